@@ -1,0 +1,196 @@
+"""Every error this package raises on purpose.
+
+An error is typed, carries its data, owns its exit code, and its text tells a person what was found, what is
+allowed and what to do. Two families: ``PreviewopsError`` is what a caller of the commands or the Python API
+meets; ``JobError`` is why one job failed, and its ``kind`` is what the retry policy decides by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INVALID = 65  # EX_DATAERR of sysexits.h
+EXIT_UNREACHABLE = 69  # EX_UNAVAILABLE
+EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong with a payload.
+
+    ``pointer`` is an RFC 6901 JSON pointer ("" is the whole document); ``code`` a stable kebab-case word for
+    programs; ``message`` one sentence for a person; ``found`` and ``allowed`` short renderings of both.
+    """
+
+    pointer: str
+    code: str
+    message: str
+    found: str
+    allowed: str
+
+    def as_json(self) -> dict[str, str]:
+        """The violation as a JSON object, keys in camelCase (all are single words)."""
+        return {
+            "pointer": self.pointer,
+            "code": self.code,
+            "message": self.message,
+            "found": self.found,
+            "allowed": self.allowed,
+        }
+
+
+class PreviewopsError(Exception):
+    """Base of what a caller is told. ``exit_code`` is the process's; ``hint`` says what to do next."""
+
+    exit_code: ClassVar[int] = EXIT_FAILED
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def as_json(self) -> dict[str, Any]:
+        """The error as a JSON object for ``--json`` output."""
+        body: dict[str, Any] = {"error": self.code, "message": self.message}
+        if self.hint is not None:
+            body["hint"] = self.hint
+        return body
+
+
+class UsageError(PreviewopsError):
+    """The command's words or an environment variable are off."""
+
+    exit_code = EXIT_USAGE
+    code = "usage"
+
+
+class InvalidPayload(PreviewopsError):
+    """A payload broke the contract. ``violations`` holds every reason found, not only the first."""
+
+    exit_code = EXIT_INVALID
+    code = "invalid-payload"
+
+    def __init__(self, violations: Sequence[Violation], *, source: str | None = None) -> None:
+        count = len(violations)
+        where = f"{source}: " if source else ""
+        first = violations[0] if violations else None
+        detail = f": {first.pointer or '/'}: {first.message}" if first else ""
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        super().__init__(f"{where}invalid payload{detail}{more}")
+        self.violations = tuple(violations)
+        self.source = source
+
+    def as_json(self) -> dict[str, Any]:
+        return {**super().as_json(), "violations": [violation.as_json() for violation in self.violations]}
+
+
+class JobConflict(PreviewopsError):
+    """The jobId is taken by a job with another body."""
+
+    code = "conflict"
+
+    def __init__(self, job_id: str, state: str) -> None:
+        super().__init__(
+            f"job {job_id} exists already ({state}) with a different payload",
+            hint="give the new job another jobId, or submit the same payload to be told of the same job",
+        )
+        self.job_id = job_id
+        self.state = state
+
+
+class JobNotFound(PreviewopsError):
+    """No record of that jobId: never submitted here, discarded, or past its retention."""
+
+    code = "not-found"
+
+    def __init__(self, job_id: str, queue_name: str) -> None:
+        super().__init__(
+            f"no job {job_id} in queue {queue_name}",
+            hint="finished jobs are forgotten after PREVIEW_RESULT_TTL_S or PREVIEW_KEEP_COMPLETED newer",
+        )
+        self.job_id = job_id
+
+
+class WrongState(PreviewopsError):
+    """The act does not apply to a job in this state."""
+
+    code = "wrong-state"
+
+    def __init__(self, job_id: str, state: str, act: str, allowed: str) -> None:
+        super().__init__(
+            f"cannot {act} job {job_id}: it is {state}", hint=f"{act} applies to jobs that are {allowed}"
+        )
+        self.job_id = job_id
+        self.state = state
+
+
+class QueueFull(PreviewopsError):
+    """The backlog has reached PREVIEW_QUEUE_MAX. Nothing was stored; trying again later is right."""
+
+    exit_code = EXIT_TRY_AGAIN
+    code = "queue-full"
+
+    def __init__(self, job_id: str, backlog: int, limit: int) -> None:
+        super().__init__(
+            f"queue full: {backlog} jobs are waiting, {limit} are allowed; {job_id} was not accepted",
+            hint="try again when the workers have caught up, or raise PREVIEW_QUEUE_MAX",
+        )
+        self.job_id = job_id
+        self.backlog = backlog
+        self.limit = limit
+
+
+class RedisUnavailable(PreviewopsError):
+    """Redis cannot be reached, or refuses to store (out of memory, read-only, still loading)."""
+
+    exit_code = EXIT_UNREACHABLE
+    code = "redis-unavailable"
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(
+            f"Redis at {address} cannot be used: {reason}",
+            hint="set REDIS_URL or --redis-url to a running server, or let `previewops up` start one",
+        )
+        self.address = address
+
+
+class FailureKind(StrEnum):
+    """What the retry policy decides by."""
+
+    PERMANENT = "permanent"  # the same job would fail in the same way for ever: dead letter at once
+    TRANSIENT = "transient"  # may heal by itself: retried with backoff up to PREVIEW_MAX_ATTEMPTS
+
+
+class JobError(Exception):
+    """Why one attempt at one job failed.
+
+    ``code`` is a stable kebab-case word (part of the fingerprint that dead letters are grouped by); ``data``
+    holds what was found and what is allowed, as JSON values.
+    """
+
+    kind: ClassVar[FailureKind] = FailureKind.TRANSIENT
+
+    def __init__(self, code: str, message: str, *, hint: str | None = None, **data: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.data = data
+
+
+class PermanentJobError(JobError):
+    """Running the job again cannot help: invalid, unsupported, missing for good, over a limit."""
+
+    kind = FailureKind.PERMANENT
+
+
+class TransientJobError(JobError):
+    """Running the job again may help: not there yet, disk full, deadline passed."""
+
+    kind = FailureKind.TRANSIENT

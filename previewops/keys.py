@@ -1,0 +1,111 @@
+"""Every Redis key, built here and nowhere else.
+
+Keys that begin with ``arq:`` and the sorted set named like the queue are arq 0.28's own representation
+(arq/constants.py), kept so that stock arq clients can enqueue and read results. The rest is ours, under the
+queue's name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from previewops.states import Priority
+
+ARQ_JOB_PREFIX = "arq:job:"
+ARQ_RESULT_PREFIX = "arq:result:"
+ARQ_IN_PROGRESS_PREFIX = "arq:in-progress:"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one queue."""
+
+    queue: str
+
+    @property
+    def schedule(self) -> str:
+        """arq's sorted set of pending job ids.
+
+        A score ≥ 0 is the ms at which the job is due and has not been taken in yet (backing off, or put there
+        by a stock arq client); a negative score is a job that waits or runs, its magnitude when it was due.
+        """
+        return self.queue
+
+    def waiting(self, priority: Priority) -> str:
+        """Sorted set of waiting ids by admission time in server µs: first in, first out."""
+        return f"{self.queue}:waiting:{priority.value}"
+
+    @property
+    def active(self) -> str:
+        """Sorted set of running ids by the server ms at which the lease ends."""
+        return f"{self.queue}:active"
+
+    @property
+    def completed(self) -> str:
+        """Sorted set of completed ids by finishing time in server ms, bounded by retention."""
+        return f"{self.queue}:completed"
+
+    @property
+    def cancelled(self) -> str:
+        """Sorted set of cancelled ids by time in server ms, bounded by retention."""
+        return f"{self.queue}:cancelled"
+
+    @property
+    def dead(self) -> str:
+        """Sorted set of dead-letter ids by the server ms at which they died. Never trimmed."""
+        return f"{self.queue}:dead"
+
+    @property
+    def dead_groups(self) -> str:
+        """Hash of error fingerprint → how many dead letters have it."""
+        return f"{self.queue}:dead-groups"
+
+    @property
+    def dead_group_prefix(self) -> str:
+        """Prefix of a sorted set per fingerprint: its dead ids by the server ms at which they died."""
+        return f"{self.queue}:dead-group:"
+
+    @property
+    def meta(self) -> str:
+        """Hash of the queue's own fields: pause flag, sequence, lifetime counters."""
+        return f"{self.queue}:meta"
+
+    @property
+    def wake(self) -> str:
+        """List of at most one element that idle workers block on."""
+        return f"{self.queue}:wake"
+
+    @property
+    def events(self) -> str:
+        """Stream of events: operators' acts and changes worth a line on a screen."""
+        return f"{self.queue}:events"
+
+    @property
+    def workers(self) -> str:
+        """Sorted set of worker ids by their last heartbeat in server ms."""
+        return f"{self.queue}:workers"
+
+    @property
+    def worker_prefix(self) -> str:
+        """Prefix of a hash per worker: what it said of itself in its last heartbeat."""
+        return f"{self.queue}:worker:"
+
+    @property
+    def job_prefix(self) -> str:
+        """Prefix of a hash per job: our record beside arq's body."""
+        return f"{self.queue}:job:"
+
+    @property
+    def attempts_prefix(self) -> str:
+        """Prefix of a list per job: one JSON object per failed attempt, oldest first."""
+        return f"{self.queue}:attempts:"
+
+    @property
+    def bucket_prefix(self) -> str:
+        """Prefix of a hash per time bucket: ``10s:<n>`` and ``1m:<n>``, n = server s divided by its width."""
+        return f"{self.queue}:bucket:"
+
+    @property
+    def done_channel_prefix(self) -> str:
+        """Prefix of the publish/subscribe channel that tells of a job's end."""
+        return f"{self.queue}:done:"

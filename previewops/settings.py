@@ -1,0 +1,196 @@
+"""Settings from the environment, read once, checked whole, and reported all at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from previewops.errors import UsageError
+
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379"
+
+
+def _setting(
+    env: str, default: Any, parse: Callable[[str, str], Any], text: str, *, shown: str | None = None
+) -> Any:
+    return field(
+        default=default, metadata={"env": env, "parse": parse, "text": text, "shown": shown or str(default)}
+    )
+
+
+class _Refused(Exception):
+    """A value that its variable does not allow; the text says what is allowed."""
+
+
+def _whole(low: int, high: int) -> Callable[[str, str], int]:
+    def parse(_env: str, raw: str) -> int:
+        try:
+            value = int(raw)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise _Refused(f"a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _name(_env: str, raw: str) -> str:
+    if not raw or len(raw) > 100 or any(not (ch.isascii() and (ch.isalnum() or ch in "-_.:")) for ch in raw):
+        raise _Refused("1 to 100 of the characters A-Z a-z 0-9 - _ . :")
+    return raw
+
+
+def _url(_env: str, raw: str) -> str:
+    if not raw.startswith(("redis://", "rediss://", "unix://")):
+        raise _Refused("an address that begins with redis://, rediss:// or unix://")
+    return raw
+
+
+def _folder(_env: str, raw: str) -> Path:
+    if not raw or "\0" in raw:
+        raise _Refused("the path of a folder")
+    return Path(raw)
+
+
+def _folders(_env: str, raw: str) -> tuple[Path, ...]:
+    return tuple(Path(part) for part in raw.split(os.pathsep) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, each documented by its variable.
+
+    The defaults of the first five are those of the system this one succeeds.
+    """
+
+    redis_url: str | None = _setting(
+        "REDIS_URL",
+        None,
+        _url,
+        "Where Redis is. Unset: an embedded server's socket under DATA_DIR, else the default.",
+        shown=DEFAULT_REDIS_URL,
+    )
+    queue_name: str = _setting("PREVIEW_QUEUE_NAME", "preview-jobs", _name, "Name of the queue.")
+    worker_concurrency: int = _setting(
+        "PREVIEW_WORKER_CONCURRENCY", 2, _whole(1, 256), "Jobs that one worker process runs at a time."
+    )
+    queue_max: int = _setting(
+        "PREVIEW_QUEUE_MAX",
+        20,
+        _whole(1, 100_000_000),
+        "Jobs that may wait or back off before submits are refused.",
+    )
+    data_dir: Path = _setting(
+        "DATA_DIR", Path("./data"), _folder, "Bundles, assets and the embedded server.", shown="./data"
+    )
+    asset_roots: tuple[Path, ...] | None = _setting(
+        "PREVIEW_ASSET_ROOTS",
+        None,
+        _folders,
+        "Folders that assets may be read from, separated by ':'.",
+        shown="DATA_DIR/assets and the folder the worker was started in",
+    )
+    max_attempts: int = _setting(
+        "PREVIEW_MAX_ATTEMPTS", 5, _whole(1, 1000), "Attempts at a job whose failures are transient."
+    )
+    max_crashes: int = _setting(
+        "PREVIEW_MAX_CRASHES", 3, _whole(1, 100), "Crashes after which a job counts as poison and is dead."
+    )
+    backoff_base_ms: int = _setting(
+        "PREVIEW_BACKOFF_BASE_MS", 1_000, _whole(1, 3_600_000), "Bound of the first retry's delay, ms."
+    )
+    backoff_max_ms: int = _setting(
+        "PREVIEW_BACKOFF_MAX_MS", 300_000, _whole(1, 86_400_000), "Bound of any retry's delay, ms."
+    )
+    lease_ms: int = _setting(
+        "PREVIEW_LEASE_MS", 10_000, _whole(1_000, 600_000), "How long a claim holds without a heartbeat, ms."
+    )
+    heartbeat_ms: int = _setting(
+        "PREVIEW_HEARTBEAT_MS", 1_000, _whole(100, 60_000), "How often a worker renews its leases, ms."
+    )
+    ageing_ms: int = _setting(
+        "PREVIEW_AGEING_MS",
+        60_000,
+        _whole(100, 86_400_000),
+        "Wait after which a lower priority gets every fourth claim, ms.",
+    )
+    job_timeout_s: int = _setting(
+        "PREVIEW_JOB_TIMEOUT_S",
+        120,
+        _whole(1, 86_400),
+        "Deadline of one render, after which it is killed, s.",
+    )
+    drain_timeout_s: int = _setting(
+        "PREVIEW_DRAIN_TIMEOUT_S", 25, _whole(0, 86_400), "How long SIGTERM waits for running jobs, s."
+    )
+    memory_limit_mb: int = _setting(
+        "PREVIEW_MEMORY_LIMIT_MB", 1_024, _whole(256, 1_048_576), "Address space of one render process, MiB."
+    )
+    recycle_jobs: int = _setting(
+        "PREVIEW_RECYCLE_JOBS", 200, _whole(1, 1_000_000), "Jobs after which a render process is replaced."
+    )
+    keep_completed: int = _setting(
+        "PREVIEW_KEEP_COMPLETED",
+        10_000,
+        _whole(0, 100_000_000),
+        "Records of completed jobs that are kept; bundles stay.",
+    )
+    result_ttl_s: int = _setting(
+        "PREVIEW_RESULT_TTL_S", 604_800, _whole(60, 315_360_000), "Age at which they are forgotten, s."
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Reads ``environ``. An empty variable counts as unset.
+
+        Raises:
+            UsageError: naming every variable that is off, what was found and what is allowed.
+        """
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for name, spec in cls.__dataclass_fields__.items():
+            env = spec.metadata["env"]
+            raw = environ.get(env, "")
+            if raw == "":
+                continue
+            try:
+                values[name] = spec.metadata["parse"](env, raw)
+            except _Refused as refusal:
+                problems.append(f"{env} is {raw!r}; allowed is {refusal}")
+        settings = cls(**values)
+        problems += settings._conflicts()
+        if problems:
+            raise UsageError("; ".join(problems), hint="correct the environment variables and start again")
+        return settings
+
+    def _conflicts(self) -> list[str]:
+        found = []
+        if self.heartbeat_ms * 3 > self.lease_ms:
+            found.append(
+                f"PREVIEW_HEARTBEAT_MS is {self.heartbeat_ms}; allowed is at most a third of "
+                f"PREVIEW_LEASE_MS ({self.lease_ms})"
+            )
+        if self.backoff_base_ms > self.backoff_max_ms:
+            found.append(
+                f"PREVIEW_BACKOFF_BASE_MS is {self.backoff_base_ms}; allowed is at most "
+                f"PREVIEW_BACKOFF_MAX_MS ({self.backoff_max_ms})"
+            )
+        return found
+
+    @classmethod
+    def table(cls) -> list[tuple[str, str, str]]:
+        """(variable, default as text, meaning) of every setting, in order."""
+        return [
+            (spec.metadata["env"], spec.metadata["shown"], spec.metadata["text"])
+            for spec in cls.__dataclass_fields__.values()
+        ]
+
+    def roots(self, started_in: Path) -> tuple[Path, ...]:
+        """The folders assets may come from: the setting, or else DATA_DIR/assets and ``started_in``."""
+        if self.asset_roots is not None:
+            return self.asset_roots
+        return (self.data_dir / "assets", started_in)

@@ -1,0 +1,1 @@
+"""Example payloads, valid and invalid, as package data."""
