@@ -1,1 +1,47 @@
 """The JSON Schemas and the example payloads, as package data. Import name: ``previewops.schemas``."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+_SCHEMA_FILE = "preview-job.schema.json"
+
+
+def _read(*parts: str) -> str:
+    from importlib.resources import files  # noqa: PLC0415 - costs more to import than all else here
+
+    return files(__name__).joinpath(*parts).read_text(encoding="utf-8")
+
+
+def schema_text() -> str:
+    """The JSON Schema (draft 2020-12) of a preview job, as the file has it."""
+    return _read(_SCHEMA_FILE)
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a preview job, parsed once. Shared: not to be changed by the caller."""
+    parsed: dict[str, Any] = json.loads(schema_text())
+    return parsed
+
+
+def example(name: str) -> dict[str, Any]:
+    """A fresh copy of the example payload ``name``: "minimal", "full", "title-card" or "invalid/NN-name".
+
+    Raises:
+        FileNotFoundError: there is no example of that name.
+    """
+    parsed: dict[str, Any] = json.loads(_read("examples", *f"{name}.json".split("/")))
+    return parsed
+
+
+def example_names(folder: str = "") -> list[str]:
+    """Names of the examples in ``folder`` ("" or "invalid"), sorted, as ``example`` takes them."""
+    from importlib.resources import files  # noqa: PLC0415 - as above
+
+    prefix = f"{folder}/" if folder else ""
+    found = files(__name__).joinpath("examples", *([folder] if folder else []))
+    stems = (entry.name.removesuffix(".json") for entry in found.iterdir() if entry.name.endswith(".json"))
+    return sorted(prefix + stem for stem in stems if not stem.endswith(".errors"))

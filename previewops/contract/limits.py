@@ -1,0 +1,45 @@
+"""Every bound and default of the contract that is not the schema's alone. Units are in the names."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# The document.
+MAX_PAYLOAD_BYTES: Final = 1_048_576
+MAX_DEPTH_LEVELS: Final = 64
+MAX_VALUES: Final = MAX_PAYLOAD_BYTES  # a JSON text of n bytes holds fewer than n values
+MAX_SAFE_INTEGER: Final = (
+    2**53 - 1
+)  # beyond it a double, as JavaScript and Lua have, skips integers (RFC 7493)
+MAX_INTEGER_DIGITS: Final = len(str(MAX_SAFE_INTEGER))
+MAX_VIOLATIONS: Final = 1_000  # reported for one payload; how many there are beyond is said in one more
+
+# Pictures.
+MIN_SIDE_PX: Final = 64
+MAX_SIDE_PX: Final = 3_840
+MAX_FRAME_PX: Final = 3_840 * 2_160
+DEFAULT_RESOLUTION: Final = "1280x720"
+DEFAULT_FORMAT: Final = "webp"
+DEFAULT_IMAGE_FORMAT: Final = "webp"
+DEFAULT_FPS: Final = 12
+DEFAULT_QUALITY_PERCENT: Final = 80
+DEFAULT_THEME: Final = "light"
+
+RENDERABLE_FORMATS: Final[frozenset[str]] = frozenset({"webp", "gif", "apng", "png", "jpeg"})
+"""Formats that this release's renderer makes, of those the schema knows."""
+
+EVEN_SIDED_FORMATS: Final[frozenset[str]] = frozenset({"webm", "mp4"})
+"""Formats whose usual 4:2:0 chroma subsampling needs an even width and height."""
+
+# Time.
+DEFAULT_STEP_MS: Final = 2_000
+TITLE_CARD_MS: Final = 2_000
+MAX_TOTAL_MS: Final = 600_000
+
+# Lists.
+MAX_STEPS: Final = 500
+MAX_ASSETS: Final = 500
+
+# Addresses of assets.
+MAX_PATH_BYTES: Final = 4_096  # PATH_MAX of Linux
+MAX_INLINE_BYTES: Final = 524_288  # of a data: uri, decoded

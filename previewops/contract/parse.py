@@ -1,0 +1,262 @@
+"""From bytes to a JSON object, safely: whatever is off is an ``InvalidPayload``, never another exception."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from previewops.contract.limits import (
+    MAX_DEPTH_LEVELS,
+    MAX_INTEGER_DIGITS,
+    MAX_PAYLOAD_BYTES,
+    MAX_SAFE_INTEGER,
+)
+from previewops.contract.plain import integer_range, not_finite, plain_copy
+from previewops.contract.report import settled
+from previewops.contract.wording import PathPart, kind, nameable, pointer, printable, quote, shorten
+from previewops.errors import InvalidPayload, Violation
+
+_BOMS = (
+    (b"\xef\xbb\xbf", "a UTF-8 byte order mark"),
+    (b"\xff\xfe", "a UTF-16 or UTF-32 byte order mark"),
+    (b"\xfe\xff", "a UTF-16 byte order mark"),
+    (b"\x00\x00\xfe\xff", "a UTF-32 byte order mark"),
+)
+# A whole string, or the rest of the text where one is not closed, or one bracket. Possessive, so that the
+# scan is linear whatever the text.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SKIP_BYTES = 65_536
+
+
+def parse_payload(
+    raw: bytes, *, max_bytes: int = MAX_PAYLOAD_BYTES, source: str | None = None
+) -> dict[str, Any]:
+    """Reads one JSON object.
+
+    ``source`` (a file's name, say) is put into the error. More than ``max_bytes`` are refused unread.
+
+    Raises:
+        InvalidPayload: too large, not UTF-8, a byte order mark, not JSON, nested too deeply, NaN or Infinity,
+            an integer or number out of range, a name given twice, half of a surrogate pair, or not an object.
+    """
+    if len(raw) > max_bytes:
+        raise InvalidPayload([_too_large(f"{len(raw)} bytes", max_bytes)], source=source)
+    try:
+        return _parse(raw)
+    except _Refused as refused:
+        raise InvalidPayload(refused.violations, source=source) from None
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedLine:
+    """One line of a .jsonl file: its number from 1, and either its payload or why there is none."""
+
+    number: int
+    payload: dict[str, Any] | None
+    error: InvalidPayload | None
+
+
+def parse_lines(
+    stream: BinaryIO, *, max_bytes: int = MAX_PAYLOAD_BYTES, source: str | None = None
+) -> Iterator[ParsedLine]:
+    """Reads one JSON object a line, blank lines skipped, in memory for one line whatever the stream.
+
+    An error's ``source`` is "SOURCE:LINE", or "line LINE" without a ``source``. A bad line does not end the
+    reading of those after it. ``max_bytes`` bounds each line.
+    """
+    longest = max_bytes + len(b"\r\n")
+    number = 0
+    while line := stream.readline(longest):
+        number += 1
+        if len(line) == longest and not line.endswith(b"\n"):
+            _skip_to_line_end(stream)
+        body = line.rstrip(b"\r\n")
+        if body.strip():
+            yield _parsed_line(number, body, max_bytes, f"{source}:{number}" if source else f"line {number}")
+
+
+def _skip_to_line_end(stream: BinaryIO) -> None:
+    while (rest := stream.readline(_SKIP_BYTES)) and not rest.endswith(b"\n"):
+        pass
+
+
+def _parsed_line(number: int, body: bytes, max_bytes: int, where: str) -> ParsedLine:
+    if len(body) > max_bytes:
+        too_large = _too_large(f"a line of more than {max_bytes} bytes", max_bytes)
+        return ParsedLine(number, None, InvalidPayload([too_large], source=where))
+    try:
+        return ParsedLine(number, parse_payload(body, max_bytes=max_bytes, source=where), None)
+    except InvalidPayload as error:
+        return ParsedLine(number, None, error)
+
+
+class _Refused(Exception):
+    def __init__(self, *violations: Violation) -> None:
+        super().__init__()
+        self.violations = violations
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    text = _decode(raw)
+    _check_depth(text)
+    parsed = _Reader().read(text)
+    if _SURROGATE_ESCAPE.search(text):
+        _, problems = plain_copy(parsed)
+        if problems:
+            raise _Refused(*settled(problems))
+    if not isinstance(parsed, dict):
+        raise _Refused(
+            Violation("", "type", f"must be an object, not {kind(parsed)}", kind(parsed), "an object")
+        )
+    return parsed
+
+
+def _decode(raw: bytes) -> str:
+    for mark, name in _BOMS:
+        if raw.startswith(mark):
+            raise _Refused(
+                Violation(
+                    "", "byte-order-mark", f"begins with {name}", name, "UTF-8 without a byte order mark"
+                )
+            )
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line, column = _place(raw[: error.start].decode("utf-8"), error.start)
+        found = f"byte 0x{raw[error.start]:02x} at line {line}, column {column} (byte {error.start})"
+        raise _Refused(Violation("", "not-utf8", "is not UTF-8 text", found, "UTF-8")) from None
+
+
+def _check_depth(text: str) -> None:
+    if text.count("{") + text.count("[") <= MAX_DEPTH_LEVELS:
+        return
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        start = text[match.start()]
+        if start in "[{":
+            depth += 1
+            if depth > MAX_DEPTH_LEVELS:
+                line, column = _place(text, match.start())
+                found = f"level {depth} at line {line}, column {column}"
+                allowed = f"{MAX_DEPTH_LEVELS} levels"
+                raise _Refused(Violation("", "too-deep", "is nested too deeply", found, allowed))
+        elif start in "]}":
+            depth -= 1
+
+
+def _place(text: str, offset: int) -> tuple[int, int]:
+    """Line and column of ``offset``, both from 1, columns in characters."""
+    before = text[:offset]
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def _too_large(found: str, max_bytes: int) -> Violation:
+    return Violation("", "too-large", "is too large", found, f"{max_bytes} bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class _OffNumber:
+    """Stands in the parsed document where a number that is refused stood."""
+
+    text: str
+    whole: bool
+
+
+class _Repeating(dict[str, Any]):
+    """An object with names that were given more than once; the last value counts, as elsewhere."""
+
+    repeated: tuple[str, ...] = ()
+
+
+class _Reader:
+    """json.loads with hooks that note what is off, and a second walk, only when needed, that finds where."""
+
+    def __init__(self) -> None:
+        self.off = False
+
+    def read(self, text: str) -> Any:
+        try:
+            parsed = json.loads(
+                text,
+                object_pairs_hook=self._object,
+                parse_constant=self._constant,
+                parse_float=self._float,
+                parse_int=self._int,
+            )
+        except json.JSONDecodeError as error:
+            raise _Refused(_not_json(text, error)) from None
+        if self.off:
+            raise _Refused(*settled(_located(parsed, ())))
+        return parsed
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        built = dict(pairs)
+        if len(built) == len(pairs):
+            return built
+        self.off = True
+        repeating = _Repeating(built)
+        counts = Counter(name for name, _ in pairs)
+        repeating.repeated = tuple(name for name, count in counts.items() if count > 1)
+        return repeating
+
+    def _constant(self, text: str) -> _OffNumber:
+        self.off = True
+        return _OffNumber(text, whole=False)
+
+    def _float(self, text: str) -> float | _OffNumber:
+        value = float(text)
+        return value if abs(value) != float("inf") else self._constant(text)
+
+    def _int(self, text: str) -> int | _OffNumber:
+        if len(text) <= MAX_INTEGER_DIGITS + 1:
+            value = int(text)
+            if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+                return value
+        self.off = True
+        return _OffNumber(text, whole=True)
+
+
+def _not_json(text: str, error: json.JSONDecodeError) -> Violation:
+    if not text.strip():
+        return Violation("", "not-json", "is empty", "no text", "one JSON object")
+    line, column = _place(text, error.pos)
+    nearby = quote(text[error.pos : error.pos + 24]) if error.pos < len(text) else "the end of the text"
+    reason = error.msg[:1].lower() + error.msg[1:]
+    return Violation(
+        "",
+        "not-json",
+        f"is not JSON: {reason}",
+        f"{nearby} at line {line}, column {column}",
+        "one JSON object",
+    )
+
+
+def _located(value: Any, path: tuple[PathPart, ...]) -> Iterator[Violation]:
+    if isinstance(value, _OffNumber):
+        where = pointer(path)
+        found = shorten(value.text, 40)
+        yield integer_range(where, found) if value.whole else not_finite(where, found)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _located(item, (*path, index))
+    elif isinstance(value, dict):
+        if isinstance(value, _Repeating):
+            yield from (_repeated(path, name) for name in value.repeated)
+        for name, item in value.items():
+            yield from _located(item, (*path, name))
+
+
+def _repeated(path: tuple[PathPart, ...], name: str) -> Violation:
+    where = pointer((*path, name)) if nameable(name) else pointer(path)
+    return Violation(
+        where,
+        "repeated-name",
+        "is given more than once in its object",
+        f"{printable(quote(name))} again",
+        "each name once",
+    )

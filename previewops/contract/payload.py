@@ -1,0 +1,73 @@
+"""A payload that has passed validation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from previewops.states import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A valid payload with typed access to what the queue goes by.
+
+    Made by ``validate`` only. ``raw`` is its own copy, in plain JSON types, with whole numbers as int; it is
+    not to be changed.
+    """
+
+    raw: dict[str, Any]
+
+    @property
+    def job_id(self) -> str:
+        """Names the job and its bundle's folder."""
+        return str(self.raw["jobId"])
+
+    @property
+    def project_id(self) -> str:
+        """Names the project and its folder."""
+        return str(self.raw["projectId"])
+
+    @property
+    def request_id(self) -> str:
+        """The producer's own reference."""
+        return str(self.raw["requestId"])
+
+    @property
+    def priority(self) -> Priority:
+        """The class that the job waits in; normal where the payload says nothing."""
+        return Priority(self.raw.get("priority", Priority.NORMAL))
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether to plan only."""
+        return bool(self.raw["dryRun"])
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The previewRequest."""
+        request: dict[str, Any] = self.raw["previewRequest"]
+        return request
+
+
+def canonical_json(value: object) -> bytes:
+    """``value`` as compact JSON in UTF-8 with sorted names: equal documents give equal bytes.
+
+    After RFC 8785, from which it differs in two ways: names are sorted by code point rather than by UTF-16
+    unit, and numbers with a fraction are written as Python's shortest form.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    return text.encode("utf-8")
+
+
+def canonical_bytes(payload: Payload) -> bytes:
+    """The payload as canonical JSON: what is stored, and what the digest is of."""
+    return canonical_json(payload.raw)
+
+
+def body_digest(payload: Payload) -> str:
+    """SHA-256 of the canonical bytes, 64 hexadecimal digits: whether two bodies are the same."""
+    from hashlib import sha256  # noqa: PLC0415 - loads OpenSSL, which a validation does without
+
+    return sha256(canonical_bytes(payload)).hexdigest()

@@ -1,0 +1,232 @@
+"""What a schema cannot say: references, uniqueness, sums, geometry, addresses.
+
+Every function looks only at members that have the right type; what has not is the schema's to report.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from previewops.contract.limits import (
+    DEFAULT_STEP_MS,
+    EVEN_SIDED_FORMATS,
+    MAX_ASSETS,
+    MAX_FRAME_PX,
+    MAX_SIDE_PX,
+    MAX_STEPS,
+    MAX_TOTAL_MS,
+    MIN_SIDE_PX,
+    RENDERABLE_FORMATS,
+    TITLE_CARD_MS,
+)
+from previewops.contract.uris import AssetPolicy, DataUri, UriRefused, parse_uri, roots_in_words
+from previewops.contract.wording import name_some, pointer, quote
+from previewops.errors import Violation
+
+_RESOLUTION = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
+_REQUEST = "previewRequest"
+
+Object = dict[str, Any]
+Place = tuple[str | int, ...]
+
+
+def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator[Violation]:
+    """What is wrong with ``payload``, a value in plain JSON types, beyond its shape."""
+    request = payload.get(_REQUEST) if isinstance(payload, dict) else None
+    if not isinstance(request, dict):
+        return
+    steps = _objects(request.get("steps"), MAX_STEPS)
+    assets = _objects(request.get("assets"), MAX_ASSETS)
+    audio = request.get("audio")
+    types = {asset["id"]: _type_of(asset) for _, asset in assets if isinstance(asset.get("id"), str)}
+    yield from _repeated_ids("steps", "step", steps)
+    yield from _repeated_ids("assets", "asset", assets)
+    yield from _step_references(steps, types)
+    yield from _total_length(steps)
+    for index, asset in assets:
+        yield from _address(asset.get("uri"), _type_of(asset), (_REQUEST, "assets", index, "uri"), policy)
+    if isinstance(audio, dict):
+        yield from _audio(audio, types, policy)
+    yield from _options(request.get("options"))
+
+
+def total_ms(request: Mapping[str, Any]) -> int:
+    """How long a valid request's animation runs, in ms: the title card and every step."""
+    durations: list[int] = [step.get("durationMs", DEFAULT_STEP_MS) for step in request["steps"]]
+    return TITLE_CARD_MS + sum(durations)
+
+
+def parse_resolution(text: str) -> tuple[int, int] | None:
+    """Width and height in pixels of "WxH", or None if ``text`` is not of that form."""
+    match = _RESOLUTION.fullmatch(text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _objects(value: object, most: int) -> list[tuple[int, Object]]:
+    if not isinstance(value, list):
+        return []
+    return [(index, item) for index, item in enumerate(islice(value, most)) if isinstance(item, dict)]
+
+
+def _type_of(asset: Object) -> object:
+    return asset.get("type", "image")
+
+
+def _repeated_ids(listed: str, noun: str, items: list[tuple[int, Object]]) -> Iterator[Violation]:
+    first: dict[str, int] = {}
+    for index, item in items:
+        id_ = item.get("id")
+        if not isinstance(id_, str):
+            continue
+        if id_ in first:
+            taken = pointer((_REQUEST, listed, first[id_], "id"))
+            yield Violation(
+                pointer((_REQUEST, listed, index, "id")),
+                "repeated-id",
+                f"is the id of another {noun}",
+                quote(id_),
+                f"an id that no other {noun} has ({taken} has this one)",
+            )
+        first.setdefault(id_, index)
+
+
+def _step_references(steps: list[tuple[int, Object]], types: Mapping[str, object]) -> Iterator[Violation]:
+    for index, step in steps:
+        asset_ids = step.get("assetIds")
+        if isinstance(asset_ids, list):
+            for position, asset_id in enumerate(islice(asset_ids, MAX_ASSETS)):
+                place = (_REQUEST, "steps", index, "assetIds", position)
+                yield from _reference(asset_id, "image", types, place)
+
+
+def _reference(
+    asset_id: object, wanted: str, types: Mapping[str, object], place: Place
+) -> Iterator[Violation]:
+    if not isinstance(asset_id, str) or types.get(asset_id) == wanted:
+        return
+    fitting = name_some(id_ for id_, type_ in types.items() if type_ == wanted)
+    allowed = f"ids of assets of type {wanted}: {fitting}"
+    if asset_id not in types:
+        yield Violation(pointer(place), "unknown-asset", "names no asset", quote(asset_id), allowed)
+    elif isinstance(types[asset_id], str):
+        yield Violation(
+            pointer(place),
+            "asset-type",
+            f"names an asset that is not of type {wanted}",
+            f"{quote(asset_id)}, of type {quote(str(types[asset_id]))}",
+            allowed,
+        )
+
+
+def _total_length(steps: list[tuple[int, Object]]) -> Iterator[Violation]:
+    durations = (step.get("durationMs", DEFAULT_STEP_MS) for _, step in steps)
+    total = TITLE_CARD_MS + sum(ms for ms in durations if isinstance(ms, int) and ms > 0)
+    if total > MAX_TOTAL_MS:
+        yield Violation(
+            pointer((_REQUEST, "steps")),
+            "total-length",
+            "last too long together with the title card",
+            f"{total} ms",
+            f"at most {MAX_TOTAL_MS} ms, of which the title card takes {TITLE_CARD_MS} ms"
+            f" and a step without durationMs {DEFAULT_STEP_MS} ms",
+        )
+
+
+def _audio(audio: Object, types: Mapping[str, object], policy: AssetPolicy | None) -> Iterator[Violation]:
+    place = (_REQUEST, "audio")
+    named = [name for name in ("assetId", "uri") if name in audio]
+    settings = [name for name in ("offsetMs", "gainDb") if name in audio]
+    if len(named) > 1:
+        yield Violation(
+            pointer(place),
+            "audio-source",
+            "names its sound twice",
+            "assetId and uri",
+            "assetId or uri, not both",
+        )
+    if settings and not named:
+        yield Violation(
+            pointer(place),
+            "audio-source",
+            "sets how a sound plays, but names none",
+            " and ".join(settings),
+            "assetId or uri beside them, or an empty object for no sound",
+        )
+    yield from _reference(audio.get("assetId"), "audio", types, (*place, "assetId"))
+    yield from _address(audio.get("uri"), "audio", (*place, "uri"), policy)
+
+
+def _address(uri: object, type_: object, place: Place, policy: AssetPolicy | None) -> Iterator[Violation]:
+    if not isinstance(uri, str) or not uri:
+        return
+    try:
+        parsed = parse_uri(uri)
+        if isinstance(parsed, DataUri):
+            yield from _media_type(parsed, type_, place)
+        elif policy is not None:
+            policy.check(parsed)
+    except UriRefused as refused:
+        allowed = refused.allowed
+        if refused.code == "uri-traversal" and policy is not None and policy.roots:
+            allowed = f"{allowed}; {roots_in_words(policy.roots)}"
+        yield Violation(pointer(place), refused.code, refused.message, refused.found, allowed)
+
+
+def _media_type(uri: DataUri, type_: object, place: Place) -> Iterator[Violation]:
+    if type_ in ("image", "audio") and not uri.media_type.startswith(f"{type_}/"):
+        yield Violation(
+            pointer(place),
+            "uri-media-type",
+            f"carries something else than its use here, {type_}",
+            quote(uri.media_type),
+            f"data:{type_}/…;base64,…",
+        )
+
+
+def _options(options: object) -> Iterator[Violation]:
+    if not isinstance(options, dict):
+        return
+    format_ = options.get("format")
+    if isinstance(format_, str):
+        yield from _format(format_)
+    resolution = options.get("resolution")
+    if isinstance(resolution, str):
+        yield from _resolution(resolution, format_)
+
+
+def _format(format_: str) -> Iterator[Violation]:
+    if format_ in EVEN_SIDED_FORMATS - RENDERABLE_FORMATS:
+        yield Violation(
+            pointer((_REQUEST, "options", "format")),
+            "format-unsupported",
+            "is a format that this release does not render",
+            quote(format_),
+            ", ".join(sorted(RENDERABLE_FORMATS)),
+        )
+
+
+def _resolution(resolution: str, format_: object) -> Iterator[Violation]:
+    size = parse_resolution(resolution)
+    if size is None:
+        return
+    place = pointer((_REQUEST, "options", "resolution"))
+    width, height = size
+    if min(size) < MIN_SIDE_PX or max(size) > MAX_SIDE_PX or width * height > MAX_FRAME_PX:
+        yield Violation(
+            place,
+            "resolution-bounds",
+            "is out of bounds",
+            f"{width}x{height} ({width * height} pixels)",
+            f"sides from {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels, at most {MAX_FRAME_PX} pixels in all",
+        )
+    if format_ in EVEN_SIDED_FORMATS and (width % 2 or height % 2):
+        yield Violation(
+            place,
+            "resolution-odd",
+            f"has an odd side, which {format_} cannot have",
+            quote(resolution),
+            "even sides",
+        )

@@ -1,0 +1,219 @@
+"""Addresses of assets: what they may be, and where they may lie, decided by their text alone.
+
+That a path lies under a root is decided lexically here, at the door. Whoever opens the file must decide again
+on the resolved path, for a symbolic link can lead elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from previewops.contract.limits import MAX_INLINE_BYTES, MAX_PATH_BYTES
+from previewops.contract.wording import name_some, printable, quote, shorten
+
+ALLOWED_ADDRESSES = "a file path, a file:// uri or a data: uri"
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_FILE_URI = re.compile(r"[Ff][Ii][Ll][Ee]://(?:[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt])?(/.*)", re.DOTALL)
+_DATA_HEAD = re.compile(
+    r"[Dd][Aa][Tt][Aa]:(?P<type>(?P<group>image|audio)/[A-Za-z0-9][A-Za-z0-9.+-]*)(?:;[\w.+-]+=[\w.+-]*)*;base64,",
+    re.IGNORECASE | re.ASCII,
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ESCAPE = re.compile(r"%(.{0,2})", re.DOTALL)
+_HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}")
+
+
+class UriRefused(Exception):
+    """An address that is not allowed; the fields are those of a violation."""
+
+    def __init__(self, code: str, message: str, found: str, allowed: str) -> None:
+        super().__init__(f"{message}: found {found}, allowed is {allowed}")
+        self.code = code
+        self.message = message
+        self.found = found
+        self.allowed = allowed
+
+
+@dataclass(frozen=True, slots=True)
+class FileUri:
+    """A file's path, free of '..', '.', NUL and backslashes. A relative one is looked up under each root."""
+
+    path: PurePosixPath
+
+
+@dataclass(frozen=True, slots=True)
+class DataUri:
+    """Content carried in the address itself: its media type, lower case, and its bytes."""
+
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AssetPolicy:
+    """Where assets may be read from. Relative roots are made absolute against the current folder."""
+
+    roots: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        # Path.resolve would follow symbolic links, and ask the disk.
+        absolute = tuple(Path(os.path.abspath(root)) for root in self.roots)  # noqa: PTH100
+        object.__setattr__(self, "roots", absolute)
+
+    def check(self, uri: FileUri) -> None:
+        """Refuses a file that lies under none of the roots, by its text alone.
+
+        Raises:
+            UriRefused: with the roots that would allow it.
+        """
+        if not self.roots:
+            raise UriRefused(
+                "uri-root", "names a file, and no folder is open to assets", str(uri.path), "a data: uri"
+            )
+        if uri.path.is_absolute() and not any(uri.path.is_relative_to(root) for root in self.roots):
+            raise UriRefused(
+                "uri-root",
+                "lies outside the folders that assets may come from",
+                quote(str(uri.path)),
+                roots_in_words(self.roots),
+            )
+
+
+def roots_in_words(roots: Sequence[Path]) -> str:
+    """The roots as a phrase for the ``allowed`` of a violation."""
+    return f"paths under {name_some(str(root) for root in roots)}"
+
+
+def parse_uri(uri: str) -> FileUri | DataUri:
+    """What an asset's address names.
+
+    A plain path is taken as it is; a file:// uri (RFC 8089) is percent-decoded; a data: uri (RFC 2397) must
+    be base64 of an image or a sound.
+
+    Raises:
+        UriRefused: another scheme, a '..' in the path, a character that no address may hold, or a malformed
+            or oversized data: uri.
+    """
+    scheme = _SCHEME.match(uri)
+    if scheme is None:
+        return _file(uri, uri)
+    name = scheme[1].lower()
+    if name == "data":
+        return _data(uri)
+    if name == "file":
+        return _file(_path_of_file_uri(uri), uri)
+    raise _unknown_scheme(name, uri)
+
+
+def _unknown_scheme(name: str, uri: str) -> UriRefused:
+    if name in ("http", "https"):
+        return UriRefused(
+            "uri-scheme",
+            "is a web address; this release reads files and data: uris only",
+            quote(uri),
+            ALLOWED_ADDRESSES,
+        )
+    return UriRefused(
+        "uri-scheme",
+        f"has the scheme {shorten(name, 40)}, which is not read",
+        quote(uri),
+        f"{ALLOWED_ADDRESSES} (a path with a colon in its first part begins with ./)",
+    )
+
+
+def _path_of_file_uri(uri: str) -> str:
+    match = _FILE_URI.fullmatch(uri)
+    if match is None:
+        raise UriRefused(
+            "uri-malformed",
+            "is a file: uri without an absolute path on this host",
+            quote(uri),
+            "file:///absolute/path",
+        )
+    if "?" in match[1] or "#" in match[1]:
+        raise UriRefused(
+            "uri-malformed",
+            "is a file: uri with a query or fragment",
+            quote(uri),
+            "%3F for ? and %23 for # in a name",
+        )
+    return _percent_decoded(match[1], uri)
+
+
+def _percent_decoded(path: str, uri: str) -> str:
+    off = next((pair[0] for pair in _ESCAPE.finditer(path) if not _HEX_PAIR.fullmatch(pair[1])), None)
+    if off is not None:
+        raise UriRefused(
+            "uri-malformed",
+            "has a % that two hexadecimal digits do not follow",
+            quote(off),
+            "%25 for a % sign",
+        )
+    raw = re.sub(rb"%(..)", lambda pair: bytes((int(pair[1], 16),)), path.encode("utf-8", "surrogatepass"))
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UriRefused(
+            "uri-malformed", "has percent escapes that are not UTF-8", quote(uri), "UTF-8, percent-encoded"
+        ) from None
+
+
+def _file(path: str, uri: str) -> FileUri:
+    control = _CONTROL.search(path)
+    if control:
+        raise UriRefused(
+            "uri-character",
+            "holds a control character",
+            printable(control[0]),
+            "paths without control characters",
+        )
+    if "\\" in path:
+        raise UriRefused("uri-character", "holds a backslash", quote(uri), "/ between the parts of a path")
+    parts = path.split("/")
+    if ".." in parts:
+        raise UriRefused("uri-traversal", "climbs with '..'", quote(uri), "paths without '..'")
+    size = len(path.encode("utf-8", "surrogatepass"))
+    if size > MAX_PATH_BYTES:
+        raise UriRefused("uri-too-long", "is too long for a path", f"{size} bytes", f"{MAX_PATH_BYTES} bytes")
+    clean = "/".join(part for part in parts if part not in ("", "."))
+    if not clean:
+        raise UriRefused("uri-malformed", "names no file", quote(uri), ALLOWED_ADDRESSES)
+    return FileUri(PurePosixPath("/" + clean if path.startswith("/") else clean))
+
+
+def _data(uri: str) -> DataUri:
+    head = _DATA_HEAD.match(uri)
+    if head is None:
+        raise UriRefused(
+            "uri-media-type",
+            "is a data: uri of another kind than is read",
+            quote(shorten(uri, 60)),
+            "data:image/…;base64,… or data:audio/…;base64,…",
+        )
+    encoded = uri[head.end() :]
+    try:
+        content = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise UriRefused(
+            "uri-malformed",
+            "is a data: uri whose content is not base64",
+            quote(encoded),
+            "base64 with padding",
+        ) from None
+    if len(content) > MAX_INLINE_BYTES:
+        raise UriRefused(
+            "uri-too-long",
+            "carries more content than a data: uri may",
+            f"{len(content)} bytes",
+            f"{MAX_INLINE_BYTES} bytes",
+        )
+    if not content:
+        raise UriRefused("uri-malformed", "is a data: uri without content", quote(uri), "at least one byte")
+    return DataUri(head["type"].lower(), content)

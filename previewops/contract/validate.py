@@ -1,0 +1,57 @@
+"""Shape and meaning together: everything that is wrong with a payload, in one report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from previewops.contract.limits import MAX_PAYLOAD_BYTES
+from previewops.contract.payload import Payload, canonical_json
+from previewops.contract.plain import plain_copy
+from previewops.contract.report import settled
+from previewops.contract.semantics import semantic_violations
+from previewops.contract.uris import AssetPolicy
+from previewops.errors import InvalidPayload, Violation
+
+
+def validate(payload: object, *, policy: AssetPolicy | None = None, source: str | None = None) -> Payload:
+    """Checks ``payload``, any Python value, against schema and semantics.
+
+    Without a ``policy`` absolute paths are not held against roots. ``source`` (a file's name, say) is put
+    into the error.
+
+    Raises:
+        InvalidPayload: with every violation, ordered by pointer.
+    """
+    plain, found = _examined(payload, policy)
+    if found or not isinstance(plain, dict):
+        raise InvalidPayload(found, source=source)
+    return Payload(plain)
+
+
+def violations(payload: object, policy: AssetPolicy | None = None) -> list[Violation]:
+    """Every violation of ``payload``, ordered by pointer; none if it is valid."""
+    return _examined(payload, policy)[1]
+
+
+def _examined(payload: object, policy: AssetPolicy | None) -> tuple[object, list[Violation]]:
+    plain, not_json = plain_copy(payload)
+    return plain, settled(_found(plain, not_json, policy))
+
+
+def _found(plain: object, not_json: list[Violation], policy: AssetPolicy | None) -> Iterator[Violation]:
+    from previewops.contract.shape import shape_violations  # noqa: PLC0415 - imports jsonschema
+
+    yield from not_json
+    known = {violation.pointer for violation in not_json}
+    yield from (item for item in shape_violations(plain) if item.pointer not in known)
+    yield from (item for item in semantic_violations(plain, policy) if item.pointer not in known)
+    if not not_json:
+        yield from _oversize(plain)
+
+
+def _oversize(plain: object) -> Iterator[Violation]:
+    size = len(canonical_json(plain))
+    if size > MAX_PAYLOAD_BYTES:
+        yield Violation(
+            "", "too-large", "is too large", f"{size} bytes as compact JSON", f"{MAX_PAYLOAD_BYTES} bytes"
+        )

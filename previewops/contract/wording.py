@@ -1,0 +1,90 @@
+"""Short, terminal-safe renderings of values and places, for messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+MAX_FOUND_CHARACTERS = 80
+MAX_KEY_CHARACTERS = 128
+MAX_NAMED = 12
+MAX_SHOWN_BITS = 256
+
+PathPart = str | int
+
+_KINDS: tuple[tuple[type, str], ...] = (
+    (bool, "a boolean"),
+    (int, "an integer"),
+    (float, "a number"),
+    (str, "a string"),
+    (list, "an array"),
+    (dict, "an object"),
+)
+
+
+def kind(value: object) -> str:
+    """The JSON type of ``value`` with its article, or the Python type's name where JSON has none."""
+    if value is None:
+        return "null"
+    return next((name for type_, name in _KINDS if isinstance(value, type_)), type(value).__name__)
+
+
+def printable(text: str) -> str:
+    """``text`` with everything that could move a cursor or hide something written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(ch if ch.isprintable() else f"\\u{ord(ch):04x}" for ch in text)
+
+
+def shorten(text: str, limit: int = MAX_FOUND_CHARACTERS) -> str:
+    """``text`` in at most ``limit`` characters, the cut marked by an ellipsis."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def quote(text: str) -> str:
+    """``text`` as a JSON string, shortened and safe to print."""
+    quoted = json.dumps(shorten(text, MAX_FOUND_CHARACTERS - 2), ensure_ascii=False)
+    return printable(quoted)
+
+
+def show(value: object) -> str:
+    """``value`` in a few words: scalars as JSON, containers by their size."""
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, list):
+        return f"an array of {len(value)}"
+    if isinstance(value, dict):
+        return f"an object of {len(value)} {'property' if len(value) == 1 else 'properties'}"
+    if value is None or isinstance(value, bool | int | float):
+        return _show_scalar(value)
+    return f"a Python {type(value).__name__}"
+
+
+def _show_scalar(value: float | None) -> str:
+    if isinstance(value, int) and value.bit_length() > MAX_SHOWN_BITS:
+        return f"an integer of {value.bit_length()} bits"
+    return json.dumps(value)  # NaN and the infinities by these names
+
+
+def name_some(names: Iterable[str]) -> str:
+    """The first of ``names`` as a list in words, with the number of those left out."""
+    listed = list(names)
+    if not listed:
+        return "none"
+    shown = ", ".join(printable(shorten(name, 40)) for name in listed[:MAX_NAMED])
+    return shown if len(listed) <= MAX_NAMED else f"{shown} and {len(listed) - MAX_NAMED} more"
+
+
+def nameable(key: str) -> bool:
+    """Whether a key can stand in a pointer: short, and safe to print."""
+    return len(key) <= MAX_KEY_CHARACTERS and key.isprintable()
+
+
+def pointer(path: Sequence[PathPart]) -> str:
+    """The RFC 6901 JSON pointer of ``path``; it stops before a key that is too long or cannot be printed."""
+    parts: list[str] = []
+    for part in path:
+        if isinstance(part, str) and not nameable(part):
+            break
+        parts.append("/" + str(part).replace("~", "~0").replace("/", "~1"))
+    return "".join(parts)
