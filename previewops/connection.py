@@ -1,0 +1,311 @@
+"""Where Redis is, how to connect to it, and how its failures are told.
+
+Importing this module imports no Redis client: commands that only need an address start fast.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+import stat
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from previewops.errors import RedisUnavailable, UsageError
+from previewops.settings import DEFAULT_REDIS_URL, Settings
+
+if TYPE_CHECKING:
+    from redis.asyncio import ConnectionPool, Redis
+
+CONNECT_TIMEOUT_S = 2.0
+SOCKET_TIMEOUT_S = 5.0
+HEALTH_CHECK_S = 15.0
+PROBE_TIMEOUT_S = 0.25
+
+SOCKET_NAME = "redis.sock"
+# struct sockaddr_un holds 108 bytes with the final NUL on Linux and 104 on the BSDs and macOS.
+SOCKET_PATH_BYTES = 100
+# Not tempfile.gettempdir(): TMPDIR differs between the sessions that have to meet there.
+_SHARED = Path("/tmp")  # noqa: S108 - folders in it are checked by _trusted
+# Clients differ in whether they undo percent encoding in a unix:// address; these characters need none.
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
+_SCHEMES = ("redis://", "rediss://", "unix://")
+_SECRET_QUERY = ("password",)
+
+
+def find_redis_url(settings: Settings, *, option: str | None) -> str:
+    """The address of Redis: ``option``, REDIS_URL, a live embedded server under DATA_DIR, or the default.
+
+    Raises:
+        UsageError: ``option`` is not an address of a Redis server.
+    """
+    if option is not None:
+        if not option.startswith(_SCHEMES):
+            raise UsageError(
+                f"--redis-url is {redact(option)!r}; "
+                "allowed is an address that begins with redis://, rediss:// or unix://"
+            )
+        return option
+    if settings.redis_url is not None:
+        return settings.redis_url
+    path = socket_path(settings.data_dir)
+    return socket_url(path) if listens(path) else DEFAULT_REDIS_URL
+
+
+def socket_path(data_dir: Path) -> Path:
+    """The absolute path of the embedded server's socket for ``data_dir``.
+
+    It is DATA_DIR/redis/redis.sock where that path fits into a socket address and can stand in a URL as it
+    is. Otherwise it is a file in a folder of /tmp that belongs to the owner of DATA_DIR/redis alone, so that
+    every process, whatever its environment and working folder, finds the same one.
+    """
+    folder = (data_dir.resolve() / "redis").resolve()
+    path = folder / SOCKET_NAME
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES and _PLAIN_PATH.fullmatch(str(path)):
+        return path
+    owner = folder.stat().st_uid if folder.exists() else os.geteuid()
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return _SHARED / f"previewops-{owner}" / f"{name}.sock"
+
+
+def socket_url(path: Path) -> str:
+    """The ``unix://`` address of the socket at ``path``, which is absolute."""
+    return "unix://" + quote(str(path))
+
+
+def listens(path: Path) -> bool:
+    """Whether a Redis server listens on the socket at ``path``, in at most ``PROBE_TIMEOUT_S``.
+
+    A server that accepts and does not answer in time counts: it is frozen or busy, and an operator is helped
+    by hearing so, not by being sent to another address.
+    """
+    reply = ping_socket(path)
+    return reply is not None and (reply == b"" or reply[:1] in b"+-")
+
+
+def ping_socket(path: Path, timeout_s: float = PROBE_TIMEOUT_S) -> bytes | None:
+    """What the server on the socket at ``path`` replies to an inline PING.
+
+    Returns:
+        The first line of the reply without its line end, ``b""`` when it accepted and did not reply within
+        ``timeout_s`` seconds, and None when nothing listens or the socket's folder is not its owner's alone.
+    """
+    if not _trusted(path.parent):
+        return None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(timeout_s)
+        try:
+            probe.connect(os.fsencode(path))
+        except OSError:
+            return None
+        try:
+            probe.sendall(b"PING\r\n")
+            return probe.recv(256).split(b"\r\n", 1)[0]
+        except OSError:
+            return b""
+
+
+def _trusted(folder: Path) -> bool:
+    """Whether nobody but its owner, or root, can have put a socket into ``folder``.
+
+    In /tmp anybody can make a folder with the name that we look for.
+    """
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return (
+        stat.S_ISDIR(found.st_mode)
+        and not found.st_mode & 0o022
+        and (folder.parent != _SHARED or folder.name == f"previewops-{found.st_uid}")
+    )
+
+
+def redact(url: str) -> str:
+    """``url`` without its password, for messages and logs."""
+    if "://" not in url:
+        return url.rpartition("@")[2]
+    try:
+        parts = urlsplit(url)
+        secret = parts.password
+    except ValueError:
+        return url.split("://", 1)[0] + "://***"
+    netloc = parts.netloc
+    if secret is not None:
+        user, _, host = netloc.rpartition("@")
+        netloc = f"{user.partition(':')[0]}:***@{host}"
+    query = parts.query
+    if any(name in _SECRET_QUERY for name, _ in parse_qsl(query)):
+        shown = [(name, "***" if name in _SECRET_QUERY else value) for name, value in parse_qsl(query)]
+        query = urlencode(shown, safe="*/")
+    # urlunsplit drops the two slashes of an empty authority, as in unix:///path.
+    return f"{parts.scheme}://{netloc}" + urlunsplit(("", "", parts.path, query, parts.fragment))
+
+
+def connection_pool(
+    url: str,
+    *,
+    role: str,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    socket_timeout_s: float = SOCKET_TIMEOUT_S,
+    health_check_s: float = HEALTH_CHECK_S,
+    max_connections: int | None = None,
+) -> ConnectionPool:
+    """A pool of connections to ``url``, each named ``previewops-<role>`` in CLIENT LIST. Replies are bytes.
+
+    For whoever needs another client class than :func:`connect` gives (arq's, say). Parameters in the address
+    (``?socket_timeout=…``) win over these arguments.
+
+    Args:
+        url: a redis://, rediss:// or unix:// address.
+        role: what connects: ``worker``, ``cli``, …
+        connect_timeout_s: bound of connecting, seconds.
+        socket_timeout_s: bound of each read and write, seconds. A blocking command has to block for less.
+        health_check_s: an idle connection older than this is checked by a PING before use, seconds.
+        max_connections: bound of the pool; None is the client's own.
+
+    Raises:
+        UsageError: the address cannot be parsed.
+    """
+    from redis.asyncio import ConnectionPool  # noqa: PLC0415 - start-up time of commands without Redis
+
+    options: dict[str, Any] = {
+        "socket_connect_timeout": connect_timeout_s,
+        "socket_timeout": socket_timeout_s,
+        "health_check_interval": health_check_s,
+        "client_name": f"previewops-{role}",
+        "decode_responses": False,
+        # Two round trips on every connect for a label that servers before 7.2 refuse anyhow.
+        "lib_name": None,
+        "lib_version": None,
+    }
+    if max_connections is not None:
+        options["max_connections"] = max_connections
+    if not url.startswith("unix:"):
+        options["socket_keepalive"] = True
+    try:
+        return ConnectionPool.from_url(url, **options)
+    except ValueError as error:
+        raise UsageError(
+            f"the Redis address {redact(url)!r} cannot be used: {error}",
+            hint="allowed is redis://[user:password@]host[:port][/database], rediss://… or unix:///path",
+        ) from None
+
+
+def connect(
+    url: str,
+    *,
+    role: str,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    socket_timeout_s: float = SOCKET_TIMEOUT_S,
+    health_check_s: float = HEALTH_CHECK_S,
+    max_connections: int | None = None,
+) -> Redis:
+    """A client of the server at ``url`` that owns its pool: ``await client.aclose()`` closes everything.
+
+    Nothing is sent before the first command. Arguments and errors are those of :func:`connection_pool`.
+    """
+    from redis.asyncio import Redis  # noqa: PLC0415 - start-up time of commands without Redis
+
+    pool = connection_pool(
+        url,
+        role=role,
+        connect_timeout_s=connect_timeout_s,
+        socket_timeout_s=socket_timeout_s,
+        health_check_s=health_check_s,
+        max_connections=max_connections,
+    )
+    return Redis.from_pool(pool)
+
+
+@asynccontextmanager
+async def redis_errors(url: str) -> AsyncIterator[None]:
+    """Turns failures of Redis within it into one plain error. Also usable as a decorator.
+
+    Other errors, programming errors among them (a wrong type, an error in a script), pass through.
+
+    Raises:
+        RedisUnavailable: Redis cannot be reached, does not let us in, or cannot store.
+    """
+    from redis.exceptions import RedisError  # noqa: PLC0415 - start-up time of commands without Redis
+
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        reason = unavailable_reason(error)
+        if reason is None:
+            raise
+        raise RedisUnavailable(redact(url), reason) from error
+
+
+_FULL = "it is out of memory (maxmemory reached) and refuses to store"
+_READ_ONLY = "it is a read-only replica; the primary is needed"
+_LATE = "it did not answer in time"
+_FORBIDDEN = "its user lacks a permission that is needed"
+
+# Exceptions of the client, by name because the client is imported late.
+_KINDS = (
+    ("AuthenticationError", "it asks for a user name and password, or refuses those in the address"),
+    ("BusyLoadingError", "it is still loading its data; try again in a moment"),
+    ("OutOfMemoryError", _FULL),
+    ("ReadOnlyError", _READ_ONLY),
+    ("NoPermissionError", _FORBIDDEN),
+    ("AuthorizationError", _FORBIDDEN),
+    ("TimeoutError", _LATE),
+)
+
+# What the operating system says.
+_CAUSES: tuple[tuple[type[OSError], str], ...] = (
+    (TimeoutError, _LATE),
+    (ConnectionRefusedError, "the connection was refused: no server listens there"),
+    (FileNotFoundError, "there is no such socket"),
+    (PermissionError, "this user may not open the socket"),
+    (socket.gaierror, "the host name is not known"),
+)
+
+# What a refusal contains when the client has no class for it; Redis 6.2 quotes errors met within a script.
+_REFUSALS = (
+    ("OOM command not allowed", _FULL),
+    ("READONLY ", _READ_ONLY),
+    ("MISCONF ", "it cannot write to its own disk and refuses to store"),
+    ("NOREPLICAS ", "it has too few replicas and refuses to store"),
+    ("MASTERDOWN ", "it is a replica that has lost its primary"),
+    ("CLUSTERDOWN ", "its cluster is down"),
+    ("NOPERM ", _FORBIDDEN),
+)
+
+
+def unavailable_reason(error: BaseException) -> str | None:
+    """Why Redis cannot be used, in plain words, or None when ``error`` means something else."""
+    from redis import exceptions  # noqa: PLC0415 - start-up time of commands without Redis
+
+    kinds = [(getattr(exceptions, name), reason) for name, reason in _KINDS]
+    if isinstance(error, exceptions.ConnectionError | ConnectionError):
+        # The client wraps what went wrong while connecting, even a server's refusal of a password.
+        reasons = (_first(link, [*kinds, *_CAUSES]) for link in _chain(error))
+        return next(filter(None, reasons), None) or _first_line(error) or "the connection was lost"
+    reason = _first(error, [*kinds, (TimeoutError, _LATE)])
+    if reason is None and isinstance(error, exceptions.ResponseError):
+        return next((words for mark, words in _REFUSALS if mark in str(error)), None)
+    return reason
+
+
+def _first(error: BaseException, table: Iterable[tuple[type[BaseException], str]]) -> str | None:
+    return next((reason for kind, reason in table if isinstance(error, kind)), None)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """``error``, then what caused it, and so on."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,245 @@
+"""Where Redis is looked for, what is shown of its address, and how its failures are worded."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from arq.connections import RedisSettings
+from redis import exceptions
+from redis.asyncio.connection import parse_url
+
+from previewops.connection import (
+    SOCKET_PATH_BYTES,
+    connect,
+    find_redis_url,
+    listens,
+    ping_socket,
+    redact,
+    socket_path,
+    socket_url,
+    unavailable_reason,
+)
+from previewops.errors import UsageError
+from previewops.settings import DEFAULT_REDIS_URL, Settings
+
+Listener = Callable[[Path, bytes | None], None]
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="pvc-", dir="/tmp"))
+    (folder / "redis").mkdir(mode=0o700)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def listen() -> Iterator[Listener]:
+    """Listens on a socket; answers the first line it is sent, or accepts nothing when the answer is None."""
+    opened: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def start(path: Path, answer: bytes | None) -> None:
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        opened.append(server)
+        server.bind(str(path))
+        server.listen()
+        if answer is None:
+            return
+
+        def serve() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(64)
+                peer.sendall(answer)
+
+        threads.append(threading.Thread(target=serve))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join(10)
+    for server in opened:
+        server.close()
+
+
+def test_the_option_wins_over_the_environment(data_dir: Path) -> None:
+    settings = Settings(redis_url="redis://env", data_dir=data_dir)
+    assert find_redis_url(settings, option="rediss://option") == "rediss://option"
+
+
+def test_the_environment_wins_over_an_embedded_server(data_dir: Path, listen: Listener) -> None:
+    listen(socket_path(data_dir), None)
+    assert find_redis_url(Settings(redis_url="redis://env", data_dir=data_dir), option=None) == "redis://env"
+
+
+def test_a_live_embedded_server_wins_over_the_default(data_dir: Path, listen: Listener) -> None:
+    listen(data_dir / "redis" / "redis.sock", b"+PONG\r\n")
+    found = find_redis_url(Settings(data_dir=data_dir), option=None)
+    assert found == f"unix://{data_dir}/redis/redis.sock"
+
+
+def test_without_any_of_them_it_is_the_default(tmp_path: Path) -> None:
+    assert find_redis_url(Settings(data_dir=tmp_path), option=None) == DEFAULT_REDIS_URL
+
+
+def test_a_socket_file_that_nobody_listens_on_is_passed_over(data_dir: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(socket_path(data_dir)))
+    assert socket_path(data_dir).is_socket()
+    assert find_redis_url(Settings(data_dir=data_dir), option=None) == DEFAULT_REDIS_URL
+
+
+def test_a_frozen_server_counts_as_the_one_to_use(data_dir: Path, listen: Listener) -> None:
+    listen(socket_path(data_dir), None)
+    assert ping_socket(socket_path(data_dir)) == b""
+    assert listens(socket_path(data_dir))
+
+
+@pytest.mark.parametrize(
+    "answer", [b"-LOADING Redis is loading\r\n", b"-NOAUTH Authentication required.\r\n"]
+)
+def test_a_server_that_answers_with_an_error_is_there(
+    data_dir: Path, listen: Listener, answer: bytes
+) -> None:
+    listen(socket_path(data_dir), answer)
+    assert listens(socket_path(data_dir))
+
+
+def test_a_server_of_another_protocol_is_not_redis(data_dir: Path, listen: Listener) -> None:
+    listen(socket_path(data_dir), b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    assert not listens(socket_path(data_dir))
+
+
+def test_a_folder_that_others_may_write_to_is_not_trusted(data_dir: Path, listen: Listener) -> None:
+    listen(socket_path(data_dir), None)
+    (data_dir / "redis").chmod(0o777)
+    assert not listens(socket_path(data_dir))
+
+
+@pytest.mark.parametrize("option", ["localhost:6379", "http://x", "", "redis:/x"])
+def test_an_option_that_is_no_address_is_a_usage_error(option: str) -> None:
+    with pytest.raises(UsageError, match="allowed is an address that begins with redis://") as caught:
+        find_redis_url(Settings(), option=option)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("url", ["redis://host:port", "redis://host?db=x", "http://host"])
+async def test_an_address_that_cannot_be_parsed_is_a_usage_error(url: str) -> None:
+    with pytest.raises(UsageError, match="cannot be used"):
+        connect(url, role="test")
+
+
+def test_the_socket_is_beside_the_data_where_its_path_fits(tmp_path: Path) -> None:
+    assert socket_path(Path("/srv/previews")) == Path("/srv/previews/redis/redis.sock")
+
+
+def test_a_relative_folder_gives_an_absolute_address(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
+    monkeypatch.chdir(data_dir.parent)
+    assert socket_path(Path(data_dir.name)) == socket_path(data_dir)
+
+
+@pytest.mark.parametrize("name", ["n" * 120, "with space", "percent%41", "quest?ion", "snö", "ha#sh"])
+def test_any_folder_gives_an_address_that_every_client_reads_alike(tmp_path: Path, name: str) -> None:
+    path = socket_path(tmp_path / name)
+    assert len(bytes(path)) <= SOCKET_PATH_BYTES
+    assert parse_url(socket_url(path))["path"] == str(path)
+    assert RedisSettings.from_dsn(socket_url(path)).unix_socket_path == str(path)
+
+
+def test_two_long_folders_have_two_sockets(tmp_path: Path) -> None:
+    assert socket_path(tmp_path / ("a" * 120)) != socket_path(tmp_path / ("b" * 120))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
+        ("redis://:s3cret@host:1/2", "redis://:***@host:1/2"),
+        ("rediss://ann:s3cret@host?db=1", "rediss://ann:***@host?db=1"),
+        ("redis://ann@host", "redis://ann@host"),
+        ("redis://ann:s3@cret@host", "redis://ann:***@host"),
+        ("unix:///run/redis.sock?db=1&password=s3cret", "unix:///run/redis.sock?db=1&password=***"),
+        ("unix://:s3cret@/run/redis.sock", "unix://:***@/run/redis.sock"),
+        ("redis://[::1]:6379", "redis://[::1]:6379"),
+        ("redis://ann:s3cret@[bad", "redis://***"),
+        ("not an address", "not an address"),
+        ("ann:s3cret@host:6379", "host:6379"),
+    ],
+)
+def test_no_password_is_shown(url: str, shown: str) -> None:
+    assert redact(url) == shown
+
+
+def test_a_usage_error_shows_no_password() -> None:
+    with pytest.raises(UsageError) as caught:
+        connect("redis://ann:s3cret@host:port", role="test")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (exceptions.AuthenticationError("WRONGPASS"), "password"),
+        (exceptions.BusyLoadingError("loading"), "loading"),
+        (exceptions.OutOfMemoryError("command not allowed"), "out of memory"),
+        (
+            exceptions.ResponseError("ERR Error running script: -OOM command not allowed when"),
+            "out of memory",
+        ),
+        (exceptions.ReadOnlyError("You can't write"), "read-only"),
+        (exceptions.ResponseError("ERR @user_script: 1: -READONLY You can't write against"), "read-only"),
+        (exceptions.ResponseError("MISCONF Errors writing to the AOF file"), "own disk"),
+        (exceptions.NoPermissionError("this user has no permissions"), "permission"),
+        (exceptions.TimeoutError("Timeout reading"), "in time"),
+        (TimeoutError(), "in time"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"),
+        (exceptions.ConnectionError("Connection closed by server."), "Connection closed by server."),
+        (exceptions.ConnectionError(""), "the connection was lost"),
+    ],
+)
+def test_a_failure_of_redis_is_told_in_plain_words(error: Exception, words: str) -> None:
+    reason = unavailable_reason(error)
+    assert reason is not None
+    assert words in reason
+    assert "\n" not in reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.ResponseError("WRONGTYPE Operation against a key"),
+        exceptions.ResponseError("ERR user_script:1: attempt to index a nil value"),
+        exceptions.DataError("Invalid input of type"),
+        exceptions.NoScriptError("NOSCRIPT"),
+        FileNotFoundError(errno.ENOENT, "No such file", "payload.json"),
+        ValueError("x"),
+    ],
+)
+def test_a_mistake_of_our_own_is_no_failure_of_redis(error: Exception) -> None:
+    assert unavailable_reason(error) is None
+
+
+def test_finding_the_address_imports_no_client() -> None:
+    code = """
+import sys
+from previewops.connection import find_redis_url
+from previewops.settings import Settings
+find_redis_url(Settings(), option=None)
+sys.exit(any(name in sys.modules for name in ("redis", "asyncio")))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_socket_address_has_no_host() -> None:
+    assert urlsplit(socket_url(Path("/run/redis.sock"))).netloc == ""
