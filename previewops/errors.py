@@ -160,6 +160,17 @@ class RedisUnavailable(PreviewopsError):
         self.address = address
 
 
+class EmbeddedUnavailable(PreviewopsError):
+    """The private Redis server of ``up`` cannot be started here. ``log_tail`` is what it said last."""
+
+    exit_code = EXIT_UNREACHABLE
+    code = "embedded-unavailable"
+
+    def __init__(self, message: str, *, hint: str, log_tail: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.log_tail = log_tail
+
+
 class FailureKind(StrEnum):
     """What the retry policy decides by."""
 
