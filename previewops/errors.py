@@ -181,11 +181,15 @@ class FailureKind(StrEnum):
 class JobError(Exception):
     """Why one attempt at one job failed.
 
-    ``code`` is a stable kebab-case word (part of the fingerprint that dead letters are grouped by); ``data``
-    holds what was found and what is allowed, as JSON values.
+    ``code`` is a stable kebab-case word (part of the fingerprint that dead letters are grouped by);
+    ``data`` holds what was found and what is allowed, as JSON values. ``error_class`` names the exception
+    when it was none of this family, and ``remote_traceback`` is the traceback's text when it was raised in
+    a render process.
     """
 
     kind: ClassVar[FailureKind] = FailureKind.TRANSIENT
+    error_class: str | None = None
+    remote_traceback: str | None = None
 
     def __init__(self, code: str, message: str, *, hint: str | None = None, **data: Any) -> None:
         super().__init__(message)
@@ -205,3 +209,51 @@ class TransientJobError(JobError):
     """Running the job again may help: not there yet, disk full, deadline passed."""
 
     kind = FailureKind.TRANSIENT
+
+
+class RenderCrashed(JobError):
+    """The render process died, or broke its protocol, in the middle of a job. Counted apart from exceptions.
+
+    ``signal_name`` is "SIGSEGV" and the like, or None; ``exit_status`` is the status it exited with, or None.
+    Both are None when it is not known: the fork server that could have told is gone too.
+    """
+
+    kind = FailureKind.TRANSIENT
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        signal_name: str | None = None,
+        exit_status: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(
+            "render-crashed",
+            f"the render process {reason}",
+            hint=hint,
+            signal=signal_name,
+            exitStatus=exit_status,
+        )
+        self.signal_name = signal_name
+        self.exit_status = exit_status
+
+
+class StaleToken(JobError):
+    """A later attempt at the job has published already: this attempt lost its lease and its output is void.
+
+    Not a failure of the job. Whoever meets it reports nothing, as the job is no longer theirs.
+    """
+
+    kind = FailureKind.TRANSIENT
+
+    def __init__(self, found: int, newest: int) -> None:
+        super().__init__(
+            "stale-token",
+            f"fencing token {found} is older than {newest}, which has published",
+            hint="the job was taken over by a later attempt; nothing is to be done",
+            found=found,
+            allowed=newest,
+        )
+        self.found = found
+        self.newest = newest

@@ -1,0 +1,137 @@
+"""Tasks that misbehave in every way a renderer could, run in real render processes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from previewops.errors import PermanentJobError, TransientJobError
+from previewops.worker.framing import HEADER
+
+Progress = Callable[[float, str], None]
+
+
+def run(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Does what ``spec["act"]`` names."""
+    act: Callable[[dict[str, Any], Progress], dict[str, Any]] = globals()[f"act_{spec['act']}"]
+    return act(spec, progress)
+
+
+def act_echo(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    return {"echo": spec.get("value"), "pid": os.getpid()}
+
+
+def act_report(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    for fraction, text in spec["reports"]:
+        progress(fraction, text)
+    return {"done": True}
+
+
+def act_permanent(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    raise PermanentJobError("too-large", "the image is too large", hint="shrink it", found=9, allowed=[1, 2])
+
+
+def act_transient(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    raise TransientJobError("not-there", "the asset is not there yet")
+
+
+def act_unsendable_data(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    raise PermanentJobError("odd", "data that no JSON holds", found=object())
+
+
+def act_unexpected(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    raise ZeroDivisionError("x" * 50_000)
+
+
+def act_connection_error(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    raise ConnectionResetError("the asset's host hung up")
+
+
+def act_exit(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    sys.exit(3)
+
+
+def act_not_json(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    return {"set": {1, 2}}
+
+
+def act_allocate(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    return {"length": len(bytearray(spec["bytes"]))}
+
+
+def act_die(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    os.kill(os.getpid(), getattr(signal, spec["signal"]))
+    return {}
+
+
+def act_segfault(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    return {"read": ctypes.string_at(8)}
+
+
+def act_leave(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    os._exit(spec["status"])
+
+
+def act_loop_in_c(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Stays in one C call that holds the interpreter's lock; exponential, so for ever."""
+    progress(0.0, str(os.getpid()))
+    return {"match": bool(re.match(r"(a+)+$", "a" * 64 + "b"))}
+
+
+def act_wait(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    progress(0.0, str(os.getpid()))
+    while True:
+        time.sleep(60)
+
+
+def act_describe(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """What the process looks like from inside."""
+    umask = os.umask(0)
+    os.umask(umask)
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return {
+        "umask": umask,
+        "fds": _open_descriptors(),
+        "ignored": int(status.split("SigIgn:")[1].split()[0], 16),
+        "limits": Path("/proc/self/limits").read_text(encoding="ascii"),
+        "modules": sorted(sys.modules),
+        "main": getattr(sys.modules["__main__"], "__file__", None),
+    }
+
+
+def _open_descriptors() -> dict[str, str]:
+    found = {}
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the one that lists this folder is gone
+            found[entry.name] = str(entry.readlink())
+    return found
+
+
+def act_babble(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Writes ``spec["raw"]`` where frames belong, as a child that a hostile image has taken over might."""
+    _channel().sendall(bytes.fromhex(spec["raw"]))
+    return act_wait(spec, lambda fraction, text: None)
+
+
+def act_answer_with(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    body = spec["body"].encode()
+    return act_babble({"raw": (HEADER.pack(len(body)) + body).hex()}, progress)
+
+
+def act_hang_up(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    _channel().shutdown(socket.SHUT_RDWR)
+    return act_wait(spec, lambda fraction, text: None)
+
+
+def _channel() -> socket.socket:
+    fd = next(int(name) for name, file in _open_descriptors().items() if file.startswith("socket:"))
+    return socket.socket(fileno=os.dup(fd))
