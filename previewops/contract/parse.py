@@ -6,8 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from previewops.contract.limits import (
     MAX_DEPTH_LEVELS,
@@ -26,10 +25,11 @@ _BOMS = (
     (b"\xfe\xff", "a UTF-16 byte order mark"),
     (b"\x00\x00\xfe\xff", "a UTF-32 byte order mark"),
 )
+# Patterns are compiled by first use, and cached by re: importing this package is to cost little.
 # A whole string, or the rest of the text where one is not closed, or one bracket. Possessive, so that the
 # scan is linear whatever the text.
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_STRING_OR_BRACKET = r'(?s:"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}])'
+_SURROGATE_ESCAPE = r"\\u[dD][89a-fA-F]"
 _SKIP_BYTES = 65_536
 
 
@@ -52,8 +52,7 @@ def parse_payload(
         raise InvalidPayload(refused.violations, source=source) from None
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedLine:
+class ParsedLine(NamedTuple):
     """One line of a .jsonl file: its number from 1, and either its payload or why there is none."""
 
     number: int
@@ -105,7 +104,7 @@ def _parse(raw: bytes) -> dict[str, Any]:
     text = _decode(raw)
     _check_depth(text)
     parsed = _Reader().read(text)
-    if _SURROGATE_ESCAPE.search(text):
+    if re.search(_SURROGATE_ESCAPE, text):
         _, problems = plain_copy(parsed)
         if problems:
             raise _Refused(*settled(problems))
@@ -136,7 +135,7 @@ def _check_depth(text: str) -> None:
     if text.count("{") + text.count("[") <= MAX_DEPTH_LEVELS:
         return
     depth = 0
-    for match in _STRING_OR_BRACKET.finditer(text):
+    for match in re.finditer(_STRING_OR_BRACKET, text):
         start = text[match.start()]
         if start in "[{":
             depth += 1
@@ -159,8 +158,7 @@ def _too_large(found: str, max_bytes: int) -> Violation:
     return Violation("", "too-large", "is too large", found, f"{max_bytes} bytes")
 
 
-@dataclass(frozen=True, slots=True)
-class _OffNumber:
+class _OffNumber(NamedTuple):
     """Stands in the parsed document where a number that is refused stood."""
 
     text: str

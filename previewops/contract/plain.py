@@ -9,7 +9,7 @@ from previewops.contract.limits import MAX_DEPTH_LEVELS, MAX_SAFE_INTEGER, MAX_V
 from previewops.contract.wording import PathPart, kind, nameable, pointer, quote, show
 from previewops.errors import Violation
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 _INTEGERS = f"whole numbers from -{MAX_SAFE_INTEGER} to {MAX_SAFE_INTEGER}"
 
 
@@ -61,7 +61,7 @@ class _Copier:
             self.violations.append(violation)
 
     def _text(self, value: str, path: tuple[PathPart, ...]) -> str:
-        if not value.isascii() and _SURROGATE.search(value):
+        if not value.isascii() and re.search(_SURROGATE, value):
             self._report(_surrogate(pointer(path), value))
         return value
 
@@ -95,7 +95,7 @@ class _Copier:
             if not isinstance(key, str):
                 self._report(_not_text_key(pointer(path), key))
                 continue
-            if not nameable(key) and _SURROGATE.search(key):
+            if not nameable(key) and re.search(_SURROGATE, key):
                 self._report(_surrogate_key(pointer(path), key))
             copied[str(key)] = self.copy(item, (*path, key))
         return copied

@@ -26,7 +26,7 @@ from previewops.contract.uris import AssetPolicy, DataUri, UriRefused, parse_uri
 from previewops.contract.wording import name_some, pointer, quote
 from previewops.errors import Violation
 
-_RESOLUTION = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
+_RESOLUTION = r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})"
 _REQUEST = "previewRequest"
 
 Object = dict[str, Any]
@@ -61,7 +61,7 @@ def total_ms(request: Mapping[str, Any]) -> int:
 
 def parse_resolution(text: str) -> tuple[int, int] | None:
     """Width and height in pixels of "WxH", or None if ``text`` is not of that form."""
-    match = _RESOLUTION.fullmatch(text)
+    match = re.fullmatch(_RESOLUTION, text)
     return (int(match[1]), int(match[2])) if match else None
 
 

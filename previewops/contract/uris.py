@@ -6,28 +6,26 @@ on the resolved path, for a symbolic link can lead elsewhere.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from previewops.contract.limits import MAX_INLINE_BYTES, MAX_PATH_BYTES
 from previewops.contract.wording import name_some, printable, quote, shorten
 
 ALLOWED_ADDRESSES = "a file path, a file:// uri or a data: uri"
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_FILE_URI = re.compile(r"[Ff][Ii][Ll][Ee]://(?:[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt])?(/.*)", re.DOTALL)
-_DATA_HEAD = re.compile(
-    r"[Dd][Aa][Tt][Aa]:(?P<type>(?P<group>image|audio)/[A-Za-z0-9][A-Za-z0-9.+-]*)(?:;[\w.+-]+=[\w.+-]*)*;base64,",
-    re.IGNORECASE | re.ASCII,
-)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_ESCAPE = re.compile(r"%(.{0,2})", re.DOTALL)
-_HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}")
+# Compiled by first use, and cached by re: importing this package is to cost little.
+_SCHEME = r"([A-Za-z][A-Za-z0-9+.-]*):"
+_FILE_URI = r"(?is:file://(?:localhost)?(/.*))"
+_DATA_HEAD = r"(?ia:data:(?P<type>(?:image|audio)/[a-z0-9][a-z0-9.+-]*)(?:;[\w.+-]+=[\w.+-]*+)*+;base64,)"
+_CONTROL = r"[\x00-\x1f\x7f]"
+_ESCAPE = r"(?s:%(.{0,2}))"
+_HEX_PAIR = r"[0-9A-Fa-f]{2}"
 
 
 class UriRefused(Exception):
@@ -41,15 +39,13 @@ class UriRefused(Exception):
         self.allowed = allowed
 
 
-@dataclass(frozen=True, slots=True)
-class FileUri:
+class FileUri(NamedTuple):
     """A file's path, free of '..', '.', NUL and backslashes. A relative one is looked up under each root."""
 
     path: PurePosixPath
 
 
-@dataclass(frozen=True, slots=True)
-class DataUri:
+class DataUri(NamedTuple):
     """Content carried in the address itself: its media type, lower case, and its bytes."""
 
     media_type: str
@@ -101,7 +97,7 @@ def parse_uri(uri: str) -> FileUri | DataUri:
         UriRefused: another scheme, a '..' in the path, a character that no address may hold, or a malformed
             or oversized data: uri.
     """
-    scheme = _SCHEME.match(uri)
+    scheme = re.match(_SCHEME, uri)
     if scheme is None:
         return _file(uri, uri)
     name = scheme[1].lower()
@@ -129,7 +125,7 @@ def _unknown_scheme(name: str, uri: str) -> UriRefused:
 
 
 def _path_of_file_uri(uri: str) -> str:
-    match = _FILE_URI.fullmatch(uri)
+    match = re.fullmatch(_FILE_URI, uri)
     if match is None:
         raise UriRefused(
             "uri-malformed",
@@ -148,7 +144,7 @@ def _path_of_file_uri(uri: str) -> str:
 
 
 def _percent_decoded(path: str, uri: str) -> str:
-    off = next((pair[0] for pair in _ESCAPE.finditer(path) if not _HEX_PAIR.fullmatch(pair[1])), None)
+    off = next((pair[0] for pair in re.finditer(_ESCAPE, path) if not re.fullmatch(_HEX_PAIR, pair[1])), None)
     if off is not None:
         raise UriRefused(
             "uri-malformed",
@@ -166,7 +162,7 @@ def _percent_decoded(path: str, uri: str) -> str:
 
 
 def _file(path: str, uri: str) -> FileUri:
-    control = _CONTROL.search(path)
+    control = re.search(_CONTROL, path)
     if control:
         raise UriRefused(
             "uri-character",
@@ -189,7 +185,7 @@ def _file(path: str, uri: str) -> FileUri:
 
 
 def _data(uri: str) -> DataUri:
-    head = _DATA_HEAD.match(uri)
+    head = re.match(_DATA_HEAD, uri)
     if head is None:
         raise UriRefused(
             "uri-media-type",
@@ -199,7 +195,7 @@ def _data(uri: str) -> DataUri:
         )
     encoded = uri[head.end() :]
     try:
-        content = base64.b64decode(encoded, validate=True)
+        content = binascii.a2b_base64(encoded, strict_mode=True)
     except (binascii.Error, ValueError):
         raise UriRefused(
             "uri-malformed",

@@ -15,7 +15,7 @@ PathPart = str | int
 _KINDS: tuple[tuple[type, str], ...] = (
     (bool, "a boolean"),
     (int, "an integer"),
-    (float, "a number"),
+    (float, "a number with a fraction"),
     (str, "a string"),
     (list, "an array"),
     (dict, "an object"),
@@ -60,7 +60,7 @@ def show(value: object) -> str:
     return f"a Python {type(value).__name__}"
 
 
-def _show_scalar(value: float | None) -> str:
+def _show_scalar(value: int | float | None) -> str:
     if isinstance(value, int) and value.bit_length() > MAX_SHOWN_BITS:
         return f"an integer of {value.bit_length()} bits"
     return json.dumps(value)  # NaN and the infinities by these names

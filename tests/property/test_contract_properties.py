@@ -1,0 +1,164 @@
+"""Whatever comes in: a payload, or an InvalidPayload whose pointers lead somewhere; never another exception."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from previewops.contract import (
+    AssetPolicy,
+    UriRefused,
+    body_digest,
+    canonical_bytes,
+    explain,
+    parse_payload,
+    parse_uri,
+    validate,
+    violations,
+)
+from previewops.errors import InvalidPayload, Violation
+from previewops.schemas import example
+
+POLICY = AssetPolicy((Path("/srv/previews/assets"),))
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["", "..", "a\n", "\ud800", "/etc/passwd", "file:///%zz", "data:image/png;base64,AA=="])
+)
+documents = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def places(value: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The path of every value in the document but the document itself."""
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    found: list[tuple[str | int, ...]] = []
+    for name, member in members:
+        found += [(*at, name), *places(member, (*at, name))]
+    return found
+
+
+PLACES = places(example("full"))
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> dict[str, Any]:
+    """full.json with one to four of its values replaced, removed, doubled or given an extra member."""
+    document = example("full")
+    for path in draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=4)):
+        parent: Any = document
+        try:
+            for part in path[:-1]:
+                parent = parent[part]
+            mutate(draw, parent, path[-1])
+        except (KeyError, IndexError, TypeError):
+            continue  # an earlier mutation took the place away
+    return document
+
+
+def mutate(draw: st.DrawFn, parent: Any, last: str | int) -> None:
+    act = draw(st.sampled_from(["replace", "remove", "double", "add"]))
+    if act == "replace":
+        parent[last] = draw(documents)
+    elif act == "remove":
+        del parent[last]
+    elif act == "double" and isinstance(parent, list):
+        parent.append(parent[int(last)])
+    elif act == "add" and isinstance(parent, dict):
+        parent[draw(st.text(max_size=8))] = draw(documents)
+
+
+def resolves(document: object, pointer: str) -> bool:
+    """Whether the pointer leads to a value, or to a member that its parent lacks."""
+    *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]
+    value: Any = document
+    for part in parents[1:]:
+        value = value[int(part)] if isinstance(value, list) else value[part]
+    return pointer == "" or (int(last) < len(value) if isinstance(value, list) else isinstance(value, dict))
+
+
+def check_report(document: object, found: list[Violation]) -> None:
+    assert len({(item.pointer, item.code, item.found) for item in found}) == len(found)
+    for item in found:
+        assert resolves(document, item.pointer), item
+        assert all(text.isprintable() for text in item.as_json().values()), item
+        assert item.message
+        assert item.found
+        assert item.allowed
+    assert len(explain(InvalidPayload(found))) == 1 + 3 * len(found)
+
+
+def shuffled(draw: st.DrawFn, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: shuffled(draw, value[key]) for key in draw(st.permutations(list(value)))}
+    if isinstance(value, list):
+        return [shuffled(draw, item) for item in value]
+    return value
+
+
+@given(documents)
+def test_any_document_is_judged_without_another_exception(document: object) -> None:
+    found = violations(document, POLICY)
+    assert found
+    check_report(document, found)
+
+
+@settings(max_examples=300)
+@given(mutations())
+def test_any_mutation_of_a_valid_payload_is_judged_and_its_pointers_resolve(document: dict[str, Any]) -> None:
+    found = violations(document, POLICY)
+    check_report(document, found)
+    if not found:
+        payload = validate(document, policy=POLICY)
+        assert validate(parse_payload(canonical_bytes(payload)), policy=POLICY) == payload
+
+
+@given(mutations())
+def test_the_text_of_any_mutation_gives_the_same_verdict_as_its_value(document: dict[str, Any]) -> None:
+    text = json.dumps(document).encode()
+    try:
+        parsed = parse_payload(text)
+    except InvalidPayload as error:
+        check_report(document, list(error.violations))
+        assert violations(document, POLICY)
+    else:
+        assert violations(parsed, POLICY) == violations(document, POLICY)
+
+
+@given(st.binary(max_size=200) | st.text(alphabet='{}[]":,\\u0dDeE+-.19naN \n', max_size=60).map(str.encode))
+def test_any_bytes_are_an_object_or_an_invalid_payload(raw: bytes) -> None:
+    try:
+        assert isinstance(parse_payload(raw), dict)
+    except InvalidPayload as error:
+        assert error.violations
+
+
+@given(st.data())
+def test_canonical_bytes_do_not_depend_on_the_order_of_names(data: st.DataObject) -> None:
+    reordered = data.draw(st.composite(lambda draw: shuffled(draw, example("full")))())
+    assert canonical_bytes(validate(reordered)) == canonical_bytes(validate(example("full")))
+    assert body_digest(validate(reordered)) == body_digest(validate(example("full")))
+
+
+@given(st.text(max_size=60) | st.text(alphabet="file:/.%2eE5cdata;base64,imgAa=\\\0~", max_size=40))
+def test_any_address_is_parsed_or_refused_and_a_path_never_climbs(uri: str) -> None:
+    try:
+        parsed = parse_uri(uri)
+    except UriRefused as refused:
+        assert refused.found.isprintable()
+        return
+    if hasattr(parsed, "path"):
+        assert not {"..", ".", ""} & set(parsed.path.parts)

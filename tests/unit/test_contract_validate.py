@@ -1,0 +1,383 @@
+"""Validation beyond the examples: Python values, bounds, order, cost, and what a valid payload gives."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from previewops.contract import (
+    AssetPolicy,
+    Payload,
+    body_digest,
+    canonical_bytes,
+    explain,
+    parse_payload,
+    validate,
+    violations,
+)
+from previewops.contract import limits
+from previewops.contract.semantics import parse_resolution, total_ms
+from previewops.contract.timestamps import is_rfc3339
+from previewops.errors import EXIT_INVALID, InvalidPayload, Violation
+from previewops.schemas import example, schema
+from previewops.states import Priority
+
+
+def job(**request: Any) -> dict[str, Any]:
+    return {
+        "jobId": "j",
+        "projectId": "p",
+        "requestId": "r",
+        "dryRun": False,
+        "previewRequest": {"steps": [], "assets": [], "audio": {}, **request},
+    }
+
+
+def codes(payload: object) -> list[tuple[str, str]]:
+    return [(item.pointer, item.code) for item in violations(payload)]
+
+
+def test_importing_the_contract_loads_no_engine_and_no_schema_library() -> None:
+    probe = (
+        "import sys, previewops.contract; "
+        "print([m for m in ('jsonschema', 'redis', 'arq', 'PIL', 'click', 'hashlib', 'importlib.resources') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_valid_payload_gives_typed_access() -> None:
+    payload = validate(example("full"))
+    assert (payload.job_id, payload.project_id, payload.request_id) == (
+        "tutorial-0042",
+        "morris",
+        "req-2025-01-31-0042",
+    )
+    assert payload.priority is Priority.HIGH
+    assert payload.dry_run is False
+    assert payload.request == example("full")["previewRequest"]
+    assert payload.raw == example("full")
+    assert validate(example("minimal")).priority is Priority.NORMAL
+
+
+def test_a_payload_is_a_copy_of_its_own() -> None:
+    given = example("full")
+    payload = validate(given)
+    given["previewRequest"]["steps"].clear()
+    assert payload.raw == example("full")
+
+
+def test_whole_floats_are_integers_and_change_no_digest() -> None:
+    given = job(steps=[{"durationMs": 2000.0}], options={"fps": 24.0})
+    payload = validate(given)
+    assert type(payload.request["options"]["fps"]) is int
+    assert type(payload.request["steps"][0]["durationMs"]) is int
+    assert body_digest(payload) == body_digest(
+        validate(job(steps=[{"durationMs": 2000}], options={"fps": 24}))
+    )
+
+
+def test_canonical_bytes_are_sorted_compact_utf8_and_the_digest_is_theirs() -> None:
+    payload = validate(job(title="é\n", metadata={"b": [1.5, -0.0, True, None], "a": "\u2028"}))
+    assert (
+        canonical_bytes(payload)
+        == (
+            '{"dryRun":false,"jobId":"j","previewRequest":{"assets":[],"audio":{},'
+            '"metadata":{"a":"\u2028","b":[1.5,0,true,null]},"steps":[],"title":"é\\n"},'
+            '"projectId":"p","requestId":"r"}'
+        ).encode()
+    )
+    assert body_digest(payload) == hashlib.sha256(canonical_bytes(payload)).hexdigest()
+    assert parse_payload(canonical_bytes(payload)) == payload.raw
+
+
+def test_a_changed_body_changes_the_digest() -> None:
+    assert body_digest(validate(job(title="a"))) != body_digest(validate(job(title="b")))
+
+
+@pytest.mark.parametrize("value", [None, 1, "job", [], b"{}", object(), {1, 2}, math.nan])
+def test_anything_but_an_object_is_refused(value: object) -> None:
+    assert codes(value)[0][0] == ""
+    with pytest.raises(InvalidPayload):
+        validate(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (math.nan, "not-finite"),
+        (-math.inf, "not-finite"),
+        (b"x", "not-json-value"),
+        ((1, 2), "not-json-value"),
+        ({1: "one"}, "not-json-value"),
+        (2**53, "integer-range"),
+        (10**5000, "integer-range"),
+        ("\ud800", "lone-surrogate"),
+    ],
+)
+def test_what_json_cannot_carry_is_refused_in_the_free_place_and_in_a_typed_one(
+    value: object, code: str
+) -> None:
+    assert codes(job(metadata={"deep": [value]})) == [("/previewRequest/metadata/deep/0", code)]
+    assert codes(job(title=value)) == [("/previewRequest/title", code)]
+
+
+def test_a_value_that_holds_itself_is_too_deep() -> None:
+    ring: dict[str, Any] = {}
+    ring["ring"] = ring
+    ((_, code),) = codes(job(metadata=ring))
+    assert code == "too-deep"
+
+
+def test_ten_thousand_levels_of_python_do_not_recurse() -> None:
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    ((pointer, code),) = codes(job(metadata={"deep": deep}))
+    assert code == "too-deep"
+    assert pointer.count("/") == limits.MAX_DEPTH_LEVELS
+
+
+def test_a_payload_too_large_for_the_queue_is_refused_whatever_door_it_came_through() -> None:
+    filler = "x" * limits.MAX_PAYLOAD_BYTES
+    (violation,) = violations(job(metadata={"filler": filler}))
+    assert (violation.pointer, violation.code) == ("", "too-large")
+
+
+def test_more_values_than_a_payload_can_hold_are_refused_uncopied() -> None:
+    assert ("", "too-large") not in codes(job(metadata={"zeros": [0] * 100}))
+    found = codes(job(metadata={"zeros": [0] * limits.MAX_VALUES}))
+    assert found == [("/previewRequest/metadata/zeros", "too-large")]
+
+
+def test_an_array_over_its_bound_is_one_violation_and_its_items_are_not_searched() -> None:
+    assert codes(job(steps=[7] * 501)) == [("/previewRequest/steps", "max-items")]
+    assert codes(job(assets=[{}] * 501)) == [
+        ("/previewRequest/assets", "max-items"),
+    ]
+
+
+def test_a_payload_made_of_errors_gives_a_bounded_report_in_order() -> None:
+    payload = job()
+    payload.update({f"k{number}": 0 for number in range(5_000)})
+    found = violations(payload)
+    assert len(found) == limits.MAX_VIOLATIONS + 1
+    assert found[-1].code == "more-violations"
+
+
+def test_violations_are_in_the_order_of_array_places_and_given_once() -> None:
+    found = codes(job(steps=[{"layout": 1}] * 11))
+    assert [pointer for pointer, _ in found] == [f"/previewRequest/steps/{n}/layout" for n in range(11)]
+    assert len(set(found)) == len(found)
+
+
+def test_a_missing_member_is_named_though_another_is_missing_too() -> None:
+    assert [pointer for pointer, code in codes({}) if code == "required"] == [
+        "/dryRun",
+        "/jobId",
+        "/previewRequest",
+        "/projectId",
+        "/requestId",
+    ]
+
+
+@pytest.mark.parametrize("key", ["\x1b[2J", "k" * 129, "\u202ereversed"])
+def test_a_name_that_cannot_be_printed_is_shown_escaped_at_its_object(key: str) -> None:
+    (violation,) = violations(job(**{key: 1}))
+    assert (violation.pointer, violation.code) == ("/previewRequest", "unknown-property")
+    assert violation.found.isprintable()
+    assert len(violation.found) < 120
+
+
+def test_nothing_that_moves_a_cursor_reaches_a_message() -> None:
+    hostile = "\x1b]0;owned\x07\u202e"
+    payload = job(
+        steps=[{"layout": hostile, "assetIds": [hostile]}],
+        assets=[{"id": hostile, "uri": f"x{hostile}:y", "type": hostile}],
+        options={"format": hostile, hostile: hostile},
+    )
+    found = violations(payload | {"jobId": hostile, hostile: 1})
+    assert len(found) > 6
+    for violation in found:
+        assert all(text.isprintable() for text in violation.as_json().values()), violation
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "A-b_c.d", "0", "a" * 128, "tutorial-0042", "a.b.c", "9f86d081-884c-4d65"]
+)
+def test_names_of_folders_that_are_allowed(name: str) -> None:
+    assert violations(job() | {"jobId": name, "projectId": name}) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        ".a",
+        "-a",
+        "_a",
+        "a.",
+        "a..b",
+        "a/b",
+        "a\\b",
+        "../../x",
+        "a\n",
+        "a\0",
+        "é",
+        "a b",
+        "a" * 129,
+    ],
+)
+def test_names_of_folders_that_are_refused(name: str) -> None:
+    assert {pointer for pointer, _ in codes(job() | {"jobId": name, "projectId": name})} == {
+        "/jobId",
+        "/projectId",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ("2025-01-31T09:30:00Z", True),
+        ("2025-01-31t09:30:00.123456789z", True),
+        ("2024-02-29T23:59:59-23:59", True),
+        ("2016-12-31T23:59:60Z", True),
+        ("2025-02-29T00:00:00Z", False),
+        ("2025-13-01T00:00:00Z", False),
+        ("2025-01-31T24:00:00Z", False),
+        ("2025-01-31T09:60:00Z", False),
+        ("2025-01-31T09:30:61Z", False),
+        ("2025-01-31T09:30:00", False),
+        ("2025-01-31T09:30Z", False),
+        ("2025-01-31 09:30:00Z", False),
+        ("2025-01-31T09:30:00+0100", False),
+        ("2025-01-31T09:30:00+24:00", False),
+        ("2025-01-31T09:30:00.Z", False),
+        ("2025-01-31T09:30:00Z\n", False),
+        ("0000-01-01T00:00:00Z", False),
+        ("２025-01-31T09:30:00Z", False),
+    ],
+)
+def test_timestamps_are_rfc_3339(text: str, valid: bool) -> None:
+    assert is_rfc3339(text) is valid
+    assert (codes(job() | {"createdAt": text}) == []) is valid
+
+
+@pytest.mark.parametrize(
+    ("resolution", "valid"),
+    [
+        ("64x64", True),
+        ("63x64", False),
+        ("3840x2160", True),
+        ("2160x3840", True),
+        ("3841x64", False),
+        ("3840x2161", False),
+        ("1279x719", True),
+    ],
+)
+def test_bounds_of_the_resolution(resolution: str, valid: bool) -> None:
+    assert (codes(job(options={"resolution": resolution})) == []) is valid
+
+
+@pytest.mark.parametrize(("last", "valid"), [(598_000 - 2_000, True), (598_000 - 1_999, False)])
+def test_the_total_length_counts_title_card_and_default_steps(last: int, valid: bool) -> None:
+    request = job(steps=[{}, {"durationMs": last}])["previewRequest"]
+    assert total_ms(request) == 4_000 + last
+    assert (codes(job(**request)) == []) is valid
+
+
+def test_each_format_is_rendered_or_refused_by_the_one_constant() -> None:
+    known = set(schema()["$defs"]["options"]["properties"]["format"]["enum"])
+    assert known > limits.RENDERABLE_FORMATS
+    for format_ in known:
+        refused = ("/previewRequest/options/format", "format-unsupported") in codes(
+            job(options={"format": format_})
+        )
+        assert refused is (format_ not in limits.RENDERABLE_FORMATS)
+
+
+def test_the_limits_are_those_of_the_schema() -> None:
+    request = schema()["$defs"]["previewRequest"]["properties"]
+    options = schema()["$defs"]["options"]["properties"]
+    step = schema()["$defs"]["step"]["properties"]
+    assert request["steps"]["maxItems"] == limits.MAX_STEPS
+    assert request["assets"]["maxItems"] == limits.MAX_ASSETS
+    assert step["durationMs"]["default"] == limits.DEFAULT_STEP_MS
+    assert step["durationMs"]["maximum"] == limits.MAX_TOTAL_MS
+    assert options["resolution"]["default"] == limits.DEFAULT_RESOLUTION
+    assert options["format"]["default"] == limits.DEFAULT_FORMAT
+    assert options["imageFormat"]["default"] == limits.DEFAULT_IMAGE_FORMAT
+    assert options["fps"]["default"] == limits.DEFAULT_FPS
+    assert options["quality"]["default"] == limits.DEFAULT_QUALITY_PERCENT
+    assert options["theme"]["default"] == limits.DEFAULT_THEME
+    assert parse_resolution(limits.DEFAULT_RESOLUTION) == (1280, 720)
+    assert {member.value for member in Priority} == set(schema()["properties"]["priority"]["enum"])
+    assert schema()["properties"]["priority"]["default"] == Priority.NORMAL
+    inline = limits.MAX_INLINE_BYTES * 4 // 3 + len("data:image/png;base64,") + 4
+    assert schema()["$defs"]["uri"]["maxLength"] >= inline
+
+
+def test_roots_are_held_against_audio_and_assets_when_a_policy_is_given(tmp_path: Path) -> None:
+    payload = job(assets=[{"id": "a", "uri": "/elsewhere/a.png"}], audio={"uri": "/elsewhere/b.ogg"})
+    assert violations(payload) == []
+    found = violations(payload, AssetPolicy((tmp_path,)))
+    assert [(item.pointer, item.code) for item in found] == [
+        ("/previewRequest/assets/0/uri", "uri-root"),
+        ("/previewRequest/audio/uri", "uri-root"),
+    ]
+    assert str(tmp_path) in found[0].allowed
+
+
+def test_the_error_carries_source_exit_code_and_every_violation() -> None:
+    payload = copy.deepcopy(example("full"))
+    payload["dryRun"] = "no"
+    payload["previewRequest"]["steps"][0]["assetIds"] = ["nothing"]
+    with pytest.raises(InvalidPayload) as caught:
+        validate(payload, source="job.json")
+    assert caught.value.exit_code == EXIT_INVALID
+    assert caught.value.source == "job.json"
+    assert [item.pointer for item in caught.value.violations] == [
+        "/dryRun",
+        "/previewRequest/steps/0/assetIds/0",
+    ]
+
+
+def test_explain_is_aligned_lines_for_a_person() -> None:
+    error = InvalidPayload(
+        [
+            Violation("", "type", "must be an object, not null", "null", "an object"),
+            Violation("/dryRun", "required", "is missing", "nothing", "true or false"),
+        ],
+        source="job.json",
+    )
+    assert explain(error) == [
+        "job.json: 2 violations",
+        "  (document)  must be an object, not null",
+        "      found    null",
+        "      allowed  an object",
+        "  /dryRun     is missing",
+        "      found    nothing",
+        "      allowed  true or false",
+    ]
+
+
+def test_explain_of_one_violation_without_a_source() -> None:
+    error = InvalidPayload([Violation("/a", "type", "must be a string, not null", "null", "a string")])
+    assert explain(error)[0] == "payload: 1 violation"
+
+
+def test_a_payload_cannot_be_reassigned() -> None:
+    payload: Any = validate(example("minimal"))
+    assert isinstance(payload, Payload)
+    with pytest.raises(AttributeError):
+        payload.raw = {}
