@@ -29,8 +29,8 @@ def plain_copy(value: object) -> tuple[object, list[Violation]]:
     """Copies ``value`` into str, int, float, bool, None, list and dict.
 
     Floats without a fraction become integers, for JSON knows one kind of number: 24.0 and 24 are the same
-    frame rate. What JSON cannot carry stays as it is, except that levels below the deepest one allowed become
-    null, and is reported. A value that holds itself is reported as too deep.
+    frame rate. What JSON cannot carry is reported, and null stands in its place. A value that holds itself is
+    reported as too deep.
     """
     copier = _Copier()
     return copier.copy(value, ()), copier.violations
@@ -53,37 +53,39 @@ class _Copier:
             return self._number(float(value), path)
         if isinstance(value, list | dict):
             return self._container(value, path)
-        self._report(_not_json(pointer(path), value))
-        return value
+        self._refuse(_not_json(pointer(path), value))
+        return None
 
-    def _report(self, violation: Violation) -> None:
+    def _refuse(self, violation: Violation) -> None:
         if len(self.violations) <= MAX_VIOLATIONS:
             self.violations.append(violation)
 
-    def _text(self, value: str, path: tuple[PathPart, ...]) -> str:
+    def _text(self, value: str, path: tuple[PathPart, ...]) -> str | None:
         if not value.isascii() and re.search(_SURROGATE, value):
-            self._report(_surrogate(pointer(path), value))
-        return value
+            self._refuse(_surrogate(pointer(path), value))
+            return None
+        return str(value)
 
-    def _integer(self, value: int, path: tuple[PathPart, ...]) -> int:
+    def _integer(self, value: int, path: tuple[PathPart, ...]) -> int | None:
         if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            self._report(integer_range(pointer(path), show(value)))
+            self._refuse(integer_range(pointer(path), show(value)))
+            return None
         return value
 
-    def _number(self, value: float, path: tuple[PathPart, ...]) -> float:
+    def _number(self, value: float, path: tuple[PathPart, ...]) -> float | None:
         if not math.isfinite(value):
-            self._report(not_finite(pointer(path), show(value)))
-            return value
+            self._refuse(not_finite(pointer(path), show(value)))
+            return None
         if value.is_integer() and abs(value) <= MAX_SAFE_INTEGER:
             return int(value)
         return value
 
     def _container(self, value: list[object] | dict[object, object], path: tuple[PathPart, ...]) -> object:
         if len(path) >= MAX_DEPTH_LEVELS:
-            self._report(_too_deep(pointer(path)))
+            self._refuse(_too_deep(pointer(path)))
             return None
         if self.values + len(value) > MAX_VALUES:
-            self._report(_too_many_values())
+            self._refuse(_too_many_values(pointer(path)))
             return None
         if isinstance(value, list):
             return [self.copy(item, (*path, index)) for index, item in enumerate(value)]
@@ -93,10 +95,10 @@ class _Copier:
         copied: dict[str, object] = {}
         for key, item in value.items():
             if not isinstance(key, str):
-                self._report(_not_text_key(pointer(path), key))
+                self._refuse(_not_text_key(pointer(path), key))
                 continue
             if not nameable(key) and re.search(_SURROGATE, key):
-                self._report(_surrogate_key(pointer(path), key))
+                self._refuse(_surrogate_key(pointer(path), key))
             copied[str(key)] = self.copy(item, (*path, key))
         return copied
 
@@ -147,7 +149,7 @@ def _too_deep(where: str) -> Violation:
     )
 
 
-def _too_many_values() -> Violation:
+def _too_many_values(where: str) -> Violation:
     return Violation(
-        "", "too-large", "holds too many values", f"more than {MAX_VALUES}", f"{MAX_VALUES} values"
+        where, "too-large", "holds too many values", f"more than {MAX_VALUES}", f"{MAX_VALUES} values in all"
     )

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from previewops.contract.limits import MAX_INLINE_BYTES, MAX_PATH_BYTES
-from previewops.contract.wording import name_some, printable, quote, shorten
+from previewops.contract.wording import printable, quote, shorten
 
 ALLOWED_ADDRESSES = "a file path, a file:// uri or a data: uri"
 
@@ -84,7 +84,7 @@ class AssetPolicy:
 
 def roots_in_words(roots: Sequence[Path]) -> str:
     """The roots as a phrase for the ``allowed`` of a violation."""
-    return f"paths under {name_some(str(root) for root in roots)}"
+    return "paths under " + ", ".join(printable(str(root)) for root in roots)
 
 
 def parse_uri(uri: str) -> FileUri | DataUri:

@@ -107,7 +107,8 @@ def test_every_errors_file_belongs_to_an_example() -> None:
 
 
 def test_full_uses_every_property_of_the_schema() -> None:
-    assert property_paths(schema()) - used_paths(example("full")) == set()
+    excluded = {"/previewRequest/audio/uri"}  # by assetId beside it
+    assert property_paths(schema()) - used_paths(example("full")) == excluded
 
 
 def test_the_schema_is_a_valid_one_of_its_draft_with_everything_described_and_bounded() -> None:

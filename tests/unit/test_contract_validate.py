@@ -18,11 +18,11 @@ from previewops.contract import (
     body_digest,
     canonical_bytes,
     explain,
+    limits,
     parse_payload,
     validate,
     violations,
 )
-from previewops.contract import limits
 from previewops.contract.semantics import parse_resolution, total_ms
 from previewops.contract.timestamps import is_rfc3339
 from previewops.errors import EXIT_INVALID, InvalidPayload, Violation
@@ -119,7 +119,7 @@ def test_anything_but_an_object_is_refused(value: object) -> None:
         ((1, 2), "not-json-value"),
         ({1: "one"}, "not-json-value"),
         (2**53, "integer-range"),
-        (10**5000, "integer-range"),
+        pytest.param(10**5000, "integer-range", id="5001-digits"),
         ("\ud800", "lone-surrogate"),
     ],
 )
@@ -265,7 +265,7 @@ def test_names_of_folders_that_are_refused(name: str) -> None:
         ("2025-01-31T09:30:00.Z", False),
         ("2025-01-31T09:30:00Z\n", False),
         ("0000-01-01T00:00:00Z", False),
-        ("２025-01-31T09:30:00Z", False),
+        ("\uff12025-01-31T09:30:00Z", False),
     ],
 )
 def test_timestamps_are_rfc_3339(text: str, valid: bool) -> None:
@@ -377,7 +377,7 @@ def test_explain_of_one_violation_without_a_source() -> None:
 
 
 def test_a_payload_cannot_be_reassigned() -> None:
-    payload: Any = validate(example("minimal"))
+    payload = validate(example("minimal"))
     assert isinstance(payload, Payload)
     with pytest.raises(AttributeError):
-        payload.raw = {}
+        setattr(payload, "raw", {})  # noqa: B010 - the checker refuses the assignment itself
