@@ -1,0 +1,55 @@
+"""Latency histograms with logarithmic bins, as the Lua scripts count them (lua/include/counters.lua).
+
+Bin 0 is everything under 1 ms; bin b ≥ 1 covers [2^((b-1)/4), 2^(b/4)) ms, a quarter of an octave, so a
+percentile read from it is off by at most ±9 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+BINS_PER_OCTAVE = 4
+
+
+def upper_bound_ms(bin_number: int) -> float:
+    """The exclusive upper edge of a bin, in ms."""
+    return float(2.0 ** (bin_number / BINS_PER_OCTAVE))
+
+
+def middle_ms(bin_number: int) -> float:
+    """The value that stands for a bin: its geometric middle, in ms (0.5 for the bin under 1 ms)."""
+    if bin_number == 0:
+        return 0.5
+    return float(2.0 ** ((bin_number - 0.5) / BINS_PER_OCTAVE))
+
+
+def from_fields(fields: Mapping[str, int], series: str) -> dict[int, int]:
+    """The bins of one series (``w`` wait, ``r`` run) out of a bucket's fields."""
+    return {
+        int(name[len(series) :]): count
+        for name, count in fields.items()
+        if name.startswith(series) and name[len(series) :].isdigit()
+    }
+
+
+def merge(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """The sum of several histograms."""
+    total: dict[int, int] = {}
+    for histogram in histograms:
+        for bin_number, count in histogram.items():
+            total[bin_number] = total.get(bin_number, 0) + count
+    return total
+
+
+def percentile_ms(histogram: Mapping[int, int], fraction: float) -> float | None:
+    """The value in ms below which ``fraction`` (0..1) of the observations lie, or None if there are none."""
+    total = sum(histogram.values())
+    if total == 0:
+        return None
+    rank = max(1.0, fraction * total)
+    seen = 0
+    for bin_number in sorted(histogram):
+        seen += histogram[bin_number]
+        if seen >= rank:
+            return middle_ms(bin_number)
+    return middle_ms(max(histogram))

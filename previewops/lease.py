@@ -1,0 +1,229 @@
+"""The worker's side of the queue: claims under a lease with a fencing token, and the ways a claim can end.
+
+Leases are timed by the Redis server's clock alone. A fencing token (M. Kleppmann, "How to do distributed
+locking", 2016) grows with every claim; whoever shows an older one is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from previewops.fingerprint import fingerprint
+from previewops.keys import Keys
+from previewops.retry import Cause, Counter
+from previewops.scripts import Argument, ScriptName, Scripts
+from previewops.settings import Settings
+from previewops.states import Code, Priority
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+_CLAIM_WIDTH = 8
+
+WORKER_LOST_FINGERPRINT = fingerprint("WorkerLost", "worker-lost", "")
+"""The group of jobs whose workers died under them, whatever the words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One job under lease. ``body`` is arq's job record, or None if it is gone. Times are server ms."""
+
+    job_id: str
+    body: bytes | None
+    token: str
+    accepted_ms: int
+    claimed_ms: int
+    attempts: int
+    crashes: int
+    wait_ms: float
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The answer to a claim: the jobs, and in how many ms the next delayed one is due (None: none is)."""
+
+    jobs: tuple[Claim, ...]
+    next_due_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A job that is done: its claim, the result as JSON text, and how long it ran in ms."""
+
+    claim: Claim
+    result_json: str
+    run_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What a maintenance step did, and when the next one has something to do, in ms (None: nothing known)."""
+
+    recovered: int
+    admitted: int
+    next_due_ms: int | None
+    next_expiry_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Burial:
+    """Why a job is dead, as it is kept and grouped."""
+
+    cause: Cause
+    error_class: str
+    code: str
+    message: str
+    fingerprint: str
+
+
+class Leases:
+    """All that a worker does to jobs, on behalf of one worker id."""
+
+    def __init__(self, redis: Redis, settings: Settings, worker_id: str) -> None:
+        self.keys = Keys(settings.queue_name)
+        self._redis = redis
+        self._scripts = Scripts(redis, self.keys)
+        self._settings = settings
+        self._worker = worker_id
+
+    async def wait_for_work(self, timeout_s: float) -> bool:
+        """Blocks until a wake-up comes or ``timeout_s`` has passed; True if one came."""
+        # Not redis.blpop: its signature knows whole seconds only.
+        return await self._redis.execute_command("BLPOP", self.keys.wake, timeout_s) is not None
+
+    async def claim(self, want: int) -> Claims:
+        """Claims up to ``want`` jobs, none while the queue is paused."""
+        reply = await self._scripts.run(
+            ScriptName.CLAIM, self._worker, self._settings.lease_ms, self._settings.ageing_ms, want
+        )
+        return Claims(_claims(reply, 2), _optional(reply[1]))
+
+    async def finish(self, done: Sequence[Finished], want: int) -> tuple[list[Code], tuple[Claim, ...]]:
+        """Completes jobs and claims up to ``want`` next ones in the same round trip.
+
+        Returns one code per job (OK, ALREADY, or STALE where the lease was lost) and the claims.
+        """
+        settings = self._settings
+        args: list[Argument] = [
+            self._worker,
+            settings.lease_ms,
+            settings.ageing_ms,
+            want,
+            settings.keep_completed,
+            settings.result_ttl_s * 1000,
+            len(done),
+        ]
+        for job in done:
+            args += (job.claim.job_id, job.claim.token, job.result_json, job.run_ms)
+        reply = await self._scripts.run(ScriptName.FINISH, *args)
+        return [Code(code) for code in reply[1 : 1 + len(done)]], _claims(reply, 1 + len(done))
+
+    async def retry(
+        self, claim: Claim, *, delay_ms: int, counter: Counter, attempt_json: str, message: str
+    ) -> Code:
+        """Sends a failed job into backoff; it is due in ``delay_ms``."""
+        reply = await self._scripts.run(
+            ScriptName.RETRY, claim.job_id, claim.token, delay_ms, counter.value, attempt_json, message
+        )
+        return Code(reply)
+
+    async def bury(self, claim: Claim, *, counter: Counter, attempt_json: str, burial: Burial) -> Code:
+        """Sends a failed job to the dead-letter queue."""
+        reply = await self._scripts.run(
+            ScriptName.BURY,
+            claim.job_id,
+            claim.token,
+            counter.value,
+            attempt_json,
+            burial.cause.value,
+            burial.error_class,
+            burial.code,
+            burial.message,
+            burial.fingerprint,
+        )
+        return Code(reply)
+
+    async def release(self, claims: Iterable[Claim]) -> list[Code]:
+        """Gives jobs back without spending an attempt."""
+        args: list[Argument] = [self._worker]
+        for claim in claims:
+            args += (claim.job_id, claim.token)
+        reply = await self._scripts.run(ScriptName.RELEASE, *args)
+        return [Code(code) for code in reply]
+
+    async def renew(self, claim: Claim) -> Code:
+        """Renews one lease and tells whether it still holds. To be asked right before publishing."""
+        reply = await self._scripts.run(ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms)
+        return Code(reply)
+
+    async def heartbeat(self, info_json: str, running: Iterable[tuple[Claim, float, str]]) -> list[str]:
+        """Says that the worker lives and renews leases; ``running`` is (claim, progress 0..1, phase).
+
+        Returns the ids whose lease is lost.
+        """
+        args: list[Argument] = [self._worker, info_json, self._settings.lease_ms]
+        for claim, progress, phase in running:
+            args += (claim.job_id, claim.token, round(progress, 3), phase)
+        reply = await self._scripts.run(ScriptName.HEARTBEAT, *args)
+        return [job_id.decode() for job_id in reply[1:]]
+
+    async def reclaim(self, held: Iterable[Claim]) -> list[str]:
+        """Gives back claims of this worker that it does not hold: their reply was lost with a connection."""
+        reply = await self._scripts.run(ScriptName.RECLAIM, self._worker, *(claim.token for claim in held))
+        return [job_id.decode() for job_id in reply]
+
+    async def maintain(self) -> Upkeep:
+        """One bounded step of upkeep: expired leases, due jobs, aged records, history."""
+        recovered, admitted, due, expiry = await self._scripts.run(
+            ScriptName.MAINTAIN,
+            self._settings.max_crashes,
+            WORKER_LOST_FINGERPRINT,
+            self._settings.result_ttl_s * 1000,
+            max(60_000, self._settings.lease_ms * 3),
+        )
+        return Upkeep(recovered, admitted, _optional(due), _optional(expiry))
+
+    async def end_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
+        """Recovers every lease of a worker that is known to be gone, and forgets it. Returns the ids."""
+        reply = await self._scripts.run(
+            ScriptName.RELEASE_WORKER,
+            worker_id,
+            self._settings.max_crashes,
+            why,
+            WORKER_LOST_FINGERPRINT,
+            "worker-lost" if lost else "worker-stopped",
+        )
+        return [job_id.decode() for job_id in reply]
+
+    async def record_event(self, kind: str, **fields: str) -> None:
+        """Puts one event on the queue's stream."""
+        pairs = [part for pair in fields.items() for part in pair]
+        await self._scripts.run(ScriptName.RECORD_EVENT, kind, *pairs)
+
+
+def _optional(raw: bytes) -> int | None:
+    value = int(raw)
+    return None if value < 0 else value
+
+
+def _claims(reply: Sequence[Any], start: int) -> tuple[Claim, ...]:
+    if len(reply) == start:
+        return ()
+    now_ms = int(reply[0])
+    return tuple(
+        Claim(
+            job_id=reply[i].decode(),
+            body=reply[i + 1],
+            token=reply[i + 2].decode(),
+            accepted_ms=int(reply[i + 3]),
+            claimed_ms=now_ms,
+            attempts=int(reply[i + 4]),
+            crashes=int(reply[i + 5]),
+            wait_ms=float(reply[i + 6]),
+            priority=Priority(reply[i + 7].decode()),
+        )
+        for i in range(start, len(reply), _CLAIM_WIDTH)
+    )

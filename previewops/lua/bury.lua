@@ -1,0 +1,29 @@
+-- Sends a failed job to the dead-letter queue.
+--
+-- KEYS    1 the queue; all others by name (include/keys.lua)
+-- ARGV    1 id   2 token   3 counter (attempts | crashes)   4 attempt as JSON   5 cause
+--         6 error class   7 error code   8 message   9 fingerprint
+-- Results OK, ALREADY or STALE
+--
+-- @include keys
+-- @include time
+-- @include counters
+-- @include events
+-- @include waiting
+-- @include lease
+-- @include result
+-- @include bury
+
+local id, token, counter = ARGV[1], ARGV[2], ARGV[3]
+local code = held(id, token)
+if code ~= OK then
+  return code
+end
+end_lease(id, token)
+redis.call('HINCRBY', P_JOB .. id, counter, 1)
+redis.call('RPUSH', P_ATTEMPTS .. id, ARGV[4])
+if counter == 'crashes' then
+  count('crashed')
+end
+bury(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9])
+return OK

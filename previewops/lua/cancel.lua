@@ -1,0 +1,48 @@
+-- Cancels a job that is pending. A running one stops at its worker's next heartbeat: its token is void at once.
+--
+-- KEYS    1 the queue; all others by name (include/keys.lua)
+-- ARGV    1 id   2 who   3 why   4 age limit of finished records in ms
+-- Results code (OK, NOT_FOUND, WRONG_STATE), the state it was in
+--
+-- @include keys
+-- @include time
+-- @include counters
+-- @include events
+-- @include waiting
+-- @include admit
+-- @include result
+
+local id, who, why, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local job = redis.call('HMGET', P_JOB .. id, 'state', 'priority', 'attempts', 'crashes', 'claimed', 'accepted')
+local state = job[1]
+if not state then
+  local due_ms = redis.call('ZSCORE', K_SCHEDULE, id)
+  if not due_ms then
+    return { NOT_FOUND, '' }
+  end
+  -- A stock client put it there and nobody has taken it in yet.
+  admit_foreign(id, math.min(math.abs(tonumber(due_ms)), NOW_MS))
+  job = redis.call('HMGET', P_JOB .. id, 'state', 'priority', 'attempts', 'crashes', 'claimed', 'accepted')
+  state = job[1]
+end
+if state ~= 'waiting' and state ~= 'delayed' and state ~= 'active' then
+  return { WRONG_STATE, state }
+end
+
+local message = 'cancelled by ' .. who .. (why ~= '' and ': ' .. why or '')
+local body = redis.call('GET', P_ARQ_JOB .. id)
+redis.call('SET', P_ARQ_RESULT .. id, arq_result(id, body, false, cjson.encode(message),
+  tonumber(job[3]) + tonumber(job[4]), tonumber(job[5] or NOW_MS), tonumber(job[6])), 'PX', ttl_ms)
+redis.call('DEL', P_ARQ_JOB .. id, P_ARQ_IN_PROGRESS .. id)
+redis.call('ZREM', WAITING[job[2]], id)
+redis.call('ZREM', K_ACTIVE, id)
+redis.call('ZREM', K_SCHEDULE, id)
+redis.call('HDEL', P_JOB .. id, 'token', 'progress', 'phase')
+redis.call('HSET', P_JOB .. id, 'state', 'cancelled', 'finished', digits(NOW_MS), 'reason', message)
+redis.call('PEXPIRE', P_JOB .. id, ttl_ms)
+redis.call('PEXPIRE', P_ATTEMPTS .. id, ttl_ms)
+redis.call('ZADD', K_CANCELLED, digits(NOW_MS), id)
+count('cancelled')
+event('cancelled', 'job', id, 'who', who, 'why', why)
+redis.call('PUBLISH', P_DONE .. id, 'cancelled')
+return { OK, state }

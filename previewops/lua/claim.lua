@@ -1,0 +1,20 @@
+-- Claims up to `want` jobs under a lease with a fencing token.
+--
+-- KEYS    1 the queue; all others by name (include/keys.lua)
+-- ARGV    1 worker id   2 lease in ms   3 ageing bound in ms   4 want
+-- Results server now in ms, ms until the next delayed job is due or -1, then eight per claim (include/claim.lua)
+--
+-- @include keys
+-- @include time
+-- @include counters
+-- @include waiting
+-- @include admit
+-- @include claim
+
+local reply = { digits(NOW_MS), '-1' }
+claim(reply, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
+local next_due = redis.call('ZRANGEBYSCORE', K_SCHEDULE, '0', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+if next_due[2] then
+  reply[2] = digits(math.max(0, tonumber(next_due[2]) - NOW_MS))
+end
+return reply

@@ -1,0 +1,33 @@
+-- Deletes dead letters for good, payload and history included.
+--
+-- KEYS    1 the queue; all others by name (include/keys.lua)
+-- ARGV    1 cut-off in server ms   2.. ids
+-- Results one code per id: OK, NOT_FOUND or WRONG_STATE
+--
+-- @include keys
+-- @include time
+-- @include counters
+-- @include events
+-- @include result
+-- @include bury
+
+local cut_off = tonumber(ARGV[1])
+local reply, done = {}, 0
+for i = 2, #ARGV do
+  local id = ARGV[i]
+  local job = redis.call('HMGET', P_JOB .. id, 'state', 'finished', 'fingerprint')
+  if not job[1] then
+    reply[#reply + 1] = NOT_FOUND
+  elseif job[1] ~= 'dead' or tonumber(job[2]) > cut_off then
+    reply[#reply + 1] = WRONG_STATE
+  else
+    unbury(id, job[3])
+    redis.call('DEL', P_JOB .. id, P_ATTEMPTS .. id, P_ARQ_JOB .. id)
+    done = done + 1
+    reply[#reply + 1] = OK
+  end
+end
+if done > 0 then
+  count('discarded', done)
+end
+return reply

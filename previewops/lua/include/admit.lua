@@ -1,0 +1,52 @@
+-- Takes in what is due: jobs that have backed off, and jobs that a stock arq client enqueued (known by having
+-- no record of ours). Their bodies lose arq's expiry here: nothing waiting expires.
+local function describe_foreign(id)
+  local priority, project = 'normal', ''
+  local body = redis.call('GET', P_ARQ_JOB .. id)
+  local read, job = pcall(cjson.decode, body or '')
+  if read and type(job) == 'table' and type(job.a) == 'table' and type(job.a[1]) == 'table' then
+    local payload = job.a[1]
+    if type(payload.priority) == 'string' and WAITING[payload.priority] then
+      priority = payload.priority
+    end
+    if type(payload.projectId) == 'string' then
+      project = payload.projectId
+    end
+  end
+  return priority, project
+end
+
+local function admit_foreign(id, due_ms)
+  local priority, project = describe_foreign(id)
+  redis.call('DEL', P_JOB .. id, P_ATTEMPTS .. id)
+  redis.call('ZREM', K_COMPLETED, id)
+  redis.call('ZREM', K_CANCELLED, id)
+  redis.call('PERSIST', P_ARQ_JOB .. id)
+  redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', priority, 'project', project, 'digest', '',
+    'accepted', digits(due_ms), 'order', digits(due_ms * 1000), 'attempts', 0, 'crashes', 0)
+  put_waiting(id, priority, due_ms * 1000, due_ms)
+  count('accepted')
+end
+
+local function admit_due(limit)
+  local due = redis.call('ZRANGEBYSCORE', K_SCHEDULE, 0, NOW_MS, 'WITHSCORES', 'LIMIT', 0, limit)
+  for i = 1, #due, 2 do
+    local id, due_ms = due[i], tonumber(due[i + 1])
+    local job = redis.call('HMGET', P_JOB .. id, 'state', 'priority')
+    local state = job[1]
+    if state == 'delayed' then
+      redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'order', digits(due_ms * 1000))
+      put_waiting(id, job[2], due_ms * 1000, due_ms)
+    elseif state == 'waiting' or state == 'active' or state == 'dead' then
+      -- arq's Job.abort rewrites the score of a job that it takes for deferred; ours says it is taken in.
+      if state == 'dead' then
+        redis.call('ZREM', K_SCHEDULE, id)
+      else
+        redis.call('ZADD', K_SCHEDULE, digits(-NOW_MS), id)
+      end
+    else
+      admit_foreign(id, due_ms)
+    end
+  end
+  return #due / 2
+end

@@ -1,0 +1,28 @@
+-- Makes a job a dead letter. The body stays under arq's job key, so nothing is copied and a stock client cannot
+-- enqueue the same id meanwhile; the result key tells stock clients that it failed. Neither ever expires.
+local function bury(id, cause, error_class, code, message, fingerprint)
+  local job = redis.call('HMGET', P_JOB .. id, 'attempts', 'crashes', 'claimed', 'accepted')
+  local body = redis.call('GET', P_ARQ_JOB .. id)
+  local tries = tonumber(job[1] or 0) + tonumber(job[2] or 0)
+  redis.call('SET', P_ARQ_RESULT .. id, arq_result(id, body, false, cjson.encode(error_class .. ': ' .. message),
+    tries, tonumber(job[3] or NOW_MS), tonumber(job[4] or NOW_MS)))
+  redis.call('ZREM', K_SCHEDULE, id)
+  redis.call('HSET', P_JOB .. id, 'state', 'dead', 'finished', digits(NOW_MS), 'cause', cause, 'class', error_class,
+    'code', code, 'reason', message, 'fingerprint', fingerprint)
+  redis.call('ZADD', K_DEAD, digits(NOW_MS), id)
+  redis.call('ZADD', P_DEAD_GROUP .. fingerprint, digits(NOW_MS), id)
+  redis.call('HINCRBY', K_DEAD_GROUPS, fingerprint, 1)
+  count('died')
+  event('dead', 'job', id, 'class', error_class, 'code', code, 'cause', cause, 'message', message)
+  redis.call('PUBLISH', P_DONE .. id, 'dead')
+end
+
+-- Takes a job out of the dead-letter indexes; its record is the caller's to move on.
+local function unbury(id, fingerprint)
+  redis.call('ZREM', K_DEAD, id)
+  redis.call('ZREM', P_DEAD_GROUP .. fingerprint, id)
+  if redis.call('HINCRBY', K_DEAD_GROUPS, fingerprint, -1) <= 0 then
+    redis.call('HDEL', K_DEAD_GROUPS, fingerprint)
+  end
+  redis.call('DEL', P_ARQ_RESULT .. id)
+end

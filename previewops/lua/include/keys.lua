@@ -1,0 +1,6 @@
+-- K_… are keys and P_… prefixes of keys, put in front of this text by the loader (previewops/keys.py names them all).
+local WAITING = { high = K_HIGH, normal = K_NORMAL, low = K_LOW }
+
+-- previewops.states.Code
+local OK, DUPLICATE, CONFLICT, FULL, STALE = 0, 1, 2, 3, 4
+local NOT_FOUND, WRONG_STATE, COMPARE, ALREADY, PAUSED = 5, 6, 7, 8, 9

@@ -1,0 +1,15 @@
+-- One element at most: whoever takes it and leaves work behind passes it on.
+local function wake()
+  if redis.call('LLEN', K_WAKE) == 0 then
+    redis.call('LPUSH', K_WAKE, '1')
+  end
+end
+
+local function put_waiting(id, priority, score, due_ms)
+  redis.call('ZADD', WAITING[priority], digits(score), id)
+  redis.call('ZADD', K_SCHEDULE, digits(-due_ms), id)
+end
+
+local function waiting_total()
+  return redis.call('ZCARD', K_HIGH) + redis.call('ZCARD', K_NORMAL) + redis.call('ZCARD', K_LOW)
+end

@@ -1,0 +1,74 @@
+-- Upkeep that every worker does with its heartbeat, in bounded steps: recovers expired leases, takes in what is
+-- due, forgets aged records and silent workers, adds closed 10 s buckets up into 1 min buckets.
+--
+-- KEYS    1 the queue; all others by name (include/keys.lua)
+-- ARGV    1 crashes that make a job poison   2 fingerprint of a lost worker   3 age limit of finished records in ms
+--         4 silence in ms after which a worker is forgotten
+-- Results recovered, taken in, ms until the next delayed job is due or -1, ms until the next lease ends or -1
+--
+-- @include keys
+-- @include time
+-- @include counters
+-- @include events
+-- @include waiting
+-- @include admit
+-- @include lease
+-- @include result
+-- @include bury
+-- @include recover
+
+local STEP = 100
+local MINUTE_TTL = 48 * 3600 + 120
+local MINUTES_BEHIND = 65 * 6
+
+local expired = redis.call('ZRANGEBYSCORE', K_ACTIVE, 0, NOW_MS, 'LIMIT', 0, STEP)
+for _, id in ipairs(expired) do
+  recover(id, tonumber(ARGV[1]), 'the lease ended without a heartbeat from the worker', ARGV[2])
+end
+
+local admitted = admit_due(STEP)
+if admitted > 0 and redis.call('HEXISTS', K_META, 'paused') == 0 then
+  wake()
+end
+
+local function forget_aged(index)
+  local aged = redis.call('ZRANGEBYSCORE', index, 0, NOW_MS - tonumber(ARGV[3]), 'LIMIT', 0, STEP)
+  for _, id in ipairs(aged) do
+    redis.call('ZREM', index, id)
+    redis.call('DEL', P_JOB .. id, P_ATTEMPTS .. id, P_ARQ_RESULT .. id)
+  end
+end
+forget_aged(K_COMPLETED)
+forget_aged(K_CANCELLED)
+
+for _, worker in ipairs(redis.call('ZRANGEBYSCORE', K_WORKERS, 0, NOW_MS - tonumber(ARGV[4]), 'LIMIT', 0, STEP)) do
+  redis.call('ZREM', K_WORKERS, worker)
+  redis.call('DEL', P_WORKER .. worker)
+  event('worker-lost', 'worker', worker, 'message', 'no heartbeat', 'jobs', '0')
+end
+
+local function add_up(from_key, to_key)
+  local fields = redis.call('HGETALL', from_key)
+  for i = 1, #fields, 2 do
+    redis.call('HINCRBY', to_key, fields[i], fields[i + 1])
+  end
+  if #fields > 0 then
+    redis.call('EXPIRE', to_key, MINUTE_TTL)
+  end
+end
+local current = math.floor(NOW_MS / 10000)
+local rolled = tonumber(redis.call('HGET', K_META, 'rolled') or '0')
+local first = math.max(rolled + 1, current - MINUTES_BEHIND)
+local last = math.min(current - 1, first + STEP - 1)
+if last >= first then
+  for n = first, last do
+    add_up(P_BUCKET .. '10s:' .. digits(n), P_BUCKET .. '1m:' .. digits(math.floor(n / 6)))
+  end
+  redis.call('HSET', K_META, 'rolled', digits(last))
+end
+
+local function ms_until(index, from)
+  local head = redis.call('ZRANGEBYSCORE', index, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  return head[2] and digits(math.max(0, tonumber(head[2]) - NOW_MS)) or '-1'
+end
+return { #expired, admitted, ms_until(K_SCHEDULE, 0), ms_until(K_ACTIVE, 0) }

@@ -1,0 +1,26 @@
+-- Gives back claims that their own worker does not know of: the reply that carried them was lost with a connection.
+-- Costs no attempt and no crash. Runs after a reconnect only, as it walks the active set.
+--
+-- KEYS    1 the queue; all others by name (include/keys.lua)
+-- ARGV    1 worker id   then the tokens that the worker does hold
+-- Results ids given back
+--
+-- @include keys
+-- @include time
+-- @include waiting
+-- @include lease
+
+local known = {}
+for i = 2, #ARGV do
+  known[ARGV[i]] = true
+end
+local reply = {}
+for _, id in ipairs(redis.call('ZRANGE', K_ACTIVE, 0, -1)) do
+  local job = redis.call('HMGET', P_JOB .. id, 'worker', 'token', 'priority', 'order')
+  if job[1] == ARGV[1] and not known[job[2]] then
+    end_lease(id, job[2])
+    put_back(id, job[3], job[4])
+    reply[#reply + 1] = id
+  end
+end
+return reply

@@ -1,0 +1,17 @@
+-- Renews one lease, and so tells whether the caller still holds it. Asked before an output is published.
+--
+-- KEYS    1 the queue; all others by name (include/keys.lua)
+-- ARGV    1 id   2 token   3 lease in ms
+-- Results OK, ALREADY or STALE
+--
+-- @include keys
+-- @include time
+-- @include waiting
+-- @include lease
+
+local code = held(ARGV[1], ARGV[2])
+if code == OK then
+  redis.call('ZADD', K_ACTIVE, digits(NOW_MS + tonumber(ARGV[3])), ARGV[1])
+  redis.call('PEXPIRE', P_ARQ_IN_PROGRESS .. ARGV[1], ARGV[3])
+end
+return code

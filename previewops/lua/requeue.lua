@@ -1,0 +1,42 @@
+-- Gives dead letters a new life: attempts and crashes start from nought, their history stays.
+-- A job that died after the cut-off is left: a bulk act touches each job once, even if it fails again at once.
+--
+-- KEYS    1 the queue; all others by name (include/keys.lua)
+-- ARGV    1 cut-off in server ms   2 priority, or '' to keep each job's own   3.. ids
+-- Results one code per id: OK, NOT_FOUND or WRONG_STATE
+--
+-- @include keys
+-- @include time
+-- @include counters
+-- @include waiting
+-- @include result
+-- @include events
+-- @include bury
+
+local cut_off, priority = tonumber(ARGV[1]), ARGV[2]
+local reply, done = {}, 0
+for i = 3, #ARGV do
+  local id = ARGV[i]
+  local job = redis.call('HMGET', P_JOB .. id, 'state', 'finished', 'fingerprint', 'priority')
+  if not job[1] then
+    reply[#reply + 1] = NOT_FOUND
+  elseif job[1] ~= 'dead' or tonumber(job[2]) > cut_off then
+    reply[#reply + 1] = WRONG_STATE
+  else
+    local class = priority ~= '' and priority or job[4]
+    local order = next_sequence()
+    unbury(id, job[3])
+    redis.call('HDEL', P_JOB .. id, 'finished', 'cause', 'class', 'code', 'reason', 'fingerprint', 'settled')
+    redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', class, 'order', digits(order), 'attempts', 0,
+      'crashes', 0)
+    redis.call('HINCRBY', P_JOB .. id, 'requeues', 1)
+    put_waiting(id, class, order, NOW_MS)
+    done = done + 1
+    reply[#reply + 1] = OK
+  end
+end
+if done > 0 then
+  count('requeued', done)
+  wake()
+end
+return reply

@@ -1,0 +1,17 @@
+-- Lets claims go on and wakes a worker.
+--
+-- KEYS    1 the queue; all others by name (include/keys.lua)
+-- ARGV    1 who
+-- Results OK, or ALREADY when it was not paused
+--
+-- @include keys
+-- @include time
+-- @include events
+-- @include waiting
+
+if redis.call('HDEL', K_META, 'paused', 'paused_by', 'paused_why') == 0 then
+  return { ALREADY }
+end
+event('resumed', 'who', ARGV[1])
+wake()
+return { OK }

@@ -1,0 +1,64 @@
+-- Submits a batch of jobs, idempotently by id and bounded by the backlog.
+--
+-- KEYS    1 the queue; all others by name (include/keys.lua)
+-- ARGV    1 most jobs that may wait or back off
+--         2 arq function name
+--         3.. five per job: id, priority, project, body digest, payload as JSON
+-- Results three per job: code, state, detail
+--         OK         accepted                     waiting      backlog
+--         DUPLICATE  that very job is there       its state    ''
+--         CONFLICT   the id has another body      its state    ''
+--         COMPARE    body put by a stock client   its state    that body, for the caller to compare
+--         FULL       not accepted                 ''           backlog
+--
+-- @include keys
+-- @include time
+-- @include counters
+-- @include waiting
+
+local limit, func = tonumber(ARGV[1]), ARGV[2]
+local backlog = waiting_total() + redis.call('ZCOUNT', K_SCHEDULE, 0, '+inf')
+local reply, accepted = {}, 0
+
+local function answer(code, state, detail)
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3] = code, state, detail
+end
+
+local function meet_known(id, digest, state, known)
+  if known == digest then
+    answer(DUPLICATE, state, '')
+  elseif known ~= '' then
+    answer(CONFLICT, state, '')
+  else
+    answer(COMPARE, state, redis.call('GET', P_ARQ_JOB .. id) or redis.call('GET', P_ARQ_RESULT .. id) or '')
+  end
+end
+
+for i = 3, #ARGV, 5 do
+  local id, priority, project, digest, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  local job = redis.call('HMGET', P_JOB .. id, 'state', 'digest')
+  if job[1] then
+    meet_known(id, digest, job[1], job[2])
+  elseif redis.call('EXISTS', P_ARQ_JOB .. id) == 1 then
+    meet_known(id, digest, 'waiting', '')
+  elseif backlog >= limit then
+    answer(FULL, '', tostring(backlog))
+  else
+    local order = next_sequence()
+    redis.call('SET', P_ARQ_JOB .. id,
+      '{"t":null,"f":"' .. func .. '","a":[' .. payload .. '],"k":{},"et":' .. digits(NOW_MS) .. '}')
+    redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', priority, 'project', project, 'digest', digest,
+      'accepted', digits(NOW_MS), 'order', digits(order), 'attempts', 0, 'crashes', 0)
+    put_waiting(id, priority, order, NOW_MS)
+    backlog = backlog + 1
+    accepted = accepted + 1
+    answer(OK, 'waiting', tostring(backlog))
+  end
+end
+
+if accepted > 0 then
+  count('accepted', accepted)
+  wake()
+end
+return reply

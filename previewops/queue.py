@@ -1,0 +1,293 @@
+"""The producer's and the operator's side of the queue: submit, look, cancel, pause.
+
+Every method may raise ``redis.exceptions.RedisError``; ``previewops.connection`` turns those into
+``RedisUnavailable`` at the doors.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from previewops.contract.payload import Payload, body_digest, canonical_bytes
+from previewops.errors import JobConflict, JobNotFound, PreviewopsError, QueueFull, WrongState
+from previewops.keys import ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, Keys
+from previewops.records import JobRecord, payload_of, record_from_redis
+from previewops.scripts import Argument, ScriptName, Scripts
+from previewops.settings import Settings
+from previewops.states import Code, JobState, Priority
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+RENDER_FUNCTION = "render_preview"
+"""The name under which arq knows the one kind of job there is."""
+
+_BATCH_JOBS = 500
+_BATCH_BYTES = 4_000_000
+_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to a submit that was not refused.
+
+    ``new`` is False when the very same job was there already; ``state`` is the job's state at that moment.
+    """
+
+    job_id: str
+    state: JobState
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PauseState:
+    """Whether claims are stopped, since when (server ms), by whom and why. ``changed`` tells of this act."""
+
+    paused: bool
+    changed: bool
+    since_ms: int | None = None
+    who: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Jobs, newest first; ``more`` tells that the listing stopped at its limit."""
+
+    jobs: tuple[JobRecord, ...]
+    more: bool
+
+
+class Queue:
+    """One queue, seen from outside the workers."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.keys = Keys(settings.queue_name)
+        self.redis = redis
+        self._settings = settings
+        self._scripts = Scripts(redis, self.keys)
+
+    async def submit(self, payload: Payload) -> Receipt:
+        """Submits one job.
+
+        Raises:
+            JobConflict: the id is taken by a job with another body.
+            QueueFull: the backlog has reached PREVIEW_QUEUE_MAX.
+        """
+        (answer,) = await self.submit_many([payload])
+        if isinstance(answer, PreviewopsError):
+            raise answer
+        return answer
+
+    async def submit_many(self, payloads: Sequence[Payload]) -> list[Receipt | JobConflict | QueueFull]:
+        """Submits jobs, hundreds per round trip; one answer each, in order. A refused job stops no other."""
+        answers: list[Receipt | JobConflict | QueueFull] = []
+        for batch in _batches(payloads):
+            args: list[Argument] = [self._settings.queue_max, RENDER_FUNCTION]
+            for payload, body in batch:
+                args += (
+                    payload.job_id,
+                    payload.priority.value,
+                    payload.project_id,
+                    body_digest(payload),
+                    body,
+                )
+            reply = await self._scripts.run(ScriptName.SUBMIT, *args)
+            answers += [
+                self._answer(payload, Code(reply[i]), reply[i + 1].decode(), reply[i + 2])
+                for i, (payload, _) in zip(range(0, len(reply), 3), batch, strict=True)
+            ]
+        return answers
+
+    def _answer(
+        self, payload: Payload, code: Code, state: str, detail: bytes
+    ) -> Receipt | JobConflict | QueueFull:
+        job_id = payload.job_id
+        if code is Code.FULL:
+            return QueueFull(job_id, int(detail), self._settings.queue_max)
+        if code is Code.COMPARE:
+            code = Code.DUPLICATE if payload_of(detail) == payload.raw else Code.CONFLICT
+        if code is Code.CONFLICT:
+            return JobConflict(job_id, state)
+        return Receipt(job_id, JobState(state), new=code is Code.OK)
+
+    async def status(self, job_id: str) -> JobRecord:
+        """Everything known of one job, payload, result and attempts included.
+
+        Raises:
+            JobNotFound: there is no record of it.
+        """
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hgetall(self.keys.job_prefix + job_id)
+            pipe.get(ARQ_JOB_PREFIX + job_id)
+            pipe.get(ARQ_RESULT_PREFIX + job_id)
+            pipe.lrange(self.keys.attempts_prefix + job_id, 0, -1)
+            pipe.zscore(self.keys.schedule, job_id)
+            raw, body, result, attempts, due_ms = await pipe.execute()
+        if not raw:
+            if due_ms is None:
+                raise JobNotFound(job_id, self.keys.queue)
+            return _foreign(job_id, body, int(due_ms))
+        return record_from_redis(job_id, raw, body=body, result=result, attempts=attempts)
+
+    async def jobs(
+        self, *, state: JobState | None = None, project: str | None = None, limit: int = 50
+    ) -> JobPage:
+        """Lists jobs newest first, of one state or all, of one project or all, without their payloads."""
+        found: list[JobRecord] = []
+        async for record in self._newest(state):
+            if project is not None and record.project_id != project:
+                continue
+            if len(found) == limit:
+                return JobPage(tuple(found), more=True)
+            found.append(record)
+        return JobPage(tuple(found), more=False)
+
+    async def _newest(self, state: JobState | None) -> AsyncIterator[JobRecord]:
+        """Merges the indexes of the wanted states, page by page: nothing is read that is not listed."""
+        walks = [self._walk(index, descale) for index, descale in self._indexes(state)]
+        heads: list[tuple[float, int, str]] = []
+        for number, walk in enumerate(walks):
+            head = await anext(walk, None)
+            if head is not None:
+                heapq.heappush(heads, (-head[1], number, head[0]))
+        page: list[str] = []
+        seen: set[str] = set()
+        while heads:
+            _, number, job_id = heapq.heappop(heads)
+            if job_id not in seen:
+                seen.add(job_id)
+                page.append(job_id)
+            head = await anext(walks[number], None)
+            if head is not None:
+                heapq.heappush(heads, (-head[1], number, head[0]))
+            if len(page) == _PAGE or not heads:
+                for record in await self._records(page):
+                    if state is None or record.state is state:
+                        yield record
+                page.clear()
+
+    def _indexes(self, state: JobState | None) -> list[tuple[str, float]]:
+        """(sorted set, what its scores are divided by to be ms) for a state, or for all."""
+        waiting = [(self.keys.waiting(priority), 1000.0) for priority in Priority]
+        by_state = {
+            JobState.WAITING: waiting,
+            JobState.DELAYED: [(self.keys.schedule, 1.0)],
+            JobState.ACTIVE: [(self.keys.active, 1.0)],
+            JobState.COMPLETED: [(self.keys.completed, 1.0)],
+            JobState.CANCELLED: [(self.keys.cancelled, 1.0)],
+            JobState.DEAD: [(self.keys.dead, 1.0)],
+        }
+        if state is not None:
+            return by_state[state]
+        return [index for indexes in by_state.values() for index in indexes]
+
+    async def _walk(self, index: str, divisor: float) -> AsyncIterator[tuple[str, float]]:
+        """(id, ms) of a sorted set from the newest on, a page at a time. Taken-in jobs are left out."""
+        start = 0
+        while True:
+            page = await self.redis.zrevrange(index, start, start + _PAGE - 1, withscores=True)
+            for job_id, score in page:
+                if score < 0:
+                    return
+                yield job_id.decode(), score / divisor
+            if len(page) < _PAGE:
+                return
+            start += _PAGE
+
+    async def _records(self, job_ids: Sequence[str]) -> list[JobRecord]:
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hgetall(self.keys.job_prefix + job_id)
+            rows = await pipe.execute()
+        return [record_from_redis(job_id, raw) for job_id, raw in zip(job_ids, rows, strict=True) if raw]
+
+    async def cancel(self, job_id: str, *, who: str, why: str = "") -> JobState:
+        """Cancels a pending job; returns the state it was in. A running render is killed within a heartbeat.
+
+        Raises:
+            JobNotFound: there is no record of it.
+            WrongState: it has ended already.
+        """
+        code, state = await self._scripts.run(
+            ScriptName.CANCEL, job_id, who, why, self._settings.result_ttl_s * 1000
+        )
+        if code == Code.NOT_FOUND:
+            raise JobNotFound(job_id, self.keys.queue)
+        if code == Code.WRONG_STATE:
+            raise WrongState(job_id, state.decode(), "cancel", "waiting, delayed or active")
+        return JobState(state.decode())
+
+    async def pause(self, *, who: str, why: str = "") -> PauseState:
+        """Stops claims; jobs that run go on, submits are accepted. A second pause changes nothing."""
+        code, by, reason, since = await self._scripts.run(ScriptName.PAUSE, who, why)
+        return PauseState(True, code == Code.OK, int(since), by.decode(), reason.decode())
+
+    async def resume(self, *, who: str) -> PauseState:
+        """Lets claims go on."""
+        (code,) = await self._scripts.run(ScriptName.RESUME, who)
+        return PauseState(False, code == Code.OK)
+
+    async def watch_end(self, job_id: str, *, check_every_s: float = 1.0) -> JobState:
+        """Waits until a job has ended and returns its state.
+
+        The end is announced on a channel; the state is read again every ``check_every_s`` as well, because a
+        message that is published while a connection is down is gone.
+
+        Raises:
+            JobNotFound: there is no record of it.
+        """
+        pubsub = self.redis.pubsub()
+        try:
+            await pubsub.subscribe(self.keys.done_channel_prefix + job_id)
+            while True:
+                record = await self.status(job_id)
+                if not record.state.pending:
+                    return record.state
+                await pubsub.get_message(ignore_subscribe_messages=True, timeout=check_every_s)
+        finally:
+            await pubsub.aclose()
+
+
+def _foreign(job_id: str, body: bytes | None, due_ms: int) -> JobRecord:
+    """A job that a stock arq client put there and that no worker has taken in yet."""
+    payload = payload_of(body) or {}
+    named = payload.get("priority")
+    return JobRecord(
+        job_id=job_id,
+        state=JobState.WAITING,
+        priority=Priority(named) if named in tuple(Priority) else Priority.NORMAL,
+        project_id=str(payload.get("projectId", "")),
+        accepted_ms=abs(due_ms),
+        claimed_ms=None,
+        finished_ms=None,
+        attempts=0,
+        crashes=0,
+        requeues=0,
+        progress=None,
+        phase=None,
+        worker=None,
+        reason=None,
+        error_class=None,
+        code=None,
+        cause=None,
+        fingerprint=None,
+        payload=payload or None,
+    )
+
+
+def _batches(payloads: Sequence[Payload]) -> list[list[tuple[Payload, bytes]]]:
+    """Splits a submit so that no single script call holds Redis for long."""
+    batches: list[list[tuple[Payload, bytes]]] = []
+    size = 0
+    for payload in payloads:
+        body = canonical_bytes(payload)
+        if not batches or len(batches[-1]) == _BATCH_JOBS or size + len(body) > _BATCH_BYTES:
+            batches.append([])
+            size = 0
+        batches[-1].append((payload, body))
+        size += len(body)
+    return batches

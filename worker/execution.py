@@ -1,0 +1,255 @@
+"""Runs one claimed job and says what came of it, without touching the queue.
+
+What to do about the outcome is settled elsewhere (``settlement``), in one transition: whatever a job raises, and
+arq's own four terminal paths (unknown function, unreadable body, body gone, tries exceeded) end in one of
+these outcomes, so none of them can slip past the dead-letter queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, TypeAlias
+
+from arq.cron import CronJob
+from arq.jobs import DeserializationError, deserialize_job_raw
+from arq.utils import ms_to_datetime
+from arq.worker import Function, Retry, RetryJob
+
+from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
+from previewops.lease import Claim
+
+TRACEBACK_CHARS = 8_192
+MESSAGE_CHARS = 2_000
+
+Hook: TypeAlias = Callable[[dict[Any, Any]], Awaitable[None]]
+
+
+class Interruption(Enum):
+    """Why a running job is stopped from outside."""
+
+    DRAIN = auto()  # the worker is going away: the job is given back
+    LEASE_LOST = auto()  # the job is no longer this worker's: it is let go without a word
+
+
+class LeaseLost(Exception):
+    """Raised within a job that found its fencing token to be void."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One claim being worked on: how far it is, and why it is stopped if it is."""
+
+    claim: Claim
+    started: float = field(default_factory=time.monotonic)
+    progress: float = 0.0
+    phase: str = "starting"
+    interruption: Interruption | None = None
+    entered: bool = False
+    settling: bool = False
+    task: asyncio.Task[Any] | None = None
+
+    def report(self, progress: float, phase: str) -> None:
+        """Takes note of how far the job is: 0..1 and a word. The next heartbeat tells of it."""
+        self.progress = min(1.0, max(0.0, progress))
+        self.phase = phase[:40]
+
+    def interrupt(self, why: Interruption) -> None:
+        """Stops the job. The first reason counts; a job whose outcome is being recorded is left to it."""
+        if self.interruption is None and not self.settling:
+            self.interruption = why
+            # A task that has not begun would be cancelled before it could tell what becomes of its job.
+            if self.entered and self.task is not None:
+                self.task.cancel()
+
+    @property
+    def elapsed_ms(self) -> float:
+        """How long the job has been running, in ms."""
+        return (time.monotonic() - self.started) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The job is done; ``result_json`` is its result as JSON text."""
+
+    result_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job raised. ``crash`` means that the render process died under it, which is counted apart."""
+
+    kind: FailureKind
+    crash: bool
+    error_class: str
+    code: str
+    message: str
+    traceback: str
+    delay_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The job was stopped from outside."""
+
+    why: Interruption
+
+
+Outcome: TypeAlias = Completed | Failed | Interrupted
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """arq's hooks around a job."""
+
+    on_job_start: Hook | None
+    on_job_end: Hook | None
+    after_job_end: Hook | None
+
+
+async def execute(
+    run: Run,
+    functions: Mapping[str, Function | CronJob],
+    ctx: Mapping[Any, Any],
+    hooks: Hooks,
+    default_timeout_s: float | None,
+) -> Outcome:
+    """Runs the job of ``run`` to its outcome. Never raises but for a cancellation that is not ``run``'s."""
+    run.entered = True
+    if run.interruption is not None:
+        return Interrupted(run.interruption)
+    try:
+        function, args, kwargs, job_ctx = _prepare(run, functions, ctx)
+        if hooks.on_job_start is not None:
+            await hooks.on_job_start(job_ctx)
+        timeout_s = function.timeout_s if function.timeout_s is not None else default_timeout_s
+        async with asyncio.timeout(timeout_s):
+            result = await _call(function, job_ctx, args, kwargs)
+        result_json = _encode(result)
+        if hooks.on_job_end is not None:
+            await hooks.on_job_end(job_ctx)
+    except LeaseLost:
+        return Interrupted(Interruption.LEASE_LOST)
+    except asyncio.CancelledError:
+        if run.interruption is None:
+            raise
+        if run.task is not None:
+            run.task.uncancel()
+        return Interrupted(run.interruption)
+    except Exception as error:
+        return failure_of(error)
+    return Completed(result_json)
+
+
+def _prepare(
+    run: Run, functions: Mapping[str, Function | CronJob], ctx: Mapping[Any, Any]
+) -> tuple[Function | CronJob, list[Any], dict[str, Any], dict[Any, Any]]:
+    name, args, kwargs, enqueued_ms = decode(run.claim)
+    function = functions.get(name)
+    if function is None:
+        raise PermanentJobError(
+            "unknown-function",
+            f"this worker has no function {name!r}",
+            hint=f"allowed is {', '.join(sorted(functions))}",
+            found=name,
+            allowed=sorted(functions),
+        )
+    job_ctx = {
+        **ctx,
+        "job_id": run.claim.job_id,
+        "job_try": run.claim.attempts + run.claim.crashes + 1,
+        "enqueue_time": ms_to_datetime(enqueued_ms),
+        "score": run.claim.accepted_ms,
+        "run": run,
+    }
+    return function, args, kwargs, job_ctx
+
+
+def decode(claim: Claim) -> tuple[str, list[Any], dict[str, Any], int]:
+    """Function name, arguments and enqueue time (ms) out of arq's job record.
+
+    Raises:
+        PermanentJobError: the body is gone, or is not a JSON record of arq's.
+    """
+    if claim.body is None:
+        raise PermanentJobError(
+            "payload-lost",
+            "the job's payload is gone from Redis",
+            hint="a stock arq client's job expired before any worker ran, or Redis evicts keys "
+            "(maxmemory-policy has to be noeviction)",
+        )
+    try:
+        record: tuple[Any, ...] = deserialize_job_raw(claim.body, deserializer=json.loads)
+        name, args, kwargs, _, enqueued_ms = record
+        if not (isinstance(name, str) and isinstance(args, list) and isinstance(kwargs, dict)):
+            raise DeserializationError("not an arq job record")
+        return name, args, kwargs, int(enqueued_ms)
+    except (DeserializationError, TypeError, ValueError, RecursionError) as error:
+        raise PermanentJobError(
+            "payload-unreadable",
+            "the job's record in Redis is not arq's JSON",
+            hint="enqueue with job_serializer=lambda job: json.dumps(job).encode(); pickle is never read",
+            found=repr(claim.body[:80]),
+        ) from error
+
+
+async def _call(
+    function: Function | CronJob, job_ctx: dict[Any, Any], args: list[Any], kwargs: dict[str, Any]
+) -> Any:
+    try:
+        return await function.coroutine(job_ctx, *args, **kwargs)
+    except TypeError as error:
+        try:
+            inspect.signature(function.coroutine).bind(job_ctx, *args, **kwargs)
+        except TypeError:
+            raise PermanentJobError(
+                "bad-arguments",
+                f"{function.name} does not take these arguments: {error}",
+                hint="render_preview takes one argument, the payload",
+                found=f"{len(args)} positional, {sorted(kwargs)} by name",
+            ) from error
+        raise
+
+
+def _encode(result: Any) -> str:
+    try:
+        return json.dumps(result, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise PermanentJobError(
+            "result-not-json", f"the job's result is not a JSON value: {error}", found=type(result).__name__
+        ) from error
+
+
+def failure_of(error: Exception) -> Failed:
+    """An exception as the outcome that the retry policy decides by. Unknown exceptions count as transient."""
+    if isinstance(error, TimeoutError):
+        error = TransientJobError(
+            "deadline-exceeded", "the job did not end within its deadline", hint="raise PREVIEW_JOB_TIMEOUT_S"
+        )
+    text = getattr(error, "remote_traceback", None) or "".join(traceback.format_exception(error))
+    if isinstance(error, JobError):
+        message = error.message if error.hint is None else f"{error.message} ({error.hint})"
+        return Failed(
+            kind=error.kind,
+            crash=isinstance(error, RenderCrashed),
+            error_class=error.error_class or type(error).__name__,
+            code=error.code,
+            message=message[:MESSAGE_CHARS],
+            traceback=text[-TRACEBACK_CHARS:],
+        )
+    retry_ms = error.defer_score if isinstance(error, Retry) else None
+    return Failed(
+        kind=FailureKind.TRANSIENT,
+        crash=False,
+        error_class=type(error).__name__,
+        code="retry-asked" if isinstance(error, Retry | RetryJob) else "unexpected",
+        message=(str(error) or type(error).__name__)[:MESSAGE_CHARS],
+        traceback=text[-TRACEBACK_CHARS:],
+        delay_ms=retry_ms,
+    )

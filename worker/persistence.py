@@ -1,0 +1,67 @@
+"""Keeping at it while Redis is away: the same call again until it gets through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ReadOnlyError,
+    ResponseError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+from previewops.clock import Random
+
+T = TypeVar("T")
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+
+_TEMPORARY_REPLIES = ("OOM ", "MISCONF ", "MASTERDOWN ", "NOREPLICAS ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY ")
+
+
+def is_temporary(error: BaseException) -> bool:
+    """Whether Redis may answer the same call later: away, loading, failing over, or out of room."""
+    if isinstance(
+        error, RedisConnectionError | RedisTimeoutError | BusyLoadingError | ReadOnlyError | OSError
+    ):
+        return not isinstance(error, AuthenticationError)
+    return isinstance(error, ResponseError) and any(mark in str(error) for mark in _TEMPORARY_REPLIES)
+
+
+def pause_s(failures: int, dice: Random) -> float:
+    """Seconds to wait after the ``failures``-th failure in a row: doubling, capped, at least half of it waited.
+
+    The cap keeps a worker within its promise to work again at most two seconds after Redis is back.
+    """
+    bound = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failures - 1, 10))
+    return dice.uniform(bound / 2, bound)
+
+
+async def persist(
+    call: Callable[[], Awaitable[T]], dice: Random, on_failure: Callable[[BaseException, int], None]
+) -> T:
+    """Calls until the call gets through; ``on_failure`` hears of each failure and how many there were.
+
+    Raises:
+        Exception: an error that trying again cannot heal.
+    """
+    failures = 0
+    while True:
+        try:
+            return await call()
+        except Exception as error:
+            if not is_temporary(error):
+                raise
+            failures += 1
+            on_failure(error, failures)
+        await asyncio.sleep(pause_s(failures, dice))
