@@ -1,0 +1,256 @@
+"""The demo's jobs: every priority, format, theme and shape, one that a retry heals, two that must end dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from previewops.clock import iso_from_ms
+from previewops.states import Priority
+from previewops.worker.demo.assets import ARRIVING, CORRUPT, FOLDER, MEN, MISSING, file_name
+from previewops.worker.demo.lesson import DESCRIPTION, STEPS, TITLE, Step
+
+
+class Expectation(StrEnum):
+    """How a job of the demo must end."""
+
+    COMPLETED = "completed"
+    DEAD = "dead"
+    RETRIED = "retried"  # completed, after a first attempt that failed
+
+
+@dataclass(frozen=True, slots=True)
+class DemoJob:
+    """One job: its payload, how it must end, and a line that says what it shows."""
+
+    payload: dict[str, Any]
+    expectation: Expectation
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What differs from job to job. ``images`` are the frames: each a step's words and the files beside them."""
+
+    name: str
+    priority: Priority
+    title: str
+    frames: tuple[tuple[Step, tuple[str, ...]], ...]
+    options: dict[str, Any]
+    note: str
+    description: str = DESCRIPTION
+    dry_run: bool = False
+    expectation: Expectation = Expectation.COMPLETED
+
+
+def jobs(*, project_id: str, created_at_ms: int, prefix: str) -> list[DemoJob]:
+    """The demo's jobs, in the order in which they are to be submitted.
+
+    Args:
+        project_id: the project of all of them.
+        created_at_ms: when they were made, milliseconds since the epoch.
+        prefix: what each jobId begins with, so that a second demo's jobs are its own.
+    """
+    created_at = iso_from_ms(created_at_ms)
+    return [
+        DemoJob(_payload(plan, project_id, created_at, prefix), plan.expectation, plan.note)
+        for plan in _plans()
+    ]
+
+
+def _payload(plan: _Plan, project_id: str, created_at: str, prefix: str) -> dict[str, Any]:
+    return {
+        "jobId": f"{prefix}{plan.name}",
+        "projectId": project_id,
+        "requestId": f"demo-{prefix}{plan.name}",
+        "dryRun": plan.dry_run,
+        "priority": plan.priority.value,
+        "attempts": 0,
+        "createdAt": created_at,
+        "updatedAt": created_at,
+        "previewRequest": {
+            "title": plan.title,
+            "description": plan.description,
+            "steps": [_step(step, files) for step, files in plan.frames],
+            "assets": [
+                _asset(file) for file in _each_once(file for _, files in plan.frames for file in files)
+            ],
+            "audio": {},
+            "options": plan.options,
+            "metadata": {"game": "Nine Men's Morris", "demo": True},
+        },
+    }
+
+
+def _step(step: Step, files: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "id": step.id,
+        "title": step.title,
+        "text": step.text,
+        "assetIds": [_asset_id(file) for file in files],
+        "durationMs": step.duration_ms,
+    }
+
+
+def _asset(file: str) -> dict[str, Any]:
+    return {"id": _asset_id(file), "uri": f"{FOLDER}/{file}", "type": "image", "fit": "contain"}
+
+
+def _asset_id(file: str) -> str:
+    return file.partition(".")[0]
+
+
+def _each_once(files: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(files))
+
+
+def _frame(name: str, *others: str) -> tuple[Step, tuple[str, ...]]:
+    """The lesson's step of that name with its own scene, and further files beside it."""
+    step = next(step for step in STEPS if step.id == name)
+    return step, (file_name(step.asset), *others)
+
+
+def _plans() -> list[_Plan]:
+    return [*_lessons(), *_formats(), *_without_pictures(), *_faults()]
+
+
+def _lessons() -> list[_Plan]:
+    every = tuple(_frame(step.id) for step in STEPS)
+    return [
+        _Plan(
+            "lesson",
+            Priority.HIGH,
+            TITLE,
+            every,
+            {"resolution": "1280x720", "format": "webp", "theme": "light", "fps": 12, "quality": 85},
+            "the whole lesson, landscape, as an animated WebP with a thumbnail of every asset",
+        ),
+        _Plan(
+            "story",
+            Priority.HIGH,
+            "Morris on a phone",
+            every[:6],
+            {
+                "resolution": "540x960",
+                "format": "gif",
+                "theme": "dark",
+                "thumbnails": {"width": 160, "height": 160},
+            },
+            "six steps, portrait, dark, as a GIF",
+        ),
+        _Plan(
+            "silent",
+            Priority.LOW,
+            "A game without words",
+            every,
+            {
+                "resolution": "854x480",
+                "format": "webp",
+                "theme": "dark",
+                "background": "#183A38",
+                "includeCaptions": False,
+                "thumbnails": False,
+            },
+            "the pictures alone, without captions, on a ground of one colour",
+        ),
+    ]
+
+
+def _formats() -> list[_Plan]:
+    return [
+        _Plan(
+            "square",
+            Priority.NORMAL,
+            "Mills, made and used",
+            (
+                _frame("mill", file_name("capture")),
+                _frame("running-mill"),
+                _frame("victory"),
+            ),
+            {"resolution": "720x720", "format": "apng", "theme": "light", "imageFormat": "png"},
+            "three steps, square, as an animated PNG; the first sets two pictures side by side",
+        ),
+        _Plan(
+            "poster",
+            Priority.NORMAL,
+            "The whole game at a glance",
+            (
+                _frame("board", file_name("mill"), file_name("moving"), file_name("flying")),
+                _frame("placing", MEN),
+            ),
+            {"resolution": "1600x1200", "format": "png", "imageFormat": "png", "theme": "dark"},
+            "stills as PNG: four pictures in a grid, and a picture with a transparent ground",
+        ),
+        _Plan(
+            "handout",
+            Priority.LOW,
+            "Rules to print",
+            (_frame("placing"), _frame("capture"), _frame("moving"), _frame("flying")),
+            {
+                "resolution": "1240x1754",
+                "format": "jpeg",
+                "imageFormat": "jpeg",
+                "theme": "light",
+                "quality": 90,
+            },
+            "stills as JPEG on an upright A4 page",
+        ),
+    ]
+
+
+def _without_pictures() -> list[_Plan]:
+    return [
+        _Plan(
+            "card",
+            Priority.NORMAL,
+            "Nine Men's Morris",
+            (),
+            {"resolution": "1280x720", "format": "webp", "theme": "dark"},
+            "no steps and no assets: a title card",
+            description="Two players, eighteen men, one board. Known since antiquity, played ever since.",
+        ),
+        _Plan(
+            "plan",
+            Priority.HIGH,
+            TITLE,
+            tuple(_frame(step.id) for step in STEPS),
+            {"resolution": "1920x1080", "format": "webp"},
+            "a dry run: measures the assets and says what would be rendered",
+            dry_run=True,
+        ),
+    ]
+
+
+def _faults() -> list[_Plan]:
+    moving, _ = _frame("moving")
+    return [
+        _Plan(
+            "late-upload",
+            Priority.NORMAL,
+            "All men are placed",
+            ((moving, (ARRIVING,)),),
+            {"resolution": "1280x720", "format": "webp", "theme": "light"},
+            "its picture is still being uploaded at the first attempt: a retry heals it",
+            expectation=Expectation.RETRIED,
+        ),
+        _Plan(
+            "missing-asset",
+            Priority.HIGH,
+            "A picture that nobody has",
+            (_frame("board", MISSING),),
+            {"resolution": "1280x720", "format": "webp"},
+            "one of its pictures does not exist: a dead letter at once",
+            expectation=Expectation.DEAD,
+        ),
+        _Plan(
+            "corrupt-image",
+            Priority.LOW,
+            "A picture that ends early",
+            (_frame("mill", CORRUPT),),
+            {"resolution": "1280x720", "format": "gif"},
+            "one of its pictures is a truncated PNG: a dead letter at once",
+            expectation=Expectation.DEAD,
+        ),
+    ]
