@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from previewops.contract.limits import (
+    DEFAULT_FORMAT,
     DEFAULT_STEP_MS,
     EVEN_SIDED_FORMATS,
     MAX_ASSETS,
@@ -189,12 +190,13 @@ def _media_type(uri: DataUri, type_: object, place: Place) -> Iterator[Violation
 def _options(options: object) -> Iterator[Violation]:
     if not isinstance(options, dict):
         return
-    format_ = options.get("format")
+    format_ = options.get("format", DEFAULT_FORMAT)
+    even_sided = isinstance(format_, str) and format_ in EVEN_SIDED_FORMATS
     if isinstance(format_, str):
         yield from _format(format_)
     resolution = options.get("resolution")
     if isinstance(resolution, str):
-        yield from _resolution(resolution, format_)
+        yield from _resolution(resolution, even_sided=even_sided)
 
 
 def _format(format_: str) -> Iterator[Violation]:
@@ -208,7 +210,7 @@ def _format(format_: str) -> Iterator[Violation]:
         )
 
 
-def _resolution(resolution: str, format_: object) -> Iterator[Violation]:
+def _resolution(resolution: str, *, even_sided: bool) -> Iterator[Violation]:
     size = parse_resolution(resolution)
     if size is None:
         return
@@ -222,11 +224,11 @@ def _resolution(resolution: str, format_: object) -> Iterator[Violation]:
             f"{width}x{height} ({width * height} pixels)",
             f"sides from {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels, at most {MAX_FRAME_PX} pixels in all",
         )
-    if format_ in EVEN_SIDED_FORMATS and (width % 2 or height % 2):
+    if even_sided and (width % 2 or height % 2):
         yield Violation(
             place,
             "resolution-odd",
-            f"has an odd side, which {format_} cannot have",
+            "has an odd side, which the format cannot have",
             quote(resolution),
             "even sides",
         )

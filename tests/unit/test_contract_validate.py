@@ -381,3 +381,23 @@ def test_a_payload_cannot_be_reassigned() -> None:
     assert isinstance(payload, Payload)
     with pytest.raises(AttributeError):
         setattr(payload, "raw", {})  # noqa: B010 - the checker refuses the assignment itself
+
+
+def paths(value: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    return [at, *(path for name, member in members for path in paths(member, (*at, name)))]
+
+
+@pytest.mark.parametrize("path", paths(example("full"))[1:], ids=lambda path: "/".join(map(str, path)))
+def test_a_value_of_any_type_in_any_place_is_judged(path: tuple[str | int, ...]) -> None:
+    samples: list[Any] = [None, True, 1, 1.5, "", "x", [], {}, [[]], [{}], {"id": []}, {"id": {}, "uri": []}]
+    for value in samples:
+        document = example("full")
+        parent: Any = document
+        for part in path[:-1]:
+            parent = parent[part]
+        parent[path[-1]] = value
+        for violation in violations(document, AssetPolicy(())):
+            assert violation.code
