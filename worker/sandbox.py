@@ -141,7 +141,7 @@ class RenderPool:
             async with deadline:
                 outcome = await child.converse(frame, progress)
         except BaseException as error:
-            slot.abandon_child()
+            slot.vacate()
             code = await child.end(grace_s=_HANG_UP_GRACE_S if isinstance(error, _HungUp) else 0)
             if not self._closed:
                 slot.prepare_successor()
@@ -152,7 +152,7 @@ class RenderPool:
                 raise self._crashed(error, code, killed=child.killed) from None
             raise
         if child.spent or child.jobs >= self._recycle_jobs:
-            slot.abandon_child()
+            slot.vacate()
             child.dismiss()
             self.recycled += 1
         if isinstance(outcome, JobError):
@@ -347,7 +347,8 @@ class _Slot:
     async def child(self) -> _Child:
         """The slot's child, a new one if there is none that can be used."""
         if self.current is not None and not self.current.usable:
-            self.abandon_child().dismiss()
+            self.current.dismiss()
+            self.current = None
         if self.current is None:
             self.current = await self._grown_successor()
         return self.current
@@ -358,11 +359,9 @@ class _Slot:
             self._successor = asyncio.create_task(self._nursery.child(), name="render-child-start")
             self._successor.add_done_callback(_retrieve)
 
-    def abandon_child(self) -> _Child:
-        """Empties the slot; what becomes of the child is the caller's to say."""
-        assert self.current is not None
-        child, self.current = self.current, None
-        return child
+    def vacate(self) -> None:
+        """Empties the slot; what becomes of the child is the caller's business."""
+        self.current = None
 
     def abandon(self) -> None:
         """Gives up the child and its successor."""
@@ -370,7 +369,8 @@ class _Slot:
             self._successor.cancel()
             self._successor = None
         if self.current is not None:
-            self.abandon_child().dismiss()
+            self.current.dismiss()
+            self.current = None
 
     async def _grown_successor(self) -> _Child:
         if self._successor is not None and self._successor.done():

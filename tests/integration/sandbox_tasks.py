@@ -93,6 +93,20 @@ def act_wait(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
         time.sleep(60)
 
 
+def act_await_file(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Works until ``spec["path"]`` is there."""
+    progress(0.0, str(os.getpid()))
+    while not Path(spec["path"]).exists():
+        time.sleep(0.005)
+    return {"pid": os.getpid()}
+
+
+def act_bomb(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from PIL import Image
+
+    return {"size": Image.new("RGB", (100_000, 100_000)).size}
+
+
 def act_describe(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """What the process looks like from inside."""
     umask = os.umask(0)
