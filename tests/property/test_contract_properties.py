@@ -76,8 +76,8 @@ def mutate(draw: st.DrawFn, parent: Any, last: str | int) -> None:
         parent[last] = draw(documents)
     elif act == "remove":
         del parent[last]
-    elif act == "double" and isinstance(parent, list):
-        parent.append(parent[int(last)])
+    elif act == "double" and isinstance(parent, list) and isinstance(last, int):
+        parent.append(parent[last])
     elif act == "add" and isinstance(parent, dict):
         parent[draw(st.text(max_size=8))] = draw(documents)
 
