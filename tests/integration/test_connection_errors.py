@@ -158,5 +158,5 @@ async def test_our_own_mistakes_pass_through(redis_url: str) -> None:
     await client.set("key", "text")
     with pytest.raises(ResponseError, match="wrong kind of value"):
         async with redis_errors(redis_url):
-            await client.lpush("key", "x")
+            await client.execute_command("LPUSH", "key", "x")
     await client.aclose()
