@@ -211,6 +211,10 @@ def test_a_publisher_killed_at_any_step_leaves_a_whole_bundle_or_none(
     reached = step in ("renamed", "exchanged", "durable", "removed")
     expected = "two" if reached else None if step == "aside" else old
     assert read(tmp_path) == expected
+    if reached:
+        with pytest.raises(StaleToken):  # the fence moved before the bundle did
+            put(tmp_path, 1, "late")
+        assert read(tmp_path) == "two"
     # The next attempt is not hindered, and what the dead one left is swept.
     put(tmp_path, 3, "three")
     assert read(tmp_path) == "three"
@@ -284,6 +288,27 @@ def test_without_an_exchange_two_renames_replace(tmp_path: Path) -> None:
     assert done.outcome is Outcome.REPLACED
     assert steps == STEPS_TWO_RENAMES
     assert read(tmp_path) == "two"
+    assert left_in_staging(tmp_path) == []
+
+
+def test_a_second_rename_that_fails_takes_the_first_back(tmp_path: Path) -> None:
+    put(tmp_path, 1, "one")
+    staging = stage(tmp_path, 2, "two")
+
+    def lose_staging(step: str) -> None:
+        if step == "aside":
+            shutil.rmtree(staging)
+
+    with pytest.raises(TransientJobError):
+        publish(
+            staging,
+            bundle_path(tmp_path, "p", "j"),
+            fence=fence_path(tmp_path, "p", "j"),
+            token=2,
+            exchange=lambda one, other: False,
+            observe=lose_staging,
+        )
+    assert read(tmp_path) == "one"
     assert left_in_staging(tmp_path) == []
 
 
