@@ -1,0 +1,274 @@
+"""Opening the files a payload names: only regular files under the allowed roots, within a size, never hanging.
+
+No Pillow here: what the bytes mean is ``previewops.worker.render.pictures``'s to say.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from previewops.contract import DataUri, UriRefused, parse_uri
+from previewops.errors import PermanentJobError, TransientJobError
+
+_CHUNK = 1024 * 1024
+_SHOWN = 120  # characters of a uri that an error repeats
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISBLK, "a block device"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRef:
+    """What is needed to open one asset. ``sha256`` is lower-case hex; None: not checked."""
+
+    id: str
+    uri: str
+    sha256: str | None = None
+
+    @property
+    def shown_uri(self) -> str:
+        """The uri, short enough for a message."""
+        return self.uri if len(self.uri) <= _SHOWN else f"{self.uri[:_SHOWN]}… ({len(self.uri)} characters)"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedAsset:
+    """An open asset. ``identity`` tells whether a later opening is of the same, unchanged file."""
+
+    file: BinaryIO
+    size: int  # bytes
+    identity: tuple[int | str, ...]
+
+    def sha256(self) -> str:
+        """Hex digest of the whole content; the file is left at its beginning."""
+        digest = hashlib.sha256()
+        self.file.seek(0)
+        while chunk := self.file.read(_CHUNK):
+            digest.update(chunk)
+        self.file.seek(0)
+        return digest.hexdigest()
+
+
+class AssetOpener(Protocol):
+    """Where assets come from. Implementations raise the typed errors of this module and no others."""
+
+    def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
+        """Opens ``asset`` for reading; the caller closes ``file``."""
+
+
+class FileAssetOpener:
+    """Assets from the file system, under ``roots`` only, and from ``data:`` uris."""
+
+    def __init__(self, roots: tuple[Path, ...]) -> None:
+        self.roots = roots
+
+    def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
+        """Opens ``asset``; a relative uri is looked up under each root in order.
+
+        Raises:
+            PermanentJobError: asset-missing, asset-outside-roots, asset-not-a-file, asset-unreadable,
+                asset-too-large, asset-uri-unsupported.
+            TransientJobError: asset-incomplete (its upload is under way), io-error, disk-full.
+        """
+        try:
+            address = parse_uri(asset.uri)
+        except UriRefused as refused:
+            raise _refusal(
+                "asset-uri-unsupported",
+                asset,
+                f"its uri {refused.message}",
+                found=refused.found,
+                allowed=refused.allowed,
+                hint="correct the uri, or copy the file under an asset root and submit with --import",
+            ) from refused
+        if isinstance(address, DataUri):
+            return _in_memory(asset, address.content, max_bytes)
+        with storage_errors():
+            return self._open_path(asset, self._resolve(asset, str(address.path)), max_bytes)
+
+    def _resolve(self, asset: AssetRef, path: str) -> str:
+        """The real path of the asset, symlinks followed, under a root."""
+        roots = [os.path.realpath(root) for root in self.roots]
+        candidates = list(dict.fromkeys(str(Path(root) / path) for root in roots))
+        real = [os.path.realpath(candidate) for candidate in candidates]
+        inside = [path for path in real if _under(path, roots)]
+        for path_inside in inside:
+            if os.path.lexists(path_inside):
+                return path_inside
+        for path_inside in inside:
+            if os.path.lexists(f"{path_inside}.part"):
+                raise TransientJobError(
+                    "asset-incomplete",
+                    f"asset {asset.id} ({asset.shown_uri}) is still being uploaded",
+                    hint=f"{Path(path_inside).name}.part is there; the job is tried again",
+                    assetId=asset.id,
+                    uri=asset.shown_uri,
+                    found=f"{Path(path_inside).name}.part",
+                    allowed=Path(path_inside).name,
+                )
+        if len(inside) < len(real):
+            raise self._outside(asset, next(path for path in real if path not in inside))
+        raise _refusal(
+            "asset-missing",
+            asset,
+            "there is no such file",
+            found="no file",
+            allowed=f"a file under {self._shown_roots()}",
+            hint=f"looked for {', '.join(candidates) or 'it under no root at all'}; "
+            "put the file there, or set PREVIEW_ASSET_ROOTS",
+        )
+
+    def _outside(self, asset: AssetRef, path: str) -> PermanentJobError:
+        return _refusal(
+            "asset-outside-roots",
+            asset,
+            f"it is at {path}, which is under none of the asset roots",
+            found=path,
+            allowed=self._shown_roots(),
+            hint=f"move the file under an asset root, or add {Path(path).parent} to PREVIEW_ASSET_ROOTS",
+        )
+
+    def _shown_roots(self) -> str:
+        return os.pathsep.join(str(root) for root in self.roots) or "(no root is set)"
+
+    def _open_path(self, asset: AssetRef, path: str, max_bytes: int) -> OpenedAsset:
+        # Looked at before it is opened, since opening a device can have effects; without blocking, since
+        # opening a named pipe waits for a writer; and looked at again, since the name may have changed hands.
+        _demand_regular(asset, os.lstat(path))
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except PermissionError as refused:
+            raise _refusal(
+                "asset-unreadable",
+                asset,
+                "the worker's user may not read it",
+                found="no permission to read",
+                allowed="a file that the worker's user may read",
+                hint=f"give that user read permission on {path}",
+            ) from refused
+        try:
+            status = os.fstat(handle)
+            _demand_regular(asset, status)
+            opened_at = _path_of(handle, path)
+            if not _under(opened_at, [os.path.realpath(root) for root in self.roots]):
+                raise self._outside(asset, opened_at)
+            _demand_size(asset, status.st_size, max_bytes)
+            identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            return OpenedAsset(os.fdopen(handle, "rb"), status.st_size, identity)
+        except BaseException:
+            os.close(handle)
+            raise
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turns what the file system says into typed errors: a full disk and a failing one may heal.
+
+    Raises:
+        TransientJobError: disk-full (ENOSPC, EDQUOT), io-error (anything else that has an errno).
+    """
+    try:
+        yield
+    except OSError as failure:
+        if failure.errno is None:
+            raise
+        full = failure.errno in _FULL
+        raise TransientJobError(
+            "disk-full" if full else "io-error",
+            f"{failure.strerror or failure}: {failure.filename or 'storage'}",
+            hint="free some space" if full else "check the disk and the permissions of DATA_DIR",
+            errno=errno.errorcode.get(failure.errno, str(failure.errno)),
+        ) from failure
+
+
+def _refusal(
+    code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
+) -> PermanentJobError:
+    return PermanentJobError(
+        code,
+        f"asset {asset.id} ({asset.shown_uri}): {message}",
+        hint=hint,
+        assetId=asset.id,
+        uri=asset.shown_uri,
+        found=found,
+        allowed=allowed,
+    )
+
+
+def _under(path: str, roots: list[str]) -> bool:
+    return any(path.startswith(root.rstrip(os.sep) + os.sep) or path == root for root in roots)
+
+
+def _path_of(handle: int, otherwise: str) -> str:
+    """Where an open file really is, as the kernel says; elsewhere than on Linux, as it was asked for."""
+    try:
+        return str(Path(f"/proc/self/fd/{handle}").readlink())
+    except OSError:
+        return otherwise
+
+
+def _demand_regular(asset: AssetRef, status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode):
+        return
+    found = next((name for test, name in _KINDS if test(status.st_mode)), "no regular file")
+    raise _refusal(
+        "asset-not-a-file",
+        asset,
+        f"it is {found}",
+        found=found,
+        allowed="a regular file",
+        hint="name a file that holds a picture or sound",
+    )
+
+
+def _demand_size(asset: AssetRef, size: int, max_bytes: int) -> None:
+    if size <= max_bytes:
+        return
+    raise _refusal(
+        "asset-too-large",
+        asset,
+        f"it has {size} bytes, {max_bytes} are allowed",
+        found=f"{size} bytes",
+        allowed=f"at most {max_bytes} bytes",
+        hint="use a smaller file",
+    )
+
+
+def _in_memory(asset: AssetRef, content: bytes, max_bytes: int) -> OpenedAsset:
+    _demand_size(asset, len(content), max_bytes)
+    return OpenedAsset(BytesIO(content), len(content), ("data", hashlib.sha256(content).hexdigest()))
+
+
+def verify_checksum(asset: AssetRef, opened: OpenedAsset) -> None:
+    """Compares the content with the payload's checksum, where it gives one.
+
+    Raises:
+        PermanentJobError: asset-checksum.
+    """
+    if asset.sha256 is None:
+        return
+    with storage_errors():
+        found = opened.sha256()
+    if found != asset.sha256.lower():
+        raise _refusal(
+            "asset-checksum",
+            asset,
+            f"its content has the checksum {found}, the payload says {asset.sha256}",
+            found=found,
+            allowed=asset.sha256,
+            hint="submit the payload again with the checksum of the file as it is now",
+        )

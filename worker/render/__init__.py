@@ -1,0 +1,1 @@
+"""The renderer: from a preview payload to pictures. Knows neither queue nor Redis; usable as a library."""

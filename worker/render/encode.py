@@ -1,0 +1,36 @@
+"""Still pictures as bytes, with settings that are fixed: the same pixels give the same bytes."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from PIL import Image
+
+from previewops.worker.render.theme import Colour
+
+MEDIA_TYPES = {
+    "webp": "image/webp",
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "gif": "image/gif",
+    "apng": "image/apng",
+    "json": "application/json",
+}
+EXTENSIONS = {"webp": "webp", "png": "png", "jpeg": "jpg", "gif": "gif", "apng": "apng"}
+WEBP_METHOD = 2  # half the time of Pillow's default 4 for 1.5 % more bytes
+
+
+def encode_still(image: Image.Image, kind: str, quality: int, background: Colour) -> bytes:
+    """``image`` as webp, png or jpeg, ``quality`` 1..100. JPEG has no alpha: there ``background`` shows through."""
+    buffer = BytesIO()
+    if kind == "webp":
+        image.save(buffer, "WEBP", quality=quality, method=WEBP_METHOD)
+    elif kind == "png":
+        image.save(buffer, "PNG", compress_level=6)
+    else:
+        flat = image
+        if image.mode == "RGBA":
+            flat = Image.new("RGB", image.size, background)
+            flat.paste(image, mask=image.getchannel("A"))
+        flat.save(buffer, "JPEG", quality=quality, subsampling="4:2:0" if quality < 90 else "4:4:4")
+    return buffer.getvalue()

@@ -1,0 +1,128 @@
+"""The pictures of one job: each checked once, decoded once at the size that is needed, dropped after its last use."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from PIL import Image
+
+from previewops.errors import PermanentJobError
+from previewops.worker.assets import AssetOpener, OpenedAsset, verify_checksum
+from previewops.worker.render.geometry import Size
+from previewops.worker.render.limits import Limits
+from previewops.worker.render.pictures import Measured, decode, measure
+from previewops.worker.render.stopwatch import Stopwatch
+from previewops.worker.render.storyboard import Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """An asset that passed its checks. ``picture`` is None for sound."""
+
+    size_bytes: int
+    identity: tuple[int | str, ...]
+    picture: Measured | None
+
+
+def inspect(assets: Iterable[Asset], opener: AssetOpener, limits: Limits) -> dict[str, Inspected]:
+    """Opens every asset, compares its checksum and reads its header; decodes none.
+
+    Raises:
+        PermanentJobError: too-many-assets, or what ``opener``, ``verify_checksum`` and ``measure`` raise.
+        TransientJobError: what ``opener`` raises.
+    """
+    found: dict[str, Inspected] = {}
+    for asset in assets:
+        if len(found) >= limits.assets:
+            raise PermanentJobError(
+                "too-many-assets",
+                f"the job has more than {limits.assets} assets",
+                hint="spread them over several jobs",
+                found=f"more than {limits.assets}",
+                allowed=str(limits.assets),
+            )
+        found[asset.ref.id] = _inspect(asset, opener, limits)
+    return found
+
+
+def _inspect(asset: Asset, opener: AssetOpener, limits: Limits) -> Inspected:
+    opened = opener.open(asset.ref, max_bytes=limits.asset_bytes)
+    with opened.file:
+        verify_checksum(asset.ref, opened)
+        picture = measure(asset.ref, opened.file, limits) if asset.is_image else None
+        return Inspected(opened.size, opened.identity, picture)
+
+
+class Gallery:
+    """Decoded pictures on demand.
+
+    ``needed`` says for each asset the size at which the whole picture is wanted, ``uses`` how often it will be
+    asked for, and ``decoded`` is told of each picture when it has been decoded.
+    """
+
+    def __init__(
+        self,
+        opener: AssetOpener,
+        limits: Limits,
+        inspected: Mapping[str, Inspected],
+        *,
+        needed: Mapping[str, Size],
+        uses: Counter[str],
+        watch: Stopwatch,
+        decoded: Callable[[Asset, Image.Image], None],
+    ) -> None:
+        self._opener = opener
+        self._limits = limits
+        self._inspected = inspected
+        self._needed = needed
+        self._uses = Counter(uses)
+        self._watch = watch
+        self._decoded = decoded
+        self._seen: set[str] = set()
+        self._kept: OrderedDict[str, Image.Image] = OrderedDict()
+
+    def take(self, asset: Asset) -> Image.Image:
+        """The picture of ``asset``, upright, in sRGB, RGB or RGBA.
+
+        Raises:
+            PermanentJobError, TransientJobError: as in ``inspect``; asset-corrupt where decoding fails.
+        """
+        name = asset.ref.id
+        image = self._kept.get(name)
+        if image is None:
+            with self._watch.phase("decode"):
+                image = self._decode(asset)
+            if name not in self._seen:
+                self._seen.add(name)
+                self._decoded(asset, image)
+        self._uses[name] -= 1
+        if self._uses[name] > 0:
+            self._kept[name] = image
+            self._kept.move_to_end(name)
+            self._stay_within_bounds()
+        else:
+            self._kept.pop(name, None)
+        return image
+
+    def _decode(self, asset: Asset) -> Image.Image:
+        opened = self._opener.open(asset.ref, max_bytes=self._limits.asset_bytes)
+        with opened.file:
+            self._check_again(asset, opened)
+            return decode(asset.ref, opened.file, self._limits, self._needed[asset.ref.id])
+
+    def _check_again(self, asset: Asset, opened: OpenedAsset) -> None:
+        """A file that was replaced since its checksum was compared is compared again."""
+        if opened.identity != self._inspected[asset.ref.id].identity:
+            verify_checksum(asset.ref, opened)
+
+    def _stay_within_bounds(self) -> None:
+        """What was used longest ago goes first, and is decoded again should it be asked for."""
+        while len(self._kept) > 1 and sum(map(_memory, self._kept.values())) > self._limits.decoded_bytes:
+            self._kept.popitem(last=False)
+
+
+def _memory(image: Image.Image) -> int:
+    """Bytes that a decoded picture takes: Pillow stores RGB in four bytes a pixel, as it does RGBA."""
+    return image.width * image.height * 4

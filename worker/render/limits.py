@@ -1,0 +1,38 @@
+"""What input may cost. No Pillow here: a parent process can build and pass limits without decoding anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on one job. Input beyond one of them is refused before it is decoded."""
+
+    asset_bytes: int = 100 * MIB  # bytes of one asset's file
+    assets: int = 1_000  # assets in one job
+    frame_pixels: int = 100_000_000  # pixels (width x height) of one frame of a picture
+    frames: int = 1_000  # frames of one animated picture
+    total_pixels: int = 400_000_000  # pixels over all frames of one picture
+    side: int = 4_096  # pixels of the longer side of the resolution that is asked for
+    decoded_bytes: int = 256 * MIB  # decoded pictures kept in memory between the frames that use them
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object] | None) -> Limits:
+        """Limits with some of them replaced.
+
+        Raises:
+            ValueError: for a name that is no limit, or a value that is not a positive whole number.
+        """
+        known = asdict(cls())
+        for name, value in (values or {}).items():
+            if name not in known:
+                raise ValueError(f"unknown limit {name!r}; known are {', '.join(sorted(known))}")
+            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                known[name] = value
+            else:
+                raise ValueError(f"limit {name} is {value!r}; allowed is a positive whole number")
+        return cls(**known)

@@ -1,0 +1,116 @@
+"""``container.json`` and ``preview.json``: what is in a bundle, and what was rendered.
+
+``container.json`` has path, bytes, SHA-256 and media type of every picture, and is the same for the same payload
+and assets. ``preview.json`` has its SHA-256, so that one checksum vouches for the whole bundle; it has timings in
+it, and is the one file that differs from run to run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from previewops.worker.render.artifacts import Artifact, ArtifactWriter
+from previewops.worker.render.placeholder import Placeholder
+from previewops.worker.render.render import RenderResult
+
+CONTAINER = "container.json"
+PREVIEW = "preview.json"
+RENDERER_VERSION = "1"  # grows when the same payload and assets no longer give the same pictures
+
+
+def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mapping[str, Any]) -> None:
+    """Writes both files beside the pictures of ``result``.
+
+    Raises:
+        TransientJobError: io-error, disk-full.
+    """
+    container = _encoded(container_json(result.artifacts))
+    writer.write(CONTAINER, "json", container)
+    preview = preview_json(result, payload, hashlib.sha256(container).hexdigest())
+    writer.write(PREVIEW, "json", _encoded(preview))
+
+
+def container_json(artifacts: tuple[Artifact, ...]) -> dict[str, Any]:
+    """The content of ``container.json``: every file but itself and ``preview.json``, sorted by path."""
+    return {
+        "version": 1,
+        "files": [entry.as_json() for entry in sorted(artifacts, key=lambda each: each.path)],
+    }
+
+
+def preview_json(result: RenderResult, payload: Mapping[str, Any], container_sha256: str) -> dict[str, Any]:
+    """The content of ``preview.json``. Lengths are in pixels, durations and timings in ms."""
+    board, names = result.board, result.names
+    return {
+        "version": 1,
+        "renderer": RENDERER_VERSION,
+        "jobId": payload["jobId"],
+        "projectId": payload["projectId"],
+        "requestId": payload["requestId"],
+        "title": board.title,
+        "width": board.size.width,
+        "height": board.size.height,
+        "durationMs": board.duration_ms,
+        "poster": {"path": names.poster, **_placeholder(result.poster_placeholder)},
+        "frames": _frames(result),
+        "sheet": {
+            "path": names.sheet,
+            "width": result.sheet_size.width,
+            "height": result.sheet_size.height,
+        },
+        "animation": {"path": names.animation, "format": board.animation, "loops": 0}
+        if names.animation
+        else None,
+        "assets": [_asset(result, name) for name in board.assets],
+        "audio": {
+            "assetId": board.sound.asset_id,
+            "offsetMs": board.sound.offset_ms,
+            "gainDb": board.sound.gain_db,
+        }
+        if board.sound
+        else None,
+        "undrawn": [f"U+{ord(char):04X}" for char in result.undrawn],
+        "warnings": list(result.warnings),
+        "timingsMs": dict(result.timings_ms),
+        "container": {"path": CONTAINER, "sha256": container_sha256},
+    }
+
+
+def _frames(result: RenderResult) -> list[dict[str, Any]]:
+    board, start, entries = result.board, 0, []
+    for index, path in enumerate(result.names.frames):
+        step = board.steps[index - 1] if index else None
+        duration = result.durations_ms[index]
+        title = step.title if step else board.title
+        entries.append(
+            {"path": path, "step": index, "title": title, "startMs": start, "durationMs": duration}
+        )
+        start += duration
+    return entries
+
+
+def _asset(result: RenderResult, name: str) -> dict[str, Any]:
+    found = result.inspected[name]
+    entry: dict[str, Any] = {"id": name, "bytes": found.size_bytes}
+    if found.picture is not None:
+        entry |= {
+            "format": found.picture.format,
+            "width": found.picture.size.width,
+            "height": found.picture.size.height,
+        }
+    if name in result.placeholders:
+        entry |= _placeholder(result.placeholders[name])
+    if name in result.names.thumbnails:
+        entry["thumbnail"] = result.names.thumbnails[name]
+    return entry
+
+
+def _placeholder(value: Placeholder) -> dict[str, str]:
+    return {"thumbhash": value.thumbhash, "dominantColour": value.colour}
+
+
+def _encoded(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "replace")

@@ -1,0 +1,259 @@
+"""Pictures from hostile files: sniffed, measured by their header, refused or decoded no larger than needed."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from previewops.errors import PermanentJobError
+from previewops.worker.assets import AssetRef, storage_errors
+from previewops.worker.render.geometry import Size
+from previewops.worker.render.gif import count_frames
+from previewops.worker.render.limits import Limits
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
+_ORIENTATION = 0x0112  # EXIF tag
+_SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
+_REDUCING_GAP = 2.0  # SSIM to a full decode stays above .999
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)  # what Pillow's readers raise on hostile bytes
+_SRGB = ImageCms.createProfile("sRGB")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a file's header says: ``size`` is as shown, its orientation applied."""
+
+    format: str
+    size: Size
+    frames: int
+    orientation: int
+
+
+def measure(ref: AssetRef, file: BinaryIO, limits: Limits) -> Measured:
+    """Reads the header of the picture in ``file``; decodes nothing.
+
+    Raises:
+        PermanentJobError: asset-unsupported, asset-corrupt, asset-too-many-pixels, asset-too-many-frames.
+    """
+    with _opened(ref, file, limits) as (image, measured):
+        del image
+        return measured
+
+
+def decode(ref: AssetRef, file: BinaryIO, limits: Limits, wanted: Size) -> Image.Image:
+    """The first frame as RGB, or as RGBA where something shows through, in sRGB and upright.
+
+    It is shrunk while it is decoded, to the smallest size that still covers ``wanted`` (of the upright
+    picture), and never enlarged.
+
+    Raises:
+        PermanentJobError: as ``measure``; asset-corrupt also for a file that breaks off.
+    """
+    with _opened(ref, file, limits) as (image, measured):
+        stored = wanted if measured.orientation not in _SIDEWAYS else Size(wanted.height, wanted.width)
+        target = _target(Size(*image.size), stored)
+        image.draft(image.mode, (round(target.width * _REDUCING_GAP), round(target.height * _REDUCING_GAP)))
+        image.load()
+        profile = image.info.get("icc_profile")
+        shrunk = _shrink(_eight_bits(image), target)
+        return _opaque_if_possible(_upright(_to_srgb(shrunk, profile), measured.orientation))
+
+
+def _target(stored: Size, wanted: Size) -> Size:
+    covering = stored.covering(wanted)
+    return stored if covering.width >= stored.width else covering
+
+
+@contextmanager
+def _opened(ref: AssetRef, file: BinaryIO, limits: Limits) -> Iterator[tuple[Image.Image, Measured]]:
+    """The opened picture; whatever is wrong with the file inside the block comes out as a typed error."""
+    file.seek(0)
+    head = file.read(32)
+    file.seek(0)
+    ceiling = Image.MAX_IMAGE_PIXELS
+    # Pillow refuses at twice this figure, before any decoder allocates; the exact bound is checked below.
+    Image.MAX_IMAGE_PIXELS = limits.frame_pixels
+    try:
+        with warnings.catch_warnings(), storage_errors():
+            warnings.simplefilter("ignore")  # of metadata: what matters is raised
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=FORMATS) as image:
+                yield image, _measured(ref, image, file, limits)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
+        raise _refusal(
+            ref,
+            "asset-too-many-pixels",
+            found=str(bomb).partition(" exceeds")[0].removeprefix("Image size (").rstrip(")"),
+            allowed=f"at most {limits.frame_pixels} pixels a frame",
+            hint="scale the picture down",
+        ) from bomb
+    except _BROKEN as why:
+        raise _unreadable(ref, head, why) from why
+    finally:
+        Image.MAX_IMAGE_PIXELS = ceiling
+
+
+def _measured(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: Limits) -> Measured:
+    width, height = image.size
+    if width * height > limits.frame_pixels:
+        raise _refusal(
+            ref,
+            "asset-too-many-pixels",
+            found=f"{width}x{height}, {width * height} pixels",
+            allowed=f"at most {limits.frame_pixels} pixels a frame",
+            hint="scale the picture down",
+        )
+    kind = "JPEG" if image.format == "MPO" else str(image.format)
+    # Pillow counts the frames of a GIF by walking to its end, however far that is.
+    frames = count_frames(file, limits.frames) if kind == "GIF" else getattr(image, "n_frames", 1)
+    if frames > limits.frames or frames * width * height > limits.total_pixels:
+        raise _refusal(
+            ref,
+            "asset-too-many-frames",
+            found=f"{'over ' if frames > limits.frames else ''}{min(frames, limits.frames)} frames "
+            f"of {width}x{height}",
+            allowed=f"at most {limits.frames} frames and {limits.total_pixels} pixels over all of them",
+            hint="shorten the animation, or scale it down",
+        )
+    orientation = _orientation(image)
+    size = Size(height, width) if orientation in _SIDEWAYS else Size(width, height)
+    return Measured(kind.lower(), size, frames, orientation)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
+        return 1  # broken metadata is no reason to refuse a picture
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """``image`` in RGB, RGBA, L or CMYK; 16-bit greys are scaled, where a plain conversion would clip them."""
+    if image.mode.startswith("I"):
+        return image.convert("F").point(lambda value: value * (255 / 65535) + 0.5).convert("L")
+    shows_through = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info
+    if image.mode in ("RGBA", "CMYK") or (image.mode in ("L", "RGB") and not shows_through):
+        return image
+    return image.convert("RGBA" if shows_through else "RGB")
+
+
+def _shrink(image: Image.Image, target: Size) -> Image.Image:
+    if image.size == target:
+        return image
+    return image.resize(target, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """``image`` converted from its colour profile, or where it has none, from what its mode implies."""
+    alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    plain = image.convert("RGB") if alpha is not None else image
+    converted = _through_profile(plain, profile) if profile else None
+    if converted is None:
+        converted = plain.convert("RGB")
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
+
+
+def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """None where the profile is broken or for other colours than the picture's: it is then as if not there."""
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        space = source.profile.xcolor_space.strip()
+        if space != {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}.get(image.mode):
+            return None
+        return ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
+def _opaque_if_possible(image: Image.Image) -> Image.Image:
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
+        return image.convert("RGB")
+    return image
+
+
+_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (8, b"WEBP", "WEBP"),
+    (0, b"GIF8", "GIF"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftypavis", "AVIF"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"BM", "BMP"),
+    (0, b"%PDF", "PDF"),
+    (0, b"%!PS", "PostScript"),
+    (4, b"ftyphei", "HEIF"),
+    (4, b"ftyp", "MP4"),
+    (0, b"<svg", "SVG"),
+    (0, b"<?xml", "XML"),
+    (0, b"PK\x03\x04", "ZIP"),
+    (0, b"8BPS", "Photoshop"),
+)
+
+
+def _unreadable(ref: AssetRef, head: bytes, reason: BaseException) -> PermanentJobError:
+    kind = next((name for at, mark, name in _SIGNATURES if head[at:].startswith(mark)), None)
+    if kind in FORMATS or not head:
+        what = f"{kind} data that does not decode" if kind else "an empty file"
+        detail = "" if isinstance(reason, UnidentifiedImageError) else f" ({reason})"
+        return _refusal(
+            ref,
+            "asset-corrupt",
+            found=f"{what}{detail}",
+            allowed="a whole JPEG, PNG, WebP, GIF or AVIF file",
+            hint="export or upload the picture again",
+        )
+    return _refusal(
+        ref,
+        "asset-unsupported",
+        found=kind or "an unknown kind of file",
+        allowed="JPEG, PNG, WebP, GIF or AVIF",
+        hint="convert the picture to one of those",
+    )
+
+
+def _refusal(ref: AssetRef, code: str, *, hint: str, **data: Any) -> PermanentJobError:
+    return PermanentJobError(
+        code,
+        f"asset {ref.id} ({ref.shown_uri}): found {data['found']}, allowed is {data['allowed']}",
+        hint=hint,
+        assetId=ref.id,
+        uri=ref.shown_uri,
+        **data,
+    )

@@ -1,0 +1,39 @@
+"""What can be shown before a picture has loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from previewops.worker.render.theme import Colour, as_hex
+from previewops.worker.render.thumbhash import thumbhash
+
+_SAMPLE = (48, 48)  # pixels, at most
+_COLOURS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """A ThumbHash (base64) and the colour that most of the picture has (#rrggbb)."""
+
+    thumbhash: str
+    colour: str
+
+
+def placeholder(image: Image.Image, background: Colour) -> Placeholder:
+    """The placeholder of ``image``; ``background`` is what shows through it."""
+    sample = image.copy()
+    sample.thumbnail(_SAMPLE, Image.Resampling.BOX, reducing_gap=None)
+    return Placeholder(thumbhash(sample), as_hex(_dominant(sample, background)))
+
+
+def _dominant(sample: Image.Image, background: Colour) -> Colour:
+    flat = Image.new("RGB", sample.size, background)
+    flat.paste(sample, mask=sample.getchannel("A") if sample.mode == "RGBA" else None)
+    indexed = flat.quantize(_COLOURS, Image.Quantize.MEDIANCUT)
+    counts = indexed.histogram()[:_COLOURS]
+    most = counts.index(max(counts))
+    palette = indexed.getpalette() or []
+    red, green, blue = palette[3 * most : 3 * most + 3]
+    return (red, green, blue)

@@ -1,0 +1,286 @@
+"""From a payload to the pictures of its bundle, in one process, each frame drawn once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from previewops.errors import PermanentJobError
+from previewops.worker.assets import AssetOpener
+from previewops.worker.render.animate import Drawn, write_animation
+from previewops.worker.render.artifacts import Artifact, ArtifactWriter
+from previewops.worker.render.encode import encode_still
+from previewops.worker.render.gallery import Gallery, Inspected, inspect
+from previewops.worker.render.geometry import Size
+from previewops.worker.render.layout import FrameLayout, LayoutEngine
+from previewops.worker.render.limits import Limits
+from previewops.worker.render.names import BundleNames, bundle_names
+from previewops.worker.render.paint import Painter, resized
+from previewops.worker.render.placeholder import Placeholder, placeholder
+from previewops.worker.render.sheet import ContactSheet
+from previewops.worker.render.stopwatch import Stopwatch
+from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
+from previewops.worker.render.typesetting import Typesetter
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderResult:
+    """What was rendered."""
+
+    board: Storyboard
+    names: BundleNames
+    artifacts: tuple[Artifact, ...]
+    inspected: Mapping[str, Inspected]  # by asset id
+    poster_placeholder: Placeholder
+    placeholders: Mapping[str, Placeholder]  # by asset id, of those that were decoded
+    sheet_size: Size
+    undrawn: tuple[str, ...]  # characters that no font has, shown as U+FFFD
+    warnings: tuple[str, ...]
+    durations_ms: tuple[int, ...]  # of the frames, the title card first
+    timings_ms: Mapping[str, float]  # by phase; they add up to the whole
+
+
+def render(
+    payload: Mapping[str, Any],
+    *,
+    opener: AssetOpener,
+    out: Path,
+    limits: Limits,
+    progress: Progress,
+) -> RenderResult:
+    """Renders a payload that has passed ``previewops.contract.validate`` into the folder ``out``.
+
+    ``progress`` is called with the share that is done, 0..1, and a word for what is being done. Nothing but
+    ``out`` is written to; the pictures there depend on the payload and the assets alone.
+
+    Raises:
+        PermanentJobError: resolution-too-large, too-many-assets, or an asset that is missing, refused or broken.
+        TransientJobError: asset-incomplete, io-error, disk-full.
+        MemoryError: as it comes.
+    """
+    board = read_storyboard(payload)
+    check_size(board, limits)
+    watch = Stopwatch()
+    with watch.phase("inspect"):
+        inspected = inspect(board.assets.values(), opener, limits)
+    setter = Typesetter()
+    with watch.phase("layout"):
+        layouts = lay_out_frames(board, inspected, setter)
+    run = _Run(
+        board,
+        layouts,
+        inspected,
+        opener=opener,
+        limits=limits,
+        writer=ArtifactWriter(out),
+        setter=setter,
+        watch=watch,
+        progress=progress,
+    )
+    with watch.phase("draw"):
+        run.animation()
+    with watch.phase("thumbnails"):
+        run.remaining_thumbnails()
+    with watch.phase("sheet"):
+        run.contact_sheet()
+    return RenderResult(
+        board=board,
+        names=run.names,
+        artifacts=tuple(run.writer.written),
+        inspected=inspected,
+        poster_placeholder=run.poster_placeholder,
+        placeholders=run.placeholders,
+        sheet_size=run.sheet.layout.size,
+        undrawn=setter.undrawn,
+        warnings=warnings_of(board, inspected, layouts, setter.undrawn),
+        durations_ms=tuple(layout.duration_ms for layout in layouts),
+        timings_ms=watch.milliseconds(),
+    )
+
+
+def check_size(board: Storyboard, limits: Limits) -> None:
+    """Refuses a resolution that is beyond ``limits``.
+
+    Raises:
+        PermanentJobError: resolution-too-large.
+    """
+    if max(board.size) <= limits.side:
+        return
+    width, height = board.size
+    raise PermanentJobError(
+        "resolution-too-large",
+        f"the resolution is {width}x{height}; allowed are {limits.side} pixels a side",
+        hint="ask for a smaller options.resolution",
+        found=f"{width}x{height}",
+        allowed=f"at most {limits.side} pixels a side",
+    )
+
+
+def lay_out_frames(
+    board: Storyboard, inspected: Mapping[str, Inspected], setter: Typesetter
+) -> tuple[FrameLayout, ...]:
+    """The layouts of title card and steps, in order."""
+    shapes = {name: found.picture.size for name, found in inspected.items() if found.picture}
+    engine = LayoutEngine(board, shapes, setter)
+    return (engine.title_card(), *(engine.step(step) for step in board.steps))
+
+
+def warnings_of(
+    board: Storyboard,
+    inspected: Mapping[str, Inspected],
+    layouts: tuple[FrameLayout, ...],
+    undrawn: tuple[str, ...],
+) -> tuple[str, ...]:
+    """What the bundle does not show of the payload, a sentence each."""
+    found = []
+    for index, layout in enumerate(layouts):
+        where = f"step {index}" if index else "the title card"
+        if layout.truncated:
+            found.append(f"{where}: the text is longer than there is room for, and was cut")
+        if layout.more is not None:
+            found.append(
+                f"{where}: not all pictures fit; {layout.more[1].block.lines[0]} stands for the rest"
+            )
+    for name, asset in inspected.items():
+        if asset.picture is not None and asset.picture.frames > 1:
+            found.append(f"asset {name}: shown is the first of its {asset.picture.frames} frames")
+    if board.sound is not None:
+        found.append(
+            f"audio: {board.animation or board.image_format} carries no sound; the track is listed only"
+        )
+    if undrawn:
+        found.append(f"{len(undrawn)} characters are in no font here and are shown as U+FFFD")
+    return tuple(found)
+
+
+class _Run:
+    """The drawing of one job, once everything is laid out."""
+
+    def __init__(
+        self,
+        board: Storyboard,
+        layouts: tuple[FrameLayout, ...],
+        inspected: Mapping[str, Inspected],
+        *,
+        opener: AssetOpener,
+        limits: Limits,
+        writer: ArtifactWriter,
+        setter: Typesetter,
+        watch: Stopwatch,
+        progress: Progress,
+    ) -> None:
+        self.board = board
+        self._inspected = inspected
+        self.layouts = layouts
+        self.writer = writer
+        self.watch = watch
+        self.names = bundle_names(board)
+        self.sheet = ContactSheet(board, setter)
+        self.placeholders: dict[str, Placeholder] = {}
+        needed, uses = _demands(board, layouts, inspected)
+        self._gallery = Gallery(
+            opener, limits, inspected, needed=needed, uses=uses, watch=watch, decoded=self._decoded
+        )
+        self._painter = Painter(board, self._gallery, setter)
+        self._progress = progress
+        self._total = len(layouts) + len(self.names.thumbnails) + 1
+        self._done = 0
+
+    def animation(self) -> None:
+        """Every frame: as a still, on the contact sheet, and in the animation where one is asked for."""
+        frames = self._frames()
+        if self.names.animation is None or self.board.animation is None:
+            for _ in frames:
+                pass
+            return
+        with self.writer.stream(self.names.animation, self.board.animation) as file:
+            write_animation(
+                self.board.animation,
+                file,
+                frames,
+                size=self.board.size,
+                durations=[layout.duration_ms for layout in self.layouts],
+                watch=self.watch,
+            )
+
+    def remaining_thumbnails(self) -> None:
+        """Thumbnails of the pictures that no frame shows; those of the others were made on the way."""
+        for asset in self.board.images:
+            if self.board.thumbnail is not None and asset.ref.id not in self.placeholders:
+                self._gallery.take(asset)
+
+    def contact_sheet(self) -> None:
+        """The contact sheet, once every frame is on it."""
+        self._write_still(self.names.sheet, self.sheet.image)
+        self._step_done("sheet")
+
+    def _frames(self) -> Iterator[Drawn]:
+        for index, layout in enumerate(self.layouts):
+            image = self._painter.frame(layout)
+            still = self._write_still(self.names.frames[index], image)
+            step = self.board.steps[index - 1] if index else None
+            if step is None:
+                self.writer.write(self.names.poster, self.board.image_format, still)
+                with self.watch.phase("placeholders"):
+                    self.poster_placeholder = placeholder(image, self.board.theme.background)
+            with self.watch.phase("sheet"):
+                heading = step.heading if step else self.board.title
+                self.sheet.add(index, image, heading, layout.duration_ms)
+            self._step_done("frames")
+            reusable = self.board.image_format == "webp"
+            yield Drawn(image, layout.duration_ms, self.board.quality, still if reusable else None)
+
+    def _decoded(self, asset: Asset, image: Image.Image) -> None:
+        with self.watch.phase("placeholders"):
+            self.placeholders[asset.ref.id] = placeholder(image, self.board.theme.background)
+        if self.board.thumbnail is None:
+            return
+        with self.watch.phase("thumbnails"):
+            shape = self._inspected[asset.ref.id].picture
+            size = (shape.size if shape else Size(*image.size)).shrunk(self.board.thumbnail)
+            small = resized(image, size)
+        self._write_still(self.names.thumbnails[asset.ref.id], small)
+        self._step_done("thumbnails")
+
+    def _write_still(self, path: str, image: Image.Image) -> bytes:
+        kind, theme = self.board.image_format, self.board.theme
+        with self.watch.phase("encode"):
+            content = encode_still(image, kind, self.board.quality, theme.background)
+        with self.watch.phase("write"):
+            self.writer.write(path, kind, content)
+        return content
+
+    def _step_done(self, word: str) -> None:
+        self._done += 1
+        self._progress(self._done / self._total, word)
+
+
+def _demands(
+    board: Storyboard, layouts: tuple[FrameLayout, ...], inspected: Mapping[str, Inspected]
+) -> tuple[dict[str, Size], Counter[str]]:
+    """For each picture the size at which the whole of it is wanted, and how often it is drawn."""
+    needed: dict[str, Size] = {}
+    uses: Counter[str] = Counter()
+
+    def want(name: str, size: Size) -> None:
+        if name not in needed or size.pixels > needed[name].pixels:
+            needed[name] = size
+
+    for layout in layouts:
+        for placement in layout.placements:
+            name = placement.asset.ref.id
+            found = inspected[name].picture
+            if found is not None:
+                want(name, placement.needed(found.size))
+                uses[name] += 1
+    for name, asset in inspected.items():
+        if asset.picture is not None and board.thumbnail is not None:
+            want(name, asset.picture.size.shrunk(board.thumbnail))
+    return needed, uses

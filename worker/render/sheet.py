@@ -1,0 +1,126 @@
+"""The contact sheet: every frame small, with number, title and duration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from previewops.worker.render.geometry import Box, Size
+from previewops.worker.render.layout import clock_time
+from previewops.worker.render.metrics import Metrics
+from previewops.worker.render.shapes import panel, paste_rounded
+from previewops.worker.render.storyboard import Storyboard
+from previewops.worker.render.typesetting import Typesetter, Weight
+
+_SMALLEST_WIDTH, _LARGEST_WIDTH = 1_280, 2_560  # pixels
+_TALLEST = 8_000  # pixels: below what every still format can hold
+_READABLE_CELL = 150  # pixels of width below which a cell has no room for words
+
+
+@dataclass(frozen=True, slots=True)
+class SheetLayout:
+    """The grid of a contact sheet; sizes in pixels."""
+
+    size: Size
+    columns: int
+    cell: Size  # of the small frame itself
+    header: int
+    caption: int
+    margin: int
+    gap: int
+
+    def cell_box(self, index: int) -> Box:
+        """Where the small frame of card ``index`` goes."""
+        row, column = divmod(index, self.columns)
+        left = self.margin + column * (self.cell.width + self.gap)
+        top = self.header + row * (self.cell.height + self.caption + self.gap)
+        return Box.at(left, top, self.cell)
+
+
+def lay_out(cards: int, frame: Size) -> SheetLayout:
+    """The grid for ``cards`` frames of size ``frame``."""
+    width = min(_LARGEST_WIDTH, max(_SMALLEST_WIDTH, frame.width))
+    unit = width / 1280
+    margin, gap = round(44 * unit), round(24 * unit)
+    ratio = frame.height / frame.width
+    columns = _columns(cards, ratio)
+    while True:
+        cell_width = (width - 2 * margin - gap * (columns - 1)) // columns
+        cell = Size(cell_width, max(1, round(cell_width * ratio)))
+        caption = round(54 * unit) if cell.width >= _READABLE_CELL * unit else round(gap * 0.2)
+        header = margin + round(92 * unit)
+        rows = math.ceil(cards / columns)
+        height = header + rows * (cell.height + caption + gap) - gap + margin
+        if height <= _TALLEST or cell.width <= 24:
+            return SheetLayout(
+                Size(width, min(height, _TALLEST)), columns, cell, header, caption, margin, gap
+            )
+        columns += 1
+        gap = max(4, gap * 9 // 10)
+
+
+def _columns(cards: int, ratio: float) -> int:
+    """Three to five columns of landscape frames, more of tall ones and where there are many; few empty places."""
+    fewest = 3 if ratio < 1 else 4
+    ideal = max(fewest, round(math.sqrt(cards * max(0.6, ratio))))
+    choices = range(ideal, ideal + 2 if ideal < 8 else ideal + 1)
+    return min(choices, key=lambda columns: (-cards % columns, columns))
+
+
+class ContactSheet:
+    """Takes the frames as they are drawn and keeps only their small versions."""
+
+    def __init__(self, board: Storyboard, setter: Typesetter) -> None:
+        self._board = board
+        self._setter = setter
+        self.layout = lay_out(len(board.steps) + 1, board.size)
+        self._unit = self.layout.size.width / 1280
+        self.image = Image.new("RGB", self.layout.size, board.theme.background)
+        self._canvas = ImageDraw.Draw(self.image)
+        self._header()
+
+    def add(self, index: int, frame: Image.Image, heading: str, duration_ms: int) -> None:
+        """Places card ``index`` (0 is the title card)."""
+        box, theme = self.layout.cell_box(index), self._board.theme
+        radius = max(2, round(10 * self._unit * min(1.0, box.width / 300)))
+        hairline = Metrics(self.layout.size).hairline
+        edge = Box(box.left - hairline, box.top - hairline, box.right + hairline, box.bottom + hairline)
+        panel(self.image, edge, radius + hairline, fill=theme.line, line=theme.line, hairline=hairline)
+        small = frame.resize(box.size, Image.Resampling.HAMMING, reducing_gap=1.5)
+        paste_rounded(self.image, small, box, radius)
+        if box.width >= _READABLE_CELL * self._unit:
+            self._caption(box, str(index) if index else "", heading, clock_time(duration_ms))
+
+    def _caption(self, box: Box, number: str, heading: str, duration: str) -> None:
+        theme, setter, size = self._board.theme, self._setter, round(17 * self._unit)
+        top = box.bottom + round(12 * self._unit)
+        gap = round(10 * self._unit)
+        time = setter.line(duration, Weight.REGULAR, size, box.width)
+        setter.draw(self._canvas, box.right - time.width, top, time, theme.muted)
+        left = box.left
+        if number:
+            block = setter.line(number, Weight.BOLD, size, box.width)
+            setter.draw(self._canvas, left, top, block, theme.accent)
+            left += block.width + gap
+        title = setter.line(heading, Weight.SEMIBOLD, size, box.right - time.width - gap - left)
+        setter.draw(self._canvas, left, top, title, theme.ink)
+
+    def _header(self) -> None:
+        theme, setter, unit = self._board.theme, self._setter, self._unit
+        left, right = self.layout.margin, self.layout.size.width - self.layout.margin
+        width, height = self._board.size
+        facts = f"{len(self._board.steps)} steps  \u00b7  {clock_time(self._board.duration_ms)}"
+        facts += f"  \u00b7  {width}\u00d7{height}"
+        small = setter.line(facts, Weight.SEMIBOLD, round(19 * unit), (right - left) // 2)
+        title = setter.line(
+            self._board.title or "Untitled",
+            Weight.BOLD,
+            round(36 * unit),
+            right - left - small.width - round(40 * unit),
+        )
+        top = self.layout.margin
+        setter.draw(self._canvas, left, top, title, theme.ink)
+        baseline = top + round(title.size * 0.8)
+        setter.draw(self._canvas, right - small.width, baseline - round(small.size * 0.8), small, theme.muted)

@@ -1,0 +1,165 @@
+"""A valid payload as the values that the renderer draws from, every default filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from previewops.contract import limits as contract
+from previewops.worker.assets import AssetRef
+from previewops.worker.render.geometry import Size
+from previewops.worker.render.theme import Theme, choose_theme
+
+THUMBNAIL = Size(320, 320 * 9 // 16)
+ANIMATED = ("webp", "gif", "apng")
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One asset of the payload. ``focus`` is the point kept in view when cropping, fractions of the picture."""
+
+    ref: AssetRef
+    is_image: bool
+    title: str
+    cover: bool
+    focus: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One frame after the title card. ``number`` counts from 1."""
+
+    number: int
+    title: str
+    text: str
+    asset_ids: tuple[str, ...]
+    duration_ms: int
+    layout: str
+
+    @property
+    def heading(self) -> str:
+        """The title, or where there is none, the beginning of the text, or the number."""
+        return self.title or self.text.strip().partition("\n")[0] or f"Step {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The sound track, as the payload names it; ``asset_id`` is that of an entry in ``Storyboard.assets``."""
+
+    asset_id: str
+    offset_ms: int
+    gain_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Storyboard:
+    """Everything there is to draw, and how."""
+
+    title: str
+    description: str
+    steps: tuple[Step, ...]
+    assets: dict[str, Asset]
+    sound: Sound | None
+    size: Size
+    animation: str | None  # webp, gif, apng; None: stills only
+    image_format: str  # webp, png, jpeg
+    captions: bool
+    quality: int  # 1..100, of lossy formats
+    theme: Theme
+    thumbnail: Size | None  # the box that thumbnails fit; None: no thumbnails
+
+    @property
+    def duration_ms(self) -> int:
+        """Title card and steps together."""
+        return contract.TITLE_CARD_MS + sum(step.duration_ms for step in self.steps)
+
+    @property
+    def images(self) -> tuple[Asset, ...]:
+        """The assets that are pictures, in the payload's order."""
+        return tuple(asset for asset in self.assets.values() if asset.is_image)
+
+    def pictures_of(self, step: Step) -> tuple[Asset, ...]:
+        """The pictures on a step, in its order; sound among its assets is not drawn."""
+        return tuple(
+            self.assets[name] for name in step.asset_ids if name in self.assets and self.assets[name].is_image
+        )
+
+    @property
+    def hero(self) -> Asset | None:
+        """The picture of the title card: the first that a step shows, else the first there is."""
+        for step in self.steps:
+            if pictures := self.pictures_of(step):
+                return pictures[0]
+        return self.images[0] if self.images else None
+
+
+def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
+    """The storyboard of a payload that has passed ``previewops.contract.validate``."""
+    request = payload["previewRequest"]
+    options = request.get("options", {})
+    wanted = options.get("format", contract.DEFAULT_FORMAT)
+    still = options.get("imageFormat", contract.DEFAULT_IMAGE_FORMAT if wanted in ANIMATED else wanted)
+    assets = {entry["id"]: _asset(entry) for entry in request["assets"]}
+    sound = _sound(request["audio"], assets)
+    return Storyboard(
+        title=request.get("title", ""),
+        description=request.get("description", ""),
+        steps=tuple(_step(number, entry) for number, entry in enumerate(request["steps"], start=1)),
+        assets=assets,
+        sound=sound,
+        size=_size(options.get("resolution", contract.DEFAULT_RESOLUTION)),
+        animation=wanted if wanted in ANIMATED else None,
+        image_format=still,
+        captions=options.get("includeCaptions", True),
+        quality=options.get("quality", contract.DEFAULT_QUALITY_PERCENT),
+        theme=choose_theme(options.get("theme"), options.get("background")),
+        thumbnail=_thumbnail(options.get("thumbnails", True)),
+    )
+
+
+def _asset(entry: Mapping[str, Any]) -> Asset:
+    focus = entry.get("focus", {})
+    return Asset(
+        ref=AssetRef(entry["id"], entry["uri"], entry.get("sha256")),
+        is_image=entry.get("type", "image") == "image",
+        title=entry.get("title", ""),
+        cover=entry.get("fit") == "cover",
+        focus=(float(focus.get("x", 0.5)), float(focus.get("y", 0.5))),
+    )
+
+
+def _step(number: int, entry: Mapping[str, Any]) -> Step:
+    return Step(
+        number=number,
+        title=entry.get("title", ""),
+        text=entry.get("text", ""),
+        asset_ids=tuple(entry.get("assetIds", ())),
+        duration_ms=entry.get("durationMs", contract.DEFAULT_STEP_MS),
+        layout=entry.get("layout", "auto"),
+    )
+
+
+def _sound(audio: Mapping[str, Any], assets: dict[str, Asset]) -> Sound | None:
+    """The sound track; one that is given by its uri becomes an asset of its own, named by the uri."""
+    if "uri" in audio:
+        name = "audio"
+        while name in assets:
+            name += "-"
+        assets[name] = Asset(AssetRef(name, audio["uri"]), False, "", False, (0.5, 0.5))
+    elif "assetId" in audio:
+        name = audio["assetId"]
+    else:
+        return None
+    return Sound(name, audio.get("offsetMs", 0), float(audio.get("gainDb", 0)))
+
+
+def _size(resolution: str) -> Size:
+    width, height = resolution.split("x")
+    return Size(int(width), int(height))
+
+
+def _thumbnail(wanted: bool | Mapping[str, Any]) -> Size | None:
+    if isinstance(wanted, Mapping):
+        return Size(wanted["width"], wanted["height"])
+    return THUMBNAIL if wanted else None

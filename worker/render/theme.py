@@ -1,0 +1,119 @@
+"""Colours: two designed palettes, and one derived from any background colour with its contrast kept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+Colour = tuple[int, int, int]
+
+BODY_CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3
+SHAPE_CONTRAST = 3.0  # WCAG 2.2, success criterion 1.4.11
+_BLACK: Colour = (12, 14, 18)
+_WHITE: Colour = (255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """The colours of one storyboard, all opaque RGB."""
+
+    background: Colour
+    surface: Colour  # panels that pictures lie on
+    line: Colour  # hairlines and what of the rail is still to come
+    ink: Colour  # titles
+    muted: Colour  # captions and small print
+    accent: Colour  # the step badge and the current stretch of the rail
+    on_accent: Colour  # text on accent
+    tint: Colour  # what of the rail is past, decoration
+
+
+LIGHT = Theme(
+    background=(247, 247, 243),
+    surface=(255, 255, 255),
+    line=(222, 222, 215),
+    ink=(23, 25, 31),
+    muted=(84, 88, 99),
+    accent=(31, 84, 214),
+    on_accent=(255, 255, 255),
+    tint=(165, 186, 238),
+)
+DARK = Theme(
+    background=(16, 18, 24),
+    surface=(27, 30, 39),
+    line=(47, 52, 64),
+    ink=(243, 244, 247),
+    muted=(170, 176, 190),
+    accent=(122, 162, 255),
+    on_accent=(14, 18, 32),
+    tint=(62, 84, 136),
+)
+
+
+def mix(one: Colour, other: Colour, share: float) -> Colour:
+    """``one`` with ``share`` (0..1) of ``other``, mixed as sRGB values."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return (red, green, blue)
+
+
+def luminance(colour: Colour) -> float:
+    """Relative luminance 0..1, as WCAG 2.2 defines it for sRGB."""
+
+    def linear(value: int) -> float:
+        part = value / 255
+        return part / 12.92 if part <= 0.04045 else math.pow((part + 0.055) / 1.055, 2.4)
+
+    red, green, blue = (linear(value) for value in colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    """Contrast ratio 1..21, as WCAG 2.2 defines it."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def parse_hex(text: str) -> Colour:
+    """``#RRGGBB`` as a colour."""
+    return (int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16))
+
+
+def as_hex(colour: Colour) -> str:
+    """A colour as ``#rrggbb``."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+@lru_cache(maxsize=64)
+def choose_theme(theme: str | None, background: str | None) -> Theme:
+    """The palette for the options ``theme`` (light, dark or unset) and ``background`` (those, or #RRGGBB).
+
+    A colour as background wins over the theme: on it only colours that keep their contrast are used.
+    """
+    if background is not None and background.startswith("#"):
+        return _derive(parse_hex(background))
+    return DARK if (theme or background) == "dark" else LIGHT
+
+
+def _derive(background: Colour) -> Theme:
+    dark = contrast(background, _WHITE) >= contrast(background, _BLACK)
+    base, ink = (DARK, _WHITE) if dark else (LIGHT, _BLACK)
+    accent = _until(base.accent, ink, background, SHAPE_CONTRAST)
+    return Theme(
+        background=background,
+        surface=mix(background, _WHITE, 0.08 if dark else 0.6),
+        line=mix(background, ink, 0.16),
+        ink=ink,
+        muted=_until(mix(ink, background, 0.35), ink, background, BODY_CONTRAST),
+        accent=accent,
+        on_accent=max((_WHITE, _BLACK), key=lambda text: contrast(text, accent)),
+        tint=mix(background, accent, 0.45),
+    )
+
+
+def _until(start: Colour, towards: Colour, against: Colour, wanted: float) -> Colour:
+    """``start`` moved towards ``towards`` until it has the wanted contrast, or as far as that goes."""
+    for step in range(11):
+        colour = mix(start, towards, step / 10)
+        if contrast(colour, against) >= wanted:
+            return colour
+    return towards

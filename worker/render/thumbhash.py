@@ -1,0 +1,100 @@
+"""ThumbHash: a picture in about 25 bytes, to be shown blurred until the real one has come.
+
+After the published description of the format, https://evanw.github.io/thumbhash/: luminance, two colour
+differences and alpha are each a handful of cosine terms, quantised to four bits.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import NamedTuple
+
+from PIL import Image
+
+_LONG_SIDE = 32  # pixels; the format allows 100, and has no more than seven terms a side to say it with
+
+
+class _Channel(NamedTuple):
+    constant: float
+    terms: list[float]  # scaled to 0..1
+    scale: float
+
+
+def thumbhash(image: Image.Image) -> str:
+    """The ThumbHash of ``image`` in base64, as web pages expect it."""
+    small = image.convert("RGBA")
+    small.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.BOX, reducing_gap=None)
+    return base64.b64encode(_encode(small)).decode("ascii")
+
+
+def _encode(image: Image.Image) -> bytes:
+    width, height = image.size
+    light, yellow_blue, red_green, alpha = _planes(image)
+    has_alpha = min(alpha) < 1
+    most = 5 if has_alpha else 7
+    longer = max(width, height)
+    across, down = max(1, round(most * width / longer)), max(1, round(most * height / longer))
+    l_channel = _channel(light, width, height, max(3, across), max(3, down))
+    p_channel = _channel(yellow_blue, width, height, 3, 3)
+    q_channel = _channel(red_green, width, height, 3, 3)
+    landscape = width > height
+    head24 = (
+        round(63 * l_channel.constant)
+        | round(31.5 + 31.5 * p_channel.constant) << 6
+        | round(31.5 + 31.5 * q_channel.constant) << 12
+        | round(31 * l_channel.scale) << 18
+        | has_alpha << 23
+    )
+    head16 = (
+        (down if landscape else across)
+        | round(63 * p_channel.scale) << 3
+        | round(63 * q_channel.scale) << 9
+        | landscape << 15
+    )
+    head = head24.to_bytes(3, "little") + head16.to_bytes(2, "little")
+    terms = l_channel.terms + p_channel.terms + q_channel.terms
+    if has_alpha:
+        a_channel = _channel(alpha, width, height, 5, 5)
+        head += bytes([round(15 * a_channel.constant) | round(15 * a_channel.scale) << 4])
+        terms += a_channel.terms
+    nibbles = [round(15 * term) for term in terms] + [0] * (len(terms) % 2)
+    return head + bytes(low | high << 4 for low, high in zip(nibbles[::2], nibbles[1::2], strict=True))
+
+
+def _planes(image: Image.Image) -> tuple[list[float], list[float], list[float], list[float]]:
+    """Luminance, yellow-blue and red-green difference and alpha, over the average colour where transparent."""
+    data = image.tobytes()
+    reds, greens, blues = data[0::4], data[1::4], data[2::4]
+    alpha = [value / 255 for value in data[3::4]]
+    weight = sum(alpha) or 1.0
+    averages = [
+        sum(a * value for a, value in zip(alpha, plane, strict=True)) / 255 / weight
+        for plane in (reds, greens, blues)
+    ]
+    light, yellow_blue, red_green = [], [], []
+    for r8, g8, b8, a in zip(reds, greens, blues, alpha, strict=True):
+        red, green, blue = (
+            average * (1 - a) + a / 255 * value for average, value in zip(averages, (r8, g8, b8), strict=True)
+        )
+        light.append((red + green + blue) / 3)
+        yellow_blue.append((red + green) / 2 - blue)
+        red_green.append(red - green)
+    return light, yellow_blue, red_green, alpha
+
+
+def _channel(plane: list[float], width: int, height: int, across: int, down: int) -> _Channel:
+    """The low corner of the plane's cosine transform; rows first, since the transform is separable."""
+    waves_x = [[math.cos(math.pi / width * n * (x + 0.5)) for x in range(width)] for n in range(across)]
+    waves_y = [[math.cos(math.pi / height * n * (y + 0.5)) for y in range(height)] for n in range(down)]
+    rows = [plane[start : start + width] for start in range(0, width * height, width)]
+    by_row = [[sum(map(float.__mul__, row, wave)) for row in rows] for wave in waves_x]
+    terms = [
+        sum(map(float.__mul__, by_row[n], waves_y[m])) / (width * height)
+        for m in range(down)
+        for n in range(across)
+        if n * down < across * (down - m)
+    ]
+    constant, rest = terms[0], terms[1:]
+    scale = max(map(abs, rest), default=0.0)
+    return _Channel(constant, [0.5 + 0.5 / scale * term for term in rest] if scale else rest, scale)
