@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from previewops.fingerprint import fingerprint
 from previewops.keys import Keys
@@ -79,13 +79,24 @@ class Burial:
     fingerprint: str
 
 
-class Leases:
-    """All that a worker does to jobs, on behalf of one worker id."""
+class Runner(Protocol):
+    """What calls scripts."""
 
-    def __init__(self, redis: Redis, settings: Settings, worker_id: str) -> None:
+    async def run(self, name: ScriptName, *args: Argument) -> Any:
+        """Calls a script with the queue's keys."""
+        ...
+
+
+class Leases:
+    """All that a worker does to jobs, on behalf of one worker id. Claims and finishes go by ``hot``."""
+
+    def __init__(
+        self, redis: Redis, settings: Settings, worker_id: str, *, hot: Runner | None = None
+    ) -> None:
         self.keys = Keys(settings.queue_name)
+        self.scripts = Scripts(redis, self.keys)
+        self.hot: Runner = hot or self.scripts
         self._redis = redis
-        self._scripts = Scripts(redis, self.keys)
         self._settings = settings
         self._worker = worker_id
 
@@ -96,7 +107,7 @@ class Leases:
 
     async def claim(self, want: int) -> Claims:
         """Claims up to ``want`` jobs, none while the queue is paused."""
-        reply = await self._scripts.run(
+        reply = await self.hot.run(
             ScriptName.CLAIM, self._worker, self._settings.lease_ms, self._settings.ageing_ms, want
         )
         return Claims(_claims(reply, 2), _optional(reply[1]))
@@ -118,21 +129,21 @@ class Leases:
         ]
         for job in done:
             args += (job.claim.job_id, job.claim.token, job.result_json, job.run_ms)
-        reply = await self._scripts.run(ScriptName.FINISH, *args)
+        reply = await self.hot.run(ScriptName.FINISH, *args)
         return [Code(code) for code in reply[1 : 1 + len(done)]], _claims(reply, 1 + len(done))
 
     async def retry(
         self, claim: Claim, *, delay_ms: int, counter: Counter, attempt_json: str, message: str
     ) -> Code:
         """Sends a failed job into backoff; it is due in ``delay_ms``."""
-        reply = await self._scripts.run(
+        reply = await self.scripts.run(
             ScriptName.RETRY, claim.job_id, claim.token, delay_ms, counter.value, attempt_json, message
         )
         return Code(reply)
 
     async def bury(self, claim: Claim, *, counter: Counter, attempt_json: str, burial: Burial) -> Code:
         """Sends a failed job to the dead-letter queue."""
-        reply = await self._scripts.run(
+        reply = await self.scripts.run(
             ScriptName.BURY,
             claim.job_id,
             claim.token,
@@ -151,12 +162,12 @@ class Leases:
         args: list[Argument] = [self._worker]
         for claim in claims:
             args += (claim.job_id, claim.token)
-        reply = await self._scripts.run(ScriptName.RELEASE, *args)
+        reply = await self.scripts.run(ScriptName.RELEASE, *args)
         return [Code(code) for code in reply]
 
     async def renew(self, claim: Claim) -> Code:
         """Renews one lease and tells whether it still holds. To be asked right before publishing."""
-        reply = await self._scripts.run(ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms)
+        reply = await self.scripts.run(ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms)
         return Code(reply)
 
     async def heartbeat(self, info_json: str, running: Iterable[tuple[Claim, float, str]]) -> list[str]:
@@ -167,17 +178,17 @@ class Leases:
         args: list[Argument] = [self._worker, info_json, self._settings.lease_ms]
         for claim, progress, phase in running:
             args += (claim.job_id, claim.token, round(progress, 3), phase)
-        reply = await self._scripts.run(ScriptName.HEARTBEAT, *args)
+        reply = await self.scripts.run(ScriptName.HEARTBEAT, *args)
         return [job_id.decode() for job_id in reply[1:]]
 
     async def reclaim(self, held: Iterable[Claim]) -> list[str]:
         """Gives back claims of this worker that it does not hold: their reply was lost with a connection."""
-        reply = await self._scripts.run(ScriptName.RECLAIM, self._worker, *(claim.token for claim in held))
+        reply = await self.scripts.run(ScriptName.RECLAIM, self._worker, *(claim.token for claim in held))
         return [job_id.decode() for job_id in reply]
 
     async def maintain(self) -> Upkeep:
         """One bounded step of upkeep: expired leases, due jobs, aged records, history."""
-        recovered, admitted, due, expiry = await self._scripts.run(
+        recovered, admitted, due, expiry = await self.scripts.run(
             ScriptName.MAINTAIN,
             self._settings.max_crashes,
             WORKER_LOST_FINGERPRINT,
@@ -188,7 +199,7 @@ class Leases:
 
     async def end_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
         """Recovers every lease of a worker that is known to be gone, and forgets it. Returns the ids."""
-        reply = await self._scripts.run(
+        reply = await self.scripts.run(
             ScriptName.RELEASE_WORKER,
             worker_id,
             self._settings.max_crashes,
@@ -201,7 +212,7 @@ class Leases:
     async def record_event(self, kind: str, **fields: str) -> None:
         """Puts one event on the queue's stream."""
         pairs = [part for pair in fields.items() for part in pair]
-        await self._scripts.run(ScriptName.RECORD_EVENT, kind, *pairs)
+        await self.scripts.run(ScriptName.RECORD_EVENT, kind, *pairs)
 
 
 def _optional(raw: bytes) -> int | None:

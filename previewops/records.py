@@ -94,7 +94,7 @@ class JobRecord:
             "createdAt": iso_from_ms(self.accepted_ms),
             "startedAt": _iso(self.claimed_ms),
             "finishedAt": _iso(self.finished_ms),
-            "progress": 1.0 if self.state is JobState.COMPLETED else (self.progress or 0.0),
+            "progress": _progress(self.state, self.progress),
             "phase": self.phase,
             "worker": self.worker,
             "failedReason": self.reason,
@@ -106,6 +106,13 @@ class JobRecord:
             "result": self.result,
             "history": [{**attempt.as_json(), "at": iso_from_ms(attempt.at_ms)} for attempt in self.history],
         }
+
+
+def _progress(state: JobState, reported: float | None) -> float:
+    if state is JobState.COMPLETED:
+        return 1.0
+    # What is on record otherwise belongs to an attempt that has ended.
+    return (reported or 0.0) if state is JobState.ACTIVE else 0.0
 
 
 def _iso(ms: int | None) -> str | None:

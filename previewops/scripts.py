@@ -1,13 +1,15 @@
 """Loads the Lua scripts and calls them.
 
 A script is one file in ``previewops/lua`` whose header names its KEYS, ARGV and results. A line
-``-- @include NAME`` puts ``include/NAME.lua`` in its place. Redis keeps scripts by their SHA-1; redis-py
-sends the text again when a server does not know it (after a restart, say).
+``-- @include NAME`` puts ``include/NAME.lua`` in its place. Redis keeps scripts by their SHA-1; a server that
+does not know one (after a restart, say) is sent the text.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
@@ -17,7 +19,6 @@ from previewops.keys import Keys
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-    from redis.commands.core import AsyncScript
 
 _INCLUDE = re.compile(r"^-- @include (\w+)$", re.MULTILINE)
 
@@ -59,14 +60,32 @@ def script_text(name: ScriptName) -> str:
     return _INCLUDE.sub(put_in, text)
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedScript:
+    """A script as it is sent: its text, the SHA-1 that Redis knows it by, and its one key."""
+
+    text: str
+    sha: str
+    key: str
+
+
 class Scripts:
     """The scripts of one queue on one connection pool."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
-        self._keys = [keys.schedule]
+        self._key = keys.schedule
         self._prelude = keys.lua_prelude()
-        self._scripts: dict[ScriptName, AsyncScript] = {}
+        self._loaded: dict[ScriptName, LoadedScript] = {}
+
+    def loaded(self, name: ScriptName) -> LoadedScript:
+        """The script of that name for this queue."""
+        script = self._loaded.get(name)
+        if script is None:
+            text = self._prelude + script_text(name)
+            sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+            script = self._loaded[name] = LoadedScript(text, sha, self._key)
+        return script
 
     async def run(self, name: ScriptName, *args: Argument) -> Any:
         """Calls a script with the queue's keys.
@@ -74,8 +93,11 @@ class Scripts:
         Raises:
             redis.exceptions.RedisError: whatever the connection or the server says.
         """
-        script = self._scripts.get(name)
-        if script is None:
-            text = self._prelude + script_text(name)
-            script = self._scripts[name] = self._redis.register_script(text)
-        return await script(keys=self._keys, args=args)
+        from redis.exceptions import NoScriptError  # noqa: PLC0415 - start-up time of commands without Redis
+
+        script = self.loaded(name)
+        try:
+            return await self._redis.execute_command("EVALSHA", script.sha, 1, script.key, *args)
+        except NoScriptError:
+            # A server that restarted does not know it; EVAL makes it known again.
+            return await self._redis.execute_command("EVAL", script.text, 1, script.key, *args)

@@ -31,6 +31,7 @@ from previewops.settings import Settings
 from previewops.states import Code
 from previewops.worker.exchange import Exchange
 from previewops.worker.execution import Completed, Failed, Hooks, Interruption, Run, execute
+from previewops.worker.hotline import Hotline
 from previewops.worker.persistence import is_temporary, pause_s, persist
 from previewops.worker.settlement import Settlement
 
@@ -95,6 +96,8 @@ class PreviewWorker(Worker):
         self.settings = settings
         self.worker_id = worker_id
         self.leases = Leases(redis, settings, worker_id)
+        self._hotline = Hotline(pool, self.leases.scripts)
+        self.leases.hot = self._hotline
         self.runs: dict[str, Run] = {}
         self._clock = clock or SystemClock()
         self._dice = dice or system_random()
@@ -113,7 +116,7 @@ class PreviewWorker(Worker):
         self._exchange = Exchange(
             self.leases,
             calls=CALLS_UNDER_WAY,
-            batch=int(os.environ.get("BB", "2")),
+            batch=max(2, settings.worker_concurrency // CALLS_UNDER_WAY),
             held=self._held,
             taking=lambda: self.allow_pick_jobs,
             dice=self._dice,
@@ -209,6 +212,7 @@ class PreviewWorker(Worker):
             log.warning("stopped without telling Redis, which is away", error=str(error))
         if self.on_shutdown is not None:
             await self.on_shutdown(self.ctx)
+        await self._hotline.close()
         await self.pool.aclose(close_connection_pool=True)
         log.info(
             "worker stopped", worker=self.worker_id, completed=self.jobs_complete, failed=self.jobs_failed

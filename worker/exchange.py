@@ -44,7 +44,7 @@ class Exchange:
         self._taking = taking
         self._dice = dice
         self._batch = batch
-        self._calls = asyncio.Semaphore(calls)
+        self._calls = calls
         self._queued: list[tuple[Finished, asyncio.Future[tuple[Code, Claim | None]]]] = []
         self._senders: set[asyncio.Task[None]] = set()
         self._under_way = 0
@@ -68,23 +68,24 @@ class Exchange:
         """Completes a job. Returns how that went, and the slot's next job if there is one."""
         future: asyncio.Future[tuple[Code, Claim | None]] = asyncio.get_running_loop().create_future()
         self._queued.append((finished, future))
-        if len(self._queued) == 1:
+        if len(self._senders) < self._calls:
             sender = asyncio.create_task(self._send())
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)
         return await future
 
     async def _send(self) -> None:
-        """Sends what has queued up by the time that a call may start."""
-        async with self._calls:
-            while self._queued:
-                batch, self._queued = self._queued[: self._batch], self._queued[self._batch :]
-                try:
-                    await self._send_batch(batch)
-                except Exception as error:
-                    for _, future in batch:
-                        if not future.done():
-                            future.set_exception(error)
+        """Sends what has queued up, until nothing has."""
+        while self._queued:
+            batch, self._queued = self._queued[: self._batch], self._queued[self._batch :]
+            try:
+                await self._send_batch(batch)
+            except Exception as error:
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+            # The slots that were answered run first: what they finish at once goes with the next batch.
+            await asyncio.sleep(0)
 
     async def _send_batch(
         self, batch: Sequence[tuple[Finished, asyncio.Future[tuple[Code, Claim | None]]]]

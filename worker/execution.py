@@ -129,8 +129,11 @@ async def execute(
         if hooks.on_job_start is not None:
             await hooks.on_job_start(job_ctx)
         timeout_s = function.timeout_s if function.timeout_s is not None else default_timeout_s
-        async with asyncio.timeout(timeout_s):
+        if timeout_s is None:
             result = await _call(function, job_ctx, args, kwargs)
+        else:
+            async with asyncio.timeout(timeout_s):
+                result = await _call(function, job_ctx, args, kwargs)
         result_json = _encode(result)
         if hooks.on_job_end is not None:
             await hooks.on_job_end(job_ctx)

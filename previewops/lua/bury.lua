@@ -19,11 +19,12 @@ local code = held(id, token)
 if code ~= OK then
   return code
 end
-end_lease(id, token)
+end_lease(id)
 redis.call('HINCRBY', P_JOB .. id, counter, 1)
 redis.call('RPUSH', P_ATTEMPTS .. id, ARGV[4])
 if counter == 'crashes' then
   count('crashed')
 end
 bury(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9])
+write_tally()
 return OK

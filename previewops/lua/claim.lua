@@ -17,4 +17,5 @@ local next_due = redis.call('ZRANGEBYSCORE', K_SCHEDULE, '0', '+inf', 'WITHSCORE
 if next_due[2] then
   reply[2] = digits(math.max(0, tonumber(next_due[2]) - NOW_MS))
 end
+write_tally()
 return reply

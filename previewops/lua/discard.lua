@@ -30,4 +30,5 @@ end
 if done > 0 then
   count('discarded', done)
 end
+write_tally()
 return reply

@@ -71,4 +71,5 @@ local function ms_until(index, from)
   local head = redis.call('ZRANGEBYSCORE', index, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   return head[2] and digits(math.max(0, tonumber(head[2]) - NOW_MS)) or '-1'
 end
+write_tally()
 return { #expired, admitted, ms_until(K_SCHEDULE, 0), ms_until(K_ACTIVE, 0) }

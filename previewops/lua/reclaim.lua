@@ -18,7 +18,7 @@ local reply = {}
 for _, id in ipairs(redis.call('ZRANGE', K_ACTIVE, 0, -1)) do
   local job = redis.call('HMGET', P_JOB .. id, 'worker', 'token', 'priority', 'order')
   if job[1] == ARGV[1] and not known[job[2]] then
-    end_lease(id, job[2])
+    take_away(id)
     put_back(id, job[3], job[4])
     reply[#reply + 1] = id
   end

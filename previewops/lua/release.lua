@@ -15,7 +15,7 @@ for i = 2, #ARGV, 2 do
   local code = held(id, token)
   if code == OK then
     local job = redis.call('HMGET', P_JOB .. id, 'priority', 'order')
-    end_lease(id, token)
+    end_lease(id)
     put_back(id, job[1], job[2])
   end
   reply[#reply + 1] = code

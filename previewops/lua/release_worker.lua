@@ -27,4 +27,5 @@ end
 redis.call('ZREM', K_WORKERS, worker)
 redis.call('DEL', P_WORKER .. worker)
 event(ARGV[5], 'worker', worker, 'message', ARGV[3], 'jobs', tostring(#reply))
+write_tally()
 return reply

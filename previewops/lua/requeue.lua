@@ -24,9 +24,9 @@ for i = 3, #ARGV do
     reply[#reply + 1] = WRONG_STATE
   else
     local class = priority ~= '' and priority or job[4]
-    local order = next_sequence()
+    local order = next_sequence(1)
     unbury(id, job[3])
-    redis.call('HDEL', P_JOB .. id, 'finished', 'cause', 'class', 'code', 'reason', 'fingerprint', 'settled')
+    redis.call('HDEL', P_JOB .. id, 'finished', 'cause', 'class', 'code', 'reason', 'fingerprint', 'token')
     redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', class, 'order', digits(order), 'attempts', 0,
       'crashes', 0)
     redis.call('HINCRBY', P_JOB .. id, 'requeues', 1)
@@ -39,4 +39,5 @@ if done > 0 then
   count('requeued', done)
   wake()
 end
+write_tally()
 return reply

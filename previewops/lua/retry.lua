@@ -16,7 +16,7 @@ local code = held(id, token)
 if code ~= OK then
   return code
 end
-end_lease(id, token)
+end_lease(id)
 redis.call('HINCRBY', P_JOB .. id, counter, 1)
 redis.call('RPUSH', P_ATTEMPTS .. id, attempt)
 redis.call('HSET', P_JOB .. id, 'state', 'delayed', 'reason', message)
@@ -25,4 +25,5 @@ count(counter == 'crashes' and 'crashed' or 'retried')
 event('retry', 'job', id, 'delayMs', digits(delay_ms), 'message', message)
 -- An idle worker that sleeps until the next due time has to learn of an earlier one.
 wake()
+write_tally()
 return OK

@@ -45,7 +45,7 @@ for i = 3, #ARGV, 5 do
   elseif backlog >= limit then
     answer(FULL, '', tostring(backlog))
   else
-    local order = next_sequence()
+    local order = next_sequence(1)
     redis.call('SET', P_ARQ_JOB .. id,
       '{"t":null,"f":"' .. func .. '","a":[' .. payload .. '],"k":{},"et":' .. digits(NOW_MS) .. '}')
     redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', priority, 'project', project, 'digest', digest,
@@ -61,4 +61,5 @@ if accepted > 0 then
   count('accepted', accepted)
   wake()
 end
+write_tally()
 return reply

@@ -5,7 +5,7 @@ local function bury(id, cause, error_class, code, message, fingerprint)
   local body = redis.call('GET', P_ARQ_JOB .. id)
   local tries = tonumber(job[1] or 0) + tonumber(job[2] or 0)
   redis.call('SET', P_ARQ_RESULT .. id, arq_result(id, body, false, cjson.encode(error_class .. ': ' .. message),
-    tries, tonumber(job[3] or NOW_MS), tonumber(job[4] or NOW_MS)))
+    tries, job[3] or digits(NOW_MS), job[4] or digits(NOW_MS)))
   redis.call('ZREM', K_SCHEDULE, id)
   redis.call('HSET', P_JOB .. id, 'state', 'dead', 'finished', digits(NOW_MS), 'cause', cause, 'class', error_class,
     'code', code, 'reason', message, 'fingerprint', fingerprint)

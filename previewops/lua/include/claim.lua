@@ -1,26 +1,18 @@
 -- High before normal before low, first in first out within each. A lower class whose head has waited longer than
 -- the ageing bound gets every fourth claim, so nothing starves and a flood of old low jobs cannot hold back high.
 local AGED_SHARE = 4
-local CLASSES = { 'high', 'normal', 'low' }
 
-local function heads()
-  local found = {}
-  for _, priority in ipairs(CLASSES) do
-    local head = redis.call('ZRANGE', WAITING[priority], 0, 0, 'WITHSCORES')
-    if head[1] then
-      found[#found + 1] = { id = head[1], priority = priority, since = tonumber(head[2]) }
-    end
-  end
-  return found
+local function head_of(priority)
+  local head = redis.call('ZRANGE', WAITING[priority], 0, 0, 'WITHSCORES')
+  return head[1] and { id = head[1], priority = priority, since = tonumber(head[2]) } or nil
 end
 
-local function choose(ageing_ms)
-  local found = heads()
-  local first = found[1]
+local function choose(heads, ageing_us)
+  local first = heads.high or heads.normal or heads.low
   local aged = nil
-  for i = 2, #found do
-    if NOW_US - found[i].since > ageing_ms * 1000 and (aged == nil or found[i].since < aged.since) then
-      aged = found[i]
+  for _, head in pairs(heads) do
+    if head ~= first and NOW_US - head.since > ageing_us and (aged == nil or head.since < aged.since) then
+      aged = head
     end
   end
   if aged == nil then
@@ -36,36 +28,37 @@ end
 -- Appends up to `want` claims to `reply`, eight elements each:
 -- id, body or false, token, accepted ms, attempts, crashes, wait ms, priority.
 local function claim(reply, worker, lease_ms, ageing_ms, want)
-  if redis.call('HEXISTS', K_META, 'paused') == 1 then
+  if want == 0 or redis.call('HEXISTS', K_META, 'paused') == 1 then
     return
   end
   admit_due(want + 8)
-  for _ = 1, want do
-    local head = choose(ageing_ms)
+  local heads = { high = head_of('high'), normal = head_of('normal'), low = head_of('low') }
+  local now, lease_end = digits(NOW_MS), digits(NOW_MS + lease_ms)
+  local first_token = nil
+  local n = #reply
+  for i = 0, want - 1 do
+    local head = choose(heads, ageing_ms * 1000)
     if head == nil then
       return
     end
-    local id = head.id
+    first_token = first_token or next_sequence(want)
+    local id, token = head.id, digits(first_token + i)
+    local record = P_JOB .. id
     redis.call('ZREM', WAITING[head.priority], id)
-    local job = redis.call('HMGET', P_JOB .. id, 'accepted', 'attempts', 'crashes')
-    local token = digits(next_sequence())
+    heads[head.priority] = head_of(head.priority)
+    local job = redis.call('HMGET', record, 'accepted', 'attempts', 'crashes')
     local wait_ms = math.max(0, (NOW_US - head.since) / 1000)
-    redis.call('HSET', P_JOB .. id, 'state', 'active', 'token', token, 'worker', worker, 'claimed', digits(NOW_MS),
-      'wait', string.format('%.1f', wait_ms))
-    redis.call('ZADD', K_ACTIVE, digits(NOW_MS + lease_ms), id)
-    redis.call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', digits(lease_ms))
+    local wait = string.format('%.1f', wait_ms)
+    redis.call('HSET', record, 'state', 'active', 'token', token, 'worker', worker, 'claimed', now, 'wait', wait,
+      'progress', '0', 'phase', '')
+    redis.call('ZADD', K_ACTIVE, lease_end, id)
+    redis.call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
     observe('w', wait_ms)
-    local n = #reply
-    reply[n + 1] = id
-    reply[n + 2] = redis.call('GET', P_ARQ_JOB .. id)
-    reply[n + 3] = token
-    reply[n + 4] = job[1]
-    reply[n + 5] = job[2]
-    reply[n + 6] = job[3]
-    reply[n + 7] = string.format('%.1f', wait_ms)
-    reply[n + 8] = head.priority
+    reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = id, redis.call('GET', P_ARQ_JOB .. id), token, job[1]
+    reply[n + 5], reply[n + 6], reply[n + 7], reply[n + 8] = job[2], job[3], wait, head.priority
+    n = n + 8
   end
-  if waiting_total() > 0 then
+  if next(heads) ~= nil then
     wake()
   end
 end

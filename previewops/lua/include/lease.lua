@@ -1,22 +1,22 @@
--- A caller holds a job if the job is active under the caller's fencing token.
+-- A caller holds a job while the job is active under the caller's fencing token. The token stays on record when its
+-- holder ends the lease, so that a call repeated because its reply was lost is recognised; whoever takes a job away
+-- from its holder removes the token.
 local function held(id, token)
-  local job = redis.call('HMGET', P_JOB .. id, 'state', 'token', 'settled')
-  if job[1] == 'active' and job[2] == token then
-    return OK
+  local job = redis.call('HMGET', P_JOB .. id, 'state', 'token')
+  if job[2] ~= token then
+    return STALE
   end
-  if job[3] == token then
-    return ALREADY
-  end
-  return STALE
+  return job[1] == 'active' and OK or ALREADY
 end
 
--- `settled` remembers the token of the last lease that ended by its holder's word, so that a call repeated
--- because its reply was lost is recognised.
-local function end_lease(id, token)
+local function end_lease(id)
   redis.call('ZREM', K_ACTIVE, id)
   redis.call('DEL', P_ARQ_IN_PROGRESS .. id)
-  redis.call('HDEL', P_JOB .. id, 'token', 'worker', 'progress', 'phase')
-  redis.call('HSET', P_JOB .. id, 'settled', token)
+end
+
+local function take_away(id)
+  end_lease(id)
+  redis.call('HDEL', P_JOB .. id, 'token')
 end
 
 local function put_back(id, priority, order)

@@ -7,9 +7,7 @@ local function recover(id, max_crashes, why, fingerprint)
     at = claimed, durationMs = NOW_MS - claimed, worker = worker, kind = 'crash', class = 'WorkerLost',
     code = 'worker-lost', message = why,
   }))
-  redis.call('ZREM', K_ACTIVE, id)
-  redis.call('DEL', P_ARQ_IN_PROGRESS .. id)
-  redis.call('HDEL', P_JOB .. id, 'token', 'worker', 'progress', 'phase')
+  take_away(id)
   count('crashed')
   if crashes >= max_crashes then
     bury(id, 'crashes', 'WorkerLost', 'worker-lost', why, fingerprint)

@@ -11,12 +11,12 @@ local function extend(body, try, tail)
 end
 
 local function arq_result(id, body, ok, result_json, try, started_ms, accepted_ms)
-  local tail = ',"s":' .. (ok and 'true' or 'false') .. ',"r":' .. result_json .. ',"st":' .. digits(started_ms)
+  local tail = ',"s":' .. (ok and 'true' or 'false') .. ',"r":' .. result_json .. ',"st":' .. started_ms
     .. ',"ft":' .. digits(NOW_MS) .. ',"q":' .. cjson.encode(K_SCHEDULE) .. ',"id":' .. cjson.encode(id)
   if not ok then
     local read, job = pcall(cjson.decode, body or '')
     if not (read and type(job) == 'table' and job.f and job.a and job.k and job.et) then
-      body = '{"t":null,"f":"render_preview","a":[],"k":{},"et":' .. digits(accepted_ms) .. '}'
+      body = '{"t":null,"f":"render_preview","a":[],"k":{},"et":' .. accepted_ms .. '}'
     end
   end
   return extend(body, try, tail)

@@ -12,9 +12,10 @@ end
 
 -- Strictly increasing, and never behind the clock in µs: admission order and fencing tokens come from here.
 -- Because it follows the clock, tokens keep growing even after a FLUSHALL or a fail-over that lost writes.
-local function next_sequence()
+-- Reserves `amount` values and returns the first.
+local function next_sequence(amount)
   local last = tonumber(redis.call('HGET', K_META, 'sequence') or '0')
-  local value = math.max(last + 1, NOW_US)
-  redis.call('HSET', K_META, 'sequence', digits(value))
-  return value
+  local first = math.max(last + 1, NOW_US)
+  redis.call('HSET', K_META, 'sequence', digits(first + amount - 1))
+  return first
 end

@@ -1,0 +1,5 @@
+"""``python -m previewops``."""
+
+from previewops.cli import main
+
+main()
