@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 from previewops.worker.render.encode import encode_still
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.stopwatch import Stopwatch
+from previewops.worker.render.theme import Colour
 from previewops.worker.render.webp import write_animation as write_webp
 
 _GIF_COLOURS = 256
@@ -34,17 +35,19 @@ def write_animation(
     *,
     size: Size,
     durations: list[int],
+    keep: Sequence[Colour],
     watch: Stopwatch,
 ) -> None:
     """Writes webp, gif or apng to ``target``, taking each of ``frames`` when its turn comes.
 
     ``durations`` are those of the frames, ms, known beforehand; GIF stores hundredths of a second.
+    ``keep`` are colours that have to come out exactly where there are only 256.
     """
     if kind == "webp":
         write_webp(target, size, ((_webp(frame, watch), frame.duration_ms) for frame in frames))
     elif kind == "gif":
         ticks = [max(2, round(duration / _GIF_TICK_MS)) * _GIF_TICK_MS for duration in durations]
-        _save(target, "GIF", (_palette(frame, watch) for frame in frames), ticks, optimize=False)
+        _save(target, "GIF", (_indexed(frame, keep, watch) for frame in frames), ticks, optimize=False)
     else:
         _save(target, "PNG", (frame.image for frame in frames), durations, compress_level=6)
 
@@ -70,7 +73,23 @@ def _rest(images: Iterable[Image.Image]) -> Iterator[Image.Image]:
     yield from images
 
 
-def _palette(frame: Drawn, watch: Stopwatch) -> Image.Image:
-    """Quantised by octree: 30 times as fast as Pillow's default for GIF, with each frame its own palette."""
+def _indexed(frame: Drawn, keep: Sequence[Colour], watch: Stopwatch) -> Image.Image:
+    """The frame in 256 colours, its palette found by octree: a fraction of the time of Pillow's default for GIF.
+
+    An octree averages what is alike. ``keep`` is exempt, or the background would change a little with every frame.
+    """
     with watch.phase("encode"):
-        return frame.image.quantize(_GIF_COLOURS, Image.Quantize.FASTOCTREE)
+        indexed = frame.image.quantize(_GIF_COLOURS - len(keep), Image.Quantize.FASTOCTREE)
+        colours = (indexed.getpalette() or []) + [0] * (3 * _GIF_COLOURS)
+        for index, colour in enumerate(keep, start=_GIF_COLOURS - len(keep)):
+            colours[3 * index : 3 * index + 3] = colour
+            indexed.paste(index, mask=_where(frame.image, colour))
+        indexed.putpalette(colours[: 3 * _GIF_COLOURS])
+        return indexed
+
+
+def _where(image: Image.Image, colour: Colour) -> Image.Image:
+    """A mask of the pixels that have exactly ``colour``."""
+    red, green, blue = ImageChops.difference(image, Image.new("RGB", image.size, colour)).split()
+    furthest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    return furthest.point([255] + [0] * 255)

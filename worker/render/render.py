@@ -207,6 +207,7 @@ class _Run:
                 frames,
                 size=self.board.size,
                 durations=[layout.duration_ms for layout in self.layouts],
+                keep=(self.board.theme.background, self.board.theme.surface),
                 watch=self.watch,
             )
 
