@@ -145,6 +145,30 @@ def fork(start: ChildStart, channel: socket.socket) -> ForkedProcess:
     return process
 
 
+async def server_end(timeout_s: float) -> None:
+    """Waits until a fork server that no longer answers can be reaped, ``timeout_s`` at most.
+
+    A dying process closes its files before it can be waited for. In between the standard library takes the
+    server for alive, and would start no other.
+    """
+    server: Any = forkserver._forkserver
+    try:
+        pidfd = os.pidfd_open(server._forkserver_pid)
+    except (TypeError, ProcessLookupError):  # there is none, or somebody has reaped it
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await ended.wait()
+    except TimeoutError:
+        return  # it lives after all
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+
 def _stop() -> None:
     """Ends the fork server and the resource tracker that came with it, and closes their pipes.
 

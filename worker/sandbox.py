@@ -271,6 +271,7 @@ class _Nursery:
             child = await self._attempt()
             if child is not None:
                 return child
+            await forkserver.server_end(_EXIT_TIMEOUT_S)
         raise _unavailable(f"the fork server died {_START_TRIES} times in a row")
 
     async def kill_all(self) -> None:

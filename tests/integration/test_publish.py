@@ -246,16 +246,14 @@ def test_of_two_racing_attempts_the_later_token_stays(tmp_path: Path, first: int
     """The one holds the lock while the other comes; then each goes its way."""
     stage(tmp_path, 1, "one")
     stage(tmp_path, 2, "two")
-    with (
-        start_publisher(tmp_path, first, stop_at="locked") as holder,
-        start_publisher(tmp_path, 3 - first) as comer,
-    ):
+    with start_publisher(tmp_path, first, stop_at="locked") as holder:
         assert stream(holder.stdout).readline() == "locked\n"
-        assert comer.poll() is None
-        stream(holder.stdin).write("\n")
-        stream(holder.stdin).close()
-        errors = {first: holder.stderr, 3 - first: comer.stderr}
-        told = {token: stream(pipe).read() for token, pipe in errors.items()}
+        with start_publisher(tmp_path, 3 - first) as comer:
+            assert comer.poll() is None
+            stream(holder.stdin).write("\n")
+            stream(holder.stdin).close()
+            errors = {first: holder.stderr, 3 - first: comer.stderr}
+            told = {token: stream(pipe).read() for token, pipe in errors.items()}
     assert read(tmp_path) == "two"
     assert told[2] == ""
     assert ("StaleToken" in told[1]) is (first == 2)
