@@ -209,6 +209,17 @@ class Leases:
         )
         return [job_id.decode() for job_id in reply]
 
+    async def active_attempts(self) -> frozenset[str]:
+        """ "<jobId>.<token>" of every job that is under lease, anywhere in the fleet."""
+        ids = [job_id.decode() for job_id in await self._redis.zrange(self.keys.active, 0, -1)]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hget(self.keys.job_prefix + job_id, "token")
+            tokens = await pipe.execute()
+        return frozenset(
+            f"{job_id}.{token.decode()}" for job_id, token in zip(ids, tokens, strict=True) if token
+        )
+
     async def record_event(self, kind: str, **fields: str) -> None:
         """Puts one event on the queue's stream."""
         pairs = [part for pair in fields.items() for part in pair]

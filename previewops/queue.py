@@ -67,7 +67,7 @@ class Queue:
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.keys = Keys(settings.queue_name)
         self.redis = redis
-        self._settings = settings
+        self.settings = settings
         self._scripts = Scripts(redis, self.keys)
 
     async def submit(self, payload: Payload) -> Receipt:
@@ -86,7 +86,7 @@ class Queue:
         """Submits jobs, hundreds per round trip; one answer each, in order. A refused job stops no other."""
         answers: list[Receipt | JobConflict | QueueFull] = []
         for batch in _batches(payloads):
-            args: list[Argument] = [self._settings.queue_max, RENDER_FUNCTION]
+            args: list[Argument] = [self.settings.queue_max, RENDER_FUNCTION]
             for payload, body in batch:
                 args += (
                     payload.job_id,
@@ -107,7 +107,7 @@ class Queue:
     ) -> Receipt | JobConflict | QueueFull:
         job_id = payload.job_id
         if code is Code.FULL:
-            return QueueFull(job_id, int(detail), self._settings.queue_max)
+            return QueueFull(job_id, int(detail), self.settings.queue_max)
         if code is Code.COMPARE:
             code = Code.DUPLICATE if payload_of(detail) == payload.raw else Code.CONFLICT
         if code is Code.CONFLICT:
@@ -165,7 +165,7 @@ class Queue:
             if head is not None:
                 heapq.heappush(heads, (-head[1], number, head[0]))
             if len(page) == _PAGE or not heads:
-                for record in await self._records(page):
+                for record in await self.records(page):
                     if state is None or record.state is state:
                         yield record
                 page.clear()
@@ -198,7 +198,8 @@ class Queue:
                 return
             start += _PAGE
 
-    async def _records(self, job_ids: Sequence[str]) -> list[JobRecord]:
+    async def records(self, job_ids: Sequence[str]) -> list[JobRecord]:
+        """What is known of several jobs, in one round trip, without payloads. Unknown ones are left out."""
         async with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hgetall(self.keys.job_prefix + job_id)
@@ -213,7 +214,7 @@ class Queue:
             WrongState: it has ended already.
         """
         code, state = await self._scripts.run(
-            ScriptName.CANCEL, job_id, who, why, self._settings.result_ttl_s * 1000
+            ScriptName.CANCEL, job_id, who, why, self.settings.result_ttl_s * 1000
         )
         if code == Code.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)

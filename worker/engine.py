@@ -132,8 +132,9 @@ class PreviewWorker(Worker):
 
     async def main(self) -> None:
         """Works until drained, or, in burst mode, until nothing is pending. Survives Redis going away."""
-        await persist(self._greet, self._dice, self._tell_waiting)
+        await persist(self._greet, self._dice)
         self.ctx["redis"] = self.pool
+        self.ctx["leases"] = self.leases
         if self.on_startup is not None:
             await self.on_startup(self.ctx)
         beating = asyncio.create_task(self._beat(), name="heartbeat")
@@ -290,7 +291,7 @@ class PreviewWorker(Worker):
         elif isinstance(outcome, Failed):
             await self._settle(run, outcome)
         elif outcome.why is Interruption.DRAIN:
-            await persist(lambda: self.leases.release([run.claim]), self._dice, self._tell_waiting)
+            await persist(lambda: self.leases.release([run.claim]), self._dice)
         else:
             log.warning("let go of a job: its lease is lost", job=run.claim.job_id)
         await self._after(run)
@@ -298,7 +299,7 @@ class PreviewWorker(Worker):
 
     async def _settle(self, run: Run, failed: Failed) -> None:
         decision = self._settlement.decide(run, failed)
-        await persist(lambda: self._settlement.settle(run, failed, decision), self._dice, self._tell_waiting)
+        await persist(lambda: self._settlement.settle(run, failed, decision), self._dice)
         self.jobs_failed += 1
 
     async def _after(self, run: Run) -> None:
@@ -366,7 +367,3 @@ class PreviewWorker(Worker):
             "version": __version__,
             "jobs": list(self.runs),
         }
-
-    def _tell_waiting(self, error: BaseException, failures: int) -> None:
-        if failures == 1:
-            log.warning("Redis does not answer; trying again", error=str(error))

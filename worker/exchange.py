@@ -118,7 +118,7 @@ class Exchange:
                 if self._under_way == 0:
                     self._quiet.set()
 
-        return await persist(counted, self._dice, _tell)
+        return await persist(counted, self._dice)
 
     async def _settle_doubt(self) -> None:
         async with self._settling_doubt:
@@ -129,9 +129,3 @@ class Exchange:
             self._in_doubt = False
             if given_back:
                 log.warning("claims whose reply was lost were given back", jobs=given_back)
-
-
-def _tell(error: BaseException, failures: int) -> None:
-    # The first, then ever rarer: an hour without Redis is not 3,600 lines.
-    if failures & (failures - 1) == 0:
-        log.warning("Redis does not answer; trying again", error=str(error), failures=failures)

@@ -68,6 +68,10 @@ class Run:
             if self.entered and self.task is not None:
                 self.task.cancel()
 
+    def stopped_by(self) -> Interruption | None:
+        """Why the job is being stopped, or None. A call, as it changes while the job runs."""
+        return self.interruption
+
     @property
     def elapsed_ms(self) -> float:
         """How long the job has been running, in ms."""
@@ -122,8 +126,9 @@ async def execute(
 ) -> Outcome:
     """Runs the job of ``run`` to its outcome. Never raises but for a cancellation that is not ``run``'s."""
     run.entered = True
-    if run.interruption is not None:
-        return Interrupted(run.interruption)
+    why = run.stopped_by()
+    if why is not None:
+        return Interrupted(why)
     try:
         function, args, kwargs, job_ctx = _prepare(run, functions, ctx)
         if hooks.on_job_start is not None:
@@ -140,11 +145,12 @@ async def execute(
     except LeaseLost:
         return Interrupted(Interruption.LEASE_LOST)
     except asyncio.CancelledError:
-        if run.interruption is None:
+        why = run.stopped_by()
+        if why is None:
             raise
         if run.task is not None:
             run.task.uncancel()
-        return Interrupted(run.interruption)
+        return Interrupted(why)
     except Exception as error:
         return failure_of(error)
     return Completed(result_json)

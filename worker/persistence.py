@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import structlog
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -22,6 +23,7 @@ from redis.exceptions import (
 from previewops.clock import Random
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
@@ -47,10 +49,8 @@ def pause_s(failures: int, dice: Random) -> float:
     return dice.uniform(bound / 2, bound)
 
 
-async def persist(
-    call: Callable[[], Awaitable[T]], dice: Random, on_failure: Callable[[BaseException, int], None]
-) -> T:
-    """Calls until the call gets through; ``on_failure`` hears of each failure and how many there were.
+async def persist(call: Callable[[], Awaitable[T]], dice: Random) -> T:
+    """Calls until the call gets through, logging that it had to.
 
     Raises:
         Exception: an error that trying again cannot heal.
@@ -63,5 +63,7 @@ async def persist(
             if not is_temporary(error):
                 raise
             failures += 1
-            on_failure(error, failures)
+            # The first, then ever rarer: an hour without Redis is not 3,600 lines.
+            if failures & (failures - 1) == 0:
+                log.warning("Redis does not answer; trying again", error=str(error), failures=failures)
         await asyncio.sleep(pause_s(failures, dice))

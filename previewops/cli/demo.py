@@ -1,0 +1,121 @@
+"""What ``previewops up --demo`` does: submits a real lesson, watches it, and says what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from previewops.cli.text import clean
+
+from previewops.cli.board import Board, board
+from previewops.errors import PreviewopsError
+from previewops.records import JobRecord
+from previewops.settings import Settings
+from previewops.states import JobState
+
+if TYPE_CHECKING:
+    from previewops.queue import Queue
+    from previewops.worker.demo import DemoJob
+
+PROJECT = "nine-mens-morris"
+LOOK_EVERY_S = 0.2
+
+
+async def run_demo(queue: Queue, settings: Settings) -> None:
+    """Draws the assets, submits the jobs, waits for all of them, and prints a summary.
+
+    Raises:
+        PreviewopsError: a job did not end as the lesson says, or the queue would not take it.
+    """
+    from previewops.contract import validate
+    from previewops.worker.demo import FOLDER, Expectation, finish_upload, jobs, write_assets
+
+    started = time.monotonic()
+    folder = settings.data_dir / "assets" / FOLDER
+    click.echo("drawing the lesson's pictures …")
+    await asyncio.to_thread(write_assets, folder)
+    now = datetime.now().astimezone()
+    lesson = jobs(project_id=PROJECT, created_at_ms=int(now.timestamp() * 1000), prefix=f"{now:%m%d-%H%M%S}-")
+    for answer in await queue.submit_many([validate(job.payload) for job in lesson]):
+        if isinstance(answer, PreviewopsError):
+            raise answer
+    late = {job.payload["jobId"] for job in lesson if job.expectation is Expectation.RETRIED}
+    with board() as shown:
+        shown.note(f"submitted {len(lesson)} jobs")
+        records = await _watch(queue, lesson, shown, late, lambda: finish_upload(folder))
+    for line in _summary(settings, lesson, records, time.monotonic() - started):
+        click.echo(line)
+    surprises = [job.payload["jobId"] for job in lesson if not _as_told(job, records)]
+    if surprises:
+        raise PreviewopsError(
+            f"{', '.join(surprises)} did not end as the lesson says",
+            hint="see `previewops status JOB` and DATA_DIR/logs",
+        )
+
+
+async def _watch(
+    queue: Queue,
+    lesson: Sequence[DemoJob],
+    shown: Board,
+    late: set[str],
+    finish_upload: Callable[[], object],
+) -> dict[str, JobRecord]:
+    """Looks until all have ended. When a late job's first attempt has failed, its upload is finished."""
+    ids = [job.payload["jobId"] for job in lesson]
+    while True:
+        records = {record.job_id: record for record in await queue.records(ids)}
+        shown.update(records[job_id] for job_id in ids if job_id in records)
+        if any(records[job_id].attempts > 0 for job_id in late if job_id in records):
+            late.clear()
+            finish_upload()
+            shown.note("the late picture has arrived: the retry will find it")
+        if not any(record.state.pending for record in records.values()):
+            return records
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _as_told(job: DemoJob, records: dict[str, JobRecord]) -> bool:
+    record = records.get(job.payload["jobId"])
+    wanted = JobState.DEAD if job.expectation == "dead" else JobState.COMPLETED
+    return record is not None and record.state is wanted
+
+
+def _summary(
+    settings: Settings, lesson: Sequence[DemoJob], records: dict[str, JobRecord], seconds: float
+) -> list[str]:
+    ended = [(job, records[job.payload["jobId"]]) for job in lesson if job.payload["jobId"] in records]
+    done = [(job, record) for job, record in ended if record.state is JobState.COMPLETED]
+    dead = [(job, record) for job, record in ended if record.state is JobState.DEAD]
+    project = settings.data_dir / "previews" / PROJECT
+    lines = ["", f"Done in {seconds:.1f} s: {len(done)} of {len(ended)} jobs completed.", ""]
+    width = max(len(record.job_id) for _, record in ended)
+    for job, record in done:
+        tries = record.attempts + record.crashes + 1
+        again = f" (attempt {tries})" if tries > 1 else ""
+        lines.append(f"  {clean(record.job_id):<{width}}  {record.priority.value:<6}  {job.note}{again}")
+    lines += ["", f"{len(dead)} dead letters, as this lesson wants:", ""]
+    for _, record in dead:
+        lines.append(f"  {clean(record.job_id):<{width}}  {clean(record.reason or '')}")
+    first = next((job.payload["jobId"] for job, _ in done if not job.payload["dryRun"]), "")
+    sheet = _look_at(project / first)
+    lines += [
+        "",
+        f"Bundles    {project}",
+        f"Look at    {sheet}",
+        "",
+        "What next",
+        "  previewops dlq list                       what failed, and why",
+        f"  previewops status {first}",
+        "  previewops up                             in one terminal, and in another:",
+        "  previewops submit job.json --import --wait   your own",
+    ]
+    return lines
+
+
+def _look_at(bundle: Path) -> Path:
+    return next(iter(sorted(bundle.glob("sheet.*"))), bundle)

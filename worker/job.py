@@ -1,0 +1,128 @@
+"""The one kind of job there is: a payload in, a bundle or a plan out."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from previewops.clock import Random, system_random
+from previewops.contract import AssetPolicy, Payload, validate
+from previewops.errors import InvalidPayload, PermanentJobError, StaleToken
+from previewops.lease import Claim, Leases
+from previewops.settings import Settings
+from previewops.states import Code
+from previewops.worker.execution import LeaseLost, Run
+from previewops.worker.persistence import persist
+from previewops.worker.publish import Publication, bundle_path, fence_path, publish, staging_path
+
+log = structlog.get_logger()
+
+BUILD_TASK = "previewops.worker.bundle:build"
+PRELOAD = ("previewops.worker.bundle",)
+
+
+class Renders(Protocol):
+    """What runs a build in a process that can be killed."""
+
+    async def run(
+        self, spec: dict[str, Any], *, deadline_s: float, progress: Callable[[float, str], None] | None = None
+    ) -> dict[str, Any]:
+        """See ``previewops.worker.sandbox.RenderPool.run``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RenderJobs:
+    """Renders jobs of one worker. ``render_preview`` is what arq calls."""
+
+    settings: Settings
+    renders: Renders
+    roots: tuple[Path, ...]
+    dice: Random = field(default_factory=system_random)
+
+    async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:
+        """Validates, renders in a child process, and publishes under the claim's fencing token.
+
+        Raises:
+            PermanentJobError, TransientJobError, RenderCrashed: as the contract, the renderer, the sandbox and
+                the publication do.
+            LeaseLost: the job is another worker's by now; nothing was published.
+        """
+        run: Run = ctx["run"]
+        request = self._checked(run.claim, payload)
+        staging = staging_path(self.settings.data_dir, request.job_id, int(run.claim.token))
+        try:
+            summary = await self.renders.run(
+                {
+                    "payload": request.raw,
+                    "roots": [str(root) for root in self.roots],
+                    "staging": str(staging),
+                },
+                deadline_s=self.settings.job_timeout_s,
+                progress=run.report,
+            )
+            if not request.dry_run:
+                publication = await self._publish(ctx["leases"], run.claim, request, staging)
+                summary["bundle"] = str(publication.path)
+        except BaseException:
+            # Also when the child was killed in the middle of it.
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        log.info(
+            "rendered",
+            job=request.job_id,
+            project=request.project_id,
+            request=request.request_id,
+            attempt=run.claim.attempts + run.claim.crashes + 1,
+            ms=round(run.elapsed_ms),
+            dryRun=request.dry_run,
+        )
+        return summary
+
+    def _checked(self, claim: Claim, payload: Any) -> Payload:
+        """The payload, if it keeps the contract: a stock arq client may have put anything there."""
+        try:
+            request = validate(payload, policy=AssetPolicy(self.roots))
+        except InvalidPayload as error:
+            raise PermanentJobError(
+                "invalid-payload",
+                error.message,
+                hint="see `previewops validate`",
+                violations=[violation.as_json() for violation in error.violations],
+            ) from error
+        if request.job_id != claim.job_id:
+            raise PermanentJobError(
+                "job-id-mismatch",
+                f"the payload says jobId {request.job_id}, the queue says {claim.job_id}",
+                hint="enqueue with _job_id equal to the payload's jobId",
+                found=request.job_id,
+                allowed=claim.job_id,
+            )
+        return request
+
+    async def _publish(self, leases: Leases, claim: Claim, request: Payload, staging: Path) -> Publication:
+        """Asks once more whether the lease holds, then publishes; the fence catches what happens in between."""
+        code = await persist(lambda: leases.renew(claim), self.dice)
+        if code is Code.STALE:
+            raise LeaseLost
+        data_dir = self.settings.data_dir
+        target = bundle_path(data_dir, request.project_id, request.job_id)
+        fence = fence_path(data_dir, request.project_id, request.job_id)
+        # Shielded: a publication that has begun is carried through, or the staging folder would be pulled away
+        # under it.
+        publishing = asyncio.ensure_future(
+            asyncio.to_thread(publish, staging, target, fence=fence, token=int(claim.token))
+        )
+        try:
+            return await asyncio.shield(publishing)
+        except asyncio.CancelledError:
+            await asyncio.wait({publishing})
+            raise
+        except StaleToken as stale:
+            raise LeaseLost from stale

@@ -1,0 +1,118 @@
+"""Boots one worker process: settings, logs, render processes, signals, and the worker itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+import uvloop
+from arq.worker import func
+
+from previewops.clock import system_random
+from previewops.connection import connection_pool, redact, redis_errors
+from previewops.errors import UsageError
+from previewops.queue import RENDER_FUNCTION
+from previewops.settings import Settings
+from previewops.worker.engine import PreviewWorker
+from previewops.worker.job import BUILD_TASK, PRELOAD, RenderJobs
+from previewops.worker.persistence import persist
+from previewops.worker.publish import sweep_staging
+from previewops.worker.sandbox import RenderPool
+
+log = structlog.get_logger()
+
+MIB = 1024 * 1024
+
+
+def worker_identity(name: str | None = None) -> str:
+    """An id that no other worker has, now or later: host, process id and the process's start."""
+    if name is not None:
+        return name
+    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+
+
+def run_worker(
+    settings: Settings, *, redis_url: str, worker_id: str | None = None, burst: bool = False
+) -> None:
+    """Runs a worker until SIGTERM or SIGINT, or until the queue is empty with ``burst``.
+
+    Raises:
+        UsageError: DATA_DIR cannot be used.
+        RedisUnavailable: Redis answers that it will never take us (a wrong password, say). While it is merely
+            away, the worker waits for it.
+    """
+    _prepare_data_dir(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, redis_url, worker_identity(worker_id), burst))
+
+
+def _prepare_data_dir(settings: Settings) -> None:
+    try:
+        for folder in (
+            settings.data_dir / "assets",
+            settings.data_dir / ".staging",
+            settings.data_dir / "previews",
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"DATA_DIR {settings.data_dir} cannot be used: {error.strerror}",
+            hint="set DATA_DIR to a folder that this user may write to",
+        ) from error
+
+
+async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool) -> None:
+    pool = connection_pool(redis_url, role="worker")
+    renders = RenderPool(
+        BUILD_TASK,
+        size=settings.worker_concurrency,
+        memory_limit_bytes=settings.memory_limit_mb * MIB,
+        recycle_jobs=settings.recycle_jobs,
+        preload=PRELOAD,
+    )
+    roots = tuple(root.resolve() for root in settings.roots(Path.cwd()))
+    jobs = RenderJobs(settings, renders, roots)
+    worker = PreviewWorker(
+        [func(jobs.render_preview, name=RENDER_FUNCTION)],
+        settings=settings,
+        pool=pool,
+        worker_id=worker_id,
+        burst=burst,
+    )
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, worker.drain, signum)
+    try:
+        async with redis_errors(redis_url):
+            await renders.start()
+            await _sweep(worker, settings)
+            log.info("reading assets from", roots=[str(root) for root in roots], redis=redact(redis_url))
+            await worker.main()
+    finally:
+        await worker.close()
+        await renders.close()
+
+
+async def _sweep(worker: PreviewWorker, settings: Settings) -> None:
+    """Removes what dead attempts left in the staging folder.
+
+    What an active job writes stays, and so does what is younger than a job may become: another queue may
+    share DATA_DIR.
+    """
+    active = await persist(worker.leases.active_attempts, system_random())
+    staging = settings.data_dir / ".staging"
+    oldest = time.time() - 2 * settings.job_timeout_s
+
+    def is_live(name: str) -> bool:
+        return name in active or (staging / name).lstat().st_mtime > oldest
+
+    with suppress(OSError):
+        removed = sweep_staging(settings.data_dir, is_live)
+        if removed:
+            log.info("removed what dead attempts had left", folders=removed)
