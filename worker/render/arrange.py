@@ -12,14 +12,15 @@ def arrange(area: Box, shapes: Sequence[Size], layout: str, gap: int, smallest: 
 
     ``layout`` is full or focus (the first large, the others beside it), split (one row or one column), grid, or
     auto (chosen by their number). No cell is shorter than ``smallest`` pixels, unless it is the only one: where
-    there is no room, fewer cells than shapes come back.
+    there is no room the layout becomes a grid, and where there is none for that, fewer cells than shapes come back.
     """
     if not shapes:
         return ()
     for count in range(len(shapes), 1, -1):
-        cells = _cells(area, shapes[:count], layout, gap)
-        if min(cell.size.short for cell in cells) >= smallest:
-            return cells
+        for tried in dict.fromkeys((layout, "grid")):
+            cells = _cells(area, shapes[:count], tried, gap)
+            if min(cell.size.short for cell in cells) >= smallest:
+                return cells
     return (area,)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from previewops.errors import PermanentJobError
 from previewops.worker.assets import AssetOpener
-from previewops.worker.render.animate import Drawn, write_animation
+from previewops.worker.render.animate import Animator, Drawn
 from previewops.worker.render.artifacts import Artifact, ArtifactWriter
 from previewops.worker.render.encode import encode_still
 from previewops.worker.render.gallery import Gallery, Inspected, inspect
@@ -144,9 +144,10 @@ def warnings_of(
         where = f"step {index}" if index else "the title card"
         if layout.truncated:
             found.append(f"{where}: the text is longer than there is room for, and was cut")
-        if layout.more is not None:
+        wanted = len(board.pictures_of(board.steps[index - 1])) if index else len(layout.placements)
+        if wanted > len(layout.placements):
             found.append(
-                f"{where}: not all pictures fit; {layout.more[1].block.lines[0]} stands for the rest"
+                f"{where}: {len(layout.placements)} of its {wanted} pictures fit, the rest is left out"
             )
     for name, asset in inspected.items():
         if asset.picture is not None and asset.picture.frames > 1:
@@ -200,16 +201,16 @@ class _Run:
             for _ in frames:
                 pass
             return
+        animator = Animator(
+            self.board.animation,
+            self.board.size,
+            len(self.layouts),
+            self.board.quality,
+            keep=(self.board.theme.background, self.board.theme.surface),
+            watch=self.watch,
+        )
         with self.writer.stream(self.names.animation, self.board.animation) as file:
-            write_animation(
-                self.board.animation,
-                file,
-                frames,
-                size=self.board.size,
-                durations=[layout.duration_ms for layout in self.layouts],
-                keep=(self.board.theme.background, self.board.theme.surface),
-                watch=self.watch,
-            )
+            animator.write(file, frames)
 
     def remaining_thumbnails(self) -> None:
         """Thumbnails of the pictures that no frame shows; those of the others were made on the way."""
@@ -235,8 +236,7 @@ class _Run:
                 heading = step.heading if step else self.board.title
                 self.sheet.add(index, image, heading, layout.duration_ms)
             self._step_done("frames")
-            reusable = self.board.image_format == "webp"
-            yield Drawn(image, layout.duration_ms, self.board.quality, still if reusable else None)
+            yield Drawn(image, layout.duration_ms, self.board.image_format, still)
 
     def _decoded(self, asset: Asset, image: Image.Image) -> None:
         with self.watch.phase("placeholders"):

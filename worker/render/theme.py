@@ -10,7 +10,7 @@ Colour = tuple[int, int, int]
 
 BODY_CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3
 SHAPE_CONTRAST = 3.0  # WCAG 2.2, success criterion 1.4.11
-_BLACK: Colour = (12, 14, 18)
+_BLACK: Colour = (0, 0, 0)
 _WHITE: Colour = (255, 255, 255)
 
 
@@ -100,7 +100,7 @@ def _derive(background: Colour) -> Theme:
     accent = _until(base.accent, ink, background, SHAPE_CONTRAST)
     return Theme(
         background=background,
-        surface=mix(background, _WHITE, 0.08 if dark else 0.6),
+        surface=mix(background, _BLACK, 0.2) if dark else mix(background, _WHITE, 0.6),
         line=mix(background, ink, 0.16),
         ink=ink,
         muted=_until(mix(ink, background, 0.35), ink, background, BODY_CONTRAST),

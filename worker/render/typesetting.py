@@ -1,7 +1,7 @@
 """Text: which font draws which character, how wide it is, where it breaks, how it is made to fit.
 
 The chain is Inter, then DejaVu Sans. A character that neither has is drawn as U+FFFD and told of in
-``Typesetter.undrawn``; a character that has no shape of its own (joiners, variation selectors) is dropped.
+``Typesetter.undrawn``; of those, what has no shape of its own (tags, joiners) is dropped.
 """
 
 from __future__ import annotations

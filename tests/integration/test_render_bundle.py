@@ -1,0 +1,400 @@
+"""Whole bundles from real pictures: every file opens, every checksum is right, the same again gives the same."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from previewops.contract.limits import TITLE_CARD_MS
+from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.worker.assets import FileAssetOpener
+from previewops.worker.bundle import build
+from previewops.worker.render.limits import Limits
+from previewops.worker.render.plan import plan
+from tests.render_support import corners, opened, payload, quarters, render_into
+
+EXTENSIONS = {"webp": "webp", "png": "png", "jpeg": "jpg"}
+STEPS: list[dict[str, Any]] = [
+    {"title": "First", "text": "One picture.", "assetIds": ["wide"], "durationMs": 1_500},
+    {"title": "Second", "text": "Two pictures.", "assetIds": ["wide", "tall"]},
+    {"text": "Three pictures, no title.", "assetIds": ["wide", "tall", "round"], "durationMs": 3_000},
+    {"title": "No picture"},
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    quarters((800, 450)).save(folder / "wide.jpg", quality=95)
+    quarters((300, 600)).save(folder / "tall.png")
+    logo = quarters((200, 200), "RGBA")
+    logo.paste((0, 0, 0, 0), (0, 0, 200, 40))
+    logo.save(folder / "round.webp", lossless=True)
+    return folder
+
+
+def assets(**more: Any) -> list[dict[str, Any]]:
+    return [
+        {"id": "wide", "uri": "wide.jpg", "title": "A wide one", **more},
+        {"id": "tall", "uri": "tall.png"},
+        {"id": "round", "uri": "round.webp"},
+    ]
+
+
+def built(out: Path, job: dict[str, Any], root: Path, **more: Any) -> dict[str, Any]:
+    spec = {"payload": job, "roots": [str(root)], "staging": str(out), **more}
+    return build(json.loads(json.dumps(spec)), lambda _share, _word: None)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("animation", ["webp", "gif", "apng"])
+@pytest.mark.parametrize("still", ["webp", "png", "jpeg"])
+def test_every_format_has_every_file(tmp_path: Path, root: Path, animation: str, still: str) -> None:
+    out = tmp_path / "out"
+    built(out, payload(STEPS, assets(), format=animation, imageFormat=still), root)
+    extension = EXTENSIONS[still]
+    assert set(files_in(out)) == {
+        f"poster.{extension}",
+        f"frames/000-title.{extension}",
+        *(f"frames/{number:03d}.{extension}" for number in range(1, 5)),
+        f"sheet.{extension}",
+        f"animation.{animation}",
+        *(f"thumbs/{name}.{extension}" for name in ("wide", "tall", "round")),
+        "preview.json",
+        "container.json",
+    }
+    for path in out.rglob(f"*.{extension}"):
+        image = opened(path)
+        assert (image.format or "").lower() == still
+        if path.parent.name == "frames" or path.stem == "poster":
+            assert image.size == (320, 180)
+    assert opened(out / f"thumbs/wide.{extension}").size == (320, 180)
+    assert opened(out / f"thumbs/tall.{extension}").size == (90, 180)
+    assert opened(out / f"thumbs/round.{extension}").size == (180, 180)
+
+
+@pytest.mark.parametrize("animation", ["webp", "gif", "apng"])
+def test_the_animation_has_one_frame_a_card_at_its_duration(
+    tmp_path: Path, root: Path, animation: str
+) -> None:
+    built(tmp_path / "out", payload(STEPS, assets(), format=animation), root)
+    durations = []
+    with Image.open(tmp_path / "out" / f"animation.{animation}") as image:
+        assert image.n_frames == 5  # type: ignore[attr-defined]
+        assert image.info["loop"] == 0
+        for index in range(5):
+            image.seek(index)
+            image.load()
+            durations.append(image.info["duration"])
+            still = opened(
+                tmp_path / "out" / "frames" / ("000-title.webp" if index == 0 else f"{index:03d}.webp")
+            )
+            shown, wanted = (each.convert("RGB").resize((16, 9)) for each in (image, still))
+            differences = [abs(a - b) for a, b in zip(shown.tobytes(), wanted.tobytes(), strict=True)]
+            assert sum(differences) / len(differences) < 6
+    assert durations == [TITLE_CARD_MS, 1_500, 2_000, 3_000, 2_000]
+
+
+@pytest.mark.parametrize("still", ["png", "jpeg"])
+def test_a_still_format_makes_no_animation(tmp_path: Path, root: Path, still: str) -> None:
+    summary = built(tmp_path / "out", payload(STEPS, assets(), format=still), root)
+    paths = {entry["path"] for entry in summary["artifacts"]}
+    assert f"poster.{EXTENSIONS[still]}" in paths
+    assert not any(path.startswith("animation") for path in paths)
+
+
+def test_checksums_cover_every_file(tmp_path: Path, root: Path) -> None:
+    out = tmp_path / "out"
+    summary = built(out, payload(STEPS, assets()), root)
+    found = files_in(out)
+    container = json.loads(found["container.json"])
+    preview = json.loads(found["preview.json"])
+    listed = [entry["path"] for entry in container["files"]]
+    assert listed == sorted(set(found) - {"container.json", "preview.json"})
+    for entry in container["files"]:
+        content = found[entry["path"]]
+        assert entry["bytes"] == len(content)
+        assert entry["sha256"] == hashlib.sha256(content).hexdigest()
+        assert entry["mediaType"] == "image/webp"
+    assert preview["container"]["sha256"] == hashlib.sha256(found["container.json"]).hexdigest()
+    assert {entry["path"]: entry["sha256"] for entry in summary["artifacts"]} == {
+        path: hashlib.sha256(content).hexdigest() for path, content in found.items()
+    }
+
+
+@pytest.mark.parametrize("animation", ["webp", "gif", "apng"])
+def test_the_same_again_gives_the_same_bytes(tmp_path: Path, root: Path, animation: str) -> None:
+    job = payload(STEPS, assets(), format=animation, theme="dark")
+    for name in ("one", "two"):
+        built(tmp_path / name, job, root)
+    one, two = files_in(tmp_path / "one"), files_in(tmp_path / "two")
+    del one["preview.json"], two["preview.json"]
+    assert one == two
+
+
+def test_preview_json_says_what_was_rendered(tmp_path: Path, root: Path) -> None:
+    (root / "sound.ogg").write_bytes(b"OggS")
+    sound = {"id": "sound", "uri": "sound.ogg", "type": "audio"}
+    job = payload(STEPS, [*assets(), sound], audio={"assetId": "sound", "gainDb": -3}, title="日本 and more")
+    summary = built(tmp_path / "out", job, root)
+    preview = json.loads((tmp_path / "out" / "preview.json").read_text("utf-8"))
+    assert (preview["width"], preview["height"]) == (320, 180)
+    assert preview["durationMs"] == summary["durationMs"] == TITLE_CARD_MS + 8_500
+    assert [frame["startMs"] for frame in preview["frames"]] == [0, 2_000, 3_500, 5_500, 8_500]
+    assert preview["audio"] == {"assetId": "sound", "offsetMs": 0, "gainDb": -3.0}
+    assert preview["undrawn"] == ["U+65E5", "U+672C"]
+    assert any("no font" in warning for warning in summary["warnings"])
+    assert any("no sound" in warning for warning in summary["warnings"])
+    assert set(preview["timingsMs"]) >= {"inspect", "layout", "draw", "decode", "encode"}
+    for entry in (preview["poster"], *preview["assets"][:3]):
+        assert 10 <= len(base64.b64decode(entry["thumbhash"])) <= 40
+        assert len(entry["dominantColour"]) == 7
+    assert preview["assets"][0]["thumbnail"] == "thumbs/wide.webp"
+
+
+@pytest.mark.parametrize("dry_run_first", [True, False])
+@pytest.mark.parametrize("options", [{}, {"format": "gif", "imageFormat": "png"}, {"thumbnails": False}])
+def test_the_plan_is_what_is_rendered(
+    tmp_path: Path, root: Path, options: dict[str, Any], dry_run_first: bool
+) -> None:
+    out = tmp_path / "out"
+    before = files_in(tmp_path)
+    answer = built(out, payload(STEPS, assets(), dry_run=True, **options), root)
+    assert answer["dryRun"] is True
+    assert files_in(tmp_path) == before
+    assert not out.exists()
+    summary = built(out, payload(STEPS, assets(), **options), root)
+    planned = {entry["path"]: entry for entry in answer["plan"]["artifacts"]}
+    made = {entry["path"] for entry in summary["artifacts"]} - {"preview.json", "container.json"}
+    assert set(planned) == made
+    for path, entry in planned.items():
+        with Image.open(out / path) as image:
+            assert (entry["width"], entry["height"]) == image.size
+            assert entry["frames"] == getattr(image, "n_frames", 1)
+    assert answer["plan"]["durationMs"] == summary["durationMs"]
+    assert answer["plan"]["estimate"]["bytes"] > 0
+    assert answer["plan"]["assets"][0] == {
+        "id": "wide",
+        "uri": "wide.jpg",
+        "type": "image",
+        "bytes": (root / "wide.jpg").stat().st_size,
+        "format": "jpeg",
+        "width": 800,
+        "height": 450,
+        "frames": 1,
+    }
+
+
+def test_a_job_without_anything_is_a_title_card(tmp_path: Path, root: Path) -> None:
+    job = payload(title="", description="")
+    summary = built(tmp_path / "out", job, root)
+    assert summary["durationMs"] == TITLE_CARD_MS
+    with Image.open(tmp_path / "out" / "animation.webp") as image:
+        assert image.n_frames == 1  # type: ignore[attr-defined]
+    colours = opened(tmp_path / "out" / "poster.webp").convert("RGB").getcolors(100_000)
+    assert colours is not None
+    assert len(colours) > 20
+
+
+@pytest.mark.parametrize("layout", ["auto", "full", "split", "grid", "focus"])
+@pytest.mark.parametrize("resolution", ["64x64", "320x180", "180x320", "640x640", "600x100"])
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_layouts_show_every_picture_at_every_size(
+    tmp_path: Path, root: Path, layout: str, resolution: str, count: int
+) -> None:
+    names = [f"p{index}" for index in range(count)]
+    shades = [(255, 40 + 20 * index, 0) for index in range(count)]
+    for name, shade in zip(names, shades, strict=True):
+        Image.new("RGB", (400, 300), shade).save(root / f"{name}.png")
+    job = payload(
+        [{"title": "A title", "text": "Some text.", "assetIds": names, "layout": layout}],
+        [{"id": name, "uri": f"{name}.png"} for name in names],
+        resolution=resolution,
+        imageFormat="png",
+        thumbnails=False,
+    )
+    result = render_into(tmp_path / "out", job, root)
+    frame = opened(tmp_path / "out" / "frames" / "001.png").convert("RGB")
+    assert f"{frame.width}x{frame.height}" == resolution
+    seen = {colour for _count, colour in frame.getcolors(100_000) or []}
+    missing = [shade for shade in shades if shade not in seen]
+    assert bool(missing) == any("pictures fit" in warning for warning in result.warnings)
+    if resolution == "640x640":
+        assert not missing
+
+
+def test_focus_keeps_its_point_in_view(tmp_path: Path, root: Path) -> None:
+    for x, wanted in ((0.0, ["red", "red", "blue", "blue"]), (1.0, ["green", "green", "yellow", "yellow"])):
+        job = payload(
+            [{"assetIds": ["wide"]}],
+            [{"id": "wide", "uri": "wide.jpg", "fit": "cover", "focus": {"x": x, "y": 0.5}}],
+            resolution="200x400",
+            includeCaptions=False,
+            imageFormat="png",
+        )
+        render_into(tmp_path / "out", job, root)
+        frame = opened(tmp_path / "out" / "frames" / "001.png")
+        assert corners(frame.crop((30, 40, 170, 340))) == wanted
+
+
+def test_contain_shows_all_of_a_picture(tmp_path: Path, root: Path) -> None:
+    job = payload([{"assetIds": ["tall"]}], assets(), includeCaptions=False, imageFormat="png")
+    render_into(tmp_path / "out", job, root)
+    frame = opened(tmp_path / "out" / "frames" / "001.png")
+    middle = frame.crop((frame.width // 2 - 30, 20, frame.width // 2 + 30, 150))
+    assert corners(middle) == ["red", "green", "blue", "yellow"]
+
+
+def test_transparency_shows_what_is_behind(tmp_path: Path, root: Path) -> None:
+    job = payload([{"assetIds": ["round"]}], assets(), includeCaptions=False, imageFormat="png", theme="dark")
+    render_into(tmp_path / "out", job, root)
+    assert opened(tmp_path / "out" / "thumbs" / "round.png").mode == "RGBA"
+    frame = opened(tmp_path / "out" / "frames" / "001.png").convert("RGB")
+    pixel = frame.getpixel((frame.width // 2, 20))
+    assert isinstance(pixel, tuple)
+    assert max(pixel) < 60  # the dark panel, and not the black or white of no alpha
+
+
+def test_captions_are_left_out_when_asked(tmp_path: Path, root: Path) -> None:
+    for captions in (True, False):
+        job = payload(
+            [{"title": "Title", "text": "Text", "assetIds": ["wide"]}],
+            assets(),
+            includeCaptions=captions,
+            imageFormat="png",
+        )
+        render_into(tmp_path / str(captions), job, root)
+    with_words, without = (opened(tmp_path / name / "frames" / "001.png") for name in ("True", "False"))
+    # The left column holds words, or else the edge of the picture and what lies beside it.
+    assert with_words.tobytes() != without.tobytes()
+    empty = without.convert("RGB").crop((0, 0, 15, 150)).getcolors()
+    assert empty is not None
+    assert len(empty) == 1
+
+
+def test_every_frame_of_a_gif_has_the_same_background(tmp_path: Path, root: Path) -> None:
+    render_into(tmp_path / "out", payload(STEPS, assets(), format="gif", background="#f2efe6"), root)
+    with Image.open(tmp_path / "out" / "animation.gif") as image:
+        for index in range(5):
+            image.seek(index)
+            assert image.convert("RGB").getpixel((3, 3)) == (0xF2, 0xEF, 0xE6)
+
+
+def test_each_asset_is_decoded_once(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from previewops.worker.render import gallery
+
+    decoded: list[str] = []
+    original = gallery.decode
+
+    def counting(ref: Any, *rest: Any) -> Image.Image:
+        decoded.append(ref.id)
+        return original(ref, *rest)
+
+    monkeypatch.setattr(gallery, "decode", counting)
+    render_into(tmp_path / "out", payload(STEPS * 3, assets()), root)
+    assert sorted(decoded) == ["round", "tall", "wide"]
+    decoded.clear()
+    render_into(tmp_path / "tight", payload(STEPS * 3, assets()), root, Limits(decoded_bytes=1))
+    assert len(decoded) > 3
+    assert files_in(tmp_path / "out") == files_in(tmp_path / "tight")
+
+
+def test_progress_grows_to_one(tmp_path: Path, root: Path) -> None:
+    seen: list[float] = []
+    spec = {"payload": payload(STEPS, assets()), "roots": [str(root)], "staging": str(tmp_path / "out")}
+    build(spec, lambda share, _word: seen.append(share))
+    assert seen == sorted(seen)
+    assert len(seen) == 9  # five frames, three thumbnails, the sheet
+    assert seen[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda root: (root / "wide.jpg").unlink(), "asset-missing"),
+        (lambda root: (root / "wide.jpg").rename(root / "wide.jpg.part"), "asset-incomplete"),
+        (lambda root: (root / "wide.jpg").write_bytes(b"\xff\xd8\xff rubbish"), "asset-corrupt"),
+        (lambda root: os.truncate(root / "wide.jpg", 3_000), "asset-corrupt"),
+        (lambda root: (root / "wide.jpg").write_bytes(b"%PDF-1.4"), "asset-unsupported"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_is_wrong_with_an_asset_has_its_code(
+    tmp_path: Path, root: Path, spoil: Any, code: str, dry_run: bool
+) -> None:
+    spoil(root)
+    truncated = code == "asset-corrupt" and (root / "wide.jpg").stat().st_size == 3_000
+    if dry_run and truncated:
+        return  # a plan reads headers only
+    with pytest.raises(JobError) as caught:
+        built(tmp_path / "out", payload(STEPS, assets(), dry_run=dry_run), root)
+    assert caught.value.code == code
+    assert caught.value.data["assetId"] == "wide"
+    assert isinstance(caught.value, TransientJobError if code == "asset-incomplete" else PermanentJobError)
+
+
+def test_checksums_of_the_payload_are_held(tmp_path: Path, root: Path) -> None:
+    right = hashlib.sha256((root / "wide.jpg").read_bytes()).hexdigest()
+    assert built(tmp_path / "one", payload(STEPS, assets(sha256=right)), root)["artifacts"]
+    with pytest.raises(PermanentJobError) as caught:
+        built(tmp_path / "two", payload(STEPS, assets(sha256="0" * 64)), root)
+    assert caught.value.code == "asset-checksum"
+
+
+def test_a_picture_in_the_payload_itself(tmp_path: Path, root: Path) -> None:
+    file = BytesIO()
+    quarters((40, 30)).save(file, "PNG")
+    uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    job = payload([{"assetIds": ["inline"]}], [{"id": "inline", "uri": uri}], imageFormat="png")
+    built(tmp_path / "out", job, root)
+    thumbnail = opened(tmp_path / "out" / "thumbs" / "inline.png")
+    assert thumbnail.size == (40, 30)
+    assert corners(thumbnail) == ["red", "green", "blue", "yellow"]
+
+
+def test_limits_are_the_spec_s(tmp_path: Path, root: Path) -> None:
+    for limits, code in (
+        ({"assets": 2}, "too-many-assets"),
+        ({"asset_bytes": 100}, "asset-too-large"),
+        ({"frame_pixels": 100}, "asset-too-many-pixels"),
+        ({"side": 100}, "resolution-too-large"),
+    ):
+        with pytest.raises(PermanentJobError) as caught:
+            built(tmp_path / "out", payload(STEPS, assets()), root, limits=limits)
+        assert caught.value.code == code
+
+
+def test_a_staging_folder_that_cannot_be_written_is_transient(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(TransientJobError) as caught:
+        built(tmp_path / "file" / "out", payload(STEPS, assets()), root)
+    assert caught.value.code == "io-error"
+
+
+def test_memory_errors_are_passed_on(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from previewops.worker.render import pictures
+
+    def exhausted(*_args: Any) -> Image.Image:
+        raise MemoryError
+
+    monkeypatch.setattr(pictures, "_shrink", exhausted)
+    with pytest.raises(MemoryError):
+        built(tmp_path / "out", payload(STEPS, assets()), root)
+
+
+def test_the_plan_is_a_function_of_its_own(root: Path) -> None:
+    answer = plan(payload(STEPS, assets()), opener=FileAssetOpener((root,)), limits=Limits())
+    assert answer["steps"] == 4
+    assert json.loads(json.dumps(answer)) == answer

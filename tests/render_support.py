@@ -1,0 +1,83 @@
+"""Real pictures and payloads for the tests of the renderer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from previewops.contract import validate
+from previewops.worker.assets import FileAssetOpener
+from previewops.worker.render.limits import Limits
+from previewops.worker.render.render import RenderResult, render
+
+
+def quarters(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
+    """Red, green, blue and yellow quarters, from the top left in reading order."""
+    width, height = size
+    image = Image.new("RGB", size, (220, 30, 30))
+    canvas = ImageDraw.Draw(image)
+    canvas.rectangle((width // 2, 0, width, height // 2 - 1), fill=(30, 180, 30))
+    canvas.rectangle((0, height // 2, width // 2 - 1, height), fill=(30, 30, 220))
+    canvas.rectangle((width // 2, height // 2, width, height), fill=(230, 220, 40))
+    return image.convert(mode)
+
+
+def corners(image: Image.Image) -> list[str]:
+    """The names of the colours in the four quarters of ``image``, in reading order."""
+    names = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220), "yellow": (230, 220, 40)}
+
+    def nearest(point: tuple[int, int]) -> str:
+        pixel = image.convert("RGB").getpixel(point)
+        assert isinstance(pixel, tuple)
+        return min(names, key=lambda name: sum(abs(a - b) for a, b in zip(names[name], pixel, strict=True)))
+
+    w, h = image.size
+    return [nearest((x, y)) for y in (h // 4, 3 * h // 4) for x in (w // 4, 3 * w // 4)]
+
+
+def payload(
+    steps: list[dict[str, Any]] | None = None,
+    assets: list[dict[str, Any]] | None = None,
+    *,
+    dry_run: bool = False,
+    title: str = "A title",
+    description: str = "What it is about.",
+    audio: dict[str, Any] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """A payload that passes validation."""
+    made: dict[str, Any] = {
+        "jobId": "job-1",
+        "projectId": "project",
+        "requestId": "request",
+        "dryRun": dry_run,
+        "previewRequest": {
+            "title": title,
+            "description": description,
+            "steps": steps or [],
+            "assets": assets or [],
+            "audio": audio or {},
+            "options": {"resolution": "320x180", **options},
+        },
+    }
+    return validate(made).raw
+
+
+def render_into(out: Path, job: dict[str, Any], root: Path, limits: Limits | None = None) -> RenderResult:
+    """Renders ``job`` with assets from ``root``."""
+    return render(
+        job,
+        opener=FileAssetOpener((root,)),
+        out=out,
+        limits=limits or Limits(),
+        progress=lambda _share, _word: None,
+    )
+
+
+def opened(path: Path) -> Image.Image:
+    """The picture at ``path``, decoded."""
+    image = Image.open(path)
+    image.load()
+    return image

@@ -1,0 +1,118 @@
+"""Text: it fits, nothing of it is lost without a word, and every character has a font or is told of."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+from previewops.worker.render.cmap import coverage
+from previewops.worker.render.typesetting import ELLIPSIS, REPLACEMENT, Typesetter, Weight
+
+PANGRAMS = {
+    "latin": "Sphinx of black quartz, judge my vow — “yes” → ½ €",
+    "extended": "Příliš žluťoučký kůň, zażółć gęślą jaźń, ğış",
+    "vietnamese": "Trường Đại học Việt Nam",
+    "greek": "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία",
+    "cyrillic": "Съешь ещё этих мягких французских булок, їжак",
+    "hebrew": "דג סקרן שט בים",
+    "arabic": "نص عربي بسيط",
+    "symbols": "☃ ♟ ✓ ∑ 😀",
+}
+
+
+@pytest.mark.parametrize("script", PANGRAMS)
+@pytest.mark.parametrize("weight", list(Weight))
+def test_every_script_that_is_promised_has_glyphs(script: str, weight: Weight) -> None:
+    setter = Typesetter()
+    block = setter.line(PANGRAMS[script], weight, 24, 10_000)
+    assert setter.undrawn == ()
+    assert REPLACEMENT not in block.lines[0]
+    assert block.width > 0
+
+
+def test_what_no_font_has_is_replaced_and_told_of() -> None:
+    setter = Typesetter()
+    block = setter.line("ab 日本 c\U000e0041d", Weight.REGULAR, 20, 1_000)
+    assert block.lines == (f"ab {REPLACEMENT * 2} cd",)
+    assert setter.undrawn == ("日", "本")
+
+
+def test_the_replacement_itself_has_a_glyph() -> None:
+    setter = Typesetter()
+    assert setter.width(REPLACEMENT, Weight.REGULAR, 20) > 5
+    assert setter.clean(REPLACEMENT, Weight.BOLD) == REPLACEMENT
+    assert setter.undrawn == ()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.text(max_size=300),
+    st.sampled_from(list(Weight)),
+    st.integers(40, 600),
+    st.integers(20, 300),
+)
+def test_fitted_text_stays_inside_its_box(text: str, weight: Weight, width: int, height: int) -> None:
+    block = Typesetter().fit(text, weight, width=width, height=height, size=30, floor=9)
+    assert block.width <= width
+    assert block.height <= max(height, block.size)
+    assert 9 <= block.size <= 30
+
+
+def test_short_text_keeps_its_size_and_long_text_shrinks_before_it_is_cut() -> None:
+    setter = Typesetter()
+    box = {"width": 300, "height": 100, "size": 30, "floor": 10}
+    short = setter.fit("Short", Weight.REGULAR, **box)
+    longer = setter.fit("Word " * 30, Weight.REGULAR, **box)
+    longest = setter.fit("Word " * 300, Weight.REGULAR, **box)
+    assert (short.size, short.truncated) == (30, False)
+    assert 10 < longer.size < 30
+    assert not longer.truncated
+    assert (longest.size, longest.truncated) == (10, True)
+    assert longest.lines[-1].endswith(ELLIPSIS)
+
+
+def test_uncut_lines_hold_every_word_in_order() -> None:
+    text = "One two three four five six seven eight nine ten eleven twelve"
+    for weight in Weight:
+        block = Typesetter().fit(text, weight, width=200, height=400, size=24, floor=24)
+        assert len(block.lines) > 2
+        assert " ".join(block.lines).split() == text.split()
+
+
+def test_a_title_does_not_end_on_a_lone_word() -> None:
+    block = Typesetter().fit(
+        "Compare the two best openings now", Weight.BOLD, width=520, height=200, size=30, floor=30
+    )
+    setter = Typesetter()
+    first, last = (setter.width(line, Weight.BOLD, 30) for line in (block.lines[0], block.lines[-1]))
+    assert len(block.lines) == 1 or last > first / 2
+
+
+def test_a_word_wider_than_the_line_is_broken_and_loses_nothing() -> None:
+    word = "Donaudampfschifffahrtsgesellschaft" * 3
+    block = Typesetter().fit(word, Weight.REGULAR, width=150, height=900, size=20, floor=20)
+    assert "".join(block.lines) == word
+
+
+def test_line_ends_of_the_text_are_kept() -> None:
+    block = Typesetter().fit("one\r\ntwo\n\nthree", Weight.REGULAR, width=400, height=400, size=20, floor=20)
+    assert block.lines == ("one", "two", "", "three")
+
+
+def test_drawing_leaves_ink_inside_the_measured_width() -> None:
+    setter = Typesetter()
+    block = setter.line("Играём ☃ fair", Weight.SEMIBOLD, 32, 1_000)
+    image = Image.new("L", (block.width + 40, block.height + 20), 0)
+    setter.draw(ImageDraw.Draw(image), 20, 10, block, 255)  # type: ignore[arg-type]
+    bounds = image.getbbox()
+    assert bounds is not None
+    assert bounds[0] >= 17
+    assert abs(bounds[2] - 20 - block.width) <= 4
+    assert bounds[3] <= block.height + 20
+
+
+def test_coverage_refuses_what_is_no_font() -> None:
+    with pytest.raises(ValueError, match="cmap"):
+        coverage(b"\0\1\0\0" + b"\0" * 60)

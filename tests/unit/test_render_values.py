@@ -1,0 +1,197 @@
+"""Small pure parts of the renderer: theme, limits, names, WebP container, GIF frames, ThumbHash."""
+
+from __future__ import annotations
+
+import base64
+import re
+from io import BytesIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from previewops.worker.render import apng, gif
+from previewops.worker.render.encode import encode_still
+from previewops.worker.render.geometry import Size
+from previewops.worker.render.gif import count_frames
+from previewops.worker.render.layout import clock_time
+from previewops.worker.render.limits import Limits
+from previewops.worker.render.metrics import Metrics
+from previewops.worker.render.names import bundle_names
+from previewops.worker.render.stopwatch import Stopwatch
+from previewops.worker.render.storyboard import read_storyboard
+from previewops.worker.render.theme import DARK, LIGHT, choose_theme, contrast
+from previewops.worker.render.thumbhash import thumbhash
+from previewops.worker.render.webp import write_animation
+from tests.render_support import payload, quarters
+
+
+@given(st.from_regex(r"#[0-9a-f]{6}", fullmatch=True))
+def test_any_background_keeps_text_and_shapes_readable(background: str) -> None:
+    theme = choose_theme(None, background)
+    assert contrast(theme.ink, theme.background) >= 4.5
+    assert contrast(theme.muted, theme.background) >= 4.5
+    assert contrast(theme.muted, theme.surface) >= 4.5
+    assert contrast(theme.accent, theme.background) >= 3
+    assert contrast(theme.on_accent, theme.accent) >= 4.5
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_both_palettes_keep_their_contrast(theme: object) -> None:
+    assert theme in (LIGHT, DARK)
+    chosen = LIGHT if theme is LIGHT else DARK
+    for ground in (chosen.background, chosen.surface):
+        assert contrast(chosen.ink, ground) >= 7
+        assert contrast(chosen.muted, ground) >= 4.5
+    assert contrast(chosen.on_accent, chosen.accent) >= 4.5
+
+
+def test_theme_and_background_are_read_as_documented() -> None:
+    assert choose_theme(None, None) is LIGHT
+    assert choose_theme("dark", None) is DARK
+    assert choose_theme(None, "dark") is DARK
+    assert choose_theme("dark", "#ffffff").background == (255, 255, 255)
+
+
+def test_limits_are_replaced_by_name_and_checked() -> None:
+    assert Limits.from_mapping({"frames": 5}).frames == 5
+    assert Limits.from_mapping(None) == Limits()
+    with pytest.raises(ValueError, match="unknown limit 'frame'"):
+        Limits.from_mapping({"frame": 5})
+    for wrong in (0, True, "5", 1.5):
+        with pytest.raises(ValueError, match="positive whole number"):
+            Limits.from_mapping({"frames": wrong})
+
+
+@pytest.mark.parametrize("resolution", ["64x64", "320x180", "720x1280", "1000x64", "3840x2160"])
+def test_the_grid_holds_at_every_size(resolution: str) -> None:
+    width, height = map(int, resolution.split("x"))
+    metrics = Metrics(Size(width, height))
+    content = metrics.content
+    assert 0 < content.left < content.right < width
+    assert 0 < content.top < content.bottom < metrics.rail_box.top < metrics.rail_box.bottom < height
+    assert metrics.body_floor <= metrics.body <= metrics.heading <= metrics.display
+
+
+def test_names_of_thumbnails_are_safe_and_never_collide() -> None:
+    ids = ["board", "../../etc/passwd", "a b", "a-b", "A-B", "日本", "x" * 128, ".", "board.png"]
+    names = bundle_names(read_storyboard(payload(assets=[{"id": name, "uri": "f"} for name in ids])))
+    paths = list(names.thumbnails.values())
+    assert names.thumbnails["board"] == "thumbs/board.webp"
+    assert len({path.lower() for path in paths}) == len(ids)
+    assert all(re.fullmatch(r"thumbs/[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.webp", path) for path in paths)
+
+
+def test_frames_sort_by_name_whatever_their_number() -> None:
+    names = bundle_names(read_storyboard(payload(steps=[{}] * 12)))
+    assert names.frames[0] == "frames/000-title.webp"
+    assert names.frames[12] == "frames/012.webp"
+    assert list(names.frames) == sorted(names.frames)
+
+
+@pytest.mark.parametrize("size", [Size(64, 48), Size(65, 49)])
+def test_still_webps_become_an_animation_without_loss(size: Size) -> None:
+    colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
+    stills = [encode_still(Image.new("RGB", size, colour), "webp", 90, (0, 0, 0)) for colour in colours]
+    target = BytesIO()
+    write_animation(target, size, zip(stills, [100, 2_000, 600_000], strict=True))
+    with Image.open(target) as animation:
+        assert (animation.n_frames, animation.size) == (3, size)  # type: ignore[attr-defined]
+        for index, still in enumerate(stills):
+            animation.seek(index)
+            with Image.open(BytesIO(still)) as alone:
+                assert animation.convert("RGB").tobytes() == alone.convert("RGB").tobytes()
+
+
+def test_still_gifs_become_an_animation_with_their_own_colours() -> None:
+    stills = [
+        saved(quarters((20, 10)).rotate(turn).quantize(colours), "GIF")
+        for turn, colours in ((0, 4), (180, 8))
+    ]
+    target = BytesIO()
+    gif.write_animation(target, Size(20, 10), zip(stills, [5, 1_234], strict=True))
+    with Image.open(target) as animation:
+        assert animation.n_frames == 2  # type: ignore[attr-defined]
+        for index, (still, duration) in enumerate(zip(stills, (20, 1_230), strict=True)):
+            animation.seek(index)
+            assert animation.info["duration"] == duration
+            with Image.open(BytesIO(still)) as alone:
+                assert animation.convert("RGB").tobytes() == alone.convert("RGB").tobytes()
+    with pytest.raises(ValueError, match="not a GIF"):
+        gif.write_animation(BytesIO(), Size(8, 8), [(b"RIFF", 10)])
+    with pytest.raises(ValueError, match="without a picture"):
+        gif.write_animation(BytesIO(), Size(8, 8), [(stills[0][:13] + b";", 10)])
+
+
+def test_still_pngs_become_an_animation_without_loss() -> None:
+    stills = [saved(quarters((20, 10)).rotate(turn), "PNG") for turn in (0, 180, 0)]
+    target = BytesIO()
+    apng.write_animation(target, 3, zip(stills, [100, 65_535, 600_000], strict=True))
+    with Image.open(target) as animation:
+        assert animation.n_frames == 3  # type: ignore[attr-defined]
+        for index, (still, duration) in enumerate(zip(stills, (100, 65_535, 600_000), strict=True)):
+            animation.seek(index)
+            animation.load()
+            assert animation.info["duration"] == duration
+            with Image.open(BytesIO(still)) as alone:
+                assert animation.convert("RGB").tobytes() == alone.tobytes()
+    for frames, message in (
+        ([(b"GIF89a", 10)], "not a PNG"),
+        ([(stills[0], 655_360)], "655350"),
+        ([(stills[0], 10), (saved(quarters((10, 10)), "PNG"), 10)], "differ"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            apng.write_animation(BytesIO(), 2, frames)
+
+
+def saved(image: Image.Image, kind: str) -> bytes:
+    file = BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+def test_what_is_no_webp_and_what_lasts_too_long_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a WebP"):
+        write_animation(BytesIO(), Size(8, 8), [(b"\x89PNG", 10)])
+    with pytest.raises(ValueError, match="16777215"):
+        write_animation(BytesIO(), Size(8, 8), [(b"", 1 << 24)])
+
+
+@pytest.mark.parametrize("frames", [1, 2, 9])
+def test_frames_of_a_gif_are_counted_without_decoding(frames: int) -> None:
+    images = [Image.new("RGB", (20, 10), (25 * index, 0, 0)) for index in range(frames)]
+    file = BytesIO()
+    images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=50, comment=b"x" * 300)
+    file.seek(7)
+    assert count_frames(file, 1_000) == frames
+    assert file.tell() == 7
+    assert count_frames(file, 4) == min(frames, 5)
+    assert count_frames(BytesIO(file.getvalue()[:30]), 1_000) == 1
+
+
+def test_thumbhash_says_shape_average_and_alpha() -> None:
+    plain = base64.b64decode(thumbhash(Image.new("RGB", (200, 100), (255, 255, 255))))
+    assert plain[0] & 63 == 63  # full luminance
+    assert plain[2] >> 7 == 0  # no alpha
+    assert plain[4] >> 7 == 1  # wider than high
+    tall = base64.b64decode(thumbhash(Image.new("RGBA", (100, 200), (0, 0, 0, 128))))
+    assert tall[2] >> 7 == 1
+    assert tall[4] >> 7 == 0
+    assert len(base64.b64decode(thumbhash(quarters((300, 200))))) <= 25
+    assert thumbhash(quarters((300, 200))) != thumbhash(quarters((300, 200)).rotate(180))
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [(100, "0.1 s"), (2_000, "2 s"), (9_500, "9.5 s"), (10_000, "0:10"), (600_000, "10:00")],
+)
+def test_clock_time(milliseconds: int, text: str) -> None:
+    assert clock_time(milliseconds) == text
+
+
+def test_nested_phases_count_for_themselves() -> None:
+    watch = Stopwatch()
+    with watch.phase("outer"), watch.phase("inner"):
+        pass
+    assert set(watch.milliseconds()) == {"outer", "inner"}

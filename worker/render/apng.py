@@ -1,0 +1,63 @@
+"""Animated PNG from still ones, without encoding anything twice (PNG specification, third edition, section 4.9).
+
+Pillow's own writer reads its frames twice, so it cannot take them one by one, and keeps every one of them.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_LONGEST_FINE_MS = 65_535  # beyond it the 16 bits of a delay count hundredths of a second
+
+
+def write_animation(target: BinaryIO, count: int, frames: Iterable[tuple[bytes, int]]) -> None:
+    """Writes ``count`` frames, (a still PNG file, duration in ms) each, looping for ever.
+
+    Raises:
+        ValueError: a frame that is no PNG file, differs from the first in size or kind of pixels, or lasts
+            longer than 655,350 ms.
+    """
+    header, number = b"", 0
+    for still, duration_ms in frames:
+        chunks = list(_chunks(still))
+        found, pixels = chunks[0][1], b"".join(body for name, body in chunks if name == b"IDAT")
+        if not header:
+            header = found
+            target.write(_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"acTL", struct.pack(">II", count, 0)))
+        elif found != header:
+            raise ValueError("the frames differ in size or kind of pixels")
+        target.write(_chunk(b"fcTL", _control(number, header, duration_ms)))
+        if number == 0:
+            target.write(_chunk(b"IDAT", pixels))
+            number = 1
+        else:
+            target.write(_chunk(b"fdAT", struct.pack(">I", number + 1) + pixels))
+            number += 2
+    target.write(_chunk(b"IEND", b""))
+
+
+def _control(number: int, header: bytes, duration_ms: int) -> bytes:
+    """A frame that covers the canvas and replaces what was there."""
+    fine = duration_ms <= _LONGEST_FINE_MS
+    delay, parts = (duration_ms, 1000) if fine else (round(duration_ms / 10), 100)
+    if not 0 <= delay <= _LONGEST_FINE_MS:
+        raise ValueError(f"a frame of {duration_ms} ms; allowed are 0 to {10 * _LONGEST_FINE_MS}")
+    return struct.pack(">I", number) + header[:8] + struct.pack(">IIHHBB", 0, 0, delay, parts, 0, 0)
+
+
+def _chunks(still: bytes) -> Iterator[tuple[bytes, bytes]]:
+    if not still.startswith(_SIGNATURE):
+        raise ValueError("not a PNG file")
+    at = len(_SIGNATURE)
+    while at + 12 <= len(still):
+        length, name = struct.unpack_from(">I4s", still, at)
+        yield name, still[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
