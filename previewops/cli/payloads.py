@@ -1,0 +1,105 @@
+"""Payloads from FILE arguments: bounded, one by one, each either a document or the reason why there is none."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from previewops.contract import parse_lines, parse_payload
+from previewops.contract.limits import MAX_PAYLOAD_BYTES
+from previewops.errors import (
+    EXIT_FAILED,
+    EXIT_INVALID,
+    EXIT_TRY_AGAIN,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    InvalidPayload,
+    PreviewopsError,
+    Violation,
+)
+
+STDIN = "-"
+_LINE_SUFFIXES = (".jsonl", ".ndjson")
+_WORST_FIRST = (EXIT_USAGE, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_TRY_AGAIN, EXIT_FAILED)
+
+EXIT_HELP = """\b
+The exit code is the worst of all: 2 a file that cannot be read, 65 an invalid
+payload, 69 Redis unreachable, 75 queue full (try again), 1 another refusal."""
+
+
+class Unreadable(PreviewopsError):
+    """A FILE that is not there, or that cannot be read."""
+
+    exit_code = EXIT_USAGE
+    code = "unreadable"
+
+    def __init__(self, source: str, error: OSError) -> None:
+        super().__init__(f"{source}: cannot be read: {error.strerror or error}")
+
+
+class Document(NamedTuple):
+    """One payload as read: its ``source``, the folder that relative uris are meant from, and what was found."""
+
+    source: str
+    base: Path
+    payload: dict[str, Any] | None
+    error: PreviewopsError | None
+
+
+def worst(codes: Sequence[int]) -> int:
+    """The exit code that speaks for all of ``codes``."""
+    return next((code for code in _WORST_FIRST if code in codes), 0)
+
+
+def read_documents(files: Sequence[str], *, lines: bool) -> Iterator[Document]:
+    """Every payload of ``files`` in order; "-" is standard input. ``lines``: each holds a job a line."""
+    for name in files:
+        yield from _read(name, lines or name.endswith(_LINE_SUFFIXES))
+
+
+def _read(name: str, lines: bool) -> Iterator[Document]:
+    source = "stdin" if name == STDIN else name
+    base = Path.cwd() if name == STDIN else Path(name).parent
+    with ExitStack() as stack:
+        try:
+            stream = _open(name, stack)
+            if not lines:
+                yield Document(source, base, _whole(stream, source), None)
+                return
+            for line in parse_lines(stream, source=source):
+                yield Document(f"{source}:{line.number}", base, line.payload, line.error)
+        except InvalidPayload as error:
+            yield Document(source, base, None, error)
+        except OSError as error:
+            yield Document(source, base, None, Unreadable(source, error))
+
+
+def _open(name: str, stack: ExitStack) -> BinaryIO:
+    if name != STDIN:
+        return stack.enter_context(Path(name).open("rb"))
+    if sys.stdin is None:
+        raise OSError("standard input is closed")
+    return sys.stdin.buffer
+
+
+def _whole(stream: BinaryIO, source: str) -> dict[str, Any]:
+    raw = stream.read(MAX_PAYLOAD_BYTES + 1)
+    if len(raw) > MAX_PAYLOAD_BYTES:
+        allowed = f"{MAX_PAYLOAD_BYTES} bytes"
+        raise InvalidPayload(
+            [Violation("", "too-large", "is too large", _total(stream), allowed)], source=source
+        )
+    return parse_payload(raw, source=source)
+
+
+def _total(stream: BinaryIO) -> str:
+    """How much there is, without reading it."""
+    found = os.fstat(stream.fileno())
+    if stat.S_ISREG(found.st_mode):
+        return f"{found.st_size} bytes"
+    return f"more than {MAX_PAYLOAD_BYTES} bytes"

@@ -1,0 +1,165 @@
+"""The program: its options, its list of commands, and how every failure is told."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+import click
+
+from previewops import __version__
+from previewops.cli.context import Context
+from previewops.cli.lazy import Entry, LazyGroup
+from previewops.cli.output import OutputClosed, abandon_output, flush, say_json, tell
+from previewops.errors import EXIT_FAILED, InvalidPayload, PreviewopsError
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+EXIT_NO_READER = 141  # 128 + SIGPIPE
+
+ENTRIES = {
+    "up": Entry("previewops.cli.up:up", "Run everything on this machine; --demo shows what it does."),
+    "submit": Entry("previewops.cli.submit:submit", "Submit jobs from files or standard input."),
+    "validate": Entry("previewops.cli.validate:validate", "Say everything that is wrong with a payload."),
+    "status": Entry("previewops.cli.status:status", "Show one job."),
+    "jobs": Entry("previewops.cli.jobs:jobs", "List jobs, newest first."),
+    "cancel": Entry("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
+    "dlq": Entry("previewops.cli.dlq:dlq", "Look at dead letters and act on them."),
+    "pause": Entry("previewops.cli.pause:pause", "Stop workers from taking jobs."),
+    "resume": Entry("previewops.cli.pause:resume", "Let workers take jobs again."),
+    "stats": Entry("previewops.cli.stats:stats", "Show the queue in figures."),
+    "workers": Entry("previewops.cli.workers:workers", "List the workers."),
+    "worker": Entry("previewops.cli.worker:worker", "Run one worker process."),
+    "health": Entry("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
+    "completion": Entry("previewops.cli.completion:completion", "Print the shell completion script."),
+}
+
+_HELP = """Render previews in the background, and lose none.
+
+\b
+First steps:
+  previewops up --demo
+  previewops submit job.json --wait
+  previewops stats
+
+\b
+Exit codes: 0 done, 1 the job or act failed, 2 usage, 65 invalid payload,
+69 Redis unreachable, 75 queue full (try again), 130 interrupted.
+`previewops health` has the codes of a monitoring plugin.
+"""
+
+
+def _checked(env: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """A callback that holds an option against the rule of the variable that it replaces."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        if value is None:
+            return None
+        from previewops.errors import UsageError
+        from previewops.settings import Settings
+
+        if value == "":
+            raise click.BadParameter("it is empty; leave it out for the default", ctx, param)
+        try:
+            Settings.from_env({env: value})
+        except UsageError as error:
+            raise click.BadParameter(error.message.removeprefix(f"{env} "), ctx, param) from None
+        return value
+
+    return check
+
+
+@click.group(
+    cls=LazyGroup, entries=ENTRIES, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option("--redis-url", metavar="URL", help="Address of Redis; else REDIS_URL, else found by itself.")
+@click.option(
+    "--queue",
+    metavar="NAME",
+    callback=_checked("PREVIEW_QUEUE_NAME"),
+    help="Name of the queue; else PREVIEW_QUEUE_NAME.",
+)
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    type=click.Path(),
+    callback=_checked("DATA_DIR"),
+    help="Folder of bundles and assets; else DATA_DIR.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log more, and show the traceback of a bug.")
+@click.version_option(__version__, prog_name="previewops")
+@click.pass_obj
+def cli(
+    context: Context, redis_url: str | None, queue: str | None, data_dir: str | None, verbose: bool
+) -> None:
+    context.redis_option = redis_url
+    context.verbose = verbose
+    if queue is not None:
+        context.overlay["PREVIEW_QUEUE_NAME"] = queue
+    if data_dir is not None:
+        context.overlay["DATA_DIR"] = data_dir
+
+
+def main() -> NoReturn:
+    """Runs the command that the process was started with, and ends the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a locale without these letters is no failure
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: list[str]) -> int:
+    """Runs one command line and returns its exit code; every failure has been told by then."""
+    context = Context()
+    try:
+        code = _invoke(context, args)
+        flush(sys.stdout)
+        return code
+    except OutputClosed:
+        abandon_output()
+        return EXIT_NO_READER
+    except PreviewopsError as error:  # the output itself could not be written
+        abandon_output()
+        tell(_in_words(error))
+        return error.exit_code
+
+
+def _invoke(context: Context, args: list[str]) -> int:
+    try:
+        code = cli.main(args, prog_name="previewops", obj=context, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort as aborted:
+        tell("interrupted")
+        return EXIT_INTERRUPTED if isinstance(aborted.__cause__, KeyboardInterrupt) else EXIT_FAILED
+    except PreviewopsError as error:
+        tell(_in_words(error))
+        if context.as_json:
+            say_json(error.as_json(), indent=None)
+        return error.exit_code
+    except OutputClosed:
+        raise
+    except Exception as error:
+        _tell_bug(context, error)
+        return EXIT_FAILED
+
+
+def _in_words(error: PreviewopsError) -> list[str]:
+    if isinstance(error, InvalidPayload):
+        from previewops.contract import explain
+
+        return explain(error)
+    words = [f"previewops: {error.message}"]
+    return words if error.hint is None else [*words, f"hint: {error.hint}"]
+
+
+def _tell_bug(context: Context, error: Exception) -> None:
+    if context.verbose:
+        tell("".join(traceback.format_exception(error)).rstrip())
+    words = str(error).strip().partition("\n")[0] or "no message"
+    tell(f"previewops: unforeseen {type(error).__name__}: {words}")
+    if not context.verbose:
+        tell("hint: run again with --verbose for the traceback: previewops --verbose …")

@@ -1,0 +1,72 @@
+"""``previewops validate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from previewops.cli.context import Context, json_option, pass_context
+from previewops.cli.output import say, say_json
+from previewops.cli.payloads import EXIT_HELP, Document, read_documents, worst
+from previewops.errors import InvalidPayload, PreviewopsError
+
+if TYPE_CHECKING:
+    from previewops.contract import Payload
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops validate job.json
+  previewops validate jobs.jsonl --json
+  generate-jobs | previewops validate --jsonl -
+
+"""
+    + EXIT_HELP
+)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--jsonl", "lines", is_flag=True, help="Every FILE holds a job a line, as .jsonl files do.")
+@json_option
+@pass_context
+def validate(context: Context, files: tuple[str, ...], lines: bool, as_json: bool) -> int:
+    """Say everything that is wrong with payloads, each by its place, what was found and what is allowed.
+
+    FILE "-" is standard input. Nothing is submitted, and Redis is not asked. With --json, one object a line
+    and payload.
+    """
+    from previewops.contract import AssetPolicy, explain
+    from previewops.contract import validate as check
+
+    policy = AssetPolicy(context.settings.roots(Path.cwd()))
+
+    def verdict(document: Document) -> Payload | PreviewopsError:
+        if document.error is not None:
+            return document.error
+        try:
+            return check(document.payload, policy=policy, source=document.source)
+        except InvalidPayload as error:
+            return error
+
+    codes = []
+    for document in read_documents(files, lines=lines):
+        found = verdict(document)
+        codes.append(found.exit_code if isinstance(found, PreviewopsError) else 0)
+        if as_json:
+            say_json(_as_json(document.source, found), indent=None)
+        elif isinstance(found, InvalidPayload):
+            say(explain(found))
+        elif isinstance(found, PreviewopsError):
+            say(found.message)
+        else:
+            say(f"{document.source}: valid (job {found.job_id})")
+    if len(codes) > 1 and not as_json:
+        say(f"{codes.count(0)} valid, {len(codes) - codes.count(0)} not")
+    return worst(codes)
+
+
+def _as_json(source: str, found: Payload | PreviewopsError) -> dict[str, Any]:
+    if isinstance(found, PreviewopsError):
+        return {"source": source, "valid": False, **found.as_json()}
+    return {"source": source, "valid": True, "jobId": found.job_id}
