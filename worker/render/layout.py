@@ -370,9 +370,10 @@ class LayoutEngine:
             shown = shown[:-1]
             more = self._more(cells[-1], len(pictures) - len(shown))
         rooms = [self._label_room(picture, cell) for picture, cell in zip(shown, cells, strict=False)]
-        if len(cells) == len(shown) and (len(cells) <= 2 or layout == "split"):
+        in_row = len({cell.top for cell in cells}) == 1
+        in_column = len({cell.left for cell in cells}) == 1
+        if len(cells) == len(shown) and (in_row or in_column):
             tight = [self._tight(*each) for each in zip(shown, cells, rooms, strict=True)]
-            in_row = len({cell.top for cell in cells}) == 1
             cells = gather(area, tight, metrics.gap, in_row=in_row)
         placed = [self._placement(*each) for each in zip(shown, cells, rooms, strict=False)]
         labels = [self._label(*each) for each in zip(shown, cells, rooms, strict=False) if each[2]]
