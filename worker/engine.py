@@ -222,10 +222,12 @@ class PreviewWorker(Worker):
     # ---------------------------------------------------------------- claims and slots
 
     async def _claim_loop(self) -> None:
-        while self.allow_pick_jobs:
+        while True:
             while self._free == 0:
                 self._slot_freed.clear()
                 await self._slot_freed.wait()
+            if not self.allow_pick_jobs:
+                return
             claims = await self._exchange.claim(self._free, self._start)
             self._next_due_ms = claims.next_due_ms
             if self._free == 0:

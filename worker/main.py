@@ -38,9 +38,17 @@ def worker_identity(name: str | None = None) -> str:
 
 
 def run_worker(
-    settings: Settings, *, redis_url: str, worker_id: str | None = None, burst: bool = False
+    settings: Settings,
+    *,
+    redis_url: str,
+    worker_id: str | None = None,
+    burst: bool = False,
+    build_task: str = BUILD_TASK,
 ) -> None:
     """Runs a worker until SIGTERM or SIGINT, or until the queue is empty with ``burst``.
+
+    ``build_task`` is "module:function", what a render process runs in place of
+    ``previewops.worker.bundle:build``.
 
     Raises:
         UsageError: DATA_DIR cannot be used.
@@ -49,7 +57,7 @@ def run_worker(
     """
     _prepare_data_dir(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, redis_url, worker_identity(worker_id), burst))
+        runner.run(_run(settings, redis_url, worker_identity(worker_id), burst, build_task))
 
 
 def _prepare_data_dir(settings: Settings) -> None:
@@ -67,10 +75,10 @@ def _prepare_data_dir(settings: Settings) -> None:
         ) from error
 
 
-async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool) -> None:
+async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, build_task: str) -> None:
     pool = connection_pool(redis_url, role="worker")
     renders = RenderPool(
-        BUILD_TASK,
+        build_task,
         size=settings.worker_concurrency,
         memory_limit_bytes=settings.memory_limit_mb * MIB,
         recycle_jobs=settings.recycle_jobs,

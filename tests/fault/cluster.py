@@ -1,0 +1,244 @@
+"""Real workers on a real Redis, and the oracle that every fault is judged by."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+from redis.asyncio import Redis
+
+from previewops.connection import connect
+from previewops.contract import validate
+from previewops.lease import Leases
+from previewops.queue import Queue, Receipt
+from previewops.records import JobRecord
+from previewops.settings import Settings
+from previewops.snapshot import Snapshot, Snapshots
+from previewops.states import JobState
+from previewops.tether import tethered
+
+PROJECT = "faults"
+PATIENCE_S = 60.0
+
+
+def payload(job_id: str, *, dry_run: bool = False, **faults: Any) -> dict[str, Any]:
+    """A title card, the quickest job there is. ``faults`` are obeyed by tests/fault/tasks.py."""
+    return {
+        "jobId": job_id,
+        "projectId": PROJECT,
+        "requestId": f"request-{job_id}",
+        "dryRun": dry_run,
+        "previewRequest": {
+            "title": job_id,
+            "steps": [],
+            "assets": [],
+            "audio": {},
+            "options": {"resolution": "64x64", "format": "png", "imageFormat": "png"},
+            "metadata": faults,
+        },
+    }
+
+
+class WorkerProcess:
+    """One worker as an operating system process, with its log."""
+
+    def __init__(self, environ: dict[str, str], log: Path, name: str) -> None:
+        self.name = name
+        self.log = log
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(
+                tethered([sys.executable, "-m", "tests.fault.worker_under_test", name]),
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def signal(self, signum: signal.Signals) -> None:
+        self.process.send_signal(signum)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def family(self) -> list[psutil.Process]:
+        """The worker, its fork server and its render processes."""
+        root = psutil.Process(self.pid)
+        return [root, *root.children(recursive=True)]
+
+
+class Cluster:
+    """A queue, a DATA_DIR and as many workers as a test wants. Times are short so that faults show soon."""
+
+    def __init__(self, url: str, folder: Path, **settings: Any) -> None:
+        self.url = url
+        self.folder = folder
+        self.settings = replace(
+            Settings(
+                redis_url=url,
+                data_dir=folder / "data",
+                queue_max=100_000,
+                lease_ms=1_500,
+                heartbeat_ms=300,
+                backoff_base_ms=20,
+                backoff_max_ms=100,
+                drain_timeout_s=5,
+            ),
+            **settings,
+        )
+        self.redis: Redis = connect(url, role="test")
+        self.queue = Queue(self.redis, self.settings)
+        self.leases = Leases(self.redis, self.settings, "test")
+        self.snapshots = Snapshots(self.redis, self.settings)
+        self.workers: list[WorkerProcess] = []
+        self.accepted: set[str] = set()
+
+    async def __aenter__(self) -> Cluster:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.signal(signal.SIGCONT)
+                worker.kill()
+        await self.redis.aclose()
+
+    def start_worker(self) -> WorkerProcess:
+        name = f"worker-{len(self.workers) + 1}"
+        worker = WorkerProcess(self._environ(), self.folder / f"{name}.log", name)
+        self.workers.append(worker)
+        return worker
+
+    async def start_workers(self, count: int) -> list[WorkerProcess]:
+        """Starts workers and waits until each has said so."""
+        started = [self.start_worker() for _ in range(count)]
+        names = {worker.name for worker in started}
+
+        async def all_there() -> bool:
+            return names <= {worker.worker_id for worker in (await self.snapshot()).workers}
+
+        await self.eventually(all_there, "the workers report")
+        return started
+
+    def _environ(self) -> dict[str, str]:
+        spec = {
+            field.metadata["env"]: str(value)
+            for name, field in Settings.__dataclass_fields__.items()
+            if (value := getattr(self.settings, name)) is not None
+        }
+        return {**os.environ, **spec, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    async def submit(self, *payloads: dict[str, Any]) -> None:
+        for answer in await self.queue.submit_many([validate(each) for each in payloads]):
+            assert isinstance(answer, Receipt), answer
+            self.accepted.add(answer.job_id)
+
+    async def snapshot(self) -> Snapshot:
+        return await self.snapshots.take()
+
+    async def status(self, job_id: str) -> JobRecord:
+        return await self.queue.status(job_id)
+
+    async def until(self, job_id: str, *states: JobState, within_s: float = PATIENCE_S) -> JobRecord:
+        async def there() -> JobRecord | None:
+            record = await self.status(job_id)
+            return record if record.state in states else None
+
+        return await self.eventually(there, f"{job_id} is {states}", within_s=within_s)
+
+    async def drained(self, within_s: float = PATIENCE_S) -> Snapshot:
+        async def empty() -> Snapshot | None:
+            snapshot = await self.snapshot()
+            return snapshot if snapshot.pending == 0 else None
+
+        return await self.eventually(empty, "nothing is pending", within_s=within_s)
+
+    async def eventually(
+        self, predicate: Callable[[], Any], what: str, *, within_s: float = PATIENCE_S
+    ) -> Any:
+        """Looks until ``predicate`` holds. The states of other processes send no signal to wait for."""
+        deadline = time.monotonic() + within_s
+        while True:
+            found = predicate()
+            if asyncio.iscoroutine(found):
+                found = await found
+            if found:
+                return found
+            assert time.monotonic() < deadline, f"not within {within_s} s: {what}\n{self.logs()}"
+            await asyncio.sleep(0.02)
+
+    def logs(self) -> str:
+        return "\n".join(
+            f"--- {worker.name}\n{worker.log.read_text(errors='replace')[-3000:]}" for worker in self.workers
+        )
+
+    async def judge(self, expected: Iterable[str] | None = None) -> Snapshot:
+        """The oracle: accepted = completed + dead + pending, and one whole bundle for each completed id."""
+        snapshot = await self.snapshot()
+        assert snapshot.unaccounted == 0, snapshot
+        wanted = self.accepted if expected is None else set(expected)
+        assert snapshot.counters["accepted"] == len(wanted)
+        completed = set()
+        for job_id in wanted:
+            record = await self.status(job_id)
+            if record.state is JobState.COMPLETED:
+                completed.add(job_id)
+        assert len(completed) == snapshot.counters["completed"], "a job completed twice, or was lost"
+        project = self.settings.data_dir / "previews" / PROJECT
+        bundles = {path.name for path in project.iterdir()} if project.exists() else set()
+        assert completed <= bundles
+        for name in bundles:
+            check_bundle(project / name)
+        return snapshot
+
+
+def check_bundle(bundle: Path) -> None:
+    """A bundle is whole: every file that its manifest names is there with the right bytes, and no other."""
+    manifest = json.loads((bundle / "container.json").read_text("utf-8"))
+    named = {entry["path"]: entry for entry in manifest["files"]}
+    found = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()}
+    assert found == {*named, "container.json", "preview.json"}
+    for path, entry in named.items():
+        content = (bundle / path).read_bytes()
+        assert len(content) == entry["bytes"]
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+
+
+class Gate:
+    """A named pipe at which a render waits until it is let through."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        os.mkfifo(path)
+        self._fd: int | None = None
+
+    async def arrival(self, within_s: float = PATIENCE_S) -> None:
+        """Returns when a render has reached the gate; it stays there until ``open``."""
+        # Opening for writing blocks until there is a reader: that is the signal.
+        self._fd = await asyncio.wait_for(asyncio.to_thread(os.open, self.path, os.O_WRONLY), within_s)
+
+    def remove(self) -> None:
+        """Later attempts find no gate. Whoever waits at it goes on waiting."""
+        self.path.unlink()
+
+    def open(self) -> None:
+        """Lets the render that waits go on."""
+        assert self._fd is not None
+        os.close(self._fd)
+        self._fd = None

@@ -1,0 +1,35 @@
+"""What the workers under test run in their render processes: the real build, after the fault that is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from previewops.worker import bundle
+
+
+def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[str, Any]:
+    """Obeys ``previewRequest.metadata`` of the payload, then builds."""
+    fault = spec["payload"]["previewRequest"]["metadata"]
+    if "gate" in fault and Path(fault["gate"]).exists():
+        progress(0.5, "at the gate")
+        with Path(fault["gate"]).open("rb") as gate:
+            gate.read()
+    if fault.get("spin"):
+        # One call into C that holds on for hours.
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+    if fault.get("segfault"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if fault.get("kills_worker"):
+        # Our parent is the fork server, and its parent the worker.
+        psutil.Process(os.getppid()).parent().kill()
+        signal.pause()
+    if fault.get("raises"):
+        raise RuntimeError(fault["raises"])
+    return bundle.build(spec, progress)

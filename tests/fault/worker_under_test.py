@@ -1,0 +1,16 @@
+"""A worker process whose renders can be told to fail: ``python -m tests.fault.worker_under_test NAME``."""
+
+import os
+import sys
+
+from previewops.logs import configure
+from previewops.settings import Settings
+from previewops.worker.main import run_worker
+
+if __name__ == "__main__":
+    configure(json_lines=False)
+    settings = Settings.from_env(os.environ)
+    assert settings.redis_url is not None
+    run_worker(
+        settings, redis_url=settings.redis_url, worker_id=sys.argv[1], build_task="tests.fault.tasks:build"
+    )
