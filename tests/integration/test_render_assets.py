@@ -227,3 +227,18 @@ def test_trouble_with_the_disk_is_transient(number: int, code: str) -> None:
         raise OSError(number, os.strerror(number), "file")
     assert caught.value.code == code
     assert caught.value.data["errno"] == errno.errorcode[number]
+
+
+@pytest.mark.timeout(20)
+def test_a_name_that_changes_hands_while_it_is_opened_gains_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    regular = os.lstat(root / "here.png")
+    make_fifo(root / "pipe")
+    with monkeypatch.context() as patched:
+        patched.setattr("previewops.worker.assets.os.lstat", lambda _path: regular)
+        assert refused("pipe", root).code == "asset-not-a-file"
+    outside = tmp_path / "secret.png"
+    outside.write_bytes(b"secret")
+    monkeypatch.setattr(FileAssetOpener, "_resolve", lambda *_args: str(outside))
+    assert refused("here.png", root).code == "asset-outside-roots"

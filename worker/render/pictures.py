@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from previewops.errors import PermanentJobError
+from previewops.errors import JobError, PermanentJobError
 from previewops.worker.assets import AssetRef, storage_errors
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.gif import count_frames
@@ -23,18 +21,6 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 _ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 _REDUCING_GAP = 2.0  # SSIM to a full decode stays above .999
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    struct.error,
-    zlib.error,
-)  # what Pillow's readers raise on hostile bytes
 _SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -106,7 +92,9 @@ def _opened(ref: AssetRef, file: BinaryIO, limits: Limits) -> Iterator[tuple[Ima
             allowed=f"at most {limits.frame_pixels} pixels a frame",
             hint="scale the picture down",
         ) from bomb
-    except _BROKEN as why:
+    except (JobError, MemoryError):
+        raise
+    except Exception as why:  # on hostile bytes decoders raise whatever comes to hand, RuntimeError included
         raise _unreadable(ref, head, why) from why
     finally:
         Image.MAX_IMAGE_PIXELS = ceiling

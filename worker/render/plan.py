@@ -17,7 +17,7 @@ from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboa
 from previewops.worker.render.typesetting import Typesetter
 
 # Measured on one core of a small server over frames half of which is a photograph; orders of magnitude.
-_BYTES_PER_PIXEL = {"webp": 0.055, "jpeg": 0.11, "png": 0.3, "gif": 0.09, "apng": 0.3}  # at quality 80
+_BYTES_PER_PIXEL = {"webp": 0.045, "jpeg": 0.09, "png": 0.2, "gif": 0.08, "apng": 0.2}  # at quality 80
 _LOSSY = ("webp", "jpeg")
 _ENCODE_NS_PER_PIXEL = {"webp": 30, "jpeg": 8, "png": 45, "gif": 35, "apng": 45}
 _DRAW_NS_PER_PIXEL = 18
