@@ -241,7 +241,9 @@ def _brand(*brands: bytes) -> Callable[[bytes], bool]:
 
 def _mpeg_layer(*layers: int) -> Callable[[bytes], bool]:
     """An MPEG audio or ADTS frame header: eleven or twelve set bits, then version, then layer."""
-    return lambda head: len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and (head[1] >> 1 & 3) in layers
+    return lambda head: (
+        len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and (head[1] >> 1 & 3) in layers
+    )
 
 
 _SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (

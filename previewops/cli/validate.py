@@ -26,7 +26,7 @@ Examples:
 """
     + EXIT_HELP
 )
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option("--jsonl", "lines", is_flag=True, help="Every FILE holds a job a line, as .jsonl files do.")
 @json_option
 @pass_context

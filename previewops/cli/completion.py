@@ -1,0 +1,29 @@
+"""``previewops completion``."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from previewops.cli.output import say
+
+_VARIABLE = "_PREVIEWOPS_COMPLETE"
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops completion bash > ~/.local/share/bash-completion/completions/previewops
+  previewops completion zsh > "${fpath[1]}/_previewops"
+  previewops completion fish > ~/.config/fish/completions/previewops.fish
+"""
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the script that completes previewops' commands and options in a shell."""
+    kind = get_completion_class(shell)
+    assert kind is not None
+    script = kind(ctx.find_root().command, {}, "previewops", _VARIABLE)
+    # Not source(): it runs the shell to look at its version, which need not be the one that is asked for.
+    say(script.source_template % script.source_vars())

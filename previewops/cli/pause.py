@@ -1,0 +1,66 @@
+"""``previewops pause`` and ``previewops resume``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from previewops.cli.context import Context, pass_context, server_now_ms
+from previewops.cli.output import say
+from previewops.cli.text import age
+
+if TYPE_CHECKING:
+    from previewops.queue import PauseState
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops pause
+  previewops pause --reason "storage is being moved"
+"""
+)
+@click.option("--reason", metavar="TEXT", default="", help="Why; shown to whoever looks.")
+@pass_context
+def pause(context: Context, reason: str) -> None:
+    """Stop workers from taking jobs. What runs goes on, and submits are accepted."""
+    state, now_ms = asyncio.run(_pause(context, reason))
+    queue = context.settings.queue_name
+    if state.changed:
+        say(f"paused {queue}; `previewops resume` lets it go on")
+        return
+    why = f": {state.why}" if state.why else ""
+    say(f"{queue} was paused already, by {state.who or 'nobody known'} {age(state.since_ms, now_ms)}{why}")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops resume
+  previewops --queue lessons resume
+"""
+)
+@pass_context
+def resume(context: Context) -> None:
+    """Let workers take jobs again."""
+    state = asyncio.run(_resume(context))
+    say(f"{context.settings.queue_name} {'goes on' if state.changed else 'was not paused'}")
+
+
+async def _pause(context: Context, reason: str) -> tuple[PauseState, int]:
+    from previewops.cli.who import operator
+    from previewops.queue import Queue
+
+    async with context.redis() as redis:
+        state = await Queue(redis, context.settings).pause(who=operator(), why=reason)
+        return state, await server_now_ms(redis)
+
+
+async def _resume(context: Context) -> PauseState:
+    from previewops.cli.who import operator
+    from previewops.queue import Queue
+
+    async with context.redis() as redis:
+        return await Queue(redis, context.settings).resume(who=operator())

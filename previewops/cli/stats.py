@@ -1,0 +1,93 @@
+"""``previewops stats``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from previewops.cli.context import Context, json_option, pass_context
+from previewops.cli.output import say, say_json
+from previewops.cli.text import age, fields, plural, span
+from previewops.cli.workers import worker_lines
+
+if TYPE_CHECKING:
+    from previewops.snapshot import Snapshot
+
+HISTORY_S = 3600
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops stats
+  previewops stats --json
+"""
+)
+@json_option
+@pass_context
+def stats(context: Context, as_json: bool) -> None:
+    """Show the queue in figures: what waits, runs and has ended, how long it took, and who works."""
+    snapshot = asyncio.run(_take(context))
+    if as_json:
+        say_json(snapshot.as_json())
+    else:
+        say(_lines(snapshot))
+
+
+async def _take(context: Context) -> Snapshot:
+    from previewops.snapshot import Snapshots
+
+    async with context.redis() as redis:
+        return await Snapshots(redis, context.settings).take(history_s=HISTORY_S)
+
+
+def _lines(snapshot: Snapshot) -> list[str]:
+    waiting = ", ".join(f"{count:,} {priority.value}" for priority, count in snapshot.waiting.items())
+    now = fields(
+        [
+            ("queue", snapshot.queue_name),
+            ("paused", _paused(snapshot)),
+            ("waiting", f"{sum(snapshot.waiting.values()):,} ({waiting})"),
+            ("oldest", span(snapshot.oldest_waiting_ms) if any(snapshot.waiting.values()) else None),
+            ("delayed", f"{snapshot.delayed:,}"),
+            ("active", f"{snapshot.active:,}"),
+            ("dead", f"{snapshot.dead:,}"),
+        ]
+    )
+    total = fields((name, f"{count:,}") for name, count in snapshot.counters.items())
+    return [
+        *now,
+        "",
+        "Last hour",
+        *(f"  {line}" for line in _hour(snapshot)),
+        "",
+        "In all",
+        *(f"  {line}" for line in total),
+        "",
+        plural(len(snapshot.workers), "worker"),
+        *(f"  {line}" for line in worker_lines(snapshot)),
+    ]
+
+
+def _paused(snapshot: Snapshot) -> str | None:
+    if not snapshot.paused:
+        return None
+    why = f": {snapshot.paused_why}" if snapshot.paused_why else ""
+    return f"by {snapshot.paused_by or 'nobody known'} {age(snapshot.paused_since_ms, snapshot.now_ms)}{why}"
+
+
+def _hour(snapshot: Snapshot) -> list[str]:
+    counts = [
+        (name, f"{sum(bucket.counts.get(name, 0) for bucket in snapshot.buckets):,}")
+        for name in ("accepted", "completed", "retried", "crashed", "died")
+    ]
+    return fields([*counts, ("wait", _percentiles(snapshot, "wait")), ("run", _percentiles(snapshot, "run"))])
+
+
+def _percentiles(snapshot: Snapshot, series: str) -> str | None:
+    found = snapshot.percentiles_ms(series)
+    if all(value is None for value in found.values()):
+        return None
+    return ", ".join(f"{name} {span(value)}" for name, value in found.items())

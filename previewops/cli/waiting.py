@@ -1,0 +1,81 @@
+"""Waiting for jobs to end, by looking at the queue: an answer holds across a lost connection or a lost message."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from previewops.cli.output import tell
+
+if TYPE_CHECKING:
+    from previewops.queue import Queue
+    from previewops.records import JobRecord
+    from previewops.snapshot import Snapshot
+
+LOOK_EVERY_S = 0.2
+LOOK_AT_ONCE = 500
+MAX_ON_BOARD = 24
+"""More bars than this do not fit a terminal; beyond it each end is a line of its own."""
+
+Show = Callable[[Iterable["JobRecord"]], None]
+
+
+@contextmanager
+def progress() -> Iterator[Show]:
+    """Shows how jobs get on: bars in a terminal, lines elsewhere."""
+    from previewops.cli.board import board
+
+    with board() as shown:
+        yield shown.update
+
+
+@contextmanager
+def no_progress() -> Iterator[Show]:
+    """Shows nothing."""
+    yield lambda records: None
+
+
+async def wait_for_ends(
+    queue: Queue,
+    job_ids: Iterable[str],
+    *,
+    timeout_s: float | None,
+    show: Show,
+    ended: Callable[[str, JobRecord | None], None],
+) -> list[str]:
+    """Looks until every job has ended or ``timeout_s`` has passed; returns the ids that have not.
+
+    ``ended`` is called once for each end, with None for a job that is no longer on record (it was discarded).
+    """
+    pending = dict.fromkeys(job_ids)
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while pending:
+        ids = list(islice(pending, LOOK_AT_ONCE))
+        records = {record.job_id: record for record in await queue.records(ids)}
+        show(records.values())
+        for job_id in ids:
+            del pending[job_id]
+            record = records.get(job_id)
+            if record is not None and record.state.pending:
+                pending[job_id] = None  # behind the others, so that a long list is gone through in turn
+            else:
+                ended(job_id, record)
+        if deadline is not None and time.monotonic() >= deadline:
+            break
+        if pending:
+            await asyncio.sleep(LOOK_EVERY_S)
+    return list(pending)
+
+
+def tell_obstacles(snapshot: Snapshot) -> None:
+    """Says beforehand what would make the wait a long one."""
+    if snapshot.paused:
+        by = f" by {snapshot.paused_by}" if snapshot.paused_by else ""
+        why = f" ({snapshot.paused_why})" if snapshot.paused_why else ""
+        tell(f"note: the queue is paused{by}{why}; `previewops resume` lets it go on")
+    if not snapshot.workers:
+        tell("note: no worker is running; start one with `previewops worker` or `previewops up`")
