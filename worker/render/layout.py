@@ -74,8 +74,6 @@ class LayoutEngine:
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", Metrics(self.board.size))
 
-    # --- the title card -------------------------------------------------------------------------------------
-
     def title_card(self) -> FrameLayout:
         """The title card, which is the poster as well: title, description, facts and the hero picture."""
         metrics, (width, height) = self.metrics, self.board.size
@@ -159,11 +157,12 @@ class LayoutEngine:
         total += description.height + gap if description.lines else 0
         top = area.top + max(0, area.height - total) // 2
         bar = Box.at(area.left, top, (round(metrics.display * 0.9), bar_height))
+        rows: tuple[tuple[TextBlock, Role], ...] = ((title, "ink"), (description, "muted"), (facts, "accent"))
         texts = []
         top = bar.bottom + gap
-        for block, role in ((title, "ink"), (description, "muted"), (facts, "accent")):
+        for block, role in rows:
             if block.lines:
-                texts.append(PlacedText(block, area.left, top, role))  # type: ignore[arg-type]
+                texts.append(PlacedText(block, area.left, top, role))
                 top += block.height + gap
         return tuple(texts), bar, title.truncated or description.truncated
 
@@ -171,8 +170,6 @@ class LayoutEngine:
         count = len(self.board.steps)
         length = clock_time(self.board.duration_ms)
         return f"{count} {'step' if count == 1 else 'steps'}  \u00b7  {length}" if count else length
-
-    # --- the steps ------------------------------------------------------------------------------------------
 
     def step(self, step: Step) -> FrameLayout:
         """The frame of one step."""
