@@ -17,8 +17,7 @@ local reply = { digits(NOW_MS) }
 for i = 4, #ARGV, 4 do
   local id, token = ARGV[i], ARGV[i + 1]
   if held(id, token) == OK then
-    redis.call('ZADD', K_ACTIVE, digits(NOW_MS + lease_ms), id)
-    redis.call('PEXPIRE', P_ARQ_IN_PROGRESS .. id, lease_ms)
+    renew_lease(id, token, lease_ms)
     redis.call('HSET', P_JOB .. id, 'progress', ARGV[i + 2], 'phase', ARGV[i + 3])
   else
     reply[#reply + 1] = id

@@ -11,7 +11,6 @@
 
 local code = held(ARGV[1], ARGV[2])
 if code == OK then
-  redis.call('ZADD', K_ACTIVE, digits(NOW_MS + tonumber(ARGV[3])), ARGV[1])
-  redis.call('PEXPIRE', P_ARQ_IN_PROGRESS .. ARGV[1], ARGV[3])
+  renew_lease(ARGV[1], ARGV[2], tonumber(ARGV[3]))
 end
 return code

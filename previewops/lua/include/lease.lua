@@ -9,6 +9,12 @@ local function held(id, token)
   return job[1] == 'active' and OK or ALREADY
 end
 
+-- The in-progress key is arq's and may have run out before the lease was recovered: it is set, not prolonged.
+local function renew_lease(id, token, lease_ms)
+  redis.call('ZADD', K_ACTIVE, digits(NOW_MS + lease_ms), id)
+  redis.call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
+end
+
 local function end_lease(id)
   redis.call('ZREM', K_ACTIVE, id)
   redis.call('DEL', P_ARQ_IN_PROGRESS .. id)
