@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
@@ -126,11 +126,12 @@ class Queue:
             pipe.get(ARQ_RESULT_PREFIX + job_id)
             pipe.lrange(self.keys.attempts_prefix + job_id, 0, -1)
             pipe.zscore(self.keys.schedule, job_id)
-            raw, body, result, attempts, due_ms = await pipe.execute()
+            pipe.time()
+            raw, body, result, attempts, due_ms, now = await pipe.execute()
         if not raw:
             if due_ms is None:
                 raise JobNotFound(job_id, self.keys.queue)
-            return _foreign(job_id, body, int(due_ms))
+            return _foreign(job_id, body, due_ms, now)
         return record_from_redis(job_id, raw, body=body, result=result, attempts=attempts)
 
     async def jobs(
@@ -199,12 +200,33 @@ class Queue:
             start += _PAGE
 
     async def records(self, job_ids: Sequence[str]) -> list[JobRecord]:
-        """What is known of several jobs, in one round trip, without payloads. Unknown ones are left out."""
+        """What is known of several jobs, without payloads. Unknown ones are left out."""
         async with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hgetall(self.keys.job_prefix + job_id)
             rows = await pipe.execute()
-        return [record_from_redis(job_id, raw) for job_id, raw in zip(job_ids, rows, strict=True) if raw]
+        strangers = [job_id for job_id, raw in zip(job_ids, rows, strict=True) if not raw]
+        known = {
+            job_id: record_from_redis(job_id, raw) for job_id, raw in zip(job_ids, rows, strict=True) if raw
+        }
+        known |= await self._not_taken_in(strangers)
+        return [known[job_id] for job_id in job_ids if job_id in known]
+
+    async def _not_taken_in(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+        """Those of the ids that stock arq clients put there and that no worker has taken in yet."""
+        if not job_ids:
+            return {}
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.time()
+            for job_id in job_ids:
+                pipe.zscore(self.keys.schedule, job_id)
+                pipe.get(ARQ_JOB_PREFIX + job_id)
+            now, *rows = await pipe.execute()
+        return {
+            job_id: replace(_foreign(job_id, body, due_ms, now), payload=None)
+            for job_id, due_ms, body in zip(job_ids, rows[::2], rows[1::2], strict=True)
+            if due_ms is not None
+        }
 
     async def cancel(self, job_id: str, *, who: str, why: str = "") -> JobState:
         """Cancels a pending job; returns the state it was in. A running render is killed within a heartbeat.
@@ -253,16 +275,16 @@ class Queue:
             await pubsub.aclose()
 
 
-def _foreign(job_id: str, body: bytes | None, due_ms: int) -> JobRecord:
-    """A job that a stock arq client put there and that no worker has taken in yet."""
+def _foreign(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:
+    """A job that a stock arq client put there and that no worker has taken in yet; ``now`` is Redis's TIME."""
     payload = payload_of(body) or {}
     named = payload.get("priority")
     return JobRecord(
         job_id=job_id,
-        state=JobState.WAITING,
+        state=JobState.DELAYED if due_ms > now[0] * 1000 + now[1] // 1000 else JobState.WAITING,
         priority=Priority(named) if named in tuple(Priority) else Priority.NORMAL,
         project_id=str(payload.get("projectId", "")),
-        accepted_ms=abs(due_ms),
+        accepted_ms=abs(int(due_ms)),
         claimed_ms=None,
         finished_ms=None,
         attempts=0,

@@ -14,7 +14,7 @@
 
 local id, who, why, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local job = redis.call('HMGET', P_JOB .. id, 'state', 'priority', 'attempts', 'crashes', 'claimed', 'accepted')
-local state = job[1]
+local state, foreign_state = job[1], nil
 if not state then
   local due_ms = redis.call('ZSCORE', K_SCHEDULE, id)
   if not due_ms then
@@ -22,6 +22,7 @@ if not state then
   end
   -- A stock client put it there and nobody has taken it in yet.
   admit_foreign(id, math.min(math.abs(tonumber(due_ms)), NOW_MS))
+  foreign_state = tonumber(due_ms) > NOW_MS and 'delayed' or 'waiting'
   job = redis.call('HMGET', P_JOB .. id, 'state', 'priority', 'attempts', 'crashes', 'claimed', 'accepted')
   state = job[1]
 end
@@ -44,4 +45,4 @@ count('cancelled')
 event('cancelled', 'job', id, 'who', who, 'why', why)
 redis.call('PUBLISH', P_DONE .. id, 'cancelled')
 write_tally()
-return { OK, state }
+return { OK, foreign_state or state }

@@ -7,7 +7,7 @@
 -- Results three per job: code, state, detail
 --         OK         accepted                     waiting      backlog
 --         DUPLICATE  that very job is there       its state    ''
---         CONFLICT   the id has another body      its state    ''
+--         CONFLICT   the id has another body      its state, or 'in another queue'   ''
 --         COMPARE    body put by a stock client   its state    that body, for the caller to compare
 --         FULL       not accepted                 ''           backlog
 --
@@ -35,13 +35,23 @@ local function meet_known(id, digest, state, known)
   end
 end
 
+-- A stock client's job that nobody has taken in yet. Ids are arq's, and arq shares them between all queues.
+local function meet_foreign(id)
+  local due_ms = redis.call('ZSCORE', K_SCHEDULE, id)
+  if due_ms then
+    meet_known(id, nil, tonumber(due_ms) > NOW_MS and 'delayed' or 'waiting', '')
+  else
+    answer(CONFLICT, 'in another queue', '')
+  end
+end
+
 for i = 3, #ARGV, 5 do
   local id, priority, project, digest, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local job = redis.call('HMGET', P_JOB .. id, 'state', 'digest')
   if job[1] then
     meet_known(id, digest, job[1], job[2])
-  elseif redis.call('EXISTS', P_ARQ_JOB .. id) == 1 then
-    meet_known(id, digest, 'waiting', '')
+  elseif redis.call('EXISTS', P_ARQ_JOB .. id, P_ARQ_RESULT .. id) > 0 then
+    meet_foreign(id)
   elseif backlog >= limit then
     answer(FULL, '', tostring(backlog))
   else
