@@ -137,7 +137,7 @@ class Leases:
     ) -> Code:
         """Sends a failed job into backoff; it is due in ``delay_ms``."""
         reply = await self.scripts.run(
-            ScriptName.RETRY, claim.job_id, claim.token, delay_ms, counter.value, attempt_json, message
+            ScriptName.RETRY, claim.job_id, claim.token, delay_ms, counter.value, attempt_json, _text(message)
         )
         return Code(reply)
 
@@ -150,9 +150,9 @@ class Leases:
             counter.value,
             attempt_json,
             burial.cause.value,
-            burial.error_class,
+            _text(burial.error_class),
             burial.code,
-            burial.message,
+            _text(burial.message),
             burial.fingerprint,
         )
         return Code(reply)
@@ -224,6 +224,11 @@ class Leases:
         """Puts one event on the queue's stream."""
         pairs = [part for pair in fields.items() for part in pair]
         await self.scripts.run(ScriptName.RECORD_EVENT, kind, *pairs)
+
+
+def _text(words: str) -> bytes:
+    """What an error says, as UTF-8. A file's name may be no valid text (``\\udcff``), which is then spelled out."""
+    return words.encode("utf-8", "backslashreplace")
 
 
 def _optional(raw: bytes) -> int | None:
