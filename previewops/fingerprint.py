@@ -9,10 +9,11 @@ FINGERPRINT_DIGITS = 12
 
 _VARIABLE = re.compile(
     r"""
-      '[^']*' | "[^"]*"              # quoted names
-    | (?:[\w.@+-]*/)+[\w.@+-]*       # paths and addresses
-    | \b[0-9a-fA-F]{8,}\b            # ids and digests
-    | \d+(?:\.\d+)?                  # numbers
+      (?<!\w)'[^\n]*?'(?!\w)                       # quoted names; an apostrophe within a word opens none
+    | (?<!\w)"[^\n]*?"(?!\w)
+    | (?:[\w.@+~%:-]*/)+[\w.@+~%:?=&\#-]*         # paths and addresses
+    | \b[0-9a-fA-F]{8,}\b                         # digests
+    | (?<![\w-])[\w-]*\d[\w-]*(?:[.,:]\d[\w-]*)*  # numbers, and words with a digit: ids, sizes, versions
     """,
     re.VERBOSE,
 )
@@ -21,8 +22,10 @@ _VARIABLE = re.compile(
 def fingerprint(error_class: str, code: str, message: str) -> str:
     """Twelve hexadecimal digits that failures of one cause share.
 
-    What varies from job to job within a message (quoted names, paths, digests, numbers) does not count.
+    What varies from job to job within a message (quoted names, paths, digests, ids, numbers) does not count.
     """
     shape = _VARIABLE.sub("*", message)
-    digest = hashlib.sha1(f"{error_class}\0{code}\0{shape}".encode(), usedforsecurity=False)
+    # Half of a surrogate pair, out of a file's name, has no UTF-8.
+    text = f"{error_class}\0{code}\0{shape}".encode("utf-8", "backslashreplace")
+    digest = hashlib.sha1(text, usedforsecurity=False)
     return digest.hexdigest()[:FINGERPRINT_DIGITS]
