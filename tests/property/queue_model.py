@@ -1,0 +1,122 @@
+"""What the queue promises, as plain Python: the model that the state machine compares Redis with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PRIORITIES = ("high", "normal", "low")
+AGED_SHARE = 4
+
+
+@dataclass(slots=True)
+class ModelJob:
+    """One job. ``order`` is its place among the waiting, ``due_ms`` when a job with a delay is due."""
+
+    job_id: str
+    priority: str
+    body: str
+    state: str = "waiting"
+    foreign: bool = False
+    body_gone: bool = False
+    order: int = 0
+    due_ms: int = 0
+    attempts: int = 0
+    crashes: int = 0
+    requeues: int = 0
+    failures: int = 0
+    token: str | None = None
+    worker: str | None = None
+    lease_over: bool = False
+    fingerprint: str | None = None
+    finished_ms: int = 0
+
+    @property
+    def on_record(self) -> bool:
+        """Whether the queue has a record of it; a stock client's job has none until it is taken in."""
+        return self.state != "unadmitted"
+
+
+@dataclass(slots=True)
+class Model:
+    """Every job there is, and the queue's own fields."""
+
+    queue_max: int
+    max_crashes: int
+    jobs: dict[str, ModelJob] = field(default_factory=dict)
+    paused: bool = False
+    passed_over: int = 0
+    last_token: int = 0
+    last_order: int = 0
+    woken: set[str] = field(default_factory=set)
+    counted: dict[str, int] = field(default_factory=dict)
+
+    def count(self, name: str, amount: int = 1) -> None:
+        if amount:
+            self.counted[name] = self.counted.get(name, 0) + amount
+
+    def of(self, *states: str) -> list[ModelJob]:
+        return [job for job in self.jobs.values() if job.state in states]
+
+    @property
+    def backlog(self) -> int:
+        return len(self.of("waiting", "delayed", "unadmitted"))
+
+    def stale(self, job_id: str, token: str) -> str:
+        """What a caller with that token is told: OK, ALREADY or STALE."""
+        job = self.jobs.get(job_id)
+        if job is None or job.token != token:
+            return "STALE"
+        return "OK" if job.state == "active" else "ALREADY"
+
+    def admit(self, now_ms: int, limit: int) -> int:
+        """Takes in what is due."""
+        due = [job for job in self.of("delayed", "unadmitted") if job.due_ms <= now_ms]
+        due.sort(key=lambda job: (job.due_ms, job.job_id))
+        for job in due[:limit]:
+            self.take_in(job, job.due_ms)
+        return min(limit, len(due))
+
+    def take_in(self, job: ModelJob, due_ms: int) -> None:
+        if job.state == "unadmitted":
+            self.count("accepted")
+        job.state = "waiting"
+        job.order = due_ms * 1000
+
+    def choose(self, want: int, aged: bool) -> list[ModelJob]:
+        """The jobs that a claim gets, in order. ``aged`` tells that everything has waited past the bound."""
+        chosen: list[ModelJob] = []
+        for _ in range(0 if self.paused else want):
+            heads = [head for priority in PRIORITIES if (head := self._head(priority)) is not None]
+            if not heads:
+                break
+            pick = heads[0]
+            if aged and len(heads) > 1:
+                self.passed_over += 1
+                if self.passed_over == AGED_SHARE:
+                    self.passed_over = 0
+                    pick = min(heads[1:], key=lambda job: job.order)
+            pick.state = "active"
+            chosen.append(pick)
+        return chosen
+
+    def _head(self, priority: str) -> ModelJob | None:
+        waiting = [job for job in self.of("waiting") if job.priority == priority]
+        return min(waiting, key=lambda job: (job.order, job.job_id), default=None)
+
+    def put_back(self, job: ModelJob) -> None:
+        job.state, job.lease_over = "waiting", False
+
+    def bury(self, job: ModelJob, fingerprint: str) -> None:
+        job.state, job.fingerprint = "dead", fingerprint
+        self.count("died")
+
+    def recover(self, job: ModelJob, fingerprint: str) -> None:
+        """A lease whose holder is gone."""
+        job.crashes += 1
+        job.failures += 1
+        job.token = None
+        self.count("crashed")
+        if job.crashes >= self.max_crashes:
+            self.bury(job, fingerprint)
+        else:
+            self.put_back(job)
