@@ -27,7 +27,7 @@ lint: $(STAMP)  ## format, style, types, layers
 	$(BIN)/lint-imports
 
 bench: $(STAMP)  ## what the README's figures come from
-	$(BIN)/python benchmarks/queue.py
+	$(BIN)/python -m benchmarks.queue
 
 clean:  ## remove what make made
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

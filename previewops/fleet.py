@@ -162,9 +162,7 @@ class Fleet:
 
     async def _release(self, worker_id: str, status: int) -> None:
         try:
-            await self._leases.end_worker(
-                worker_id, f"the worker died: {describe_exit(status)}", lost=True
-            )
+            await self._leases.end_worker(worker_id, f"the worker died: {describe_exit(status)}", lost=True)
         except Exception as error:
             # Redis is away: the leases end by themselves.
             self._tell(

@@ -16,7 +16,9 @@ def configure(*, verbose: bool = False, json_lines: bool | None = None) -> None:
     as_json = (not sys.stderr.isatty()) if json_lines is None else json_lines
     level = logging.DEBUG if verbose else logging.INFO
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)
     )
     structlog.configure(
         processors=[

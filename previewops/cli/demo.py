@@ -109,10 +109,10 @@ def _summary(
         f"Look at    {sheet}",
         "",
         "What next",
-        "  previewops dlq list                       what failed, and why",
+        "  previewops up                                 goes on where this ended; then, in another terminal:",
+        "  previewops dlq list                           what failed, and why",
         f"  previewops status {first}",
-        "  previewops up                             in one terminal, and in another:",
-        "  previewops submit job.json --import --wait   your own",
+        "  previewops submit job.json --import --wait    your own",
     ]
     return lines
 

@@ -1,0 +1,45 @@
+// BullMQ doing no-op jobs: node bullmq_peer.js SOCKET throughput|latency CONCURRENCY JOBS
+// Prints one JSON object. Keeps as many completed jobs as previewops does by default.
+const { Queue, Worker, QueueEvents } = require('bullmq');
+
+const [socket, what, concurrency, jobs] = [process.argv[2], process.argv[3], +process.argv[4], +process.argv[5]];
+const connection = { path: socket, maxRetriesPerRequest: null };
+const options = { removeOnComplete: { count: 10000 } };
+const name = 'bench';
+
+async function throughput() {
+  const queue = new Queue(name, { connection });
+  for (let i = 0; i < jobs; i += 500) {
+    const batch = Array.from({ length: Math.min(500, jobs - i) }, (_, j) => ({
+      name: 'render_preview', data: { jobId: `job-${i + j}` }, opts: options,
+    }));
+    await queue.addBulk(batch);
+  }
+  const seconds = await new Promise((resolve) => {
+    let done = 0;
+    const started = process.hrtime.bigint();
+    const worker = new Worker(name, async () => null, { connection, concurrency });
+    worker.on('completed', () => {
+      if (++done === jobs) resolve(Number(process.hrtime.bigint() - started) / 1e9);
+    });
+  });
+  console.log(JSON.stringify({ perSecond: jobs / seconds }));
+}
+
+async function latency() {
+  const queue = new Queue(name, { connection });
+  let begun;
+  const worker = new Worker(name, async () => { begun(process.hrtime.bigint()); }, { connection, concurrency });
+  await worker.waitUntilReady();
+  const samples = [];
+  for (let i = 0; i < jobs; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const start = new Promise((resolve) => { begun = resolve; });
+    const submitted = process.hrtime.bigint();
+    await queue.add('render_preview', { jobId: `job-${i}` }, options);
+    samples.push(Number((await start) - submitted) / 1e6);
+  }
+  console.log(JSON.stringify({ ms: samples }));
+}
+
+(what === 'throughput' ? throughput() : latency()).then(() => process.exit(0));

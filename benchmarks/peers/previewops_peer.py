@@ -1,0 +1,102 @@
+"""previewops doing no-op jobs, all bookkeeping on: previewops_peer.py URL throughput|latency CONCURRENCY JOBS
+
+Prints one JSON object. Only the render is left out: claim, lease, heartbeat, counters, results and retention are
+those of a real worker.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+import structlog
+import uvloop
+from arq.worker import func
+
+from previewops.connection import connect, connection_pool
+from previewops.contract import Payload, validate
+from previewops.queue import RENDER_FUNCTION, Queue
+from previewops.settings import Settings
+from previewops.worker.engine import PreviewWorker
+
+
+def payload(number: int) -> Payload:
+    """A small valid job."""
+    return validate(
+        {
+            "jobId": f"job-{number}",
+            "projectId": "bench",
+            "requestId": "bench",
+            "dryRun": False,
+            "previewRequest": {"steps": [], "assets": [], "audio": {}},
+        }
+    )
+
+
+async def throughput(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
+    """Submits all jobs, then measures one worker working them off."""
+    redis = connect(url, role="bench")
+    await Queue(redis, settings).submit_many([payload(number) for number in range(jobs)])
+    await redis.aclose()
+
+    async def no_op(_ctx: dict[Any, Any], _payload: Any) -> None:
+        return None
+
+    worker = PreviewWorker(
+        [func(no_op, name=RENDER_FUNCTION)],
+        settings=settings,
+        pool=connection_pool(url, role="bench"),
+        worker_id="bench",
+        burst=True,
+    )
+    started = time.perf_counter()
+    await worker.main()
+    seconds = time.perf_counter() - started
+    assert worker.jobs_complete == jobs
+    await worker.close()
+    return {"perSecond": jobs / seconds}
+
+
+async def latency(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
+    """Submits one job at a time to an idle worker; from before the submit to the start of the job."""
+    begun: asyncio.Future[float]
+
+    async def no_op(_ctx: dict[Any, Any], _payload: Any) -> None:
+        begun.set_result(time.perf_counter())
+
+    worker = PreviewWorker(
+        [func(no_op, name=RENDER_FUNCTION)],
+        settings=settings,
+        pool=connection_pool(url, role="bench"),
+        worker_id="bench",
+    )
+    running = asyncio.create_task(worker.main())
+    redis = connect(url, role="bench")
+    queue = Queue(redis, settings)
+    made = [payload(number) for number in range(jobs)]
+    samples = []
+    for each in made:
+        await asyncio.sleep(0.005)
+        begun = asyncio.get_running_loop().create_future()
+        submitted = time.perf_counter()
+        await queue.submit(each)
+        samples.append((await begun - submitted) * 1000)
+    worker.drain()
+    await running
+    await worker.close()
+    await redis.aclose()
+    return {"ms": samples}
+
+
+def main() -> None:
+    """Runs what the arguments ask for."""
+    url, what, concurrency, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    settings = Settings(queue_max=10_000_000, worker_concurrency=concurrency)
+    measured = {"throughput": throughput, "latency": latency}[what]
+    print(json.dumps(uvloop.run(measured(url, settings, jobs))))
+
+
+if __name__ == "__main__":
+    main()

