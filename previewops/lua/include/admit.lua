@@ -38,7 +38,9 @@ local function admit_due(limit)
       redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'order', digits(due_ms * 1000))
       put_waiting(id, job[2], due_ms * 1000, due_ms)
     elseif state == 'waiting' or state == 'active' or state == 'dead' then
-      -- arq's Job.abort rewrites the score of a job that it takes for deferred; ours says it is taken in.
+      -- arq's Job.abort rewrites the score of a job that it takes for deferred; ours says it is taken in. A job
+      -- whose body was lost can be enqueued again by a stock client: it has its body back, without an expiry.
+      redis.call('PERSIST', P_ARQ_JOB .. id)
       if state == 'dead' then
         redis.call('ZREM', K_SCHEDULE, id)
       else
