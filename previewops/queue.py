@@ -270,7 +270,10 @@ class Queue:
                 record = await self.status(job_id)
                 if not record.state.pending:
                     return record.state
-                await pubsub.get_message(ignore_subscribe_messages=True, timeout=check_every_s)
+                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=check_every_s)
+                if message is not None:
+                    # The record may be forgotten already: PREVIEW_KEEP_COMPLETED may be nought.
+                    return JobState(message["data"].decode())
         finally:
             await pubsub.aclose()
 
