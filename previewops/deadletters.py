@@ -188,7 +188,7 @@ class DeadLetters:
     async def _walk(self, chosen: DeadFilter, cut_off_ms: int) -> AsyncIterator[JobRecord]:
         """Dead letters up to the cut-off that the filter means, newest first."""
         if chosen.job_ids:
-            for record in await self._records(chosen.job_ids):
+            for record in await self._records(tuple(dict.fromkeys(chosen.job_ids))):
                 if chosen.matches(record, cut_off_ms):
                     yield record
             return
