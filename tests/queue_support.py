@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
@@ -27,7 +27,7 @@ QUEUE = "preview-jobs"
 HOUR_MS = 3_600_000
 
 
-@lru_cache(maxsize=None)
+@cache
 def payload(
     job_id: str, *, priority: str | None = None, project: str = "p", title: str = "", request: str = "r"
 ) -> Payload:

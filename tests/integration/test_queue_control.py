@@ -1,0 +1,299 @@
+"""Cancel, pause, retention, listing, and a server that restarts or forgets its scripts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from previewops.connection import connect
+from previewops.errors import JobNotFound, WrongState
+from previewops.lease import WORKER_LOST_FINGERPRINT
+from previewops.queue import Queue
+from previewops.retry import Counter
+from previewops.scripts import ScriptName, Scripts
+from previewops.settings import Settings
+from previewops.states import Code, JobState
+from tests.queue_support import Bench, attempt_json, bench, done, payload
+from tests.redis_server import RedisProcess
+
+pytestmark = pytest.mark.redis
+
+
+# ---------------------------------------------------------------- cancel
+
+
+@pytest.mark.parametrize("state", ["waiting", "delayed", "active"])
+async def test_a_pending_job_is_cancelled_from_any_state(redis_url: str, state: str) -> None:
+    async with bench(redis_url) as b:
+        await b.queue.submit(payload("a"))
+        claim = await b.claim_one() if state != "waiting" else None
+        if state == "delayed":
+            assert claim is not None
+            await b.worker().retry(
+                claim, delay_ms=60_000, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), message="x"
+            )
+        assert await b.queue.cancel("a", who="ann", why="a mistake") == JobState(state)
+        record = await b.queue.status("a")
+        assert (record.state, record.reason) == (JobState.CANCELLED, "cancelled by ann: a mistake")
+        assert (await b.worker().claim(5)).jobs == ()
+        if claim is not None:
+            assert await b.worker().heartbeat("{}", [(claim, 0.5, "x")]) == ["a"]
+            assert (await b.worker().finish([done(claim)], 0))[0] == [Code.STALE]
+        snapshot = await b.snapshots.take()
+        assert (snapshot.counters["cancelled"], snapshot.pending, snapshot.unaccounted) == (1, 0, 0)
+
+
+async def test_what_has_ended_or_was_never_there_cannot_be_cancelled(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.queue.submit_many([payload("done"), payload("gone")])
+        await b.worker().finish([done(await b.claim_one())], 0)
+        await b.queue.cancel("gone", who="ann")
+        await b.bury_one("dead")
+        before = await b.dump()
+        for job_id, state in (("done", "completed"), ("gone", "cancelled"), ("dead", "dead")):
+            with pytest.raises(WrongState) as caught:
+                await b.queue.cancel(job_id, who="ann")
+            assert caught.value.state == state
+        with pytest.raises(JobNotFound):
+            await b.queue.cancel("unknown", who="ann")
+        assert await b.dump() == before
+
+
+async def test_the_end_of_a_job_is_announced_to_who_waits_for_it(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.queue.submit_many([payload("a"), payload("b")])
+        pubsub = b.redis.pubsub()
+        await pubsub.psubscribe(f"{b.keys.done_channel_prefix}*")
+        await pubsub.get_message(timeout=5)
+        await b.worker().finish([done(await b.claim_one())], 0)
+        await b.queue.cancel("b", who="ann")
+        await b.bury_one("c")
+        told = [await pubsub.get_message(timeout=5) for _ in range(3)]
+        assert [(message["channel"], message["data"]) for message in told if message] == [
+            (b"preview-jobs:done:a", b"completed"),
+            (b"preview-jobs:done:b", b"cancelled"),
+            (b"preview-jobs:done:c", b"dead"),
+        ]
+        await pubsub.aclose()
+        assert await b.queue.watch_end("c") is JobState.DEAD
+        with pytest.raises(JobNotFound):
+            await b.queue.watch_end("unknown")
+
+
+async def test_who_waits_is_told_even_if_the_record_is_not_kept(redis_url: str) -> None:
+    async with bench(redis_url, keep_completed=0) as b:
+        await b.queue.submit(payload("a"))
+        waiting = asyncio.create_task(b.queue.watch_end("a", check_every_s=30))
+        channel = f"{b.keys.done_channel_prefix}a"
+
+        async def watched() -> bool:
+            subscribed = dict(await b.redis.pubsub_numsub(channel))[channel.encode()] == 1
+            return subscribed and "hgetall" in await b.calls()
+
+        # Redis tells nobody that a client has subscribed, or read the state.
+        while not await watched():
+            await asyncio.sleep(0)
+        await b.worker().finish([done(await b.claim_one())], 0)
+        assert await waiting is JobState.COMPLETED
+
+
+# ---------------------------------------------------------------- pause
+
+
+async def test_a_pause_stops_claims_only_and_tells_who_and_why(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.queue.submit_many([payload("a"), payload("b")])
+        held = await b.claim_one()
+        first = await b.queue.pause(who="ann", why="upkeep")
+        again = await b.queue.pause(who="ben", why="other")
+        assert (first.changed, again.changed) == (True, False)
+        assert (again.who, again.why, again.since_ms) == ("ann", "upkeep", first.since_ms)
+        assert (await b.worker().claim(1)).jobs == ()
+        codes, following = await b.worker().finish([done(held)], 1)
+        assert (codes, following) == ([Code.OK], ())
+        assert (await b.queue.submit(payload("c"))).new is True
+        snapshot = await b.snapshots.take()
+        assert (snapshot.paused, snapshot.paused_by, snapshot.paused_why) == (True, "ann", "upkeep")
+        await b.redis.delete(b.keys.wake)
+        assert (await b.queue.resume(who="ann")).changed is True
+        assert await b.redis.llen(b.keys.wake) == 1
+        assert (await b.queue.resume(who="ann")).changed is False
+        assert [claim.job_id for claim in (await b.worker().claim(5)).jobs] == ["b", "c"]
+
+
+async def test_a_pause_survives_a_new_connection_and_a_restart(
+    redis_process: Callable[..., RedisProcess],
+) -> None:
+    server = redis_process(options=("--appendfsync", "always"))
+    async with bench(server.url) as b:
+        await b.queue.submit(payload("a"))
+        await b.queue.pause(who="ann", why="upkeep")
+    server.kill()
+    server.start()
+    async with bench(server.url) as b:
+        assert (await b.worker().claim(1)).jobs == ()
+        assert (await b.snapshots.take()).paused_by == "ann"
+        await b.queue.resume(who="ann")
+        assert (await b.claim_one()).job_id == "a"
+
+
+# ---------------------------------------------------------------- scripts
+
+
+@pytest.mark.parametrize("name", list(ScriptName))
+async def test_every_script_compiles_on_the_server(redis_url: str, name: ScriptName) -> None:
+    async with bench(redis_url) as b:
+        loaded = Scripts(b.redis, b.keys).loaded(name)
+        assert await b.redis.script_load(loaded.text) == loaded.sha
+
+
+async def test_scripts_survive_being_flushed_and_a_restart(
+    redis_process: Callable[..., RedisProcess],
+) -> None:
+    server = redis_process(options=("--appendfsync", "always"))
+    async with bench(server.url) as b:
+        await b.queue.submit(payload("a"))
+        claim = await b.claim_one()
+        await b.redis.script_flush()
+        assert await b.worker().renew(claim) is Code.OK
+        server.kill()
+        server.start()
+        # A connection of before is gone with the server; the next one knows no script.
+        await b.redis.connection_pool.disconnect()
+        codes, _ = await b.worker().finish([done(claim)], 0)
+        assert codes == [Code.OK]
+        assert await b.state("a") == "completed"
+
+
+async def test_two_queues_in_one_redis_keep_apart(redis_url: str) -> None:
+    async with bench(redis_url) as b, bench(redis_url, queue_name="Other-1.x:y_z") as other:
+        await b.queue.submit(payload("a"))
+        await other.queue.submit(payload("b"))
+        await other.queue.pause(who="ann")
+        assert (await b.claim_one()).job_id == "a"
+        assert (await other.worker().claim(1)).jobs == ()
+        assert (await other.snapshots.take()).backlog == 1
+
+
+# ---------------------------------------------------------------- retention and upkeep
+
+
+async def complete(b: Bench, *job_ids: str) -> None:
+    await b.queue.submit_many([payload(job_id) for job_id in job_ids])
+    for claim in (await b.worker().claim(len(job_ids))).jobs:
+        await b.worker().finish([done(claim)], 0)
+
+
+async def test_completed_records_are_kept_to_their_number_and_counted_for_ever(redis_url: str) -> None:
+    async with bench(redis_url, keep_completed=2) as b:
+        await complete(b, "a", "b", "c", "d")
+        kept = await b.queue.jobs(state=JobState.COMPLETED)
+        assert {record.job_id for record in kept.jobs} == {"c", "d"}
+        assert not [key for key in await b.redis.keys("*:a") if b"wake" not in key]
+        snapshot = await b.snapshots.take()
+        assert (snapshot.counters["completed"], snapshot.unaccounted) == (4, 0)
+
+
+async def test_an_excess_after_the_number_was_lowered_is_worked_off_two_by_two(redis_url: str) -> None:
+    async with bench(redis_url, keep_completed=100) as b:
+        await complete(b, *(f"job-{n}" for n in range(10)))
+        async with bench(redis_url, keep_completed=3) as lowered:
+            await complete(lowered, "next")
+            assert await b.redis.zcard(b.keys.completed) == 9
+            await complete(lowered, *(f"more-{n}" for n in range(6)))
+            assert await b.redis.zcard(b.keys.completed) == 3
+
+
+async def test_keeping_none_forgets_at_once(redis_url: str) -> None:
+    async with bench(redis_url, keep_completed=0) as b:
+        await complete(b, "a")
+        with pytest.raises(JobNotFound):
+            await b.queue.status("a")
+        assert (await b.snapshots.take()).counters["completed"] == 1
+
+
+async def test_aged_records_are_forgotten_and_dead_letters_are_not(redis_url: str) -> None:
+    async with bench(redis_url, result_ttl_s=60) as b:
+        await complete(b, "old", "new")
+        await b.queue.submit(payload("cancelled"))
+        await b.queue.cancel("cancelled", who="ann")
+        await b.bury_one("dead")
+        assert 0 < await b.redis.pttl("arq:result:new") <= 60_000
+        for index, job_id in (
+            (b.keys.completed, "old"),
+            (b.keys.cancelled, "cancelled"),
+            (b.keys.dead, "dead"),
+        ):
+            await b.redis.zincrby(index, -60_001, job_id)
+        await b.worker().maintain()
+        listed = await b.queue.jobs()
+        assert {record.job_id for record in listed.jobs} == {"new", "dead"}
+        assert not await b.redis.keys("*:old")
+        assert not await b.redis.keys("*:cancelled:*")
+        assert await b.redis.pttl("arq:job:dead") == await b.redis.pttl("arq:result:dead") == -1
+
+
+async def test_a_silent_worker_is_forgotten_and_told_of(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.worker("quiet").heartbeat('{"host": "h1", "pid": 7}', [])
+        await b.worker("alive").heartbeat("{}", [])
+        await b.redis.zincrby(b.keys.workers, -61_000, "quiet")
+        await b.worker().maintain()
+        assert [view.worker_id for view in (await b.snapshots.take()).workers] == ["alive"]
+        events = [fields for _, fields in await b.redis.xrange(b.keys.events)]
+        assert [(fields[b"kind"], fields[b"worker"]) for fields in events] == [(b"worker-lost", b"quiet")]
+        assert not await b.redis.exists(b.keys.worker_prefix + "quiet")
+
+
+async def test_upkeep_goes_in_bounded_steps(redis_url: str) -> None:
+    async with bench(redis_url, lease_ms=600_000) as b:
+        ids = [f"job-{n}" for n in range(130)]
+        await b.queue.submit_many([payload(job_id) for job_id in ids])
+        await b.worker().claim(130)
+        await b.expire(*ids)
+        assert [(await b.worker().maintain()).recovered for _ in range(3)] == [100, 30, 0]
+        assert (await b.snapshots.take()).backlog == 130
+
+
+async def test_ending_a_worker_recovers_its_jobs_and_no_others(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.queue.submit_many([payload("a"), payload("b")])
+        mine = await b.claim_one("w1")
+        others = await b.claim_one("w2")
+        for worker in ("w1", "w2"):
+            await b.worker(worker).heartbeat("{}", [])
+        assert await b.worker("supervisor").end_worker("w1", "it was killed", lost=True) == [mine.job_id]
+        assert await b.worker("w2").renew(others) is Code.OK
+        assert await b.worker("w1").renew(mine) is Code.STALE
+        assert [view.worker_id for view in (await b.snapshots.take()).workers] == ["w2"]
+        assert (await b.queue.status("a")).crashes == 1
+        assert WORKER_LOST_FINGERPRINT not in await b.redis.hgetall(b.keys.dead_groups)
+
+
+# ---------------------------------------------------------------- listing
+
+
+async def test_jobs_are_listed_newest_first_by_state_and_project(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.queue.submit_many([payload(f"job-{n:03}", project=f"p{n % 2}") for n in range(450)])
+        page = await b.queue.jobs(limit=5)
+        assert [record.job_id for record in page.jobs] == [f"job-{n:03}" for n in range(449, 444, -1)]
+        assert page.more is True
+        of_one = await b.queue.jobs(project="p1", limit=1_000)
+        assert [record.job_id for record in of_one.jobs] == [f"job-{n:03}" for n in range(449, 0, -2)]
+        assert of_one.more is False
+        assert (await b.queue.jobs(state=JobState.ACTIVE)).jobs == ()
+        await b.claim_one()
+        (active,) = (await b.queue.jobs(state=JobState.ACTIVE)).jobs
+        assert active.job_id == "job-000"
+        assert len((await b.queue.jobs(state=JobState.WAITING, limit=1_000)).jobs) == 449
+
+
+async def test_an_unknown_job_is_not_found(redis_url: str) -> None:
+    client = connect(redis_url, role="test")
+    with pytest.raises(JobNotFound) as caught:
+        await Queue(client, Settings()).status("unknown")
+    assert caught.value.exit_code == 1
+    await client.aclose()

@@ -1,0 +1,181 @@
+"""Submitting: idempotent by id, bounded by the backlog, whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from previewops.connection import connect
+from previewops.errors import JobConflict, QueueFull
+from previewops.queue import Queue, Receipt
+from previewops.retry import Counter as Spent
+from previewops.settings import Settings
+from previewops.states import JobState
+from tests.queue_support import attempt_json, bench, burial, done, payload, strict_json
+
+pytestmark = pytest.mark.redis
+
+
+async def test_one_of_a_thousand_concurrent_submits_is_accepted_and_all_are_told_of_the_same_job(
+    redis_url: str,
+) -> None:
+    clients = [connect(redis_url, role="test") for _ in range(50)]
+    queues = [Queue(client, Settings()) for client in clients]
+    receipts = await asyncio.gather(*(queues[n % 50].submit(payload("one")) for n in range(1000)))
+    connections = len(await clients[0].client_list())
+    for client in clients:
+        await client.aclose()
+    assert connections >= 50
+    assert Counter(receipt.new for receipt in receipts) == {True: 1, False: 999}
+    assert {(receipt.job_id, receipt.state) for receipt in receipts} == {("one", JobState.WAITING)}
+    async with bench(redis_url) as b:
+        snapshot = await b.snapshots.take()
+        assert snapshot.counters["accepted"] == snapshot.backlog == 1
+
+
+async def test_eight_concurrent_producers_never_pass_the_bound(redis_url: str) -> None:
+    limit = 37
+    clients = [connect(redis_url, role="test") for _ in range(8)]
+
+    async def produce(number: int) -> list[Receipt | QueueFull]:
+        queue = Queue(clients[number], Settings(queue_max=limit))
+        answers: list[Receipt | QueueFull] = []
+        for n in range(0, 20, 2):
+            answers += await queue.submit_many([payload(f"p{number}-{n}"), payload(f"p{number}-{n + 1}")])
+            assert (await queue.redis.zcard("preview-jobs")) <= limit
+        return answers
+
+    answers = [answer for some in await asyncio.gather(*map(produce, range(8))) for answer in some]
+    for client in clients:
+        await client.aclose()
+    refused = [answer for answer in answers if isinstance(answer, QueueFull)]
+    assert len(answers) - len(refused) == limit
+    assert all((refusal.backlog, refusal.limit) == (limit, limit) for refusal in refused)
+    async with bench(redis_url) as b:
+        assert (await b.snapshots.take()).backlog == limit
+        for refusal in refused:
+            assert not await b.redis.keys(f"*:{refusal.job_id}")
+
+
+async def test_delayed_jobs_count_towards_the_bound_and_active_ones_do_not(redis_url: str) -> None:
+    async with bench(redis_url, queue_max=1) as b:
+        await b.queue.submit(payload("a"))
+        claim = await b.claim_one()
+        await b.queue.submit(payload("b"))
+        with pytest.raises(QueueFull) as caught:
+            await b.queue.submit(payload("c"))
+        assert caught.value.exit_code == 75
+        second = await b.claim_one()
+        await b.worker().retry(
+            second, delay_ms=60_000, counter=Spent.ATTEMPTS, attempt_json=attempt_json(), message="again"
+        )
+        with pytest.raises(QueueFull):
+            await b.queue.submit(payload("c"))
+        assert (await b.queue.submit(payload("a"))).new is False, "a known job is told of though it is full"
+        await b.worker().finish([done(claim)], 0)
+
+
+async def test_the_same_body_is_the_same_job_in_every_state_and_another_body_a_conflict(
+    redis_url: str,
+) -> None:
+    async with bench(redis_url) as b:
+
+        async def meet(state: JobState) -> None:
+            receipt = await b.queue.submit(payload("a"))
+            assert (receipt.new, receipt.state) == (False, state)
+            before = await b.dump()
+            with pytest.raises(JobConflict) as caught:
+                await b.queue.submit(payload("a", title="another"))
+            assert caught.value.state == state.value
+            assert await b.dump() == before
+
+        assert (await b.queue.submit(payload("a"))).new is True
+        await meet(JobState.WAITING)
+        claim = await b.claim_one()
+        await meet(JobState.ACTIVE)
+        await b.worker().retry(
+            claim, delay_ms=60_000, counter=Spent.ATTEMPTS, attempt_json=attempt_json(), message="again"
+        )
+        await meet(JobState.DELAYED)
+        await b.make_due("a")
+        await b.worker().bury(
+            await b.claim_one(), counter=Spent.ATTEMPTS, attempt_json=attempt_json(), burial=burial()
+        )
+        await meet(JobState.DEAD)
+        await b.bury_one("b")
+        await b.queue.submit(payload("c"))
+        await b.worker().finish([done(await b.claim_one())], 0)
+        assert (await b.queue.submit(payload("c"))).state is JobState.COMPLETED
+        await b.queue.submit(payload("d"))
+        await b.queue.cancel("d", who="ann")
+        assert (await b.queue.submit(payload("d"))).state is JobState.CANCELLED
+
+
+async def test_a_batch_answers_each_in_order_and_a_refusal_stops_no_other(redis_url: str) -> None:
+    async with bench(redis_url, queue_max=3) as b:
+        await b.queue.submit(payload("known"))
+        answers = await b.queue.submit_many(
+            [
+                payload("x", priority="low"),
+                payload("known"),
+                payload("known", title="other"),
+                payload("x", priority="low"),
+                payload("y"),
+                payload("z"),
+                payload("y"),
+            ]
+        )
+        told = [
+            (answer.job_id, answer.new) if isinstance(answer, Receipt) else (answer.job_id, answer.code)
+            for answer in answers
+        ]
+        assert told == [
+            ("x", True),
+            ("known", False),
+            ("known", "conflict"),
+            ("x", False),
+            ("y", True),
+            ("z", "queue-full"),
+            ("y", False),
+        ]
+
+
+async def test_a_large_batch_goes_in_a_call_per_five_hundred(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.queue.submit(payload("warm"))
+        before = await b.calls()
+        answers = await b.queue.submit_many([payload(f"job-{n}") for n in range(1201)])
+        after = await b.calls()
+        assert len(answers) == 1201
+        assert after["evalsha"] - before["evalsha"] == 3
+        claims = (await b.worker().claim(1000)).jobs
+        assert [claim.job_id for claim in claims] == ["warm", *(f"job-{n}" for n in range(999))]
+
+
+async def test_an_empty_batch_asks_nothing(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        assert await b.queue.submit_many([]) == []
+        assert "evalsha" not in await b.calls()
+
+
+async def test_a_body_is_stored_as_arq_stores_it_with_empty_lists_kept(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.queue.submit(payload("a", title='Grüße \\ " % {}'))
+        record = strict_json(await b.redis.get("arq:job:a"))
+        assert (record["t"], record["f"], record["k"]) == (None, "render_preview", {})
+        assert record["a"] == [payload("a", title='Grüße \\ " % {}').raw]
+        assert record["a"][0]["previewRequest"]["steps"] == []
+        assert abs(record["et"] - await b.now_ms()) < 60_000
+
+
+async def test_an_id_at_work_in_another_queue_is_refused_not_swallowed(redis_url: str) -> None:
+    async with bench(redis_url) as b, bench(redis_url, queue_name="other") as other:
+        await other.queue.submit(payload("shared"))
+        with pytest.raises(JobConflict, match="in another queue"):
+            await b.queue.submit(payload("shared"))
+        await other.worker().finish([done(await other.claim_one())], 0)
+        with pytest.raises(JobConflict, match="in another queue"):
+            await b.queue.submit(payload("shared"))
+        assert (await b.snapshots.take()).counters["accepted"] == 0
