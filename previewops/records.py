@@ -167,7 +167,8 @@ def _json_object(raw: bytes | None) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
+        # A body that a stock client put there is whatever it is; nested too deeply is one way to be unreadable.
         return {}
     return value if isinstance(value, dict) else {}
 
