@@ -93,7 +93,7 @@ async def test_who_waits_is_told_even_if_the_record_is_not_kept(redis_url: str) 
             return subscribed and "hgetall" in await b.calls()
 
         # Redis tells nobody that a client has subscribed, or read the state.
-        while not await watched():
+        while not await watched():  # noqa: ASYNC110
             await asyncio.sleep(0)
         await b.worker().finish([done(await b.claim_one())], 0)
         assert await waiting is JobState.COMPLETED

@@ -1,0 +1,344 @@
+"""A stock arq client and this queue, in both directions."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+from arq.jobs import Job, JobStatus, SerializationError
+
+from previewops.deadletters import DeadFilter
+from previewops.errors import JobConflict, PermanentJobError
+from previewops.lease import Claim
+from previewops.retry import Counter
+from previewops.states import Code, JobState, Priority
+from previewops.worker.execution import decode
+from tests.queue_support import (
+    HOUR_MS,
+    QUEUE,
+    Bench,
+    attempt_json,
+    bench,
+    burial,
+    done,
+    payload,
+    stock_pool,
+    strict_json,
+)
+
+pytestmark = pytest.mark.redis
+
+
+async def retry(b: Bench, claim: Claim) -> None:
+    code = await b.worker().retry(
+        claim, delay_ms=HOUR_MS, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), message="again"
+    )
+    assert code is Code.OK
+
+
+def raw(job_id: str, **words: Any) -> dict[str, Any]:
+    return payload(job_id, **words).raw
+
+
+# ---------------------------------------------------------------- from stock clients
+
+
+async def test_a_stock_clients_job_is_claimed_with_its_priority_and_project(redis_url: str) -> None:
+    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+        for priority in ("low", "high", "normal"):
+            body = raw(priority, priority=priority, project="shop")
+            job = await pool.enqueue_job("render_preview", body, _job_id=priority, _queue_name=QUEUE)
+            assert job is not None
+        await pool.enqueue_job("render_preview", raw("plain"), _job_id="plain")
+        assert await b.redis.pttl("arq:job:low") > 0
+        claims = (await b.worker().claim(5)).jobs
+        assert [claim.job_id for claim in claims] == ["high", "normal", "plain", "low"]
+        assert [claim.priority for claim in claims] == [
+            Priority.HIGH,
+            Priority.NORMAL,
+            Priority.NORMAL,
+            Priority.LOW,
+        ]
+        assert (await b.queue.status("low")).project_id == "shop"
+        assert await b.redis.pttl("arq:job:low") == -1, "nothing that waits or runs expires"
+        name, args, kwargs, _ = decode(claims[0])
+        assert (name, args, kwargs) == ("render_preview", [raw("high", priority="high", project="shop")], {})
+        snapshot = await b.snapshots.take()
+        assert (snapshot.counters["accepted"], snapshot.unaccounted) == (4, 0)
+
+
+async def test_upkeep_takes_a_stock_clients_job_in_and_wakes_a_worker(redis_url: str) -> None:
+    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+        await pool.enqueue_job("render_preview", raw("a"), _job_id="a", _expires=600)
+        assert (await b.worker().maintain()).admitted == 1
+        assert await b.redis.llen(b.keys.wake) == 1
+        assert await b.redis.pttl("arq:job:a") == -1
+
+
+async def test_a_deferred_job_waits_until_it_is_due(redis_url: str) -> None:
+    async with bench(redis_url, queue_max=1) as b, stock_pool(redis_url) as pool:
+        job = await pool.enqueue_job("render_preview", raw("a"), _job_id="a", _defer_by=3600)
+        assert job is not None
+        assert await job.status() is JobStatus.deferred
+        assert (await b.queue.status("a")).state is JobState.DELAYED
+        assert [record.job_id for record in (await b.queue.jobs()).jobs] == ["a"]
+        assert [record.job_id for record in (await b.queue.jobs(state=JobState.DELAYED)).jobs] == ["a"]
+        assert (await b.queue.jobs(state=JobState.WAITING)).jobs == ()
+        receipt = await b.queue.submit(payload("a"))
+        assert (receipt.new, receipt.state) == (False, JobState.DELAYED)
+        claims = await b.worker().claim(1)
+        assert claims.jobs == ()
+        assert claims.next_due_ms is not None
+        assert 3_500_000 < claims.next_due_ms <= HOUR_MS
+        await b.make_due("a")
+        assert (await b.queue.status("a")).state is JobState.WAITING
+        assert (await b.claim_one()).job_id == "a"
+
+
+async def test_the_same_id_is_enqueued_once_by_whichever_client(redis_url: str) -> None:
+    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+        assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is not None
+        assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is None
+        assert (await b.queue.submit(payload("a"))).new is False
+        with pytest.raises(JobConflict):
+            await b.queue.submit(payload("a", title="another"))
+        await b.queue.submit(payload("ours"))
+        claims = [await b.claim_one(), await b.claim_one()]
+        for job_id in ("a", "ours"):
+            assert await pool.enqueue_job("render_preview", raw(job_id), _job_id=job_id) is None
+        await b.worker().finish([done(claims[0])], 0)
+        await b.worker().bury(
+            claims[1], counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial()
+        )
+        for job_id in ("a", "ours"):
+            assert await pool.enqueue_job("render_preview", raw(job_id), _job_id=job_id) is None
+        receipt = await b.queue.submit(payload("a"))
+        assert (receipt.new, receipt.state) == (False, JobState.COMPLETED)
+        with pytest.raises(JobConflict):
+            await b.queue.submit(payload("a", title="another"))
+
+
+async def test_a_job_enqueued_again_after_its_records_age_is_a_new_one(redis_url: str) -> None:
+    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+        await b.queue.submit(payload("a"))
+        await b.worker().finish([done(await b.claim_one())], 0)
+        await b.redis.delete("arq:result:a")
+        assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is not None
+        claim = await b.claim_one()
+        assert (claim.attempts, claim.crashes) == (0, 0)
+        snapshot = await b.snapshots.take()
+        assert (snapshot.counters["accepted"], snapshot.active, snapshot.unaccounted) == (2, 1, 0)
+        assert (await b.queue.jobs(state=JobState.COMPLETED)).jobs == ()
+
+
+async def test_a_stock_clients_job_can_be_cancelled_before_it_is_taken_in(redis_url: str) -> None:
+    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+        await pool.enqueue_job("render_preview", raw("now"), _job_id="now")
+        await pool.enqueue_job("render_preview", raw("later"), _job_id="later", _defer_by=3600)
+        assert await b.queue.cancel("now", who="ann") is JobState.WAITING
+        assert await b.queue.cancel("later", who="ann") is JobState.DELAYED
+        snapshot = await b.snapshots.take()
+        assert (snapshot.counters["cancelled"], snapshot.pending, snapshot.unaccounted) == (2, 0, 0)
+        assert (await b.worker().claim(2)).jobs == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pickle.dumps({"t": None, "f": "render_preview", "a": ({"jobId": "a"},), "k": {}, "et": 1}),
+        b"\xff\xfe",
+        b"null",
+        b"[1]",
+        b'{"t":null}',
+        b'{"t":null,"f":"render_preview","a":"x","k":{},"et":1}',
+        b'{"t":null,"f":"render_preview","a":[' + b"[" * 5_000 + b"]" * 5_000 + b'],"k":{},"et":1}',
+        b"",
+    ],
+    ids=["pickle", "bytes", "null", "list", "too little", "no arguments", "deep", "empty"],
+)
+async def test_a_body_that_cannot_be_read_is_claimed_refused_and_kept_as_a_dead_letter(
+    redis_url: str, body: bytes
+) -> None:
+    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+        await b.redis.set("arq:job:a", body, px=60_000)
+        await b.redis.zadd(QUEUE, {"a": await b.now_ms()})
+        claim = await b.claim_one()
+        assert (claim.body, claim.priority) == (body, Priority.NORMAL)
+        if not body.startswith(b'{"t":null,"f":"render_preview","a":[['):
+            with pytest.raises(PermanentJobError) as caught:
+                decode(claim)
+            assert caught.value.code == "payload-unreadable"
+        code = await b.worker().bury(
+            claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial()
+        )
+        assert code is Code.OK
+        result = await Job("a", pool, QUEUE, json.loads).result_info()
+        assert result is not None
+        assert (result.success, result.function) == (False, "render_preview")
+        assert await b.redis.get("arq:job:a") == body, "the evidence is kept"
+        assert await b.redis.pttl("arq:job:a") == -1
+        record = await b.queue.status("a")
+        assert record.state is JobState.DEAD
+
+
+async def test_a_job_whose_body_expired_is_claimed_without_and_heals_when_enqueued_again(
+    redis_url: str,
+) -> None:
+    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+        await pool.enqueue_job("render_preview", raw("a"), _job_id="a")
+        await b.redis.delete("arq:job:a")
+        claim = await b.claim_one()
+        assert claim.body is None
+        with pytest.raises(PermanentJobError) as caught:
+            decode(claim)
+        assert caught.value.code == "payload-lost"
+        await b.worker().release([claim])
+        assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is not None
+        again = await b.claim_one()
+        assert again.body is not None
+        assert await b.redis.pttl("arq:job:a") == -1
+        snapshot = await b.snapshots.take()
+        assert (snapshot.counters["accepted"], snapshot.unaccounted) == (1, 0)
+
+
+# ---------------------------------------------------------------- to stock clients
+
+
+async def test_stock_status_of_every_state(redis_url: str) -> None:
+    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+        job = Job("a", pool, QUEUE, json.loads)
+
+        async def seen() -> JobStatus:
+            return await job.status()
+
+        assert await seen() is JobStatus.not_found
+        await b.queue.submit(payload("a"))
+        assert await seen() is JobStatus.queued
+        claim = await b.claim_one()
+        assert await seen() is JobStatus.in_progress
+        await retry(b, claim)
+        assert await seen() is JobStatus.deferred
+        await b.make_due("a")
+        assert await seen() is JobStatus.queued
+        claim = await b.claim_one()
+        await b.worker().bury(claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial())
+        assert await seen() is JobStatus.complete
+        await b.dead.requeue(DeadFilter(), who="ann")
+        assert await seen() is JobStatus.queued
+        await b.worker().finish([done(await b.claim_one())], 0)
+        assert await seen() is JobStatus.complete
+
+
+async def test_stock_info_before_the_end(redis_url: str) -> None:
+    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+        await b.queue.submit_many([payload("a"), payload("b")])
+        await b.claim_one()
+        info = await Job("a", pool, QUEUE, json.loads).info()
+        assert info is not None
+        assert (info.function, info.args, info.kwargs) == ("render_preview", [raw("a")], {})
+        assert info.score is not None
+        assert abs(info.enqueue_time.timestamp() * 1000 - await b.now_ms()) < 60_000
+        queued = await pool.queued_jobs(queue_name=QUEUE)
+        assert {(job.job_id, job.function) for job in queued} == {
+            ("a", "render_preview"),
+            ("b", "render_preview"),
+        }
+
+
+async def test_stock_result_of_a_completed_job(redis_url: str) -> None:
+    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+        await b.queue.submit(payload("a"))
+        await retry(b, await b.claim_one())
+        await b.make_due("a")
+        made = {"artifacts": [], "nested": {"empty": {}, "text": 'Grüße "%1" \\ }'}}
+        await b.worker().finish([done(await b.claim_one(), made)], 0)
+        job = Job("a", pool, QUEUE, json.loads)
+        assert await job.result(timeout=5) == made
+        info = await job.result_info()
+        assert info is not None
+        assert (info.success, info.job_try, info.function, info.queue_name, info.job_id) == (
+            True,
+            2,
+            "render_preview",
+            QUEUE,
+            "a",
+        )
+        assert info.args == [raw("a")], "empty lists are still lists"
+        assert info.start_time <= info.finish_time
+        assert [result.job_id for result in await pool.all_job_results()] == ["a"]
+
+
+@pytest.mark.parametrize("end", ["dead", "lost", "cancelled"])
+async def test_stock_result_of_a_job_that_did_not_complete_raises_readably(redis_url: str, end: str) -> None:
+    async with bench(redis_url, max_crashes=1) as b, stock_pool(redis_url) as pool:
+        await b.queue.submit(payload("a"))
+        claim = await b.claim_one()
+        words = 'no file "Grüße.png" \\ at 5 %'
+        if end == "dead":
+            why = burial("asset-missing", words, error_class="AssetMissing")
+            await b.worker().bury(claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=why)
+            expected = f"AssetMissing: {words}"
+        elif end == "lost":
+            await b.worker().end_worker("w1", "killed by SIGKILL", lost=True)
+            expected = "WorkerLost: killed by SIGKILL"
+        else:
+            await b.queue.cancel("a", who="ann", why=words)
+            expected = f"cancelled by ann: {words}"
+        job = Job("a", pool, QUEUE, json.loads)
+        with pytest.raises(SerializationError) as caught:
+            await job.result(timeout=5)
+        assert str(caught.value) == expected
+        info = await job.result_info()
+        assert info is not None
+        assert (info.success, info.args) == (False, [raw("a")])
+        strict_json(await b.redis.get("arq:result:a"))
+
+
+BODIES = {
+    "as arq writes it": json.dumps,
+    "compact": lambda record: json.dumps(record, separators=(",", ":")),
+    "sorted": lambda record: json.dumps(record, sort_keys=True),
+    "indented": lambda record: json.dumps(record, indent=3) + "\n ",
+    "reversed": lambda record: json.dumps(dict(reversed(record.items()))),
+    "with a try": lambda record: json.dumps({**record, "t": 3}),
+    "with more": lambda record: json.dumps({"id": "x", "s": 1, **record, "z": [{"t": 1, "f": {"a": "]"}}]}),
+    "spaced before": lambda record: " " + json.dumps(record),
+    "not escaped": lambda record: json.dumps(record, ensure_ascii=False, sort_keys=True),
+}
+
+
+@pytest.mark.parametrize("end", ["completed", "dead", "cancelled"])
+@pytest.mark.parametrize("form", BODIES)
+async def test_a_body_in_any_json_form_gives_a_whole_result(redis_url: str, form: str, end: str) -> None:
+    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+        title = 'quo"te, br}ace, [brack]et, \\ back: "t":null,"a":1} %1 ü \u2028'
+        record = {
+            "t": None,
+            "f": "render_preview",
+            "a": [raw("a", title=title)],
+            "k": {},
+            "et": 1_700_000_000_000,
+        }
+        await b.redis.set("arq:job:a", BODIES[form](record), px=60_000)
+        await b.redis.zadd(QUEUE, {"a": 1_700_000_000_000})
+        if end == "completed":
+            await b.worker().finish([done(await b.claim_one(), {"made": []})], 0)
+        elif end == "dead":
+            claim = await b.claim_one()
+            await b.worker().bury(
+                claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial()
+            )
+        else:
+            await b.queue.cancel("a", who="ann")
+        result = strict_json(await b.redis.get("arq:result:a"))
+        assert result["a"] == [raw("a", title=title)]
+        assert (result["f"], result["k"], result["et"]) == ("render_preview", {}, 1_700_000_000_000)
+        assert (result["q"], result["id"], result["s"]) == (QUEUE, "a", end == "completed")
+        assert result["t"] == (0 if end == "cancelled" else 1)
+        info = await Job("a", pool, QUEUE, json.loads).result_info()
+        assert info is not None
+        assert info.result == {"completed": {"made": []}, "dead": "BrokenError: it broke"}.get(
+            end, "cancelled by ann"
+        )

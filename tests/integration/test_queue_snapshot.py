@@ -1,0 +1,168 @@
+"""Snapshots and history: one round trip at any depth, true counts, ten seconds added up into minutes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from previewops.retry import Counter
+from previewops.states import Priority
+from tests.queue_support import HOUR_MS, Bench, attempt_json, bench, burial, done, payload
+
+pytestmark = pytest.mark.redis
+
+
+async def fill(b: Bench, count: int, start: int) -> None:
+    """Jobs in every state, ``count`` of each of waiting, dead and completed."""
+    ids = [f"job-{n}" for n in range(start, start + 3 * count)]
+    await b.queue.submit_many([payload(job_id) for job_id in ids])
+    claims = (await b.worker().claim(2 * count)).jobs
+    await b.worker().finish([done(claim) for claim in claims[:count]], 0)
+    for claim in claims[count:]:
+        await b.worker().bury(claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial())
+
+
+async def test_a_snapshot_is_one_round_trip_of_the_same_commands_at_any_depth(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.worker().heartbeat("{}", [])
+
+        async def cost() -> dict[str, int]:
+            await b.snapshots.take(history_s=600)
+            before = await b.calls()
+            await b.snapshots.take(history_s=600)
+            after = await b.calls()
+            changed = {name: count - before.get(name, 0) for name, count in after.items()}
+            return {name: count for name, count in changed.items() if count and name != "info"}
+
+        await fill(b, 2, 0)
+        shallow = await cost()
+        await fill(b, 800, 10)
+        deep = await cost()
+        assert deep == shallow
+        assert deep["evalsha"] == 1
+        assert not {"keys", "scan", "zscan", "hscan", "hvals", "lrange", "smembers"} & set(deep)
+        # Workers are the one range that is read whole; the heads are ranges of one.
+        assert deep["zrange"] == 4
+
+
+async def test_a_snapshot_tells_every_count_and_the_oldest_waiting(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await fill(b, 2, 0)
+        await b.queue.submit_many([payload(f"high-{n}", priority="high") for n in range(3)])
+        await b.queue.submit(payload("low", priority="low"))
+        first, second = (await b.worker().claim(2)).jobs
+        await b.worker().retry(
+            first, delay_ms=60_000, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), message="x"
+        )
+        await b.make_older("low", by_ms=HOUR_MS)
+        snapshot = await b.snapshots.take(history_s=60)
+        assert snapshot.waiting == {Priority.HIGH: 1, Priority.NORMAL: 2, Priority.LOW: 1}
+        assert (snapshot.delayed, snapshot.active, snapshot.dead) == (1, 1, 2)
+        assert (snapshot.backlog, snapshot.pending, snapshot.unaccounted) == (5, 6, 0)
+        assert HOUR_MS <= snapshot.oldest_waiting_ms < HOUR_MS + 60_000
+        assert abs(snapshot.now_ms - await b.now_ms()) < 60_000
+        assert second.priority is Priority.HIGH
+        run = snapshot.percentiles_ms("run")
+        assert run["p50"] is not None
+        assert 3 / 1.1 <= run["p50"] <= 3 * 1.1
+        assert sum(count for bucket in snapshot.buckets for count in bucket.wait.values()) == 6
+        told = snapshot.as_json()["queue"]
+        assert set(told) >= {
+            "name",
+            "paused",
+            "waiting",
+            "delayed",
+            "active",
+            "completed",
+            "dead",
+            "oldestWaitingMs",
+        }
+        assert told["waiting"] == {"high": 1, "normal": 2, "low": 1}
+        assert told["completed"] == 2
+        json.dumps(snapshot.as_json())
+
+
+async def test_an_empty_queue_has_a_snapshot(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        snapshot = await b.snapshots.take(history_s=3600)
+        assert (snapshot.pending, snapshot.dead, snapshot.oldest_waiting_ms, snapshot.unaccounted) == (
+            0,
+            0,
+            0,
+            0,
+        )
+        assert (snapshot.workers, snapshot.buckets) == ((), ())
+        assert snapshot.percentiles_ms("wait") == {"p50": None, "p95": None, "p99": None}
+
+
+async def test_a_worker_is_shown_as_it_described_itself(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        info = {
+            "host": "h1",
+            "pid": 42,
+            "state": "working",
+            "slots": 2,
+            "busy": 1,
+            "rssBytes": 1024,
+            "startedMs": 1_700_000_000_000,
+            "completed": 5,
+            "failed": 1,
+            "version": "0.1",
+            "jobs": ["a"],
+        }
+        before_ms = await b.now_ms()
+        await b.worker("w1").heartbeat(json.dumps(info), [])
+        await b.worker("w2").heartbeat("{}", [])
+        views = {view.worker_id: view for view in (await b.snapshots.take()).workers}
+        assert before_ms <= views["w1"].heartbeat_ms <= await b.now_ms()
+        shown = views["w1"].as_json()
+        assert {shown[name] for name in ("id", "host", "state")} == {"w1", "h1", "working"}
+        assert (shown["pid"], shown["slots"], shown["busy"], shown["rssBytes"]) == (42, 2, 1, 1024)
+        assert shown["jobs"] == ["a"]
+        assert views["w2"].state == "unknown"
+
+
+async def counters_of(b: Bench, key: str) -> dict[str, int]:
+    return {name.decode(): int(count) for name, count in (await b.redis.hgetall(key)).items()}
+
+
+async def test_closed_ten_second_buckets_are_added_up_into_minutes_once(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        current = await b.now_ms() // 10_000
+        minute = current // 6 - 3
+        await b.worker().maintain()
+        for n in range(6):
+            await b.redis.hset(
+                f"{b.keys.bucket_prefix}10s:{minute * 6 + n}", mapping={"completed": n + 1, "w3": 1}
+            )
+        await b.redis.hset(f"{b.keys.bucket_prefix}10s:{minute * 6 + 6}", mapping={"completed": 100})
+        await b.redis.hset(b.keys.meta, "rolled", minute * 6 - 1)
+        for _ in range(2):
+            await b.worker().maintain()
+        assert await counters_of(b, f"{b.keys.bucket_prefix}1m:{minute}") == {"completed": 21, "w3": 6}
+        assert await counters_of(b, f"{b.keys.bucket_prefix}1m:{minute + 1}") == {"completed": 100}
+        lives_s = await b.redis.ttl(f"{b.keys.bucket_prefix}1m:{minute}")
+        assert 48 * 3600 <= lives_s <= 48 * 3600 + 120
+        rolled = int(await b.redis.hget(b.keys.meta, "rolled"))
+        assert current - 1 <= rolled < await b.now_ms() // 10_000, "the open bucket is left for later"
+
+
+async def test_a_long_silence_is_caught_up_in_bounded_steps(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        oldest = await b.now_ms() // 10_000 - 380
+        await b.redis.hset(f"{b.keys.bucket_prefix}10s:{oldest}", "accepted", 7)
+        await b.redis.hset(b.keys.meta, "rolled", 1)
+        for _ in range(4):
+            before = (await b.calls()).get("hgetall", 0)
+            await b.worker().maintain()
+            assert (await b.calls())["hgetall"] - before <= 100
+        assert await counters_of(b, f"{b.keys.bucket_prefix}1m:{oldest // 6}") == {"accepted": 7}
+
+
+async def test_history_expires_by_itself_and_the_lifetime_counters_do_not(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await fill(b, 1, 0)
+        (key,) = await b.redis.keys(f"{b.keys.bucket_prefix}10s:*")
+        assert 3600 < await b.redis.ttl(key) <= 3900
+        assert await b.redis.ttl(b.keys.meta) == -1
