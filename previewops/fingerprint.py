@@ -11,9 +11,9 @@ _VARIABLE = re.compile(
     r"""
       (?<!\w)'[^\n]*?'(?!\w)                       # quoted names; an apostrophe within a word opens none
     | (?<!\w)"[^\n]*?"(?!\w)
-    | (?:[\w.@+~%:-]*/)+[\w.@+~%:?=&\#-]*         # paths and addresses
-    | \b[0-9a-fA-F]{8,}\b                         # digests
-    | (?<![\w-])[\w-]*\d[\w-]*(?:[.,:]\d[\w-]*)*  # numbers, and words with a digit: ids, sizes, versions
+    | (?<![\w.@+~%:-])(?:[\w.@+~%:-]*/)+[\w.@+~%:?=&\#-]*  # paths and addresses
+    | (?<![\w-])[\w-]*\d[\w-]*(?:[.,:+]\d[\w-]*)*   # numbers, and words with a digit: ids, sizes, versions
+    | \b[a-fA-F]{8,}\b                              # digests that happen to have none
     """,
     re.VERBOSE,
 )

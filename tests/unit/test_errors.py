@@ -1,0 +1,101 @@
+"""Errors: each owns its exit code and says what was found, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from previewops import errors
+from previewops.errors import (
+    FailureKind,
+    InvalidPayload,
+    JobConflict,
+    JobNotFound,
+    PermanentJobError,
+    PreviewopsError,
+    QueueFull,
+    RedisUnavailable,
+    RenderCrashed,
+    StaleToken,
+    TransientJobError,
+    UsageError,
+    Violation,
+    WrongState,
+)
+
+VIOLATION = Violation("/jobId", "too-short", "jobId is empty", '""', "1 to 128 characters")
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "code", "data"),
+    [
+        (UsageError("wrong words"), 2, "usage", {}),
+        (InvalidPayload([VIOLATION]), 65, "invalid-payload", {"violations": (VIOLATION,)}),
+        (JobConflict("a", "dead"), 1, "conflict", {"job_id": "a", "state": "dead"}),
+        (JobNotFound("a", "q"), 1, "not-found", {"job_id": "a"}),
+        (WrongState("a", "dead", "cancel", "waiting"), 1, "wrong-state", {"job_id": "a", "state": "dead"}),
+        (QueueFull("a", 20, 20), 75, "queue-full", {"job_id": "a", "backlog": 20, "limit": 20}),
+        (RedisUnavailable("redis://h", "refused"), 69, "redis-unavailable", {"address": "redis://h"}),
+    ],
+)
+def test_an_error_owns_its_exit_code_code_and_data(
+    error: PreviewopsError, exit_code: int, code: str, data: dict[str, Any]
+) -> None:
+    assert (error.exit_code, error.code) == (exit_code, code)
+    assert {name: getattr(error, name) for name in data} == data
+    body = json.loads(json.dumps(error.as_json()))
+    assert (body["error"], body["message"]) == (code, str(error))
+    assert body.get("hint") == error.hint
+
+
+def test_codes_of_callers_errors_are_one_each() -> None:
+    def below(kind: type[PreviewopsError]) -> list[type[PreviewopsError]]:
+        return [kind, *(found for child in kind.__subclasses__() for found in below(child))]
+
+    codes = [kind.code for kind in below(PreviewopsError) if kind.__module__ == errors.__name__]
+    assert len(set(codes)) == len(codes)
+
+
+def test_an_invalid_payload_tells_the_first_reason_and_how_many_more() -> None:
+    error = InvalidPayload([VIOLATION, VIOLATION, VIOLATION], source="jobs.jsonl")
+    assert str(error) == "jobs.jsonl: invalid payload: /jobId: jobId is empty (and 2 more)"
+    assert error.as_json()["violations"][0] == {
+        "pointer": "/jobId",
+        "code": "too-short",
+        "message": "jobId is empty",
+        "found": '""',
+        "allowed": "1 to 128 characters",
+    }
+
+
+def test_what_is_full_or_conflicting_is_named() -> None:
+    assert "20" in str(QueueFull("job-1", 20, 20))
+    assert "job-1" in str(QueueFull("job-1", 20, 20))
+    assert "PREVIEW_QUEUE_MAX" in str(QueueFull("job-1", 20, 20).hint)
+    assert "completed" in str(JobConflict("a", "completed"))
+
+
+def test_kinds_decide_the_retry() -> None:
+    assert PermanentJobError("x", "y").kind is FailureKind.PERMANENT
+    assert TransientJobError("x", "y").kind is FailureKind.TRANSIENT
+    assert RenderCrashed("was killed").kind is FailureKind.TRANSIENT
+
+
+def test_a_job_error_carries_its_data() -> None:
+    error = PermanentJobError("too-large", "it is too large", hint="make it smaller", found=5, allowed=[1, 2])
+    assert (error.code, str(error), error.hint) == ("too-large", "it is too large", "make it smaller")
+    assert error.data == {"found": 5, "allowed": [1, 2]}
+
+
+def test_a_crash_tells_by_what() -> None:
+    error = RenderCrashed("was killed by SIGSEGV", signal_name="SIGSEGV")
+    assert (error.code, error.signal_name, error.exit_status) == ("render-crashed", "SIGSEGV", None)
+    assert "SIGSEGV" in str(error)
+
+
+def test_a_stale_token_names_both() -> None:
+    error = StaleToken(5, 7)
+    assert (error.found, error.newest) == (5, 7)
+    assert error.data == {"found": 5, "allowed": 7}

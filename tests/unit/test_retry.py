@@ -1,0 +1,97 @@
+"""The retry policy: what is tried again, when, and when it ends."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from previewops.errors import FailureKind
+from previewops.retry import Again, Cause, Counter, Dead, RetryPolicy, after_crash, after_failure, backoff_ms
+
+POLICY = RetryPolicy(max_attempts=5, max_crashes=3, backoff_base_ms=1_000, backoff_max_ms=300_000)
+
+policies = st.builds(
+    lambda attempts, crashes, base, more: RetryPolicy(attempts, crashes, base, base + more),
+    st.integers(1, 1000),
+    st.integers(1, 100),
+    st.integers(1, 3_600_000),
+    st.integers(0, 86_400_000),
+)
+seeds = st.integers().map(random.Random)
+
+
+@dataclass
+class Highest:
+    """Dice that show the bound."""
+
+    def uniform(self, a: float, b: float) -> float:
+        assert a == 0, "full jitter starts at nought"
+        return b
+
+
+@given(failures=st.integers(1, 1_000_000), policy=policies, dice=seeds)
+def test_a_delay_lies_within_its_bounds(failures: int, policy: RetryPolicy, dice: random.Random) -> None:
+    delay = backoff_ms(failures, policy, dice)
+    assert isinstance(delay, int)
+    assert 0 <= delay <= policy.backoff_max_ms
+    assert failures > 40 or delay <= policy.backoff_base_ms * 2 ** (failures - 1)
+
+
+@given(failures=st.integers(1, 1_000_000), policy=policies)
+def test_the_bound_grows_to_the_cap_and_stays(failures: int, policy: RetryPolicy) -> None:
+    bound, following = backoff_ms(failures, policy, Highest()), backoff_ms(failures + 1, policy, Highest())
+    assert bound <= following <= policy.backoff_max_ms
+    assert following == min(policy.backoff_max_ms, 2 * bound)
+
+
+def test_the_bounds_double_from_the_base() -> None:
+    bounds = [backoff_ms(n, POLICY, Highest()) for n in range(1, 12)]
+    assert bounds == [1000, 2000, 4000, 8000, 16000, 32000, 64000, 128000, 256000, 300000, 300000]
+
+
+def test_a_million_failures_do_not_overflow() -> None:
+    assert backoff_ms(1_000_000, POLICY, Highest()) == 300_000
+
+
+def test_jitter_uses_the_whole_width() -> None:
+    dice = random.Random(7)
+    delays = [backoff_ms(4, POLICY, dice) for _ in range(2_000)]
+    assert min(delays) < 400
+    assert max(delays) > 7_600
+    assert 3_700 < sum(delays) / len(delays) < 4_300
+
+
+@given(before=st.integers(0, 10_000), policy=policies, dice=seeds)
+def test_permanent_failures_are_dead_at_once(before: int, policy: RetryPolicy, dice: random.Random) -> None:
+    assert after_failure(FailureKind.PERMANENT, before, policy, dice) == Dead(
+        Counter.ATTEMPTS, Cause.PERMANENT
+    )
+
+
+@given(policy=policies, dice=seeds)
+def test_a_transient_failure_is_tried_exactly_as_often_as_allowed(
+    policy: RetryPolicy, dice: random.Random
+) -> None:
+    decisions = [after_failure(FailureKind.TRANSIENT, n, policy, dice) for n in range(policy.max_attempts)]
+    assert all(isinstance(decision, Again) for decision in decisions[:-1])
+    assert decisions[-1] == Dead(Counter.ATTEMPTS, Cause.ATTEMPTS)
+
+
+@given(policy=policies, dice=seeds)
+def test_crashes_are_counted_by_their_own_bound(policy: RetryPolicy, dice: random.Random) -> None:
+    decisions = [after_crash(n, policy, dice) for n in range(policy.max_crashes)]
+    assert all(
+        isinstance(decision, Again) and decision.counter is Counter.CRASHES for decision in decisions[:-1]
+    )
+    assert decisions[-1] == Dead(Counter.CRASHES, Cause.CRASHES)
+
+
+@pytest.mark.parametrize("before", [5, 6, 1_000])
+def test_a_lowered_limit_ends_jobs_that_are_past_it(before: int) -> None:
+    assert after_failure(FailureKind.TRANSIENT, before, POLICY, Highest()) == Dead(
+        Counter.ATTEMPTS, Cause.ATTEMPTS
+    )

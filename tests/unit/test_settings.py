@@ -1,0 +1,152 @@
+"""Settings: every variable's default and bounds, and all problems told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from previewops.errors import UsageError
+from previewops.settings import Settings
+
+WHOLE = {
+    "PREVIEW_WORKER_CONCURRENCY": ("worker_concurrency", 1, 256),
+    "PREVIEW_QUEUE_MAX": ("queue_max", 1, 100_000_000),
+    "PREVIEW_MAX_ATTEMPTS": ("max_attempts", 1, 1000),
+    "PREVIEW_MAX_CRASHES": ("max_crashes", 1, 100),
+    "PREVIEW_BACKOFF_BASE_MS": ("backoff_base_ms", 1, 3_600_000),
+    "PREVIEW_BACKOFF_MAX_MS": ("backoff_max_ms", 1, 86_400_000),
+    "PREVIEW_LEASE_MS": ("lease_ms", 1_000, 600_000),
+    "PREVIEW_HEARTBEAT_MS": ("heartbeat_ms", 100, 60_000),
+    "PREVIEW_AGEING_MS": ("ageing_ms", 100, 86_400_000),
+    "PREVIEW_JOB_TIMEOUT_S": ("job_timeout_s", 1, 86_400),
+    "PREVIEW_DRAIN_TIMEOUT_S": ("drain_timeout_s", 0, 86_400),
+    "PREVIEW_MEMORY_LIMIT_MB": ("memory_limit_mb", 256, 1_048_576),
+    "PREVIEW_RECYCLE_JOBS": ("recycle_jobs", 1, 1_000_000),
+    "PREVIEW_KEEP_COMPLETED": ("keep_completed", 0, 100_000_000),
+    "PREVIEW_RESULT_TTL_S": ("result_ttl_s", 60, 315_360_000),
+}
+# What has to be set along for a bound to be no conflict with another setting.
+ALONG = {
+    ("PREVIEW_BACKOFF_BASE_MS", 3_600_000): {"PREVIEW_BACKOFF_MAX_MS": "3600000"},
+    ("PREVIEW_BACKOFF_MAX_MS", 1): {"PREVIEW_BACKOFF_BASE_MS": "1"},
+    ("PREVIEW_LEASE_MS", 1_000): {"PREVIEW_HEARTBEAT_MS": "333"},
+    ("PREVIEW_HEARTBEAT_MS", 60_000): {"PREVIEW_LEASE_MS": "180000"},
+}
+OTHERS = {"REDIS_URL", "PREVIEW_QUEUE_NAME", "DATA_DIR", "PREVIEW_ASSET_ROOTS"}
+
+
+def test_an_empty_environment_gives_the_promised_defaults() -> None:
+    settings = Settings.from_env({})
+    assert settings == Settings()
+    assert (settings.redis_url, settings.queue_name, settings.worker_concurrency, settings.queue_max) == (
+        None,
+        "preview-jobs",
+        2,
+        20,
+    )
+    assert settings.data_dir == Path("data")
+    assert settings.max_crashes == 3
+
+
+def test_every_whole_number_is_tested_here() -> None:
+    named = {variable for variable, _, _ in Settings.table()}
+    assert set(WHOLE) <= named
+    assert named >= OTHERS
+    numbers = {
+        spec.metadata["env"]
+        for name, spec in Settings.__dataclass_fields__.items()
+        if isinstance(getattr(Settings(), name), int)
+    }
+    assert numbers == set(WHOLE)
+
+
+@pytest.mark.parametrize("variable", WHOLE)
+def test_a_whole_number_has_both_bounds(variable: str) -> None:
+    name, low, high = WHOLE[variable]
+    for bound in (low, high):
+        environ = {variable: str(bound), **ALONG.get((variable, bound), {})}
+        assert getattr(Settings.from_env(environ), name) == bound
+    for wrong in (str(low - 1), str(high + 1), "x", "1.5", "-1", "9" * 5_000, "nan"):
+        with pytest.raises(UsageError) as caught:
+            Settings.from_env({variable: wrong})
+        assert f"{variable} is {wrong!r}" in caught.value.message
+        assert f"from {low} to {high}" in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["q", "A-z_0.9:x", "x" * 100])
+def test_a_queue_name_that_is_allowed(name: str) -> None:
+    assert Settings.from_env({"PREVIEW_QUEUE_NAME": name}).queue_name == name
+
+
+@pytest.mark.parametrize("name", ["x" * 101, "a b", "a'b", "a/b", "größe", "a\n", "{a}"])
+def test_a_queue_name_that_is_not(name: str) -> None:
+    with pytest.raises(UsageError, match="PREVIEW_QUEUE_NAME"):
+        Settings.from_env({"PREVIEW_QUEUE_NAME": name})
+
+
+@pytest.mark.parametrize("url", ["redis://h:1/2", "rediss://u:p@h", "unix:///run/redis.sock"])
+def test_addresses_that_are_allowed(url: str) -> None:
+    assert Settings.from_env({"REDIS_URL": url}).redis_url == url
+
+
+@pytest.mark.parametrize("url", ["http://h", "h:6379", "/run/redis.sock"])
+def test_addresses_that_are_not(url: str) -> None:
+    with pytest.raises(UsageError, match="REDIS_URL"):
+        Settings.from_env({"REDIS_URL": url})
+
+
+def test_folders() -> None:
+    settings = Settings.from_env({"DATA_DIR": "/srv/d", "PREVIEW_ASSET_ROOTS": "/a:b::/c"})
+    assert settings.data_dir == Path("/srv/d")
+    assert settings.roots(Path("/here")) == (Path("/a"), Path("b"), Path("/c"))
+    assert Settings(data_dir=Path("/d")).roots(Path("/here")) == (Path("/d/assets"), Path("/here"))
+    with pytest.raises(UsageError, match="DATA_DIR"):
+        Settings.from_env({"DATA_DIR": "a\0b"})
+
+
+@pytest.mark.parametrize("variable", [*WHOLE, *sorted(OTHERS)])
+def test_an_empty_variable_counts_as_unset(variable: str) -> None:
+    assert Settings.from_env({variable: ""}) == Settings()
+
+
+def test_all_problems_are_told_at_once() -> None:
+    wrong = {**dict.fromkeys(WHOLE, "x"), "REDIS_URL": "x", "PREVIEW_QUEUE_NAME": " ", "DATA_DIR": "\0"}
+    with pytest.raises(UsageError) as caught:
+        Settings.from_env(wrong)
+    assert all(f"{variable} is" in caught.value.message for variable in wrong)
+    assert caught.value.exit_code == 2
+    assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"PREVIEW_HEARTBEAT_MS": "3334"}, ["PREVIEW_HEARTBEAT_MS", "PREVIEW_LEASE_MS"]),
+        ({"PREVIEW_LEASE_MS": "2999"}, ["PREVIEW_HEARTBEAT_MS", "PREVIEW_LEASE_MS"]),
+        ({"PREVIEW_BACKOFF_BASE_MS": "300001"}, ["PREVIEW_BACKOFF_BASE_MS", "PREVIEW_BACKOFF_MAX_MS"]),
+        (
+            {"PREVIEW_LEASE_MS": "2999", "PREVIEW_BACKOFF_MAX_MS": "999"},
+            ["PREVIEW_LEASE_MS", "PREVIEW_BACKOFF_MAX_MS"],
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other(environ: dict[str, str], named: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings.from_env(environ)
+    assert all(name in caught.value.message for name in named)
+
+
+def test_the_table_documents_every_setting_once() -> None:
+    table = Settings.table()
+    variables = [variable for variable, _, _ in table]
+    assert len(set(variables)) == len(variables) == len(Settings.__dataclass_fields__)
+    for variable, default, meaning in table:
+        assert meaning.endswith("."), variable
+        assert default != "None", variable
+
+
+def test_unknown_variables_are_other_programs_business() -> None:
+    environ: dict[str, Any] = {"PATH": "/bin", "PREVIEW_UNKNOWN": "1"}
+    assert Settings.from_env(environ) == Settings()

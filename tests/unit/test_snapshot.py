@@ -1,0 +1,91 @@
+"""Snapshots as values: what is made of the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from previewops.snapshot import Bucket, Snapshot, _snapshot
+from previewops.states import Priority
+
+NAMES = ("accepted", "completed", "died", "cancelled", "discarded", "retried", "crashed", "requeued")
+META = [b"sequence", b"99", b"accepted", b"20", b"completed", b"5", b"cancelled", b"1", b"discarded", b"2"]
+REPLY = [
+    b"1700000000000",
+    META,
+    1,
+    2,
+    3,
+    2,
+    1,
+    4,
+    3,
+    b"1699999999000000",
+    b"",
+    b"1699999990000000",
+    [[b"w1", b"1699999999500", b'{"host":"h","pid":7}']],
+    [[b"169999999", [b"accepted", b"2", b"w5", b"3", b"r13", b"4", b"retried", b"1"]]],
+]
+
+
+def test_a_reply_becomes_a_snapshot() -> None:
+    snapshot = _snapshot("q", REPLY)
+    assert snapshot.waiting == {Priority.HIGH: 1, Priority.NORMAL: 2, Priority.LOW: 3}
+    assert (snapshot.delayed, snapshot.active, snapshot.dead) == (2, 1, 3)
+    assert (snapshot.backlog, snapshot.pending) == (8, 9)
+    assert snapshot.unaccounted == 20 - 5 - 1 - 2 - 3 - 9 == 0
+    assert snapshot.oldest_waiting_ms == 10_000
+    assert set(snapshot.counters) == set(NAMES)
+    assert (snapshot.workers[0].host, snapshot.workers[0].heartbeat_ms) == ("h", 1_699_999_999_500)
+    assert snapshot.buckets == (Bucket(1_699_999_990_000, {"accepted": 2, "retried": 1}, {5: 3}, {13: 4}),)
+
+
+@pytest.mark.parametrize("name", ["accepted", "completed", "cancelled", "discarded"])
+def test_a_job_that_is_nowhere_is_noticed(name: str) -> None:
+    snapshot = _snapshot("q", REPLY)
+    off = replace(snapshot, counters={**snapshot.counters, name: snapshot.counters[name] + 1})
+    assert off.unaccounted == (1 if name == "accepted" else -1)
+
+
+def test_a_pause_is_told_with_its_reason() -> None:
+    paused = _snapshot(
+        "q",
+        [
+            REPLY[0],
+            [*META, b"paused", b"1699999999999", b"paused_by", b"ann", b"paused_why", b"x"],
+            *REPLY[2:],
+        ],
+    )
+    assert (paused.paused, paused.paused_since_ms, paused.paused_by, paused.paused_why) == (
+        True,
+        1_699_999_999_999,
+        "ann",
+        "x",
+    )
+    told = paused.as_json()["queue"]
+    assert (told["paused"], told["pausedBy"], told["pausedAt"]) == (True, "ann", "2023-11-14T22:13:19.999Z")
+    assert _snapshot("q", REPLY).as_json()["queue"]["pausedAt"] is None
+
+
+def test_a_clock_that_stepped_back_gives_no_negative_age() -> None:
+    ahead = [b"1699999000000", *REPLY[1:]]
+    assert _snapshot("q", ahead).oldest_waiting_ms == 0
+
+
+def with_buckets(snapshot: Snapshot, *buckets: Bucket) -> Snapshot:
+    return replace(snapshot, buckets=buckets)
+
+
+def test_percentiles_and_sums_are_over_all_buckets() -> None:
+    snapshot = with_buckets(
+        _snapshot("q", REPLY),
+        Bucket(0, {"completed": 2, "other": 5}, {0: 99}, {10: 1}),
+        Bucket(10_000, {"completed": 3}, {21: 1}, {10: 1}),
+    )
+    wait = snapshot.percentiles_ms("wait")
+    assert (wait["p50"], wait["p99"]) == (0.5, 0.5)
+    told = snapshot.as_json()["lastHour"]
+    assert told["completed"] == 5
+    assert told["died"] == 0
+    assert told["runMs"]["p50"] == snapshot.percentiles_ms("run")["p50"] is not None
