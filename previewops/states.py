@@ -41,4 +41,3 @@ class Code(IntEnum):
     WRONG_STATE = 6
     COMPARE = 7  # the stored body came from a stock arq client: the caller compares the bodies
     ALREADY = 8  # this very transition was made before (a reply was lost on the way); counts as done
-    PAUSED = 9

@@ -3,4 +3,4 @@ local WAITING = { high = K_HIGH, normal = K_NORMAL, low = K_LOW }
 
 -- previewops.states.Code
 local OK, DUPLICATE, CONFLICT, FULL, STALE = 0, 1, 2, 3, 4
-local NOT_FOUND, WRONG_STATE, COMPARE, ALREADY, PAUSED = 5, 6, 7, 8, 9
+local NOT_FOUND, WRONG_STATE, COMPARE, ALREADY = 5, 6, 7, 8
