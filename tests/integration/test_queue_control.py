@@ -257,6 +257,26 @@ async def test_upkeep_goes_in_bounded_steps(redis_url: str) -> None:
         assert (await b.snapshots.take()).backlog == 130
 
 
+@pytest.mark.parametrize("moment", ["waiting", "active"])
+async def test_a_record_that_redis_evicted_stops_neither_its_job_nor_the_others(
+    redis_url: str, moment: str
+) -> None:
+    async with bench(redis_url, lease_ms=600_000) as b:
+        await b.queue.submit_many([payload("a", priority="high", project="shop"), payload("b")])
+        if moment == "active":
+            await b.worker().claim(2)
+            await b.expire("a", "b")
+        await b.redis.delete(b.keys.job_prefix + "a")
+        assert (await b.worker().maintain()).recovered == (2 if moment == "active" else 0)
+        claims = (await b.worker().claim(2)).jobs
+        assert {claim.job_id for claim in claims} == {"a", "b"}
+        assert all(claim.body is not None for claim in claims)
+        codes, _ = await b.worker().finish([done(claim) for claim in claims], 0)
+        assert codes == [Code.OK, Code.OK]
+        assert (await b.queue.status("a")).state is JobState.COMPLETED
+        assert (await b.snapshots.take()).unaccounted == 0
+
+
 async def test_ending_a_worker_recovers_its_jobs_and_no_others(redis_url: str) -> None:
     async with bench(redis_url) as b:
         await b.queue.submit_many([payload("a"), payload("b")])

@@ -22,8 +22,7 @@ local function admit_foreign(id, due_ms)
   redis.call('ZREM', K_COMPLETED, id)
   redis.call('ZREM', K_CANCELLED, id)
   redis.call('PERSIST', P_ARQ_JOB .. id)
-  redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', priority, 'project', project, 'digest', '',
-    'accepted', digits(due_ms), 'order', digits(due_ms * 1000), 'attempts', 0, 'crashes', 0)
+  new_record(id, 'waiting', priority, project, due_ms)
   put_waiting(id, priority, due_ms * 1000, due_ms)
   count('accepted')
 end

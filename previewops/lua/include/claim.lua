@@ -28,12 +28,14 @@ end
 -- Appends up to `want` claims to `reply`, eight elements each:
 -- id, body or false, token, accepted ms, attempts, crashes, wait ms, priority.
 local function claim(reply, worker, lease_ms, ageing_ms, want)
-  if want == 0 or redis.call('HEXISTS', K_META, 'paused') == 1 then
+  if want == 0 then
     return
   end
-  admit_due(want + 8)
+  local meta = redis.call('HMGET', K_META, 'paused', 'sequence')
+  if meta[1] then
+    return
+  end
   local heads = { high = head_of('high'), normal = head_of('normal'), low = head_of('low') }
-  local now, lease_end = digits(NOW_MS), digits(NOW_MS + lease_ms)
   local first_token = nil
   local n = #reply
   for i = 0, want - 1 do
@@ -41,17 +43,23 @@ local function claim(reply, worker, lease_ms, ageing_ms, want)
     if head == nil then
       return
     end
-    first_token = first_token or next_sequence(want)
+    first_token = first_token or sequence_after(meta[2], want)
     local id, token = head.id, digits(first_token + i)
     local record = P_JOB .. id
     redis.call('ZREM', WAITING[head.priority], id)
     heads[head.priority] = head_of(head.priority)
     local job = redis.call('HMGET', record, 'accepted', 'attempts', 'crashes')
+    if not job[1] then
+      local _, project = describe_foreign(id)
+      local since_ms = math.floor(head.since / 1000)
+      new_record(id, 'waiting', head.priority, project, since_ms)
+      job = { digits(since_ms), '0', '0' }
+    end
     local wait_ms = math.max(0, (NOW_US - head.since) / 1000)
     local wait = string.format('%.1f', wait_ms)
-    redis.call('HSET', record, 'state', 'active', 'token', token, 'worker', worker, 'claimed', now, 'wait', wait,
+    redis.call('HSET', record, 'state', 'active', 'token', token, 'worker', worker, 'claimed', NOW_MS, 'wait', wait,
       'progress', '0', 'phase', '')
-    redis.call('ZADD', K_ACTIVE, lease_end, id)
+    redis.call('ZADD', K_ACTIVE, NOW_MS + lease_ms, id)
     redis.call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
     observe('w', wait_ms)
     reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = id, redis.call('GET', P_ARQ_JOB .. id), token, job[1]

@@ -1,6 +1,10 @@
 -- A lease whose holder is gone: the job counts a crash and runs again, or is poison and dies.
 local function recover(id, max_crashes, why, fingerprint)
   local job = redis.call('HMGET', P_JOB .. id, 'priority', 'order', 'worker', 'claimed')
+  if not job[1] then
+    new_record(id, 'active', 'normal', '', NOW_MS)
+    job = { 'normal', digits(NOW_US), false, false }
+  end
   local worker, claimed = job[3] or '', tonumber(job[4] or NOW_MS)
   local crashes = redis.call('HINCRBY', P_JOB .. id, 'crashes', 1)
   redis.call('RPUSH', P_ATTEMPTS .. id, cjson.encode({

@@ -5,6 +5,12 @@ local function wake()
   end
 end
 
+-- The record of a job that has none: a stock client's, or one whose record Redis has evicted.
+local function new_record(id, state, priority, project, since_ms)
+  redis.call('HSET', P_JOB .. id, 'state', state, 'priority', priority, 'project', project, 'digest', '',
+    'accepted', digits(since_ms), 'order', digits(since_ms * 1000), 'attempts', 0, 'crashes', 0)
+end
+
 local function put_waiting(id, priority, score, due_ms)
   redis.call('ZADD', WAITING[priority], digits(score), id)
   redis.call('ZADD', K_SCHEDULE, digits(-due_ms), id)
