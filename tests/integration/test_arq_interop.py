@@ -51,7 +51,9 @@ async def test_a_stock_clients_job_is_claimed_with_its_priority_and_project(redi
             body = raw(priority, priority=priority, project="shop")
             job = await pool.enqueue_job("render_preview", body, _job_id=priority, _queue_name=QUEUE)
             assert job is not None
+            await b.make_due(priority)
         await pool.enqueue_job("render_preview", raw("plain"), _job_id="plain")
+        await b.make_due("plain")
         assert await b.redis.pttl("arq:job:low") > 0
         claims = (await b.worker().claim(5)).jobs
         assert [claim.job_id for claim in claims] == ["high", "normal", "plain", "low"]
@@ -72,6 +74,7 @@ async def test_a_stock_clients_job_is_claimed_with_its_priority_and_project(redi
 async def test_upkeep_takes_a_stock_clients_job_in_and_wakes_a_worker(redis_url: str) -> None:
     async with bench(redis_url) as b, stock_pool(redis_url) as pool:
         await pool.enqueue_job("render_preview", raw("a"), _job_id="a", _expires=600)
+        await b.make_due("a")
         assert (await b.worker().maintain()).admitted == 1
         assert await b.redis.llen(b.keys.wake) == 1
         assert await b.redis.pttl("arq:job:a") == -1
@@ -100,6 +103,7 @@ async def test_a_deferred_job_waits_until_it_is_due(redis_url: str) -> None:
 async def test_the_same_id_is_enqueued_once_by_whichever_client(redis_url: str) -> None:
     async with bench(redis_url) as b, stock_pool(redis_url) as pool:
         assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is not None
+        await b.make_due("a")
         assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is None
         assert (await b.queue.submit(payload("a"))).new is False
         with pytest.raises(JobConflict):
@@ -126,6 +130,7 @@ async def test_a_job_enqueued_again_after_its_records_age_is_a_new_one(redis_url
         await b.worker().finish([done(await b.claim_one())], 0)
         await b.redis.delete("arq:result:a")
         assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is not None
+        await b.make_due("a")
         claim = await b.claim_one()
         assert (claim.attempts, claim.crashes) == (0, 0)
         snapshot = await b.snapshots.take()
@@ -136,6 +141,7 @@ async def test_a_job_enqueued_again_after_its_records_age_is_a_new_one(redis_url
 async def test_a_stock_clients_job_can_be_cancelled_before_it_is_taken_in(redis_url: str) -> None:
     async with bench(redis_url) as b, stock_pool(redis_url) as pool:
         await pool.enqueue_job("render_preview", raw("now"), _job_id="now")
+        await b.make_due("now")
         await pool.enqueue_job("render_preview", raw("later"), _job_id="later", _defer_by=3600)
         assert await b.queue.cancel("now", who="ann") is JobState.WAITING
         assert await b.queue.cancel("later", who="ann") is JobState.DELAYED
@@ -188,6 +194,7 @@ async def test_a_job_whose_body_expired_is_claimed_without_and_heals_when_enqueu
 ) -> None:
     async with bench(redis_url) as b, stock_pool(redis_url) as pool:
         await pool.enqueue_job("render_preview", raw("a"), _job_id="a")
+        await b.make_due("a")
         await b.redis.delete("arq:job:a")
         claim = await b.claim_one()
         assert claim.body is None
@@ -196,6 +203,7 @@ async def test_a_job_whose_body_expired_is_claimed_without_and_heals_when_enqueu
         assert caught.value.code == "payload-lost"
         await b.worker().release([claim])
         assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is not None
+        await b.make_due("a")
         again = await b.claim_one()
         assert again.body is not None
         assert await b.redis.pttl("arq:job:a") == -1
