@@ -83,7 +83,7 @@ class Figure:
     critical: str = ""
 
     def __str__(self) -> str:
-        return f"{self.label}={self.value:g}{self.unit};{self.warning};{self.critical};0;"
+        return f"{self.label}={self.value}{self.unit};{self.warning};{self.critical};0;"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ from click.shell_completion import get_completion_class
 
 from previewops.cli.output import say
 
-_VARIABLE = "_PREVIEWOPS_COMPLETE"
-
 
 @click.command(
     epilog="""\b
@@ -22,8 +20,10 @@ Examples:
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that completes previewops' commands and options in a shell."""
+    from previewops.cli.program import COMPLETION_VARIABLE, PROGRAM
+
     kind = get_completion_class(shell)
     assert kind is not None
-    script = kind(ctx.find_root().command, {}, "previewops", _VARIABLE)
+    script = kind(ctx.find_root().command, {}, PROGRAM, COMPLETION_VARIABLE)
     # Not source(): it runs the shell to look at its version, which need not be the one that is asked for.
     say(script.source_template % script.source_vars())

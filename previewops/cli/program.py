@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,6 +17,8 @@ from previewops.cli.lazy import Entry, LazyGroup
 from previewops.cli.output import OutputClosed, abandon_output, flush, say_json, tell
 from previewops.errors import EXIT_FAILED, InvalidPayload, PreviewopsError
 
+PROGRAM = "previewops"
+COMPLETION_VARIABLE = "_PREVIEWOPS_COMPLETE"
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 EXIT_NO_READER = 141  # 128 + SIGPIPE
 
@@ -88,7 +92,7 @@ def _checked(env: str) -> Callable[[click.Context, click.Parameter, str | None],
     help="Folder of bundles and assets; else DATA_DIR.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more, and show the traceback of a bug.")
-@click.version_option(__version__, prog_name="previewops")
+@click.version_option(__version__, prog_name=PROGRAM)
 @click.pass_obj
 def cli(
     context: Context, redis_url: str | None, queue: str | None, data_dir: str | None, verbose: bool
@@ -106,7 +110,15 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a locale without these letters is no failure
+    # asyncio.run would turn Ctrl-C into a cancellation, if this were Python's own handler. A cancellation is lost
+    # when it comes right before an asyncio.timeout is entered, and redis-py enters one before each command.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def run(args: list[str]) -> int:
@@ -126,22 +138,31 @@ def run(args: list[str]) -> int:
 
 
 def _invoke(context: Context, args: list[str]) -> int:
+    """click's own ``main`` has other manners when the output's reader has gone, and hides who pressed Ctrl-C."""
+    instruction = os.environ.get(COMPLETION_VARIABLE)
     try:
-        code = cli.main(args, prog_name="previewops", obj=context, standalone_mode=False)
+        if instruction:
+            from click.shell_completion import shell_complete
+
+            return shell_complete(cli, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+        with cli.make_context(PROGRAM, args, obj=context) as ctx:
+            code = cli.invoke(ctx)
         return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort as aborted:
-        tell("interrupted")
-        return EXIT_INTERRUPTED if isinstance(aborted.__cause__, KeyboardInterrupt) else EXIT_FAILED
+    except (KeyboardInterrupt, click.Abort):
+        tell(["", "interrupted"])  # the terminal has echoed ^C
+        return EXIT_INTERRUPTED
     except PreviewopsError as error:
         tell(_in_words(error))
         if context.as_json:
             say_json(error.as_json(), indent=None)
         return error.exit_code
-    except OutputClosed:
-        raise
+    except (BrokenPipeError, OutputClosed):  # the former is from what click prints itself
+        raise OutputClosed from None
     except Exception as error:
         _tell_bug(context, error)
         return EXIT_FAILED

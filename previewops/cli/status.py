@@ -9,12 +9,10 @@ import click
 
 from previewops.cli.context import Context, json_option, pass_context, server_now_ms
 from previewops.cli.output import say, say_json
-from previewops.cli.text import age, brief, fields, size, span, table
+from previewops.cli.text import age, fields, size, span, table, wrapped
 
 if TYPE_CHECKING:
     from previewops.records import Attempt, JobRecord
-
-_MESSAGE_CHARACTERS = 200
 
 
 @click.command(
@@ -106,7 +104,5 @@ def _artifact_lines(artifacts: list[object]) -> list[str]:
 
 def _attempt_lines(number: int, attempt: Attempt, now_ms: int) -> list[str]:
     head = f"  {number}. {age(attempt.at_ms, now_ms)}, after {span(attempt.duration_ms)}, on {attempt.worker}"
-    return [
-        head,
-        f"     {attempt.error_class} / {attempt.code}: {brief(attempt.message, _MESSAGE_CHARACTERS)}",
-    ]
+    said = f"{attempt.error_class} / {attempt.code}: {attempt.message}"
+    return [head, *wrapped(said, first="     ", rest="     ")]

@@ -85,7 +85,9 @@ class Account:
             tell(f"{job_id}: its record is gone: it was discarded, or is past its retention")
         elif record.state is JobState.COMPLETED:
             if not self.as_json:
-                say(f"completed {job_id}")
+                say(
+                    f"completed {job_id}  {(record.result or {}).get('bundle', '(a dry run: nothing was rendered)')}"
+                )
         else:
             tell(f"{job_id}: {record.state.value}: {record.reason or 'no reason was given'}")
             if record.state is JobState.DEAD:

@@ -99,7 +99,8 @@ async def _wait(context: Context, queue: Queue, account: Account, timeout_s: flo
     from previewops.cli.waiting import MAX_ON_BOARD, no_progress, progress, tell_obstacles, wait_for_ends
     from previewops.snapshot import Snapshots
 
-    tell_obstacles(await Snapshots(queue.redis, context.settings).take())
+    if any(receipt.state.pending for _, receipt in account.accepted.values()):
+        tell_obstacles(await Snapshots(queue.redis, context.settings).take())
     many = len(account.accepted)
     at_once = account.as_json or many > MAX_ON_BOARD
     ends: list[tuple[str, JobRecord | None]] = []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from previewops.contract.wording import printable, shorten
+from previewops.contract.wording import printable
 
 DEFAULT_COLUMNS = 80
 _MIN_FLEXIBLE = 12
@@ -69,7 +70,7 @@ def table(
     widths = [max([width(header), *(width(row[i]) for row in cells)]) for i, header in enumerate(headers)]
     if flexible is not None:
         place = list(headers).index(flexible)
-        total = columns or shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns
+        total = columns or terminal_columns()
         others = sum(widths) - widths[place] + len(_GAP) * (len(widths) - 1)
         widths[place] = min(widths[place], max(_MIN_FLEXIBLE, total - others))
         for row in cells:
@@ -85,11 +86,41 @@ def _line(cells: Sequence[str], widths: Sequence[int], headers: Sequence[str], r
     return _GAP.join(parts).rstrip()
 
 
-def fields(pairs: Iterable[tuple[str, object | None]], *, indent: str = "") -> list[str]:
-    """Aligned ``name  value`` lines; pairs whose value is None or empty are left out."""
+def fields(
+    pairs: Iterable[tuple[str, object | None]], *, indent: str = "", columns: int | None = None
+) -> list[str]:
+    """Aligned ``name  value`` lines; pairs whose value is None or empty are left out.
+
+    Long values are wrapped at spaces to fit ``columns`` (None: the terminal's, or 80).
+    """
     shown = [(name, clean(value)) for name, value in pairs if value is not None and value != ""]
     size = max((width(name) for name, _ in shown), default=0)
-    return [f"{indent}{_padded(name, size)}{_GAP}{value}" for name, value in shown]
+    lines: list[str] = []
+    for name, value in shown:
+        first = f"{indent}{_padded(name, size)}{_GAP}"
+        lines += wrapped(value, first=first, rest=" " * width(first), columns=columns)
+    return lines
+
+
+def wrapped(text: str, *, first: str, rest: str, columns: int | None = None) -> list[str]:
+    """``text`` cleaned and wrapped at spaces to ``columns``.
+
+    ``first`` stands before its first line, ``rest`` before the others. Words are never broken, so that a path
+    can be copied.
+    """
+    return textwrap.wrap(
+        clean(text),
+        columns or terminal_columns(),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def terminal_columns() -> int:
+    """The width of the terminal, of COLUMNS, or 80."""
+    return shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns
 
 
 def age(then_ms: int | None, now_ms: int) -> str:
@@ -144,8 +175,3 @@ def parse_age_ms(text: str) -> int | None:
         return None
     ms = int(match[1]) * _UNIT_MS[match[2]]
     return ms if ms <= MAX_DURATION_MS else None
-
-
-def brief(text: object, limit: int) -> str:
-    """``text`` cleaned and in at most ``limit`` characters."""
-    return shorten(clean(text), limit)

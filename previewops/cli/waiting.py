@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from previewops.cli.output import tell
+from previewops.errors import JobNotFound
 
 if TYPE_CHECKING:
     from previewops.queue import Queue
@@ -63,12 +64,19 @@ async def wait_for_ends(
             if record is not None and record.state.pending:
                 pending[job_id] = None  # behind the others, so that a long list is gone through in turn
             else:
-                ended(job_id, record)
+                ended(job_id, await _whole(queue, job_id))
         if deadline is not None and time.monotonic() >= deadline:
             break
         if pending:
             await asyncio.sleep(LOOK_EVERY_S)
     return list(pending)
+
+
+async def _whole(queue: Queue, job_id: str) -> JobRecord | None:
+    try:
+        return await queue.status(job_id)
+    except JobNotFound:
+        return None
 
 
 def tell_obstacles(snapshot: Snapshot) -> None:

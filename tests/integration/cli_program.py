@@ -1,0 +1,196 @@
+"""The real program in a process of its own, and queues in the states that its commands tell of."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from previewops.cli.context import server_now_ms
+from previewops.connection import connect
+from previewops.contract import validate
+from previewops.fingerprint import fingerprint
+from previewops.lease import Burial, Claim, Finished, Leases
+from previewops.queue import Queue
+from previewops.records import Attempt
+from previewops.retry import Cause, Counter
+from previewops.settings import Settings
+
+TIMEOUT_S = 60
+ESCAPES = "\x1b[2Jgone\x07"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def json_lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass(slots=True)
+class Program:
+    """``python -m previewops`` with an environment of its own, every warning an error."""
+
+    folder: Path
+    url: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START")
+            if name in os.environ
+        }
+        found = {**kept, "DATA_DIR": str(self.folder / "data"), "COLUMNS": "80", **self.env}
+        return found if self.url is None else {"REDIS_URL": self.url, **found}
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-W", "error", "-m", "previewops", *words]
+
+    def run(self, *words: str, stdin: bytes = b"", **env: str) -> Outcome:
+        done = subprocess.run(
+            self.command(*words),
+            cwd=self.folder,
+            env={**self.environ, **env},
+            input=stdin,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        outcome = Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback (most recent call last)" not in outcome.err or "--verbose" in words, outcome.err
+        return outcome
+
+    def start(self, *words: str, **streams: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.command(*words), cwd=self.folder, env=self.environ, **streams)
+
+    def write(self, name: str, content: Any) -> str:
+        """A file in the program's folder; bytes as they are, anything else as JSON. Returns its name."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        return name
+
+
+def payload(job_id: str = "job-1", *, project: str = "lessons", **changes: Any) -> dict[str, Any]:
+    return {
+        "jobId": job_id,
+        "projectId": project,
+        "requestId": f"{job_id}-request",
+        "dryRun": False,
+        "previewRequest": {"steps": [], "assets": [], "audio": {}},
+        **changes,
+    }
+
+
+@dataclass(slots=True)
+class Hand:
+    """A worker's hand on the queue, without a worker."""
+
+    redis: Redis
+    settings: Settings = field(default_factory=lambda: Settings(queue_max=10_000))
+
+    @property
+    def leases(self) -> Leases:
+        return Leases(self.redis, self.settings, "hand")
+
+    async def submit(self, *payloads: dict[str, Any]) -> None:
+        for answer in await Queue(self.redis, self.settings).submit_many(
+            [validate(each) for each in payloads]
+        ):
+            assert not isinstance(answer, Exception), answer
+
+    async def claim(self, want: int = 1) -> tuple[Claim, ...]:
+        return (await self.leases.claim(want)).jobs
+
+    async def complete(self, *job_ids: str, result: dict[str, Any] | None = None) -> None:
+        await self.submit(*(payload(job_id) for job_id in job_ids))
+        for claim in await self.claim(len(job_ids)):
+            await self.finish(claim, result)
+
+    async def finish(self, claim: Claim, result: dict[str, Any] | None = None) -> None:
+        await self.leases.finish([Finished(claim, json.dumps(result or {}), 12.5)], 0)
+
+    async def bury(
+        self,
+        *job_ids: str,
+        project: str = "lessons",
+        code: str = "asset-missing",
+        message: str = "asset a (pics/a.png): there is no such file",
+        error_class: str = "PermanentJobError",
+    ) -> None:
+        """Makes dead letters of new jobs."""
+        await self.submit(*(payload(job_id, project=project) for job_id in job_ids))
+        for claim in await self.claim(len(job_ids)):
+            await self.bury_claim(claim, code=code, message=message, error_class=error_class)
+
+    async def bury_claim(
+        self, claim: Claim, *, code: str, message: str, error_class: str = "PermanentJobError"
+    ) -> None:
+        attempt = Attempt(
+            claim.claimed_ms,
+            1234,
+            "hand",
+            "permanent",
+            error_class,
+            code,
+            message,
+            "Traceback:\n  line 1\n  line 2",
+        )
+        await self.leases.bury(
+            claim,
+            counter=Counter.ATTEMPTS,
+            attempt_json=json.dumps(attempt.as_json()),
+            burial=Burial(
+                Cause.PERMANENT, error_class, code, message, fingerprint(error_class, code, message)
+            ),
+        )
+
+    async def next_ms(self) -> None:
+        """Returns in a later millisecond of the server's: what comes now is newer than what came before."""
+        began = await server_now_ms(self.redis)
+        while await server_now_ms(self.redis) == began:
+            pass
+
+    async def heartbeat(self, worker: str = "w-1", **info: Any) -> None:
+        said = {
+            "host": "h",
+            "pid": 7,
+            "state": "working",
+            "slots": 2,
+            "busy": 1,
+            "rssBytes": 45_000_000,
+            **info,
+        }
+        await Leases(self.redis, self.settings, worker).heartbeat(json.dumps(said), [])
+
+
+@asynccontextmanager
+async def hand_on(url: str) -> AsyncIterator[Hand]:
+    client = connect(url, role="test")
+    try:
+        yield Hand(client)
+    finally:
+        await client.aclose()
+
+
+def aligned(lines: Iterable[str]) -> bool:
+    """Whether no line is wider than 80 columns."""
+    return all(len(line) <= 80 for line in lines)

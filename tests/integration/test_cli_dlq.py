@@ -1,0 +1,277 @@
+"""``previewops dlq`` with the real program on real dead letters."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.integration.cli_program import ESCAPES, Outcome, Program, aligned, hand_on, payload
+
+pytestmark = pytest.mark.redis
+
+LONG = "asset board (pictures/board.png): there is no such file, and it was looked for in many a folder"
+
+
+@pytest.fixture
+def program(redis_url: str, tmp_path: Path) -> Program:
+    return Program(tmp_path, redis_url)
+
+
+@pytest.fixture
+async def graves(program: Program, redis_url: str) -> Program:
+    """Three dead letters of one cause and one of another, in two projects."""
+    async with hand_on(redis_url) as hand:
+        await hand.bury("m-1", "m-2", message=LONG)
+        await hand.next_ms()
+        await hand.bury("m-3", project="trials", message=LONG)
+        await hand.next_ms()
+        await hand.bury("c-1", code="image-corrupt", message="asset b: cannot be decoded")
+    return program
+
+
+def dead(program: Program) -> set[str]:
+    return {each["jobId"] for each in program.run("dlq", "list", "--json").json["deadLetters"]}
+
+
+async def test_list(graves: Program) -> None:
+    done = graves.run("dlq", "list")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["JOB", "PROJECT", "ERROR", "DIED", "REASON"]
+    assert [line.split()[0] for line in lines[1:]][:2] == ["c-1", "m-3"]
+    assert {line.split()[0] for line in lines[3:]} == {"m-1", "m-2"}
+    assert aligned(lines)
+
+
+async def test_list_as_json(graves: Program) -> None:
+    found = graves.run("dlq", "list", "--json", "--limit", "2").json
+    assert found["more"] is True
+    newest = found["deadLetters"][0]
+    assert (newest["jobId"], newest["status"], newest["errorCode"]) == ("c-1", "dead", "image-corrupt")
+    assert newest["failedReason"] == "asset b: cannot be decoded"
+    assert len(newest["fingerprint"]) == 12
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--error", "image-corrupt"), {"c-1"}),
+        (("--error", "PermanentJobError"), {"c-1", "m-1", "m-2", "m-3"}),
+        (("--error", "MANY A FOLDER"), {"m-1", "m-2", "m-3"}),
+        (("--project", "trials"), {"m-3"}),
+        (("--project", "trials", "--error", "image-corrupt"), set()),
+        (("--older-than", "1h"), set()),
+        (("--older-than", "0s"), {"c-1", "m-1", "m-2", "m-3"}),
+        (("m-1", "c-1", "never"), {"m-1", "c-1"}),
+        (("--all",), {"c-1", "m-1", "m-2", "m-3"}),
+    ],
+    ids=" ".join,
+)
+async def test_filters(graves: Program, words: tuple[str, ...], expected: set[str]) -> None:
+    found = graves.run("dlq", "list", "--json", *words)
+    assert {each["jobId"] for each in found.json["deadLetters"]} == expected
+    exported = graves.run("dlq", "export", *words)
+    assert {each["jobId"] for each in exported.json_lines} == expected
+
+
+async def test_the_first_digits_of_a_fingerprint_will_do(graves: Program) -> None:
+    group = graves.run("dlq", "list", "c-1", "--json").json["deadLetters"][0]["fingerprint"]
+    for digits in (group, group[:6], group[:6].upper()):
+        found = graves.run("dlq", "list", "--fingerprint", digits, "--json").json["deadLetters"]
+        assert [each["jobId"] for each in found] == ["c-1"]
+
+
+async def test_groups(graves: Program) -> None:
+    done = graves.run("dlq", "list", "--groups")
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["GROUP", "COUNT", "ERROR", "LAST", "EXAMPLE", "REASON"]
+    assert [line.split()[1:3] for line in lines[1:]] == [["3", "asset-missing"], ["1", "image-corrupt"]]
+    assert aligned(lines)
+    found = graves.run("dlq", "list", "--groups", "--json").json["groups"]
+    assert [each["count"] for each in found] == [3, 1]
+    assert found[0]["example"]["jobId"] == "m-3"
+    narrowed = graves.run("dlq", "list", "--groups", "--project", "lessons", "--json").json["groups"]
+    assert [each["count"] for each in narrowed] == [2, 1]
+
+
+async def test_show(graves: Program) -> None:
+    done = graves.run("dlq", "show", "m-1")
+    assert done.code == 0
+    for said in (
+        "asset-missing",
+        "Failed attempts",
+        "after 1.2 s, on hand",
+        "Traceback of attempt 1",
+        "line 2",
+    ):
+        assert said in done.out
+    assert json.loads(done.out.partition("Payload\n")[2]) == payload("m-1")
+    whole = graves.run("dlq", "show", "m-1", "--json").json
+    assert whole["payload"] == payload("m-1")
+    assert whole["history"][0]["traceback"].startswith("Traceback")
+
+
+async def test_show_of_what_is_no_dead_letter(program: Program, redis_url: str) -> None:
+    async with hand_on(redis_url) as hand:
+        await hand.complete("fine")
+    done = program.run("dlq", "show", "fine", "--json")
+    assert done.code == 1
+    assert "job fine is completed, not a dead letter" in done.err
+    assert done.json["message"].startswith("job fine is completed")
+    assert program.run("dlq", "show", "never").code == 1
+
+
+async def test_requeue_by_filter(graves: Program) -> None:
+    done = graves.run(
+        "dlq", "requeue", "--error", "asset-missing", "--yes", "--priority", "low", "--reason", "found"
+    )
+    assert (done.code, done.out) == (0, "requeued 3, skipped 0\n")
+    assert "3 dead letters in 1 group:" in done.err
+    assert dead(graves) == {"c-1"}
+    found = graves.run("status", "m-1", "--json").json
+    assert (found["status"], found["priority"], found["requeues"]) == ("waiting", "low", 1)
+
+
+async def test_the_act_is_recorded_with_who_and_why(graves: Program, redis_url: str) -> None:
+    graves.run("dlq", "requeue", "--all", "--yes", "--reason", "storage is back", SUDO_USER="alice")
+    with redis.Redis.from_url(redis_url) as client:
+        ((_, event),) = client.xrevrange("preview-jobs:events", count=1)
+    assert event[b"who"].startswith(b"alice@")
+    assert (event[b"why"], event[b"done"]) == (b"storage is back", b"4")
+
+
+async def test_requeue_of_one_job_needs_no_answer(graves: Program) -> None:
+    done = graves.run("dlq", "requeue", "m-1")
+    assert (done.code, done.out) == (0, "requeued 1, skipped 0\n")
+
+
+async def test_a_job_that_is_no_dead_letter_is_skipped_and_said(graves: Program) -> None:
+    done = graves.run("dlq", "requeue", "m-1", "never", "--yes")
+    assert (done.code, done.out) == (1, "requeued 1, skipped 1\n")
+    assert "not in the dead-letter queue: never" in done.err
+
+
+async def test_discard(graves: Program) -> None:
+    done = graves.run("dlq", "discard", "--project", "trials", "-y")
+    assert (done.code, done.out) == (0, "discarded 1, skipped 0\n")
+    assert dead(graves) == {"c-1", "m-1", "m-2"}
+    assert graves.run("status", "m-3").code == 1
+
+
+@pytest.mark.parametrize("act", ["requeue", "discard"])
+async def test_nobody_to_ask_and_no_yes(graves: Program, act: str) -> None:
+    done = graves.run("dlq", act, "--all")
+    assert done.code == 2
+    assert "4 dead letters would be" in done.err
+    assert "hint: add --yes" in done.err
+    assert len(dead(graves)) == 4
+
+
+async def test_discarding_one_job_is_asked_for_too(graves: Program) -> None:
+    assert graves.run("dlq", "discard", "m-1").code == 2
+    assert "m-1" in dead(graves)
+
+
+@pytest.mark.parametrize("act", ["requeue", "discard"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "no dead letter is named"),
+        (("--yes",), "no dead letter is named"),
+        (("--all", "--error", "x"), "--all does not go with"),
+        (("--all", "m-1"), "--all does not go with"),
+        (("--error", ""), "--error is empty"),
+        (("--older-than", "5y"), "'5y' is no age"),
+        (("--older-than", "-5s"), "'-5s' is no age"),
+    ],
+)
+def test_wrong_words(program: Program, act: str, words: tuple[str, ...], said: str) -> None:
+    done = program.run("dlq", act, *words)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_nothing_to_do(program: Program) -> None:
+    done = program.run("dlq", "requeue", "--all")
+    assert (done.code, done.out) == (0, "requeued 0, skipped 0\n")
+    assert "no dead letters" in program.run("dlq", "list").err
+    assert "no dead letters" in program.run("dlq", "list", "--groups").err
+
+
+def answered(program: Program, answer: bytes, *words: str) -> Outcome:
+    """Runs a command whose standard input is a terminal on which ``answer`` is typed."""
+    ours, theirs = pty.openpty()
+    try:
+        with program.start(*words, stdin=theirs, stdout=-1, stderr=-1) as started:
+            os.close(theirs)
+            os.write(ours, answer)
+            out, err = started.communicate(timeout=30)
+    finally:
+        os.close(ours)
+    return Outcome(started.returncode, out.decode(), err.decode())
+
+
+@pytest.mark.parametrize("answer", [b"\n", b"n\n", b"nonsense\n", b"\x04"])
+async def test_anything_but_yes_is_no(graves: Program, answer: bytes) -> None:
+    done = answered(graves, answer, "dlq", "discard", "--all")
+    assert done.code == 1
+    assert "discard 4 dead letters: they are deleted for good" in done.err
+    assert "Go on? [y/N]" in done.err
+    assert "nothing was discarded" in done.err
+    assert len(dead(graves)) == 4
+
+
+async def test_yes_is_yes(graves: Program) -> None:
+    done = answered(graves, b"y\n", "dlq", "requeue", "--all")
+    assert (done.code, done.out) == (0, "requeued 4, skipped 0\n")
+
+
+async def test_of_a_hundred_the_word_is_typed(program: Program, redis_url: str) -> None:
+    async with hand_on(redis_url) as hand:
+        await hand.bury(*(f"j-{number}" for number in range(100)))
+    done = answered(program, b"y\n", "dlq", "discard", "--all")
+    assert done.code == 1
+    assert "Type discard to go on:" in done.err
+    done = answered(program, b"discard\n", "dlq", "discard", "--all")
+    assert (done.code, done.out) == (0, "discarded 100, skipped 0\n")
+
+
+async def test_export_to_a_file(graves: Program) -> None:
+    done = graves.run("dlq", "export", "--project", "trials", "-o", "dead.jsonl")
+    assert (done.code, done.out) == (0, "")
+    assert "exported 1 dead letter to dead.jsonl" in done.err
+    (line,) = (graves.folder / "dead.jsonl").read_text().splitlines()
+    whole = json.loads(line)
+    assert whole["payload"] == payload("m-3", project="trials")
+    assert [each["code"] for each in whole["history"]] == ["asset-missing"]
+    assert [path.name for path in graves.folder.iterdir() if ".part" in path.name] == []
+
+
+async def test_an_export_that_cannot_be_written(graves: Program) -> None:
+    done = graves.run("dlq", "export", "-o", "nowhere/dead.jsonl")
+    assert done.code == 1
+    assert "nowhere/dead.jsonl cannot be written: No such file or directory" in done.err
+
+
+async def test_exported_payloads_can_be_submitted_again(graves: Program) -> None:
+    lines = graves.run("dlq", "export", "m-1").json_lines
+    graves.run("dlq", "discard", "m-1", "--yes")
+    again = json.dumps(lines[0]["payload"]).encode()
+    assert graves.run("submit", "-", stdin=again).code == 0
+
+
+async def test_escape_sequences_stay_in_redis(program: Program, redis_url: str) -> None:
+    async with hand_on(redis_url) as hand:
+        await hand.bury("m-1", message=f"evil {ESCAPES}\nsecond line", code=f"c{ESCAPES}")
+    for words in (("list",), ("list", "--groups"), ("show", "m-1"), ("requeue", "m-1")):
+        done = program.run("dlq", *words)
+        assert done.code == 0
+        assert "\\u001b[2J" in done.out + done.err
+        assert "\x1b" not in done.out + done.err
+        assert "\x07" not in done.out + done.err
+        assert not any(line.startswith("second line") for line in done.out.splitlines())

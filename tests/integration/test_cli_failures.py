@@ -1,0 +1,125 @@
+"""What goes wrong around the commands: told in plain words, with the right exit code, without a traceback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.integration.cli_program import Program, hand_on, payload
+from tests.redis_server import RedisProcess
+
+MakeServer = Callable[..., RedisProcess]
+
+NEEDS_REDIS = [
+    ("status", "job-1"),
+    ("jobs",),
+    ("cancel", "job-1"),
+    ("dlq", "list"),
+    ("dlq", "list", "--groups"),
+    ("dlq", "show", "job-1"),
+    ("dlq", "requeue", "--all"),
+    ("dlq", "discard", "--all"),
+    ("dlq", "export"),
+    ("pause",),
+    ("resume",),
+    ("stats",),
+    ("workers",),
+]
+
+
+@pytest.fixture
+def program(redis_url: str, tmp_path: Path) -> Program:
+    return Program(tmp_path, redis_url)
+
+
+@pytest.mark.parametrize("words", NEEDS_REDIS, ids=" ".join)
+def test_redis_is_down(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = Program(tmp_path, "redis://user:s3cret@127.0.0.1:1/0").run(*words)
+    assert done.code == 69
+    assert done.out == ""
+    assert "Redis at redis://user:***@127.0.0.1:1/0 cannot be used: the connection was refused" in done.err
+    assert "hint: set REDIS_URL" in done.err
+    assert "s3cret" not in done.err
+
+
+def test_redis_is_down_as_json(tmp_path: Path) -> None:
+    done = Program(tmp_path, "unix:///nonexistent/redis.sock").run("stats", "--json")
+    assert done.code == 69
+    assert done.json["error"] == "redis-unavailable"
+    assert "no such socket" in done.json["message"]
+
+
+def test_redis_is_full(redis_process: MakeServer, tmp_path: Path) -> None:
+    server = redis_process(persistent=False)
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("maxmemory", "1")
+    program = Program(tmp_path, server.url)
+    done = program.run("submit", program.write("job.json", payload()))
+    assert done.code == 69
+    assert "out of memory" in done.err
+
+
+@pytest.mark.parametrize("url", ["http://localhost", "nonsense", "redis://h:notaport"])
+def test_an_address_that_is_none(tmp_path: Path, url: str) -> None:
+    done = Program(tmp_path).run("--redis-url", url, "stats")
+    assert done.code == 2
+    assert "allowed is" in done.err
+
+
+@pytest.mark.redis
+def test_a_bug_is_one_line_and_a_hint(program: Program, redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("preview-jobs:meta", "not a hash")
+    done = program.run("stats")
+    assert done.code == 1
+    assert "previewops: unforeseen ResponseError: " in done.err
+    assert "run again with --verbose for the traceback" in done.err
+    verbose = program.run("--verbose", "stats")
+    assert verbose.code == 1
+    assert "Traceback (most recent call last)" in verbose.err
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("words", [("jobs",), ("jobs", "--json"), ("dlq", "export"), ("stats",)])
+async def test_a_reader_that_has_gone(program: Program, redis_url: str, words: tuple[str, ...]) -> None:
+    async with hand_on(redis_url) as hand:
+        await hand.bury(*(f"job-{number}" for number in range(50)))
+    reading, writing = os.pipe()
+    os.close(reading)
+    with program.start(*words, stdout=writing, stderr=-1) as started:
+        os.close(writing)
+        _, err = started.communicate(timeout=30)
+    assert started.returncode == 141
+    assert b"Error" not in err
+    assert b"Exception" not in err
+
+
+def test_help_for_a_reader_that_has_gone(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with Program(tmp_path).start("--help", stdout=writing, stderr=-1) as started:
+        os.close(writing)
+        _, err = started.communicate(timeout=30)
+    assert started.returncode == 141
+    assert err == b""
+
+
+@pytest.mark.redis
+def test_a_full_disk_under_the_output(program: Program) -> None:
+    with Path("/dev/full").open("wb") as full, program.start("stats", stdout=full, stderr=-1) as started:
+        _, err = started.communicate(timeout=30)
+    assert started.returncode == 1
+    assert b"the output cannot be written: No space left on device" in err
+    assert b"Traceback" not in err
+
+
+@pytest.mark.redis
+def test_a_locale_without_the_letters(program: Program) -> None:
+    program.write("jøb.json", payload())
+    done = program.run("validate", "jøb.json", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert done.code == 0
+    assert "valid (job job-1)" in done.out

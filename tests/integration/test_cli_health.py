@@ -1,0 +1,138 @@
+"""``previewops health`` on real servers, well and unwell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.integration.cli_program import Program, hand_on, payload
+from tests.redis_server import RedisProcess
+
+pytestmark = pytest.mark.redis
+
+MakeServer = Callable[..., RedisProcess]
+
+
+@pytest.fixture
+def server(redis_process: MakeServer) -> RedisProcess:
+    """One with persistence, as production has it."""
+    return redis_process()
+
+
+@pytest.fixture
+def program(server: RedisProcess, tmp_path: Path) -> Program:
+    return Program(tmp_path, server.url, {"PREVIEW_HEARTBEAT_MS": "60000", "PREVIEW_LEASE_MS": "600000"})
+
+
+def statuses(program: Program, *words: str) -> dict[str, str]:
+    return {
+        check["name"]: check["status"] for check in program.run("health", "--json", *words).json["checks"]
+    }
+
+
+async def test_all_is_well(program: Program, server: RedisProcess) -> None:
+    async with hand_on(server.url) as hand:
+        await hand.heartbeat()
+        await hand.submit(payload())
+    done = program.run("health")
+    assert done.code == 0
+    first = done.out.splitlines()[0]
+    assert first.startswith("PREVIEWOPS OK - 1 worker, 1 jobs pending, 0 active | waiting=1;;;0; ")
+    assert " dead=0;0;99;0; " in first
+    found = program.run("health", "--json")
+    assert (found.code, found.json["status"], found.json["exitCode"]) == (0, "OK", 0)
+    assert found.json["figures"]["waiting"] == 1
+
+
+def test_no_worker_is_critical(program: Program) -> None:
+    done = program.run("health")
+    assert done.code == 2
+    assert done.out.startswith("PREVIEWOPS CRITICAL - no worker is running | ")
+
+
+async def test_silent_workers_are_critical(program: Program, server: RedisProcess) -> None:
+    async with hand_on(server.url) as hand:
+        await hand.heartbeat()
+        await hand.redis.zadd("preview-jobs:workers", {"w-1": 1_000})
+    done = program.run("health")
+    assert done.code == 2
+    assert "all of 1 worker silent" in done.out
+
+
+async def test_dead_letters_warn_by_thresholds(program: Program, server: RedisProcess) -> None:
+    async with hand_on(server.url) as hand:
+        await hand.heartbeat()
+        await hand.bury("a", "b")
+    assert program.run("health").code == 1
+    assert program.run("health", "--dead-warning", "3").code == 0
+    assert program.run("health", "--dead-critical", "2").code == 2
+
+
+async def test_pause_eviction_and_persistence_warn(program: Program, server: RedisProcess) -> None:
+    async with hand_on(server.url) as hand:
+        await hand.heartbeat()
+    assert set(statuses(program).values()) == {"OK"}
+    program.run("pause")
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("appendonly", "no")
+    found = statuses(program)
+    assert {name for name, status in found.items() if status == "WARNING"} == {
+        "paused",
+        "eviction",
+        "persistence",
+    }
+    assert program.run("health").code == 1
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("save", "3600 1")
+    assert statuses(program)["persistence"] == "OK", "snapshots are persistence too"
+
+
+async def test_lost_jobs_are_critical(program: Program, server: RedisProcess) -> None:
+    async with hand_on(server.url) as hand:
+        await hand.heartbeat()
+        await hand.submit(payload())
+        await hand.redis.delete("preview-jobs", "preview-jobs:waiting:normal")
+    assert statuses(program)["accounting"] == "CRITICAL"
+
+
+async def test_a_server_that_forbids_to_ask_is_not_judged_for_it(
+    program: Program, server: RedisProcess
+) -> None:
+    async with hand_on(server.url) as hand:
+        await hand.heartbeat()
+        await hand.redis.execute_command("ACL", "SETUSER", "default", "-config", "-info")
+    found = program.run("health", "--json")
+    assert found.code == 0
+    assert {"eviction", "persistence"}.isdisjoint(check["name"] for check in found.json["checks"])
+
+
+def test_no_redis_is_critical_and_keeps_the_password(program: Program) -> None:
+    done = program.run("--redis-url", "redis://u:s3cret@127.0.0.1:1", "health")
+    assert done.code == 2
+    assert done.out.startswith("PREVIEWOPS CRITICAL - Redis at redis://u:***@127.0.0.1:1 cannot be used: ")
+    assert "s3cret" not in done.out + done.err
+    found = program.run("--redis-url", "redis://u:s3cret@127.0.0.1:1", "health", "--json")
+    assert (found.code, found.json["status"]) == (2, "CRITICAL")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--bogus",), ("--dead-warning", "0"), ("--dead-warning", "9", "--dead-critical", "3"), ("extra",)],
+)
+def test_wrong_words_are_unknown(program: Program, words: tuple[str, ...]) -> None:
+    done = program.run("health", *words)
+    assert done.code == 3
+    assert done.out.startswith("PREVIEWOPS UNKNOWN - ")
+
+
+def test_wrong_settings_and_bugs_are_unknown(program: Program, server: RedisProcess) -> None:
+    assert program.run("health", PREVIEW_QUEUE_MAX="many").code == 3
+    with redis.Redis.from_url(server.url) as client:
+        client.set("preview-jobs:meta", "not a hash")
+    done = program.run("health")
+    assert done.code == 3
+    assert done.out.startswith("PREVIEWOPS UNKNOWN - unforeseen ")

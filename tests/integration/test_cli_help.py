@@ -1,0 +1,131 @@
+"""The program's help, versions and completion: for every command, and without waiting."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from previewops import __version__
+from previewops.cli.dlq import ENTRIES as DLQ
+from previewops.cli.program import ENTRIES
+from tests.integration.cli_program import Program, aligned
+
+HEAVY = ("redis", "arq", "jsonschema", "PIL", "rich", "asyncio", "structlog", "textual", "uvloop")
+COMMANDS = [(name,) for name in ENTRIES] + [("dlq", name) for name in DLQ]
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(program: Program, words: tuple[str, ...]) -> None:
+    done = program.run(*words, "--help")
+    assert done.code == 0
+    assert done.out.startswith(f"Usage: previewops {' '.join(words)}")
+    assert f"previewops {' '.join(words)}" in done.out.split("Examples:")[1]
+    assert aligned(done.out.partition("Examples:")[0].splitlines())
+
+
+def test_the_list_of_commands(program: Program) -> None:
+    done = program.run("--help")
+    assert done.code == 0
+    for name, entry in ENTRIES.items():
+        assert any(
+            line.split()[:1] == [name] and entry.summary[:30] in line for line in done.out.splitlines()
+        )
+    assert aligned(done.out.splitlines())
+
+
+def test_each_listed_command_is_the_one_that_is_loaded() -> None:
+    script = (
+        "import click; from previewops.cli.program import cli\n"
+        "for group in (cli, cli.get_command(None, 'dlq')):\n"
+        "    for name in group.entries: assert group.get_command(None, name).name == name, name\n"
+        "assert cli.get_command(None, 'nonsense') is None"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_version(program: Program) -> None:
+    done = program.run("--version")
+    assert (done.code, done.out) == (0, f"previewops, version {__version__}\n")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("dlq", "--help"), ("completion", "bash")])
+def test_what_needs_no_redis_imports_none_of_it(words: tuple[str, ...]) -> None:
+    script = (
+        "import sys; sys.argv = ['previewops', *sys.argv[1:]]\n"
+        "from previewops.cli import main\n"
+        "try: main()\n"
+        f"finally: print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_health_imports_neither_the_schema_nor_pixels(program: Program) -> None:
+    script = (
+        "import sys; sys.argv = ['previewops', '--redis-url', 'unix:///nonexistent/s', 'health']\n"
+        "from previewops.cli import main\n"
+        "try: main()\n"
+        "finally: print('HEAVY', [name for name in ('jsonschema', 'PIL', 'rich', 'arq') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nonsense",), "No such command 'nonsense'"),
+        (("dlq", "nonsense"), "No such command 'nonsense'"),
+        (("status",), "Missing argument 'JOB'"),
+        (("jobs", "--state", "lost"), "'lost' is not one of"),
+        (("jobs", "--limit", "0"), "--limit"),
+        (("submit",), "Missing argument 'FILE...'"),
+        (("--queue", "a b", "stats"), "allowed is 1 to 100 of the characters"),
+        (("--queue", "", "stats"), "it is empty"),
+        (("--data-dir", "", "stats"), "it is empty"),
+        (("completion", "tcsh"), "'tcsh' is not one of"),
+    ],
+)
+def test_wrong_words_exit_2(program: Program, words: tuple[str, ...], said: str) -> None:
+    done = program.run(*words)
+    assert done.code == 2
+    assert done.out == ""
+    assert said in done.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_name_the_program(program: Program, shell: str) -> None:
+    done = program.run("completion", shell)
+    assert done.code == 0
+    assert f"_PREVIEWOPS_COMPLETE={shell}_complete" in done.out
+    assert "\\u00" not in done.out
+
+
+def test_the_bash_script_parses(program: Program) -> None:
+    script = program.run("completion", "bash").out
+    subprocess.run(["bash", "-n"], input=script.encode(), check=True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("previewops sta", ["plain,status", "plain,stats"]),
+        ("previewops dlq re", ["plain,requeue"]),
+        ("previewops jobs --state d", ["plain,delayed", "plain,dead"]),
+        ("previewops --ver", ["plain,--verbose", "plain,--version"]),
+    ],
+)
+def test_completion_offers(program: Program, typed: str, offered: list[str]) -> None:
+    done = program.run(
+        _PREVIEWOPS_COMPLETE="bash_complete", COMP_WORDS=typed, COMP_CWORD=str(len(typed.split()) - 1)
+    )
+    assert done.out.splitlines() == offered

@@ -1,0 +1,157 @@
+"""status, jobs, cancel, pause, resume, stats and workers with the real program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli_program import ESCAPES, Program, aligned, hand_on, payload
+
+pytestmark = pytest.mark.redis
+
+LONG = "asset board (pictures/board.png): there is no such file, and it was looked for in many a folder"
+
+
+@pytest.fixture
+def program(redis_url: str, tmp_path: Path) -> Program:
+    return Program(tmp_path, redis_url)
+
+
+async def test_status_of_a_completed_job(program: Program, redis_url: str) -> None:
+    result = {
+        "bundle": "/data/previews/lessons/job-1",
+        "artifacts": [{"path": "poster.webp", "bytes": 20480, "mediaType": "image/webp", "sha256": "0" * 64}],
+    }
+    async with hand_on(redis_url) as hand:
+        await hand.complete("job-1", result=result)
+    found = program.run("status", "job-1", "--json").json
+    assert {
+        "jobId": "job-1",
+        "status": "completed",
+        "priority": "normal",
+        "attemptsMade": 1,
+        "progress": 1.0,
+        "failedReason": None,
+        "artifacts": result["artifacts"],
+    }.items() <= found.items()
+    assert found["createdAt"] <= found["startedAt"] <= found["finishedAt"]
+    done = program.run("status", "job-1")
+    assert done.code == 0
+    assert "poster.webp  image/webp  20.0 KiB" in done.out
+    assert "bundle    /data/previews/lessons/job-1" in done.out
+    assert "ago" in done.out or "just now" in done.out
+
+
+async def test_status_of_an_active_and_of_a_dead_job(program: Program, redis_url: str) -> None:
+    async with hand_on(redis_url) as hand:
+        await hand.bury("dead-1", message=LONG)
+        await hand.submit(payload("active-1"))
+        await hand.claim()
+    assert "state     active" in program.run("status", "active-1").out
+    done = program.run("status", "dead-1")
+    assert "attempts  1 failed" in done.out
+    assert "PermanentJobError / asset-missing" in done.out
+    assert aligned(done.out.splitlines())
+
+
+def test_a_job_that_is_not_there(program: Program) -> None:
+    for command in ("status", "cancel"):
+        done = program.run(command, "never")
+        assert done.code == 1
+        assert "no job never in queue preview-jobs" in done.err
+    assert program.run("status", "never", "--json").json["error"] == "not-found"
+
+
+async def test_jobs(program: Program, redis_url: str) -> None:
+    async with hand_on(redis_url) as hand:
+        await hand.bury("dead-1", message=LONG)
+        await hand.complete("done-1")
+        await hand.submit(payload("a-1"), payload("b-1", project="trials"))
+    done = program.run("jobs")
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["JOB", "STATE", "PRIORITY", "PROJECT", "ACCEPTED", "REASON"]
+    assert {tuple(line.split()[:2]) for line in lines[1:]} == {
+        ("dead-1", "dead"),
+        ("done-1", "completed"),
+        ("a-1", "waiting"),
+        ("b-1", "waiting"),
+    }
+    assert aligned(lines)
+    assert [each["jobId"] for each in program.run("jobs", "--state", "dead", "--json").json["jobs"]] == [
+        "dead-1"
+    ]
+    assert [each["jobId"] for each in program.run("jobs", "--project", "trials", "--json").json["jobs"]] == [
+        "b-1"
+    ]
+    page = program.run("jobs", "--limit", "1", "--json").json
+    assert (len(page["jobs"]), page["more"]) == (1, True)
+    assert "there are more than these 1" in program.run("jobs", "--limit", "1").err
+    assert "no jobs" in program.run("jobs", "--state", "cancelled").err
+
+
+async def test_cancel(program: Program, redis_url: str) -> None:
+    async with hand_on(redis_url) as hand:
+        await hand.submit(payload("job-1"))
+    done = program.run("cancel", "job-1", "--reason", "wrong pictures", SUDO_USER="alice")
+    assert (done.code, done.out) == (0, "cancelled job-1; it was waiting\n")
+    found = program.run("status", "job-1", "--json").json
+    assert found["status"] == "cancelled"
+    again = program.run("cancel", "job-1")
+    assert again.code == 1
+    assert "cannot cancel job job-1: it is cancelled" in again.err
+
+
+async def test_pause_and_resume(program: Program, redis_url: str) -> None:
+    done = program.run("pause", "--reason", f"moving {ESCAPES}", SUDO_USER="alice")
+    assert (done.code, done.out) == (0, "paused preview-jobs; `previewops resume` lets it go on\n")
+    async with hand_on(redis_url) as hand:
+        await hand.submit(payload("job-1"))
+        assert await hand.claim() == ()
+        again = program.run("pause")
+        assert again.code == 0
+        assert "was paused already, by alice@" in again.out
+        assert "moving \\u001b[2Jgone\\u0007" in again.out
+        assert "by alice@" in program.run("stats").out
+        assert program.run("resume").out == "preview-jobs goes on\n"
+        assert program.run("resume").out == "preview-jobs was not paused\n"
+        assert len(await hand.claim()) == 1
+
+
+async def test_stats(program: Program, redis_url: str) -> None:
+    async with hand_on(redis_url) as hand:
+        await hand.complete("done-1", "done-2")
+        await hand.bury("dead-1")
+        await hand.submit(payload("a-1"), payload("a-2", priority="high"))
+        await hand.heartbeat()
+    found = program.run("stats", "--json").json
+    queue = found["queue"]
+    assert queue["oldestWaitingMs"] >= 0
+    assert {
+        "name": "preview-jobs",
+        "paused": False,
+        "waiting": {"high": 1, "normal": 1, "low": 0},
+        "delayed": 0,
+        "active": 0,
+        "completed": 2,
+        "dead": 1,
+    }.items() <= queue.items()
+    (worker,) = found["workers"]
+    assert (worker["id"], worker["busy"], worker["rssBytes"], worker["jobs"]) == ("w-1", 1, 45_000_000, [])
+    done = program.run("stats")
+    assert done.code == 0
+    assert "waiting  2 (1 high, 1 normal, 0 low)" in done.out
+    assert "run        p50" in done.out
+    assert "1 worker\n" in done.out
+    assert aligned(done.out.splitlines())
+
+
+async def test_workers(program: Program, redis_url: str) -> None:
+    assert "no worker is running" in program.run("workers").err
+    assert program.run("workers", "--json").json["workers"] == []
+    async with hand_on(redis_url) as hand:
+        await hand.heartbeat("w-1", jobs=["job-1", f"job{ESCAPES}"])
+    done = program.run("workers")
+    assert done.out.splitlines()[1].split()[:8] == ["w-1", "working", "1/2", "0", "0", "42.9", "MiB", "just"]
+    assert "\x1b" not in done.out
+    assert program.run("workers", "--json").json["workers"][0]["state"] == "working"

@@ -1,0 +1,160 @@
+"""Submitting and validating with the real program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.integration.cli_program import Program, hand_on, payload
+
+pytestmark = pytest.mark.redis
+
+EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
+
+
+@pytest.fixture
+def program(redis_url: str, tmp_path: Path) -> Program:
+    return Program(tmp_path, redis_url)
+
+
+def waiting(url: str) -> set[str]:
+    with redis.Redis.from_url(url) as client:
+        return {job_id.decode() for job_id in client.zrange("preview-jobs", 0, -1)}
+
+
+def test_a_job_from_a_file(program: Program, redis_url: str) -> None:
+    done = program.run("submit", program.write("job.json", payload()))
+    assert (done.code, done.out.split()) == (0, ["accepted", "job-1", "waiting"])
+    assert waiting(redis_url) == {"job-1"}
+
+
+def test_a_job_from_standard_input(program: Program, redis_url: str) -> None:
+    done = program.run("submit", "-", "--json", stdin=json.dumps(payload()).encode())
+    assert done.code == 0
+    assert done.json_lines == [{"source": "stdin", "jobId": "job-1", "status": "waiting", "new": True}]
+    assert waiting(redis_url) == {"job-1"}
+
+
+def test_the_same_job_again_is_the_same_job(program: Program, redis_url: str) -> None:
+    program.write("job.json", payload())
+    program.run("submit", "job.json")
+    done = program.run("submit", "job.json", "--json")
+    assert done.code == 0
+    assert done.json_lines[0]["new"] is False
+    assert "the same job" in program.run("submit", "job.json").out
+    assert waiting(redis_url) == {"job-1"}
+
+
+def test_another_body_under_the_same_id_is_a_conflict(program: Program) -> None:
+    program.run("submit", program.write("job.json", payload()))
+    done = program.run("submit", program.write("other.json", payload(priority="high")), "--json")
+    assert done.code == 1
+    assert done.json_lines[0]["error"] == "conflict"
+    assert "other.json: job job-1 exists already (waiting) with a different payload" in done.err
+    assert "hint: " in done.err
+
+
+@pytest.mark.parametrize("words", [("jobs.jsonl",), ("--jsonl", "jobs.txt")])
+def test_a_job_a_line(program: Program, redis_url: str, words: tuple[str, ...]) -> None:
+    lines = b"\n".join(json.dumps(payload(f"job-{number}")).encode() for number in range(250))
+    program.write(words[-1], lines + b"\n\n")
+    done = program.run("submit", *words, PREVIEW_QUEUE_MAX="1000")
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 250
+    assert waiting(redis_url) == {f"job-{number}" for number in range(250)}
+
+
+def test_every_document_is_reported_and_none_keeps_another_out(program: Program, redis_url: str) -> None:
+    program.write("good.json", payload("good"))
+    program.write("bad.json", payload("bad", priority="urgent"))
+    program.write("mixed.jsonl", b'{"jobId":\n' + json.dumps(payload("also-good")).encode())
+    done = program.run("submit", "bad.json", "nowhere.json", "mixed.jsonl", "good.json", "--json")
+    assert done.code == 2
+    assert [(each["source"], each.get("error")) for each in done.json_lines] == [
+        ("bad.json", "invalid-payload"),
+        ("nowhere.json", "unreadable"),
+        ("mixed.jsonl:1", "invalid-payload"),
+        ("mixed.jsonl:2", None),
+        ("good.json", None),
+    ]
+    assert waiting(redis_url) == {"good", "also-good"}
+
+
+def test_a_full_queue_says_try_again(program: Program, redis_url: str) -> None:
+    for name in ("a", "b", "c"):
+        program.write(f"{name}.json", payload(name))
+    done = program.run("submit", "a.json", "b.json", "c.json", PREVIEW_QUEUE_MAX="1")
+    assert done.code == 75
+    assert done.out.split() == ["accepted", "a", "waiting"]
+    assert "b.json: queue full: 1 jobs are waiting, 1 are allowed; b was not accepted" in done.err
+    assert done.err.count("hint:") == 1
+    assert waiting(redis_url) == {"a"}
+
+
+def test_the_worst_exit_code_wins(program: Program) -> None:
+    program.write("a.json", payload("a"))
+    program.write("b.json", payload("b"))
+    program.write("bad.json", payload("bad", priority="urgent"))
+    assert program.run("submit", "a.json", "b.json", "bad.json", PREVIEW_QUEUE_MAX="1").code == 65
+
+
+def test_without_redis_each_job_is_told_of(program: Program) -> None:
+    program.write("a.json", payload("a"))
+    program.write("b.json", payload("b"))
+    url = "redis://user:s3cret@127.0.0.1:1"
+    done = program.run("--redis-url", url, "submit", "a.json", "b.json", "--wait", "--json")
+    assert done.code == 69
+    assert [each["error"] for each in done.json_lines] == ["redis-unavailable"] * 2
+    assert "a.json: job a is not known to be accepted: Redis at redis://user:***@127.0.0.1:1" in done.err
+    assert "s3cret" not in done.err + done.out
+
+
+def test_another_queue(program: Program, redis_url: str) -> None:
+    program.write("job.json", payload())
+    assert program.run("--queue", "other", "submit", "job.json").code == 0
+    assert waiting(redis_url) == set()
+    assert "job-1" in program.run("jobs", PREVIEW_QUEUE_NAME="other").out
+
+
+def test_an_absolute_uri_has_to_lie_under_a_root(program: Program) -> None:
+    job = payload(previewRequest={"steps": [], "assets": [{"id": "a", "uri": "/etc/hostname"}], "audio": {}})
+    done = program.run("submit", program.write("job.json", job))
+    assert done.code == 65
+    assert "/previewRequest/assets/0/uri" in done.err
+    assert str(program.folder / "data" / "assets") in done.err
+    assert program.run("submit", "job.json", PREVIEW_ASSET_ROOTS="/etc").code == 0
+
+
+def test_validate_tells_valid_from_invalid(program: Program, redis_url: str) -> None:
+    program.write("good.json", payload())
+    program.write("bad.json", payload(priority="urgent"))
+    done = program.run("validate", "good.json", "bad.json")
+    assert done.code == 65
+    lines = done.out.splitlines()
+    assert lines[:2] == ["good.json: valid (job job-1)", "bad.json: 1 violation"]
+    assert lines[2].startswith("  /priority  ")
+    assert lines[3:] == ['      found    "urgent"', "      allowed  low, normal, high", "1 valid, 1 not"]
+    assert waiting(redis_url) == set()
+
+
+@pytest.mark.parametrize("name", ["minimal", "full"])
+def test_the_valid_examples_are_valid_without_redis(program: Program, name: str) -> None:
+    done = program.run("validate", str(EXAMPLES / f"{name}.json"), "--json", REDIS_URL="redis://127.0.0.1:1")
+    assert done.code == 0
+    assert done.json_lines[0]["valid"] is True
+
+
+def test_timeout_needs_wait(program: Program) -> None:
+    done = program.run("submit", program.write("job.json", payload()), "--timeout", "3")
+    assert done.code == 2
+    assert "--timeout goes with --wait" in done.err
+
+
+async def test_a_known_job_that_is_dead_is_told_by_its_state(program: Program, redis_url: str) -> None:
+    async with hand_on(redis_url) as hand:
+        await hand.bury("job-1")
+    done = program.run("submit", program.write("job.json", payload()), "--json")
+    assert done.json_lines[0]["status"] == "dead"

@@ -1,0 +1,164 @@
+"""``submit --wait``: what is shown while jobs run, and what their ends come to."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from previewops.lease import Claim
+from tests.integration.cli_program import ESCAPES, Hand, Program, hand_on, payload
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def program(redis_url: str, tmp_path: Path) -> Program:
+    return Program(tmp_path, redis_url)
+
+
+async def claimed(hand: Hand, want: int = 1) -> list[Claim]:
+    """Claims as soon as the program has submitted."""
+    claims = list(await hand.claim(want))
+    while len(claims) < want:
+        assert await hand.leases.wait_for_work(30) or claims, "nothing was submitted"
+        claims += await hand.claim(want - len(claims))
+    return claims
+
+
+def payload_line(name: str) -> bytes:
+    return json.dumps(payload(name)).encode()
+
+
+async def test_a_completed_job(program: Program, redis_url: str) -> None:
+    program.write("job.json", payload())
+    with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
+        async with hand_on(redis_url) as hand:
+            (claim,) = await claimed(hand)
+            await hand.finish(claim, {"bundle": "/data/previews/lessons/job-1"})
+        out, err = started.communicate(timeout=30)
+    assert started.returncode == 0
+    assert "completed job-1  /data/previews/lessons/job-1" in out.decode()
+    assert b"no worker is running" in err
+
+
+async def test_a_dead_job_says_why_and_exits_1(program: Program, redis_url: str) -> None:
+    program.write("job.json", payload())
+    with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
+        async with hand_on(redis_url) as hand:
+            (claim,) = await claimed(hand)
+            await hand.bury_claim(claim, code="asset-missing", message=f"no such file {ESCAPES}")
+        out, err = started.communicate(timeout=30)
+    assert started.returncode == 1
+    assert "job-1: dead: no such file \\u001b[2Jgone\\u0007" in err.decode()
+    assert "previewops dlq show job-1" in err.decode()
+    assert b"\x1b" not in out + err
+
+
+async def test_several_jobs_as_json(program: Program, redis_url: str) -> None:
+    program.write("jobs.jsonl", b"\n".join(payload_line(name) for name in ("a", "b")))
+    with program.start("submit", "jobs.jsonl", "--wait", "--json", stdout=-1, stderr=-1) as started:
+        async with hand_on(redis_url) as hand:
+            for claim in await claimed(hand, 2):
+                if claim.job_id == "a":
+                    await hand.finish(claim, {"artifacts": [{"path": "poster.webp"}]})
+                else:
+                    await hand.bury_claim(claim, code="bad", message="bad")
+        out, _ = started.communicate(timeout=30)
+    assert started.returncode == 1
+    ends = {each["jobId"]: each["job"] for each in map(json.loads, out.splitlines())}
+    assert ends["a"]["status"] == "completed"
+    assert ends["a"]["artifacts"] == [{"path": "poster.webp"}]
+    assert (ends["b"]["status"], ends["b"]["failedReason"]) == ("dead", "bad")
+
+
+async def test_a_cancelled_job_exits_1(program: Program, redis_url: str) -> None:
+    program.write("job.json", payload())
+    with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
+        async with hand_on(redis_url) as hand:
+            await claimed(hand)
+        assert program.run("cancel", "job-1").code == 0
+        _, err = started.communicate(timeout=30)
+    assert started.returncode == 1
+    assert b"job-1: cancelled" in err
+
+
+def test_a_wait_that_is_too_long_exits_75(program: Program) -> None:
+    done = program.run("submit", program.write("job.json", payload()), "--wait", "--timeout", "0")
+    assert done.code == 75
+    assert "job-1: has not ended within 0 s; it goes on: previewops status job-1" in done.err
+
+
+async def test_what_has_ended_already_is_not_waited_for(program: Program, redis_url: str) -> None:
+    async with hand_on(redis_url) as hand:
+        await hand.complete("job-1")
+    done = program.run("submit", program.write("job.json", payload()), "--wait")
+    assert done.code == 0
+    assert "no worker" not in done.err
+
+
+def test_a_paused_queue_is_told_of(program: Program) -> None:
+    program.run("pause", "--reason", "moving house")
+    done = program.run("submit", program.write("job.json", payload()), "--wait", "--timeout", "0")
+    assert "note: the queue is paused by " in done.err
+    assert "(moving house)" in done.err
+
+
+async def test_many_jobs_are_one_line_each(program: Program, redis_url: str) -> None:
+    names = [f"job-{number}" for number in range(30)]
+    program.write("jobs.jsonl", b"\n".join(map(payload_line, names)))
+    program.env["PREVIEW_QUEUE_MAX"] = "100"
+    with program.start("submit", "jobs.jsonl", "--wait", stdout=-1, stderr=-1) as started:
+        async with hand_on(redis_url) as hand:
+            for claim in await claimed(hand, 30):
+                await hand.finish(claim)
+        out, _ = started.communicate(timeout=30)
+    assert started.returncode == 0
+    assert out.decode().count("completed job-") == 30
+
+
+async def test_ctrl_c_ends_the_wait_and_leaves_the_job(program: Program, redis_url: str) -> None:
+    program.write("job.json", payload())
+    with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
+        async with hand_on(redis_url) as hand:
+            await claimed(hand)
+        assert started.stderr is not None
+        note = started.stderr.readline()  # it waits by now
+        assert b"no worker is running" in note
+        started.send_signal(signal.SIGINT)
+        _, err = started.communicate(timeout=30)
+    assert started.returncode == 130
+    assert err.split() == [b"interrupted"]
+    assert program.run("status", "job-1", "--json").json["status"] == "active"
+
+
+async def test_a_terminal_gets_a_bar(program: Program, redis_url: str) -> None:
+    program.write("job.json", payload())
+    program.env["TERM"] = "xterm-256color"
+    ours, theirs = pty.openpty()
+    try:
+        with program.start(
+            "submit", "job.json", "--wait", stdout=theirs, stderr=subprocess.DEVNULL
+        ) as started:
+            os.close(theirs)
+            async with hand_on(redis_url) as hand:
+                (claim,) = await claimed(hand)
+                await hand.finish(claim)
+            shown = b"".join(iter(lambda: read(ours), b"")).decode()
+    finally:
+        os.close(ours)
+    assert started.returncode == 0
+    assert "━" in shown
+    assert "job-1" in shown
+
+
+def read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # EIO: the other end is closed
+        return b""
