@@ -139,15 +139,8 @@ def run(args: list[str]) -> int:
 
 def _invoke(context: Context, args: list[str]) -> int:
     """click's own ``main`` has other manners when the output's reader has gone, and hides who pressed Ctrl-C."""
-    instruction = os.environ.get(COMPLETION_VARIABLE)
     try:
-        if instruction:
-            from click.shell_completion import shell_complete
-
-            return shell_complete(cli, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
-        with cli.make_context(PROGRAM, args, obj=context) as ctx:
-            code = cli.invoke(ctx)
-        return code if isinstance(code, int) else 0
+        return _perform(context, args)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as error:
@@ -166,6 +159,17 @@ def _invoke(context: Context, args: list[str]) -> int:
     except Exception as error:
         _tell_bug(context, error)
         return EXIT_FAILED
+
+
+def _perform(context: Context, args: list[str]) -> int:
+    instruction = os.environ.get(COMPLETION_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+    with cli.make_context(PROGRAM, args, obj=context) as ctx:
+        code = cli.invoke(ctx)
+    return code if isinstance(code, int) else 0
 
 
 def _in_words(error: PreviewopsError) -> list[str]:

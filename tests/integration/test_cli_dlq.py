@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from previewops.cli.dlq import bulk
+from previewops.deadletters import DeadFilter, DeadLetters
 from tests.integration.cli_program import ESCAPES, Outcome, Program, aligned, hand_on, payload
 
 pytestmark = pytest.mark.redis
@@ -275,3 +277,13 @@ async def test_escape_sequences_stay_in_redis(program: Program, redis_url: str) 
         assert "\x1b" not in done.out + done.err
         assert "\x07" not in done.out + done.err
         assert not any(line.startswith("second line") for line in done.out.splitlines())
+
+
+async def test_more_than_are_looked_at_are_all_counted_and_touched(
+    graves: Program, redis_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "LOOKED_AT", 2)
+    async with hand_on(redis_url) as hand:
+        letters = DeadLetters(hand.redis, hand.settings)
+        assert await bulk._preview(letters, DeadFilter()) == (4, [])
+    assert "4 dead letters in 2 groups, here the newest 2:" in capsys.readouterr().err

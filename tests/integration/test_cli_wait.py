@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,15 @@ def read(terminal: int) -> bytes:
         return os.read(terminal, 65_536)
     except OSError:  # EIO: the other end is closed
         return b""
+
+
+async def test_a_record_that_is_gone_by_the_end(program: Program, redis_url: str) -> None:
+    program.write("job.json", payload())
+    with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
+        async with hand_on(redis_url) as hand:
+            hand.settings = replace(hand.settings, keep_completed=0)
+            (claim,) = await claimed(hand)
+            await hand.finish(claim)
+        _, err = started.communicate(timeout=30)
+    assert started.returncode == 1
+    assert b"job-1: its record is gone" in err
