@@ -257,7 +257,7 @@ async def test_upkeep_goes_in_bounded_steps(redis_url: str) -> None:
         assert (await b.snapshots.take()).backlog == 130
 
 
-@pytest.mark.parametrize("moment", ["waiting", "active"])
+@pytest.mark.parametrize("moment", ["waiting", "following", "active"])
 async def test_a_record_that_redis_evicted_stops_neither_its_job_nor_the_others(
     redis_url: str, moment: str
 ) -> None:
@@ -268,7 +268,10 @@ async def test_a_record_that_redis_evicted_stops_neither_its_job_nor_the_others(
             await b.expire("a", "b")
         await b.redis.delete(b.keys.job_prefix + "a")
         assert (await b.worker().maintain()).recovered == (2 if moment == "active" else 0)
-        claims = (await b.worker().claim(2)).jobs
+        if moment == "following":
+            _, claims = await b.worker().finish([], 2)
+        else:
+            claims = (await b.worker().claim(2)).jobs
         assert {claim.job_id for claim in claims} == {"a", "b"}
         assert all(claim.body is not None for claim in claims)
         codes, _ = await b.worker().finish([done(claim) for claim in claims], 0)

@@ -1,23 +1,7 @@
 -- Takes in what is due: jobs that have backed off, and jobs that a stock arq client enqueued (known by having
 -- no record of ours). Their bodies lose arq's expiry here: nothing waiting expires.
-local function describe_foreign(id)
-  local priority, project = 'normal', ''
-  local body = redis.call('GET', P_ARQ_JOB .. id)
-  local read, job = pcall(cjson.decode, body or '')
-  if read and type(job) == 'table' and type(job.a) == 'table' and type(job.a[1]) == 'table' then
-    local payload = job.a[1]
-    if type(payload.priority) == 'string' and WAITING[payload.priority] then
-      priority = payload.priority
-    end
-    if type(payload.projectId) == 'string' then
-      project = payload.projectId
-    end
-  end
-  return priority, project
-end
-
 local function admit_foreign(id, due_ms)
-  local priority, project = describe_foreign(id)
+  local priority, project = describe(id)
   redis.call('DEL', P_JOB .. id, P_ATTEMPTS .. id)
   redis.call('ZREM', K_COMPLETED, id)
   redis.call('ZREM', K_CANCELLED, id)

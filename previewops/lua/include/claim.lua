@@ -50,7 +50,7 @@ local function claim(reply, worker, lease_ms, ageing_ms, want)
     heads[head.priority] = head_of(head.priority)
     local job = redis.call('HMGET', record, 'accepted', 'attempts', 'crashes')
     if not job[1] then
-      local _, project = describe_foreign(id)
+      local _, project = describe(id)
       local since_ms = math.floor(head.since / 1000)
       new_record(id, 'waiting', head.priority, project, since_ms)
       job = { digits(since_ms), '0', '0' }

@@ -5,6 +5,23 @@ local function wake()
   end
 end
 
+-- The class and project that a job's body names.
+local function describe(id)
+  local priority, project = 'normal', ''
+  local body = redis.call('GET', P_ARQ_JOB .. id)
+  local read, job = pcall(cjson.decode, body or '')
+  if read and type(job) == 'table' and type(job.a) == 'table' and type(job.a[1]) == 'table' then
+    local payload = job.a[1]
+    if type(payload.priority) == 'string' and WAITING[payload.priority] then
+      priority = payload.priority
+    end
+    if type(payload.projectId) == 'string' then
+      project = payload.projectId
+    end
+  end
+  return priority, project
+end
+
 -- The record of a job that has none: a stock client's, or one whose record Redis has evicted.
 local function new_record(id, state, priority, project, since_ms)
   redis.call('HSET', P_JOB .. id, 'state', state, 'priority', priority, 'project', project, 'digest', '',
