@@ -192,8 +192,10 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(worker=workers, want=wants, aged=st.booleans())
     def claim(self, worker: str, want: int, aged: bool) -> None:
-        if not self.model.paused:
-            self.model.admit(self.now_ms(), want + 8)
+        if self.model.paused:
+            # Whether a claim takes in what is due during a pause is its own affair: nothing is.
+            self.maintain()
+        self.model.admit(self.now_ms(), want + 8)
         expected = self.model.choose(want, aged)
         claims = self.run(self.leases(worker, aged).claim(want))
         self.model.woken.discard(worker)
@@ -202,6 +204,8 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(worker=workers, some=st.lists(picks, min_size=1, max_size=3), want=st.integers(0, 2))
     def finish(self, worker: str, some: list[int], want: int) -> None:
+        # Whether a finish takes in what is due is its own affair: nothing is.
+        self.maintain()
         claims = self.several(some)
         codes = []
         for claim in claims:
@@ -209,8 +213,6 @@ class QueueMachine(RuleBasedStateMachine):
             if codes[-1] == "OK":
                 self.model.jobs[claim.job_id].state = "completed"
                 self.model.count("completed")
-        if want and not self.model.paused:
-            self.model.admit(self.now_ms(), want + 8)
         expected = self.model.choose(want, aged=False)
         before_ms = self.now_ms()
         answers, following = self.run(self.leases(worker).finish([done(claim) for claim in claims], want))
