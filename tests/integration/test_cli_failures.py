@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,3 +125,27 @@ def test_a_locale_without_the_letters(program: Program) -> None:
     done = program.run("validate", "jøb.json", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert done.code == 0
     assert "valid (job job-1)" in done.out
+
+
+INTERRUPTED_AT_THE_WORST_MOMENT = """
+import asyncio, os, signal, sys
+from previewops.cli import program
+
+async def work():
+    os.kill(os.getpid(), signal.SIGINT)
+    try:
+        async with asyncio.timeout(0):
+            await asyncio.sleep(0)
+    except TimeoutError:
+        print("lost")
+
+program._perform = lambda context, args: asyncio.run(work())
+program.main()
+"""
+
+
+def test_ctrl_c_right_before_a_timeout_is_not_lost() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AT_THE_WORST_MOMENT], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\ninterrupted\n")
