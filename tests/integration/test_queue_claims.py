@@ -359,13 +359,16 @@ async def test_the_next_due_time_is_told(redis_url: str) -> None:
     async with bench(redis_url) as b:
         assert (await b.worker().claim(1)).next_due_ms is None
         await b.queue.submit(payload("a"))
+        claim = await b.claim_one()
+        await b.redis.delete(b.keys.wake)
         await b.worker().retry(
-            await b.claim_one(),
+            claim,
             delay_ms=60_000,
             counter=Counter.ATTEMPTS,
             attempt_json=attempt_json(),
             message="again",
         )
+        assert await b.worker().wait_for_work(1) is True, "a sleeper has to learn of the new due time"
         told = (await b.worker().claim(1)).next_due_ms
         assert told is not None
         assert 0 < told <= 60_000

@@ -196,6 +196,21 @@ async def test_completed_records_are_kept_to_their_number_and_counted_for_ever(r
         assert (snapshot.counters["completed"], snapshot.unaccounted) == (4, 0)
 
 
+async def test_a_forgotten_jobs_history_goes_with_it(redis_url: str) -> None:
+    async with bench(redis_url, keep_completed=0) as b:
+        await b.queue.submit(payload("a"))
+        await b.worker().retry(
+            await b.claim_one(),
+            delay_ms=1,
+            counter=Counter.ATTEMPTS,
+            attempt_json=attempt_json(),
+            message="again",
+        )
+        await b.make_due("a")
+        await b.worker().finish([done(await b.claim_one())], 0)
+        assert not await b.redis.keys("*:a")
+
+
 async def test_an_excess_after_the_number_was_lowered_is_worked_off_two_by_two(redis_url: str) -> None:
     async with bench(redis_url, keep_completed=100) as b:
         await complete(b, *(f"job-{n}" for n in range(10)))

@@ -12,7 +12,7 @@ from previewops.lease import Burial
 from previewops.retry import Cause, Counter
 from previewops.scripts import ScriptName, Scripts
 from previewops.states import Code, JobState, Priority
-from tests.queue_support import HOUR_MS, Bench, attempt_json, bench, burial, payload
+from tests.queue_support import HOUR_MS, Bench, attempt_json, bench, burial, done, payload
 
 pytestmark = pytest.mark.redis
 
@@ -123,6 +123,15 @@ async def test_a_requeued_job_starts_anew_and_keeps_its_history(redis_url: str) 
         assert await b.dead.count(DeadFilter()) == 0
         claim = (await b.worker().claim(1)).jobs[0]
         assert claim.body is not None
+
+
+async def test_who_held_a_job_before_its_requeue_is_late(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        old = await b.bury_one("a")
+        await b.dead.requeue(DeadFilter(), **WHO)
+        assert (await b.worker().finish([done(old)], 0))[0] == [Code.STALE]
+        assert await b.worker().release([old]) == [Code.STALE]
+        assert await b.state("a") == "waiting"
 
 
 async def test_a_job_that_dies_again_at_once_is_touched_once(redis_url: str) -> None:
