@@ -7,36 +7,42 @@ look whether the connection has unread bytes, and a packer written in Python. He
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import hiredis
 from redis.asyncio import Connection, ConnectionPool
 from redis.exceptions import NoScriptError, RedisError
 
+from previewops.connection import SOCKET_TIMEOUT_S
 from previewops.scripts import Argument, LoadedScript, ScriptName, Scripts
 
 
 class Hotline:
     """Runs scripts for one queue. Any number of calls at a time; each has a connection for as long as it lasts."""
 
-    def __init__(self, pool: ConnectionPool, scripts: Scripts) -> None:
+    def __init__(
+        self, pool: ConnectionPool, scripts: Scripts, *, timeout_s: float = SOCKET_TIMEOUT_S
+    ) -> None:
         self._pool = pool
         self._scripts = scripts
+        self._timeout_s = timeout_s
         self._idle: list[Connection] = []
 
     async def run(self, name: ScriptName, *args: Argument) -> Any:
         """Calls a script with the queue's keys.
 
         Raises:
-            redis.exceptions.RedisError, OSError: whatever the connection or the server says; the connection
-                is then dropped, so that no late reply can be taken for another call's.
+            redis.exceptions.RedisError, OSError: whatever the connection or the server says, or TimeoutError
+                after ``timeout_s``. The connection is then dropped: no late reply is taken for another call's.
         """
-        connection = self._idle.pop() if self._idle else self._pool.make_connection()
+        connection = self._idle.pop() if self._idle else self._connection()
         script = self._scripts.loaded(name)
         try:
-            if not connection.is_connected:
-                await connection.connect()
-            reply = await self._evaluate(connection, script, args)
+            async with asyncio.timeout(self._timeout_s):
+                if not connection.is_connected:
+                    await connection.connect()
+                reply = await self._evaluate(connection, script, args)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -44,6 +50,12 @@ class Hotline:
         if isinstance(reply, RedisError):
             raise reply
         return reply
+
+    def _connection(self) -> Connection:
+        connection = self._pool.make_connection()
+        # One deadline around the whole call, in place of one around each write and one around each read.
+        connection.socket_timeout = None
+        return connection
 
     async def _evaluate(
         self, connection: Connection, script: LoadedScript, args: tuple[Argument, ...]
@@ -60,7 +72,7 @@ class Hotline:
     async def close(self) -> None:
         """Closes the idle connections."""
         while self._idle:
-            await self._idle.pop().disconnect(nowait=True)
+            await self._idle.pop().disconnect()
 
 
 def _packed(command: tuple[Argument, ...]) -> bytes:

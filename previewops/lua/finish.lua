@@ -10,7 +10,6 @@
 -- @include time
 -- @include counters
 -- @include waiting
--- @include admit
 -- @include claim
 -- @include result
 
@@ -40,10 +39,10 @@ local function complete(id, token, result_json, run_ms)
   local result = arq_result(id, redis.call('GET', P_ARQ_JOB .. id), true, result_json, failed + 1, job[5], job[6])
   redis.call('ZREM', K_ACTIVE, id)
   redis.call('DEL', P_ARQ_IN_PROGRESS .. id, P_ARQ_JOB .. id)
-  redis.call('HSET', P_JOB .. id, 'state', 'completed', 'finished', reply[1])
+  redis.call('HSET', P_JOB .. id, 'state', 'completed', 'finished', NOW_MS)
   redis.call('SET', P_ARQ_RESULT .. id, result, 'PX', ttl_ms)
   redis.call('ZREM', K_SCHEDULE, id)
-  redis.call('ZADD', K_COMPLETED, reply[1], id)
+  redis.call('ZADD', K_COMPLETED, NOW_MS, id)
   observe('r', run_ms)
   redis.call('PUBLISH', P_DONE .. id, 'completed')
   done = done + 1

@@ -54,6 +54,11 @@ local function opened_record(body, try)
   return nil
 end
 
+-- Most ids are plain: looking is cheaper than encoding.
+local function in_json(text)
+  return string.find(text, '[^%w_.:-]') and cjson.encode(text) or '"' .. text .. '"'
+end
+
 local function arq_result(id, body, ok, result_json, try, started_ms, accepted_ms)
   local opened = nil
   -- Whoever completed a job has read its record; one that failed may have failed because of it.
@@ -62,5 +67,5 @@ local function arq_result(id, body, ok, result_json, try, started_ms, accepted_m
   end
   opened = opened or '{"t":' .. try .. ',"f":"render_preview","a":[],"k":{},"et":' .. accepted_ms
   return opened .. ',"s":' .. (ok and 'true' or 'false') .. ',"r":' .. result_json .. ',"st":' .. started_ms
-    .. ',"ft":' .. digits(NOW_MS) .. ',"q":' .. cjson.encode(K_SCHEDULE) .. ',"id":' .. cjson.encode(id) .. '}'
+    .. ',"ft":' .. digits(NOW_MS) .. ',"q":' .. in_json(K_SCHEDULE) .. ',"id":' .. in_json(id) .. '}'
 end

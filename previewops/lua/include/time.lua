@@ -6,6 +6,7 @@ do
   NOW_MS = math.floor(NOW_US / 1000)
 end
 
+-- For text. As an argument of redis.call a number is written out in full by Redis itself.
 local function digits(number)
   return string.format('%.0f', number)
 end
@@ -13,9 +14,12 @@ end
 -- Strictly increasing, and never behind the clock in µs: admission order and fencing tokens come from here.
 -- Because it follows the clock, tokens keep growing even after a FLUSHALL or a fail-over that lost writes.
 -- Reserves `amount` values and returns the first.
-local function next_sequence(amount)
-  local last = tonumber(redis.call('HGET', K_META, 'sequence') or '0')
-  local first = math.max(last + 1, NOW_US)
-  redis.call('HSET', K_META, 'sequence', digits(first + amount - 1))
+local function sequence_after(last, amount)
+  local first = math.max(tonumber(last or '0') + 1, NOW_US)
+  redis.call('HSET', K_META, 'sequence', first + amount - 1)
   return first
+end
+
+local function next_sequence(amount)
+  return sequence_after(redis.call('HGET', K_META, 'sequence'), amount)
 end
