@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,11 +28,9 @@ class _Refused(Exception):
 
 def _whole(low: int, high: int) -> Callable[[str, str], int]:
     def parse(_env: str, raw: str) -> int:
-        try:
-            value = int(raw)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
+        # int() alone would take "1_000" and " 5 " too.
+        value = int(raw) if re.fullmatch(r"-?[0-9]{1,18}", raw) else None
+        if value is None or not low <= value <= high:
             raise _Refused(f"a whole number from {low} to {high}")
         return value
 
@@ -160,9 +159,12 @@ class Settings:
             try:
                 values[name] = spec.metadata["parse"](env, raw)
             except _Refused as refusal:
-                problems.append(f"{env} is {raw!r}; allowed is {refusal}")
+                # An address may hold a password.
+                found = "something else" if spec.metadata["parse"] is _url else repr(raw)
+                problems.append(f"{env} is {found}; allowed is {refusal}")
         settings = cls(**values)
-        problems += settings._conflicts()
+        if not problems:
+            problems = settings._conflicts()
         if problems:
             raise UsageError("; ".join(problems), hint="correct the environment variables and start again")
         return settings

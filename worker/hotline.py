@@ -52,7 +52,7 @@ class Hotline:
         return reply
 
     def _connection(self) -> Connection:
-        connection = self._pool.make_connection()
+        connection: Connection = self._pool.make_connection()
         # One deadline around the whole call, in place of one around each write and one around each read.
         connection.socket_timeout = None
         return connection

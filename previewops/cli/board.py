@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-import click
+from previewops.cli.output import announce
 from previewops.cli.text import clean
-
 from previewops.records import JobRecord
 from previewops.states import JobState
 
@@ -54,10 +53,10 @@ class _Lines:
             now = (record.state, record.attempts + record.crashes)
             if self._told.get(record.job_id) != now:
                 self._told[record.job_id] = now
-                click.echo(f"{clean(record.job_id)}: {_said(record)}")
+                announce(f"{clean(record.job_id)}: {_said(record)}")
 
     def note(self, line: str) -> None:
-        click.echo(line)
+        announce(line)
 
 
 def _said(record: JobRecord) -> str:

@@ -9,10 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-from previewops.cli.text import clean
-
 from previewops.cli.board import Board, board
+from previewops.cli.output import announce, say
+from previewops.cli.text import clean
 from previewops.errors import PreviewopsError
 from previewops.records import JobRecord
 from previewops.settings import Settings
@@ -37,7 +36,7 @@ async def run_demo(queue: Queue, settings: Settings) -> None:
 
     started = time.monotonic()
     folder = settings.data_dir / "assets" / FOLDER
-    click.echo("drawing the lesson's pictures …")
+    announce("drawing the lesson's pictures …")
     await asyncio.to_thread(write_assets, folder)
     now = datetime.now().astimezone()
     lesson = jobs(project_id=PROJECT, created_at_ms=int(now.timestamp() * 1000), prefix=f"{now:%m%d-%H%M%S}-")
@@ -49,7 +48,7 @@ async def run_demo(queue: Queue, settings: Settings) -> None:
         shown.note(f"submitted {len(lesson)} jobs")
         records = await _watch(queue, lesson, shown, late, lambda: finish_upload(folder))
     for line in _summary(settings, lesson, records, time.monotonic() - started):
-        click.echo(line)
+        say(line)
     surprises = [job.payload["jobId"] for job in lesson if not _as_told(job, records)]
     if surprises:
         raise PreviewopsError(

@@ -21,6 +21,12 @@ def say(lines: str | Iterable[str] = "") -> None:
     _write(sys.stdout, _cleaned(lines))
 
 
+def announce(lines: str | Iterable[str]) -> None:
+    """Like ``say``, for whoever watches: the reader of a pipe gets it at once too."""
+    say(lines)
+    flush(sys.stdout)
+
+
 def tell(lines: str | Iterable[str]) -> None:
     """Prints lines beside the output proper, on standard error: notes, questions, errors."""
     _write(sys.stderr, _cleaned(lines))

@@ -6,13 +6,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import click
-from previewops.cli.context import Context, pass_context
 
+from previewops.cli.context import Context, pass_context
+from previewops.cli.output import announce
 from previewops.errors import PreviewopsError
 from previewops.settings import Settings
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from previewops.embedded import EmbeddedRedis
     from previewops.fleet import Fleet
     from previewops.queue import Queue
+    from previewops.snapshot import Snapshot
 
 KILL_AFTER_S = 5
 """How long after the drain deadline a worker may take to end before it is killed."""
@@ -32,8 +34,8 @@ StopRequests = asyncio.Queue[signal.Signals]
 @click.command(
     epilog="""\b
 Examples:
-  previewops up --demo               render a lesson in Nine Men's Morris, and end
-  previewops up                      run until Ctrl-C; submit from another terminal
+  previewops up --demo        render a lesson in Nine Men's Morris, and end
+  previewops up               run until Ctrl-C; submit from elsewhere
   previewops up --workers 4
 """
 )
@@ -71,9 +73,9 @@ async def _up(context: Context, *, demo: bool, count: int) -> None:
                 environ=_worker_environment(settings, url),
                 leases=Leases(redis, settings, "up"),
                 log_folder=settings.data_dir / "logs",
-                tell=click.echo,
+                tell=announce,
             )
-            click.echo(
+            announce(
                 f"previewops: {count} worker{'s' if count > 1 else ''} of {settings.worker_concurrency} jobs each"
                 f" on queue {settings.queue_name}\n"
                 f"  Redis     {redact(url)}\n"
@@ -124,7 +126,7 @@ async def _redis(context: Context) -> AsyncIterator[str]:
 async def _keep_running(server: EmbeddedRedis) -> None:
     while server.owned:
         status = await server.wait()
-        click.echo(f"Redis ended with status {status}; it starts again", err=True)
+        announce(f"Redis ended with status {status}; it starts again")
         await server.start()
 
 
@@ -170,20 +172,35 @@ async def _demo(queue: Queue, settings: Settings) -> None:
 
 
 async def _report(queue: Queue) -> None:
-    """Says how the queue is, whenever that has changed: on one line that is rewritten, in a terminal."""
+    """Says how the queue is whenever that has changed: in one place in a terminal, line by line elsewhere."""
     from previewops.snapshot import Snapshots
 
     snapshots = Snapshots(queue.redis, queue.settings)
-    live = sys.stdout.isatty()
     told = ""
-    while True:
-        snapshot = await snapshots.take()
-        waiting = snapshot.waiting
-        line = (
-            f"{'paused  ' if snapshot.paused else ''}waiting {sum(waiting.values())}  delayed {snapshot.delayed}"
-            f"  active {snapshot.active}  completed {snapshot.counters['completed']}  dead {snapshot.dead}"
-        )
-        if line != told:
-            click.echo(f"\r\x1b[K{line}" if live else line, nl=not live)
-            told = line
-        await asyncio.sleep(REPORT_EVERY_S)
+    with _state_line() as show:
+        while True:
+            line = _in_words(await snapshots.take())
+            if line != told:
+                show(line)
+                told = line
+            await asyncio.sleep(REPORT_EVERY_S)
+
+
+@contextmanager
+def _state_line() -> Iterator[Callable[[str], None]]:
+    if not sys.stdout.isatty():
+        yield announce
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console().status("") as status:
+        yield lambda line: status.update(Text(line))
+
+
+def _in_words(snapshot: Snapshot) -> str:
+    return (
+        f"{'paused  ' if snapshot.paused else ''}waiting {sum(snapshot.waiting.values())}"
+        f"  delayed {snapshot.delayed}  active {snapshot.active}"
+        f"  completed {snapshot.counters['completed']}  dead {snapshot.dead}"
+    )

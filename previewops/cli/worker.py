@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import click
+
 from previewops.cli.context import Context, pass_context
 
 
