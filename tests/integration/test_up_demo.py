@@ -1,0 +1,117 @@
+"""`previewops up --demo` as a newcomer runs it: no Redis configured, no terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from previewops.connection import connect
+from previewops.deadletters import DeadFilter, DeadLetters
+from previewops.embedded import EmbeddedRedis
+from previewops.settings import Settings
+from previewops.snapshot import Snapshots
+from tests.fault.cluster import check_bundle
+
+PROGRAM = [sys.executable, "-m", "previewops"]
+PICTURES = {".webp", ".png", ".jpg", ".jpeg", ".gif", ".apng"}
+
+
+def clean_environment(data_dir: Path) -> dict[str, str]:
+    ours = ("REDIS_", "PREVIEW_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, "DATA_DIR": str(data_dir)}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The demo, run once. Its working folder, and how it ended."""
+    folder = tmp_path_factory.mktemp("demo")
+    run = subprocess.run(
+        [*PROGRAM, "up", "--demo"],
+        cwd=folder,
+        env=clean_environment(folder / "data"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    return folder, run
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(folder) in process.environ().get("DATA_DIR", ""):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def test_it_ends_well_and_says_what_was_made_what_failed_and_what_to_do_next(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, run = demo
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stderr == ""
+    assert "9 of 11 jobs completed" in run.stdout
+    assert "2 dead letters" in run.stdout
+    assert "previewops dlq list" in run.stdout
+    named = next(line.split()[-1] for line in run.stdout.splitlines() if line.startswith("Look at"))
+    assert (folder / named).is_file()
+
+
+def test_it_leaves_no_process_behind(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, _ = demo
+    assert processes_of(folder) == []
+
+
+def test_every_bundle_is_whole_and_every_picture_opens(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, _ = demo
+    bundles = sorted((folder / "data/previews/nine-mens-morris").iterdir())
+    assert len(bundles) == 8, "nine completed, one of them a dry run"
+    for bundle in bundles:
+        check_bundle(bundle)
+        pictures = [path for path in bundle.rglob("*") if path.suffix in PICTURES]
+        assert len(pictures) >= 3
+        for path in pictures:
+            with Image.open(path) as image:
+                image.load()
+        about = json.loads((bundle / "preview.json").read_text("utf-8"))
+        assert about["jobId"] == bundle.name
+    formats = {path.suffix for bundle in bundles for path in bundle.glob("animation.*")}
+    assert formats == {".webp", ".gif", ".apng"}
+
+
+def test_what_it_left_is_there_when_the_server_starts_again(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, _ = demo
+    settings = Settings(data_dir=folder / "data")
+
+    async def look() -> None:
+        async with EmbeddedRedis(settings.data_dir) as server:
+            redis = connect(server.url, role="test")
+            try:
+                snapshot = await Snapshots(redis, settings).take()
+                dead = await DeadLetters(redis, settings).newest(DeadFilter(), limit=10)
+            finally:
+                await redis.aclose()
+        assert (snapshot.counters["completed"], snapshot.dead, snapshot.pending) == (9, 2, 0)
+        assert snapshot.unaccounted == 0
+        assert snapshot.counters["retried"] >= 1, "one job was healed by a retry"
+        assert {record.code for record in dead} == {"asset-missing", "asset-corrupt"}
+
+    asyncio.run(look())
