@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import time
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from signal import Signals
 from typing import Any
@@ -22,15 +23,17 @@ from arq.connections import ArqRedis
 from arq.typing import StartupShutdown, WorkerCoroutine
 from arq.worker import Function, Worker
 from redis.asyncio import ConnectionPool
+from redis.exceptions import RedisError, ResponseError
 
 from previewops import __version__
 from previewops.clock import Clock, Random, SystemClock, system_random
-from previewops.lease import Claim, Claims, Finished, Leases
-from previewops.retry import RetryPolicy
+from previewops.lease import Claim, Finished, Leases
+from previewops.retry import Again, RetryPolicy
 from previewops.settings import Settings
 from previewops.states import Code
+from previewops.worker.cancellation import end_tasks
 from previewops.worker.exchange import Exchange
-from previewops.worker.execution import Completed, Failed, Hooks, Interruption, Run, execute
+from previewops.worker.execution import Completed, Failed, Hooks, Interruption, Run, execute, failure_of
 from previewops.worker.hotline import Hotline
 from previewops.worker.persistence import is_temporary, pause_s, persist
 from previewops.worker.settlement import Settlement
@@ -39,6 +42,12 @@ log = structlog.get_logger()
 
 IDLE_WAIT_S = 0.25
 """How long an idle worker blocks for a wake-up. Jobs of stock arq clients come without one."""
+
+CANCELLATIONS = 30
+"""How often, every ``AGAIN_AFTER_S``, a job that still runs when the worker closes is cancelled."""
+
+ABANDONED_KEPT = 1_000
+"""Claims whose outcome could not be recorded, kept until their leases have long ended."""
 
 CALLS_UNDER_WAY = 2
 """Finish-and-claim calls of one worker at a time: while Redis works on one, the worker prepares the other."""
@@ -87,7 +96,8 @@ class PreviewWorker(Worker):
             after_job_end=after_job_end,
             handle_signals=False,
             max_jobs=settings.worker_concurrency,
-            job_timeout=None,  # type: ignore[arg-type]  # arq's annotation leaves out the None that it accepts
+            # Not enforced here: a render's deadline is the sandbox's, which kills. arq wants a number to compare.
+            job_timeout=settings.job_timeout_s,
             max_tries=settings.max_attempts,
             ctx=ctx,
             job_serializer=json_bytes,
@@ -98,6 +108,7 @@ class PreviewWorker(Worker):
         self.leases = Leases(redis, settings, worker_id)
         self._hotline = Hotline(pool, self.leases.scripts)
         self.leases.hot = self._hotline
+        # By token: one job can be here twice, once under a lease that it does not know to be lost.
         self.runs: dict[str, Run] = {}
         self._clock = clock or SystemClock()
         self._dice = dice or system_random()
@@ -127,32 +138,44 @@ class PreviewWorker(Worker):
         self._drain_asked = asyncio.Event()
         self._hurry = asyncio.Event()
         self._next_due_ms: int | None = None
+        self._lease_s = settings.lease_ms / 1000
+        self._loops: list[asyncio.Task[None]] = []
+        self._abandoned: deque[Claim] = deque(maxlen=ABANDONED_KEPT)
+        self._closed = False
 
     # ---------------------------------------------------------------- life
 
     async def main(self) -> None:
-        """Works until drained, or, in burst mode, until nothing is pending. Survives Redis going away."""
+        """Works until drained, or, in burst mode, until nothing is pending. Survives Redis going away.
+
+        Raises:
+            Exception: an error that trying again cannot heal; the supervisor decides.
+        """
+        living = asyncio.create_task(self._live(), name="life")
+        asked = asyncio.create_task(self._drain_asked.wait(), name="drain")
+        try:
+            await asyncio.wait({living, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if living.done():
+                living.result()
+            await self._drain()
+        finally:
+            await end_tasks([living, asked, *self._loops])
+            await self._give_back_all()
+
+    async def _live(self) -> None:
+        """Boots, then claims and beats until the burst is over or an error ends it."""
         await persist(self._greet, self._dice)
         self.ctx["redis"] = self.pool
         self.ctx["leases"] = self.leases
         if self.on_startup is not None:
             await self.on_startup(self.ctx)
-        beating = asyncio.create_task(self._beat(), name="heartbeat")
-        claiming = asyncio.create_task(self._claim_loop(), name="claims")
-        asked = asyncio.create_task(self._drain_asked.wait(), name="drain")
-        try:
-            await asyncio.wait({beating, claiming, asked}, return_when=asyncio.FIRST_COMPLETED)
-            for loop in (beating, claiming):
-                if loop.done():
-                    # An error that trying again cannot heal ends the worker: its supervisor decides.
-                    loop.result()
-            await self._drain()
-        finally:
-            beating.cancel()
-            claiming.cancel()
-            asked.cancel()
-            await asyncio.gather(beating, claiming, asked, return_exceptions=True)
-            await self._give_back_all()
+        self._loops = [
+            asyncio.create_task(self._beat(), name="heartbeat"),
+            asyncio.create_task(self._claim_loop(), name="claims"),
+        ]
+        done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
+        for ended in done:
+            ended.result()
 
     async def _greet(self) -> None:
         await self._say("started")
@@ -181,7 +204,7 @@ class PreviewWorker(Worker):
 
     async def _drain(self) -> None:
         self.allow_pick_jobs = False
-        if not self.runs:
+        if not self.tasks:
             return
         idle = asyncio.create_task(self._idle.wait())
         hurry = asyncio.create_task(self._hurry.wait())
@@ -200,21 +223,27 @@ class PreviewWorker(Worker):
             await asyncio.wait(set(self.tasks.values()), timeout=self.settings.lease_ms / 1000)
 
     async def close(self) -> None:
-        """Says good-bye, runs ``on_shutdown`` and closes the connections."""
-        for task in self.tasks.values():
-            task.cancel()
-        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        """Says good-bye, runs ``on_shutdown`` and closes the connections. Only the first call does anything."""
+        if self._closed:
+            return
+        self._closed = True
+        self.allow_pick_jobs = False
+        # Bounded: a job may ignore its cancellation for ever.
+        for task in await end_tasks(self.tasks.values(), rounds=CANCELLATIONS):
+            log.error("a job does not end when it is cancelled", slot=task.get_name())
+        await self._exchange.close()
         try:
-            await self.leases.reclaim(())
+            await self.leases.reclaim(self._abandoned)
             await self.leases.end_worker(self.worker_id, "the worker stopped", lost=False)
-        except Exception as error:
-            if not is_temporary(error):
-                raise
-            log.warning("stopped without telling Redis, which is away", error=str(error))
-        if self.on_shutdown is not None:
-            await self.on_shutdown(self.ctx)
-        await self._hotline.close()
-        await self.pool.aclose(close_connection_pool=True)
+        except (RedisError, OSError) as error:
+            # Whatever Redis has against us, it shall not hide why the worker ended, nor keep it from cleaning up.
+            log.warning("stopped without telling Redis", error=str(error))
+        try:
+            if self.on_shutdown is not None:
+                await self.on_shutdown(self.ctx)
+        finally:
+            await self._hotline.close()
+            await self.pool.aclose(close_connection_pool=True)
         log.info(
             "worker stopped", worker=self.worker_id, completed=self.jobs_complete, failed=self.jobs_failed
         )
@@ -222,22 +251,25 @@ class PreviewWorker(Worker):
     # ---------------------------------------------------------------- claims and slots
 
     async def _claim_loop(self) -> None:
+        """Keeps the slots busy. Returns when a burst is over; after a drain has begun it does nothing more."""
         while True:
             while self._free == 0:
                 self._slot_freed.clear()
                 await self._slot_freed.wait()
             if not self.allow_pick_jobs:
-                return
+                await asyncio.get_running_loop().create_future()
             claims = await self._exchange.claim(self._free, self._start)
             self._next_due_ms = claims.next_due_ms
             if self._free == 0:
                 continue
-            if self.burst and self._exhausted(claims):
+            if self.burst and not claims.jobs and not self.tasks and await self._nothing_pending():
                 return
             await self._await_work()
 
-    def _exhausted(self, claims: Claims) -> bool:
-        return not claims.jobs and not self.runs and claims.next_due_ms is None
+    async def _nothing_pending(self) -> bool:
+        # As stock arq has it: what waits, backs off or runs elsewhere (and may come back) is in there.
+        pending: int = await persist(lambda: self.pool.zcard(self.leases.keys.schedule), self._dice)
+        return pending == 0
 
     async def _await_work(self) -> None:
         timeout_s = IDLE_WAIT_S
@@ -252,108 +284,184 @@ class PreviewWorker(Worker):
             # The claim that follows keeps at it, with pauses.
 
     def _start(self, claim: Claim) -> None:
-        run = Run(claim)
+        run = self._hold(claim)
         self._free -= 1
         self._idle.clear()
-        self.runs[claim.job_id] = run
-        task = asyncio.create_task(self._slot(run), name=f"slot {claim.job_id}")
-        run.task = task
-        self.tasks[claim.token] = task
-        task.add_done_callback(lambda _: self._stop(claim.token))
+        run.task = asyncio.create_task(self._slot(run), name=f"slot {claim.job_id}")
+        self.tasks[claim.token] = run.task
+        run.task.add_done_callback(lambda task: self._stop(claim.token, task))
 
-    def _stop(self, key: str) -> None:
+    def _hold(self, claim: Claim) -> Run:
+        """Holds a claim from the moment it arrives: it is renewed, and not given back as one that got lost."""
+        run = Run(claim)
+        self.runs[claim.token] = run
+        if not self.allow_pick_jobs:
+            # It was under way when the drain began.
+            run.interrupt(Interruption.DRAIN)
+        return run
+
+    def _stop(self, key: str, task: asyncio.Task[None]) -> None:
         del self.tasks[key]
         self._free += 1
         self._slot_freed.set()
         if not self.tasks:
             self._idle.set()
+        if not task.cancelled() and task.exception() is None:
+            return
+        unsettled = [token for token, run in self.runs.items() if run.task is task]
+        for token in unsettled:
+            claim = self.runs.pop(token).claim
+            if not task.cancelled():
+                self._abandon(claim, task.exception())
 
-    async def _slot(self, run: Run) -> None:
+    def _abandon(self, claim: Claim, error: BaseException | None) -> None:
+        """Leaves a job's lease to end, as what became of the job could not be recorded.
+
+        That costs a crash, so a job that does it every time is a dead letter after PREVIEW_MAX_CRASHES.
+        """
+        self._abandoned.append(claim)
+        log.error(
+            "a job's outcome could not be recorded",
+            job=claim.job_id,
+            traceback="" if error is None else failure_of(error).traceback,
+        )
+
+    async def _slot(self, first: Run) -> None:
         """Works off one job after the other, as long as each finish brings the next."""
-        while True:
-            following = await self._work(run)
-            self.runs.pop(run.claim.job_id, None)
-            if following is None:
-                return
-            run = Run(following, task=run.task)
-            self.runs[following.job_id] = run
+        run: Run | None = first
+        while run is not None:
+            run = await self._work(run)
 
-    async def _work(self, run: Run) -> Claim | None:
-        outcome = await execute(run, self.functions, self.ctx, self._hooks, self.job_timeout_s)
+    async def _work(self, run: Run) -> Run | None:
+        outcome = await execute(run, self.functions, self.ctx, self._hooks)
         run.settling = True
-        following: Claim | None = None
+        following: Run | None = None
         if isinstance(outcome, Completed):
-            code, following = await self._exchange.finish(
-                Finished(run.claim, outcome.result_json, run.elapsed_ms)
-            )
-            if code is Code.STALE:
-                log.warning("finished too late: the job is another worker's", job=run.claim.job_id)
-            else:
-                self.jobs_complete += 1
+            try:
+                following = await self._finish(run, outcome)
+            except ResponseError as error:
+                # Something about this job breaks the script: one more way to fail.
+                await self._settle(run, failure_of(error))
         elif isinstance(outcome, Failed):
             await self._settle(run, outcome)
-        elif outcome.why is Interruption.DRAIN:
-            await persist(lambda: self.leases.release([run.claim]), self._dice)
         else:
-            log.warning("let go of a job: its lease is lost", job=run.claim.job_id)
+            await self._let_loose(run, outcome.why)
+        del self.runs[run.claim.token]
         await self._after(run)
+        return following
+
+    async def _finish(self, run: Run, completed: Completed) -> Run | None:
+        following: Run | None = None
+
+        def adopt(claim: Claim) -> None:
+            nonlocal following
+            following = self._hold(claim)
+            following.task = run.task
+
+        code = await self._exchange.finish(Finished(run.claim, completed.result_json, run.elapsed_ms), adopt)
+        if code is Code.STALE:
+            log.warning("finished too late: the job is another worker's", job=run.claim.job_id)
+        else:
+            self.jobs_complete += 1
         return following
 
     async def _settle(self, run: Run, failed: Failed) -> None:
         decision = self._settlement.decide(run, failed)
-        await persist(lambda: self._settlement.settle(run, failed, decision), self._dice)
-        self.jobs_failed += 1
+        code = await persist(lambda: self._settlement.settle(run, failed, decision), self._dice)
+        if code is Code.STALE:
+            return
+        if isinstance(decision, Again):
+            self.jobs_retried += 1
+        else:
+            self.jobs_failed += 1
+
+    async def _let_loose(self, run: Run, why: Interruption) -> None:
+        """Gives a job back without an attempt. One that was taken away is refused by its token and left alone.
+
+        Also when the lease was merely distrusted: while Redis was away nobody else may have taken the job.
+        """
+        (code,) = await persist(lambda: self.leases.release([run.claim]), self._dice)
+        if why is Interruption.LEASE_LOST:
+            log.warning(
+                "let go of a job: its lease could not be trusted",
+                job=run.claim.job_id,
+                givenBack=code is not Code.STALE,
+            )
 
     async def _after(self, run: Run) -> None:
         if self._hooks.after_job_end is None:
             return
         try:
             await self._hooks.after_job_end({**self.ctx, "job_id": run.claim.job_id, "run": run})
-        except Exception:
+        except Exception as error:
             # The job is settled; a hook cannot unsettle it, nor end the worker.
-            log.exception("after_job_end raised", job=run.claim.job_id)
+            log.error("after_job_end raised", job=run.claim.job_id, traceback=failure_of(error).traceback)
 
     def _held(self) -> Iterable[Claim]:
-        return [run.claim for run in self.runs.values()]
+        return [*(run.claim for run in self.runs.values()), *self._abandoned]
 
     # ---------------------------------------------------------------- health
 
     async def _beat(self) -> None:
         """Renews the leases and does upkeep, every PREVIEW_HEARTBEAT_MS; lets go of jobs whose lease is lost."""
-        trusted_until = time.monotonic() + self.settings.lease_ms / 1000
+        loop = asyncio.get_running_loop()
+        trusted_until = loop.time() + self._lease_s
         failures = 0
         while True:
-            sent = time.monotonic()
+            sent = loop.time()
             try:
-                await self._say("draining" if self._drain_asked.is_set() else "working")
-                trusted_until = sent + self.settings.lease_ms / 1000
+                await self._say_by(trusted_until, "draining" if self._drain_asked.is_set() else "working")
+                trusted_until = sent + self._lease_s
                 await self.leases.maintain()
                 failures = 0
             except Exception as error:
                 if not is_temporary(error):
                     raise
                 failures += 1
-            if time.monotonic() > trusted_until:
-                self._let_go([run.claim.job_id for run in self.runs.values()])
+            if loop.time() >= trusted_until:
+                self._distrust()
             pause = self.settings.heartbeat_ms / 1000
             await asyncio.sleep(min(pause, pause_s(failures, self._dice)) if failures else pause)
 
-    async def _say(self, state: str) -> None:
-        running = [
-            (run.claim, run.progress, run.phase) for run in self.runs.values() if run.interruption is None
-        ]
-        tokens = {claim.job_id: claim.token for claim, _, _ in running}
-        lost = await self.leases.heartbeat(json.dumps(self._info(state)), running)
-        # A job that ended while the call was under way is not lost, and its id may be at work again already.
-        self._let_go(
-            job_id
-            for job_id in lost
-            if job_id in self.runs and self.runs[job_id].claim.token == tokens[job_id]
-        )
+    async def _say_by(self, trusted_until: float, state: str) -> None:
+        """Says it, and stops trusting the leases if there is no answer by then.
 
-    def _let_go(self, job_ids: Iterable[str]) -> None:
-        for job_id in list(job_ids):
-            self.runs[job_id].interrupt(Interruption.LEASE_LOST)
+        The call is left to its own timeout, as a connection that is given up in its handshake would later
+        answer the wrong call.
+        """
+        saying = asyncio.create_task(self._say(state))
+        try:
+            left_s = trusted_until - asyncio.get_running_loop().time()
+            while left_s > 0 and not (await asyncio.wait({saying}, timeout=left_s))[0]:
+                self._distrust()
+                # What was claimed after the last answer is trusted a little longer.
+                left_s = self.settings.heartbeat_ms / 1000
+            await saying
+        finally:
+            await end_tasks([saying])
+
+    async def _say(self, state: str) -> None:
+        # By token, so by age: of two claims of one job at most the later one holds.
+        running = sorted(
+            (run for run in self.runs.values() if run.interruption is None),
+            key=lambda run: int(run.claim.token),
+        )
+        by_id: dict[str, deque[Run]] = defaultdict(deque)
+        for run in running:
+            by_id[run.claim.job_id].append(run)
+        lost = await self.leases.heartbeat(
+            json.dumps(self._info(state)), [(run.claim, run.progress, run.phase) for run in running]
+        )
+        for job_id in lost:
+            # One that has ended meanwhile is settling, and so is left alone.
+            by_id[job_id].popleft().interrupt(Interruption.LEASE_LOST)
+
+    def _distrust(self) -> None:
+        """Stops the jobs whose lease may have ended for all we know; those claimed since are trusted."""
+        latest = time.monotonic() - self._lease_s
+        for run in list(self.runs.values()):
+            if run.started <= latest:
+                run.interrupt(Interruption.LEASE_LOST)
 
     def _info(self, state: str) -> dict[str, Any]:
         return {
@@ -367,5 +475,5 @@ class PreviewWorker(Worker):
             "completed": self.jobs_complete,
             "failed": self.jobs_failed,
             "version": __version__,
-            "jobs": list(self.runs),
+            "jobs": [run.claim.job_id for run in self.runs.values()],
         }

@@ -9,24 +9,44 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar, cast
 
 import structlog
+from redis.exceptions import ResponseError
 
 from previewops.clock import Random
 from previewops.lease import Claim, Claims, Finished, Leases
 from previewops.states import Code
+from previewops.worker.cancellation import end_tasks
 from previewops.worker.persistence import persist
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
 
+Adopt: TypeAlias = Callable[[Claim], None]
+
+
+@dataclass(slots=True)
+class _Ending:
+    """A job that waits to be completed, and who waits for that."""
+
+    finished: Finished
+    adopt: Adopt
+    future: asyncio.Future[Code]
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
 class Exchange:
     """Claims for one worker.
 
     ``held`` tells which claims the worker holds at a moment; ``adopt`` is handed new claims the moment they
-    arrive, so that ``held`` never misses one; ``taking`` tells whether new work is wanted at all.
+    arrive, so that ``held`` never misses one; ``taking`` tells whether new work is wanted at all, and is asked
+    anew each time a call is made again.
     """
 
     def __init__(
@@ -45,7 +65,7 @@ class Exchange:
         self._dice = dice
         self._batch = batch
         self._calls = calls
-        self._queued: list[tuple[Finished, asyncio.Future[tuple[Code, Claim | None]]]] = []
+        self._queued: list[_Ending] = []
         self._senders: set[asyncio.Task[None]] = set()
         self._under_way = 0
         self._quiet = asyncio.Event()
@@ -53,52 +73,81 @@ class Exchange:
         self._in_doubt = False
         self._settling_doubt = asyncio.Lock()
 
-    async def claim(self, want: int, adopt: Callable[[Claim], None]) -> Claims:
+    async def claim(self, want: int, adopt: Adopt) -> Claims:
         """Claims up to ``want`` jobs; each is handed to ``adopt`` before anything else happens."""
 
         async def call() -> Claims:
-            claims = await self._leases.claim(want)
+            claims = await self._leases.claim(want if self._taking() else 0)
             for claim in claims.jobs:
                 adopt(claim)
             return claims
 
         return await self._through(call)
 
-    async def finish(self, finished: Finished) -> tuple[Code, Claim | None]:
-        """Completes a job. Returns how that went, and the slot's next job if there is one."""
-        future: asyncio.Future[tuple[Code, Claim | None]] = asyncio.get_running_loop().create_future()
-        self._queued.append((finished, future))
+    async def finish(self, finished: Finished, adopt: Adopt) -> Code:
+        """Completes a job and returns how that went; ``adopt`` is handed the slot's next job if there is one.
+
+        Raises:
+            Exception: an error that trying again cannot heal; the job may be completed or not.
+        """
+        future: asyncio.Future[Code] = asyncio.get_running_loop().create_future()
+        self._queued.append(_Ending(finished, adopt, future))
         if len(self._senders) < self._calls:
-            sender = asyncio.create_task(self._send())
-            self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
+            self._senders.add(asyncio.create_task(self._send()))
         return await future
+
+    async def close(self) -> None:
+        """Stops what is under way. What it would have brought is for ``Leases.reclaim``."""
+        await end_tasks(self._senders)
+        for ending in self._queued:
+            ending.future.cancel()
+        self._queued.clear()
 
     async def _send(self) -> None:
         """Sends what has queued up, until nothing has."""
-        while self._queued:
-            batch, self._queued = self._queued[: self._batch], self._queued[self._batch :]
-            try:
-                await self._send_batch(batch)
-            except Exception as error:
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-            # The slots that were answered run first: what they finish at once goes with the next batch.
-            await asyncio.sleep(0)
+        try:
+            while self._queued:
+                batch, self._queued = self._queued[: self._batch], self._queued[self._batch :]
+                await self._deliver(batch)
+                # The slots that were answered run first: what they finish at once goes with the next batch.
+                await asyncio.sleep(0)
+        finally:
+            # Not in a done callback, which comes later: a finish that came in between would wait for a sender
+            # that is no more.
+            self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _send_batch(
-        self, batch: Sequence[tuple[Finished, asyncio.Future[tuple[Code, Claim | None]]]]
-    ) -> None:
+    async def _deliver(self, batch: Sequence[_Ending]) -> None:
+        try:
+            await self._send_batch(batch)
+        except ResponseError as error:
+            if len(batch) == 1:
+                batch[0].fail(error)
+                return
+            # One of them breaks the script: the others shall not suffer with it. The tokens make what was
+            # done already answer ALREADY.
+            for ending in batch:
+                if not ending.future.done():
+                    await self._deliver([ending])
+        except Exception as error:
+            for ending in batch:
+                ending.fail(error)
+        except asyncio.CancelledError:
+            for ending in batch:
+                ending.future.cancel()
+            raise
+
+    async def _send_batch(self, batch: Sequence[_Ending]) -> None:
         async def call() -> None:
             want = len(batch) if self._taking() else 0
-            codes, claims = await self._leases.finish([finished for finished, _ in batch], want)
+            codes, claims = await self._leases.finish([ending.finished for ending in batch], want)
             following: list[Claim | None] = [*claims, *[None] * (len(batch) - len(claims))]
-            for (_, future), code, claim in zip(batch, codes, following, strict=True):
-                if not future.cancelled():
-                    future.set_result((code, claim))
-                elif claim is not None:
-                    self._in_doubt = True
+            for ending, code, claim in zip(batch, codes, following, strict=True):
+                if ending.future.cancelled():
+                    self._in_doubt = self._in_doubt or claim is not None
+                    continue
+                if claim is not None:
+                    ending.adopt(claim)
+                ending.future.set_result(code)
 
         await self._through(call)
 

@@ -12,11 +12,12 @@ import inspect
 import json
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, TypeAlias
 
+import structlog
 from arq.cron import CronJob
 from arq.jobs import DeserializationError, deserialize_job_raw
 from arq.utils import ms_to_datetime
@@ -24,6 +25,8 @@ from arq.worker import Function, Retry, RetryJob
 
 from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.lease import Claim
+
+log = structlog.get_logger()
 
 TRACEBACK_CHARS = 8_192
 MESSAGE_CHARS = 2_000
@@ -54,11 +57,12 @@ class Run:
     entered: bool = False
     settling: bool = False
     task: asyncio.Task[Any] | None = None
+    max_tries: int | None = None
 
     def report(self, progress: float, phase: str) -> None:
         """Takes note of how far the job is: 0..1 and a word. The next heartbeat tells of it."""
         self.progress = min(1.0, max(0.0, progress))
-        self.phase = phase[:40]
+        self.phase = _encodable(phase[:40])
 
     def interrupt(self, why: Interruption) -> None:
         """Stops the job. The first reason counts; a job whose outcome is being recorded is left to it."""
@@ -122,7 +126,6 @@ async def execute(
     functions: Mapping[str, Function | CronJob],
     ctx: Mapping[Any, Any],
     hooks: Hooks,
-    default_timeout_s: float | None,
 ) -> Outcome:
     """Runs the job of ``run`` to its outcome. Never raises but for a cancellation that is not ``run``'s."""
     run.entered = True
@@ -131,29 +134,62 @@ async def execute(
         return Interrupted(why)
     try:
         function, args, kwargs, job_ctx = _prepare(run, functions, ctx)
-        if hooks.on_job_start is not None:
-            await hooks.on_job_start(job_ctx)
-        timeout_s = function.timeout_s if function.timeout_s is not None else default_timeout_s
-        if timeout_s is None:
-            result = await _call(function, job_ctx, args, kwargs)
-        else:
-            async with asyncio.timeout(timeout_s):
-                result = await _call(function, job_ctx, args, kwargs)
-        result_json = _encode(result)
-        if hooks.on_job_end is not None:
-            await hooks.on_job_end(job_ctx)
+    except PermanentJobError as error:
+        return failure_of(error)
+    if hooks.on_job_start is not None:
+        started = await _outcome(run, _hooked(hooks.on_job_start, job_ctx))
+        if not isinstance(started, Completed):
+            return started
+    outcome = await _outcome(run, _within(function.timeout_s, _call(function, job_ctx, args, kwargs)))
+    if hooks.on_job_end is None:
+        return outcome
+    ended = await _outcome(run, _hooked(hooks.on_job_end, job_ctx))
+    if isinstance(outcome, Completed):
+        return outcome if isinstance(ended, Completed) else ended
+    if isinstance(ended, Failed):
+        # The job has failed already, and its own failure is what matters.
+        log.error("on_job_end raised", job=run.claim.job_id, traceback=ended.traceback)
+    return outcome
+
+
+async def _outcome(run: Run, work: Coroutine[Any, Any, Any]) -> Outcome:
+    """What comes of one step of a job, by whatever way it ends."""
+    try:
+        return Completed(_encode(await work))
     except LeaseLost:
         return Interrupted(Interruption.LEASE_LOST)
     except asyncio.CancelledError:
+        task = asyncio.current_task()
         why = run.stopped_by()
-        if why is None:
+        if why is not None:
+            if task is not None:
+                task.uncancel()
+            return Interrupted(why)
+        if task is not None and task.cancelling():
             raise
-        if run.task is not None:
-            run.task.uncancel()
-        return Interrupted(why)
-    except Exception as error:
+        # Nobody cancelled the job: something that it awaited was cancelled, and it let that through.
+        return failure_of(
+            TransientJobError("cancelled-within", "the job ended by a cancellation that nobody asked for")
+        )
+    except (Exception, SystemExit) as error:
         return failure_of(error)
-    return Completed(result_json)
+
+
+async def _hooked(hook: Hook, job_ctx: dict[Any, Any]) -> None:
+    await hook(job_ctx)
+
+
+async def _within(timeout_s: float | None, call: Coroutine[Any, Any, Any]) -> Any:
+    deadline = asyncio.timeout(timeout_s)
+    try:
+        async with deadline:
+            return await call
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise TransientJobError(
+            "deadline-exceeded", f"the job did not end within its deadline of {timeout_s:g} s"
+        ) from error
 
 
 def _prepare(
@@ -169,6 +205,7 @@ def _prepare(
             found=name,
             allowed=sorted(functions),
         )
+    run.max_tries = function.max_tries
     job_ctx = {
         **ctx,
         "job_id": run.claim.job_id,
@@ -235,30 +272,37 @@ def _encode(result: Any) -> str:
         ) from error
 
 
-def failure_of(error: Exception) -> Failed:
+def failure_of(error: BaseException) -> Failed:
     """An exception as the outcome that the retry policy decides by. Unknown exceptions count as transient."""
-    if isinstance(error, TimeoutError):
-        error = TransientJobError(
-            "deadline-exceeded", "the job did not end within its deadline", hint="raise PREVIEW_JOB_TIMEOUT_S"
-        )
     text = getattr(error, "remote_traceback", None) or "".join(traceback.format_exception(error))
     if isinstance(error, JobError):
         message = error.message if error.hint is None else f"{error.message} ({error.hint})"
         return Failed(
             kind=error.kind,
             crash=isinstance(error, RenderCrashed),
-            error_class=error.error_class or type(error).__name__,
+            error_class=_encodable(error.error_class or type(error).__name__),
             code=error.code,
-            message=message[:MESSAGE_CHARS],
-            traceback=text[-TRACEBACK_CHARS:],
+            message=_encodable(message[:MESSAGE_CHARS]),
+            traceback=_encodable(text[-TRACEBACK_CHARS:]),
         )
-    retry_ms = error.defer_score if isinstance(error, Retry) else None
     return Failed(
         kind=FailureKind.TRANSIENT,
         crash=False,
         error_class=type(error).__name__,
         code="retry-asked" if isinstance(error, Retry | RetryJob) else "unexpected",
-        message=(str(error) or type(error).__name__)[:MESSAGE_CHARS],
-        traceback=text[-TRACEBACK_CHARS:],
-        delay_ms=retry_ms,
+        message=_encodable((_text_of(error) or type(error).__name__)[:MESSAGE_CHARS]),
+        traceback=_encodable(text[-TRACEBACK_CHARS:]),
+        delay_ms=error.defer_score if isinstance(error, Retry) else None,
     )
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"its text raises {type(broken).__name__}"
+
+
+def _encodable(text: str) -> str:
+    """``text`` as UTF-8 can carry it: half a surrogate pair, out of a file's name, is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -32,7 +32,11 @@ class Settlement:
         """What the policy makes of a failure."""
         if failed.crash:
             return after_crash(run.claim.crashes, self.policy, self.dice)
-        decision = after_failure(failed.kind, run.claim.attempts, self.policy, self.dice)
+        policy = self.policy
+        if run.max_tries is not None:
+            # arq's func(max_tries=…) is for this function what PREVIEW_MAX_ATTEMPTS is for all.
+            policy = replace(policy, max_attempts=run.max_tries)
+        decision = after_failure(failed.kind, run.claim.attempts, policy, self.dice)
         if isinstance(decision, Again) and failed.delay_ms is not None:
             # arq's Retry(defer=…): the job knows better when to come back.
             return Again(decision.counter, failed.delay_ms)

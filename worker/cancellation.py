@@ -1,0 +1,29 @@
+"""Ending tasks for certain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+AGAIN_AFTER_S = 0.1
+
+
+async def end_tasks(
+    tasks: Iterable[asyncio.Task[Any]], *, rounds: int | None = None
+) -> set[asyncio.Task[Any]]:
+    """Cancels tasks until they have ended, at most ``rounds`` times; returns those that have not.
+
+    One cancellation is not enough: ``asyncio.wait_for`` of Python 3.11, by which redis-py sends, swallows one
+    that comes in the moment in which what it waits for is done. Errors of the tasks are dropped.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending and rounds != 0:
+        for task in pending:
+            task.cancel()
+        done, pending = await asyncio.wait(pending, timeout=AGAIN_AFTER_S)
+        for task in done:
+            if not task.cancelled():
+                task.exception()
+        rounds = None if rounds is None else rounds - 1
+    return pending
