@@ -9,9 +9,12 @@ from typing import TypeVar
 import structlog
 from redis.exceptions import (
     AuthenticationError,
-    BusyLoadingError,
+    ClusterDownError,
+    OutOfMemoryError,
     ReadOnlyError,
+    RedisError,
     ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -28,15 +31,29 @@ log = structlog.get_logger()
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 
+# The client takes the first word off a reply that it has a class for, and leaves it on the others. What a script
+# met is quoted in the middle of the reply by servers before 7.0.
+_TEMPORARY_KINDS = (
+    RedisConnectionError,  # BusyLoadingError is one
+    RedisTimeoutError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ClusterDownError,  # MasterDownError is one
+    TryAgainError,
+    OSError,
+)
 _TEMPORARY_REPLIES = ("OOM ", "MISCONF ", "MASTERDOWN ", "NOREPLICAS ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY ")
 
 
 def is_temporary(error: BaseException) -> bool:
     """Whether Redis may answer the same call later: away, loading, failing over, or out of room."""
-    if isinstance(
-        error, RedisConnectionError | RedisTimeoutError | BusyLoadingError | ReadOnlyError | OSError
-    ):
-        return not isinstance(error, AuthenticationError)
+    if isinstance(error, AuthenticationError):
+        return False
+    if isinstance(error, RedisConnectionError) and isinstance(error.__cause__, RedisError):
+        # The client hides what the server refused during the handshake, a password say, in a lost connection.
+        return is_temporary(error.__cause__)
+    if isinstance(error, _TEMPORARY_KINDS):
+        return True
     return isinstance(error, ResponseError) and any(mark in str(error) for mark in _TEMPORARY_REPLIES)
 
 
