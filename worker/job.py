@@ -109,20 +109,34 @@ class RenderJobs:
     async def _publish(self, leases: Leases, claim: Claim, request: Payload, staging: Path) -> Publication:
         """Asks once more whether the lease holds, then publishes; the fence catches what happens in between."""
         code = await persist(lambda: leases.renew(claim), self.dice)
-        if code is Code.STALE:
+        if code is not Code.OK:
             raise LeaseLost
         data_dir = self.settings.data_dir
         target = bundle_path(data_dir, request.project_id, request.job_id)
         fence = fence_path(data_dir, request.project_id, request.job_id)
-        # Shielded: a publication that has begun is carried through, or the staging folder would be pulled away
-        # under it.
         publishing = asyncio.ensure_future(
             asyncio.to_thread(publish, staging, target, fence=fence, token=int(claim.token))
         )
         try:
-            return await asyncio.shield(publishing)
-        except asyncio.CancelledError:
-            await asyncio.wait({publishing})
-            raise
+            return await _carried_through(publishing)
         except StaleToken as stale:
             raise LeaseLost from stale
+
+
+async def _carried_through(publishing: asyncio.Future[Publication]) -> Publication:
+    """Waits for a publication to end, however often that is cancelled meanwhile; then gives way.
+
+    A thread cannot be stopped, and whoever goes on before it has ended pulls the staging folder, or what has
+    become of it, away under a bundle that readers see.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not publishing.done():
+        try:
+            await asyncio.wait({publishing})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        # Asked for, so that asyncio does not report it as never heard of.
+        publishing.exception()
+        raise cancelled
+    return publishing.result()
