@@ -9,14 +9,17 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvloop
+from arq.typing import StartupShutdown
 from arq.worker import func
 
 from previewops.clock import system_random
 from previewops.connection import connection_pool, redact, redis_errors
 from previewops.errors import UsageError
+from previewops.lease import Leases
 from previewops.queue import RENDER_FUNCTION
 from previewops.settings import Settings
 from previewops.worker.engine import PreviewWorker
@@ -31,7 +34,7 @@ MIB = 1024 * 1024
 
 
 def worker_identity(name: str | None = None) -> str:
-    """An id that no other worker has, now or later: host, process id and the process's start."""
+    """An id that no other worker has, now or later: host, process id and dice."""
     if name is not None:
         return name
     return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
@@ -92,28 +95,37 @@ async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, 
         pool=pool,
         worker_id=worker_id,
         burst=burst,
+        on_startup=_sweeping(settings),
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, worker.drain, signum)
     try:
+        await renders.start()
+        log.info("reading assets from", roots=[str(root) for root in roots], redis=redact(redis_url))
         async with redis_errors(redis_url):
-            await renders.start()
-            await _sweep(worker, settings)
-            log.info("reading assets from", roots=[str(root) for root in roots], redis=redact(redis_url))
             await worker.main()
     finally:
-        await worker.close()
-        await renders.close()
+        try:
+            await worker.close()
+        finally:
+            await renders.close()
 
 
-async def _sweep(worker: PreviewWorker, settings: Settings) -> None:
+def _sweeping(settings: Settings) -> StartupShutdown:
+    async def sweep(ctx: dict[Any, Any]) -> None:
+        await _sweep(ctx["leases"], settings)
+
+    return sweep
+
+
+async def _sweep(leases: Leases, settings: Settings) -> None:
     """Removes what dead attempts left in the staging folder.
 
     What an active job writes stays, and so does what is younger than a job may become: another queue may
     share DATA_DIR.
     """
-    active = await persist(worker.leases.active_attempts, system_random())
+    active = await persist(leases.active_attempts, system_random())
     staging = settings.data_dir / ".staging"
     oldest = time.time() - 2 * settings.job_timeout_s
 
