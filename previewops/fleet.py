@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -62,7 +63,11 @@ def describe_exit(status: int) -> str:
     """An exit status in words: "SIGKILL (out of memory?)", "status 1"."""
     if status >= 0:
         return f"status {status}"
-    name = signal.Signals(-status).name
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        # Most real-time signals have no name of their own.
+        name = f"signal {-status}"
     return f"{name} (out of memory?)" if name == "SIGKILL" else name
 
 
@@ -116,8 +121,7 @@ class Fleet:
 
     def _signal_all(self, signum: signal.Signals) -> None:
         for process in self._processes.values():
-            if process.returncode is None:
-                process.send_signal(signum)
+            _signal(process, signum)
 
     async def _keep(self, place: int) -> None:
         quick_deaths = 0
@@ -154,7 +158,7 @@ class Fleet:
             )
         self._processes[place] = process
         if self._stopping.is_set():
-            process.send_signal(signal.SIGTERM)
+            _signal(process, signal.SIGTERM)
         try:
             return await process.wait()
         finally:
@@ -171,6 +175,13 @@ class Fleet:
 
     def _log(self, place: int) -> Path:
         return self._log_folder / f"worker-{place}.log"
+
+
+def _signal(process: asyncio.subprocess.Process, signum: signal.Signals) -> None:
+    # It may have been reaped before its end has been told to us.
+    with suppress(ProcessLookupError):
+        if process.returncode is None:
+            process.send_signal(signum)
 
 
 async def _either(waited: Awaitable[object], timeout_s: float) -> None:
