@@ -17,13 +17,14 @@ async def end_tasks(
     One cancellation is not enough: ``asyncio.wait_for`` of Python 3.11, by which redis-py sends, swallows one
     that comes in the moment in which what it waits for is done. Errors of the tasks are dropped.
     """
-    pending = {task for task in tasks if not task.done()}
+    pending = set(tasks)
     while pending and rounds != 0:
         for task in pending:
             task.cancel()
         done, pending = await asyncio.wait(pending, timeout=AGAIN_AFTER_S)
         for task in done:
             if not task.cancelled():
+                # Asked for, so that asyncio does not report it as never heard of.
                 task.exception()
         rounds = None if rounds is None else rounds - 1
     return pending

@@ -141,6 +141,7 @@ class PreviewWorker(Worker):
         self._lease_s = settings.lease_ms / 1000
         self._loops: list[asyncio.Task[None]] = []
         self._abandoned: deque[Claim] = deque(maxlen=ABANDONED_KEPT)
+        self._renewed = time.monotonic()
         self._closed = False
 
     # ---------------------------------------------------------------- life
@@ -404,41 +405,37 @@ class PreviewWorker(Worker):
 
     async def _beat(self) -> None:
         """Renews the leases and does upkeep, every PREVIEW_HEARTBEAT_MS; lets go of jobs whose lease is lost."""
-        loop = asyncio.get_running_loop()
-        trusted_until = loop.time() + self._lease_s
         failures = 0
+        pause = self.settings.heartbeat_ms / 1000
         while True:
-            sent = loop.time()
             try:
-                await self._say_by(trusted_until, "draining" if self._drain_asked.is_set() else "working")
-                trusted_until = sent + self._lease_s
-                await self.leases.maintain()
+                await self._watched(asyncio.create_task(self._upkeep()))
                 failures = 0
             except Exception as error:
                 if not is_temporary(error):
                     raise
                 failures += 1
-            if loop.time() >= trusted_until:
                 self._distrust()
-            pause = self.settings.heartbeat_ms / 1000
             await asyncio.sleep(min(pause, pause_s(failures, self._dice)) if failures else pause)
 
-    async def _say_by(self, trusted_until: float, state: str) -> None:
-        """Says it, and stops trusting the leases if there is no answer by then.
+    async def _upkeep(self) -> None:
+        sent = time.monotonic()
+        await self._say("draining" if self._drain_asked.is_set() else "working")
+        self._renewed = sent
+        await self.leases.maintain()
 
-        The call is left to its own timeout, as a connection that is given up in its handshake would later
+    async def _watched(self, upkeep: asyncio.Task[None]) -> None:
+        """Waits for the upkeep, and lets go of jobs whose leases end meanwhile for all we know.
+
+        The calls are left to their own timeouts: a connection that is given up in its handshake would later
         answer the wrong call.
         """
-        saying = asyncio.create_task(self._say(state))
         try:
-            left_s = trusted_until - asyncio.get_running_loop().time()
-            while left_s > 0 and not (await asyncio.wait({saying}, timeout=left_s))[0]:
+            while not (await asyncio.wait({upkeep}, timeout=self.settings.heartbeat_ms / 1000))[0]:
                 self._distrust()
-                # What was claimed after the last answer is trusted a little longer.
-                left_s = self.settings.heartbeat_ms / 1000
-            await saying
+            await upkeep
         finally:
-            await end_tasks([saying])
+            await end_tasks([upkeep])
 
     async def _say(self, state: str) -> None:
         # By token, so by age: of two claims of one job at most the later one holds.
@@ -457,8 +454,10 @@ class PreviewWorker(Worker):
             by_id[job_id].popleft().interrupt(Interruption.LEASE_LOST)
 
     def _distrust(self) -> None:
-        """Stops the jobs whose lease may have ended for all we know; those claimed since are trusted."""
+        """Stops the jobs that were neither claimed nor renewed within a lease's time."""
         latest = time.monotonic() - self._lease_s
+        if self._renewed > latest:
+            return
         for run in list(self.runs.values()):
             if run.started <= latest:
                 run.interrupt(Interruption.LEASE_LOST)
