@@ -107,8 +107,8 @@ async def test_an_error_that_does_not_heal_is_raised_at_once() -> None:
     async def call() -> None:
         nonlocal calls
         calls += 1
-        raise ValueError
+        raise ValueError("a bug")
 
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="a bug"):
         await persist(call, Dice())
     assert calls == 1

@@ -1,0 +1,378 @@
+"""Redis goes away, freezes, loses replies or locks the worker out; and the worker is stopped at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from redis.exceptions import RedisError
+
+from previewops.connection import redis_errors
+from previewops.errors import RedisUnavailable
+from previewops.lease import Finished
+from previewops.scripts import ScriptName
+from previewops.states import JobState
+from previewops.worker.exchange import Exchange
+from tests.integration.worker_support import (
+    HOUR_MS,
+    PATIENCE_S,
+    Journal,
+    LargestDice,
+    LosesReplies,
+    at_work,
+    blocked_clients,
+    ended,
+    make_worker,
+    put,
+    run_burst,
+    settings_of,
+    soon,
+)
+from tests.queue_support import bench
+from tests.redis_server import RedisProcess
+
+pytestmark = [pytest.mark.redis]
+
+MakeRedis = Callable[..., RedisProcess]
+
+
+async def noop(_ctx: dict[Any, Any], _argument: Any) -> None:
+    return None
+
+
+class Held:
+    """A function whose jobs stay until they are let go, and that tells when they are stopped."""
+
+    def __init__(self) -> None:
+        self.started, self.stopped, self.let_go = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.starts = 0
+
+    async def held(self, _ctx: dict[Any, Any], _argument: Any) -> str:
+        self.starts += 1
+        self.started.set()
+        try:
+            await self.let_go.wait()
+        except asyncio.CancelledError:
+            self.stopped.set()
+            raise
+        return "done"
+
+
+# ------------------------------------------------------- Redis away
+
+
+async def test_a_worker_survives_redis_killed_and_started_again(redis_process: MakeRedis) -> None:
+    server = redis_process(persistent=True, options=("--appendfsync", "always"))
+    held = Held()
+    async with bench(server.url) as queue:
+        worker = make_worker(server.url, settings_of(queue), held.held)
+        async with at_work(worker) as living:
+            await put(queue.redis, "held", "running")
+            await soon(held.started)
+            server.kill()
+            held.let_go.set()
+            await asyncio.to_thread(server.start)
+            await queue.redis.connection_pool.disconnect()
+            record = await ended(queue, "running")
+            assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
+            await put(queue.redis, "held", "later")
+            assert (await ended(queue, "later")).state is JobState.COMPLETED
+            assert not living.done()
+            assert worker.jobs_complete == 2
+        assert (await queue.snapshots.take()).unaccounted == 0
+
+
+async def test_a_worker_stops_trusting_its_lease_while_redis_is_frozen(redis_process: MakeRedis) -> None:
+    server = redis_process()
+    held = Held()
+    async with bench(server.url) as queue:
+        settings = settings_of(queue, lease_ms=600, heartbeat_ms=100)
+        # The call under way when the lease ends would go on for an hour.
+        worker = make_worker(server.url, settings, held.held, socket_timeout_s=3600.0)
+        async with at_work(worker) as living:
+            await put(queue.redis, "held", "job")
+            await soon(held.started)
+            server.freeze()
+            await soon(held.stopped)
+            server.thaw()
+            held.let_go.set()
+            record = await ended(queue, "job")
+            assert (record.state, record.attempts) == (JobState.COMPLETED, 0)
+            assert held.starts == 2
+            assert not living.done()
+        assert (await queue.snapshots.take()).unaccounted == 0
+
+
+async def test_calls_to_a_frozen_redis_time_out_and_the_worker_works_on(redis_process: MakeRedis) -> None:
+    server = redis_process()
+    async with bench(server.url) as queue:
+        worker = make_worker(server.url, settings_of(queue), noop, socket_timeout_s=0.2)
+        async with at_work(worker) as living:
+            await blocked_clients(queue.redis, 1)
+            server.freeze()
+            async with asyncio.timeout(PATIENCE_S):
+                with pytest.raises(RedisError):
+                    await worker.leases.maintain()
+            server.thaw()
+            await put(queue.redis, "noop", "job")
+            assert (await ended(queue, "job")).state is JobState.COMPLETED
+            assert not living.done()
+
+
+async def test_a_job_let_go_for_distrust_is_given_back_and_costs_nothing(redis_url: str) -> None:
+    held = Held()
+    async with bench(redis_url) as queue:
+        worker = make_worker(redis_url, settings_of(queue), held.held)
+        async with at_work(worker):
+            await put(queue.redis, "held", "job")
+            await soon(held.started)
+            (run,) = worker.runs.values()
+            run.started -= HOUR_MS
+            worker._renewed -= HOUR_MS
+            held.started.clear()
+            worker._distrust()
+            await soon(held.started)
+            held.let_go.set()
+            record = await ended(queue, "job")
+        assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
+
+
+async def test_a_job_claimed_since_is_trusted(redis_url: str) -> None:
+    held = Held()
+    async with bench(redis_url) as queue:
+        worker = make_worker(redis_url, settings_of(queue), held.held)
+        async with at_work(worker):
+            await put(queue.redis, "held", "job")
+            await soon(held.started)
+            worker._renewed -= HOUR_MS
+            worker._distrust()
+            (run,) = worker.runs.values()
+            assert run.interruption is None
+            held.let_go.set()
+            await ended(queue, "job")
+
+
+# ------------------------------------------------------- replies lost
+
+
+async def test_a_claim_whose_reply_was_lost_is_given_back_and_runs(redis_url: str) -> None:
+    async with bench(redis_url) as queue:
+        await put(queue.redis, "noop", "job")
+        worker = make_worker(redis_url, settings_of(queue, heartbeat_ms=HOUR_MS), noop, burst=True)
+        worker.leases.hot = LosesReplies(worker.leases.hot, ScriptName.CLAIM)
+        await run_burst(worker)
+        record = await queue.queue.status("job")
+        assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
+        assert worker.jobs_complete == 1
+
+
+async def test_a_finish_whose_reply_was_lost_counts_once_and_its_claim_is_given_back(redis_url: str) -> None:
+    async with bench(redis_url) as queue:
+        await put(queue.redis, "noop", "a", "b", "c")
+        worker = make_worker(redis_url, settings_of(queue, heartbeat_ms=HOUR_MS), noop, burst=True)
+        worker.leases.hot = LosesReplies(worker.leases.hot, ScriptName.FINISH, ScriptName.FINISH)
+        await run_burst(worker)
+        snapshot = await queue.snapshots.take()
+        assert (worker.jobs_complete, snapshot.counters["completed"], snapshot.unaccounted) == (3, 3, 0)
+        for job_id in ("a", "b", "c"):
+            record = await queue.queue.status(job_id)
+            assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
+
+
+async def test_many_lost_replies_under_load_lose_nothing(redis_url: str) -> None:
+    jobs = [f"job-{n}" for n in range(200)]
+    async with bench(redis_url) as queue:
+        await put(queue.redis, "noop", *jobs)
+        worker = make_worker(redis_url, settings_of(queue, worker_concurrency=8), noop, burst=True)
+        worker.leases.hot = LosesReplies(worker.leases.hot, *[ScriptName.FINISH] * 5, ScriptName.CLAIM)
+        await run_burst(worker)
+        snapshot = await queue.snapshots.take()
+        assert (worker.jobs_complete, snapshot.counters["completed"], snapshot.unaccounted) == (200, 200, 0)
+        assert snapshot.counters["crashed"] == 0
+
+
+# ------------------------------------------------------- locked out
+
+
+async def test_a_worker_that_is_locked_out_ends_with_a_typed_error(redis_process: MakeRedis) -> None:
+    server = redis_process()
+    async with bench(server.url) as queue:
+        worker = make_worker(server.url, settings_of(queue), noop)
+        living = asyncio.create_task(worker.main())
+        await blocked_clients(queue.redis, 1)
+        await queue.redis.config_set("requirepass", "secret")
+        await queue.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(RedisUnavailable, match="asks for a user name and password"):
+                async with redis_errors(server.url):
+                    await living
+        # The good-bye cannot be said, which shall not hide that error.
+        await worker.close()
+        await worker.close()
+
+
+# ------------------------------------------------------- stopping
+
+
+async def test_sigterm_while_redis_has_never_been_there(redis_process: MakeRedis) -> None:
+    server = redis_process(start=False)
+    async with bench(server.url) as queue:
+        worker = make_worker(server.url, settings_of(queue), noop)
+        async with at_work(worker) as living:
+            worker.drain()
+            async with asyncio.timeout(PATIENCE_S):
+                await living
+
+
+# asyncio leaves the socket of a connection attempt that is cancelled to the collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_closing_while_redis_is_away(redis_process: MakeRedis) -> None:
+    server = redis_process()
+    held = Held()
+    async with bench(server.url) as queue:
+        worker = make_worker(server.url, settings_of(queue, lease_ms=300, heartbeat_ms=50), held.held)
+        async with at_work(worker):
+            await put(queue.redis, "held", "job")
+            await soon(held.started)
+            server.kill()
+        assert held.stopped.is_set()
+        assert worker.tasks == {}
+
+
+async def test_a_drain_of_an_idle_worker_ends_at_once(redis_url: str) -> None:
+    async with bench(redis_url) as queue:
+        worker = make_worker(redis_url, settings_of(queue, drain_timeout_s=86_400), noop)
+        async with at_work(worker) as living:
+            await blocked_clients(queue.redis, 1)
+            worker.drain()
+            async with asyncio.timeout(PATIENCE_S):
+                await living
+
+
+async def test_a_drain_lets_a_running_job_end_and_takes_no_other(redis_url: str) -> None:
+    held = Held()
+    async with bench(redis_url) as queue:
+        worker = make_worker(redis_url, settings_of(queue), held.held)
+        async with at_work(worker) as living:
+            await put(queue.redis, "held", "running", "waiting")
+            await soon(held.started)
+            worker.drain()
+            held.let_go.set()
+            async with asyncio.timeout(PATIENCE_S):
+                await living
+        assert await queue.state("running") == "completed"
+        assert await queue.state("waiting") == "waiting"
+        assert held.starts == 1
+
+
+async def test_a_second_drain_gives_running_jobs_back_at_once(redis_url: str) -> None:
+    held = Held()
+    async with bench(redis_url) as queue:
+        worker = make_worker(redis_url, settings_of(queue, drain_timeout_s=86_400), held.held)
+        async with at_work(worker) as living:
+            await put(queue.redis, "held", "job")
+            await soon(held.started)
+            worker.drain()
+            worker.drain()
+            async with asyncio.timeout(PATIENCE_S):
+                await living
+        record = await queue.queue.status("job")
+        assert (record.state, record.attempts, record.crashes) == (JobState.WAITING, 0, 0)
+        assert held.stopped.is_set()
+        assert (worker.jobs_complete, worker.jobs_failed) == (0, 0)
+
+
+async def test_a_claim_that_was_under_way_when_the_drain_began_is_given_back(redis_url: str) -> None:
+    held = Held()
+    async with bench(redis_url) as queue:
+        await put(queue.redis, "held", "job")
+        worker = make_worker(redis_url, settings_of(queue, drain_timeout_s=86_400), held.held)
+        claim = worker.leases.claim
+
+        async def drained_meanwhile(want: int) -> Any:
+            claims = await claim(want)
+            worker.drain()
+            return claims
+
+        worker.leases.claim = drained_meanwhile  # type: ignore[method-assign]
+        async with at_work(worker) as living, asyncio.timeout(PATIENCE_S):
+            await living
+        record = await queue.queue.status("job")
+        assert (record.state, record.attempts, record.crashes) == (JobState.WAITING, 0, 0)
+        assert held.starts == 0
+
+
+@pytest.mark.parametrize("where", ["finish", "after_job_end"])
+async def test_a_drain_while_a_job_is_settled_leaves_it_settled(redis_url: str, where: str) -> None:
+    journal = Journal()
+    async with bench(redis_url) as queue:
+        await put(queue.redis, "noop", "job")
+
+        async def hurry(ctx: dict[Any, Any]) -> None:
+            if where == "after_job_end":
+                worker.drain()
+                worker.drain()
+            await journal.note(ctx)
+
+        worker = make_worker(redis_url, settings_of(queue), noop, after_job_end=hurry)
+        finish = worker.leases.finish
+
+        async def hurried(*args: Any) -> Any:
+            if where == "finish":
+                worker.drain()
+                worker.drain()
+            return await finish(*args)
+
+        worker.leases.finish = hurried  # type: ignore[method-assign]
+        async with at_work(worker) as living, asyncio.timeout(PATIENCE_S):
+            await living
+        assert await queue.state("job") == "completed"
+        assert journal.ids == ["job"]
+        assert worker.jobs_complete == 1
+
+
+async def test_a_job_that_ignores_its_cancellation_does_not_keep_the_worker(redis_url: str) -> None:
+    started, over = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(_ctx: dict[Any, Any], _argument: Any) -> None:
+        started.set()
+        while not over.is_set():
+            try:
+                await over.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async with bench(redis_url) as queue:
+        worker = make_worker(redis_url, settings_of(queue, lease_ms=300, heartbeat_ms=50), stubborn)
+        async with at_work(worker):
+            await put(queue.redis, "stubborn", "job")
+            await soon(started)
+        over.set()
+        await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+        # The worker is gone, and with it its lease.
+        assert await queue.state("job") == "waiting"
+
+
+async def test_an_exchange_that_closes_leaves_nobody_waiting(redis_url: str) -> None:
+    under_way = asyncio.Event()
+
+    async def hangs(*_args: Any) -> Any:
+        under_way.set()
+        await asyncio.Event().wait()
+
+    async with bench(redis_url) as queue:
+        await put(queue.redis, "noop", "a", "b")
+        leases = queue.worker()
+        leases.finish = hangs  # type: ignore[method-assign]
+        exchange = Exchange(leases, calls=1, batch=1, held=list, taking=lambda: True, dice=LargestDice())
+        waiting = [
+            asyncio.create_task(exchange.finish(Finished(claim, "null", 1.0), lambda _: None))
+            for claim in (await leases.claim(2)).jobs
+        ]
+        await soon(under_way)
+        await exchange.close()
+        async with asyncio.timeout(PATIENCE_S):
+            ends = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(end) for end in ends] == [asyncio.CancelledError] * 2

@@ -1,0 +1,179 @@
+"""The job of rendering a preview, with renders that only pretend."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from previewops.errors import RenderCrashed
+from previewops.records import JobRecord
+from previewops.states import JobState
+from previewops.worker import job as job_module
+from previewops.worker.engine import PreviewWorker
+from previewops.worker.job import RenderJobs
+from previewops.worker.publish import bundle_path
+from tests.integration.worker_support import (
+    PATIENCE_S,
+    LargestDice,
+    at_work,
+    ended,
+    make_worker,
+    put,
+    settings_of,
+    soon,
+)
+from tests.queue_support import Bench, bench, payload
+
+pytestmark = [pytest.mark.redis]
+
+
+class PretendedRenders:
+    """Writes one file into the staging folder, then does what the test wants."""
+
+    def __init__(self, then: Callable[[], Any] | None = None) -> None:
+        self.stagings: list[Path] = []
+        self._then = then
+
+    async def run(
+        self, spec: dict[str, Any], *, deadline_s: float, progress: Callable[[float, str], None] | None = None
+    ) -> dict[str, Any]:
+        staging = Path(spec["staging"])
+        self.stagings.append(staging)
+        if not spec["payload"]["dryRun"]:
+            fill(staging)
+        if self._then is not None:
+            result = self._then()
+            if asyncio.iscoroutine(result):
+                await result
+        return {"dryRun": spec["payload"]["dryRun"]}
+
+
+def fill(staging: Path) -> None:
+    staging.mkdir(parents=True)
+    (staging / "poster.png").write_bytes(b"pixels")
+
+
+def raw(job_id: str, *, dry_run: bool = False) -> dict[str, Any]:
+    return {**payload(job_id).raw, "dryRun": dry_run}
+
+
+def rendering(
+    queue: Bench, url: str, folder: Path, renders: PretendedRenders, **settings: Any
+) -> PreviewWorker:
+    chosen = settings_of(queue, data_dir=folder, max_attempts=1, max_crashes=1, **settings)
+    jobs = RenderJobs(chosen, renders, (folder,), LargestDice())
+
+    async def render_preview(ctx: dict[Any, Any], argument: Any) -> Any:
+        return await jobs.render_preview(ctx, argument)
+
+    return make_worker(url, chosen, render_preview)
+
+
+async def rendered(url: str, folder: Path, renders: PretendedRenders, body: Any) -> JobRecord:
+    async with bench(url) as queue:
+        await put(queue.redis, "render_preview", "job", argument=body)
+        async with at_work(rendering(queue, url, folder, renders)):
+            return await ended(queue, "job")
+
+
+def published(folder: Path) -> bool:
+    return bundle_path(folder, "p", "job").exists()
+
+
+async def test_a_bundle_is_published_and_told_of(redis_url: str, tmp_path: Path) -> None:
+    renders = PretendedRenders()
+    record = await rendered(redis_url, tmp_path, renders, raw("job"))
+    assert record.state is JobState.COMPLETED
+    assert (bundle_path(tmp_path, "p", "job") / "poster.png").read_bytes() == b"pixels"
+    assert not renders.stagings[0].exists()
+
+
+async def test_a_payload_that_breaks_the_contract_is_permanent(redis_url: str, tmp_path: Path) -> None:
+    renders = PretendedRenders()
+    record = await rendered(redis_url, tmp_path, renders, {**raw("job"), "surprise": 1})
+    assert (record.state, record.cause, record.code) == (JobState.DEAD, "permanent", "invalid-payload")
+    assert "surprise" in (record.reason or "")
+    assert renders.stagings == []
+
+
+async def test_a_payload_of_another_job_is_permanent(redis_url: str, tmp_path: Path) -> None:
+    record = await rendered(redis_url, tmp_path, PretendedRenders(), raw("other"))
+    assert (record.state, record.cause, record.code) == (JobState.DEAD, "permanent", "job-id-mismatch")
+
+
+async def test_a_dry_run_publishes_nothing(redis_url: str, tmp_path: Path) -> None:
+    record = await rendered(redis_url, tmp_path, PretendedRenders(), raw("job", dry_run=True))
+    assert record.state is JobState.COMPLETED
+    assert not published(tmp_path)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), RenderCrashed("was killed by SIGSEGV")])
+async def test_a_failed_render_leaves_no_staging(redis_url: str, tmp_path: Path, error: Exception) -> None:
+    def fail() -> None:
+        raise error
+
+    renders = PretendedRenders(fail)
+    record = await rendered(redis_url, tmp_path, renders, raw("job"))
+    assert record.state is JobState.DEAD
+    assert not renders.stagings[0].exists()
+    assert not published(tmp_path)
+
+
+async def test_a_lease_lost_before_publication_publishes_and_records_nothing(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with bench(redis_url) as queue:
+        cancelled = asyncio.Event()
+
+        async def cancel() -> None:
+            if not cancelled.is_set():
+                await queue.queue.cancel("job", who="test")
+                cancelled.set()
+
+        renders = PretendedRenders(cancel)
+        await put(queue.redis, "render_preview", "job", "next", argument=raw("job"))
+        async with at_work(rendering(queue, redis_url, tmp_path, renders, heartbeat_ms=100_000)):
+            await ended(queue, "next")
+            record = await queue.queue.status("job")
+        assert (record.state, record.history) == (JobState.CANCELLED, ())
+        assert not published(tmp_path)
+        assert not renders.stagings[0].exists()
+
+
+async def test_a_publication_under_way_is_carried_through_a_drain(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = job_module.publish
+    loop = asyncio.get_running_loop()
+    begun, go_on = asyncio.Event(), threading.Event()
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        loop.call_soon_threadsafe(begun.set)
+        assert go_on.wait(PATIENCE_S)
+        return publish(*args, **kwargs)
+
+    monkeypatch.setattr(job_module, "publish", slow)
+    async with bench(redis_url) as queue:
+        await put(queue.redis, "render_preview", "job", argument=raw("job"))
+        worker = rendering(queue, redis_url, tmp_path, PretendedRenders())
+        async with at_work(worker) as living:
+            await soon(begun)
+            worker.drain()
+            worker.drain()
+            (slot,) = worker.tasks.values()
+            # The interruption of the drain, and one more: the staging folder stays under the thread.
+            await asyncio.wait({slot}, timeout=0)
+            slot.cancel()
+            await asyncio.wait({slot}, timeout=0)
+            go_on.set()
+            async with asyncio.timeout(PATIENCE_S):
+                await living
+        assert (bundle_path(tmp_path, "p", "job") / "poster.png").read_bytes() == b"pixels"
+        record = await queue.queue.status("job")
+        assert record.state in (JobState.WAITING, JobState.COMPLETED)
+        assert (record.attempts, record.crashes) == (0, 0)

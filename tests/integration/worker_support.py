@@ -1,0 +1,192 @@
+"""Workers within the test's own process, with tiny functions, and what it takes to watch them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from arq.worker import Function, func
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from previewops.connection import connection_pool
+from previewops.keys import Keys
+from previewops.lease import Runner
+from previewops.records import JobRecord
+from previewops.scripts import Argument, ScriptName, Scripts
+from previewops.settings import Settings
+from previewops.worker.engine import PreviewWorker
+from tests.queue_support import QUEUE, Bench
+
+T = TypeVar("T")
+
+PATIENCE_S = 30.0
+HOUR_MS = 3_600_000
+
+
+class LargestDice:
+    """Backoff without luck: always the upper bound."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+def settings_of(bench: Bench, **changes: Any) -> Settings:
+    """Short times, so that retries and heartbeats come soon."""
+    given = {
+        "worker_concurrency": 1,
+        "backoff_base_ms": 1,
+        "backoff_max_ms": 1,
+        "lease_ms": 60_000,
+        "heartbeat_ms": 50,
+        "drain_timeout_s": 20,
+        **changes,
+    }
+    return replace(bench.settings, **given)
+
+
+class Journal:
+    """What a worker has ended, in order, told by its ``after_job_end`` hook."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self._news = asyncio.Event()
+
+    async def note(self, ctx: dict[Any, Any]) -> None:
+        self.ids.append(ctx["job_id"])
+        self._news.set()
+
+    async def until(self, count: int) -> list[str]:
+        """Waits until ``count`` attempts have ended, and returns all that have."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.ids) < count:
+                self._news.clear()
+                await self._news.wait()
+        return self.ids
+
+
+def make_worker(
+    url: str,
+    settings: Settings,
+    *functions: Function | Callable[..., Awaitable[Any]],
+    worker_id: str = "w1",
+    socket_timeout_s: float = 5.0,
+    **options: Any,
+) -> PreviewWorker:
+    """A worker on a pool of its own; the caller closes it."""
+    return PreviewWorker(
+        [each if isinstance(each, Function) else func(each, name=each.__name__) for each in functions],  # type: ignore[arg-type, attr-defined]
+        settings=settings,
+        pool=connection_pool(url, role="worker", socket_timeout_s=socket_timeout_s),
+        worker_id=worker_id,
+        dice=LargestDice(),
+        **options,
+    )
+
+
+@asynccontextmanager
+async def at_work(worker: PreviewWorker) -> AsyncIterator[asyncio.Task[None]]:
+    """Runs a worker meanwhile; hurries it out at the end and closes it."""
+    living = asyncio.create_task(worker.main())
+    try:
+        yield living
+    finally:
+        worker.drain()
+        worker.drain()
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(living, return_exceptions=True)
+        await worker.close()
+
+
+async def run_burst(worker: PreviewWorker) -> None:
+    """Runs a burst worker to its end."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await worker.main()
+    finally:
+        await worker.close()
+
+
+async def put(redis: Redis, function: str, *job_ids: str, argument: Any = None) -> None:
+    """Submits jobs of any function by the queue's own script, all in one call."""
+    args: list[Argument] = [1_000_000, function]
+    for job_id in job_ids:
+        args += (job_id, "normal", "p", f"digest-{job_id}", json.dumps(argument))
+    await Scripts(redis, Keys(QUEUE)).run(ScriptName.SUBMIT, *args)
+
+
+async def ended(bench: Bench, job_id: str) -> JobRecord:
+    """Waits until a job has ended for good."""
+    async with asyncio.timeout(PATIENCE_S):
+        await bench.queue.watch_end(job_id, check_every_s=0.2)
+    return await bench.queue.status(job_id)
+
+
+async def blocked_clients(redis: Redis, count: int) -> None:
+    """Waits until ``count`` clients are blocked in Redis, which is how workers are idle."""
+
+    async def blocked() -> bool:
+        return bool((await redis.info("clients"))["blocked_clients"] == count)
+
+    await until(blocked)
+
+
+async def until(look: Callable[[], Awaitable[T]]) -> T:
+    """Looks, a round trip at a time, until there is something to be seen, and returns it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            found = await look()
+            if found:
+                return found
+
+
+async def soon(event: asyncio.Event) -> None:
+    """Waits for an event that has to come."""
+    async with asyncio.timeout(PATIENCE_S):
+        await event.wait()
+
+
+class LosesReplies:
+    """Calls scripts, and loses the first reply of each that is named: the server has done the work."""
+
+    def __init__(self, runner: Runner, *names: ScriptName) -> None:
+        self._runner = runner
+        self._names = list(names)
+
+    async def run(self, name: ScriptName, *args: Argument) -> Any:
+        reply = await self._runner.run(name, *args)
+        if name in self._names:
+            self._names.remove(name)
+            raise RedisConnectionError("the connection was lost before the reply")
+        return reply
+
+
+class BreaksOn:
+    """Calls scripts; finishes that name a certain job break in the script."""
+
+    def __init__(self, runner: Runner, job_id: str) -> None:
+        self._runner = runner
+        self._job_id = job_id
+
+    async def run(self, name: ScriptName, *args: Argument) -> Any:
+        if name is ScriptName.FINISH and self._job_id in args:
+            raise ResponseError("user_script:1: attempt to concatenate a nil value")
+        return await self._runner.run(name, *args)
+
+
+class CountsCalls:
+    """Calls scripts and keeps how many jobs each finish carried."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.finishes: list[int] = []
+
+    async def run(self, name: ScriptName, *args: Argument) -> Any:
+        if name is ScriptName.FINISH:
+            self.finishes.append(int(args[6]))
+        return await self._runner.run(name, *args)
