@@ -36,6 +36,7 @@ ENTRIES = {
     "workers": Entry("previewops.cli.workers:workers", "List the workers."),
     "worker": Entry("previewops.cli.worker:worker", "Run one worker process."),
     "health": Entry("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
+    "systemd": Entry("previewops.cli.systemd:systemd", "Write the units that run it under systemd."),
     "completion": Entry("previewops.cli.completion:completion", "Print the shell completion script."),
 }
 

@@ -1,0 +1,203 @@
+"""``previewops systemd``: the units of this host, printed or installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from previewops.cli.context import Context, pass_context
+from previewops.cli.output import say, tell
+from previewops.errors import PreviewopsError, UsageError
+from previewops.units import HostFile, Layout, host_files, next_steps, obstacles, system_layout, user_layout
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+ASK_VERSION_TIMEOUT_S = 10
+
+_user_option = click.option(
+    "--user", is_flag=True, help="Units of your own service manager, not the system's."
+)
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  previewops systemd print
+  sudo previewops systemd install
+  previewops --data-dir /srv/previews systemd install --dry-run
+"""
+)
+def systemd() -> None:
+    """Write the units that run previewops under systemd, with the paths of this installation.
+
+    They keep their data in /var/lib/previewops, with --user in $XDG_DATA_HOME/previewops, unless --data-dir or
+    DATA_DIR says otherwise.
+    """
+
+
+@systemd.command(
+    "print",
+    epilog="""\b
+Examples:
+  previewops systemd print
+  previewops systemd print previewops-supervisor.service
+  previewops systemd print --user
+""",
+)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@_user_option
+@pass_context
+def print_files(context: Context, names: tuple[str, ...], user: bool) -> None:
+    """Print the files, or those named, each below its path."""
+    layout = _layout(context, user=user)
+    files = host_files(layout, systemd_version=_systemd_version())
+    for line in obstacles(layout, _program_folders()):
+        tell(f"note: {line}")
+    for file in _chosen(files, names):
+        say([f"# {file.path}", file.text])
+
+
+@systemd.command(
+    epilog="""\b
+Examples:
+  sudo previewops systemd install
+  previewops systemd install --user
+  previewops systemd install --prefix build/root     into a package or an image
+"""
+)
+@_user_option
+@click.option(
+    "--prefix",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder to take for / when writing; the files speak of / all the same.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@pass_context
+def install(context: Context, user: bool, prefix: Path | None, dry_run: bool) -> None:
+    """Write the files. Nothing is started: what to type for that is told in the end.
+
+    Units are replaced by those of this version; changes of your own belong in `systemctl edit UNIT`. The
+    environment file is yours: one that is there already is kept.
+    """
+    layout = _layout(context, user=user)
+    files = host_files(layout, systemd_version=None if prefix is not None else _systemd_version())
+    found = obstacles(layout, _program_folders())
+    if found and prefix is None:
+        raise UsageError("; ".join(found), hint="or install for your own service manager, with --user")
+    for file in files:
+        act = _plan(file, prefix)
+        if act.writes and not dry_run:
+            _write(act.target, file)
+        say(f"{act.would if dry_run else act.did:<16}{act.target}")
+    if prefix is None and not dry_run:
+        say(["", "What next", *(f"  {line}" for line in next_steps(layout))])
+
+
+def _layout(context: Context, *, user: bool) -> Layout:
+    chosen = context.overlay.get("DATA_DIR") or os.environ.get("DATA_DIR")
+    data_dir = Path(os.path.abspath(chosen)) if chosen else None  # noqa: PTH100 - links stay as they are named
+    if not user:
+        return system_layout(_command(), data_dir)
+    return user_layout(
+        _command(),
+        data_dir,
+        config_home=_base_directory("XDG_CONFIG_HOME", ".config"),
+        data_home=_base_directory("XDG_DATA_HOME", ".local/share"),
+    )
+
+
+def _base_directory(variable: str, default: str) -> Path:
+    """A base directory; the XDG specification has relative ones ignored."""
+    found = Path(os.environ.get(variable, ""))
+    return found if found.is_absolute() else Path.home() / default
+
+
+def _command() -> tuple[str, ...]:
+    """What runs this very installation, whatever the PATH of a service is."""
+    program = Path(sys.executable).with_name("previewops")
+    return (str(program),) if program.is_file() else (sys.executable, "-m", "previewops")
+
+
+def _program_folders() -> tuple[Path, ...]:
+    package = Path(__file__).resolve().parent.parent
+    return (package, Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve())
+
+
+def _systemd_version() -> int | None:
+    """The version of systemd on this machine, or None without one."""
+    try:
+        said = subprocess.run(
+            ["systemctl", "--version"],  # noqa: S607 - where it is differs from system to system
+            capture_output=True,
+            text=True,
+            timeout=ASK_VERSION_TIMEOUT_S,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.match(r"systemd (\d+)", said)
+    return int(found[1]) if found else None
+
+
+def _chosen(files: list[HostFile], names: tuple[str, ...]) -> list[HostFile]:
+    if not names:
+        return files
+    known = [file.path.name for file in files]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"there is no file {name!r}; allowed is {', '.join(dict.fromkeys(known))}")
+    return [file for file in files if file.path.name in names]
+
+
+@dataclass(frozen=True, slots=True)
+class _Act:
+    target: Path
+    writes: bool
+    did: str
+    would: str
+
+
+def _plan(file: HostFile, prefix: Path | None) -> _Act:
+    target = file.path if prefix is None else prefix / file.path.relative_to("/")
+    try:
+        found = target.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return _Act(target, True, "written", "would write")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _refused(target, error) from error
+    if found == file.text:
+        return _Act(target, False, "unchanged", "unchanged")
+    if file.keep:
+        return _Act(target, False, "kept", "would keep")
+    return _Act(target, True, "replaced", "would replace")
+
+
+def _write(target: Path, file: HostFile) -> None:
+    """Puts the file in place at once: no reader sees half of it."""
+    draft = target.with_name(f".{target.name}.new")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "w") as stream:
+            os.fchmod(stream.fileno(), file.mode)  # whatever the umask
+            stream.write(file.text)
+        draft.replace(target)
+    except OSError as error:
+        raise _refused(target, error) from error
+
+
+def _refused(target: Path, error: OSError | UnicodeDecodeError) -> PreviewopsError:
+    reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+    return PreviewopsError(
+        f"{target} cannot be written: {reason}",
+        hint="units of the system need root: use sudo; with --user, your own service manager needs none",
+    )
