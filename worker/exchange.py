@@ -71,6 +71,7 @@ class Exchange:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._in_doubt = False
+        self._closed = False
         self._settling_doubt = asyncio.Lock()
 
     async def claim(self, want: int, adopt: Adopt) -> Claims:
@@ -91,6 +92,10 @@ class Exchange:
             Exception: an error that trying again cannot heal; the job may be completed or not.
         """
         future: asyncio.Future[Code] = asyncio.get_running_loop().create_future()
+        if self._closed:
+            # The worker has said good-bye, and with it gave the job back.
+            future.cancel()
+            return await future
         self._queued.append(_Ending(finished, adopt, future))
         if len(self._senders) < self._calls:
             self._senders.add(asyncio.create_task(self._send()))
@@ -98,6 +103,7 @@ class Exchange:
 
     async def close(self) -> None:
         """Stops what is under way. What it would have brought is for ``Leases.reclaim``."""
+        self._closed = True
         await end_tasks(self._senders)
         for ending in self._queued:
             ending.future.cancel()
