@@ -99,11 +99,14 @@ class Leases:
         self._redis = redis
         self._settings = settings
         self._worker = worker_id
+        self._queue_born = ""
 
     async def wait_for_work(self, timeout_s: float) -> bool:
-        """Blocks until a wake-up comes or ``timeout_s`` has passed; True if one came."""
+        """Blocks until a wake-up comes or ``timeout_s`` (at least 5 ms) has passed; True if one came."""
+        # Before 7.0 Redis rounds a wait down to whole ms, and waits without end when nothing is left of it.
+        wait_s = max(timeout_s, 0.005)
         # Not redis.blpop: its signature knows whole seconds only.
-        return await self._redis.execute_command("BLPOP", self.keys.wake, timeout_s) is not None
+        return await self._redis.execute_command("BLPOP", self.keys.wake, wait_s) is not None
 
     async def claim(self, want: int) -> Claims:
         """Claims up to ``want`` jobs, none while the queue is paused."""
@@ -173,13 +176,15 @@ class Leases:
     async def heartbeat(self, info_json: str, running: Iterable[tuple[Claim, float, str]]) -> list[str]:
         """Says that the worker lives and renews leases; ``running`` is (claim, progress 0..1, phase).
 
-        Returns the ids whose lease is lost.
+        Returns the ids whose lease is lost. A heartbeat that finds another queue than the one before it, as after
+        a FLUSHALL, raises the alarm that ``previewops health`` tells of.
         """
-        args: list[Argument] = [self._worker, info_json, self._settings.lease_ms]
+        args: list[Argument] = [self._worker, info_json, self._settings.lease_ms, self._queue_born]
         for claim, progress, phase in running:
             args += (claim.job_id, claim.token, round(progress, 3), phase)
         reply = await self.scripts.run(ScriptName.HEARTBEAT, *args)
-        return [job_id.decode() for job_id in reply[1:]]
+        self._queue_born = reply[1].decode()
+        return [job_id.decode() for job_id in reply[2:]]
 
     async def reclaim(self, held: Iterable[Claim]) -> list[str]:
         """Gives back claims of this worker that it does not hold: their reply was lost with a connection."""

@@ -276,7 +276,7 @@ class PreviewWorker(Worker):
         timeout_s = IDLE_WAIT_S
         if self._next_due_ms is not None:
             # At least 1 ms: BLPOP takes 0 for "without end".
-            timeout_s = min(timeout_s, max(0.001, self._next_due_ms / 1000))
+            timeout_s = min(timeout_s, self._next_due_ms / 1000)
         try:
             await self.leases.wait_for_work(timeout_s)
         except Exception as error:
