@@ -42,7 +42,8 @@ class Facts:
     """What is known of a queue. None: it could not be learnt, and is not judged.
 
     ``worker_ages_ms`` is how long ago each worker was last heard of; ``persistent`` whether Redis writes its
-    data to a disk; ``unaccounted`` how many accepted jobs are in no state (below 0 they are not all taken in).
+    data to a disk; ``unaccounted`` how many accepted jobs are in no state (below 0 they are not all taken in);
+    ``lost_at`` when workers noticed that Redis had lost the queue's data (RFC 3339), until it is acknowledged.
     """
 
     waiting: int
@@ -57,6 +58,7 @@ class Facts:
     heartbeat_ms: int
     eviction_policy: str | None
     persistent: bool | None
+    lost_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ def judge(facts: Facts, thresholds: Thresholds) -> Health:
     checks = (
         _workers(facts),
         _accounting(facts),
+        _loss(facts),
         _oldest(facts, thresholds),
         _dead(facts, thresholds),
         _paused(facts),
@@ -168,6 +171,17 @@ def _accounting(facts: Facts) -> Check:
     if facts.unaccounted > 0:
         return Check("accounting", Status.CRITICAL, f"{facts.unaccounted} accepted jobs are in no state")
     return Check("accounting", Status.OK, "every accepted job is accounted for")
+
+
+def _loss(facts: Facts) -> Check:
+    if facts.lost_at is None:
+        return Check("data-loss", Status.OK, "Redis has kept the queue's data")
+    return Check(
+        "data-loss",
+        Status.CRITICAL,
+        f"Redis lost the queue's data, noticed at {facts.lost_at}: bundles are kept, jobs that were pending have "
+        "to be submitted again; then `previewops health --acknowledge-loss`",
+    )
 
 
 def _oldest(facts: Facts, thresholds: Thresholds) -> Check:

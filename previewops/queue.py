@@ -254,6 +254,10 @@ class Queue:
         (code,) = await self._scripts.run(ScriptName.RESUME, who)
         return PauseState(False, code == Code.OK)
 
+    async def acknowledge_loss(self, *, who: str) -> bool:
+        """Ends the alarm over lost data; False if there is none."""
+        return Code(await self._scripts.run(ScriptName.ACKNOWLEDGE_LOSS, who)) is Code.OK
+
     async def watch_end(self, job_id: str, *, check_every_s: float = 1.0) -> JobState:
         """Waits until a job has ended and returns its state.
 

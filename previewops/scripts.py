@@ -46,6 +46,7 @@ class ScriptName(StrEnum):
     DISCARD = "discard"
     RECORD_EVENT = "record_event"
     SNAPSHOT = "snapshot"
+    ACKNOWLEDGE_LOSS = "acknowledge_loss"
 
 
 @cache

@@ -88,6 +88,8 @@ class Snapshot:
     counters: Mapping[str, int]
     workers: tuple[WorkerView, ...]
     buckets: tuple[Bucket, ...]
+    lost_ms: int | None = None
+    """When workers noticed that Redis had lost the queue's data, until somebody acknowledges it."""
 
     @property
     def backlog(self) -> int:
@@ -132,6 +134,7 @@ class Snapshot:
                 "completed": self.counters["completed"],
                 "dead": self.dead,
                 "oldestWaitingMs": self.oldest_waiting_ms,
+                "dataLostAt": None if self.lost_ms is None else iso_from_ms(self.lost_ms),
             },
             "totals": dict(self.counters),
             "lastHour": {
@@ -183,6 +186,7 @@ def _snapshot(queue_name: str, reply: Sequence[Any]) -> Snapshot:
         counters={name: int(meta.get(name, 0)) for name in _COUNTERS},
         workers=tuple(_worker(*row) for row in reply[12]),
         buckets=tuple(_bucket(*row) for row in reply[13]),
+        lost_ms=int(meta["lost"]) if "lost" in meta and "loss_acknowledged" not in meta else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import socket
@@ -15,13 +16,17 @@ import structlog
 import uvloop
 from arq.typing import StartupShutdown
 from arq.worker import func
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from previewops.clock import system_random
 from previewops.connection import connection_pool, redact, redis_errors
 from previewops.errors import UsageError
 from previewops.lease import Leases
+from previewops.notify import Notifier
 from previewops.queue import RENDER_FUNCTION
 from previewops.settings import Settings
+from previewops.worker.cancellation import end_tasks
 from previewops.worker.engine import PreviewWorker
 from previewops.worker.job import BUILD_TASK, PRELOAD, RenderJobs
 from previewops.worker.persistence import persist
@@ -58,6 +63,8 @@ def run_worker(
         RedisUnavailable: Redis answers that it will never take us (a wrong password, say). While it is merely
             away, the worker waits for it.
     """
+    # A supervisor sends SIGABRT to a worker that hangs: its stack goes to its log.
+    faulthandler.enable()
     _prepare_data_dir(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings, redis_url, worker_identity(worker_id), burst, build_task))
@@ -89,34 +96,63 @@ async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, 
     )
     roots = tuple(root.resolve() for root in settings.roots(Path.cwd()))
     jobs = RenderJobs(settings, renders, roots)
+    notifier = Notifier(os.environ)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],
         settings=settings,
         pool=pool,
         worker_id=worker_id,
         burst=burst,
-        on_startup=_sweeping(settings),
+        on_startup=_at_start(settings, notifier),
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, worker.drain, signum)
+    feeding = asyncio.create_task(_feed_watchdog(notifier), name="watchdog")
     try:
         await renders.start()
         log.info("reading assets from", roots=[str(root) for root in roots], redis=redact(redis_url))
         async with redis_errors(redis_url):
             await worker.main()
     finally:
+        notifier.stopping("stopping")
         try:
             await worker.close()
         finally:
             await renders.close()
+            await end_tasks([feeding])
+            notifier.close()
 
 
-def _sweeping(settings: Settings) -> StartupShutdown:
-    async def sweep(ctx: dict[Any, Any]) -> None:
+def _at_start(settings: Settings, notifier: Notifier) -> StartupShutdown:
+    async def start(ctx: dict[Any, Any]) -> None:
+        await persist(lambda: _warn_of_eviction(ctx["redis"]), system_random())
         await _sweep(ctx["leases"], settings)
+        notifier.ready(f"working on queue {settings.queue_name}")
 
-    return sweep
+    return start
+
+
+async def _feed_watchdog(notifier: Notifier) -> None:
+    """In the worker's own loop, so that a loop that hangs is found out."""
+    while notifier.watchdog_s is not None:
+        notifier.alive()
+        await asyncio.sleep(notifier.watchdog_s / 3)
+
+
+async def _warn_of_eviction(redis: Redis) -> None:
+    """Says in the log when Redis is free to drop jobs for want of memory. Not every server tells."""
+    try:
+        policy = (await redis.info("memory")).get("maxmemory_policy")
+    except ResponseError:
+        return
+    if policy not in (None, "noeviction"):
+        log.warning(
+            "Redis may drop jobs: its maxmemory-policy evicts keys",
+            found=policy,
+            allowed="noeviction",
+            hint="CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
+        )
 
 
 async def _sweep(leases: Leases, settings: Settings) -> None:

@@ -9,6 +9,7 @@ import click
 
 from previewops.cli.context import Context, json_option, pass_context
 from previewops.cli.output import OutputClosed, say, say_json
+from previewops.clock import iso_from_ms
 from previewops.errors import PreviewopsError, RedisUnavailable, UsageError
 from previewops.health import Facts, Health, Thresholds, judge, unknown, unreachable
 
@@ -38,6 +39,7 @@ Examples:
   previewops health
   previewops health --json
   previewops health --dead-warning 10 --dead-critical 1000
+  previewops health --acknowledge-loss   after Redis lost its data: ends the alarm
 
 \b
 Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (wrong options included).
@@ -59,12 +61,15 @@ The first line ends with the performance data.""",
     show_default=True,
     help="Dead letters that are critical.",
 )
+@click.option("--acknowledge-loss", is_flag=True, help="End the alarm over data that Redis lost, then check.")
 @json_option
 @pass_context
-def health(context: Context, dead_warning: int, dead_critical: int, as_json: bool) -> int:
+def health(
+    context: Context, dead_warning: int, dead_critical: int, acknowledge_loss: bool, as_json: bool
+) -> int:
     """Check the queue, its workers and its Redis, for a monitoring system or a person."""
     thresholds = Thresholds(dead_warning=dead_warning, dead_critical=dead_critical)
-    found = _examine(context, thresholds)
+    found = _examine(context, thresholds, acknowledge_loss=acknowledge_loss)
     if as_json:
         say_json(found.as_json())
     else:
@@ -73,11 +78,11 @@ def health(context: Context, dead_warning: int, dead_critical: int, as_json: boo
     return int(found.status)
 
 
-def _examine(context: Context, thresholds: Thresholds) -> Health:
+def _examine(context: Context, thresholds: Thresholds, *, acknowledge_loss: bool) -> Health:
     try:
         if thresholds.dead_critical < thresholds.dead_warning:
             raise UsageError("--dead-critical is below --dead-warning")
-        return judge(asyncio.run(_learn(context)), thresholds)
+        return judge(asyncio.run(_learn(context, acknowledge_loss)), thresholds)
     except RedisUnavailable as error:
         return unreachable(error.message)
     except PreviewopsError as error:
@@ -90,10 +95,15 @@ def _examine(context: Context, thresholds: Thresholds) -> Health:
         return unknown(f"unforeseen {type(error).__name__}: {error}")
 
 
-async def _learn(context: Context) -> Facts:
+async def _learn(context: Context, acknowledge_loss: bool) -> Facts:
     from previewops.snapshot import Snapshots
 
     async with context.redis() as redis:
+        if acknowledge_loss:
+            from previewops.cli.who import operator
+            from previewops.queue import Queue
+
+            await Queue(redis, context.settings).acknowledge_loss(who=operator())
         snapshot = await Snapshots(redis, context.settings).take()
         eviction_policy, persistent = await _server(redis)
     return _facts(snapshot, context.settings.heartbeat_ms, eviction_policy, persistent)
@@ -115,6 +125,7 @@ def _facts(
         heartbeat_ms=heartbeat_ms,
         eviction_policy=eviction_policy,
         persistent=persistent,
+        lost_at=None if snapshot.lost_ms is None else iso_from_ms(snapshot.lost_ms),
     )
 
 

@@ -6,6 +6,7 @@
 -- Results OK, ALREADY or STALE
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include counters
 -- @include events

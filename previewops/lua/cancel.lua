@@ -5,6 +5,7 @@
 -- Results code (OK, NOT_FOUND, WRONG_STATE), the state it was in
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include counters
 -- @include events

@@ -5,6 +5,7 @@
 -- Results server now in ms, ms until the next delayed job is due or -1, then eight per claim (include/claim.lua)
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include counters
 -- @include waiting

@@ -5,6 +5,7 @@
 -- Results one code per id: OK, NOT_FOUND or WRONG_STATE
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include counters
 -- @include events

@@ -7,6 +7,7 @@
 -- Results server now in ms, n codes (OK, ALREADY or STALE), then eight per claim (include/claim.lua)
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include counters
 -- @include waiting

@@ -7,6 +7,7 @@
 -- Results recovered, taken in, ms until the next delayed job is due or -1, ms until the next lease ends or -1
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include counters
 -- @include events

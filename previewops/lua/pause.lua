@@ -5,6 +5,7 @@
 -- Results OK, or ALREADY with who, why and when of the pause in force
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include events
 

@@ -6,6 +6,7 @@
 -- Results ids given back
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include waiting
 -- @include lease

@@ -5,6 +5,7 @@
 -- Results OK
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include events
 

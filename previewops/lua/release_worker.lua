@@ -7,6 +7,7 @@
 -- Results ids recovered
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include counters
 -- @include events

@@ -5,6 +5,7 @@
 -- Results OK, ALREADY or STALE
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include waiting
 -- @include lease

@@ -5,6 +5,7 @@
 -- Results OK, or ALREADY when it was not paused
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include events
 -- @include waiting

@@ -53,6 +53,7 @@ def test_all_is_well() -> None:
         ({"paused": True, "paused_by": "alice@host"}, Status.WARNING, "paused"),
         ({"unaccounted": 1}, Status.CRITICAL, "accounting"),
         ({"unaccounted": -1}, Status.OK, "accounting"),
+        ({"lost_at": "2026-01-02T03:04:05.000Z"}, Status.CRITICAL, "data-loss"),
     ],
 )
 def test_each_rule(change: dict[str, Any], status: Status, name: str) -> None:
