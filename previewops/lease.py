@@ -199,6 +199,7 @@ class Leases:
             WORKER_LOST_FINGERPRINT,
             self._settings.result_ttl_s * 1000,
             max(60_000, self._settings.lease_ms * 3),
+            self._settings.lease_ms,
         )
         return Upkeep(recovered, admitted, _optional(due), _optional(expiry))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -33,8 +34,13 @@ ENTRIES = {
     "pause": Entry("previewops.cli.pause:pause", "Stop workers from taking jobs."),
     "resume": Entry("previewops.cli.pause:resume", "Let workers take jobs again."),
     "stats": Entry("previewops.cli.stats:stats", "Show the queue in figures."),
-    "workers": Entry("previewops.cli.workers:workers", "List the workers."),
+    "workers": Entry("previewops.cli.workers:workers", "List the workers and their supervisors."),
     "worker": Entry("previewops.cli.worker:worker", "Run one worker process."),
+    "supervise": Entry("previewops.cli.supervise:supervise", "Keep this host's workers running."),
+    "scale": Entry("previewops.cli.orders:scale", "Have a host run more or fewer workers."),
+    "drain": Entry("previewops.cli.orders:drain", "Have workers end their jobs and stay away."),
+    "restart": Entry("previewops.cli.orders:restart", "Replace workers, jobs unharmed."),
+    "reset": Entry("previewops.cli.orders:reset", "Start workers again that were given up."),
     "health": Entry("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
     "systemd": Entry("previewops.cli.systemd:systemd", "Write the units that run it under systemd."),
     "completion": Entry("previewops.cli.completion:completion", "Print the shell completion script."),
@@ -119,6 +125,8 @@ def main() -> NoReturn:
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
+    # What asyncio has to say of the task that was torn down is no news to whoever pressed Ctrl-C.
+    logging.getLogger("asyncio").disabled = True
     raise KeyboardInterrupt
 
 

@@ -8,6 +8,7 @@
 -- @include room
 -- @include time
 -- @include counters
+-- @include events
 -- @include waiting
 -- @include admit
 -- @include claim

@@ -3,7 +3,7 @@
 --
 -- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 crashes that make a job poison   2 fingerprint of a lost worker   3 age limit of finished records in ms
---         4 silence in ms after which a worker is forgotten
+--         4 silence in ms after which a worker is forgotten   5 lease in ms
 -- Results recovered, taken in, ms until the next delayed job is due or -1, ms until the next lease ends or -1
 --
 -- @include keys
@@ -23,7 +23,18 @@ local ADMIT_STEP = 500 -- finishes take in nothing: on a busy worker all that is
 local MINUTE_TTL = 48 * 3600 + 120
 local MINUTES_BEHIND = 65 * 6
 
+local lease_ms = tonumber(ARGV[5])
+local upkept = tonumber(redis.call('HGET', K_META, 'upkept') or NOW_MS)
+redis.call('HSET', K_META, 'upkept', NOW_MS)
 local expired = redis.call('ZRANGEBYSCORE', K_ACTIVE, 0, NOW_MS, 'LIMIT', 0, STEP)
+if NOW_MS - upkept > lease_ms then
+  -- Nobody was heard for as long as a lease: it was Redis that was away, or all workers at once. Leases that ended
+  -- meanwhile are given one more, so that workers which live can say so and no innocent job counts a crash.
+  for _, id in ipairs(expired) do
+    redis.call('ZADD', K_ACTIVE, NOW_MS + lease_ms, id)
+  end
+  expired = {}
+end
 for _, id in ipairs(expired) do
   recover(id, tonumber(ARGV[1]), 'the lease ended without a heartbeat from the worker', ARGV[2])
 end

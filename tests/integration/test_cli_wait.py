@@ -134,7 +134,7 @@ async def test_ctrl_c_ends_the_wait_and_leaves_the_job(program: Program, redis_u
         started.send_signal(signal.SIGINT)
         _, err = started.communicate(timeout=30)
     assert started.returncode == 130
-    assert err.split() == [b"interrupted"]
+    assert err.split() == [b"interrupted"], err.decode()
     assert program.run("status", "job-1", "--json").json["status"] == "active"
 
 

@@ -11,13 +11,26 @@ local function admit_foreign(id, due_ms)
   count('accepted')
 end
 
+-- An id that our own doors would never let in can break whoever decodes it, one worker after the other.
+local function unspeakable(id)
+  return #id > 512 or string.find(id, '[^\33-\126]') ~= nil
+end
+
+local function turn_away(id)
+  redis.call('ZREM', K_SCHEDULE, id)
+  count('turned_away')
+  event('turned-away', 'message', 'a job id of ' .. #id .. ' bytes that is not printable ASCII was enqueued by hand')
+end
+
 local function admit_due(limit)
   local due = redis.call('ZRANGEBYSCORE', K_SCHEDULE, 0, NOW_MS, 'WITHSCORES', 'LIMIT', 0, limit)
   for i = 1, #due, 2 do
     local id, due_ms = due[i], tonumber(due[i + 1])
     local job = redis.call('HMGET', P_JOB .. id, 'state', 'priority')
     local state = job[1]
-    if state == 'delayed' then
+    if not state and unspeakable(id) then
+      turn_away(id)
+    elseif state == 'delayed' then
       redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'order', digits(due_ms * 1000))
       put_waiting(id, job[2], due_ms * 1000, due_ms)
     elseif state == 'waiting' or state == 'active' or state == 'dead' then
