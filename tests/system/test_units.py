@@ -1,0 +1,129 @@
+"""The units under a real systemd: installed, started, killed, refused, stopped."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from previewops.errors import EXIT_BOOT, EXIT_USAGE
+from tests.system.machine import HOME, PREVIEWOPS, Machine
+
+WORKER = "previewops-worker@1.service"
+HEALTH = "previewops-health.service"
+TIMER = "previewops-health.timer"
+BUNDLES = "/var/lib/previewops/previews/lessons"
+
+
+def payload(job_id: str) -> str:
+    return json.dumps(
+        {
+            "jobId": job_id,
+            "projectId": "lessons",
+            "requestId": job_id,
+            "dryRun": False,
+            "previewRequest": {
+                "title": "A lesson",
+                "steps": [{"text": "One step"}],
+                "assets": [],
+                "audio": {},
+            },
+        }
+    )
+
+
+def render(machine: Machine, job_id: str) -> None:
+    """Has a job done from end to end."""
+    machine.run(str(PREVIEWOPS), "submit", "--wait", "-", stdin=payload(job_id))
+
+
+def status(machine: Machine, pid: int) -> dict[str, str]:
+    lines = machine.run("cat", f"/proc/{pid}/status").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def stats(machine: Machine) -> Any:
+    return json.loads(machine.run(str(PREVIEWOPS), "stats", "--json"))
+
+
+def test_what_is_installed_is_clean(machine: Machine) -> None:
+    units = machine.run("sh", "-c", "ls /etc/systemd/system/previewops*").split()
+    assert len(units) == 5
+    verified = machine.attempt("systemd-analyze", "verify", *units)
+    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+    assert machine.run("stat", "-c", "%U %a", "/var/lib/previewops").split() == ["previewops", "750"]
+    assert machine.run("stat", "-c", "%U %a", "/etc/previewops/previewops.env").split() == ["root", "600"]
+
+
+def test_installing_again_changes_nothing_and_keeps_the_settings(machine: Machine) -> None:
+    machine.run("sh", "-c", "echo PREVIEW_QUEUE_MAX=50 >> /etc/previewops/previewops.env")
+    said = machine.run(str(PREVIEWOPS), "systemd", "install")
+    assert sorted({line.split()[0] for line in said.split("\n\n")[0].splitlines()}) == ["kept", "unchanged"]
+    assert "PREVIEW_QUEUE_MAX=50" in machine.run("cat", "/etc/previewops/previewops.env")
+
+
+def test_a_worker_unit_renders_confined_and_is_replaced_when_killed(machine: Machine) -> None:
+    machine.systemctl("start", WORKER)
+    render(machine, "worker-first")
+    assert machine.run("stat", "-c", "%U", f"{BUNDLES}/worker-first/preview.json").strip() == "previewops"
+    killed = machine.main_pid(WORKER)
+    confined = status(machine, killed)
+    assert (confined["NoNewPrivs"], confined["Seccomp"]) == ("1", "2")
+    assert int(confined["CapBnd"], 16) == 0
+    assert "0" not in confined["Uid"].split()
+    assert len(machine.pids(WORKER)) > 1
+
+    assert "not permitted" not in machine.journal("-u", WORKER)
+
+    machine.run("kill", "-KILL", str(killed))
+    machine.until(lambda: machine.main_pid(WORKER) not in (0, killed), "another worker")
+    render(machine, "worker-second")
+    assert machine.show(WORKER, "NRestarts") == "1"
+
+    machine.systemctl("stop", WORKER)
+    assert machine.pids(WORKER) == set()
+    assert machine.show(WORKER, "Result") == "success"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        ("Environment=PREVIEW_WORKER_CONCURRENCY=none", EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY is 'none'"),
+        (f"TemporaryFileSystem={HOME}/site/uvloop:ro", EXIT_BOOT, "install previewops again"),
+    ],
+    ids=["settings", "installation"],
+)
+@pytest.mark.parametrize("unit", [WORKER])
+def test_what_no_restart_can_mend_does_not_loop(
+    machine: Machine, unit: str, change: str, code: int, said: str
+) -> None:
+    machine.drop_in(unit, f"[Service]\n{change}\n")
+    try:
+        machine.attempt("systemctl", "start", unit)
+        machine.until(lambda: machine.show(unit, "ActiveState") == "failed", "the unit fails")
+        assert machine.show(unit, "ExecMainStatus") == str(code)
+        assert machine.show(unit, "NRestarts") == "0"
+        assert said in machine.journal("-u", unit)
+    finally:
+        machine.revert(unit)
+
+
+def test_the_timer_checks_health(machine: Machine) -> None:
+    machine.systemctl("start", WORKER)
+    machine.until(lambda: stats(machine)["workers"], "the worker reports")
+    machine.drop_in(TIMER, "[Timer]\nOnActiveSec=\nOnActiveSec=100ms\nAccuracySec=1ms\n")
+    try:
+        machine.systemctl("start", TIMER)
+        machine.until(lambda: machine.show(HEALTH, "ExecMainExitTimestampMonotonic") != "0", "a check")
+        machine.until(lambda: machine.show(HEALTH, "ActiveState") == "inactive", "the check's end")
+    finally:
+        machine.revert(TIMER)
+    assert machine.show(HEALTH, "Result") == "success"
+    assert "PREVIEWOPS" in machine.journal("-u", HEALTH)
+
+
+def test_a_critical_state_fails_the_check(machine: Machine) -> None:
+    failed = machine.attempt("systemctl", "start", HEALTH)
+    assert failed.returncode != 0
+    assert machine.show(HEALTH, "ExecMainStatus") == "2"
