@@ -17,6 +17,7 @@ EXIT_USAGE = 2
 EXIT_INVALID = 65  # EX_DATAERR of sysexits.h
 EXIT_UNREACHABLE = 69  # EX_UNAVAILABLE
 EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL
+EXIT_BOOT = 78  # EX_CONFIG
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,33 @@ class EmbeddedUnavailable(PreviewopsError):
     def __init__(self, message: str, *, hint: str, log_tail: str = "") -> None:
         super().__init__(message, hint=hint)
         self.log_tail = log_tail
+
+
+class CannotBoot(PreviewopsError):
+    """A worker cannot start as things are: a module is missing, say. A supervisor does not start it again."""
+
+    exit_code = EXIT_BOOT
+    code = "cannot-boot"
+
+
+class SupervisorRunning(PreviewopsError):
+    """There is a supervisor already for this queue and DATA_DIR on this host. ``pid`` is 0 if not known."""
+
+    code = "supervisor-running"
+
+    def __init__(self, queue_name: str, data_dir: str, pid: int) -> None:
+        which = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"{which} supervises the workers of queue {queue_name} in {data_dir} already",
+            hint="`previewops workers` shows it and `previewops scale` steers it; stop it to start another",
+        )
+        self.pid = pid
+
+
+class OrderRefused(PreviewopsError):
+    """A supervisor did not do as it was told, or none took the order in time."""
+
+    code = "order-refused"
 
 
 class FailureKind(StrEnum):

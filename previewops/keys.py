@@ -91,6 +91,26 @@ class Keys:
         return f"{self.queue}:worker:"
 
     @property
+    def supervisors(self) -> str:
+        """Sorted set of supervisor ids by their last report in server ms."""
+        return f"{self.queue}:supervisors"
+
+    @property
+    def supervisor_prefix(self) -> str:
+        """Prefix of a hash per supervisor: what it said of itself in its last report."""
+        return f"{self.queue}:supervisor:"
+
+    @property
+    def orders_prefix(self) -> str:
+        """Prefix of a list per supervisor: ids of orders that it has not acknowledged, oldest first."""
+        return f"{self.queue}:orders:"
+
+    @property
+    def order_prefix(self) -> str:
+        """Prefix of a hash per order: what was ordered, by whom, and the answer. Expires."""
+        return f"{self.queue}:order:"
+
+    @property
     def job_prefix(self) -> str:
         """Prefix of a hash per job: our record beside arq's body."""
         return f"{self.queue}:job:"
@@ -131,6 +151,7 @@ class Keys:
             "K_WAKE": self.wake,
             "K_EVENTS": self.events,
             "K_WORKERS": self.workers,
+            "K_SUPERVISORS": self.supervisors,
             "P_JOB": self.job_prefix,
             "P_ARQ_JOB": ARQ_JOB_PREFIX,
             "P_ARQ_RESULT": ARQ_RESULT_PREFIX,
@@ -139,6 +160,9 @@ class Keys:
             "P_BUCKET": self.bucket_prefix,
             "P_DEAD_GROUP": self.dead_group_prefix,
             "P_WORKER": self.worker_prefix,
+            "P_SUPERVISOR": self.supervisor_prefix,
+            "P_ORDERS": self.orders_prefix,
+            "P_ORDER": self.order_prefix,
             "P_DONE": self.done_channel_prefix,
         }
         # The queue's name is 1 to 100 of A-Z a-z 0-9 - _ . : (settings.py): nothing to escape.

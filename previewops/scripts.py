@@ -47,6 +47,11 @@ class ScriptName(StrEnum):
     RECORD_EVENT = "record_event"
     SNAPSHOT = "snapshot"
     ACKNOWLEDGE_LOSS = "acknowledge_loss"
+    REPORT = "report"
+    ORDER = "order"
+    ACKNOWLEDGE = "acknowledge"
+    SUPERVISORS = "supervisors"
+    END_SUPERVISOR = "end_supervisor"
 
 
 @cache

@@ -14,17 +14,15 @@ import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import announce
+from previewops.cli.supervise import default_workers
 from previewops.errors import PreviewopsError
 from previewops.settings import Settings
 
 if TYPE_CHECKING:
     from previewops.embedded import EmbeddedRedis
-    from previewops.fleet import Fleet
     from previewops.queue import Queue
     from previewops.snapshot import Snapshot
-
-KILL_AFTER_S = 5
-"""How long after the drain deadline a worker may take to end before it is killed."""
+    from previewops.supervisor.loop import Launch, Supervisor
 
 REPORT_EVERY_S = 1.0
 
@@ -49,40 +47,39 @@ def up(context: Context, demo: bool, workers: int | None) -> None:
     DATA_DIR, and listens on a socket there and nowhere else. Ctrl-C drains the workers, and stops all that was
     started; a second Ctrl-C gives running jobs back at once.
     """
-    asyncio.run(_up(context, demo=demo, count=workers or _default_workers(context.settings)))
-
-
-def _default_workers(settings: Settings) -> int:
-    return max(1, -(-(os.cpu_count() or 1) // settings.worker_concurrency))
+    asyncio.run(_up(context, demo=demo, count=workers or default_workers(context.settings)))
 
 
 async def _up(context: Context, *, demo: bool, count: int) -> None:
     from previewops.connection import connect, redact, redis_errors
-    from previewops.fleet import Fleet
-    from previewops.lease import Leases
     from previewops.queue import Queue
+    from previewops.supervisor.demand import Bounds
+    from previewops.supervisor.environment import worker_environment
+    from previewops.supervisor.loop import Launch
+    from previewops.supervisor.service import supervisor_of
 
     settings = context.settings
     stop = _stop_requests()
     async with _redis(context) as url, redis_errors(url):
+        launch = Launch(settings, worker_environment(os.environ, settings, url))
+
+        def unchanged() -> Launch:
+            return launch
+
         redis = connect(url, role="up")
         try:
             await redis.ping()
-            fleet = Fleet(
-                count=count,
-                environ=_worker_environment(settings, url),
-                leases=Leases(redis, settings, "up"),
-                log_folder=settings.data_dir / "logs",
-                tell=announce,
-            )
-            announce(
-                f"previewops: {count} worker{'s' if count > 1 else ''} of {settings.worker_concurrency} jobs each"
-                f" on queue {settings.queue_name}\n"
-                f"  Redis     {redact(url)}\n"
-                f"  bundles   {settings.data_dir / 'previews'}\n"
-                f"  logs      {settings.data_dir / 'logs'}"
-            )
-            await _work(fleet, Queue(redis, settings), settings, stop, demo=demo)
+            async with supervisor_of(
+                launch, url, bounds=Bounds(count, count), tell=announce, reload=unchanged
+            ) as supervisor:
+                announce(
+                    f"previewops: {count} worker{'s' if count > 1 else ''} of "
+                    f"{settings.worker_concurrency} jobs each on queue {settings.queue_name}\n"
+                    f"  Redis     {redact(url)}\n"
+                    f"  bundles   {settings.data_dir / 'previews'}\n"
+                    f"  logs      {settings.data_dir / 'logs'}"
+                )
+                await _work(supervisor, Queue(redis, settings), settings, stop, demo=demo)
         finally:
             await redis.aclose()
 
@@ -94,16 +91,6 @@ def _stop_requests() -> StopRequests:
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(signum, requests.put_nowait, signum)
     return requests
-
-
-def _worker_environment(settings: Settings, url: str) -> dict[str, str]:
-    """What the workers have to be told so that they see the settings of this process."""
-    return {
-        **os.environ,
-        "REDIS_URL": url,
-        "PREVIEW_QUEUE_NAME": settings.queue_name,
-        "DATA_DIR": str(settings.data_dir.resolve()),
-    }
 
 
 @asynccontextmanager
@@ -130,39 +117,45 @@ async def _keep_running(server: EmbeddedRedis) -> None:
         await server.start()
 
 
-async def _work(fleet: Fleet, queue: Queue, settings: Settings, stop: StopRequests, *, demo: bool) -> None:
-    """Runs the fleet until it is asked to stop, nothing is left of it, or the demo is over."""
-    fleet.start()
+async def _work(
+    supervisor: Supervisor, queue: Queue, settings: Settings, stop: StopRequests, *, demo: bool
+) -> None:
+    """Supervises until it is asked to stop, nothing is left of the workers, or the demo is over."""
+    supervising = asyncio.create_task(supervisor.run())
     asked = asyncio.create_task(stop.get())
-    fallen = asyncio.create_task(fleet.wait())
+    fallen = asyncio.create_task(supervisor.fallen.wait())
     busy = asyncio.create_task(_demo(queue, settings) if demo else _report(queue))
+    abandoned: dict[int, str] = {}
     try:
-        await asyncio.wait({asked, fallen, busy}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({supervising, asked, fallen, busy}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (asked, busy):
+        for task in (asked, fallen, busy):
             if not task.done():
                 task.cancel()
-        await _stop(fleet, settings, stop)
+        abandoned = supervisor.fatal
+        await _stop(supervisor, supervising, stop)
         await asyncio.gather(asked, fallen, busy, return_exceptions=True)
     if busy.done() and not busy.cancelled():
         busy.result()
-    if fleet.abandoned:
+    if abandoned:
         raise PreviewopsError(
-            "; ".join(f"worker {place} stays down: {reason}" for place, reason in fleet.abandoned.items()),
+            "; ".join(f"worker {place} stays down: {reason}" for place, reason in abandoned.items()),
             hint=f"its log is in {settings.data_dir / 'logs'}",
         )
 
 
-async def _stop(fleet: Fleet, settings: Settings, stop: StopRequests) -> None:
-    stopping = asyncio.create_task(fleet.stop(settings.drain_timeout_s + KILL_AFTER_S))
-    while not stopping.done():
+async def _stop(supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests) -> None:
+    from previewops.supervisor.loop import Wish
+
+    supervisor.wish(Wish.STOP)
+    while not supervising.done():
         again = asyncio.create_task(stop.get())
-        await asyncio.wait({stopping, again}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({supervising, again}, return_when=asyncio.FIRST_COMPLETED)
         if again.done():
-            fleet.hurry()
+            supervisor.wish(Wish.STOP)
         else:
             again.cancel()
-    await stopping
+    await supervising
 
 
 async def _demo(queue: Queue, settings: Settings) -> None:

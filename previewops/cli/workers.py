@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from previewops.cli.context import Context, json_option, pass_context
 from previewops.cli.output import say, say_json, tell
-from previewops.cli.text import age, size, table
+from previewops.cli.text import age, size, table, wrapped
 from previewops.clock import iso_from_ms
 
 if TYPE_CHECKING:
     from previewops.snapshot import Snapshot
+    from previewops.supervisor.orders import SupervisorView
 
 _HEADERS = ("WORKER", "STATE", "BUSY", "DONE", "FAILED", "MEMORY", "SEEN", "JOBS")
+_TROUBLED = ("exited", "backoff", "fatal")
 
 
 @click.command(
@@ -28,23 +31,52 @@ Examples:
 @json_option
 @pass_context
 def workers(context: Context, as_json: bool) -> None:
-    """List the workers as of their last heartbeat, and what each is at."""
-    snapshot = asyncio.run(_take(context))
+    """List the workers and their supervisors as of their last heartbeat, and what each is at."""
+    snapshot, supervisors = asyncio.run(_take(context))
     if as_json:
         say_json(
-            {"workers": [worker.as_json() for worker in snapshot.workers], "at": iso_from_ms(snapshot.now_ms)}
+            {
+                "workers": [worker.as_json() for worker in snapshot.workers],
+                "supervisors": [view.as_json() for view in supervisors],
+                "at": iso_from_ms(snapshot.now_ms),
+            }
         )
-    elif snapshot.workers:
+        return
+    if snapshot.workers:
         say(worker_lines(snapshot))
     else:
-        tell("no worker is running; start one with `previewops worker` or `previewops up`")
+        tell("no worker is running; start one with `previewops supervise` or `previewops up`")
+    say(supervisor_lines(supervisors, snapshot.now_ms))
 
 
-async def _take(context: Context) -> Snapshot:
+async def _take(context: Context) -> tuple[Snapshot, tuple[SupervisorView, ...]]:
+    from previewops.cli.who import operator
     from previewops.snapshot import Snapshots
+    from previewops.supervisor.orders import FleetControl
 
     async with context.redis() as redis:
-        return await Snapshots(redis, context.settings).take()
+        snapshot = await Snapshots(redis, context.settings).take()
+        return snapshot, await FleetControl(redis, context.settings, who=operator()).supervisors()
+
+
+def supervisor_lines(supervisors: Sequence[SupervisorView], now_ms: int) -> list[str]:
+    """A line for each supervisor, and one for each worker that it has and that does not run."""
+    lines = []
+    for view in supervisors:
+        state = view.state
+        few, most = state.bounds.fewest, state.bounds.most
+        wanted = f"{state.count}" if few == most else f"{state.count} ({few} to {most})"
+        lines.append(
+            f"supervisor {view.supervisor_id}  {'silent' if view.silent else state.state}  {wanted} wanted"
+            f"  {state.backend}  pid {state.pid}  {age(view.heartbeat_ms, now_ms)}"
+        )
+        if state.notice:
+            lines += wrapped(state.notice, first="  ", rest="  ")
+        for worker in state.workers:
+            if worker.phase in _TROUBLED:
+                words = f"{worker.phase}  {worker.worker_id or f'worker {worker.place}'}: {worker.reason}"
+                lines += wrapped(words, first="  ", rest="    ")
+    return lines
 
 
 def worker_lines(snapshot: Snapshot) -> list[str]:

@@ -1,0 +1,207 @@
+"""``previewops supervise``: the workers of this host, started, watched, replaced and scaled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from previewops.cli.context import Context, pass_context
+from previewops.errors import UsageError
+
+if TYPE_CHECKING:
+    from previewops.settings import Settings
+    from previewops.supervisor.demand import Bounds
+    from previewops.supervisor.loop import Launch, Supervisor
+    from previewops.supervisor.recycling import Limits
+
+MIB = 1024 * 1024
+_COUNT = click.IntRange(0, 256)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops supervise
+  previewops supervise --workers 4
+  previewops supervise --min 1 --max 8     as many as the load asks for
+
+\b
+Signals: SIGTERM and SIGINT drain the workers, a second one has them give their jobs back at once; SIGHUP
+replaces the workers one by one; SIGTTIN and SIGTTOU have one worker more or fewer.
+"""
+)
+@click.option("--workers", metavar="N", type=_COUNT, help="So many workers [enough for every processor].")
+@click.option("--min", "fewest", metavar="N", type=_COUNT, help="At least so many, by load; with --max.")
+@click.option("--max", "most", metavar="N", type=_COUNT, help="At most so many, by load; with --min.")
+@click.option(
+    "--backend",
+    type=click.Choice(["process"]),
+    default="process",
+    show_default=True,
+    help="What runs the workers.",
+)
+@click.option(
+    "--env-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="NAME=value lines that win over the environment; SIGHUP reads it again.",
+)
+@click.option(
+    "--max-rss-mb", metavar="MIB", type=click.IntRange(min=64), default=512, show_default=True,
+    help="Replace a worker that holds so much memory.",
+)  # fmt: skip
+@click.option(
+    "--max-jobs", metavar="N", type=click.IntRange(min=1), default=50_000, show_default=True,
+    help="Replace a worker that has done so many jobs.",
+)  # fmt: skip
+@click.option(
+    "--max-age-s", metavar="S", type=click.IntRange(min=60), default=86_400, show_default=True,
+    help="Replace a worker that is so old.",
+)  # fmt: skip
+@pass_context
+def supervise(
+    context: Context,
+    *,
+    workers: int | None,
+    fewest: int | None,
+    most: int | None,
+    backend: str,
+    env_file: Path | None,
+    max_rss_mb: int,
+    max_jobs: int,
+    max_age_s: int,
+) -> None:
+    """Keep the workers of this host running, until SIGTERM or Ctrl-C. One a host."""
+    from previewops.logs import configure
+    from previewops.supervisor.recycling import Limits
+
+    limits = Limits(max_rss_mb * MIB, max_jobs, max_age_s)
+    source = Source(context, env_file)
+    settings = source.settings()
+    bounds = _bounds(workers, fewest, most, settings)
+    configure(verbose=context.verbose)
+    asyncio.run(_supervise(source, settings, bounds, limits, backend))
+
+
+def _bounds(workers: int | None, fewest: int | None, most: int | None, settings: Settings) -> Bounds:
+    from previewops.supervisor.demand import Bounds
+
+    if fewest is None and most is None:
+        count = default_workers(settings) if workers is None else workers
+        return Bounds(count, count)
+    if workers is not None or fewest is None or most is None or fewest > most:
+        raise UsageError(
+            "allowed is either --workers, or both --min and --max with --min no more than --max",
+            hint="previewops supervise --workers 4, or previewops supervise --min 1 --max 8",
+        )
+    return Bounds(fewest, most)
+
+
+def default_workers(settings: Settings) -> int:
+    """So many workers that every processor has a job."""
+    return max(1, -(-(os.cpu_count() or 1) // settings.worker_concurrency))
+
+
+class Source:
+    """Where the settings come from: the environment, the file over it, the options over both."""
+
+    def __init__(self, context: Context, env_file: Path | None) -> None:
+        self._context = context
+        self._env_file = env_file
+        self._url: str | None = None
+
+    def environ(self) -> dict[str, str]:
+        """The environment as it is now.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
+        from previewops.supervisor.environment import read_environment_file
+
+        found = {} if self._env_file is None else read_environment_file(self._env_file)
+        return {**os.environ, **found, **self._context.overlay}
+
+    def settings(self) -> Settings:
+        """The settings as they are now.
+
+        Raises:
+            UsageError: the file cannot be read, or a variable is off.
+        """
+        from previewops.settings import Settings
+
+        return Settings.from_env(self.environ())
+
+    def url(self, settings: Settings) -> str:
+        """The address of Redis, looked for once."""
+        from previewops.connection import find_redis_url
+
+        if self._url is None:
+            self._url = find_redis_url(settings, option=self._context.redis_option)
+        return self._url
+
+    def launch(self) -> Launch:
+        """What workers are started with, as it is now.
+
+        Raises:
+            UsageError: the file cannot be read, or a variable is off.
+        """
+        from previewops.settings import Settings
+        from previewops.supervisor.environment import worker_environment
+        from previewops.supervisor.loop import Launch
+
+        environ = self.environ()
+        settings = Settings.from_env(environ)
+        return Launch(settings, worker_environment(environ, settings, self.url(settings)))
+
+
+async def _supervise(
+    source: Source, settings: Settings, bounds: Bounds, limits: Limits, backend: str
+) -> None:
+    import structlog
+
+    from previewops.connection import redact
+    from previewops.supervisor.environment import check_reload
+    from previewops.supervisor.service import BackendName, supervisor_of
+
+    log = structlog.get_logger()
+    url = source.url(settings)
+
+    def reload() -> Launch:
+        launch = source.launch()
+        check_reload(settings, launch.settings)
+        return launch
+
+    async with supervisor_of(
+        source.launch(),
+        url,
+        bounds=bounds,
+        limits=limits,
+        backend=BackendName(backend),
+        tell=log.info,
+        reload=reload,
+    ) as supervisor:
+        log.info(
+            "supervising", queue=settings.queue_name, redis=redact(url), min=bounds.fewest, max=bounds.most
+        )
+        heed_signals(supervisor)
+        await supervisor.run()
+
+
+def heed_signals(supervisor: Supervisor) -> None:
+    """Has signals become wishes; the handlers do nothing else."""
+    from previewops.supervisor.loop import Wish
+
+    loop = asyncio.get_running_loop()
+    for signum, wish in (
+        (signal.SIGTERM, Wish.STOP),
+        (signal.SIGINT, Wish.STOP),
+        (signal.SIGHUP, Wish.RELOAD),
+        (signal.SIGTTIN, Wish.MORE),
+        (signal.SIGTTOU, Wish.FEWER),
+    ):
+        loop.add_signal_handler(signum, supervisor.wish, wish)

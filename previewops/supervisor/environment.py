@@ -1,0 +1,73 @@
+"""The environment that workers are started with, and how it is read anew at a reload. Pure but for the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from previewops.errors import UsageError
+from previewops.notify import ENVIRONMENT
+from previewops.settings import Settings
+
+_QUOTES = ("'", '"')
+_FIXED = ("redis_url", "queue_name", "data_dir")
+
+
+def read_environment_file(path: Path) -> dict[str, str]:
+    """The variables of a file of ``NAME=value`` lines, as systemd's EnvironmentFile= has them.
+
+    Empty lines and those that begin with # or ; are comments; a value may be in quotes of one kind.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is something else.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(
+            f"the environment file {path} cannot be read: {reason}", hint="correct --env-file"
+        ) from error
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.strip()
+        if not words or words[0] in "#;":
+            continue
+        name, equals, value = words.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(
+                f"line {number} of {path} is {words!r}; allowed is NAME=value, or a comment after #",
+                hint="correct the file",
+            )
+        found[name] = _unquoted(value.strip())
+    return found
+
+
+def _unquoted(value: str) -> str:
+    if len(value) >= 2 and value[0] in _QUOTES and value[-1] == value[0]:
+        return value[1:-1]
+    return value
+
+
+def worker_environment(environ: Mapping[str, str], settings: Settings, url: str) -> dict[str, str]:
+    """``environ`` as a worker is to have it, so that it sees the settings of the supervisor."""
+    return {
+        **{name: value for name, value in environ.items() if name not in ENVIRONMENT},
+        "REDIS_URL": url,
+        "PREVIEW_QUEUE_NAME": settings.queue_name,
+        "DATA_DIR": str(settings.data_dir.resolve()),
+    }
+
+
+def check_reload(old: Settings, new: Settings) -> None:
+    """Holds new settings against what a running supervisor can change.
+
+    Raises:
+        UsageError: they would have it supervise another queue, another DATA_DIR or by another Redis.
+    """
+    changed = [name for name in _FIXED if getattr(old, name) != getattr(new, name)]
+    if changed:
+        names = ", ".join(Settings.__dataclass_fields__[name].metadata["env"] for name in changed)
+        raise UsageError(
+            f"{names} cannot change while the supervisor runs", hint="restart the supervisor for that"
+        )

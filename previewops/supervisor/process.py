@@ -1,0 +1,122 @@
+"""Workers as child processes, tethered: they drain and end when the supervisor is gone, SIGKILL included."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import psutil
+
+from previewops.supervisor.backend import Handle
+from previewops.supervisor.roster import Entry, Roster
+from previewops.tether import tethered
+
+LOG_BYTES = 10 * 1024 * 1024
+HURRY_S = 5.0
+"""How long a worker that was left behind may take to give its jobs back before it is killed."""
+_LOOK_EVERY_S = 0.1
+
+Command = Callable[[str], Sequence[str]]
+"""The command line of the worker of that id."""
+
+
+class ChildWorker:
+    """A worker that is a child of this process."""
+
+    def __init__(self, worker_id: str, process: asyncio.subprocess.Process) -> None:
+        self.worker_id = worker_id
+        self.pid = process.pid
+        self._process = process
+
+    async def wait(self) -> int | None:
+        """Its exit status, once it has ended."""
+        return await self._process.wait()
+
+    def signal(self, signum: signal.Signals) -> None:
+        """Sends it a signal."""
+        # It may have been reaped before its end has been told to us.
+        with suppress(ProcessLookupError):
+            if self._process.returncode is None:
+                self._process.send_signal(signum)
+
+
+class ProcessBackend:
+    """Starts workers as children of this process, each with a log of its place in ``log_folder``."""
+
+    name = "process"
+
+    def __init__(self, command: Command, *, log_folder: Path, roster: Roster) -> None:
+        self._command = command
+        self._log_folder = log_folder
+        self._roster = roster
+        self._left_behind = [entry for entry in roster.read() if entry.process() is not None]
+        roster.keep(self._left_behind)
+
+    async def start(self, worker_id: str, number: int, environ: Mapping[str, str]) -> Handle:
+        """Starts a worker.
+
+        Raises:
+            OSError: it cannot be started, or its log cannot be written.
+        """
+        self._log_folder.mkdir(parents=True, exist_ok=True)
+        with _appended(self._log(number)) as log:
+            process = await asyncio.create_subprocess_exec(
+                *tethered(self._command(worker_id)),
+                env=dict(environ),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # The terminal's Ctrl-C is for us: workers are drained in order.
+                start_new_session=True,
+            )
+        self._roster.add(worker_id, process.pid)
+        return ChildWorker(worker_id, process)
+
+    async def adopt(self) -> list[Handle]:
+        """None: nobody can wait for another's child, and those that are left drain already."""
+        return []
+
+    async def sweep(self) -> list[str]:
+        """Ends what an earlier supervisor has left behind."""
+        await asyncio.gather(*(self._end(entry) for entry in self._left_behind))
+        return [entry.worker_id for entry in self._left_behind]
+
+    async def _end(self, entry: Entry) -> None:
+        for signum, patience_s in ((signal.SIGTERM, HURRY_S), (signal.SIGKILL, HURRY_S)):
+            process = entry.process()
+            if process is None:
+                break
+            with suppress(psutil.Error):
+                process.send_signal(signum)
+            await _gone(entry, patience_s)
+        self._roster.remove(entry.worker_id)
+
+    def forget(self, handle: Handle) -> None:
+        """Takes a worker that has ended off the roster."""
+        self._roster.remove(handle.worker_id)
+
+    def log_of(self, number: int, worker_id: str) -> str:
+        """The path of the log."""
+        return str(self._log(number))
+
+    def _log(self, number: int) -> Path:
+        return self._log_folder / f"worker-{number}.log"
+
+
+async def _gone(entry: Entry, patience_s: float) -> None:
+    """Returns when the process has ended, or ``patience_s`` have passed. It is not our child, so it is looked at."""
+    for _ in range(round(patience_s / _LOOK_EVERY_S)):
+        if entry.process() is None:
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _appended(path: Path) -> BinaryIO:
+    """The log, begun anew with the old one kept once it is large."""
+    if path.exists() and path.stat().st_size > LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    return path.open("ab")
