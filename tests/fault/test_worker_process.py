@@ -1,0 +1,30 @@
+"""What one worker process is made of, seen from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fault.cluster import Cluster, payload
+
+pytestmark = pytest.mark.redis
+
+MIB = 1024 * 1024
+JOBS = 20
+
+
+async def test_a_worker_without_its_render_processes_stays_small_and_holds_no_pixels(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with Cluster(redis_url, tmp_path) as cluster:
+        (worker,) = await cluster.start_workers(1)
+        await cluster.submit(*(payload(f"job-{n}") for n in range(JOBS)))
+        await cluster.drained()
+        process = psutil.Process(worker.pid)
+        assert process.memory_info().rss < 80 * MIB
+        mapped = {Path(region.path).name for region in process.memory_maps()}
+        assert not [name for name in mapped if name.startswith(("_imaging", "libwebp"))], "Pillow is loaded"
+        await cluster.judge()
+
