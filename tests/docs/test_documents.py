@@ -17,7 +17,14 @@ from arq.worker import Worker
 
 from previewops import __version__
 from previewops.cli import program
-from previewops.errors import EXIT_FAILED, EXIT_INVALID, EXIT_TRY_AGAIN, EXIT_UNREACHABLE, EXIT_USAGE
+from previewops.errors import (
+    EXIT_BOOT,
+    EXIT_FAILED,
+    EXIT_INVALID,
+    EXIT_TRY_AGAIN,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+)
 from previewops.health import Status
 from previewops.keys import ARQ_IN_PROGRESS_PREFIX, ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, Keys
 from previewops.scripts import ScriptName
@@ -71,6 +78,7 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
         EXIT_INVALID,
         EXIT_UNREACHABLE,
         EXIT_TRY_AGAIN,
+        EXIT_BOOT,
         program.EXIT_INTERRUPTED,
         program.EXIT_NO_READER,
     ]
