@@ -105,7 +105,7 @@ def _of_program(lines: list[str], program: str) -> Iterator[tuple[str, ...]]:
 
 
 def _commands(line: str) -> Iterator[tuple[str, ...]]:
-    """The simple commands of a line of shell, without comments, assignments and redirections."""
+    """The simple commands of a line of shell, without comments, assignments, sudo and redirections."""
     lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     words: list[str] = []
@@ -119,5 +119,5 @@ def _commands(line: str) -> Iterator[tuple[str, ...]]:
             if words:
                 yield tuple(words)
             words = []
-        elif words or not re.match(r"[A-Z_]+=", word):
+        elif words or not (word == "sudo" or re.match(r"[A-Z_]+=", word)):
             words.append(word)
