@@ -11,8 +11,7 @@ import json
 import os
 import signal
 import socket
-import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Sequence
 from signal import Signals
 from typing import Any
@@ -35,7 +34,8 @@ from previewops.worker.cancellation import end_tasks
 from previewops.worker.exchange import Exchange
 from previewops.worker.execution import Completed, Failed, Hooks, Interruption, Run, execute, failure_of
 from previewops.worker.hotline import Hotline
-from previewops.worker.persistence import is_temporary, pause_s, persist
+from previewops.worker.persistence import is_temporary, persist
+from previewops.worker.pulse import Pulse
 from previewops.worker.settlement import Settlement
 
 log = structlog.get_logger()
@@ -132,16 +132,15 @@ class PreviewWorker(Worker):
             taking=lambda: self.allow_pick_jobs,
             dice=self._dice,
         )
+        self.pulse = Pulse(self.leases, settings, self.runs, self._about, self._dice)
         self._free = settings.worker_concurrency
         self._slot_freed = asyncio.Event()
         self._idle = asyncio.Event()
         self._drain_asked = asyncio.Event()
         self._hurry = asyncio.Event()
         self._next_due_ms: int | None = None
-        self._lease_s = settings.lease_ms / 1000
         self._loops: list[asyncio.Task[None]] = []
         self._abandoned: deque[Claim] = deque(maxlen=ABANDONED_KEPT)
-        self._renewed = time.monotonic()
         self._closed = False
 
     # ---------------------------------------------------------------- life
@@ -171,7 +170,7 @@ class PreviewWorker(Worker):
         if self.on_startup is not None:
             await self.on_startup(self.ctx)
         self._loops = [
-            asyncio.create_task(self._beat(), name="heartbeat"),
+            asyncio.create_task(self.pulse.beat(), name="heartbeat"),
             asyncio.create_task(self._claim_loop(), name="claims"),
         ]
         done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
@@ -179,7 +178,7 @@ class PreviewWorker(Worker):
             ended.result()
 
     async def _greet(self) -> None:
-        await self._say("started")
+        await self.pulse.say()
         log.info(
             "worker started",
             worker=self.worker_id,
@@ -275,7 +274,6 @@ class PreviewWorker(Worker):
     async def _await_work(self) -> None:
         timeout_s = IDLE_WAIT_S
         if self._next_due_ms is not None:
-            # At least 1 ms: BLPOP takes 0 for "without end".
             timeout_s = min(timeout_s, self._next_due_ms / 1000)
         try:
             await self.leases.wait_for_work(timeout_s)
@@ -401,72 +399,12 @@ class PreviewWorker(Worker):
     def _held(self) -> Iterable[Claim]:
         return [*(run.claim for run in self.runs.values()), *self._abandoned]
 
-    # ---------------------------------------------------------------- health
-
-    async def _beat(self) -> None:
-        """Renews the leases and does upkeep, every PREVIEW_HEARTBEAT_MS; lets go of jobs whose lease is lost."""
-        failures = 0
-        pause = self.settings.heartbeat_ms / 1000
-        while True:
-            try:
-                await self._watched(asyncio.create_task(self._upkeep()))
-                failures = 0
-            except Exception as error:
-                if not is_temporary(error):
-                    raise
-                failures += 1
-                self._distrust()
-            await asyncio.sleep(min(pause, pause_s(failures, self._dice)) if failures else pause)
-
-    async def _upkeep(self) -> None:
-        sent = time.monotonic()
-        await self._say("draining" if self._drain_asked.is_set() else "working")
-        self._renewed = sent
-        await self.leases.maintain()
-
-    async def _watched(self, upkeep: asyncio.Task[None]) -> None:
-        """Waits for the upkeep, and lets go of jobs whose leases end meanwhile for all we know.
-
-        The calls are left to their own timeouts: a connection that is given up in its handshake would later
-        answer the wrong call.
-        """
-        try:
-            while not (await asyncio.wait({upkeep}, timeout=self.settings.heartbeat_ms / 1000))[0]:
-                self._distrust()
-            await upkeep
-        finally:
-            await end_tasks([upkeep])
-
-    async def _say(self, state: str) -> None:
-        # By token, so by age: of two claims of one job at most the later one holds.
-        running = sorted(
-            (run for run in self.runs.values() if run.interruption is None),
-            key=lambda run: int(run.claim.token),
-        )
-        by_id: dict[str, deque[Run]] = defaultdict(deque)
-        for run in running:
-            by_id[run.claim.job_id].append(run)
-        lost = await self.leases.heartbeat(
-            json.dumps(self._info(state)), [(run.claim, run.progress, run.phase) for run in running]
-        )
-        for job_id in lost:
-            # One that has ended meanwhile is settling, and so is left alone.
-            by_id[job_id].popleft().interrupt(Interruption.LEASE_LOST)
-
-    def _distrust(self) -> None:
-        """Stops the jobs that were neither claimed nor renewed within a lease's time."""
-        latest = time.monotonic() - self._lease_s
-        if self._renewed > latest:
-            return
-        for run in list(self.runs.values()):
-            if run.started <= latest:
-                run.interrupt(Interruption.LEASE_LOST)
-
-    def _info(self, state: str) -> dict[str, Any]:
+    def _about(self) -> dict[str, Any]:
+        """What the worker says of itself with each heartbeat."""
         return {
             "host": self._host,
             "pid": os.getpid(),
-            "state": state,
+            "state": "draining" if self._drain_asked.is_set() else "working",
             "slots": self.max_jobs,
             "busy": len(self.runs),
             "rssBytes": self._process.memory_info().rss,

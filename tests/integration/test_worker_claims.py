@@ -322,7 +322,7 @@ async def test_a_job_that_comes_back_to_the_worker_that_lost_it(redis_url: str) 
             await queue.worker("another").maintain()
             assert await held.next_start() == "job"
             assert len(worker.runs) == 2
-            await worker._say("working")
+            await worker.pulse.say()
             await journal.until(1)
             (run,) = worker.runs.values()
             assert run.interruption is None

@@ -130,9 +130,9 @@ async def test_a_job_let_go_for_distrust_is_given_back_and_costs_nothing(redis_u
             await soon(held.started)
             (run,) = worker.runs.values()
             run.started -= HOUR_MS
-            worker._renewed -= HOUR_MS
+            worker.pulse.renewed -= HOUR_MS
             held.started.clear()
-            worker._distrust()
+            worker.pulse.distrust()
             await soon(held.started)
             held.let_go.set()
             record = await ended(queue, "job")
@@ -146,8 +146,8 @@ async def test_a_job_claimed_since_is_trusted(redis_url: str) -> None:
         async with at_work(worker):
             await put(queue.redis, "held", "job")
             await soon(held.started)
-            worker._renewed -= HOUR_MS
-            worker._distrust()
+            worker.pulse.renewed -= HOUR_MS
+            worker.pulse.distrust()
             (run,) = worker.runs.values()
             assert run.interruption is None
             held.let_go.set()
