@@ -113,7 +113,7 @@ def host_files(layout: Layout, *, systemd_version: int | None) -> list[HostFile]
 
     files = [HostFile(layout.unit_dir / name, shipped(name)) for name in UNITS]
     files.append(
-        # It may hold the password of Redis. systemd reads it before it becomes the service's user.
+        # It may hold the password of Redis. tmpfiles.d lets the service's group read it.
         HostFile(layout.env_file, shipped(ENVIRONMENT_FILE), mode=0o600, keep=True)
     )
     if not layout.user:

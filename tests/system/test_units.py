@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
 from previewops.errors import EXIT_BOOT, EXIT_USAGE
 from tests.system.machine import HOME, PREVIEWOPS, Machine
+from tests.system.use import render, stats, status
 
+SUPERVISOR = "previewops-supervisor.service"
 WORKER = "previewops-worker@1.service"
 HEALTH = "previewops-health.service"
 TIMER = "previewops-health.timer"
+OFF = "Environment=PREVIEW_WORKER_CONCURRENCY=none"
 BUNDLES = "/var/lib/previewops/previews/lessons"
-
-
-def payload(job_id: str) -> str:
-    return json.dumps(
-        {
-            "jobId": job_id,
-            "projectId": "lessons",
-            "requestId": job_id,
-            "dryRun": False,
-            "previewRequest": {
-                "title": "A lesson",
-                "steps": [{"text": "One step"}],
-                "assets": [],
-                "audio": {},
-            },
-        }
-    )
-
-
-def render(machine: Machine, job_id: str) -> None:
-    """Has a job done from end to end."""
-    machine.run(str(PREVIEWOPS), "submit", "--wait", "-", stdin=payload(job_id))
-
-
-def status(machine: Machine, pid: int) -> dict[str, str]:
-    lines = machine.run("cat", f"/proc/{pid}/status").splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def stats(machine: Machine) -> Any:
-    return json.loads(machine.run(str(PREVIEWOPS), "stats", "--json"))
 
 
 def test_what_is_installed_is_clean(machine: Machine) -> None:
@@ -53,7 +22,7 @@ def test_what_is_installed_is_clean(machine: Machine) -> None:
     verified = machine.attempt("systemd-analyze", "verify", *units)
     assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
     assert machine.run("stat", "-c", "%U %a", "/var/lib/previewops").split() == ["previewops", "750"]
-    assert machine.run("stat", "-c", "%U %a", "/etc/previewops/previewops.env").split() == ["root", "600"]
+    assert machine.run("stat", "-c", "%U %a", "/etc/previewops/previewops.env").split() == ["root", "640"]
 
 
 def test_installing_again_changes_nothing_and_keeps_the_settings(machine: Machine) -> None:
@@ -87,14 +56,14 @@ def test_a_worker_unit_renders_confined_and_is_replaced_when_killed(machine: Mac
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "said"),
+    ("unit", "change", "code", "said"),
     [
-        ("Environment=PREVIEW_WORKER_CONCURRENCY=none", EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY is 'none'"),
-        (f"TemporaryFileSystem={HOME}/site/uvloop:ro", EXIT_BOOT, "install previewops again"),
+        (WORKER, OFF, EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY is 'none'"),
+        (SUPERVISOR, OFF, EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY is 'none'"),
+        (WORKER, f"TemporaryFileSystem={HOME}/site/arq:ro", EXIT_BOOT, "install previewops again"),
     ],
-    ids=["settings", "installation"],
+    ids=["worker-settings", "supervisor-settings", "worker-installation"],
 )
-@pytest.mark.parametrize("unit", [WORKER])
 def test_what_no_restart_can_mend_does_not_loop(
     machine: Machine, unit: str, change: str, code: int, said: str
 ) -> None:

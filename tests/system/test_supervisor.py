@@ -1,0 +1,87 @@
+"""The supervisor's unit under a real systemd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.machine import Machine
+from tests.system.use import render, stats, status
+
+UNIT = "previewops-supervisor.service"
+WORKERS = 2
+# Short, so that a test need not wait for the ten seconds as shipped.
+CHANGE = f"[Service]\nEnvironment='PREVIEW_SUPERVISE_OPTIONS=--workers {WORKERS}'\nWatchdogSec=2s\n"
+
+
+@pytest.fixture
+def supervised(machine: Machine) -> Iterator[Machine]:
+    """A machine whose supervisor is ready and has its workers."""
+    machine.drop_in(UNIT, CHANGE)
+    machine.systemctl("start", UNIT)
+    until_workers(machine, without=set())
+    yield machine
+    machine.systemctl("stop", UNIT)
+    machine.revert(UNIT)
+
+
+def workers(machine: Machine) -> set[int]:
+    """The process ids of the workers that report, less those whose process has gone."""
+    alive = machine.pids(UNIT)
+    return {worker["pid"] for worker in stats(machine)["workers"] if worker["pid"] in alive}
+
+
+def until_workers(machine: Machine, *, without: set[int]) -> None:
+    def enough() -> bool:
+        found = workers(machine)
+        return len(found) == WORKERS and not found & without
+
+    machine.until(enough, f"{WORKERS} workers, none of {sorted(without)}", 40)
+
+
+def test_it_is_confined_and_so_are_its_workers(supervised: Machine) -> None:
+    render(supervised, "supervised")
+    assert "permitted" not in supervised.journal("-u", UNIT)
+    for pid in supervised.pids(UNIT):
+        found = status(supervised, pid)
+        assert (found["NoNewPrivs"], found["Seccomp"], int(found["CapBnd"], 16)) == ("1", "2", 0)
+        assert "0" not in found["Uid"].split()
+
+
+def test_a_killed_worker_is_replaced(supervised: Machine) -> None:
+    killed = min(workers(supervised))
+    supervised.run("kill", "-KILL", str(killed))
+    until_workers(supervised, without={killed})
+    render(supervised, "after-a-kill")
+    assert supervised.show(UNIT, "NRestarts") == "0"
+
+
+def test_a_reload_rolls_the_workers_under_the_same_supervisor(supervised: Machine) -> None:
+    supervisor, before = supervised.main_pid(UNIT), workers(supervised)
+    supervised.systemctl("reload", UNIT)
+    until_workers(supervised, without=before)
+    render(supervised, "after-a-reload")
+    assert supervised.main_pid(UNIT) == supervisor
+
+
+@pytest.mark.parametrize("signal", ["STOP", "KILL"])
+def test_a_supervisor_that_hangs_or_dies_is_replaced_with_all_it_had(
+    supervised: Machine, signal: str
+) -> None:
+    supervisor, before = supervised.main_pid(UNIT), supervised.pids(UNIT)
+    supervised.run("kill", f"-{signal}", str(supervisor))
+    supervised.until(lambda: supervised.main_pid(UNIT) not in (0, supervisor), "another supervisor", 40)
+    until_workers(supervised, without=before)
+    assert not supervised.pids(UNIT) & before
+    render(supervised, f"after-a-supervisors-{signal.lower()}")
+    if signal == "STOP":
+        assert "Watchdog timeout" in supervised.journal("-u", UNIT)
+
+
+def test_stopping_leaves_no_process(supervised: Machine) -> None:
+    drained = workers(supervised)
+    supervised.systemctl("stop", UNIT)
+    assert supervised.pids(UNIT) == set()
+    assert supervised.show(UNIT, "Result") == "success"
+    assert not drained & {worker["pid"] for worker in stats(supervised)["workers"]}
