@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from previewops.fingerprint import FINGERPRINT_DIGITS
-from previewops.keys import ARQ_JOB_PREFIX, Keys
-from previewops.records import JobRecord, record_from_redis
+from previewops.keys import Keys
+from previewops.records import JobRecord, record_from_redis, record_from_reply
 from previewops.scripts import ScriptName, Scripts
 from previewops.settings import Settings
 from previewops.states import Code, JobState, Priority
@@ -101,12 +101,13 @@ class DeadLetters:
         groups = []
         for raw, count in largest:
             index = self.keys.dead_group_prefix + raw.decode()
-            async with self._redis.pipeline(transaction=True) as pipe:
+            # No MULTI, which Redis refuses at maxmemory: a group may change between the two.
+            async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.zrange(index, 0, 0, withscores=True)
                 pipe.zrange(index, -1, -1, withscores=True)
                 first, last = await pipe.execute()
             records = await self._records([job_id.decode() for job_id, _ in last])
-            if records:
+            if records and first:
                 groups.append(
                     DeadGroup(raw.decode(), int(count), int(first[0][1]), int(last[0][1]), records[0])
                 )
@@ -148,13 +149,11 @@ class DeadLetters:
         """Every chosen dead letter whole, payload and attempts included, newest first."""
         now_ms = await self._now_ms()
         async for record in self._walk(chosen, now_ms):
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hgetall(self.keys.job_prefix + record.job_id)
-                pipe.get(ARQ_JOB_PREFIX + record.job_id)
-                pipe.lrange(self.keys.attempts_prefix + record.job_id, 0, -1)
-                raw, body, attempts = await pipe.execute()
-            if raw:
-                yield record_from_redis(record.job_id, raw, body=body, attempts=attempts)
+            whole = record_from_reply(
+                record.job_id, await self._scripts.run(ScriptName.READ_JOB, record.job_id)
+            )
+            if whole is not None:
+                yield whole
 
     async def _in_batches(
         self,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
 from previewops.errors import JobConflict, JobNotFound, PreviewopsError, QueueFull, WrongState
-from previewops.keys import ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, Keys
-from previewops.records import JobRecord, payload_of, record_from_redis
+from previewops.keys import ARQ_JOB_PREFIX, Keys
+from previewops.records import JobRecord, payload_of, record_from_redis, record_from_reply
 from previewops.scripts import Argument, ScriptName, Scripts
 from previewops.settings import Settings
 from previewops.states import Code, JobState, Priority
@@ -120,19 +120,14 @@ class Queue:
         Raises:
             JobNotFound: there is no record of it.
         """
-        async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.hgetall(self.keys.job_prefix + job_id)
-            pipe.get(ARQ_JOB_PREFIX + job_id)
-            pipe.get(ARQ_RESULT_PREFIX + job_id)
-            pipe.lrange(self.keys.attempts_prefix + job_id, 0, -1)
-            pipe.zscore(self.keys.schedule, job_id)
-            pipe.time()
-            raw, body, result, attempts, due_ms, now = await pipe.execute()
-        if not raw:
-            if due_ms is None:
-                raise JobNotFound(job_id, self.keys.queue)
-            return _foreign(job_id, body, due_ms, now)
-        return record_from_redis(job_id, raw, body=body, result=result, attempts=attempts)
+        reply = await self._scripts.run(ScriptName.READ_JOB, job_id)
+        record = record_from_reply(job_id, reply)
+        if record is not None:
+            return record
+        _, body, _, _, due_ms, seconds, microseconds = reply
+        if due_ms is None:
+            raise JobNotFound(job_id, self.keys.queue)
+        return _foreign(job_id, body, float(due_ms), (int(seconds), int(microseconds)))
 
     async def jobs(
         self, *, state: JobState | None = None, project: str | None = None, limit: int = 50
@@ -216,7 +211,7 @@ class Queue:
         """Those of the ids that stock arq clients put there and that no worker has taken in yet."""
         if not job_ids:
             return {}
-        async with self.redis.pipeline(transaction=True) as pipe:
+        async with self.redis.pipeline(transaction=False) as pipe:
             pipe.time()
             for job_id in job_ids:
                 pipe.zscore(self.keys.schedule, job_id)

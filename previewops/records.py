@@ -123,6 +123,15 @@ def _optional_ms(fields: Mapping[str, str], name: str) -> int | None:
     return int(fields[name]) if name in fields else None
 
 
+def record_from_reply(job_id: str, reply: Sequence[Any]) -> JobRecord | None:
+    """A whole record out of what the script ``read_job`` answers, or None if there is none."""
+    flat, body, result, attempts, *_ = reply
+    if not flat:
+        return None
+    raw = dict(zip(flat[::2], flat[1::2], strict=True))
+    return record_from_redis(job_id, raw, body=body, result=result, attempts=attempts)
+
+
 def record_from_redis(
     job_id: str,
     raw: Mapping[bytes, bytes],

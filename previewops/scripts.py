@@ -45,6 +45,7 @@ class ScriptName(StrEnum):
     REQUEUE = "requeue"
     DISCARD = "discard"
     RECORD_EVENT = "record_event"
+    READ_JOB = "read_job"
     SNAPSHOT = "snapshot"
     ACKNOWLEDGE_LOSS = "acknowledge_loss"
     REPORT = "report"

@@ -5,6 +5,7 @@
 -- Results OK, ALREADY when it was answered before, or NOT_FOUND when it has expired
 --
 -- @include keys
+-- @include room
 -- @include time
 -- @include events
 

@@ -6,6 +6,7 @@
 -- Results OK and the order's id, or NOT_FOUND: no such supervisor is alive
 --
 -- @include keys
+-- @include room
 -- @include time
 
 local supervisor = ARGV[1]

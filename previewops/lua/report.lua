@@ -7,6 +7,7 @@
 -- Results server now in ms, orders (id, fields)*, the age in ms of the oldest run of each worker, 0 without one
 --
 -- @include keys
+-- @include room
 -- @include time
 
 local STEP = 100
