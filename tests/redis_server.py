@@ -22,11 +22,13 @@ STOP_TIMEOUT_S = 10.0
 class RedisProcess:
     """One server that a test may kill, freeze, stop and start again over the same folder.
 
-    With ``persistent`` it keeps an append-only file, so that its data outlives :meth:`kill`.
+    With ``persistent`` it keeps an append-only file, so that its data outlives :meth:`kill`. ``prefix`` is a
+    command that it is started under, and which becomes the server by exec.
     """
 
     persistent: bool = True
     options: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
     binary: Path | None = None
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="pvr-", dir="/tmp")) / "redis")
     _process: subprocess.Popen[bytes] | None = None
@@ -57,7 +59,7 @@ class RedisProcess:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
-                tethered([str(binary), *self._arguments()]),
+                tethered([*self.prefix, str(binary), *self._arguments()]),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from redis.asyncio import Redis
 
 from previewops.connection import connect
 from previewops.contract import validate
+from previewops.errors import JobNotFound
 from previewops.lease import Leases
 from previewops.queue import Queue, Receipt
 from previewops.records import JobRecord
@@ -30,6 +33,9 @@ from previewops.tether import tethered
 
 PROJECT = "faults"
 PATIENCE_S = 60.0
+
+LEDGER = "PREVIEW_FAULT_LEDGER"
+"""Variable that names a file; each judgement adds a line to it, for tests/fault/report.py."""
 
 
 def payload(job_id: str, *, dry_run: bool = False, **faults: Any) -> dict[str, Any]:
@@ -53,12 +59,12 @@ def payload(job_id: str, *, dry_run: bool = False, **faults: Any) -> dict[str, A
 class WorkerProcess:
     """One worker as an operating system process, with its log."""
 
-    def __init__(self, environ: dict[str, str], log: Path, name: str) -> None:
+    def __init__(self, environ: dict[str, str], log: Path, name: str, *, prefix: Sequence[str] = ()) -> None:
         self.name = name
         self.log = log
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                tethered([sys.executable, "-m", "tests.fault.worker_under_test", name]),
+                tethered([*prefix, sys.executable, "-m", "tests.fault.worker_under_test", name]),
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -72,6 +78,15 @@ class WorkerProcess:
 
     def signal(self, signum: signal.Signals) -> None:
         self.process.send_signal(signum)
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def words(self) -> str:
+        """The log so far."""
+        return self.log.read_text(errors="replace")
 
     def kill(self) -> None:
         self.process.kill()
@@ -108,6 +123,9 @@ class Cluster:
         self.snapshots = Snapshots(self.redis, self.settings)
         self.workers: list[WorkerProcess] = []
         self.accepted: set[str] = set()
+        self.bundles = self.settings.data_dir / "previews" / PROJECT
+        self.recovery_ms: list[float] = []
+        self._struck: float | None = None
 
     async def __aenter__(self) -> Cluster:
         return self
@@ -119,22 +137,30 @@ class Cluster:
                 worker.kill()
         await self.redis.aclose()
 
-    def start_worker(self) -> WorkerProcess:
+    def start_worker(
+        self, *, prefix: Sequence[str] = (), env: dict[str, str] | None = None, url: str | None = None
+    ) -> WorkerProcess:
+        """Starts one worker: under the command ``prefix``, with further variables, by another address."""
         name = f"worker-{len(self.workers) + 1}"
-        worker = WorkerProcess(self._environ(), self.folder / f"{name}.log", name)
+        environ = {**self._environ(), "REDIS_URL": url or self.url, **(env or {})}
+        worker = WorkerProcess(environ, self.folder / f"{name}.log", name, prefix=prefix)
         self.workers.append(worker)
         return worker
 
     async def start_workers(self, count: int) -> list[WorkerProcess]:
         """Starts workers and waits until each has said so."""
         started = [self.start_worker() for _ in range(count)]
-        names = {worker.name for worker in started}
+        await self.reporting(*started)
+        return started
+
+    async def reporting(self, *workers: WorkerProcess) -> None:
+        """Waits until Redis has heard of each."""
+        names = {worker.name for worker in workers}
 
         async def all_there() -> bool:
             return names <= {worker.worker_id for worker in (await self.snapshot()).workers}
 
         await self.eventually(all_there, "the workers report")
-        return started
 
     def _environ(self) -> dict[str, str]:
         spec = {
@@ -191,21 +217,46 @@ class Cluster:
     async def judge(self, expected: Iterable[str] | None = None) -> Snapshot:
         """The oracle: accepted = completed + dead + pending, and one whole bundle for each completed id."""
         snapshot = await self.snapshot()
-        assert snapshot.unaccounted == 0, snapshot
         wanted = self.accepted if expected is None else set(expected)
+        states = {job_id: await self._state(job_id) for job_id in wanted}
+        completed = {job_id for job_id, state in states.items() if state is JobState.COMPLETED}
+        self._enter_in_ledger(
+            jobs=len(wanted),
+            lost=sum(state is None for state in states.values()),
+            doubled=snapshot.counters["completed"] - len(completed),
+            states=Counter("lost" if state is None else state.value for state in states.values()),
+        )
+        assert snapshot.unaccounted == 0, snapshot
+        assert None not in states.values(), states
         assert snapshot.counters["accepted"] == len(wanted)
-        completed = set()
-        for job_id in wanted:
-            record = await self.status(job_id)
-            if record.state is JobState.COMPLETED:
-                completed.add(job_id)
         assert len(completed) == snapshot.counters["completed"], "a job completed twice, or was lost"
-        project = self.settings.data_dir / "previews" / PROJECT
-        bundles = {path.name for path in project.iterdir()} if project.exists() else set()
+        bundles = {path.name for path in self.bundles.iterdir()} if self.bundles.exists() else set()
         assert completed <= bundles
         for name in bundles:
-            check_bundle(project / name)
+            check_bundle(self.bundles / name)
         return snapshot
+
+    async def _state(self, job_id: str) -> JobState | None:
+        try:
+            return (await self.status(job_id)).state
+        except JobNotFound:
+            return None
+
+    def struck(self) -> None:
+        """The fault has come: recovery is timed from here."""
+        self._struck = time.monotonic()
+
+    def recovered(self) -> None:
+        """What the fault stopped goes on. The time is for the report; no test asserts it."""
+        assert self._struck is not None
+        self.recovery_ms.append((time.monotonic() - self._struck) * 1000)
+
+    def _enter_in_ledger(self, **found: Any) -> None:
+        if (ledger := os.environ.get(LEDGER)) is None:
+            return
+        test = os.environ["PYTEST_CURRENT_TEST"].split(" ")[0]
+        with Path(ledger).open("a") as file:
+            file.write(json.dumps({"test": test, **found, "recoveryMs": self.recovery_ms}) + "\n")
 
 
 def check_bundle(bundle: Path) -> None:
@@ -232,6 +283,13 @@ class Gate:
         """Returns when a render has reached the gate; it stays there until ``open``."""
         # Opening for writing blocks until there is a reader: that is the signal.
         self._fd = await asyncio.wait_for(asyncio.to_thread(os.open, self.path, os.O_WRONLY), within_s)
+
+    def abandoned(self) -> bool:
+        """Whether the render that waited here has gone."""
+        assert self._fd is not None
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
 
     def remove(self) -> None:
         """Later attempts find no gate. Whoever waits at it goes on waiting."""

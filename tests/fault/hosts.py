@@ -1,0 +1,140 @@
+"""Hosts of a test's own: network namespaces with cables to a server, and file systems that only one worker sees."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PORT = 6379
+
+
+def run(*words: str) -> None:
+    """Runs a system tool; what it says is in the failure."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
+
+
+def _works(*words: str) -> bool:
+    return subprocess.run(words, capture_output=True, check=False, timeout=30).returncode == 0
+
+
+def no_network_namespaces() -> str | None:
+    """Why hosts cannot be made here, or None."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    if shutil.which("ip") is None:
+        return "network namespaces need ip (Debian: iproute2)"
+    probe = f"pvprobe{os.getpid()}"
+    if not _works("ip", "netns", "add", probe):
+        return "this machine lets nobody make network namespaces"
+    made = _works("ip", "-n", probe, "link", "add", "a", "type", "veth", "peer", "name", "b")
+    run("ip", "netns", "del", probe)
+    return None if made else "this machine has no veth devices"
+
+
+def no_mount_namespaces() -> str | None:
+    """Why a worker cannot be given a file system of its own, or None."""
+    if os.geteuid() != 0:
+        return "mounting needs root"
+    if shutil.which("unshare") is None or shutil.which("nsenter") is None:
+        return "mounting for one process needs unshare and nsenter (Debian: util-linux)"
+    if not _works("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"):
+        return "this machine lets nobody mount"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host with one cable to the server."""
+
+    namespace: str
+    server: str
+    server_port: str
+    address: str
+
+    @property
+    def prefix(self) -> Sequence[str]:
+        """What a command on this host begins with."""
+        return _inside(self.namespace)
+
+    @property
+    def url(self) -> str:
+        """Where this host finds Redis."""
+        return f"redis://{self.address}:{PORT}"
+
+    def cut(self) -> None:
+        """Pulls the cable at the server: what is sent goes nowhere, and nobody is told."""
+        run("ip", "-n", self.server, "link", "set", self.server_port, "down")
+
+    def mend(self) -> None:
+        """Plugs the cable in again."""
+        run("ip", "-n", self.server, "link", "set", self.server_port, "up")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A server's namespace, and the hosts around it."""
+
+    server: str
+    hosts: tuple[Host, ...]
+
+    @property
+    def server_prefix(self) -> Sequence[str]:
+        """What a command on the server begins with."""
+        return _inside(self.server)
+
+
+def _inside(namespace: str) -> Sequence[str]:
+    return (str(shutil.which("ip")), "netns", "exec", namespace)
+
+
+@contextmanager
+def network(hosts: int) -> Iterator[Network]:
+    """A star of hosts. The namespaces are gone afterwards, and with them the cables."""
+    made: list[str] = []
+
+    def namespace(name: str) -> str:
+        full = f"pv{os.getpid()}{name}"
+        run("ip", "netns", "add", full)
+        made.append(full)
+        run("ip", "-n", full, "link", "set", "lo", "up")
+        return full
+
+    try:
+        server = namespace("s")
+        yield Network(server, tuple(_plugged(server, namespace(f"h{n}"), n) for n in range(hosts)))
+    finally:
+        for name in made:
+            run("ip", "netns", "del", name)
+
+
+def _plugged(server: str, namespace: str, number: int) -> Host:
+    port = f"to-h{number}"
+    run("ip", "-n", server, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+    # Addresses for documentation (RFC 5737), and only within these namespaces.
+    for where, device, last in ((server, port, 1), (namespace, "eth0", 2)):
+        run("ip", "-n", where, "address", "add", f"192.0.2.{number * 4 + last}/30", "dev", device)
+        run("ip", "-n", where, "link", "set", device, "up")
+    return Host(namespace, server, port, f"192.0.2.{number * 4 + 1}")
+
+
+def with_small_disk(folder: Path, mebibytes: int) -> Sequence[str]:
+    """What a command begins with that sees an empty disk of that size at ``folder``, alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    script = f'mount -t tmpfs -o size={mebibytes}m,mode=755 tmpfs "$0" && exec "$@"'
+    return (str(shutil.which("unshare")), "--mount", "/bin/sh", "-c", script, str(folder))
+
+
+def seen_by(pid: int, path: Path) -> Path:
+    """``path`` as the process sees it."""
+    return Path(f"/proc/{pid}/root{path}")
+
+
+def remount(pid: int, folder: Path, how: str) -> None:
+    """Remounts the process's file system at ``folder``: "ro" or "rw"."""
+    run("nsenter", f"--mount=/proc/{pid}/ns/mnt", "mount", "-o", f"remount,{how}", str(folder))
