@@ -1,0 +1,236 @@
+"""The units as text: every name filled in, what systemd itself thinks of them, and what they promise."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from previewops.errors import EXIT_BOOT, EXIT_USAGE, UsageError
+from previewops.settings import Settings
+from previewops.supervisor.environment import read_environment_file
+from previewops.units import (
+    ENVIRONMENT_FILE,
+    SUPERVISOR,
+    UNITS,
+    HostFile,
+    Layout,
+    host_files,
+    next_steps,
+    obstacles,
+    system_layout,
+    user_layout,
+)
+
+PROGRAM = ("/bin/true",)
+HOME = Path("/home/ann")
+SYSTEM = system_layout(PROGRAM, None)
+USER = user_layout(PROGRAM, None, config_home=HOME / ".config", data_home=HOME / ".local/share")
+UNDER_UNITS = ("DATA_DIR", "PREVIEW_ASSET_ROOTS")
+OPTIONS = ("PREVIEW_SUPERVISE_OPTIONS", "PREVIEW_HEALTH_OPTIONS")
+MOST_EXPOSED = 3.0
+
+needs_analyze = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze"
+)
+
+
+def files_of(layout: Layout, version: int | None = None) -> dict[str, HostFile]:
+    return {str(file.path): file for file in host_files(layout, systemd_version=version)}
+
+
+def text_of(name: str, layout: Layout = SYSTEM, version: int | None = None) -> str:
+    (found,) = (file.text for path, file in files_of(layout, version).items() if path.endswith(f"/{name}"))
+    return found
+
+
+def values(text: str, directive: str) -> list[str]:
+    return [line.partition("=")[2] for line in text.splitlines() if line.startswith(f"{directive}=")]
+
+
+def seconds(text: str, directive: str) -> int:
+    (value,) = values(text, directive)
+    return int(value.removesuffix("s"))
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder with the units of the system as this machine's systemd is to be given them."""
+    version = int(subprocess.check_output(["systemctl", "--version"], text=True).split()[1])
+    for name in UNITS:
+        (tmp_path / name).write_text(text_of(name, version=version))
+    return tmp_path
+
+
+def test_where_the_files_of_the_system_go() -> None:
+    units = [f"/etc/systemd/system/{name}" for name in UNITS]
+    others = [
+        "/etc/previewops/previewops.env",
+        "/etc/sysusers.d/previewops.conf",
+        "/etc/tmpfiles.d/previewops.conf",
+    ]
+    assert list(files_of(SYSTEM)) == units + others
+
+
+def test_where_the_files_of_a_user_go() -> None:
+    units = [f"{HOME}/.config/systemd/user/{name}" for name in UNITS]
+    assert list(files_of(USER)) == [*units, f"{HOME}/.config/previewops/previewops.env"]
+
+
+def test_the_environment_file_alone_is_kept_and_closed_to_others() -> None:
+    kept = {path: file.mode for path, file in files_of(SYSTEM).items() if file.keep}
+    assert kept == {"/etc/previewops/previewops.env": 0o600}
+    assert {file.mode for file in files_of(SYSTEM).values() if not file.keep} == {0o644}
+
+
+@pytest.mark.parametrize("layout", [SYSTEM, USER], ids=["system", "user"])
+def test_no_name_is_left_open(layout: Layout) -> None:
+    for path, file in files_of(layout).items():
+        assert not re.search(r"@[A-Z_]+@", file.text), path
+        assert file.text.endswith("\n"), path
+        assert "\n\n\n" not in file.text, path
+
+
+def test_paths_are_those_of_the_layout() -> None:
+    layout = system_layout(("/opt/p/bin/python", "-m", "previewops"), Path("/srv/previews"))
+    text = text_of(SUPERVISOR, layout)
+    assert values(text, "ExecStart") == [
+        "/opt/p/bin/python -m previewops supervise --env-file /etc/previewops/previewops.env "
+        "$PREVIEW_SUPERVISE_OPTIONS"
+    ]
+    assert "DATA_DIR=/srv/previews" in values(text, "Environment")
+    assert "PREVIEW_ASSET_ROOTS=/srv/previews/assets" in values(text, "Environment")
+    assert values(text, "ReadWritePaths") == ["/srv/previews"]
+    assert values(text, "WorkingDirectory") == ["/srv/previews"]
+    assert "/var/lib/previewops" not in "".join(file.text for file in files_of(layout).values())
+
+
+@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
+def test_a_users_manager_is_not_asked_for_what_only_the_systems_can(name: str) -> None:
+    text = text_of(name, USER)
+    for directive in ("User", "Group", "WorkingDirectory", "ProtectSystem", "CapabilityBoundingSet"):
+        assert values(text_of(name), directive) != [], directive
+        assert values(text, directive) == [], directive
+    assert values(text, "NoNewPrivileges") == ["yes"]
+    assert values(text, "EnvironmentFile") == [f"-{HOME}/.config/previewops/previewops.env"]
+
+
+@pytest.mark.parametrize(("layout", "target"), [(SYSTEM, "multi-user.target"), (USER, "default.target")])
+def test_what_they_are_wanted_by(layout: Layout, target: str) -> None:
+    assert values(text_of(SUPERVISOR, layout), "WantedBy") == [target]
+
+
+@pytest.mark.parametrize(("version", "known"), [(None, True), (254, True), (253, False), (252, False)])
+def test_older_versions_are_not_given_what_they_do_not_know(version: int | None, known: bool) -> None:
+    text = text_of(SUPERVISOR, version=version)
+    assert bool(values(text, "RestartSteps")) is known
+    assert bool(values(text, "RestartMaxDelaySec")) is known
+    assert values(text, "RestartSec") == ["1s"]
+
+
+@pytest.mark.parametrize("name", [SUPERVISOR, "previewops-worker@.service"])
+def test_the_promises_of_what_runs_for_long(name: str) -> None:
+    text = text_of(name)
+    assert values(text, "Type") == ["notify"]
+    assert values(text, "Restart") == ["on-failure"]
+    assert values(text, "RestartPreventExitStatus") == [f"{EXIT_USAGE} {EXIT_BOOT}"]
+    assert values(text, "KillMode") == ["mixed"]
+    assert values(text, "OOMPolicy") == ["continue"]
+    assert seconds(text, "TimeoutStopSec") >= Settings().drain_timeout_s + 10
+    assert seconds(text, "WatchdogSec") <= 10
+    (drain,) = re.findall(r"PREVIEW_DRAIN_TIMEOUT_S \((\d+) s\)", text)
+    assert int(drain) == Settings().drain_timeout_s
+
+
+def test_a_warning_is_no_failure_of_the_check() -> None:
+    assert values(text_of("previewops-health.service"), "SuccessExitStatus") == ["1"]
+
+
+def test_the_environment_file_has_every_setting_with_its_default() -> None:
+    paragraphs = text_of(ENVIRONMENT_FILE).split("\n\n")
+    for variable, default, meaning in Settings.table():
+        expected = f"# {meaning}\n#{variable}={default}"
+        if " " in default:
+            expected = f"# {meaning}\n# Default: {default}.\n#{variable}="
+        assert expected in [paragraph.strip() for paragraph in paragraphs], (
+            f"systemd/{ENVIRONMENT_FILE} lacks:\n{expected}"
+        )
+
+
+def test_the_environment_file_has_nothing_else() -> None:
+    named = re.findall(r"^#([A-Z_]+)=", text_of(ENVIRONMENT_FILE), re.MULTILINE)
+    assert sorted(named) == sorted([variable for variable, _, _ in Settings.table()] + list(OPTIONS))
+
+
+def test_the_environment_file_changes_nothing_as_it_is_nor_with_every_line_in_force(tmp_path: Path) -> None:
+    file = tmp_path / ENVIRONMENT_FILE
+    text = text_of(ENVIRONMENT_FILE)
+    file.write_text(text)
+    assert read_environment_file(file) == {}
+    file.write_text(re.sub(r"^#([A-Z_]+=)", r"\1", text, flags=re.MULTILINE))
+    found = read_environment_file(file)
+    assert found.pop("REDIS_URL") == "redis://127.0.0.1:6379"
+    assert Settings.from_env(found) == Settings()
+
+
+@pytest.mark.parametrize(
+    "path", ["/srv/a b", "/srv/a%h", "/srv/a$b", '/srv/a"b', "/srv/a:b", "srv", "/srv/a\nb"]
+)
+def test_paths_that_systemd_would_read_otherwise_are_refused(path: str) -> None:
+    for layout in (system_layout(PROGRAM, Path(path)), system_layout((path,), None)):
+        with pytest.raises(UsageError, match="allowed in a unit is an absolute path") as caught:
+            host_files(layout, systemd_version=None)
+        assert repr(path) in caught.value.message
+
+
+def test_letters_of_any_script_are_fine_in_paths() -> None:
+    assert "/srv/Vorschau-größe" in text_of(SUPERVISOR, system_layout(PROGRAM, Path("/srv/Vorschau-größe")))
+
+
+@pytest.mark.parametrize(
+    "folder", ["/home/ann/venv", "/root/.pyenv", "/run/user/1000/x", "/tmp/venv", "/home"]
+)
+def test_what_the_services_cannot_see_is_told(folder: str) -> None:
+    (told,) = obstacles(SYSTEM, (Path("/usr"), Path(folder), Path(folder)))
+    assert told.startswith(f"the program is read from {folder},")
+    assert "/opt/previewops" in told
+    (told,) = obstacles(system_layout(PROGRAM, Path(folder)), (Path("/usr"),))
+    assert told.startswith(f"DATA_DIR is {folder},")
+    assert obstacles(USER, (Path(folder),)) == []
+
+
+def test_nothing_is_told_of_a_plain_installation() -> None:
+    assert obstacles(SYSTEM, (Path("/opt/previewops/venv"), Path("/usr"), Path("/homes/x"))) == []
+
+
+def test_the_next_steps_name_units_that_exist() -> None:
+    for layout in (SYSTEM, USER):
+        (enable,) = (line for line in next_steps(layout) if " enable --now " in line)
+        assert set(enable.split(" enable --now ")[1].split()) <= set(UNITS)
+
+
+@needs_analyze
+def test_systemd_finds_no_fault_in_the_units(here: Path) -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *(str(here / name) for name in UNITS)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@needs_analyze
+@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
+def test_systemd_finds_them_little_exposed(here: Path, name: str) -> None:
+    said = subprocess.run(
+        ["systemd-analyze", "security", "--no-pager", "--offline=true", str(here / name)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    (found,) = re.findall(r"Overall exposure level for .*: ([0-9.]+) ", said)
+    assert float(found) <= MOST_EXPOSED, said
