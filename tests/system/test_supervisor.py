@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.system.machine import Machine
-from tests.system.use import render, stats, status
+from tests.system.use import payload, render, stats, status
 
 UNIT = "previewops-supervisor.service"
 WORKERS = 2
@@ -41,7 +41,7 @@ def until_workers(machine: Machine, *, without: set[int]) -> None:
 
 
 def test_it_is_confined_and_so_are_its_workers(supervised: Machine) -> None:
-    render(supervised, "supervised")
+    render(supervised, payload("supervised"))
     assert "permitted" not in supervised.journal("-u", UNIT)
     for pid in supervised.pids(UNIT):
         found = status(supervised, pid)
@@ -53,7 +53,7 @@ def test_a_killed_worker_is_replaced(supervised: Machine) -> None:
     killed = min(workers(supervised))
     supervised.run("kill", "-KILL", str(killed))
     until_workers(supervised, without={killed})
-    render(supervised, "after-a-kill")
+    render(supervised, payload("after-a-kill"))
     assert supervised.show(UNIT, "NRestarts") == "0"
 
 
@@ -61,7 +61,7 @@ def test_a_reload_rolls_the_workers_under_the_same_supervisor(supervised: Machin
     supervisor, before = supervised.main_pid(UNIT), workers(supervised)
     supervised.systemctl("reload", UNIT)
     until_workers(supervised, without=before)
-    render(supervised, "after-a-reload")
+    render(supervised, payload("after-a-reload"))
     assert supervised.main_pid(UNIT) == supervisor
 
 
@@ -74,7 +74,7 @@ def test_a_supervisor_that_hangs_or_dies_is_replaced_with_all_it_had(
     supervised.until(lambda: supervised.main_pid(UNIT) not in (0, supervisor), "another supervisor", 40)
     until_workers(supervised, without=before)
     assert not supervised.pids(UNIT) & before
-    render(supervised, f"after-a-supervisors-{signal.lower()}")
+    render(supervised, payload(f"after-a-supervisors-{signal.lower()}"))
     if signal == "STOP":
         assert "Watchdog timeout" in supervised.journal("-u", UNIT)
 

@@ -6,13 +6,14 @@ import pytest
 
 from previewops.errors import EXIT_BOOT, EXIT_USAGE
 from tests.system.machine import HOME, PREVIEWOPS, Machine
-from tests.system.use import render, stats, status
+from tests.system.use import PICTURE, payload, render, stats, status
 
 SUPERVISOR = "previewops-supervisor.service"
 WORKER = "previewops-worker@1.service"
 HEALTH = "previewops-health.service"
 TIMER = "previewops-health.timer"
 OFF = "Environment=PREVIEW_WORKER_CONCURRENCY=none"
+FORMATS = ("webp", "gif", "apng", "png", "jpeg")
 BUNDLES = "/var/lib/previewops/previews/lessons"
 
 
@@ -34,7 +35,7 @@ def test_installing_again_changes_nothing_and_keeps_the_settings(machine: Machin
 
 def test_a_worker_unit_renders_confined_and_is_replaced_when_killed(machine: Machine) -> None:
     machine.systemctl("start", WORKER)
-    render(machine, "worker-first")
+    render(machine, payload("worker-first"))
     assert machine.run("stat", "-c", "%U", f"{BUNDLES}/worker-first/preview.json").strip() == "previewops"
     killed = machine.main_pid(WORKER)
     confined = status(machine, killed)
@@ -47,12 +48,20 @@ def test_a_worker_unit_renders_confined_and_is_replaced_when_killed(machine: Mac
 
     machine.run("kill", "-KILL", str(killed))
     machine.until(lambda: machine.main_pid(WORKER) not in (0, killed), "another worker")
-    render(machine, "worker-second")
+    render(machine, payload("worker-second"))
     assert machine.show(WORKER, "NRestarts") == "1"
 
     machine.systemctl("stop", WORKER)
     assert machine.pids(WORKER) == set()
     assert machine.show(WORKER, "Result") == "success"
+
+
+def test_every_kind_of_animation_is_rendered_under_the_confinement(machine: Machine) -> None:
+    machine.run("install", "-d", "-o", "previewops", "/var/lib/previewops/assets")
+    machine.run("sh", "-c", "base64 -d > /var/lib/previewops/assets/dot.png", stdin=PICTURE)
+    machine.systemctl("start", WORKER)
+    render(machine, *(payload(f"all-{kind}", kind, ["dot.png"]) for kind in FORMATS))
+    assert "not permitted" not in machine.journal("-u", WORKER)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.system.machine import PREVIEWOPS, Machine
-from tests.system.use import render
+from tests.system.use import payload, render
 
 ANN = 1500
 UNIT = "previewops-supervisor.service"
@@ -36,7 +36,7 @@ def test_a_user_installs_starts_and_stops_a_supervisor(ann: Machine) -> None:
     as_ann(ann, "systemctl", "--user", "daemon-reload")
     as_ann(ann, "systemctl", "--user", "set-environment", "LD_LIBRARY_PATH=/opt/previewops/python/lib")
     as_ann(ann, "systemctl", "--user", "start", UNIT)
-    render(ann, "by-ann")
+    render(ann, payload("by-ann"))
     owner = ann.run("stat", "-c", "%U", "/home/ann/.local/share/previewops/previews/lessons/by-ann").strip()
     assert owner == "ann"
     as_ann(ann, "systemctl", "--user", "stop", UNIT)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tests.system.machine import PREVIEWOPS, Machine
 
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+"""A PNG file of one pixel, in base64."""
 
-def payload(job_id: str) -> str:
+
+def payload(job_id: str, image_format: str = "webp", assets: Sequence[str] = ()) -> str:
+    """A lesson of two steps, the first with all of ``assets``, which are uris."""
     return json.dumps(
         {
             "jobId": job_id,
@@ -17,17 +22,19 @@ def payload(job_id: str) -> str:
             "dryRun": False,
             "previewRequest": {
                 "title": "A lesson",
-                "steps": [{"text": "One step"}],
-                "assets": [],
+                "steps": [{"text": "One step", "assetIds": list(assets)}, {"text": "Another step"}],
+                "assets": [{"id": uri, "uri": uri} for uri in assets],
                 "audio": {},
+                "options": {"format": image_format},
             },
         }
     )
 
 
-def render(machine: Machine, job_id: str) -> None:
-    """Has a job done from end to end."""
-    machine.run(str(PREVIEWOPS), "submit", "--wait", "-", stdin=payload(job_id))
+def render(machine: Machine, *payloads: str) -> None:
+    """Has jobs done from end to end."""
+    machine.write("/run/jobs.jsonl", "".join(f"{one}\n" for one in payloads))
+    machine.run(str(PREVIEWOPS), "submit", "--wait", "/run/jobs.jsonl")
 
 
 def status(machine: Machine, pid: int) -> dict[str, str]:
