@@ -34,6 +34,7 @@ def read_environment_file(path: Path) -> dict[str, str]:
         if not words or words[0] in "#;":
             continue
         name, equals, value = words.partition("=")
+        name = name.rstrip()
         if not equals or not name.isidentifier():
             raise UsageError(
                 f"line {number} of {path} is {words!r}; allowed is NAME=value, or a comment after #",

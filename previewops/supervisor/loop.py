@@ -37,6 +37,8 @@ from previewops.supervisor.restarts import Exit, GiveUp, after_exit, quick_death
 from previewops.supervisor.watchtower import Look, Watchtower
 
 LOOK_EVERY_S = 1.0
+LOOK_AT_STARTING_S = 0.25
+"""Between looks while a worker is starting, so that it is soon known to run."""
 KILL_AFTER_S = 5.0
 """How long after its drain deadline a worker may take to end before it is killed."""
 ABORT_GRACE_S = 2.0
@@ -341,7 +343,7 @@ class Supervisor:
     # ---------------------------------------------------------------- exits
 
     def _on_exit(self, worker: Worker, status: int | None) -> None:
-        now = self._clock.monotonic()
+        now = self._look_at = self._clock.monotonic()
         self._workers.discard(worker)
         self._backend.forget(worker.handle)
         cause = None if worker.killed_for is None else f"killed: {worker.killed_for}"
@@ -471,7 +473,8 @@ class Supervisor:
         # A look that was late, because we were held up ourselves, says nothing about the workers' silence.
         passed = 0.0 if self._looked is None else min(now - self._looked, 2 * LOOK_EVERY_S)
         self._looking, self._failures, self._looked = False, 0, now
-        self._look_at = look.at + LOOK_EVERY_S
+        starting = any(worker.phase is Phase.STARTING for worker in self._workers)
+        self._look_at = look.at + (LOOK_AT_STARTING_S if starting else LOOK_EVERY_S)
         for worker in list(self._workers):
             if worker.worker_id in look.workers:
                 self._examine(worker, look, passed, now)

@@ -1,0 +1,40 @@
+"""A worker for a supervisor under test: ``python -m tests.fault.supervised_worker NAME``.
+
+BOOT_FAULT has it raise before it works, WORKER_OVERLAY (NAME=value) changes its environment, and SIGUSR1 has it
+hold up its event loop for ever.
+"""
+
+import os
+import signal
+import sys
+import time
+
+from previewops.errors import PreviewopsError
+from previewops.logs import configure
+from previewops.settings import Settings
+from previewops.worker.main import run_worker
+
+
+def hold_up(*_: object) -> None:
+    while True:
+        time.sleep(60)
+
+
+def main(name: str) -> None:
+    print(f"boots as {name}", flush=True)
+    configure(json_lines=False)
+    overlay = dict([os.environ["WORKER_OVERLAY"].split("=")]) if "WORKER_OVERLAY" in os.environ else {}
+    if "BOOT_FAULT" in {**os.environ, **overlay}:
+        raise RuntimeError("a module is missing, say")
+    signal.signal(signal.SIGUSR1, hold_up)
+    settings = Settings.from_env({**os.environ, **overlay})
+    assert settings.redis_url is not None
+    run_worker(settings, redis_url=settings.redis_url, worker_id=name, build_task="tests.fault.tasks:build")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    except PreviewopsError as error:
+        print(error.message, file=sys.stderr)
+        sys.exit(error.exit_code)

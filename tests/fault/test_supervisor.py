@@ -1,0 +1,349 @@
+"""The supervisor with real workers: killed, hung, unbootable, rolled, scaled, orphaned. Each ends with the oracle."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from previewops.errors import EXIT_FAILED, EXIT_USAGE, OrderRefused
+from previewops.states import JobState
+from previewops.supervisor.demand import Bounds
+from previewops.supervisor.orders import Act
+from tests.fault.cluster import Cluster, Gate, payload
+from tests.fault.supervision import SupervisorProcess
+from tests.redis_server import RedisProcess
+
+pytestmark = [pytest.mark.redis]
+
+NEVER_MS = 600_000
+"""A lease that does not end within a test: whatever runs again was released."""
+
+
+async def test_row_1_a_killed_worker_s_job_runs_again_at_once(redis_url: str, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    async with (
+        Cluster(redis_url, tmp_path, lease_ms=NEVER_MS) as cluster,
+        SupervisorProcess(cluster, "--workers", "2") as supervisor,
+    ):
+        workers = await supervisor.running(2)
+        await cluster.submit(payload("held", gate=str(gate.path)))
+        await gate.arrival()
+        gate.remove()
+        holder = (await cluster.status("held")).worker
+        victim = next(worker for worker in workers if worker.worker_id == holder)
+        assert victim.pid is not None
+        killed = time.monotonic()
+        os.kill(victim.pid, signal.SIGKILL)
+        record = await cluster.until("held", JobState.COMPLETED)
+        print(f"completed {time.monotonic() - killed:.2f} s after the kill")
+        assert (record.attempts, record.crashes) == (0, 1)
+        assert "SIGKILL, probably out of memory" in record.history[0].message
+        await supervisor.sees(
+            "the place has a new holder",
+            lambda view: (
+                [each.phase for each in view.state.workers] == ["running"] * 2
+                and holder not in {each.worker_id for each in view.state.workers}
+            ),
+        )
+        await cluster.judge()
+
+
+@pytest.mark.parametrize("how", ["frozen", "looping"])
+async def test_a_hung_worker_is_replaced_and_its_job_runs_again(
+    redis_url: str, tmp_path: Path, how: str
+) -> None:
+    gate = Gate(tmp_path / "gate")
+    async with (
+        Cluster(redis_url, tmp_path, lease_ms=NEVER_MS) as cluster,
+        SupervisorProcess(cluster, "--workers", "1") as supervisor,
+    ):
+        (worker,) = await supervisor.running(1)
+        assert worker.pid is not None
+        await cluster.submit(payload("held", gate=str(gate.path)))
+        await gate.arrival()
+        gate.remove()
+        hung = time.monotonic()
+        # SIGUSR1 has a worker under test hold up its event loop for ever.
+        os.kill(worker.pid, signal.SIGSTOP if how == "frozen" else signal.SIGUSR1)
+        record = await cluster.until("held", JobState.COMPLETED)
+        print(f"completed {time.monotonic() - hung:.2f} s after the hang")
+        assert (record.attempts, record.crashes) == (0, 1)
+        assert "hung: no heartbeat" in record.history[0].message
+        (successor,) = await supervisor.running(1)
+        assert successor.worker_id != worker.worker_id
+        assert not psutil.pid_exists(worker.pid)
+        if how == "looping":
+            assert "hold_up" in supervisor.words(), "SIGABRT has it write its stack"
+        await cluster.judge()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "starts"),
+    [("PREVIEW_LEASE_MS", "nonsense", 1), ("BOOT_FAULT", "1", 5)],
+    ids=["settings", "module"],
+)
+async def test_row_17_a_worker_that_cannot_boot_goes_fatal_and_consumes_no_job(
+    redis_url: str, tmp_path: Path, setting: str, value: str, starts: int
+) -> None:
+    async with (
+        Cluster(redis_url, tmp_path) as cluster,
+        SupervisorProcess(cluster, "--workers", "1", WORKER_OVERLAY=f"{setting}={value}") as supervisor,
+    ):
+        await cluster.submit(payload("waits"))
+        view = await supervisor.sees("FATAL", lambda view: view.state.workers[0].phase == "fatal")
+        (worker,) = view.state.workers
+        assert worker.pid is None
+        assert worker.quick_deaths == starts
+        assert (await cluster.status("waits")).state is JobState.WAITING
+        begun = (cluster.settings.data_dir / "logs" / "worker-1.log").read_text().count("boots as")
+        assert begun == starts, "no hot loop"
+        # A person resets it, and it tries anew.
+        await supervisor.control.act(Act.RESET, worker=worker.worker_id, why="try again")
+        await supervisor.sees(
+            "FATAL again",
+            lambda view: (
+                view.state.workers[0].phase == "fatal" and view.state.workers[0].worker_id != worker.worker_id
+            ),
+        )
+        await cluster.judge()
+
+
+async def test_row_16_rolling_restarts_during_one_long_job_cost_no_attempt(
+    redis_url: str, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path / "gate")
+    async with (
+        Cluster(redis_url, tmp_path, drain_timeout_s=0) as cluster,
+        SupervisorProcess(cluster, "--workers", "2") as supervisor,
+    ):
+        workers = await supervisor.running(2)
+        await cluster.submit(payload("long", gate=str(gate.path)))
+        await gate.arrival()
+        for _ in range(3):
+            before = {worker.worker_id for worker in workers}
+            supervisor.signal(signal.SIGHUP)
+            await supervisor.sees(
+                "all are new",
+                lambda view, before=before: (  # type: ignore[misc]
+                    [each.phase for each in view.state.workers] == ["running"] * 2
+                    and not before & {each.worker_id for each in view.state.workers}
+                ),
+            )
+            workers = await supervisor.running(2)
+        gate.remove()
+        # Whoever waits at the gate now, and a later attempt that is still to come, is let through.
+        gate.open()
+        record = await cluster.until("long", JobState.COMPLETED)
+        assert (record.attempts, record.crashes) == (0, 0)
+        await cluster.judge()
+
+
+async def test_broken_settings_at_a_reload_leave_the_old_workers_alone(
+    redis_url: str, tmp_path: Path
+) -> None:
+    environment = tmp_path / "environment"
+    environment.write_text("PREVIEW_BACKOFF_MAX_MS=200\n")
+    async with (
+        Cluster(redis_url, tmp_path) as cluster,
+        SupervisorProcess(cluster, "--workers", "2", "--env-file", str(environment)) as supervisor,
+    ):
+        workers = await supervisor.running(2)
+        environment.write_text("PREVIEW_BACKOFF_MAX_MS=soon\n")
+        supervisor.signal(signal.SIGHUP)
+        view = await supervisor.sees("a notice", lambda view: view.state.notice)
+        assert "PREVIEW_BACKOFF_MAX_MS is 'soon'" in view.state.notice
+        environment.write_text("BOOT_FAULT=1\n")  # valid, and no worker starts with it
+        supervisor.signal(signal.SIGHUP)
+        view = await supervisor.sees("a notice", lambda view: "given up" in view.state.notice)
+        assert [each.worker_id for each in view.state.workers] == [each.worker_id for each in workers]
+        environment.write_text("")
+        supervisor.signal(signal.SIGHUP)
+        await supervisor.sees("the notice is gone", lambda view: not view.state.notice)
+        renewed = await supervisor.running(2)
+        assert not {each.worker_id for each in workers} & {each.worker_id for each in renewed}
+
+
+async def test_scaling_from_1_to_4_to_1_under_load_loses_nothing(redis_url: str, tmp_path: Path) -> None:
+    async with (
+        Cluster(redis_url, tmp_path) as cluster,
+        SupervisorProcess(cluster, "--workers", "1") as supervisor,
+    ):
+        await supervisor.running(1)
+        await cluster.submit(*(payload(f"job-{n}") for n in range(150)))
+        answer = await supervisor.control.scale(Bounds(4, 4), why="rush hour")
+        assert answer.message == "4 workers"
+        await supervisor.running(4)
+        await cluster.submit(*(payload(f"late-{n}") for n in range(50)))
+        await supervisor.control.scale(Bounds(1, 1))
+        snapshot = await cluster.drained()
+        assert snapshot.counters["completed"] == 200
+        assert snapshot.counters["crashed"] == snapshot.counters["retried"] == 0
+        await supervisor.running(1)
+        await cluster.judge()
+
+
+async def test_signals_scale_and_sigterm_drains(redis_url: str, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    async with (
+        Cluster(redis_url, tmp_path, drain_timeout_s=60) as cluster,
+        SupervisorProcess(cluster, "--workers", "1") as supervisor,
+    ):
+        await supervisor.running(1)
+        supervisor.signal(signal.SIGTTIN)
+        await supervisor.running(2)
+        supervisor.signal(signal.SIGTTOU)
+        await supervisor.running(1)
+        await cluster.submit(payload("held", gate=str(gate.path)))
+        await gate.arrival()
+        family = supervisor.family()
+        supervisor.signal(signal.SIGTERM)
+        await supervisor.sees(
+            "it drains", lambda view: [worker.phase for worker in view.state.workers] == ["draining"]
+        )
+        gate.open()
+        assert await supervisor.stopped() == 0
+        assert (await cluster.status("held")).state is JobState.COMPLETED
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=20)
+        assert not alive
+        assert await supervisor.control.supervisors() == ()
+        await cluster.judge()
+
+
+async def test_sigterm_kills_who_does_not_drain(redis_url: str, tmp_path: Path) -> None:
+    async with (
+        Cluster(redis_url, tmp_path, drain_timeout_s=0) as cluster,
+        SupervisorProcess(cluster, "--workers", "1") as supervisor,
+    ):
+        (worker,) = await supervisor.running(1)
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGSTOP)
+        supervisor.signal(signal.SIGTERM)
+        assert await supervisor.stopped() == 0
+        assert not psutil.pid_exists(worker.pid)
+        await cluster.judge()
+
+
+async def test_a_second_supervisor_is_refused(redis_url: str, tmp_path: Path) -> None:
+    async with (
+        Cluster(redis_url, tmp_path) as cluster,
+        SupervisorProcess(cluster, "--workers", "1") as supervisor,
+    ):
+        await supervisor.running(1)
+        async with SupervisorProcess(cluster, "--workers", "1") as second:
+            assert await second.stopped() == EXIT_FAILED
+        assert f"process {supervisor.process.pid} supervises" in supervisor.log.read_text()
+        await supervisor.running(1)
+
+
+async def test_row_2_sigkill_of_the_supervisor_leaves_no_process_and_loses_nothing(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with (
+        Cluster(redis_url, tmp_path, drain_timeout_s=0) as cluster,
+        SupervisorProcess(cluster, "--workers", "2") as supervisor,
+    ):
+        await supervisor.running(2)
+        await cluster.submit(payload("spinning", spin=True))
+        await cluster.until("spinning", JobState.ACTIVE)
+        family = supervisor.family()
+        assert len(family) >= 7, "the supervisor, two workers, their fork servers and render processes"
+        supervisor.signal(signal.SIGKILL)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=30)
+        assert not alive, alive
+        record = await cluster.status("spinning")
+        assert (record.state, record.attempts, record.crashes) == (JobState.WAITING, 0, 0)
+        await cluster.judge()
+
+
+async def test_what_an_earlier_supervisor_left_behind_is_swept_up(redis_url: str, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    async with (
+        Cluster(redis_url, tmp_path, lease_ms=NEVER_MS) as cluster,
+        SupervisorProcess(cluster, "--workers", "1") as first,
+    ):
+        (worker,) = await first.running(1)
+        assert worker.pid is not None
+        await cluster.submit(payload("held", gate=str(gate.path)))
+        await gate.arrival()
+        gate.remove()
+        left = psutil.Process(worker.pid)
+        left.suspend()  # it heeds no signal but SIGKILL
+        first.signal(signal.SIGKILL)
+        await first.stopped()
+        async with SupervisorProcess(cluster, "--workers", "1") as second:
+            record = await cluster.until("held", JobState.COMPLETED)
+            assert (record.attempts, record.crashes) == (0, 1)
+            # Its parent is gone, and not every init reaps what it inherits.
+            assert not left.is_running() or left.status() == psutil.STATUS_ZOMBIE
+            assert "left behind by an earlier supervisor" in second.words()
+        await cluster.judge()
+
+
+async def test_orders_are_acknowledged_and_on_record(redis_url: str, tmp_path: Path) -> None:
+    async with (
+        Cluster(redis_url, tmp_path) as cluster,
+        SupervisorProcess(cluster, "--workers", "2") as supervisor,
+    ):
+        first, second = await supervisor.running(2)
+        control = supervisor.control
+        await control.act(Act.DRAIN, worker=first.worker_id, why="hot")
+        await supervisor.sees(
+            "one is away", lambda view: [w.phase for w in view.state.workers] == ["exited", "running"]
+        )
+        with pytest.raises(OrderRefused, match="nothing to drain"):
+            await control.act(Act.DRAIN, worker=first.worker_id)
+        await control.act(Act.RESET, worker=first.worker_id)
+        await supervisor.running(2)
+        await control.act(Act.RESTART, worker=second.worker_id)
+        await supervisor.sees(
+            "the second is another",
+            lambda view: (
+                [w.phase for w in view.state.workers] == ["running"] * 2
+                and view.state.workers[1].worker_id != second.worker_id
+            ),
+        )
+        (view,) = await control.supervisors()
+        await control.act(Act.RESTART, host=view.state.host)
+        with pytest.raises(OrderRefused, match="no supervisor has a worker"):
+            await control.act(Act.DRAIN, worker="nobody")
+        with pytest.raises(OrderRefused, match="0 supervisors"):
+            await control.scale(Bounds(1, 1), host="elsewhere")
+        events = await cluster.redis.xrange(cluster.queue.keys.events)
+        orders = [fields for _, fields in events if fields[b"kind"] == b"order"]
+        assert [fields[b"act"] for fields in orders] == [b"drain", b"drain", b"reset", b"restart", b"restart"]
+        assert [fields[b"outcome"] for fields in orders].count(b"refused") == 1
+        assert (orders[0][b"who"], orders[0][b"why"]) == (b"test", b"hot")
+
+
+async def test_redis_away_is_not_taken_for_workers_that_hang(redis_process, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    server: RedisProcess = redis_process()
+    async with (
+        Cluster(server.url, tmp_path, lease_ms=NEVER_MS) as cluster,
+        SupervisorProcess(cluster, "--workers", "1") as supervisor,
+    ):
+        workers = await supervisor.running(1)
+        server.kill()
+
+        def noticed() -> bool:
+            return "Redis does not answer" in supervisor.log.read_text()
+
+        await cluster.eventually(noticed, "the supervisor notices")
+        server.start()
+        await cluster.submit(payload("after"))
+        await cluster.until("after", JobState.COMPLETED)
+        assert await supervisor.running(1) == workers
+        await cluster.judge()
+
+
+async def test_wrong_words_are_told(redis_url: str, tmp_path: Path) -> None:
+    async with Cluster(redis_url, tmp_path) as cluster:
+        for words in (("--workers", "2", "--max", "3"), ("--min", "3", "--max", "2"), ("--min", "3")):
+            async with SupervisorProcess(cluster, *words) as supervisor:
+                assert await supervisor.stopped() == EXIT_USAGE
+                assert "allowed is either --workers, or both" in supervisor.log.read_text()

@@ -1,0 +1,141 @@
+"""The small parts of the supervisor: environment files, the roster, the lock, the line to systemd."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from previewops.errors import SupervisorRunning, UsageError
+from previewops.notify import Notifier
+from previewops.settings import Settings
+from previewops.supervisor.environment import check_reload, read_environment_file, worker_environment
+from previewops.supervisor.lock import sole_supervisor, supervisor_folder
+from previewops.supervisor.roster import Roster
+
+
+def test_an_environment_file(tmp_path: Path) -> None:
+    path = tmp_path / "environment"
+    path.write_text("# a comment\n; another\n\nA=1\n B = two words \nC='it''s'\nD=\"\"\nE=x=y\nF='\n")
+    assert read_environment_file(path) == {
+        "A": "1",
+        "B": "two words",
+        "C": "it''s",
+        "D": "",
+        "E": "x=y",
+        "F": "'",
+    }
+
+
+@pytest.mark.parametrize("content", [b"A\n", b"1A=2\n", b"export A=1\n", b"\xff=1\n"])
+def test_an_environment_file_that_is_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "environment"
+    path.write_bytes(content)
+    with pytest.raises(UsageError):
+        read_environment_file(path)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_environment_file(tmp_path / "missing")
+
+
+def test_workers_see_the_supervisor_s_settings_and_not_its_line_to_systemd(tmp_path: Path) -> None:
+    settings = Settings(queue_name="q", data_dir=tmp_path)
+    found = worker_environment({"A": "1", "NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "9"}, settings, "unix:///r")
+    assert found == {
+        "A": "1",
+        "REDIS_URL": "unix:///r",
+        "PREVIEW_QUEUE_NAME": "q",
+        "DATA_DIR": str(tmp_path.resolve()),
+    }
+
+
+def test_a_reload_cannot_move_to_another_queue() -> None:
+    old = Settings()
+    check_reload(old, replace(old, drain_timeout_s=1))
+    with pytest.raises(UsageError, match="PREVIEW_QUEUE_NAME, DATA_DIR cannot change"):
+        check_reload(old, replace(old, queue_name="other", data_dir=Path("elsewhere")))
+
+
+def test_the_roster_knows_a_process_again_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "workers.json"
+    roster = Roster(path)
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()", "vm-1-abc"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is None
+        roster.add("vm-1-abc", process.pid)
+        roster.add("vm-1-other", process.pid)
+        first, other = Roster(path).read()
+        found = first.process()
+        assert found is not None
+        assert found.pid == process.pid
+        assert other.process() is None, "its words are another's"
+        assert replace(first, started_s=first.started_s - 60).process() is None, (
+            "the process id was given anew"
+        )
+        process.communicate(b"\n")
+    assert first.process() is None
+    roster.remove("vm-1-abc")
+    assert Roster(path).read() == [other]
+    path.write_text("[{]")
+    assert Roster(path).read() == []
+
+
+def test_one_supervisor_a_queue_and_data_dir(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with sole_supervisor(settings):
+        second = sole_supervisor(settings)
+        with pytest.raises(SupervisorRunning, match=f"process {os.getpid()} supervises") as refused, second:
+            pytest.fail("the lock is held")
+        assert refused.value.pid == os.getpid()
+        with sole_supervisor(replace(settings, queue_name="another")):
+            pass
+    with sole_supervisor(settings):
+        pass
+
+
+def test_a_data_dir_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(UsageError, match="DATA_DIR"):
+        supervisor_folder(Settings(data_dir=tmp_path / "data"))
+
+
+def test_systemd_is_told_by_datagrams(tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        notifier = Notifier(
+            {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "6000000", "WATCHDOG_PID": str(os.getpid())}
+        )
+        assert notifier.watchdog_s == 6.0
+        notifier.ready("works")
+        notifier.alive()
+        notifier.reloading(7)
+        notifier.stopping("drains")
+        told = [manager.recv(1000).decode() for _ in range(4)]
+        assert told == [
+            "READY=1\nSTATUS=works",
+            "WATCHDOG=1",
+            "RELOADING=1\nMONOTONIC_USEC=7",
+            "STOPPING=1\nSTATUS=drains",
+        ]
+        unwatched = Notifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "6000000", "WATCHDOG_PID": "1"})
+        unwatched.alive()
+        unwatched.status("idle")
+        assert manager.recv(1000) == b"STATUS=idle"
+        notifier.close()
+        unwatched.close()
+    alone = Notifier({"NOTIFY_SOCKET": path})
+    alone.ready("nobody listens")
+    alone.close()
+
+
+def test_without_systemd_nothing_is_told() -> None:
+    notifier = Notifier({"WATCHDOG_USEC": "1"})
+    assert notifier.watchdog_s is None
+    notifier.ready("works")
+    notifier.close()
