@@ -20,8 +20,8 @@ def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[
     """Builds what ``spec`` asks for and returns a short summary, all in JSON values.
 
     ``spec``: ``payload`` (valid by contract), ``roots`` (folders that assets may come from), ``staging`` (the
-    folder to fill, made if need be; not needed for a dry run), ``limits`` (optional, names and values as in
-    ``Limits``). When this returns, the bundle is on the disk; publishing it is the caller's act.
+    folder to fill, made if need be, in one that exists; not needed for a dry run), ``limits`` (optional,
+    names and values as in ``Limits``). When this returns, the bundle is on the disk; publishing it is the caller's act.
 
     Raises:
         PermanentJobError, TransientJobError: as ``render``.
@@ -35,6 +35,9 @@ def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[
         return {"dryRun": True, "plan": plan(payload, opener=opener, limits=limits)}
     started = perf_counter()
     staging = Path(spec["staging"])
+    with storage_errors():
+        # Not its parents: a DATA_DIR that has gone, an unmounted disk say, is not made anew on what is beneath.
+        staging.mkdir(exist_ok=True)
     result = render(payload, opener=opener, out=staging, limits=limits, progress=progress)
     writer = ArtifactWriter(staging)
     write_manifests(result, writer, payload)

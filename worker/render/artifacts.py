@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from previewops.worker.assets import storage_errors
@@ -41,7 +41,8 @@ class ArtifactWriter:
         """Writes ``content`` to ``path``; ``kind`` names its media type."""
         with storage_errors():
             target = self._out / path
-            target.parent.mkdir(parents=True, exist_ok=True)
+            for folder in reversed(PurePosixPath(path).parents[:-1]):
+                (self._out / folder).mkdir(exist_ok=True)
             target.write_bytes(content)
         return self._record(path, kind, len(content), hashlib.sha256(content).hexdigest())
 
