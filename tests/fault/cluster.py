@@ -164,7 +164,9 @@ class Cluster:
 
     def _environ(self) -> dict[str, str]:
         spec = {
-            field.metadata["env"]: str(value)
+            field.metadata["env"]: os.pathsep.join(map(str, value))
+            if isinstance(value, tuple)
+            else str(value)
             for name, field in Settings.__dataclass_fields__.items()
             if (value := getattr(self.settings, name)) is not None
         }

@@ -32,7 +32,7 @@ def no_network_namespaces() -> str | None:
     probe = f"pvprobe{os.getpid()}"
     if not _works("ip", "netns", "add", probe):
         return "this machine lets nobody make network namespaces"
-    made = _works("ip", "-n", probe, "link", "add", "a", "type", "veth", "peer", "name", "b")
+    made = _works("ip", "-n", probe, "link", "add", "name", "v0", "type", "veth", "peer", "name", "v1")
     run("ip", "netns", "del", probe)
     return None if made else "this machine has no veth devices"
 
@@ -115,7 +115,22 @@ def network(hosts: int) -> Iterator[Network]:
 
 def _plugged(server: str, namespace: str, number: int) -> Host:
     port = f"to-h{number}"
-    run("ip", "-n", server, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+    run(
+        "ip",
+        "-n",
+        server,
+        "link",
+        "add",
+        "name",
+        port,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "eth0",
+        "netns",
+        namespace,
+    )
     # Addresses for documentation (RFC 5737), and only within these namespaces.
     for where, device, last in ((server, port, 1), (namespace, "eth0", 2)):
         run("ip", "-n", where, "address", "add", f"192.0.2.{number * 4 + last}/30", "dev", device)

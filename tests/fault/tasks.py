@@ -16,7 +16,7 @@ from previewops.worker import bundle
 
 def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[str, Any]:
     """Obeys ``previewRequest.metadata`` of the payload, then builds."""
-    fault = spec["payload"]["previewRequest"]["metadata"]
+    fault = spec["payload"]["previewRequest"].get("metadata", {})
     if "gate" in fault and Path(fault["gate"]).exists():
         progress(0.5, "at the gate")
         with Path(fault["gate"]).open("rb") as gate:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,8 +65,12 @@ class Program:
         return [sys.executable, "-W", "error", "-m", "previewops", *words]
 
     def run(self, *words: str, stdin: bytes = b"", **env: str) -> Outcome:
+        return self.run_under((), *words, stdin=stdin, **env)
+
+    def run_under(self, prefix: Sequence[str], *words: str, stdin: bytes = b"", **env: str) -> Outcome:
+        """Runs the program by the command ``prefix``: on another host, say."""
         done = subprocess.run(
-            self.command(*words),
+            [*prefix, *self.command(*words)],
             cwd=self.folder,
             env={**self.environ, **env},
             input=stdin,

@@ -1,0 +1,293 @@
+"""The rows of the fault table in which the input is hostile: bombs, garbage in Redis, a thousand random payloads."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from PIL import Image
+
+from previewops.connection import connection_pool
+from previewops.keys import ARQ_JOB_PREFIX
+from previewops.states import JobState
+from previewops.worker.engine import json_bytes
+from tests.fault.cluster import Cluster, payload
+from tests.render_support import quarters
+
+pytestmark = [pytest.mark.redis]
+
+SEED = 20261123
+UNFORESEEN = {"unexpected", "render-crashed", "deadline-exceeded", "worker-lost", "cancelled-within"}
+
+
+def with_assets(job: dict[str, Any], *paths: Path) -> dict[str, Any]:
+    request = job["previewRequest"]
+    request["assets"] = [{"id": f"a{n}", "uri": str(path), "type": "image"} for n, path in enumerate(paths)]
+    request["steps"] = [{"assetIds": [asset["id"]]} for asset in request["assets"]]
+    return job
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"x\x9c") + chunk(b"IEND", b"")
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    into = BytesIO()
+    image.save(into, kind, **options)
+    return into.getvalue()
+
+
+def endless_animation(frames: int) -> bytes:
+    pictures = [Image.new("P", (2, 2), n % 2) for n in range(frames)]
+    return encoded(pictures[0], "GIF", save_all=True, append_images=pictures[1:], loop=0, optimize=False)
+
+
+async def test_row_6_bombs_are_refused_or_cost_their_own_process_only(redis_url: str, tmp_path: Path) -> None:
+    roots = tmp_path / "assets"
+    roots.mkdir()
+    files = {
+        "header": png_header(100_000, 100_000),
+        # 99 million pixels in a few KB: under the limit on pixels, over the memory of the render process.
+        "bomb": encoded(Image.new("RGB", (11_000, 9_000)), "PNG", compress_level=9),
+        "endless": endless_animation(1_200),
+    }
+    for name, content in files.items():
+        (roots / name).write_bytes(content)
+    async with Cluster(
+        redis_url, tmp_path, asset_roots=(roots,), memory_limit_mb=256, worker_concurrency=1
+    ) as cluster:
+        (worker,) = await cluster.start_workers(1)
+        await cluster.submit(*(with_assets(payload(name), roots / name) for name in files))
+        records = {name: await cluster.until(name, JobState.DEAD) for name in files}
+        assert {name: record.code for name, record in records.items()} == {
+            "header": "asset-too-many-pixels",
+            "bomb": "out-of-memory",
+            "endless": "asset-too-many-frames",
+        }
+        assert all(record.cause == "permanent" for record in records.values())
+        assert all((record.attempts, record.crashes) == (1, 0) for record in records.values())
+        assert worker.alive
+        await cluster.submit(payload("next"))
+        await cluster.until("next", JobState.COMPLETED)
+        await cluster.judge()
+
+
+class StockClient:
+    """A producer that knows arq and nothing of ours: its payloads reach the worker as they are."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.redis = ArqRedis(
+            pool_or_conn=connection_pool(cluster.url, role="test"),
+            job_serializer=json_bytes,
+            job_deserializer=json.loads,
+            default_queue_name=cluster.settings.queue_name,
+        )
+
+    async def enqueue(self, job_id: str, *args: Any, function: str = "render_preview", **kwargs: Any) -> None:
+        assert await self.redis.enqueue_job(function, *args, _job_id=job_id, **kwargs) is not None
+        self._cluster.accepted.add(job_id)
+
+    async def put_raw(self, job_id: str, body: bytes) -> None:
+        """A job record that no arq client would write."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.set(ARQ_JOB_PREFIX + job_id, body)
+            pipe.zadd(self._cluster.settings.queue_name, {job_id: 0})
+            await pipe.execute()
+        self._cluster.accepted.add(job_id)
+
+
+async def test_row_20_a_body_that_went_bad_in_redis_is_a_dead_letter(redis_url: str, tmp_path: Path) -> None:
+    async with Cluster(redis_url, tmp_path) as cluster:
+        await cluster.submit(*(payload(f"job-{n}") for n in range(8)))
+        bad = [b"", b"\x80\x05\x95", b"{", b"[]", b"null", b'{"t":1,"f":"render_preview"}', b"\xff" * 100]
+        for n, body in enumerate(bad):
+            await cluster.redis.set(f"{ARQ_JOB_PREFIX}job-{n}", body)
+        await cluster.redis.delete(f"{ARQ_JOB_PREFIX}job-7")
+        (worker,) = await cluster.start_workers(1)
+        await cluster.drained()
+        records = [await cluster.status(f"job-{n}") for n in range(8)]
+        assert [record.code for record in records] == ["payload-unreadable"] * 7 + ["payload-lost"]
+        assert all(record.cause == "permanent" for record in records)
+        await cluster.submit(payload("next"))
+        await cluster.until("next", JobState.COMPLETED)
+        assert worker.alive
+        await cluster.judge()
+
+
+NASTY: tuple[Any, ...] = (
+    None, True, -1, 0, 2**63, 1e308, float("nan"), float("inf"), "", " ", "\0", "\ud800", "x" * 70_000, "ß" * 300,
+    "../../etc/passwd", "/etc/passwd", "/dev/zero", "file:///proc/self/mem", "http://169.254.169.254/", "data:,x",
+    "%s%n{0}$(id)", "-1x-1", "99999x99999", "1280x720", [], {}, [[[[]]]], {"": {"": {}}}, [None] * 50,
+    {"__class__": 1},
+)  # fmt: skip
+
+
+def full_payload(job_id: str, picture: Path) -> dict[str, Any]:
+    job = with_assets(payload(job_id), picture)
+    request = job["previewRequest"]
+    request["description"] = "What it is about."
+    request["steps"][0] |= {"id": "s", "title": "One", "text": "Do it.", "durationMs": 200, "layout": "full"}
+    request["assets"][0] |= {"fit": "cover", "focus": {"x": 0.5, "y": 0.5}, "title": "A picture"}
+    request["options"] |= {"fps": 2, "quality": 50, "background": "#112233", "includeCaptions": True}
+    return job
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """(container, key) of everything within."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield value, key
+        yield from places(inner)
+
+
+def mutated(job: dict[str, Any], dice: random.Random) -> Any:
+    """``job`` with one to three things wrong, or something else altogether."""
+    if dice.random() < 0.05:
+        return deepcopy(dice.choice(NASTY))
+    found = deepcopy(job)
+    for _ in range(dice.randint(1, 3)):
+        container, key = dice.choice([*places(found)])
+        act = dice.choice(("replace", "delete", "double", "wrap", "nest"))
+        if act == "replace":
+            container[key] = deepcopy(dice.choice(NASTY))
+        elif act == "delete":
+            del container[key]
+        elif act == "double" and isinstance(container, list):
+            container.append(deepcopy(container[key]))
+        elif act == "double":
+            container[f"{key}2"] = deepcopy(container[key])
+        elif act == "wrap":
+            container[key] = [container[key]]
+        else:
+            for _ in range(dice.choice((2, 100))):
+                container[key] = {"metadata": container[key]}
+    return found
+
+
+def nested(job_id: str, depth: int) -> bytes:
+    """A record whose payload is well formed and very deep."""
+    job = json_bytes(payload(job_id, deep="HERE"))
+    text = job.replace(b'"HERE"', b"[" * depth + b"]" * depth)
+    return b'{"t":null,"f":"render_preview","a":[' + text + b'],"k":{},"et":1}'
+
+
+def damaged(content: bytes, dice: random.Random) -> bytes:
+    """A picture's file after a bad transfer, or a worse person."""
+    found = bytearray(content)
+    for _ in range(dice.randint(1, 8)):
+        at = dice.randrange(len(found) or 1)
+        act = dice.choice(("flip", "cut", "insert", "blank", "copy"))
+        if act == "flip" and found:
+            found[at] ^= 1 << dice.randrange(8)
+        elif act == "cut":
+            del found[at : at + dice.choice((1, 4, 100, len(found)))]
+        elif act == "insert":
+            found[at:at] = dice.randbytes(dice.choice((1, 4, 50)))
+        elif act == "blank":
+            found[at : at + 4] = dice.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"))
+        else:
+            found[at:at] = found[max(0, at - 64) : at]
+    return bytes(found)
+
+
+def pictures() -> list[bytes]:
+    small = quarters((48, 32))
+    frames = [quarters((16, 16)), quarters((16, 16)).transpose(Image.Transpose.ROTATE_90)]
+    moving = {"save_all": True, "append_images": frames[1:]}
+    return [
+        encoded(small, "PNG"),
+        encoded(small, "JPEG"),
+        encoded(small, "JPEG", progressive=True),
+        encoded(small, "WEBP", lossless=True),
+        encoded(small, "BMP"),
+        encoded(small.convert("P"), "GIF"),
+        encoded(frames[0], "GIF", **moving),
+        encoded(frames[0], "PNG", **moving),
+        encoded(frames[0], "WEBP", **moving),
+    ]
+
+
+async def _put_payloads(client: StockClient, folder: Path, dice: random.Random, count: int) -> None:
+    picture = folder / "good.png"
+    picture.write_bytes(pictures()[0])
+    for n in range(count):
+        job_id = f"payload-{n:04}"
+        await client.enqueue(job_id, mutated(full_payload(job_id, picture), dice))
+
+
+async def _put_strangers(client: StockClient, dice: random.Random, count: int) -> None:
+    """Calls of other functions, with other arguments, under strange ids, and records that are no records."""
+    ways: tuple[Callable[[str], Any], ...] = (
+        lambda job_id: client.enqueue(job_id, function="other"),
+        client.enqueue,
+        lambda job_id: client.enqueue(job_id, {}, {}),
+        lambda job_id: client.enqueue(job_id, payload(job_id), other=1),
+        lambda job_id: client.enqueue(job_id, payload("another")),
+        lambda job_id: client.enqueue(f"../{job_id}", payload(f"../{job_id}")),
+        lambda job_id: client.put_raw(job_id, dice.randbytes(dice.randrange(200))),
+        lambda job_id: client.put_raw(job_id, json_bytes(payload(job_id))),
+        lambda job_id: client.put_raw(job_id, b'{"t":null,"f":"render_preview","a":' + b"[" * 3_000),
+        lambda job_id: client.put_raw(job_id, nested(job_id, 900)),
+        lambda job_id: client.put_raw(job_id, nested(job_id, 5_000)),
+    )
+    for n in range(count):
+        await ways[n % len(ways)](f"stranger-{n:04}")
+    # No id that can be spoken of: turned away and counted, as nothing could be said of it afterwards.
+    assert await client.redis.enqueue_job("render_preview", {}, _job_id="ö\n") is not None
+
+
+async def _put_pictures(client: StockClient, folder: Path, dice: random.Random, count: int) -> None:
+    good = pictures()
+    for n in range(count):
+        path = folder / f"picture-{n:04}"
+        path.write_bytes(damaged(good[n % len(good)], dice))
+        await client.enqueue(f"picture-{n:04}", with_assets(payload(f"picture-{n:04}"), path))
+
+
+@pytest.mark.slow
+async def test_row_21_a_thousand_random_payloads_and_pictures(redis_url: str, tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    roots = tmp_path / "assets"
+    roots.mkdir()
+    async with Cluster(
+        redis_url, tmp_path, asset_roots=(roots,), max_attempts=2, job_timeout_s=30
+    ) as cluster:
+        client = StockClient(cluster)
+        await _put_payloads(client, roots, dice, 600)
+        await _put_strangers(client, dice, 100)
+        await _put_pictures(client, roots, dice, 300)
+        await client.redis.aclose(close_connection_pool=True)
+        (worker,) = await cluster.start_workers(1)
+        await cluster.drained(within_s=200)
+        records = [await cluster.status(job_id) for job_id in sorted(cluster.accepted)]
+        dead = {record.job_id: record.code for record in records if record.state is JobState.DEAD}
+        untyped = {job_id: code for job_id, code in dead.items() if code in UNFORESEEN or not code}
+        assert not untyped, [
+            (record.job_id, record.reason, record.history[-1].traceback)
+            for record in records
+            if record.job_id in untyped
+        ][:3]
+        assert {record.state for record in records} == {JobState.DEAD, JobState.COMPLETED}
+        assert len(dead) > 400, "too few were refused: the mutations prove little"
+        assert await cluster.redis.hget(cluster.queue.keys.meta, "turned_away") == b"1"
+        assert "Traceback" not in worker.words
+        assert worker.alive
+        await cluster.submit(payload("next"))
+        await cluster.until("next", JobState.COMPLETED)
+        await cluster.judge()
