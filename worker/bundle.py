@@ -21,7 +21,8 @@ def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[
 
     ``spec``: ``payload`` (valid by contract), ``roots`` (folders that assets may come from), ``staging`` (the
     folder to fill, made if need be, in one that exists; not needed for a dry run), ``limits`` (optional,
-    names and values as in ``Limits``). When this returns, the bundle is on the disk; publishing it is the caller's act.
+    names and values as in ``Limits``). When this returns, the bundle is on the disk; publishing it is the
+    caller's act.
 
     Raises:
         PermanentJobError, TransientJobError: as ``render``.

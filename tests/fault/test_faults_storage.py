@@ -26,10 +26,9 @@ async def requeue_all(cluster: Cluster) -> None:
 
 def fill_up(ballast: Path) -> None:
     """Makes a file of all the room there is."""
-    with ballast.open("wb", buffering=0) as file:
-        with suppress(OSError):
-            while True:
-                file.write(bytes(4096))
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
     assert os.statvfs(ballast).f_bavail == 0
 
 
