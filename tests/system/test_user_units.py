@@ -1,43 +1,106 @@
-"""The units of a user's own service manager, without any privilege."""
+"""The units of a user's own service manager, without any privilege; workers as transient units among them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
-from tests.system.machine import PREVIEWOPS, Machine
+from tests.system.machine import HOME, PREVIEWOPS, Machine
 from tests.system.use import payload, render
 
 ANN = 1500
 UNIT = "previewops-supervisor.service"
+WORKERS = 2
+DROP_IN = f"/home/ann/.config/systemd/user/{UNIT}.d/test.conf"
 
 
-def as_ann(machine: Machine, *words: str) -> str:
-    place = (f"XDG_RUNTIME_DIR=/run/user/{ANN}", "HOME=/home/ann")
-    return machine.run("setpriv", f"--reuid={ANN}", f"--regid={ANN}", "--clear-groups", "env", *place, *words)
+@dataclass(slots=True)
+class Person:
+    """Somebody on the machine, with a service manager of her own and no privileges."""
+
+    machine: Machine
+
+    def run(self, *words: str) -> str:
+        place = (f"XDG_RUNTIME_DIR=/run/user/{ANN}", "HOME=/home/ann")
+        identity = (f"--reuid={ANN}", f"--regid={ANN}", "--clear-groups")
+        return self.machine.run("setpriv", *identity, "env", *place, *words)
+
+    def systemctl(self, *words: str) -> str:
+        return self.run("systemctl", "--user", "--no-pager", *words)
+
+    def show(self, unit: str, name: str) -> str:
+        return self.systemctl("show", "--property", name, "--value", unit).strip()
+
+    def main_pid(self, unit: str) -> int:
+        return int(self.show(unit, "MainPID"))
+
+    def transient_workers(self) -> dict[str, int]:
+        """The units of workers that are up, and their main processes."""
+        listed = self.systemctl("list-units", "--state=active", "--output=json", "previewops-worker-*")
+        return {row["unit"]: self.main_pid(row["unit"]) for row in json.loads(listed)}
+
+    def until_workers(self, *, without: set[int]) -> None:
+        def enough() -> bool:
+            found = set(self.transient_workers().values())
+            return len(found) == WORKERS and not found & (without | {0})
+
+        self.machine.until(enough, f"{WORKERS} transient workers, none of {sorted(without)}", 40)
 
 
 @pytest.fixture
-def ann(machine: Machine) -> Iterator[Machine]:
-    """A machine on which a person without privileges is logged in."""
+def ann(machine: Machine) -> Iterator[Person]:
+    """A person with previewops installed for herself."""
     machine.write("/etc/sysusers.d/ann.conf", f"u ann {ANN} - /home/ann /bin/sh\n")
     machine.run("systemd-sysusers", "ann.conf")
     machine.run("install", "-d", "-o", "ann", "-g", "ann", "/home/ann")
     machine.systemctl("start", f"user@{ANN}.service")
-    yield machine
+    person = Person(machine)
+    person.systemctl("set-environment", f"LD_LIBRARY_PATH={HOME}/python/lib")
+    person.run(str(PREVIEWOPS), "systemd", "install", "--user")
+    person.systemctl("daemon-reload")
+    yield person
     machine.systemctl("stop", f"user@{ANN}.service")
+    machine.run("rm", "-rf", "/home/ann")
 
 
-def test_a_user_installs_starts_and_stops_a_supervisor(ann: Machine) -> None:
-    as_ann(ann, str(PREVIEWOPS), "systemd", "install", "--user")
+def test_a_user_starts_and_stops_a_supervisor(ann: Person) -> None:
     verify = "systemd-analyze --user --man=no verify ~/.config/systemd/user/previewops* 2>&1"
-    assert as_ann(ann, "sh", "-c", verify) == ""
-    as_ann(ann, "systemctl", "--user", "daemon-reload")
-    as_ann(ann, "systemctl", "--user", "set-environment", "LD_LIBRARY_PATH=/opt/previewops/python/lib")
-    as_ann(ann, "systemctl", "--user", "start", UNIT)
-    render(ann, payload("by-ann"))
-    owner = ann.run("stat", "-c", "%U", "/home/ann/.local/share/previewops/previews/lessons/by-ann").strip()
-    assert owner == "ann"
-    as_ann(ann, "systemctl", "--user", "stop", UNIT)
-    assert ann.attempt("pgrep", "--full", "--euid", "ann", "previewops").stdout == ""
+    assert ann.run("sh", "-c", verify) == ""
+    ann.systemctl("start", UNIT)
+    render(ann.machine, payload("by-ann"))
+    owner = ann.machine.run("stat", "-c", "%U", "/home/ann/.local/share/previewops/previews/lessons/by-ann")
+    assert owner.strip() == "ann"
+    ann.systemctl("stop", UNIT)
+    assert ann.machine.attempt("pgrep", "--full", "--euid", "ann", "previewops").stdout == ""
+
+
+def test_workers_as_transient_units_outlive_a_killed_supervisor_and_end_with_a_stopped_one(
+    ann: Person,
+) -> None:
+    options = f"--workers {WORKERS} --backend systemd-run"
+    ann.machine.write(DROP_IN, f"[Service]\nEnvironment='PREVIEW_SUPERVISE_OPTIONS={options}'\n")
+    ann.systemctl("daemon-reload")
+    ann.systemctl("start", UNIT)
+    ann.until_workers(without=set())
+    render(ann.machine, payload("by-a-transient-unit"))
+    for unit in ann.transient_workers():
+        assert ann.show(unit, "Type") == "notify"
+        assert int(ann.show(unit, "MemoryMax")) > 0
+
+    killed = min(ann.transient_workers().values())
+    ann.run("kill", "-KILL", str(killed))
+    ann.until_workers(without={killed})
+
+    kept, supervisor = ann.transient_workers(), ann.main_pid(UNIT)
+    ann.run("kill", "-KILL", str(supervisor))
+    ann.machine.until(lambda: ann.main_pid(UNIT) not in (0, supervisor), "another supervisor", 40)
+    ann.machine.until(lambda: ann.show(UNIT, "ActiveState") == "active", "it is ready")
+    assert ann.transient_workers() == kept
+    render(ann.machine, payload("by-an-adopted-worker"))
+
+    ann.systemctl("stop", UNIT)
+    assert ann.transient_workers() == {}
+    assert ann.machine.attempt("pgrep", "--full", "--euid", "ann", "previewops").stdout == ""
