@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 from pathlib import Path
@@ -40,10 +41,10 @@ replaces the workers one by one; SIGTTIN and SIGTTOU have one worker more or few
 @click.option("--max", "most", metavar="N", type=_COUNT, help="At most so many, by load; with --min.")
 @click.option(
     "--backend",
-    type=click.Choice(["process"]),
+    type=click.Choice(["process", "systemd-run"]),
     default="process",
     show_default=True,
-    help="What runs the workers.",
+    help="Workers as child processes, or as transient units with limits of their own.",
 )
 @click.option(
     "--env-file",
@@ -80,6 +81,8 @@ def supervise(
     from previewops.logs import configure
     from previewops.supervisor.recycling import Limits
 
+    # systemd sends SIGABRT to a supervisor whose watchdog has starved: its stack goes to the log.
+    faulthandler.enable()
     limits = Limits(max_rss_mb * MIB, max_jobs, max_age_s)
     source = Source(context, env_file)
     settings = source.settings()

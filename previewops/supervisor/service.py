@@ -23,6 +23,7 @@ from previewops.supervisor.orders import OrderBook
 from previewops.supervisor.process import Command, ProcessBackend
 from previewops.supervisor.recycling import Limits
 from previewops.supervisor.roster import Roster
+from previewops.supervisor.transient import TransientBackend, UnitLimits
 from previewops.supervisor.watchtower import Watchtower
 
 MIB = 1024 * 1024
@@ -35,6 +36,7 @@ class BackendName(StrEnum):
     """What runs the workers."""
 
     PROCESS = "process"
+    SYSTEMD_RUN = "systemd-run"
 
 
 def worker_command(worker_id: str) -> list[str]:
@@ -88,9 +90,9 @@ async def supervisor_of(
 
 
 def _backend(name: BackendName, settings: Settings, command: Command) -> Backend:
-    assert name is BackendName.PROCESS
+    folder = supervisor_folder(settings)
+    if name is BackendName.SYSTEMD_RUN:
+        return TransientBackend(command, settings, folder=folder, limits=UnitLimits.of(settings))
     return ProcessBackend(
-        command,
-        log_folder=settings.data_dir / "logs",
-        roster=Roster(supervisor_folder(settings) / "workers.json"),
+        command, log_folder=settings.data_dir / "logs", roster=Roster(folder / "workers.json")
     )

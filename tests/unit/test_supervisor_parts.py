@@ -17,6 +17,7 @@ from previewops.settings import Settings
 from previewops.supervisor.environment import check_reload, read_environment_file, worker_environment
 from previewops.supervisor.lock import sole_supervisor, supervisor_folder
 from previewops.supervisor.roster import Roster
+from previewops.supervisor.transient import environment_text, exit_status
 
 
 def test_an_environment_file(tmp_path: Path) -> None:
@@ -139,3 +140,24 @@ def test_without_systemd_nothing_is_told() -> None:
     assert notifier.watchdog_s is None
     notifier.ready("works")
     notifier.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ("Main processes terminated with: code=exited, status=3/NOTIMPLEMENTED", 3),
+        ("Main processes terminated with: code=exited/status=78", 78),
+        ("Main processes terminated with: code=killed, status=9/KILL", -9),
+        ("Finished with result: oom-kill\nMain processes terminated with: code=killed/status=KILL", -9),
+        ("Main processes terminated with: code=dumped, status=6/ABRT", -6),
+        ("Main processes terminated with: code=killed/status=NONSENSE", None),
+        ("Failed to connect to bus", None),
+    ],
+)
+def test_how_a_unit_ended_is_read_from_what_systemd_run_says(said: str, status: int | None) -> None:
+    assert exit_status(said) == status
+
+
+def test_a_unit_s_environment_file_escapes_what_systemd_would_change() -> None:
+    environ = {"A": 'a "b" \\ $C `d`', "INVOCATION_ID": "ours", "BASH_FUNC_x%%": "() {}", "B": "two\nlines"}
+    assert environment_text(environ) == 'A="a \\"b\\" \\\\ \\$C \\`d\\`"\nB="two\nlines"\n'

@@ -1,0 +1,100 @@
+"""Workers as transient units: limits of their own, and a supervisor that finds them again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.system.machine import PREVIEWOPS, Machine
+from tests.system.use import payload, render
+
+UNIT = "previewops-transient-test.service"
+DATA_DIR = "/var/lib/previewops-transient"
+WORKERS = 2
+
+
+@pytest.fixture
+def supervised(machine: Machine) -> Iterator[Machine]:
+    """A machine on which a supervisor has its workers run by systemd-run."""
+    start(machine)
+    until_running(machine, without=set())
+    yield machine
+    machine.systemctl("stop", UNIT)
+    assert units(machine) == set(), "a supervisor that stops takes its workers along"
+
+
+def start(machine: Machine) -> None:
+    machine.run(
+        *("systemd-run", "--collect", f"--unit={UNIT}", "--service-type=notify", "--property=KillMode=mixed"),
+        *(f"--setenv=DATA_DIR={DATA_DIR}", "--setenv=PREVIEW_DRAIN_TIMEOUT_S=5"),
+        *(str(PREVIEWOPS), "supervise", "--backend", "systemd-run", "--workers", str(WORKERS)),
+    )
+
+
+def workers(machine: Machine) -> dict[int, Any]:
+    """What the supervisor publishes of its workers, by process id, while all of them run."""
+    found = json.loads(machine.run(str(PREVIEWOPS), "workers", "--json"))["supervisors"]
+    listed = [worker for view in found if view["pid"] == machine.main_pid(UNIT) for worker in view["workers"]]
+    if [worker["phase"] for worker in listed] != ["running"] * WORKERS:
+        return {}
+    return {worker["pid"]: worker for worker in listed}
+
+
+def until_running(machine: Machine, *, without: set[int]) -> dict[int, Any]:
+    found: dict[int, Any] = {}
+
+    def enough() -> bool:
+        nonlocal found
+        found = workers(machine)
+        return len(found) == WORKERS and not without & set(found)
+
+    machine.until(enough, f"{WORKERS} workers run, none of {sorted(without)}", 40)
+    return found
+
+
+def units(machine: Machine) -> set[str]:
+    listed = machine.systemctl(
+        "list-units", "--type=service", "--state=active,activating", "--output=json", "previewops-worker-*"
+    )
+    return {row["unit"] for row in json.loads(listed)}
+
+
+def test_each_worker_is_a_unit_with_limits(supervised: Machine) -> None:
+    found = units(supervised)
+    assert len(found) == WORKERS
+    pids = set(workers(supervised))
+    assert {supervised.main_pid(unit) for unit in found} == pids
+    for unit in found:
+        shown = {name: supervised.show(unit, name) for name in ("Type", "KillMode", "CPUWeight", "MemoryMax")}
+        assert shown == {
+            "Type": "notify",
+            "KillMode": "mixed",
+            "CPUWeight": "50",
+            "MemoryMax": str((2 * 1024 + 256) * 2**20),
+        }
+    render(supervised, payload("by-a-unit"))
+
+
+def test_a_killed_unit_is_replaced_and_its_end_is_told(supervised: Machine) -> None:
+    killed = min(workers(supervised))
+    supervised.run("kill", "-KILL", str(killed))
+    until_running(supervised, without={killed})
+    assert "SIGKILL, probably out of memory" in supervised.journal("-u", UNIT)
+    render(supervised, payload("after-a-units-end"))
+
+
+def test_a_supervisor_that_was_killed_finds_its_workers_again(supervised: Machine) -> None:
+    before = set(workers(supervised))
+    supervisor = supervised.main_pid(UNIT)
+    supervised.run("kill", "-KILL", str(supervisor))
+    supervised.until(lambda: supervised.show(UNIT, "ActiveState") != "active", "the supervisor is gone")
+    render(supervised, payload("without-a-supervisor"))
+    start(supervised)
+    assert set(until_running(supervised, without=set())) == before
+    killed = min(before)
+    supervised.run("kill", "-KILL", str(killed))
+    after = until_running(supervised, without={killed})
+    assert len(set(after) & before) == WORKERS - 1
