@@ -1,0 +1,115 @@
+"""`previewops up` with the real program: what it supervises, and that nothing is left of it however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from previewops.embedded import EmbeddedRedis
+from tests.integration.cli_program import Program
+
+PATIENCE_S = 60.0
+
+
+@contextmanager
+def up(program: Program, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """``previewops up`` while its workers report; killed in the end if it is there still."""
+    out = program.folder / "up.log"
+    with out.open("ab") as log:
+        process = program.start("up", *words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    family: list[psutil.Process] = []
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not running(program):
+            assert process.poll() is None, out.read_text()
+            assert time.monotonic() < deadline, out.read_text()
+        family = psutil.Process(process.pid).children(recursive=True)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for each in family:
+            if each.is_running():
+                each.kill()
+
+
+def running(program: Program) -> list[str]:
+    """The ids of the workers that its supervisor says run."""
+    told = program.run("workers", "--json")
+    supervisors = told.json["supervisors"] if told.code == 0 else []
+    return [
+        worker["id"] for view in supervisors for worker in view["workers"] if worker["phase"] == "running"
+    ]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+async def test_up_leaves_no_process_however_it_ends(tmp_path: Path, signum: signal.Signals) -> None:
+    program = Program(tmp_path)
+    with up(program, "--workers", "1") as process:
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 4, "Redis, a worker, its fork server and renders"
+        process.send_signal(signum)
+        code = await asyncio.to_thread(process.wait, PATIENCE_S)
+        assert code == (-signal.SIGKILL if signum is signal.SIGKILL else 0), program.folder / "up.log"
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=PATIENCE_S)
+        assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
+
+
+async def test_orders_reach_the_supervisor_of_up(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    with up(program, "--workers", "1") as process:
+        (worker,) = running(program)
+        scaled = program.run("scale", "2", "--reason", "more of them")
+        assert (scaled.code, scaled.err) == (0, "")
+        assert scaled.out.endswith(": 2 workers\n")
+        drained = program.run("drain", worker, "--json")
+        assert drained.json["done"] == "drain of 1 worker begun"
+        refused = program.run("drain", "nobody", "--json")
+        assert refused.code == 1
+        assert refused.json["error"] == "order-refused"
+        listed = program.run("workers")
+        assert f"pid {process.pid}" in listed.out
+        assert "2 wanted" in listed.out
+        second = program.run("supervise")
+        assert second.code == 1
+        assert f"process {process.pid} supervises the workers of queue" in second.err
+
+
+async def test_up_ends_when_no_worker_can_start(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    async with EmbeddedRedis(tmp_path / "data") as server:
+        # Valid for `up`, and refused by the workers, whose folder it cannot be.
+        (tmp_path / "data" / "assets").write_text("a file")
+        done = program.run("up", REDIS_URL=server.url)
+    assert done.code == 1
+    assert "stays down: it cannot start (status 2)" in done.err
+    assert "hint: its log is in" in done.err
+    log = (tmp_path / "data" / "logs" / "worker-1.log").read_text()
+    assert "DATA_DIR" in log
+
+
+@pytest.mark.redis
+def test_orders_without_a_supervisor_say_what_to_do(redis_url: str, tmp_path: Path) -> None:
+    program = Program(tmp_path, redis_url)
+    for words in (("scale", "2"), ("restart", "--host", "h"), ("reset", "w")):
+        done = program.run(*words)
+        assert done.code == 1
+        assert "hint: " in done.err
+    for words in (
+        ("scale", "9-1"),
+        ("scale", "many"),
+        ("scale", "257"),
+        ("drain",),
+        ("drain", "w", "--host", "h"),
+    ):
+        assert program.run(*words).code == 2
+    assert json.loads(program.run("workers", "--json").out)["supervisors"] == []
