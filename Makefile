@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SECONDS ?= 60
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .PHONY: demo test lint bench soak clean help
 
@@ -25,6 +27,9 @@ lint: $(STAMP)  ## format, style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: $(STAMP)  ## random faults under load, SECONDS=60 SEED=any
+	SOAK_SECONDS=$(SECONDS) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -s tests/fault/test_soak.py
 
 bench: $(STAMP)  ## what the README's figures come from
 	$(BIN)/python -m benchmarks.queue

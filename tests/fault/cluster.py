@@ -123,6 +123,7 @@ class Cluster:
         self.snapshots = Snapshots(self.redis, self.settings)
         self.workers: list[WorkerProcess] = []
         self.accepted: set[str] = set()
+        self.plans: set[str] = set()
         self.bundles = self.settings.data_dir / "previews" / PROJECT
         self.recovery_ms: list[float] = []
         self._struck: float | None = None
@@ -176,6 +177,7 @@ class Cluster:
         for answer in await self.queue.submit_many([validate(each) for each in payloads]):
             assert isinstance(answer, Receipt), answer
             self.accepted.add(answer.job_id)
+        self.plans |= {each["jobId"] for each in payloads if each["dryRun"]}
 
     async def snapshot(self) -> Snapshot:
         return await self.snapshots.take()
@@ -233,7 +235,8 @@ class Cluster:
         assert snapshot.counters["accepted"] == len(wanted)
         assert len(completed) == snapshot.counters["completed"], "a job completed twice, or was lost"
         bundles = {path.name for path in self.bundles.iterdir()} if self.bundles.exists() else set()
-        assert completed <= bundles
+        assert completed - self.plans <= bundles, completed - self.plans - bundles
+        assert not self.plans & bundles, "a dry run published"
         for name in bundles:
             check_bundle(self.bundles / name)
         return snapshot
