@@ -282,11 +282,14 @@ class Supervisor:
             self.fallen.set()
 
     def _remove(self, place: Place, now: float) -> None:
+        self._cancel_replacement(place, now)
+        if place.worker is not None:
+            self._drain(place.worker, now, "no longer wanted")
+
+    def _cancel_replacement(self, place: Place, now: float) -> None:
         if self._replacement is not None and self._replacement.place is place:
             self._drain(self._replacement.new, now, "no longer wanted")
             self._replacement = None
-        if place.worker is not None:
-            self._drain(place.worker, now, "no longer wanted")
 
     async def _start_in(self, place: Place, now: float) -> None:
         place.start_at = None
@@ -415,6 +418,9 @@ class Supervisor:
             self._replacement = Replacement(place, old, new, rolling)
         if self._next_launch is not None and self._replacement is None and not self._rolls_queued():
             self._launch, self._next_launch = self._next_launch, None
+            for place in self._places.values():
+                if place.phase in (Phase.BACKOFF, Phase.FATAL) and place.worker is None:
+                    self._reset_place(place, now)
             self._say_notice("")
             self._tell("the reload is complete")
             self._notifier.ready(self._summary())
@@ -636,6 +642,7 @@ class Supervisor:
             return changed
         if not place.worker.serving:
             return False
+        self._cancel_replacement(place, now)
         self._drain(place.worker, now, "drained by order")
         return True
 
@@ -653,7 +660,7 @@ class Supervisor:
         if place.worker is not None:
             return place.worker.phase is Phase.DRAINING
         place.quick_deaths = 0
-        place.empty(Phase.BACKOFF, "reset by order", start_at=now)
+        place.empty(Phase.BACKOFF, "reset", start_at=now)
         return True
 
     # ---------------------------------------------------------------- what is said

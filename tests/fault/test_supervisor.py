@@ -169,6 +169,40 @@ async def test_broken_settings_at_a_reload_leave_the_old_workers_alone(
         assert not {each.worker_id for each in workers} & {each.worker_id for each in renewed}
 
 
+async def test_a_reload_with_good_settings_starts_what_was_given_up(redis_url: str, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    environment.write_text("WORKER_OVERLAY=PREVIEW_LEASE_MS=nonsense\n")
+    async with (
+        Cluster(redis_url, tmp_path) as cluster,
+        SupervisorProcess(cluster, "--workers", "1", "--env-file", str(environment)) as supervisor,
+    ):
+        await supervisor.sees("FATAL", lambda view: view.state.workers[0].phase == "fatal")
+        environment.write_text("WORKER_OVERLAY=PREVIEW_LEASE_MS=2000\n")
+        supervisor.signal(signal.SIGHUP)
+        await supervisor.running(1)
+
+
+async def test_workers_are_recycled_between_jobs(redis_url: str, tmp_path: Path) -> None:
+    async with (
+        Cluster(redis_url, tmp_path) as cluster,
+        SupervisorProcess(cluster, "--workers", "1", "--max-jobs", "1") as supervisor,
+    ):
+        (worker,) = await supervisor.running(1)
+        await cluster.submit(*(payload(f"job-{n}") for n in range(20)))
+        await supervisor.sees(
+            "another worker",
+            lambda view: (
+                [each.phase for each in view.state.workers] == ["running"]
+                and view.state.workers[0].worker_id != worker.worker_id
+            ),
+        )
+        snapshot = await cluster.drained()
+        assert snapshot.counters["completed"] == 20
+        assert snapshot.counters["crashed"] == snapshot.counters["retried"] == 0
+        assert "jobs" in supervisor.log.read_text()
+        await cluster.judge()
+
+
 async def test_scaling_from_1_to_4_to_1_under_load_loses_nothing(redis_url: str, tmp_path: Path) -> None:
     async with (
         Cluster(redis_url, tmp_path) as cluster,

@@ -1,0 +1,215 @@
+"""The supervisor's loop over workers that are none, on a clock of its own: scaling by load, and stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from previewops.notify import Notifier
+from previewops.settings import Settings
+from previewops.supervisor.backend import Handle
+from previewops.supervisor.demand import DOWN_HOLD_S, Bounds, Load
+from previewops.supervisor.host import Gauge
+from previewops.supervisor.loop import LOOK_EVERY_S, Launch, Supervisor, Wish
+from previewops.supervisor.orders import Order, SupervisorState
+from previewops.supervisor.recycling import Limits
+from previewops.supervisor.watchtower import Look, Sighting
+
+IDLE = Load(
+    waiting=0,
+    active=0,
+    rate=0.0,
+    slots=2,
+    slots_elsewhere=0,
+    paused=False,
+    cpu=0.0,
+    free_bytes=2**40,
+    worker_bytes=2**30,
+)
+RUSH = Load(**{**{name: getattr(IDLE, name) for name in Load.__slots__}, "waiting": 100})
+
+
+class FakeClock:
+    """Moves on by a look's pause with each look."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def now_ms(self) -> int:
+        return int(self.now * 1000)
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class FakeWorker:
+    """Ends with status 0 at SIGTERM, by SIGKILL at that, and can be made to die."""
+
+    def __init__(self, worker_id: str, pid: int) -> None:
+        self.worker_id = worker_id
+        self.pid = pid
+        self.signals: list[signal.Signals] = []
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def wait(self) -> int | None:
+        return await self.ended
+
+    def signal(self, signum: signal.Signals) -> None:
+        self.signals.append(signum)
+        self.die(0 if signum is signal.SIGTERM else -signum)
+
+    def die(self, status: int) -> None:
+        if not self.ended.done():
+            self.ended.set_result(status)
+
+
+class FakeBackend:
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.workers: list[FakeWorker] = []
+        self.broken = False
+
+    async def start(self, worker_id: str, number: int, environ: Mapping[str, str]) -> Handle:
+        if self.broken:
+            raise OSError("no more processes")
+        self.workers.append(FakeWorker(worker_id, len(self.workers) + 1))
+        return self.workers[-1]
+
+    async def adopt(self) -> list[Handle]:
+        return []
+
+    async def sweep(self) -> list[str]:
+        return []
+
+    def forget(self, handle: Handle) -> None:
+        pass
+
+    def log_of(self, number: int, worker_id: str) -> str:
+        return "nowhere"
+
+
+class FakeRedis:
+    """Stands in for all that reaches Redis: every worker asked about has just beaten its heart."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.load = IDLE
+        self.states: list[SupervisorState] = []
+        self.released: list[str] = []
+
+    async def look(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> Look:
+        await asyncio.sleep(0)
+        self.clock.now += LOOK_EVERY_S
+        self.states.append(state)
+        seen = Sighting(self.clock.now_ms(), 2**20, 0, 0.0)
+        return Look(now, (), dict.fromkeys(worker_ids, seen), self.load)
+
+    async def acknowledge(self, order: Order, *, done: bool, message: str) -> None:
+        raise AssertionError("nobody gave an order")
+
+    async def end(self) -> None:
+        pass
+
+    async def end_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
+        self.released.append(worker_id)
+        return []
+
+
+class Stage:
+    def __init__(self, bounds: Bounds) -> None:
+        self.clock = FakeClock()
+        self.backend = FakeBackend()
+        self.redis = FakeRedis(self.clock)
+        self.said: list[str] = []
+        self.notified: list[str] = []
+        anything: Any = self.redis
+        self.supervisor = Supervisor(
+            Launch(Settings(), {}),
+            backend=self.backend,
+            leases=anything,
+            watchtower=anything,
+            book=anything,
+            gauge=Gauge(),
+            bounds=bounds,
+            limits=Limits(),
+            tell=self.said.append,
+            reload=lambda: Launch(Settings(), {}),
+            notifier=Notifier({}),
+            clock=self.clock,
+            dice=random.Random(7),
+        )
+
+    async def until(self, count: int, *, without: FakeWorker | None = None) -> float:
+        """The time at which ``count`` workers run and no other, nor ``without``."""
+        while True:
+            workers = self.redis.states[-1].workers if self.redis.states else ()
+            gone = without is None or all(worker.worker_id != without.worker_id for worker in workers)
+            if gone and [worker.phase for worker in workers] == ["running"] * count:
+                return self.clock.now
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def stage(bounds: Bounds) -> Any:
+    made = Stage(bounds)
+    running = asyncio.create_task(made.supervisor.run())
+    try:
+        yield made
+    finally:
+        made.supervisor.wish(Wish.STOP)
+        await asyncio.wait_for(running, 30)
+
+
+async def test_it_scales_up_soon_and_down_late() -> None:
+    async with stage(Bounds(1, 4)) as made:
+        await made.until(1)
+        made.redis.load = RUSH
+        began = made.clock.now
+        risen = await made.until(4)
+        assert risen - began < 10
+        made.redis.load = IDLE
+        fallen = await made.until(1)
+        assert fallen - risen >= DOWN_HOLD_S - 10
+        assert [worker.signals for worker in made.backend.workers] == [[], *[[signal.SIGTERM]] * 3]
+    assert made.redis.released == [], "who ends in order gives its jobs back itself"
+
+
+async def test_a_dead_worker_is_released_and_replaced() -> None:
+    async with stage(Bounds(1, 1)) as made:
+        await made.until(1)
+        first = made.backend.workers[0]
+        first.die(-signal.SIGSEGV)
+        await made.until(1, without=first)
+        assert made.redis.released == [first.worker_id]
+        assert any("died (SIGSEGV)" in line for line in made.said)
+
+
+async def test_what_cannot_be_started_goes_fatal() -> None:
+    async with stage(Bounds(1, 2)) as made:
+        made.backend.broken = True
+        await asyncio.wait_for(made.supervisor.fallen.wait(), 30)
+        assert "it cannot be started" in made.supervisor.fatal[1]
+        made.redis.load = RUSH
+    assert made.supervisor.pids() == []
+
+
+async def test_a_bug_in_a_task_ends_the_supervisor_and_its_workers() -> None:
+    made = Stage(Bounds(1, 1))
+    running = asyncio.create_task(made.supervisor.run())
+    await made.until(1)
+
+    async def broken(worker_id: str, why: str, *, lost: bool) -> list[str]:
+        raise ValueError("a bug")
+
+    made.redis.end_worker = broken  # type: ignore[method-assign]
+    made.backend.workers[0].die(1)
+    with pytest.raises(ValueError, match="a bug"):
+        await asyncio.wait_for(running, 30)
+    assert all(worker.ended.done() for worker in made.backend.workers)
