@@ -191,6 +191,10 @@ class Leases:
         reply = await self.scripts.run(ScriptName.RECLAIM, self._worker, *(claim.token for claim in held))
         return [job_id.decode() for job_id in reply]
 
+    async def advance(self, token: int) -> None:
+        """Has the next fencing token be larger than ``token``."""
+        await self.scripts.run(ScriptName.ADVANCE, token)
+
     async def maintain(self) -> Upkeep:
         """One bounded step of upkeep: expired leases, due jobs, aged records, history."""
         recovered, admitted, due, expiry = await self.scripts.run(

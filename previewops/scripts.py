@@ -39,6 +39,7 @@ class ScriptName(StrEnum):
     MAINTAIN = "maintain"
     RELEASE_WORKER = "release_worker"
     RECLAIM = "reclaim"
+    ADVANCE = "advance"
     CANCEL = "cancel"
     PAUSE = "pause"
     RESUME = "resume"

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 BUCKET_S = 10
 """Width of the finest history bucket, in seconds."""
 
-_COUNTERS = ("accepted", "completed", "died", "cancelled", "discarded", "retried", "crashed", "requeued")
+_COUNTERS = (
+    "accepted",
+    "completed",
+    "died",
+    "cancelled",
+    "discarded",
+    "retried",
+    "crashed",
+    "requeued",
+    "refused",
+)
 
 
 @dataclass(frozen=True, slots=True)

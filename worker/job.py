@@ -108,9 +108,7 @@ class RenderJobs:
 
     async def _publish(self, leases: Leases, claim: Claim, request: Payload, staging: Path) -> Publication:
         """Asks once more whether the lease holds, then publishes; the fence catches what happens in between."""
-        code = await persist(lambda: leases.renew(claim), self.dice)
-        if code is not Code.OK:
-            raise LeaseLost
+        await self._demand_lease(leases, claim)
         data_dir = self.settings.data_dir
         target = bundle_path(data_dir, request.project_id, request.job_id)
         fence = fence_path(data_dir, request.project_id, request.job_id)
@@ -120,7 +118,17 @@ class RenderJobs:
         try:
             return await _carried_through(publishing)
         except StaleToken as stale:
-            raise LeaseLost from stale
+            newest = stale.newest
+            await self._demand_lease(leases, claim)
+            # We do hold the job, and yet a larger token has published: Redis has forgotten it, in a fail-over to
+            # a server that lacked the last writes and whose clock is behind. The next attempt's will be larger.
+            await persist(lambda: leases.advance(newest), self.dice)
+            raise
+
+    async def _demand_lease(self, leases: Leases, claim: Claim) -> None:
+        code = await persist(lambda: leases.renew(claim), self.dice)
+        if code is not Code.OK:
+            raise LeaseLost
 
 
 async def _carried_through(publishing: asyncio.Future[Publication]) -> Publication:

@@ -27,4 +27,3 @@ async def test_a_worker_without_its_render_processes_stays_small_and_holds_no_pi
         mapped = {Path(region.path).name for region in process.memory_maps()}
         assert not [name for name in mapped if name.startswith(("_imaging", "libwebp"))], "Pillow is loaded"
         await cluster.judge()
-

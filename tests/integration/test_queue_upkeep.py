@@ -47,7 +47,7 @@ async def test_an_id_that_could_break_a_worker_is_turned_away_and_told_of(redis_
         await b.queue.submit(payload("good"))
         (claim,) = (await b.worker().claim(2)).jobs
         assert claim.job_id == "good"
-        assert await b.redis.hget(b.keys.meta, "turned_away") == b"1"
+        assert await b.redis.hget(b.keys.meta, "refused") == b"1"
         (event,) = [
             fields for _, fields in await b.redis.xrange(b.keys.events) if fields[b"kind"] == b"turned-away"
         ]

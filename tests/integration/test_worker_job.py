@@ -16,7 +16,7 @@ from previewops.states import JobState
 from previewops.worker import job as job_module
 from previewops.worker.engine import PreviewWorker
 from previewops.worker.job import RenderJobs
-from previewops.worker.publish import bundle_path
+from previewops.worker.publish import bundle_path, fence_path
 from tests.integration.worker_support import (
     PATIENCE_S,
     LargestDice,
@@ -65,7 +65,7 @@ def raw(job_id: str, *, dry_run: bool = False) -> dict[str, Any]:
 def rendering(
     queue: Bench, url: str, folder: Path, renders: PretendedRenders, **settings: Any
 ) -> PreviewWorker:
-    chosen = settings_of(queue, data_dir=folder, max_attempts=1, max_crashes=1, **settings)
+    chosen = settings_of(queue, data_dir=folder, **{"max_attempts": 1, "max_crashes": 1, **settings})
     jobs = RenderJobs(chosen, renders, (folder,), LargestDice())
 
     async def render_preview(ctx: dict[Any, Any], argument: Any) -> Any:
@@ -143,6 +143,23 @@ async def test_a_lease_lost_before_publication_publishes_and_records_nothing(
         assert (record.state, record.history) == (JobState.CANCELLED, ())
         assert not published(tmp_path)
         assert not renders.stagings[0].exists()
+
+
+async def test_a_fence_ahead_of_a_forgetful_redis_is_overtaken_by_the_next_attempt(
+    redis_url: str, tmp_path: Path
+) -> None:
+    ahead = 2**52
+    fence = fence_path(tmp_path, "p", "job")
+    fence.parent.mkdir(parents=True)
+    fence.write_text(str(ahead))
+    async with bench(redis_url) as queue:
+        await put(queue.redis, "render_preview", "job", argument=raw("job"))
+        async with at_work(rendering(queue, redis_url, tmp_path, PretendedRenders(), max_attempts=2)):
+            record = await ended(queue, "job")
+    assert record.state is JobState.COMPLETED
+    assert [attempt.code for attempt in record.history] == ["stale-token"]
+    assert published(tmp_path)
+    assert int(fence.read_text()) > ahead
 
 
 async def test_a_publication_under_way_is_carried_through_a_drain(

@@ -9,7 +9,17 @@ import pytest
 from previewops.snapshot import Bucket, Snapshot, _snapshot
 from previewops.states import Priority
 
-NAMES = ("accepted", "completed", "died", "cancelled", "discarded", "retried", "crashed", "requeued")
+NAMES = (
+    "accepted",
+    "completed",
+    "died",
+    "cancelled",
+    "discarded",
+    "retried",
+    "crashed",
+    "requeued",
+    "refused",
+)
 META = [b"sequence", b"99", b"accepted", b"20", b"completed", b"5", b"cancelled", b"1", b"discarded", b"2"]
 REPLY = [
     b"1700000000000",

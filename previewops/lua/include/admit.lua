@@ -18,7 +18,7 @@ end
 
 local function turn_away(id)
   redis.call('ZREM', K_SCHEDULE, id)
-  count('turned_away')
+  count('refused')
   event('turned-away', 'message', 'a job id of ' .. #id .. ' bytes that is not printable ASCII was enqueued by hand')
 end
 

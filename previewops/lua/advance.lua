@@ -1,0 +1,12 @@
+-- Moves the queue's sequence on, so that the next fencing token is larger than one that a bundle's fence remembers.
+-- Needed after a fail-over to a server whose clock is behind and that has not seen the latest writes.
+--
+-- KEYS    1 the queue; all others by name (include/keys.lua)
+-- ARGV    1 the value to be beyond
+-- Results OK
+--
+-- @include keys
+
+local last = tonumber(redis.call('HGET', K_META, 'sequence') or '0')
+redis.call('HSET', K_META, 'sequence', string.format('%.0f', math.max(last, tonumber(ARGV[1]))))
+return OK
