@@ -177,6 +177,14 @@ def test_a_load_that_comes_and_goes_is_followed_once(period: int, high: int) -> 
     assert changes <= 1
 
 
+def test_what_was_wanted_before_it_was_looked_at_is_not_held_against_a_fall_too_soon() -> None:
+    demand = Demand(4)
+    for second in range(int(DOWN_HOLD_S)):
+        demand = demand.observe(second, 1, Bounds(1, 8))
+        assert demand.count == 4
+    assert demand.observe(DOWN_HOLD_S, 1, Bounds(1, 8)).count == 1
+
+
 def test_new_bounds_hold_at_once() -> None:
     demand = Demand(4, ((0.0, 4),), 0.0)
     assert demand.rebased(Bounds(6, 8)) == Demand(6)
