@@ -174,7 +174,12 @@ class Typesetter:
             line, used = "", 0.0
             for word in self._pieces(paragraph, weight, size, width):
                 advance = self.width(word, weight, size)
-                if line and used + space + advance > width:
+                longer = used + space + advance
+                # Kerning and rounding make a line a little other than its words: near the edge it is measured whole.
+                if line and (
+                    longer > width
+                    or (longer > width - size and self.width(f"{line} {word}", weight, size) > width)
+                ):
                     lines.append(line)
                     line, used = "", 0.0
                     if len(lines) >= stop:
