@@ -97,8 +97,11 @@ class Machine:
     async def _submit(self) -> None:
         jobs = []
         for _ in range(self._dice.randint(1, BATCH)):
-            poison = self._dice.choice(POISON) if self._dice.random() < 0.1 else {}
-            jobs.append(payload(f"job-{next(self._numbers):05}", dry_run=self._dice.random() < 0.1, **poison))
+            fault = self._dice.choice(POISON) if self._dice.random() < 0.1 else {}
+            if self._dice.random() < 0.2:
+                # Long enough for the fault to find it at work.
+                fault = {**fault, "takes_s": round(self._dice.uniform(0, 1.5), 2)}
+            jobs.append(payload(f"job-{next(self._numbers):05}", dry_run=self._dice.random() < 0.1, **fault))
         # Submits are idempotent: one whose answer was lost is made again.
         await self._insist(lambda: self.cluster.submit(*jobs))
 

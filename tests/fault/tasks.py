@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[
         progress(0.5, "at the gate")
         with Path(fault["gate"]).open("rb") as gate:
             gate.read()
+    if "takes_s" in fault:
+        time.sleep(fault["takes_s"])
     if fault.get("spin"):
         # One call into C that holds on for hours.
         hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
