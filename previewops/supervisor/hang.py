@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SHORTEST_SILENCE_S = 4.0
-SILENT_HEARTBEATS = 5
+SHORTEST_SILENCE_S = 3.0
+SILENT_HEARTBEATS = 4
 START_S = 60.0
 """How long a worker may take from its start to its first heartbeat."""
 DRAIN_GRACE_S = 10.0

@@ -41,6 +41,9 @@ class FakeClock:
     def __init__(self) -> None:
         self.now = 1_000.0
 
+    def pass_s(self, seconds: float) -> None:
+        self.now += seconds
+
     def now_ms(self) -> int:
         return int(self.now * 1000)
 
@@ -49,12 +52,13 @@ class FakeClock:
 
 
 class FakeWorker:
-    """Ends with status 0 at SIGTERM, by SIGKILL at that, and can be made to die."""
+    """Ends with status 0 at SIGTERM and by other signals at those; by SIGKILL alone when ``deaf``."""
 
     def __init__(self, worker_id: str, pid: int) -> None:
         self.worker_id = worker_id
         self.pid = pid
         self.signals: list[signal.Signals] = []
+        self.deaf = False
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> int | None:
@@ -62,6 +66,8 @@ class FakeWorker:
 
     def signal(self, signum: signal.Signals) -> None:
         self.signals.append(signum)
+        if self.deaf and signum is not signal.SIGKILL:
+            return
         self.die(0 if signum is signal.SIGTERM else -signum)
 
     def die(self, status: int) -> None:
@@ -103,12 +109,19 @@ class FakeRedis:
         self.load = IDLE
         self.states: list[SupervisorState] = []
         self.released: list[str] = []
+        self.away = False
+        self.beaten_ms: int | None = None
+        """When every worker's last heartbeat was, if not just now."""
 
     async def look(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> Look:
         await asyncio.sleep(0)
         self.clock.now += LOOK_EVERY_S
         self.states.append(state)
-        seen = Sighting(self.clock.now_ms(), 2**20, 0, 0.0)
+        if self.away:
+            # The next look is due a while after this one's failure has been taken in.
+            asyncio.get_running_loop().call_later(0.01, self.clock.pass_s, LOOK_EVERY_S)
+            raise OSError("nobody is there")
+        seen = Sighting(self.beaten_ms or self.clock.now_ms(), 2**20, 0, 0.0)
         return Look(now, (), dict.fromkeys(worker_ids, seen), self.load)
 
     async def acknowledge(self, order: Order, *, done: bool, message: str) -> None:
@@ -155,6 +168,14 @@ class Stage:
                 return self.clock.now
             await asyncio.sleep(0)
 
+    async def looks(self, count: int) -> None:
+        """Returns in the look after ``count`` more, which all have been heeded by then."""
+        wanted = len(self.redis.states) + count + 1
+        while True:
+            if len(self.redis.states) >= wanted:
+                return
+            await asyncio.sleep(0)
+
 
 @asynccontextmanager
 async def stage(bounds: Bounds) -> Any:
@@ -189,6 +210,35 @@ async def test_a_dead_worker_is_released_and_replaced() -> None:
         await made.until(1, without=first)
         assert made.redis.released == [first.worker_id]
         assert any("died (SIGSEGV)" in line for line in made.said)
+
+
+async def test_a_worker_that_falls_silent_is_killed_after_a_word_for_its_log() -> None:
+    async with stage(Bounds(1, 1)) as made:
+        await made.until(1)
+        worker = made.backend.workers[0]
+        worker.deaf = True
+        made.redis.beaten_ms = made.clock.now_ms()
+        began = made.clock.now
+        await worker.ended
+        assert worker.signals == [signal.SIGABRT, signal.SIGKILL]
+        assert made.clock.now - began < 10
+        made.redis.beaten_ms = None
+        await made.until(1, without=worker)
+        assert made.redis.released == [worker.worker_id]
+
+
+async def test_silence_around_an_outage_of_redis_is_no_hang() -> None:
+    async with stage(Bounds(1, 1)) as made:
+        await made.until(1)
+        made.redis.beaten_ms = made.clock.now_ms()
+        await made.looks(2)
+        made.redis.away = True
+        await made.looks(1)
+        made.redis.away = False
+        await made.looks(1)
+        made.redis.beaten_ms = None
+        await made.looks(3)
+        assert made.backend.workers[0].signals == []
 
 
 async def test_what_cannot_be_started_goes_fatal() -> None:

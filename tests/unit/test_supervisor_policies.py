@@ -223,13 +223,13 @@ def judged(watch: Watch, *, oldest_run_s: float = 0, draining: bool = False) -> 
 def test_silence_counts_between_answers_only() -> None:
     watch = Watch().looked(5, 1.0)
     assert watch == Watch(5, 0.0)
-    for _ in range(4):
+    for _ in range(3):
         watch = watch.looked(5, 1.0)
     assert judged(watch) is None
     assert judged(watch.blind().looked(5, 1.0)) is None
     assert judged(watch.looked(6, 1.0)) is None
     hung = watch.looked(5, 1.0)
-    assert judged(hung) == "hung: no heartbeat for 5 s"
+    assert judged(hung) == "hung: no heartbeat for 4 s"
     assert judged(hung, draining=True) is None
     assert judged(hung.looked(None, DRAIN_GRACE_S), draining=True) is not None
 
@@ -237,7 +237,7 @@ def test_silence_counts_between_answers_only() -> None:
 def test_a_hang_is_noticed_in_time_for_the_promise() -> None:
     # Silence, a look a second, two seconds for the stack, of ten.
     assert silence_limit_s(1000) + 1 + 2 < 10
-    assert silence_limit_s(100) == 4.0
+    assert silence_limit_s(100) == 3.0
 
 
 def test_a_start_may_take_longer() -> None:
