@@ -43,7 +43,11 @@ def system_random() -> Random:
     return random.SystemRandom()
 
 
+LAST_MS = 253_402_300_799_000
+"""The end of the year 9999 in ms since the epoch: what a date can still say."""
+
+
 def iso_from_ms(ms: int) -> str:
-    """Milliseconds since the epoch as RFC 3339 in UTC with millisecond precision."""
-    moment = datetime.fromtimestamp(ms / 1000, tz=UTC)
+    """Milliseconds since the epoch as RFC 3339 in UTC with millisecond precision; at the most the year 9999."""
+    moment = datetime.fromtimestamp(min(ms, LAST_MS) / 1000, tz=UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

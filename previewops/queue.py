@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from previewops.clock import LAST_MS
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
 from previewops.errors import JobConflict, JobNotFound, PreviewopsError, QueueFull, WrongState
 from previewops.keys import ARQ_JOB_PREFIX, Keys
@@ -286,7 +287,7 @@ def _foreign(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int
         state=JobState.DELAYED if due_ms > now[0] * 1000 + now[1] // 1000 else JobState.WAITING,
         priority=Priority(named) if named in tuple(Priority) else Priority.NORMAL,
         project_id=str(payload.get("projectId", "")),
-        accepted_ms=abs(int(due_ms)),
+        accepted_ms=abs(int(min(due_ms, LAST_MS))),
         claimed_ms=None,
         finished_ms=None,
         attempts=0,

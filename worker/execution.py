@@ -23,6 +23,7 @@ from arq.jobs import DeserializationError, deserialize_job_raw
 from arq.utils import ms_to_datetime
 from arq.worker import Function, Retry, RetryJob
 
+from previewops.clock import LAST_MS
 from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.lease import Claim
 
@@ -235,8 +236,10 @@ def decode(claim: Claim) -> tuple[str, list[Any], dict[str, Any], int]:
         name, args, kwargs, _, enqueued_ms = record
         if not (isinstance(name, str) and isinstance(args, list) and isinstance(kwargs, dict)):
             raise DeserializationError("not an arq job record")
+        if not 0 <= int(enqueued_ms) <= LAST_MS:
+            raise DeserializationError("not a time")
         return name, args, kwargs, int(enqueued_ms)
-    except (DeserializationError, TypeError, ValueError, RecursionError) as error:
+    except (DeserializationError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise PermanentJobError(
             "payload-unreadable",
             "the job's record in Redis is not arq's JSON",

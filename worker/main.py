@@ -108,7 +108,10 @@ async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, 
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, worker.drain, signum)
-    feeding = asyncio.create_task(_feed_watchdog(notifier), name="watchdog")
+    beside = [
+        asyncio.create_task(_feed_watchdog(notifier), name="watchdog"),
+        asyncio.create_task(_keep_swept(worker.leases, settings), name="sweep"),
+    ]
     try:
         await renders.start()
         log.info("reading assets from", roots=[str(root) for root in roots], redis=redact(redis_url))
@@ -120,7 +123,7 @@ async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, 
             await worker.close()
         finally:
             await renders.close()
-            await end_tasks([feeding])
+            await end_tasks(beside)
             notifier.close()
 
 
@@ -138,6 +141,13 @@ async def _feed_watchdog(notifier: Notifier) -> None:
     while notifier.watchdog_s is not None:
         notifier.alive()
         await asyncio.sleep(notifier.watchdog_s / 3)
+
+
+async def _keep_swept(leases: Leases, settings: Settings) -> None:
+    """Sweeps as often as a job may take, as a long-lived worker would otherwise leave it to the next start."""
+    while True:
+        await asyncio.sleep(settings.job_timeout_s)
+        await _sweep(leases, settings)
 
 
 async def _warn_of_eviction(redis: Redis) -> None:

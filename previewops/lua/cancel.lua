@@ -32,7 +32,7 @@ if state ~= 'waiting' and state ~= 'delayed' and state ~= 'active' then
 end
 
 local message = 'cancelled by ' .. who .. (why ~= '' and ': ' .. why or '')
-local body = redis.call('GET', P_ARQ_JOB .. id)
+local body = text_at(P_ARQ_JOB .. id)
 redis.call('SET', P_ARQ_RESULT .. id, arq_result(id, body, false, cjson.encode(message),
   tonumber(job[3]) + tonumber(job[4]), job[5] or digits(NOW_MS), job[6]), 'PX', ttl_ms)
 redis.call('DEL', P_ARQ_JOB .. id, P_ARQ_IN_PROGRESS .. id)

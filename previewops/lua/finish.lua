@@ -37,7 +37,7 @@ local function complete(id, token, result_json, run_ms)
     return ALREADY
   end
   local failed = tonumber(job[3]) + tonumber(job[4])
-  local result = arq_result(id, redis.call('GET', P_ARQ_JOB .. id), true, result_json, failed + 1, job[5], job[6])
+  local result = arq_result(id, text_at(P_ARQ_JOB .. id), true, result_json, failed + 1, job[5], job[6])
   redis.call('ZREM', K_ACTIVE, id)
   redis.call('DEL', P_ARQ_IN_PROGRESS .. id, P_ARQ_JOB .. id)
   redis.call('HSET', P_JOB .. id, 'state', 'completed', 'finished', NOW_MS)

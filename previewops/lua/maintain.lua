@@ -39,6 +39,9 @@ for _, id in ipairs(expired) do
   recover(id, tonumber(ARGV[1]), 'the lease ended without a heartbeat from the worker', ARGV[2])
 end
 
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', K_SCHEDULE, '(' .. digits(LAST_MS), '+inf', 'LIMIT', 0, STEP)) do
+  turn_away(id, 'a time that never comes')
+end
 local admitted = admit_due(ADMIT_STEP)
 if admitted > 0 and redis.call('HEXISTS', K_META, 'paused') == 0 then
   wake()
@@ -81,7 +84,7 @@ if last >= first then
 end
 
 local function ms_until(index, from)
-  local head = redis.call('ZRANGEBYSCORE', index, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  local head = redis.call('ZRANGEBYSCORE', index, from, LAST_MS, 'WITHSCORES', 'LIMIT', 0, 1)
   return head[2] and digits(math.max(0, tonumber(head[2]) - NOW_MS)) or '-1'
 end
 write_tally()

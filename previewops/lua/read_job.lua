@@ -10,6 +10,6 @@
 local id = ARGV[1]
 local now = redis.call('TIME')
 return {
-  redis.call('HGETALL', P_JOB .. id), redis.call('GET', P_ARQ_JOB .. id), redis.call('GET', P_ARQ_RESULT .. id),
+  redis.call('HGETALL', P_JOB .. id), text_at(P_ARQ_JOB .. id), text_at(P_ARQ_RESULT .. id),
   redis.call('LRANGE', P_ATTEMPTS .. id, 0, -1), redis.call('ZSCORE', K_SCHEDULE, id), now[1], now[2],
 }

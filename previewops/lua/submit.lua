@@ -31,7 +31,7 @@ local function meet_known(id, digest, state, known)
   elseif known ~= '' then
     answer(CONFLICT, state, '')
   else
-    answer(COMPARE, state, redis.call('GET', P_ARQ_JOB .. id) or redis.call('GET', P_ARQ_RESULT .. id) or '')
+    answer(COMPARE, state, text_at(P_ARQ_JOB .. id) or text_at(P_ARQ_RESULT .. id) or '')
   end
 end
 

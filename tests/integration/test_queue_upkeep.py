@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from previewops.retry import Counter
 from previewops.states import JobState
-from tests.queue_support import bench, payload
+from tests.queue_support import attempt_json, bench, burial, payload, stock_pool
 
 pytestmark = pytest.mark.redis
 
@@ -40,7 +41,7 @@ async def test_a_lease_that_ends_again_after_that_is_recovered(redis_url: str) -
         assert (await b.queue.status("a")).crashes == 1
 
 
-@pytest.mark.parametrize("bad", [b"\xff\xfe", b"a b", b"a\nb", b"x" * 513])
+@pytest.mark.parametrize("bad", [b"\xff\xfe", b"\xed\xa0\x80", b"a\nb", b"x" * 513])
 async def test_an_id_that_could_break_a_worker_is_turned_away_and_told_of(redis_url: str, bad: bytes) -> None:
     async with bench(redis_url) as b:
         await b.redis.zadd(b.queue.keys.schedule, {bad: 1})
@@ -51,5 +52,39 @@ async def test_an_id_that_could_break_a_worker_is_turned_away_and_told_of(redis_
         (event,) = [
             fields for _, fields in await b.redis.xrange(b.keys.events) if fields[b"kind"] == b"turned-away"
         ]
-        assert b"not printable ASCII" in event[b"message"]
+        assert b"no plain text" in event[b"message"]
         assert (await b.worker().claim(1)).jobs == ()
+
+
+@pytest.mark.parametrize("job_id", ["has space", "\u00fcn\u00ef", "\u68cb"])
+async def test_an_id_that_a_stock_client_may_choose_is_let_in(redis_url: str, job_id: str) -> None:
+    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+        await pool.enqueue_job("render_preview", {}, _job_id=job_id)
+        assert (await b.claim_one()).job_id == job_id
+
+
+async def test_a_body_that_is_no_text_stops_nobody(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.redis.lpush("arq:job:wrong", "a list")
+        await b.redis.zadd(b.keys.schedule, {"wrong": 1})
+        await b.queue.submit(payload("good"))
+        claims = (await b.worker().claim(2)).jobs
+        assert {claim.job_id: claim.body is None for claim in claims} == {"wrong": True, "good": False}
+        wrong = next(claim for claim in claims if claim.job_id == "wrong")
+        await b.worker().bury(wrong, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial())
+        assert await b.state("wrong") == "dead"
+        assert {record.job_id for record in (await b.queue.jobs()).jobs} == {"wrong", "good"}
+
+
+async def test_a_time_that_never_comes_stops_nobody(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.redis.set("arq:job:never", "{}")
+        await b.redis.zadd(b.keys.schedule, {"never": "inf"})
+        await b.queue.submit(payload("good"))
+        assert {record.job_id for record in (await b.queue.jobs()).jobs} == {"never", "good"}
+        claims = await b.worker().claim(2)
+        assert [claim.job_id for claim in claims.jobs] == ["good"]
+        assert claims.next_due_ms is None
+        await b.worker().maintain()
+        assert await b.redis.zscore(b.keys.schedule, "never") is None
+        assert await b.redis.hget(b.keys.meta, "refused") == b"1"

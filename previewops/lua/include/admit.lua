@@ -11,15 +11,24 @@ local function admit_foreign(id, due_ms)
   count('accepted')
 end
 
--- An id that our own doors would never let in can break whoever decodes it, one worker after the other.
+-- An id that is no Unicode text, or holds control characters, can break whoever decodes or shows it, one worker after
+-- the other; no client writes such ids by itself. Any other id ends as a job or as a dead letter.
 local function unspeakable(id)
-  return #id > 512 or string.find(id, '[^\33-\126]') ~= nil
+  if #id > 512 or string.find(id, '%c') or string.find(id, '\237[\160-\191]') or string.find(id, '\224[\128-\159]')
+    or string.find(id, '\240[\128-\143]') or string.find(id, '\244[\144-\191]') then
+    return true
+  end
+  local rest = string.gsub(id, '[\1-\127]', '')
+  rest = string.gsub(rest, '[\194-\223][\128-\191]', '')
+  rest = string.gsub(rest, '[\224-\239][\128-\191][\128-\191]', '')
+  rest = string.gsub(rest, '[\240-\244][\128-\191][\128-\191][\128-\191]', '')
+  return rest ~= ''
 end
 
-local function turn_away(id)
+local function turn_away(id, why)
   redis.call('ZREM', K_SCHEDULE, id)
   count('refused')
-  event('turned-away', 'message', 'a job id of ' .. #id .. ' bytes that is not printable ASCII was enqueued by hand')
+  event('turned-away', 'message', 'an entry with ' .. why .. ' was put into the queue by hand')
 end
 
 local function admit_due(limit)
@@ -29,7 +38,7 @@ local function admit_due(limit)
     local job = redis.call('HMGET', P_JOB .. id, 'state', 'priority')
     local state = job[1]
     if not state and unspeakable(id) then
-      turn_away(id)
+      turn_away(id, 'an id of ' .. #id .. ' bytes that is no plain text')
     elseif state == 'delayed' then
       redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'order', digits(due_ms * 1000))
       put_waiting(id, job[2], due_ms * 1000, due_ms)

@@ -2,7 +2,7 @@
 -- enqueue the same id meanwhile; the result key tells stock clients that it failed. Neither ever expires.
 local function bury(id, cause, error_class, code, message, fingerprint)
   local job = redis.call('HMGET', P_JOB .. id, 'attempts', 'crashes', 'claimed', 'accepted')
-  local body = redis.call('GET', P_ARQ_JOB .. id)
+  local body = text_at(P_ARQ_JOB .. id)
   local tries = tonumber(job[1] or 0) + tonumber(job[2] or 0)
   redis.call('SET', P_ARQ_RESULT .. id, arq_result(id, body, false, cjson.encode(error_class .. ': ' .. message),
     tries, job[3] or digits(NOW_MS), job[4] or digits(NOW_MS)))

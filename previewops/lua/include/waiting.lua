@@ -8,7 +8,7 @@ end
 -- The class and project that a job's body names.
 local function describe(id)
   local priority, project = 'normal', ''
-  local body = redis.call('GET', P_ARQ_JOB .. id)
+  local body = text_at(P_ARQ_JOB .. id)
   local read, job = pcall(cjson.decode, body or '')
   if read and type(job) == 'table' and type(job.a) == 'table' and type(job.a[1]) == 'table' then
     local payload = job.a[1]
