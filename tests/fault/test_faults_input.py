@@ -248,7 +248,7 @@ async def _put_strangers(client: StockClient, dice: random.Random, count: int) -
     )
     for n in range(count):
         await ways[n % len(ways)](f"stranger-{n:04}")
-    # No id that can be spoken of: turned away and counted, as nothing could be said of it afterwards.
+    # No id that can be spoken of: turned away with an event, as nothing could be said of it afterwards.
     assert await client.redis.enqueue_job("render_preview", {}, _job_id="ö\n") is not None
 
 
@@ -285,7 +285,8 @@ async def test_row_21_a_thousand_random_payloads_and_pictures(redis_url: str, tm
         ][:3]
         assert {record.state for record in records} == {JobState.DEAD, JobState.COMPLETED}
         assert len(dead) > 400, "too few were refused: the mutations prove little"
-        assert await cluster.redis.hget(cluster.queue.keys.meta, "turned_away") == b"1"
+        told = [entry[b"kind"] for _, entry in await cluster.redis.xrange(cluster.queue.keys.events)]
+        assert told.count(b"turned-away") == 1
         assert "Traceback" not in worker.words
         assert worker.alive
         await cluster.submit(payload("next"))
