@@ -29,14 +29,14 @@ def test_nothing_but_the_package_is_claimed_in_site_packages(names: set[str]) ->
 
 
 @pytest.mark.parametrize(
-    "folder", ["previewops", "worker", "tui", "schemas"], ids=lambda name: f"the files of {name}"
+    "folder", ["previewops", "worker", "tui", "schemas", "systemd"], ids=lambda name: f"the files of {name}"
 )
 def test_every_tracked_file_is_there(names: set[str], folder: str) -> None:
     tracked = subprocess.run(
         ["git", "ls-files", folder], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()
     inside = {name if folder == "previewops" else f"previewops/{name}" for name in tracked}
-    links = {"previewops/worker", "previewops/tui", "previewops/schemas"}
+    links = {"previewops/worker", "previewops/tui", "previewops/schemas", "previewops/systemd"}
     assert inside - links - names == set()
     assert any(name.startswith(f"previewops/{folder}/") or folder == "previewops" for name in names)
 

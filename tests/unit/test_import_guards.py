@@ -1,4 +1,4 @@
-"""The three linked folders have one import name each, the one below the package."""
+"""The linked folders have one import name each, the one below the package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("folder", ["worker", "tui", "schemas"])
+@pytest.mark.parametrize("folder", ["worker", "tui", "schemas", "systemd"])
 def test_the_link_leads_to_the_folder_at_the_top(folder: str) -> None:
     link = ROOT / "previewops" / folder
     assert link.is_symlink()
