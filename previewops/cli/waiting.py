@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from previewops.cli.output import tell
 from previewops.errors import JobNotFound
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from previewops.records import JobRecord
     from previewops.snapshot import Snapshot
 
+T = TypeVar("T")
+
 LOOK_EVERY_S = 0.2
+PATIENCE_S = 60.0
+"""How long a wait rides out Redis being away, in seconds."""
 LOOK_AT_ONCE = 500
 MAX_ON_BOARD = 24
 """More bars than this do not fit a terminal; beyond it each end is a line of its own."""
@@ -56,7 +61,8 @@ async def wait_for_ends(
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     while pending:
         ids = list(islice(pending, LOOK_AT_ONCE))
-        records = {record.job_id: record for record in await queue.records(ids)}
+        found = await _patiently(partial(queue.records, ids))
+        records = {record.job_id: record for record in found}
         show(records.values())
         for job_id in ids:
             del pending[job_id]
@@ -74,9 +80,30 @@ async def wait_for_ends(
 
 async def _whole(queue: Queue, job_id: str) -> JobRecord | None:
     try:
-        return await queue.status(job_id)
+        return await _patiently(partial(queue.status, job_id))
     except JobNotFound:
         return None
+
+
+async def _patiently(look: Callable[[], Awaitable[T]]) -> T:
+    """Looks again while Redis is away, for a restart's length: the jobs were accepted and are worth waiting for."""
+    from redis.exceptions import RedisError
+
+    from previewops.connection import unavailable_reason
+
+    give_up = time.monotonic() + PATIENCE_S
+    told = False
+    while True:
+        try:
+            return await look()
+        except (RedisError, OSError) as error:
+            reason = unavailable_reason(error)
+            if reason is None or time.monotonic() >= give_up:
+                raise
+            if not told:
+                told = True
+                tell(f"note: Redis does not answer ({reason}); the jobs were accepted, and this waits for it")
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def tell_obstacles(snapshot: Snapshot) -> None:

@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from previewops.lease import Claim
 from tests.integration.cli_program import ESCAPES, Hand, Program, hand_on, payload
+from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
 
@@ -175,3 +177,24 @@ async def test_a_record_that_is_gone_by_the_end(program: Program, redis_url: str
         _, err = started.communicate(timeout=30)
     assert started.returncode == 1
     assert b"job-1: its record is gone" in err
+
+
+async def test_a_wait_rides_out_a_restart_of_redis(
+    redis_process: Callable[..., RedisProcess], tmp_path: Path
+) -> None:
+    server = redis_process(persistent=True, options=("--appendfsync", "always"))
+    program = Program(tmp_path, server.url)
+    program.write("job.json", payload())
+    with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
+        async with hand_on(server.url) as hand:
+            (claim,) = await claimed(hand)
+        assert started.stderr is not None
+        assert b"no worker is running" in started.stderr.readline()  # it waits by now
+        server.kill()
+        assert b"Redis does not answer" in started.stderr.readline()
+        server.start()
+        async with hand_on(server.url) as hand:
+            await hand.finish(claim)
+        out, _ = started.communicate(timeout=30)
+    assert started.returncode == 0
+    assert b"completed job-1" in out
