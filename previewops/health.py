@@ -59,6 +59,7 @@ class Facts:
     eviction_policy: str | None
     persistent: bool | None
     lost_at: str | None = None
+    paused_why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,8 @@ def _paused(facts: Facts) -> Check:
     if not facts.paused:
         return Check("paused", Status.OK, "the queue is not paused")
     by = f" by {facts.paused_by}" if facts.paused_by else ""
-    return Check("paused", Status.WARNING, f"the queue is paused{by}")
+    why = f": {facts.paused_why}" if facts.paused_why else ""
+    return Check("paused", Status.WARNING, f"the queue is paused{by}{why}")
 
 
 def _redis(facts: Facts) -> Iterable[Check]:

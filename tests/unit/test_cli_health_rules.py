@@ -103,6 +103,11 @@ def test_large_figures_are_written_out() -> None:
     assert " waiting=1234567;" in judge(replace(WELL, waiting=1_234_567), Thresholds()).first_line()
 
 
+def test_a_pause_says_by_whom_and_why() -> None:
+    paused = replace(WELL, paused=True, paused_by="root@host7", paused_why="deploying")
+    assert "paused by root@host7: deploying" in judge(paused, Thresholds()).first_line()
+
+
 def test_a_bar_in_a_message_does_not_end_the_text() -> None:
     line = judge(replace(WELL, paused=True, paused_by="a|b"), Thresholds()).first_line()
     assert line.count("|") == 1
