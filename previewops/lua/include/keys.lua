@@ -10,6 +10,3 @@ local function text_at(key)
   local found = redis.pcall('GET', key)
   return type(found) == 'string' and found
 end
-
--- Above this a double is no whole number of ms any more: nothing is due then.
-local LAST_MS = 9007199254740991

@@ -6,6 +6,9 @@ do
   NOW_MS = math.floor(NOW_US / 1000)
 end
 
+-- Above this a double is no whole number of ms any more: nothing is due then.
+local LAST_MS = 9007199254740991
+
 -- For text. As an argument of redis.call a number is written out in full by Redis itself.
 local function digits(number)
   return string.format('%.0f', number)
