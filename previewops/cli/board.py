@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from previewops.cli.output import announce
-from previewops.cli.text import clean
 from previewops.records import JobRecord
 from previewops.states import JobState
+from previewops.text import clean
 
 _WORDS = {
     JobState.WAITING: "waiting",

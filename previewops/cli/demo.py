@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from previewops.cli.board import Board, board
 from previewops.cli.output import announce, say
-from previewops.cli.text import clean
 from previewops.errors import PreviewopsError
 from previewops.records import JobRecord
 from previewops.settings import Settings
 from previewops.states import JobState
+from previewops.text import clean
 
 if TYPE_CHECKING:
     from previewops.queue import Queue

@@ -9,8 +9,8 @@ import click
 
 from previewops.cli.context import Context, json_option, pass_context, server_now_ms
 from previewops.cli.output import say, say_json, tell
-from previewops.cli.text import age, table
 from previewops.states import JobState
+from previewops.text import age, table
 
 if TYPE_CHECKING:
     from previewops.queue import JobPage

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
-from previewops.cli.text import clean
 from previewops.errors import PreviewopsError
+from previewops.text import clean
 
 
 class OutputClosed(Exception):

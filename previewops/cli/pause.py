@@ -9,7 +9,7 @@ import click
 
 from previewops.cli.context import Context, pass_context, server_now_ms
 from previewops.cli.output import say
-from previewops.cli.text import age
+from previewops.text import age
 
 if TYPE_CHECKING:
     from previewops.queue import PauseState

@@ -9,8 +9,8 @@ import click
 
 from previewops.cli.context import Context, json_option, pass_context
 from previewops.cli.output import say, say_json
-from previewops.cli.text import age, fields, plural, span
 from previewops.cli.workers import worker_lines
+from previewops.text import age, fields, plural, span
 
 if TYPE_CHECKING:
     from previewops.snapshot import Snapshot

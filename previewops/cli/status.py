@@ -9,7 +9,7 @@ import click
 
 from previewops.cli.context import Context, json_option, pass_context, server_now_ms
 from previewops.cli.output import say, say_json
-from previewops.cli.text import age, fields, size, span, table, wrapped
+from previewops.text import age, fields, size, span, table, wrapped
 
 if TYPE_CHECKING:
     from previewops.records import Attempt, JobRecord

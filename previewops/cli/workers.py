@@ -10,8 +10,8 @@ import click
 
 from previewops.cli.context import Context, json_option, pass_context
 from previewops.cli.output import say, say_json, tell
-from previewops.cli.text import age, size, table, wrapped
 from previewops.clock import iso_from_ms
+from previewops.text import age, size, table, wrapped
 
 if TYPE_CHECKING:
     from previewops.snapshot import Snapshot

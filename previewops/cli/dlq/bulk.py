@@ -12,9 +12,9 @@ import click
 from previewops.cli.context import Context, pass_context
 from previewops.cli.dlq.choice import choice_options, chosen
 from previewops.cli.output import ask, can_ask, say, tell
-from previewops.cli.text import plural, table
 from previewops.errors import EXIT_FAILED, PreviewopsError, UsageError
 from previewops.states import Priority
+from previewops.text import plural, table
 
 if TYPE_CHECKING:
     from previewops.deadletters import BulkOutcome, DeadFilter, DeadLetters

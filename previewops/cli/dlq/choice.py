@@ -18,7 +18,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def _age_ms(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
-    from previewops.cli.text import parse_age_ms
+    from previewops.text import parse_age_ms
 
     ms = parse_age_ms(value)
     if ms is None:

@@ -15,8 +15,8 @@ import click
 from previewops.cli.context import Context, pass_context
 from previewops.cli.dlq.choice import choice_options, chosen
 from previewops.cli.output import json_text, say_json, tell
-from previewops.cli.text import plural
 from previewops.errors import PreviewopsError
+from previewops.text import plural
 
 if TYPE_CHECKING:
     from previewops.deadletters import DeadFilter

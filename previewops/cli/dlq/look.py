@@ -12,10 +12,10 @@ from previewops.cli.context import Context, json_option, pass_context, server_no
 from previewops.cli.dlq.choice import choice_options, chosen
 from previewops.cli.dlq.groups import grouped
 from previewops.cli.output import say, say_json, tell
-from previewops.cli.text import age, table
 from previewops.clock import iso_from_ms
 from previewops.errors import PreviewopsError
 from previewops.states import JobState
+from previewops.text import age, table
 
 if TYPE_CHECKING:
     from previewops.deadletters import DeadFilter, DeadGroup

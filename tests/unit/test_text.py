@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from previewops.cli.payloads import worst
-from previewops.cli.text import age, clean, cut, fields, parse_age_ms, plural, size, span, table, width
 from previewops.cli.who import operator, operator_name
+from previewops.text import age, clean, cut, fields, parse_age_ms, plural, size, span, table, width
 
 DAY = 86_400_000
 
