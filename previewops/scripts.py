@@ -52,7 +52,6 @@ class ScriptName(StrEnum):
     REPORT = "report"
     ORDER = "order"
     ACKNOWLEDGE = "acknowledge"
-    SUPERVISORS = "supervisors"
     END_SUPERVISOR = "end_supervisor"
 
 

@@ -1,26 +1,30 @@
-"""One consistent look at a queue: what screens, health and metrics are made of. One round trip."""
+"""Takes snapshots of a queue: one round trip each."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from previewops.clock import iso_from_ms
-from previewops.histogram import from_fields, merge, percentile_ms
+from previewops.fleetviews import SupervisorState, SupervisorView
+from previewops.histogram import from_fields
 from previewops.keys import Keys
 from previewops.scripts import ScriptName, Scripts
 from previewops.settings import Settings
 from previewops.states import Priority
+from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Event, RunView, Snapshot, WorkerView
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-BUCKET_S = 10
-"""Width of the finest history bucket, in seconds."""
+MOST_HISTORY_S = 3600
+MOST_HISTORY_MIN = 2880
+MOST_EVENTS = 500
+MOST_RUNS = 500
+MOST_SUPERVISORS = 200
 
-_COUNTERS = (
+COUNTERS = (
     "accepted",
     "completed",
     "died",
@@ -31,133 +35,9 @@ _COUNTERS = (
     "requeued",
     "refused",
 )
+"""The names that the scripts count under, over the queue's life and in each bucket."""
 
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """What happened in ten seconds: ``start_ms`` (server), counts by name, histograms of wait and run."""
-
-    start_ms: int
-    counts: Mapping[str, int]
-    wait: Mapping[int, int]
-    run: Mapping[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerView:
-    """A worker as of its last heartbeat (server ms). ``jobs`` are the ids it is at."""
-
-    worker_id: str
-    host: str
-    pid: int
-    state: str
-    slots: int
-    busy: int
-    rss_bytes: int
-    heartbeat_ms: int
-    started_ms: int
-    completed: int
-    failed: int
-    version: str
-    jobs: tuple[str, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The worker as ``workers --json`` and ``stats --json`` show it."""
-        return {
-            "id": self.worker_id,
-            "host": self.host,
-            "pid": self.pid,
-            "state": self.state,
-            "slots": self.slots,
-            "busy": self.busy,
-            "rssBytes": self.rss_bytes,
-            "heartbeatAt": iso_from_ms(self.heartbeat_ms),
-            "startedAt": iso_from_ms(self.started_ms),
-            "completed": self.completed,
-            "failed": self.failed,
-            "version": self.version,
-            "jobs": list(self.jobs),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A queue at one moment of the Redis server's clock."""
-
-    queue_name: str
-    now_ms: int
-    paused: bool
-    paused_since_ms: int | None
-    paused_by: str
-    paused_why: str
-    waiting: Mapping[Priority, int]
-    delayed: int
-    active: int
-    dead: int
-    oldest_waiting_ms: int
-    counters: Mapping[str, int]
-    workers: tuple[WorkerView, ...]
-    buckets: tuple[Bucket, ...]
-    lost_ms: int | None = None
-    """When workers noticed that Redis had lost the queue's data, until somebody acknowledges it."""
-
-    @property
-    def backlog(self) -> int:
-        """Jobs that wait or back off: what PREVIEW_QUEUE_MAX bounds."""
-        return sum(self.waiting.values()) + self.delayed
-
-    @property
-    def pending(self) -> int:
-        """Jobs that have work ahead of them."""
-        return self.backlog + self.active
-
-    @property
-    def unaccounted(self) -> int:
-        """Accepted jobs that are in no state at all: 0, always.
-
-        Negative while jobs of stock arq clients sit in the schedule and nobody has taken them in yet: they
-        are counted as delayed at once, and as accepted only then.
-        """
-        ended = self.counters["completed"] + self.counters["cancelled"] + self.counters["discarded"]
-        return self.counters["accepted"] - ended - self.dead - self.pending
-
-    def percentiles_ms(self, series: str) -> dict[str, float | None]:
-        """p50, p95 and p99 in ms of ``wait`` or ``run`` over the buckets at hand."""
-        histogram = merge(bucket.wait if series == "wait" else bucket.run for bucket in self.buckets)
-        return {
-            name: percentile_ms(histogram, fraction)
-            for name, fraction in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-        }
-
-    def as_json(self) -> dict[str, Any]:
-        """The snapshot as ``stats --json`` shows it."""
-        return {
-            "queue": {
-                "name": self.queue_name,
-                "paused": self.paused,
-                "pausedBy": self.paused_by or None,
-                "pausedWhy": self.paused_why or None,
-                "pausedAt": None if self.paused_since_ms is None else iso_from_ms(self.paused_since_ms),
-                "waiting": {priority.value: count for priority, count in self.waiting.items()},
-                "delayed": self.delayed,
-                "active": self.active,
-                "completed": self.counters["completed"],
-                "dead": self.dead,
-                "oldestWaitingMs": self.oldest_waiting_ms,
-                "dataLostAt": None if self.lost_ms is None else iso_from_ms(self.lost_ms),
-            },
-            "totals": dict(self.counters),
-            "lastHour": {
-                "waitMs": self.percentiles_ms("wait"),
-                "runMs": self.percentiles_ms("run"),
-                **{
-                    name: sum(bucket.counts.get(name, 0) for bucket in self.buckets)
-                    for name in ("accepted", "completed", "died", "retried", "crashed")
-                },
-            },
-            "workers": [worker.as_json() for worker in self.workers],
-            "at": iso_from_ms(self.now_ms),
-        }
+_EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
 class Snapshots:
@@ -167,20 +47,59 @@ class Snapshots:
         self.keys = Keys(settings.queue_name)
         self._scripts = Scripts(redis, self.keys)
 
-    async def take(self, *, history_s: int = 0) -> Snapshot:
-        """A snapshot with ``history_s`` seconds (up to 3600) of 10 s buckets, the current one included."""
-        buckets = min(3600, history_s) // BUCKET_S
-        return _snapshot(self.keys.queue, await self._scripts.run(ScriptName.SNAPSHOT, buckets))
+    async def take(
+        self,
+        *,
+        history_s: int = 0,
+        history_min: int = 0,
+        events: int = 0,
+        after: str = "",
+        runs: bool = False,
+    ) -> Snapshot:
+        """A snapshot, in one round trip whose cost depends on neither depth nor dead letters.
+
+        Args:
+            history_s: seconds (up to 3600) of 10 s buckets, the current one included.
+            history_min: 1 min buckets (up to 2880), before the current minute. A minute is added up within a
+                heartbeat of its end by any worker; while none is alive, ``buckets`` are ahead of ``minutes``.
+            events: the newest so many events (up to 500)...
+            after: ...that are later than this ``event_id``; "" for any.
+            runs: the running jobs, newest claim first. Of more than 500 those whose leases end last.
+
+        Raises:
+            ValueError: ``after`` is no id of an event.
+        """
+        if after and _EVENT_ID.fullmatch(after) is None:
+            raise ValueError(f"{after!r} is no id of an event")
+        buckets = _between(0, history_s, MOST_HISTORY_S) * 1000 // TEN_SECONDS_MS
+        minutes = _between(0, history_min, MOST_HISTORY_MIN)
+        reply = await self._scripts.run(
+            ScriptName.SNAPSHOT,
+            buckets,
+            minutes,
+            _between(0, events, MOST_EVENTS),
+            after,
+            MOST_RUNS if runs else 0,
+            MOST_SUPERVISORS,
+        )
+        return _snapshot(self.keys.queue, reply, buckets * TEN_SECONDS_MS // 1000, minutes)
+
+
+def _between(least: int, value: int, most: int) -> int:
+    return max(least, min(value, most))
 
 
 def _pairs(flat: Sequence[bytes]) -> dict[str, str]:
     return {flat[i].decode(): flat[i + 1].decode("utf-8", "replace") for i in range(0, len(flat), 2)}
 
 
-def _snapshot(queue_name: str, reply: Sequence[Any]) -> Snapshot:
+def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history_min: int = 0) -> Snapshot:
     now_ms = int(reply[0])
     meta = _pairs(reply[1])
-    oldest = [float(head) / 1000 for head in reply[9:12] if head]
+    heads = {
+        priority: max(0, round(now_ms - float(head) / 1000)) if head else 0
+        for priority, head in zip(Priority, reply[9:12], strict=True)
+    }
     return Snapshot(
         queue_name=queue_name,
         now_ms=now_ms,
@@ -192,16 +111,25 @@ def _snapshot(queue_name: str, reply: Sequence[Any]) -> Snapshot:
         delayed=int(reply[5]),
         active=int(reply[6]),
         dead=int(reply[8]),
-        oldest_waiting_ms=max(0, round(now_ms - min(oldest))) if oldest else 0,
-        counters={name: int(meta.get(name, 0)) for name in _COUNTERS},
+        oldest_waiting_ms=max(heads.values()),
+        counters={name: int(meta.get(name, 0)) for name in COUNTERS},
         workers=tuple(_worker(*row) for row in reply[12]),
-        buckets=tuple(_bucket(*row) for row in reply[13]),
+        buckets=tuple(_bucket(TEN_SECONDS_MS, *row) for row in reply[13]),
         lost_ms=int(meta["lost"]) if "lost" in meta and "loss_acknowledged" not in meta else None,
+        minutes=tuple(_bucket(MINUTE_MS, *row) for row in reply[14]),
+        events=tuple(_event(*row) for row in reversed(reply[16])),
+        events_total=int(meta.get("events", 0)),
+        supervisors=_supervisors(reply[15], now_ms),
+        runs=tuple(_run(*row) for row in reply[17]),
+        heads=heads,
+        completed_kept=int(reply[7]),
+        history_s=history_s,
+        history_min=history_min,
     )
 
 
 def _worker(raw_id: bytes, heartbeat: bytes, info_json: bytes) -> WorkerView:
-    info = json.loads(info_json)
+    info: Mapping[str, Any] = json.loads(info_json)
     return WorkerView(
         worker_id=raw_id.decode(),
         host=str(info.get("host", "")),
@@ -216,10 +144,54 @@ def _worker(raw_id: bytes, heartbeat: bytes, info_json: bytes) -> WorkerView:
         failed=int(info.get("failed", 0)),
         version=str(info.get("version", "")),
         jobs=tuple(str(job_id) for job_id in info.get("jobs", ())),
+        cpu=float(info.get("cpu", 0.0)),
+        own_rss_bytes=int(info.get("ownRssBytes", 0)),
     )
 
 
-def _bucket(number: bytes, flat: Sequence[bytes]) -> Bucket:
+def _bucket(width_ms: int, number: bytes, flat: Sequence[bytes]) -> Bucket:
     fields = {name: int(value) for name, value in _pairs(flat).items()}
     counts = {name: value for name, value in fields.items() if not name[1:].isdigit()}
-    return Bucket(int(number) * BUCKET_S * 1000, counts, from_fields(fields, "w"), from_fields(fields, "r"))
+    return Bucket(
+        int(number) * width_ms, counts, from_fields(fields, "w"), from_fields(fields, "r"), width_ms
+    )
+
+
+def _event(raw_id: bytes, flat: Sequence[bytes]) -> Event:
+    fields = _pairs(flat)
+    event_id = raw_id.decode()
+    at_ms = fields.pop("at", "")
+    # Whoever adds an entry by hand may forget something.
+    return Event(
+        event_id,
+        int(at_ms if at_ms.isdigit() else event_id.partition("-")[0]),
+        fields.pop("kind", ""),
+        fields,
+    )
+
+
+def _supervisors(rows: Sequence[Sequence[bytes]], now_ms: int) -> tuple[SupervisorView, ...]:
+    views = (
+        SupervisorView.seen(
+            raw_id.decode(), int(float(seen)), SupervisorState.from_json(json.loads(info)), now_ms
+        )
+        for raw_id, seen, info in rows
+    )
+    return tuple(sorted(views, key=lambda view: view.supervisor_id))
+
+
+def _run(raw_id: bytes, values: Sequence[bytes | None]) -> RunView:
+    _, _, project, priority, worker, claimed, progress, phase, attempts, crashes = (
+        None if value is None else value.decode("utf-8", "replace") for value in values
+    )
+    return RunView(
+        job_id=raw_id.decode(),
+        project_id=project or "",
+        priority=Priority(priority or Priority.NORMAL),
+        worker_id=worker or "",
+        claimed_ms=int(claimed or 0),
+        progress=float(progress or 0),
+        phase=phase or "",
+        attempts=int(attempts or 0),
+        crashes=int(crashes or 0),
+    )

@@ -12,11 +12,10 @@ import os
 import signal
 import socket
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from signal import Signals
 from typing import Any
 
-import psutil
 import structlog
 from arq.connections import ArqRedis
 from arq.typing import StartupShutdown, WorkerCoroutine
@@ -37,6 +36,7 @@ from previewops.worker.hotline import Hotline
 from previewops.worker.persistence import is_temporary, persist
 from previewops.worker.pulse import Pulse
 from previewops.worker.settlement import Settlement
+from previewops.worker.usage import UsageMeter
 
 log = structlog.get_logger()
 
@@ -59,7 +59,10 @@ def json_bytes(record: dict[str, Any]) -> bytes:
 
 
 class PreviewWorker(Worker):
-    """One worker process: ``settings.worker_concurrency`` slots, one lease and one task per running job."""
+    """One worker process: ``settings.worker_concurrency`` slots, one lease and one task per running job.
+
+    ``helpers`` tells the ids of the other processes whose memory and processor time are reported as its own.
+    """
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class PreviewWorker(Worker):
         ctx: dict[Any, Any] | None = None,
         clock: Clock | None = None,
         dice: Random | None = None,
+        helpers: Callable[[], Iterable[int]] = tuple,
     ) -> None:
         redis = ArqRedis(
             pool_or_conn=pool,
@@ -113,7 +117,7 @@ class PreviewWorker(Worker):
         self._clock = clock or SystemClock()
         self._dice = dice or system_random()
         self._started_ms = self._clock.now_ms()
-        self._process = psutil.Process()
+        self._usage = UsageMeter(helpers, self._clock.monotonic)
         self._host = socket.gethostname()
         self._hooks = Hooks(on_job_start, on_job_end, after_job_end)
         self._settlement = Settlement(
@@ -401,13 +405,16 @@ class PreviewWorker(Worker):
 
     def _about(self) -> dict[str, Any]:
         """What the worker says of itself with each heartbeat."""
+        usage = self._usage.read()
         return {
             "host": self._host,
             "pid": os.getpid(),
             "state": "draining" if self._drain_asked.is_set() else "working",
             "slots": self.max_jobs,
             "busy": len(self.runs),
-            "rssBytes": self._process.memory_info().rss,
+            "rssBytes": usage.rss_bytes,
+            "ownRssBytes": usage.own_rss_bytes,
+            "cpu": usage.cpu,
             "startedMs": self._started_ms,
             "completed": self.jobs_complete,
             "failed": self.jobs_failed,

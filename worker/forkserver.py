@@ -145,6 +145,13 @@ def fork(start: ChildStart, channel: socket.socket) -> ForkedProcess:
     return process
 
 
+def server_pid() -> int | None:
+    """The fork server's process id, or None while there is none."""
+    server: Any = forkserver._forkserver
+    pid: int | None = server._forkserver_pid
+    return pid
+
+
 async def server_end(timeout_s: float) -> None:
     """Waits until a fork server that no longer answers can be reaped, ``timeout_s`` at most.
 

@@ -104,6 +104,7 @@ async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, 
         worker_id=worker_id,
         burst=burst,
         on_startup=_at_start(settings, notifier),
+        helpers=renders.process_ids,
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

@@ -109,6 +109,11 @@ class RenderPool:
         """Process ids of the children that are in a slot now."""
         return [slot.current.pid for slot in self._slots if slot.current is not None]
 
+    def process_ids(self) -> list[int]:
+        """Process ids of everything that runs for the pool: the fork server and all children, ready or not."""
+        server = forkserver.server_pid()
+        return [*self._children.pids(), *([] if server is None else [server])]
+
     async def close(self, *, kill: bool = True) -> None:
         """Ends every child, and with the last pool the fork server.
 
@@ -273,6 +278,10 @@ class _Nursery:
                 return child
             await forkserver.server_end(_EXIT_TIMEOUT_S)
         raise _unavailable(f"the fork server died {_START_TRIES} times in a row")
+
+    def pids(self) -> list[int]:
+        """Of every process that has started and not gone."""
+        return [process.pid for process in self._processes if process.pid]
 
     async def kill_all(self) -> None:
         """Kills what is left and waits until it is gone."""

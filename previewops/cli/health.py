@@ -16,7 +16,7 @@ from previewops.health import Facts, Health, Thresholds, judge, unknown, unreach
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from previewops.snapshot import Snapshot
+    from previewops.views import Snapshot
 
 
 class MonitoringCommand(click.Command):

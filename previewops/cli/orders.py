@@ -13,7 +13,7 @@ from previewops.cli.output import say, say_json
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
-    from previewops.supervisor.demand import Bounds
+    from previewops.fleetviews import Bounds
     from previewops.supervisor.orders import Answer
 
 _host_option = click.option(
@@ -93,7 +93,7 @@ def reset(context: Context, worker: str | None, host: str | None, reason: str, a
 
 
 def _bounds(text: str) -> Bounds:
-    from previewops.supervisor.demand import Bounds
+    from previewops.fleetviews import Bounds
     from previewops.supervisor.orders import MOST_WORKERS
 
     match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", text)

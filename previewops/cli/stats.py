@@ -13,7 +13,7 @@ from previewops.cli.workers import worker_lines
 from previewops.text import age, fields, plural, span
 
 if TYPE_CHECKING:
-    from previewops.snapshot import Snapshot
+    from previewops.views import Snapshot
 
 HISTORY_S = 3600
 

@@ -15,8 +15,8 @@ from previewops.cli.context import Context, pass_context
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
+    from previewops.fleetviews import Bounds
     from previewops.settings import Settings
-    from previewops.supervisor.demand import Bounds
     from previewops.supervisor.loop import Launch, Supervisor
     from previewops.supervisor.recycling import Limits
 
@@ -54,7 +54,7 @@ replaces the workers one by one; SIGTTIN and SIGTTOU have one worker more or few
 )
 @click.option(
     "--max-rss-mb", metavar="MIB", type=click.IntRange(min=64), default=512, show_default=True,
-    help="Replace a worker that holds so much memory.",
+    help="Replace a worker that holds so much memory, its render processes aside.",
 )  # fmt: skip
 @click.option(
     "--max-jobs", metavar="N", type=click.IntRange(min=1), default=50_000, show_default=True,
@@ -92,7 +92,7 @@ def supervise(
 
 
 def _bounds(workers: int | None, fewest: int | None, most: int | None, settings: Settings) -> Bounds:
-    from previewops.supervisor.demand import Bounds
+    from previewops.fleetviews import Bounds
 
     if fewest is None and most is None:
         count = default_workers(settings) if workers is None else workers

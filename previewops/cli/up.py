@@ -21,8 +21,8 @@ from previewops.settings import Settings
 if TYPE_CHECKING:
     from previewops.embedded import EmbeddedRedis
     from previewops.queue import Queue
-    from previewops.snapshot import Snapshot
     from previewops.supervisor.loop import Launch, Supervisor
+    from previewops.views import Snapshot
 
 REPORT_EVERY_S = 1.0
 
@@ -52,8 +52,8 @@ def up(context: Context, demo: bool, workers: int | None) -> None:
 
 async def _up(context: Context, *, demo: bool, count: int) -> None:
     from previewops.connection import connect, redact, redis_errors
+    from previewops.fleetviews import Bounds
     from previewops.queue import Queue
-    from previewops.supervisor.demand import Bounds
     from previewops.supervisor.environment import worker_environment
     from previewops.supervisor.loop import Launch
     from previewops.supervisor.service import supervisor_of

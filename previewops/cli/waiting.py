@@ -16,7 +16,7 @@ from previewops.errors import JobNotFound
 if TYPE_CHECKING:
     from previewops.queue import Queue
     from previewops.records import JobRecord
-    from previewops.snapshot import Snapshot
+    from previewops.views import Snapshot
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from previewops.clock import iso_from_ms
 from previewops.text import age, size, table, wrapped
 
 if TYPE_CHECKING:
-    from previewops.snapshot import Snapshot
-    from previewops.supervisor.orders import SupervisorView
+    from previewops.fleetviews import SupervisorView
+    from previewops.views import Snapshot
 
 _HEADERS = ("WORKER", "STATE", "BUSY", "DONE", "FAILED", "MEMORY", "SEEN", "JOBS")
 _TROUBLED = ("exited", "backoff", "fatal")
@@ -32,12 +32,12 @@ Examples:
 @pass_context
 def workers(context: Context, as_json: bool) -> None:
     """List the workers and their supervisors as of their last heartbeat, and what each is at."""
-    snapshot, supervisors = asyncio.run(_take(context))
+    snapshot = asyncio.run(_take(context))
     if as_json:
         say_json(
             {
                 "workers": [worker.as_json() for worker in snapshot.workers],
-                "supervisors": [view.as_json() for view in supervisors],
+                "supervisors": [view.as_json() for view in snapshot.supervisors],
                 "at": iso_from_ms(snapshot.now_ms),
             }
         )
@@ -46,17 +46,14 @@ def workers(context: Context, as_json: bool) -> None:
         say(worker_lines(snapshot))
     else:
         tell("no worker is running; start one with `previewops supervise` or `previewops up`")
-    say(supervisor_lines(supervisors, snapshot.now_ms))
+    say(supervisor_lines(snapshot.supervisors, snapshot.now_ms))
 
 
-async def _take(context: Context) -> tuple[Snapshot, tuple[SupervisorView, ...]]:
-    from previewops.cli.who import operator
+async def _take(context: Context) -> Snapshot:
     from previewops.snapshot import Snapshots
-    from previewops.supervisor.orders import FleetControl
 
     async with context.redis() as redis:
-        snapshot = await Snapshots(redis, context.settings).take()
-        return snapshot, await FleetControl(redis, context.settings, who=operator()).supervisors()
+        return await Snapshots(redis, context.settings).take()
 
 
 def supervisor_lines(supervisors: Sequence[SupervisorView], now_ms: int) -> list[str]:

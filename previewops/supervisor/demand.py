@@ -11,24 +11,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from previewops.fleetviews import Bounds
+
 UP_HOLD_S = 2.0
 DOWN_HOLD_S = 60.0
 SOON_S = 5.0
 """A backlog that will be worked off within this time needs no further worker."""
 BUSY_CPU = 0.9
 """With this share of the processors busy, another worker would only slow the others down."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The fewest and the most workers; equal when their number is fixed."""
-
-    fewest: int
-    most: int
-
-    def clamp(self, count: int) -> int:
-        """``count``, or the bound that it is beyond."""
-        return min(self.most, max(self.fewest, count))
 
 
 @dataclass(frozen=True, slots=True)

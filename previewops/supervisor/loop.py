@@ -22,15 +22,16 @@ from redis.exceptions import RedisError
 from previewops import __version__
 from previewops.clock import Clock, Random
 from previewops.errors import PreviewopsError
+from previewops.fleetviews import Bounds, SupervisorState
 from previewops.lease import Leases
 from previewops.notify import Notifier
 from previewops.settings import Settings
 from previewops.supervisor import hang
 from previewops.supervisor.backend import Backend, Handle
-from previewops.supervisor.demand import Bounds, Demand, need
+from previewops.supervisor.demand import Demand, need
 from previewops.supervisor.host import Gauge, host_name
 from previewops.supervisor.members import Place, Replacement, Worker
-from previewops.supervisor.orders import Act, Order, OrderBook, SupervisorState
+from previewops.supervisor.orders import Act, Order, OrderBook
 from previewops.supervisor.phases import Phase
 from previewops.supervisor.recycling import Limits, reason_to_recycle
 from previewops.supervisor.restarts import Exit, GiveUp, after_exit, quick_deaths_after

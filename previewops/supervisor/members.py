@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from previewops.fleetviews import SupervisedWorker
 from previewops.supervisor.backend import Handle
 from previewops.supervisor.hang import Watch
-from previewops.supervisor.orders import SupervisedWorker
 from previewops.supervisor.phases import Phase
 from previewops.supervisor.recycling import Limits
 

@@ -11,15 +11,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from previewops.clock import iso_from_ms
 from previewops.errors import OrderRefused
+from previewops.fleetviews import GONE_AFTER_MS, Bounds, SupervisorState, SupervisorView
 from previewops.keys import Keys
 from previewops.scripts import ScriptName, Scripts
 from previewops.settings import Settings
+from previewops.snapshot import Snapshots
 from previewops.states import Code
-from previewops.supervisor.demand import Bounds
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -29,12 +29,9 @@ MOST_WORKERS = 256
 
 ORDER_TTL_MS = 30_000
 ANSWER_TTL_MS = 600_000
-GONE_AFTER_MS = 15_000
-"""A supervisor that has been silent for this long takes no orders."""
 FORGOTTEN_AFTER_MS = 24 * 3_600_000
 ANSWER_TIMEOUT_S = 15.0
 _POLL_S = 0.05
-_MOST_SUPERVISORS = 1_000
 
 
 class Act(StrEnum):
@@ -64,85 +61,6 @@ class Answer:
 
     supervisor_id: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisedWorker:
-    """A worker as its supervisor sees it. ``pid`` is None while none runs; ``reason`` is for a person."""
-
-    worker_id: str
-    place: int
-    phase: str
-    pid: int | None
-    quick_deaths: int
-    reason: str
-
-    def as_json(self) -> dict[str, Any]:
-        """The worker as published, and as ``workers --json`` shows it."""
-        return {
-            "id": self.worker_id,
-            "place": self.place,
-            "phase": self.phase,
-            "pid": self.pid,
-            "quickDeaths": self.quick_deaths,
-            "reason": self.reason or None,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisorState:
-    """What a supervisor says of itself. ``count`` workers are aimed at, between ``bounds``."""
-
-    host: str
-    pid: int
-    version: str
-    backend: str
-    state: str
-    count: int
-    bounds: Bounds
-    rss_bytes: int
-    started_ms: int
-    notice: str
-    workers: tuple[SupervisedWorker, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The state as published."""
-        return {
-            "host": self.host,
-            "pid": self.pid,
-            "version": self.version,
-            "backend": self.backend,
-            "state": self.state,
-            "count": self.count,
-            "min": self.bounds.fewest,
-            "max": self.bounds.most,
-            "rssBytes": self.rss_bytes,
-            "startedMs": self.started_ms,
-            "notice": self.notice or None,
-            "workers": [worker.as_json() for worker in self.workers],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisorView:
-    """A supervisor as of its last report (server ms); ``silent`` when that is too long ago."""
-
-    supervisor_id: str
-    heartbeat_ms: int
-    silent: bool
-    state: SupervisorState
-
-    def as_json(self) -> dict[str, Any]:
-        """The supervisor as ``workers --json`` shows it."""
-        said = self.state.as_json()
-        started_ms = said.pop("startedMs")
-        return {
-            "id": self.supervisor_id,
-            **said,
-            "state": "silent" if self.silent else said["state"],
-            "startedAt": iso_from_ms(started_ms),
-            "heartbeatAt": iso_from_ms(self.heartbeat_ms),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +110,12 @@ class FleetControl:
         self._keys = Keys(settings.queue_name)
         self._redis = redis
         self._scripts = Scripts(redis, self._keys)
+        self._snapshots = Snapshots(redis, settings)
         self._who = who
 
     async def supervisors(self) -> tuple[SupervisorView, ...]:
         """Every supervisor that was heard of within a day, sorted by id."""
-        now_ms, rows = await self._scripts.run(ScriptName.SUPERVISORS, _MOST_SUPERVISORS)
-        return tuple(sorted((_view(int(now_ms), *row) for row in rows), key=lambda view: view.supervisor_id))
+        return (await self._snapshots.take()).supervisors
 
     async def scale(self, bounds: Bounds, *, host: str | None = None, why: str = "") -> Answer:
         """Has one host run as many workers as ``bounds`` says: a fixed number, or as many as the load asks for.
@@ -293,38 +211,4 @@ def _order(order_id: str, fields: Mapping[str, str]) -> Order:
         bounds,
         fields.get("who", ""),
         fields.get("why", ""),
-    )
-
-
-def _view(now_ms: int, raw_id: bytes, seen: bytes, info_json: bytes) -> SupervisorView:
-    said = json.loads(info_json)
-    heartbeat_ms = int(float(seen))
-    return SupervisorView(
-        raw_id.decode(),
-        heartbeat_ms,
-        now_ms - heartbeat_ms > GONE_AFTER_MS,
-        SupervisorState(
-            host=str(said.get("host", "")),
-            pid=int(said.get("pid", 0)),
-            version=str(said.get("version", "")),
-            backend=str(said.get("backend", "")),
-            state=str(said.get("state", "unknown")),
-            count=int(said.get("count", 0)),
-            bounds=Bounds(int(said.get("min", 0)), int(said.get("max", 0))),
-            rss_bytes=int(said.get("rssBytes", 0)),
-            started_ms=int(said.get("startedMs", 0)),
-            notice=str(said.get("notice") or ""),
-            workers=tuple(_supervised(each) for each in said.get("workers", ())),
-        ),
-    )
-
-
-def _supervised(said: Mapping[str, Any]) -> SupervisedWorker:
-    return SupervisedWorker(
-        worker_id=str(said.get("id", "")),
-        place=int(said.get("place", 0)),
-        phase=str(said.get("phase", "unknown")),
-        pid=said.get("pid"),
-        quick_deaths=int(said.get("quickDeaths", 0)),
-        reason=str(said.get("reason") or ""),
     )

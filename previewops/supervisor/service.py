@@ -10,12 +10,12 @@ from enum import StrEnum
 
 from previewops.clock import SystemClock, system_random
 from previewops.connection import connect
+from previewops.fleetviews import Bounds
 from previewops.lease import Leases
 from previewops.notify import Notifier
 from previewops.settings import Settings
 from previewops.snapshot import Snapshots
 from previewops.supervisor.backend import Backend
-from previewops.supervisor.demand import Bounds
 from previewops.supervisor.host import Gauge, supervisor_id
 from previewops.supervisor.lock import sole_supervisor, supervisor_folder
 from previewops.supervisor.loop import Launch, Supervisor, Tell

@@ -6,10 +6,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from previewops.snapshot import Snapshot, Snapshots
+from previewops.fleetviews import SupervisorState
+from previewops.snapshot import Snapshots
 from previewops.supervisor.demand import Load
 from previewops.supervisor.host import Gauge
-from previewops.supervisor.orders import Order, OrderBook, SupervisorState
+from previewops.supervisor.orders import Order, OrderBook
+from previewops.views import Snapshot
 
 RATE_OVER_S = 10.0
 RENDER_BYTES = 128 * 1024 * 1024
@@ -19,7 +21,10 @@ _ENDS = ("completed", "died", "retried", "crashed")
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One worker as it last said it is. ``heartbeat_ms`` is None when Redis knows nothing of it."""
+    """One worker as it last said it is. ``heartbeat_ms`` is None when Redis knows nothing of it.
+
+    ``rss_bytes`` is without its render processes: those are replaced by the worker itself.
+    """
 
     heartbeat_ms: int | None
     rss_bytes: int
@@ -57,14 +62,14 @@ class Watchtower:
             view = seen.get(worker_id)
             workers[worker_id] = Sighting(
                 heartbeat_ms=None if view is None else view.heartbeat_ms,
-                rss_bytes=0 if view is None else view.rss_bytes,
+                rss_bytes=0 if view is None else view.own_rss_bytes,
                 jobs=0 if view is None else view.completed + view.failed,
                 oldest_run_s=reply.oldest_run_s[worker_id],
             )
         return Look(now, reply.orders, workers, self._load(snapshot, frozenset(worker_ids), now))
 
     def _load(self, snapshot: Snapshot, ours: frozenset[str], now: float) -> Load:
-        own = [view.rss_bytes for view in snapshot.workers if view.worker_id in ours]
+        own = [view.own_rss_bytes for view in snapshot.workers if view.worker_id in ours]
         return Load(
             waiting=sum(snapshot.waiting.values()),
             active=snapshot.active,

@@ -27,9 +27,10 @@ from previewops.lease import Leases
 from previewops.queue import Queue, Receipt
 from previewops.records import JobRecord
 from previewops.settings import Settings
-from previewops.snapshot import Snapshot, Snapshots
+from previewops.snapshot import Snapshots
 from previewops.states import JobState
 from previewops.tether import tethered
+from previewops.views import Snapshot
 
 PROJECT = "faults"
 PATIENCE_S = 60.0

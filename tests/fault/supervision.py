@@ -13,8 +13,9 @@ from typing import Any
 
 import psutil
 
+from previewops.fleetviews import SupervisedWorker, SupervisorView
 from previewops.settings import Settings
-from previewops.supervisor.orders import FleetControl, SupervisedWorker, SupervisorView
+from previewops.supervisor.orders import FleetControl
 from tests.fault.cluster import Cluster
 
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from previewops.errors import EXIT_FAILED, EXIT_USAGE, OrderRefused
+from previewops.fleetviews import Bounds
 from previewops.states import JobState
-from previewops.supervisor.demand import Bounds
 from previewops.supervisor.orders import Act
 from tests.fault.cluster import Cluster, Gate, payload
 from tests.fault.supervision import SupervisorProcess

@@ -28,9 +28,10 @@ async def test_a_snapshot_is_one_round_trip_of_the_same_commands_at_any_depth(re
         await b.worker().heartbeat("{}", [])
 
         async def cost() -> dict[str, int]:
-            await b.snapshots.take(history_s=600)
+            asked = {"history_s": 600, "history_min": 60, "events": 50, "runs": True}
+            await b.snapshots.take(**asked)
             before = await b.calls()
-            await b.snapshots.take(history_s=600)
+            await b.snapshots.take(**asked)
             after = await b.calls()
             changed = {name: count - before.get(name, 0) for name, count in after.items()}
             return {name: count for name, count in changed.items() if count and name != "info"}
@@ -44,6 +45,9 @@ async def test_a_snapshot_is_one_round_trip_of_the_same_commands_at_any_depth(re
         assert not {"keys", "scan", "zscan", "hscan", "hvals", "lrange", "smembers"} & set(deep)
         # Workers are the one range that is read whole; the heads are ranges of one.
         assert deep["zrange"] == 4
+        # The runs and the supervisors, each bounded.
+        assert deep["zrevrange"] == 2
+        assert deep["xrevrange"] == 1
 
 
 async def test_a_snapshot_tells_every_count_and_the_oldest_waiting(redis_url: str) -> None:
@@ -83,6 +87,60 @@ async def test_a_snapshot_tells_every_count_and_the_oldest_waiting(redis_url: st
         json.dumps(snapshot.as_json())
 
 
+async def test_a_snapshot_tells_who_runs_what_newest_claim_first(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.queue.submit_many(
+            [payload(f"job-{n}", project=f"p{n}", priority="low" if n == 3 else None) for n in range(4)]
+        )
+        first = (await b.worker("w1").claim(2)).jobs
+        last = (await b.worker("w2").claim(2)).jobs
+        await b.worker("w1").heartbeat("{}", [(claim, 0.25, "frames") for claim in first])
+        runs = (await b.snapshots.take(runs=True)).runs
+        assert [run.job_id for run in runs] == [claim.job_id for claim in reversed((*first, *last))]
+        assert [run.worker_id for run in runs] == ["w2", "w2", "w1", "w1"]
+        assert [(run.progress, run.phase) for run in runs[1:3]] == [(0.0, ""), (0.25, "frames")]
+        assert (runs[0].project_id, runs[0].priority) == ("p3", Priority.LOW)
+        assert abs(runs[0].claimed_ms - await b.now_ms()) < 60_000
+        assert (await b.snapshots.take()).runs == ()
+
+
+async def test_the_newest_events_that_are_not_known_yet_come_oldest_first(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        for n in range(7):
+            await b.queue.pause(who="ann", why=f"why {n}")
+            await b.queue.resume(who="ann")
+        snapshot = await b.snapshots.take(events=3)
+        assert [event.kind for event in snapshot.events] == ["resumed", "paused", "resumed"]
+        assert snapshot.events[1].fields["why"] == "why 6"
+        assert snapshot.events_total == 14
+        later = await b.snapshots.take(events=500, after=snapshot.events[0].event_id)
+        assert later.events == snapshot.events[1:]
+        assert (await b.snapshots.take(events=5, after=snapshot.events[-1].event_id)).events == ()
+        assert len((await b.snapshots.take(events=9_999)).events) == 14
+        assert (await b.snapshots.take()).events == ()
+        with pytest.raises(ValueError, match="no id of an event"):
+            await b.snapshots.take(events=1, after="0 COUNT 1")
+
+
+async def test_minutes_come_as_they_were_added_up_without_the_current_one(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        while True:
+            minute = await b.now_ms() // 60_000
+            for back in (0, 1, 2, 5, 2880, 2881):
+                key = f"{b.keys.bucket_prefix}1m:{minute - back}"
+                await b.redis.hset(key, mapping={"completed": back, "w3": 1})
+            snapshot = await b.snapshots.take(history_min=99_999)
+            last = await b.snapshots.take(history_min=2)
+            if last.now_ms // 60_000 == minute:
+                break
+            await b.redis.flushdb()
+        assert [bucket.counts["completed"] for bucket in snapshot.minutes] == [2880, 5, 2, 1]
+        assert {bucket.width_ms for bucket in snapshot.minutes} == {60_000}
+        assert snapshot.minutes[-1].start_ms == (minute - 1) * 60_000
+        assert snapshot.minutes[-1].wait == {3: 1}
+        assert [bucket.number for bucket in last.minutes] == [minute - 2, minute - 1]
+
+
 async def test_an_empty_queue_has_a_snapshot(redis_url: str) -> None:
     async with bench(redis_url) as b:
         snapshot = await b.snapshots.take(history_s=3600)
@@ -93,6 +151,8 @@ async def test_an_empty_queue_has_a_snapshot(redis_url: str) -> None:
             0,
         )
         assert (snapshot.workers, snapshot.buckets) == ((), ())
+        assert (snapshot.minutes, snapshot.events, snapshot.runs, snapshot.supervisors) == ((), (), (), ())
+        assert set(snapshot.heads.values()) == {0}
         assert snapshot.percentiles_ms("wait") == {"p50": None, "p95": None, "p99": None}
 
 
@@ -110,6 +170,8 @@ async def test_a_worker_is_shown_as_it_described_itself(redis_url: str) -> None:
             "failed": 1,
             "version": "0.1",
             "jobs": ["a"],
+            "cpu": 37.5,
+            "ownRssBytes": 512,
         }
         before_ms = await b.now_ms()
         await b.worker("w1").heartbeat(json.dumps(info), [])
@@ -120,6 +182,7 @@ async def test_a_worker_is_shown_as_it_described_itself(redis_url: str) -> None:
         assert {shown[name] for name in ("id", "host", "state")} == {"w1", "h1", "working"}
         assert (shown["pid"], shown["slots"], shown["busy"], shown["rssBytes"]) == (42, 2, 1, 1024)
         assert shown["jobs"] == ["a"]
+        assert (shown["cpu"], shown["ownRssBytes"]) == (37.5, 512)
         assert views["w2"].state == "unknown"
 
 

@@ -9,20 +9,11 @@ from dataclasses import replace
 import pytest
 
 from previewops.errors import OrderRefused
+from previewops.fleetviews import GONE_AFTER_MS, Bounds, SupervisedWorker, SupervisorState
 from previewops.scripts import ScriptName, Scripts
 from previewops.states import Code
 from previewops.supervisor import orders as module
-from previewops.supervisor.demand import Bounds
-from previewops.supervisor.orders import (
-    FORGOTTEN_AFTER_MS,
-    GONE_AFTER_MS,
-    Act,
-    FleetControl,
-    Order,
-    OrderBook,
-    SupervisedWorker,
-    SupervisorState,
-)
+from previewops.supervisor.orders import FORGOTTEN_AFTER_MS, Act, FleetControl, Order, OrderBook
 from tests.queue_support import Bench, bench, payload
 
 pytestmark = pytest.mark.redis

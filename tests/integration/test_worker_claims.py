@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from previewops.records import JobRecord
-from previewops.snapshot import WorkerView
 from previewops.states import JobState
+from previewops.views import WorkerView
 from previewops.worker import engine
 from tests.integration.worker_support import (
     HOUR_MS,
@@ -278,7 +278,8 @@ async def test_a_heartbeat_tells_of_the_worker_and_of_how_far_its_jobs_are(redis
             assert record.phase == "held"
             assert (worker.worker_id, worker.slots, worker.state) == ("w1", 3, "working")
             assert set(worker.jobs) == {"a", "b"}
-            assert worker.rss_bytes > 1_000_000
+            assert worker.own_rss_bytes > 1_000_000
+            assert worker.rss_bytes == worker.own_rss_bytes, "it has no render processes"
             held.let_go.set()
             await ended(queue, "a")
             await ended(queue, "b")

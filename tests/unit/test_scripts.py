@@ -13,7 +13,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from previewops.histogram import BINS_PER_OCTAVE
 from previewops.keys import Keys
 from previewops.scripts import ScriptName, Scripts, script_text
-from previewops.snapshot import _COUNTERS
+from previewops.snapshot import COUNTERS
 from previewops.states import Code
 
 FOLDER = files("previewops.lua")
@@ -76,7 +76,7 @@ def test_the_result_codes_are_the_enum() -> None:
 def test_the_counters_are_those_that_snapshots_read() -> None:
     text = "".join(script_text(name) for name in ScriptName)
     counted = set(re.findall(r"\bcount\('(\w+)'", text)) | {"crashed", "retried"}
-    assert counted == set(_COUNTERS)
+    assert counted == set(COUNTERS)
     assert f"math.log(2) / {BINS_PER_OCTAVE}" in text
 
 

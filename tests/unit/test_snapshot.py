@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from previewops.snapshot import Bucket, Snapshot, _snapshot
+from previewops.snapshot import _snapshot
 from previewops.states import Priority
+from previewops.views import Bucket, Event, RunView, Snapshot
 
 NAMES = (
     "accepted",
@@ -36,6 +37,13 @@ REPLY = [
     b"1699999990000000",
     [[b"w1", b"1699999999500", b'{"host":"h","pid":7}']],
     [[b"169999999", [b"accepted", b"2", b"w5", b"3", b"r13", b"4", b"retried", b"1"]]],
+    [[b"28333332", [b"completed", b"7", b"w5", b"9"]]],
+    [[b"s1", b"1699999990000", b'{"host":"h","count":2,"workers":[{"id":"w1","phase":"running"}]}']],
+    [
+        [b"1699999999000-1", [b"kind", b"paused", b"at", b"1699999999000", b"who", b"ann"]],
+        [b"1699999998000-0", [b"kind", b"dead", b"at", b"1699999998000", b"job", b"a"]],
+    ],
+    [[b"a", [b"active", b"7", b"p", b"high", b"w1", b"1699999999400", b"0.5", b"frames", b"1", b"0"]]],
 ]
 
 
@@ -49,6 +57,36 @@ def test_a_reply_becomes_a_snapshot() -> None:
     assert set(snapshot.counters) == set(NAMES)
     assert (snapshot.workers[0].host, snapshot.workers[0].heartbeat_ms) == ("h", 1_699_999_999_500)
     assert snapshot.buckets == (Bucket(1_699_999_990_000, {"accepted": 2, "retried": 1}, {5: 3}, {13: 4}),)
+
+
+def test_the_rest_of_a_reply_is_read_too() -> None:
+    snapshot = _snapshot("q", REPLY, 600, 60)
+    assert snapshot.minutes == (Bucket(1_699_999_920_000, {"completed": 7}, {5: 9}, {}, 60_000),)
+    assert snapshot.minutes[0].number == 28_333_332
+    (supervisor,) = snapshot.supervisors
+    assert (supervisor.supervisor_id, supervisor.silent, supervisor.state.count) == ("s1", False, 2)
+    assert [worker.phase for worker in supervisor.state.workers] == ["running"]
+    assert snapshot.events == (
+        Event("1699999998000-0", 1_699_999_998_000, "dead", {"job": "a"}),
+        Event("1699999999000-1", 1_699_999_999_000, "paused", {"who": "ann"}),
+    )
+    assert snapshot.runs == (RunView("a", "p", Priority.HIGH, "w1", 1_699_999_999_400, 0.5, "frames", 1, 0),)
+    assert snapshot.heads == {Priority.HIGH: 1_000, Priority.NORMAL: 0, Priority.LOW: 10_000}
+    assert (snapshot.completed_kept, snapshot.history_s, snapshot.history_min) == (4, 600, 60)
+
+
+def test_an_event_that_lacks_something_is_shown_all_the_same() -> None:
+    by_hand = [*REPLY[:16], [[b"1699999999000-1", [b"what", b"ever"]]], REPLY[17]]
+    assert _snapshot("q", by_hand).events == (
+        Event("1699999999000-1", 1_699_999_999_000, "", {"what": "ever"}),
+    )
+
+
+def test_a_supervisor_that_was_not_heard_for_long_is_silent() -> None:
+    late = [*REPLY[:15], [[b"s1", b"1699999984999", b"{}"]], *REPLY[16:]]
+    (view,) = _snapshot("q", late).supervisors
+    assert view.silent
+    assert view.as_json()["state"] == "silent"
 
 
 @pytest.mark.parametrize("name", ["accepted", "completed", "cancelled", "discarded"])

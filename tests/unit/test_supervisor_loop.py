@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from previewops.fleetviews import Bounds, SupervisorState
 from previewops.notify import Notifier
 from previewops.settings import Settings
 from previewops.supervisor.backend import Handle
-from previewops.supervisor.demand import DOWN_HOLD_S, Bounds, Load
+from previewops.supervisor.demand import DOWN_HOLD_S, Load
 from previewops.supervisor.host import Gauge
 from previewops.supervisor.loop import LOOK_EVERY_S, Launch, Supervisor, Wish
-from previewops.supervisor.orders import Order, SupervisorState
+from previewops.supervisor.orders import Order
 from previewops.supervisor.recycling import Limits
 from previewops.supervisor.watchtower import Look, Sighting
 

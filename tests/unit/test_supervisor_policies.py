@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from previewops.errors import EXIT_BOOT, EXIT_FAILED, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_USAGE
-from previewops.supervisor.demand import BUSY_CPU, DOWN_HOLD_S, SOON_S, UP_HOLD_S, Bounds, Demand, Load, need
+from previewops.fleetviews import Bounds
+from previewops.supervisor.demand import BUSY_CPU, DOWN_HOLD_S, SOON_S, UP_HOLD_S, Demand, Load, need
 from previewops.supervisor.hang import DRAIN_GRACE_S, RUN_MARGIN_S, START_S, Watch, silence_limit_s, verdict
 from previewops.supervisor.recycling import JITTER, Limits, reason_to_recycle
 from previewops.supervisor.restarts import (

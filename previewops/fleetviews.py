@@ -1,0 +1,139 @@
+"""What is known of supervisors and their workers: plain values, as published and as shown. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from previewops.clock import iso_from_ms
+
+GONE_AFTER_MS = 15_000
+"""A supervisor that has been silent for this long takes no orders, and is shown as silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The fewest and the most workers; equal when their number is fixed."""
+
+    fewest: int
+    most: int
+
+    def clamp(self, count: int) -> int:
+        """``count``, or the bound that it is beyond."""
+        return min(self.most, max(self.fewest, count))
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisedWorker:
+    """A worker as its supervisor sees it. ``pid`` is None while none runs; ``reason`` is for a person."""
+
+    worker_id: str
+    place: int
+    phase: str
+    pid: int | None
+    quick_deaths: int
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The worker as published, and as ``workers --json`` shows it."""
+        return {
+            "id": self.worker_id,
+            "place": self.place,
+            "phase": self.phase,
+            "pid": self.pid,
+            "quickDeaths": self.quick_deaths,
+            "reason": self.reason or None,
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> SupervisedWorker:
+        """Reads what ``as_json`` wrote; another version of it may lack something."""
+        return cls(
+            worker_id=str(said.get("id", "")),
+            place=int(said.get("place", 0)),
+            phase=str(said.get("phase", "unknown")),
+            pid=said.get("pid"),
+            quick_deaths=int(said.get("quickDeaths", 0)),
+            reason=str(said.get("reason") or ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorState:
+    """What a supervisor says of itself. ``count`` workers are aimed at, between ``bounds``."""
+
+    host: str
+    pid: int
+    version: str
+    backend: str
+    state: str
+    count: int
+    bounds: Bounds
+    rss_bytes: int
+    started_ms: int
+    notice: str
+    workers: tuple[SupervisedWorker, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The state as published."""
+        return {
+            "host": self.host,
+            "pid": self.pid,
+            "version": self.version,
+            "backend": self.backend,
+            "state": self.state,
+            "count": self.count,
+            "min": self.bounds.fewest,
+            "max": self.bounds.most,
+            "rssBytes": self.rss_bytes,
+            "startedMs": self.started_ms,
+            "notice": self.notice or None,
+            "workers": [worker.as_json() for worker in self.workers],
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> SupervisorState:
+        """Reads what ``as_json`` wrote; another version of it may lack something."""
+        return cls(
+            host=str(said.get("host", "")),
+            pid=int(said.get("pid", 0)),
+            version=str(said.get("version", "")),
+            backend=str(said.get("backend", "")),
+            state=str(said.get("state", "unknown")),
+            count=int(said.get("count", 0)),
+            bounds=Bounds(int(said.get("min", 0)), int(said.get("max", 0))),
+            rss_bytes=int(said.get("rssBytes", 0)),
+            started_ms=int(said.get("startedMs", 0)),
+            notice=str(said.get("notice") or ""),
+            workers=tuple(SupervisedWorker.from_json(each) for each in said.get("workers", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorView:
+    """A supervisor as of its last report (server ms); ``silent`` when that is too long ago."""
+
+    supervisor_id: str
+    heartbeat_ms: int
+    silent: bool
+    state: SupervisorState
+
+    @classmethod
+    def seen(
+        cls, supervisor_id: str, heartbeat_ms: int, state: SupervisorState, now_ms: int
+    ) -> SupervisorView:
+        """A supervisor as it looks at ``now_ms`` (server ms)."""
+        return cls(supervisor_id, heartbeat_ms, now_ms - heartbeat_ms > GONE_AFTER_MS, state)
+
+    def as_json(self) -> dict[str, Any]:
+        """The supervisor as ``workers --json`` shows it."""
+        said = self.state.as_json()
+        started_ms = said.pop("startedMs")
+        return {
+            "id": self.supervisor_id,
+            **said,
+            "state": "silent" if self.silent else said["state"],
+            "startedAt": iso_from_ms(started_ms),
+            "heartbeatAt": iso_from_ms(self.heartbeat_ms),
+        }

@@ -1,0 +1,70 @@
+"""What a worker and its render processes take of the machine, read from /proc as proc(5) describes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+# Fields of /proc/<pid>/stat, counted from behind the name, which may hold anything.
+_OWN_TIMES = slice(11, 13)  # utime, stime
+_REAPED_TIMES = slice(13, 15)  # cutime, cstime: of children that have been waited for
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Resident bytes of the worker alone and with its helpers, and processor use in percent of one core.
+
+    Pages that processes share count in each. The first reading has nothing to compare with: its ``cpu`` is 0.
+    """
+
+    own_rss_bytes: int
+    rss_bytes: int
+    cpu: float
+
+
+class UsageMeter:
+    """Reads the usage of this process and of others that it names, again and again.
+
+    Args:
+        helpers: the ids of the fork server and of the render processes that live.
+        monotonic: seconds that never go back.
+    """
+
+    def __init__(self, helpers: Callable[[], Iterable[int]], monotonic: Callable[[], float]) -> None:
+        self._helpers = helpers
+        self._monotonic = monotonic
+        self._last: tuple[float, float] | None = None
+
+    def read(self) -> Usage:
+        """The usage now; ``cpu`` since the last call. A helper that has just ended counts for nothing."""
+        own_s, own_rss = _read(os.getpid())
+        busy_s, rss = own_s, own_rss
+        for pid in self._helpers():
+            try:
+                used_s, resident = _read(pid)
+            except (OSError, ValueError, IndexError):
+                continue
+            busy_s += used_s
+            rss += resident
+        return Usage(own_rss, rss, self._share(busy_s))
+
+    def _share(self, busy_s: float) -> float:
+        now, last = self._monotonic(), self._last
+        self._last = (now, busy_s)
+        if last is None or now <= last[0]:
+            return 0.0
+        # A helper that ends between two readings takes what its parent has not been credited with yet along.
+        return round(max(0.0, 100 * (busy_s - last[1]) / (now - last[0])), 1)
+
+
+def _read(pid: int) -> tuple[float, int]:
+    """Processor seconds of a process and of the children that it has waited for, and its resident bytes."""
+    stat = (_PROC / str(pid) / "stat").read_bytes()
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    ticks = sum(int(each) for each in (*fields[_OWN_TIMES], *fields[_REAPED_TIMES]))
+    return ticks / _TICKS_PER_S, int(fields[21]) * _PAGE_BYTES
