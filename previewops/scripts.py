@@ -47,6 +47,7 @@ class ScriptName(StrEnum):
     DISCARD = "discard"
     RECORD_EVENT = "record_event"
     READ_JOB = "read_job"
+    LIST_JOBS = "list_jobs"
     SNAPSHOT = "snapshot"
     ACKNOWLEDGE_LOSS = "acknowledge_loss"
     REPORT = "report"
