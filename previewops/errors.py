@@ -131,6 +131,21 @@ class WrongState(PreviewopsError):
         self.state = state
 
 
+class OtherJob(PreviewopsError):
+    """A payload that was to take the place of a job's own names another job."""
+
+    exit_code = EXIT_INVALID
+    code = "other-job"
+
+    def __init__(self, job_id: str, found: str) -> None:
+        super().__init__(
+            f"the payload for job {job_id} has the jobId {found}",
+            hint=f"its jobId has to be {job_id}; submit it as it is for a job of its own",
+        )
+        self.job_id = job_id
+        self.found = found
+
+
 class QueueFull(PreviewopsError):
     """The backlog has reached PREVIEW_QUEUE_MAX. Nothing was stored; trying again later is right."""
 

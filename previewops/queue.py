@@ -14,16 +14,13 @@ from previewops.clock import LAST_MS
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
 from previewops.errors import JobConflict, JobNotFound, PreviewopsError, QueueFull, WrongState
 from previewops.keys import ARQ_JOB_PREFIX, Keys
-from previewops.records import JobRecord, payload_of, record_from_redis, record_from_reply
+from previewops.records import RENDER_FUNCTION, JobRecord, payload_of, record_from_redis, record_from_reply
 from previewops.scripts import Argument, ScriptName, Scripts
 from previewops.settings import Settings
 from previewops.states import Code, JobState, Priority
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-
-RENDER_FUNCTION = "render_preview"
-"""The name under which arq knows the one kind of job there is."""
 
 _BATCH_JOBS = 500
 _BATCH_BYTES = 4_000_000
@@ -170,9 +167,9 @@ class Queue:
         code, by, reason, since = await self._scripts.run(ScriptName.PAUSE, who, why)
         return PauseState(True, code == Code.OK, int(since), by.decode(), reason.decode())
 
-    async def resume(self, *, who: str) -> PauseState:
+    async def resume(self, *, who: str, why: str = "") -> PauseState:
         """Lets claims go on."""
-        (code,) = await self._scripts.run(ScriptName.RESUME, who)
+        (code,) = await self._scripts.run(ScriptName.RESUME, who, why)
         return PauseState(False, code == Code.OK)
 
     async def acknowledge_loss(self, *, who: str) -> bool:

@@ -10,6 +10,9 @@ from typing import Any
 from previewops.clock import iso_from_ms
 from previewops.states import JobState, Priority
 
+RENDER_FUNCTION = "render_preview"
+"""The name under which arq knows the one kind of job there is."""
+
 RECORD_FIELDS = (
     b"state",
     b"priority",

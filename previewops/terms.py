@@ -24,11 +24,19 @@ _LOWERED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One word: ``text`` is looked for in ``field``, or in all for None. Without text it holds always."""
+    """One word: ``text`` is looked for in ``field``, or in all for None. Without text it holds always.
+
+    Raises:
+        ValueError: ``text`` has a NUL, which stands between fields where the scripts look at all.
+    """
 
     text: str
     field: str | None = None
     negated: bool = False
+
+    def __post_init__(self) -> None:
+        if "\0" in self.text:
+            raise ValueError("a word of a filter has no NUL in it")
 
     @property
     def folded(self) -> str:
@@ -92,8 +100,10 @@ class Terms:
 def parse_terms(text: str) -> Terms:
     """Reads what somebody types. Whatever it is means something: a quote that is open ends with the text.
 
-    A ``!`` that stands alone elsewhere than in front is left out, as a word that is just being typed.
+    A ``!`` that stands alone elsewhere than in front is left out, as a word that is just being typed. A NUL is
+    a space.
     """
+    text = text.replace("\0", " ")
     terms: list[Term] = []
     at, inverted = 0, False
     while True:

@@ -24,7 +24,7 @@ from previewops.connection import connection_pool, redact, redis_errors
 from previewops.errors import UsageError
 from previewops.lease import Leases
 from previewops.notify import Notifier
-from previewops.queue import RENDER_FUNCTION
+from previewops.records import RENDER_FUNCTION
 from previewops.settings import Settings
 from previewops.worker.cancellation import end_tasks
 from previewops.worker.engine import PreviewWorker

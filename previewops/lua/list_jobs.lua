@@ -23,7 +23,7 @@ local matches = matcher(ARGV, 8)
 local examined, spent, rows = 0, 0, {}
 
 -- A stock client's job has no record until somebody takes it in; one in `waiting` has lost it.
-local function row_without_record(id, state)
+local function without_record(id, state)
   local due_ms = redis.call('ZSCORE', K_SCHEDULE, id)
   if not due_ms then
     return nil
@@ -34,26 +34,26 @@ local function row_without_record(id, state)
   if state == 'delayed' and due <= NOW_MS then
     state = 'waiting'
   end
-  local fields = {
-    state = state, priority = priority, project = project, accepted = digits(due), attempts = '0', crashes = '0',
+  return {
+    id = id, state = state, priority = priority, project = project, accepted = digits(due), attempts = '0', crashes = '0',
   }
-  local values = {}
-  for i, name in ipairs(RECORD) do
-    values[i] = fields[name] or false
-  end
-  return fields, values
 end
 
 local function visit(id, state)
   examined, spent = examined + 1, spent + 1
-  local fields, values = record_of(id)
-  if not fields.state and (state == 'waiting' or state == 'delayed') then
-    fields, values = row_without_record(id, state)
-  elseif fields.state ~= state then
+  local job = look_at(id)
+  local on_record = job.state
+  if not on_record and (state == 'waiting' or state == 'delayed') then
+    job = without_record(id, state)
+  elseif on_record ~= state then
     -- It is listed where it is now.
-    fields = nil
+    job = nil
   end
-  if fields and (wanted == '' or fields.state == wanted) and matches(seen_by_filter(id, fields)) then
+  if job and (wanted == '' or job.state == wanted) and matches(job) then
+    local values = on_record and values_of(id) or {}
+    for i, name in ipairs(on_record and {} or RECORD) do
+      values[i] = job[name] or false
+    end
     rows[#rows + 1] = { id, values }
   end
   return #rows < limit and spent < budget

@@ -30,7 +30,8 @@ return matcher(ARGV, 2 * count + 2)(fields) and 1 or 0
 texts = st.text(st.sampled_from("aAbéÉ%.[( !\0"), max_size=4) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=6
 )
-terms = st.builds(Term, texts, st.none() | st.sampled_from(FIELDS), st.booleans())
+words = texts.map(lambda text: text.replace("\0", ""))
+terms = st.builds(Term, words, st.none() | st.sampled_from(FIELDS), st.booleans())
 filters = st.builds(Terms, st.lists(terms, max_size=3).map(tuple), st.booleans())
 
 

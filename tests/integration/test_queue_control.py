@@ -305,7 +305,7 @@ async def test_ending_a_worker_recovers_its_jobs_and_no_others(redis_url: str) -
         assert await b.worker("w1").renew(mine) is Code.STALE
         assert [view.worker_id for view in (await b.snapshots.take()).workers] == ["w2"]
         assert (await b.queue.status("a")).crashes == 1
-        assert WORKER_LOST_FINGERPRINT not in await b.redis.hgetall(b.keys.dead_groups)
+        assert await b.redis.zscore(b.keys.dead_groups, WORKER_LOST_FINGERPRINT) is None
 
 
 async def test_an_unknown_job_is_not_found(redis_url: str) -> None:

@@ -16,7 +16,9 @@ JOB = {
     "error": "asset-missing: no 'a b.png'",
 }
 
-texts = st.text(st.sampled_from('aB! \t":éproject'), max_size=8) | st.text(max_size=8)
+texts = st.text(st.sampled_from('aB! \t":éproject'), max_size=8) | st.text(
+    st.characters(exclude_characters="\0"), max_size=8
+)
 terms = st.builds(Term, texts, st.none() | st.sampled_from(FIELDS), st.booleans())
 filters = st.builds(Terms, st.lists(terms, max_size=4).map(tuple), st.booleans())
 
@@ -42,6 +44,7 @@ filters = st.builds(Terms, st.lists(terms, max_size=4).map(tuple), st.booleans()
         ('error:"still typing', (Term("still typing", "error"),)),
         ("error:", (Term("", "error"),)),
         ("error:!x", (Term("!x", "error"),)),
+        ('"a\0b"', (Term("a b"),)),
         ("a ! b", (Term("a"), Term("b"))),
         ("!", ()),
         ("a !", (Term("a"),)),
@@ -89,6 +92,11 @@ def test_only_ascii_letters_have_two_cases() -> None:
     assert parse_terms("STRASSE").matches({"id": "strasse"})
     assert not parse_terms("ÉTÉ").matches({"id": "été"})
     assert parse_terms("éTé").matches({"id": "étÉ été"})
+
+
+def test_a_word_has_no_nul_in_it() -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        Term("a\0b")
 
 
 @given(filters)
