@@ -87,6 +87,7 @@ async def test_each_filter_means_what_it_says(redis_url: str) -> None:
         assert await meant(fingerprint=corrupt.fingerprint[:5]) == {"c1"}
         assert await meant(fingerprint="000000000000") == set()
         assert await meant(older_than_ms=HOUR_MS // 2) == {"m1"}
+        assert await meant(job_ids=("m1", "m2"), older_than_ms=HOUR_MS // 2) == {"m1"}
         assert await meant(job_ids=("m2", "c1", "unknown")) == {"m2", "c1"}
         assert await meant(project="shop", older_than_ms=HOUR_MS // 2, error="AssetMissing") == {"m1"}
         assert await meant(project="school", error="AssetMissing") == set()
