@@ -14,6 +14,7 @@ import importlib.metadata
 import os
 import re
 import shutil
+import signal
 import stat
 import time
 from contextlib import suppress
@@ -252,7 +253,8 @@ class EmbeddedRedis:
             self.log.replace(self.log.with_name(f"{_LOG_NAME}.1"))
         with self.log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *tethered([str(binary), *_arguments(self.socket)]),
+                # In order, so that it writes down what it has acknowledged.
+                *tethered([str(binary), *_arguments(self.socket)], signal.SIGTERM),
                 cwd=self._folder,
                 env={**os.environ, "LC_ALL": "C"},
                 stdin=asyncio.subprocess.DEVNULL,

@@ -13,7 +13,6 @@ Protocol, over one stream socket, frames as in ``framing``::
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import os
 import resource
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from previewops.errors import JobError
+from previewops.tether import tie
 from previewops.worker.framing import HEADER, BadFrame, body_length, decode, encode
 
 TRACEBACK_LIMIT = 8 * 1024
@@ -38,7 +38,6 @@ MESSAGE_LIMIT = 2_000
 Progress = Callable[[float, str], None]
 Task = Callable[[dict[str, Any], Progress], dict[str, Any]]
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _OPEN_FILES = 256
 _OOM_SCORE_ADJ = 500  # of 1000: the kernel's killer takes a render process before the worker
 
@@ -132,17 +131,13 @@ def harden(channel: int, memory_limit_bytes: int) -> None:
 
 
 def _die_with_parent() -> None:
-    """Asks the kernel for SIGKILL when the fork server ends, prctl(2).
+    """Asks the kernel for SIGKILL when the fork server ends.
 
-    A server that ended before this call would go unnoticed, hence the second look at the parent. One that
-    ended even before the first look leaves this process waiting for a job that never comes: the worker
-    sends none to a child whose server is gone, and the end of the worker is the end of the channel.
+    A server that ended before the first look at the parent leaves this process waiting for a job that never
+    comes: the worker sends none to a child whose server is gone, and the end of the worker is the end of the
+    channel.
     """
-    server = os.getppid()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != server:
+    if not tie(os.getppid(), signal.SIGKILL):
         os._exit(0)
 
 

@@ -64,7 +64,9 @@ class WorkerProcess:
         self.log = log
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                tethered([*prefix, sys.executable, "-m", "tests.fault.worker_under_test", name]),
+                tethered(
+                    [*prefix, sys.executable, "-m", "tests.fault.worker_under_test", name], signal.SIGKILL
+                ),
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -275,50 +275,6 @@ async def test_a_second_supervisor_is_refused(redis_url: str, tmp_path: Path) ->
         await supervisor.running(1)
 
 
-async def test_row_2_sigkill_of_the_supervisor_leaves_no_process_and_loses_nothing(
-    redis_url: str, tmp_path: Path
-) -> None:
-    async with (
-        Cluster(redis_url, tmp_path, drain_timeout_s=0) as cluster,
-        SupervisorProcess(cluster, "--workers", "2") as supervisor,
-    ):
-        await supervisor.running(2)
-        await cluster.submit(payload("spinning", spin=True))
-        await cluster.until("spinning", JobState.ACTIVE)
-        family = supervisor.family()
-        assert len(family) >= 7, "the supervisor, two workers, their fork servers and render processes"
-        supervisor.signal(signal.SIGKILL)
-        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=30)
-        assert not alive, alive
-        record = await cluster.status("spinning")
-        assert (record.state, record.attempts, record.crashes) == (JobState.WAITING, 0, 0)
-        await cluster.judge()
-
-
-async def test_what_an_earlier_supervisor_left_behind_is_swept_up(redis_url: str, tmp_path: Path) -> None:
-    gate = Gate(tmp_path / "gate")
-    async with (
-        Cluster(redis_url, tmp_path, lease_ms=NEVER_MS) as cluster,
-        SupervisorProcess(cluster, "--workers", "1") as first,
-    ):
-        (worker,) = await first.running(1)
-        assert worker.pid is not None
-        await cluster.submit(payload("held", gate=str(gate.path)))
-        await gate.arrival()
-        gate.remove()
-        left = psutil.Process(worker.pid)
-        left.suspend()  # it heeds no signal but SIGKILL
-        first.signal(signal.SIGKILL)
-        await first.stopped()
-        async with SupervisorProcess(cluster, "--workers", "1") as second:
-            record = await cluster.until("held", JobState.COMPLETED)
-            assert (record.attempts, record.crashes) == (0, 1)
-            # Its parent is gone, and not every init reaps what it inherits.
-            assert not left.is_running() or left.status() == psutil.STATUS_ZOMBIE
-            assert "left behind by an earlier supervisor" in second.words()
-        await cluster.judge()
-
-
 async def test_orders_are_acknowledged_and_on_record(redis_url: str, tmp_path: Path) -> None:
     async with (
         Cluster(redis_url, tmp_path) as cluster,

@@ -116,7 +116,7 @@ class Machine:
             Path(group).mkdir()
         with (self.folder / "console.log").open("wb") as log:
             self._nspawn = subprocess.Popen(
-                tethered(self._command()),
+                tethered(self._command(), signal.SIGTERM),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
