@@ -294,6 +294,8 @@ def framed(text: str) -> str:
         framed('{"job": 1, "error": {"kind": "permanent", "message": "m", "data": {}}}'),
         framed('{"job": 1, "error": {"kind": "permanent", "code": 1, "message": "m", "data": {}}}'),
     ],
+    # Pytest puts the whole id into the environment, and with a long variable nothing can be executed.
+    ids=lambda raw: raw[:80],
 )
 async def test_a_child_that_breaks_the_protocol_is_killed(make_pool: MakePool, raw: str) -> None:
     pool = make_pool()
