@@ -172,11 +172,27 @@ class EmbeddedUnavailable(PreviewopsError):
         self.log_tail = log_tail
 
 
+REINSTALL = "install previewops again, with what it depends on: pip install --force-reinstall previewops"
+
+
 class CannotBoot(PreviewopsError):
-    """A worker cannot start as things are: a module is missing, say. A supervisor does not start it again."""
+    """The program cannot do its work as it is installed: a module is missing, say. One line says it all.
+
+    A supervisor does not start a worker again that ends so.
+    """
 
     exit_code = EXIT_BOOT
     code = "cannot-boot"
+
+    def __init__(self, reason: str, *, remedy: str = REINSTALL) -> None:
+        super().__init__(f"{reason}; {remedy}")
+
+    @classmethod
+    def without(cls, error: ImportError) -> CannotBoot:
+        """For a module that cannot be imported, which it names."""
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            return cls(f"the module {error.name} is missing")
+        return cls(f"a module cannot be imported: {error}")
 
 
 class SupervisorRunning(PreviewopsError):

@@ -61,6 +61,8 @@ class ChildStart:
             _serve(_Channel(inherited[0]), self)
         except _HungUp:
             os._exit(0)  # recycled, or the worker is gone
+        except SystemExit:
+            os._exit(1)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -146,6 +148,8 @@ def _serve(channel: _Channel, start: ChildStart) -> NoReturn:
         task = _load(start.task)
     except Exception as error:
         channel.send({"error": _described(error, start.memory_limit_bytes)})
+        if isinstance(error, ImportError):
+            raise SystemExit(1) from None  # said in one line by the worker
         raise
     channel.send({"ready": True})
     while True:

@@ -141,6 +141,7 @@ class PreviewWorker(Worker):
         self._next_due_ms: int | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._abandoned: deque[Claim] = deque(maxlen=ABANDONED_KEPT)
+        self._greeted = False
         self._closed = False
 
     # ---------------------------------------------------------------- life
@@ -178,6 +179,7 @@ class PreviewWorker(Worker):
             ended.result()
 
     async def _greet(self) -> None:
+        self._greeted = True
         await self.pulse.say()
         log.info(
             "worker started",
@@ -232,18 +234,22 @@ class PreviewWorker(Worker):
         for task in await end_tasks(self.tasks.values(), rounds=CANCELLATIONS):
             log.error("a job does not end when it is cancelled", slot=task.get_name())
         await self._exchange.close()
-        try:
-            await self.leases.reclaim(self._abandoned)
-            await self.leases.end_worker(self.worker_id, "the worker stopped", lost=False)
-        except (RedisError, OSError) as error:
-            # Whatever Redis has against us, it shall not hide why the worker ended, nor keep it from cleaning up.
-            log.warning("stopped without telling Redis", error=str(error))
+        if self._greeted:
+            await self._take_leave()
         try:
             if self.on_shutdown is not None:
                 await self.on_shutdown(self.ctx)
         finally:
             await self._hotline.close()
             await self.pool.aclose(close_connection_pool=True)
+
+    async def _take_leave(self) -> None:
+        try:
+            await self.leases.reclaim(self._abandoned)
+            await self.leases.end_worker(self.worker_id, "the worker stopped", lost=False)
+        except (RedisError, OSError) as error:
+            # Whatever Redis has against us, it shall not hide why the worker ended, nor keep it from cleaning up.
+            log.warning("stopped without telling Redis", error=str(error))
         log.info(
             "worker stopped", worker=self.worker_id, completed=self.jobs_complete, failed=self.jobs_failed
         )

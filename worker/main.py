@@ -19,9 +19,10 @@ from arq.worker import func
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+import previewops.contract.shape  # noqa: F401 - else imported by the first job, which would fail without it
 from previewops.clock import system_random
 from previewops.connection import connection_pool, redact, redis_errors
-from previewops.errors import UsageError
+from previewops.errors import REINSTALL, CannotBoot, JobError, PreviewopsError, UsageError
 from previewops.lease import Leases
 from previewops.notify import Notifier
 from previewops.queue import RENDER_FUNCTION
@@ -32,6 +33,7 @@ from previewops.worker.job import BUILD_TASK, PRELOAD, RenderJobs
 from previewops.worker.persistence import persist
 from previewops.worker.publish import sweep_staging
 from previewops.worker.sandbox import RenderPool
+from previewops.worker.testimony import TaskNotImportable
 
 log = structlog.get_logger()
 
@@ -60,6 +62,8 @@ def run_worker(
 
     Raises:
         UsageError: DATA_DIR cannot be used.
+        CannotBoot: a render process cannot import what it needs.
+        PreviewopsError: no render process can be started.
         RedisUnavailable: Redis answers that it will never take us (a wrong password, say). While it is merely
             away, the worker waits for it.
     """
@@ -113,7 +117,7 @@ async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, 
         asyncio.create_task(_keep_swept(worker.leases, settings), name="sweep"),
     ]
     try:
-        await renders.start()
+        await _start(renders)
         log.info("reading assets from", roots=[str(root) for root in roots], redis=redact(redis_url))
         async with redis_errors(redis_url):
             await worker.main()
@@ -125,6 +129,16 @@ async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, 
             await renders.close()
             await end_tasks(beside)
             notifier.close()
+
+
+async def _start(renders: RenderPool) -> None:
+    """Starts the render processes before anything is said to Redis: who cannot render takes no job."""
+    try:
+        await renders.start()
+    except TaskNotImportable as error:
+        raise CannotBoot(error.message, remedy=error.hint or REINSTALL) from error
+    except JobError as error:
+        raise PreviewopsError(error.message, hint=error.hint) from error
 
 
 def _at_start(settings: Settings, notifier: Notifier) -> StartupShutdown:

@@ -16,7 +16,7 @@ from previewops import __version__
 from previewops.cli.context import Context
 from previewops.cli.lazy import Entry, LazyGroup
 from previewops.cli.output import OutputClosed, abandon_output, flush, say_json, tell
-from previewops.errors import EXIT_FAILED, InvalidPayload, PreviewopsError
+from previewops.errors import EXIT_FAILED, CannotBoot, InvalidPayload, PreviewopsError
 
 PROGRAM = "previewops"
 COMPLETION_VARIABLE = "_PREVIEWOPS_COMPLETE"
@@ -149,7 +149,7 @@ def run(args: list[str]) -> int:
 def _invoke(context: Context, args: list[str]) -> int:
     """click's own ``main`` has other manners when the output's reader has gone, and hides who pressed Ctrl-C."""
     try:
-        return _perform(context, args)
+        return _installed(context, args)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as error:
@@ -168,6 +168,14 @@ def _invoke(context: Context, args: list[str]) -> int:
     except Exception as error:
         _tell_bug(context, error)
         return EXIT_FAILED
+
+
+def _installed(context: Context, args: list[str]) -> int:
+    """Commands import what they need when they run, so only then is it known whether all of it is there."""
+    try:
+        return _perform(context, args)
+    except ImportError as error:
+        raise CannotBoot.without(error) from error
 
 
 def _perform(context: Context, args: list[str]) -> int:

@@ -21,6 +21,8 @@ from tests.redis_server import RedisProcess
 
 pytestmark = [pytest.mark.redis]
 
+ROOT = Path(__file__).parents[2]
+WITH_ABSENCE = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "missing_module")])
 NEVER_MS = 600_000
 """A lease that does not end within a test: whatever runs again was released."""
 
@@ -85,15 +87,17 @@ async def test_a_hung_worker_is_replaced_and_its_job_runs_again(
 
 @pytest.mark.parametrize(
     ("setting", "value", "starts"),
-    [("PREVIEW_LEASE_MS", "nonsense", 1), ("BOOT_FAULT", "1", 5)],
-    ids=["settings", "module"],
+    [("PREVIEW_LEASE_MS", "nonsense", 1), ("MISSING_MODULE", "PIL", 1), ("BOOT_FAULT", "1", 5)],
+    ids=["settings", "module", "bug"],
 )
 async def test_row_17_a_worker_that_cannot_boot_goes_fatal_and_consumes_no_job(
     redis_url: str, tmp_path: Path, setting: str, value: str, starts: int
 ) -> None:
     async with (
         Cluster(redis_url, tmp_path) as cluster,
-        SupervisorProcess(cluster, "--workers", "1", WORKER_OVERLAY=f"{setting}={value}") as supervisor,
+        SupervisorProcess(
+            cluster, "--workers", "1", WORKER_OVERLAY=f"{setting}={value}", PYTHONPATH=WITH_ABSENCE
+        ) as supervisor,
     ):
         await cluster.submit(payload("waits"))
         view = await supervisor.sees("FATAL", lambda view: view.state.workers[0].phase == "fatal")
