@@ -22,6 +22,9 @@ def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[
         progress(0.5, "at the gate")
         with Path(fault["gate"]).open("rb") as gate:
             gate.read()
+    if "while_there" in fault:
+        while Path(fault["while_there"]).exists():
+            time.sleep(0.02)
     if "takes_s" in fault:
         time.sleep(fault["takes_s"])
     if fault.get("spin"):

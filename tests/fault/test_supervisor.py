@@ -207,25 +207,6 @@ async def test_workers_are_recycled_between_jobs(redis_url: str, tmp_path: Path)
         await cluster.judge()
 
 
-async def test_scaling_from_1_to_4_to_1_under_load_loses_nothing(redis_url: str, tmp_path: Path) -> None:
-    async with (
-        Cluster(redis_url, tmp_path) as cluster,
-        SupervisorProcess(cluster, "--workers", "1") as supervisor,
-    ):
-        await supervisor.running(1)
-        await cluster.submit(*(payload(f"job-{n}") for n in range(150)))
-        answer = await supervisor.control.scale(Bounds(4, 4), why="rush hour")
-        assert answer.message == "4 workers"
-        await supervisor.running(4)
-        await cluster.submit(*(payload(f"late-{n}") for n in range(50)))
-        await supervisor.control.scale(Bounds(1, 1))
-        snapshot = await cluster.drained()
-        assert snapshot.counters["completed"] == 200
-        assert snapshot.counters["crashed"] == snapshot.counters["retried"] == 0
-        await supervisor.running(1)
-        await cluster.judge()
-
-
 async def test_signals_scale_and_sigterm_drains(redis_url: str, tmp_path: Path) -> None:
     gate = Gate(tmp_path / "gate")
     async with (
