@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from previewops.embedded import EmbeddedRedis
     from previewops.queue import Queue
     from previewops.snapshot import Snapshot
-    from previewops.supervisor.loop import Launch, Supervisor
+    from previewops.supervisor.environment import Launch
+    from previewops.supervisor.loop import Supervisor
 
 REPORT_EVERY_S = 1.0
 
@@ -54,8 +55,7 @@ async def _up(context: Context, *, demo: bool, count: int) -> None:
     from previewops.connection import connect, redact, redis_errors
     from previewops.queue import Queue
     from previewops.supervisor.demand import Bounds
-    from previewops.supervisor.environment import worker_environment
-    from previewops.supervisor.loop import Launch
+    from previewops.supervisor.environment import Launch, worker_environment
     from previewops.supervisor.service import supervisor_of
 
     settings = context.settings
@@ -145,7 +145,7 @@ async def _work(
 
 
 async def _stop(supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests) -> None:
-    from previewops.supervisor.loop import Wish
+    from previewops.supervisor.events import Wish
 
     supervisor.wish(Wish.STOP)
     while not supervising.done():

@@ -28,7 +28,7 @@ async def backlog(
     held.touch()
     async with (
         # Eight workers that start on two processors are no reason to take one of them for hung.
-        Cluster(url, folder, heartbeat_ms=2_000, lease_ms=20_000) as cluster,
+        Cluster(url, folder, heartbeat_ms=2_000, lease_ms=20_000, drain_timeout_s=2) as cluster,
         SupervisorProcess(cluster, *words, DOWN_HOLD_S="3") as supervisor,
     ):
         await supervisor.running(1)
