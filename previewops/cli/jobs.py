@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context, server_now_ms
+from previewops.cli.context import Context, json_option, limit_option, pass_context, server_now_ms
 from previewops.cli.output import say, say_json, tell
 from previewops.states import JobState
 from previewops.text import age, table
 
 if TYPE_CHECKING:
     from previewops.queue import JobPage
-
-MAX_LISTED = 10_000
 
 
 @click.command(
@@ -30,14 +28,7 @@ Examples:
     "--state", type=click.Choice([state.value for state in JobState]), help="Only jobs in this state."
 )
 @click.option("--project", metavar="P", help="Only jobs of this projectId.")
-@click.option(
-    "--limit",
-    metavar="N",
-    type=click.IntRange(1, MAX_LISTED),
-    default=50,
-    show_default=True,
-    help="At most N jobs.",
-)
+@limit_option
 @json_option
 @pass_context
 def jobs(context: Context, state: str | None, project: str | None, limit: int, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context, server_now_ms
+from previewops.cli.context import Context, json_option, limit_option, pass_context, server_now_ms
 from previewops.cli.dlq.choice import choice_options, chosen
 from previewops.cli.dlq.groups import grouped
 from previewops.cli.output import say, say_json, tell
@@ -20,8 +20,6 @@ from previewops.text import age, table
 if TYPE_CHECKING:
     from previewops.deadletters import DeadFilter, DeadGroup
     from previewops.records import JobRecord
-
-MAX_LISTED = 10_000
 
 
 @click.command(
@@ -35,14 +33,7 @@ Examples:
 )
 @choice_options
 @click.option("--groups", is_flag=True, help="One line a group of the same cause.")
-@click.option(
-    "--limit",
-    metavar="N",
-    type=click.IntRange(1, MAX_LISTED),
-    default=50,
-    show_default=True,
-    help="At most N lines.",
-)
+@limit_option
 @json_option
 @pass_context
 def list_(context: Context, /, groups: bool, limit: int, as_json: bool, **choice: Any) -> None:
