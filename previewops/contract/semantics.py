@@ -54,12 +54,6 @@ def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator
     yield from _options(request.get("options"))
 
 
-def total_ms(request: Mapping[str, Any]) -> int:
-    """How long a valid request's animation runs, in ms: the title card and every step."""
-    durations: list[int] = [step.get("durationMs", DEFAULT_STEP_MS) for step in request["steps"]]
-    return TITLE_CARD_MS + sum(durations)
-
-
 def parse_resolution(text: str) -> tuple[int, int] | None:
     """Width and height in pixels of "WxH", or None if ``text`` is not of that form."""
     match = re.fullmatch(_RESOLUTION, text)
