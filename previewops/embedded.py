@@ -23,7 +23,7 @@ from types import TracebackType
 
 from previewops.connection import ping_socket, socket_path, socket_url
 from previewops.errors import EmbeddedUnavailable
-from previewops.tether import tethered
+from previewops.tether import tethered, thaw_when_closed
 
 START_TIMEOUT_S = 10.0
 LOAD_TIMEOUT_S = 300.0
@@ -113,6 +113,7 @@ class EmbeddedRedis:
         self._load_timeout_s = load_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._lock: int | None = None
+        self._lifeline: int | None = None
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -171,6 +172,7 @@ class EmbeddedRedis:
             if process is not None and process.returncode is None:
                 await self._end(process)
         finally:
+            self._cut_lifeline()
             self._unlock()
 
     async def wait(self) -> int:
@@ -233,6 +235,11 @@ class EmbeddedRedis:
         self._lock = lock
         return True
 
+    def _cut_lifeline(self) -> None:
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+
     def _unlock(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
@@ -251,18 +258,24 @@ class EmbeddedRedis:
         assert lock is not None  # held since _lock_or_join
         if self.log.exists():
             self.log.replace(self.log.with_name(f"{_LOG_NAME}.1"))
-        with self.log.open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                # In order, so that it writes down what it has acknowledged.
-                *tethered([str(binary), *_arguments(self.socket)], signal.SIGTERM),
-                cwd=self._folder,
-                env={**os.environ, "LC_ALL": "C"},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=(lock,),
-            )
+        self._cut_lifeline()
+        reader, self._lifeline = os.pipe()
+        try:
+            with self.log.open("wb") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    # In order, so that it writes down what it has acknowledged; and so thawed, if it is frozen.
+                    *tethered([str(binary), *_arguments(self.socket)], signal.SIGTERM),
+                    cwd=self._folder,
+                    env={**os.environ, "LC_ALL": "C"},
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=(lock, reader),
+                )
+            thaw_when_closed(reader, self._process.pid)
+        finally:
+            os.close(reader)
 
     async def _refuse_newer_data(self, binary: Path) -> None:
         """An old server starts empty beside the files of a new one; that would look like losing every job."""

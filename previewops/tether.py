@@ -2,7 +2,7 @@
 
 The kernel is asked for a signal on the death of the parent (``PR_SET_PDEATHSIG``, prctl(2)). SIGKILL ends
 whatever there is, a stopped process and one that hangs included. Any other signal lets a program end in
-order, and waits for as long as the process is stopped.
+order, and waits for as long as the process is stopped; ``thaw_when_closed`` is for that.
 
 A program is started through this file, which ties itself and then becomes the program by exec, so no process
 is added. A ``preexec_fn`` would do the same, but runs Python between fork and exec, which can deadlock when
@@ -12,6 +12,7 @@ the parent has threads. Elsewhere than on Linux nothing is tied.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
 import sys
@@ -45,6 +46,18 @@ def tie(parent: int, signum: int) -> bool:
         if libc.prctl(_PR_SET_PDEATHSIG, int(signum), 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     return os.getppid() == parent
+
+
+def thaw_when_closed(reader: int, pid: int) -> None:
+    """Has the kernel send SIGCONT to process ``pid`` when the last writer of the pipe ``reader`` is gone.
+
+    The one who writes is this process, and dies; ``pid`` is a child that has inherited ``reader``, as the kernel
+    forgets this with the last descriptor of it. By fcntl(2), F_SETSIG and O_ASYNC.
+    """
+    if sys.platform == "linux":
+        fcntl.fcntl(reader, fcntl.F_SETOWN, pid)
+        fcntl.fcntl(reader, fcntl.F_SETSIG, signal.SIGCONT)
+        fcntl.fcntl(reader, fcntl.F_SETFL, fcntl.fcntl(reader, fcntl.F_GETFL) | fcntl.FASYNC)
 
 
 def _become(parent: int, signum: int, argv: list[str]) -> int:

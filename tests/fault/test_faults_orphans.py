@@ -71,13 +71,16 @@ async def test_jobs_of_an_earlier_supervisor_s_workers_run_again_at_once(
         await cluster.judge()
 
 
-@STOPPED
+@pytest.mark.parametrize("stopped", ["nobody", "worker", "fork server", "render process", "Redis"])
 async def test_row_2_sigkill_of_up_leaves_no_process(tmp_path: Path, stopped: str) -> None:
     program = Program(tmp_path)
     with up(program, "--workers", "1") as process:
         family = psutil.Process(process.pid).children(recursive=True)
         worker = next(each for each in family if "--name" in each.cmdline())
-        stop(worker.pid, stopped)
+        if stopped == "Redis":
+            next(each for each in family if "redis" in each.name()).suspend()
+        else:
+            stop(worker.pid, stopped)
         process.kill()
         assert await asyncio.to_thread(process.wait, PATIENCE_S) == -signal.SIGKILL
         assert await survivors(family) == []
