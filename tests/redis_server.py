@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from previewops.connection import ping_socket
-from previewops.embedded import find_server_binary
+from previewops.server_binary import find_server_binary
 from previewops.tether import tethered
 
 START_TIMEOUT_S = 20.0
