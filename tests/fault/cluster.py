@@ -261,7 +261,7 @@ class Cluster:
     def _enter_in_ledger(self, **found: Any) -> None:
         if (ledger := os.environ.get(LEDGER)) is None:
             return
-        test = os.environ["PYTEST_CURRENT_TEST"].split(" ")[0]
+        test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]  # "… (call)"; an id may hold spaces
         with Path(ledger).open("a") as file:
             file.write(json.dumps({"test": test, **found, "recoveryMs": self.recovery_ms}) + "\n")
 
