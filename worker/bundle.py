@@ -10,6 +10,7 @@ from typing import Any
 
 from previewops.worker.assets import FileAssetOpener, storage_errors
 from previewops.worker.render.artifacts import ArtifactWriter
+from previewops.worker.render.fonts import FontSources
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.manifest import write_manifests
 from previewops.worker.render.plan import plan
@@ -22,7 +23,7 @@ def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[
     ``spec``: ``payload`` (valid by contract), ``roots`` (folders that assets may come from), ``staging`` (the
     folder to fill, made if need be, in one that exists; not needed for a dry run), ``limits`` (optional,
     names and values as in ``Limits``). When this returns, the bundle is on the disk; publishing it is the
-    caller's act.
+    caller's act. ``fonts`` (optional) is as ``FontSources.as_json`` has it.
 
     Raises:
         PermanentJobError, TransientJobError: as ``render``.
@@ -31,15 +32,16 @@ def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[
     payload = spec["payload"]
     opener = FileAssetOpener(tuple(Path(root) for root in spec["roots"]))
     limits = Limits.from_mapping(spec.get("limits"))
+    fonts = FontSources.from_json(spec.get("fonts"))
     if payload["dryRun"]:
         progress(0.0, "plan")
-        return {"dryRun": True, "plan": plan(payload, opener=opener, limits=limits)}
+        return {"dryRun": True, "plan": plan(payload, opener=opener, limits=limits, fonts=fonts)}
     started = perf_counter()
     staging = Path(spec["staging"])
     with storage_errors():
         # Not its parents: a DATA_DIR that has gone, an unmounted disk say, is not made anew on what is beneath.
         staging.mkdir(exist_ok=True)
-    result = render(payload, opener=opener, out=staging, limits=limits, progress=progress)
+    result = render(payload, opener=opener, out=staging, limits=limits, progress=progress, fonts=fonts)
     writer = ArtifactWriter(staging)
     write_manifests(result, writer, payload)
     artifacts = sorted((*result.artifacts, *writer.written), key=lambda each: each.path)

@@ -24,6 +24,7 @@ DEFAULT_IMAGE_FORMAT: Final = "webp"
 DEFAULT_FPS: Final = 12
 DEFAULT_QUALITY_PERCENT: Final = 80
 DEFAULT_THEME: Final = "light"
+DEFAULT_ON_ASSET_ERROR: Final = "fail"
 
 RENDERABLE_FORMATS: Final[frozenset[str]] = frozenset({"webp", "gif", "apng", "png", "jpeg"})
 """Formats that this release's renderer makes, of those the schema knows."""

@@ -15,7 +15,6 @@ from previewops.worker.render import apng, gif
 from previewops.worker.render.encode import encode_still
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.gif import count_frames
-from previewops.worker.render.layout import clock_time
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.metrics import Metrics
 from previewops.worker.render.names import bundle_names
@@ -23,6 +22,7 @@ from previewops.worker.render.stopwatch import Stopwatch
 from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.theme import DARK, LIGHT, choose_theme, contrast
 from previewops.worker.render.thumbhash import thumbhash
+from previewops.worker.render.titlecard import clock_time
 from previewops.worker.render.webp import write_animation
 from tests.render_support import payload, quarters
 

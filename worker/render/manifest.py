@@ -58,8 +58,8 @@ def preview_json(result: RenderResult, payload: Mapping[str, Any], container_sha
         "frames": _frames(result),
         "sheet": {
             "path": names.sheet,
-            "width": result.sheet_size.width,
-            "height": result.sheet_size.height,
+            "width": result.sheet.size.width,
+            "height": result.sheet.size.height,
         },
         "animation": {"path": names.animation, "format": board.animation, "loops": 0}
         if names.animation

@@ -7,14 +7,15 @@ from typing import Any
 
 from previewops.worker.assets import AssetOpener
 from previewops.worker.render.encode import MEDIA_TYPES
+from previewops.worker.render.fonts import FontSources
 from previewops.worker.render.gallery import Inspected, inspect
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.names import bundle_names
-from previewops.worker.render.render import check_size, lay_out_frames, warnings_of
+from previewops.worker.render.remarks import warnings_of
+from previewops.worker.render.render import check_size, lay_out, typesetter
 from previewops.worker.render.sheet import lay_out as lay_out_sheet
 from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
-from previewops.worker.render.typesetting import Typesetter
 
 # Measured on one core of a small server over frames half of which is a photograph; orders of magnitude.
 _BYTES_PER_PIXEL = {"webp": 0.045, "jpeg": 0.09, "png": 0.2, "gif": 0.08, "apng": 0.2}  # at quality 80
@@ -25,7 +26,9 @@ _DECODE_NS_PER_PIXEL = 9
 _OVERHEAD_MS = 30
 
 
-def plan(payload: Mapping[str, Any], *, opener: AssetOpener, limits: Limits) -> dict[str, Any]:
+def plan(
+    payload: Mapping[str, Any], *, opener: AssetOpener, limits: Limits, fonts: FontSources | None = None
+) -> dict[str, Any]:
     """The plan for a payload that has passed ``previewops.contract.validate``, as JSON values.
 
     Widths and heights are exact; bytes and time are estimates.
@@ -35,9 +38,10 @@ def plan(payload: Mapping[str, Any], *, opener: AssetOpener, limits: Limits) -> 
     """
     board = read_storyboard(payload)
     check_size(board, limits)
-    inspected = inspect(board.assets.values(), opener, limits)
-    setter = Typesetter()
-    layouts = lay_out_frames(board, inspected, setter)
+    inspected = inspect(board.assets.values(), opener, limits, gaps=board.gaps)
+    setter = typesetter(board, fonts)
+    layouts = lay_out(board, inspected, setter)
+    lost = {name: found.error for name, found in inspected.items() if found.error is not None}
     artifacts = _artifacts(board, inspected)
     return {
         "width": board.size.width,
@@ -51,7 +55,7 @@ def plan(payload: Mapping[str, Any], *, opener: AssetOpener, limits: Limits) -> 
             "ms": _estimated_ms(board, inspected, artifacts),
         },
         "undrawn": list(setter.undrawn),
-        "warnings": list(warnings_of(board, inspected, layouts, setter.undrawn)),
+        "warnings": list(warnings_of(board, inspected, layouts, setter, lost)),
     }
 
 
@@ -91,6 +95,8 @@ def _asset(asset: Asset, found: Inspected) -> dict[str, Any]:
         "type": "image" if asset.is_image else "audio",
         "bytes": found.size_bytes,
     }
+    if found.error is not None:
+        entry["error"] = {"code": found.error.code, "message": found.error.message}
     if asset.ref.sha256 is not None:
         entry["sha256"] = asset.ref.sha256.lower()
     if found.picture is not None:

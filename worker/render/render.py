@@ -15,17 +15,20 @@ from previewops.worker.assets import AssetOpener
 from previewops.worker.render.animate import Animator, Drawn
 from previewops.worker.render.artifacts import Artifact, ArtifactWriter
 from previewops.worker.render.encode import encode_still
-from previewops.worker.render.gallery import Gallery, Inspected, inspect
+from previewops.worker.render.fonts import FontSources
+from previewops.worker.render.frames import FrameLayout
+from previewops.worker.render.gallery import Gallery, Inspected, demand_a_picture, inspect
 from previewops.worker.render.geometry import Size
-from previewops.worker.render.layout import FrameLayout, LayoutEngine
+from previewops.worker.render.layout import lay_out_frames
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.names import BundleNames, bundle_names
 from previewops.worker.render.paint import Painter, resized
 from previewops.worker.render.placeholder import Placeholder, placeholder
-from previewops.worker.render.sheet import ContactSheet
+from previewops.worker.render.remarks import warnings_of
+from previewops.worker.render.sheet import ContactSheet, SheetLayout
 from previewops.worker.render.stopwatch import Stopwatch
 from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
-from previewops.worker.render.typesetting import Typesetter
+from previewops.worker.render.typesetting import Typesetter, written_language
 
 Progress = Callable[[float, str], None]
 
@@ -40,7 +43,8 @@ class RenderResult:
     inspected: Mapping[str, Inspected]  # by asset id
     poster_placeholder: Placeholder
     placeholders: Mapping[str, Placeholder]  # by asset id, of those that were decoded
-    sheet_size: Size
+    sheet: SheetLayout
+    lost: Mapping[str, PermanentJobError]  # by asset id: what is shown as a gap
     undrawn: tuple[str, ...]  # characters that no font has, shown as U+FFFD
     warnings: tuple[str, ...]
     durations_ms: tuple[int, ...]  # of the frames, the title card first
@@ -54,11 +58,13 @@ def render(
     out: Path,
     limits: Limits,
     progress: Progress,
+    fonts: FontSources | None = None,
 ) -> RenderResult:
     """Renders a payload that has passed ``previewops.contract.validate`` into the folder ``out``.
 
     ``progress`` is called with the share that is done, 0..1, and a word for what is being done. Nothing but
-    ``out`` is written to; the pictures there depend on the payload and the assets alone.
+    ``out`` is written to; the pictures there depend on the payload, the assets and the ``fonts`` alone, which are
+    those of the package where none are given.
 
     Raises:
         PermanentJobError: resolution-too-large, too-many-assets, or an asset that is missing, refused or broken.
@@ -69,10 +75,10 @@ def render(
     check_size(board, limits)
     watch = Stopwatch()
     with watch.phase("inspect"):
-        inspected = inspect(board.assets.values(), opener, limits)
-    setter = Typesetter()
+        inspected = inspect(board.assets.values(), opener, limits, gaps=board.gaps)
+    setter = typesetter(board, fonts)
     with watch.phase("layout"):
-        layouts = lay_out_frames(board, inspected, setter)
+        layouts = lay_out(board, inspected, setter)
     run = _Run(
         board,
         layouts,
@@ -90,6 +96,7 @@ def render(
         run.remaining_thumbnails()
     with watch.phase("sheet"):
         run.contact_sheet()
+    demand_a_picture(board.assets.values(), run.lost)
     return RenderResult(
         board=board,
         names=run.names,
@@ -97,9 +104,10 @@ def render(
         inspected=inspected,
         poster_placeholder=run.poster_placeholder,
         placeholders=run.placeholders,
-        sheet_size=run.sheet.layout.size,
+        sheet=run.sheet.layout,
+        lost=run.lost,
         undrawn=setter.undrawn,
-        warnings=warnings_of(board, inspected, layouts, setter.undrawn),
+        warnings=warnings_of(board, inspected, layouts, setter, run.lost),
         durations_ms=tuple(layout.duration_ms for layout in layouts),
         timings_ms=watch.milliseconds(),
     )
@@ -123,42 +131,18 @@ def check_size(board: Storyboard, limits: Limits) -> None:
     )
 
 
-def lay_out_frames(
+def typesetter(board: Storyboard, fonts: FontSources | None) -> Typesetter:
+    """The typesetter for the words of ``board``."""
+    return Typesetter(fonts, written_language(board.words))
+
+
+def lay_out(
     board: Storyboard, inspected: Mapping[str, Inspected], setter: Typesetter
 ) -> tuple[FrameLayout, ...]:
     """The layouts of title card and steps, in order."""
     shapes = {name: found.picture.size for name, found in inspected.items() if found.picture}
-    engine = LayoutEngine(board, shapes, setter)
-    return (engine.title_card(), *(engine.step(step) for step in board.steps))
-
-
-def warnings_of(
-    board: Storyboard,
-    inspected: Mapping[str, Inspected],
-    layouts: tuple[FrameLayout, ...],
-    undrawn: tuple[str, ...],
-) -> tuple[str, ...]:
-    """What the bundle does not show of the payload, a sentence each."""
-    found = []
-    for index, layout in enumerate(layouts):
-        where = f"step {index}" if index else "the title card"
-        if layout.truncated:
-            found.append(f"{where}: the text is longer than there is room for, and was cut")
-        wanted = len(board.pictures_of(board.steps[index - 1])) if index else len(layout.placements)
-        if wanted > len(layout.placements):
-            found.append(
-                f"{where}: {len(layout.placements)} of its {wanted} pictures fit, the rest is left out"
-            )
-    for name, asset in inspected.items():
-        if asset.picture is not None and asset.picture.frames > 1:
-            found.append(f"asset {name}: shown is the first of its {asset.picture.frames} frames")
-    if board.sound is not None:
-        found.append(
-            f"audio: {board.animation or board.image_format} carries no sound; the track is listed only"
-        )
-    if undrawn:
-        found.append(f"{len(undrawn)} characters are in no font here and are shown as U+FFFD")
-    return tuple(found)
+    lost = {name for name, found in inspected.items() if found.error}
+    return lay_out_frames(board, shapes, setter, lost)
 
 
 class _Run:
@@ -187,8 +171,16 @@ class _Run:
         self.placeholders: dict[str, Placeholder] = {}
         needed, uses = _demands(board, layouts, inspected)
         self._gallery = Gallery(
-            opener, limits, inspected, needed=needed, uses=uses, watch=watch, decoded=self._decoded
+            opener,
+            limits,
+            inspected,
+            needed=needed,
+            uses=uses,
+            watch=watch,
+            decoded=self._decoded,
+            gaps=board.gaps,
         )
+        self.lost = self._gallery.lost
         self._painter = Painter(board, self._gallery, setter)
         self._progress = progress
         self._total = len(layouts) + len(self.names.thumbnails) + 1

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from previewops.worker.render.fonts import Weight
 from previewops.worker.render.geometry import Box, Size
-from previewops.worker.render.layout import clock_time
 from previewops.worker.render.metrics import Metrics
 from previewops.worker.render.shapes import panel, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
-from previewops.worker.render.typesetting import Typesetter, Weight
+from previewops.worker.render.titlecard import clock_time
+from previewops.worker.render.typesetting import Typesetter
 
 _SMALLEST_WIDTH, _LARGEST_WIDTH = 1_280, 2_560  # pixels
 _TALLEST = 8_000  # pixels: below what every still format can hold
@@ -78,7 +79,6 @@ class ContactSheet:
         self.layout = lay_out(len(board.steps) + 1, board.size)
         self._unit = self.layout.size.width / 1280
         self.image = Image.new("RGB", self.layout.size, board.theme.background)
-        self._canvas = ImageDraw.Draw(self.image)
         self._header()
 
     def add(self, index: int, frame: Image.Image, heading: str, duration_ms: int) -> None:
@@ -98,14 +98,14 @@ class ContactSheet:
         top = box.bottom + round(12 * self._unit)
         gap = round(10 * self._unit)
         time = setter.line(duration, Weight.REGULAR, size, box.width)
-        setter.draw(self._canvas, box.right - time.width, top, time, theme.muted)
+        setter.draw(self.image, box.right - time.width, top, time, theme.muted)
         left = box.left
         if number:
             block = setter.line(number, Weight.BOLD, size, box.width)
-            setter.draw(self._canvas, left, top, block, theme.accent)
+            setter.draw(self.image, left, top, block, theme.accent)
             left += block.width + gap
         title = setter.line(heading, Weight.SEMIBOLD, size, box.right - time.width - gap - left)
-        setter.draw(self._canvas, left, top, title, theme.ink)
+        setter.draw(self.image, left, top, title, theme.ink)
 
     def _header(self) -> None:
         theme, setter, unit = self._board.theme, self._setter, self._unit
@@ -121,6 +121,6 @@ class ContactSheet:
             right - left - small.width - round(40 * unit),
         )
         top = self.layout.margin
-        setter.draw(self._canvas, left, top, title, theme.ink)
+        setter.draw(self.image, left, top, title, theme.ink)
         baseline = top + round(title.size * 0.8)
-        setter.draw(self._canvas, right - small.width, baseline - round(small.size * 0.8), small, theme.muted)
+        setter.draw(self.image, right - small.width, baseline - round(small.size * 0.8), small, theme.muted)

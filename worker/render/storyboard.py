@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from previewops.contract import limits as contract
 from previewops.worker.assets import AssetRef
+from previewops.worker.render.bidi import base_level, has_direction
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.theme import Theme, choose_theme
 
@@ -56,6 +57,7 @@ class Sound:
 class Storyboard:
     """Everything there is to draw, and how."""
 
+    project: str
     title: str
     description: str
     steps: tuple[Step, ...]
@@ -68,6 +70,7 @@ class Storyboard:
     quality: int  # 1..100, of lossy formats
     theme: Theme
     thumbnail: Size | None  # the box that thumbnails fit; None: no thumbnails
+    gaps: bool  # whether a picture that cannot be had leaves a gap; otherwise the job fails
 
     @property
     def duration_ms(self) -> int:
@@ -86,12 +89,20 @@ class Storyboard:
         )
 
     @property
-    def hero(self) -> Asset | None:
-        """The picture of the title card: the first that a step shows, else the first there is."""
+    def words(self) -> Iterator[str]:
+        """Every text that is shown, the title's first."""
+        yield self.title
+        yield self.description
         for step in self.steps:
-            if pictures := self.pictures_of(step):
-                return pictures[0]
-        return self.images[0] if self.images else None
+            yield step.title
+            yield step.text
+        for asset in self.assets.values():
+            yield asset.title
+
+    @property
+    def right_to_left(self) -> bool:
+        """Whether the story is told from right to left: as its first text with a direction is written."""
+        return next((base_level(text) == 1 for text in self.words if has_direction(text)), False)
 
 
 def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
@@ -103,6 +114,7 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
     assets = {entry["id"]: _asset(entry) for entry in request["assets"]}
     sound = _sound(request["audio"], assets)
     return Storyboard(
+        project=payload["projectId"],
         title=request.get("title", ""),
         description=request.get("description", ""),
         steps=tuple(_step(number, entry) for number, entry in enumerate(request["steps"], start=1)),
@@ -115,6 +127,7 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
         quality=options.get("quality", contract.DEFAULT_QUALITY_PERCENT),
         theme=choose_theme(options.get("theme"), options.get("background")),
         thumbnail=_thumbnail(options.get("thumbnails", True)),
+        gaps=options.get("onAssetError", contract.DEFAULT_ON_ASSET_ERROR) == "gap",
     )
 
 
