@@ -93,6 +93,13 @@ class Settings:
         "Folders that assets may be read from, separated by ':'.",
         shown="DATA_DIR/assets and the folder the worker was started in",
     )
+    fonts: tuple[Path, ...] = _setting(
+        "PREVIEW_FONTS",
+        (),
+        _folders,
+        "Fonts, or folders of them, that go before the design's own, separated by ':'.",
+        shown="none beside the design's own and the machine's",
+    )
     max_attempts: int = _setting(
         "PREVIEW_MAX_ATTEMPTS", 5, _whole(1, 1000), "Attempts at a job whose failures are transient."
     )

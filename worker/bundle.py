@@ -10,7 +10,7 @@ from typing import Any
 
 from previewops.worker.assets import FileAssetOpener, storage_errors
 from previewops.worker.render.artifacts import ArtifactWriter
-from previewops.worker.render.fonts import FontSources
+from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.manifest import write_manifests
 from previewops.worker.render.plan import plan

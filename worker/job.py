@@ -20,6 +20,7 @@ from previewops.states import Code
 from previewops.worker.execution import LeaseLost, Run
 from previewops.worker.persistence import persist
 from previewops.worker.publish import Publication, bundle_path, fence_path, publish, staging_path
+from previewops.worker.render.fontfiles import FontSources
 
 log = structlog.get_logger()
 
@@ -44,6 +45,7 @@ class RenderJobs:
     settings: Settings
     renders: Renders
     roots: tuple[Path, ...]
+    fonts: FontSources = FontSources()
     dice: Random = field(default_factory=system_random)
 
     async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:
@@ -63,6 +65,7 @@ class RenderJobs:
                     "payload": request.raw,
                     "roots": [str(root) for root in self.roots],
                     "staging": str(staging),
+                    "fonts": self.fonts.as_json(),
                 },
                 deadline_s=self.settings.job_timeout_s,
                 progress=run.report,

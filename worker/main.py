@@ -28,6 +28,7 @@ from previewops.queue import RENDER_FUNCTION
 from previewops.settings import Settings
 from previewops.worker.cancellation import end_tasks
 from previewops.worker.engine import PreviewWorker
+from previewops.worker.fontfinder import find_fonts
 from previewops.worker.job import BUILD_TASK, PRELOAD, RenderJobs
 from previewops.worker.persistence import persist
 from previewops.worker.publish import sweep_staging
@@ -95,7 +96,8 @@ async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, 
         preload=PRELOAD,
     )
     roots = tuple(root.resolve() for root in settings.roots(Path.cwd()))
-    jobs = RenderJobs(settings, renders, roots)
+    fonts = await asyncio.to_thread(find_fonts, settings.fonts)
+    jobs = RenderJobs(settings, renders, roots, fonts)
     notifier = Notifier(os.environ)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],

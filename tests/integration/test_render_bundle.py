@@ -70,7 +70,9 @@ def test_every_format_has_every_file(tmp_path: Path, root: Path, animation: str,
         f"frames/000-title.{extension}",
         *(f"frames/{number:03d}.{extension}" for number in range(1, 5)),
         f"sheet.{extension}",
+        "sheet.vtt",
         f"animation.{animation}",
+        "captions.vtt",
         *(f"thumbs/{name}.{extension}" for name in ("wide", "tall", "round")),
         "preview.json",
         "container.json",
@@ -127,7 +129,7 @@ def test_checksums_cover_every_file(tmp_path: Path, root: Path) -> None:
         content = found[entry["path"]]
         assert entry["bytes"] == len(content)
         assert entry["sha256"] == hashlib.sha256(content).hexdigest()
-        assert entry["mediaType"] == "image/webp"
+        assert entry["mediaType"] == ("text/vtt" if entry["path"].endswith(".vtt") else "image/webp")
     assert preview["container"]["sha256"] == hashlib.sha256(found["container.json"]).hexdigest()
     assert {entry["path"]: entry["sha256"] for entry in summary["artifacts"]} == {
         path: hashlib.sha256(content).hexdigest() for path, content in found.items()
@@ -180,6 +182,9 @@ def test_the_plan_is_what_is_rendered(
     made = {entry["path"] for entry in summary["artifacts"]} - {"preview.json", "container.json"}
     assert set(planned) == made
     for path, entry in planned.items():
+        if path.endswith(".vtt"):
+            assert entry["estimatedBytes"] == (out / path).stat().st_size
+            continue
         with Image.open(out / path) as image:
             assert (entry["width"], entry["height"]) == image.size
             assert entry["frames"] == getattr(image, "n_frames", 1)

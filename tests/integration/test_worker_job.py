@@ -66,7 +66,7 @@ def rendering(
     queue: Bench, url: str, folder: Path, renders: PretendedRenders, **settings: Any
 ) -> PreviewWorker:
     chosen = settings_of(queue, data_dir=folder, **{"max_attempts": 1, "max_crashes": 1, **settings})
-    jobs = RenderJobs(chosen, renders, (folder,), LargestDice())
+    jobs = RenderJobs(chosen, renders, (folder,), dice=LargestDice())
 
     async def render_preview(ctx: dict[Any, Any], argument: Any) -> Any:
         return await jobs.render_preview(ctx, argument)

@@ -320,6 +320,7 @@ def test_the_limits_are_those_of_the_schema() -> None:
     assert options["fps"]["default"] == limits.DEFAULT_FPS
     assert options["quality"]["default"] == limits.DEFAULT_QUALITY_PERCENT
     assert options["theme"]["default"] == limits.DEFAULT_THEME
+    assert options["onAssetError"]["default"] == limits.DEFAULT_ON_ASSET_ERROR
     assert parse_resolution(limits.DEFAULT_RESOLUTION) == (1280, 720)
     assert {member.value for member in Priority} == set(schema()["properties"]["priority"]["enum"])
     assert schema()["properties"]["priority"]["default"] == Priority.NORMAL

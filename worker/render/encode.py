@@ -15,6 +15,7 @@ MEDIA_TYPES = {
     "gif": "image/gif",
     "apng": "image/apng",
     "json": "application/json",
+    "vtt": "text/vtt",
 }
 EXTENSIONS = {"webp": "webp", "png": "png", "jpeg": "jpg", "gif": "gif", "apng": "apng"}
 WEBP_METHOD = 2  # half the time of Pillow's default 4 for 1.5 % more bytes

@@ -18,7 +18,7 @@ from previewops.worker.render.render import RenderResult
 
 CONTAINER = "container.json"
 PREVIEW = "preview.json"
-RENDERER_VERSION = "1"  # grows when the same payload and assets no longer give the same pictures
+RENDERER_VERSION = "2"  # grows when the same payload and assets no longer give the same pictures
 
 
 def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mapping[str, Any]) -> None:
@@ -58,12 +58,14 @@ def preview_json(result: RenderResult, payload: Mapping[str, Any], container_sha
         "frames": _frames(result),
         "sheet": {
             "path": names.sheet,
+            "index": names.index,
             "width": result.sheet.size.width,
             "height": result.sheet.size.height,
         },
         "animation": {"path": names.animation, "format": board.animation, "loops": 0}
         if names.animation
         else None,
+        "captions": names.captions,
         "assets": [_asset(result, name) for name in board.assets],
         "audio": {
             "assetId": board.sound.asset_id,
@@ -72,6 +74,7 @@ def preview_json(result: RenderResult, payload: Mapping[str, Any], container_sha
         }
         if board.sound
         else None,
+        "fonts": list(result.fonts),
         "undrawn": [f"U+{ord(char):04X}" for char in result.undrawn],
         "warnings": list(result.warnings),
         "timingsMs": dict(result.timings_ms),
@@ -101,9 +104,12 @@ def _asset(result: RenderResult, name: str) -> dict[str, Any]:
             "width": found.picture.size.width,
             "height": found.picture.size.height,
         }
+    if name in result.lost:
+        error = result.lost[name]
+        entry["error"] = {"code": error.code, "message": error.message}
     if name in result.placeholders:
         entry |= _placeholder(result.placeholders[name])
-    if name in result.names.thumbnails:
+    if name in result.names.thumbnails and name not in result.lost:
         entry["thumbnail"] = result.names.thumbnails[name]
     return entry
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from previewops.worker.assets import AssetOpener
 from previewops.worker.render.encode import MEDIA_TYPES
-from previewops.worker.render.fonts import FontSources
+from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.render.gallery import Inspected, inspect
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.limits import Limits
@@ -16,6 +16,7 @@ from previewops.worker.render.remarks import warnings_of
 from previewops.worker.render.render import check_size, lay_out, typesetter
 from previewops.worker.render.sheet import lay_out as lay_out_sheet
 from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
+from previewops.worker.render.tracks import tracks
 
 # Measured on one core of a small server over frames half of which is a photograph; orders of magnitude.
 _BYTES_PER_PIXEL = {"webp": 0.045, "jpeg": 0.09, "png": 0.2, "gif": 0.08, "apng": 0.2}  # at quality 80
@@ -61,13 +62,14 @@ def plan(
 
 def _artifacts(board: Storyboard, inspected: Mapping[str, Inspected]) -> list[dict[str, Any]]:
     names = bundle_names(board)
-    sheet = lay_out_sheet(len(names.frames), board.size).size
+    sheet = lay_out_sheet(board).size
     entries = [
         _artifact(path, board.image_format, board, board.size) for path in (names.poster, *names.frames)
     ]
     entries.append(_artifact(names.sheet, board.image_format, board, sheet))
     if names.animation and board.animation:
         entries.append(_artifact(names.animation, board.animation, board, board.size, len(names.frames)))
+    entries += [_text(path, content) for path, content in tracks(board, names, lay_out_sheet(board)).items()]
     for name, path in names.thumbnails.items():
         picture = inspected[name].picture
         if picture is not None and board.thumbnail is not None:
@@ -86,6 +88,10 @@ def _artifact(path: str, kind: str, board: Storyboard, size: Size, frames: int =
         "frames": frames,
         "estimatedBytes": round(size.pixels * frames * _BYTES_PER_PIXEL[kind] * quality),
     }
+
+
+def _text(path: str, content: bytes) -> dict[str, Any]:
+    return {"path": path, "mediaType": MEDIA_TYPES["vtt"], "estimatedBytes": len(content)}
 
 
 def _asset(asset: Asset, found: Inspected) -> dict[str, Any]:
@@ -118,7 +124,7 @@ def _estimated_ms(
     animation_cost = _ENCODE_NS_PER_PIXEL[board.animation] if board.animation else 0
     if board.animation == board.image_format:
         animation_cost = 0  # the stills are moved into the animation as they are
-    stills: int = sum(entry["width"] * entry["height"] for entry in artifacts if entry["frames"] == 1)
+    stills: int = sum(entry["width"] * entry["height"] for entry in artifacts if entry.get("frames") == 1)
     nanoseconds = (
         frames * (_DRAW_NS_PER_PIXEL + animation_cost) + stills * still_cost + decoded * _DECODE_NS_PER_PIXEL
     )

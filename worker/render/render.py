@@ -15,7 +15,7 @@ from previewops.worker.assets import AssetOpener
 from previewops.worker.render.animate import Animator, Drawn
 from previewops.worker.render.artifacts import Artifact, ArtifactWriter
 from previewops.worker.render.encode import encode_still
-from previewops.worker.render.fonts import FontSources
+from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.render.frames import FrameLayout
 from previewops.worker.render.gallery import Gallery, Inspected, demand_a_picture, inspect
 from previewops.worker.render.geometry import Size
@@ -28,6 +28,7 @@ from previewops.worker.render.remarks import warnings_of
 from previewops.worker.render.sheet import ContactSheet, SheetLayout
 from previewops.worker.render.stopwatch import Stopwatch
 from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
+from previewops.worker.render.tracks import tracks
 from previewops.worker.render.typesetting import Typesetter, written_language
 
 Progress = Callable[[float, str], None]
@@ -46,6 +47,7 @@ class RenderResult:
     sheet: SheetLayout
     lost: Mapping[str, PermanentJobError]  # by asset id: what is shown as a gap
     undrawn: tuple[str, ...]  # characters that no font has, shown as U+FFFD
+    fonts: tuple[str, ...]  # names of those that were used
     warnings: tuple[str, ...]
     durations_ms: tuple[int, ...]  # of the frames, the title card first
     timings_ms: Mapping[str, float]  # by phase; they add up to the whole
@@ -96,6 +98,7 @@ def render(
         run.remaining_thumbnails()
     with watch.phase("sheet"):
         run.contact_sheet()
+        run.tracks()
     demand_a_picture(board.assets.values(), run.lost)
     return RenderResult(
         board=board,
@@ -107,6 +110,7 @@ def render(
         sheet=run.sheet.layout,
         lost=run.lost,
         undrawn=setter.undrawn,
+        fonts=setter.fonts,
         warnings=warnings_of(board, inspected, layouts, setter, run.lost),
         durations_ms=tuple(layout.duration_ms for layout in layouts),
         timings_ms=watch.milliseconds(),
@@ -214,6 +218,11 @@ class _Run:
         """The contact sheet, once every frame is on it."""
         self._write_still(self.names.sheet, self.sheet.image)
         self._step_done("sheet")
+
+    def tracks(self) -> None:
+        """The captions, and the index into the contact sheet."""
+        for path, content in tracks(self.board, self.names, self.sheet.layout).items():
+            self.writer.write(path, "vtt", content)
 
     def _frames(self) -> Iterator[Drawn]:
         for index, layout in enumerate(self.layouts):

@@ -5,7 +5,7 @@ Each run is shaped by HarfBuzz, through Raqm, in Pillow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -42,6 +42,7 @@ class Shaper:
 
     chain: FontChain
     language: str | None = None
+    used: set[str] = field(default_factory=set)  # names of the faces that have drawn something
 
     def runs(self, text: str, weight: Weight, size: int, base: int) -> list[Run]:
         """The runs of a line whose paragraph has the level ``base``, from left to right."""
@@ -95,6 +96,7 @@ class Shaper:
         """Draws a line with its left end and baseline at ``at``."""
         x, baseline = at
         for run in self.runs(line, weight, size, base):
+            self.used.add(run.face.name)
             if run.face.facts.strike:
                 _paste_emoji(image, run, size, (x, baseline))
             elif size < _FINE:

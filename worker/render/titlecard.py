@@ -68,7 +68,7 @@ class TitleCard:
         """The project at the top, the facts at the bottom, between them title and description."""
         metrics, setter = self.placer.metrics, self.setter
         project = setter.line(self.board.project, Weight.SEMIBOLD, metrics.small, area.width)
-        facts = setter.line(self._facts(), Weight.SEMIBOLD, metrics.small, area.width)
+        facts = setter.line(facts_of(self.board), Weight.SEMIBOLD, metrics.small, area.width)
         bar_height = max(2, metrics.rail)
         top, bottom = area.top + project.height, area.bottom - facts.height
         room = bottom - top - 2 * metrics.gutter - bar_height - metrics.gap
@@ -121,10 +121,11 @@ class TitleCard:
         )
         return title, description
 
-    def _facts(self) -> str:
-        count = len(self.board.steps)
-        length = clock_time(self.board.duration_ms)
-        return f"{count} {'step' if count == 1 else 'steps'}  \u00b7  {length}" if count else length
+
+def facts_of(board: Storyboard) -> str:
+    """How many steps, and how long they take together."""
+    count, length = len(board.steps), clock_time(board.duration_ms)
+    return f"{count} {'step' if count == 1 else 'steps'}  \u00b7  {length}" if count else length
 
 
 def hero_of(board: Storyboard, lost: Set[str]) -> Asset | None:

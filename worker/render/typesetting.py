@@ -22,7 +22,8 @@ from previewops.worker.render.breaking import (
     shown,
     words,
 )
-from previewops.worker.render.fonts import FontSources, Weight, font_chain
+from previewops.worker.render.fontfiles import FontSources
+from previewops.worker.render.fonts import Weight, font_chain
 from previewops.worker.render.shaping import REPLACEMENT, Shaper
 from previewops.worker.render.theme import Colour
 
@@ -79,6 +80,11 @@ class Typesetter:
     def undrawn(self) -> tuple[str, ...]:
         """Every character so far that no font has, in code point order."""
         return tuple(sorted(self._undrawn))
+
+    @property
+    def fonts(self) -> tuple[str, ...]:
+        """The names of the fonts that drew something so far."""
+        return tuple(sorted(self._shaper.used))
 
     @property
     def unusable_fonts(self) -> tuple[str, ...]:
