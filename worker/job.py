@@ -45,7 +45,7 @@ class RenderJobs:
     settings: Settings
     renders: Renders
     roots: tuple[Path, ...]
-    fonts: FontSources = FontSources()
+    fonts: FontSources = field(default_factory=FontSources)
     dice: Random = field(default_factory=system_random)
 
     async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def test_any_background_keeps_text_and_shapes_readable(background: str) -> None:
     assert contrast(theme.ink, theme.background) >= 4.5
     assert contrast(theme.muted, theme.background) >= 4.5
     assert contrast(theme.muted, theme.surface) >= 4.5
-    assert contrast(theme.accent, theme.background) >= 3
+    assert contrast(theme.accent, theme.background) >= 4.5
     assert contrast(theme.on_accent, theme.accent) >= 4.5
 
 
@@ -44,6 +44,7 @@ def test_both_palettes_keep_their_contrast(theme: object) -> None:
     for ground in (chosen.background, chosen.surface):
         assert contrast(chosen.ink, ground) >= 7
         assert contrast(chosen.muted, ground) >= 4.5
+    assert contrast(chosen.accent, chosen.background) >= 4.5
     assert contrast(chosen.on_accent, chosen.accent) >= 4.5
 
 

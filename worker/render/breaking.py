@@ -75,17 +75,18 @@ def _extends(char: str) -> bool:
     )
 
 
-def clusters(text: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def clusters(text: str) -> tuple[str, ...]:
     """``text`` in pieces that a reader sees as one character each: a letter with its marks, an emoji sequence."""
     if text.isascii():
-        return list(text)
+        return tuple(text)
     found: list[str] = []
     for char in text:
-        if found and _belongs(found[-1], char):
+        if found and not char.isascii() and _belongs(found[-1], char):
             found[-1] += char
         else:
             found.append(char)
-    return found
+    return tuple(found)
 
 
 def _belongs(before: str, char: str) -> bool:

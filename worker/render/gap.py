@@ -42,7 +42,10 @@ def draw_gap(
         dash_rounded(
             image, cell, radius, theme.muted, width=max(1, metrics.hairline), dash=max(3, metrics.units(1))
         )
-    room = cell.inset(metrics.gap)
+        room = cell.inset(metrics.gap)
+    else:
+        # Words may lie over the lower half.
+        room = Box(cell.left, cell.top, cell.right, cell.top + round(cell.height * 0.6)).inset(metrics.gap)
     name = setter.line(
         placement.asset.title or placement.asset.ref.id, Weight.SEMIBOLD, metrics.small, room.width
     )
@@ -53,7 +56,7 @@ def draw_gap(
     if side + metrics.gap + step * len(lines) > room.height:
         lines = lines[: max(0, (room.height - side) // step)]
     total = side + (metrics.gap // 2 + step * len(lines) if lines else 0)
-    top = cell.top + max(0, cell.height - total) // 2
+    top = room.top + max(0, room.height - total) // 2
     _sign(image, Box.at(cell.left + (cell.width - side) // 2, top, (side, side)), theme)
     top += side + metrics.gap // 2
     for block, colour in lines:

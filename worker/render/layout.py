@@ -22,10 +22,22 @@ def lay_out_frames(
     ``shapes`` has the upright size of every picture that could be opened, by asset id, ``lost`` the ids of those
     that could not. Where the story is told from right to left, so is each frame.
     """
-    placer = Placer(shapes, setter, Metrics(board.size), labels=board.captions)
-    steps = StepFrames(board, placer, setter)
-    card = TitleCard(board, placer, setter, hero_of(board, lost)).layout()
-    frames = (card, *(steps.layout(step) for step in board.steps))
-    if not board.right_to_left:
-        return frames
-    return tuple(mirror(frame, board.size.width) for frame in frames)
+    steps = StepFrames(board, _placer(board, shapes, setter), setter)
+    frames = (steps.layout(step) for step in board.steps)
+    return (lay_out_title_card(board, shapes, setter, lost), *(_turned(board, frame) for frame in frames))
+
+
+def lay_out_title_card(
+    board: Storyboard, shapes: Mapping[str, Size], setter: Typesetter, lost: Set[str]
+) -> FrameLayout:
+    """The title card alone, with a picture that is not ``lost``."""
+    card = TitleCard(board, _placer(board, shapes, setter), setter, hero_of(board, lost))
+    return _turned(board, card.layout())
+
+
+def _placer(board: Storyboard, shapes: Mapping[str, Size], setter: Typesetter) -> Placer:
+    return Placer(shapes, setter, Metrics(board.size), labels=board.captions)
+
+
+def _turned(board: Storyboard, frame: FrameLayout) -> FrameLayout:
+    return mirror(frame, board.size.width) if board.right_to_left else frame

@@ -14,8 +14,8 @@ from previewops.worker.render.storyboard import Asset
 from previewops.worker.render.typesetting import ASCENT, CAPITALS, Typesetter
 
 SLIVER = 0.04  # where cropping would take no more than this, a contained picture fills its cell
-_LARGEST_UPSCALE = 4.0
-_UNKNOWN = Size(4, 3)  # the shape of a picture that could not be opened
+LARGEST = 4.0  # times: no picture is blown up further
+_UNKNOWN = Size(1600, 1200)  # the shape of a picture that could not be opened
 _COVERING = Size(4, 3)  # the shape of a cell among several whose picture is to be cropped to it
 
 
@@ -68,9 +68,10 @@ class Placer:
         """Cells for ``pictures`` in ``area``, arranged as ``layout`` says."""
         metrics = self.metrics
         label = round(metrics.small * 1.75)
-        labelled = frozenset(at for at, picture in enumerate(pictures) if self.labels and picture.title)
-        if area.height < 6 * label:
-            labelled = frozenset()
+        # A gap has its name written in it.
+        named = [picture.title and picture.ref.id in self.shapes for picture in pictures]
+        labels = self.labels and area.height >= 6 * label
+        labelled = frozenset(at for at, name in enumerate(named) if name and labels)
         spacing = Spacing(metrics.gap, label, metrics.smallest_cell, labelled)
         cells = arrange(area, [self._wanted(each, pictures, area) for each in pictures], layout, spacing)
         shown = pictures[: len(cells)]
@@ -80,8 +81,7 @@ class Placer:
             shown = shown[:-1]
             more = cells[-1]
             texts = [self._count(more, len(pictures) - len(shown))]
-        if labelled:
-            texts += [self._label(*each) for each in zip(shown, cells, strict=False) if each[0].title]
+        texts += [self._label(shown[at], cells[at]) for at in sorted(labelled) if at < len(shown)]
         placements = tuple(self._placement(*each) for each in zip(shown, cells, strict=False))
         return Placed(placements, tuple(texts), more)
 
@@ -92,20 +92,9 @@ class Placer:
 
     def _placement(self, asset: Asset, cell: Box) -> Placement:
         shape = self.shape(asset)
-        if asset.cover or crop_loss(shape, cell.size) <= SLIVER:
-            box = cell if asset.cover else cell.centred(self._at_most(shape, cell.size))
-            return Placement(asset, box, box, crops=True)
+        if asset.cover or (crop_loss(shape, cell.size) <= SLIVER and enlarged(shape, cell.size) <= LARGEST):
+            return Placement(asset, cell, cell, crops=True)
         return Placement(asset, cell, cell.centred(contained(shape, cell.size)), crops=False)
-
-    @staticmethod
-    def _at_most(shape: Size, cell: Size) -> Size:
-        """The cell, or less of it where a small picture would be blown up without end."""
-        largest = min(shape.width / cell.width, shape.height / cell.height) * _LARGEST_UPSCALE
-        return (
-            cell
-            if largest >= 1
-            else Size(max(1, round(cell.width * largest)), max(1, round(cell.height * largest)))
-        )
 
     def _label(self, asset: Asset, cell: Box) -> PlacedText:
         metrics = self.metrics
@@ -124,10 +113,14 @@ def crop_loss(shape: Size, area: Size) -> float:
     return 1 - area.pixels / covering.pixels
 
 
+def enlarged(shape: Size, size: Size) -> float:
+    """How many times larger a picture is shown than it is."""
+    return max(size.width / shape.width, size.height / shape.height)
+
+
 def contained(shape: Size, area: Size) -> Size:
     """The size of a whole picture in ``area``; small ones are not blown up without end."""
     fitted = shape.fitted(area)
-    largest = Size(
-        max(1, round(shape.width * _LARGEST_UPSCALE)), max(1, round(shape.height * _LARGEST_UPSCALE))
-    )
-    return fitted if fitted.width <= largest.width else largest
+    if enlarged(shape, fitted) <= LARGEST:
+        return fitted
+    return Size(max(1, round(shape.width * LARGEST)), max(1, round(shape.height * LARGEST)))

@@ -19,7 +19,7 @@ from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.render.frames import FrameLayout
 from previewops.worker.render.gallery import Gallery, Inspected, demand_a_picture, inspect
 from previewops.worker.render.geometry import Size
-from previewops.worker.render.layout import lay_out_frames
+from previewops.worker.render.layout import lay_out_frames, lay_out_title_card
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.names import BundleNames, bundle_names
 from previewops.worker.render.paint import Painter, resized
@@ -144,9 +144,12 @@ def lay_out(
     board: Storyboard, inspected: Mapping[str, Inspected], setter: Typesetter
 ) -> tuple[FrameLayout, ...]:
     """The layouts of title card and steps, in order."""
-    shapes = {name: found.picture.size for name, found in inspected.items() if found.picture}
     lost = {name for name, found in inspected.items() if found.error}
-    return lay_out_frames(board, shapes, setter, lost)
+    return lay_out_frames(board, _shapes(inspected), setter, lost)
+
+
+def _shapes(inspected: Mapping[str, Inspected]) -> dict[str, Size]:
+    return {name: found.picture.size for name, found in inspected.items() if found.picture}
 
 
 class _Run:
@@ -166,6 +169,7 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.board = board
+        self._setter = setter
         self._inspected = inspected
         self.layouts = layouts
         self.writer = writer
@@ -226,7 +230,7 @@ class _Run:
 
     def _frames(self) -> Iterator[Drawn]:
         for index, layout in enumerate(self.layouts):
-            image = self._painter.frame(layout)
+            image = self._painter.frame(layout) if index else self._title_card()
             still = self._write_still(self.names.frames[index], image)
             step = self.board.steps[index - 1] if index else None
             if step is None:
@@ -238,6 +242,15 @@ class _Run:
                 self.sheet.add(index, image, heading, layout.duration_ms)
             self._step_done("frames")
             yield Drawn(image, layout.duration_ms, self.board.image_format, still)
+
+    def _title_card(self) -> Image.Image:
+        """The title card; a picture that turns out to be lost leaves no gap there, but its place to the next."""
+        layout = self.layouts[0]
+        while True:
+            image = self._painter.frame(layout)
+            if not any(placement.asset.ref.id in self.lost for placement in layout.placements):
+                return image
+            layout = lay_out_title_card(self.board, _shapes(self._inspected), self._setter, self.lost.keys())
 
     def _decoded(self, asset: Asset, image: Image.Image) -> None:
         with self.watch.phase("placeholders"):

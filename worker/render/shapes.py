@@ -55,11 +55,11 @@ def dash_rounded(image: Image.Image, box: Box, radius: int, colour: Colour, *, w
     ring = ImageChops.multiply(ring, rounded_mask(box.size, radius))
     canvas = ImageDraw.Draw(ring)
     for length, across in ((box.width, True), (box.height, False)):
-        count = max(1, (length - 2 * radius - dash) // (2 * dash))
+        count = max(0, (length - 2 * radius - dash) // (2 * dash))
         step = (length - 2 * radius) / (2 * count + 1)
         for index in range(count):
             start = round(radius + step * (2 * index + 1))
-            end = round(start + step) - 1
+            end = max(start, round(start + step) - 1)
             edge = width - 1
             if across:
                 canvas.rectangle((start, 0, end, edge), fill=0)

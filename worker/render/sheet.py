@@ -140,7 +140,7 @@ class ContactSheet:
         indent: int = 0,
         at_end: bool = False,
     ) -> None:
-        """Draws one line ``indent`` pixels from where the span begins or ends, on the side that is read first or last."""
+        """Draws one line, ``indent`` pixels from the end of the span that is read first, or last."""
         left, right = span
         at_right = self.layout.mirrored != at_end
         x = right - indent - block.width if at_right else left + indent

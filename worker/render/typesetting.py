@@ -7,7 +7,7 @@ What no font has is drawn as U+FFFD and told of in ``Typesetter.undrawn``; of th
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from PIL import Image
@@ -38,6 +38,8 @@ _LAST_TALL = 0x052F  # up to here Latin, Greek and Cyrillic, which need no more
 _BLANKS = "\t\v\f\u2028\u2029\x85"
 _HEEDED = "\u200b\u00ad\u2060"  # zero width space, soft hyphen, word joiner
 _BALANCED_LINES = 5  # more than this are read as a paragraph, whose right edge may be uneven
+_MANY = 8  # characters in a cluster, of emoji sequences say
+_NARROWEST = 0.15  # of the size: the advance of the narrowest letters
 _FOR_LOOKS = 0.8  # of the size: a title may shrink to this so that it does not end on a lone word
 _LEAST_LAST = 0.3  # of the widest line: a last line shorter than this is an orphan
 
@@ -201,7 +203,7 @@ class Typesetter:
     def longest(self, text: str, tail: str, weight: Weight, size: int, width: int) -> str:
         """As many clusters of ``text``, at least one, as fit ``width`` together with ``tail``."""
         pieces = clusters(text)
-        low, high = 1, len(pieces)
+        low, high = 1, min(len(pieces), _most_clusters(size, width))
         while low < high:
             middle = (low + high + 1) // 2
             if self.width("".join(pieces[:middle]) + tail, weight, size) <= width:
@@ -209,6 +211,11 @@ class Typesetter:
             else:
                 high = middle - 1
         return "".join(pieces[:low])
+
+
+def _most_clusters(size: int, width: int) -> int:
+    """More than fit ``width`` pixels, so that no long word is measured as a whole to find out that it is long."""
+    return int(width / (_NARROWEST * size)) + 2
 
 
 Paragraphs = list[tuple[list[tuple[str, str]], bool]]
@@ -252,23 +259,22 @@ class _Wrap:
                 return found
         return found if any(line for line, _ in found) else []
 
-    def _unbroken(self, pieces: list[tuple[str, str]], width: int) -> list[tuple[str, str]]:
+    def _fits(self, piece: str, width: int) -> bool:
+        return len(piece) <= _MANY * _most_clusters(self.size, width) and self._measure(piece) <= width
+
+    def _unbroken(self, pieces: Iterable[tuple[str, str]], width: int) -> Iterator[tuple[str, str]]:
         """The pieces; one that is wider than a line in parts that are not."""
-        if all(self._measure(piece) <= width for piece, _ in pieces):
-            return pieces
-        found: list[tuple[str, str]] = []
         for piece, after in pieces:
             rest = piece
-            while self._measure(rest) > width and len(clusters(rest)) > 1:
+            while not self._fits(rest, width) and len(clusters(rest)) > 1:
                 head = self.setter.longest(rest, "", self.weight, self.size, width)
                 if len(head) > 3 and hyphenates(head, rest[len(head) :]):
                     head = self.setter.longest(rest, "-", self.weight, self.size, width)
-                    found.append((head + "-", ""))
+                    yield head + "-", ""
                 else:
-                    found.append((head, ""))
+                    yield head, ""
                 rest = rest[len(head) :]
-            found.append((rest, after))
-        return found
+            yield rest, after
 
     def orphaned(self, lines: Lines) -> bool:
         """Whether the last line is a lone short word."""
