@@ -37,9 +37,9 @@ class SheetLayout:
     def cell_box(self, index: int) -> Box:
         """Where the small frame of card ``index`` goes."""
         row, column = divmod(index, self.columns)
-        if self.mirrored:
-            column = self.columns - 1 - column
         left = self.margin + column * (self.cell.width + self.gap)
+        if self.mirrored:
+            left = self.size.width - left - self.cell.width
         top = self.header + row * (self.cell.height + self.caption + self.gap)
         return Box.at(left, top, self.cell)
 
