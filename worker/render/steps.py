@@ -36,10 +36,9 @@ class StepFrames:
             frame = self._below(step, pictures)
         else:
             frame = self._beside(step, pictures)
-            if step.layout in ("full", "auto"):
-                other = self._above_and_below(step, pictures)
-                wins = step.layout == "full" or _pixels(other) > _MUCH_LARGER * _pixels(frame)
-                frame = other if wins else frame
+            other = self._above_and_below(step, pictures)
+            wins = step.layout == "full" or _pixels(other) > _MUCH_LARGER * _pixels(frame)
+            frame = other if wins else frame
         return replace(frame, position=step.number)
 
     def _bare(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
@@ -68,7 +67,7 @@ class StepFrames:
         measure = min(content.width, metrics.body * 30)
         room = max(metrics.body, content.height // 2 - badge.height)
         title, text = self._words(step, measure, room, metrics.heading)
-        top = content.bottom - self._height(title, text)
+        top = content.bottom - _height(title, text)
         words = self._column(title, text, Box(content.left, top, content.left + measure, content.bottom))
         return FrameLayout(
             step.duration_ms,
@@ -97,7 +96,7 @@ class StepFrames:
             floor=metrics.heading_floor,
             max_lines=5,
         )
-        above = title.height + round(metrics.gap * 1.4) if title.lines else 0
+        above = title.height + title.space
         text = setter.fit(
             step.text,
             Weight.REGULAR,
@@ -147,7 +146,7 @@ class StepFrames:
         title, text = self._words(step, width, room, metrics.heading)
         # On one line with the pictures' lower edge, unless that lies far up.
         foot = max(placed.bounds.bottom, content.top + round(content.height * 0.7))
-        top = max(badge.bottom + metrics.gutter, foot - self._height(title, text))
+        top = max(badge.bottom + metrics.gutter, foot - _height(title, text))
         words = self._column(title, text, Box(content.left, top, content.left + width, content.bottom))
         return _frame(step, placed, (number, *words, *placed.texts), badge, title, text)
 
@@ -193,7 +192,7 @@ class StepFrames:
         content = metrics.content
         badge, number = self._badge(step)
         title, text = self._words(step, content.width, round(content.height * 0.36), metrics.heading)
-        height = self._height(title, text)
+        height = _height(title, text)
         top = content.bottom - height
         area_top = badge.bottom + metrics.gap
         area_bottom = top - (metrics.gutter if height else 0)
@@ -214,7 +213,7 @@ class StepFrames:
             floor=metrics.heading_floor,
             max_lines=5,
         )
-        left = room - (title.height + metrics.gap if title.lines else 0)
+        left = room - title.height - title.space
         text = setter.fit(
             step.text if left >= metrics.body_floor else "",
             Weight.REGULAR,
@@ -225,12 +224,10 @@ class StepFrames:
         )
         return title, text
 
-    def _height(self, title: TextBlock, text: TextBlock) -> int:
-        return title.height + text.height + (self.placer.metrics.gap if title.lines and text.lines else 0)
-
-    def _column(self, title: TextBlock, text: TextBlock, box: Box) -> tuple[PlacedText, ...]:
+    @staticmethod
+    def _column(title: TextBlock, text: TextBlock, box: Box) -> tuple[PlacedText, ...]:
         """Title and text one below the other from the top of ``box``."""
-        down = title.height + self.placer.metrics.gap if title.lines else 0
+        down = title.height + title.space
         rows: tuple[tuple[TextBlock, int, Role], ...] = ((title, 0, "ink"), (text, down, "muted"))
         return tuple(
             PlacedText(block, box.left, box.right, box.top + offset, role)
@@ -265,6 +262,10 @@ def _frame(
         more=placed.more,
         truncated=any(block.truncated for block in blocks),
     )
+
+
+def _height(title: TextBlock, text: TextBlock) -> int:
+    return title.height + text.height + (title.space if text.lines else 0)
 
 
 def _pixels(frame: FrameLayout) -> int:

@@ -74,7 +74,7 @@ class TitleCard:
         room = bottom - top - 2 * metrics.gutter - bar_height - metrics.gap
         title, description = self._title(area.width, max(metrics.display_floor, room))
         total = bar_height + round(metrics.gutter * 0.6) + title.height
-        total += metrics.gutter // 2 + metrics.gap // 2 + description.height if description.lines else 0
+        total += title.space + description.height if description.lines else 0
         start = max(top, top + (bottom - top - total) // 2)
         bar = Box.at(area.left, start, (round(metrics.display * 0.72), bar_height))
         title_top = bar.bottom + round(metrics.gutter * 0.6)
@@ -82,7 +82,7 @@ class TitleCard:
             (title, title_top, "ink", "start"),
             (
                 description,
-                title_top + title.height + metrics.gutter // 2 + metrics.gap // 2,
+                title_top + title.height + title.space,
                 "muted",
                 "start",
             ),
@@ -109,7 +109,7 @@ class TitleCard:
             floor=metrics.display_floor,
             max_lines=5,
         )
-        left = room - title.height - metrics.gap
+        left = room - title.height - title.space
         description = setter.fit(
             text if left >= metrics.body_floor else "",
             Weight.REGULAR,

@@ -69,6 +69,11 @@ class TextBlock:
         """From the top of the first line to the bottom of the last; 0 without lines."""
         return (len(self.lines) - 1) * self.leading + self.size if self.lines else 0
 
+    @property
+    def space(self) -> int:
+        """The room that a title asks for below it: in proportion, as larger type needs more."""
+        return round(self.size * 0.42) if self.lines else 0
+
 
 class Typesetter:
     """Measures, breaks and draws text for one job, and remembers what it could not draw."""
