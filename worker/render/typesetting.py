@@ -168,7 +168,7 @@ class Typesetter:
                 self.width(piece, weight, size) > width for pieces, _ in paragraphs for piece, _ in pieces
             )
             fits = len(lines) <= room and not broken
-            if (fits and not (tight and size > spare and wrap.orphaned(lines))) or size <= floor:
+            if (fits and not (tight and size > spare and wrap.hopeless(paragraphs, lines))) or size <= floor:
                 break
             size = max(floor, int(size * _SHRINK))
         truncated = len(lines) > room
@@ -285,6 +285,10 @@ class _Wrap:
         """Whether the last line is a lone short word."""
         last = lines[-1][0] if len(lines) > 1 else ""
         return bool(last) and self._measure(last) < _LEAST_LAST * self.width
+
+    def hopeless(self, paragraphs: Paragraphs, lines: Lines) -> bool:
+        """Whether the last line stays a lone short word however the lines are balanced."""
+        return self.orphaned(lines) and self.orphaned(self.balanced(paragraphs, lines))
 
     def balanced(self, paragraphs: Paragraphs, lines: Lines) -> Lines:
         """The same number of lines without an orphan at the end: of a few about equally long ones, or else with a
