@@ -52,7 +52,11 @@ PICTURES: dict[str, Frame] = {
     "portrait": ({"assetIds": ["mill", "flying"]}, {"resolution": "720x1280"}, {}),
     "square": ({"assetIds": ["mill", "flying"]}, {"resolution": "720x720"}, {}),
     "arabic": (
-        {"title": "كيف تصنع طاحونة", "text": "ثلاثة أحجار في صف واحد (خذ حجراً 1 من الخصم).", "assetIds": ["mill"]},
+        {
+            "title": "كيف تصنع طاحونة",
+            "text": "ثلاثة أحجار في صف واحد (خذ حجراً 1 من الخصم).",
+            "assetIds": ["mill"],
+        },
         {},
         {},
     ),
@@ -109,10 +113,7 @@ def frames(made: dict[str, Any], root: Path, out: Path) -> list[Path]:
 def save(frame: Path, target: Path) -> None:
     with Image.open(frame) as image:
         height = round(image.height * WIDTH / image.width)
-        if height > WIDTH:
-            small = (round(image.width * WIDTH / image.height), WIDTH)
-        else:
-            small = (WIDTH, height)
+        small = (round(image.width * WIDTH / image.height), WIDTH) if height > WIDTH else (WIDTH, height)
         image.convert("RGB").resize(small, Image.Resampling.LANCZOS).save(target, quality=82, method=6)
 
 
