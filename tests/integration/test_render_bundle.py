@@ -403,3 +403,25 @@ def test_the_plan_is_a_function_of_its_own(root: Path) -> None:
     answer = plan(payload(STEPS, assets()), opener=FileAssetOpener((root,)), limits=Limits())
     assert answer["steps"] == 4
     assert json.loads(json.dumps(answer)) == answer
+
+
+def test_words_over_a_white_picture_can_be_read(tmp_path: Path, root: Path) -> None:
+    from previewops.worker.render.theme import WHITE, contrast
+
+    Image.new("RGB", (1280, 720), WHITE).save(root / "white.png")
+    job = payload(
+        [{"title": "A title", "text": "Some words. " * 14, "assetIds": ["white"], "layout": "full"}],
+        [{"id": "white", "uri": "white.png"}],
+        resolution="640x360",
+        imageFormat="png",
+        format="png",
+    )
+    render_into(tmp_path / "out", job, root)
+    frame = opened(tmp_path / "out" / "frames" / "001.png").convert("RGB")
+    ink = [y for y in range(100, 340) if frame.crop((32, y, 300, y + 1)).getextrema()[0][1] > 250]  # type: ignore[index]
+    words = [y for y in ink if frame.getpixel((620, y)) != WHITE]
+    assert len(words) > 60
+    for y in words[8:]:
+        ground = frame.getpixel((620, y))
+        assert isinstance(ground, tuple)
+        assert contrast(WHITE, ground) >= 4.5, y  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from previewops.worker.render.storyboard import Asset, Step, Storyboard
 from previewops.worker.render.typesetting import ASCENT, CAPITALS, TextBlock, Typesetter
 
 _CROPPED_FULL = 0.16  # of a picture that fills the frame: more is not cropped unless asked for
+_ACROSS = 0.8  # of the width: pictures that end before this would leave half of the frame empty
 _MUCH_LARGER = 1.2  # how much larger pictures have to be with words below them than beside
 
 
@@ -37,7 +38,8 @@ class StepFrames:
         else:
             frame = self._beside(step, pictures)
             other = self._above_and_below(step, pictures)
-            wins = step.layout == "full" or _pixels(other) > _MUCH_LARGER * _pixels(frame)
+            larger = step.layout == "full" or _pixels(other) > _MUCH_LARGER * _pixels(frame)
+            wins = larger and _right(other) > _ACROSS * self.board.size.width
             frame = other if wins else frame
         return replace(frame, position=step.number)
 
@@ -270,6 +272,10 @@ def _height(title: TextBlock, text: TextBlock) -> int:
 
 def _pixels(frame: FrameLayout) -> int:
     return sum(place.box.size.pixels for place in frame.placements)
+
+
+def _right(frame: FrameLayout) -> int:
+    return max(place.cell.right for place in frame.placements)
 
 
 def _middle(box: Box) -> int:
