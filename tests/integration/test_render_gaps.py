@@ -72,6 +72,7 @@ def test_a_lost_picture_is_a_gap_and_told_of(tmp_path: Path, root: Path, code: s
     good, bad = preview["assets"]
     assert "error" not in good
     assert bad["error"]["code"] == code
+    assert ("bytes" in bad) == (code == "asset-corrupt")  # whose header is whole
     assert "thumbnail" in good
     assert "thumbnail" not in bad
     assert not (out / "thumbs" / "bad.png").exists()

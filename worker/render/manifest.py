@@ -97,7 +97,9 @@ def _frames(result: RenderResult) -> list[dict[str, Any]]:
 
 def _asset(result: RenderResult, name: str) -> dict[str, Any]:
     found = result.inspected[name]
-    entry: dict[str, Any] = {"id": name, "bytes": found.size_bytes}
+    entry: dict[str, Any] = {"id": name}
+    if found.error is None:
+        entry["bytes"] = found.size_bytes
     if found.picture is not None:
         entry |= {
             "format": found.picture.format,

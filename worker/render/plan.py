@@ -99,9 +99,10 @@ def _asset(asset: Asset, found: Inspected) -> dict[str, Any]:
         "id": asset.ref.id,
         "uri": asset.ref.shown_uri,
         "type": "image" if asset.is_image else "audio",
-        "bytes": found.size_bytes,
     }
-    if found.error is not None:
+    if found.error is None:
+        entry["bytes"] = found.size_bytes
+    else:
         entry["error"] = {"code": found.error.code, "message": found.error.message}
     if asset.ref.sha256 is not None:
         entry["sha256"] = asset.ref.sha256.lower()

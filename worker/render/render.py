@@ -100,21 +100,7 @@ def render(
         run.contact_sheet()
         run.tracks()
     demand_a_picture(board.assets.values(), run.lost)
-    return RenderResult(
-        board=board,
-        names=run.names,
-        artifacts=tuple(run.writer.written),
-        inspected=inspected,
-        poster_placeholder=run.poster_placeholder,
-        placeholders=run.placeholders,
-        sheet=run.sheet.layout,
-        lost=run.lost,
-        undrawn=setter.undrawn,
-        fonts=setter.fonts,
-        warnings=warnings_of(board, inspected, layouts, setter, run.lost),
-        durations_ms=tuple(layout.duration_ms for layout in layouts),
-        timings_ms=watch.milliseconds(),
-    )
+    return run.result()
 
 
 def check_size(board: Storyboard, limits: Limits) -> None:
@@ -227,6 +213,24 @@ class _Run:
         """The captions, and the index into the contact sheet."""
         for path, content in tracks(self.board, self.names, self.sheet.layout).items():
             self.writer.write(path, "vtt", content)
+
+    def result(self) -> RenderResult:
+        """What was rendered, when all of it is."""
+        return RenderResult(
+            board=self.board,
+            names=self.names,
+            artifacts=tuple(self.writer.written),
+            inspected=self._inspected,
+            poster_placeholder=self.poster_placeholder,
+            placeholders=self.placeholders,
+            sheet=self.sheet.layout,
+            lost=self.lost,
+            undrawn=self._setter.undrawn,
+            fonts=self._setter.fonts,
+            warnings=warnings_of(self.board, self._inspected, self.layouts, self._setter, self.lost),
+            durations_ms=tuple(layout.duration_ms for layout in self.layouts),
+            timings_ms=self.watch.milliseconds(),
+        )
 
     def _frames(self) -> Iterator[Drawn]:
         for index, layout in enumerate(self.layouts):
