@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,9 +16,15 @@ from previewops.errors import InvalidPayload, PermanentJobError, StaleToken
 from previewops.lease import Claim, Leases
 from previewops.settings import Settings
 from previewops.states import Code
+from previewops.worker.assets import Fetcher, FileAssetOpener
+from previewops.worker.desk import JobDesk
 from previewops.worker.execution import LeaseLost, Run
+from previewops.worker.nursery import Answerer, ProgressCallback
+from previewops.worker.output import FolderOutput
 from previewops.worker.persistence import persist
 from previewops.worker.publish import Publication, bundle_path, fence_path, publish, staging_path
+from previewops.worker.render.limits import Limits
+from previewops.worker.render.storyboard import read_storyboard
 
 log = structlog.get_logger()
 
@@ -31,7 +36,12 @@ class Renders(Protocol):
     """What runs a build in a process that can be killed."""
 
     async def run(
-        self, spec: dict[str, Any], *, deadline_s: float, progress: Callable[[float, str], None] | None = None
+        self,
+        spec: dict[str, Any],
+        *,
+        deadline_s: float,
+        progress: ProgressCallback | None = None,
+        answer: Answerer | None = None,
     ) -> dict[str, Any]:
         """See ``previewops.worker.sandbox.RenderPool.run``."""
         ...
@@ -39,11 +49,12 @@ class Renders(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RenderJobs:
-    """Renders jobs of one worker. ``render_preview`` is what arq calls."""
+    """Renders jobs of one worker. ``render_preview`` is what arq calls; ``web`` fetches assets, if any may be."""
 
     settings: Settings
     renders: Renders
     roots: tuple[Path, ...]
+    web: Fetcher | None = None
     dice: Random = field(default_factory=system_random)
 
     async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:
@@ -57,15 +68,19 @@ class RenderJobs:
         run: Run = ctx["run"]
         request = self._checked(run.claim, payload)
         staging = staging_path(self.settings.data_dir, request.job_id, int(run.claim.token))
+        limits = Limits.from_settings(self.settings)
+        desk = JobDesk(
+            {name: asset.ref for name, asset in read_storyboard(request.raw).assets.items()},
+            FileAssetOpener(self.roots, self.web),
+            max_bytes=limits.asset_bytes,
+            output=None if request.dry_run else FolderOutput(staging),
+        )
         try:
             summary = await self.renders.run(
-                {
-                    "payload": request.raw,
-                    "roots": [str(root) for root in self.roots],
-                    "staging": str(staging),
-                },
+                {"payload": request.raw, "limits": asdict(limits)},
                 deadline_s=self.settings.job_timeout_s,
                 progress=run.report,
+                answer=desk.answer,
             )
             if not request.dry_run:
                 publication = await self._publish(ctx["leases"], run.claim, request, staging)
@@ -74,6 +89,8 @@ class RenderJobs:
             # Also when the child was killed in the middle of it.
             shutil.rmtree(staging, ignore_errors=True)
             raise
+        finally:
+            desk.close()
         log.info(
             "rendered",
             job=request.job_id,
@@ -88,7 +105,7 @@ class RenderJobs:
     def _checked(self, claim: Claim, payload: Any) -> Payload:
         """The payload, if it keeps the contract: a stock arq client may have put anything there."""
         try:
-            request = validate(payload, policy=AssetPolicy(self.roots))
+            request = validate(payload, policy=AssetPolicy(self.roots, self.settings.asset_hosts))
         except InvalidPayload as error:
             raise PermanentJobError(
                 "invalid-payload",

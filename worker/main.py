@@ -26,7 +26,10 @@ from previewops.lease import Leases
 from previewops.notify import Notifier
 from previewops.queue import RENDER_FUNCTION
 from previewops.settings import Settings
+from previewops.worker.assets import Fetcher
 from previewops.worker.cancellation import end_tasks
+from previewops.worker.child import ChildLimits
+from previewops.worker.confinement import available
 from previewops.worker.engine import PreviewWorker
 from previewops.worker.job import BUILD_TASK, PRELOAD, RenderJobs
 from previewops.worker.persistence import persist
@@ -52,11 +55,12 @@ def run_worker(
     worker_id: str | None = None,
     burst: bool = False,
     build_task: str = BUILD_TASK,
+    confined: bool = True,
 ) -> None:
     """Runs a worker until SIGTERM or SIGINT, or until the queue is empty with ``burst``.
 
     ``build_task`` is "module:function", what a render process runs in place of
-    ``previewops.worker.bundle:build``.
+    ``previewops.worker.bundle:build``; one that opens files itself has to run with ``confined`` False.
 
     Raises:
         UsageError: DATA_DIR cannot be used.
@@ -67,7 +71,8 @@ def run_worker(
     faulthandler.enable()
     _prepare_data_dir(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, redis_url, worker_identity(worker_id), burst, build_task))
+        renders = _renders(settings, build_task, confined=confined)
+        runner.run(_run(settings, redis_url, worker_identity(worker_id), burst, renders))
 
 
 def _prepare_data_dir(settings: Settings) -> None:
@@ -85,17 +90,35 @@ def _prepare_data_dir(settings: Settings) -> None:
         ) from error
 
 
-async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, build_task: str) -> None:
-    pool = connection_pool(redis_url, role="worker")
-    renders = RenderPool(
+def _renders(settings: Settings, build_task: str, *, confined: bool) -> RenderPool:
+    return RenderPool(
         build_task,
         size=settings.worker_concurrency,
-        memory_limit_bytes=settings.memory_limit_mb * MIB,
+        limits=ChildLimits(
+            settings.memory_limit_mb * MIB,
+            cpu_s=settings.cpu_limit_s,
+            file_bytes=settings.output_max_mb * MIB,
+        ),
         recycle_jobs=settings.recycle_jobs,
         preload=PRELOAD,
+        confined=confined,
     )
+
+
+def _web(settings: Settings) -> Fetcher | None:
+    """What fetches assets; nothing where no host is allowed, so that the client is not even loaded."""
+    if not settings.asset_hosts:
+        return None
+    from previewops.worker.fetch import WebAssets  # noqa: PLC0415 - takes a tenth of a second to import
+
+    spool = settings.data_dir / ".staging"
+    return WebAssets(settings.asset_hosts, settings.fetch_timeout_s, spool=str(spool))
+
+
+async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, renders: RenderPool) -> None:
+    pool = connection_pool(redis_url, role="worker")
     roots = tuple(root.resolve() for root in settings.roots(Path.cwd()))
-    jobs = RenderJobs(settings, renders, roots)
+    jobs = RenderJobs(settings, renders, roots, _web(settings))
     notifier = Notifier(os.environ)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],
@@ -114,7 +137,13 @@ async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, 
     ]
     try:
         await renders.start()
-        log.info("reading assets from", roots=[str(root) for root in roots], redis=redact(redis_url))
+        log.info(
+            "reading assets from",
+            roots=[str(root) for root in roots],
+            hosts=[str(host) for host in settings.asset_hosts],
+            redis=redact(redis_url),
+        )
+        _tell_protection(renders)
         async with redis_errors(redis_url):
             await worker.main()
     finally:
@@ -125,6 +154,17 @@ async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, 
             await renders.close()
             await end_tasks(beside)
             notifier.close()
+
+
+def _tell_protection(renders: RenderPool) -> None:
+    """Says in the log what the render processes are denied, and what this kernel cannot deny them."""
+    protection = available()
+    if not renders.confined:
+        log.warning("render processes are not confined", by="resource limits only")
+    elif protection.whole:
+        log.info("render processes are confined", by=protection.as_words())
+    else:
+        log.warning("render processes are not wholly confined", by=protection.as_words())
 
 
 def _at_start(settings: Settings, notifier: Notifier) -> StartupShutdown:

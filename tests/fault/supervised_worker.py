@@ -29,7 +29,13 @@ def main(name: str) -> None:
     signal.signal(signal.SIGUSR1, hold_up)
     settings = Settings.from_env({**os.environ, **overlay})
     assert settings.redis_url is not None
-    run_worker(settings, redis_url=settings.redis_url, worker_id=name, build_task="tests.fault.tasks:build")
+    run_worker(
+        settings,
+        redis_url=settings.redis_url,
+        worker_id=name,
+        build_task="tests.fault.tasks:build",
+        confined=False,
+    )
 
 
 if __name__ == "__main__":

@@ -6,20 +6,20 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from previewops.worker import bundle
+from previewops.worker.child import Host
 
 
-def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[str, Any]:
+def build(spec: dict[str, Any], host: Host) -> dict[str, Any]:
     """Obeys ``previewRequest.metadata`` of the payload, then builds."""
     fault = spec["payload"]["previewRequest"].get("metadata", {})
     if "gate" in fault and Path(fault["gate"]).exists():
-        progress(0.5, "at the gate")
+        host(0.5, "at the gate")
         with Path(fault["gate"]).open("rb") as gate:
             gate.read()
     if "takes_s" in fault:
@@ -35,4 +35,4 @@ def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[
         signal.pause()
     if fault.get("raises"):
         raise RuntimeError(fault["raises"])
-    return bundle.build(spec, progress)
+    return bundle.build(spec, host)

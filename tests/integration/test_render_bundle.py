@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from PIL import Image
 from previewops.contract.limits import TITLE_CARD_MS
 from previewops.errors import JobError, PermanentJobError, TransientJobError
 from previewops.worker.assets import FileAssetOpener
-from previewops.worker.bundle import build
+from previewops.worker.bundle import make_bundle
+from previewops.worker.output import FolderOutput
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.plan import plan
 from tests.render_support import corners, opened, payload, quarters, render_into
@@ -50,9 +52,20 @@ def assets(**more: Any) -> list[dict[str, Any]]:
     ]
 
 
-def built(out: Path, job: dict[str, Any], root: Path, **more: Any) -> dict[str, Any]:
-    spec = {"payload": job, "roots": [str(root)], "staging": str(out), **more}
-    return build(json.loads(json.dumps(spec)), lambda _share, _word: None)
+def built(
+    out: Path,
+    job: dict[str, Any],
+    root: Path,
+    progress: Callable[[float, str], None] = lambda _share, _word: None,
+    **limits: int,
+) -> dict[str, Any]:
+    return make_bundle(
+        job,
+        opener=FileAssetOpener((root,)),
+        output=FolderOutput(out),
+        limits=Limits.from_mapping(limits),
+        progress=progress,
+    )
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -313,8 +326,7 @@ def test_each_asset_is_decoded_once(tmp_path: Path, root: Path, monkeypatch: pyt
 
 def test_progress_grows_to_one(tmp_path: Path, root: Path) -> None:
     seen: list[float] = []
-    spec = {"payload": payload(STEPS, assets()), "roots": [str(root)], "staging": str(tmp_path / "out")}
-    build(spec, lambda share, _word: seen.append(share))
+    built(tmp_path / "out", payload(STEPS, assets()), root, lambda share, _word: seen.append(share))
     assert seen == sorted(seen)
     assert len(seen) == 9  # five frames, three thumbnails, the sheet
     assert seen[-1] == 1.0
@@ -364,16 +376,44 @@ def test_a_picture_in_the_payload_itself(tmp_path: Path, root: Path) -> None:
     assert corners(thumbnail) == ["red", "green", "blue", "yellow"]
 
 
-def test_limits_are_the_spec_s(tmp_path: Path, root: Path) -> None:
-    for limits, code in (
-        ({"assets": 2}, "too-many-assets"),
-        ({"asset_bytes": 100}, "asset-too-large"),
-        ({"frame_pixels": 100}, "asset-too-many-pixels"),
-        ({"side": 100}, "resolution-too-large"),
-    ):
-        with pytest.raises(PermanentJobError) as caught:
-            built(tmp_path / "out", payload(STEPS, assets()), root, limits=limits)
-        assert caught.value.code == code
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("limits", "code", "found"),
+    [
+        ({"assets": 2}, "too-many-assets", "more than 2"),
+        ({"asset_bytes": 100}, "asset-too-large", "bytes"),
+        ({"frame_pixels": 100}, "asset-too-many-pixels", "360000 pixels"),
+        ({"total_pixels": 100}, "asset-too-many-frames", "1 frame of 800x450"),
+        ({"side": 100}, "resolution-too-large", "320x180"),
+        ({"steps": 3}, "too-many-steps", "4 steps"),
+        ({"length_ms": 10_499}, "too-long", "10500 ms"),
+        ({"output_bytes": 1_000}, "output-too-large", "more than"),
+    ],
+)
+def test_each_limit_says_what_was_found_and_what_is_allowed(
+    tmp_path: Path, root: Path, limits: dict[str, int], code: str, found: str, dry_run: bool
+) -> None:
+    if dry_run and code == "output-too-large":
+        return  # a plan writes nothing
+    with pytest.raises(PermanentJobError) as caught:
+        built(tmp_path / "out", payload(STEPS, assets(), dry_run=dry_run), root, **limits)
+    error = caught.value
+    assert error.code == code
+    assert found in str(error.data["found"])
+    (bound,) = limits.values()
+    assert str(bound) in str(error.data["allowed"])
+    assert error.hint
+
+
+def test_an_animation_is_stopped_when_it_grows_beyond_the_limit(tmp_path: Path, root: Path) -> None:
+    whole = built(tmp_path / "whole", payload(STEPS, assets(), format="apng"), root)
+    sizes = {entry["path"]: entry["bytes"] for entry in whole["artifacts"]}
+    stills = sum(size for path, size in sizes.items() if path.startswith(("frames", "poster", "thumbs")))
+    bound = stills + sizes["animation.apng"] // 2
+    with pytest.raises(PermanentJobError) as caught:
+        built(tmp_path / "out", payload(STEPS, assets(), format="apng"), root, output_bytes=bound)
+    assert caught.value.code == "output-too-large"
+    assert (tmp_path / "out" / "animation.apng").stat().st_size <= bound
 
 
 def test_a_staging_folder_that_cannot_be_written_is_transient(tmp_path: Path, root: Path) -> None:

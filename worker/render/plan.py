@@ -11,7 +11,7 @@ from previewops.worker.render.gallery import Inspected, inspect
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.names import bundle_names
-from previewops.worker.render.render import check_size, lay_out_frames, warnings_of
+from previewops.worker.render.render import check_bounds, lay_out_frames, warnings_of
 from previewops.worker.render.sheet import lay_out as lay_out_sheet
 from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
 from previewops.worker.render.typesetting import Typesetter
@@ -34,7 +34,7 @@ def plan(payload: Mapping[str, Any], *, opener: AssetOpener, limits: Limits) -> 
         PermanentJobError, TransientJobError: as ``render``, but for what only decoding brings to light.
     """
     board = read_storyboard(payload)
-    check_size(board, limits)
+    check_bounds(board, limits)
     inspected = inspect(board.assets.values(), opener, limits)
     setter = Typesetter()
     layouts = lay_out_frames(board, inspected, setter)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -51,22 +50,23 @@ def render(
     payload: Mapping[str, Any],
     *,
     opener: AssetOpener,
-    out: Path,
+    writer: ArtifactWriter,
     limits: Limits,
     progress: Progress,
 ) -> RenderResult:
-    """Renders a payload that has passed ``previewops.contract.validate`` into the folder ``out``.
+    """Renders a payload that has passed ``previewops.contract.validate`` and writes its pictures to ``writer``.
 
-    ``progress`` is called with the share that is done, 0..1, and a word for what is being done. Nothing but
-    ``out`` is written to; the pictures there depend on the payload and the assets alone.
+    ``progress`` is called with the share that is done, 0..1, and a word for what is being done. The pictures
+    depend on the payload and the assets alone.
 
     Raises:
-        PermanentJobError: resolution-too-large, too-many-assets, or an asset that is missing, refused or broken.
+        PermanentJobError: resolution-too-large, too-many-steps, too-long, too-many-assets, output-too-large, or
+            an asset that is missing, refused or broken.
         TransientJobError: asset-incomplete, io-error, disk-full.
         MemoryError: as it comes.
     """
     board = read_storyboard(payload)
-    check_size(board, limits)
+    check_bounds(board, limits)
     watch = Stopwatch()
     with watch.phase("inspect"):
         inspected = inspect(board.assets.values(), opener, limits)
@@ -79,7 +79,7 @@ def render(
         inspected,
         opener=opener,
         limits=limits,
-        writer=ArtifactWriter(out),
+        writer=writer,
         setter=setter,
         watch=watch,
         progress=progress,
@@ -93,7 +93,7 @@ def render(
     return RenderResult(
         board=board,
         names=run.names,
-        artifacts=tuple(run.writer.written),
+        artifacts=tuple(writer.written),
         inspected=inspected,
         poster_placeholder=run.poster_placeholder,
         placeholders=run.placeholders,
@@ -105,21 +105,43 @@ def render(
     )
 
 
-def check_size(board: Storyboard, limits: Limits) -> None:
-    """Refuses a resolution that is beyond ``limits``.
+def check_bounds(board: Storyboard, limits: Limits) -> None:
+    """Refuses what ``limits`` do not allow, before any asset is opened.
 
     Raises:
-        PermanentJobError: resolution-too-large.
+        PermanentJobError: resolution-too-large, too-many-steps, too-long.
     """
-    if max(board.size) <= limits.side:
-        return
     width, height = board.size
-    raise PermanentJobError(
-        "resolution-too-large",
-        f"the resolution is {width}x{height}; allowed are {limits.side} pixels a side",
-        hint="ask for a smaller options.resolution",
-        found=f"{width}x{height}",
-        allowed=f"at most {limits.side} pixels a side",
+    if max(board.size) > limits.side:
+        raise _beyond(
+            "resolution-too-large",
+            f"a resolution of {width}x{height}",
+            f"{limits.side} pixels a side",
+            hint="ask for a smaller options.resolution",
+        )
+    if len(board.steps) > limits.steps:
+        raise _beyond(
+            "too-many-steps",
+            f"{len(board.steps)} steps",
+            f"{limits.steps} steps",
+            hint="spread them over several jobs, or raise PREVIEW_STEPS_MAX",
+        )
+    if board.duration_ms > limits.length_ms:
+        raise _beyond(
+            "too-long",
+            f"{board.duration_ms} ms",
+            f"{limits.length_ms} ms",
+            hint="shorten the steps' durationMs, or raise PREVIEW_LENGTH_MAX_S",
+        )
+
+
+def _beyond(code: str, found: str, most: str, *, hint: str) -> PermanentJobError:
+    return PermanentJobError(
+        code,
+        f"the job has {found}; at most {most} are allowed",
+        hint=hint,
+        found=found,
+        allowed=f"at most {most}",
     )
 
 
@@ -151,7 +173,7 @@ def warnings_of(
             )
     for name, asset in inspected.items():
         if asset.picture is not None and asset.picture.frames > 1:
-            found.append(f"asset {name}: shown is the first of its {asset.picture.frames} frames")
+            found.append(f"asset {name}: of its {asset.picture.frames} frames one is shown")
     if board.sound is not None:
         found.append(
             f"audio: {board.animation or board.image_format} carries no sound; the track is listed only"
