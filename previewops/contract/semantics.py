@@ -20,7 +20,6 @@ from previewops.contract.limits import (
     MAX_STEPS,
     MAX_TOTAL_MS,
     MIN_SIDE_PX,
-    RENDERABLE_FORMATS,
     TITLE_CARD_MS,
 )
 from previewops.contract.uris import AssetPolicy, DataUri, UriRefused, parse_uri, roots_in_words
@@ -192,22 +191,9 @@ def _options(options: object) -> Iterator[Violation]:
         return
     format_ = options.get("format", DEFAULT_FORMAT)
     even_sided = isinstance(format_, str) and format_ in EVEN_SIDED_FORMATS
-    if isinstance(format_, str):
-        yield from _format(format_)
     resolution = options.get("resolution")
     if isinstance(resolution, str):
         yield from _resolution(resolution, even_sided=even_sided)
-
-
-def _format(format_: str) -> Iterator[Violation]:
-    if format_ in EVEN_SIDED_FORMATS - RENDERABLE_FORMATS:
-        yield Violation(
-            pointer((_REQUEST, "options", "format")),
-            "format-unsupported",
-            "is a format that this release does not render",
-            quote(format_),
-            ", ".join(sorted(RENDERABLE_FORMATS)),
-        )
 
 
 def _resolution(resolution: str, *, even_sided: bool) -> Iterator[Violation]:

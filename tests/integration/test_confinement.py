@@ -14,11 +14,16 @@ import pytest
 
 from previewops.errors import PermanentJobError, RenderCrashed
 from previewops.worker.assets import AssetRef, FileAssetOpener
+from previewops.worker.bundle import make_bundle
 from previewops.worker.child import ChildLimits
 from previewops.worker.confinement import Protection, available
 from previewops.worker.desk import JobDesk
 from previewops.worker.output import FolderOutput
+from previewops.worker.render.limits import Limits
+from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.sandbox import RenderPool
+from tests.render_support import payload, quarters
+from tests.sounds import encoded, tone
 from tests.web_server import serving, web_assets, whole
 
 MIB = 1024 * 1024
@@ -26,9 +31,11 @@ PNG = "data:image/png;base64,aGVsbG8="
 
 
 @asynccontextmanager
-async def pool_of(confined: bool, limits: ChildLimits | None = None) -> AsyncIterator[RenderPool]:
+async def pool_of(
+    confined: bool, limits: ChildLimits | None = None, task: str = "sandbox_tasks:run"
+) -> AsyncIterator[RenderPool]:
     pool = RenderPool(
-        "sandbox_tasks:run",
+        task,
         size=1,
         limits=limits or ChildLimits(512 * MIB),
         recycle_jobs=100,
@@ -153,6 +160,42 @@ async def test_nothing_else_is_handed_out(folder: Path, question: dict[str, Any]
         if code is not None:
             assert caught.value.code == code
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["webp", "gif", "apng", "webm", "mp4"])
+async def test_every_format_is_rendered_in_confinement_as_outside_of_it(folder: Path, kind: str) -> None:
+    quarters((400, 300)).save(folder / "picture.avif")
+    (folder / "sound").write_bytes(encoded(tone(1), "m4a"))
+    job = payload(
+        [{"title": "A step \u05d0\u05d1", "assetIds": ["it"]}],
+        [{"id": "it", "uri": "picture.avif"}],
+        audio={"uri": "sound"},
+        format=kind,
+    )
+    board = read_storyboard(job)
+    desk = JobDesk(
+        {name: asset.ref for name, asset in board.assets.items()},
+        FileAssetOpener((folder,)),
+        max_bytes=MIB,
+        output=FolderOutput(folder / "out"),
+    )
+    async with pool_of(confined=True, task="previewops.worker.bundle:build") as pool:
+        summary = await pool.run({"payload": job}, deadline_s=60, answer=desk.answer)
+    outside = make_bundle(
+        job,
+        opener=FileAssetOpener((folder,)),
+        output=FolderOutput(folder / "outside"),
+        limits=Limits(),
+        progress=lambda _share, _word: None,
+    )
+    apart = ("preview.json",)
+    assert [entry for entry in summary["artifacts"] if entry["path"] not in apart] == [
+        entry for entry in outside["artifacts"] if entry["path"] not in apart
+    ]
+    for entry in outside["artifacts"]:
+        if entry["path"] not in apart:
+            content = (folder / "out" / entry["path"]).read_bytes()
+            assert content == (folder / "outside" / entry["path"]).read_bytes()
 
 
 async def test_links_in_the_output_folder_are_not_followed(folder: Path) -> None:

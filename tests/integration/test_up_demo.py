@@ -92,7 +92,7 @@ def test_every_bundle_is_whole_and_every_picture_opens(
         about = json.loads((bundle / "preview.json").read_text("utf-8"))
         assert about["jobId"] == bundle.name
     formats = {path.suffix for bundle in bundles for path in bundle.glob("animation.*")}
-    assert formats == {".webp", ".gif", ".apng"}
+    assert formats == {".webp", ".gif", ".apng", ".webm", ".mp4"}
 
 
 def test_what_it_left_is_there_when_the_server_starts_again(

@@ -11,15 +11,19 @@ from previewops.worker.render.gallery import Inspected, inspect
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.names import bundle_names
-from previewops.worker.render.render import check_bounds, lay_out_frames, warnings_of
+from previewops.worker.render.render import check_bounds, check_sound, lay_out_frames, warnings_of
 from previewops.worker.render.sheet import lay_out as lay_out_sheet
 from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
 from previewops.worker.render.typesetting import Typesetter
 
 # Measured on one core of a small server over frames half of which is a photograph; orders of magnitude.
-_BYTES_PER_PIXEL = {"webp": 0.045, "jpeg": 0.09, "png": 0.2, "gif": 0.08, "apng": 0.2}  # at quality 80
-_LOSSY = ("webp", "jpeg")
-_ENCODE_NS_PER_PIXEL = {"webp": 30, "jpeg": 8, "png": 45, "gif": 35, "apng": 45}
+_BYTES_PER_PIXEL = {
+    "webp": 0.045, "avif": 0.03, "jpeg": 0.09, "png": 0.2, "gif": 0.08, "apng": 0.2, "webm": 0.03, "mp4": 0.06,
+}  # at quality 80  # fmt: skip
+_LOSSY = ("webp", "avif", "jpeg", "webm", "mp4")
+_ENCODE_NS_PER_PIXEL = {
+    "webp": 30, "avif": 50, "jpeg": 8, "png": 45, "gif": 35, "apng": 45, "webm": 45, "mp4": 25,
+}  # fmt: skip
 _DRAW_NS_PER_PIXEL = 18
 _DECODE_NS_PER_PIXEL = 9
 _OVERHEAD_MS = 30
@@ -36,6 +40,7 @@ def plan(payload: Mapping[str, Any], *, opener: AssetOpener, limits: Limits) -> 
     board = read_storyboard(payload)
     check_bounds(board, limits)
     inspected = inspect(board.assets.values(), opener, limits)
+    check_sound(board, opener, limits)
     setter = Typesetter()
     layouts = lay_out_frames(board, inspected, setter)
     artifacts = _artifacts(board, inspected)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
 from previewops.errors import PermanentJobError
-from previewops.worker.assets import AssetOpener
+from previewops.worker.assets import AssetOpener, verify_checksum
 from previewops.worker.render.animate import Animator, Drawn
 from previewops.worker.render.artifacts import Artifact, ArtifactWriter
 from previewops.worker.render.encode import encode_still
@@ -22,8 +23,9 @@ from previewops.worker.render.names import BundleNames, bundle_names
 from previewops.worker.render.paint import Painter, resized
 from previewops.worker.render.placeholder import Placeholder, placeholder
 from previewops.worker.render.sheet import ContactSheet
+from previewops.worker.render.sound import SoundTrack, demand_sound
 from previewops.worker.render.stopwatch import Stopwatch
-from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
+from previewops.worker.render.storyboard import VIDEO, Asset, Storyboard, read_storyboard
 from previewops.worker.render.typesetting import Typesetter
 
 Progress = Callable[[float, str], None]
@@ -70,6 +72,7 @@ def render(
     watch = Stopwatch()
     with watch.phase("inspect"):
         inspected = inspect(board.assets.values(), opener, limits)
+        check_sound(board, opener, limits)
     setter = Typesetter()
     with watch.phase("layout"):
         layouts = lay_out_frames(board, inspected, setter)
@@ -145,6 +148,19 @@ def _beyond(code: str, found: str, most: str, *, hint: str) -> PermanentJobError
     )
 
 
+def check_sound(board: Storyboard, opener: AssetOpener, limits: Limits) -> None:
+    """Refuses a sound track that is none, before anything is drawn for it.
+
+    Raises:
+        PermanentJobError: asset-unsupported, and what ``opener`` raises.
+        TransientJobError: what ``opener`` raises.
+    """
+    if board.heard is not None:
+        ref = board.assets[board.heard.asset_id].ref
+        with opener.open(ref, max_bytes=limits.asset_bytes).file as file:
+            demand_sound(ref, file)
+
+
 def lay_out_frames(
     board: Storyboard, inspected: Mapping[str, Inspected], setter: Typesetter
 ) -> tuple[FrameLayout, ...]:
@@ -174,10 +190,11 @@ def warnings_of(
     for name, asset in inspected.items():
         if asset.picture is not None and asset.picture.frames > 1:
             found.append(f"asset {name}: of its {asset.picture.frames} frames one is shown")
-    if board.sound is not None:
-        found.append(
-            f"audio: {board.animation or board.image_format} carries no sound; the track is listed only"
-        )
+    shown_as = board.animation or board.image_format
+    if board.sound is not None and board.heard is None:
+        found.append(f"audio: {shown_as} carries no sound; the track is listed only")
+    if board.fades and board.animation not in VIDEO:
+        found.append(f"transition: {shown_as} does not fade; steps follow each other at once")
     if undrawn:
         found.append(f"{len(undrawn)} characters are in no font here and are shown as U+FFFD")
     return tuple(found)
@@ -200,6 +217,8 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.board = board
+        self._opener = opener
+        self._limits = limits
         self._inspected = inspected
         self.layouts = layouts
         self.writer = writer
@@ -230,9 +249,23 @@ class _Run:
             self.board.quality,
             keep=(self.board.theme.background, self.board.theme.surface),
             watch=self.watch,
+            length_ms=self.board.duration_ms,
+            fade_fps=self.board.fps if self.board.fades else None,
         )
-        with self.writer.stream(self.names.animation, self.board.animation) as file:
-            animator.write(file, frames)
+        with ExitStack() as opened, self.writer.stream(self.names.animation, self.board.animation) as file:
+            animator.write(file, frames, self._sound(opened))
+
+    def _sound(self, opened: ExitStack) -> SoundTrack | None:
+        """The sound track of an animation that has one, from a file that stays open as long as ``opened``."""
+        heard = self.board.heard
+        if heard is None:
+            return None
+        ref = self.board.assets[heard.asset_id].ref
+        asset = self._opener.open(ref, max_bytes=self._limits.asset_bytes)
+        opened.enter_context(asset.file)
+        if asset.identity != self._inspected[heard.asset_id].identity:
+            verify_checksum(ref, asset)
+        return SoundTrack(ref, asset.file, heard, self.board.duration_ms)
 
     def remaining_thumbnails(self) -> None:
         """Thumbnails of the pictures that no frame shows; those of the others were made on the way."""

@@ -12,7 +12,8 @@ from previewops.worker.render.geometry import Size
 from previewops.worker.render.theme import Theme, choose_theme
 
 THUMBNAIL = Size(320, 320 * 9 // 16)
-ANIMATED = ("webp", "gif", "apng")
+ANIMATED = ("webp", "gif", "apng", "webm", "mp4")
+VIDEO = ("webm", "mp4")  # what carries sound and can fade
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +63,24 @@ class Storyboard:
     assets: dict[str, Asset]
     sound: Sound | None
     size: Size
-    animation: str | None  # webp, gif, apng; None: stills only
-    image_format: str  # webp, png, jpeg
+    animation: str | None  # one of ANIMATED; None: stills only
+    image_format: str  # webp, avif, png, jpeg
     captions: bool
     quality: int  # 1..100, of lossy formats
     theme: Theme
     thumbnail: Size | None  # the box that thumbnails fit; None: no thumbnails
+    fades: bool  # whether a card fades into the next, where the format can
+    fps: int  # frames a second of the fades
 
     @property
     def duration_ms(self) -> int:
         """Title card and steps together."""
         return contract.TITLE_CARD_MS + sum(step.duration_ms for step in self.steps)
+
+    @property
+    def heard(self) -> Sound | None:
+        """The sound track, where the animation can carry it."""
+        return self.sound if self.animation in VIDEO else None
 
     @property
     def images(self) -> tuple[Asset, ...]:
@@ -115,6 +123,8 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
         quality=options.get("quality", contract.DEFAULT_QUALITY_PERCENT),
         theme=choose_theme(options.get("theme"), options.get("background")),
         thumbnail=_thumbnail(options.get("thumbnails", True)),
+        fades=options.get("transition", contract.DEFAULT_TRANSITION) == "fade",
+        fps=options.get("fps", contract.DEFAULT_FPS),
     )
 
 
