@@ -27,6 +27,7 @@ ENTRIES = {
     "up": Entry("previewops.cli.up:up", "Run everything on this machine; --demo shows what it does."),
     "submit": Entry("previewops.cli.submit:submit", "Submit jobs from files or standard input."),
     "validate": Entry("previewops.cli.validate:validate", "Say everything that is wrong with a payload."),
+    "render": Entry("previewops.cli.render:render", "Render a payload here and now, without Redis."),
     "status": Entry("previewops.cli.status:status", "Show one job."),
     "jobs": Entry("previewops.cli.jobs:jobs", "List jobs, newest first."),
     "cancel": Entry("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
