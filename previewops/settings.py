@@ -179,6 +179,18 @@ class Settings:
     recycle_jobs: int = _setting(
         "PREVIEW_RECYCLE_JOBS", 200, _whole(1, 1_000_000), "Jobs after which a render process is replaced."
     )
+    cache_max_mb: int = _setting(
+        "PREVIEW_CACHE_MAX_MB",
+        1_024,
+        _whole(0, 1_073_741_824),
+        "Size of what is kept for reuse under DATA_DIR, MiB; 0 reuses nothing.",
+    )
+    cache_max_age_s: int = _setting(
+        "PREVIEW_CACHE_MAX_AGE_S",
+        604_800,
+        _whole(60, 315_360_000),
+        "Time without use after which it is forgotten, s.",
+    )
     keep_completed: int = _setting(
         "PREVIEW_KEEP_COMPLETED",
         10_000,

@@ -50,12 +50,14 @@ class OpenedAsset:
     """An open asset. ``identity`` tells whether a later opening is of the same, unchanged file.
 
     ``refetched``: another opening would cost as much again, and nobody vouches that it gives the same.
+    ``changed_s`` is when the file was last changed, in s since the epoch, where that is known.
     """
 
     file: BinaryIO
     size: int  # bytes
     identity: tuple[int | str, ...]
     refetched: bool = False
+    changed_s: float | None = None
 
     def sha256(self) -> str:
         """Hex digest of the whole content; the file is left at its beginning."""
@@ -194,7 +196,8 @@ class FileAssetOpener:
                 raise self._outside(asset, opened_at)
             demand_size(asset, status.st_size, max_bytes)
             identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            return OpenedAsset(os.fdopen(handle, "rb"), status.st_size, identity)
+            changed_s = max(status.st_mtime, status.st_ctime)
+            return OpenedAsset(os.fdopen(handle, "rb"), status.st_size, identity, changed_s=changed_s)
         except BaseException:
             os.close(handle)
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from previewops.worker.assets import AssetRef, OpenedAsset
 from previewops.worker.child import Host
@@ -33,3 +33,26 @@ class BrokeredOutput:
         _, handle = self._host.ask(create=path)
         assert handle is not None, "an output without its file"
         return os.fdopen(handle, "w+b")
+
+
+class KnownThumbnail(NamedTuple):
+    """A thumbnail's file as it was encoded before, and the placeholder that goes with it."""
+
+    content: bytes
+    thumbhash: str
+    colour: str
+
+
+class BrokeredThumbnails:
+    """Thumbnails that were made before of the same content."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def find(self, asset_id: str, decoded: tuple[int, int]) -> KnownThumbnail | None:
+        """The thumbnail of an asset that would be decoded at ``decoded`` (pixels), if it is known."""
+        about, handle = self._host.ask(thumbnail=asset_id, size=list(decoded))
+        if handle is None:
+            return None
+        with os.fdopen(handle, "rb") as file:
+            return KnownThumbnail(file.read(), about["thumbhash"], about["dominantColour"])

@@ -11,21 +11,22 @@ from time import perf_counter
 from typing import Any
 
 from previewops.worker.assets import AssetOpener
-from previewops.worker.broker import BrokeredAssets, BrokeredOutput
+from previewops.worker.broker import BrokeredAssets, BrokeredOutput, BrokeredThumbnails
 from previewops.worker.child import Host
 from previewops.worker.output import Output
 from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.manifest import write_manifests
 from previewops.worker.render.plan import plan
-from previewops.worker.render.render import render
+from previewops.worker.render.render import Thumbnails, render
 
 
 def build(spec: dict[str, Any], host: Host) -> dict[str, Any]:
     """Builds what ``spec`` asks for and returns a short summary, all in JSON values.
 
-    ``spec``: ``payload`` (valid by contract) and ``limits`` (optional, names and values as in ``Limits``). Assets
-    and files are asked of ``host``. Whoever publishes the files flushes them first.
+    ``spec``: ``payload`` (valid by contract); ``limits`` (optional, names and values as in ``Limits``);
+    ``thumbnails``, whether ``host`` may know some. Assets and files are asked of ``host``; whoever publishes
+    the files flushes them first.
 
     Raises:
         PermanentJobError, TransientJobError: as ``render``.
@@ -37,6 +38,7 @@ def build(spec: dict[str, Any], host: Host) -> dict[str, Any]:
         output=BrokeredOutput(host),
         limits=Limits.from_mapping(spec.get("limits")),
         progress=host,
+        known=BrokeredThumbnails(host) if spec.get("thumbnails") else None,
     )
 
 
@@ -47,6 +49,7 @@ def make_bundle(
     output: Output,
     limits: Limits,
     progress: Callable[[float, str], None],
+    known: Thumbnails | None = None,
 ) -> dict[str, Any]:
     """Renders a valid payload and its manifests to ``output``, or plans it; the summary in JSON values.
 
@@ -59,7 +62,7 @@ def make_bundle(
         return {"dryRun": True, "plan": plan(payload, opener=opener, limits=limits)}
     started = perf_counter()
     writer = ArtifactWriter(output, limits.output_bytes)
-    result = render(payload, opener=opener, writer=writer, limits=limits, progress=progress)
+    result = render(payload, opener=opener, writer=writer, limits=limits, progress=progress, known=known)
     write_manifests(result, writer, payload)
     artifacts = sorted(writer.written, key=lambda each: each.path)
     return {

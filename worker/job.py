@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -17,14 +17,11 @@ from previewops.lease import Claim, Leases
 from previewops.settings import Settings
 from previewops.states import Code
 from previewops.worker.assets import Fetcher, FileAssetOpener
-from previewops.worker.desk import JobDesk
 from previewops.worker.execution import LeaseLost, Run
-from previewops.worker.nursery import Answerer, ProgressCallback
-from previewops.worker.output import FolderOutput
 from previewops.worker.persistence import persist
 from previewops.worker.publish import Publication, bundle_path, fence_path, publish, staging_path
-from previewops.worker.render.limits import Limits
-from previewops.worker.render.storyboard import read_storyboard
+from previewops.worker.reuse import Reuse
+from previewops.worker.work import Renders, Work
 
 log = structlog.get_logger()
 
@@ -32,29 +29,18 @@ BUILD_TASK = "previewops.worker.bundle:build"
 PRELOAD = ("previewops.worker.bundle",)
 
 
-class Renders(Protocol):
-    """What runs a build in a process that can be killed."""
-
-    async def run(
-        self,
-        spec: dict[str, Any],
-        *,
-        deadline_s: float,
-        progress: ProgressCallback | None = None,
-        answer: Answerer | None = None,
-    ) -> dict[str, Any]:
-        """See ``previewops.worker.sandbox.RenderPool.run``."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class RenderJobs:
-    """Renders jobs of one worker. ``render_preview`` is what arq calls; ``web`` fetches assets, if any may be."""
+    """Renders jobs of one worker. ``render_preview`` is what arq calls; ``web`` fetches assets, if any may be.
+
+    ``reuse`` has what was made before.
+    """
 
     settings: Settings
     renders: Renders
     roots: tuple[Path, ...]
     web: Fetcher | None = None
+    reuse: Reuse | None = None
     dice: Random = field(default_factory=system_random)
 
     async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:
@@ -68,20 +54,11 @@ class RenderJobs:
         run: Run = ctx["run"]
         request = self._checked(run.claim, payload)
         staging = staging_path(self.settings.data_dir, request.job_id, int(run.claim.token))
-        limits = Limits.from_settings(self.settings)
-        desk = JobDesk(
-            {name: asset.ref for name, asset in read_storyboard(request.raw).assets.items()},
-            FileAssetOpener(self.roots, self.web),
-            max_bytes=limits.asset_bytes,
-            output=None if request.dry_run else FolderOutput(staging),
+        work = Work.of(
+            self.settings, request, staging, opener=FileAssetOpener(self.roots, self.web), reuse=self.reuse
         )
         try:
-            summary = await self.renders.run(
-                {"payload": request.raw, "limits": asdict(limits)},
-                deadline_s=self.settings.job_timeout_s,
-                progress=run.report,
-                answer=desk.answer,
-            )
+            summary = await work.done(self.renders, run.report)
             if not request.dry_run:
                 publication = await self._publish(ctx["leases"], run.claim, request, staging)
                 summary["bundle"] = str(publication.path)
@@ -90,7 +67,7 @@ class RenderJobs:
             shutil.rmtree(staging, ignore_errors=True)
             raise
         finally:
-            desk.close()
+            work.close()
         log.info(
             "rendered",
             job=request.job_id,
@@ -99,6 +76,7 @@ class RenderJobs:
             attempt=run.claim.attempts + run.claim.crashes + 1,
             ms=round(run.elapsed_ms),
             dryRun=request.dry_run,
+            reused=summary.get("reused", False),
         )
         return summary
 

@@ -33,8 +33,11 @@ from previewops.worker.confinement import available
 from previewops.worker.engine import PreviewWorker
 from previewops.worker.job import BUILD_TASK, PRELOAD, RenderJobs
 from previewops.worker.persistence import persist
+from previewops.worker.prune import cache_root, prune_cache
 from previewops.worker.publish import sweep_staging
+from previewops.worker.reuse import Digests, Reuse
 from previewops.worker.sandbox import RenderPool
+from previewops.worker.store import Store
 
 log = structlog.get_logger()
 
@@ -115,10 +118,16 @@ def _web(settings: Settings) -> Fetcher | None:
     return WebAssets(settings.asset_hosts, settings.fetch_timeout_s, spool=str(spool))
 
 
+def _reuse(settings: Settings) -> Reuse | None:
+    if settings.cache_max_mb == 0:
+        return None
+    return Reuse(Store(cache_root(settings.data_dir)), Digests())
+
+
 async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, renders: RenderPool) -> None:
     pool = connection_pool(redis_url, role="worker")
     roots = tuple(root.resolve() for root in settings.roots(Path.cwd()))
-    jobs = RenderJobs(settings, renders, roots, _web(settings))
+    jobs = RenderJobs(settings, renders, roots, _web(settings), _reuse(settings))
     notifier = Notifier(os.environ)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],
@@ -222,3 +231,6 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
         removed = sweep_staging(settings.data_dir, is_live)
         if removed:
             log.info("removed what dead attempts had left", folders=removed)
+    forgotten = await asyncio.to_thread(prune_cache, settings, time.time())
+    if forgotten:
+        log.info("forgot what was kept for reuse", entries=len(forgotten))

@@ -43,6 +43,7 @@ ENTRIES = {
     "restart": Entry("previewops.cli.orders:restart", "Replace workers, jobs unharmed."),
     "reset": Entry("previewops.cli.orders:reset", "Start workers again that were given up."),
     "health": Entry("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
+    "prune": Entry("previewops.cli.prune:prune", "Remove old bundles, and what is kept for reuse."),
     "systemd": Entry("previewops.cli.systemd:systemd", "Write the units that run it under systemd."),
     "completion": Entry("previewops.cli.completion:completion", "Print the shell completion script."),
 }

@@ -114,6 +114,7 @@ class Cluster:
                 backoff_base_ms=20,
                 backoff_max_ms=100,
                 drain_timeout_s=5,
+                cache_max_mb=0,  # equal jobs are to run, each into its own fault
             ),
             **settings,
         )

@@ -105,6 +105,6 @@ def environment(settings: Settings) -> dict[str, str]:
     spec = {
         field.metadata["env"]: str(value)
         for name, field in Settings.__dataclass_fields__.items()
-        if (value := getattr(settings, name)) is not None
+        if (value := getattr(settings, name)) not in (None, ())
     }
     return {**os.environ, **spec, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -34,6 +34,8 @@ WHOLE = {
     "PREVIEW_DRAIN_TIMEOUT_S": ("drain_timeout_s", 0, 86_400),
     "PREVIEW_MEMORY_LIMIT_MB": ("memory_limit_mb", 256, 1_048_576),
     "PREVIEW_RECYCLE_JOBS": ("recycle_jobs", 1, 1_000_000),
+    "PREVIEW_CACHE_MAX_MB": ("cache_max_mb", 0, 1_073_741_824),
+    "PREVIEW_CACHE_MAX_AGE_S": ("cache_max_age_s", 60, 315_360_000),
     "PREVIEW_KEEP_COMPLETED": ("keep_completed", 0, 100_000_000),
     "PREVIEW_RESULT_TTL_S": ("result_ttl_s", 60, 315_360_000),
 }

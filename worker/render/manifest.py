@@ -8,11 +8,11 @@ it, and is the one file that differs from run to run.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from previewops.worker.render.artifacts import Artifact, ArtifactWriter
+from previewops.worker.render.jsonfile import encoded
 from previewops.worker.render.placeholder import Placeholder
 from previewops.worker.render.render import RenderResult
 
@@ -27,10 +27,10 @@ def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mappi
     Raises:
         TransientJobError: io-error, disk-full.
     """
-    container = _encoded(container_json(result.artifacts))
+    container = encoded(container_json(result.artifacts))
     writer.write(CONTAINER, "json", container)
     preview = preview_json(result, payload, hashlib.sha256(container).hexdigest())
-    writer.write(PREVIEW, "json", _encoded(preview))
+    writer.write(PREVIEW, "json", encoded(preview))
 
 
 def container_json(artifacts: tuple[Artifact, ...]) -> dict[str, Any]:
@@ -110,7 +110,3 @@ def _asset(result: RenderResult, name: str) -> dict[str, Any]:
 
 def _placeholder(value: Placeholder) -> dict[str, str]:
     return {"thumbhash": value.thumbhash, "dominantColour": value.colour}
-
-
-def _encoded(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "replace")

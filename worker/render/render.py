@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -29,6 +29,13 @@ from previewops.worker.render.storyboard import VIDEO, Asset, Storyboard, read_s
 from previewops.worker.render.typesetting import Typesetter
 
 Progress = Callable[[float, str], None]
+
+
+class Thumbnails(Protocol):
+    """Thumbnails that were made before."""
+
+    def find(self, asset_id: str, decoded: tuple[int, int]) -> tuple[bytes, str, str] | None:
+        """Its file, ThumbHash and dominant colour, of an asset that would be decoded at ``decoded`` pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,7 @@ def render(
     writer: ArtifactWriter,
     limits: Limits,
     progress: Progress,
+    known: Thumbnails | None = None,
 ) -> RenderResult:
     """Renders a payload that has passed ``previewops.contract.validate`` and writes its pictures to ``writer``.
 
@@ -86,6 +94,7 @@ def render(
         setter=setter,
         watch=watch,
         progress=progress,
+        known=known,
     )
     with watch.phase("draw"):
         run.animation()
@@ -215,8 +224,10 @@ class _Run:
         setter: Typesetter,
         watch: Stopwatch,
         progress: Progress,
+        known: Thumbnails | None,
     ) -> None:
         self.board = board
+        self._known = known
         self._opener = opener
         self._limits = limits
         self._inspected = inspected
@@ -226,9 +237,9 @@ class _Run:
         self.names = bundle_names(board)
         self.sheet = ContactSheet(board, setter)
         self.placeholders: dict[str, Placeholder] = {}
-        needed, uses = _demands(board, layouts, inspected)
+        self._needed, uses = _demands(board, layouts, inspected)
         self._gallery = Gallery(
-            opener, limits, inspected, needed=needed, uses=uses, watch=watch, decoded=self._decoded
+            opener, limits, inspected, needed=self._needed, uses=uses, watch=watch, decoded=self._decoded
         )
         self._painter = Painter(board, self._gallery, setter)
         self._progress = progress
@@ -270,7 +281,9 @@ class _Run:
     def remaining_thumbnails(self) -> None:
         """Thumbnails of the pictures that no frame shows; those of the others were made on the way."""
         for asset in self.board.images:
-            if self.board.thumbnail is not None and asset.ref.id not in self.placeholders:
+            if self.board.thumbnail is None or asset.ref.id in self.placeholders:
+                continue
+            if not self._reused(asset):
                 self._gallery.take(asset)
 
     def contact_sheet(self) -> None:
@@ -293,7 +306,23 @@ class _Run:
             self._step_done("frames")
             yield Drawn(image, layout.duration_ms, self.board.image_format, still)
 
+    def _reused(self, asset: Asset) -> bool:
+        """Writes the asset's thumbnail as it was made before, if it was."""
+        name = asset.ref.id
+        if self._known is None or self.board.thumbnail is None:
+            return False
+        found = self._known.find(name, self._needed[name])
+        if found is None:
+            return False
+        content, thumbhash, colour = found
+        self.placeholders[name] = Placeholder(thumbhash, colour)
+        self.writer.write(self.names.thumbnails[name], self.board.image_format, content)
+        self._step_done("thumbnails")
+        return True
+
     def _decoded(self, asset: Asset, image: Image.Image) -> None:
+        if self._reused(asset):
+            return
         with self.watch.phase("placeholders"):
             self.placeholders[asset.ref.id] = placeholder(image, self.board.theme.background)
         if self.board.thumbnail is None:

@@ -1,0 +1,265 @@
+"""Work that was done before is linked, and only if it is the same; what is kept is bounded and can be pruned."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from previewops.contract import validate
+from previewops.errors import PermanentJobError
+from previewops.settings import Settings
+from previewops.worker.assets import FileAssetOpener
+from previewops.worker.child import ChildLimits
+from previewops.worker.prune import cache_root, old_bundles, prune_cache, remove_bundle, surplus_cache
+from previewops.worker.publish import bundle_path, fence_path, publish
+from previewops.worker.recipes import renderer_fingerprint
+from previewops.worker.reuse import Digests, Reuse
+from previewops.worker.sandbox import RenderPool
+from previewops.worker.store import Store
+from previewops.worker.work import Work
+from tests.integration.cli_program import Program
+from tests.render_support import payload, quarters
+
+MIB = 1024 * 1024
+STEPS = [{"title": "One", "assetIds": ["a"]}, {"title": "Two"}]
+ASSETS = [{"id": "a", "uri": "a.png"}, {"id": "b", "uri": "b.png"}]
+
+
+class Bench:
+    """Renders jobs as a worker does, but for the queue."""
+
+    def __init__(self, folder: Path, renders: RenderPool) -> None:
+        self.folder = folder
+        self.settings = Settings(data_dir=folder / "data")
+        self.store = Store(cache_root(self.settings.data_dir))
+        self.reuse = Reuse(self.store, Digests())
+        self._renders = renders
+        self._token = 0
+        for name in ("staging", "previews"):
+            (self.settings.data_dir / {"staging": ".staging"}.get(name, name)).mkdir(parents=True)
+
+    async def render(self, job: dict[str, Any], job_id: str) -> dict[str, Any]:
+        request = validate({**job, "jobId": job_id})
+        self._token += 1
+        staging = self.settings.data_dir / ".staging" / f"{job_id}.{self._token}"
+        opener = FileAssetOpener((self.folder,))
+        work = Work.of(self.settings, request, staging, opener=opener, reuse=self.reuse)
+        try:
+            summary = await work.done(self._renders, lambda _share, _word: None)
+        finally:
+            work.close()
+        data_dir, token = self.settings.data_dir, self._token
+        fence = fence_path(data_dir, "project", job_id)
+        await asyncio.to_thread(publish, staging, self.bundle(job_id), fence=fence, token=token)
+        return summary
+
+    def bundle(self, job_id: str) -> Path:
+        return bundle_path(self.settings.data_dir, "project", job_id)
+
+    def kept(self, kind: str) -> list[Path]:
+        return sorted((self.store.root / kind).glob("*/*"))
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    quarters((80, 60)).save(tmp_path / "a.png")
+    quarters((60, 80)).save(tmp_path / "b.png")
+    pool = RenderPool(
+        "previewops.worker.bundle:build",
+        size=1,
+        limits=ChildLimits(1024 * MIB),
+        recycle_jobs=100,
+        preload=["previewops.worker.bundle"],
+        confined=True,
+    )
+    try:
+        yield Bench(tmp_path, pool)
+    finally:
+        await pool.close()
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_the_same_again_under_another_id_is_linked(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    first = await bench.render(job, "one")
+    again = await bench.render(job, "two")
+    assert "reused" not in first
+    assert again["reused"] is True
+    one, two = files_in(bench.bundle("one")), files_in(bench.bundle("two"))
+    previews = [json.loads(found.pop("preview.json")) for found in (one, two)]
+    assert one == two
+    assert [preview["jobId"] for preview in previews] == ["one", "two"]
+    assert list(previews[1]["timingsMs"]) == ["reuse"]
+    for each in previews:
+        del each["jobId"], each["timingsMs"]
+    assert previews[0] == previews[1]
+    entry = next(item for item in again["artifacts"] if item["path"] == "preview.json")
+    assert entry["bytes"] == (bench.bundle("two") / "preview.json").stat().st_size
+    posters = [(bench.bundle(name) / "poster.webp").stat() for name in ("one", "two")]
+    assert posters[0].st_ino == posters[1].st_ino
+
+
+async def test_content_counts_and_not_where_it_is(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    await bench.render(job, "one")
+    shutil.copy(bench.folder / "a.png", bench.folder / "copy.png")
+    elsewhere = deepcopy(job)
+    elsewhere["previewRequest"]["assets"][0]["uri"] = "copy.png"
+    elsewhere["previewRequest"]["metadata"] = {"free": True}
+    assert (await bench.render(elsewhere, "two"))["reused"]
+    shutil.copy(bench.folder / "b.png", bench.folder / "a.png")
+    assert "reused" not in await bench.render(job, "three"), "another content at the same place"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title": "Another"},
+        {"options": {"resolution": "320x180", "quality": 30}},
+        {"options": {"resolution": "322x180"}},
+        {"steps": STEPS[:1]},
+    ],
+)
+async def test_whatever_is_drawn_counts(bench: Bench, change: dict[str, Any]) -> None:
+    job = payload(STEPS, ASSETS)
+    await bench.render(job, "one")
+    other = deepcopy(job)
+    other["previewRequest"].update(change)
+    assert "reused" not in await bench.render(other, "two")
+
+
+async def test_a_file_that_was_changed_in_place_is_not_used_again(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    await bench.render(job, "one")
+    poster = bench.bundle("one") / "poster.webp"
+    whole = poster.read_bytes()
+    poster.write_bytes(whole[:100])
+    assert "reused" not in await bench.render(job, "two")
+    assert (bench.bundle("two") / "poster.webp").read_bytes() == whole
+    assert (await bench.render(job, "three"))["reused"], "the entry was made anew"
+
+
+async def test_thumbnails_are_reused_by_content_and_are_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    assert len(bench.kept("thumbnails")) == 2
+    job = payload([*STEPS, {"title": "Three"}], ASSETS)
+    found: list[bool] = []
+    find = Store.find
+
+    def watched(self: Store, kind: str, key: str) -> Any:
+        kept = find(self, kind, key)
+        if kind == "thumbnails":
+            found.append(kept is not None)
+        return kept
+
+    monkeypatch.setattr(Store, "find", watched)
+    await bench.render(job, "two")
+    assert found == [True, True]
+    shutil.rmtree(bench.store.root)
+    await bench.render(job, "three")
+    two, three = files_in(bench.bundle("two")), files_in(bench.bundle("three"))
+    assert {name: two[name] for name in two if name != "preview.json"} == {
+        name: three[name] for name in three if name != "preview.json"
+    }
+    told = [json.loads(each["preview.json"])["assets"] for each in (two, three)]
+    assert told[0] == told[1]
+
+
+async def test_what_is_wrong_with_an_asset_is_told_as_ever(bench: Bench) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    (bench.folder / "b.png").unlink()
+    with pytest.raises(PermanentJobError) as caught:
+        await bench.render(payload(STEPS, ASSETS), "two")
+    assert caught.value.code == "asset-missing"
+
+
+async def test_it_is_bounded_by_size_and_age_and_the_longest_unused_goes_first(bench: Bench) -> None:
+    jobs = {name: payload(STEPS, ASSETS, title=name) for name in ("one", "two", "three")}
+    for number, (name, job) in enumerate(jobs.items()):
+        await bench.render(job, name)
+        for entry in set(bench.kept("bundles")):
+            os.utime(entry / "entry.json", (number, number))
+    assert (await bench.render(jobs["one"], "again"))["reused"]
+    now_s = time.time()
+    assert surplus_cache(bench.settings, now_s) != []
+    kept = prune_cache(replace(bench.settings, cache_max_age_s=60), now_s)
+    assert len(kept) == 2, "those that were last used in 1970"
+    assert (await bench.render(jobs["one"], "more"))["reused"]
+    assert prune_cache(replace(bench.settings, cache_max_mb=0), now_s) != []
+    assert bench.kept("bundles") == bench.kept("thumbnails") == []
+    assert (bench.bundle("one") / "poster.webp").exists(), "a bundle needs no entry"
+
+
+async def test_a_store_that_cannot_be_written_fails_no_job(bench: Bench) -> None:
+    bench.store.root.parent.mkdir(exist_ok=True)
+    bench.store.root.write_bytes(b"in the way")
+    await bench.render(payload(STEPS, ASSETS), "one")
+    await bench.render(payload(STEPS, ASSETS), "two")
+    assert (bench.bundle("two") / "poster.webp").exists()
+
+
+async def test_bundles_are_removed_whole_unless_they_are_being_published(bench: Bench) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    await bench.render(payload(STEPS, ASSETS), "two")
+    data_dir, now_s = bench.settings.data_dir, time.time()
+    assert old_bundles(data_dir, project=None, now_s=now_s, older_than_s=60) == []
+    assert old_bundles(data_dir, project="other", now_s=now_s, older_than_s=-60) == []
+    one, two = sorted(
+        old_bundles(data_dir, project="project", now_s=now_s, older_than_s=-60), key=lambda each: each.folder
+    )
+    assert one.size > 1_000
+    assert remove_bundle(data_dir, one)
+    assert not one.folder.exists()
+    preview = two.folder / "preview.json"
+    os.utime(preview, (1, 1))
+    assert not remove_bundle(data_dir, two), "published anew since it was listed"
+    assert preview.exists()
+    assert list((data_dir / ".staging").iterdir()) == []
+
+
+def test_the_renderer_has_a_fingerprint_of_its_files() -> None:
+    assert len(renderer_fingerprint()) == 64
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+async def test_the_command_says_first_and_does_it_when_told(bench: Bench, program: Program) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    data_dir = ("--data-dir", str(bench.settings.data_dir))
+    said = await asyncio.to_thread(
+        program.run, *data_dir, "prune", "--all-cache", "--bundles", "0s", "--json"
+    )
+    told = json.loads(said.out)
+    assert (told["applied"], told["cache"]["count"], told["bundles"]["count"]) == (False, 3, 1)
+    assert bench.bundle("one").exists()
+    plain = await asyncio.to_thread(program.run, *data_dir, "prune")
+    assert plain.out.splitlines() == [
+        "0 entries kept for reuse would be removed, 0.0 MiB",
+        "0 bundles would be removed, 0.0 MiB",
+    ]
+    done = await asyncio.to_thread(
+        program.run, *data_dir, "prune", "--all-cache", "--bundles", "0s", "--apply"
+    )
+    assert (done.code, done.err) == (0, "")
+    assert "1 bundle removed" in done.out
+    assert not bench.bundle("one").exists()
+    assert bench.kept("bundles") == []
+    assert (await asyncio.to_thread(program.run, "prune", "--bundles", "soon")).code == 2
