@@ -23,7 +23,7 @@ class Limits:
     steps: int = 500  # steps of one job
     length_ms: int = 600_000  # ms from the title card's beginning to the last step's end
     output_bytes: int = 256 * MIB  # bytes of all files of one bundle together
-    decoded_bytes: int = 256 * MIB  # decoded pictures kept in memory between the frames that use them
+    decoded_bytes: int = 64 * MIB  # decoded pictures kept in memory between the frames that use them
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object] | None) -> Limits:

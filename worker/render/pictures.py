@@ -21,7 +21,10 @@ from previewops.worker.render.moving import show_representative_frame
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 _ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
-_REDUCING_GAP = 2.0  # SSIM to a full decode stays above .999
+_DRAFT_GAP = (
+    4 / 3
+)  # a JPEG is decoded at the least scale that is so much more than is wanted: SSIM .996 and more
+_REDUCING_GAP = 2.0  # likewise before the last step of shrinking: SSIM .999
 _SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -58,7 +61,7 @@ def decode(ref: AssetRef, file: BinaryIO, limits: Limits, wanted: Size) -> Image
     with _opened(ref, file, limits) as (image, measured):
         stored = wanted if measured.orientation not in _SIDEWAYS else Size(wanted.height, wanted.width)
         target = _target(Size(*image.size), stored)
-        image.draft(image.mode, (round(target.width * _REDUCING_GAP), round(target.height * _REDUCING_GAP)))
+        image.draft(image.mode, (round(target.width * _DRAFT_GAP), round(target.height * _DRAFT_GAP)))
         if measured.frames > 1:
             show_representative_frame(image, measured.frames)
         image.load()
@@ -174,7 +177,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     plain = image.convert("RGB") if alpha is not None else image
     converted = _through_profile(plain, profile) if profile else None
     if converted is None:
-        converted = plain.convert("RGB")
+        converted = plain if plain.mode == "RGB" else plain.convert("RGB")
     if alpha is not None:
         converted.putalpha(alpha)
     return converted

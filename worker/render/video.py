@@ -49,7 +49,7 @@ _CODECS = {
     ),
     "mp4": _Codec(
         "libx264",
-        {"preset": "superfast", "tune": "stillimage", "bf": "0"},
+        {"preset": "ultrafast", "tune": "stillimage", "bf": "0"},
         best_crf=15,
         worst_crf=42,
         audio="aac",
@@ -89,6 +89,7 @@ class VideoWriter:
             durations: dict[int, int] = {}
             for image, start_ms, duration_ms in self._timed(frames):
                 frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709")
+                del image  # the next one is drawn while this one would still be held
                 frame.pts, frame.time_base = start_ms, _MS
                 durations[start_ms] = duration_ms
                 _mux(container, video.encode(frame), durations)
@@ -129,9 +130,11 @@ class VideoWriter:
                 for share, at, until in _fade(start_ms, duration_ms, self.fade_fps):
                     yield Image.blend(before, image, share), at, until - at
                     held_from = until
-            yield image, held_from, start_ms + duration_ms - held_from
-            start_ms += duration_ms
-            before = image
+            if self.fade_fps is not None:
+                before = image
+            until_ms = start_ms + duration_ms
+            yield image, held_from, until_ms - held_from
+            start_ms = until_ms
 
 
 def _fade(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[float, int, int]]:
