@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from previewops.errors import PermanentJobError, TransientJobError
+from previewops.errors import JobError, PermanentJobError, TransientJobError
 from previewops.worker.child import Host
 from previewops.worker.framing import HEADER
 
@@ -223,3 +223,32 @@ def act_burn(spec: dict[str, Any], host: Host) -> dict[str, Any]:
 
 def act_write_much(spec: dict[str, Any], host: Host) -> dict[str, Any]:
     return {"number": _number_of(lambda: Path(spec["path"]).write_bytes(bytes(spec["bytes"])))}
+
+
+def act_decode_all(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+    """Decodes every asset that is named; the code of each, "" where a picture or a sound came of it."""
+    return {"codes": [_decoded(host, name, sound=spec["sound"]) for name in spec["names"]]}
+
+
+def _decoded(host: Host, name: str, *, sound: bool) -> str:
+    from previewops.worker.assets import AssetRef
+    from previewops.worker.broker import BrokeredAssets
+    from previewops.worker.render.geometry import Size
+    from previewops.worker.render.limits import Limits
+    from previewops.worker.render.pictures import decode
+    from previewops.worker.render.sound import SoundTrack
+    from previewops.worker.render.storyboard import Sound
+
+    ref = AssetRef(name, name)
+    try:
+        with BrokeredAssets(host).open(ref, max_bytes=1).file as file:
+            if sound:
+                for _ in SoundTrack(ref, file, Sound(name, 0, 0.0), 2_000).frames():
+                    pass
+            else:
+                decode(ref, file, Limits(), Size(20, 20))
+    except JobError as error:
+        return error.code
+    except MemoryError:  # a size that is allowed, and more than this process may have
+        return "out-of-memory"
+    return ""

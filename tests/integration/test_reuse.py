@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
+import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from copy import deepcopy
 from dataclasses import replace
@@ -263,3 +266,64 @@ async def test_the_command_says_first_and_does_it_when_told(bench: Bench, progra
     assert not bench.bundle("one").exists()
     assert bench.kept("bundles") == []
     assert (await asyncio.to_thread(program.run, "prune", "--bundles", "soon")).code == 2
+
+
+class Reader:
+    """Polls a bundle as a web server might, and holds every file of what it finds against the manifest."""
+
+    def __init__(self, bundle: Path) -> None:
+        self._bundle = bundle
+        self._stop = threading.Event()
+        self.seen: Counter[str] = Counter()
+        self.halves: list[str] = []
+
+    def poll(self) -> None:
+        while not self._stop.is_set():
+            handle = os.open(self._bundle, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                self._look(handle)
+            except FileNotFoundError:
+                # A bundle that was replaced is removed under its reader, which starts over; a half stays where it is.
+                if self._is_there_still(handle):
+                    self.halves.append("a file is missing")
+            finally:
+                os.close(handle)
+
+    def _look(self, handle: int) -> None:
+        def content(name: str) -> bytes:
+            with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=handle), "rb") as file:
+                return file.read()
+
+        manifest = content("container.json")
+        for entry in json.loads(manifest)["files"]:
+            if hashlib.sha256(content(entry["path"])).hexdigest() != entry["sha256"]:
+                self.halves.append(entry["path"])
+        about = json.loads(content("preview.json"))
+        if about["container"]["sha256"] != hashlib.sha256(manifest).hexdigest():
+            self.halves.append("preview.json")
+        self.seen[about["title"]] += 1
+
+    def _is_there_still(self, handle: int) -> bool:
+        return os.path.samestat(os.fstat(handle), self._bundle.stat())
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+@pytest.mark.slow
+async def test_a_reader_that_polls_during_500_renders_never_sees_a_half(bench: Bench) -> None:
+    jobs = [
+        payload(title=title, resolution="64x64", thumbnails=False, format="png") for title in ("even", "odd")
+    ]
+    await bench.render(jobs[0], "job")
+    reader = Reader(bench.bundle("job"))
+    polling = asyncio.ensure_future(asyncio.to_thread(reader.poll))
+    try:
+        for number in range(500):
+            await bench.render(jobs[number % 2], "job")
+    finally:
+        reader.stop()
+        await polling
+    assert reader.halves == []
+    assert set(reader.seen) == {"even", "odd"}
+    assert reader.seen.total() > 50, "the reader has hardly looked"
