@@ -222,6 +222,7 @@ class _Slot:
         """Gives up the child and its successor."""
         if self._successor is not None:
             self._successor.cancel()
+            self._successor.add_done_callback(_dismiss)
             self._successor = None
         if self.current is not None:
             self.current.dismiss()
@@ -232,6 +233,7 @@ class _Slot:
             prepared, self._successor = self._successor, None
             if not prepared.cancelled() and prepared.exception() is None and prepared.result().usable:
                 return prepared.result()
+            _dismiss(prepared)
         self.prepare_successor()
         assert self._successor is not None
         successor = self._successor
@@ -247,6 +249,12 @@ def _retrieve(task: asyncio.Task[Child]) -> None:
     """Looks at a failure to start ahead, or asyncio reports it as forgotten: the next job tries again."""
     if not task.cancelled():
         task.exception()
+
+
+def _dismiss(start: asyncio.Task[Child]) -> None:
+    """Lets go of a child that was started and is not wanted any more."""
+    if not start.cancelled() and start.exception() is None:
+        start.result().dismiss()
 
 
 def _deadline_exceeded(deadline_s: float) -> TransientJobError:
