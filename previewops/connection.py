@@ -13,7 +13,7 @@ import stat
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from previewops.errors import RedisUnavailable, UsageError
@@ -147,49 +147,51 @@ def redact(url: str) -> str:
     return f"{parts.scheme}://{netloc}" + urlunsplit(("", "", parts.path, query, parts.fragment))
 
 
-def connection_pool(
-    url: str,
-    *,
-    role: str,
-    connect_timeout_s: float = CONNECT_TIMEOUT_S,
-    socket_timeout_s: float = SOCKET_TIMEOUT_S,
-    health_check_s: float = HEALTH_CHECK_S,
-    max_connections: int | None = None,
-) -> ConnectionPool:
+class PoolOptions(TypedDict, total=False):
+    """How connections behave. Parameters in the address (``?socket_timeout=…``) win over these.
+
+    ``connect_timeout_s`` bounds connecting, in seconds, and ``socket_timeout_s`` each read and write: a blocking
+    command has to block for less. A connection that was idle for ``health_check_s`` seconds is checked by a PING
+    before use. ``max_connections`` bounds the pool; without it the bound is the client's own.
+    """
+
+    connect_timeout_s: float
+    socket_timeout_s: float
+    health_check_s: float
+    max_connections: int
+
+
+def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> ConnectionPool:
     """A pool of connections to ``url``, each named ``previewops-<role>`` in CLIENT LIST. Replies are bytes.
 
-    For whoever needs another client class than :func:`connect` gives (arq's, say). Parameters in the address
-    (``?socket_timeout=…``) win over these arguments.
+    For whoever needs another client class than :func:`connect` gives (arq's, say).
 
     Args:
         url: a redis://, rediss:// or unix:// address.
         role: what connects: ``worker``, ``cli``, …
-        connect_timeout_s: bound of connecting, seconds.
-        socket_timeout_s: bound of each read and write, seconds. A blocking command has to block for less.
-        health_check_s: an idle connection older than this is checked by a PING before use, seconds.
-        max_connections: bound of the pool; None is the client's own.
+        options: see :class:`PoolOptions`.
 
     Raises:
         UsageError: the address cannot be parsed.
     """
     from redis.asyncio import ConnectionPool  # noqa: PLC0415 - start-up time of commands without Redis
 
-    options: dict[str, Any] = {
-        "socket_connect_timeout": connect_timeout_s,
-        "socket_timeout": socket_timeout_s,
-        "health_check_interval": health_check_s,
+    parameters: dict[str, Any] = {
+        "socket_connect_timeout": options.get("connect_timeout_s", CONNECT_TIMEOUT_S),
+        "socket_timeout": options.get("socket_timeout_s", SOCKET_TIMEOUT_S),
+        "health_check_interval": options.get("health_check_s", HEALTH_CHECK_S),
         "client_name": f"previewops-{role}",
         "decode_responses": False,
         # Two round trips on every connect for a label that servers before 7.2 refuse anyhow.
         "lib_name": None,
         "lib_version": None,
     }
-    if max_connections is not None:
-        options["max_connections"] = max_connections
+    if "max_connections" in options:
+        parameters["max_connections"] = options["max_connections"]
     if not url.startswith("unix:"):
-        options["socket_keepalive"] = True
+        parameters["socket_keepalive"] = True
     try:
-        return ConnectionPool.from_url(url, **options)
+        return ConnectionPool.from_url(url, **parameters)
     except ValueError as error:
         raise UsageError(
             f"the Redis address {redact(url)!r} cannot be used: {error}",
@@ -197,30 +199,14 @@ def connection_pool(
         ) from None
 
 
-def connect(
-    url: str,
-    *,
-    role: str,
-    connect_timeout_s: float = CONNECT_TIMEOUT_S,
-    socket_timeout_s: float = SOCKET_TIMEOUT_S,
-    health_check_s: float = HEALTH_CHECK_S,
-    max_connections: int | None = None,
-) -> Redis:
+def connect(url: str, *, role: str, **options: Unpack[PoolOptions]) -> Redis:
     """A client of the server at ``url`` that owns its pool: ``await client.aclose()`` closes everything.
 
     Nothing is sent before the first command. Arguments and errors are those of :func:`connection_pool`.
     """
     from redis.asyncio import Redis  # noqa: PLC0415 - start-up time of commands without Redis
 
-    pool = connection_pool(
-        url,
-        role=role,
-        connect_timeout_s=connect_timeout_s,
-        socket_timeout_s=socket_timeout_s,
-        health_check_s=health_check_s,
-        max_connections=max_connections,
-    )
-    return Redis.from_pool(pool)
+    return Redis.from_pool(connection_pool(url, role=role, **options))
 
 
 @asynccontextmanager

@@ -1,18 +1,26 @@
 """The dead-letter queue: list, group, requeue, discard, export.
 
-A bulk act walks the index in pages with a cut-off taken when it starts, and changes jobs a hundred at a time,
-so that no script holds Redis for long, and a job that dies again meanwhile is not touched twice.
+A bulk act finds out what it means with a cut-off taken when it starts, and changes jobs a hundred at a time, so
+that no script holds Redis for long, and a job that dies again meanwhile is not touched twice. It can be stopped
+between two batches, and leaves an event of what was done by then.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from previewops.fingerprint import FINGERPRINT_DIGITS
+from redis.exceptions import RedisError
+
+from previewops.contract.payload import Payload, body_digest, canonical_bytes
+from previewops.errors import JobNotFound, OtherJob, WrongState
 from previewops.keys import Keys
-from previewops.records import JobRecord, record_from_redis, record_from_reply
+from previewops.listing import cursor_arguments, cursor_from_reply, rows_from_reply
+from previewops.listviews import BulkOutcome, Cursor, DeadFilter, DeadGroup, ListPage
+from previewops.records import RENDER_FUNCTION, JobRecord, record_from_reply
 from previewops.scripts import ScriptName, Scripts
 from previewops.settings import Settings
 from previewops.states import Code, JobState, Priority
@@ -20,57 +28,39 @@ from previewops.states import Code, JobState, Priority
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-_PAGE = 500
-_BATCH = 100
+_T = TypeVar("_T")
+
+BATCH = 100
+"""Dead letters that one call changes."""
+_LOOKED_AT = 500
+"""Dead letters that one call looks at."""
+_NAMED = "named"
+
+Progress = Callable[[int, int], Awaitable[None]]
+"""Is told how many are through, and of how many."""
 
 
 @dataclass(frozen=True, slots=True)
-class DeadFilter:
-    """Which dead letters are meant. Every condition that is given has to hold; none given means all.
+class _Act:
+    """What is done to each batch, and as what it goes on record."""
 
-    ``error`` matches the error class or code exactly, or a part of the message; ``older_than_ms`` is an age.
-    """
-
-    job_ids: tuple[str, ...] = ()
-    error: str | None = None
-    project: str | None = None
-    fingerprint: str | None = None
-    older_than_ms: int | None = None
-
-    def matches(self, record: JobRecord, now_ms: int) -> bool:
-        """Whether a dead letter is meant; ``now_ms`` is the server's time."""
-        if self.job_ids and record.job_id not in self.job_ids:
-            return False
-        if self.project is not None and record.project_id != self.project:
-            return False
-        if self.fingerprint is not None and not (record.fingerprint or "").startswith(self.fingerprint):
-            return False
-        if self.older_than_ms is not None and now_ms - (record.finished_ms or now_ms) < self.older_than_ms:
-            return False
-        return self.error is None or _speaks_of(record, self.error)
+    script: ScriptName
+    kind: str
+    options: tuple[str, ...]
+    who: str
+    why: str
 
 
-def _speaks_of(record: JobRecord, error: str) -> bool:
-    return error in (record.error_class, record.code) or error.lower() in (record.reason or "").lower()
+@dataclass(slots=True)
+class _Account:
+    """How far a bulk act is: ``through`` of ``total`` were tried, ``done`` of them changed."""
 
+    total: int
+    through: int = 0
+    done: int = 0
 
-@dataclass(frozen=True, slots=True)
-class DeadGroup:
-    """Dead letters of one cause: how many, first and last death (server ms), and the newest as an example."""
-
-    fingerprint: str
-    count: int
-    first_ms: int
-    last_ms: int
-    example: JobRecord
-
-
-@dataclass(frozen=True, slots=True)
-class BulkOutcome:
-    """What a bulk act did. Skipped are jobs that had left the dead-letter queue, or died again, meanwhile."""
-
-    done: int
-    skipped: int
+    def outcome(self) -> BulkOutcome:
+        return BulkOutcome(self.done, self.through - self.done)
 
 
 class DeadLetters:
@@ -81,37 +71,60 @@ class DeadLetters:
         self._redis = redis
         self._scripts = Scripts(redis, self.keys)
 
-    async def count(self, chosen: DeadFilter) -> int:
-        """How many dead letters a filter means."""
-        return len(await self._ids(chosen, await self._now_ms()))
+    async def count(self, chosen: DeadFilter, progress: Progress | None = None) -> int:
+        """How many dead letters a filter means. ``progress`` is told how many were looked at, of how many."""
+        if chosen.by_index:
+            return await self._indexed(chosen)
+        total = 0 if progress is None else await self._indexed(DeadFilter(fingerprint=chosen.group))
+        found = examined = 0
+        async for looked_at, matching, _ in self._walk(chosen, "count"):
+            found += matching
+            examined += looked_at
+            if progress is not None:
+                await progress(min(examined, total), total)
+        return found
+
+    async def page(self, chosen: DeadFilter, *, cursor: Cursor | None = None, limit: int = 200) -> ListPage:
+        """The next page of what a filter means, newest first and without payloads, in one round trip.
+
+        What has died, gone or come back since an earlier page shifts nothing. A page of a narrow filter may be
+        empty and have a cursor all the same: one call looks at so many only.
+        """
+        if not chosen.job_ids:
+            examined, _, rows, following, _ = await self._look(chosen, "rows", cursor, limit=limit)
+            return ListPage(rows_from_reply(rows), following, examined)
+        start = 0 if cursor is None else int(cursor.score)
+        end = start + max(1, min(limit, _LOOKED_AT))
+        named = tuple(dict.fromkeys(chosen.job_ids))
+        examined, _, rows, _, _ = await self._look(chosen, "rows", None, named=named[start:end])
+        following = Cursor(_NAMED, str(end).encode(), b"") if end < len(named) else None
+        return ListPage(rows_from_reply(rows), following, examined)
 
     async def newest(self, chosen: DeadFilter, *, limit: int) -> tuple[JobRecord, ...]:
         """The newest dead letters that a filter means, without payloads."""
         found: list[JobRecord] = []
-        async for record in self._walk(chosen, await self._now_ms()):
-            if len(found) == limit:
+        cursor: Cursor | None = None
+        while len(found) < limit:
+            page = await self.page(chosen, cursor=cursor, limit=min(limit - len(found), _LOOKED_AT))
+            found += page.rows
+            cursor = page.cursor
+            if cursor is None:
                 break
-            found.append(record)
         return tuple(found)
 
     async def groups(self, *, limit: int = 100) -> tuple[DeadGroup, ...]:
-        """The largest groups by cause, largest first."""
-        counts: dict[bytes, bytes] = await self._redis.execute_command("HGETALL", self.keys.dead_groups)
-        largest = sorted(counts.items(), key=lambda item: (-int(item[1]), item[0]))[:limit]
-        groups = []
-        for raw, count in largest:
-            index = self.keys.dead_group_prefix + raw.decode()
-            # No MULTI, which Redis refuses at maxmemory: a group may change between the two.
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.zrange(index, 0, 0, withscores=True)
-                pipe.zrange(index, -1, -1, withscores=True)
-                first, last = await pipe.execute()
-            records = await self._records([job_id.decode() for job_id, _ in last])
-            if records and first:
-                groups.append(
-                    DeadGroup(raw.decode(), int(count), int(first[0][1]), int(last[0][1]), records[0])
-                )
-        return tuple(groups)
+        """The largest groups by cause, largest first, in one round trip."""
+        rows = await self._scripts.run(ScriptName.DEAD_GROUPS, limit)
+        return tuple(
+            DeadGroup(
+                fingerprint.decode(),
+                int(count),
+                int(float(first)),
+                int(float(last)),
+                rows_from_reply([(job_id, values)])[0],
+            )
+            for fingerprint, count, first, last, job_id, values in rows
+        )
 
     async def requeue(
         self,
@@ -120,17 +133,16 @@ class DeadLetters:
         who: str,
         why: str = "",
         priority: Priority | None = None,
-        progress: Callable[[int], Awaitable[None]] | None = None,
+        progress: Progress | None = None,
     ) -> BulkOutcome:
         """Gives the chosen dead letters a new life: attempts start from nought, the history stays.
 
-        An operator's requeue is not bounded by PREVIEW_QUEUE_MAX. ``progress`` is told how many are through.
+        An operator's requeue is not bounded by PREVIEW_QUEUE_MAX. Cancelled, it ends with the batch under way,
+        and the event tells what was done and how many were left.
         """
-        outcome = await self._in_batches(
-            ScriptName.REQUEUE, chosen, ("" if priority is None else priority.value,), progress
-        )
-        await self._record("requeued", outcome, chosen, who, why)
-        return outcome
+        options = ("" if priority is None else priority.value,)
+        act = _Act(ScriptName.REQUEUE, "requeued", options, who, why)
+        return await self._in_batches(act, chosen, progress)
 
     async def discard(
         self,
@@ -138,94 +150,164 @@ class DeadLetters:
         *,
         who: str,
         why: str = "",
-        progress: Callable[[int], Awaitable[None]] | None = None,
+        progress: Progress | None = None,
     ) -> BulkOutcome:
-        """Deletes the chosen dead letters for good, payload and history included."""
-        outcome = await self._in_batches(ScriptName.DISCARD, chosen, (), progress)
-        await self._record("discarded", outcome, chosen, who, why)
-        return outcome
+        """Deletes the chosen dead letters for good, payload and history included. Cancelled like ``requeue``."""
+        act = _Act(ScriptName.DISCARD, "discarded", (), who, why)
+        return await self._in_batches(act, chosen, progress)
+
+    async def requeue_edited(
+        self,
+        job_id: str,
+        payload: Payload,
+        *,
+        who: str,
+        why: str = "",
+        priority: Priority | None = None,
+    ) -> None:
+        """Gives a dead letter another body and a new life, in one step; the history of its attempts stays.
+
+        ``priority`` None is the payload's own. The event has the digests of both bodies.
+
+        Raises:
+            OtherJob: the payload names another jobId.
+            JobNotFound: there is no record of the job.
+            WrongState: it is no dead letter (any more).
+        """
+        if payload.job_id != job_id:
+            raise OtherJob(job_id, payload.job_id)
+        code, state = await self._scripts.run(
+            ScriptName.AMEND,
+            job_id,
+            (priority or payload.priority).value,
+            payload.project_id,
+            body_digest(payload),
+            canonical_bytes(payload),
+            RENDER_FUNCTION,
+            who,
+            why,
+        )
+        if code == Code.NOT_FOUND:
+            raise JobNotFound(job_id, self.keys.queue)
+        if code == Code.WRONG_STATE:
+            raise WrongState(job_id, state.decode(), "requeue", "dead letters")
 
     async def export(self, chosen: DeadFilter) -> AsyncIterator[JobRecord]:
         """Every chosen dead letter whole, payload and attempts included, newest first."""
-        now_ms = await self._now_ms()
-        async for record in self._walk(chosen, now_ms):
-            whole = record_from_reply(
-                record.job_id, await self._scripts.run(ScriptName.READ_JOB, record.job_id)
-            )
-            if whole is not None:
-                yield whole
+        async for _, _, ids in self._walk(chosen, "ids"):
+            for raw_id in ids:
+                job_id = raw_id.decode()
+                whole = record_from_reply(job_id, await self._scripts.run(ScriptName.READ_JOB, job_id))
+                if whole is not None and whole.state is JobState.DEAD:
+                    yield whole
 
-    async def _in_batches(
-        self,
-        script: ScriptName,
-        chosen: DeadFilter,
-        options: tuple[str, ...],
-        progress: Callable[[int], Awaitable[None]] | None,
-    ) -> BulkOutcome:
+    async def _in_batches(self, act: _Act, chosen: DeadFilter, progress: Progress | None) -> BulkOutcome:
         cut_off_ms = await self._now_ms()
-        ids = await self._ids(chosen, cut_off_ms)
-        done = 0
-        for start in range(0, len(ids), _BATCH):
-            codes = await self._scripts.run(script, cut_off_ms, *options, *ids[start : start + _BATCH])
-            done += sum(code == Code.OK for code in codes)
-            if progress is not None:
-                await progress(min(start + _BATCH, len(ids)))
-        return BulkOutcome(done, len(ids) - done)
+        ids = [job_id async for _, _, found in self._walk(chosen, "ids", cut_off_ms) for job_id in found]
+        account = _Account(len(ids))
+        try:
+            for start in range(0, len(ids), BATCH):
+                batch = ids[start : start + BATCH]
+                codes, cancelled = await _to_its_end(
+                    self._scripts.run(act.script, cut_off_ms, *act.options, *batch)
+                )
+                account.through += len(batch)
+                account.done += sum(code == Code.OK for code in codes)
+                if cancelled:
+                    raise asyncio.CancelledError
+                if progress is not None:
+                    await progress(account.through, account.total)
+        except BaseException:
+            with suppress(RedisError, OSError):
+                await _to_its_end(self._record(act, chosen, account))
+            raise
+        await self._record(act, chosen, account)
+        return account.outcome()
 
-    async def _record(self, kind: str, outcome: BulkOutcome, chosen: DeadFilter, who: str, why: str) -> None:
-        fields = {"who": who, "why": why, "done": str(outcome.done), "skipped": str(outcome.skipped)}
-        if len(chosen.job_ids) == 1:
-            fields["job"] = chosen.job_ids[0]
-        if chosen.fingerprint is not None:
-            fields["fingerprint"] = chosen.fingerprint
+    async def _record(self, act: _Act, chosen: DeadFilter, account: _Account) -> None:
+        outcome = account.outcome()
+        fields = {"who": act.who, "why": act.why, "done": str(outcome.done), "skipped": str(outcome.skipped)}
+        if account.through < account.total:
+            fields["left"] = str(account.total - account.through)
+        fields |= chosen.told()
         pairs = [part for pair in fields.items() for part in pair]
-        await self._scripts.run(ScriptName.RECORD_EVENT, kind, *pairs)
+        await self._scripts.run(ScriptName.RECORD_EVENT, act.kind, *pairs)
 
-    async def _ids(self, chosen: DeadFilter, cut_off_ms: int) -> list[str]:
-        return [record.job_id async for record in self._walk(chosen, cut_off_ms)]
-
-    async def _walk(self, chosen: DeadFilter, cut_off_ms: int) -> AsyncIterator[JobRecord]:
-        """Dead letters up to the cut-off that the filter means, newest first."""
-        if chosen.job_ids:
-            for record in await self._records(tuple(dict.fromkeys(chosen.job_ids))):
-                if chosen.matches(record, cut_off_ms):
-                    yield record
-            return
-        newest = cut_off_ms
+    async def _indexed(self, chosen: DeadFilter) -> int:
+        """How many the index of all, or of a group, holds up to the age that is asked for."""
+        index = self.keys.dead if chosen.group is None else self.keys.dead_group_prefix + chosen.group
+        newest: int | str = "+inf"
         if chosen.older_than_ms is not None:
-            newest -= chosen.older_than_ms
-        index = self.keys.dead
-        if chosen.fingerprint is not None and len(chosen.fingerprint) == FINGERPRINT_DIGITS:
-            index = self.keys.dead_group_prefix + chosen.fingerprint
-        async for page in self._pages(index, newest):
-            for record in await self._records(page):
-                if chosen.matches(record, cut_off_ms):
-                    yield record
+            newest = await self._now_ms() - chosen.older_than_ms
+        return int(await self._redis.zcount(index, "-inf", newest))
 
-    async def _pages(self, index: str, newest_ms: int) -> AsyncIterator[list[str]]:
-        """Pages of ids from the newest on. By score, not by position, so that what dies or leaves meanwhile
-        shifts nothing; within one ms by position."""
-        score, seen_at_score = float(newest_ms), 0
+    async def _walk(
+        self, chosen: DeadFilter, mode: str, cut_off_ms: int | None = None
+    ) -> AsyncIterator[tuple[int, int, Sequence[Any]]]:
+        """(examined, matching, ids) of one call after the other, up to the cut-off, which is now by default."""
+        if chosen.job_ids:
+            named = tuple(dict.fromkeys(chosen.job_ids))
+            for start in range(0, len(named), _LOOKED_AT):
+                some = named[start : start + _LOOKED_AT]
+                examined, found, ids, _, cut_off_ms = await self._look(
+                    chosen, mode, None, cut_off_ms=cut_off_ms, named=some
+                )
+                yield examined, found, ids
+            return
+        cursor: Cursor | None = None
         while True:
-            page = await self._redis.zrevrangebyscore(
-                index, score, "-inf", start=seen_at_score, num=_PAGE, withscores=True
+            examined, found, ids, cursor, cut_off_ms = await self._look(
+                chosen, mode, cursor, cut_off_ms=cut_off_ms
             )
-            if not page:
+            yield examined, found, ids
+            if cursor is None:
                 return
-            yield [job_id.decode() for job_id, _ in page]
-            last = page[-1][1]
-            at_last = sum(1 for _, found in page if found == last)
-            seen_at_score = at_last + (seen_at_score if last == score else 0)
-            score = last
 
-    async def _records(self, job_ids: Sequence[str]) -> list[JobRecord]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for job_id in job_ids:
-                pipe.hgetall(self.keys.job_prefix + job_id)
-            rows = await pipe.execute()
-        records = (record_from_redis(job_id, raw) for job_id, raw in zip(job_ids, rows, strict=True) if raw)
-        return [record for record in records if record.state is JobState.DEAD]
+    async def _look(
+        self,
+        chosen: DeadFilter,
+        mode: str,
+        cursor: Cursor | None,
+        *,
+        cut_off_ms: int | None = None,
+        limit: int = _LOOKED_AT,
+        named: Sequence[str] = (),
+    ) -> tuple[int, int, Sequence[Any], Cursor | None, int]:
+        """One call: (examined, matching, ids or rows, where it ended, the cut-off that it went by)."""
+        error = chosen.error or ""
+        cut_off, examined, place, found, listed = await self._scripts.run(
+            ScriptName.LIST_DEAD,
+            mode,
+            chosen.group or "",
+            "" if cut_off_ms is None else cut_off_ms,
+            chosen.older_than_ms or 0,
+            min(limit, _LOOKED_AT),
+            _LOOKED_AT,
+            *cursor_arguments(cursor),
+            "" if chosen.project is None else f"={chosen.project}",
+            error,
+            error.lower(),
+            "" if chosen.group and not named else chosen.fingerprint or "",
+            len(named),
+            *named,
+            *chosen.terms.arguments(),
+        )
+        return int(examined), int(found), listed, cursor_from_reply(place), int(cut_off)
 
     async def _now_ms(self) -> int:
         seconds, microseconds = await self._redis.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+async def _to_its_end(call: Coroutine[Any, Any, _T]) -> tuple[_T, bool]:
+    """The result of a call that a cancellation does not cut short, and whether there was one."""
+    task = asyncio.ensure_future(call)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+            cancelled = True
+    return task.result(), cancelled

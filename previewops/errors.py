@@ -131,6 +131,21 @@ class WrongState(PreviewopsError):
         self.state = state
 
 
+class OtherJob(PreviewopsError):
+    """A payload that was to take the place of a job's own names another job."""
+
+    exit_code = EXIT_INVALID
+    code = "other-job"
+
+    def __init__(self, job_id: str, found: str) -> None:
+        super().__init__(
+            f"the payload for job {job_id} has the jobId {found}",
+            hint=f"its jobId has to be {job_id}; submit it as it is for a job of its own",
+        )
+        self.job_id = job_id
+        self.found = found
+
+
 class QueueFull(PreviewopsError):
     """The backlog has reached PREVIEW_QUEUE_MAX. Nothing was stored; trying again later is right."""
 
@@ -172,11 +187,27 @@ class EmbeddedUnavailable(PreviewopsError):
         self.log_tail = log_tail
 
 
+REINSTALL = "install previewops again, with what it depends on: pip install --force-reinstall previewops"
+
+
 class CannotBoot(PreviewopsError):
-    """A worker cannot start as things are: a module is missing, say. A supervisor does not start it again."""
+    """The program cannot do its work as it is installed: a module is missing, say. One line says it all.
+
+    A supervisor does not start a worker again that ends so.
+    """
 
     exit_code = EXIT_BOOT
     code = "cannot-boot"
+
+    def __init__(self, reason: str, *, remedy: str = REINSTALL) -> None:
+        super().__init__(f"{reason}; {remedy}")
+
+    @classmethod
+    def without(cls, error: ImportError) -> CannotBoot:
+        """For a module that cannot be imported, which it names."""
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            return cls(f"the module {error.name} is missing")
+        return cls(f"a module cannot be imported: {error}")
 
 
 class SupervisorRunning(PreviewopsError):
@@ -197,6 +228,54 @@ class OrderRefused(PreviewopsError):
     """A supervisor did not do as it was told, or none took the order in time."""
 
     code = "order-refused"
+
+
+class NotARecording(PreviewopsError):
+    """A file that should hold a recording holds something else. It is left as it is."""
+
+    exit_code = EXIT_USAGE
+    code = "not-a-recording"
+
+    def __init__(self, path: str, found: str, *, hint: str | None = None) -> None:
+        super().__init__(
+            f"{path} is no recording: {found}",
+            hint=hint or "recordings are written by `previewops record`; this file was left as it is",
+        )
+        self.path = path
+        self.found = found
+
+
+class RecordingBroken(PreviewopsError):
+    """Part of a recording cannot be read. ``where`` is the place in the file."""
+
+    code = "recording-broken"
+
+    def __init__(self, path: str, where: str, found: str) -> None:
+        super().__init__(f"{path}, {where}: {found}", hint="what can be read before and after it is shown")
+        self.path = path
+        self.where = where
+        self.found = found
+
+
+class RecordingTooNew(PreviewopsError):
+    """A later version of this program wrote the recording."""
+
+    exit_code = EXIT_USAGE
+    code = "recording-too-new"
+
+    def __init__(self, path: str, version: int, known: int) -> None:
+        super().__init__(
+            f"{path} is a recording of version {version}; up to {known} is read here",
+            hint="read it with the version of previewops that wrote it, or a later one",
+        )
+        self.path = path
+        self.version = version
+
+
+class CannotRecord(PreviewopsError):
+    """A recording cannot be written: the disk is full, or another process writes it."""
+
+    code = "cannot-record"
 
 
 class FailureKind(StrEnum):

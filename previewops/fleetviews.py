@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,9 @@ from previewops.clock import iso_from_ms
 GONE_AFTER_MS = 15_000
 """A supervisor that has been silent for this long takes no orders, and is shown as silent."""
 
+MOST_WORKERS = 256
+"""As many as one supervisor may be told to run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -18,6 +22,19 @@ class Bounds:
 
     fewest: int
     most: int
+
+    @classmethod
+    def parse(cls, text: str) -> Bounds | None:
+        """Reads "4" or "1-8" as people type it; None unless 0 ≤ fewest ≤ most ≤ ``MOST_WORKERS``."""
+        match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", text.strip())
+        if match is None:
+            return None
+        fewest, most = int(match[1]), int(match[2] or match[1])
+        return cls(fewest, most) if fewest <= most <= MOST_WORKERS else None
+
+    def __str__(self) -> str:
+        """The bounds as they are typed."""
+        return f"{self.fewest}" if self.fewest == self.most else f"{self.fewest}-{self.most}"
 
     def clamp(self, count: int) -> int:
         """``count``, or the bound that it is beyond."""

@@ -11,11 +11,6 @@ from collections.abc import Iterable, Mapping
 BINS_PER_OCTAVE = 4
 
 
-def upper_bound_ms(bin_number: int) -> float:
-    """The exclusive upper edge of a bin, in ms."""
-    return float(2.0 ** (bin_number / BINS_PER_OCTAVE))
-
-
 def middle_ms(bin_number: int) -> float:
     """The value that stands for a bin: its geometric middle, in ms (0.5 for the bin under 1 ms)."""
     if bin_number == 0:

@@ -22,7 +22,7 @@ _PER_MINUTE = MINUTE_MS // TEN_SECONDS_MS
 _PER_HOUR = HOUR_S * 1000 // TEN_SECONDS_MS
 
 
-class Span(StrEnum):
+class Period(StrEnum):
     """How far back a picture reaches."""
 
     HOUR = "hour"
@@ -31,12 +31,12 @@ class Span(StrEnum):
     @property
     def bucket_ms(self) -> int:
         """The width of the buckets that it is made of."""
-        return TEN_SECONDS_MS if self is Span.HOUR else MINUTE_MS
+        return TEN_SECONDS_MS if self is Period.HOUR else MINUTE_MS
 
     @property
     def buckets(self) -> int:
         """How many of them it spans."""
-        return _PER_HOUR if self is Span.HOUR else DAY_MIN
+        return _PER_HOUR if self is Period.HOUR else DAY_MIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,12 @@ class History:
         tens = {**self.tens, **{bucket.number: bucket for bucket in snapshot.buckets}}
         minutes = dict(self.minutes)
         for bucket in snapshot.minutes:
-            minutes[bucket.number] = _fuller(minutes.get(bucket.number), bucket)
+            minutes[bucket.number] = fuller(minutes.get(bucket.number), bucket)
         kept_minute = (current - _PER_HOUR) // _PER_MINUTE
-        for number, bucket in _added_up(
+        for number, bucket in added_up(
             bucket for n, bucket in tens.items() if n // _PER_MINUTE < kept_minute
         ):
-            minutes[number] = _fuller(minutes.get(number), bucket)
+            minutes[number] = fuller(minutes.get(number), bucket)
         return History(
             tens={n: bucket for n, bucket in tens.items() if n // _PER_MINUTE >= kept_minute},
             minutes={n: bucket for n, bucket in minutes.items() if n >= minute - DAY_MIN},
@@ -105,10 +105,10 @@ class History:
         )
         return (FEW_S, 0) if now_known and whole else (HOUR_S, DAY_MIN)
 
-    def columns(self, span: Span, count: int, now_ms: int) -> tuple[Column, ...]:
+    def columns(self, period: Period, count: int, now_ms: int) -> tuple[Column, ...]:
         """Exactly ``count`` columns, the last of them with ``now_ms`` (server) in it.
 
-        Each is as wide as so many whole buckets as make ``count`` of them reach back a ``span`` at least, and
+        Each is as wide as so many whole buckets as make ``count`` of them reach back a ``period`` at least, and
         begins at a multiple of its width, so that a bucket stays in its column as time goes by. Columns of
         before what is known are empty.
 
@@ -117,10 +117,10 @@ class History:
         """
         if count < 1:
             raise ValueError(f"there cannot be {count} columns")
-        width_ms = -(-span.buckets // count) * span.bucket_ms
+        width_ms = -(-period.buckets // count) * period.bucket_ms
         first = now_ms // width_ms - count + 1
         members: list[list[Bucket]] = [[] for _ in range(count)]
-        for bucket in self.tens.values() if span is Span.HOUR else self._all_minutes():
+        for bucket in self.tens.values() if period is Period.HOUR else self._all_minutes():
             place = bucket.start_ms // width_ms - first
             if 0 <= place < count:
                 members[place].append(bucket)
@@ -140,8 +140,8 @@ class History:
 
     def _all_minutes(self) -> Iterable[Bucket]:
         minutes = dict(self.minutes)
-        for number, bucket in _added_up(self.tens.values()):
-            minutes[number] = _fuller(minutes.get(number), bucket)
+        for number, bucket in added_up(self.tens.values()):
+            minutes[number] = fuller(minutes.get(number), bucket)
         return minutes.values()
 
 
@@ -160,7 +160,7 @@ def _sums(
     return counts, merge(bucket.wait for bucket in every), merge(bucket.run for bucket in every)
 
 
-def _added_up(tens: Iterable[Bucket]) -> Iterable[tuple[int, Bucket]]:
+def added_up(tens: Iterable[Bucket]) -> Iterable[tuple[int, Bucket]]:
     """Minutes by number, each of as many of its buckets as there are."""
     members: dict[int, list[Bucket]] = {}
     for bucket in tens:
@@ -169,7 +169,7 @@ def _added_up(tens: Iterable[Bucket]) -> Iterable[tuple[int, Bucket]]:
         yield number, Bucket(number * MINUTE_MS, *_sums(of), MINUTE_MS)
 
 
-def _fuller(known: Bucket | None, new: Bucket) -> Bucket:
+def fuller(known: Bucket | None, new: Bucket) -> Bucket:
     """Counts only grow: of two accounts of one minute the one that counts more is the whole one."""
     return new if known is None or _total(new) >= _total(known) else known
 

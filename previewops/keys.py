@@ -57,8 +57,8 @@ class Keys:
 
     @property
     def dead_groups(self) -> str:
-        """Hash of error fingerprint → how many dead letters have it."""
-        return f"{self.queue}:dead-groups"
+        """Sorted set of error fingerprints by how many dead letters have them."""
+        return f"{self.queue}:dead-causes"
 
     @property
     def dead_group_prefix(self) -> str:

@@ -6,8 +6,7 @@ Every method may raise ``redis.exceptions.RedisError``; ``previewops.connection`
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from previewops.clock import LAST_MS
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
 from previewops.errors import JobConflict, JobNotFound, PreviewopsError, QueueFull, WrongState
 from previewops.keys import ARQ_JOB_PREFIX, Keys
-from previewops.records import JobRecord, payload_of, record_from_redis, record_from_reply
+from previewops.records import RENDER_FUNCTION, JobRecord, payload_of, record_from_redis, record_from_reply
 from previewops.scripts import Argument, ScriptName, Scripts
 from previewops.settings import Settings
 from previewops.states import Code, JobState, Priority
@@ -23,12 +22,8 @@ from previewops.states import Code, JobState, Priority
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-RENDER_FUNCTION = "render_preview"
-"""The name under which arq knows the one kind of job there is."""
-
 _BATCH_JOBS = 500
 _BATCH_BYTES = 4_000_000
-_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +47,6 @@ class PauseState:
     since_ms: int | None = None
     who: str = ""
     why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class JobPage:
-    """Jobs, newest first; ``more`` tells that the listing stopped at its limit."""
-
-    jobs: tuple[JobRecord, ...]
-    more: bool
 
 
 class Queue:
@@ -130,71 +117,6 @@ class Queue:
             raise JobNotFound(job_id, self.keys.queue)
         return _foreign(job_id, body, float(due_ms), (int(seconds), int(microseconds)))
 
-    async def jobs(
-        self, *, state: JobState | None = None, project: str | None = None, limit: int = 50
-    ) -> JobPage:
-        """Lists jobs newest first, of one state or all, of one project or all, without their payloads."""
-        found: list[JobRecord] = []
-        async for record in self._newest(state):
-            if project is not None and record.project_id != project:
-                continue
-            if len(found) == limit:
-                return JobPage(tuple(found), more=True)
-            found.append(record)
-        return JobPage(tuple(found), more=False)
-
-    async def _newest(self, state: JobState | None) -> AsyncIterator[JobRecord]:
-        """Merges the indexes of the wanted states, page by page: nothing is read that is not listed."""
-        walks = [self._walk(index, descale) for index, descale in self._indexes(state)]
-        heads: list[tuple[float, int, str]] = []
-        for number, walk in enumerate(walks):
-            head = await anext(walk, None)
-            if head is not None:
-                heapq.heappush(heads, (-head[1], number, head[0]))
-        page: list[str] = []
-        seen: set[str] = set()
-        while heads:
-            _, number, job_id = heapq.heappop(heads)
-            if job_id not in seen:
-                seen.add(job_id)
-                page.append(job_id)
-            head = await anext(walks[number], None)
-            if head is not None:
-                heapq.heappush(heads, (-head[1], number, head[0]))
-            if len(page) == _PAGE or not heads:
-                for record in await self.records(page):
-                    if state is None or record.state is state:
-                        yield record
-                page.clear()
-
-    def _indexes(self, state: JobState | None) -> list[tuple[str, float]]:
-        """(sorted set, what its scores are divided by to be ms) for a state, or for all."""
-        waiting = [(self.keys.waiting(priority), 1000.0) for priority in Priority]
-        by_state = {
-            JobState.WAITING: waiting,
-            JobState.DELAYED: [(self.keys.schedule, 1.0)],
-            JobState.ACTIVE: [(self.keys.active, 1.0)],
-            JobState.COMPLETED: [(self.keys.completed, 1.0)],
-            JobState.CANCELLED: [(self.keys.cancelled, 1.0)],
-            JobState.DEAD: [(self.keys.dead, 1.0)],
-        }
-        if state is not None:
-            return by_state[state]
-        return [index for indexes in by_state.values() for index in indexes]
-
-    async def _walk(self, index: str, divisor: float) -> AsyncIterator[tuple[str, float]]:
-        """(id, ms) of a sorted set from the newest on, a page at a time. Taken-in jobs are left out."""
-        start = 0
-        while True:
-            page = await self.redis.zrevrange(index, start, start + _PAGE - 1, withscores=True)
-            for job_id, score in page:
-                if score < 0:
-                    return
-                yield job_id.decode(), score / divisor
-            if len(page) < _PAGE:
-                return
-            start += _PAGE
-
     async def records(self, job_ids: Sequence[str]) -> list[JobRecord]:
         """What is known of several jobs, without payloads. Unknown ones are left out."""
         async with self.redis.pipeline(transaction=False) as pipe:
@@ -245,9 +167,9 @@ class Queue:
         code, by, reason, since = await self._scripts.run(ScriptName.PAUSE, who, why)
         return PauseState(True, code == Code.OK, int(since), by.decode(), reason.decode())
 
-    async def resume(self, *, who: str) -> PauseState:
+    async def resume(self, *, who: str, why: str = "") -> PauseState:
         """Lets claims go on."""
-        (code,) = await self._scripts.run(ScriptName.RESUME, who)
+        (code,) = await self._scripts.run(ScriptName.RESUME, who, why)
         return PauseState(False, code == Code.OK)
 
     async def acknowledge_loss(self, *, who: str) -> bool:

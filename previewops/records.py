@@ -10,6 +10,30 @@ from typing import Any
 from previewops.clock import iso_from_ms
 from previewops.states import JobState, Priority
 
+RENDER_FUNCTION = "render_preview"
+"""The name under which arq knows the one kind of job there is."""
+
+RECORD_FIELDS = (
+    b"state",
+    b"priority",
+    b"project",
+    b"accepted",
+    b"claimed",
+    b"finished",
+    b"attempts",
+    b"crashes",
+    b"requeues",
+    b"progress",
+    b"phase",
+    b"worker",
+    b"reason",
+    b"class",
+    b"code",
+    b"cause",
+    b"fingerprint",
+)
+"""The fields of a job's hash that a record is made of, as lua/include/record.lua lists them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:

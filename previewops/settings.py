@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from previewops.errors import UsageError
+from previewops.hosts import HostPattern, parse_host_pattern
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379"
 
@@ -59,6 +60,13 @@ def _folders(_env: str, raw: str) -> tuple[Path, ...]:
     return tuple(Path(part) for part in raw.split(os.pathsep) if part)
 
 
+def _hosts(_env: str, raw: str) -> tuple[HostPattern, ...]:
+    found = [parse_host_pattern(part.strip()) for part in raw.split(",") if part.strip()]
+    if None in found:
+        raise _Refused("host names separated by ',', each perhaps as *.name or name:port")
+    return tuple(host for host in found if host is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, each documented by its variable.
@@ -93,6 +101,46 @@ class Settings:
         "Folders that assets may be read from, separated by ':'.",
         shown="DATA_DIR/assets and the folder the worker was started in",
     )
+    fonts: tuple[Path, ...] = _setting(
+        "PREVIEW_FONTS",
+        (),
+        _folders,
+        "Fonts, or folders of them, that go before the design's own, separated by ':'.",
+        shown="none beside the design's own and the machine's",
+    )
+    asset_hosts: tuple[HostPattern, ...] = _setting(
+        "PREVIEW_ASSET_HOSTS",
+        (),
+        _hosts,
+        "Hosts that assets may be fetched from, separated by ','; *.name means those below a name.",
+        shown="no host",
+    )
+    asset_max_mb: int = _setting(
+        "PREVIEW_ASSET_MAX_MB", 100, _whole(1, 1_048_576), "Size of one asset's file, MiB."
+    )
+    fetch_timeout_s: int = _setting(
+        "PREVIEW_FETCH_TIMEOUT_S", 20, _whole(1, 3_600), "How long fetching one asset may take, s."
+    )
+    frame_max_mp: int = _setting(
+        "PREVIEW_FRAME_MAX_MP", 100, _whole(1, 10_000), "Pixels of one frame of a picture, millions."
+    )
+    frames_max: int = _setting(
+        "PREVIEW_FRAMES_MAX", 1_000, _whole(1, 1_000_000), "Frames of one animated picture."
+    )
+    picture_max_mp: int = _setting(
+        "PREVIEW_PICTURE_MAX_MP",
+        400,
+        _whole(1, 1_000_000),
+        "Pixels over all frames of one picture, millions.",
+    )
+    assets_max: int = _setting("PREVIEW_ASSETS_MAX", 500, _whole(1, 500), "Assets of one job.")
+    steps_max: int = _setting("PREVIEW_STEPS_MAX", 500, _whole(1, 500), "Steps of one job.")
+    length_max_s: int = _setting(
+        "PREVIEW_LENGTH_MAX_S", 600, _whole(1, 600), "Length of one job's animation, s."
+    )
+    output_max_mb: int = _setting(
+        "PREVIEW_OUTPUT_MAX_MB", 256, _whole(1, 1_048_576), "Size of one bundle, MiB."
+    )
     max_attempts: int = _setting(
         "PREVIEW_MAX_ATTEMPTS", 5, _whole(1, 1000), "Attempts at a job whose failures are transient."
     )
@@ -123,6 +171,12 @@ class Settings:
         _whole(1, 86_400),
         "Deadline of one render, after which it is killed, s.",
     )
+    cpu_limit_s: int = _setting(
+        "PREVIEW_CPU_LIMIT_S",
+        240,
+        _whole(1, 864_000),
+        "Processor time of one render, after which it is killed, s.",
+    )
     drain_timeout_s: int = _setting(
         "PREVIEW_DRAIN_TIMEOUT_S", 25, _whole(0, 86_400), "How long SIGTERM waits for running jobs, s."
     )
@@ -131,6 +185,18 @@ class Settings:
     )
     recycle_jobs: int = _setting(
         "PREVIEW_RECYCLE_JOBS", 200, _whole(1, 1_000_000), "Jobs after which a render process is replaced."
+    )
+    cache_max_mb: int = _setting(
+        "PREVIEW_CACHE_MAX_MB",
+        1_024,
+        _whole(0, 1_073_741_824),
+        "Size of what is kept for reuse under DATA_DIR, MiB; 0 reuses nothing.",
+    )
+    cache_max_age_s: int = _setting(
+        "PREVIEW_CACHE_MAX_AGE_S",
+        604_800,
+        _whole(60, 315_360_000),
+        "Time without use after which it is forgotten, s.",
     )
     keep_completed: int = _setting(
         "PREVIEW_KEEP_COMPLETED",

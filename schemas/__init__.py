@@ -35,13 +35,3 @@ def example(name: str) -> dict[str, Any]:
     """
     parsed: dict[str, Any] = json.loads(_read("examples", *f"{name}.json".split("/")))
     return parsed
-
-
-def example_names(folder: str = "") -> list[str]:
-    """Names of the examples in ``folder`` ("" or "invalid"), sorted, as ``example`` takes them."""
-    from importlib.resources import files  # noqa: PLC0415 - as above
-
-    prefix = f"{folder}/" if folder else ""
-    found = files(__name__).joinpath("examples", *([folder] if folder else []))
-    stems = (entry.name.removesuffix(".json") for entry in found.iterdir() if entry.name.endswith(".json"))
-    return sorted(prefix + stem for stem in stems if not stem.endswith(".errors"))

@@ -17,11 +17,14 @@ from previewops.deadletters import DeadLetters
 from previewops.fingerprint import fingerprint
 from previewops.keys import Keys
 from previewops.lease import Burial, Claim, Finished, Leases
+from previewops.listing import JobList
 from previewops.queue import Queue
+from previewops.records import JobRecord
 from previewops.retry import Cause, Counter
 from previewops.settings import Settings
 from previewops.snapshot import Snapshots
-from previewops.states import Code
+from previewops.states import Code, JobState
+from previewops.terms import parse_terms
 
 QUEUE = "preview-jobs"
 HOUR_MS = 3_600_000
@@ -86,12 +89,25 @@ class Bench:
         self.queue = Queue(redis, settings)
         self.dead = DeadLetters(redis, settings)
         self.snapshots = Snapshots(redis, settings)
+        self.list = JobList(redis, settings)
 
     def worker(self, name: str = "w1", **changes: Any) -> Leases:
         """The worker's side; ``changes`` are settings that differ for this one."""
         from dataclasses import replace
 
         return Leases(self.redis, replace(self.settings, **changes), name)
+
+    async def listed(
+        self, state: JobState | None = None, text: str = "", **options: Any
+    ) -> tuple[JobRecord, ...]:
+        """All jobs of a state that a filter means, page by page."""
+        cursor, found = None, []
+        while True:
+            page = await self.list.page(state=state, terms=parse_terms(text), cursor=cursor, **options)
+            found += page.rows
+            cursor = page.cursor
+            if cursor is None:
+                return tuple(found)
 
     async def claim_one(self, name: str = "w1") -> Claim:
         """Claims one job that has to be there."""
@@ -147,6 +163,15 @@ class Bench:
         """How often each command ran, within scripts too."""
         stats = await self.redis.info("commandstats")
         return {name.removeprefix("cmdstat_"): int(row["calls"]) for name, row in stats.items()}
+
+
+async def bury_many(b: Bench, ids: list[str], why: Burial | None = None, **submit: Any) -> None:
+    """Submits jobs and makes all of them dead letters of one cause."""
+    await b.queue.submit_many([payload(job_id, **submit) for job_id in ids])
+    for claim in (await b.worker().claim(len(ids))).jobs:
+        await b.worker().bury(
+            claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=why or burial()
+        )
 
 
 @asynccontextmanager

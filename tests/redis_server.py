@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from previewops.connection import ping_socket
-from previewops.embedded import find_server_binary
+from previewops.server_binary import find_server_binary
 from previewops.tether import tethered
 
 START_TIMEOUT_S = 20.0
@@ -59,7 +59,7 @@ class RedisProcess:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
-                tethered([*self.prefix, str(binary), *self._arguments()]),
+                tethered([*self.prefix, str(binary), *self._arguments()], signal.SIGTERM),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw
 
 from previewops.contract import validate
 from previewops.worker.assets import FileAssetOpener
+from previewops.worker.output import FolderOutput
+from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.render import RenderResult, render
 
@@ -70,7 +72,7 @@ def render_into(out: Path, job: dict[str, Any], root: Path, limits: Limits | Non
     return render(
         job,
         opener=FileAssetOpener((root,)),
-        out=out,
+        writer=ArtifactWriter(FolderOutput(out), (limits or Limits()).output_bytes),
         limits=limits or Limits(),
         progress=lambda _share, _word: None,
     )

@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from previewops.contract import DataUri, UriRefused, parse_uri
+from previewops.contract import DataUri, UriRefused, WebUri, parse_uri
 from previewops.errors import PermanentJobError, TransientJobError
 
 _CHUNK = 1024 * 1024
@@ -47,11 +47,17 @@ class AssetRef:
 
 @dataclass(frozen=True, slots=True)
 class OpenedAsset:
-    """An open asset. ``identity`` tells whether a later opening is of the same, unchanged file."""
+    """An open asset. ``identity`` tells whether a later opening is of the same, unchanged file.
+
+    ``refetched``: another opening would cost as much again, and nobody vouches that it gives the same.
+    ``changed_s`` is when the file was last changed, in s since the epoch, where that is known.
+    """
 
     file: BinaryIO
     size: int  # bytes
     identity: tuple[int | str, ...]
+    refetched: bool = False
+    changed_s: float | None = None
 
     def sha256(self) -> str:
         """Hex digest of the whole content; the file is left at its beginning."""
@@ -70,24 +76,33 @@ class AssetOpener(Protocol):
         """Opens ``asset`` for reading; the caller closes ``file``."""
 
 
-class FileAssetOpener:
-    """Assets from the file system, under ``roots`` only, and from ``data:`` uris."""
+class Fetcher(Protocol):
+    """What gets assets from the web. Raises the typed errors of the job family and no others."""
 
-    def __init__(self, roots: tuple[Path, ...]) -> None:
+    def fetch(self, asset: AssetRef, address: WebUri, *, max_bytes: int) -> OpenedAsset:
+        """The content of ``address`` in a file that the caller closes."""
+
+
+class FileAssetOpener:
+    """Assets from the file system, under ``roots`` only, from ``data:`` uris, and with ``web`` from web addresses."""
+
+    def __init__(self, roots: tuple[Path, ...], web: Fetcher | None = None) -> None:
         self.roots = roots
+        self.web = web
 
     def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
         """Opens ``asset``; a relative uri is looked up under each root in order.
 
         Raises:
             PermanentJobError: asset-missing, asset-outside-roots, asset-not-a-file, asset-unreadable,
-                asset-too-large, asset-uri-unsupported.
-            TransientJobError: asset-incomplete (its upload is under way), io-error, disk-full.
+                asset-too-large, asset-uri-unsupported, and what ``web`` raises.
+            TransientJobError: asset-incomplete (its upload is under way), io-error, disk-full, and what
+                ``web`` raises.
         """
         try:
             address = parse_uri(asset.uri)
         except UriRefused as refused:
-            raise _refusal(
+            raise refusal(
                 "asset-uri-unsupported",
                 asset,
                 f"its uri {refused.message}",
@@ -97,8 +112,22 @@ class FileAssetOpener:
             ) from refused
         if isinstance(address, DataUri):
             return _in_memory(asset, address.content, max_bytes)
+        if isinstance(address, WebUri):
+            return self._fetched(asset, address, max_bytes)
         with storage_errors():
             return self._open_path(asset, self._resolve(asset, str(address.path)), max_bytes)
+
+    def _fetched(self, asset: AssetRef, address: WebUri, max_bytes: int) -> OpenedAsset:
+        if self.web is None:
+            raise refusal(
+                "asset-uri-unsupported",
+                asset,
+                "nothing is fetched from the web here",
+                found=f"an address at {address.host}",
+                allowed="a file path, a file:// uri or a data: uri",
+                hint="copy the file under an asset root",
+            )
+        return self.web.fetch(asset, address, max_bytes=max_bytes)
 
     def _resolve(self, asset: AssetRef, path: str) -> str:
         """The real path of the asset, symlinks followed, under a root."""
@@ -111,18 +140,17 @@ class FileAssetOpener:
                 return path_inside
         for path_inside in inside:
             if os.path.lexists(f"{path_inside}.part"):
-                raise TransientJobError(
+                raise hindrance(
                     "asset-incomplete",
-                    f"asset {asset.id} ({asset.shown_uri}) is still being uploaded",
+                    asset,
+                    "it is still being uploaded",
                     hint=f"{Path(path_inside).name}.part is there; the job is tried again",
-                    assetId=asset.id,
-                    uri=asset.shown_uri,
                     found=f"{Path(path_inside).name}.part",
                     allowed=Path(path_inside).name,
                 )
         if len(inside) < len(real):
             raise self._outside(asset, next(path for path in real if path not in inside))
-        raise _refusal(
+        raise refusal(
             "asset-missing",
             asset,
             "there is no such file",
@@ -133,7 +161,7 @@ class FileAssetOpener:
         )
 
     def _outside(self, asset: AssetRef, path: str) -> PermanentJobError:
-        return _refusal(
+        return refusal(
             "asset-outside-roots",
             asset,
             f"it is at {path}, which is under none of the asset roots",
@@ -152,7 +180,7 @@ class FileAssetOpener:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except PermissionError as refused:
-            raise _refusal(
+            raise refusal(
                 "asset-unreadable",
                 asset,
                 "the worker's user may not read it",
@@ -166,9 +194,10 @@ class FileAssetOpener:
             opened_at = _path_of(handle, path)
             if not _under(opened_at, [os.path.realpath(root) for root in self.roots]):
                 raise self._outside(asset, opened_at)
-            _demand_size(asset, status.st_size, max_bytes)
+            demand_size(asset, status.st_size, max_bytes)
             identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            return OpenedAsset(os.fdopen(handle, "rb"), status.st_size, identity)
+            changed_s = max(status.st_mtime, status.st_ctime)
+            return OpenedAsset(os.fdopen(handle, "rb"), status.st_size, identity, changed_s=changed_s)
         except BaseException:
             os.close(handle)
             raise
@@ -195,18 +224,28 @@ def storage_errors() -> Iterator[None]:
         ) from failure
 
 
-def _refusal(
+def refusal(
     code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
 ) -> PermanentJobError:
+    """Why ``asset`` is not opened, now or ever."""
+    told = _told(asset, message)
     return PermanentJobError(
-        code,
-        f"asset {asset.id} ({asset.shown_uri}): {message}",
-        hint=hint,
-        assetId=asset.id,
-        uri=asset.shown_uri,
-        found=found,
-        allowed=allowed,
+        code, told, hint=hint, assetId=asset.id, uri=asset.shown_uri, found=found, allowed=allowed
     )
+
+
+def hindrance(
+    code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
+) -> TransientJobError:
+    """Why ``asset`` cannot be opened just now."""
+    told = _told(asset, message)
+    return TransientJobError(
+        code, told, hint=hint, assetId=asset.id, uri=asset.shown_uri, found=found, allowed=allowed
+    )
+
+
+def _told(asset: AssetRef, message: str) -> str:
+    return f"asset {asset.id} ({asset.shown_uri}): {message}"
 
 
 def _under(path: str, roots: list[str]) -> bool:
@@ -225,7 +264,7 @@ def _demand_regular(asset: AssetRef, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode):
         return
     found = next((name for test, name in _KINDS if test(status.st_mode)), "no regular file")
-    raise _refusal(
+    raise refusal(
         "asset-not-a-file",
         asset,
         f"it is {found}",
@@ -235,21 +274,22 @@ def _demand_regular(asset: AssetRef, status: os.stat_result) -> None:
     )
 
 
-def _demand_size(asset: AssetRef, size: int, max_bytes: int) -> None:
+def demand_size(asset: AssetRef, size: int, max_bytes: int) -> None:
+    """Refuses an asset of more than ``max_bytes`` bytes. Raises PermanentJobError "asset-too-large"."""
     if size <= max_bytes:
         return
-    raise _refusal(
+    raise refusal(
         "asset-too-large",
         asset,
         f"it has {size} bytes, {max_bytes} are allowed",
         found=f"{size} bytes",
         allowed=f"at most {max_bytes} bytes",
-        hint="use a smaller file",
+        hint="use a smaller file, or raise PREVIEW_ASSET_MAX_MB",
     )
 
 
 def _in_memory(asset: AssetRef, content: bytes, max_bytes: int) -> OpenedAsset:
-    _demand_size(asset, len(content), max_bytes)
+    demand_size(asset, len(content), max_bytes)
     return OpenedAsset(BytesIO(content), len(content), ("data", hashlib.sha256(content).hexdigest()))
 
 
@@ -264,7 +304,7 @@ def verify_checksum(asset: AssetRef, opened: OpenedAsset) -> None:
     with storage_errors():
         found = opened.sha256()
     if found != asset.sha256.lower():
-        raise _refusal(
+        raise refusal(
             "asset-checksum",
             asset,
             f"its content has the checksum {found}, the payload says {asset.sha256}",

@@ -8,13 +8,18 @@ Protocol, over one stream socket, frames as in ``framing``::
     child  -> worker   {"ready": true} | {"error": {...}}     once: hardened, and the task imported or not
     worker -> child    {"job": n, "spec": {...}}
     child  -> worker   {"job": n, "progress": [fraction, text]}      any number of times
+    child  -> worker   {"job": n, "ask": {...}}                      any number of times, each answered by
+    worker -> child    {"job": n, "answer": {...}} | {"job": n, "error": {...}}
     child  -> worker   {"job": n, "result": {...}} | {"job": n, "error": {...}}
+
+A second socket, the hatch, carries open files: one with each answer that has ``"file": true``. By it a child
+that may open nothing gets at its assets and its output.
 """
 
 from __future__ import annotations
 
-import ctypes
 import importlib
+import math
 import os
 import resource
 import signal
@@ -27,41 +32,55 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NoReturn
 
-from previewops.errors import JobError
+from previewops.tether import tie
+from previewops.worker.confinement import confine, readable_paths
+from previewops.worker.errorwire import described, revived
 from previewops.worker.framing import HEADER, BadFrame, body_length, decode, encode
 
-TRACEBACK_LIMIT = 8 * 1024
-"""Characters of a traceback that are sent: the last ones, where the cause is."""
-MESSAGE_LIMIT = 2_000
-"""Characters of an exception's message that are sent."""
+Task = Callable[[dict[str, Any], "Host"], dict[str, Any]]
 
-Progress = Callable[[float, str], None]
-Task = Callable[[dict[str, Any], Progress], dict[str, Any]]
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _OPEN_FILES = 256
 _OOM_SCORE_ADJ = 500  # of 1000: the kernel's killer takes a render process before the worker
+
+
+@dataclass(frozen=True, slots=True)
+class ChildLimits:
+    """What one render process may use; each None leaves the system's own bound.
+
+    ``memory_bytes`` bounds the address space, ``cpu_s`` the processor time of each job, ``file_bytes`` every
+    file that is written.
+    """
+
+    memory_bytes: int
+    cpu_s: int | None = None
+    file_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChildStart:
     """What the fork server's new process is told; pickled by the worker, which the child trusts.
 
-    ``task`` is "module:function"; ``memory_limit_bytes`` bounds the address space.
+    ``task`` is "module:function"; ``confined`` has the process give up what ``confinement`` names, but for
+    reading the files of ``readable``.
     """
 
     task: str
-    memory_limit_bytes: int
+    limits: ChildLimits
+    confined: bool = False
+    readable: tuple[str, ...] = ()
 
     def _bootstrap(self, parent_sentinel: int) -> NoReturn:
         """The process's life; the name is what the standard library's fork server calls."""
         inherited = forkserver.get_inherited_fds()
         assert inherited, "started by something else than the fork server"
+        channel, hatch = inherited
         try:
-            harden(inherited[0], self.memory_limit_bytes)
-            _serve(_Channel(inherited[0]), self)
+            harden({channel, hatch}, self.limits)
+            _serve(_Channel(channel, hatch), self)
         except _HungUp:
             os._exit(0)  # recycled, or the worker is gone
+        except SystemExit:
+            os._exit(1)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -72,10 +91,11 @@ class _HungUp(BaseException):
 
 
 class _Channel:
-    """The child's end of the socket, blocking."""
+    """The child's ends of the two sockets, blocking."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, hatch_fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
+        self._hatch = socket.socket(fileno=hatch_fd)
 
     def send(self, message: dict[str, Any]) -> None:
         """Raises BadFrame when ``message`` cannot be sent, ``_HungUp`` when nobody is there."""
@@ -88,6 +108,14 @@ class _Channel:
     def receive(self) -> dict[str, Any]:
         """The next message, however long it takes."""
         return decode(self._exactly(body_length(self._exactly(HEADER.size))))
+
+    def receive_file(self) -> int:
+        """The descriptor that comes with the answer just received; the caller closes it."""
+        _, handles, _, _ = socket.recv_fds(self._hatch, 1, 1)
+        if not handles:
+            raise _HungUp
+        os.set_inheritable(handles[0], False)
+        return handles[0]
 
     def _exactly(self, count: int) -> bytes:
         received = bytearray()
@@ -102,8 +130,32 @@ class _Channel:
         return bytes(received)
 
 
-def harden(channel: int, memory_limit_bytes: int) -> None:
-    """Limits this process, and leaves it no file but ``channel`` and the standard three.
+class Host:
+    """What a task has of its worker: called with a fraction, 0..1, and a word, it reports progress."""
+
+    def __init__(self, channel: _Channel, job: int) -> None:
+        self._channel = channel
+        self._job = job
+
+    def __call__(self, fraction: float, text: str) -> None:
+        self._channel.send({"job": self._job, "progress": [fraction, text]})
+
+    def ask(self, **question: Any) -> tuple[dict[str, Any], int | None]:
+        """The worker's answer to ``question``, and the open file that came with it, which the caller closes.
+
+        Raises:
+            PermanentJobError, TransientJobError: what the worker answers instead.
+        """
+        self._channel.send({"job": self._job, "ask": question})
+        reply = self._channel.receive()
+        if "error" in reply:
+            raise revived(reply["error"])
+        answer: dict[str, Any] = reply["answer"]
+        return answer, self._channel.receive_file() if answer.get("file") else None
+
+
+def harden(kept: set[int], limits: ChildLimits) -> None:
+    """Limits this process, and leaves it no file but ``kept`` and the standard three.
 
     Closing the rest matters beyond tidiness: the fork server hands every child a copy of the pipe that
     keeps the server itself alive, and a child that held on to it in a long loop would outlive a killed
@@ -116,46 +168,64 @@ def harden(channel: int, memory_limit_bytes: int) -> None:
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)
     os.dup2(2, 1)  # stdout belongs to the command's own output
-    os.closerange(3, channel)
-    os.closerange(channel + 1, os.sysconf("SC_OPEN_MAX"))
+    low = 3
+    for fd in sorted(kept):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
     os.umask(0o022)  # bundles are for others to read
     with suppress(OSError):  # not everywhere is /proc writable
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ), encoding="ascii")
-    for limit, value in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
-        (resource.RLIMIT_AS, memory_limit_bytes),
-    ):
-        _, hard = resource.getrlimit(limit)
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (bound, bound))
+    _bound(resource.RLIMIT_CORE, 0)
+    _bound(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    _bound(resource.RLIMIT_AS, limits.memory_bytes)
+    if limits.file_bytes is not None:
+        _bound(resource.RLIMIT_FSIZE, limits.file_bytes)
+
+
+def _bound(limit: int, value: int) -> None:
+    _, hard = resource.getrlimit(limit)
+    bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (bound, bound))
+
+
+def _grant_cpu(seconds: int) -> None:
+    """``seconds`` of processor time from now on; beyond them the kernel ends the process by SIGXCPU."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    bound = math.ceil(usage.ru_utime + usage.ru_stime) + seconds
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard)
+    )
 
 
 def _die_with_parent() -> None:
-    """Asks the kernel for SIGKILL when the fork server ends, prctl(2).
+    """Asks the kernel for SIGKILL when the fork server ends.
 
-    A server that ended before this call would go unnoticed, hence the second look at the parent. One that
-    ended even before the first look leaves this process waiting for a job that never comes: the worker
-    sends none to a child whose server is gone, and the end of the worker is the end of the channel.
+    A server that ended before the first look at the parent leaves this process waiting for a job that never
+    comes: the worker sends none to a child whose server is gone, and the end of the worker is the end of the
+    channel.
     """
-    server = os.getppid()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != server:
+    if not tie(os.getppid(), signal.SIGKILL):
         os._exit(0)
 
 
 def _serve(channel: _Channel, start: ChildStart) -> NoReturn:
     try:
         task = _load(start.task)
+        if start.confined:
+            confine([*readable_paths(), *map(Path, start.readable)])
     except Exception as error:
-        channel.send({"error": _described(error, start.memory_limit_bytes)})
+        channel.send({"error": described(error)})
+        if isinstance(error, ImportError):
+            raise SystemExit(1) from None  # said in one line by the worker
         raise
     channel.send({"ready": True})
     while True:
         request = channel.receive()
-        _run(channel, task, request["job"], request["spec"], start.memory_limit_bytes)
+        if start.limits.cpu_s is not None:
+            _grant_cpu(start.limits.cpu_s)
+        _run(channel, task, request["job"], request["spec"], start.limits.memory_bytes)
 
 
 def _load(name: str) -> Task:
@@ -165,38 +235,17 @@ def _load(name: str) -> Task:
 
 
 def _run(channel: _Channel, task: Task, job: int, spec: dict[str, Any], memory_limit_bytes: int) -> None:
-    def progress(fraction: float, text: str) -> None:
-        channel.send({"job": job, "progress": [fraction, text]})
-
     try:
-        channel.send({"job": job, "result": task(spec, progress)})
+        channel.send({"job": job, "result": task(spec, Host(channel, job))})
     except _HungUp:
         raise
     except BaseException as error:  # SystemExit of a task too: the process is not the task's to end
-        described = _described(error, memory_limit_bytes)
+        memory = {"found": _peak_address_space_bytes(), "allowed": memory_limit_bytes}
+        told = described(error, out_of_memory=memory if isinstance(error, MemoryError) else None)
         try:
-            channel.send({"job": job, "error": described})
+            channel.send({"job": job, "error": told})
         except BadFrame:
-            channel.send({"job": job, "error": {**described, "data": {}}})
-
-
-def _described(error: BaseException, memory_limit_bytes: int) -> dict[str, Any]:
-    """``error`` as the JSON object that ``previewops.worker.sandbox`` turns into an exception again."""
-    described: dict[str, Any] = {
-        "kind": "unexpected",
-        "class": type(error).__name__,
-        "message": str(error)[:MESSAGE_LIMIT],
-        "traceback": "".join(traceback.format_exception(error))[-TRACEBACK_LIMIT:],
-        "data": {},
-    }
-    if isinstance(error, JobError):
-        described |= {"kind": error.kind.value, "code": error.code, "hint": error.hint, "data": error.data}
-    elif isinstance(error, MemoryError):
-        described |= {
-            "kind": "out-of-memory",
-            "data": {"found": _peak_address_space_bytes(), "allowed": memory_limit_bytes},
-        }
-    return described
+            channel.send({"job": job, "error": {**told, "data": {}}})
 
 
 def _peak_address_space_bytes() -> int:

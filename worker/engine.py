@@ -21,22 +21,22 @@ from arq.connections import ArqRedis
 from arq.typing import StartupShutdown, WorkerCoroutine
 from arq.worker import Function, Worker
 from redis.asyncio import ConnectionPool
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from previewops import __version__
 from previewops.clock import Clock, Random, SystemClock, system_random
-from previewops.lease import Claim, Finished, Leases
-from previewops.retry import Again, RetryPolicy
+from previewops.lease import Claim, Leases
+from previewops.retry import RetryPolicy
 from previewops.settings import Settings
-from previewops.states import Code
 from previewops.worker.cancellation import end_tasks
 from previewops.worker.exchange import Exchange
-from previewops.worker.execution import Completed, Failed, Hooks, Interruption, Run, execute, failure_of
+from previewops.worker.execution import Hooks, Interruption, Run, failure_of
 from previewops.worker.hotline import Hotline
 from previewops.worker.persistence import is_temporary, persist
 from previewops.worker.pulse import Pulse
 from previewops.worker.settlement import Settlement
 from previewops.worker.usage import UsageMeter
+from previewops.worker.workbench import End, Workbench
 
 log = structlog.get_logger()
 
@@ -56,6 +56,9 @@ CALLS_UNDER_WAY = 2
 def json_bytes(record: dict[str, Any]) -> bytes:
     """The serializer that stock arq clients of this queue have to be given."""
     return json.dumps(record).encode()
+
+
+_SERIALIZERS: dict[str, Any] = {"job_serializer": json_bytes, "job_deserializer": json.loads}
 
 
 class PreviewWorker(Worker):
@@ -82,12 +85,7 @@ class PreviewWorker(Worker):
         dice: Random | None = None,
         helpers: Callable[[], Iterable[int]] = tuple,
     ) -> None:
-        redis = ArqRedis(
-            pool_or_conn=pool,
-            job_serializer=json_bytes,
-            job_deserializer=json.loads,
-            default_queue_name=settings.queue_name,
-        )
+        redis = ArqRedis(pool_or_conn=pool, default_queue_name=settings.queue_name, **_SERIALIZERS)
         super().__init__(
             functions,
             queue_name=settings.queue_name,
@@ -104,30 +102,38 @@ class PreviewWorker(Worker):
             job_timeout=settings.job_timeout_s,
             max_tries=settings.max_attempts,
             ctx=ctx,
-            job_serializer=json_bytes,
-            job_deserializer=json.loads,
+            **_SERIALIZERS,
         )
         self.settings = settings
         self.worker_id = worker_id
-        self.leases = Leases(redis, settings, worker_id)
-        self._hotline = Hotline(pool, self.leases.scripts)
-        self.leases.hot = self._hotline
-        # By token: one job can be here twice, once under a lease that it does not know to be lost.
-        self.runs: dict[str, Run] = {}
         self._clock = clock or SystemClock()
         self._dice = dice or system_random()
         self._started_ms = self._clock.now_ms()
         self._usage = UsageMeter(helpers, self._clock.monotonic)
         self._host = socket.gethostname()
-        self._hooks = Hooks(on_job_start, on_job_end, after_job_end)
-        self._settlement = Settlement(
-            self.leases,
-            RetryPolicy(
-                settings.max_attempts, settings.max_crashes, settings.backoff_base_ms, settings.backoff_max_ms
-            ),
-            self._dice,
-            worker_id,
-        )
+        self._set_up_slots()
+        self._connect(redis, pool, Hooks(on_job_start, on_job_end, after_job_end))
+        self._loops: list[asyncio.Task[None]] = []
+        self._drain_asked = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._greeted = False
+        self._closed = False
+
+    def _set_up_slots(self) -> None:
+        # By token: one job can be here twice, once under a lease that it does not know to be lost.
+        self.runs: dict[str, Run] = {}
+        self._free = self.settings.worker_concurrency
+        self._slot_freed = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._next_due_ms: int | None = None
+        self._abandoned: deque[Claim] = deque(maxlen=ABANDONED_KEPT)
+
+    def _connect(self, redis: ArqRedis, pool: ConnectionPool, hooks: Hooks) -> None:
+        """Makes what speaks to Redis."""
+        settings = self.settings
+        self.leases = Leases(redis, settings, self.worker_id)
+        self._hotline = Hotline(pool, self.leases.scripts)
+        self.leases.hot = self._hotline
         self._exchange = Exchange(
             self.leases,
             calls=CALLS_UNDER_WAY,
@@ -136,16 +142,19 @@ class PreviewWorker(Worker):
             taking=lambda: self.allow_pick_jobs,
             dice=self._dice,
         )
+        policy = RetryPolicy(
+            settings.max_attempts, settings.max_crashes, settings.backoff_base_ms, settings.backoff_max_ms
+        )
+        self._workbench = Workbench(
+            self.functions,
+            self.ctx,
+            hooks,
+            leases=self.leases,
+            exchange=self._exchange,
+            settlement=Settlement(self.leases, policy, self._dice, self.worker_id),
+            dice=self._dice,
+        )
         self.pulse = Pulse(self.leases, settings, self.runs, self._about, self._dice)
-        self._free = settings.worker_concurrency
-        self._slot_freed = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._drain_asked = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._next_due_ms: int | None = None
-        self._loops: list[asyncio.Task[None]] = []
-        self._abandoned: deque[Claim] = deque(maxlen=ABANDONED_KEPT)
-        self._closed = False
 
     # ---------------------------------------------------------------- life
 
@@ -182,6 +191,7 @@ class PreviewWorker(Worker):
             ended.result()
 
     async def _greet(self) -> None:
+        self._greeted = True
         await self.pulse.say()
         log.info(
             "worker started",
@@ -236,18 +246,22 @@ class PreviewWorker(Worker):
         for task in await end_tasks(self.tasks.values(), rounds=CANCELLATIONS):
             log.error("a job does not end when it is cancelled", slot=task.get_name())
         await self._exchange.close()
-        try:
-            await self.leases.reclaim(self._abandoned)
-            await self.leases.end_worker(self.worker_id, "the worker stopped", lost=False)
-        except (RedisError, OSError) as error:
-            # Whatever Redis has against us, it shall not hide why the worker ended, nor keep it from cleaning up.
-            log.warning("stopped without telling Redis", error=str(error))
+        if self._greeted:
+            await self._take_leave()
         try:
             if self.on_shutdown is not None:
                 await self.on_shutdown(self.ctx)
         finally:
             await self._hotline.close()
             await self.pool.aclose(close_connection_pool=True)
+
+    async def _take_leave(self) -> None:
+        try:
+            await self.leases.reclaim(self._abandoned)
+            await self.leases.end_worker(self.worker_id, "the worker stopped", lost=False)
+        except (RedisError, OSError) as error:
+            # Whatever Redis has against us, it shall not hide why the worker ended, nor keep it from cleaning up.
+            log.warning("stopped without telling Redis", error=str(error))
         log.info(
             "worker stopped", worker=self.worker_id, completed=self.jobs_complete, failed=self.jobs_failed
         )
@@ -336,69 +350,16 @@ class PreviewWorker(Worker):
             run = await self._work(run)
 
     async def _work(self, run: Run) -> Run | None:
-        outcome = await execute(run, self.functions, self.ctx, self._hooks)
-        run.settling = True
-        following: Run | None = None
-        if isinstance(outcome, Completed):
-            try:
-                following = await self._finish(run, outcome)
-            except ResponseError as error:
-                # Something about this job breaks the script: one more way to fail.
-                await self._settle(run, failure_of(error))
-        elif isinstance(outcome, Failed):
-            await self._settle(run, outcome)
-        else:
-            await self._let_loose(run, outcome.why)
-        del self.runs[run.claim.token]
-        await self._after(run)
-        return following
-
-    async def _finish(self, run: Run, completed: Completed) -> Run | None:
-        following: Run | None = None
-
-        def adopt(claim: Claim) -> None:
-            nonlocal following
-            following = self._hold(claim)
-            following.task = run.task
-
-        code = await self._exchange.finish(Finished(run.claim, completed.result_json, run.elapsed_ms), adopt)
-        if code is Code.STALE:
-            log.warning("finished too late: the job is another worker's", job=run.claim.job_id)
-        else:
+        end, following = await self._workbench.carry(run, self._hold)
+        if end is End.COMPLETED:
             self.jobs_complete += 1
-        return following
-
-    async def _settle(self, run: Run, failed: Failed) -> None:
-        decision = self._settlement.decide(run, failed)
-        code = await persist(lambda: self._settlement.settle(run, failed, decision), self._dice)
-        if code is Code.STALE:
-            return
-        if isinstance(decision, Again):
+        elif end is End.RETRIED:
             self.jobs_retried += 1
-        else:
+        elif end is End.FAILED:
             self.jobs_failed += 1
-
-    async def _let_loose(self, run: Run, why: Interruption) -> None:
-        """Gives a job back without an attempt. One that was taken away is refused by its token and left alone.
-
-        Also when the lease was merely distrusted: while Redis was away nobody else may have taken the job.
-        """
-        (code,) = await persist(lambda: self.leases.release([run.claim]), self._dice)
-        if why is Interruption.LEASE_LOST:
-            log.warning(
-                "let go of a job: its lease could not be trusted",
-                job=run.claim.job_id,
-                givenBack=code is not Code.STALE,
-            )
-
-    async def _after(self, run: Run) -> None:
-        if self._hooks.after_job_end is None:
-            return
-        try:
-            await self._hooks.after_job_end({**self.ctx, "job_id": run.claim.job_id, "run": run})
-        except Exception as error:
-            # The job is settled; a hook cannot unsettle it, nor end the worker.
-            log.error("after_job_end raised", job=run.claim.job_id, traceback=failure_of(error).traceback)
+        del self.runs[run.claim.token]
+        await self._workbench.after(run)
+        return following
 
     def _held(self) -> Iterable[Claim]:
         return [*(run.claim for run in self.runs.values()), *self._abandoned]

@@ -130,15 +130,15 @@ def release() -> None:
         _stop()
 
 
-def fork(start: ChildStart, channel: socket.socket) -> ForkedProcess:
-    """Asks for a process that runs ``start`` with ``channel``; starts the fork server if there is none.
+def fork(start: ChildStart, *sockets: socket.socket) -> ForkedProcess:
+    """Asks for a process that runs ``start`` with ``sockets``; starts the fork server if there is none.
 
     Await ``started`` of what it returns before anything else.
 
     Raises:
         OSError: the fork server cannot be reached or started.
     """
-    status_fd, data_fd = forkserver.connect_to_new_process([channel.fileno()])
+    status_fd, data_fd = forkserver.connect_to_new_process([each.fileno() for each in sockets])
     process = ForkedProcess(status_fd)
     with suppress(BrokenPipeError), open(data_fd, "wb") as data:  # noqa: PTH123 - a descriptor, not a path
         data.write(pickle.dumps(_preparation()) + pickle.dumps(start))

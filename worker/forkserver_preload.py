@@ -2,10 +2,16 @@
 
 The worker decides when work ends. A terminal's hang-up or a TERM sent to the whole process group reaches
 the fork server too, and its death takes every render process along (they ask the kernel for that), in the
-middle of a drain. The fork server needs no such signal: it ends when the worker's end of its pipe closes.
+middle of a drain. The fork server needs no such signal: it ends when the worker's end of its pipe closes,
+and, because it cannot see that while it is stopped, by SIGKILL from the kernel.
 """
 
+import os
 import signal
+
+from previewops.tether import tie
 
 for _unwanted in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(_unwanted, signal.SIG_IGN)
+# A worker that is dead by now has closed its end of the pipe, and the server ends by that.
+tie(os.getppid(), signal.SIGKILL)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -17,9 +16,13 @@ from previewops.errors import InvalidPayload, PermanentJobError, StaleToken
 from previewops.lease import Claim, Leases
 from previewops.settings import Settings
 from previewops.states import Code
+from previewops.worker.assets import Fetcher, FileAssetOpener
 from previewops.worker.execution import LeaseLost, Run
 from previewops.worker.persistence import persist
 from previewops.worker.publish import Publication, bundle_path, fence_path, publish, staging_path
+from previewops.worker.render.fontfiles import FontSources
+from previewops.worker.reuse import Reuse
+from previewops.worker.work import Renders, Work
 
 log = structlog.get_logger()
 
@@ -27,23 +30,19 @@ BUILD_TASK = "previewops.worker.bundle:build"
 PRELOAD = ("previewops.worker.bundle",)
 
 
-class Renders(Protocol):
-    """What runs a build in a process that can be killed."""
-
-    async def run(
-        self, spec: dict[str, Any], *, deadline_s: float, progress: Callable[[float, str], None] | None = None
-    ) -> dict[str, Any]:
-        """See ``previewops.worker.sandbox.RenderPool.run``."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class RenderJobs:
-    """Renders jobs of one worker. ``render_preview`` is what arq calls."""
+    """Renders jobs of one worker. ``render_preview`` is what arq calls; ``web`` fetches assets, if any may be.
+
+    ``reuse`` has what was made before.
+    """
 
     settings: Settings
     renders: Renders
     roots: tuple[Path, ...]
+    fonts: FontSources = field(default_factory=FontSources)
+    web: Fetcher | None = None
+    reuse: Reuse | None = None
     dice: Random = field(default_factory=system_random)
 
     async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:
@@ -57,16 +56,16 @@ class RenderJobs:
         run: Run = ctx["run"]
         request = self._checked(run.claim, payload)
         staging = staging_path(self.settings.data_dir, request.job_id, int(run.claim.token))
+        work = Work.of(
+            self.settings,
+            request,
+            staging,
+            opener=FileAssetOpener(self.roots, self.web),
+            reuse=self.reuse,
+            fonts=self.fonts,
+        )
         try:
-            summary = await self.renders.run(
-                {
-                    "payload": request.raw,
-                    "roots": [str(root) for root in self.roots],
-                    "staging": str(staging),
-                },
-                deadline_s=self.settings.job_timeout_s,
-                progress=run.report,
-            )
+            summary = await work.done(self.renders, run.report)
             if not request.dry_run:
                 publication = await self._publish(ctx["leases"], run.claim, request, staging)
                 summary["bundle"] = str(publication.path)
@@ -74,6 +73,8 @@ class RenderJobs:
             # Also when the child was killed in the middle of it.
             shutil.rmtree(staging, ignore_errors=True)
             raise
+        finally:
+            work.close()
         log.info(
             "rendered",
             job=request.job_id,
@@ -82,13 +83,14 @@ class RenderJobs:
             attempt=run.claim.attempts + run.claim.crashes + 1,
             ms=round(run.elapsed_ms),
             dryRun=request.dry_run,
+            reused=summary.get("reused", False),
         )
         return summary
 
     def _checked(self, claim: Claim, payload: Any) -> Payload:
         """The payload, if it keeps the contract: a stock arq client may have put anything there."""
         try:
-            request = validate(payload, policy=AssetPolicy(self.roots))
+            request = validate(payload, policy=AssetPolicy(self.roots, self.settings.asset_hosts))
         except InvalidPayload as error:
             raise PermanentJobError(
                 "invalid-payload",

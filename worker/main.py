@@ -19,19 +19,29 @@ from arq.worker import func
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+import previewops.contract.shape  # noqa: F401 - else imported by the first job, which would fail without it
 from previewops.clock import system_random
 from previewops.connection import connection_pool, redact, redis_errors
-from previewops.errors import UsageError
+from previewops.errors import REINSTALL, CannotBoot, JobError, PreviewopsError, UsageError
 from previewops.lease import Leases
 from previewops.notify import Notifier
-from previewops.queue import RENDER_FUNCTION
+from previewops.records import RENDER_FUNCTION
 from previewops.settings import Settings
+from previewops.worker.assets import Fetcher
 from previewops.worker.cancellation import end_tasks
+from previewops.worker.child import ChildLimits
+from previewops.worker.confinement import available
 from previewops.worker.engine import PreviewWorker
+from previewops.worker.fontfinder import find_fonts
 from previewops.worker.job import BUILD_TASK, PRELOAD, RenderJobs
 from previewops.worker.persistence import persist
+from previewops.worker.prune import cache_root, prune_cache
 from previewops.worker.publish import sweep_staging
+from previewops.worker.render.fontfiles import FontSources
+from previewops.worker.reuse import Digests, Reuse
 from previewops.worker.sandbox import RenderPool
+from previewops.worker.store import Store
+from previewops.worker.testimony import TaskNotImportable
 
 log = structlog.get_logger()
 
@@ -52,22 +62,27 @@ def run_worker(
     worker_id: str | None = None,
     burst: bool = False,
     build_task: str = BUILD_TASK,
+    confined: bool = True,
 ) -> None:
     """Runs a worker until SIGTERM or SIGINT, or until the queue is empty with ``burst``.
 
     ``build_task`` is "module:function", what a render process runs in place of
-    ``previewops.worker.bundle:build``.
+    ``previewops.worker.bundle:build``; one that opens files itself has to run with ``confined`` False.
 
     Raises:
         UsageError: DATA_DIR cannot be used.
+        CannotBoot: a render process cannot import what it needs.
+        PreviewopsError: no render process can be started.
         RedisUnavailable: Redis answers that it will never take us (a wrong password, say). While it is merely
             away, the worker waits for it.
     """
     # A supervisor sends SIGABRT to a worker that hangs: its stack goes to its log.
     faulthandler.enable()
     _prepare_data_dir(settings)
+    fonts = find_fonts(settings.fonts)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, redis_url, worker_identity(worker_id), burst, build_task))
+        renders = _renders(settings, build_task, fonts, confined=confined)
+        runner.run(_run(settings, redis_url, worker_identity(worker_id), burst, renders, fonts=fonts))
 
 
 def _prepare_data_dir(settings: Settings) -> None:
@@ -85,17 +100,50 @@ def _prepare_data_dir(settings: Settings) -> None:
         ) from error
 
 
-async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, build_task: str) -> None:
-    pool = connection_pool(redis_url, role="worker")
-    renders = RenderPool(
+def _renders(settings: Settings, build_task: str, fonts: FontSources, *, confined: bool) -> RenderPool:
+    return RenderPool(
         build_task,
         size=settings.worker_concurrency,
-        memory_limit_bytes=settings.memory_limit_mb * MIB,
+        limits=ChildLimits(
+            settings.memory_limit_mb * MIB,
+            cpu_s=settings.cpu_limit_s,
+            file_bytes=settings.output_max_mb * MIB,
+        ),
         recycle_jobs=settings.recycle_jobs,
         preload=PRELOAD,
+        confined=confined,
+        readable=[file.path for file in (*fonts.preferred, *fonts.system)],
     )
+
+
+def _web(settings: Settings) -> Fetcher | None:
+    """What fetches assets; nothing where no host is allowed, so that the client is not even loaded."""
+    if not settings.asset_hosts:
+        return None
+    from previewops.worker.fetch import WebAssets  # noqa: PLC0415 - takes a tenth of a second to import
+
+    spool = settings.data_dir / ".staging"
+    return WebAssets(settings.asset_hosts, settings.fetch_timeout_s, spool=str(spool))
+
+
+def _reuse(settings: Settings) -> Reuse | None:
+    if settings.cache_max_mb == 0:
+        return None
+    return Reuse(Store(cache_root(settings.data_dir)), Digests())
+
+
+async def _run(
+    settings: Settings,
+    redis_url: str,
+    worker_id: str,
+    burst: bool,
+    renders: RenderPool,
+    *,
+    fonts: FontSources,
+) -> None:
+    pool = connection_pool(redis_url, role="worker")
     roots = tuple(root.resolve() for root in settings.roots(Path.cwd()))
-    jobs = RenderJobs(settings, renders, roots)
+    jobs = RenderJobs(settings, renders, roots, fonts, _web(settings), _reuse(settings))
     notifier = Notifier(os.environ)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],
@@ -114,8 +162,14 @@ async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, 
         asyncio.create_task(_keep_swept(worker.leases, settings), name="sweep"),
     ]
     try:
-        await renders.start()
-        log.info("reading assets from", roots=[str(root) for root in roots], redis=redact(redis_url))
+        await _start(renders)
+        log.info(
+            "reading assets from",
+            roots=[str(root) for root in roots],
+            hosts=[str(host) for host in settings.asset_hosts],
+            redis=redact(redis_url),
+        )
+        _tell_protection(renders)
         async with redis_errors(redis_url):
             await worker.main()
     finally:
@@ -126,6 +180,27 @@ async def _run(settings: Settings, redis_url: str, worker_id: str, burst: bool, 
             await renders.close()
             await end_tasks(beside)
             notifier.close()
+
+
+async def _start(renders: RenderPool) -> None:
+    """Starts the render processes before anything is said to Redis: who cannot render takes no job."""
+    try:
+        await renders.start()
+    except TaskNotImportable as error:
+        raise CannotBoot(error.message, remedy=error.hint or REINSTALL) from error
+    except JobError as error:
+        raise PreviewopsError(error.message, hint=error.hint) from error
+
+
+def _tell_protection(renders: RenderPool) -> None:
+    """Says in the log what the render processes are denied, and what this kernel cannot deny them."""
+    protection = available()
+    if not renders.confined:
+        log.warning("render processes are not confined", by="resource limits only")
+    elif protection.whole:
+        log.info("render processes are confined", by=protection.as_words())
+    else:
+        log.warning("render processes are not wholly confined", by=protection.as_words())
 
 
 def _at_start(settings: Settings, notifier: Notifier) -> StartupShutdown:
@@ -183,3 +258,6 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
         removed = sweep_staging(settings.data_dir, is_live)
         if removed:
             log.info("removed what dead attempts had left", folders=removed)
+    forgotten = await asyncio.to_thread(prune_cache, settings, time.time())
+    if forgotten:
+        log.info("forgot what was kept for reuse", entries=len(forgotten))

@@ -16,7 +16,8 @@ from arq.worker import func
 
 from previewops.connection import connect, connection_pool
 from previewops.contract import Payload, validate
-from previewops.queue import RENDER_FUNCTION, Queue
+from previewops.queue import Queue
+from previewops.records import RENDER_FUNCTION
 from previewops.settings import Settings
 from previewops.worker.engine import PreviewWorker
 

@@ -44,6 +44,16 @@ def board() -> Iterator[Board]:
         yield bars
 
 
+class Silence:
+    """Shows nothing: whoever watches looks elsewhere."""
+
+    def update(self, records: Iterable[JobRecord]) -> None:
+        """Nothing is shown."""
+
+    def note(self, line: str) -> None:
+        """Nothing is said."""
+
+
 class _Lines:
     def __init__(self) -> None:
         self._told: dict[str, tuple[JobState, int]] = {}

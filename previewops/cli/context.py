@@ -69,6 +69,8 @@ async def server_now_ms(redis: Redis) -> int:
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
+MAX_LISTED = 10_000
+
 pass_context = click.make_pass_decorator(Context)
 
 
@@ -83,4 +85,16 @@ def json_option(command: _F) -> _F:
     """``--json``: given to the command as ``as_json``, and heeded when an error is told."""
     return click.option(
         "--json", "as_json", is_flag=True, is_eager=True, callback=_note_json, help="Print JSON for programs."
+    )(command)
+
+
+def limit_option(command: _F) -> _F:
+    """``--limit``: how much a list shows."""
+    return click.option(
+        "--limit",
+        metavar="N",
+        type=click.IntRange(1, MAX_LISTED),
+        default=50,
+        show_default=True,
+        help="List at most N.",
     )(command)

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from previewops.cli.board import Board, board
+from previewops.cli.board import Board, Silence, board
 from previewops.cli.output import announce, say
 from previewops.errors import PreviewopsError
 from previewops.records import JobRecord
@@ -31,22 +31,10 @@ async def run_demo(queue: Queue, settings: Settings) -> None:
     Raises:
         PreviewopsError: a job did not end as the lesson says, or the queue would not take it.
     """
-    from previewops.contract import validate
-    from previewops.worker.demo import FOLDER, Expectation, finish_upload, jobs, write_assets
-
     started = time.monotonic()
-    folder = settings.data_dir / "assets" / FOLDER
     announce("drawing the lesson's pictures …")
-    await asyncio.to_thread(write_assets, folder)
-    now = datetime.now().astimezone()
-    lesson = jobs(project_id=PROJECT, created_at_ms=int(now.timestamp() * 1000), prefix=f"{now:%m%d-%H%M%S}-")
-    for answer in await queue.submit_many([validate(job.payload) for job in lesson]):
-        if isinstance(answer, PreviewopsError):
-            raise answer
-    late = {job.payload["jobId"] for job in lesson if job.expectation is Expectation.RETRIED}
     with board() as shown:
-        shown.note(f"submitted {len(lesson)} jobs")
-        records = await _watch(queue, lesson, shown, late, lambda: finish_upload(folder))
+        lesson, records = await _teach(queue, settings, shown)
     for line in _summary(settings, lesson, records, time.monotonic() - started):
         say(line)
     surprises = [job.payload["jobId"] for job in lesson if not _as_told(job, records)]
@@ -55,6 +43,30 @@ async def run_demo(queue: Queue, settings: Settings) -> None:
             f"{', '.join(surprises)} did not end as the lesson says",
             hint="see `previewops status JOB` and DATA_DIR/logs",
         )
+
+
+async def run_demo_unseen(queue: Queue, settings: Settings) -> None:
+    """The same, without a word: the screen shows what becomes of the jobs."""
+    await _teach(queue, settings, Silence())
+
+
+async def _teach(
+    queue: Queue, settings: Settings, shown: Board
+) -> tuple[Sequence[DemoJob], dict[str, JobRecord]]:
+    """Draws the assets, submits the jobs and watches them to their end."""
+    from previewops.contract import validate
+    from previewops.worker.demo import FOLDER, Expectation, finish_upload, jobs, write_assets
+
+    folder = settings.data_dir / "assets" / FOLDER
+    await asyncio.to_thread(write_assets, folder)
+    now = datetime.now().astimezone()
+    lesson = jobs(project_id=PROJECT, created_at_ms=int(now.timestamp() * 1000), prefix=f"{now:%m%d-%H%M%S}-")
+    for answer in await queue.submit_many([validate(job.payload) for job in lesson]):
+        if isinstance(answer, PreviewopsError):
+            raise answer
+    late = {job.payload["jobId"] for job in lesson if job.expectation is Expectation.RETRIED}
+    shown.note(f"submitted {len(lesson)} jobs")
+    return lesson, await _watch(queue, lesson, shown, late, lambda: finish_upload(folder))
 
 
 async def _watch(

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import click
 
 from previewops.cli.context import Context, json_option, pass_context
 from previewops.cli.output import OutputClosed, say, say_json
-from previewops.clock import iso_from_ms
 from previewops.errors import PreviewopsError, RedisUnavailable, UsageError
-from previewops.health import Facts, Health, Thresholds, judge, unknown, unreachable
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from previewops.views import Snapshot
+from previewops.health import RECENT_S, Facts, Health, Status, Thresholds, judge, unknown, unreachable
 
 
 class MonitoringCommand(click.Command):
@@ -32,6 +27,16 @@ class MonitoringCommand(click.Command):
             raise click.exceptions.Exit(int(unknown("").status)) from None
 
 
+_F = TypeVar("_F", bound=Callable[..., Any])
+_PERCENT = click.FloatRange(0, 100, min_open=True)
+
+
+def _bound(
+    name: str, metavar: str, kind: click.ParamType[Any], default: float, text: str
+) -> Callable[[_F], _F]:
+    return click.option(name, metavar=metavar, type=kind, default=default, show_default=True, help=text)
+
+
 @click.command(
     cls=MonitoringCommand,
     epilog="""\b
@@ -45,43 +50,55 @@ Examples:
 Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (wrong options included).
 The first line ends with the performance data.""",
 )
-@click.option(
-    "--dead-warning",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Dead letters to warn at.",
+@_bound("--dead-warning", "N", click.IntRange(min=1), 1, "Dead letters to warn at.")
+@_bound("--dead-critical", "N", click.IntRange(min=1), 100, "Dead letters that are critical.")
+@_bound(
+    "--failure-warning",
+    "PERCENT",
+    _PERCENT,
+    5.0,
+    "Of the jobs that ended in the last 5 min: died, to warn at.",
 )
-@click.option(
-    "--dead-critical",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Dead letters that are critical.",
+@_bound("--failure-critical", "PERCENT", _PERCENT, 25.0, "Such a share that is critical.")
+@_bound(
+    "--latency-warning", "MS", click.FloatRange(min=1), 50.0, "Time that Redis takes to answer, to warn at."
 )
+@_bound("--latency-critical", "MS", click.FloatRange(min=1), 500.0, "Such a time that is critical.")
 @click.option("--acknowledge-loss", is_flag=True, help="End the alarm over data that Redis lost, then check.")
 @json_option
 @pass_context
-def health(
-    context: Context, dead_warning: int, dead_critical: int, acknowledge_loss: bool, as_json: bool
-) -> int:
-    """Check the queue, its workers and its Redis, for a monitoring system or a person."""
-    thresholds = Thresholds(dead_warning=dead_warning, dead_critical=dead_critical)
+def health(context: Context, /, *, acknowledge_loss: bool, as_json: bool, **bounds: Any) -> int:
+    """Check the queue, its workers, its Redis and the room on its disk, for a monitoring system or a person."""
+    thresholds = Thresholds(
+        dead_warning=bounds["dead_warning"],
+        dead_critical=bounds["dead_critical"],
+        failure_warning=bounds["failure_warning"] / 100,
+        failure_critical=bounds["failure_critical"] / 100,
+        latency_warning_ms=bounds["latency_warning"],
+        latency_critical_ms=bounds["latency_critical"],
+    )
     found = _examine(context, thresholds, acknowledge_loss=acknowledge_loss)
     if as_json:
         say_json(found.as_json())
     else:
         say(found.first_line())
-        say(f"{check.status.name:<8}  {check.name}: {check.message}" for check in found.checks)
+        say(_lines(found))
     return int(found.status)
+
+
+def _lines(found: Health) -> Iterator[str]:
+    """A line a check, and below it what to do where something is to be done."""
+    names = max(len(check.name) for check in found.checks)
+    figures = max(len(check.figure) for check in found.checks)
+    for check in found.checks:
+        yield f"{check.status.name:<8}  {check.name:<{names}}  {check.figure:<{figures}}  {check.message}"
+        if check.status is not Status.OK:
+            yield f"{'':<8}  {'':<{names}}  {'':<{figures}}  {check.advice}"
 
 
 def _examine(context: Context, thresholds: Thresholds, *, acknowledge_loss: bool) -> Health:
     try:
-        if thresholds.dead_critical < thresholds.dead_warning:
-            raise UsageError("--dead-critical is below --dead-warning")
+        _see_that_critical_is_worse(thresholds)
         return judge(asyncio.run(_learn(context, acknowledge_loss)), thresholds)
     except RedisUnavailable as error:
         return unreachable(error.message)
@@ -95,7 +112,18 @@ def _examine(context: Context, thresholds: Thresholds, *, acknowledge_loss: bool
         return unknown(f"unforeseen {type(error).__name__}: {error}")
 
 
+def _see_that_critical_is_worse(thresholds: Thresholds) -> None:
+    for name, warning, critical in (
+        ("dead", thresholds.dead_warning, thresholds.dead_critical),
+        ("failure", thresholds.failure_warning, thresholds.failure_critical),
+        ("latency", thresholds.latency_warning_ms, thresholds.latency_critical_ms),
+    ):
+        if critical < warning:
+            raise UsageError(f"--{name}-critical is below --{name}-warning")
+
+
 async def _learn(context: Context, acknowledge_loss: bool) -> Facts:
+    from previewops.healthfacts import gather
     from previewops.snapshot import Snapshots
 
     async with context.redis() as redis:
@@ -104,44 +132,5 @@ async def _learn(context: Context, acknowledge_loss: bool) -> Facts:
             from previewops.queue import Queue
 
             await Queue(redis, context.settings).acknowledge_loss(who=operator())
-        snapshot = await Snapshots(redis, context.settings).take()
-        eviction_policy, persistent = await _server(redis)
-    return _facts(snapshot, context.settings.heartbeat_ms, eviction_policy, persistent)
-
-
-def _facts(
-    snapshot: Snapshot, heartbeat_ms: int, eviction_policy: str | None, persistent: bool | None
-) -> Facts:
-    return Facts(
-        waiting=sum(snapshot.waiting.values()),
-        delayed=snapshot.delayed,
-        active=snapshot.active,
-        dead=snapshot.dead,
-        oldest_waiting_ms=snapshot.oldest_waiting_ms,
-        paused=snapshot.paused,
-        paused_by=snapshot.paused_by,
-        paused_why=snapshot.paused_why,
-        unaccounted=snapshot.unaccounted,
-        worker_ages_ms=tuple(snapshot.now_ms - worker.heartbeat_ms for worker in snapshot.workers),
-        heartbeat_ms=heartbeat_ms,
-        eviction_policy=eviction_policy,
-        persistent=persistent,
-        lost_at=None if snapshot.lost_ms is None else iso_from_ms(snapshot.lost_ms),
-    )
-
-
-async def _server(redis: Redis) -> tuple[str | None, bool | None]:
-    """(eviction policy, whether data goes to disk) as far as the server lets us know: hosted ones forbid some."""
-    from redis.exceptions import ResponseError
-
-    async with redis.pipeline(transaction=False) as pipe:
-        pipe.info("memory")
-        pipe.info("persistence")
-        pipe.config_get("save")
-        memory, persistence, save = await pipe.execute(raise_on_error=False)
-    policy = None if isinstance(memory, ResponseError) else memory.get("maxmemory_policy")
-    if not isinstance(persistence, ResponseError) and persistence.get("aof_enabled"):
-        return policy, True
-    if isinstance(persistence, ResponseError) or isinstance(save, ResponseError):
-        return policy, None
-    return policy, bool(next(iter(save.values()), ""))
+        snapshot = await Snapshots(redis, context.settings).take(history_s=RECENT_S, runs=True)
+        return await gather(redis, context.settings, snapshot)

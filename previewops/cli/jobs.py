@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context, server_now_ms
+from previewops.cli.context import Context, json_option, limit_option, pass_context, server_now_ms
 from previewops.cli.output import say, say_json, tell
 from previewops.states import JobState
 from previewops.text import age, table
 
 if TYPE_CHECKING:
-    from previewops.queue import JobPage
-
-MAX_LISTED = 10_000
+    from previewops.records import JobRecord
 
 
 @click.command(
@@ -23,7 +21,13 @@ MAX_LISTED = 10_000
 Examples:
   previewops jobs
   previewops jobs --state dead --project lessons
+  previewops jobs --filter 'error:timeout !project:trials'
   previewops jobs --limit 1000 --json
+
+\b
+--filter: every word has to be found in the job's id, project, priority, state,
+worker or error. "Double quotes" keep spaces together; project:lessons looks in
+one field; !word must not be found; a lone ! in front inverts the whole.
 """
 )
 @click.option(
@@ -31,22 +35,22 @@ Examples:
 )
 @click.option("--project", metavar="P", help="Only jobs of this projectId.")
 @click.option(
-    "--limit",
-    metavar="N",
-    type=click.IntRange(1, MAX_LISTED),
-    default=50,
-    show_default=True,
-    help="At most N jobs.",
+    "--filter", "text", metavar="TEXT", default="", help="Only jobs that these words match; see below."
 )
+@limit_option
 @json_option
 @pass_context
-def jobs(context: Context, state: str | None, project: str | None, limit: int, as_json: bool) -> None:
-    """List jobs, newest first."""
-    page, now_ms = asyncio.run(_read(context, JobState(state) if state else None, project, limit))
+def jobs(
+    context: Context, /, *, state: str | None, project: str | None, text: str, limit: int, as_json: bool
+) -> None:
+    """List jobs, newest first; those that run stand above all others."""
+    chosen = JobState(state) if state else None
+    found, now_ms = asyncio.run(_read(context, chosen, project, text, limit + 1))
+    shown, more = found[:limit], len(found) > limit
     if as_json:
-        say_json({"jobs": [record.as_json() for record in page.jobs], "more": page.more})
+        say_json({"jobs": [record.as_json() for record in shown], "more": more})
         return
-    if not page.jobs:
+    if not shown:
         tell("no jobs")
         return
     rows = [
@@ -58,18 +62,26 @@ def jobs(context: Context, state: str | None, project: str | None, limit: int, a
             age(record.accepted_ms, now_ms),
             record.reason or "",
         )
-        for record in page.jobs
+        for record in shown
     ]
     say(table(("JOB", "STATE", "PRIORITY", "PROJECT", "ACCEPTED", "REASON"), rows, flexible="REASON"))
-    if page.more:
+    if more:
         tell(f"there are more than these {limit}; see --limit")
 
 
 async def _read(
-    context: Context, state: JobState | None, project: str | None, limit: int
-) -> tuple[JobPage, int]:
-    from previewops.queue import Queue
+    context: Context, state: JobState | None, project: str | None, text: str, limit: int
+) -> tuple[list[JobRecord], int]:
+    from previewops.listing import JobList
+    from previewops.terms import parse_terms
 
+    terms = parse_terms(text)
+    found: list[JobRecord] = []
     async with context.redis() as redis:
-        page = await Queue(redis, context.settings).jobs(state=state, project=project, limit=limit)
-        return page, await server_now_ms(redis)
+        listing, cursor = JobList(redis, context.settings), None
+        while True:
+            page = await listing.page(state=state, terms=terms, cursor=cursor, limit=limit)
+            found += (record for record in page.rows if project in (None, record.project_id))
+            cursor = page.cursor
+            if cursor is None or len(found) >= limit:
+                return found[:limit], await server_now_ms(redis)

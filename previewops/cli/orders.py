@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,13 +14,21 @@ from previewops.errors import UsageError
 
 if TYPE_CHECKING:
     from previewops.fleetviews import Bounds
-    from previewops.supervisor.orders import Answer
+    from previewops.supervisor.orders import Answer, FleetControl
 
-_host_option = click.option(
-    "--host", metavar="H", help="Host, or supervisor id, as `previewops workers` lists them."
-)
-_reason_option = click.option("--reason", metavar="TEXT", default="", help="Why; goes on record.")
-_worker_argument = click.argument("worker", metavar="[W]", required=False)
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _order_options(command: _F) -> _F:
+    """What every order takes: whom it is for, why, and how its answer is told."""
+    for option in (
+        click.option("--reason", metavar="TEXT", default="", help="Why; goes on record."),
+        click.option(
+            "--host", metavar="H", help="Host, or supervisor id, as `previewops workers` lists them."
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command(
@@ -31,110 +39,85 @@ Examples:
 """
 )
 @click.argument("count", metavar="N|MIN-MAX")
-@_host_option
-@_reason_option
+@_order_options
 @json_option
 @pass_context
 def scale(context: Context, count: str, host: str | None, reason: str, as_json: bool) -> None:
     """Have a host run N workers, or between MIN and MAX by load."""
     bounds = _bounds(count)
-    _tell(asyncio.run(_scale(context, bounds, host, reason)), as_json)
+    _order(context, as_json, lambda control: control.scale(bounds, host=host, why=reason))
 
 
-@click.command(
-    epilog="""\b
-Examples:
+def _act_command(act: str, summary: str, examples: str) -> click.Command:
+    """A command that orders ``act`` for one worker, or for all of a host."""
+
+    @click.command(act, help=summary, epilog=f"\b\nExamples:\n{examples}")
+    @click.argument("worker", metavar="[W]", required=False)
+    @_order_options
+    @json_option
+    @pass_context
+    def command(context: Context, worker: str | None, host: str | None, reason: str, as_json: bool) -> None:
+        from previewops.supervisor.orders import Act
+
+        if (worker is None) == (host is None):
+            raise UsageError(
+                f"name either a worker or a --host to {act}", hint="`previewops workers` lists both"
+            )
+        _order(context, as_json, lambda control: control.act(Act(act), worker=worker, host=host, why=reason))
+
+    return command
+
+
+drain = _act_command(
+    "drain",
+    "Have a worker, or all of a host, end their jobs and stay away until they are reset.",
+    """\
   previewops drain render-1-2-a1b2c3
   previewops drain --host render-1 --reason "new disks"
-"""
+""",
 )
-@_worker_argument
-@_host_option
-@_reason_option
-@json_option
-@pass_context
-def drain(context: Context, worker: str | None, host: str | None, reason: str, as_json: bool) -> None:
-    """Have a worker, or all of a host, end their jobs and stay away until they are reset."""
-    _order(context, "drain", worker=worker, host=host, reason=reason, as_json=as_json)
-
-
-@click.command(
-    epilog="""\b
-Examples:
+restart = _act_command(
+    "restart",
+    "Replace a worker, or all of a host one by one. Each works on until its successor is there.",
+    """\
   previewops restart render-1-2-a1b2c3
   previewops restart --host render-1        one after the other
-"""
+""",
 )
-@_worker_argument
-@_host_option
-@_reason_option
-@json_option
-@pass_context
-def restart(context: Context, worker: str | None, host: str | None, reason: str, as_json: bool) -> None:
-    """Replace a worker, or all of a host one by one. Each works on until its successor is there."""
-    _order(context, "restart", worker=worker, host=host, reason=reason, as_json=as_json)
-
-
-@click.command(
-    epilog="""\b
-Examples:
+reset = _act_command(
+    "reset",
+    "Start workers again that are fatal, backing off, or drained.",
+    """\
   previewops reset render-1-2-a1b2c3
   previewops reset --host render-1
-"""
+""",
 )
-@_worker_argument
-@_host_option
-@_reason_option
-@json_option
-@pass_context
-def reset(context: Context, worker: str | None, host: str | None, reason: str, as_json: bool) -> None:
-    """Start workers again that are fatal, backing off, or drained."""
-    _order(context, "reset", worker=worker, host=host, reason=reason, as_json=as_json)
 
 
 def _bounds(text: str) -> Bounds:
-    from previewops.fleetviews import Bounds
-    from previewops.supervisor.orders import MOST_WORKERS
+    from previewops.fleetviews import MOST_WORKERS, Bounds
 
-    match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", text)
-    if match is not None:
-        fewest, most = int(match[1]), int(match[2] or match[1])
-        if fewest <= most <= MOST_WORKERS:
-            return Bounds(fewest, most)
+    bounds = Bounds.parse(text)
+    if bounds is not None:
+        return bounds
     raise UsageError(
         f"the number of workers is {text!r}; allowed is N or MIN-MAX, from 0 to {MOST_WORKERS}",
         hint="previewops scale 4, or previewops scale 1-8",
     )
 
 
-def _order(
-    context: Context, act: str, *, worker: str | None, host: str | None, reason: str, as_json: bool
-) -> None:
-    if (worker is None) == (host is None):
-        raise UsageError(f"name either a worker or a --host to {act}", hint="`previewops workers` lists both")
-    _tell(asyncio.run(_act(context, act, worker, host, reason)), as_json)
-
-
-async def _scale(context: Context, bounds: Bounds, host: str | None, reason: str) -> Answer:
-    from previewops.cli.who import operator
-    from previewops.supervisor.orders import FleetControl
-
-    async with context.redis() as redis:
-        control = FleetControl(redis, context.settings, who=operator())
-        return await control.scale(bounds, host=host, why=reason)
-
-
-async def _act(context: Context, act: str, worker: str | None, host: str | None, reason: str) -> Answer:
-    from previewops.cli.who import operator
-    from previewops.supervisor.orders import Act, FleetControl
-
-    async with context.redis() as redis:
-        control = FleetControl(redis, context.settings, who=operator())
-        return await control.act(Act(act), worker=worker, host=host, why=reason)
-
-
-def _tell(answer: Answer, as_json: bool) -> None:
+def _order(context: Context, as_json: bool, give: Callable[[FleetControl], Awaitable[Answer]]) -> None:
+    """Gives an order and tells its answer."""
+    answer = asyncio.run(_answer(context, give))
     if as_json:
         say_json({"supervisor": answer.supervisor_id, "done": answer.message})
     else:
         say(f"{answer.supervisor_id}: {answer.message}")
+
+
+async def _answer(context: Context, give: Callable[[FleetControl], Awaitable[Answer]]) -> Answer:
+    from previewops.cli.who import operator
+    from previewops.supervisor.orders import FleetControl
+
+    async with context.redis() as redis:
+        return await give(FleetControl(redis, context.settings, who=operator()))

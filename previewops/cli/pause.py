@@ -39,13 +39,14 @@ def pause(context: Context, reason: str) -> None:
     epilog="""\b
 Examples:
   previewops resume
-  previewops --queue lessons resume
+  previewops --queue lessons resume --reason "storage is back"
 """
 )
+@click.option("--reason", metavar="TEXT", default="", help="Why; kept with the event.")
 @pass_context
-def resume(context: Context) -> None:
+def resume(context: Context, reason: str) -> None:
     """Let workers take jobs again."""
-    state = asyncio.run(_resume(context))
+    state = asyncio.run(_resume(context, reason))
     say(f"{context.settings.queue_name} {'goes on' if state.changed else 'was not paused'}")
 
 
@@ -58,9 +59,9 @@ async def _pause(context: Context, reason: str) -> tuple[PauseState, int]:
         return state, await server_now_ms(redis)
 
 
-async def _resume(context: Context) -> PauseState:
+async def _resume(context: Context, reason: str) -> PauseState:
     from previewops.cli.who import operator
     from previewops.queue import Queue
 
     async with context.redis() as redis:
-        return await Queue(redis, context.settings).resume(who=operator())
+        return await Queue(redis, context.settings).resume(who=operator(), why=reason)

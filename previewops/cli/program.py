@@ -16,7 +16,7 @@ from previewops import __version__
 from previewops.cli.context import Context
 from previewops.cli.lazy import Entry, LazyGroup
 from previewops.cli.output import OutputClosed, abandon_output, flush, say_json, tell
-from previewops.errors import EXIT_FAILED, InvalidPayload, PreviewopsError
+from previewops.errors import EXIT_FAILED, CannotBoot, InvalidPayload, PreviewopsError
 
 PROGRAM = "previewops"
 COMPLETION_VARIABLE = "_PREVIEWOPS_COMPLETE"
@@ -27,6 +27,7 @@ ENTRIES = {
     "up": Entry("previewops.cli.up:up", "Run everything on this machine; --demo shows what it does."),
     "submit": Entry("previewops.cli.submit:submit", "Submit jobs from files or standard input."),
     "validate": Entry("previewops.cli.validate:validate", "Say everything that is wrong with a payload."),
+    "render": Entry("previewops.cli.render:render", "Render a payload here and now, without Redis."),
     "status": Entry("previewops.cli.status:status", "Show one job."),
     "jobs": Entry("previewops.cli.jobs:jobs", "List jobs, newest first."),
     "cancel": Entry("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
@@ -41,7 +42,10 @@ ENTRIES = {
     "drain": Entry("previewops.cli.orders:drain", "Have workers end their jobs and stay away."),
     "restart": Entry("previewops.cli.orders:restart", "Replace workers, jobs unharmed."),
     "reset": Entry("previewops.cli.orders:reset", "Start workers again that were given up."),
+    "tui": Entry("previewops.cli.tui:tui", "Watch the queue and act on it, on one screen."),
+    "record": Entry("previewops.cli.record:record", "Record what the screen shows, for the morning after."),
     "health": Entry("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
+    "prune": Entry("previewops.cli.prune:prune", "Remove old bundles, and what is kept for reuse."),
     "systemd": Entry("previewops.cli.systemd:systemd", "Write the units that run it under systemd."),
     "completion": Entry("previewops.cli.completion:completion", "Print the shell completion script."),
 }
@@ -149,7 +153,7 @@ def run(args: list[str]) -> int:
 def _invoke(context: Context, args: list[str]) -> int:
     """click's own ``main`` has other manners when the output's reader has gone, and hides who pressed Ctrl-C."""
     try:
-        return _perform(context, args)
+        return _installed(context, args)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as error:
@@ -168,6 +172,14 @@ def _invoke(context: Context, args: list[str]) -> int:
     except Exception as error:
         _tell_bug(context, error)
         return EXIT_FAILED
+
+
+def _installed(context: Context, args: list[str]) -> int:
+    """Commands import what they need when they run, so only then is it known whether all of it is there."""
+    try:
+        return _perform(context, args)
+    except ImportError as error:
+        raise CannotBoot.without(error) from error
 
 
 def _perform(context: Context, args: list[str]) -> int:

@@ -150,7 +150,7 @@ class Door:
             return None
 
     def _valid(self, document: Document) -> Payload:
-        policy = AssetPolicy(self.settings.roots(self.started_in))
+        policy = AssetPolicy(self.settings.roots(self.started_in), self.settings.asset_hosts)
         if not self.import_files:
             return validate(document.payload, policy=policy, source=document.source)
         from previewops.importing import plan_import

@@ -17,7 +17,8 @@ from previewops.errors import UsageError
 if TYPE_CHECKING:
     from previewops.fleetviews import Bounds
     from previewops.settings import Settings
-    from previewops.supervisor.loop import Launch, Supervisor
+    from previewops.supervisor.environment import Launch
+    from previewops.supervisor.loop import Supervisor
     from previewops.supervisor.recycling import Limits
 
 MIB = 1024 * 1024
@@ -154,8 +155,7 @@ class Source:
             UsageError: the file cannot be read, or a variable is off.
         """
         from previewops.settings import Settings
-        from previewops.supervisor.environment import worker_environment
-        from previewops.supervisor.loop import Launch
+        from previewops.supervisor.environment import Launch, worker_environment
 
         environ = self.environ()
         settings = Settings.from_env(environ)
@@ -197,7 +197,7 @@ async def _supervise(
 
 def heed_signals(supervisor: Supervisor) -> None:
     """Has signals become wishes; the handlers do nothing else."""
-    from previewops.supervisor.loop import Wish
+    from previewops.supervisor.events import Wish
 
     loop = asyncio.get_running_loop()
     for signum, wish in (

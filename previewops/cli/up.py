@@ -6,22 +6,25 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import announce
 from previewops.cli.supervise import default_workers
+from previewops.cli.theme import theme_option
 from previewops.errors import PreviewopsError
 from previewops.settings import Settings
 
 if TYPE_CHECKING:
     from previewops.embedded import EmbeddedRedis
     from previewops.queue import Queue
-    from previewops.supervisor.loop import Launch, Supervisor
+    from previewops.supervisor.environment import Launch
+    from previewops.supervisor.loop import Supervisor
     from previewops.views import Snapshot
 
 REPORT_EVERY_S = 1.0
@@ -33,29 +36,41 @@ StopRequests = asyncio.Queue[signal.Signals]
     epilog="""\b
 Examples:
   previewops up --demo        render a lesson in Nine Men's Morris, and end
-  previewops up               run until Ctrl-C; submit from elsewhere
+  previewops up               run until it is left; submit from elsewhere
   previewops up --workers 4
 """
 )
 @click.option("--demo", is_flag=True, help="Submit the demo's jobs, and end when all have ended.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Worker processes [enough for every processor].")
+@click.option("--no-tui", is_flag=True, help="Print what happens instead of showing the screen.")
+@theme_option
 @pass_context
-def up(context: Context, demo: bool, workers: int | None) -> None:
-    """Run workers on this machine, and Redis if none is configured.
+def up(context: Context, demo: bool, workers: int | None, no_tui: bool, theme: str | None) -> None:
+    """Run workers on this machine, Redis if none is configured, and the screen if there is a terminal.
 
     Redis is the server of --redis-url or REDIS_URL; else a private one is started that keeps its data under
     DATA_DIR, and listens on a socket there and nowhere else. Ctrl-C drains the workers, and stops all that was
-    started; a second Ctrl-C gives running jobs back at once.
+    started; a second Ctrl-C gives running jobs back at once. Leaving the screen stops all as well.
     """
-    asyncio.run(_up(context, demo=demo, count=workers or default_workers(context.settings)))
+    terminal = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    manner = Manner(demo=demo, screen=terminal and not no_tui, theme=theme)
+    asyncio.run(_up(context, manner, count=workers or default_workers(context.settings)))
 
 
-async def _up(context: Context, *, demo: bool, count: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """What ``up`` does beside supervising."""
+
+    demo: bool
+    screen: bool
+    theme: str | None
+
+
+async def _up(context: Context, manner: Manner, *, count: int) -> None:
     from previewops.connection import connect, redact, redis_errors
     from previewops.fleetviews import Bounds
     from previewops.queue import Queue
-    from previewops.supervisor.environment import worker_environment
-    from previewops.supervisor.loop import Launch
+    from previewops.supervisor.environment import Launch, worker_environment
     from previewops.supervisor.service import supervisor_of
 
     settings = context.settings
@@ -79,7 +94,8 @@ async def _up(context: Context, *, demo: bool, count: int) -> None:
                     f"  bundles   {settings.data_dir / 'previews'}\n"
                     f"  logs      {settings.data_dir / 'logs'}"
                 )
-                await _work(supervisor, Queue(redis, settings), settings, stop, demo=demo)
+                queue = Queue(redis, settings)
+                await _work(supervisor, _beside(context, manner, url, queue), settings, stop)
         finally:
             await redis.aclose()
 
@@ -117,14 +133,34 @@ async def _keep_running(server: EmbeddedRedis) -> None:
         await server.start()
 
 
+async def _beside(context: Context, manner: Manner, url: str, queue: Queue) -> None:
+    """What is done and shown meanwhile; all stops when it ends."""
+    from previewops.cli.demo import run_demo, run_demo_unseen
+
+    if not manner.screen:
+        await (run_demo(queue, context.settings) if manner.demo else _report(queue))
+        return
+    from previewops.cli.hosted import show_screen
+
+    lesson = asyncio.create_task(run_demo_unseen(queue, context.settings)) if manner.demo else None
+    try:
+        left = await show_screen(context, url, theme=manner.theme)
+    finally:
+        if lesson is not None:
+            lesson.cancel()
+            await asyncio.gather(lesson, return_exceptions=True)
+    if not left:
+        await _report(queue)
+
+
 async def _work(
-    supervisor: Supervisor, queue: Queue, settings: Settings, stop: StopRequests, *, demo: bool
+    supervisor: Supervisor, beside: Coroutine[Any, Any, None], settings: Settings, stop: StopRequests
 ) -> None:
-    """Supervises until it is asked to stop, nothing is left of the workers, or the demo is over."""
+    """Supervises until it is asked to stop, nothing is left of the workers, or what is done beside it is over."""
     supervising = asyncio.create_task(supervisor.run())
     asked = asyncio.create_task(stop.get())
     fallen = asyncio.create_task(supervisor.fallen.wait())
-    busy = asyncio.create_task(_demo(queue, settings) if demo else _report(queue))
+    busy = asyncio.create_task(beside)
     abandoned: dict[int, str] = {}
     try:
         await asyncio.wait({supervising, asked, fallen, busy}, return_when=asyncio.FIRST_COMPLETED)
@@ -145,7 +181,7 @@ async def _work(
 
 
 async def _stop(supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests) -> None:
-    from previewops.supervisor.loop import Wish
+    from previewops.supervisor.events import Wish
 
     supervisor.wish(Wish.STOP)
     while not supervising.done():
@@ -156,12 +192,6 @@ async def _stop(supervisor: Supervisor, supervising: asyncio.Task[None], stop: S
         else:
             again.cancel()
     await supervising
-
-
-async def _demo(queue: Queue, settings: Settings) -> None:
-    from previewops.cli.demo import run_demo
-
-    await run_demo(queue, settings)
 
 
 async def _report(queue: Queue) -> None:

@@ -39,7 +39,7 @@ def validate(context: Context, files: tuple[str, ...], lines: bool, as_json: boo
     from previewops.contract import AssetPolicy, explain
     from previewops.contract import validate as check
 
-    policy = AssetPolicy(context.settings.roots(Path.cwd()))
+    policy = AssetPolicy(context.settings.roots(Path.cwd()), context.settings.asset_hosts)
 
     def verdict(document: Document) -> Payload | PreviewopsError:
         if document.error is not None:

@@ -29,16 +29,8 @@ def worker(context: Context, concurrency: int | None, burst: bool, name: str | N
     A first SIGTERM drains: no new jobs, running ones end within PREVIEW_DRAIN_TIMEOUT_S, the rest goes back
     to the queue without an attempt spent. A second one gives everything back at once.
     """
-    from previewops.errors import CannotBoot
-
-    try:
-        from previewops.logs import configure
-        from previewops.worker.main import run_worker
-    except ImportError as error:
-        raise CannotBoot(
-            f"the worker cannot start: {error}",
-            hint="install previewops again, with what it depends on: pip install --force-reinstall previewops",
-        ) from error
+    from previewops.logs import configure
+    from previewops.worker.main import run_worker
 
     settings = context.settings
     if concurrency is not None:

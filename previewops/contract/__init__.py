@@ -9,6 +9,7 @@ from previewops.contract.parse import ParsedLine, parse_lines, parse_payload
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
 from previewops.contract.uris import AssetPolicy, DataUri, FileUri, UriRefused, parse_uri
 from previewops.contract.validate import validate, violations
+from previewops.contract.web import WebUri
 
 __all__ = [
     "AssetPolicy",
@@ -17,6 +18,7 @@ __all__ = [
     "ParsedLine",
     "Payload",
     "UriRefused",
+    "WebUri",
     "body_digest",
     "canonical_bytes",
     "explain",

@@ -24,9 +24,8 @@ DEFAULT_IMAGE_FORMAT: Final = "webp"
 DEFAULT_FPS: Final = 12
 DEFAULT_QUALITY_PERCENT: Final = 80
 DEFAULT_THEME: Final = "light"
-
-RENDERABLE_FORMATS: Final[frozenset[str]] = frozenset({"webp", "gif", "apng", "png", "jpeg"})
-"""Formats that this release's renderer makes, of those the schema knows."""
+DEFAULT_ON_ASSET_ERROR: Final = "fail"
+DEFAULT_TRANSITION: Final = "none"
 
 EVEN_SIDED_FORMATS: Final[frozenset[str]] = frozenset({"webm", "mp4"})
 """Formats whose usual 4:2:0 chroma subsampling needs an even width and height."""

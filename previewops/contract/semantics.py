@@ -20,7 +20,6 @@ from previewops.contract.limits import (
     MAX_STEPS,
     MAX_TOTAL_MS,
     MIN_SIDE_PX,
-    RENDERABLE_FORMATS,
     TITLE_CARD_MS,
 )
 from previewops.contract.uris import AssetPolicy, DataUri, UriRefused, parse_uri, roots_in_words
@@ -52,12 +51,6 @@ def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator
     if isinstance(audio, dict):
         yield from _audio(audio, types, policy)
     yield from _options(request.get("options"))
-
-
-def total_ms(request: Mapping[str, Any]) -> int:
-    """How long a valid request's animation runs, in ms: the title card and every step."""
-    durations: list[int] = [step.get("durationMs", DEFAULT_STEP_MS) for step in request["steps"]]
-    return TITLE_CARD_MS + sum(durations)
 
 
 def parse_resolution(text: str) -> tuple[int, int] | None:
@@ -192,22 +185,9 @@ def _options(options: object) -> Iterator[Violation]:
         return
     format_ = options.get("format", DEFAULT_FORMAT)
     even_sided = isinstance(format_, str) and format_ in EVEN_SIDED_FORMATS
-    if isinstance(format_, str):
-        yield from _format(format_)
     resolution = options.get("resolution")
     if isinstance(resolution, str):
         yield from _resolution(resolution, even_sided=even_sided)
-
-
-def _format(format_: str) -> Iterator[Violation]:
-    if format_ in EVEN_SIDED_FORMATS - RENDERABLE_FORMATS:
-        yield Violation(
-            pointer((_REQUEST, "options", "format")),
-            "format-unsupported",
-            "is a format that this release does not render",
-            quote(format_),
-            ", ".join(sorted(RENDERABLE_FORMATS)),
-        )
 
 
 def _resolution(resolution: str, *, even_sided: bool) -> Iterator[Violation]:

@@ -15,9 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from previewops.contract.limits import MAX_INLINE_BYTES, MAX_PATH_BYTES
+from previewops.contract.web import BadAddress, WebUri, parse_web
 from previewops.contract.wording import printable, quote, shorten
+from previewops.hosts import HostPattern, hosts_in_words
 
-ALLOWED_ADDRESSES = "a file path, a file:// uri or a data: uri"
+ALLOWED_ADDRESSES = "a file path, a file:// uri, a data: uri or a web address"
 
 # Compiled by first use, and cached by re: importing this package is to cost little.
 _SCHEME = r"([A-Za-z][A-Za-z0-9+.-]*):"
@@ -57,18 +59,22 @@ class AssetPolicy:
     """Where assets may be read from. Relative roots are made absolute against the current folder."""
 
     roots: tuple[Path, ...]
+    hosts: tuple[HostPattern, ...] = ()
 
     def __post_init__(self) -> None:
         # Path.resolve would follow symbolic links, and ask the disk.
         absolute = tuple(Path(os.path.abspath(root)) for root in self.roots)  # noqa: PTH100
         object.__setattr__(self, "roots", absolute)
 
-    def check(self, uri: FileUri) -> None:
-        """Refuses a file that lies under none of the roots, by its text alone.
+    def check(self, uri: FileUri | WebUri) -> None:
+        """Refuses a file that lies under none of the roots and a host that is not listed, by their text alone.
 
         Raises:
-            UriRefused: with the roots that would allow it.
+            UriRefused: with the roots or hosts that would allow it.
         """
+        if isinstance(uri, WebUri):
+            self._check_host(uri)
+            return
         if not self.roots:
             raise UriRefused(
                 "uri-root", "names a file, and no folder is open to assets", str(uri.path), "a data: uri"
@@ -81,21 +87,30 @@ class AssetPolicy:
                 roots_in_words(self.roots),
             )
 
+    def _check_host(self, uri: WebUri) -> None:
+        if not any(host.allows(uri.scheme, uri.host, uri.port) for host in self.hosts):
+            raise UriRefused(
+                "uri-host",
+                "leads to a host that assets may not come from",
+                f"{uri.host}:{uri.port}",
+                hosts_in_words(self.hosts),
+            )
+
 
 def roots_in_words(roots: Sequence[Path]) -> str:
     """The roots as a phrase for the ``allowed`` of a violation."""
     return "paths under " + ", ".join(printable(str(root)) for root in roots)
 
 
-def parse_uri(uri: str) -> FileUri | DataUri:
+def parse_uri(uri: str) -> FileUri | DataUri | WebUri:
     """What an asset's address names.
 
     A plain path is taken as it is; a file:// uri (RFC 8089) is percent-decoded; a data: uri (RFC 2397) must
-    be base64 of an image or a sound.
+    be base64 of an image or a sound; an http or https address has neither user nor fragment.
 
     Raises:
         UriRefused: another scheme, a '..' in the path, a character that no address may hold, or a malformed
-            or oversized data: uri.
+            or oversized data: uri or web address.
     """
     scheme = re.match(_SCHEME, uri)
     if scheme is None:
@@ -105,23 +120,21 @@ def parse_uri(uri: str) -> FileUri | DataUri:
         return _data(uri)
     if name == "file":
         return _file(_path_of_file_uri(uri), uri)
-    raise _unknown_scheme(name, uri)
-
-
-def _unknown_scheme(name: str, uri: str) -> UriRefused:
     if name in ("http", "https"):
-        return UriRefused(
-            "uri-scheme",
-            "is a web address; this release reads files and data: uris only",
-            quote(uri),
-            ALLOWED_ADDRESSES,
-        )
-    return UriRefused(
+        return _web(uri)
+    raise UriRefused(
         "uri-scheme",
         f"has the scheme {shorten(name, 40)}, which is not read",
         quote(uri),
         f"{ALLOWED_ADDRESSES} (a path with a colon in its first part begins with ./)",
     )
+
+
+def _web(uri: str) -> WebUri:
+    try:
+        return parse_web(uri)
+    except BadAddress as bad:
+        raise UriRefused("uri-malformed", bad.message, bad.found, bad.allowed) from None
 
 
 def _path_of_file_uri(uri: str) -> str:

@@ -1,4 +1,4 @@
--- Gives dead letters a new life: attempts and crashes start from nought, their history stays.
+-- Gives dead letters a new life.
 -- A job that died after the cut-off is left: a bulk act touches each job once, even if it fails again at once.
 --
 -- KEYS    1 the queue; all others by name (include/keys.lua)
@@ -13,6 +13,7 @@
 -- @include result
 -- @include events
 -- @include bury
+-- @include revive
 
 local cut_off, priority = tonumber(ARGV[1]), ARGV[2]
 local reply, done = {}, 0
@@ -24,14 +25,7 @@ for i = 3, #ARGV do
   elseif job[1] ~= 'dead' or tonumber(job[2]) > cut_off then
     reply[#reply + 1] = WRONG_STATE
   else
-    local class = priority ~= '' and priority or job[4]
-    local order = next_sequence(1)
-    unbury(id, job[3])
-    redis.call('HDEL', P_JOB .. id, 'finished', 'cause', 'class', 'code', 'reason', 'fingerprint', 'token')
-    redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', class, 'order', digits(order), 'attempts', 0,
-      'crashes', 0)
-    redis.call('HINCRBY', P_JOB .. id, 'requeues', 1)
-    put_waiting(id, class, order, NOW_MS)
+    revive(id, job[3], priority ~= '' and priority or job[4])
     done = done + 1
     reply[#reply + 1] = OK
   end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from previewops.errors import UsageError
@@ -11,6 +12,14 @@ from previewops.settings import Settings
 
 _QUOTES = ("'", '"')
 _FIXED = ("redis_url", "queue_name", "data_dir")
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What workers are started with: the settings, for what the supervisor itself goes by, and the environment."""
+
+    settings: Settings
+    environ: Mapping[str, str]
 
 
 def read_environment_file(path: Path) -> dict[str, str]:

@@ -81,6 +81,15 @@ class Place:
         """Nobody holds the place from now on."""
         self.worker, self.phase, self.reason, self.start_at = None, phase, reason, start_at
 
+    def reset(self, now: float) -> bool:
+        """Forgets why nobody holds the place, so that a worker is started. Whether that changes anything."""
+        self.held = False
+        if self.worker is not None:
+            return self.worker.phase is Phase.DRAINING
+        self.quick_deaths = 0
+        self.empty(Phase.BACKOFF, "reset", start_at=now)
+        return True
+
 
 @dataclass(slots=True, eq=False)
 class Replacement:

@@ -24,9 +24,6 @@ from previewops.states import Code
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-MOST_WORKERS = 256
-"""As many as one supervisor may be told to run."""
-
 ORDER_TTL_MS = 30_000
 ANSWER_TTL_MS = 600_000
 FORGOTTEN_AFTER_MS = 24 * 3_600_000

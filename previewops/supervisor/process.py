@@ -1,4 +1,8 @@
-"""Workers as child processes, tethered: they drain and end when the supervisor is gone, SIGKILL included."""
+"""Workers as child processes, tied to the supervisor: the kernel kills them when it is gone, SIGKILL included.
+
+A SIGTERM, and so a drain, would be kinder to their jobs. But a worker that is stopped or hangs would live on
+in spite of it, and no systemd and no container lets the children of a dead supervisor drain either.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,8 @@ from previewops.supervisor.roster import Entry, Roster
 from previewops.tether import tethered
 
 LOG_BYTES = 10 * 1024 * 1024
-HURRY_S = 5.0
-"""How long a worker that was left behind may take to give its jobs back before it is killed."""
+DYING_S = 5.0
+"""How long a worker of a dead supervisor may take to be gone; one that waits for a disk dies late."""
 _LOOK_EVERY_S = 0.1
 
 Command = Callable[[str], Sequence[str]]
@@ -53,7 +57,7 @@ class ProcessBackend:
         self._command = command
         self._log_folder = log_folder
         self._roster = roster
-        self._left_behind = [entry for entry in roster.read() if entry.process() is not None]
+        self._left_behind = roster.read()
         roster.keep(self._left_behind)
 
     async def start(self, worker_id: str, number: int, environ: Mapping[str, str]) -> Handle:
@@ -65,7 +69,7 @@ class ProcessBackend:
         self._log_folder.mkdir(parents=True, exist_ok=True)
         with _appended(self._log(number)) as log:
             process = await asyncio.create_subprocess_exec(
-                *tethered(self._command(worker_id)),
+                *tethered(self._command(worker_id), signal.SIGKILL),
                 env=dict(environ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -77,22 +81,20 @@ class ProcessBackend:
         return ChildWorker(worker_id, process)
 
     async def adopt(self) -> list[Handle]:
-        """None: nobody can wait for another's child, and those that are left drain already."""
+        """None: nobody can wait for another's child, and the kernel has killed them."""
         return []
 
     async def sweep(self) -> list[str]:
-        """Ends what an earlier supervisor has left behind."""
+        """Makes sure that the workers of an earlier supervisor are gone, and names them: their jobs are not."""
         await asyncio.gather(*(self._end(entry) for entry in self._left_behind))
         return [entry.worker_id for entry in self._left_behind]
 
     async def _end(self, entry: Entry) -> None:
-        for signum, patience_s in ((signal.SIGTERM, HURRY_S), (signal.SIGKILL, HURRY_S)):
-            process = entry.process()
-            if process is None:
-                break
+        process = entry.process()
+        if process is not None:
             with suppress(psutil.Error):
-                process.send_signal(signum)
-            await _gone(entry, patience_s)
+                process.kill()
+            await _gone(entry, DYING_S)
         self._roster.remove(entry.worker_id)
 
     def forget(self, handle: Handle) -> None:

@@ -16,9 +16,11 @@ from previewops.notify import Notifier
 from previewops.settings import Settings
 from previewops.snapshot import Snapshots
 from previewops.supervisor.backend import Backend
+from previewops.supervisor.environment import Launch
+from previewops.supervisor.fleet import Tell
 from previewops.supervisor.host import Gauge, supervisor_id
 from previewops.supervisor.lock import sole_supervisor, supervisor_folder
-from previewops.supervisor.loop import Launch, Supervisor, Tell
+from previewops.supervisor.loop import Supervisor
 from previewops.supervisor.orders import OrderBook
 from previewops.supervisor.process import Command, ProcessBackend
 from previewops.supervisor.recycling import Limits

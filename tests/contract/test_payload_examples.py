@@ -18,12 +18,14 @@ from previewops.contract import plain as plain_module
 from previewops.contract import semantics as semantics_module
 from previewops.contract import uris as uris_module
 from previewops.contract.shape import _ANNOTATIONS, _SENTENCES
-from previewops.schemas import example, example_names, schema, schema_text
+from previewops.schemas import example, schema, schema_text
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 POLICY = AssetPolicy((Path("/srv/previews/assets"),))
-VALID = example_names()
-INVALID = example_names("invalid")
+VALID = sorted(path.stem for path in EXAMPLES.glob("*.json"))
+INVALID = sorted(
+    f"invalid/{path.stem}" for path in EXAMPLES.glob("invalid/*.json") if ".errors" not in path.name
+)
 
 
 def expected(name: str) -> list[dict[str, str]]:

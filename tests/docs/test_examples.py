@@ -82,7 +82,8 @@ def test_the_python_of_the_readme_runs(reader: Program) -> None:
         )
         assert run.returncode == 0, run.stderr
         said.append(run.stdout.strip())
-    stock, ours = said
+    stock, ours, library = said
     assert stock.startswith("JobStatus.complete True ")
     assert Path(stock.rpartition(" ")[2], "poster.webp").exists()
     assert ours == "from-python waiting completed"
+    assert library == "data/two-cards/sheet.webp 4000 ()"

@@ -65,7 +65,9 @@ class WorkerProcess:
         self.log = log
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                tethered([*prefix, sys.executable, "-m", "tests.fault.worker_under_test", name]),
+                tethered(
+                    [*prefix, sys.executable, "-m", "tests.fault.worker_under_test", name], signal.SIGKILL
+                ),
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -115,6 +117,7 @@ class Cluster:
                 backoff_base_ms=20,
                 backoff_max_ms=100,
                 drain_timeout_s=5,
+                cache_max_mb=0,  # equal jobs are to run, each into its own fault
             ),
             **settings,
         )
@@ -260,7 +263,7 @@ class Cluster:
     def _enter_in_ledger(self, **found: Any) -> None:
         if (ledger := os.environ.get(LEDGER)) is None:
             return
-        test = os.environ["PYTEST_CURRENT_TEST"].split(" ")[0]
+        test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]  # "… (call)"; an id may hold spaces
         with Path(ledger).open("a") as file:
             file.write(json.dumps({"test": test, **found, "recoveryMs": self.recovery_ms}) + "\n")
 

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
-from previewops.deadletters import DeadFilter, DeadLetters
+from previewops.deadletters import DeadLetters
 from previewops.errors import PreviewopsError
+from previewops.listviews import DeadFilter
 from previewops.states import JobState
 from tests.fault.cluster import Cluster, WorkerProcess, payload
 from tests.redis_server import RedisProcess

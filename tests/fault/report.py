@@ -154,7 +154,7 @@ def _report(rows: list[Row], repeat: int) -> str:
     lines = [
         f"Run of {datetime.now(UTC):%Y-%m-%d} by `python -m tests.fault.report --repeat {repeat}` on "
         f"{platform.system()} {platform.machine()} with {os.cpu_count()} processors and {memory:.0f} GiB, "
-        f"Python {platform.python_version()}.",
+        f"Python {platform.python_version()}; load average over its last 15 minutes {os.getloadavg()[2]:.1f}.",
         "",
         *(f"| {' | '.join(cells)} |" for cells in table),
         "",

@@ -1,7 +1,7 @@
 """A worker for a supervisor under test: ``python -m tests.fault.supervised_worker NAME``.
 
-BOOT_FAULT has it raise before it works, WORKER_OVERLAY (NAME=value) changes its environment, and SIGUSR1 has it
-hold up its event loop for ever.
+BOOT_FAULT has it raise before it works, WORKER_OVERLAY (NAME=value) changes its environment and that of its render
+processes, and SIGUSR1 has it hold up its event loop for ever.
 """
 
 import os
@@ -24,12 +24,19 @@ def main(name: str) -> None:
     print(f"boots as {name}", flush=True)
     configure(json_lines=False)
     overlay = dict([os.environ["WORKER_OVERLAY"].split("=")]) if "WORKER_OVERLAY" in os.environ else {}
-    if "BOOT_FAULT" in {**os.environ, **overlay}:
-        raise RuntimeError("a module is missing, say")
+    os.environ |= overlay
+    if "BOOT_FAULT" in os.environ:
+        raise RuntimeError("a bug, say")
     signal.signal(signal.SIGUSR1, hold_up)
-    settings = Settings.from_env({**os.environ, **overlay})
+    settings = Settings.from_env(os.environ)
     assert settings.redis_url is not None
-    run_worker(settings, redis_url=settings.redis_url, worker_id=name, build_task="tests.fault.tasks:build")
+    run_worker(
+        settings,
+        redis_url=settings.redis_url,
+        worker_id=name,
+        build_task="tests.fault.tasks:build",
+        confined=False,
+    )
 
 
 if __name__ == "__main__":

@@ -106,6 +106,27 @@ def environment(settings: Settings) -> dict[str, str]:
     spec = {
         field.metadata["env"]: str(value)
         for name, field in Settings.__dataclass_fields__.items()
-        if (value := getattr(settings, name)) is not None
+        if (value := getattr(settings, name)) not in (None, ())
     }
     return {**os.environ, **spec, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def stop(worker_pid: int, which: str) -> None:
+    """Stops a worker, its fork server or one of its render processes by SIGSTOP: it heeds no signal but SIGKILL."""
+    worker = psutil.Process(worker_pid)
+    server = next(child for child in worker.children() if "forkserver" in " ".join(child.cmdline()))
+    targets = {
+        "nobody": [],
+        "worker": [worker],
+        "fork server": [server],
+        "render process": server.children()[:1],
+    }[which]
+    assert targets or which == "nobody"
+    for process in targets:
+        process.suspend()
+
+
+async def survivors(family: list[psutil.Process], within_s: float = 30) -> list[psutil.Process]:
+    """Which of these have not ended in the end. Their parent is gone, and not every init reaps what it inherits."""
+    _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=within_s)
+    return [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]

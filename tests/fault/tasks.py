@@ -6,22 +6,25 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from previewops.worker import bundle
+from previewops.worker.child import Host
 
 
-def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[str, Any]:
+def build(spec: dict[str, Any], host: Host) -> dict[str, Any]:
     """Obeys ``previewRequest.metadata`` of the payload, then builds."""
     fault = spec["payload"]["previewRequest"].get("metadata", {})
     if "gate" in fault and Path(fault["gate"]).exists():
-        progress(0.5, "at the gate")
+        host(0.5, "at the gate")
         with Path(fault["gate"]).open("rb") as gate:
             gate.read()
+    if "while_there" in fault:
+        while Path(fault["while_there"]).exists():
+            time.sleep(0.02)
     if "takes_s" in fault:
         time.sleep(fault["takes_s"])
     if fault.get("spin"):
@@ -33,6 +36,8 @@ def build(spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[
         # Our parent is the fork server, and its parent the worker.
         psutil.Process(os.getppid()).parent().kill()
         signal.pause()
+    if "raises_while" in fault and Path(fault["raises_while"]).exists():
+        raise RuntimeError("the cause has not been mended")
     if fault.get("raises"):
         raise RuntimeError(fault["raises"])
-    return bundle.build(spec, progress)
+    return bundle.build(spec, host)

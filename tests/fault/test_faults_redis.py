@@ -12,8 +12,8 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from previewops.connection import connect
 from previewops.contract import validate
-from previewops.embedded import find_server_binary, packaged_binary
 from previewops.errors import JobNotFound
+from previewops.server_binary import find_server_binary, packaged_binary
 from previewops.states import JobState
 from tests.fault.cluster import Cluster, Gate, payload
 from tests.integration.cli_program import Program

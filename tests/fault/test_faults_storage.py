@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from previewops.deadletters import DeadFilter, DeadLetters
+from previewops.deadletters import DeadLetters
+from previewops.listviews import DeadFilter
 from previewops.states import JobState
 from tests.fault.cluster import Cluster, WorkerProcess, check_bundle, payload
 from tests.fault.hosts import no_mount_namespaces, remount, seen_by, with_small_disk

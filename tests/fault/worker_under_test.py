@@ -12,5 +12,9 @@ if __name__ == "__main__":
     settings = Settings.from_env(os.environ)
     assert settings.redis_url is not None
     run_worker(
-        settings, redis_url=settings.redis_url, worker_id=sys.argv[1], build_task="tests.fault.tasks:build"
+        settings,
+        redis_url=settings.redis_url,
+        worker_id=sys.argv[1],
+        build_task="tests.fault.tasks:build",
+        confined=False,
     )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import re
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from previewops.errors import PermanentJobError, TransientJobError
+from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.worker.child import Host
 from previewops.worker.framing import HEADER
 
 Progress = Callable[[float, str], None]
@@ -149,3 +152,103 @@ def act_hang_up(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
 def _channel() -> socket.socket:
     fd = next(int(name) for name, file in _open_descriptors().items() if file.startswith("socket:"))
     return socket.socket(fileno=os.dup(fd))
+
+
+def act_try(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+    """The error number of each attempt at something that a confined process may not do, 0 where it worked."""
+    folder = Path(spec["folder"])
+    attempts: dict[str, Callable[[], object]] = {
+        "read a file": (folder / "secret").read_bytes,
+        "list a folder": lambda: list(folder.iterdir()),
+        "write a file": lambda: (folder / "new").write_bytes(b"x"),
+        "write in /tmp": lambda: Path(f"/tmp/previewops-{os.getpid()}").write_bytes(b"x"),
+        "remove a file": (folder / "secret").unlink,
+        "make a folder": (folder / "made").mkdir,
+        "read passwords": lambda: Path("/etc/passwd").read_bytes(),
+        "open a socket": lambda: socket.socket(socket.AF_INET),
+        "open a unix socket": lambda: socket.socket(socket.AF_UNIX),
+        "fork": os.fork,
+        "run a program": lambda: os.execv("/bin/true", ["true"]),
+        "kill": lambda: os.kill(os.getppid(), 0),
+        "read python": lambda: Path(os.__file__).read_bytes(),
+        "start a thread": _in_a_thread,
+        "import late": lambda: __import__("decimal"),
+    }
+    return {name: _number_of(attempt) for name, attempt in attempts.items()}
+
+
+def _number_of(attempt: Callable[[], object]) -> int:
+    try:
+        attempt()
+    except OSError as error:
+        return error.errno or -1
+    return 0
+
+
+def _in_a_thread() -> None:
+    thread = threading.Thread(target=time.time)
+    thread.start()
+    thread.join()
+
+
+def act_ask(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+    """Asks ``spec["questions"]``, and reads or writes what it is given."""
+    said = []
+    for question in spec["questions"]:
+        answer, handle = host.ask(**question)
+        if handle is not None:
+            with os.fdopen(handle, "r+b" if "create" in question else "rb") as file:
+                answer["content"] = file.write(b"made") if "create" in question else file.read().decode()
+        said.append(answer)
+    return {"said": said}
+
+
+def act_ask_and_leave(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+    """Asks for open files and takes none of them."""
+    job = {"job": spec["job"], "ask": spec["question"]}
+    body = json.dumps(job).encode()
+    with _channel() as channel:
+        for _ in range(spec["times"]):
+            channel.sendall(HEADER.pack(len(body)) + body)
+    return act_wait(spec, lambda fraction, text: None)
+
+
+def act_burn(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+    """Uses a processor until somebody ends it, or for ``spec["seconds"]`` of its time."""
+    until = time.process_time() + spec["seconds"]
+    while time.process_time() < until:
+        pass
+    return {"burnt": True}
+
+
+def act_write_much(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+    return {"number": _number_of(lambda: Path(spec["path"]).write_bytes(bytes(spec["bytes"])))}
+
+
+def act_decode_all(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+    """Decodes every asset that is named; the code of each, "" where a picture or a sound came of it."""
+    return {"codes": [_decoded(host, name, sound=spec["sound"]) for name in spec["names"]]}
+
+
+def _decoded(host: Host, name: str, *, sound: bool) -> str:
+    from previewops.worker.assets import AssetRef
+    from previewops.worker.broker import BrokeredAssets
+    from previewops.worker.render.geometry import Size
+    from previewops.worker.render.limits import Limits
+    from previewops.worker.render.pictures import decode
+    from previewops.worker.render.sound import SoundTrack
+    from previewops.worker.render.storyboard import Sound
+
+    ref = AssetRef(name, name)
+    try:
+        with BrokeredAssets(host).open(ref, max_bytes=1).file as file:
+            if sound:
+                for _ in SoundTrack(ref, file, Sound(name, 0, 0.0), 2_000).frames():
+                    pass
+            else:
+                decode(ref, file, Limits(), Size(20, 20))
+    except JobError as error:
+        return error.code
+    except MemoryError:  # a size that is allowed, and more than this process may have
+        return "out-of-memory"
+    return ""

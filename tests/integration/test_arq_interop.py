@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from arq.jobs import Job, JobStatus, SerializationError
 
-from previewops.deadletters import DeadFilter
 from previewops.errors import JobConflict, PermanentJobError
 from previewops.lease import Claim
+from previewops.listviews import DeadFilter
 from previewops.retry import Counter
 from previewops.states import Code, JobState, Priority
 from previewops.worker.execution import decode
@@ -86,9 +86,9 @@ async def test_a_deferred_job_waits_until_it_is_due(redis_url: str) -> None:
         assert job is not None
         assert await job.status() is JobStatus.deferred
         assert (await b.queue.status("a")).state is JobState.DELAYED
-        assert [record.job_id for record in (await b.queue.jobs()).jobs] == ["a"]
-        assert [record.job_id for record in (await b.queue.jobs(state=JobState.DELAYED)).jobs] == ["a"]
-        assert (await b.queue.jobs(state=JobState.WAITING)).jobs == ()
+        assert [record.job_id for record in await b.listed()] == ["a"]
+        assert [record.job_id for record in await b.listed(JobState.DELAYED)] == ["a"]
+        assert await b.listed(JobState.WAITING) == ()
         receipt = await b.queue.submit(payload("a"))
         assert (receipt.new, receipt.state) == (False, JobState.DELAYED)
         claims = await b.worker().claim(1)
@@ -135,7 +135,7 @@ async def test_a_job_enqueued_again_after_its_records_age_is_a_new_one(redis_url
         assert (claim.attempts, claim.crashes) == (0, 0)
         snapshot = await b.snapshots.take()
         assert (snapshot.counters["accepted"], snapshot.active, snapshot.unaccounted) == (2, 1, 0)
-        assert (await b.queue.jobs(state=JobState.COMPLETED)).jobs == ()
+        assert await b.listed(JobState.COMPLETED) == ()
 
 
 async def test_a_stock_clients_job_can_be_cancelled_before_it_is_taken_in(redis_url: str) -> None:

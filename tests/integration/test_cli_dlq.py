@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from previewops.cli.dlq import bulk
-from previewops.deadletters import DeadFilter, DeadLetters
+from previewops.deadletters import DeadLetters
+from previewops.listviews import DeadFilter
 from tests.integration.cli_program import ESCAPES, Outcome, Program, aligned, hand_on, payload
 
 pytestmark = pytest.mark.redis
@@ -70,6 +71,8 @@ async def test_list_as_json(graves: Program) -> None:
         (("--older-than", "1h"), set()),
         (("--older-than", "0s"), {"c-1", "m-1", "m-2", "m-3"}),
         (("m-1", "c-1", "never"), {"m-1", "c-1"}),
+        (("--filter", "project:tri"), {"m-3"}),
+        (("--filter", "!id:m- decoded"), {"c-1"}),
         (("--all",), {"c-1", "m-1", "m-2", "m-3"}),
     ],
     ids=" ".join,
@@ -150,6 +153,47 @@ async def test_the_act_is_recorded_with_who_and_why(graves: Program, redis_url: 
 async def test_requeue_of_one_job_needs_no_answer(graves: Program) -> None:
     done = graves.run("dlq", "requeue", "m-1")
     assert (done.code, done.out) == (0, "requeued 1, skipped 0\n")
+
+
+async def test_requeue_with_another_payload(graves: Program, redis_url: str, tmp_path: Path) -> None:
+    mended = tmp_path / "mended.json"
+    mended.write_text(json.dumps(payload("m-1", project="mended")))
+    done = graves.run("dlq", "requeue", "--payload", str(mended), "--reason", "a typo", "m-1")
+    assert (done.code, done.out) == (0, f"requeued m-1 with the payload of {mended}\n")
+    found = graves.run("status", "m-1", "--json").json
+    assert (found["status"], found["projectId"]) == ("waiting", "mended")
+    with redis.Redis.from_url(redis_url) as client:
+        _, fields = client.xrevrange("preview-jobs:events", count=1)[0]
+    assert (fields[b"edited"], fields[b"why"]) == (b"1", b"a typo")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("m-1", "m-2"), 2, "--payload is for one JOB"),
+        (("m-1", "--project", "p"), 2, "--payload is for one JOB"),
+        (("m-2",), 65, "the payload for job m-2 has the jobId m-1"),
+    ],
+    ids=["two", "filter", "other"],
+)
+async def test_a_payload_is_for_one_job_and_its_own(
+    graves: Program, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    mended = tmp_path / "mended.json"
+    mended.write_text(json.dumps(payload("m-1")))
+    done = graves.run("dlq", "requeue", "--payload", str(mended), *words)
+    assert (done.code, said in done.err) == (code, True), done.err
+    (tmp_path / "broken.json").write_text("{}")
+    assert graves.run("dlq", "requeue", "--payload", str(tmp_path / "broken.json"), "m-1").code == 65
+    assert graves.run("dlq", "requeue", "--payload", str(tmp_path / "none.json"), "m-1").code == 2
+    assert dead(graves) == {"c-1", "m-1", "m-2", "m-3"}
+
+
+@pytest.mark.parametrize("text", ["", " ", "! ", "error:", '""'])
+async def test_words_that_say_nothing_do_not_mean_all(graves: Program, text: str) -> None:
+    done = graves.run("dlq", "discard", "--yes", "--filter", text)
+    assert (done.code, "--filter is empty" in done.err) == (2, True)
+    assert len(dead(graves)) == 4
 
 
 async def test_a_job_that_is_no_dead_letter_is_skipped_and_said(graves: Program) -> None:

@@ -27,28 +27,76 @@ def program(server: RedisProcess, tmp_path: Path) -> Program:
     return Program(tmp_path, server.url, {"PREVIEW_HEARTBEAT_MS": "60000", "PREVIEW_LEASE_MS": "600000"})
 
 
+# What this very machine takes to answer is not what these tests are about.
+PATIENT = ("--latency-warning", "600000", "--latency-critical", "600000")
+
+
 def statuses(program: Program, *words: str) -> dict[str, str]:
-    return {
-        check["name"]: check["status"] for check in program.run("health", "--json", *words).json["checks"]
-    }
+    found = program.run("health", "--json", *PATIENT, *words).json
+    return {check["name"]: check["status"] for check in found["checks"]}
+
+
+async def test_an_answer_that_takes_long_is_told(program: Program, server: RedisProcess) -> None:
+    async with hand_on(server.url) as hand:
+        await hand.heartbeat()
+    assert statuses(program)["redis"] == "OK"
+    done = program.run("health", "--json", *PATIENT)
+    assert any(name == "redis_answer" and value > 0 for name, value in done.json["figures"].items())
 
 
 async def test_all_is_well(program: Program, server: RedisProcess) -> None:
     async with hand_on(server.url) as hand:
         await hand.heartbeat()
         await hand.submit(payload())
-    done = program.run("health")
+    done = program.run("health", *PATIENT)
     assert done.code == 0
     first = done.out.splitlines()[0]
     assert first.startswith("PREVIEWOPS OK - 1 worker, 1 jobs pending, 0 active | waiting=1;;;0; ")
     assert " dead=0;0;99;0; " in first
-    found = program.run("health", "--json")
+    found = program.run("health", "--json", *PATIENT)
     assert (found.code, found.json["status"], found.json["exitCode"]) == (0, "OK", 0)
     assert found.json["figures"]["waiting"] == 1
 
 
+def test_what_to_do_stands_below_what_is_wrong(program: Program) -> None:
+    lines = program.run("health", *PATIENT).out.splitlines()
+    place = next(n for n, line in enumerate(lines) if line.startswith("CRITICAL  workers"))
+    assert lines[place].split()[2] == "0"
+    assert lines[place + 1].strip() == "start some: `previewops supervise`, or `previewops up`"
+    assert lines[place].index("no worker") == lines[place + 1].index("start some")
+    (check,) = (
+        each for each in program.run("health", "--json", *PATIENT).json["checks"] if each["name"] == "workers"
+    )
+    assert check["figure"] == "0"
+    assert check["advice"] == lines[place + 1].strip()
+
+
+async def test_failures_stuck_jobs_versions_and_the_disk_are_looked_at(
+    program: Program, server: RedisProcess
+) -> None:
+    (program.folder / "data").mkdir(exist_ok=True)
+    async with hand_on(server.url) as hand:
+        await hand.heartbeat("w-1", version="0.0.2")
+        await hand.heartbeat("w-2", version="0.0.1")
+        await hand.complete("done")
+        await hand.bury("a", "b", "c", "d")
+        await hand.submit(payload("slow"))
+        await hand.leases.claim(1)
+        await hand.redis.hincrby("preview-jobs:job:slow", "claimed", -200_000)
+    found = statuses(program, "--dead-warning", "50")
+    assert found.pop("disk") in ("OK", "WARNING", "CRITICAL"), "whatever this machine has"
+    assert {name for name, status in found.items() if status != "OK"} == {
+        "failure-rate",
+        "stuck-jobs",
+        "versions",
+    }
+    assert found["failure-rate"] == "CRITICAL"
+    milder = statuses(program, "--dead-warning", "50", "--failure-warning", "80", "--failure-critical", "90")
+    assert milder["failure-rate"] == "WARNING"
+
+
 def test_no_worker_is_critical(program: Program) -> None:
-    done = program.run("health")
+    done = program.run("health", *PATIENT)
     assert done.code == 2
     assert done.out.startswith("PREVIEWOPS CRITICAL - no worker is running | ")
 
@@ -57,7 +105,7 @@ async def test_silent_workers_are_critical(program: Program, server: RedisProces
     async with hand_on(server.url) as hand:
         await hand.heartbeat()
         await hand.redis.zadd("preview-jobs:workers", {"w-1": 1_000})
-    done = program.run("health")
+    done = program.run("health", *PATIENT)
     assert done.code == 2
     assert "all of 1 worker silent" in done.out
 
@@ -66,9 +114,9 @@ async def test_dead_letters_warn_by_thresholds(program: Program, server: RedisPr
     async with hand_on(server.url) as hand:
         await hand.heartbeat()
         await hand.bury("a", "b")
-    assert program.run("health").code == 1
-    assert program.run("health", "--dead-warning", "3").code == 0
-    assert program.run("health", "--dead-critical", "2").code == 2
+    assert program.run("health", *PATIENT).code == 1
+    assert program.run("health", *PATIENT, "--dead-warning", "3").code == 0
+    assert program.run("health", *PATIENT, "--dead-critical", "2").code == 2
 
 
 async def test_pause_eviction_and_persistence_warn(program: Program, server: RedisProcess) -> None:
@@ -85,7 +133,7 @@ async def test_pause_eviction_and_persistence_warn(program: Program, server: Red
         "eviction",
         "persistence",
     }
-    assert program.run("health").code == 1
+    assert program.run("health", *PATIENT).code == 1
     with redis.Redis.from_url(server.url) as client:
         client.config_set("save", "3600 1")
     assert statuses(program)["persistence"] == "OK", "snapshots are persistence too"
@@ -105,7 +153,7 @@ async def test_a_server_that_forbids_to_ask_is_not_judged_for_it(
     async with hand_on(server.url) as hand:
         await hand.heartbeat()
         await hand.redis.execute_command("ACL", "SETUSER", "default", "-config", "-info")
-    found = program.run("health", "--json")
+    found = program.run("health", "--json", *PATIENT)
     assert found.code == 0
     assert {"eviction", "persistence"}.isdisjoint(check["name"] for check in found.json["checks"])
 
@@ -121,7 +169,15 @@ def test_no_redis_is_critical_and_keeps_the_password(program: Program) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--bogus",), ("--dead-warning", "0"), ("--dead-warning", "9", "--dead-critical", "3"), ("extra",)],
+    [
+        ("--bogus",),
+        ("--dead-warning", "0"),
+        ("--dead-warning", "9", "--dead-critical", "3"),
+        ("--failure-warning", "0"),
+        ("--failure-warning", "50"),
+        ("--latency-warning", "501"),
+        ("extra",),
+    ],
 )
 def test_wrong_words_are_unknown(program: Program, words: tuple[str, ...]) -> None:
     done = program.run("health", *words)
@@ -133,6 +189,6 @@ def test_wrong_settings_and_bugs_are_unknown(program: Program, server: RedisProc
     assert program.run("health", PREVIEW_QUEUE_MAX="many").code == 3
     with redis.Redis.from_url(server.url) as client:
         client.set("preview-jobs:meta", "not a hash")
-    done = program.run("health")
+    done = program.run("health", *PATIENT)
     assert done.code == 3
     assert done.out.startswith("PREVIEWOPS UNKNOWN - unforeseen ")

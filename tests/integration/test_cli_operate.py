@@ -84,6 +84,10 @@ async def test_jobs(program: Program, redis_url: str) -> None:
     assert [each["jobId"] for each in program.run("jobs", "--project", "trials", "--json").json["jobs"]] == [
         "b-1"
     ]
+    for words, expected in (("project:tri", ["b-1"]), ("! state:waiting", ["dead-1", "done-1"]), ("!1", [])):
+        found = program.run("jobs", "--filter", words, "--json").json["jobs"]
+        assert sorted(each["jobId"] for each in found) == expected
+    assert program.run("jobs", "--project", "trial", "--json").json["jobs"] == []
     page = program.run("jobs", "--limit", "1", "--json").json
     assert (len(page["jobs"]), page["more"]) == (1, True)
     assert "there are more than these 1" in program.run("jobs", "--limit", "1").err

@@ -26,6 +26,7 @@ from previewops.worker.demo.assets import MEN, file_name
 from previewops.worker.demo.lesson import GAME, RUNNING, STEPS, position_after, scenes
 from previewops.worker.demo.morris import LINES, POINTS, IllegalMove, Move, Position, Side, neighbours
 from previewops.worker.demo.scene import SIZE, at
+from previewops.worker.render.storyboard import ANIMATED
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +226,7 @@ def option(name: str) -> Callable[[DemoJob], Any]:
 
 def test_together_the_jobs_use_every_kind(demo_jobs: list[DemoJob]) -> None:
     assert {job.payload["priority"] for job in demo_jobs} == {"high", "normal", "low"}
-    assert {option("format")(job) for job in demo_jobs} == {"webp", "gif", "apng", "png", "jpeg"}
+    assert {option("format")(job) for job in demo_jobs} == {*ANIMATED, "png", "jpeg"}
     assert {option("theme")(job) for job in demo_jobs} >= {"light", "dark"}
     sizes = [tuple(map(int, option("resolution")(job).split("x"))) for job in demo_jobs]
     assert {(width > height) - (width < height) for width, height in sizes} == {1, 0, -1}

@@ -20,10 +20,11 @@ import pytest
 import uvloop
 from arq.connections import RedisSettings, create_pool
 
-from previewops import embedded
+from previewops import embedded, server_binary
 from previewops.connection import connect, find_redis_url, listens
-from previewops.embedded import EmbeddedRedis, find_server_binary, packaged_binary
+from previewops.embedded import EmbeddedRedis
 from previewops.errors import EmbeddedUnavailable
+from previewops.server_binary import find_server_binary, packaged_binary
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 pytestmark = pytest.mark.redis
@@ -255,7 +256,7 @@ async def test_a_folder_reached_by_a_link_is_the_same_folder(data_dir: Path, lin
 
 async def test_no_server_at_all_says_how_to_get_one(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(data_dir))
-    monkeypatch.setattr(embedded, "packaged_binary", lambda: None)
+    monkeypatch.setattr(server_binary, "packaged_binary", lambda: None)
     with pytest.raises(EmbeddedUnavailable, match="no Redis server found") as caught:
         await EmbeddedRedis(data_dir).start()
     assert caught.value.exit_code == 69

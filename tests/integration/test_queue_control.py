@@ -189,8 +189,7 @@ async def complete(b: Bench, *job_ids: str) -> None:
 async def test_completed_records_are_kept_to_their_number_and_counted_for_ever(redis_url: str) -> None:
     async with bench(redis_url, keep_completed=2) as b:
         await complete(b, "a", "b", "c", "d")
-        kept = await b.queue.jobs(state=JobState.COMPLETED)
-        assert {record.job_id for record in kept.jobs} == {"c", "d"}
+        assert {record.job_id for record in await b.listed(JobState.COMPLETED)} == {"c", "d"}
         assert not [key for key in await b.redis.keys("*:a") if b"wake" not in key]
         snapshot = await b.snapshots.take()
         assert (snapshot.counters["completed"], snapshot.unaccounted) == (4, 0)
@@ -243,8 +242,7 @@ async def test_aged_records_are_forgotten_and_dead_letters_are_not(redis_url: st
         ):
             await b.redis.zincrby(index, -60_001, job_id)
         await b.worker().maintain()
-        listed = await b.queue.jobs()
-        assert {record.job_id for record in listed.jobs} == {"new", "dead"}
+        assert {record.job_id for record in await b.listed()} == {"new", "dead"}
         assert not await b.redis.keys("*:old")
         assert not await b.redis.keys("*:cancelled:*")
         assert await b.redis.pttl("arq:job:dead") == await b.redis.pttl("arq:result:dead") == -1
@@ -307,26 +305,7 @@ async def test_ending_a_worker_recovers_its_jobs_and_no_others(redis_url: str) -
         assert await b.worker("w1").renew(mine) is Code.STALE
         assert [view.worker_id for view in (await b.snapshots.take()).workers] == ["w2"]
         assert (await b.queue.status("a")).crashes == 1
-        assert WORKER_LOST_FINGERPRINT not in await b.redis.hgetall(b.keys.dead_groups)
-
-
-# ---------------------------------------------------------------- listing
-
-
-async def test_jobs_are_listed_newest_first_by_state_and_project(redis_url: str) -> None:
-    async with bench(redis_url) as b:
-        await b.queue.submit_many([payload(f"job-{n:03}", project=f"p{n % 2}") for n in range(450)])
-        page = await b.queue.jobs(limit=5)
-        assert [record.job_id for record in page.jobs] == [f"job-{n:03}" for n in range(449, 444, -1)]
-        assert page.more is True
-        of_one = await b.queue.jobs(project="p1", limit=1_000)
-        assert [record.job_id for record in of_one.jobs] == [f"job-{n:03}" for n in range(449, 0, -2)]
-        assert of_one.more is False
-        assert (await b.queue.jobs(state=JobState.ACTIVE)).jobs == ()
-        await b.claim_one()
-        (active,) = (await b.queue.jobs(state=JobState.ACTIVE)).jobs
-        assert active.job_id == "job-000"
-        assert len((await b.queue.jobs(state=JobState.WAITING, limit=1_000)).jobs) == 449
+        assert await b.redis.zscore(b.keys.dead_groups, WORKER_LOST_FINGERPRINT) is None
 
 
 async def test_an_unknown_job_is_not_found(redis_url: str) -> None:

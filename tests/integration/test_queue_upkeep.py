@@ -73,7 +73,7 @@ async def test_a_body_that_is_no_text_stops_nobody(redis_url: str) -> None:
         wrong = next(claim for claim in claims if claim.job_id == "wrong")
         await b.worker().bury(wrong, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial())
         assert await b.state("wrong") == "dead"
-        assert {record.job_id for record in (await b.queue.jobs()).jobs} == {"wrong", "good"}
+        assert {record.job_id for record in await b.listed()} == {"wrong", "good"}
 
 
 async def test_a_time_that_never_comes_stops_nobody(redis_url: str) -> None:
@@ -81,7 +81,7 @@ async def test_a_time_that_never_comes_stops_nobody(redis_url: str) -> None:
         await b.redis.set("arq:job:never", "{}")
         await b.redis.zadd(b.keys.schedule, {"never": "inf"})
         await b.queue.submit(payload("good"))
-        assert {record.job_id for record in (await b.queue.jobs()).jobs} == {"never", "good"}
+        assert {record.job_id for record in await b.listed()} == {"never", "good"}
         claims = await b.worker().claim(2)
         assert [claim.job_id for claim in claims.jobs] == ["good"]
         assert claims.next_due_ms is None

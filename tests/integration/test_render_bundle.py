@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from PIL import Image
 from previewops.contract.limits import TITLE_CARD_MS
 from previewops.errors import JobError, PermanentJobError, TransientJobError
 from previewops.worker.assets import FileAssetOpener
-from previewops.worker.bundle import build
+from previewops.worker.bundle import make_bundle
+from previewops.worker.output import FolderOutput
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.plan import plan
 from tests.render_support import corners, opened, payload, quarters, render_into
@@ -50,9 +52,20 @@ def assets(**more: Any) -> list[dict[str, Any]]:
     ]
 
 
-def built(out: Path, job: dict[str, Any], root: Path, **more: Any) -> dict[str, Any]:
-    spec = {"payload": job, "roots": [str(root)], "staging": str(out), **more}
-    return build(json.loads(json.dumps(spec)), lambda _share, _word: None)
+def built(
+    out: Path,
+    job: dict[str, Any],
+    root: Path,
+    progress: Callable[[float, str], None] = lambda _share, _word: None,
+    **limits: int,
+) -> dict[str, Any]:
+    return make_bundle(
+        job,
+        opener=FileAssetOpener((root,)),
+        output=FolderOutput(out),
+        limits=Limits.from_mapping(limits),
+        progress=progress,
+    )
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -70,7 +83,9 @@ def test_every_format_has_every_file(tmp_path: Path, root: Path, animation: str,
         f"frames/000-title.{extension}",
         *(f"frames/{number:03d}.{extension}" for number in range(1, 5)),
         f"sheet.{extension}",
+        "sheet.vtt",
         f"animation.{animation}",
+        "captions.vtt",
         *(f"thumbs/{name}.{extension}" for name in ("wide", "tall", "round")),
         "preview.json",
         "container.json",
@@ -127,7 +142,7 @@ def test_checksums_cover_every_file(tmp_path: Path, root: Path) -> None:
         content = found[entry["path"]]
         assert entry["bytes"] == len(content)
         assert entry["sha256"] == hashlib.sha256(content).hexdigest()
-        assert entry["mediaType"] == "image/webp"
+        assert entry["mediaType"] == ("text/vtt" if entry["path"].endswith(".vtt") else "image/webp")
     assert preview["container"]["sha256"] == hashlib.sha256(found["container.json"]).hexdigest()
     assert {entry["path"]: entry["sha256"] for entry in summary["artifacts"]} == {
         path: hashlib.sha256(content).hexdigest() for path, content in found.items()
@@ -180,6 +195,9 @@ def test_the_plan_is_what_is_rendered(
     made = {entry["path"] for entry in summary["artifacts"]} - {"preview.json", "container.json"}
     assert set(planned) == made
     for path, entry in planned.items():
+        if path.endswith(".vtt"):
+            assert entry["estimatedBytes"] == (out / path).stat().st_size
+            continue
         with Image.open(out / path) as image:
             assert (entry["width"], entry["height"]) == image.size
             assert entry["frames"] == getattr(image, "n_frames", 1)
@@ -313,8 +331,7 @@ def test_each_asset_is_decoded_once(tmp_path: Path, root: Path, monkeypatch: pyt
 
 def test_progress_grows_to_one(tmp_path: Path, root: Path) -> None:
     seen: list[float] = []
-    spec = {"payload": payload(STEPS, assets()), "roots": [str(root)], "staging": str(tmp_path / "out")}
-    build(spec, lambda share, _word: seen.append(share))
+    built(tmp_path / "out", payload(STEPS, assets()), root, lambda share, _word: seen.append(share))
     assert seen == sorted(seen)
     assert len(seen) == 9  # five frames, three thumbnails, the sheet
     assert seen[-1] == 1.0
@@ -364,16 +381,44 @@ def test_a_picture_in_the_payload_itself(tmp_path: Path, root: Path) -> None:
     assert corners(thumbnail) == ["red", "green", "blue", "yellow"]
 
 
-def test_limits_are_the_spec_s(tmp_path: Path, root: Path) -> None:
-    for limits, code in (
-        ({"assets": 2}, "too-many-assets"),
-        ({"asset_bytes": 100}, "asset-too-large"),
-        ({"frame_pixels": 100}, "asset-too-many-pixels"),
-        ({"side": 100}, "resolution-too-large"),
-    ):
-        with pytest.raises(PermanentJobError) as caught:
-            built(tmp_path / "out", payload(STEPS, assets()), root, limits=limits)
-        assert caught.value.code == code
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("limits", "code", "found"),
+    [
+        ({"assets": 2}, "too-many-assets", "more than 2"),
+        ({"asset_bytes": 100}, "asset-too-large", "bytes"),
+        ({"frame_pixels": 100}, "asset-too-many-pixels", "360000 pixels"),
+        ({"total_pixels": 100}, "asset-too-many-frames", "1 frame of 800x450"),
+        ({"side": 100}, "resolution-too-large", "320x180"),
+        ({"steps": 3}, "too-many-steps", "4 steps"),
+        ({"length_ms": 10_499}, "too-long", "10500 ms"),
+        ({"output_bytes": 1_000}, "output-too-large", "more than"),
+    ],
+)
+def test_each_limit_says_what_was_found_and_what_is_allowed(
+    tmp_path: Path, root: Path, limits: dict[str, int], code: str, found: str, dry_run: bool
+) -> None:
+    if dry_run and code == "output-too-large":
+        return  # a plan writes nothing
+    with pytest.raises(PermanentJobError) as caught:
+        built(tmp_path / "out", payload(STEPS, assets(), dry_run=dry_run), root, **limits)
+    error = caught.value
+    assert error.code == code
+    assert found in str(error.data["found"])
+    (bound,) = limits.values()
+    assert str(bound) in str(error.data["allowed"])
+    assert error.hint
+
+
+def test_an_animation_is_stopped_when_it_grows_beyond_the_limit(tmp_path: Path, root: Path) -> None:
+    whole = built(tmp_path / "whole", payload(STEPS, assets(), format="apng"), root)
+    sizes = {entry["path"]: entry["bytes"] for entry in whole["artifacts"]}
+    stills = sum(size for path, size in sizes.items() if path.startswith(("frames", "poster", "thumbs")))
+    bound = stills + sizes["animation.apng"] // 2
+    with pytest.raises(PermanentJobError) as caught:
+        built(tmp_path / "out", payload(STEPS, assets(), format="apng"), root, output_bytes=bound)
+    assert caught.value.code == "output-too-large"
+    assert (tmp_path / "out" / "animation.apng").stat().st_size <= bound
 
 
 def test_a_staging_folder_that_cannot_be_written_is_transient(tmp_path: Path, root: Path) -> None:
@@ -398,3 +443,25 @@ def test_the_plan_is_a_function_of_its_own(root: Path) -> None:
     answer = plan(payload(STEPS, assets()), opener=FileAssetOpener((root,)), limits=Limits())
     assert answer["steps"] == 4
     assert json.loads(json.dumps(answer)) == answer
+
+
+def test_words_over_a_white_picture_can_be_read(tmp_path: Path, root: Path) -> None:
+    from previewops.worker.render.theme import WHITE, contrast
+
+    Image.new("RGB", (1280, 720), WHITE).save(root / "white.png")
+    job = payload(
+        [{"title": "A title", "text": "Some words. " * 14, "assetIds": ["white"], "layout": "full"}],
+        [{"id": "white", "uri": "white.png"}],
+        resolution="640x360",
+        imageFormat="png",
+        format="png",
+    )
+    render_into(tmp_path / "out", job, root)
+    frame = opened(tmp_path / "out" / "frames" / "001.png").convert("RGB")
+    ink = [y for y in range(100, 340) if frame.crop((32, y, 300, y + 1)).getextrema()[0][1] > 250]  # type: ignore[index]
+    words = [y for y in ink if frame.getpixel((620, y)) != WHITE]
+    assert len(words) > 60
+    for y in words[8:]:
+        ground = frame.getpixel((620, y))
+        assert isinstance(ground, tuple)
+        assert contrast(WHITE, ground) >= 4.5, y  # type: ignore[arg-type]

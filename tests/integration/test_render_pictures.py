@@ -9,13 +9,15 @@ from functools import partial
 from io import BytesIO
 
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from previewops.errors import PermanentJobError
 from previewops.worker.assets import AssetRef
+from previewops.worker.render.encode import encode_still
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.limits import Limits
-from previewops.worker.render.pictures import decode, measure
+from previewops.worker.render.pictures import Measured, decode, measure
 from tests.render_support import corners, quarters
 
 REF = AssetRef("it", "it.png")
@@ -138,14 +140,93 @@ def test_alpha_that_hides_nothing_is_dropped() -> None:
     assert decode(REF, saved(quarters((80, 80), "RGBA"), "PNG"), Limits(), Size(40, 40)).mode == "RGB"
 
 
-def test_only_the_first_frame_of_an_animation_is_taken() -> None:
-    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "green", "blue")]
-    for kind in ("GIF", "WEBP", "PNG", "AVIF"):
-        file = saved(frames[0], kind, save_all=True, append_images=frames[1:], duration=100)
-        assert measure(REF, file, Limits()).frames == 3
-        pixel = decode(REF, file, Limits(), Size(40, 30)).getpixel((5, 5))
-        assert isinstance(pixel, tuple)
-        assert pixel[0] > 240
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF"])
+def test_of_an_animation_a_frame_that_stands_for_it_is_taken(kind: str) -> None:
+    scene = quarters((80, 60))
+    fade = [Image.blend(Image.new("RGB", (80, 60)), scene, share / 5) for share in range(5)]
+    frames = [*fade, *(ImageChops.offset(scene, 0, shift) for shift in range(20)), *reversed(fade)]
+    moving = {"save_all": True, "append_images": frames[1:], "duration": 100}
+    file = saved(frames[0], kind, **moving)
+    assert measure(REF, file, Limits()).frames == 30
+    image = decode(REF, file, Limits(), Size(80, 60))
+    assert corners(image.crop((0, 20, 80, 60))) != ["red"] * 4
+    assert max(image.convert("L").getextrema()) > 150, "a frame of the fade, and not of the scene"
+    assert decode(REF, file, Limits(), Size(80, 60)).tobytes() == image.tobytes()
+
+
+def test_two_frames_of_which_one_is_empty() -> None:
+    frames = [Image.new("RGBA", (40, 30)), *[quarters((40, 30), "RGBA")] * 3]
+    file = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    assert corners(decode(REF, file, Limits(), Size(40, 30))) == UPRIGHT
+
+
+def test_further_pictures_of_a_camera_are_no_frames() -> None:
+    file = saved(quarters((80, 60)), "MPO", save_all=True, append_images=[Image.new("RGB", (80, 60))])
+    assert measure(REF, file, Limits()) == Measured("jpeg", Size(80, 60), 1, 1)
+    assert corners(decode(REF, file, Limits(), Size(80, 60))) == UPRIGHT
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_nothing_of_the_metadata_goes_on(kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "SECRET CAMERA"
+    more: dict[str, object] = {"comment": b"SECRET COMMENT"} if kind == "JPEG" else {}
+    if kind == "PNG":
+        text = PngInfo()
+        text.add_text("Author", "SECRET NAME")
+        more = {"pnginfo": text}
+    file = saved(quarters((80, 60)), kind, exif=exif, icc_profile=linear_profile(), **more)
+    image = decode(REF, file, Limits(), Size(40, 30))
+    assert image.info == {}
+    for still in ("webp", "png", "jpeg"):
+        written = Image.open(BytesIO(encode_still(image, still, 80, (0, 0, 0))))
+        assert "icc_profile" not in written.info
+        assert dict(written.getexif()) == {}
+        assert b"SECRET" not in encode_still(image, still, 80, (0, 0, 0))
+
+
+def test_a_profile_of_cmyk_is_applied() -> None:
+    """The profile says that full cyan is green, which no formula would."""
+    image = Image.new("CMYK", (40, 40), (255, 0, 0, 0))
+    found = decode(
+        REF, saved(image, "JPEG", quality=100, icc_profile=odd_cmyk_profile()), Limits(), Size(40, 40)
+    )
+    red, green, blue = pixel_of(found)
+    assert green > 90 + max(red, blue)
+    without = decode(REF, saved(image, "JPEG", quality=100), Limits(), Size(40, 40))
+    assert pixel_of(without) == (0, 255, 255)
+
+
+def pixel_of(image: Image.Image) -> tuple[int, int, int]:
+    found = image.convert("RGB").getpixel((20, 20))
+    assert isinstance(found, tuple)
+    red, green, blue = found
+    return int(red), int(green), int(blue)
+
+
+def odd_cmyk_profile() -> bytes:
+    """A printer whose cyan is green, as a table of 2 points an ink (ICC.1:2010, 10.8 lut8Type)."""
+    identity = bytes(range(256))
+    white, green, black = (255, 128, 128), (150, 48, 190), (0, 128, 128)  # CIE Lab
+    table = b""
+    for inks in range(16):
+        cyan, others = inks & 8, inks & 7
+        table += bytes(black if others else green if cyan else white)
+    matrix = struct.pack(">9i", *(65_536 if at % 4 == 0 else 0 for at in range(9)))
+    lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + matrix + identity * 4 + table + identity * 3
+    point = struct.pack(">4s4x3i", b"XYZ ", 63_190, 65_536, 54_061)
+    text = b"text\0\0\0\0none\0"
+    description = b"desc\0\0\0\0" + struct.pack(">I", 2) + b"x\0" + bytes(78)
+    tags = [(b"desc", description), (b"cprt", text), (b"wtpt", point), (b"A2B0", lut)]
+    body, index, at = b"", struct.pack(">I", len(tags)), 132 + 12 * len(tags)
+    for name, content in tags:
+        index += struct.pack(">4sII", name, at + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    head = struct.pack(
+        ">I4sI4s4s4s12x4s4s", at + len(body), b"none", 0x02400000, b"prtr", b"CMYK", b"Lab ", b"acsp", b"none"
+    )
+    head = head.ljust(68, b"\0") + struct.pack(">3i", 63_190, 65_536, 54_061)
+    return head.ljust(128, b"\0") + index + body
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF"])

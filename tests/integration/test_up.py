@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -16,39 +12,7 @@ import pytest
 
 from previewops.embedded import EmbeddedRedis
 from tests.integration.cli_program import Program
-
-PATIENCE_S = 60.0
-
-
-@contextmanager
-def up(program: Program, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """``previewops up`` while its workers report; killed in the end if it is there still."""
-    out = program.folder / "up.log"
-    with out.open("ab") as log:
-        process = program.start("up", *words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    family: list[psutil.Process] = []
-    try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not running(program):
-            assert process.poll() is None, out.read_text()
-            assert time.monotonic() < deadline, out.read_text()
-        family = psutil.Process(process.pid).children(recursive=True)
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        for each in family:
-            if each.is_running():
-                each.kill()
-
-
-def running(program: Program) -> list[str]:
-    """The ids of the workers that its supervisor says run."""
-    told = program.run("workers", "--json")
-    supervisors = told.json["supervisors"] if told.code == 0 else []
-    return [
-        worker["id"] for view in supervisors for worker in view["workers"] if worker["phase"] == "running"
-    ]
+from tests.integration.up_program import PATIENCE_S, running, up
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])

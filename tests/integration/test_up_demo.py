@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from previewops.connection import connect
-from previewops.deadletters import DeadFilter, DeadLetters
+from previewops.deadletters import DeadLetters
 from previewops.embedded import EmbeddedRedis
+from previewops.listviews import DeadFilter
 from previewops.settings import Settings
 from previewops.snapshot import Snapshots
 from tests.fault.cluster import check_bundle
@@ -92,7 +93,7 @@ def test_every_bundle_is_whole_and_every_picture_opens(
         about = json.loads((bundle / "preview.json").read_text("utf-8"))
         assert about["jobId"] == bundle.name
     formats = {path.suffix for bundle in bundles for path in bundle.glob("animation.*")}
-    assert formats == {".webp", ".gif", ".apng"}
+    assert formats == {".webp", ".gif", ".apng", ".webm", ".mp4"}
 
 
 def test_what_it_left_is_there_when_the_server_starts_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from previewops.errors import RenderCrashed
 from previewops.records import JobRecord
 from previewops.states import JobState
 from previewops.worker import job as job_module
+from previewops.worker.children import Answerer, ProgressCallback
 from previewops.worker.engine import PreviewWorker
 from previewops.worker.job import RenderJobs
 from previewops.worker.publish import bundle_path, fence_path
@@ -33,29 +35,32 @@ pytestmark = [pytest.mark.redis]
 
 
 class PretendedRenders:
-    """Writes one file into the staging folder, then does what the test wants."""
+    """Asks for one file and writes it, then does what the test wants."""
 
     def __init__(self, then: Callable[[], Any] | None = None) -> None:
         self.stagings: list[Path] = []
         self._then = then
 
     async def run(
-        self, spec: dict[str, Any], *, deadline_s: float, progress: Callable[[float, str], None] | None = None
+        self,
+        spec: dict[str, Any],
+        *,
+        deadline_s: float,
+        progress: ProgressCallback | None = None,
+        answer: Answerer | None = None,
     ) -> dict[str, Any]:
-        staging = Path(spec["staging"])
-        self.stagings.append(staging)
+        assert answer is not None
         if not spec["payload"]["dryRun"]:
-            fill(staging)
+            _, handle = await answer({"create": "poster.png"})
+            assert handle is not None
+            self.stagings.append(Path(os.readlink(f"/proc/self/fd/{handle}")).parent)  # noqa: PTH115
+            with os.fdopen(handle, "wb") as file:
+                file.write(b"pixels")
         if self._then is not None:
             result = self._then()
             if asyncio.iscoroutine(result):
                 await result
         return {"dryRun": spec["payload"]["dryRun"]}
-
-
-def fill(staging: Path) -> None:
-    staging.mkdir(parents=True)
-    (staging / "poster.png").write_bytes(b"pixels")
 
 
 def raw(job_id: str, *, dry_run: bool = False) -> dict[str, Any]:
@@ -65,8 +70,9 @@ def raw(job_id: str, *, dry_run: bool = False) -> dict[str, Any]:
 def rendering(
     queue: Bench, url: str, folder: Path, renders: PretendedRenders, **settings: Any
 ) -> PreviewWorker:
+    (folder / ".staging").mkdir(exist_ok=True)
     chosen = settings_of(queue, data_dir=folder, **{"max_attempts": 1, "max_crashes": 1, **settings})
-    jobs = RenderJobs(chosen, renders, (folder,), LargestDice())
+    jobs = RenderJobs(chosen, renders, (folder,), dice=LargestDice())
 
     async def render_preview(ctx: dict[Any, Any], argument: Any) -> Any:
         return await jobs.render_preview(ctx, argument)

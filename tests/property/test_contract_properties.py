@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from previewops.contract import (
@@ -130,6 +130,7 @@ def test_any_mutation_of_a_valid_payload_is_judged_and_its_pointers_resolve(docu
 @given(mutations())
 def test_the_text_of_any_mutation_gives_the_same_verdict_as_its_value(document: dict[str, Any]) -> None:
     text = json.dumps(document).encode()
+    assume(json.loads(text) == document)  # a name that is no string becomes one as text
     try:
         parsed = parse_payload(text)
     except InvalidPayload as error:

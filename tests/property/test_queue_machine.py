@@ -27,13 +27,14 @@ from hypothesis.stateful import (
 )
 
 from previewops.connection import connect
-from previewops.deadletters import DeadFilter
 from previewops.errors import JobConflict, JobNotFound, QueueFull, WrongState
 from previewops.lease import WORKER_LOST_FINGERPRINT, Claim, Leases
+from previewops.listviews import DeadFilter
 from previewops.queue import Receipt
 from previewops.retry import Counter
 from previewops.settings import Settings
 from previewops.states import Code, JobState, Priority
+from previewops.terms import Term, Terms
 from tests.property.queue_model import PRIORITIES, Model, ModelJob
 from tests.queue_support import HOUR_MS, QUEUE, Bench, attempt_json, burial, done, json_bytes, payload
 from tests.redis_server import RedisProcess
@@ -47,6 +48,7 @@ WORKERS = ["w1", "w2", "w3"]
 SETTINGS = Settings(queue_name=QUEUE, queue_max=6, keep_completed=3, max_crashes=2, lease_ms=600_000)
 NEVER_AGED_MS, ALWAYS_AGED_MS = 86_400_000, 0
 CAUSES = [burial("one", "first cause"), burial("two", "second cause")]
+CAUSE_OF = {why.code: why for why in CAUSES}
 ENDED = {"completed", "cancelled", "dead"}
 
 job_ids = st.sampled_from(IDS)
@@ -413,6 +415,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     dead_filters = st.one_of(
         st.just(DeadFilter()),
+        st.builds(lambda why: DeadFilter(terms=Terms((Term(why.code, "error"),))), st.sampled_from(CAUSES)),
         st.builds(lambda some: DeadFilter(job_ids=tuple(some)), st.lists(job_ids, min_size=1, max_size=4)),
         st.builds(lambda why: DeadFilter(fingerprint=why.fingerprint), st.sampled_from(CAUSES)),
     )
@@ -423,6 +426,7 @@ class QueueMachine(RuleBasedStateMachine):
             for job in self.model.of("dead")
             if (not chosen.job_ids or job.job_id in chosen.job_ids)
             and (chosen.fingerprint is None or job.fingerprint == chosen.fingerprint)
+            and all(job.fingerprint == CAUSE_OF[term.text].fingerprint for term in chosen.terms)
         ]
 
     @rule(chosen=dead_filters, priority=st.none() | st.sampled_from(Priority))
@@ -436,11 +440,14 @@ class QueueMachine(RuleBasedStateMachine):
             job.job_id: int(self.redis.hget(self.keys.job_prefix + job.job_id, "order")) for job in meant
         }
         for job in sorted(meant, key=lambda job: orders[job.job_id]):
-            job.state, job.fingerprint, job.token = "waiting", None, None
-            job.attempts = job.crashes = 0
-            job.requeues += 1
-            job.priority = priority.value if priority is not None else job.priority
-            self.read_order(job)
+            self.renew_life(job, priority)
+
+    def renew_life(self, job: ModelJob, priority: Priority | None) -> None:
+        job.state, job.fingerprint, job.token = "waiting", None, None
+        job.attempts = job.crashes = 0
+        job.requeues += 1
+        job.priority = priority.value if priority is not None else job.priority
+        self.read_order(job)
 
     @rule(chosen=dead_filters)
     def discard(self, chosen: DeadFilter) -> None:
@@ -450,6 +457,28 @@ class QueueMachine(RuleBasedStateMachine):
         for job in meant:
             del self.model.jobs[job.job_id]
         self.model.count("discarded", len(meant))
+
+    @rule(job_id=job_ids, priority=priorities, title=titles, named=st.none() | st.sampled_from(Priority))
+    def requeue_edited(self, job_id: str, priority: str, title: str, named: Priority | None) -> None:
+        job = self.model.jobs.get(job_id)
+        edited = payload(job_id, priority=priority, title=title)
+
+        def call() -> None:
+            self.run(self.bench.dead.requeue_edited(job_id, edited, who="ann", why="a typo", priority=named))
+
+        if job is None or not job.on_record:
+            with pytest.raises(JobNotFound):
+                call()
+        elif job.state != "dead":
+            with pytest.raises(WrongState):
+                call()
+        else:
+            call()
+            self.model.count("requeued")
+            self.renew_life(job, named)
+            if named is None:
+                job.priority = priority
+            job.body, job.foreign, job.body_gone = f"{priority} {title}", False, False
 
     @rule()
     def server_forgets_scripts(self) -> None:
@@ -465,7 +494,7 @@ class QueueMachine(RuleBasedStateMachine):
                 pipe.zrange(index, 0, -1, withscores=True)
             for index in (keys.active, keys.completed, keys.cancelled, keys.dead):
                 pipe.zrange(index, 0, -1, withscores=True)
-            pipe.hgetall(keys.dead_groups)
+            pipe.zrange(keys.dead_groups, 0, -1, withscores=True)
             pipe.llen(keys.wake)
             schedule, high, normal, low, active, completed, cancelled, dead, groups, wakes = pipe.execute()
 
@@ -488,7 +517,7 @@ class QueueMachine(RuleBasedStateMachine):
         for job in model.of("dead"):
             assert job.fingerprint is not None
             by_cause[job.fingerprint] = by_cause.get(job.fingerprint, 0) + 1
-        assert {name.decode(): int(count) for name, count in groups.items()} == by_cause
+        assert {name.decode(): int(count) for name, count in groups} == by_cause
         for cause in {why.fingerprint for why in CAUSES} | {WORKER_LOST_FINGERPRINT}:
             members = self.redis.zrange(keys.dead_group_prefix + cause, 0, -1)
             expected_ids = sorted(job.job_id for job in model.of("dead") if job.fingerprint == cause)
@@ -557,6 +586,18 @@ class QueueMachine(RuleBasedStateMachine):
             for name, count in bucket.counts.items():
                 totals[name] = totals.get(name, 0) + count
         assert totals == model.counted, "the history adds up to the lifetime counters"
+
+    @invariant()
+    def every_job_is_listed_once_in_its_state(self) -> None:
+        now_ms = self.now_ms()
+        for page_size in (2, 100):
+            found = self.run(self.bench.listed(limit=page_size))
+            assert sorted(record.job_id for record in found) == sorted(self.model.jobs)
+            for record in found:
+                job = self.model.jobs[record.job_id]
+                early = "delayed" if job.due_ms > now_ms else "waiting"
+                assert record.state.value == (early if job.state == "unadmitted" else job.state)
+                assert record.priority.value == job.priority
 
     @invariant()
     def stock_client_sees_the_state(self) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from previewops.embedded import find_server_binary
+from previewops.server_binary import find_server_binary
 from previewops.tether import tethered
 
 HERE = Path(__file__).resolve().parent
@@ -116,7 +116,7 @@ class Machine:
             Path(group).mkdir()
         with (self.folder / "console.log").open("wb") as log:
             self._nspawn = subprocess.Popen(
-                tethered(self._command()),
+                tethered(self._command(), signal.SIGTERM),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

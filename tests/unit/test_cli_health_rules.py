@@ -8,7 +8,20 @@ from typing import Any
 
 import pytest
 
-from previewops.health import Check, Facts, Health, Status, Thresholds, judge, unknown, unreachable
+from previewops.fleetviews import Bounds, SupervisedWorker, SupervisorState, SupervisorView
+from previewops.health import (
+    Check,
+    Facts,
+    Health,
+    Recent,
+    Status,
+    Thresholds,
+    judge,
+    unknown,
+    unreachable,
+)
+
+GB = 1_000_000_000
 
 WELL = Facts(
     waiting=3,
@@ -23,6 +36,44 @@ WELL = Facts(
     heartbeat_ms=1_000,
     eviction_policy="noeviction",
     persistent=True,
+    recent=Recent(completed=40, died=1, removed=0),
+    supervisors=(),
+    run_ages_ms={"a": 149_999},
+    deadline_ms=120_000,
+    versions=frozenset({"0.1.0"}),
+    disk_free_bytes=400 * GB,
+    disk_bytes=1_000 * GB,
+    redis_ms=0.4,
+)
+UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None}
+
+
+def supervisor(*phases: str, silent: bool = False, notice: str = "") -> SupervisorView:
+    """A supervisor with a worker in each of ``phases``."""
+    workers = tuple(SupervisedWorker(f"w{n}", n, phase, 7, 0, "") for n, phase in enumerate(phases, 1))
+    state = SupervisorState(
+        host="h", pid=7, version="1", backend="process", state="running", count=1, bounds=Bounds(1, 1),
+        rss_bytes=1, started_ms=1, notice=notice, workers=workers,
+    )  # fmt: skip
+    return SupervisorView("s1", 1, silent, state)
+
+
+TROUBLED = replace(
+    WELL,
+    dead=200,
+    oldest_waiting_ms=400_000,
+    paused=True,
+    unaccounted=1,
+    worker_ages_ms=(),
+    eviction_policy="allkeys-lru",
+    persistent=False,
+    lost_at="2026-01-02T03:04:05.000Z",
+    recent=Recent(10, 100, 0),
+    supervisors=(supervisor("fatal"),),
+    run_ages_ms={"a": 150_900},
+    versions=frozenset({"1", "2"}),
+    disk_free_bytes=1,
+    redis_ms=900.0,
 )
 
 
@@ -54,6 +105,30 @@ def test_all_is_well() -> None:
         ({"unaccounted": 1}, Status.CRITICAL, "accounting"),
         ({"unaccounted": -1}, Status.OK, "accounting"),
         ({"lost_at": "2026-01-02T03:04:05.000Z"}, Status.CRITICAL, "data-loss"),
+        ({"recent": Recent(95, 4, 0)}, Status.OK, "failure-rate"),
+        ({"recent": Recent(95, 5, 0)}, Status.WARNING, "failure-rate"),
+        ({"recent": Recent(6, 2, 0)}, Status.CRITICAL, "failure-rate"),
+        ({"recent": Recent(0, 4, 0)}, Status.OK, "failure-rate"),
+        ({"recent": Recent(0, 0, 0)}, Status.OK, "failure-rate"),
+        ({"recent": Recent(9_999, 9, 0)}, Status.OK, "dead-growth"),
+        ({"recent": Recent(9_999, 10, 0)}, Status.WARNING, "dead-growth"),
+        ({"recent": Recent(9_999, 99, 90)}, Status.OK, "dead-growth"),
+        ({"recent": Recent(9_999, 100, 0)}, Status.CRITICAL, "dead-growth"),
+        ({"recent": Recent(9_999, 0, 50)}, Status.OK, "dead-growth"),
+        ({"run_ages_ms": {"a": 150_000, "b": 1}}, Status.OK, "stuck-jobs"),
+        ({"run_ages_ms": {"a": 150_001, "b": 1}}, Status.WARNING, "stuck-jobs"),
+        ({"supervisors": (supervisor("running", "backoff"),)}, Status.OK, "supervisors"),
+        ({"supervisors": (supervisor("running", "fatal"),)}, Status.WARNING, "supervisors"),
+        ({"supervisors": (supervisor(silent=True),)}, Status.WARNING, "supervisors"),
+        ({"supervisors": (supervisor(notice="no room"),)}, Status.WARNING, "supervisors"),
+        ({"versions": frozenset({"1", "2"})}, Status.WARNING, "versions"),
+        ({"redis_ms": 49.9}, Status.OK, "redis"),
+        ({"redis_ms": 50.0}, Status.WARNING, "redis"),
+        ({"redis_ms": 500.0}, Status.CRITICAL, "redis"),
+        ({"disk_free_bytes": 100 * GB}, Status.OK, "disk"),
+        ({"disk_free_bytes": 99 * GB}, Status.WARNING, "disk"),
+        ({"disk_free_bytes": 29 * GB}, Status.CRITICAL, "disk"),
+        ({"disk_free_bytes": 199_000_000, "disk_bytes": GB}, Status.CRITICAL, "disk"),
     ],
 )
 def test_each_rule(change: dict[str, Any], status: Status, name: str) -> None:
@@ -64,15 +139,38 @@ def test_each_rule(change: dict[str, Any], status: Status, name: str) -> None:
 
 
 def test_what_could_not_be_learnt_is_not_judged() -> None:
-    health = judge(replace(WELL, eviction_policy=None, persistent=None), Thresholds())
+    health = judge(replace(WELL, eviction_policy=None, persistent=None, **UNKNOWN), Thresholds())
     assert health.status is Status.OK
-    assert {"eviction", "persistence"}.isdisjoint(check.name for check in health.checks)
+    unlearnt = {"eviction", "persistence", "failure-rate", "dead-growth", "stuck-jobs", "disk"}
+    assert unlearnt.isdisjoint(check.name for check in health.checks)
 
 
 def test_thresholds_can_be_moved() -> None:
     facts = replace(WELL, dead=5)
     assert judge(facts, Thresholds(dead_warning=6)).status is Status.OK
     assert judge(facts, Thresholds(dead_warning=2, dead_critical=5)).status is Status.CRITICAL
+
+
+def test_each_check_has_a_figure_and_what_is_wrong_has_advice() -> None:
+    for facts in (WELL, TROUBLED):
+        for check in judge(facts, Thresholds()).checks:
+            assert check.figure, check.name
+            assert "\n" not in check.figure + check.advice
+            assert bool(check.advice) is (check.status is not Status.OK), check.name
+    assert all(check.status is not Status.OK for check in judge(TROUBLED, Thresholds()).checks)
+    told = {check.name: check.as_json() for check in judge(TROUBLED, Thresholds()).checks}
+    assert (told["eviction"]["figure"], told["oldest-waiting"]["figure"]) == ("allkeys-lru", "400 s")
+    assert (
+        told["supervisors"]["advice"] == "`previewops workers` says why; mend that, then `previewops reset`"
+    )
+    assert told["stuck-jobs"]["message"] == "1 job past the deadline, a for 151 s"
+    assert told["failure-rate"]["figure"] == "91%"
+
+
+def test_what_is_wrong_with_a_supervisor_is_said() -> None:
+    facts = replace(WELL, supervisors=(supervisor("fatal", notice="no room"), supervisor(silent=True)))
+    said = judge(facts, Thresholds()).first_line()
+    assert "silent: s1; given up: w1; s1: no room" in said
 
 
 def test_the_worst_comes_first_in_the_line() -> None:
@@ -94,7 +192,7 @@ def test_performance_data_are_as_the_guidelines_want_them() -> None:
     data = line.partition(" | ")[2].split(" ")
     number = r"-?[0-9.]+"
     for item in data:
-        assert re.fullmatch(rf"[a-z_]+={number}(s|)?;({number})?;({number}:?)?;0;", item), item
+        assert re.fullmatch(rf"[a-z_]+={number}(s|B|)?;({number})?;({number}:?)?;0;", item), item
     assert "oldest_waiting=75.25s;60;300;0;" in data
     assert "dead=7;0;99;0;" in data
 

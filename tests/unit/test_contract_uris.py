@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from previewops.contract import AssetPolicy, DataUri, FileUri, UriRefused, parse_uri
+from previewops.contract import AssetPolicy, DataUri, FileUri, UriRefused, WebUri, parse_uri
 from previewops.contract.limits import MAX_INLINE_BYTES
+from previewops.hosts import HostPattern, parse_host_pattern
 
 
 def code(uri: str) -> str:
@@ -55,7 +56,19 @@ def test_files(uri: str, path: str) -> None:
         ("file:///a%2", "uri-malformed"),
         ("file:///a%é0", "uri-malformed"),
         ("/", "uri-malformed"),
-        ("http://localhost/a.png", "uri-scheme"),
+        ("http:a.png", "uri-malformed"),
+        ("http://", "uri-malformed"),
+        ("http://a b/", "uri-malformed"),
+        ("http://a\\@b/", "uri-malformed"),
+        ("http://user@example.org/a.png", "uri-malformed"),
+        ("http://user:word@example.org/a.png", "uri-malformed"),
+        ("http://example.org:0/a.png", "uri-malformed"),
+        ("http://example.org:99999/a.png", "uri-malformed"),
+        ("http://[::1/a.png", "uri-malformed"),
+        ("http://exa%6dple.org/", "uri-malformed"),
+        ("http://example.org/a.png#b", "uri-malformed"),
+        ("https://example.org/" + "a" * 2_048, "uri-malformed"),
+        ("ftp://example.org/a.png", "uri-scheme"),
         ("c:/a.png", "uri-scheme"),
     ],
 )
@@ -109,3 +122,67 @@ def test_without_a_root_no_file_is_allowed() -> None:
     with pytest.raises(UriRefused) as caught:
         AssetPolicy(()).check(FileUri(PurePosixPath("a.png")))
     assert (caught.value.code, caught.value.allowed) == ("uri-root", "a data: uri")
+
+
+@pytest.mark.parametrize(
+    ("uri", "scheme", "host", "port"),
+    [
+        ("http://example.org/a.png", "http", "example.org", 80),
+        ("HTTPS://Example.ORG/a.png?b=c", "https", "example.org", 443),
+        ("https://example.org.:8443", "https", "example.org.", 8443),
+        ("https://bücher.example/a", "https", "xn--bcher-kva.example", 443),
+        ("http://[2606:2800::1]:81/a", "http", "2606:2800::1", 81),
+    ],
+)
+def test_web_addresses(uri: str, scheme: str, host: str, port: int) -> None:
+    assert parse_uri(uri) == WebUri(scheme, host, port, uri)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed", "refused"),
+    [
+        ("example.org", ("https://example.org/", "http://EXAMPLE.org./"), ("https://a.example.org/",)),
+        ("*.example.org", ("https://a.example.org/", "https://b.a.example.org/"), ("https://example.org/",)),
+        (
+            "example.org:8080",
+            ("http://example.org:8080/",),
+            ("http://example.org/", "http://example.org:81/"),
+        ),
+        ("[2606::1]", ("http://[2606::1]/",), ("http://[2606::2]/",)),
+        (
+            "example.org",
+            (),
+            ("https://notexample.org/", "https://example.org.evil.net/", "https://example.org:22/"),
+        ),
+    ],
+)
+def test_hosts_are_allowed_by_name(pattern: str, allowed: tuple[str, ...], refused: tuple[str, ...]) -> None:
+    host = parse_host_pattern(pattern)
+    assert host is not None
+    assert str(host) == pattern
+    policy = AssetPolicy((), (host,))
+    for uri in allowed:
+        policy.check(web(uri))
+    for uri in refused:
+        with pytest.raises(UriRefused) as caught:
+            policy.check(web(uri))
+        assert (caught.value.code, caught.value.allowed) == ("uri-host", pattern)
+
+
+def web(uri: str) -> WebUri:
+    found = parse_uri(uri)
+    assert isinstance(found, WebUri)
+    return found
+
+
+@pytest.mark.parametrize("text", ["", "*", "*.", "a b", "http://a", "a:0", "a:b", "a:70000", "a.*.b", "-a"])
+def test_what_is_no_pattern_of_hosts(text: str) -> None:
+    assert parse_host_pattern(text) is None
+
+
+def test_without_a_host_no_web_address_is_allowed() -> None:
+    with pytest.raises(UriRefused) as caught:
+        AssetPolicy((Path("/srv"),)).check(web("https://example.org/a.png"))
+    assert caught.value.code == "uri-host"
+    assert "PREVIEW_ASSET_HOSTS" in caught.value.allowed
+    AssetPolicy((), (HostPattern("example.org"),)).check(web("https://example.org/a.png"))

@@ -13,6 +13,7 @@ from previewops.errors import (
     InvalidPayload,
     JobConflict,
     JobNotFound,
+    OtherJob,
     PermanentJobError,
     PreviewopsError,
     QueueFull,
@@ -33,6 +34,7 @@ VIOLATION = Violation("/jobId", "too-short", "jobId is empty", '""', "1 to 128 c
     [
         (UsageError("wrong words"), 2, "usage", {}),
         (InvalidPayload([VIOLATION]), 65, "invalid-payload", {"violations": (VIOLATION,)}),
+        (OtherJob("a", "b"), 65, "other-job", {"job_id": "a", "found": "b"}),
         (JobConflict("a", "dead"), 1, "conflict", {"job_id": "a", "state": "dead"}),
         (JobNotFound("a", "q"), 1, "not-found", {"job_id": "a"}),
         (WrongState("a", "dead", "cancel", "waiting"), 1, "wrong-state", {"job_id": "a", "state": "dead"}),

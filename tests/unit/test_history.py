@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.history import DAY_MIN, FEW_S, HOUR_S, Column, History, Span
+from previewops.history import DAY_MIN, FEW_S, HOUR_S, Column, History, Period
 from previewops.states import Priority
 from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Snapshot
 
@@ -111,7 +111,7 @@ def test_what_happened_in_a_gap_is_there_after_the_next_look() -> None:
     server.passes(30_000, ends=3)
     server.passes(HOUR_S * 3_000, ends=4)
     history = server.seen(server.seen(history))
-    assert total(history.columns(Span.DAY, 48, server.now_ms)) == 7
+    assert total(history.columns(Period.DAY, 48, server.now_ms)) == 7
 
 
 def test_a_bucket_that_grows_is_not_counted_twice() -> None:
@@ -120,8 +120,8 @@ def test_a_bucket_that_grows_is_not_counted_twice() -> None:
     for _ in range(60):
         server.passes(700, ends=2)
         history = server.seen(history)
-    assert total(history.columns(Span.HOUR, 360, server.now_ms)) == 120
-    assert total(history.columns(Span.DAY, 100, server.now_ms)) == 120
+    assert total(history.columns(Period.HOUR, 360, server.now_ms)) == 120
+    assert total(history.columns(Period.DAY, 100, server.now_ms)) == 120
 
 
 def test_the_day_is_whole_without_the_workers_adding_up() -> None:
@@ -130,8 +130,8 @@ def test_the_day_is_whole_without_the_workers_adding_up() -> None:
     for _ in range(3 * 360):
         server.passes(10_000, ends=1, rolls=False)
         history = server.seen(history)
-    assert total(history.columns(Span.DAY, 24, server.now_ms)) == 3 * 360
-    assert total(history.columns(Span.HOUR, 60, server.now_ms)) in range(354, 361)
+    assert total(history.columns(Period.DAY, 24, server.now_ms)) == 3 * 360
+    assert total(history.columns(Period.HOUR, 60, server.now_ms)) in range(354, 361)
 
 
 def test_a_minute_that_is_half_added_up_does_not_replace_the_whole_one() -> None:
@@ -142,7 +142,7 @@ def test_a_minute_that_is_half_added_up_does_not_replace_the_whole_one() -> None
         history = server.seen(history)
     server.rolled_ms = server.now_ms - 40_000
     history = history.plus(server.answer(*EVERYTHING))
-    assert total(history.columns(Span.DAY, 60, server.now_ms)) == 12
+    assert total(history.columns(Period.DAY, 60, server.now_ms)) == 12
 
 
 def test_what_is_older_is_forgotten() -> None:
@@ -179,12 +179,12 @@ def test_a_server_whose_clock_is_behind_starts_it_anew() -> None:
 
 
 @given(
-    span=st.sampled_from(Span),
+    span=st.sampled_from(Period),
     count=st.integers(1, 500),
     now_ms=st.integers(NOW_MS, NOW_MS + 10**7),
     step_ms=st.integers(0, 30_000),
 )
-def test_columns_are_so_many_and_stand_still(span: Span, count: int, now_ms: int, step_ms: int) -> None:
+def test_columns_are_so_many_and_stand_still(span: Period, count: int, now_ms: int, step_ms: int) -> None:
     server = Server(now_ms)
     for back in range(0, 3_000_000, 70_000):
         server.ends.append(now_ms - back)
@@ -208,7 +208,7 @@ def test_columns_are_so_many_and_stand_still(span: Span, count: int, now_ms: int
 
 def test_no_columns_are_refused() -> None:
     with pytest.raises(ValueError, match="0 columns"):
-        History().columns(Span.HOUR, 0, NOW_MS)
+        History().columns(Period.HOUR, 0, NOW_MS)
 
 
 def test_a_rate_is_over_the_time_that_its_buckets_took() -> None:

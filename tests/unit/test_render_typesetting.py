@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from previewops.worker.render.cmap import coverage
-from previewops.worker.render.typesetting import ELLIPSIS, REPLACEMENT, Typesetter, Weight
+from previewops.worker.render.fonts import Weight
+from previewops.worker.render.sfnt import read_facts
+from previewops.worker.render.shaping import REPLACEMENT
+from previewops.worker.render.typesetting import ELLIPSIS, TextBlock, Typesetter
 
 PANGRAMS = {
     "latin": "Sphinx of black quartz, judge my vow — “yes” → ½ €",
@@ -22,20 +26,24 @@ PANGRAMS = {
 }
 
 
+def texts(block: TextBlock) -> tuple[str, ...]:
+    return tuple(line.text for line in block.lines)
+
+
 @pytest.mark.parametrize("script", PANGRAMS)
 @pytest.mark.parametrize("weight", list(Weight))
 def test_every_script_that_is_promised_has_glyphs(script: str, weight: Weight) -> None:
     setter = Typesetter()
     block = setter.line(PANGRAMS[script], weight, 24, 10_000)
     assert setter.undrawn == ()
-    assert REPLACEMENT not in block.lines[0]
+    assert REPLACEMENT not in texts(block)[0]
     assert block.width > 0
 
 
 def test_what_no_font_has_is_replaced_and_told_of() -> None:
     setter = Typesetter()
     block = setter.line("ab 日本 c\U000e0041d", Weight.REGULAR, 20, 1_000)
-    assert block.lines == (f"ab {REPLACEMENT * 2} cd",)
+    assert texts(block) == (f"ab {REPLACEMENT * 2} cd",)
     assert setter.undrawn == ("日", "本")
 
 
@@ -72,7 +80,7 @@ def test_short_text_keeps_its_size_and_long_text_shrinks_before_it_is_cut() -> N
     assert 10 < longer.size < 30
     assert not longer.truncated
     assert (longest.size, longest.truncated) == (10, True)
-    assert longest.lines[-1].endswith(ELLIPSIS)
+    assert texts(longest)[-1].endswith(ELLIPSIS)
 
 
 def test_uncut_lines_hold_every_word_in_order() -> None:
@@ -80,7 +88,7 @@ def test_uncut_lines_hold_every_word_in_order() -> None:
     for weight in Weight:
         block = Typesetter().fit(text, weight, width=200, height=400, size=24, floor=24)
         assert len(block.lines) > 2
-        assert " ".join(block.lines).split() == text.split()
+        assert " ".join(texts(block)).split() == text.split()
 
 
 def test_a_title_does_not_end_on_a_lone_word() -> None:
@@ -88,26 +96,27 @@ def test_a_title_does_not_end_on_a_lone_word() -> None:
         "Compare the two best openings now", Weight.BOLD, width=520, height=200, size=30, floor=30
     )
     setter = Typesetter()
-    first, last = (setter.width(line, Weight.BOLD, 30) for line in (block.lines[0], block.lines[-1]))
+    first, last = (setter.width(line, Weight.BOLD, 30) for line in (texts(block)[0], texts(block)[-1]))
     assert len(block.lines) == 1 or last > first / 2
 
 
 def test_a_word_wider_than_the_line_is_broken_and_loses_nothing() -> None:
     word = "Donaudampfschifffahrtsgesellschaft" * 3
     block = Typesetter().fit(word, Weight.REGULAR, width=150, height=900, size=20, floor=20)
-    assert "".join(block.lines) == word
+    assert "".join(line.removesuffix("-") for line in texts(block)) == word
+    assert all(line.endswith("-") for line in texts(block)[:-1])
 
 
 def test_line_ends_of_the_text_are_kept() -> None:
     block = Typesetter().fit("one\r\ntwo\n\nthree", Weight.REGULAR, width=400, height=400, size=20, floor=20)
-    assert block.lines == ("one", "two", "", "three")
+    assert texts(block) == ("one", "two", "", "three")
 
 
 def test_drawing_leaves_ink_inside_the_measured_width() -> None:
     setter = Typesetter()
     block = setter.line("Играём ☃ fair", Weight.SEMIBOLD, 32, 1_000)
     image = Image.new("L", (block.width + 40, block.height + 20), 0)
-    setter.draw(ImageDraw.Draw(image), 20, 10, block, 255)  # type: ignore[arg-type]
+    setter.draw(image, 20, 10, block, 255)  # type: ignore[arg-type]
     bounds = image.getbbox()
     assert bounds is not None
     assert bounds[0] >= 17
@@ -115,6 +124,7 @@ def test_drawing_leaves_ink_inside_the_measured_width() -> None:
     assert bounds[3] <= block.height + 20
 
 
-def test_coverage_refuses_what_is_no_font() -> None:
-    with pytest.raises(ValueError, match="cmap"):
-        coverage(b"\0\1\0\0" + b"\0" * 60)
+def test_what_is_no_font_is_refused() -> None:
+    for rubbish in (b"", b"\0\1\0\0" + b"\0" * 60, b"ttcf" + b"\xff" * 40, b"\0\1\0\0\0\3cmap"):
+        with pytest.raises(ValueError, match="font"):
+            read_facts(BytesIO(rubbish))

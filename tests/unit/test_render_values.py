@@ -15,7 +15,6 @@ from previewops.worker.render import apng, gif
 from previewops.worker.render.encode import encode_still
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.gif import count_frames
-from previewops.worker.render.layout import clock_time
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.metrics import Metrics
 from previewops.worker.render.names import bundle_names
@@ -23,6 +22,7 @@ from previewops.worker.render.stopwatch import Stopwatch
 from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.theme import DARK, LIGHT, choose_theme, contrast
 from previewops.worker.render.thumbhash import thumbhash
+from previewops.worker.render.titlecard import clock_time
 from previewops.worker.render.webp import write_animation
 from tests.render_support import payload, quarters
 
@@ -33,7 +33,7 @@ def test_any_background_keeps_text_and_shapes_readable(background: str) -> None:
     assert contrast(theme.ink, theme.background) >= 4.5
     assert contrast(theme.muted, theme.background) >= 4.5
     assert contrast(theme.muted, theme.surface) >= 4.5
-    assert contrast(theme.accent, theme.background) >= 3
+    assert contrast(theme.accent, theme.background) >= 4.5
     assert contrast(theme.on_accent, theme.accent) >= 4.5
 
 
@@ -44,6 +44,7 @@ def test_both_palettes_keep_their_contrast(theme: object) -> None:
     for ground in (chosen.background, chosen.surface):
         assert contrast(chosen.ink, ground) >= 7
         assert contrast(chosen.muted, ground) >= 4.5
+    assert contrast(chosen.accent, chosen.background) >= 4.5
     assert contrast(chosen.on_accent, chosen.accent) >= 4.5
 
 

@@ -13,6 +13,15 @@ from previewops.settings import Settings
 WHOLE = {
     "PREVIEW_WORKER_CONCURRENCY": ("worker_concurrency", 1, 256),
     "PREVIEW_QUEUE_MAX": ("queue_max", 1, 100_000_000),
+    "PREVIEW_ASSET_MAX_MB": ("asset_max_mb", 1, 1_048_576),
+    "PREVIEW_FETCH_TIMEOUT_S": ("fetch_timeout_s", 1, 3_600),
+    "PREVIEW_FRAME_MAX_MP": ("frame_max_mp", 1, 10_000),
+    "PREVIEW_FRAMES_MAX": ("frames_max", 1, 1_000_000),
+    "PREVIEW_PICTURE_MAX_MP": ("picture_max_mp", 1, 1_000_000),
+    "PREVIEW_ASSETS_MAX": ("assets_max", 1, 500),
+    "PREVIEW_STEPS_MAX": ("steps_max", 1, 500),
+    "PREVIEW_LENGTH_MAX_S": ("length_max_s", 1, 600),
+    "PREVIEW_OUTPUT_MAX_MB": ("output_max_mb", 1, 1_048_576),
     "PREVIEW_MAX_ATTEMPTS": ("max_attempts", 1, 1000),
     "PREVIEW_MAX_CRASHES": ("max_crashes", 1, 100),
     "PREVIEW_BACKOFF_BASE_MS": ("backoff_base_ms", 1, 3_600_000),
@@ -21,9 +30,12 @@ WHOLE = {
     "PREVIEW_HEARTBEAT_MS": ("heartbeat_ms", 100, 60_000),
     "PREVIEW_AGEING_MS": ("ageing_ms", 100, 86_400_000),
     "PREVIEW_JOB_TIMEOUT_S": ("job_timeout_s", 1, 86_400),
+    "PREVIEW_CPU_LIMIT_S": ("cpu_limit_s", 1, 864_000),
     "PREVIEW_DRAIN_TIMEOUT_S": ("drain_timeout_s", 0, 86_400),
     "PREVIEW_MEMORY_LIMIT_MB": ("memory_limit_mb", 256, 1_048_576),
     "PREVIEW_RECYCLE_JOBS": ("recycle_jobs", 1, 1_000_000),
+    "PREVIEW_CACHE_MAX_MB": ("cache_max_mb", 0, 1_073_741_824),
+    "PREVIEW_CACHE_MAX_AGE_S": ("cache_max_age_s", 60, 315_360_000),
     "PREVIEW_KEEP_COMPLETED": ("keep_completed", 0, 100_000_000),
     "PREVIEW_RESULT_TTL_S": ("result_ttl_s", 60, 315_360_000),
 }
@@ -34,7 +46,14 @@ ALONG = {
     ("PREVIEW_LEASE_MS", 1_000): {"PREVIEW_HEARTBEAT_MS": "333"},
     ("PREVIEW_HEARTBEAT_MS", 60_000): {"PREVIEW_LEASE_MS": "180000"},
 }
-OTHERS = {"REDIS_URL", "PREVIEW_QUEUE_NAME", "DATA_DIR", "PREVIEW_ASSET_ROOTS"}
+OTHERS = {
+    "REDIS_URL",
+    "PREVIEW_QUEUE_NAME",
+    "DATA_DIR",
+    "PREVIEW_ASSET_ROOTS",
+    "PREVIEW_ASSET_HOSTS",
+    "PREVIEW_FONTS",
+}
 
 
 def test_an_empty_environment_gives_the_promised_defaults() -> None:
@@ -150,3 +169,11 @@ def test_the_table_documents_every_setting_once() -> None:
 def test_unknown_variables_are_other_programs_business() -> None:
     environ: dict[str, Any] = {"PATH": "/bin", "PREVIEW_UNKNOWN": "1"}
     assert Settings.from_env(environ) == Settings()
+
+
+def test_hosts_are_read_as_patterns_and_refused_as_a_whole() -> None:
+    settings = Settings.from_env({"PREVIEW_ASSET_HOSTS": "example.org, *.example.net:8080,"})
+    assert [str(host) for host in settings.asset_hosts] == ["example.org", "*.example.net:8080"]
+    with pytest.raises(UsageError) as caught:
+        Settings.from_env({"PREVIEW_ASSET_HOSTS": "example.org,http://example.net"})
+    assert "PREVIEW_ASSET_HOSTS" in caught.value.message

@@ -16,8 +16,10 @@ from previewops.notify import Notifier
 from previewops.settings import Settings
 from previewops.supervisor.backend import Handle
 from previewops.supervisor.demand import DOWN_HOLD_S, Load
+from previewops.supervisor.environment import Launch
+from previewops.supervisor.events import Wish
 from previewops.supervisor.host import Gauge
-from previewops.supervisor.loop import LOOK_EVERY_S, Launch, Supervisor, Wish
+from previewops.supervisor.loop import LOOK_EVERY_S, Supervisor
 from previewops.supervisor.orders import Order
 from previewops.supervisor.recycling import Limits
 from previewops.supervisor.watchtower import Look, Sighting

@@ -147,13 +147,15 @@ def _lessons() -> list[_Plan]:
             every,
             {
                 "resolution": "854x480",
-                "format": "webp",
+                "format": "mp4",
+                "transition": "fade",
+                "fps": 25,
                 "theme": "dark",
                 "background": "#183A38",
                 "includeCaptions": False,
                 "thumbnails": False,
             },
-            "the pictures alone, without captions, on a ground of one colour",
+            "the pictures alone, without captions, fading into each other, as an MP4",
         ),
     ]
 
@@ -207,8 +209,8 @@ def _without_pictures() -> list[_Plan]:
             Priority.NORMAL,
             "Nine Men's Morris",
             (),
-            {"resolution": "1280x720", "format": "webp", "theme": "dark"},
-            "no steps and no assets: a title card",
+            {"resolution": "1280x720", "format": "webm", "theme": "dark"},
+            "no steps and no assets: a title card, as a WebM",
             description="Two players, eighteen men, one board. Known since antiquity, played ever since.",
         ),
         _Plan(

@@ -1,7 +1,7 @@
 """The animation, written while its frames are drawn: one frame a card, each at its duration.
 
-Every format is put together from files of single frames. Memory stays at one frame whatever their number, frames
-are never merged, and a still that is there already is not encoded again.
+Every image format is put together from files of single frames. Memory stays at one frame whatever their number,
+frames are never merged, and a still that is there already is not encoded again.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from PIL import Image, ImageChops
 from previewops.worker.render import apng, gif, webp
 from previewops.worker.render.encode import encode_still
 from previewops.worker.render.geometry import Size
+from previewops.worker.render.sound import SoundTrack
 from previewops.worker.render.stopwatch import Stopwatch
+from previewops.worker.render.storyboard import VIDEO
 from previewops.worker.render.theme import Colour
+from previewops.worker.render.video import VideoWriter
 
 _GIF_COLOURS = 256
 
@@ -34,9 +37,10 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Animator:
-    """Writes one animation: ``count`` frames of ``size`` in the format ``kind``, webp, gif or apng.
+    """Writes one animation: ``count`` frames of ``size``, ``length_ms`` in all, in the format ``kind``.
 
-    ``quality`` is 1..100, of WebP. ``keep`` are colours that come out exactly where there are only 256.
+    ``quality`` is 1..100, of lossy formats. ``keep`` are colours that come out exactly where there are only 256.
+    ``fade_fps`` is the frame rate of fades between cards, in video; None: no fades.
     """
 
     kind: str
@@ -45,9 +49,20 @@ class Animator:
     quality: int
     keep: Sequence[Colour]
     watch: Stopwatch
+    length_ms: int
+    fade_fps: int | None
 
-    def write(self, target: BinaryIO, frames: Iterator[Drawn]) -> None:
-        """Writes to ``target``, taking each frame when its turn comes."""
+    def write(self, target: BinaryIO, frames: Iterator[Drawn], sound: SoundTrack | None) -> None:
+        """Writes to ``target``, taking each frame when its turn comes; ``sound`` goes into video only.
+
+        Raises:
+            PermanentJobError: what ``sound`` raises.
+        """
+        if self.kind in VIDEO:
+            video = VideoWriter(self.kind, self.size, self.count, self.length_ms, self.quality, self.fade_fps)
+            with self.watch.phase("encode"):
+                video.write(target, self._drawn(frames), sound.frames() if sound is not None else None)
+            return
         pieces = ((self._piece(frame), frame.duration_ms) for frame in frames)
         if self.kind == "webp":
             webp.write_animation(target, self.size, pieces)
@@ -55,6 +70,14 @@ class Animator:
             gif.write_animation(target, self.size, pieces)
         else:
             apng.write_animation(target, self.count, pieces)
+
+    def _drawn(self, frames: Iterator[Drawn]) -> Iterator[tuple[Image.Image, int]]:
+        while True:
+            with self.watch.phase("draw"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame.image, frame.duration_ms
 
     def _piece(self, frame: Drawn) -> bytes:
         """The frame as a file of its own in the format that the animation is put together from."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
+from previewops.errors import PermanentJobError
 from previewops.worker.assets import storage_errors
+from previewops.worker.output import Output
 from previewops.worker.render.encode import MEDIA_TYPES
 
 _CHUNK = 1024 * 1024
@@ -29,28 +30,35 @@ class Artifact:
 
 
 class ArtifactWriter:
-    """Writes files under a folder. Trouble with the disk comes out as ``TransientJobError``."""
+    """Writes files to ``output``, ``most_bytes`` at most over all of them.
 
-    def __init__(self, out: Path) -> None:
-        self._out = out
+    Trouble with the disk comes out as ``TransientJobError``.
+    """
+
+    def __init__(self, output: Output, most_bytes: int) -> None:
+        self._output = output
+        self._most_bytes = most_bytes
+        self._total = 0
         self.written: list[Artifact] = []
-        with storage_errors():
-            out.mkdir(parents=True, exist_ok=True)
 
     def write(self, path: str, kind: str, content: bytes) -> Artifact:
-        """Writes ``content`` to ``path``; ``kind`` names its media type."""
-        with storage_errors():
-            target = self._out / path
-            for folder in reversed(PurePosixPath(path).parents[:-1]):
-                (self._out / folder).mkdir(exist_ok=True)
-            target.write_bytes(content)
+        """Writes ``content`` to ``path``; ``kind`` names its media type.
+
+        Raises:
+            PermanentJobError: output-too-large.
+            TransientJobError: io-error, disk-full.
+        """
+        self._demand_room(len(content))
+        with storage_errors(), self._output.create(path) as file:
+            file.write(content)
+            file.flush()
         return self._record(path, kind, len(content), hashlib.sha256(content).hexdigest())
 
     @contextmanager
     def stream(self, path: str, kind: str) -> Iterator[BinaryIO]:
-        """A file to be written piece by piece; hashed when it is complete."""
-        with storage_errors(), (self._out / path).open("w+b") as file:
-            yield file
+        """A file to be written piece by piece; hashed when it is complete. Raises as ``write`` does."""
+        with storage_errors(), self._output.create(path) as file:
+            yield cast("BinaryIO", _Bounded(file, self._demand_room))
             file.flush()
             file.seek(0)
             digest, size = hashlib.sha256(), 0
@@ -59,7 +67,41 @@ class ArtifactWriter:
                 size += len(chunk)
         self._record(path, kind, size, digest.hexdigest())
 
+    def _demand_room(self, more: int) -> None:
+        """Refuses to let the bundle grow by ``more`` bytes beyond its bound."""
+        if self._total + more > self._most_bytes:
+            raise PermanentJobError(
+                "output-too-large",
+                f"the bundle would have more than {self._total + more} bytes; {self._most_bytes} are allowed",
+                hint="ask for fewer steps, a smaller resolution or quality, or raise PREVIEW_OUTPUT_MAX_MB",
+                found=f"more than {self._total + more} bytes",
+                allowed=f"at most {self._most_bytes} bytes",
+            )
+
     def _record(self, path: str, kind: str, size: int, sha256: str) -> Artifact:
+        self._total += size
         artifact = Artifact(path, size, sha256, MEDIA_TYPES[kind])
         self.written.append(artifact)
         return artifact
+
+
+class _Bounded:
+    """A file that asks before it grows."""
+
+    def __init__(self, file: BinaryIO, demand_room: Callable[[int], None]) -> None:
+        self._file = file
+        self._demand_room = demand_room
+        self._size = 0
+
+    def write(self, content: bytes) -> int:
+        end = self._file.tell() + len(content)
+        if end > self._size:
+            self._demand_room(end)
+            self._size = end
+        return self._file.write(content)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()

@@ -19,15 +19,20 @@ from previewops.worker.render.storyboard import Asset
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """An asset that passed its checks. ``picture`` is None for sound."""
+    """An asset that passed its checks, or why it did not. ``picture`` is None for sound, and for what is lost."""
 
     size_bytes: int
     identity: tuple[int | str, ...]
     picture: Measured | None
+    error: PermanentJobError | None = None
 
 
-def inspect(assets: Iterable[Asset], opener: AssetOpener, limits: Limits) -> dict[str, Inspected]:
+def inspect(
+    assets: Iterable[Asset], opener: AssetOpener, limits: Limits, *, gaps: bool = False
+) -> dict[str, Inspected]:
     """Opens every asset, compares its checksum and reads its header; decodes none.
+
+    With ``gaps`` an asset that is refused for good is kept with its error, as long as one picture is left.
 
     Raises:
         PermanentJobError: too-many-assets, or what ``opener``, ``verify_checksum`` and ``measure`` raise.
@@ -43,8 +48,25 @@ def inspect(assets: Iterable[Asset], opener: AssetOpener, limits: Limits) -> dic
                 found=f"more than {limits.assets}",
                 allowed=str(limits.assets),
             )
-        found[asset.ref.id] = _inspect(asset, opener, limits)
+        try:
+            found[asset.ref.id] = _inspect(asset, opener, limits)
+        except PermanentJobError as refused:
+            if not gaps:
+                raise
+            found[asset.ref.id] = Inspected(0, (), None, refused)
+    demand_a_picture(assets, {name: one.error for name, one in found.items() if one.error})
     return found
+
+
+def demand_a_picture(assets: Iterable[Asset], lost: Mapping[str, PermanentJobError]) -> None:
+    """A preview none of whose pictures could be had is of no use, whatever gaps are allowed.
+
+    Raises:
+        PermanentJobError: the first picture's, where there are pictures and all are ``lost``.
+    """
+    pictures = [asset.ref.id for asset in assets if asset.is_image]
+    if pictures and all(name in lost for name in pictures):
+        raise lost[pictures[0]]
 
 
 def _inspect(asset: Asset, opener: AssetOpener, limits: Limits) -> Inspected:
@@ -59,7 +81,8 @@ class Gallery:
     """Decoded pictures on demand.
 
     ``needed`` says for each asset the size at which the whole picture is wanted, ``uses`` how often it will be
-    asked for, and ``decoded`` is told of each picture when it has been decoded.
+    asked for, and ``decoded`` is told of each picture when it has been decoded. ``lost`` has the errors of those that
+    could not be had; with ``gaps`` those that do not decode join them, otherwise they raise.
     """
 
     def __init__(
@@ -72,7 +95,10 @@ class Gallery:
         uses: Counter[str],
         watch: Stopwatch,
         decoded: Callable[[Asset, Image.Image], None],
+        gaps: bool = False,
     ) -> None:
+        self.lost = {name: one.error for name, one in inspected.items() if one.error is not None}
+        self._gaps = gaps
         self._opener = opener
         self._limits = limits
         self._inspected = inspected
@@ -83,17 +109,25 @@ class Gallery:
         self._seen: set[str] = set()
         self._kept: OrderedDict[str, Image.Image] = OrderedDict()
 
-    def take(self, asset: Asset) -> Image.Image:
-        """The picture of ``asset``, upright, in sRGB, RGB or RGBA.
+    def take(self, asset: Asset) -> Image.Image | None:
+        """The picture of ``asset``, upright, in sRGB, RGB or RGBA; None if it is ``lost``.
 
         Raises:
             PermanentJobError, TransientJobError: as in ``inspect``; asset-corrupt where decoding fails.
         """
         name = asset.ref.id
+        if name in self.lost:
+            return None
         image = self._kept.get(name)
         if image is None:
-            with self._watch.phase("decode"):
-                image = self._decode(asset)
+            try:
+                with self._watch.phase("decode"):
+                    image = self._decode(asset)
+            except PermanentJobError as refused:
+                if not self._gaps:
+                    raise
+                self.lost[name] = refused
+                return None
             if name not in self._seen:
                 self._seen.add(name)
                 self._decoded(asset, image)

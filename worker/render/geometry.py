@@ -63,6 +63,10 @@ class Box(NamedTuple):
         dx, dy = min(by, (self.width - 1) // 2), min(by, (self.height - 1) // 2)
         return Box(self.left + dx, self.top + dy, self.right - dx, self.bottom - dy)
 
+    def moved(self, across: int) -> Box:
+        """The box ``across`` pixels further to the right."""
+        return Box(self.left + across, self.top, self.right + across, self.bottom)
+
     def centred(self, size: Size) -> Box:
         """A box of ``size`` in the middle of this one."""
         left = self.left + (self.width - size.width) // 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from previewops.settings import Settings
+
 MIB = 1024 * 1024
 
 
@@ -13,12 +15,15 @@ class Limits:
     """Bounds on one job. Input beyond one of them is refused before it is decoded."""
 
     asset_bytes: int = 100 * MIB  # bytes of one asset's file
-    assets: int = 1_000  # assets in one job
+    assets: int = 500  # assets in one job, a sound that is given by its uri included
     frame_pixels: int = 100_000_000  # pixels (width x height) of one frame of a picture
     frames: int = 1_000  # frames of one animated picture
     total_pixels: int = 400_000_000  # pixels over all frames of one picture
     side: int = 4_096  # pixels of the longer side of the resolution that is asked for
-    decoded_bytes: int = 256 * MIB  # decoded pictures kept in memory between the frames that use them
+    steps: int = 500  # steps of one job
+    length_ms: int = 600_000  # ms from the title card's beginning to the last step's end
+    output_bytes: int = 256 * MIB  # bytes of all files of one bundle together
+    decoded_bytes: int = 64 * MIB  # decoded pictures kept in memory between the frames that use them
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object] | None) -> Limits:
@@ -36,3 +41,17 @@ class Limits:
             else:
                 raise ValueError(f"limit {name} is {value!r}; allowed is a positive whole number")
         return cls(**known)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Limits:
+        """The limits that the settings ask for."""
+        return cls(
+            asset_bytes=settings.asset_max_mb * MIB,
+            assets=settings.assets_max,
+            frame_pixels=settings.frame_max_mp * 1_000_000,
+            frames=settings.frames_max,
+            total_pixels=settings.picture_max_mp * 1_000_000,
+            steps=settings.steps_max,
+            length_ms=settings.length_max_s * 1000,
+            output_bytes=settings.output_max_mb * MIB,
+        )

@@ -8,17 +8,17 @@ it, and is the one file that differs from run to run.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from previewops.worker.render.artifacts import Artifact, ArtifactWriter
+from previewops.worker.render.jsonfile import encoded
 from previewops.worker.render.placeholder import Placeholder
 from previewops.worker.render.render import RenderResult
 
 CONTAINER = "container.json"
 PREVIEW = "preview.json"
-RENDERER_VERSION = "1"  # grows when the same payload and assets no longer give the same pictures
+RENDERER_VERSION = "3"  # grows when the same payload and assets no longer give the same pictures
 
 
 def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mapping[str, Any]) -> None:
@@ -27,10 +27,10 @@ def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mappi
     Raises:
         TransientJobError: io-error, disk-full.
     """
-    container = _encoded(container_json(result.artifacts))
+    container = encoded(container_json(result.artifacts))
     writer.write(CONTAINER, "json", container)
     preview = preview_json(result, payload, hashlib.sha256(container).hexdigest())
-    writer.write(PREVIEW, "json", _encoded(preview))
+    writer.write(PREVIEW, "json", encoded(preview))
 
 
 def container_json(artifacts: tuple[Artifact, ...]) -> dict[str, Any]:
@@ -58,12 +58,14 @@ def preview_json(result: RenderResult, payload: Mapping[str, Any], container_sha
         "frames": _frames(result),
         "sheet": {
             "path": names.sheet,
-            "width": result.sheet_size.width,
-            "height": result.sheet_size.height,
+            "index": names.index,
+            "width": result.sheet.size.width,
+            "height": result.sheet.size.height,
         },
         "animation": {"path": names.animation, "format": board.animation, "loops": 0}
         if names.animation
         else None,
+        "captions": names.captions,
         "assets": [_asset(result, name) for name in board.assets],
         "audio": {
             "assetId": board.sound.asset_id,
@@ -72,6 +74,7 @@ def preview_json(result: RenderResult, payload: Mapping[str, Any], container_sha
         }
         if board.sound
         else None,
+        "fonts": list(result.fonts),
         "undrawn": [f"U+{ord(char):04X}" for char in result.undrawn],
         "warnings": list(result.warnings),
         "timingsMs": dict(result.timings_ms),
@@ -94,23 +97,24 @@ def _frames(result: RenderResult) -> list[dict[str, Any]]:
 
 def _asset(result: RenderResult, name: str) -> dict[str, Any]:
     found = result.inspected[name]
-    entry: dict[str, Any] = {"id": name, "bytes": found.size_bytes}
+    entry: dict[str, Any] = {"id": name}
+    if found.error is None:
+        entry["bytes"] = found.size_bytes
     if found.picture is not None:
         entry |= {
             "format": found.picture.format,
             "width": found.picture.size.width,
             "height": found.picture.size.height,
         }
+    if name in result.lost:
+        error = result.lost[name]
+        entry["error"] = {"code": error.code, "message": error.message}
     if name in result.placeholders:
         entry |= _placeholder(result.placeholders[name])
-    if name in result.names.thumbnails:
+    if name in result.names.thumbnails and name not in result.lost:
         entry["thumbnail"] = result.names.thumbnails[name]
     return entry
 
 
 def _placeholder(value: Placeholder) -> dict[str, str]:
     return {"thumbhash": value.thumbhash, "dominantColour": value.colour}
-
-
-def _encoded(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "replace")

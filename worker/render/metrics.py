@@ -1,10 +1,17 @@
-"""The grid and the type scale: every length follows from the short side, with floors that stay readable."""
+"""The grid and the type scale: every length follows from the frame, with floors that stay readable.
+
+Distances are multiples of one unit, a ninetieth of the short side. Type has four sizes, each about 1.4 times the
+next, and a floor for each that it may shrink to.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from previewops.worker.render.geometry import Box, Size
+
+_SAFE = 0.05  # of each side: what EBU R 95 keeps free of graphics
+_WIDE = 1.25  # ratio of sides from which words stand beside pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +23,31 @@ class Metrics:
     def _of_short(self, share: float, floor: int) -> int:
         return max(floor, round(self.size.short * share))
 
+    def units(self, count: float) -> int:
+        """``count`` units of the grid, at least 1 pixel."""
+        return max(1, round(self.size.short * count / 90))
+
     @property
-    def margin(self) -> int:
-        return self._of_short(0.06, 6)
+    def safe(self) -> Box:
+        """What no text or sign leaves: 5 % from each edge, and never less than 5.5 % of the short side."""
+        least = self._of_short(0.055, 6)
+        across = max(least, round(self.size.width * _SAFE))
+        down = max(least, round(self.size.height * _SAFE))
+        return Box(across, down, self.size.width - across, self.size.height - down)
 
     @property
     def gap(self) -> int:
-        return self._of_short(0.03, 4)
+        """Between things that belong together."""
+        return max(4, self.units(2))
+
+    @property
+    def gutter(self) -> int:
+        """Between columns, and between pictures and words."""
+        return max(6, self.units(4))
 
     @property
     def radius(self) -> int:
-        return self._of_short(0.022, 3)
+        return self._of_short(0.018, 2)
 
     @property
     def hairline(self) -> int:
@@ -35,44 +56,49 @@ class Metrics:
     @property
     def rail(self) -> int:
         """Height of the progress rail."""
-        return self._of_short(0.008, 2)
+        return self._of_short(0.0075, 2)
 
     @property
     def display(self) -> int:
         """Type of the title card's title."""
-        return self._of_short(0.105, 18)
+        return self._of_short(0.122, 20)
 
     @property
     def display_floor(self) -> int:
-        return self._of_short(0.05, 12)
+        return self._of_short(0.058, 13)
+
+    @property
+    def statement(self) -> int:
+        """Type of a title that stands alone on its frame."""
+        return self._of_short(0.094, 17)
 
     @property
     def heading(self) -> int:
         """Type of a step's title."""
-        return self._of_short(0.056, 13)
+        return self._of_short(0.064, 13)
 
     @property
     def heading_floor(self) -> int:
-        return self._of_short(0.036, 11)
+        return self._of_short(0.042, 11)
 
     @property
     def body(self) -> int:
         """Type of a step's text."""
-        return self._of_short(0.036, 10)
+        return self._of_short(0.041, 10)
 
     @property
     def body_floor(self) -> int:
-        return self._of_short(0.026, 9)
+        return self._of_short(0.030, 9)
 
     @property
     def small(self) -> int:
         """Type of labels and small print."""
-        return self._of_short(0.026, 9)
+        return self._of_short(0.029, 9)
 
     @property
     def badge(self) -> int:
         """Height of the step badge."""
-        return round(self.heading * 1.3)
+        return round(self.small * 1.9)
 
     @property
     def smallest_cell(self) -> int:
@@ -81,20 +107,17 @@ class Metrics:
 
     @property
     def wide(self) -> bool:
-        """Whether text stands beside pictures; otherwise above and below."""
-        return self.size.width >= self.size.height * 1.25
-
-    @property
-    def content(self) -> Box:
-        """Inside the margins and above the rail."""
-        return Box(
-            self.margin,
-            self.margin,
-            self.size.width - self.margin,
-            self.rail_box.top - round(self.margin * 0.6),
-        )
+        """Whether words stand beside pictures; otherwise below them."""
+        return self.size.width >= self.size.height * _WIDE
 
     @property
     def rail_box(self) -> Box:
-        bottom = self.size.height - round(self.margin * 0.6)
-        return Box(self.margin, bottom - self.rail, self.size.width - self.margin, bottom)
+        """At the lower edge of the safe area."""
+        safe = self.safe
+        return Box(safe.left, safe.bottom - self.rail, safe.right, safe.bottom)
+
+    @property
+    def content(self) -> Box:
+        """The safe area above the rail."""
+        safe = self.safe
+        return Box(safe.left, safe.top, safe.right, self.rail_box.top - max(5, self.units(3)))

@@ -19,14 +19,18 @@ class BundleNames:
     poster: str
     frames: tuple[str, ...]  # the title card first
     sheet: str
+    index: str  # into the sheet
     animation: str | None
+    captions: str | None  # beside the animation, where it shows captions
     thumbnails: dict[str, str]  # by asset id
 
     @property
     def all(self) -> tuple[str, ...]:
         """Every path, in the order in which they are made known."""
         animation = (self.animation,) if self.animation else ()
-        return (self.poster, *self.frames, self.sheet, *animation, *self.thumbnails.values())
+        captions = (self.captions,) if self.captions else ()
+        stills = (self.poster, *self.frames, self.sheet)
+        return (*stills, self.index, *animation, *captions, *self.thumbnails.values())
 
 
 def bundle_names(board: Storyboard) -> BundleNames:
@@ -40,6 +44,8 @@ def bundle_names(board: Storyboard) -> BundleNames:
         poster=f"poster.{extension}",
         frames=tuple(frames),
         sheet=f"sheet.{extension}",
+        index="sheet.vtt",
+        captions="captions.vtt" if board.animation and board.captions else None,
         animation=f"animation.{EXTENSIONS[board.animation]}" if board.animation else None,
         thumbnails=_thumbnail_names(ids, extension),
     )

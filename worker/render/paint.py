@@ -6,14 +6,19 @@ from dataclasses import dataclass, field
 
 from PIL import Image, ImageDraw
 
+from previewops.worker.render.frames import FrameLayout, PlacedText, Placement
 from previewops.worker.render.gallery import Gallery
+from previewops.worker.render.gap import draw_gap
 from previewops.worker.render.geometry import Box, Size
-from previewops.worker.render.layout import FrameLayout, PlacedText, Placement
 from previewops.worker.render.metrics import Metrics
-from previewops.worker.render.shapes import fill_rounded, panel, paste_rounded
+from previewops.worker.render.shapes import blurred, darken, fill_rounded, panel, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
-from previewops.worker.render.theme import Colour, mix
+from previewops.worker.render.theme import WHITE, Colour, mix
 from previewops.worker.render.typesetting import Typesetter
+
+_SCRIM = 0.74  # white words on it have 4.5:1 and more over any picture
+_BACKDROP = 0.5  # how much of a blurred backdrop is darkened away
+_FAINT = 0.09  # of the accent in decoration
 
 
 @dataclass(slots=True)
@@ -30,75 +35,91 @@ class Painter:
 
     def frame(self, layout: FrameLayout) -> Image.Image:
         """One frame as an RGB picture of the storyboard's size."""
-        theme = self.board.theme
+        theme, metrics = self.board.theme, self.metrics
         image = Image.new("RGB", self.board.size, theme.background)
         if layout.ornament is not None:
             self._ornament(image, layout.ornament)
         for placement in layout.placements:
             self._picture(image, placement)
+        if layout.scrim is not None:
+            darken(image, layout.scrim - metrics.gap, round(image.height * 0.24), _SCRIM)
         if layout.bar is not None:
             fill_rounded(image, layout.bar, layout.bar.height // 2, theme.accent)
-        canvas = ImageDraw.Draw(image)
         if layout.more is not None:
-            cell, text = layout.more
-            panel(
-                image,
-                cell,
-                self.metrics.radius,
-                fill=theme.surface,
-                line=theme.line,
-                hairline=self.metrics.hairline,
-            )
-            self._text(canvas, text)
+            self._panel(image, layout.more)
         if layout.badge is not None:
-            box, number = layout.badge
-            fill_rounded(image, box, round(box.height * 0.3), theme.accent)
-            self._text(canvas, number)
+            fill_rounded(image, layout.badge, layout.badge.height // 2, theme.accent)
         for text in layout.texts:
-            self._text(canvas, text)
+            self._text(image, text, mirrored=layout.mirrored)
         if layout.position:
-            self._rail(image, layout.position)
+            self._rail(image, layout)
         return image
 
-    def _text(self, canvas: ImageDraw.ImageDraw, text: PlacedText) -> None:
+    def _text(self, image: Image.Image, text: PlacedText, *, mirrored: bool) -> None:
+        shift = text.shift(mirrored=mirrored)
+        left = text.left + round((text.right - text.left - text.block.width) * shift)
+        self.setter.draw(image, left, text.top, text.block, self._colour(text), align=shift)
+
+    def _colour(self, text: PlacedText) -> Colour:
         theme = self.board.theme
-        faint = mix(theme.background, theme.accent, 0.1)
-        colour: Colour = faint if text.role == "faint" else getattr(theme, text.role)
-        self.setter.draw(canvas, text.left, text.top, text.block, colour)
+        if text.role == "faint":
+            return mix(theme.background, theme.accent, _FAINT)
+        if text.role == "on_picture":
+            return WHITE
+        colour: Colour = getattr(theme, text.role)
+        return colour
+
+    def _panel(self, image: Image.Image, box: Box) -> None:
+        theme, metrics = self.board.theme, self.metrics
+        panel(image, box, metrics.radius, fill=theme.surface, line=theme.line, hairline=metrics.hairline)
 
     def _picture(self, image: Image.Image, placement: Placement) -> None:
-        theme, metrics = self.board.theme, self.metrics
+        radius = 0 if placement.bleeds else self.metrics.radius
         picture = self.gallery.take(placement.asset)
-        if placement.bleeds:
-            paste_rounded(image, _cropped(picture, placement), placement.box, 0)
+        if picture is None:
+            reason = self.gallery.lost[placement.asset.ref.id]
+            draw_gap(
+                image, placement, reason, theme=self.board.theme, metrics=self.metrics, setter=self.setter
+            )
             return
-        panel(
-            image,
-            placement.cell,
-            metrics.radius,
-            fill=theme.surface,
-            line=theme.line,
-            hairline=metrics.hairline,
-        )
-        if placement.crops:
-            paste_rounded(image, _cropped(picture, placement), placement.box, metrics.radius)
-        else:
-            whole = resized(picture, placement.box.size)
-            radius = min(round(metrics.radius * 0.6), placement.box.size.short // 8)
-            paste_rounded(image, whole, placement.box, radius)
+        size = placement.box.size
+        drawn = cropped(picture, placement) if placement.crops else resized(picture, size)
+        if drawn.size != placement.cell.size or drawn.mode != "RGB":
+            drawn = self._backed(drawn, picture, placement)
+        paste_rounded(image, drawn, placement.cell, radius)
 
-    def _rail(self, image: Image.Image, position: int) -> None:
+    def _backed(self, drawn: Image.Image, picture: Image.Image, placement: Placement) -> Image.Image:
+        """A picture that does not fill its cell, or that something shows through, on what lies behind it."""
+        cell, box = placement.cell, placement.box
+        if placement.fills:
+            ground = blurred(picture, cell.size, _BACKDROP)
+        else:
+            ground = Image.new("RGB", cell.size, self.board.theme.surface)
+        offset = (box.left - cell.left, box.top - cell.top)
+        ground.paste(drawn, offset, drawn if drawn.mode == "RGBA" else None)
+        return ground
+
+    def _rail(self, image: Image.Image, layout: FrameLayout) -> None:
         """Progress through the steps, each as long as it lasts; one bar where there are too many to tell apart."""
         theme, box = self.board.theme, self.metrics.rail_box
         durations = [step.duration_ms for step in self.board.steps]
         gap = max(2, self.metrics.gap // 4)
-        total = sum(durations)
+        total, position = sum(durations), layout.position
         room = box.width - gap * (len(durations) - 1)
+        colours = [(theme.tint, 1.0), (theme.accent, 1.0), (theme.line, 1.0)]
+        if layout.scrim is not None:
+            colours = [(WHITE, 0.6), (WHITE, 1.0), (WHITE, 0.26)]
+
+        def fill(left: int, right: int, which: int) -> None:
+            part = Box(left, box.top, right, box.bottom)
+            if layout.mirrored:
+                part = Box(image.width - right, box.top, image.width - left, box.bottom)
+            fill_rounded(image, part, box.height // 2, *colours[which])
+
         if room * min(durations) < total * 3 * gap:
-            fill_rounded(image, box, box.height // 2, theme.line)
-            reached = max(box.height, round(box.width * sum(durations[:position]) / total))
-            fill_rounded(
-                image, Box.at(box.left, box.top, (reached, box.height)), box.height // 2, theme.accent
+            fill(box.left, box.right, 2)
+            fill(
+                box.left, box.left + max(box.height, round(box.width * sum(durations[:position]) / total)), 1
             )
             return
         passed = 0
@@ -106,10 +127,7 @@ class Painter:
             left = box.left + round(room * passed / total) + gap * index
             passed += duration
             right = box.left + round(room * passed / total) + gap * index
-            colour = theme.tint if index + 1 < position else theme.accent
-            if index + 1 > position:
-                colour = theme.line
-            fill_rounded(image, Box(left, box.top, right, box.bottom), box.height // 2, colour)
+            fill(left, right, (index + 1 >= position) + (index + 1 > position))
 
     def _ornament(self, image: Image.Image, area: Box) -> None:
         """A fan of empty frames, growing towards the viewer: a storyboard without its pictures."""
@@ -148,7 +166,7 @@ def resized(picture: Image.Image, size: Size) -> Image.Image:
     return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
-def _cropped(picture: Image.Image, placement: Placement) -> Image.Image:
+def cropped(picture: Image.Image, placement: Placement) -> Image.Image:
     """The part of ``picture`` that covers the placement's box, its focus as near to the middle as can be."""
     shape, size = Size(*picture.size), placement.box.size
     covering = shape.covering(size)

@@ -16,11 +16,15 @@ from previewops.worker.assets import AssetRef, storage_errors
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.gif import count_frames
 from previewops.worker.render.limits import Limits
+from previewops.worker.render.moving import show_representative_frame
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 _ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
-_REDUCING_GAP = 2.0  # SSIM to a full decode stays above .999
+_DRAFT_GAP = (
+    4 / 3
+)  # a JPEG is decoded at the least scale that is so much more than is wanted: SSIM .996 and more
+_REDUCING_GAP = 2.0  # likewise before the last step of shrinking: SSIM .999
 _SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -46,10 +50,10 @@ def measure(ref: AssetRef, file: BinaryIO, limits: Limits) -> Measured:
 
 
 def decode(ref: AssetRef, file: BinaryIO, limits: Limits, wanted: Size) -> Image.Image:
-    """The first frame as RGB, or as RGBA where something shows through, in sRGB and upright.
+    """The picture as RGB, or as RGBA where something shows through, in sRGB, upright, and free of metadata.
 
-    It is shrunk while it is decoded, to the smallest size that still covers ``wanted`` (of the upright
-    picture), and never enlarged.
+    Of an animation it is the frame that stands for all. It is shrunk while it is decoded, to the smallest
+    size that still covers ``wanted`` (of the upright picture), and never enlarged.
 
     Raises:
         PermanentJobError: as ``measure``; asset-corrupt also for a file that breaks off.
@@ -57,11 +61,16 @@ def decode(ref: AssetRef, file: BinaryIO, limits: Limits, wanted: Size) -> Image
     with _opened(ref, file, limits) as (image, measured):
         stored = wanted if measured.orientation not in _SIDEWAYS else Size(wanted.height, wanted.width)
         target = _target(Size(*image.size), stored)
-        image.draft(image.mode, (round(target.width * _REDUCING_GAP), round(target.height * _REDUCING_GAP)))
+        image.draft(image.mode, (round(target.width * _DRAFT_GAP), round(target.height * _DRAFT_GAP)))
+        if measured.frames > 1:
+            show_representative_frame(image, measured.frames)
         image.load()
         profile = image.info.get("icc_profile")
         shrunk = _shrink(_eight_bits(image), target)
-        return _opaque_if_possible(_upright(_to_srgb(shrunk, profile), measured.orientation))
+        picture = _opaque_if_possible(_upright(_to_srgb(shrunk, profile), measured.orientation))
+        # A profile that has been applied, a comment, a place and a time: writers would copy some of it.
+        picture.info = {}
+        return picture
 
 
 def _target(stored: Size, wanted: Size) -> Size:
@@ -111,20 +120,29 @@ def _measured(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: Limits)
             hint="scale the picture down",
         )
     kind = "JPEG" if image.format == "MPO" else str(image.format)
-    # Pillow counts the frames of a GIF by walking to its end, however far that is.
-    frames = count_frames(file, limits.frames) if kind == "GIF" else getattr(image, "n_frames", 1)
+    frames = _frames(kind, image, file, limits)
     if frames > limits.frames or frames * width * height > limits.total_pixels:
         raise _refusal(
             ref,
             "asset-too-many-frames",
-            found=f"{'over ' if frames > limits.frames else ''}{min(frames, limits.frames)} frames "
-            f"of {width}x{height}",
+            found=f"{'over ' if frames > limits.frames else ''}{min(frames, limits.frames)} "
+            f"frame{'s' if frames > 1 else ''} of {width}x{height}",
             allowed=f"at most {limits.frames} frames and {limits.total_pixels} pixels over all of them",
             hint="shorten the animation, or scale it down",
         )
     orientation = _orientation(image)
     size = Size(height, width) if orientation in _SIDEWAYS else Size(width, height)
     return Measured(kind.lower(), size, frames, orientation)
+
+
+def _frames(kind: str, image: Image.Image, file: BinaryIO, limits: Limits) -> int:
+    if kind == "GIF":
+        # Pillow counts by walking to the end, however far that is.
+        return count_frames(file, limits.frames)
+    if kind == "JPEG":
+        return 1  # what else an MPO file holds is small versions, depths and gains of the same picture
+    found: int = getattr(image, "n_frames", 1)
+    return found
 
 
 def _orientation(image: Image.Image) -> int:
@@ -137,7 +155,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """``image`` in RGB, RGBA, L or CMYK; 16-bit greys are scaled, where a plain conversion would clip them."""
-    if image.mode.startswith("I"):
+    if image.mode.startswith("I;16"):
+        return image.point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    if image.mode == "I":
         return image.convert("F").point(lambda value: value * (255 / 65535) + 0.5).convert("L")
     shows_through = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info
     if image.mode in ("RGBA", "CMYK") or (image.mode in ("L", "RGB") and not shows_through):
@@ -157,7 +177,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     plain = image.convert("RGB") if alpha is not None else image
     converted = _through_profile(plain, profile) if profile else None
     if converted is None:
-        converted = plain.convert("RGB")
+        converted = plain if plain.mode == "RGB" else plain.convert("RGB")
     if alpha is not None:
         converted.putalpha(alpha)
     return converted

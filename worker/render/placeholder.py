@@ -9,7 +9,7 @@ from PIL import Image
 from previewops.worker.render.theme import Colour, as_hex
 from previewops.worker.render.thumbhash import thumbhash
 
-_SAMPLE = (48, 48)  # pixels, at most
+_SAMPLE = (32, 32)  # pixels, at most: the hash has 7 waves across
 _COLOURS = 8
 
 

@@ -6,26 +6,35 @@ from collections.abc import Mapping
 from typing import Any
 
 from previewops.worker.assets import AssetOpener
+from previewops.worker.render.bounds import check_bounds, check_sound
 from previewops.worker.render.encode import MEDIA_TYPES
+from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.render.gallery import Inspected, inspect
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.names import bundle_names
-from previewops.worker.render.render import check_size, lay_out_frames, warnings_of
+from previewops.worker.render.remarks import warnings_of
+from previewops.worker.render.render import lay_out, typesetter
 from previewops.worker.render.sheet import lay_out as lay_out_sheet
 from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
-from previewops.worker.render.typesetting import Typesetter
+from previewops.worker.render.tracks import tracks
 
 # Measured on one core of a small server over frames half of which is a photograph; orders of magnitude.
-_BYTES_PER_PIXEL = {"webp": 0.045, "jpeg": 0.09, "png": 0.2, "gif": 0.08, "apng": 0.2}  # at quality 80
-_LOSSY = ("webp", "jpeg")
-_ENCODE_NS_PER_PIXEL = {"webp": 30, "jpeg": 8, "png": 45, "gif": 35, "apng": 45}
+_BYTES_PER_PIXEL = {
+    "webp": 0.045, "avif": 0.03, "jpeg": 0.09, "png": 0.2, "gif": 0.08, "apng": 0.2, "webm": 0.03, "mp4": 0.06,
+}  # at quality 80  # fmt: skip
+_LOSSY = ("webp", "avif", "jpeg", "webm", "mp4")
+_ENCODE_NS_PER_PIXEL = {
+    "webp": 30, "avif": 50, "jpeg": 8, "png": 45, "gif": 35, "apng": 45, "webm": 45, "mp4": 25,
+}  # fmt: skip
 _DRAW_NS_PER_PIXEL = 18
 _DECODE_NS_PER_PIXEL = 9
 _OVERHEAD_MS = 30
 
 
-def plan(payload: Mapping[str, Any], *, opener: AssetOpener, limits: Limits) -> dict[str, Any]:
+def plan(
+    payload: Mapping[str, Any], *, opener: AssetOpener, limits: Limits, fonts: FontSources | None = None
+) -> dict[str, Any]:
     """The plan for a payload that has passed ``previewops.contract.validate``, as JSON values.
 
     Widths and heights are exact; bytes and time are estimates.
@@ -34,10 +43,12 @@ def plan(payload: Mapping[str, Any], *, opener: AssetOpener, limits: Limits) -> 
         PermanentJobError, TransientJobError: as ``render``, but for what only decoding brings to light.
     """
     board = read_storyboard(payload)
-    check_size(board, limits)
-    inspected = inspect(board.assets.values(), opener, limits)
-    setter = Typesetter()
-    layouts = lay_out_frames(board, inspected, setter)
+    check_bounds(board, limits)
+    inspected = inspect(board.assets.values(), opener, limits, gaps=board.gaps)
+    check_sound(board, inspected, opener, limits)
+    setter = typesetter(board, fonts)
+    layouts = lay_out(board, inspected, setter)
+    lost = {name: found.error for name, found in inspected.items() if found.error is not None}
     artifacts = _artifacts(board, inspected)
     return {
         "width": board.size.width,
@@ -51,19 +62,20 @@ def plan(payload: Mapping[str, Any], *, opener: AssetOpener, limits: Limits) -> 
             "ms": _estimated_ms(board, inspected, artifacts),
         },
         "undrawn": list(setter.undrawn),
-        "warnings": list(warnings_of(board, inspected, layouts, setter.undrawn)),
+        "warnings": list(warnings_of(board, inspected, layouts, setter, lost)),
     }
 
 
 def _artifacts(board: Storyboard, inspected: Mapping[str, Inspected]) -> list[dict[str, Any]]:
     names = bundle_names(board)
-    sheet = lay_out_sheet(len(names.frames), board.size).size
+    sheet = lay_out_sheet(board).size
     entries = [
         _artifact(path, board.image_format, board, board.size) for path in (names.poster, *names.frames)
     ]
     entries.append(_artifact(names.sheet, board.image_format, board, sheet))
     if names.animation and board.animation:
         entries.append(_artifact(names.animation, board.animation, board, board.size, len(names.frames)))
+    entries += [_text(path, content) for path, content in tracks(board, names, lay_out_sheet(board)).items()]
     for name, path in names.thumbnails.items():
         picture = inspected[name].picture
         if picture is not None and board.thumbnail is not None:
@@ -84,13 +96,20 @@ def _artifact(path: str, kind: str, board: Storyboard, size: Size, frames: int =
     }
 
 
+def _text(path: str, content: bytes) -> dict[str, Any]:
+    return {"path": path, "mediaType": MEDIA_TYPES["vtt"], "estimatedBytes": len(content)}
+
+
 def _asset(asset: Asset, found: Inspected) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "id": asset.ref.id,
         "uri": asset.ref.shown_uri,
         "type": "image" if asset.is_image else "audio",
-        "bytes": found.size_bytes,
     }
+    if found.error is None:
+        entry["bytes"] = found.size_bytes
+    else:
+        entry["error"] = {"code": found.error.code, "message": found.error.message}
     if asset.ref.sha256 is not None:
         entry["sha256"] = asset.ref.sha256.lower()
     if found.picture is not None:
@@ -112,7 +131,7 @@ def _estimated_ms(
     animation_cost = _ENCODE_NS_PER_PIXEL[board.animation] if board.animation else 0
     if board.animation == board.image_format:
         animation_cost = 0  # the stills are moved into the animation as they are
-    stills: int = sum(entry["width"] * entry["height"] for entry in artifacts if entry["frames"] == 1)
+    stills: int = sum(entry["width"] * entry["height"] for entry in artifacts if entry.get("frames") == 1)
     nanoseconds = (
         frames * (_DRAW_NS_PER_PIXEL + animation_cost) + stills * still_cost + decoded * _DECODE_NS_PER_PIXEL
     )

@@ -4,30 +4,43 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
 from previewops.errors import PermanentJobError
-from previewops.worker.assets import AssetOpener
+from previewops.worker.assets import AssetOpener, verify_checksum
 from previewops.worker.render.animate import Animator, Drawn
 from previewops.worker.render.artifacts import Artifact, ArtifactWriter
+from previewops.worker.render.bounds import check_bounds, check_sound
 from previewops.worker.render.encode import encode_still
-from previewops.worker.render.gallery import Gallery, Inspected, inspect
+from previewops.worker.render.fontfiles import FontSources
+from previewops.worker.render.frames import FrameLayout
+from previewops.worker.render.gallery import Gallery, Inspected, demand_a_picture, inspect
 from previewops.worker.render.geometry import Size
-from previewops.worker.render.layout import FrameLayout, LayoutEngine
+from previewops.worker.render.layout import lay_out_frames, lay_out_title_card
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.names import BundleNames, bundle_names
 from previewops.worker.render.paint import Painter, resized
 from previewops.worker.render.placeholder import Placeholder, placeholder
-from previewops.worker.render.sheet import ContactSheet
+from previewops.worker.render.remarks import warnings_of
+from previewops.worker.render.sheet import ContactSheet, SheetLayout
+from previewops.worker.render.sound import SoundTrack
 from previewops.worker.render.stopwatch import Stopwatch
 from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
-from previewops.worker.render.typesetting import Typesetter
+from previewops.worker.render.tracks import tracks
+from previewops.worker.render.typesetting import Typesetter, written_language
 
 Progress = Callable[[float, str], None]
+
+
+class Thumbnails(Protocol):
+    """Thumbnails that were made before."""
+
+    def find(self, asset_id: str, decoded: tuple[int, int]) -> tuple[bytes, str, str] | None:
+        """Its file, ThumbHash and dominant colour, of an asset that would be decoded at ``decoded`` pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +53,10 @@ class RenderResult:
     inspected: Mapping[str, Inspected]  # by asset id
     poster_placeholder: Placeholder
     placeholders: Mapping[str, Placeholder]  # by asset id, of those that were decoded
-    sheet_size: Size
+    sheet: SheetLayout
+    lost: Mapping[str, PermanentJobError]  # by asset id: what is shown as a gap
     undrawn: tuple[str, ...]  # characters that no font has, shown as U+FFFD
+    fonts: tuple[str, ...]  # names of those that were used
     warnings: tuple[str, ...]
     durations_ms: tuple[int, ...]  # of the frames, the title card first
     timings_ms: Mapping[str, float]  # by phase; they add up to the whole
@@ -51,38 +66,43 @@ def render(
     payload: Mapping[str, Any],
     *,
     opener: AssetOpener,
-    out: Path,
+    writer: ArtifactWriter,
     limits: Limits,
     progress: Progress,
+    fonts: FontSources | None = None,
+    known: Thumbnails | None = None,
 ) -> RenderResult:
-    """Renders a payload that has passed ``previewops.contract.validate`` into the folder ``out``.
+    """Renders a payload that has passed ``previewops.contract.validate`` and writes its pictures to ``writer``.
 
-    ``progress`` is called with the share that is done, 0..1, and a word for what is being done. Nothing but
-    ``out`` is written to; the pictures there depend on the payload and the assets alone.
+    ``progress`` is called with the share that is done, 0..1, and a word for what is being done. The pictures
+    depend on the payload, the assets and the ``fonts`` alone, which are those of the package where none are given.
 
     Raises:
-        PermanentJobError: resolution-too-large, too-many-assets, or an asset that is missing, refused or broken.
+        PermanentJobError: resolution-too-large, too-many-steps, too-long, too-many-assets, output-too-large, or
+            an asset that is missing, refused or broken.
         TransientJobError: asset-incomplete, io-error, disk-full.
         MemoryError: as it comes.
     """
     board = read_storyboard(payload)
-    check_size(board, limits)
+    check_bounds(board, limits)
     watch = Stopwatch()
     with watch.phase("inspect"):
-        inspected = inspect(board.assets.values(), opener, limits)
-    setter = Typesetter()
+        inspected = inspect(board.assets.values(), opener, limits, gaps=board.gaps)
+        check_sound(board, inspected, opener, limits)
+    setter = typesetter(board, fonts)
     with watch.phase("layout"):
-        layouts = lay_out_frames(board, inspected, setter)
+        layouts = lay_out(board, inspected, setter)
     run = _Run(
         board,
         layouts,
         inspected,
         opener=opener,
         limits=limits,
-        writer=ArtifactWriter(out),
+        writer=writer,
         setter=setter,
         watch=watch,
         progress=progress,
+        known=known,
     )
     with watch.phase("draw"):
         run.animation()
@@ -90,75 +110,26 @@ def render(
         run.remaining_thumbnails()
     with watch.phase("sheet"):
         run.contact_sheet()
-    return RenderResult(
-        board=board,
-        names=run.names,
-        artifacts=tuple(run.writer.written),
-        inspected=inspected,
-        poster_placeholder=run.poster_placeholder,
-        placeholders=run.placeholders,
-        sheet_size=run.sheet.layout.size,
-        undrawn=setter.undrawn,
-        warnings=warnings_of(board, inspected, layouts, setter.undrawn),
-        durations_ms=tuple(layout.duration_ms for layout in layouts),
-        timings_ms=watch.milliseconds(),
-    )
+        run.tracks()
+    demand_a_picture(board.assets.values(), run.lost)
+    return run.result()
 
 
-def check_size(board: Storyboard, limits: Limits) -> None:
-    """Refuses a resolution that is beyond ``limits``.
-
-    Raises:
-        PermanentJobError: resolution-too-large.
-    """
-    if max(board.size) <= limits.side:
-        return
-    width, height = board.size
-    raise PermanentJobError(
-        "resolution-too-large",
-        f"the resolution is {width}x{height}; allowed are {limits.side} pixels a side",
-        hint="ask for a smaller options.resolution",
-        found=f"{width}x{height}",
-        allowed=f"at most {limits.side} pixels a side",
-    )
+def typesetter(board: Storyboard, fonts: FontSources | None) -> Typesetter:
+    """The typesetter for the words of ``board``."""
+    return Typesetter(fonts, written_language(board.words))
 
 
-def lay_out_frames(
+def lay_out(
     board: Storyboard, inspected: Mapping[str, Inspected], setter: Typesetter
 ) -> tuple[FrameLayout, ...]:
     """The layouts of title card and steps, in order."""
-    shapes = {name: found.picture.size for name, found in inspected.items() if found.picture}
-    engine = LayoutEngine(board, shapes, setter)
-    return (engine.title_card(), *(engine.step(step) for step in board.steps))
+    lost = {name for name, found in inspected.items() if found.error}
+    return lay_out_frames(board, _shapes(inspected), setter, lost)
 
 
-def warnings_of(
-    board: Storyboard,
-    inspected: Mapping[str, Inspected],
-    layouts: tuple[FrameLayout, ...],
-    undrawn: tuple[str, ...],
-) -> tuple[str, ...]:
-    """What the bundle does not show of the payload, a sentence each."""
-    found = []
-    for index, layout in enumerate(layouts):
-        where = f"step {index}" if index else "the title card"
-        if layout.truncated:
-            found.append(f"{where}: the text is longer than there is room for, and was cut")
-        wanted = len(board.pictures_of(board.steps[index - 1])) if index else len(layout.placements)
-        if wanted > len(layout.placements):
-            found.append(
-                f"{where}: {len(layout.placements)} of its {wanted} pictures fit, the rest is left out"
-            )
-    for name, asset in inspected.items():
-        if asset.picture is not None and asset.picture.frames > 1:
-            found.append(f"asset {name}: shown is the first of its {asset.picture.frames} frames")
-    if board.sound is not None:
-        found.append(
-            f"audio: {board.animation or board.image_format} carries no sound; the track is listed only"
-        )
-    if undrawn:
-        found.append(f"{len(undrawn)} characters are in no font here and are shown as U+FFFD")
-    return tuple(found)
+def _shapes(inspected: Mapping[str, Inspected]) -> dict[str, Size]:
+    return {name: found.picture.size for name, found in inspected.items() if found.picture}
 
 
 class _Run:
@@ -176,8 +147,13 @@ class _Run:
         setter: Typesetter,
         watch: Stopwatch,
         progress: Progress,
+        known: Thumbnails | None,
     ) -> None:
         self.board = board
+        self._setter = setter
+        self._known = known
+        self._opener = opener
+        self._limits = limits
         self._inspected = inspected
         self.layouts = layouts
         self.writer = writer
@@ -185,10 +161,18 @@ class _Run:
         self.names = bundle_names(board)
         self.sheet = ContactSheet(board, setter)
         self.placeholders: dict[str, Placeholder] = {}
-        needed, uses = _demands(board, layouts, inspected)
+        self._needed, uses = _demands(board, layouts, inspected)
         self._gallery = Gallery(
-            opener, limits, inspected, needed=needed, uses=uses, watch=watch, decoded=self._decoded
+            opener,
+            limits,
+            inspected,
+            needed=self._needed,
+            uses=uses,
+            watch=watch,
+            decoded=self._decoded,
+            gaps=board.gaps,
         )
+        self.lost = self._gallery.lost
         self._painter = Painter(board, self._gallery, setter)
         self._progress = progress
         self._total = len(layouts) + len(self.names.thumbnails) + 1
@@ -208,14 +192,30 @@ class _Run:
             self.board.quality,
             keep=(self.board.theme.background, self.board.theme.surface),
             watch=self.watch,
+            length_ms=self.board.duration_ms,
+            fade_fps=self.board.fps if self.board.fades else None,
         )
-        with self.writer.stream(self.names.animation, self.board.animation) as file:
-            animator.write(file, frames)
+        with ExitStack() as opened, self.writer.stream(self.names.animation, self.board.animation) as file:
+            animator.write(file, frames, self._sound(opened))
+
+    def _sound(self, opened: ExitStack) -> SoundTrack | None:
+        """The sound track of an animation that has one, from a file that stays open as long as ``opened``."""
+        heard = self.board.heard
+        if heard is None or heard.asset_id in self.lost:
+            return None
+        ref = self.board.assets[heard.asset_id].ref
+        asset = self._opener.open(ref, max_bytes=self._limits.asset_bytes)
+        opened.enter_context(asset.file)
+        if asset.identity != self._inspected[heard.asset_id].identity:
+            verify_checksum(ref, asset)
+        return SoundTrack(ref, asset.file, heard, self.board.duration_ms)
 
     def remaining_thumbnails(self) -> None:
         """Thumbnails of the pictures that no frame shows; those of the others were made on the way."""
         for asset in self.board.images:
-            if self.board.thumbnail is not None and asset.ref.id not in self.placeholders:
+            if self.board.thumbnail is None or asset.ref.id in self.placeholders:
+                continue
+            if not self._reused(asset):
                 self._gallery.take(asset)
 
     def contact_sheet(self) -> None:
@@ -223,9 +223,32 @@ class _Run:
         self._write_still(self.names.sheet, self.sheet.image)
         self._step_done("sheet")
 
+    def tracks(self) -> None:
+        """The captions, and the index into the contact sheet."""
+        for path, content in tracks(self.board, self.names, self.sheet.layout).items():
+            self.writer.write(path, "vtt", content)
+
+    def result(self) -> RenderResult:
+        """What was rendered, when all of it is."""
+        return RenderResult(
+            board=self.board,
+            names=self.names,
+            artifacts=tuple(self.writer.written),
+            inspected=self._inspected,
+            poster_placeholder=self.poster_placeholder,
+            placeholders=self.placeholders,
+            sheet=self.sheet.layout,
+            lost=self.lost,
+            undrawn=self._setter.undrawn,
+            fonts=self._setter.fonts,
+            warnings=warnings_of(self.board, self._inspected, self.layouts, self._setter, self.lost),
+            durations_ms=tuple(layout.duration_ms for layout in self.layouts),
+            timings_ms=self.watch.milliseconds(),
+        )
+
     def _frames(self) -> Iterator[Drawn]:
         for index, layout in enumerate(self.layouts):
-            image = self._painter.frame(layout)
+            image = self._painter.frame(layout) if index else self._title_card()
             still = self._write_still(self.names.frames[index], image)
             step = self.board.steps[index - 1] if index else None
             if step is None:
@@ -238,7 +261,32 @@ class _Run:
             self._step_done("frames")
             yield Drawn(image, layout.duration_ms, self.board.image_format, still)
 
+    def _title_card(self) -> Image.Image:
+        """The title card; a picture that turns out to be lost leaves no gap there, but its place to the next."""
+        layout = self.layouts[0]
+        while True:
+            image = self._painter.frame(layout)
+            if not any(placement.asset.ref.id in self.lost for placement in layout.placements):
+                return image
+            layout = lay_out_title_card(self.board, _shapes(self._inspected), self._setter, self.lost.keys())
+
+    def _reused(self, asset: Asset) -> bool:
+        """Writes the asset's thumbnail as it was made before, if it was."""
+        name = asset.ref.id
+        if self._known is None or self.board.thumbnail is None or name in self.lost:
+            return False
+        found = self._known.find(name, self._needed[name])
+        if found is None:
+            return False
+        content, thumbhash, colour = found
+        self.placeholders[name] = Placeholder(thumbhash, colour)
+        self.writer.write(self.names.thumbnails[name], self.board.image_format, content)
+        self._step_done("thumbnails")
+        return True
+
     def _decoded(self, asset: Asset, image: Image.Image) -> None:
+        if self._reused(asset):
+            return
         with self.watch.phase("placeholders"):
             self.placeholders[asset.ref.id] = placeholder(image, self.board.theme.background)
         if self.board.thumbnail is None:

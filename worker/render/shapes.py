@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from previewops.worker.render.geometry import Box, Size
 from previewops.worker.render.theme import Colour
 
+SCRIM: Colour = (10, 11, 14)  # what pictures are darkened with under words
 _OVERSAMPLING = 4
 
 
@@ -38,9 +39,67 @@ def rounded_mask(size: Size, radius: int) -> Image.Image:
     return mask
 
 
-def fill_rounded(image: Image.Image, box: Box, radius: int, colour: Colour) -> None:
-    """A filled rounded box."""
-    image.paste(colour, box, rounded_mask(box.size, radius))
+def fill_rounded(image: Image.Image, box: Box, radius: int, colour: Colour, opacity: float = 1.0) -> None:
+    """A filled rounded box, through which what is behind it shows at an ``opacity`` below 1."""
+    mask = rounded_mask(box.size, radius)
+    if opacity < 1:
+        mask = mask.point([round(value * opacity) for value in range(256)])
+    image.paste(colour, box, mask)
+
+
+def dash_rounded(image: Image.Image, box: Box, radius: int, colour: Colour, *, width: int, dash: int) -> None:
+    """The outline of a rounded box in dashes: straight along the sides, whole round the corners."""
+    ring = Image.new("L", box.size, 255)
+    inner = box.inset(width)
+    ring.paste(0, (width, width), rounded_mask(inner.size, max(0, radius - width)))
+    ring = ImageChops.multiply(ring, rounded_mask(box.size, radius))
+    canvas = ImageDraw.Draw(ring)
+    for length, across in ((box.width, True), (box.height, False)):
+        count = max(0, (length - 2 * radius - dash) // (2 * dash))
+        step = (length - 2 * radius) / (2 * count + 1)
+        for index in range(count):
+            start = round(radius + step * (2 * index + 1))
+            end = max(start, round(start + step) - 1)
+            edge = width - 1
+            if across:
+                canvas.rectangle((start, 0, end, edge), fill=0)
+                canvas.rectangle((start, box.height - width, end, box.height), fill=0)
+            else:
+                canvas.rectangle((0, start, edge, end), fill=0)
+                canvas.rectangle((box.width - width, start, box.width, end), fill=0)
+    image.paste(colour, box, ring)
+
+
+def darken(image: Image.Image, top: int, ramp: int, strongest: float) -> None:
+    """Darkens ``image`` from ``top`` downwards by ``strongest`` (0..1), from nothing ``ramp`` pixels above it."""
+    start = max(0, top - ramp)
+    column = bytes(
+        round(255 * strongest * _eased(min(1.0, (row + 1) / max(1, top - start))))
+        for row in range(image.height - start)
+    )
+    mask = Image.frombytes("L", (1, len(column)), column).resize((image.width, len(column)))
+    image.paste(SCRIM, (0, start, image.width, image.height), mask)
+
+
+def _eased(share: float) -> float:
+    return share * share * (3 - 2 * share)
+
+
+def blurred(picture: Image.Image, size: Size, share: float) -> Image.Image:
+    """``picture`` out of focus, filling ``size``, with ``share`` (0..1) of it darkened away."""
+    shape = Size(*picture.size)
+    covering = shape.covering(size)
+    across = shape.width * size.width / covering.width
+    down = shape.height * size.height / covering.height
+    left, top = (shape.width - across) / 2, (shape.height - down) / 2
+    part = (left, top, min(shape.width, left + across), min(shape.height, top + down))
+    tiny = picture.convert("RGB").resize(_tiny(size), Image.Resampling.BOX, box=part)
+    soft = tiny.filter(ImageFilter.GaussianBlur(2))
+    return Image.blend(soft, Image.new("RGB", soft.size, SCRIM), share).resize(size, Image.Resampling.BICUBIC)
+
+
+def _tiny(size: Size) -> Size:
+    return size.fitted(Size(48, 48))
 
 
 def panel(image: Image.Image, box: Box, radius: int, *, fill: Colour, line: Colour, hairline: int) -> None:
@@ -50,14 +109,5 @@ def panel(image: Image.Image, box: Box, radius: int, *, fill: Colour, line: Colo
 
 
 def paste_rounded(image: Image.Image, picture: Image.Image, box: Box, radius: int) -> None:
-    """``picture``, which has the size of ``box``, with rounded corners; what shows through, shows through."""
-    if radius == 0 and picture.mode == "RGB":
-        image.paste(picture, box)
-        return
-    corners = rounded_mask(box.size, radius)
-    if picture.mode == "RGBA":
-        layer = Image.new("L", box.size, 0)
-        layer.paste(picture.getchannel("A"), (0, 0), corners)
-        image.paste(picture.convert("RGB"), box, layer)
-    else:
-        image.paste(picture, box, corners)
+    """``picture``, opaque and of the size of ``box``, with rounded corners."""
+    image.paste(picture, box, rounded_mask(box.size, radius) if radius else None)

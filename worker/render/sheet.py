@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from previewops.worker.render.fonts import Weight
 from previewops.worker.render.geometry import Box, Size
-from previewops.worker.render.layout import clock_time
 from previewops.worker.render.metrics import Metrics
 from previewops.worker.render.shapes import panel, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
-from previewops.worker.render.typesetting import Typesetter, Weight
+from previewops.worker.render.theme import Colour
+from previewops.worker.render.titlecard import clock_time, facts_of
+from previewops.worker.render.typesetting import ASCENT, TextBlock, Typesetter
 
 _SMALLEST_WIDTH, _LARGEST_WIDTH = 1_280, 2_560  # pixels
 _TALLEST = 8_000  # pixels: below what every still format can hold
@@ -30,17 +32,21 @@ class SheetLayout:
     caption: int
     margin: int
     gap: int
+    mirrored: bool  # read from right to left
 
     def cell_box(self, index: int) -> Box:
         """Where the small frame of card ``index`` goes."""
         row, column = divmod(index, self.columns)
         left = self.margin + column * (self.cell.width + self.gap)
+        if self.mirrored:
+            left = self.size.width - left - self.cell.width
         top = self.header + row * (self.cell.height + self.caption + self.gap)
         return Box.at(left, top, self.cell)
 
 
-def lay_out(cards: int, frame: Size) -> SheetLayout:
-    """The grid for ``cards`` frames of size ``frame``."""
+def lay_out(board: Storyboard) -> SheetLayout:
+    """The grid for the title card and the steps of ``board``."""
+    cards, frame = len(board.steps) + 1, board.size
     width = min(_LARGEST_WIDTH, max(_SMALLEST_WIDTH, frame.width))
     unit = width / 1280
     margin, gap = round(44 * unit), round(24 * unit)
@@ -49,13 +55,20 @@ def lay_out(cards: int, frame: Size) -> SheetLayout:
     while True:
         cell_width = (width - 2 * margin - gap * (columns - 1)) // columns
         cell = Size(cell_width, max(1, round(cell_width * ratio)))
-        caption = round(54 * unit) if cell.width >= _READABLE_CELL * unit else round(gap * 0.2)
-        header = margin + round(92 * unit)
+        caption = round(50 * unit) if cell.width >= _READABLE_CELL * unit else round(gap * 0.2)
+        header = margin + round(84 * unit)
         rows = math.ceil(cards / columns)
         height = header + rows * (cell.height + caption + gap) - gap + margin
         if height <= _TALLEST or cell.width <= 24:
             return SheetLayout(
-                Size(width, min(height, _TALLEST)), columns, cell, header, caption, margin, gap
+                Size(width, min(height, _TALLEST)),
+                columns,
+                cell,
+                header,
+                caption,
+                margin,
+                gap,
+                board.right_to_left,
             )
         columns += 1
         gap = max(4, gap * 9 // 10)
@@ -75,10 +88,9 @@ class ContactSheet:
     def __init__(self, board: Storyboard, setter: Typesetter) -> None:
         self._board = board
         self._setter = setter
-        self.layout = lay_out(len(board.steps) + 1, board.size)
+        self.layout = lay_out(board)
         self._unit = self.layout.size.width / 1280
         self.image = Image.new("RGB", self.layout.size, board.theme.background)
-        self._canvas = ImageDraw.Draw(self.image)
         self._header()
 
     def add(self, index: int, frame: Image.Image, heading: str, duration_ms: int) -> None:
@@ -95,32 +107,41 @@ class ContactSheet:
 
     def _caption(self, box: Box, number: str, heading: str, duration: str) -> None:
         theme, setter, size = self._board.theme, self._setter, round(17 * self._unit)
-        top = box.bottom + round(12 * self._unit)
-        gap = round(10 * self._unit)
+        top, gap = box.bottom + round(12 * self._unit), round(10 * self._unit)
         time = setter.line(duration, Weight.REGULAR, size, box.width)
-        setter.draw(self._canvas, box.right - time.width, top, time, theme.muted)
-        left = box.left
-        if number:
-            block = setter.line(number, Weight.BOLD, size, box.width)
-            setter.draw(self._canvas, left, top, block, theme.accent)
-            left += block.width + gap
-        title = setter.line(heading, Weight.SEMIBOLD, size, box.right - time.width - gap - left)
-        setter.draw(self._canvas, left, top, title, theme.ink)
+        figure = setter.line(number, Weight.BOLD, size, box.width)
+        indent = figure.width + gap if number else 0
+        title = setter.line(heading, Weight.SEMIBOLD, size, box.width - indent - time.width - gap)
+        span = (box.left, box.right)
+        self._set(figure, span, top, theme.accent)
+        self._set(title, span, top, theme.ink, indent=indent)
+        self._set(time, span, top, theme.muted, at_end=True)
 
     def _header(self) -> None:
         theme, setter, unit = self._board.theme, self._setter, self._unit
-        left, right = self.layout.margin, self.layout.size.width - self.layout.margin
+        span = (self.layout.margin, self.layout.size.width - self.layout.margin)
         width, height = self._board.size
-        facts = f"{len(self._board.steps)} steps  \u00b7  {clock_time(self._board.duration_ms)}"
-        facts += f"  \u00b7  {width}\u00d7{height}"
-        small = setter.line(facts, Weight.SEMIBOLD, round(19 * unit), (right - left) // 2)
-        title = setter.line(
-            self._board.title or "Untitled",
-            Weight.BOLD,
-            round(36 * unit),
-            right - left - small.width - round(40 * unit),
-        )
+        facts = f"{facts_of(self._board)}  \u00b7  {width}\u00d7{height}"
+        small = setter.line(facts, Weight.SEMIBOLD, round(19 * unit), (span[1] - span[0]) // 2)
+        room = span[1] - span[0] - small.width - round(40 * unit)
+        title = setter.line(self._board.title or "Untitled", Weight.BOLD, round(36 * unit), room)
         top = self.layout.margin
-        setter.draw(self._canvas, left, top, title, theme.ink)
-        baseline = top + round(title.size * 0.8)
-        setter.draw(self._canvas, right - small.width, baseline - round(small.size * 0.8), small, theme.muted)
+        self._set(title, span, top, theme.ink)
+        lower = round(title.size * ASCENT) - round(small.size * ASCENT)
+        self._set(small, span, top + lower, theme.muted, at_end=True)
+
+    def _set(
+        self,
+        block: TextBlock,
+        span: tuple[int, int],
+        top: int,
+        colour: Colour,
+        *,
+        indent: int = 0,
+        at_end: bool = False,
+    ) -> None:
+        """Draws one line, ``indent`` pixels from the end of the span that is read first, or last."""
+        left, right = span
+        at_right = self.layout.mirrored != at_end
+        x = right - indent - block.width if at_right else left + indent
+        self._setter.draw(self.image, x, top, block, colour)

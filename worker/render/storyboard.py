@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from previewops.contract import limits as contract
 from previewops.worker.assets import AssetRef
+from previewops.worker.render.bidi import base_level, has_direction
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.theme import Theme, choose_theme
 
 THUMBNAIL = Size(320, 320 * 9 // 16)
-ANIMATED = ("webp", "gif", "apng")
+ANIMATED = ("webp", "gif", "apng", "webm", "mp4")
+VIDEO = ("webm", "mp4")  # what carries sound and can fade
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +58,32 @@ class Sound:
 class Storyboard:
     """Everything there is to draw, and how."""
 
+    project: str
     title: str
     description: str
     steps: tuple[Step, ...]
     assets: dict[str, Asset]
     sound: Sound | None
     size: Size
-    animation: str | None  # webp, gif, apng; None: stills only
-    image_format: str  # webp, png, jpeg
+    animation: str | None  # one of ANIMATED; None: stills only
+    image_format: str  # webp, avif, png, jpeg
     captions: bool
     quality: int  # 1..100, of lossy formats
     theme: Theme
     thumbnail: Size | None  # the box that thumbnails fit; None: no thumbnails
+    gaps: bool  # whether a picture that cannot be had leaves a gap; otherwise the job fails
+    fades: bool  # whether a card fades into the next, where the format can
+    fps: int  # frames a second of the fades
 
     @property
     def duration_ms(self) -> int:
         """Title card and steps together."""
         return contract.TITLE_CARD_MS + sum(step.duration_ms for step in self.steps)
+
+    @property
+    def heard(self) -> Sound | None:
+        """The sound track, where the animation can carry it."""
+        return self.sound if self.animation in VIDEO else None
 
     @property
     def images(self) -> tuple[Asset, ...]:
@@ -86,12 +97,20 @@ class Storyboard:
         )
 
     @property
-    def hero(self) -> Asset | None:
-        """The picture of the title card: the first that a step shows, else the first there is."""
+    def words(self) -> Iterator[str]:
+        """Every text that is shown, the title's first."""
+        yield self.title
+        yield self.description
         for step in self.steps:
-            if pictures := self.pictures_of(step):
-                return pictures[0]
-        return self.images[0] if self.images else None
+            yield step.title
+            yield step.text
+        for asset in self.assets.values():
+            yield asset.title
+
+    @property
+    def right_to_left(self) -> bool:
+        """Whether the story is told from right to left: as its first text with a direction is written."""
+        return next((base_level(text) == 1 for text in self.words if has_direction(text)), False)
 
 
 def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
@@ -103,6 +122,7 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
     assets = {entry["id"]: _asset(entry) for entry in request["assets"]}
     sound = _sound(request["audio"], assets)
     return Storyboard(
+        project=payload["projectId"],
         title=request.get("title", ""),
         description=request.get("description", ""),
         steps=tuple(_step(number, entry) for number, entry in enumerate(request["steps"], start=1)),
@@ -115,6 +135,9 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
         quality=options.get("quality", contract.DEFAULT_QUALITY_PERCENT),
         theme=choose_theme(options.get("theme"), options.get("background")),
         thumbnail=_thumbnail(options.get("thumbnails", True)),
+        gaps=options.get("onAssetError", contract.DEFAULT_ON_ASSET_ERROR) == "gap",
+        fades=options.get("transition", contract.DEFAULT_TRANSITION) == "fade",
+        fps=options.get("fps", contract.DEFAULT_FPS),
     )
 
 

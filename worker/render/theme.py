@@ -10,8 +10,8 @@ Colour = tuple[int, int, int]
 
 BODY_CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3
 SHAPE_CONTRAST = 3.0  # WCAG 2.2, success criterion 1.4.11
-_BLACK: Colour = (0, 0, 0)
-_WHITE: Colour = (255, 255, 255)
+BLACK: Colour = (0, 0, 0)
+WHITE: Colour = (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Theme:
 
 LIGHT = Theme(
     background=(247, 247, 243),
-    surface=(255, 255, 255),
+    surface=(236, 236, 230),
     line=(222, 222, 215),
     ink=(23, 25, 31),
     muted=(84, 88, 99),
@@ -95,17 +95,17 @@ def choose_theme(theme: str | None, background: str | None) -> Theme:
 
 
 def _derive(background: Colour) -> Theme:
-    dark = contrast(background, _WHITE) >= contrast(background, _BLACK)
-    base, ink = (DARK, _WHITE) if dark else (LIGHT, _BLACK)
-    accent = _until(base.accent, ink, background, SHAPE_CONTRAST)
+    dark = contrast(background, WHITE) >= contrast(background, BLACK)
+    base, ink = (DARK, WHITE) if dark else (LIGHT, BLACK)
+    accent = _until(base.accent, ink, background, BODY_CONTRAST)
     return Theme(
         background=background,
-        surface=mix(background, _BLACK, 0.2) if dark else mix(background, _WHITE, 0.6),
+        surface=mix(background, BLACK, 0.2) if dark else mix(background, WHITE, 0.6),
         line=mix(background, ink, 0.16),
         ink=ink,
         muted=_until(mix(ink, background, 0.35), ink, background, BODY_CONTRAST),
         accent=accent,
-        on_accent=max((_WHITE, _BLACK), key=lambda text: contrast(text, accent)),
+        on_accent=max((WHITE, BLACK), key=lambda text: contrast(text, accent)),
         tint=mix(background, accent, 0.45),
     )
 

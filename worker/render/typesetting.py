@@ -1,70 +1,63 @@
-"""Text: which font draws which character, how wide it is, where it breaks, how it is made to fit.
+"""Text: cleaned, broken into lines, made to fit a box by shrinking and cutting, drawn.
 
-The chain is Inter, then DejaVu Sans. A character that neither has is drawn as U+FFFD and told of in
-``Typesetter.undrawn``; of those, what has no shape of its own (tags, joiners) is dropped.
+What no font has is drawn as U+FFFD and told of in ``Typesetter.undrawn``; of that, what has no shape of its own
+(tags, joiners) is dropped. A paragraph that begins from right to left is set so, and aligned to the right.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import lru_cache
-from importlib.resources import files
-from io import BytesIO
 
-from PIL import ImageDraw, ImageFont
+from PIL import Image
 
-from previewops.worker.render.cmap import coverage
+from previewops.worker.render import bidi
+from previewops.worker.render.breaking import (
+    clusters,
+    hyphenates,
+    is_ideographic,
+    selects,
+    shapeless,
+    shown,
+    words,
+)
+from previewops.worker.render.fontfiles import FontSources
+from previewops.worker.render.fonts import Weight, font_chain
+from previewops.worker.render.shaping import REPLACEMENT, Shaper
 from previewops.worker.render.theme import Colour
 
 ELLIPSIS = "\u2026"
-REPLACEMENT = "\ufffd"
 ASCENT = 0.80  # of the size: from the top of a line's box to its baseline
-MAX_CHARACTERS = 4_000  # of one text: more than any frame can show
-_DISPLAY_SIZE = 28  # pixels
-_SHRINK = 0.92  # each try at fitting is this much of the size before
 CAPITALS = 0.73  # of the size: the height of capitals and figures
+MAX_CHARACTERS = 4_000  # of one text: more than any frame can show
+_SHRINK = 0.93  # each try at fitting is this much of the size before
 _LEADING = {"tight": 1.16, "loose": 1.42}  # distance of baselines, in sizes
+_TALL_LEADING = 0.12  # more, for scripts whose marks stand high or low
+_LAST_TALL = 0x052F  # up to here Latin, Greek and Cyrillic, which need no more
+_BLANKS = "\t\v\f\u2028\u2029\x85"
+_HEEDED = "\u200b\u00ad\u2060"  # zero width space, soft hyphen, word joiner
+_BALANCED_LINES = 5  # more than this are read as a paragraph, whose right edge may be uneven
+_MANY = 8  # characters in a cluster, of emoji sequences say
+_NARROWEST = 0.15  # of the size: the advance of the narrowest letters
+_FOR_LOOKS = 0.8  # of the size: a title may shrink to this so that it does not end on a lone word
+_LEAST_LAST = 0.3  # of the widest line: a last line shorter than this is an orphan
 
 
-class Weight(StrEnum):
-    """The three weights, each with the font that stands in for what Inter lacks."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line in reading order, how wide it is (pixels) and whether its paragraph runs from right to left."""
 
-    REGULAR = "Regular"
-    SEMIBOLD = "SemiBold"
-    BOLD = "Bold"
-
-    def chain(self, size: int) -> tuple[str, str]:
-        """Font files for ``size`` pixels, in the order in which they are asked for a character.
-
-        The bold is cut for large sizes; set small, its letters would run together.
-        """
-        fallback = "DejaVuSans.ttf" if self is Weight.REGULAR else "DejaVuSans-Bold.ttf"
-        small = self is Weight.BOLD and size < _DISPLAY_SIZE
-        return (f"Inter-{Weight.SEMIBOLD if small else self}.ttf", fallback)
-
-
-@lru_cache(maxsize=8)
-def _data(name: str) -> bytes:
-    return files("previewops.worker.fonts").joinpath(name).read_bytes()
-
-
-@lru_cache(maxsize=8)
-def _covered(name: str) -> frozenset[int]:
-    return coverage(_data(name))
-
-
-@lru_cache(maxsize=96)
-def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(BytesIO(_data(name)), size)
+    text: str
+    width: int
+    rtl: bool
 
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
     """Lines that fit a box: what to draw and how much room it takes, pixels."""
 
-    lines: tuple[str, ...]
+    lines: tuple[Line, ...]
     weight: Weight
     size: int
     leading: int
@@ -76,11 +69,17 @@ class TextBlock:
         """From the top of the first line to the bottom of the last; 0 without lines."""
         return (len(self.lines) - 1) * self.leading + self.size if self.lines else 0
 
+    @property
+    def space(self) -> int:
+        """The room that a title asks for below it: in proportion, as larger type needs more."""
+        return round(self.size * 0.42) if self.lines else 0
+
 
 class Typesetter:
     """Measures, breaks and draws text for one job, and remembers what it could not draw."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: FontSources | None = None, language: str | None = None) -> None:
+        self._shaper = Shaper(font_chain(sources or FontSources()), language)
         self._undrawn: set[str] = set()
         self._widths: dict[tuple[str, Weight, int], float] = {}
 
@@ -89,40 +88,57 @@ class Typesetter:
         """Every character so far that no font has, in code point order."""
         return tuple(sorted(self._undrawn))
 
+    @property
+    def fonts(self) -> tuple[str, ...]:
+        """The names of the fonts that drew something so far."""
+        return tuple(sorted(self._shaper.used))
+
+    @property
+    def unusable_fonts(self) -> tuple[str, ...]:
+        """Files that the operator named as fonts and that are not."""
+        return self._shaper.chain.unusable
+
     def clean(self, text: str, weight: Weight) -> str:
         """``text`` composed (NFC), blanks other than line ends made spaces, what cannot be drawn replaced."""
-        shown = text if len(text) <= MAX_CHARACTERS else text[:MAX_CHARACTERS] + ELLIPSIS
-        unified = unicodedata.normalize("NFC", shown.replace("\r\n", "\n").replace("\r", "\n"))
-        return "".join(self._drawable(char, weight) for char in unified)
+        cut = text if len(text) <= MAX_CHARACTERS else text[:MAX_CHARACTERS] + ELLIPSIS
+        unified = unicodedata.normalize("NFC", cut.replace("\r\n", "\n").replace("\r", "\n"))
+        return "".join(self._drawable(cluster, weight) for cluster in clusters(unified))
 
-    def _drawable(self, char: str, weight: Weight) -> str:
-        if char == "\n" or any(ord(char) in _covered(name) for name in weight.chain(_DISPLAY_SIZE)):
-            return char
-        if char in "\t\v\f\u2028\u2029\x85" or unicodedata.category(char) == "Zs":
+    def _drawable(self, cluster: str, weight: Weight) -> str:
+        first = cluster[0]
+        category = unicodedata.category(first)
+        if first in "\n\u00a0\u202f":
+            return cluster
+        if first in _BLANKS or category == "Zs":
             return " "
-        if _shapeless(char):
-            return ""
-        self._undrawn.add(char)
-        return REPLACEMENT
+        if shapeless(first):
+            heeded = category == "Cf" and (unicodedata.bidirectional(first) != "BN" or first in _HEEDED)
+            return cluster if heeded else ""
+        face = self._shaper.chain.find(cluster, weight)
+        if face is None:
+            self._undrawn.update(char for char in cluster if not shapeless(char))
+            return REPLACEMENT
+        missing = [char for char in cluster if not face.has(char)]
+        self._undrawn.update(missing)
+        plain = not face.facts.coloured
+        return "".join(char for char in cluster if char not in missing and not (plain and selects(char)))
 
     def width(self, text: str, weight: Weight, size: int) -> float:
         """Advance of one line of cleaned text, pixels."""
         key = (text, weight, size)
         if key not in self._widths:
-            self._widths[key] = sum(
-                _font(name, size).getlength(part) for name, part in _runs(text, weight, size)
-            )
+            runs = self._shaper.runs(text, weight, size, bidi.base_level(text))
+            self._widths[key] = sum(self._shaper.advance(run, size) for run in runs)
         return self._widths[key]
 
     def line(self, text: str, weight: Weight, size: int, width: int) -> TextBlock:
         """One line of ``text``, cut with an ellipsis where ``width`` ends."""
-        cleaned = " ".join(self.clean(text, weight).split())
+        cleaned = " ".join(shown(word) for word in self.clean(text, weight).split())
         if not cleaned:
             return TextBlock((), weight, size, size, 0, truncated=False)
-        shown = self._cut(cleaned, weight, size, width)
-        return TextBlock(
-            (shown,), weight, size, size, round(self.width(shown, weight, size)), truncated=shown != cleaned
-        )
+        cut = self._cut(cleaned, weight, size, width)
+        line = self._line(cut, weight, size, bidi.base_level(cleaned) == 1)
+        return TextBlock((line,), weight, size, size, line.width, truncated=cut != cleaned)
 
     def fit(
         self,
@@ -137,134 +153,170 @@ class Typesetter:
     ) -> TextBlock:
         """``text`` wrapped into ``width`` x ``height``: shrunk from ``size`` down to ``floor``, then cut."""
         cleaned = self.clean(text, weight).strip()
+        paragraphs = [(words(part), bidi.base_level(part) == 1) for part in cleaned.split("\n")]
         tight = weight is not Weight.REGULAR
-        leading_ratio = _LEADING["tight" if tight else "loose"]
+        ratio = _LEADING["tight" if tight else "loose"]
+        ratio += _TALL_LEADING if any(ord(char) > _LAST_TALL and char.isalpha() for char in cleaned) else 0
+        spare = round(size * _FOR_LOOKS)
         while True:
-            leading = round(size * leading_ratio)
+            wrap = _Wrap(self, weight, size, width)
+            leading = round(size * ratio)
             room = min(max_lines, max(1, (height - size) // leading + 1))
-            lines = self._wrap(cleaned, weight, size, width, room + 1)
+            lines = wrap.lines(paragraphs, room + 1)
             # A title in the middle of whose word a line ends is set too large.
-            broken = tight and any(self.width(word, weight, size) > width for word in cleaned.split())
-            if (len(lines) <= room and not broken) or size <= floor:
+            broken = tight and any(
+                self.width(piece, weight, size) > width for pieces, _ in paragraphs for piece, _ in pieces
+            )
+            fits = len(lines) <= room and not broken
+            if (fits and not (tight and size > spare and wrap.hopeless(paragraphs, lines))) or size <= floor:
                 break
             size = max(floor, int(size * _SHRINK))
         truncated = len(lines) > room
         if truncated:
-            lines = [*lines[: room - 1], self._cut(lines[room - 1] + ELLIPSIS, weight, size, width)]
-        elif tight:
-            lines = self._balance(cleaned, weight, size, width, lines)
-        widest = max((self.width(line, weight, size) for line in lines), default=0.0)
-        return TextBlock(tuple(lines), weight, size, leading, round(widest), truncated)
+            last, rtl = lines[room - 1]
+            lines = [*lines[: room - 1], (self._cut(last + ELLIPSIS, weight, size, width), rtl)]
+        else:
+            lines = wrap.balanced(paragraphs, lines)
+        done = tuple(self._line(shown(line), weight, size, rtl) for line, rtl in lines)
+        widest = max((line.width for line in done), default=0)
+        return TextBlock(done, weight, size, leading, widest, truncated)
 
-    def draw(self, canvas: ImageDraw.ImageDraw, left: int, top: int, block: TextBlock, fill: Colour) -> None:
-        """Draws ``block`` with its top left corner at (left, top)."""
+    def _line(self, text: str, weight: Weight, size: int, rtl: bool) -> Line:
+        return Line(text, round(self.width(text, weight, size)), rtl)
+
+    def draw(
+        self, image: Image.Image, left: int, top: int, block: TextBlock, fill: Colour, *, align: float = 0.0
+    ) -> None:
+        """Draws ``block`` with its top left corner at (left, top).
+
+        ``align`` is where lines narrower than the block lie: 0 at the left, 0.5 in the middle, 1 at the right.
+        """
         for index, line in enumerate(block.lines):
             baseline = top + index * block.leading + round(block.size * ASCENT)
-            x = float(left)
-            for name, part in _runs(line, block.weight, block.size):
-                font = _font(name, block.size)
-                canvas.text((x, baseline), part, fill=fill, font=font, anchor="ls")
-                x += font.getlength(part)
-
-    def _wrap(self, text: str, weight: Weight, size: int, width: int, stop: int) -> list[str]:
-        """Lines of ``text``, greedily filled; no more than ``stop`` of them are made."""
-        lines: list[str] = []
-        space = self.width(" ", weight, size)
-        for paragraph in text.split("\n"):
-            line, used = "", 0.0
-            for word in self._pieces(paragraph, weight, size, width):
-                advance = self.width(word, weight, size)
-                longer = used + space + advance
-                # Kerning and rounding make a line a little other than its words: near the edge it is measured whole.
-                if line and (
-                    longer > width
-                    or (longer > width - size and self.width(f"{line} {word}", weight, size) > width)
-                ):
-                    lines.append(line)
-                    line, used = "", 0.0
-                    if len(lines) >= stop:
-                        return lines
-                line, used = (f"{line} {word}", used + space + advance) if line else (word, advance)
-            lines.append(line)
-            if len(lines) >= stop:
-                return lines
-        return lines if any(lines) else []
-
-    def _pieces(self, paragraph: str, weight: Weight, size: int, width: int) -> list[str]:
-        pieces = []
-        for word in paragraph.split():
-            rest = word
-            while self.width(rest, weight, size) > width and len(rest) > 1:
-                count = self._longest(rest, "", weight, size, width)
-                pieces.append(rest[:count])
-                rest = rest[count:]
-            pieces.append(rest)
-        return pieces
-
-    def _balance(self, text: str, weight: Weight, size: int, width: int, lines: list[str]) -> list[str]:
-        """The same number of lines, about equally long: a title does not end on a lone word."""
-        if not 1 < len(lines) <= 4:
-            return lines
-        low, high, best = width // 2, width, lines
-        while high - low > max(2, size // 8):
-            middle = (low + high) // 2
-            tried = self._wrap(text, weight, size, middle, len(lines) + 1)
-            fits = len(tried) <= len(lines) and all(
-                self.width(word, weight, size) <= middle for word in text.split()
+            x = left + (block.width - line.width) * align
+            self._shaper.draw(
+                image, (x, baseline), line.text, block.weight, block.size, base=int(line.rtl), fill=fill
             )
-            if fits:
-                high, best = middle, tried
-            else:
-                low = middle
-        return best
 
     def _cut(self, text: str, weight: Weight, size: int, width: int) -> str:
         if self.width(text, weight, size) <= width:
             return text
         bare = text.rstrip(ELLIPSIS)
-        count = self._longest(bare, ELLIPSIS, weight, size, width)
-        return bare[:count].rstrip(" ,;:.-") + ELLIPSIS
+        head = self.longest(bare, ELLIPSIS, weight, size, width)
+        return bare[: len(head)].rstrip(" ,;:.-\u3001\u3002\u060c") + ELLIPSIS
 
-    def _longest(self, text: str, tail: str, weight: Weight, size: int, width: int) -> int:
-        """How many characters of ``text``, at least one, fit ``width`` together with ``tail``."""
-        low, high = 1, len(text)
+    def longest(self, text: str, tail: str, weight: Weight, size: int, width: int) -> str:
+        """As many clusters of ``text``, at least one, as fit ``width`` together with ``tail``."""
+        pieces = clusters(text)
+        low, high = 1, min(len(pieces), _most_clusters(size, width))
         while low < high:
             middle = (low + high + 1) // 2
-            if self.width(text[:middle] + tail, weight, size) <= width:
+            if self.width("".join(pieces[:middle]) + tail, weight, size) <= width:
                 low = middle
             else:
                 high = middle - 1
-        while 1 < low < len(text) and unicodedata.combining(text[low]):
-            low -= 1
-        return low
+        return "".join(pieces[:low])
 
 
-def _shapeless(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Cf", "Cs") or 0xFE00 <= ord(char) <= 0xFE0F
+def _most_clusters(size: int, width: int) -> int:
+    """More than fit ``width`` pixels, so that no long word is measured as a whole to find out that it is long."""
+    return int(width / (_NARROWEST * size)) + 2
 
 
-@lru_cache(maxsize=4096)
-def _runs(text: str, weight: Weight, size: int) -> tuple[tuple[str, str], ...]:
-    """``text`` as (font file, part) in drawing order; blanks and marks stay with what they follow."""
-    runs: list[tuple[str, str]] = []
-    chain = weight.chain(size)
-    for char in text:
-        name = next((name for name in chain if ord(char) in _covered(name)), chain[0])
-        if runs and (runs[-1][0] == name or _follows(char, runs[-1][0])):
-            runs[-1] = (runs[-1][0], runs[-1][1] + char)
-        else:
-            runs.append((name, char))
-    return tuple(reversed(runs)) if _right_to_left(text) else tuple(runs)
+Paragraphs = list[tuple[list[tuple[str, str]], bool]]
+Lines = list[tuple[str, bool]]
 
 
-def _follows(char: str, name: str) -> bool:
-    return (char == " " or unicodedata.combining(char) != 0) and ord(char) in _covered(name)
+@dataclass(frozen=True, slots=True)
+class _Wrap:
+    """Fills lines of ``width`` pixels in one size."""
+
+    setter: Typesetter
+    weight: Weight
+    size: int
+    width: int
+
+    def _measure(self, text: str) -> float:
+        return self.setter.width(text, self.weight, self.size)
+
+    def lines(self, paragraphs: Paragraphs, stop: int, width: int | None = None) -> Lines:
+        """Lines, greedily filled, each with its direction; no more than ``stop`` of them are made."""
+        width = width or self.width
+        found: Lines = []
+        space = self._measure(" ")
+        for pieces, rtl in paragraphs:
+            line, used, joint = "", 0.0, ""
+            for piece, after in self._unbroken(pieces, width):
+                advance = self._measure(piece)
+                longer = used + (space if joint else 0.0) + advance
+                # Kerning and rounding make a line a little other than its words: near the edge it is measured whole.
+                if line and (
+                    longer > width
+                    or (longer > width - self.size and self._measure(line + joint + piece) > width)
+                ):
+                    found.append((line, rtl))
+                    line, longer = "", advance
+                    if len(found) >= stop:
+                        return found
+                line, used, joint = (line + joint + piece if line else piece), longer, after
+            found.append((line, rtl))
+            if len(found) >= stop:
+                return found
+        return found if any(line for line, _ in found) else []
+
+    def _fits(self, piece: str, width: int) -> bool:
+        return len(piece) <= _MANY * _most_clusters(self.size, width) and self._measure(piece) <= width
+
+    def _unbroken(self, pieces: Iterable[tuple[str, str]], width: int) -> Iterator[tuple[str, str]]:
+        """The pieces; one that is wider than a line in parts that are not."""
+        for piece, after in pieces:
+            rest = piece
+            while not self._fits(rest, width) and len(clusters(rest)) > 1:
+                head = self.setter.longest(rest, "", self.weight, self.size, width)
+                if len(head) > 3 and hyphenates(head, rest[len(head) :]):
+                    head = self.setter.longest(rest, "-", self.weight, self.size, width)
+                    yield head + "-", ""
+                else:
+                    yield head, ""
+                rest = rest[len(head) :]
+            yield rest, after
+
+    def orphaned(self, lines: Lines) -> bool:
+        """Whether the last line is a lone short word."""
+        last = lines[-1][0] if len(lines) > 1 else ""
+        return bool(last) and self._measure(last) < _LEAST_LAST * self.width
+
+    def hopeless(self, paragraphs: Paragraphs, lines: Lines) -> bool:
+        """Whether the last line stays a lone short word however the lines are balanced."""
+        return self.orphaned(lines) and self.orphaned(self.balanced(paragraphs, lines))
+
+    def balanced(self, paragraphs: Paragraphs, lines: Lines) -> Lines:
+        """The same number of lines without an orphan at the end: of a few about equally long ones, or else with a
+        last line that is not too short."""
+        if len(lines) < 2 or len(paragraphs) > 1:
+            return lines
+        short = self.orphaned(lines)
+        few = len(lines) <= _BALANCED_LINES and (self.weight is not Weight.REGULAR or len(lines) <= 3)
+        if not few and not short:
+            return lines
+        narrowest = self.width // 2 if few else round(self.width * 0.86)
+        low, high, best = narrowest, self.width, lines
+        longest_word = max(self._measure(piece) for piece, _ in paragraphs[0][0])
+        while high - low > max(2, self.size // 8):
+            middle = (low + high) // 2
+            tried = self.lines(paragraphs, len(lines) + 1, middle)
+            if len(tried) <= len(lines) and longest_word <= middle:
+                high, best = middle, tried
+            else:
+                low = middle
+        return best
 
 
-def _right_to_left(text: str) -> bool:
-    """Whether the first letter with a direction is written from right to left."""
-    for char in text:
-        direction = unicodedata.bidirectional(char)
-        if direction in ("L", "R", "AL"):
-            return direction != "L"
-    return False
+def written_language(texts: Iterable[str]) -> str | None:
+    """``ja`` or ``ko`` where the script gives it away: it decides among forms of Chinese characters."""
+    joined = "".join(texts)
+    if any("\u3041" <= char <= "\u30ff" for char in joined):
+        return "ja"
+    if any("\uac00" <= char <= "\ud7a3" for char in joined) and any(map(is_ideographic, joined)):
+        return "ko"
+    return None

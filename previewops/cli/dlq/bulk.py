@@ -17,7 +17,8 @@ from previewops.states import Priority
 from previewops.text import plural, table
 
 if TYPE_CHECKING:
-    from previewops.deadletters import BulkOutcome, DeadFilter, DeadLetters
+    from previewops.deadletters import DeadLetters
+    from previewops.listviews import BulkOutcome, DeadFilter
 
 LOOKED_AT = 10_000
 """Of more dead letters than this, the newest are shown by group, and all are counted."""
@@ -58,6 +59,8 @@ Examples:
   previewops dlq requeue lesson-1
   previewops dlq requeue --error asset-missing --priority low
   previewops dlq requeue --fingerprint 3f2a --yes
+  previewops dlq requeue --filter 'project:lessons !timeout'
+  previewops dlq requeue --payload mended.json lesson-1
 
 A single JOB is requeued without a question.
 """
@@ -66,10 +69,19 @@ A single JOB is requeued without a question.
 @click.option(
     "--priority", type=click.Choice([each.value for each in Priority]), help="Instead of their own."
 )
+@click.option(
+    "--payload",
+    "file",
+    metavar="FILE",
+    type=click.Path(allow_dash=True),
+    help="Run the one JOB with this payload instead of its own.",
+)
 @_reason
 @_yes
 @pass_context
-def requeue(context: Context, /, priority: str | None, reason: str, yes: bool, **choice: Any) -> int:
+def requeue(
+    context: Context, /, priority: str | None, file: str | None, reason: str, yes: bool, **choice: Any
+) -> int:
     """Give dead letters a new life. Says how many and what, and asks.
 
     Their attempts count from nought again, and their history stays.
@@ -78,9 +90,14 @@ def requeue(context: Context, /, priority: str | None, reason: str, yes: bool, *
 
     which = chosen(**choice, needed=True)
     single = len(which.job_ids) == 1
+    rank = None if priority is None else Priority(priority)
+    if file is not None:
+        from previewops.cli.dlq.amend import requeue_with
+
+        asyncio.run(requeue_with(context, file, which, why=reason, priority=rank))
+        return 0
 
     async def act(letters: DeadLetters) -> BulkOutcome:
-        rank = None if priority is None else Priority(priority)
         return await letters.requeue(which, who=operator(), why=reason, priority=rank)
 
     return asyncio.run(_run(context, which, _REQUEUE, act, confirmed=yes or single))

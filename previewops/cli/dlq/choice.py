@@ -10,7 +10,7 @@ import click
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
-    from previewops.deadletters import DeadFilter
+    from previewops.listviews import DeadFilter
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -40,6 +40,9 @@ _OPTIONS = (
         callback=_age_ms,
         help="Dead for longer: 30s, 15m, 2h, 7d.",
     ),
+    click.option(
+        "--filter", "text", metavar="TEXT", help="That these words match, as in `previewops jobs --filter`."
+    ),
     click.option("--all", "everything", is_flag=True, help="All there are."),
 )
 
@@ -58,6 +61,7 @@ def chosen(
     project: str | None,
     fingerprint: str | None,
     older_than_ms: int | None,
+    text: str | None,
     everything: bool,
     needed: bool,
 ) -> DeadFilter:
@@ -66,13 +70,25 @@ def chosen(
     Raises:
         UsageError: --all beside something that narrows the choice, or nothing at all where it is ``needed``.
     """
-    from previewops.deadletters import DeadFilter
+    from previewops.listviews import DeadFilter
+    from previewops.terms import parse_terms
 
-    for name, value in (("--error", error), ("--project", project), ("--fingerprint", fingerprint)):
+    terms = parse_terms(text or "")
+    for name, value in (
+        ("--error", error),
+        ("--project", project),
+        ("--fingerprint", fingerprint),
+        ("--filter", text if terms or text is None else ""),
+    ):
         if value == "":
             raise UsageError(f"{name} is empty", hint="leave it out, or say what is meant")
     found = DeadFilter(
-        tuple(dict.fromkeys(job_ids)), error, project, fingerprint and fingerprint.lower(), older_than_ms
+        tuple(dict.fromkeys(job_ids)),
+        error,
+        project,
+        fingerprint and fingerprint.lower(),
+        older_than_ms,
+        terms,
     )
     narrowed = found != DeadFilter()
     if everything and narrowed:
@@ -80,6 +96,6 @@ def chosen(
     if needed and not everything and not narrowed:
         raise UsageError(
             "no dead letter is named",
-            hint="name jobs, or give --error, --project, --fingerprint, --older-than or --all",
+            hint="name jobs, or give --error, --project, --fingerprint, --older-than, --filter or --all",
         )
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from previewops.deadletters import DeadGroup
+from previewops.listviews import DeadGroup
 from previewops.records import JobRecord
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context, server_now_ms
+from previewops.cli.context import Context, json_option, limit_option, pass_context, server_now_ms
 from previewops.cli.dlq.choice import choice_options, chosen
 from previewops.cli.dlq.groups import grouped
 from previewops.cli.output import say, say_json, tell
@@ -18,10 +18,8 @@ from previewops.states import JobState
 from previewops.text import age, table
 
 if TYPE_CHECKING:
-    from previewops.deadletters import DeadFilter, DeadGroup
+    from previewops.listviews import DeadFilter, DeadGroup
     from previewops.records import JobRecord
-
-MAX_LISTED = 10_000
 
 
 @click.command(
@@ -35,14 +33,7 @@ Examples:
 )
 @choice_options
 @click.option("--groups", is_flag=True, help="One line a group of the same cause.")
-@click.option(
-    "--limit",
-    metavar="N",
-    type=click.IntRange(1, MAX_LISTED),
-    default=50,
-    show_default=True,
-    help="At most N lines.",
-)
+@limit_option
 @json_option
 @pass_context
 def list_(context: Context, /, groups: bool, limit: int, as_json: bool, **choice: Any) -> None:
@@ -96,7 +87,8 @@ async def _newest(context: Context, which: DeadFilter, limit: int) -> tuple[tupl
 
 
 async def _groups(context: Context, which: DeadFilter, limit: int) -> tuple[tuple[DeadGroup, ...], int]:
-    from previewops.deadletters import DeadFilter, DeadLetters
+    from previewops.deadletters import DeadLetters
+    from previewops.listviews import DeadFilter
 
     async with context.redis() as redis:
         letters = DeadLetters(redis, context.settings)

@@ -11,7 +11,7 @@ local function bury(id, cause, error_class, code, message, fingerprint)
     'code', code, 'reason', message, 'fingerprint', fingerprint)
   redis.call('ZADD', K_DEAD, digits(NOW_MS), id)
   redis.call('ZADD', P_DEAD_GROUP .. fingerprint, digits(NOW_MS), id)
-  redis.call('HINCRBY', K_DEAD_GROUPS, fingerprint, 1)
+  redis.call('ZADD', K_DEAD_GROUPS, redis.call('ZCARD', P_DEAD_GROUP .. fingerprint), fingerprint)
   count('died')
   event('dead', 'job', id, 'class', error_class, 'code', code, 'cause', cause, 'message', message)
   redis.call('PUBLISH', P_DONE .. id, 'dead')
@@ -21,8 +21,11 @@ end
 local function unbury(id, fingerprint)
   redis.call('ZREM', K_DEAD, id)
   redis.call('ZREM', P_DEAD_GROUP .. fingerprint, id)
-  if redis.call('HINCRBY', K_DEAD_GROUPS, fingerprint, -1) <= 0 then
-    redis.call('HDEL', K_DEAD_GROUPS, fingerprint)
+  local left = redis.call('ZCARD', P_DEAD_GROUP .. fingerprint)
+  if left > 0 then
+    redis.call('ZADD', K_DEAD_GROUPS, left, fingerprint)
+  else
+    redis.call('ZREM', K_DEAD_GROUPS, fingerprint)
   end
   redis.call('DEL', P_ARQ_RESULT .. id)
 end

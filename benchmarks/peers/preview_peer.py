@@ -1,0 +1,108 @@
+"""Three previews of one picture by one pipeline, in a process of its own:
+
+    preview_peer.py PIPELINE PICTURE webp|jpeg|png FOLDER ROUNDS
+
+writes large, middle and small files to FOLDER and prints one JSON object: ms of each round after a first that
+does not count, and the memory beyond what the imported libraries take. All encode at quality 80, WebP by method 2.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SIZES = ((1280, 720), (640, 360), (200, 200))
+NAMES = ("large", "middle", "small")
+QUALITY, METHOD = 80, 2
+
+Pipeline = Callable[[Path, str, Path], None]
+
+
+def ours() -> Pipeline:
+    """The renderer's own: one decoding, no larger than needed, and each size from the one before."""
+    from previewops.worker.assets import AssetRef
+    from previewops.worker.render.encode import encode_still
+    from previewops.worker.render.geometry import Size
+    from previewops.worker.render.limits import Limits
+    from previewops.worker.render.paint import resized
+    from previewops.worker.render.pictures import decode, measure
+
+    ref, limits = AssetRef("it", "it"), Limits()
+
+    def run(picture: Path, kind: str, folder: Path) -> None:
+        with picture.open("rb") as file:
+            whole = measure(ref, file, limits).size
+            image = decode(ref, file, limits, whole.shrunk(Size(*SIZES[0])))
+        for name, size in zip(NAMES, SIZES, strict=True):
+            image = resized(image, whole.shrunk(Size(*size)))
+            (folder / f"{name}.{kind}").write_bytes(encode_still(image, kind, QUALITY, (255, 255, 255)))
+
+    return run
+
+
+def naive() -> Pipeline:
+    """Pillow as a first attempt uses it: the whole picture decoded for every size."""
+    from PIL import Image
+
+    def run(picture: Path, kind: str, folder: Path) -> None:
+        for name, size in zip(NAMES, SIZES, strict=True):
+            with Image.open(picture) as image:
+                whole = image.convert("RGB")
+            scale = min(size[0] / whole.width, size[1] / whole.height)
+            small = whole.resize(
+                (round(whole.width * scale), round(whole.height * scale)), Image.Resampling.LANCZOS
+            )
+            options = {"method": METHOD} if kind == "webp" else {}
+            options |= {} if kind == "png" else {"quality": QUALITY}
+            small.save(folder / f"{name}.{kind}", kind.upper(), **options)
+
+    return run
+
+
+def libvips() -> Pipeline:
+    """libvips at its best with one thread: shrunk while it is loaded, each size from the one before."""
+    os.environ["VIPS_CONCURRENCY"] = "1"
+    import pyvips
+
+    pyvips.cache_set_max(0)
+
+    def run(picture: Path, kind: str, folder: Path) -> None:
+        image = None
+        for name, (width, height) in zip(NAMES, SIZES, strict=True):
+            if image is None:
+                image = pyvips.Image.thumbnail(str(picture), width, height=height, size="down").copy_memory()
+            else:
+                image = image.thumbnail_image(width, height=height, size="down").copy_memory()
+            options = {"webp": {"Q": QUALITY, "effort": METHOD}, "jpeg": {"Q": QUALITY}}.get(kind, {})
+            image.write_to_file(str(folder / f"{name}.{kind}"), **options)
+
+    return run
+
+
+def main() -> None:
+    """Runs the pipeline that is asked for."""
+    pipeline, picture, kind, folder, rounds = sys.argv[1:6]
+    run = {"ours": ours, "naive": naive, "libvips": libvips}[pipeline]()
+    before = peak_kib()
+    spent = []
+    for _ in range(int(rounds) + 1):
+        started = time.perf_counter()
+        run(Path(picture), kind, Path(folder))
+        spent.append((time.perf_counter() - started) * 1000)
+    print(json.dumps({"ms": spent[1:], "extraMiB": (peak_kib() - before) / 1024}))
+
+
+def peak_kib() -> int:
+    """The most memory that was ever resident; getrusage would count what the parent had when it forked."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise OSError("no VmHWM in /proc/self/status")
+
+
+if __name__ == "__main__":
+    main()

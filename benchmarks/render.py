@@ -1,0 +1,249 @@
+"""The renderer: previews of one photograph, whole storyboards, memory, and a job that was done before.
+
+Beside naive Pillow and libvips (pyvips with its binary wheel, where it is installed), and beside what Pillow and
+FFmpeg make of the same frames by themselves. Peers take turns in one run, each in a process of its own; figures are
+medians, and ratios are what to read.
+
+    python -m benchmarks.render [--rounds N] [--quick] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+PEERS = Path(__file__).parent / "peers"
+ROOT = Path(__file__).parents[1]
+FORMATS = ("webp", "gif", "apng", "webm", "mp4")
+WANTED_MS = {"webp": 600, "gif": 400, "mp4": 400, "webm": 600}
+
+
+def photograph(width: int, height: int, seed: int) -> Image.Image:
+    """Detail at every scale, as photographs have, with light that falls off."""
+    random.seed(seed)
+    base = Image.new("L", (width, height), 128)
+    for scale, share in ((64, 0.5), (16, 0.35), (4, 0.25), (1, 0.12)):
+        noise = Image.effect_noise((max(1, width // scale), max(1, height // scale)), 80)
+        base = Image.blend(base, noise.resize((width, height), Image.Resampling.BICUBIC), share)
+    across = Image.linear_gradient("L").resize((width, height))
+    round_ = Image.radial_gradient("L").resize((width, height))
+    return Image.merge("RGB", (Image.blend(base, across, 0.4), Image.blend(base, round_, 0.4), base))
+
+
+def started(peer: str, *words: object) -> subprocess.Popen[str]:
+    """A measurement in a process of its own."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(PEERS / peer), *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
+
+
+def told(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What a measurement printed, once it has ended."""
+    out, _ = process.communicate()
+    if process.returncode:
+        sys.exit(f"{process.args} failed")
+    return dict(json.loads(out))
+
+
+def previews(folder: Path, rounds: int) -> dict[str, Any]:
+    """Three previews of a photograph of 24 megapixels, by each pipeline, and how alike they are to a full decode."""
+    picture = folder / "photograph.jpg"
+    photograph(6000, 4000, 1).save(picture, quality=90)
+    pipelines = ["ours", "naive"] + (["libvips"] if importlib.util.find_spec("pyvips") else [])
+    found: dict[str, Any] = {}
+    for name in pipelines:  # lossless, to compare the pixels
+        (folder / name).mkdir()
+        told(started("preview_peer.py", name, picture, "png", folder / name, 0))
+    for kind in ("webp", "jpeg"):
+        by: dict[str, list[dict[str, Any]]] = {name: [] for name in pipelines}
+        for _ in range(rounds):
+            for name in pipelines:
+                out = folder / f"{name}-{kind}"
+                out.mkdir(exist_ok=True)
+                by[name].append(told(started("preview_peer.py", name, picture, kind, out, 3)))
+        found[kind] = {
+            name: {
+                "ms": statistics.median(ms for each in runs for ms in each["ms"]),
+                "leastMs": min(ms for each in runs for ms in each["ms"]),
+                "extraMiB": max(each["extraMiB"] for each in runs),
+                "ssim": likeness(folder / name, folder / "naive"),
+            }
+            for name, runs in by.items()
+        }
+    return found
+
+
+def likeness(one: Path, other: Path) -> list[float] | None:
+    """SSIM of the three files (Wang et al. 2004, Gaussian window of 1.5 pixels, lightness); None without pyvips."""
+    if importlib.util.find_spec("pyvips") is None:
+        return None
+    import pyvips
+
+    def ssim(name: str) -> float:
+        a, b = (
+            pyvips.Image.new_from_file(str(folder / f"{name}.png")).colourspace("b-w").cast("float")
+            for folder in (one, other)
+        )
+        mean_a, mean_b = a.gaussblur(1.5), b.gaussblur(1.5)
+        var_a = (a * a).gaussblur(1.5) - mean_a * mean_a
+        var_b = (b * b).gaussblur(1.5) - mean_b * mean_b
+        both = (a * b).gaussblur(1.5) - mean_a * mean_b
+        upper = (mean_a * mean_b * 2 + 6.5025) * (both * 2 + 58.5225)
+        lower = (mean_a * mean_a + mean_b * mean_b + 6.5025) * (var_a + var_b + 58.5225)
+        return round(float((upper / lower).avg()), 4)
+
+    return [ssim(name) for name in ("large", "middle", "small")]
+
+
+def storyboards(pictures: Path, rounds: int) -> dict[str, Any]:
+    """Six steps at 1280x720 with all artifacts, and the animation alone as its library makes it."""
+    found = {}
+    for kind in FORMATS:
+        ours = told(started("storyboard_peer.py", "bundle", kind, 6, "1280x720", pictures, rounds))
+        peer = told(started("storyboard_peer.py", "plain", kind, 6, "1280x720", pictures, 1))
+        found[kind] = {
+            "ms": statistics.median(ours["ms"]),
+            "leastMs": min(ours["ms"]),
+            "phases": ours["phases"],
+            "animationAsLibrariesMakeItMs": statistics.median(peer["ms"]),
+        }
+    return found
+
+
+def side_by_side(pictures: Path, rounds: int) -> float:
+    """How much more two processes get done than one, in webp."""
+    words = ("storyboard_peer.py", "bundle", "webp", 6, "1280x720", pictures, rounds)
+    alone = statistics.median(told(started(*words))["ms"])
+    pair = [started(*words) for _ in range(2)]
+    together = [ms for process in pair for ms in told(process)["ms"]]
+    return 2 * alone / statistics.median(together)
+
+
+def memory(pictures: Path) -> dict[str, float]:
+    """Peak of resident memory of 60 steps at 1920x1080, MiB."""
+    return {
+        kind: told(started("storyboard_peer.py", "bundle", kind, 60, "1920x1080", pictures, 0))["peakMiB"]
+        for kind in FORMATS
+    }
+
+
+async def again(pictures: Path, rounds: int) -> dict[str, float]:
+    """A job of six steps through a worker's hands: rendered, and the same job under other ids, ms until published."""
+    from benchmarks.peers.storyboard_peer import request
+    from previewops.contract import validate
+    from previewops.settings import Settings
+    from previewops.worker.assets import FileAssetOpener
+    from previewops.worker.child import ChildLimits
+    from previewops.worker.job import BUILD_TASK, PRELOAD
+    from previewops.worker.prune import cache_root
+    from previewops.worker.publish import bundle_path, fence_path, publish, staging_path
+    from previewops.worker.reuse import Digests, Reuse
+    from previewops.worker.sandbox import RenderPool
+    from previewops.worker.store import Store
+    from previewops.worker.work import Work
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder))
+        (settings.data_dir / ".staging").mkdir()
+        reuse = Reuse(Store(cache_root(settings.data_dir)), Digests())
+        limits = ChildLimits(1 << 30)
+        pool = RenderPool(BUILD_TASK, size=1, limits=limits, recycle_jobs=100, preload=PRELOAD, confined=True)
+        spent = []
+        try:
+            await pool.start()
+            for number in range(rounds + 1):
+                job_id = f"job-{number}"
+                payload = validate(
+                    {
+                        "jobId": job_id,
+                        "projectId": "bench",
+                        "requestId": "bench",
+                        "dryRun": False,
+                        "previewRequest": request("webp", 6, "1280x720", pictures),
+                    }
+                )
+                before = time.perf_counter()
+                staging = staging_path(settings.data_dir, job_id, 1)
+                work = Work.of(settings, payload, staging, opener=FileAssetOpener((pictures,)), reuse=reuse)
+                await work.done(pool, lambda _share, _word: None)
+                work.close()
+                target = bundle_path(settings.data_dir, "bench", job_id)
+                fence = fence_path(settings.data_dir, "bench", job_id)
+                await asyncio.to_thread(publish, staging, target, fence=fence, token=1)
+                spent.append((time.perf_counter() - before) * 1000)
+        finally:
+            await pool.close()
+    return {"firstMs": spent[0], "againMs": statistics.median(spent[1:])}
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--quick", action="store_true", help="leave out memory, and one process beside another"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    options = parser.parse_args()
+    load_before = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pictures = folder / "pictures"
+        pictures.mkdir()
+        for number in range(4):
+            photograph(1600, 1000, number).save(pictures / f"p{number}.jpg", quality=88)
+        found: dict[str, Any] = {
+            "previews": previews(folder, max(1, options.rounds // 2)),
+            "storyboards": storyboards(pictures, options.rounds),
+            "reuse": asyncio.run(again(pictures, 10)),
+        }
+        if not options.quick:
+            found["twoProcesses"] = side_by_side(pictures, options.rounds)
+            found["memoryMiB"] = memory(pictures)
+    show(found, load_before)
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+
+
+def show(found: dict[str, Any], load_before: float) -> None:
+    """Prints the figures as tables."""
+    when = f"{datetime.now(tz=UTC):%Y-%m-%d}"
+    load = f"load {load_before:.1f} before, {os.getloadavg()[0]:.1f} after"
+    print(f"{when}, {os.cpu_count()} processors, Python {platform.python_version()}, {load}")
+    print("\n24 MP JPEG to 3 previews      median   least   extra   SSIM to naive")
+    for kind, by in found["previews"].items():
+        for name, figures in by.items():
+            alike = " ".join(f"{each:.4f}" for each in figures["ssim"] or [])
+            times = f"{figures['ms']:>7.0f} {figures['leastMs']:>7.0f} ms"
+            print(f"  {kind:<5} {name:<18} {times} {figures['extraMiB']:>4.0f} MiB  {alike}")
+    print("\n6 steps, 1280x720, all files  median   least   wanted   the animation alone, by its library")
+    for kind, figures in found["storyboards"].items():
+        peer = figures["animationAsLibrariesMakeItMs"]
+        times = f"{figures['ms']:>7.0f} {figures['leastMs']:>7.0f} ms"
+        print(f"  {kind:<24} {times} {WANTED_MS.get(kind, '-'):>6}   {peer:>7.0f} ms")
+    print(f"\nrendered {found['reuse']['firstMs']:.0f} ms, the same again {found['reuse']['againMs']:.1f} ms")
+    if "twoProcesses" in found:
+        print(f"two processes do {found['twoProcesses']:.2f} x the work of one")
+        peaks = ", ".join(f"{kind} {peak:.0f}" for kind, peak in found["memoryMiB"].items())
+        print(f"peak of 60 steps at 1920x1080, MiB: {peaks}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""``previewops prune``: makes room under DATA_DIR. Says first what would go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from previewops.cli.context import Context, json_option, pass_context
+from previewops.cli.output import say, say_json, tell
+from previewops.errors import EXIT_FAILED, JobError
+from previewops.text import parse_age_ms, plural
+
+if TYPE_CHECKING:
+    from previewops.worker.store import Weighed
+
+_SHOWN = 20
+
+
+def _age_s(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    found = parse_age_ms(value)
+    if found is None:
+        raise click.BadParameter("allowed are ages such as 30m, 12h or 90d", ctx, param)
+    return found / 1000
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops prune                              what would be forgotten for reuse
+  previewops prune --bundles 90d                and bundles made more than 90 days ago
+  previewops prune --bundles 90d --project trial --apply
+"""
+)
+@click.option("--bundles", metavar="AGE", callback=_age_s, help="Bundles made longer ago too: 30m, 12h, 90d.")
+@click.option("--project", metavar="P", help="Of bundles only those of this projectId.")
+@click.option(
+    "--all-cache", is_flag=True, help="Everything that is kept for reuse, not only what is too much."
+)
+@click.option("--apply", "apply", is_flag=True, help="Do it. Without this nothing is removed.")
+@json_option
+@pass_context
+def prune(
+    context: Context,
+    *,
+    bundles: float | None,
+    project: str | None,
+    all_cache: bool,
+    apply: bool,
+    as_json: bool,
+) -> int:
+    """Say what can be removed under DATA_DIR, and with --apply remove it.
+
+    That is what is kept for reuse beyond PREVIEW_CACHE_MAX_MB and PREVIEW_CACHE_MAX_AGE_S, which workers remove
+    by themselves as well, and, where --bundles says how old, published bundles, which nothing else ever removes.
+    The records of their jobs stay.
+    """
+    from dataclasses import replace
+
+    from previewops.worker.prune import old_bundles, surplus_cache
+
+    settings, now_s = context.settings, time.time()
+    bounds = replace(settings, cache_max_mb=0) if all_cache else settings
+    cache = surplus_cache(bounds, now_s)
+    old = (
+        []
+        if bundles is None
+        else old_bundles(settings.data_dir, project=project, now_s=now_s, older_than_s=bundles)
+    )
+    failed = _remove(settings.data_dir, cache, old) if apply else []
+    if as_json:
+        say_json(
+            {
+                "applied": apply,
+                "cache": _totals(cache),
+                "bundles": {**_totals(old), "paths": [str(each.folder) for each in old]},
+                "failed": failed,
+            }
+        )
+    else:
+        _say(cache, old, applied=apply)
+        for line in failed:
+            tell(f"not removed: {line}")
+    return EXIT_FAILED if failed else 0
+
+
+def _remove(data_dir: Path, cache: Sequence[Weighed], bundles: Sequence[Weighed]) -> list[str]:
+    """What could not be removed, a line each."""
+    from previewops.worker.prune import remove_bundle
+    from previewops.worker.store import remove
+
+    failed = []
+    for entry in cache:
+        try:
+            remove(entry.folder)
+        except FileNotFoundError:
+            continue  # a worker was first
+        except OSError as error:
+            failed.append(f"{entry.folder}: {error.strerror or error}")
+    for bundle in bundles:
+        try:
+            if not remove_bundle(data_dir, bundle):
+                failed.append(f"{bundle.folder}: it is being published anew")
+        except FileNotFoundError:
+            continue
+        except (OSError, JobError) as error:
+            failed.append(f"{bundle.folder}: {error}")
+    return failed
+
+
+def _totals(items: Sequence[Weighed]) -> dict[str, int]:
+    return {"count": len(items), "bytes": sum(item.size for item in items)}
+
+
+def _say(cache: Sequence[Weighed], bundles: Sequence[Weighed], *, applied: bool) -> None:
+    done = "removed" if applied else "would be removed"
+    for items, noun in ((cache, "entry"), (bundles, "bundle")):
+        total = _totals(items)
+        kind = " kept for reuse" if noun == "entry" else ""
+        words = plural(total["count"], noun, "entries" if noun == "entry" else "bundles")
+        say(f"{words}{kind} {done}, {total['bytes'] / 1_048_576:.1f} MiB")
+    say(f"  {bundle.folder}" for bundle in bundles[:_SHOWN])
+    if len(bundles) > _SHOWN:
+        say(f"  … and {len(bundles) - _SHOWN} more")
+    if not applied and (cache or bundles):
+        say("nothing was removed; --apply does it")

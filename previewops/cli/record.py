@@ -1,0 +1,126 @@
+"""``previewops record``: the queue in a file, for the morning after."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from previewops.cli.context import Context, pass_context
+from previewops.cli.output import announce, say, tell
+from previewops.errors import EXIT_UNREACHABLE
+from previewops.text import parse_age_ms, plural, size, span
+
+if TYPE_CHECKING:
+    from previewops.health import Health
+    from previewops.history import History
+    from previewops.recording.recorder import Wish
+    from previewops.recording.writer import Writer, Written
+    from previewops.settings import Settings
+    from previewops.views import Snapshot
+
+MIB = 1 << 20
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    ms = parse_age_ms(value)
+    if not ms:
+        raise click.BadParameter(
+            f"{value!r} is no length of time; allowed are 30s, 15m, 2h, 7d and the like", ctx, param
+        )
+    return ms / 1000
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops record night.rec
+  previewops record night.rec --every 5 --for 12h
+  previewops tui --replay night.rec      look at it afterwards
+"""
+)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--every", metavar="S", type=click.FloatRange(0.25, 600), default=1.0, show_default=True,
+    help="Seconds between two looks at the queue.",
+)  # fmt: skip
+@click.option(
+    "--max-mb", metavar="N", type=click.IntRange(1, 4096), default=64, show_default=True,
+    help="MiB at which FILE becomes FILE.1, FILE.1 becomes FILE.2, and so on.",
+)  # fmt: skip
+@click.option(
+    "--keep", metavar="N", type=click.IntRange(0, 1000), default=3, show_default=True,
+    help="Old files that are kept beside FILE.",
+)  # fmt: skip
+@click.option(
+    "--for", "for_s", metavar="DURATION", callback=_duration,
+    help="End by itself after 30s, 15m, 2h, 7d; else at Ctrl-C or SIGTERM.",
+)  # fmt: skip
+@pass_context
+def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int, for_s: float | None) -> int:
+    """Record what the screen shows into FILE, for `previewops tui --replay FILE`.
+
+    While Redis is away this goes on trying, and records that. A recording of the same queue is continued; a FILE
+    that holds anything else is refused. Jobs' payloads and results are not recorded.
+    """
+    from previewops.recording.codec import Heading
+    from previewops.recording.writer import Writer
+
+    url, settings = context.redis_url(), context.settings
+    writer = Writer(file, Heading(settings.queue_name, every), most_bytes=max_mb * MIB, keep=keep)
+    lasts = f"for {span(for_s * 1000)}" if for_s is not None else "until Ctrl-C"
+    announce(f"recording {settings.queue_name} into {file} every {every:g} s {lasts}")
+    try:
+        asyncio.run(_record(url, settings, writer, every, for_s))
+    finally:
+        written = writer.close()
+        say(_in_words(written, file))
+    return 0 if written.looks or not written.gaps else EXIT_UNREACHABLE
+
+
+async def _record(url: str, settings: Settings, writer: Writer, every_s: float, for_s: float | None) -> None:
+    from previewops.clock import SystemClock
+    from previewops.connection import connect, redis_errors
+    from previewops.health import Thresholds, judge
+    from previewops.healthfacts import gather
+    from previewops.recording.recorder import Recorder
+    from previewops.snapshot import Snapshots
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    redis = connect(url, role="record")
+
+    async def take(wish: Wish) -> Snapshot:
+        async with redis_errors(url):
+            return await Snapshots(redis, settings).take(
+                history_s=wish.history_s,
+                history_min=wish.history_min,
+                events=wish.events,
+                after=wish.after,
+                runs=True,
+            )
+
+    async def verdicts(snapshot: Snapshot, history: History) -> Health:
+        async with redis_errors(url):
+            facts = await gather(redis, settings, snapshot, buckets=history.tens.values())
+        return judge(facts, Thresholds())
+
+    try:
+        recorder = Recorder(take, verdicts, writer, SystemClock(), every_s=every_s, tell=tell)
+        await recorder.run(stop, for_s)
+    finally:
+        await redis.aclose()
+
+
+def _in_words(written: Written, file: Path) -> str:
+    over = "" if written.first_ms is None else f" over {span((written.last_ms or 0) - written.first_ms)}"
+    turned = f" and {plural(written.files - 1, 'file')} before it" if written.files > 1 else ""
+    gaps = f"; {plural(written.gaps, 'gap')} of {span(written.gap_ms)} in all" if written.gaps else ""
+    return f"{plural(written.looks, 'look')}{over}, {size(written.size)}, in {file}{turned}{gaps}"

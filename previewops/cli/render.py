@@ -1,0 +1,181 @@
+"""``previewops render``: one payload to a bundle, here and now, without Redis."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from previewops.cli.context import Context, json_option, pass_context
+from previewops.cli.output import say, say_json, tell
+from previewops.cli.payloads import read_documents
+from previewops.errors import JobError, PreviewopsError, UsageError
+
+if TYPE_CHECKING:
+    from previewops.contract import Payload
+    from previewops.settings import Settings
+    from previewops.worker.assets import AssetOpener
+
+Progress = Callable[[float, str], None]
+_MANIFEST = "container.json"
+
+
+class RenderFailed(PreviewopsError):
+    """The bundle could not be made; ``error`` is why, as a worker would have recorded it."""
+
+    def __init__(self, error: JobError) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.error = error
+
+    def as_json(self) -> dict[str, Any]:
+        return {**super().as_json(), "error": self.error.code, "data": self.error.data}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops render job.json -o preview
+  previewops render job.json -o preview --replace
+  generate-job | previewops render - -o preview --json
+
+\b
+Exit codes: 0 done, 1 an asset or a limit stood against it, 2 usage,
+65 invalid payload."""
+)
+@click.argument("file", metavar="PAYLOAD", type=click.Path(allow_dash=True))
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the bundle; it must not be there yet, or be empty.",
+)
+@click.option("--replace", is_flag=True, help="Replace the bundle that is in DIR.")
+@json_option
+@pass_context
+def render(context: Context, file: str, output: Path, replace: bool, as_json: bool) -> int:
+    """Render one payload into DIR, in this process: no Redis, no worker.
+
+    PAYLOAD "-" is standard input. Assets may come from the payload's own folder too. The folder appears whole or
+    not at all. With "dryRun": true the plan is printed, as JSON, and nothing is written.
+    """
+    from previewops.contract import AssetPolicy, validate
+
+    (document,) = read_documents([file], lines=False)
+    if document.error is not None:
+        raise document.error
+    settings = context.settings
+    roots = (document.base.resolve(), *settings.roots(Path.cwd()))
+    policy = AssetPolicy(roots, settings.asset_hosts)
+    payload = validate(document.payload, policy=policy, source=document.source)
+    _demand_place(output, replace=replace)
+    with _told_errors(), _progress() as progress:
+        summary = _render(payload, settings, _opener(settings, roots), output, progress)
+    if as_json or payload.dry_run:
+        say_json(summary if payload.dry_run else {**summary, "bundle": str(output)})
+        return 0
+    _say(summary, output)
+    return 0
+
+
+def _demand_place(output: Path, *, replace: bool) -> None:
+    if not output.exists() or not any(output.iterdir()):
+        return
+    if not replace:
+        raise UsageError(f"{output} is not empty", hint="name another folder, or give --replace")
+    if not (output / _MANIFEST).is_file():
+        raise UsageError(f"{output} holds no bundle, and is not replaced", hint="name another folder")
+
+
+def _opener(settings: Settings, roots: tuple[Path, ...]) -> AssetOpener:
+    from previewops.worker.assets import FileAssetOpener
+
+    if not settings.asset_hosts:
+        return FileAssetOpener(roots)
+    from previewops.worker.fetch import WebAssets
+
+    return FileAssetOpener(roots, WebAssets(settings.asset_hosts, settings.fetch_timeout_s))
+
+
+def _render(
+    payload: Payload, settings: Settings, opener: AssetOpener, output: Path, progress: Progress
+) -> dict[str, Any]:
+    """Renders beside ``output``, and puts the whole in its place."""
+    from previewops.worker.bundle import make_bundle
+    from previewops.worker.fontfinder import find_fonts
+    from previewops.worker.output import FolderOutput
+    from previewops.worker.render.limits import Limits
+
+    with _beside(output) as draft:
+        summary = make_bundle(
+            payload.raw,
+            opener=opener,
+            output=FolderOutput(draft),
+            limits=Limits.from_settings(settings),
+            fonts=find_fonts(settings.fonts),
+            progress=progress,
+        )
+        if not payload.dry_run:
+            if output.exists():
+                shutil.rmtree(output)
+            draft.rename(output)
+    return summary
+
+
+@contextmanager
+def _beside(output: Path) -> Iterator[Path]:
+    """A folder on the file system of ``output``, gone with what is left in it when the block ends."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
+            yield Path(folder) / "bundle"
+    except OSError as error:
+        raise PreviewopsError(
+            f"{output} cannot be written: {error.strerror or error}", hint="name another folder with -o"
+        ) from error
+
+
+@contextmanager
+def _told_errors() -> Iterator[None]:
+    try:
+        yield
+    except JobError as error:
+        raise RenderFailed(error) from error
+    except MemoryError as error:
+        raise PreviewopsError(
+            "there is not enough memory", hint="use smaller or fewer assets, or a smaller resolution"
+        ) from error
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar on standard error where that is a terminal; else nothing."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda share, word: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.description}"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("reading", total=1.0)
+        yield lambda share, word: bars.update(task, completed=share, description=word)
+
+
+def _say(summary: dict[str, Any], output: Path) -> None:
+    files = summary["artifacts"]
+    total = sum(int(entry["bytes"]) for entry in files)
+    say(
+        f"{output}: {len(files)} files, {total / 1_048_576:.1f} MiB, "
+        f"{summary['width']}x{summary['height']}, {summary['durationMs'] / 1000:g} s; "
+        f"rendered in {summary['renderMs'] / 1000:.1f} s"
+    )
+    say(f"  {entry['path']}" for entry in files)
+    tell(f"note: {warning}" for warning in summary["warnings"])

@@ -1,0 +1,114 @@
+"""``previewops tui``: the operator's screen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from previewops.cli.context import Context, pass_context
+from previewops.cli.theme import theme_option
+from previewops.errors import UsageError
+
+if TYPE_CHECKING:
+    from previewops.tui.app import OperatorApp
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops tui
+  previewops tui --read-only --refresh 5
+  previewops tui --replay night.rec      what `previewops record night.rec` has seen
+"""
+)
+@click.option("--read-only", is_flag=True, help="Look only: whatever changes the queue is gone.")
+@click.option(
+    "--refresh",
+    metavar="S",
+    type=click.FloatRange(0.25, 60),
+    help="Seconds between two looks at the queue [1; of a recording 0.5]; + and - change it.",
+)
+@click.option(
+    "--replay",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Look at a recording instead; nothing can be changed in it.",
+)
+@theme_option
+@click.option("--leaving-stops", is_flag=True, hidden=True, help="Ask before leaving: `up` stops then.")
+@pass_context
+def tui(
+    context: Context,
+    *,
+    read_only: bool,
+    refresh: float | None,
+    replay: Path | None,
+    theme: str | None,
+    leaving_stops: bool,
+) -> int:
+    """Watch the queue and act on it, over SSH too.
+
+    PREVIEW_ENV names the environment in the title, in red if it is production. NO_COLOR turns colours off.
+    PREVIEW_IMAGES says how previews are drawn: auto (the default), blocks, kitty, sixel or off.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "the screen needs a terminal",
+            hint="for scripts there are `previewops stats --json` and `previewops health`",
+        )
+    if replay is not None:
+        return _run(_recorded(replay, refresh, theme))
+    return _run(_live(context, read_only, refresh, theme, leaving_stops))
+
+
+def _live(
+    context: Context, read_only: bool, refresh: float | None, theme: str | None, leaving_stops: bool
+) -> OperatorApp:
+    from previewops.cli.who import operator
+    from previewops.tui.app import OperatorApp, Options
+    from previewops.tui.graphics import ready
+    from previewops.tui.intents import ReadOnlyDesk
+    from previewops.tui.live.desk import LiveDesk
+    from previewops.tui.live.link import Link
+    from previewops.tui.live.source import LiveSource
+    from previewops.tui.terminal import images_for, images_forced, theme_for
+
+    settings = context.settings
+    link = Link(context.redis_url(), settings, who=operator())
+    desk = LiveDesk(link)
+    options = Options(
+        place=settings.queue_name,
+        environment=os.environ.get("PREVIEW_ENV", ""),
+        read_only=read_only,
+        every_s=refresh or 1.0,
+        theme=theme_for(theme, os.environ),
+        images=ready(images_for(os.environ), forced=images_forced(os.environ)),
+        leaving="Workers and Redis of this machine stop with it." if leaving_stops else "",
+    )
+    return OperatorApp(LiveSource(link), ReadOnlyDesk(desk) if read_only else desk, options)
+
+
+def _recorded(path: Path, refresh: float | None, theme: str | None) -> OperatorApp:
+    from previewops.recording.reader import peek
+    from previewops.tui.app import Options
+    from previewops.tui.replay.app import EVERY_S, ReplayApp
+    from previewops.tui.terminal import theme_for
+
+    options = Options(
+        place=peek(path).queue,
+        read_only=True,
+        every_s=refresh or EVERY_S,
+        theme=theme_for(theme, os.environ),
+    )
+    return ReplayApp(path, options)
+
+
+def _run(app: OperatorApp) -> int:
+    status = app.run()
+    if app.failure is not None:
+        raise app.failure
+    return status or 0

@@ -1,0 +1,120 @@
+"""Gathers what health is judged by: of a snapshot, of the Redis server, and of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from previewops.clock import Clock, SystemClock, iso_from_ms
+from previewops.health import RECENT_S, Facts, Recent
+from previewops.settings import Settings
+from previewops.views import Bucket, Snapshot
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+async def gather(
+    redis: Redis,
+    settings: Settings,
+    snapshot: Snapshot,
+    *,
+    buckets: Iterable[Bucket] | None = None,
+    clock: Clock | None = None,
+) -> Facts:
+    """Everything that ``previewops.health.judge`` wants to know, with two round trips.
+
+    Args:
+        snapshot: one that was taken with ``runs=True``, or stuck jobs are not judged.
+        buckets: the 10 s buckets of the last five minutes at least, as ``History.tens`` has them. None: those of
+            the snapshot; if they do not reach back so far, failures are not judged.
+        clock: times the answer of Redis.
+
+    Raises:
+        redis.exceptions.RedisError: the server cannot be used.
+    """
+    if buckets is None and snapshot.history_s >= RECENT_S:
+        buckets = snapshot.buckets
+    redis_ms = await _answer_ms(redis, clock or SystemClock())
+    eviction_policy, persistent = await _server(redis)
+    free_bytes, disk_bytes = await asyncio.to_thread(_disk, settings.data_dir)
+    return Facts(
+        waiting=sum(snapshot.waiting.values()),
+        delayed=snapshot.delayed,
+        active=snapshot.active,
+        dead=snapshot.dead,
+        oldest_waiting_ms=snapshot.oldest_waiting_ms,
+        paused=snapshot.paused,
+        paused_by=snapshot.paused_by,
+        paused_why=snapshot.paused_why,
+        unaccounted=snapshot.unaccounted,
+        worker_ages_ms=tuple(snapshot.now_ms - worker.heartbeat_ms for worker in snapshot.workers),
+        heartbeat_ms=settings.heartbeat_ms,
+        eviction_policy=eviction_policy,
+        persistent=persistent,
+        lost_at=None if snapshot.lost_ms is None else iso_from_ms(snapshot.lost_ms),
+        recent=None if buckets is None else _recent(buckets, snapshot.now_ms),
+        supervisors=snapshot.supervisors,
+        run_ages_ms=_run_ages_ms(snapshot),
+        deadline_ms=settings.job_timeout_s * 1000,
+        versions=frozenset(worker.version for worker in snapshot.workers if worker.version),
+        disk_free_bytes=free_bytes,
+        disk_bytes=disk_bytes,
+        redis_ms=redis_ms,
+    )
+
+
+def _run_ages_ms(snapshot: Snapshot) -> dict[str, int] | None:
+    if snapshot.active and not snapshot.runs:
+        return None
+    return {run.job_id: snapshot.now_ms - run.claimed_ms for run in snapshot.runs}
+
+
+def _recent(buckets: Iterable[Bucket], now_ms: int) -> Recent:
+    late = [bucket for bucket in buckets if bucket.start_ms > now_ms - RECENT_S * 1000]
+
+    def total(*names: str) -> int:
+        return sum(bucket.counts.get(name, 0) for bucket in late for name in names)
+
+    return Recent(total("completed"), total("died"), total("requeued", "discarded"))
+
+
+async def _answer_ms(redis: Redis, clock: Clock) -> float | None:
+    """How long an answer takes on a connection that is open already; None where asking is forbidden."""
+    from redis.exceptions import ResponseError  # noqa: PLC0415 - start-up time of commands without Redis
+
+    before = clock.monotonic()
+    try:
+        await redis.ping()
+    except ResponseError:
+        return None
+    return (clock.monotonic() - before) * 1000
+
+
+async def _server(redis: Redis) -> tuple[str | None, bool | None]:
+    """(eviction policy, whether data goes to disk) as far as the server lets us know: hosted ones forbid some."""
+    from redis.exceptions import ResponseError  # noqa: PLC0415 - as above
+
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.info("memory")
+        pipe.info("persistence")
+        pipe.config_get("save")
+        memory, persistence, save = await pipe.execute(raise_on_error=False)
+    policy = None if isinstance(memory, ResponseError) else memory.get("maxmemory_policy")
+    if not isinstance(persistence, ResponseError) and persistence.get("aof_enabled"):
+        return policy, True
+    if isinstance(persistence, ResponseError) or isinstance(save, ResponseError):
+        return policy, None
+    return policy, bool(next(iter(save.values()), ""))
+
+
+def _disk(folder: Path) -> tuple[int | None, int | None]:
+    """Bytes that this user can still write there, and bytes in all; None where there is no such folder."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None, None
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize

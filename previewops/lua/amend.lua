@@ -1,0 +1,34 @@
+-- Gives one dead letter another body and a new life.
+--
+-- KEYS    1 the queue; all others by name (include/keys.lua)
+-- ARGV    1 id   2 priority   3 project   4 digest of the body   5 payload as JSON   6 arq function name
+--         7 who   8 why
+-- Results code (OK, NOT_FOUND, WRONG_STATE), the state it was in
+--
+-- @include keys
+-- @include room
+-- @include time
+-- @include counters
+-- @include waiting
+-- @include result
+-- @include events
+-- @include bury
+-- @include revive
+
+local id, class, project, digest, payload, func = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local job = redis.call('HMGET', P_JOB .. id, 'state', 'fingerprint', 'digest')
+if not job[1] then
+  return { NOT_FOUND, '' }
+elseif job[1] ~= 'dead' then
+  return { WRONG_STATE, job[1] }
+end
+redis.call('SET', P_ARQ_JOB .. id,
+  '{"t":null,"f":"' .. func .. '","a":[' .. payload .. '],"k":{},"et":' .. digits(NOW_MS) .. '}')
+redis.call('HSET', P_JOB .. id, 'project', project, 'digest', digest)
+revive(id, job[2], class)
+count('requeued')
+event('requeued', 'who', ARGV[7], 'why', ARGV[8], 'done', '1', 'skipped', '0', 'job', id, 'edited', '1',
+  'digestBefore', job[3] or '', 'digestAfter', digest)
+wake()
+write_tally()
+return { OK, 'dead' }

@@ -1,0 +1,101 @@
+"""What a recording tells of the time before a look: buckets and events. Pure.
+
+Buckets are kept as they are written, a tenth of what the values take, and are read again where they are needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+from itertools import groupby
+
+from previewops.history import DAY_MIN, HOUR_S, added_up, fuller
+from previewops.recording.forms import BUCKET, EVENT
+from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Event, Snapshot
+
+MOST_EVENTS = 1_000
+"""So many of the latest events does a look get."""
+
+_PER_MINUTE = MINUTE_MS // TEN_SECONDS_MS
+_PER_HOUR = HOUR_S * 1000 // TEN_SECONDS_MS
+
+
+class Past:
+    """The buckets and events of the looks that were added, in the order of time."""
+
+    def __init__(self) -> None:
+        self._tens: dict[int, bytes] = {}
+        self._minutes: dict[int, bytes] = {}
+        self._events: list[bytes] = []
+        self._last_event = (-1, -1)
+
+    @property
+    def events(self) -> int:
+        """How many events are known."""
+        return len(self._events)
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Takes in the last look of a chapter."""
+        for bucket in snapshot.buckets:
+            self._tens[bucket.number] = _raw(bucket)
+        for bucket in snapshot.minutes:
+            self._minutes[bucket.number] = _raw(fuller(self._minute(bucket.number), bucket))
+        for event in snapshot.events:
+            place = _place(event)
+            if place > self._last_event:
+                self._last_event = place
+                self._events.append(json.dumps(EVENT.put(event)).encode())
+
+    def add_up(self) -> None:
+        """Makes minutes of the tens, once all looks are in."""
+        for number, tens in groupby(sorted(self._tens), lambda number: number // _PER_MINUTE):
+            for _, bucket in added_up([_bucket(self._tens[ten]) for ten in tens]):
+                self._minutes[number] = _raw(fuller(self._minute(number), bucket))
+
+    def behind(self, snapshot: Snapshot, events: int) -> Snapshot:
+        """A look with the hour, the day and the latest events before it. ``events`` had come before its chapter."""
+        current, minute = snapshot.now_ms // TEN_SECONDS_MS, snapshot.now_ms // MINUTE_MS
+        first = current + 1 - snapshot.history_s * 1000 // TEN_SECONDS_MS
+        tens = _found(self._tens, range(current + 1 - _PER_HOUR, first))
+        minutes = {bucket.number: bucket for bucket in _found(self._minutes, range(minute - DAY_MIN, minute))}
+        for bucket in snapshot.minutes:
+            minutes[bucket.number] = fuller(minutes.get(bucket.number), bucket)
+        return replace(
+            snapshot,
+            buckets=(*tens, *snapshot.buckets),
+            minutes=tuple(minutes[number] for number in sorted(minutes)),
+            events=self._latest(snapshot.events, events),
+            history_s=max(HOUR_S, snapshot.history_s),
+            history_min=max(DAY_MIN, snapshot.history_min),
+        )
+
+    def _latest(self, own: tuple[Event, ...], before: int) -> tuple[Event, ...]:
+        known = [EVENT.take(json.loads(raw)) for raw in self._events[max(0, before - MOST_EVENTS) : before]]
+        last = _place(known[-1]) if known else (-1, -1)
+        return (*known, *(event for event in own if _place(event) > last))[-MOST_EVENTS:]
+
+    def _minute(self, number: int) -> Bucket | None:
+        raw = self._minutes.get(number)
+        return None if raw is None else _bucket(raw)
+
+
+def _found(buckets: dict[int, bytes], numbers: Iterable[int]) -> list[Bucket]:
+    return [_bucket(buckets[number]) for number in numbers if number in buckets]
+
+
+def _raw(bucket: Bucket) -> bytes:
+    return json.dumps(BUCKET.put(bucket), separators=(",", ":")).encode()
+
+
+@lru_cache(maxsize=2_048)
+def _bucket(raw: bytes) -> Bucket:
+    """An hour and a day of them are 1,800; the next picture needs nearly the same."""
+    return BUCKET.take(json.loads(raw))
+
+
+def _place(event: Event) -> tuple[int, int]:
+    """An event's place in the stream. Ids of Redis are two numbers with a hyphen between them."""
+    ms, _, sequence = event.event_id[:41].partition("-")
+    return (int(ms) if ms.isdecimal() else 0, int(sequence) if sequence.isdecimal() else 0)

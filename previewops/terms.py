@@ -1,0 +1,152 @@
+"""The words by which people filter jobs, dead letters, workers and events. Pure.
+
+``project:lessons high !timeout`` means: the project has "lessons" in it, some field has "high" in it, and none
+has "timeout". Words stand apart by spaces; ``"double quotes"`` keep spaces, and a doubled quote inside them is
+one quote. ``field:`` narrows a word to one of :data:`FIELDS`, a leading ``!`` negates it, and a lone ``!`` in
+front of everything inverts the whole. ASCII letters match in either case.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+FIELDS = ("id", "project", "priority", "state", "error", "worker", "kind", "who")
+"""What a word can be narrowed to. An unknown field is part of the word."""
+
+_SPACES = " \t\r\n"
+_FIELD = re.compile(rf"({'|'.join(FIELDS)}):", re.IGNORECASE)
+_WORD = re.compile(rf'(?:"(?:[^"]|"")*(?:"|\Z)|[^{_SPACES}"])*')
+_LOWERED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One word: ``text`` is looked for in ``field``, or in all for None. Without text it holds always.
+
+    Raises:
+        ValueError: ``text`` has a NUL, which stands between fields where the scripts look at all.
+    """
+
+    text: str
+    field: str | None = None
+    negated: bool = False
+
+    def __post_init__(self) -> None:
+        if "\0" in self.text:
+            raise ValueError("a word of a filter has no NUL in it")
+
+    @property
+    def folded(self) -> str:
+        """The text as it is compared, ASCII letters in lower case."""
+        return _folded(self.text)
+
+    def holds(self, fields: Mapping[str, str]) -> bool:
+        """Whether the word holds of something with these fields."""
+        if not self.text:
+            return True
+        wanted = self.folded
+        looked_at = fields.values() if self.field is None else (fields.get(self.field, ""),)
+        return any(wanted in _folded(value) for value in looked_at) is not self.negated
+
+    def __str__(self) -> str:
+        """The word as it can be typed."""
+        prefix = ("!" if self.negated else "") + ("" if self.field is None else f"{self.field}:")
+        return prefix + (_quoted(self.text) if self._needs_quotes() else self.text)
+
+    def _needs_quotes(self) -> bool:
+        if any(character in _SPACES or character == '"' for character in self.text):
+            return True
+        return self.field is None and (
+            not self.text or self.text.startswith("!") or _FIELD.match(self.text) is not None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A filter: all ``terms`` have to hold, or with ``inverted`` not all of them. Without terms all matches."""
+
+    terms: tuple[Term, ...] = ()
+    inverted: bool = False
+
+    def matches(self, fields: Mapping[str, str]) -> bool:
+        """Whether something with these fields, by name, is meant. A field that is absent is empty."""
+        if not self:
+            return True
+        return all(term.holds(fields) for term in self.terms) is not self.inverted
+
+    def arguments(self) -> tuple[str, ...]:
+        """The filter as the scripts are given it: inverted, the number of terms, then field, negated and text."""
+        flat = [part for term in self.terms for part in (term.field or "", "01"[term.negated], term.folded)]
+        return ("01"[self.inverted], str(len(self.terms)), *flat)
+
+    def __bool__(self) -> bool:
+        """Whether anything is asked."""
+        return any(term.text for term in self.terms)
+
+    def __iter__(self) -> Iterator[Term]:
+        return iter(self.terms)
+
+    def __len__(self) -> int:
+        return len(self.terms)
+
+    def __str__(self) -> str:
+        """The filter as it can be typed: ``parse_terms`` makes the same of it."""
+        return ("! " if self.inverted else "") + " ".join(map(str, self.terms))
+
+
+def parse_terms(text: str) -> Terms:
+    """Reads what somebody types. Whatever it is means something: a quote that is open ends with the text.
+
+    A ``!`` that stands alone elsewhere than in front is left out, as a word that is just being typed. A NUL is
+    a space.
+    """
+    text = text.replace("\0", " ")
+    terms: list[Term] = []
+    at, inverted = 0, False
+    while True:
+        while at < len(text) and text[at] in _SPACES:
+            at += 1
+        if at == len(text):
+            return Terms(tuple(terms), inverted)
+        match = _WORD.match(text, at)
+        assert match is not None
+        word, at = match[0], match.end()
+        if word == "!":
+            inverted = inverted or (not terms and not text[: match.start()].strip(_SPACES) and at < len(text))
+        else:
+            terms.append(_term(word))
+
+
+def _term(word: str) -> Term:
+    negated = word.startswith("!")
+    rest = word[1:] if negated else word
+    named = _FIELD.match(rest)
+    field = None if named is None else _folded(named[1])
+    return Term(_unquoted(rest if named is None else rest[named.end() :]), field, negated)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _unquoted(word: str) -> str:
+    """The word without the quotes that keep its spaces."""
+    kept: list[str] = []
+    at, inside = 0, False
+    while at < len(word):
+        if word[at] != '"':
+            kept.append(word[at])
+        elif inside and word[at + 1 : at + 2] == '"':
+            kept.append('"')
+            at += 1
+        else:
+            inside = not inside
+        at += 1
+    return "".join(kept)
+
+
+def _folded(text: str) -> str:
+    return text.translate(_LOWERED)

@@ -1,0 +1,82 @@
+"""Scaling real workers over a real backlog, by load and by order: up, down, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from previewops.fleetviews import Bounds
+from previewops.views import Snapshot
+from tests.fault.cluster import Cluster, payload
+from tests.fault.supervision import SupervisorProcess
+
+pytestmark = [pytest.mark.redis]
+
+MOST = 8
+JOBS = 80
+
+
+@asynccontextmanager
+async def backlog(
+    url: str, folder: Path, *words: str
+) -> AsyncIterator[tuple[Cluster, SupervisorProcess, Path]]:
+    """One worker, and jobs that wait or are held for as long as the file is there."""
+    held = folder / "held"
+    held.touch()
+    async with (
+        # Eight workers that start on two processors are no reason to take one of them for hung.
+        Cluster(url, folder, heartbeat_ms=2_000, lease_ms=20_000, drain_timeout_s=2) as cluster,
+        SupervisorProcess(cluster, *words, DOWN_HOLD_S="3") as supervisor,
+    ):
+        await supervisor.running(1)
+        await cluster.submit(*(payload(f"job-{n}", while_there=str(held)) for n in range(JOBS)))
+        yield cluster, supervisor, held
+
+
+async def every_slot_is_busy(cluster: Cluster) -> None:
+    slots = MOST * cluster.settings.worker_concurrency
+
+    async def busy() -> bool:
+        return (await cluster.snapshot()).active == slots
+
+    await cluster.eventually(busy, f"{slots} jobs run")
+
+
+def unharmed(snapshot: Snapshot, jobs: int) -> bool:
+    counters = snapshot.counters
+    return (counters["completed"], counters["crashed"], counters["retried"]) == (jobs, 0, 0)
+
+
+async def test_scaling_from_1_to_8_to_1_by_load_loses_nothing(redis_url: str, tmp_path: Path) -> None:
+    async with backlog(redis_url, tmp_path, "--min", "1", "--max", str(MOST)) as (cluster, supervisor, held):
+        await supervisor.running(MOST)
+        await every_slot_is_busy(cluster)
+        # Enough for three workers stay behind, held wherever they are, while the others go.
+        late = tmp_path / "late"
+        late.touch()
+        await cluster.submit(*(payload(f"late-{n}", while_there=str(late)) for n in range(6)))
+        held.unlink()
+        await supervisor.running(3)
+        assert (await cluster.snapshot()).counters["completed"] == JOBS
+        late.unlink()
+        assert unharmed(await cluster.drained(), JOBS + 6)
+        await supervisor.running(1)
+        await cluster.judge()
+
+
+async def test_scaling_from_1_to_8_to_1_by_order_loses_nothing(redis_url: str, tmp_path: Path) -> None:
+    async with backlog(redis_url, tmp_path, "--workers", "1") as (cluster, supervisor, held):
+        answer = await supervisor.control.scale(Bounds(MOST, MOST), why="rush hour")
+        assert answer.message == f"{MOST} workers"
+        await supervisor.running(MOST)
+        await every_slot_is_busy(cluster)
+        # Seven drain with the backlog before them and jobs in their hands.
+        await supervisor.control.scale(Bounds(1, 1))
+        held.unlink()
+        await cluster.submit(*(payload(f"late-{n}") for n in range(50)))
+        assert unharmed(await cluster.drained(), JOBS + 50)
+        await supervisor.running(1)
+        await cluster.judge()

@@ -1,0 +1,194 @@
+"""Files that a stranger might send: bombs, lies, fragments, mixtures, and things that are no files."""
+
+from __future__ import annotations
+
+import os
+import random
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from tests.render_support import quarters
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """``image`` as a file."""
+    into = BytesIO()
+    image.save(into, kind, **options)
+    return into.getvalue()
+
+
+def moving(kind: str, frames: int = 3) -> bytes:
+    """A small animation whose frames differ."""
+    images = [quarters((40, 30)).rotate(index * 7) for index in range(frames)]
+    return saved(images[0], kind, save_all=True, append_images=images[1:], duration=50)
+
+
+def pictures() -> list[bytes]:
+    """Small whole pictures of every kind that is read."""
+    small = quarters((48, 32))
+    deep = Image.frombytes("I;16", (48, 32), bytes(range(256)) * 12)
+    return [
+        saved(small, "JPEG"),
+        saved(small, "JPEG", progressive=True),
+        saved(small.convert("CMYK"), "JPEG"),
+        saved(small.convert("L"), "JPEG"),
+        saved(small, "PNG"),
+        saved(small.quantize(16), "PNG"),
+        saved(small.convert("RGBA"), "PNG"),
+        saved(deep, "PNG"),
+        saved(small, "WEBP"),
+        saved(small.convert("RGBA"), "WEBP", lossless=True),
+        saved(small.quantize(16), "GIF"),
+        saved(small, "AVIF"),
+        *(moving(kind) for kind in ("GIF", "WEBP", "PNG", "AVIF")),
+    ]
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    """A chunk of a PNG file."""
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(width: int, height: int, data: bytes) -> bytes:
+    """A PNG file that claims a size, whatever its data."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(data))
+        + chunk(b"IEND", b"")
+    )
+
+
+def jpeg(width: int, height: int) -> bytes:
+    """A JPEG file whose header claims a size."""
+    content = bytearray(saved(quarters((16, 16)), "JPEG"))
+    at = content.index(b"\xff\xc0") + 5
+    content[at : at + 4] = struct.pack(">HH", height, width)
+    return bytes(content)
+
+
+def gif(width: int, height: int, frames: int, size: int = 1) -> bytes:
+    """A GIF file of a claimed size with ``frames`` frames of ``size`` squared, a few bytes each."""
+    still = saved(Image.new("P", (size, size)), "GIF", optimize=False)
+    at = still.index(b"\x2c")
+    frame = still[at : still.rindex(b"\x3b")]
+    return still[:6] + struct.pack("<HH", width, height) + still[10:at] + frame * frames + b"\x3b"
+
+
+def webp(width: int, height: int) -> bytes:
+    """A WebP file whose header claims a canvas."""
+    size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = b"VP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + size
+    body += b"ANIM" + struct.pack("<IIH", 6, 0, 0)
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+
+
+def corpus() -> dict[str, tuple[bytes, str]]:
+    """Files by name, each with the code that it has to end in."""
+    whole = {kind: saved(Image.effect_noise((120, 90), 90).convert("RGB"), kind) for kind in FORMATS}
+    found = {
+        "header.png": (png(100_000, 100_000, b""), "asset-too-many-pixels"),
+        "header.jpg": (jpeg(65_500, 65_500), "asset-too-many-pixels"),
+        "header.gif": (gif(65_535, 65_535, 1), "asset-too-many-pixels"),
+        "header.webp": (webp(16_384, 16_384), "asset-too-many-pixels"),
+        "wide.png": (png(100_000, 1_100, b""), "asset-too-many-pixels"),
+        "empty-pixels.png": (png(9_000, 9_000, b"\0" * 1_000), "asset-corrupt"),
+        "endless.gif": (gif(40, 30, 5_000), "asset-too-many-frames"),
+        "many-large.gif": (gif(2_000, 2_000, 900), "asset-too-many-frames"),
+        "no-size.png": (png(0, 0, b""), "asset-corrupt"),
+        "nothing": (b"", "asset-corrupt"),
+        "svg.png": (
+            b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+            "asset-unsupported",
+        ),
+        "eps.jpg": (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) run\n",
+            "asset-unsupported",
+        ),
+        "photoshop.png": (b"8BPS\0\1" + bytes(200), "asset-unsupported"),
+        "pdf.jpg": (b"%PDF-1.7\n1 0 obj\n", "asset-unsupported"),
+        "tiff.png": (saved(quarters((9, 9)), "TIFF"), "asset-unsupported"),
+        "icon.png": (saved(quarters((16, 16)), "ICO"), "asset-unsupported"),
+        "script.png": (b"#!/bin/sh\nrm -rf /\n" * 5, "asset-unsupported"),
+        "zip.png": (b"PK\x03\x04" + bytes(100), "asset-unsupported"),
+        "after-html.jpg": (b"<html><script>" + whole["JPEG"], "asset-unsupported"),
+        "text-bomb.png": (text_bomb(), "asset-corrupt"),
+    }
+    for kind, content in whole.items():
+        found[f"half.{kind.lower()}"] = (content[: len(content) // 2], "asset-corrupt")
+        found[f"head.{kind.lower()}"] = (content[:40], "asset-corrupt")
+    return found
+
+
+def text_bomb() -> bytes:
+    """A PNG file with a colour profile of a few bytes that unpacks to 300 MB."""
+    packed = zlib.compressobj(9)
+    profile = b"".join(packed.compress(bytes(1_000_000)) for _ in range(300)) + packed.flush()
+    whole = saved(quarters((8, 8)), "PNG")
+    return whole[:33] + chunk(b"iCCP", b"x\0\0" + profile) + whole[33:-12] + b"cut"
+
+
+def harmless() -> dict[str, bytes]:
+    """Files that look odd and are pictures all the same: they are to be rendered."""
+    whole = {kind: saved(quarters((60, 40)), kind) for kind in FORMATS}
+    return {
+        "jpeg-and-zip.jpg": whole["JPEG"] + b"PK\x03\x04" + bytes(100) + b"PK\x05\x06" + bytes(18),
+        "gif-and-script.gif": whole["GIF"] + b"/*<script>alert(1)</script>*/",
+        "png-and-html.png": whole["PNG"] + b"<html>",
+        "named-otherwise.png": whole["JPEG"],
+        "named-otherwise.jpg": whole["AVIF"],
+        "without-extension": whole["WEBP"],
+        "tall.png": saved(Image.new("RGB", (1, 9_000)), "PNG"),
+        "one-pixel.gif": saved(Image.new("P", (1, 1)), "GIF"),
+    }
+
+
+def no_files(folder: Path, outside: Path) -> dict[str, str]:
+    """Names below ``folder`` that are no files or lead out of it, each with its code."""
+    (folder / "link").symlink_to(outside)
+    (folder / "link-to-folder").symlink_to(outside.parent)
+    (folder / "device").symlink_to("/dev/zero")
+    (folder / "memory").symlink_to("/proc/self/mem")
+    (folder / "round").symlink_to("round")
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "coming.part").write_bytes(b"half")
+    return {
+        "link": "asset-outside-roots",
+        f"link-to-folder/{outside.name}": "asset-outside-roots",
+        "device": "asset-outside-roots",
+        "memory": "asset-outside-roots",
+        "round": "asset-not-a-file",
+        "folder": "asset-not-a-file",
+        "pipe": "asset-not-a-file",
+        "missing": "asset-missing",
+        "coming": "asset-incomplete",
+        "/etc/passwd": "asset-outside-roots",
+    }
+
+
+def damaged(content: bytes, dice: random.Random) -> bytes:
+    """``content`` after a bad transfer, or a worse person."""
+    found = bytearray(content)
+    for _ in range(dice.randint(1, 6)):
+        at = dice.randrange(len(found) or 1)
+        act = dice.choice(("flip", "flip", "cut", "insert", "blank", "copy"))
+        if act == "flip" and found:
+            found[at] ^= 1 << dice.randrange(8)
+        elif act == "cut":
+            del found[at : at + dice.choice((1, 4, 100))]
+        elif act == "insert":
+            found[at:at] = dice.randbytes(dice.choice((1, 4, 50)))
+        elif act == "blank":
+            found[at : at + 4] = dice.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"))
+        else:
+            found[at:at] = found[max(0, at - 64) : at]
+    return bytes(found)

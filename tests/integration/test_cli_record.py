@@ -1,0 +1,131 @@
+"""record with the real program and a real server: what it writes, what it refuses, and a server that goes away."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from previewops.recording.reader import Recording
+from tests.integration.cli_program import Program, hand_on, payload
+from tests.redis_server import RedisProcess
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def program(redis_url: str, tmp_path: Path) -> Program:
+    return Program(tmp_path, redis_url)
+
+
+def wait_for_line(process: subprocess.Popen[bytes], words: str) -> str:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if words in line.decode():
+            return line.decode()
+    raise AssertionError(f"it ended without saying {words!r}")
+
+
+async def test_what_a_screen_draws_is_in_it(program: Program, redis_url: str) -> None:
+    async with hand_on(redis_url) as hand:
+        await hand.bury("dead-1")
+        await hand.submit(payload("a-1"), payload("b-1", priority="high"))
+        await hand.claim()
+        await hand.heartbeat()
+    done = program.run("record", "night.rec", "--every", "0.25", "--for", "1s")
+    assert done.code == 0, done.err
+    assert done.out.startswith("recording preview-jobs into night.rec every 0.25 s for 1.0 s\n")
+    assert " looks over " in done.out
+    with closing(Recording.open(program.folder / "night.rec")) as recording:
+        (stretch,) = recording.stretches
+        look = recording.at(stretch.end_ms).look
+    assert look is not None
+    snapshot = look.snapshot
+    assert (snapshot.queue_name, snapshot.dead, snapshot.active) == ("preview-jobs", 1, 1)
+    assert [run.job_id for run in snapshot.runs] == ["b-1"]
+    assert [worker.worker_id for worker in snapshot.workers] == ["w-1"]
+    assert [event.kind for event in snapshot.events] == ["dead"]
+    assert sum(bucket.counts.get("accepted", 0) for bucket in snapshot.buckets) == 3
+    assert look.health is not None
+    assert {"workers", "redis", "dead-letters"} <= {check.name for check in look.health.checks}
+
+
+def test_a_signal_ends_it_in_order(program: Program) -> None:
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        process = program.start(
+            "record", "night.rec", "--every", "0.25", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"recording ")
+        path = program.folder / "night.rec"
+        before = path.stat().st_size
+        while path.stat().st_size == before and process.poll() is None:
+            pass
+        process.send_signal(signum)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert b"in night.rec" in out
+        assert err == b""
+    with closing(Recording.open(program.folder / "night.rec")) as recording:
+        assert not recording.faults
+        assert len(recording.stretches) == 1, "the second one went on where the first had ended"
+
+
+def test_it_rides_out_a_server_that_is_away(
+    redis_process: Callable[..., RedisProcess], tmp_path: Path
+) -> None:
+    server = redis_process(start=False)
+    program = Program(tmp_path, server.url)
+    process = program.start(
+        "record", "night.rec", "--every", "0.25", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        assert "cannot be used" in wait_for_line(process, "note: no look at the queue")
+        server.start()
+        wait_for_line(process, "in sight again")
+        server.kill()
+        wait_for_line(process, "note: no look at the queue")
+        server.start()
+        wait_for_line(process, "in sight again")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"2 gaps of " in out
+    with closing(Recording.open(tmp_path / "night.rec")) as recording:
+        assert not recording.faults
+        start = recording.at(recording.stretches[0].start_ms)
+        assert start.look is None
+        assert start.gap is not None
+        assert recording.at(recording.stretches[-1].end_ms).look is not None
+
+
+def test_a_server_that_never_came_is_a_failure(tmp_path: Path) -> None:
+    program = Program(tmp_path, f"unix://{tmp_path}/nobody.sock")
+    done = program.run("record", "night.rec", "--every", "0.25", "--for", "1s")
+    assert done.code == 69
+    assert "no look at the queue" in done.err
+    assert "0 looks" in done.out
+
+
+def test_what_is_no_recording_is_left_as_it_is(program: Program) -> None:
+    for name, content in (("notes.txt", b"dear diary\n"), ("picture.png", b"\x89PNG\r\n\x1a\n")):
+        program.write(name, content)
+        done = program.run("record", name, "--for", "1s")
+        assert done.code == 2
+        assert f"{name} is no recording: it begins with" in done.err
+        assert (program.folder / name).read_bytes() == content
+    done = program.run("record", "nowhere/night.rec", "--for", "1s")
+    assert done.code == 1
+    assert "nowhere/night.rec cannot be written: No such file or directory" in done.err
+
+
+@pytest.mark.parametrize("words", [("--for", "soon"), ("--for", "0s"), ("--every", "0"), ("--max-mb", "0")])
+def test_wrong_words_are_usage_errors(program: Program, words: tuple[str, ...]) -> None:
+    done = program.run("record", "night.rec", *words)
+    assert done.code == 2
+    assert not (program.folder / "night.rec").exists()

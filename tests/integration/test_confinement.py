@@ -1,0 +1,243 @@
+"""What a confined render process may not do, tried from inside real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from previewops.errors import PermanentJobError, RenderCrashed
+from previewops.worker.assets import AssetRef, FileAssetOpener
+from previewops.worker.bundle import make_bundle
+from previewops.worker.child import ChildLimits
+from previewops.worker.confinement import Protection, available
+from previewops.worker.desk import JobDesk
+from previewops.worker.output import FolderOutput
+from previewops.worker.render.limits import Limits
+from previewops.worker.render.storyboard import read_storyboard
+from previewops.worker.sandbox import RenderPool
+from tests.render_support import payload, quarters
+from tests.sounds import encoded, tone
+from tests.web_server import serving, web_assets, whole
+
+MIB = 1024 * 1024
+PNG = "data:image/png;base64,aGVsbG8="
+
+
+@asynccontextmanager
+async def pool_of(
+    confined: bool, limits: ChildLimits | None = None, task: str = "sandbox_tasks:run"
+) -> AsyncIterator[RenderPool]:
+    pool = RenderPool(
+        task,
+        size=1,
+        limits=limits or ChildLimits(512 * MIB),
+        recycle_jobs=100,
+        preload=[],
+        confined=confined,
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+@pytest.fixture(autouse=True)
+def tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "secret").write_bytes(b"secret")
+    return tmp_path
+
+
+async def tried(folder: Path, *, confined: bool) -> dict[str, Any]:
+    async with pool_of(confined) as pool:
+        return await pool.run({"act": "try", "folder": str(folder)}, deadline_s=60)
+
+
+FILES = (
+    "read a file",
+    "list a folder",
+    "write a file",
+    "write in /tmp",
+    "remove a file",
+    "make a folder",
+    "read passwords",
+)
+CALLS = ("open a socket", "open a unix socket", "fork", "kill")
+
+
+@pytest.mark.skipif(not available().whole, reason="this kernel lacks Landlock or seccomp")
+async def test_a_confined_process_opens_nothing_and_reaches_nobody(folder: Path) -> None:
+    found = await tried(folder, confined=True)
+    assert {name: found[name] for name in FILES} == dict.fromkeys(FILES, errno.EACCES)
+    assert {name: found[name] for name in CALLS} == dict.fromkeys(CALLS, errno.EPERM)
+    assert found["run a program"] in (errno.EPERM, errno.EACCES)
+    assert (found["read python"], found["start a thread"], found["import late"]) == (0, 0, 0)
+    assert (folder / "secret").read_bytes() == b"secret"
+
+
+async def test_the_same_process_unconfined_could_have(folder: Path) -> None:
+    async with pool_of(confined=False) as pool:
+        found = await pool.run({"act": "write_much", "path": str(folder / "new"), "bytes": 10}, deadline_s=60)
+        assert found == {"number": 0}
+    assert (folder / "new").stat().st_size == 10
+
+
+def test_protection_is_told_in_words() -> None:
+    assert Protection(7, True).as_words() == "Landlock 7, seccomp, resource limits"
+    assert Protection(0, False).as_words().endswith("without Landlock and seccomp, which this kernel lacks")
+    assert (Protection(1, True).whole, Protection(0, True).whole) == (True, False)
+
+
+async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
+    with serving(whole(b"from the web")) as server:
+        assets = {
+            "file": AssetRef("file", "secret"),
+            "inline": AssetRef("inline", PNG),
+            "web": AssetRef("web", server.url()),
+            "none": AssetRef("none", "missing"),
+        }
+        opener = FileAssetOpener((folder,), web_assets(server))
+        desk = JobDesk(assets, opener, max_bytes=100, output=FolderOutput(folder / "out"))
+        try:
+            async with pool_of(confined=True) as pool:
+                names = ["file", "inline", "web", "web", "file"]
+                questions = [*({"open": name} for name in names), {"create": "sub/made.bin"}]
+                answer = await pool.run(
+                    {"act": "ask", "questions": questions}, deadline_s=60, answer=desk.answer
+                )
+                with pytest.raises(PermanentJobError) as caught:
+                    await pool.run(
+                        {"act": "ask", "questions": [{"open": "none"}]}, deadline_s=60, answer=desk.answer
+                    )
+                assert caught.value.code == "asset-missing"
+                assert caught.value.data["assetId"] == "none"
+        finally:
+            desk.close()
+        assert len(server.asked) == 1, "fetched once, whatever it was asked for"
+    contents = [said["content"] for said in answer["said"]]
+    assert contents == ["secret", "hello", "from the web", "from the web", "secret", 4]
+    assert (folder / "out" / "sub" / "made.bin").read_bytes() == b"made"
+    assert (folder / "out" / "sub" / "made.bin").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    ("question", "code"),
+    [
+        ({"open": "other"}, None),
+        ({"open": ["file"]}, None),
+        ({"create": 1}, None),
+        ({"read": "/etc/passwd"}, None),
+        ({"create": "../escaped"}, "unsafe-output"),
+        ({"create": "/etc/cron.d/x"}, "unsafe-output"),
+        ({"create": "a/b/c"}, "unsafe-output"),
+        ({"create": ".hidden"}, "unsafe-output"),
+        ({"create": ""}, "unsafe-output"),
+        ({"create": "a" * 300}, "unsafe-output"),
+    ],
+)
+async def test_nothing_else_is_handed_out(folder: Path, question: dict[str, Any], code: str | None) -> None:
+    desk = JobDesk(
+        {"file": AssetRef("file", "secret")},
+        FileAssetOpener((folder,)),
+        max_bytes=100,
+        output=FolderOutput(folder / "out"),
+    )
+    async with pool_of(confined=True) as pool:
+        error = RenderCrashed if code is None else PermanentJobError
+        with pytest.raises(error) as caught:
+            await pool.run({"act": "ask", "questions": [question]}, deadline_s=60, answer=desk.answer)
+        if code is not None:
+            assert caught.value.code == code
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["webp", "gif", "apng", "webm", "mp4"])
+async def test_every_format_is_rendered_in_confinement_as_outside_of_it(folder: Path, kind: str) -> None:
+    quarters((400, 300)).save(folder / "picture.avif")
+    (folder / "sound").write_bytes(encoded(tone(1), "m4a"))
+    job = payload(
+        [{"title": "A step \u05d0\u05d1", "assetIds": ["it"]}],
+        [{"id": "it", "uri": "picture.avif"}],
+        audio={"uri": "sound"},
+        format=kind,
+    )
+    board = read_storyboard(job)
+    desk = JobDesk(
+        {name: asset.ref for name, asset in board.assets.items()},
+        FileAssetOpener((folder,)),
+        max_bytes=MIB,
+        output=FolderOutput(folder / "out"),
+    )
+    async with pool_of(confined=True, task="previewops.worker.bundle:build") as pool:
+        summary = await pool.run({"payload": job}, deadline_s=60, answer=desk.answer)
+    outside = make_bundle(
+        job,
+        opener=FileAssetOpener((folder,)),
+        output=FolderOutput(folder / "outside"),
+        limits=Limits(),
+        progress=lambda _share, _word: None,
+    )
+    apart = ("preview.json",)
+    assert [entry for entry in summary["artifacts"] if entry["path"] not in apart] == [
+        entry for entry in outside["artifacts"] if entry["path"] not in apart
+    ]
+    for entry in outside["artifacts"]:
+        if entry["path"] not in apart:
+            content = (folder / "out" / entry["path"]).read_bytes()
+            assert content == (folder / "outside" / entry["path"]).read_bytes()
+
+
+async def test_links_in_the_output_folder_are_not_followed(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "poster.webp").symlink_to(folder / "secret")
+    desk = JobDesk({}, FileAssetOpener(()), max_bytes=1, output=FolderOutput(folder / "out"))
+    async with pool_of(confined=True) as pool:
+        with pytest.raises(Exception, match="symbolic"):
+            await pool.run(
+                {"act": "ask", "questions": [{"create": "poster.webp"}]}, deadline_s=60, answer=desk.answer
+            )
+    assert (folder / "secret").read_bytes() == b"secret"
+
+
+async def test_files_that_are_asked_for_and_never_taken_end_the_process(folder: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    desk = JobDesk(
+        {"file": AssetRef("file", "secret")}, FileAssetOpener((folder,)), max_bytes=100, output=None
+    )
+    async with pool_of(confined=False) as pool:
+        spec = {"act": "ask_and_leave", "job": 1, "question": {"open": "file"}, "times": 1_000}
+        with pytest.raises(RenderCrashed):
+            await pool.run(spec, deadline_s=60, answer=desk.answer)
+    desk.close()
+    await asyncio.sleep(0)
+    assert len(os.listdir("/proc/self/fd")) <= before + 4  # noqa: PTH208 - the fork server's own
+
+
+async def test_processor_time_is_bounded_for_each_job() -> None:
+    async with pool_of(confined=False, limits=ChildLimits(512 * MIB, cpu_s=1)) as pool:
+        for _ in range(3):  # of one process, whose whole time passes the bound
+            assert await pool.run({"act": "burn", "seconds": 0.45}, deadline_s=60) == {"burnt": True}
+        with pytest.raises(PermanentJobError) as caught:
+            await pool.run({"act": "burn", "seconds": 50}, deadline_s=60)
+        assert caught.value.code == "cpu-time-exceeded"
+        assert caught.value.data["allowed"] == 1
+        assert (pool.crashes, pool.deadline_kills) == (0, 1)
+        assert await pool.run({"act": "burn", "seconds": 0}, deadline_s=60) == {"burnt": True}
+
+
+async def test_files_are_bounded(folder: Path) -> None:
+    async with pool_of(confined=False, limits=ChildLimits(512 * MIB, file_bytes=1_000)) as pool:
+        spec = {"act": "write_much", "path": str(folder / "much"), "bytes": 2_000}
+        assert await pool.run(spec, deadline_s=60) == {"number": errno.EFBIG}
+    assert (folder / "much").stat().st_size <= 1_000

@@ -1,0 +1,255 @@
+"""Assets from the web: real servers on the loopback, hostile ones among them."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.hosts import HostPattern
+from previewops.worker.assets import AssetRef, FileAssetOpener
+from previewops.worker.fetch import MAX_REDIRECTS, WebAssets
+from tests.web_server import LOOPBACK, WebServer, dripping, moved, serving, web_assets, whole
+
+CONTENT = b"what the server has" * 100
+
+
+def read(url: str, web: WebAssets, max_bytes: int = 10_000) -> bytes:
+    opened = FileAssetOpener((), web).open(AssetRef("it", url), max_bytes=max_bytes)
+    with opened.file:
+        content = opened.file.read()
+    assert opened.size == len(content)
+    return content
+
+
+def refused(url: str, web: WebAssets, max_bytes: int = 10_000) -> JobError:
+    with pytest.raises(JobError) as caught:
+        read(url, web, max_bytes)
+    error = caught.value
+    assert {"assetId", "uri", "found", "allowed"} <= set(error.data)
+    assert error.hint
+    return error
+
+
+def test_a_file_is_fetched_from_the_address_that_was_looked_up_under_its_own_name() -> None:
+    with serving(whole(CONTENT)) as server:
+        assert read(server.url("/a.png?size=2"), web_assets(server)) == CONTENT
+        (request,) = server.asked
+        assert request.startswith("GET /a.png?size=2 HTTP/1.1\r\n")
+        assert f"host: pictures.test:{server.port}\r\n" in request.lower()
+        assert "accept-encoding: identity" in request.lower()
+
+
+def test_a_server_of_this_machine_is_refused_before_anything_is_sent() -> None:
+    with serving(whole(CONTENT)) as server:
+        strict = WebAssets((HostPattern("localhost", port=server.port),), timeout_s=10)
+        error = refused(server.url(host="localhost"), strict)
+        assert isinstance(error, PermanentJobError)
+        assert error.code == "asset-address-refused"
+        assert "loopback" in error.message
+        assert server.asked == []
+
+
+def test_one_closed_address_among_open_ones_is_enough() -> None:
+    with serving(whole(CONTENT)) as server:
+        web = web_assets(server, resolve=lambda _host, _port: [LOOPBACK, "10.0.0.1"])
+        assert refused(server.url(), web).code == "asset-address-refused"
+        assert server.asked == []
+
+
+def test_a_name_that_changes_its_address_is_looked_up_once() -> None:
+    answers = iter([[LOOPBACK], ["169.254.169.254"], ["169.254.169.254"]])
+    with serving(whole(CONTENT)) as server:
+        web = web_assets(server, resolve=lambda _host, _port: next(answers))
+        assert read(server.url(), web) == CONTENT
+        assert refused(server.url(), web).code == "asset-address-refused"
+
+
+def test_a_host_that_is_not_listed_is_refused() -> None:
+    with serving(whole(CONTENT)) as server:
+        for url in (server.url(host="other.test"), server.url(host=LOOPBACK), "http://pictures.test/a.png"):
+            error = refused(url, web_assets(server))
+            assert error.code == "asset-host-refused"
+            assert error.data["allowed"] == f"pictures.test:{server.port}"
+        assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"]
+)
+def test_redirects_are_followed(status: str) -> None:
+    def answer(connection: socket.socket, path: str) -> None:
+        (whole(CONTENT) if path == "/b.png" else moved("/b.png", status))(connection, path)
+
+    with serving(answer) as server:
+        assert read(server.url(), web_assets(server)) == CONTENT
+
+
+def redirecting(target: str) -> JobError:
+    with serving(moved(target)) as server:
+        web = web_assets(
+            server,
+            hosts=(
+                HostPattern("pictures.test", port=server.port),
+                HostPattern(LOOPBACK),
+                HostPattern("inner.test"),
+            ),
+            resolve=lambda host, _port: [LOOPBACK if host == "pictures.test" else "127.0.0.2"],
+        )
+        return refused(server.url(), web)
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        ("http://127.0.0.1/", "asset-address-refused"),
+        ("http://inner.test/", "asset-address-refused"),
+        ("//inner.test/", "asset-address-refused"),
+        ("http://other.test/", "asset-host-refused"),
+        ("http://169.254.169.254/latest/meta-data", "asset-host-refused"),
+        ("http://[::1]/", "asset-host-refused"),
+        ("file:///etc/passwd", "asset-redirect-refused"),
+        ("data:image/png;base64,AAAA", "asset-redirect-refused"),
+        ("http://user:word@pictures.test/", "asset-redirect-refused"),
+        ("http://[", "asset-redirect-refused"),
+        ("", "asset-redirect-refused"),
+    ],
+)
+def test_a_redirect_is_judged_like_the_first_address(target: str, code: str) -> None:
+    assert redirecting(target).code == code
+
+
+def test_redirects_come_to_an_end() -> None:
+    with serving(moved("/again.png")) as server:
+        error = refused(server.url(), web_assets(server))
+        assert (error.code, len(server.asked)) == ("asset-redirect-refused", MAX_REDIRECTS + 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "family"),
+    [
+        ("404 Not Found", PermanentJobError),
+        ("403 Forbidden", PermanentJobError),
+        ("204 No Content", PermanentJobError),
+        ("429 Too Many Requests", TransientJobError),
+        ("500 Internal Server Error", TransientJobError),
+        ("503 Service Unavailable", TransientJobError),
+    ],
+)
+def test_the_status_decides_whether_it_is_tried_again(status: str, family: type[JobError]) -> None:
+    with serving(whole(b"", status)) as server:
+        error = refused(server.url(), web_assets(server))
+        assert error.code == "asset-http-status"
+        assert isinstance(error, family)
+        assert status[:3] in str(error.data["found"])
+
+
+def test_size_is_bounded_whether_it_is_announced_or_not() -> None:
+    with serving(whole(b"x" * 20_000)) as server:
+        assert refused(server.url(), web_assets(server)).data["found"] == "20000 bytes"
+    endless = dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1_000, 0)
+    with serving(endless) as server:
+        error = refused(server.url(), web_assets(server))
+        assert (error.code, error.data["allowed"]) == ("asset-too-large", "at most 10000 bytes")
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Slow: "]
+)
+def test_a_slow_drip_is_given_up(head: bytes) -> None:
+    with serving(dripping(head, b"x", 0.01)) as server:
+        error = refused(server.url(), web_assets(server, timeout_s=0.3))
+        assert isinstance(error, TransientJobError)
+        assert error.code == "asset-fetch-timeout"
+
+
+@pytest.mark.parametrize(
+    "content", [b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nshort", b"SSH-2.0-OpenSSH_9.0\r\n", b""]
+)
+def test_an_answer_that_breaks_off_or_is_none_is_transient(content: bytes) -> None:
+    with serving(lambda connection, _path: connection.sendall(content)) as server:
+        error = refused(server.url(), web_assets(server))
+        assert isinstance(error, TransientJobError)
+        assert error.code == "asset-unreachable"
+
+
+def test_a_server_that_is_not_there_is_transient() -> None:
+    with serving(whole(CONTENT)) as server:
+        pass
+    assert refused(server.url(), web_assets(server)).code == "asset-unreachable"
+
+    def unknown(_host: str, _port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    error = refused(server.url(), web_assets(server, resolve=unknown))
+    assert (error.code, "looked up" in error.message) == ("asset-unreachable", True)
+
+
+def test_another_address_of_the_host_is_tried() -> None:
+    with serving(whole(CONTENT)) as server:
+        web = web_assets(
+            server,
+            resolve=lambda _host, _port: ["127.0.0.9", LOOPBACK],
+            closed=lambda _address: None,
+        )
+        assert read(server.url(), web) == CONTENT
+
+
+def test_a_server_without_tls_is_no_https_server() -> None:
+    with serving(whole(CONTENT)) as server:
+        url = server.url().replace("http:", "https:")
+        assert refused(url, web_assets(server)).code == "asset-unreachable"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+@pytest.mark.parametrize(("name", "trusted"), [("pictures.test", True), ("other.test", False)])
+def test_a_certificate_is_held_against_the_name_and_not_the_address(
+    tmp_path: Path, name: str, trusted: bool
+) -> None:
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    made += [
+        "-subj",
+        f"/CN={name}",
+        "-addext",
+        f"subjectAltName=DNS:{name}",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+    ]
+    subprocess.run(made, check=True, capture_output=True)
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.load_cert_chain(certificate, key)
+    with serving(whole(CONTENT), ours) as server:
+        web = web_assets(server, tls=lambda: ssl.create_default_context(cafile=certificate))
+        url = server.url().replace("http:", "https:")
+        if trusted:
+            assert read(url, web) == CONTENT
+        else:
+            assert refused(url, web).code == "asset-unreachable"
+            assert server.asked == []
+        assert refused(url, web_assets(server)).code == "asset-unreachable"
+
+
+def test_nothing_is_left_in_the_spool(tmp_path: Path) -> None:
+    with serving(whole(CONTENT)) as server:
+        assert read(server.url(), web_assets(server, spool=str(tmp_path))) == CONTENT
+        refused(server.url(), web_assets(server, spool=str(tmp_path)), 5)
+        assert list(tmp_path.iterdir()) == []
+        missing = web_assets(server, spool=str(tmp_path / "missing"))
+        with pytest.raises(TransientJobError) as caught:
+            read(server.url(), missing)
+        assert caught.value.code == "io-error"
+
+
+def test_without_a_fetcher_nothing_is_fetched() -> None:
+    server = WebServer(1)
+    with pytest.raises(PermanentJobError) as caught:
+        FileAssetOpener(()).open(AssetRef("it", server.url()), max_bytes=1)
+    assert caught.value.code == "asset-uri-unsupported"

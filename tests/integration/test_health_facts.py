@@ -1,0 +1,73 @@
+"""What health is judged by, gathered from a real server, for the command and for whoever has a history already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from previewops.health import Recent
+from previewops.healthfacts import gather
+from previewops.history import History
+from tests.queue_support import bench, done, payload
+
+pytestmark = pytest.mark.redis
+
+
+class Slow:
+    """A clock on which each look takes 40 ms."""
+
+    def __init__(self) -> None:
+        self._at = 0.0
+
+    def now_ms(self) -> int:
+        return 0
+
+    def monotonic(self) -> float:
+        self._at += 0.04
+        return self._at
+
+
+async def test_facts_of_a_queue_that_has_worked(redis_url: str, tmp_path: Path) -> None:
+    async with bench(redis_url, data_dir=tmp_path) as b:
+        await b.worker().heartbeat('{"version": "1.2"}', [])
+        await b.queue.submit(payload("done"))
+        await b.worker().finish([done(await b.claim_one())], 0)
+        await b.bury_one("dead")
+        await b.queue.submit(payload("runs"))
+        claim = await b.claim_one()
+        snapshot = await b.snapshots.take(history_s=300, runs=True)
+        facts = await gather(b.redis, b.settings, snapshot, clock=Slow())
+        assert facts.recent == Recent(completed=1, died=1, removed=0)
+        assert facts.run_ages_ms == {"runs": snapshot.now_ms - claim.claimed_ms}
+        assert facts.deadline_ms == b.settings.job_timeout_s * 1000
+        assert facts.versions == {"1.2"}
+        assert facts.redis_ms == pytest.approx(40)
+        assert (facts.eviction_policy, facts.persistent) == ("noeviction", False)
+        assert facts.disk_free_bytes is not None
+        assert facts.disk_bytes is not None
+        assert 0 <= facts.disk_free_bytes <= facts.disk_bytes
+
+
+async def test_what_a_snapshot_does_not_bring_is_not_known(redis_url: str, tmp_path: Path) -> None:
+    async with bench(redis_url, data_dir=tmp_path / "none") as b:
+        await b.bury_one("dead")
+        await b.queue.submit(payload("runs"))
+        await b.claim_one()
+        facts = await gather(b.redis, b.settings, await b.snapshots.take(history_s=60))
+        assert (facts.recent, facts.run_ages_ms) == (None, None)
+        assert (facts.disk_free_bytes, facts.disk_bytes) == (None, None)
+
+
+async def test_a_history_knows_what_a_short_snapshot_does_not(redis_url: str, tmp_path: Path) -> None:
+    async with bench(redis_url, data_dir=tmp_path) as b:
+        await b.bury_one("dead")
+        snapshot = await b.snapshots.take(history_s=3600)
+        history = History().plus(snapshot)
+        later = replace(snapshot, buckets=(), history_s=60)
+        facts = await gather(b.redis, b.settings, later, buckets=history.tens.values())
+        assert facts.recent == Recent(completed=0, died=1, removed=0)
+        much_later = replace(later, now_ms=later.now_ms + 320_000)
+        facts = await gather(b.redis, b.settings, much_later, buckets=history.tens.values())
+        assert facts.recent == Recent(completed=0, died=0, removed=0)

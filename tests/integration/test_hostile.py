@@ -1,0 +1,186 @@
+"""Hostile input through confined render processes: a typed error each, and the process goes on."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from previewops.contract import validate
+from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.settings import Settings
+from previewops.worker.assets import AssetRef, FileAssetOpener
+from previewops.worker.child import ChildLimits
+from previewops.worker.desk import JobDesk
+from previewops.worker.fetch import WebAssets
+from previewops.worker.sandbox import RenderPool
+from previewops.worker.work import Work
+from tests.hostile import corpus, damaged, harmless, no_files, pictures
+from tests.render_support import payload
+from tests.sounds import KINDS, encoded, tone
+from tests.web_server import dripping, moved, serving, web_assets, whole
+
+MIB = 1024 * 1024
+SEED = 20261124
+CORPUS = corpus()
+
+
+class Renderer:
+    """One confined render process and the jobs that it is given, as a worker gives them."""
+
+    def __init__(self, pool: RenderPool, folder: Path) -> None:
+        self.pool = pool
+        self.folder = folder
+        self._jobs = 0
+
+    async def render(self, uri: str, web: WebAssets | None = None, *, sound: bool = False) -> dict[str, Any]:
+        assets = [] if sound else [{"id": "it", "uri": uri}]
+        steps = [{"title": "One", "assetIds": [asset["id"] for asset in assets]}]
+        audio = {"uri": uri} if sound else None
+        job = validate(payload(steps, assets, audio=audio, format="webm" if sound else "png"))
+        self._jobs += 1
+        staging = self.folder / "staging" / str(self._jobs)
+        staging.parent.mkdir(exist_ok=True)
+        opener = FileAssetOpener((self.folder / "assets",), web)
+        settings = Settings(data_dir=self.folder, job_timeout_s=60)
+        work = Work.of(settings, job, staging, opener=opener, reuse=None)
+        try:
+            return await work.done(self.pool, lambda _share, _word: None)
+        finally:
+            work.close()
+
+    async def refused(self, uri: str, web: WebAssets | None = None, *, sound: bool = False) -> JobError:
+        with pytest.raises(JobError) as caught:
+            await self.render(uri, web, sound=sound)
+        error = caught.value
+        assert error.code != "unexpected", error.remote_traceback
+        assert {"found", "allowed"} <= set(error.data)
+        assert error.hint
+        return error
+
+
+@pytest.fixture
+async def renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Renderer]:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    (tmp_path / "assets").mkdir()
+    pool = RenderPool(
+        "previewops.worker.bundle:build",
+        size=1,
+        limits=ChildLimits(512 * MIB, cpu_s=60, file_bytes=64 * MIB),
+        recycle_jobs=1_000,
+        preload=["previewops.worker.bundle"],
+        confined=True,
+    )
+    try:
+        await pool.start()
+        yield Renderer(pool, tmp_path)
+    finally:
+        await pool.close()
+
+
+async def test_a_corpus_of_hostile_files_ends_in_its_codes_and_one_process_sees_it_all(
+    renderer: Renderer,
+) -> None:
+    pid = renderer.pool.pids()
+    found = {}
+    for name, (content, _) in CORPUS.items():
+        (renderer.folder / "assets" / name).write_bytes(content)
+        error = await renderer.refused(name)
+        assert isinstance(error, PermanentJobError)
+        found[name] = error.code
+    assert found == {name: code for name, (_, code) in CORPUS.items()}
+    assert renderer.pool.pids() == pid
+    assert renderer.pool.crashes == 0
+
+
+async def test_odd_files_that_are_pictures_are_rendered(renderer: Renderer) -> None:
+    for name, content in harmless().items():
+        (renderer.folder / "assets" / name).write_bytes(content)
+        summary = await renderer.render(name)
+        assert any(entry["path"] == "poster.png" for entry in summary["artifacts"]), name
+
+
+async def test_what_is_no_file_ends_in_its_code_and_holds_nobody_up(renderer: Renderer) -> None:
+    outside = renderer.folder / "secret" / "secret.png"
+    outside.parent.mkdir()
+    outside.write_bytes(pictures()[4])
+    for name, code in no_files(renderer.folder / "assets", outside).items():
+        error = await renderer.refused(name)
+        assert (name, error.code) == (name, code)
+        assert isinstance(error, TransientJobError if code == "asset-incomplete" else PermanentJobError)
+
+
+async def test_hostile_servers_end_in_their_codes(renderer: Renderer) -> None:
+    good = pictures()[4]
+    with serving(moved("http://127.0.0.1/")) as server:
+        assert (await renderer.refused(server.url(), web_assets(server))).code == "asset-host-refused"
+    with serving(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"\x89", 0.01)) as server:
+        error = await renderer.refused(server.url(), web_assets(server, timeout_s=0.3))
+        assert (error.code, type(error)) == ("asset-fetch-timeout", TransientJobError)
+    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
+    with serving(whole(good)) as server:
+        changing = web_assets(server, resolve=lambda _host, _port: next(answers))
+        assert (await renderer.render(server.url(), changing))["artifacts"], "looked up once for one job"
+        assert (await renderer.refused(server.url(), changing)).code == "asset-address-refused"
+    with serving(whole(b"<html>Log in first</html>" * 10, Content_Type="image/png")) as server:
+        assert (await renderer.refused(server.url(), web_assets(server))).code == "asset-unsupported"
+
+
+async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, sound: bool) -> Counter[str]:
+    """The codes that ``count`` mutants of ``originals`` end in, a hundred a job."""
+    dice = random.Random(SEED)
+    limits = ChildLimits(512 * MIB, cpu_s=60)
+    pool = RenderPool(
+        "sandbox_tasks:run", size=2, limits=limits, recycle_jobs=1_000, preload=[], confined=True
+    )
+    found: Counter[str] = Counter()
+    try:
+        await pool.start()
+        pids = pool.pids()
+        for start in range(0, count, 100):
+            names = [f"mutant-{start + n}" for n in range(min(100, count - start))]
+            for number, name in enumerate(names):
+                content = damaged(originals[(start + number) % len(originals)], dice)
+                (renderer.folder / "assets" / name).write_bytes(content)
+            desk = JobDesk(
+                {name: AssetRef(name, name) for name in names},
+                FileAssetOpener((renderer.folder / "assets",)),
+                max_bytes=MIB,
+                output=None,
+            )
+            spec = {"act": "decode_all", "names": names, "sound": sound}
+            answer = await pool.run(spec, deadline_s=120, answer=desk.answer)
+            found.update(answer["codes"])
+        assert pool.pids() == pids, "a process was lost"
+        assert (pool.crashes, pool.deadline_kills) == (0, 0)
+    finally:
+        await pool.close()
+    return found
+
+
+async def test_two_thousand_mutated_pictures_lose_no_process(renderer: Renderer) -> None:
+    found = await fuzzed(renderer, pictures(), 2_000, sound=False)
+    assert found.total() == 2_000
+    sizes = {"asset-too-many-pixels", "asset-too-many-frames", "out-of-memory"}
+    assert set(found) <= {"", "asset-corrupt", "asset-unsupported"} | sizes
+    assert found["asset-corrupt"] > 300, "the mutations prove little"
+    assert found[""] > 100
+
+
+async def test_mutated_sounds_lose_no_process(renderer: Renderer) -> None:
+    originals = [encoded(tone(0.3), kind) for kind in KINDS]
+    found = await fuzzed(renderer, originals, 300, sound=True)
+    assert set(found) <= {"", "asset-corrupt", "asset-unsupported"}
+    assert found[""] > 20
+
+
+async def test_a_sound_that_claims_hours_is_read_no_further_than_needed(renderer: Renderer) -> None:
+    content = bytearray(tone(1))
+    content[40:44] = (0x7FFFFFF0).to_bytes(4, "little")
+    (renderer.folder / "assets" / "long.wav").write_bytes(bytes(content))
+    summary = await renderer.render("long.wav", sound=True)
+    assert summary["durationMs"] == 4_000

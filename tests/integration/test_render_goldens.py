@@ -1,0 +1,200 @@
+"""What frames look like, held against pictures that somebody has looked at.
+
+One picture a resolution and script, with every layout on it and the themes in turn. They are compared as an eye
+would that steps back: small, by blocks, so that another version of the font rasteriser passes, and a word that has
+moved, lost its colour or its letters does not. ``PREVIEWOPS_GOLDENS=write`` writes them anew: look at each before it
+is committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops
+
+from previewops.worker.render.fontfiles import FontFile, FontSources
+from previewops.worker.render.geometry import Size
+from previewops.worker.render.layout import lay_out_frames
+from previewops.worker.render.paint import Painter
+from previewops.worker.render.sheet import ContactSheet
+from previewops.worker.render.storyboard import Asset, read_storyboard
+from previewops.worker.render.typesetting import Typesetter, written_language
+from tests.render_support import payload
+from tests.scenery import landscape, mark
+
+FOLDER = Path(__file__).parent.parent / "goldens"
+CELL = 200  # pixels of the longer side of a frame on a golden
+BLOCK = 4  # pixels that are averaged before they are compared
+MEAN_TOLERANCE, BLOCK_TOLERANCE = 3, 60  # of 255; the compression of the goldens alone takes 2 and 39
+
+PICTURES = {
+    "dawn": landscape((960, 540), 0),
+    "day": landscape((800, 600), 1),
+    "dusk": landscape((540, 960), 2),
+    "noon": landscape((600, 600), 3),
+    "mark": mark(),
+}
+RESOLUTIONS = ("320x180", "1280x720", "3840x2160", "1080x1920", "1080x1080")
+LARGEST = "3840x2160"  # which takes its time: not for every script
+CJK = ("/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf", "fonts-droid-fallback", "acb6440a713d")
+EMOJI = ("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf", "fonts-noto-color-emoji", "e5899ed38b8e")
+FONTS = {"japanese": CJK, "emoji": EMOJI}
+
+WORDS = {
+    "latin": (
+        "A morning above the fog",
+        "Where to stand when the light changes.",
+        ["Climb before it is light", "Wait at the saddle", "Three lenses, one ridge"],
+        "The path is steep for the first hour: keep a slow pace, and drink early (0.5 l).",
+    ),
+    "arabic": (
+        "صباح فوق الضباب",
+        "أين تقف عندما يتغير الضوء.",
+        ["اصعد قبل الضوء", "انتظر عند السرج", "ثلاث عدسات"],
+        "ابدأ في الساعة 4:30. الطريق شديد الانحدار (25 دقيقة)، مع Nikon 70-200mm.",
+    ),
+    "hebrew": (
+        "בוקר מעל הערפל",
+        "איפה לעמוד כשהאור משתנה.",
+        ["לטפס לפני האור", "לחכות באוכף", "שלוש עדשות"],
+        "התחילו ב-4:30. השביל תלול בשעה הראשונה (כ-300 מ׳), עם Nikon 70-200.",
+    ),
+    "japanese": (
+        "霧の上の朝",
+        "光が変わるとき、どこに立つべきか。",
+        ["明るくなる前に登る", "鞍部で待つ", "三本のレンズ"],
+        "最初の一時間は急な坂道なので、ゆっくり歩いて、早めに水を飲みましょう。",
+    ),
+    "emoji": (
+        "Weekend plan 🏔️",
+        "Bring 🥾 and 📷 👨‍👩‍👧‍👦",
+        ["Climb 🧗🏽‍♀️ early", "Wait ⏳", "Three 📷📷📷"],
+        "Drink 💧 before 🌅, and ★★★☆☆ ✓ 1️⃣ 🇨🇭.",
+    ),
+}
+FRAMES: tuple[tuple[int, str, list[str]], ...] = (
+    (0, "full", ["dawn"]),
+    (1, "auto", ["dusk"]),
+    (2, "focus", ["day", "dusk", "noon"]),
+    (0, "grid", ["day", "dawn", "mark", "noon"]),
+    (1, "split", ["dawn", "day"]),
+    (2, "auto", []),
+    (0, "auto", list(PICTURES)),
+)
+LOOKS: tuple[dict[str, Any], ...] = (
+    {"theme": "light"},
+    {"theme": "dark"},
+    {"background": "#F2D7B6"},
+)
+
+
+CASES = [
+    (resolution, script)
+    for resolution in RESOLUTIONS
+    for script in WORDS
+    if resolution != LARGEST or script in ("latin", "arabic", "japanese")
+]
+
+
+class Shown:
+    """A gallery whose pictures are there already."""
+
+    lost: dict[str, Any] = {}  # noqa: RUF012 - nothing is ever put into it
+
+    def take(self, asset: Asset) -> Image.Image:
+        return PICTURES[asset.ref.id]
+
+
+def sources(script: str) -> FontSources:
+    """The package's fonts, and for scripts that they lack one that Debian has, in the version looked at."""
+    if script not in FONTS:
+        return FontSources()
+    path, package, digest = FONTS[script]
+    if not Path(path).exists():
+        pytest.skip(f"there is no {path}: install {package}")
+    if not hashlib.sha256(Path(path).read_bytes()).hexdigest().startswith(digest):
+        pytest.skip(f"{path} is of another version than the goldens were made with")
+    return FontSources(system=(FontFile(path),))
+
+
+def drawn(resolution: str, script: str) -> Image.Image:
+    """Every frame and the contact sheet of one storyboard, small, side by side."""
+    title, description, titles, text = WORDS[script]
+    steps = [
+        {
+            "title": titles[number],
+            "text": text if layout != "split" else "",
+            "assetIds": ids,
+            "layout": layout,
+        }
+        for number, layout, ids in FRAMES
+    ]
+    assets = [{"id": name, "uri": name, "title": name.title() if name == "mark" else ""} for name in PICTURES]
+    look = LOOKS[(RESOLUTIONS.index(resolution) + list(WORDS).index(script)) % len(LOOKS)]
+    board = read_storyboard(
+        payload(steps, assets, title=title, description=description, **{"resolution": resolution, **look})
+    )
+    setter = Typesetter(sources(script), written_language(board.words))
+    shapes = {name: Size(*picture.size) for name, picture in PICTURES.items()}
+    painter, sheet = Painter(board, Shown(), setter), ContactSheet(board, setter)  # type: ignore[arg-type]
+    small = []
+    for index, layout in enumerate(lay_out_frames(board, shapes, setter)):
+        image = painter.frame(layout)
+        sheet.add(index, image, board.steps[index - 1].heading if index else title, layout.duration_ms)
+        small.append(image.resize(Size(*image.size).fitted(Size(CELL, CELL)), Image.Resampling.BOX))
+    assert setter.undrawn == ()
+    width, height = small[0].size
+    columns = 4
+    rows = -(-len(small) // columns)
+    index_sheet = sheet.image.resize(
+        Size(*sheet.image.size).fitted(Size(columns * width, 2 * CELL)), Image.Resampling.BOX
+    )
+    whole = Image.new("RGB", (columns * width, rows * height + index_sheet.height), (128, 128, 128))
+    for index, image in enumerate(small):
+        whole.paste(image, (index % columns * width, index // columns * height))
+    whole.paste(index_sheet, (0, rows * height))
+    return whole
+
+
+def distance(one: Image.Image, other: Image.Image) -> tuple[float, int]:
+    """How far block averages lie apart, on average and at most; 0..255."""
+    red, green, blue = ImageChops.difference(one.reduce(BLOCK), other.reduce(BLOCK)).split()
+    values = ImageChops.lighter(ImageChops.lighter(red, green), blue).tobytes()
+    return sum(values) / len(values), max(values)
+
+
+@pytest.mark.parametrize(("resolution", "script"), CASES)
+def test_frames_look_as_they_did(tmp_path: Path, resolution: str, script: str) -> None:
+    golden, image = FOLDER / f"{resolution}-{script}.webp", drawn(resolution, script)
+    if os.environ.get("PREVIEWOPS_GOLDENS") == "write":
+        image.save(golden, "WEBP", quality=82, method=6)
+        return
+    with Image.open(golden) as opened:
+        wanted = opened.convert("RGB")
+    assert image.size == wanted.size
+    mean, most = distance(image, wanted)
+    image.save(tmp_path / "now.png")
+    assert mean <= MEAN_TOLERANCE, f"look at {tmp_path / 'now.png'} beside {golden}"
+    assert most <= BLOCK_TOLERANCE, f"look at {tmp_path / 'now.png'} beside {golden}"
+
+
+def test_the_comparison_sees_what_an_eye_would() -> None:
+    with Image.open(FOLDER / "1280x720-latin.webp") as opened:
+        golden = opened.convert("RGB")
+    assert distance(golden, golden) == (0, 0)
+    moved = golden.copy()
+    moved.paste(golden.crop((0, 0, 200, 112)), (6, 0))
+    covered = golden.copy()
+    covered.paste((31, 84, 214), (220, 90, 232, 102))
+    for spoiled in (moved, covered):
+        assert distance(golden, spoiled)[1] > BLOCK_TOLERANCE
+
+
+def test_the_goldens_are_those_of_this_matrix_and_small() -> None:
+    expected = {f"{resolution}-{script}.webp" for resolution, script in CASES}
+    assert {path.name for path in FOLDER.iterdir()} == expected
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 2_000_000

@@ -1,0 +1,380 @@
+"""Work that was done before is linked, and only if it is the same; what is kept is bounded and can be pruned."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from previewops import worker
+from previewops.contract import validate
+from previewops.errors import PermanentJobError
+from previewops.settings import Settings
+from previewops.worker.assets import FileAssetOpener
+from previewops.worker.child import ChildLimits
+from previewops.worker.prune import cache_root, old_bundles, prune_cache, remove_bundle, surplus_cache
+from previewops.worker.publish import bundle_path, fence_path, publish
+from previewops.worker.recipes import renderer_fingerprint
+from previewops.worker.render.fontfiles import FontFile, FontSources
+from previewops.worker.reuse import Digests, Reuse
+from previewops.worker.sandbox import RenderPool
+from previewops.worker.store import Store
+from previewops.worker.work import Work
+from tests.integration.cli_program import Program
+from tests.render_support import payload, quarters
+
+MIB = 1024 * 1024
+FONT = Path(worker.__file__).parent / "fonts" / "DejaVuSans-Bold.ttf"
+STEPS = [{"title": "One", "assetIds": ["a"]}, {"title": "Two"}]
+ASSETS = [{"id": "a", "uri": "a.png"}, {"id": "b", "uri": "b.png"}]
+
+
+class Bench:
+    """Renders jobs as a worker does, but for the queue."""
+
+    def __init__(self, folder: Path, renders: RenderPool) -> None:
+        self.folder = folder
+        self.settings = Settings(data_dir=folder / "data")
+        self.store = Store(cache_root(self.settings.data_dir))
+        self.reuse = Reuse(self.store, Digests())
+        self._renders = renders
+        self._token = 0
+        for name in ("staging", "previews"):
+            (self.settings.data_dir / {"staging": ".staging"}.get(name, name)).mkdir(parents=True)
+
+    async def render(
+        self, job: dict[str, Any], job_id: str, fonts: FontSources | None = None
+    ) -> dict[str, Any]:
+        request = validate({**job, "jobId": job_id})
+        self._token += 1
+        staging = self.settings.data_dir / ".staging" / f"{job_id}.{self._token}"
+        opener = FileAssetOpener((self.folder,))
+        work = Work.of(self.settings, request, staging, opener=opener, reuse=self.reuse, fonts=fonts)
+        try:
+            summary = await work.done(self._renders, lambda _share, _word: None)
+        finally:
+            work.close()
+        data_dir, token = self.settings.data_dir, self._token
+        fence = fence_path(data_dir, "project", job_id)
+        await asyncio.to_thread(publish, staging, self.bundle(job_id), fence=fence, token=token)
+        return summary
+
+    def bundle(self, job_id: str) -> Path:
+        return bundle_path(self.settings.data_dir, "project", job_id)
+
+    def kept(self, kind: str) -> list[Path]:
+        return sorted((self.store.root / kind).glob("*/*"))
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    quarters((80, 60)).save(tmp_path / "a.png")
+    quarters((60, 80)).save(tmp_path / "b.png")
+    shutil.copy(FONT, tmp_path / "own.ttf")
+    pool = RenderPool(
+        "previewops.worker.bundle:build",
+        size=1,
+        limits=ChildLimits(1024 * MIB),
+        recycle_jobs=100,
+        preload=["previewops.worker.bundle"],
+        confined=True,
+        readable=[str(tmp_path / "own.ttf")],
+    )
+    try:
+        yield Bench(tmp_path, pool)
+    finally:
+        await pool.close()
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_the_same_again_under_another_id_is_linked(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    first = await bench.render(job, "one")
+    again = await bench.render(job, "two")
+    assert "reused" not in first
+    assert again["reused"] is True
+    one, two = files_in(bench.bundle("one")), files_in(bench.bundle("two"))
+    previews = [json.loads(found.pop("preview.json")) for found in (one, two)]
+    assert one == two
+    assert [preview["jobId"] for preview in previews] == ["one", "two"]
+    assert list(previews[1]["timingsMs"]) == ["reuse"]
+    for each in previews:
+        del each["jobId"], each["timingsMs"]
+    assert previews[0] == previews[1]
+    entry = next(item for item in again["artifacts"] if item["path"] == "preview.json")
+    assert entry["bytes"] == (bench.bundle("two") / "preview.json").stat().st_size
+    posters = [(bench.bundle(name) / "poster.webp").stat() for name in ("one", "two")]
+    assert posters[0].st_ino == posters[1].st_ino
+
+
+async def test_the_project_counts_as_it_is_on_the_title_card(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    await bench.render(job, "one")
+    assert "reused" not in await bench.render({**job, "projectId": "elsewhere"}, "two")
+    posters = [(bench.bundle(name) / "poster.webp").read_bytes() for name in ("one", "two")]
+    assert posters[0] != posters[1]
+
+
+async def test_fonts_count_and_a_confined_process_reads_them(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    own = bench.folder / "own.ttf"
+    fonts = FontSources(preferred=(FontFile(str(own)),))
+    await bench.render(job, "plain")
+    drawn = await bench.render(job, "own", fonts)
+    assert "reused" not in drawn
+    preview = json.loads((bench.bundle("own") / "preview.json").read_bytes())
+    assert drawn["warnings"] == [], "the process may read the font"
+    assert any("DejaVu" in name for name in preview["fonts"])
+    posters = [(bench.bundle(name) / "poster.webp").read_bytes() for name in ("plain", "own")]
+    assert posters[0] != posters[1]
+    assert (await bench.render(job, "again", fonts))["reused"]
+    os.utime(own, (1, 1))
+    assert "reused" not in await bench.render(job, "touched", fonts)
+
+
+async def test_a_bundle_with_gaps_is_made_anew_each_time(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS, onAssetError="gap")
+    lost = bench.folder / "b.png"
+    whole = lost.read_bytes()
+    lost.unlink()
+    for name in ("one", "two"):
+        summary = await bench.render(job, name)
+        assert "reused" not in summary
+        assert "shown as a gap (asset-missing)" in summary["warnings"][0]
+    lost.write_bytes(b"%PDF-1.4")  # which is there, and found out by the process alone
+    for name in ("three", "four"):
+        summary = await bench.render(job, name)
+        assert "reused" not in summary
+        assert "(asset-unsupported)" in summary["warnings"][0]
+    lost.write_bytes(whole)
+    assert (await bench.render(job, "five"))["warnings"] == []
+    assert (await bench.render(job, "six"))["reused"]
+
+
+async def test_content_counts_and_not_where_it_is(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    await bench.render(job, "one")
+    shutil.copy(bench.folder / "a.png", bench.folder / "copy.png")
+    elsewhere = deepcopy(job)
+    elsewhere["previewRequest"]["assets"][0]["uri"] = "copy.png"
+    elsewhere["previewRequest"]["metadata"] = {"free": True}
+    assert (await bench.render(elsewhere, "two"))["reused"]
+    shutil.copy(bench.folder / "b.png", bench.folder / "a.png")
+    assert "reused" not in await bench.render(job, "three"), "another content at the same place"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title": "Another"},
+        {"options": {"resolution": "320x180", "quality": 30}},
+        {"options": {"resolution": "322x180"}},
+        {"steps": STEPS[:1]},
+    ],
+)
+async def test_whatever_is_drawn_counts(bench: Bench, change: dict[str, Any]) -> None:
+    job = payload(STEPS, ASSETS)
+    await bench.render(job, "one")
+    other = deepcopy(job)
+    other["previewRequest"].update(change)
+    assert "reused" not in await bench.render(other, "two")
+
+
+async def test_a_file_that_was_changed_in_place_is_not_used_again(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    await bench.render(job, "one")
+    poster = bench.bundle("one") / "poster.webp"
+    whole = poster.read_bytes()
+    poster.write_bytes(whole[:100])
+    assert "reused" not in await bench.render(job, "two")
+    assert (bench.bundle("two") / "poster.webp").read_bytes() == whole
+    assert (await bench.render(job, "three"))["reused"], "the entry was made anew"
+
+
+async def test_thumbnails_are_reused_by_content_and_are_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    assert len(bench.kept("thumbnails")) == 2
+    job = payload([*STEPS, {"title": "Three"}], ASSETS)
+    found: list[bool] = []
+    find = Store.find
+
+    def watched(self: Store, kind: str, key: str) -> Any:
+        kept = find(self, kind, key)
+        if kind == "thumbnails":
+            found.append(kept is not None)
+        return kept
+
+    monkeypatch.setattr(Store, "find", watched)
+    await bench.render(job, "two")
+    assert found == [True, True]
+    shutil.rmtree(bench.store.root)
+    await bench.render(job, "three")
+    two, three = files_in(bench.bundle("two")), files_in(bench.bundle("three"))
+    assert {name: two[name] for name in two if name != "preview.json"} == {
+        name: three[name] for name in three if name != "preview.json"
+    }
+    told = [json.loads(each["preview.json"])["assets"] for each in (two, three)]
+    assert told[0] == told[1]
+
+
+async def test_what_is_wrong_with_an_asset_is_told_as_ever(bench: Bench) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    (bench.folder / "b.png").unlink()
+    with pytest.raises(PermanentJobError) as caught:
+        await bench.render(payload(STEPS, ASSETS), "two")
+    assert caught.value.code == "asset-missing"
+
+
+async def test_it_is_bounded_by_size_and_age_and_the_longest_unused_goes_first(bench: Bench) -> None:
+    jobs = {name: payload(STEPS, ASSETS, title=name) for name in ("one", "two", "three")}
+    for number, (name, job) in enumerate(jobs.items()):
+        await bench.render(job, name)
+        for entry in set(bench.kept("bundles")):
+            os.utime(entry / "entry.json", (number, number))
+    assert (await bench.render(jobs["one"], "again"))["reused"]
+    now_s = time.time()
+    assert surplus_cache(bench.settings, now_s) != []
+    kept = prune_cache(replace(bench.settings, cache_max_age_s=60), now_s)
+    assert len(kept) == 2, "those that were last used in 1970"
+    assert (await bench.render(jobs["one"], "more"))["reused"]
+    assert prune_cache(replace(bench.settings, cache_max_mb=0), now_s) != []
+    assert bench.kept("bundles") == bench.kept("thumbnails") == []
+    assert (bench.bundle("one") / "poster.webp").exists(), "a bundle needs no entry"
+
+
+async def test_a_store_that_cannot_be_written_fails_no_job(bench: Bench) -> None:
+    bench.store.root.parent.mkdir(exist_ok=True)
+    bench.store.root.write_bytes(b"in the way")
+    await bench.render(payload(STEPS, ASSETS), "one")
+    await bench.render(payload(STEPS, ASSETS), "two")
+    assert (bench.bundle("two") / "poster.webp").exists()
+
+
+async def test_bundles_are_removed_whole_unless_they_are_being_published(bench: Bench) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    await bench.render(payload(STEPS, ASSETS), "two")
+    data_dir, now_s = bench.settings.data_dir, time.time()
+    assert old_bundles(data_dir, project=None, now_s=now_s, older_than_s=60) == []
+    assert old_bundles(data_dir, project="other", now_s=now_s, older_than_s=-60) == []
+    one, two = sorted(
+        old_bundles(data_dir, project="project", now_s=now_s, older_than_s=-60), key=lambda each: each.folder
+    )
+    assert one.size > 1_000
+    assert remove_bundle(data_dir, one)
+    assert not one.folder.exists()
+    preview = two.folder / "preview.json"
+    os.utime(preview, (1, 1))
+    assert not remove_bundle(data_dir, two), "published anew since it was listed"
+    assert preview.exists()
+    assert list((data_dir / ".staging").iterdir()) == []
+
+
+def test_the_renderer_has_a_fingerprint_of_its_files() -> None:
+    assert len(renderer_fingerprint()) == 64
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+async def test_the_command_says_first_and_does_it_when_told(bench: Bench, program: Program) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    data_dir = ("--data-dir", str(bench.settings.data_dir))
+    said = await asyncio.to_thread(
+        program.run, *data_dir, "prune", "--all-cache", "--bundles", "0s", "--json"
+    )
+    told = json.loads(said.out)
+    assert (told["applied"], told["cache"]["count"], told["bundles"]["count"]) == (False, 3, 1)
+    assert bench.bundle("one").exists()
+    plain = await asyncio.to_thread(program.run, *data_dir, "prune")
+    assert plain.out.splitlines() == [
+        "0 entries kept for reuse would be removed, 0.0 MiB",
+        "0 bundles would be removed, 0.0 MiB",
+    ]
+    done = await asyncio.to_thread(
+        program.run, *data_dir, "prune", "--all-cache", "--bundles", "0s", "--apply"
+    )
+    assert (done.code, done.err) == (0, "")
+    assert "1 bundle removed" in done.out
+    assert not bench.bundle("one").exists()
+    assert bench.kept("bundles") == []
+    assert (await asyncio.to_thread(program.run, "prune", "--bundles", "soon")).code == 2
+
+
+class Reader:
+    """Polls a bundle as a web server might, and holds every file of what it finds against the manifest."""
+
+    def __init__(self, bundle: Path) -> None:
+        self._bundle = bundle
+        self._stop = threading.Event()
+        self.seen: Counter[str] = Counter()
+        self.halves: list[str] = []
+
+    def poll(self) -> None:
+        while not self._stop.is_set():
+            handle = os.open(self._bundle, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                self._look(handle)
+            except FileNotFoundError:
+                # A bundle that was replaced is removed under its reader, which starts over; a half stays where it is.
+                if self._is_there_still(handle):
+                    self.halves.append("a file is missing")
+            finally:
+                os.close(handle)
+
+    def _look(self, handle: int) -> None:
+        def content(name: str) -> bytes:
+            with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=handle), "rb") as file:
+                return file.read()
+
+        manifest = content("container.json")
+        for entry in json.loads(manifest)["files"]:
+            if hashlib.sha256(content(entry["path"])).hexdigest() != entry["sha256"]:
+                self.halves.append(entry["path"])
+        about = json.loads(content("preview.json"))
+        if about["container"]["sha256"] != hashlib.sha256(manifest).hexdigest():
+            self.halves.append("preview.json")
+        self.seen[about["title"]] += 1
+
+    def _is_there_still(self, handle: int) -> bool:
+        return os.path.samestat(os.fstat(handle), self._bundle.stat())
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+@pytest.mark.slow
+async def test_a_reader_that_polls_during_500_renders_never_sees_a_half(bench: Bench) -> None:
+    jobs = [
+        payload(title=title, resolution="64x64", thumbnails=False, format="png") for title in ("even", "odd")
+    ]
+    await bench.render(jobs[0], "job")
+    reader = Reader(bench.bundle("job"))
+    polling = asyncio.ensure_future(asyncio.to_thread(reader.poll))
+    try:
+        for number in range(500):
+            await bench.render(jobs[number % 2], "job")
+    finally:
+        reader.stop()
+        await polling
+    assert reader.halves == []
+    assert set(reader.seen) == {"even", "odd"}
+    assert reader.seen.total() > 50, "the reader has hardly looked"

@@ -1,0 +1,214 @@
+"""Videos are decoded again, and are what was asked for: size, frames, times, sound."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from PIL import Image
+
+from previewops.contract.limits import TITLE_CARD_MS
+from previewops.errors import PermanentJobError
+from previewops.worker.assets import FileAssetOpener
+from previewops.worker.bundle import make_bundle
+from previewops.worker.output import FolderOutput
+from previewops.worker.render.limits import Limits
+from tests.render_support import corners, opened, payload, quarters
+from tests.sounds import KINDS, encoded, heard, tone
+
+VIDEO = ("webm", "mp4")
+CODECS = {"webm": ("vp9", "opus"), "mp4": ("h264", "aac")}
+STEPS: list[dict[str, Any]] = [
+    {"title": "First", "assetIds": ["wide"], "durationMs": 1_500},
+    {"title": "Second", "text": "Two pictures.", "assetIds": ["wide", "tall"], "durationMs": 333},
+    {"title": "Third", "durationMs": 100},
+    {"title": "Fourth", "assetIds": ["tall"], "durationMs": 2_001},
+]
+STARTS_MS = [0, 2_000, 3_500, 3_833, 3_933]
+LENGTH_MS = TITLE_CARD_MS + 3_934
+FRAME_MS = 40.0
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    quarters((800, 450)).save(folder / "wide.jpg", quality=95)
+    quarters((300, 600)).save(folder / "tall.png")
+    return folder
+
+
+def built(
+    out: Path, root: Path, *, steps: Any = None, sound: dict[str, Any] | None = None, **options: Any
+) -> Any:
+    assets = [{"id": "wide", "uri": "wide.jpg"}, {"id": "tall", "uri": "tall.png"}]
+    job = payload(STEPS if steps is None else steps, assets, audio=sound, **options)
+    return make_bundle(
+        job,
+        opener=FileAssetOpener((root,)),
+        output=FolderOutput(out),
+        limits=Limits(),
+        progress=lambda _share, _word: None,
+    )
+
+
+def times_ms(video: bytes) -> list[float]:
+    with av.open(BytesIO(video)) as container:
+        return [float(frame.time or 0) * 1000 for frame in container.decode(video=0)]
+
+
+def duration_ms(video: bytes) -> float:
+    with av.open(BytesIO(video)) as container:
+        return float(container.duration or 0) / 1000
+
+
+@pytest.mark.parametrize("kind", VIDEO)
+def test_a_video_has_one_frame_a_card_at_its_time(tmp_path: Path, root: Path, kind: str) -> None:
+    built(tmp_path / "out", root, format=kind)
+    video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
+    assert times_ms(video) == pytest.approx(STARTS_MS, abs=1)
+    assert duration_ms(video) == pytest.approx(LENGTH_MS, abs=FRAME_MS)
+    with av.open(BytesIO(video)) as container:
+        (stream,) = container.streams.video
+        assert not container.streams.audio
+        assert (stream.codec_context.name, stream.width, stream.height) == (CODECS[kind][0], 320, 180)
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        shown = [frame.to_image() for frame in container.decode(video=0)]
+    for index, image in enumerate(shown):
+        name = "000-title.webp" if index == 0 else f"{index:03d}.webp"
+        still = opened(tmp_path / "out" / "frames" / name)
+        small, wanted = (each.convert("RGB").resize((32, 18)) for each in (image, still))
+        differences = [abs(a - b) for a, b in zip(small.tobytes(), wanted.tobytes(), strict=True)]
+        assert sum(differences) / len(differences) < 6
+    assert corners(shown[4].crop((180, 20, 250, 160))) == corners(
+        opened(tmp_path / "out" / "frames" / "004.webp").crop((180, 20, 250, 160))
+    )
+
+
+@pytest.mark.parametrize("kind", VIDEO)
+def test_fades_are_at_the_frame_rate_and_cost_no_time(tmp_path: Path, root: Path, kind: str) -> None:
+    built(tmp_path / "out", root, format=kind, transition="fade", fps=20)
+    video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
+    # 8 frames of 50 ms; 166 ms, half of the card's, hold 3; 50 ms hold 1.
+    wanted = [0, *range(2_000, 2_401, 50), *range(3_500, 3_651, 50), 3_833, 3_883, *range(3_933, 4_334, 50)]
+    assert times_ms(video) == pytest.approx(wanted, abs=1)
+    assert duration_ms(video) == pytest.approx(LENGTH_MS, abs=FRAME_MS)
+    with av.open(BytesIO(video)) as container:
+        shown = [frame.to_image() for frame in container.decode(video=0)][:10]
+    first, last = shown[0], shown[9]
+    apart = [difference(image, last) for image in shown]
+    assert apart == sorted(apart, reverse=True), "each frame is nearer to the next card than the one before"
+    assert difference(shown[5], first) > 1
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    pairs = zip(one.resize((32, 18)).tobytes(), other.resize((32, 18)).tobytes(), strict=True)
+    return round(sum(abs(a - b) for a, b in pairs) / (32 * 18 * 3), 1)
+
+
+@pytest.mark.parametrize("kind", VIDEO)
+@pytest.mark.parametrize("sound", KINDS)
+def test_sound_of_every_kind_is_muxed_in(tmp_path: Path, root: Path, kind: str, sound: str) -> None:
+    (root / "sound").write_bytes(encoded(tone(8, level=0.25), sound))
+    summary = built(
+        tmp_path / "out", root, format=kind, sound={"uri": "sound", "offsetMs": 1_000, "gainDb": 6.0}
+    )
+    assert not any("sound" in warning for warning in summary["warnings"])
+    video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
+    with av.open(BytesIO(video)) as container:
+        (stream,) = container.streams.audio
+        assert (stream.codec_context.name, stream.rate, stream.channels) == (CODECS[kind][1], 48_000, 2)
+    loud = heard(video)
+    assert len(loud) * 10 == pytest.approx(LENGTH_MS, abs=FRAME_MS)
+    assert max(loud[5:90]) < 0.02, "silence before the offset"
+    assert min(loud[110:480]) == pytest.approx(0.5, abs=0.06), "6 dB more than a quarter"
+    assert max(loud[110:480]) == pytest.approx(0.5, abs=0.06)
+    assert loud[540] == pytest.approx(0.27, abs=0.08), "half-way through the fade"
+    assert loud[-4] < 0.06
+
+
+@pytest.mark.parametrize("kind", VIDEO)
+def test_a_sound_that_is_shorter_ends_where_it_ends(tmp_path: Path, root: Path, kind: str) -> None:
+    (root / "sound").write_bytes(tone(2, rate=22_050, channels=2))
+    built(tmp_path / "out", root, format=kind, sound={"uri": "sound"})
+    video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
+    assert len(heard(video)) * 10 == pytest.approx(2_000, abs=FRAME_MS + 10)
+    assert duration_ms(video) == pytest.approx(LENGTH_MS, abs=FRAME_MS)
+
+
+def test_a_sound_that_begins_after_the_end_is_not_heard(tmp_path: Path, root: Path) -> None:
+    (root / "sound").write_bytes(tone(1))
+    built(tmp_path / "out", root, format="webm", sound={"uri": "sound", "offsetMs": 600_000})
+    assert max(heard((tmp_path / "out" / "animation.webm").read_bytes()), default=0) < 0.01
+
+
+@pytest.mark.parametrize("kind", VIDEO)
+def test_many_steps_with_sound_have_their_index_in_front(tmp_path: Path, root: Path, kind: str) -> None:
+    (root / "sound").write_bytes(tone(30))
+    steps = [{"title": f"Step {number}", "durationMs": 100} for number in range(200)]
+    built(tmp_path / "out", root, steps=steps, format=kind, sound={"uri": "sound"}, resolution="64x64")
+    video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
+    assert len(times_ms(video)) == 201
+    assert len(heard(video)) * 10 == pytest.approx(22_000, abs=FRAME_MS)
+    if kind == "mp4":
+        assert video.index(b"moov") < video.index(b"mdat")
+
+
+@pytest.mark.parametrize("kind", VIDEO)
+def test_the_same_again_gives_the_same_bytes(tmp_path: Path, root: Path, kind: str) -> None:
+    (root / "sound").write_bytes(encoded(tone(3), "ogg"))
+    for name in ("one", "two"):
+        built(tmp_path / name, root, format=kind, sound={"uri": "sound"}, transition="fade")
+    one, two = ((tmp_path / name / f"animation.{kind}").read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "found"),
+    [
+        (b"", "asset-unsupported", "an empty file"),
+        (b"\x89PNG\r\n\x1a\n and so on", "asset-unsupported", "89 50 4e 47"),
+        (b"#EXTM3U\n#EXT-X-VERSION:3\nhttp://127.0.0.1/", "asset-unsupported", "23 45"),
+        (b"RIFF\x10\x00\x00\x00WAVEfmt ", "asset-corrupt", ""),
+        (b"OggS" + bytes(100), "asset-corrupt", ""),
+        (b"ID3" + bytes(500), "asset-corrupt", ""),
+        (b"\x00\x00\x00\x18ftypM4A " + bytes(60), "asset-corrupt", ""),
+    ],
+)
+def test_what_is_no_sound_has_its_code(
+    tmp_path: Path, root: Path, content: bytes, code: str, found: str
+) -> None:
+    (root / "sound").write_bytes(content)
+    with pytest.raises(PermanentJobError) as caught:
+        built(tmp_path / "out", root, format="webm", sound={"uri": "sound"})
+    assert caught.value.code == code
+    assert found in str(caught.value.data["found"])
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("still", ["webp", "avif", "jpeg", "png"])
+def test_stills_beside_a_video(tmp_path: Path, root: Path, still: str) -> None:
+    built(tmp_path / "out", root, format="mp4", imageFormat=still)
+    extension = {"jpeg": "jpg"}.get(still, still)
+    poster = opened(tmp_path / "out" / f"poster.{extension}")
+    assert ((poster.format or "").lower(), poster.size) == (still, (320, 180))
+    assert len(list((tmp_path / "out" / "frames").glob(f"*.{extension}"))) == 5
+
+
+def test_other_formats_say_that_they_carry_no_sound_and_do_not_fade(tmp_path: Path, root: Path) -> None:
+    (root / "sound").write_bytes(b"anything")
+    warnings = built(tmp_path / "out", root, format="gif", sound={"uri": "sound"}, transition="fade")[
+        "warnings"
+    ]
+    assert any("carries no sound" in warning for warning in warnings)
+    assert any("does not fade" in warning for warning in warnings)
+
+
+def test_pyav_is_loaded_by_the_jobs_that_need_it_alone() -> None:
+    script = "import sys, previewops.worker.bundle; sys.exit('av' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

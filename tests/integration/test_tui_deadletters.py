@@ -1,0 +1,152 @@
+"""Dead letters from the operator's screen down to a real queue: what is read, what is done, what is on record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from previewops.contract import validate
+from previewops.listviews import DeadFilter
+from previewops.states import JobState, Priority
+from previewops.terms import parse_terms
+from previewops.tui.app import OperatorApp, Options
+from previewops.tui.intents import Discard, Export, Outcome, Requeue, RequeueEdited
+from previewops.tui.live.desk import LiveDesk
+from previewops.tui.live.link import Link
+from previewops.tui.live.source import LiveSource
+from previewops.tui.screens.dead.screen import DeadScreen
+from previewops.tui.screens.dialogs.confirm import Deliberate
+from previewops.tui.widgets.grid import Grid
+from previewops.tui.widgets.panel import Panel
+from tests.queue_support import Bench, bench, burial, bury_many, payload
+from tests.tui.screen_support import screen_text, until
+
+pytestmark = pytest.mark.redis
+
+MISSING = burial("asset-missing", "no file a.png")
+TIMEOUT = burial("deadline-exceeded", "longer than 120 s")
+CRASH = burial("render-crashed", "killed by SIGSEGV")
+
+
+class Told:
+    """Notes what a desk tells of its progress."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int]] = []
+
+    async def __call__(self, done: int, total: int) -> None:
+        self.steps.append((done, total))
+
+
+@asynccontextmanager
+async def graves(url: str) -> AsyncIterator[tuple[Bench, Link]]:
+    """A queue with dead letters of three causes, and a link to it."""
+    async with bench(url) as b:
+        for why, count, name in ((MISSING, 130, "m"), (TIMEOUT, 70, "t"), (CRASH, 3, "c")):
+            await bury_many(b, [f"{name}-{number}" for number in range(count)], why)
+        link = Link(url, b.settings, who="ada@ops")
+        try:
+            yield b, link
+        finally:
+            await link.aclose()
+
+
+async def events(b: Bench, kind: str) -> list[dict[str, str]]:
+    raw = await b.redis.xrange(b.keys.events)
+    entries = [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in raw]
+    return [entry for entry in entries if entry["kind"] == kind]
+
+
+async def test_several_causes_are_requeued_as_one_act(redis_url: str) -> None:
+    async with graves(redis_url) as (b, link):
+        told = Told()
+        intent = Requeue(
+            DeadFilter(fingerprint=MISSING.fingerprint),
+            200,
+            Priority.LOW,
+            "the disk is back",
+            also=(DeadFilter(fingerprint=TIMEOUT.fingerprint),),
+        )
+        assert await LiveDesk(link).carry_out(intent, told) == Outcome("requeued 200, skipped 0")
+        assert told.steps == [(100, 200), (130, 200), (200, 200)]
+        assert await b.dead.count(DeadFilter()) == 3
+        assert (await b.queue.status("t-1")).priority is Priority.LOW
+        assert [(event["who"], event["why"], event["done"]) for event in await events(b, "requeued")] == [
+            ("ada@ops", "the disk is back", "130"),
+            ("ada@ops", "the disk is back", "70"),
+        ]
+
+
+async def test_discarded_is_what_was_chosen_and_no_more(redis_url: str) -> None:
+    async with graves(redis_url) as (b, link):
+        intent = Discard(DeadFilter(terms=parse_terms("error:sigsegv")), 3, "sent twice")
+        assert await LiveDesk(link).carry_out(intent, Told()) == Outcome("discarded 3, skipped 0")
+        assert await b.dead.count(DeadFilter()) == 200
+        (event,) = await events(b, "discarded")
+        assert (event["who"], event["why"], event["filter"]) == ("ada@ops", "sent twice", "error:sigsegv")
+        again = Discard(DeadFilter(job_ids=("c-0",)), 1)
+        assert await LiveDesk(link).carry_out(again, Told()) == Outcome("discarded 0, skipped 0")
+
+
+async def test_several_causes_go_into_one_file(redis_url: str, tmp_path: Path) -> None:
+    async with graves(redis_url) as (_, link):
+        told, path = Told(), tmp_path / "dead.jsonl"
+        intent = Export(
+            DeadFilter(fingerprint=MISSING.fingerprint),
+            133,
+            path,
+            also=(DeadFilter(fingerprint=CRASH.fingerprint),),
+        )
+        outcome = await LiveDesk(link).carry_out(intent, told)
+        assert outcome == Outcome(f"exported 133 dead letters to {path}")
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        assert {record["errorCode"] for record in records} == {"asset-missing", "render-crashed"}
+        assert records[0]["payload"]["jobId"] == records[0]["jobId"]
+        assert told.steps == [(100, 133)]
+
+
+async def test_an_edited_payload_runs(redis_url: str) -> None:
+    async with graves(redis_url) as (b, link):
+        edited = validate({**payload("m-1").raw, "requestId": "mended"})
+        outcome = await LiveDesk(link).carry_out(RequeueEdited("m-1", edited), Told())
+        assert outcome.message == "m-1 runs again with its new payload."
+        record = await b.queue.status("m-1")
+        assert record.state is JobState.WAITING
+        assert record.payload is not None
+        assert record.payload["requestId"] == "mended"
+
+
+async def test_the_screen_finds_counts_and_requeues_what_matches(redis_url: str) -> None:
+    async with graves(redis_url) as (b, link):
+        app = OperatorApp(LiveSource(link), LiveDesk(link), Options(place="previews", every_s=0.05))
+        async with app.run_test(size=(120, 40), notifications=True) as pilot:
+
+            def title() -> str:
+                return str(app.screen.query_one("#list-panel", Panel).border_title)
+
+            await until(pilot, lambda: app.picture.snapshot is not None)
+            await pilot.press("4")
+            await until(pilot, lambda: isinstance(app.screen, DeadScreen) and "203 dead" in title())
+            assert "3 causes" in title()
+            await pilot.press("f")
+            await until(pilot, lambda: title() == "dead letters 1-200 of 203")
+            await pilot.press("right_square_bracket")
+            await until(pilot, lambda: title() == "dead letters 201-203 of 203")
+            await pilot.press("slash", *"missing", "enter")
+            await until(pilot, lambda: title() == "dead letters 1-130 of 130")
+            await until(pilot, lambda: "Traceback: …" in screen_text(app))
+            await pilot.press("A")
+            await until(pilot, lambda: title().endswith("all 130 that match are chosen"))
+            await pilot.press("r")
+            await until(pilot, lambda: isinstance(app.screen, Deliberate))
+            assert "130 dead letters of 1 cause" in screen_text(app)
+            await pilot.press(*"requeue", "enter")
+            await until(pilot, lambda: "requeued 130, skipped 0" in screen_text(app))
+            await pilot.press("escape")
+            await until(pilot, lambda: title() == "dead letters 1-73 of 73")
+            assert len(app.screen.query_one("#by-job Grid", Grid).keys) == 73
+            assert await b.dead.count(DeadFilter()) == 73

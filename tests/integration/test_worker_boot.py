@@ -1,0 +1,73 @@
+"""What a worker says, and how it exits, when it cannot work as it is installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from previewops.errors import EXIT_BOOT, EXIT_FAILED
+from previewops.queue import Queue
+from previewops.settings import Settings
+from tests.integration.cli_program import Program, hand_on, payload
+
+pytestmark = pytest.mark.redis
+
+ABSENCE = str(Path(__file__).parents[1] / "missing_module")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "PIL",
+        "previewops.worker.bundle",
+        "jsonschema",
+        "arq",
+        "redis",
+        "hiredis",
+        "uvloop",
+        "structlog",
+        "click",
+    ],
+)
+async def test_a_missing_module_is_named_in_one_line_and_no_job_is_taken(
+    redis_url: str, tmp_path: Path, module: str
+) -> None:
+    program = Program(tmp_path, redis_url, {"PYTHONPATH": ABSENCE, "MISSING_MODULE": module})
+    async with hand_on(redis_url) as hand:
+        await hand.submit(payload())
+        done = program.run("worker", "--burst")
+        (line,) = done.err.splitlines()
+        assert module in line
+        assert "pip install --force-reinstall previewops" in line
+        assert done.code == EXIT_BOOT
+        assert (await Queue(hand.redis, Settings()).status("job-1")).state == "waiting"
+
+
+def test_with_every_module_there_it_works(redis_url: str, tmp_path: Path) -> None:
+    done = Program(tmp_path, redis_url, {"PYTHONPATH": ABSENCE}).run("worker", "--burst")
+    assert done.code == 0
+
+
+def test_a_render_process_that_dies_at_its_start_is_told_of(redis_url: str, tmp_path: Path) -> None:
+    (tmp_path / "dies.py").write_text("import os\nos._exit(3)\n")
+    script = (
+        "import sys; from previewops.cli.program import run; from previewops.worker.main import run_worker\n"
+        "run_worker.__kwdefaults__['build_task'] = 'dies:build'\n"
+        "sys.exit(run(['worker', '--burst']))"
+    )
+    program = Program(tmp_path, redis_url, {"PYTHONPATH": str(tmp_path)})
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=program.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == EXIT_FAILED
+    told, hint = done.stderr.splitlines()
+    assert told == ("previewops: no render process could be started: the render process exited with status 3")
+    assert hint.startswith("hint: look at the worker's log")

@@ -1,0 +1,45 @@
+"""``previewops up`` as a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+from tests.integration.cli_program import Program
+
+PATIENCE_S = 60.0
+
+
+@contextmanager
+def up(program: Program, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """``previewops up`` while its workers report; killed in the end if it is there still."""
+    out = program.folder / "up.log"
+    with out.open("ab") as log:
+        process = program.start("up", *words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    family: list[psutil.Process] = []
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not running(program):
+            assert process.poll() is None, out.read_text()
+            assert time.monotonic() < deadline, out.read_text()
+        family = psutil.Process(process.pid).children(recursive=True)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for each in family:
+            if each.is_running():
+                each.kill()
+
+
+def running(program: Program) -> list[str]:
+    """The ids of the workers that its supervisor says run."""
+    told = program.run("workers", "--json")
+    supervisors = told.json["supervisors"] if told.code == 0 else []
+    return [
+        worker["id"] for view in supervisors for worker in view["workers"] if worker["phase"] == "running"
+    ]

@@ -1,0 +1,23 @@
+"""On the path of a program under test: the module that MISSING_MODULE names cannot be imported, anywhere in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+
+class Absence:
+    """Finds that one module is not there."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name == os.environ.get("MISSING_MODULE"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return None
+
+
+sys.meta_path.insert(0, Absence())

@@ -1,0 +1,229 @@
+"""A screen without a queue: pictures come from a scene, and what is wanted is written down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+from textual.pilot import Pilot
+from textual.widget import Widget
+
+from previewops.errors import JobNotFound, RedisUnavailable
+from previewops.health import Health
+from previewops.history import History
+from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
+from previewops.records import JobRecord
+from previewops.tui.app import OperatorApp, Options
+from previewops.tui.intents import Desk, Intent, Outcome, Progress, ReadOnlyDesk
+from previewops.tui.live.bundles import artifact_path
+from previewops.tui.ports import BundleElsewhere, JobQuery, Want
+from previewops.views import Snapshot
+from tests.tui import scenes
+
+
+class StillClock:
+    """Time that passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def now_ms(self) -> int:
+        return scenes.NOW_MS
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@dataclass
+class SceneSource:
+    """``ports.Source`` over a scene. While ``down`` is set every call fails as an unreachable Redis does."""
+
+    snapshot: Snapshot = scenes.BUSY
+    verdict: Health = scenes.HEALTH
+    down: bool = False
+    wants: list[Want] = field(default_factory=list)
+    most_at_once: int = 0
+    _at_once: int = 0
+
+    def _up(self) -> None:
+        if self.down:
+            raise RedisUnavailable(
+                "redis://127.0.0.1:6379", "the connection was refused: no server listens there"
+            )
+
+    async def collect(self, want: Want) -> Snapshot:
+        self.wants.append(want)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        await asyncio.sleep(0)
+        self._at_once -= 1
+        self._up()
+        fresh = tuple(event for event in self.snapshot.events if event.event_id > want.events_after)
+        return replace(self.snapshot, events=fresh)
+
+    async def health(self, snapshot: Snapshot, history: History) -> Health:
+        self._up()
+        return self.verdict
+
+    # -- jobs, one by one and listed: ``page_budget`` jobs are looked at in a call; ``bundles`` has their files
+
+    listed: tuple[JobRecord, ...] = scenes.JOBS
+    whole: dict[str, JobRecord] = field(default_factory=lambda: {"lesson-500": scenes.DEAD_JOB})
+    bundles: Path | None = None
+    page_budget: int = 2_000
+    queries: list[JobQuery] = field(default_factory=list)
+    opened: list[str] = field(default_factory=list)
+
+    async def jobs(self, query: JobQuery) -> ListPage:
+        self.queries.append(query)
+        self._up()
+        start = int(query.cursor.score) if query.cursor is not None else 0
+        order = self.listed if query.newest_first else self.listed[::-1]
+        rows: list[JobRecord] = []
+        place = start
+        while place < len(order) and len(rows) < query.limit and place - start < self.page_budget:
+            job, place = order[place], place + 1
+            fields = {
+                "id": job.job_id,
+                "project": job.project_id,
+                "priority": job.priority.value,
+                "state": job.state.value,
+                "worker": job.worker or "",
+                "error": f"{job.error_class} {job.code} {job.reason}",
+            }
+            if query.state in (None, job.state) and query.terms.matches(fields):
+                rows.append(job)
+        cursor = Cursor("all", b"%d" % place, b"") if place < len(order) else None
+        return ListPage(tuple(rows), cursor, place - start)
+
+    async def job(self, job_id: str) -> JobRecord:
+        self.opened.append(job_id)
+        self._up()
+        if job_id in self.whole:
+            return self.whole[job_id]
+        for letter in self.letters:
+            if letter.job_id == job_id:
+                return scenes.whole_letter(letter)
+        for job in self.listed:
+            if job.job_id == job_id:
+                return replace(job, payload=scenes.PAYLOAD)
+        raise JobNotFound(job_id, "preview-jobs")
+
+    def artifact(self, record: JobRecord, path: str) -> Path:
+        if self.bundles is None:
+            raise BundleElsewhere(
+                f"the bundle of job {record.job_id} is not on this machine", hint="set DATA_DIR"
+            )
+        return artifact_path(self.bundles, record, path)
+
+    # -- dead letters: ``letters`` newest first, and of all filters that name no job so many ``beyond`` them
+
+    letters: tuple[JobRecord, ...] = field(default_factory=scenes.letters)
+    beyond: int = 0
+    dead_pages: list[DeadFilter] = field(default_factory=list)
+    dead_counts: list[DeadFilter] = field(default_factory=list)
+
+    def _chosen(self, chosen: DeadFilter) -> list[JobRecord]:
+        return [letter for letter in self.letters if _means(chosen, letter)]
+
+    async def dead_groups(self, limit: int) -> tuple[DeadGroup, ...]:
+        self._up()
+        found: dict[str, list[JobRecord]] = {}
+        for letter in self.letters:
+            found.setdefault(letter.fingerprint or "", []).append(letter)
+        groups = [
+            DeadGroup(name, len(each), each[-1].finished_ms or 0, each[0].finished_ms or 0, each[0])
+            for name, each in found.items()
+        ]
+        return tuple(sorted(groups, key=lambda group: -group.count)[:limit])
+
+    async def dead_page(self, chosen: DeadFilter, cursor: Cursor | None, limit: int) -> ListPage:
+        self._up()
+        self.dead_pages.append(chosen)
+        start = cast("int", cursor) or 0  # what a cursor is is its source's own business
+        found = self._chosen(chosen)
+        more = start + limit < len(found)
+        following = cast("Cursor", start + limit) if more else None
+        return ListPage(tuple(found[start : start + limit]), following, limit)
+
+    async def dead_count(self, chosen: DeadFilter) -> int:
+        self._up()
+        self.dead_counts.append(chosen)
+        beyond = 0 if chosen.job_ids or chosen.fingerprint else self.beyond
+        return len(self._chosen(chosen)) + beyond
+
+
+def _means(chosen: DeadFilter, letter: JobRecord) -> bool:
+    if chosen.job_ids and letter.job_id not in chosen.job_ids:
+        return False
+    if chosen.fingerprint is not None and letter.fingerprint != chosen.fingerprint:
+        return False
+    error = f"{letter.error_class} {letter.code} {letter.reason}"
+    fields = {"id": letter.job_id, "project": letter.project_id, "priority": letter.priority, "error": error}
+    return chosen.terms.matches(fields)
+
+
+class NotingDesk:
+    """Writes intents down and says that they were done."""
+
+    def __init__(self) -> None:
+        self.intents: list[Intent] = []
+
+    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+        self.intents.append(intent)
+        return Outcome("done")
+
+
+async def until(pilot: Pilot[int], condition: Callable[[], object], *, turns: int = 400) -> None:
+    """Lets the app work until something is so.
+
+    Raises:
+        AssertionError: it never was.
+    """
+    for _ in range(turns):
+        await pilot.pause()
+        if condition():
+            return
+        await asyncio.sleep(0.005)  # threads and sockets need more than turns of the loop
+    raise AssertionError("it has not come to that")
+
+
+def screen_text(app: OperatorApp) -> str:
+    """What stands on the terminal, as text."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join(strip.text for strip in strips)
+
+
+def make_app(
+    source: SceneSource | None = None,
+    desk: Desk | None = None,
+    *,
+    clock: StillClock | None = None,
+    **options: object,
+) -> OperatorApp:
+    """The app over a scene; ``options`` are those of ``Options``."""
+    chosen = Options(**{"place": "preview-jobs", **options})  # type: ignore[arg-type]
+    desk = desk or NotingDesk()
+    return OperatorApp(
+        source or SceneSource(),
+        ReadOnlyDesk(desk) if chosen.read_only else desk,
+        chosen,
+        clock=clock or StillClock(),
+    )
+
+
+def shown(widget: Widget) -> str:
+    """The text that a widget draws, a line a row, without the blanks at the ends of rows."""
+    return "\n".join(widget.render_line(y).text.rstrip() for y in range(widget.size.height))
+
+
+async def renew(pilot: Pilot[int], app: OperatorApp, source: SceneSource, snapshot: Snapshot) -> None:
+    """Has the next snapshot taken from another scene and shown."""
+    source.snapshot = snapshot
+    before = len(source.wants)
+    app.poller.hurry()
+    await until(pilot, lambda: len(source.wants) > before)
+    await pilot.pause()

@@ -1,0 +1,54 @@
+"""A queue, its server, its workers, and real terminals to open screens on it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.fault.cluster import Cluster
+from tests.redis_server import RedisProcess
+from tests.terminal import Terminal
+
+COLUMNS, ROWS = 120, 40
+
+
+@dataclass
+class Stage:
+    """What a test of the whole screen needs: ``cluster`` starts without workers."""
+
+    cluster: Cluster
+    server: RedisProcess
+    folder: Path
+    terminals: list[Terminal] = field(default_factory=list)
+
+    def open_screen(self, *options: str, columns: int = COLUMNS, rows: int = ROWS) -> Terminal:
+        """Opens ``previewops tui`` in a terminal of its own."""
+        environ = {
+            "REDIS_URL": self.server.url,
+            "DATA_DIR": str(self.cluster.settings.data_dir),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "PREVIEW_ENV": "staging",
+        }
+        folder = self.folder / f"terminal-{len(self.terminals)}"
+        folder.mkdir()
+        words = [sys.executable, "-m", "previewops", "tui", "--refresh", "0.25", *options]
+        self.terminals.append(Terminal(folder, words, environ, columns=columns, rows=rows))
+        return self.terminals[-1]
+
+
+@asynccontextmanager
+async def set_stage(redis_process: Callable[..., RedisProcess], folder: Path) -> AsyncIterator[Stage]:
+    """A stage that is cleared in the end, whatever happened on it."""
+    server = redis_process()
+    async with Cluster(server.url, folder, worker_concurrency=2) as cluster:
+        stage = Stage(cluster, server, folder)
+        try:
+            yield stage
+        finally:
+            for terminal in stage.terminals:
+                terminal.drop()

@@ -1,0 +1,265 @@
+"""The app: pictures that come and stay away, keys of everywhere, what a read-only screen has not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from previewops.tui.app import PACES_S
+from previewops.tui.deeds import EVERYWHERE, SCREENS, action_name
+from previewops.tui.intents import Pause, ReadOnly, ReadOnlyDesk, Resume
+from previewops.tui.palette import themes
+from previewops.tui.screens.base import OperatorScreen
+from tests.tui import scenes
+from tests.tui.screen_support import NotingDesk, SceneSource, StillClock, make_app, screen_text, until
+
+SIZE = (120, 40)
+
+
+async def test_the_first_picture_is_there_before_the_queue_has_answered() -> None:
+    source = SceneSource(down=True)
+    app = make_app(source)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: "cannot reach the queue" in screen_text(app))
+        assert "the connection was refused" in screen_text(app)
+        source.down = False
+        await until(pilot, lambda: "1 worker given up" in screen_text(app))
+
+
+async def test_a_lost_connection_keeps_the_last_picture_and_counts() -> None:
+    source, clock = SceneSource(), StillClock()
+    app = make_app(source, clock=clock)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: "1,204" in screen_text(app))
+        source.down = True
+        clock.seconds += 12
+        app.poller.hurry()
+        await until(pilot, lambda: "STALE 12 s" in screen_text(app))
+        assert "1,204" in screen_text(app), "the last picture stays"
+        assert "connection lost" in screen_text(app)
+        await until(pilot, lambda: "try 3" in screen_text(app))
+        source.down = False
+        await until(pilot, lambda: "STALE" not in screen_text(app))
+        assert "The picture is live again." in screen_text(app)
+
+
+async def test_polls_do_not_overlap_and_ask_only_for_what_is_new() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: len(source.wants) == 1 and app.picture.snapshot is not None)
+        app.poller.hurry()
+        await until(pilot, lambda: len(source.wants) == 2)
+        assert source.most_at_once == 1
+    first, second = source.wants[:2]
+    assert (first.history_s, first.history_min) == (3600, 1440)
+    assert second.history_s <= 60
+    assert second.events_after == scenes.EVENTS[-1].event_id
+
+
+async def test_a_frozen_display_stands_still_and_says_so() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: "1,204" in screen_text(app))
+        await pilot.press("z")
+        source.snapshot = scenes.IDLE
+        app.poller.hurry()
+        await until(pilot, lambda: len(source.wants) >= 2 and app.sight.live.snapshot.active == 0)
+        assert "1,204" in screen_text(app)
+        assert "DISPLAY FROZEN" in screen_text(app)
+        assert "paused" not in screen_text(app).split("Latest events")[0]
+        await pilot.press("z")
+        await until(pilot, lambda: "1,204" not in screen_text(app))
+        assert "DISPLAY FROZEN" not in screen_text(app)
+
+
+async def test_pausing_asks_why_and_resuming_does_not() -> None:
+    source, desk = SceneSource(scenes.IDLE), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: "healthy" in screen_text(app))
+        await pilot.press("p")
+        await until(pilot, lambda: "Pause the queue" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Pause the queue" not in screen_text(app))
+        assert desk.intents == []
+        await pilot.press("p")
+        await until(pilot, lambda: "Pause the queue" in screen_text(app))
+        await pilot.press(*"disks", "enter")
+        await until(pilot, lambda: desk.intents == [Pause("disks")])
+        source.snapshot = scenes.PAUSED
+        app.poller.hurry()
+        await until(pilot, lambda: "paused 4 min ago by root@host7: deploying" in screen_text(app))
+        await pilot.press("p")
+        await until(pilot, lambda: desk.intents == [Pause("disks"), Resume()])
+
+
+async def test_what_was_not_done_is_told_with_its_hint() -> None:
+    app = make_app(SceneSource(scenes.IDLE), ReadOnlyDesk(NotingDesk()))
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: "healthy" in screen_text(app))
+        app.carry_out(Pause("x"))
+        await until(pilot, lambda: "not done" in screen_text(app))
+        assert "open it without --read-only" in screen_text(app)
+
+
+async def test_a_read_only_screen_has_no_dangerous_key_anywhere() -> None:
+    desk = NotingDesk()
+    app = make_app(SceneSource(), desk, read_only=True)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: "READ-ONLY" in screen_text(app))
+        assert "Pause" not in screen_text(app).splitlines()[-1]
+        await pilot.press("p")
+        await pilot.pause()
+        assert "Pause the queue" not in screen_text(app)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Everywhere" in screen_text(app))
+        assert "Stop workers from taking jobs" not in screen_text(app)
+        await pilot.press("escape")
+        assert not [deed for deed in app.front.available() if deed.dangerous]
+        app.carry_out(Pause("through a back door"))
+        await until(pilot, lambda: "this screen is read-only" in screen_text(app))
+    assert desk.intents == []
+
+
+async def test_the_desk_below_refuses_too() -> None:
+    async def nobody(_done: int, _total: int) -> None: ...
+
+    with pytest.raises(ReadOnly, match="nothing was changed"):
+        await ReadOnlyDesk(NotingDesk()).carry_out(Resume(), nobody)
+
+
+async def test_every_number_goes_to_its_screen_and_the_tabs_can_be_clicked() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        for number, (mode, _) in enumerate(SCREENS, 1):
+            await pilot.press(str(number))
+            await until(pilot, lambda: isinstance(app.screen, OperatorScreen) and mode == app.front.MODE)  # noqa: B023
+        line = screen_text(app).splitlines()[1]
+        await pilot.click(offset=(line.index("Events") + 2, 1))
+        await until(pilot, lambda: app.front.MODE == "events")
+
+
+async def test_the_pace_goes_up_and_down_and_is_shown() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: "↻1s" in screen_text(app))
+        await pilot.press("minus")
+        await until(pilot, lambda: "↻2s" in screen_text(app))
+        assert app.poller.every_s == 2.0
+        for _ in PACES_S:
+            await pilot.press("plus")
+        assert app.poller.every_s == PACES_S[0]
+        for _ in PACES_S:
+            await pilot.press("minus")
+        assert app.poller.every_s == PACES_S[-1]
+
+
+async def test_the_palette_knows_the_keys_of_the_screen_and_does_them() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        await pilot.press("colon")
+        await until(pilot, lambda: "Hold the display still" in screen_text(app))
+        assert "last day" in screen_text(app)
+        await pilot.press(*"displaystill")
+        await until(pilot, lambda: "last day" not in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: app.picture.frozen)
+
+
+async def test_the_line_of_keys_can_be_clicked() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "1,204" in screen_text(app))
+        line = screen_text(app).splitlines()[-1]
+        await pilot.click(offset=(line.index("Freeze") + 2, SIZE[1] - 1))
+        await until(pilot, lambda: app.picture.frozen)
+        await pilot.click(offset=(line.index("Hour/day") + 2, SIZE[1] - 1))
+        await until(pilot, lambda: "last day" in screen_text(app))
+
+
+async def test_help_has_every_key() -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 50)) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Everywhere" in screen_text(app))
+        shown = " ".join(screen_text(app).split())
+        for deed in EVERYWHERE:
+            if not deed.action.startswith("show("):
+                assert deed.help.split(";")[0][:40] in shown
+
+
+async def test_every_theme_draws() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: "1,204" in screen_text(app))
+        seen = {app.theme}
+        for _ in range(len(themes()) - 1):
+            await pilot.press("t")
+            await pilot.pause()
+            seen.add(app.theme)
+            assert "1,204" in screen_text(app)
+        assert seen == {theme.name for theme in themes()}
+
+
+async def test_a_panel_can_have_the_whole_screen() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: "Latest events" in screen_text(app))
+        await pilot.press("m")
+        await until(pilot, lambda: "Latest events" not in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Latest events" in screen_text(app))
+
+
+async def test_a_small_terminal_says_what_it_takes_and_keeps_its_keys() -> None:
+    app = make_app()
+    async with app.run_test(size=(60, 15)) as pilot:
+        await until(pilot, lambda: "80 columns and 24 rows" in screen_text(app))
+        await pilot.press("z")
+        await until(pilot, lambda: app.picture.frozen)
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: "Latest events" in screen_text(app))
+
+
+async def test_leaving_asks_where_more_than_the_screen_ends() -> None:
+    app = make_app(leaving="The workers of this machine stop with it.")
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        await pilot.press("q")
+        await until(pilot, lambda: "The workers of this machine stop" in screen_text(app))
+        await pilot.press("enter")  # Cancel has the focus
+        await until(pilot, lambda: "The workers of this machine stop" not in screen_text(app))
+        await pilot.press("q")
+        await until(pilot, lambda: "The workers of this machine stop" in screen_text(app))
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: app.return_value == 0)
+
+
+async def test_production_is_named() -> None:
+    app = make_app(environment="production")
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: "PRODUCTION" in screen_text(app))
+
+
+async def test_alarms_stand_below_the_headline_with_what_to_do() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: "a job has waited 412 s  add workers or slots" in screen_text(app))
+        source.verdict = scenes.WELL
+        source.snapshot = replace(scenes.IDLE)
+
+
+def test_dangerous_deeds_are_flagged() -> None:
+    assert {action_name(deed) for deed in EVERYWHERE if deed.dangerous} == {"pause"}
+
+
+def test_no_two_deeds_of_everywhere_share_a_key() -> None:
+    keys = [key for deed in EVERYWHERE for key in deed.keys.split(",")]
+    assert len(keys) == len(set(keys))

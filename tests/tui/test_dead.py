@@ -1,0 +1,862 @@
+"""The screen of dead letters: causes, jobs, pages, filters, marks, and what is done to which."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Button, Input, TextArea
+
+from previewops.errors import RedisUnavailable
+from previewops.listviews import DeadFilter
+from previewops.records import JobRecord
+from previewops.states import JobState, Priority
+from previewops.terms import parse_terms
+from previewops.tui.app import OperatorApp
+from previewops.tui.intents import Discard, Export, Intent, Outcome, Progress, Requeue, RequeueEdited
+from previewops.tui.screens.dead.catalogue import LOOK_AT
+from previewops.tui.screens.dead.screen import DeadScreen
+from previewops.tui.screens.dialogs.choose import Choose
+from previewops.tui.screens.dialogs.confirm import Deliberate
+from previewops.tui.screens.dialogs.edit import EditPayload
+from previewops.tui.screens.dialogs.reason import Reason
+from previewops.tui.widgets.grid import Grid
+from previewops.tui.widgets.panel import Panel
+from tests.tui import scenes
+from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, until
+
+SIZE = (120, 40)
+MISSING, DEADLINE, CRASHED, INVALID, PIXELS = (cause[0] for cause in scenes.CAUSES)
+
+
+def source_of(count: int = 82, *, beyond: int = 0) -> SceneSource:
+    """So many dead letters, and so many more that are only counted."""
+    return SceneSource(
+        replace(scenes.BUSY, dead=count + beyond), letters=scenes.letters(count), beyond=beyond
+    )
+
+
+@dataclass
+class Stage:
+    """The screen of dead letters in front, and hands to work it with."""
+
+    pilot: Pilot[int]
+    app: OperatorApp
+    source: SceneSource
+    desk: NotingDesk
+
+    @property
+    def screen(self) -> DeadScreen:
+        front = self.app.front
+        assert isinstance(front, DeadScreen)
+        return front
+
+    @property
+    def grid(self) -> Grid:
+        return next(grid for grid in self.screen.query(Grid) if grid.display and grid.parent.display)  # type: ignore[union-attr]
+
+    @property
+    def title(self) -> str:
+        return str(self.screen.query_one("#list-panel", Panel).border_title)
+
+    @property
+    def subtitle(self) -> str:
+        return str(self.screen.query_one("#list-panel", Panel).border_subtitle)
+
+    @property
+    def text(self) -> str:
+        return screen_text(self.app)
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, words: str) -> None:
+        """Puts words into the line that has the focus, all at once: each key pressed is a wait."""
+        await self.until(lambda: isinstance(self.app.focused, Input))
+        line = self.app.focused
+        assert isinstance(line, Input)
+        line.insert_text_at_cursor(words)
+        await self.pilot.pause()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        await until(self.pilot, condition)
+
+    async def dialog(self, kind: type) -> None:
+        await self.until(lambda: isinstance(self.app.screen, kind))
+        await self.pilot.pause()
+
+    async def done(self, count: int = 1) -> Intent:
+        """Waits for an act and returns the last."""
+        await self.until(lambda: len(self.desk.intents) == count and self.app.screen is self.screen)
+        return self.desk.intents[-1]
+
+
+async def at_dead_letters(
+    pilot: Pilot[int], app: OperatorApp, source: SceneSource, desk: NotingDesk | None = None
+) -> Stage:
+    """Goes there, and waits for the causes, or for why there are none."""
+    await until(pilot, lambda: app.picture.snapshot is not None)
+    await pilot.press("4")
+    await until(pilot, lambda: isinstance(app.screen, DeadScreen) and app.screen.query(Grid))
+    stage = Stage(pilot, app, source, desk or NotingDesk())
+    await stage.until(lambda: "looking …" not in stage.text and stage.title != "dead letters")
+    return stage
+
+
+async def opened(stage: Stage, *keys: str) -> None:
+    """Presses keys, then waits for the jobs."""
+    await stage.press(*keys)
+    await stage.until(lambda: stage.grid.keys and stage.grid.keys[0].startswith("lesson"))
+
+
+# -- looking --------------------------------------------------------------------------------------------
+
+
+async def test_it_opens_with_the_causes_largest_first() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await stage.until(lambda: "Traceback" in stage.text)
+        assert stage.title == "82 dead letters, 5 causes"
+        assert stage.grid.keys == (MISSING, DEADLINE, CRASHED, INVALID, PIXELS)
+        for words in ("asset-missing", "50 %", "41 dead letters, 50 % of all", "group 9a1c33d0be77"):
+            assert words in stage.text
+        assert "The newest of them" in stage.text
+        await stage.press("j")
+        await stage.until(lambda: "group 41f0c2aa9310" in stage.text and "longer than 120 s" in stage.text)
+
+
+async def test_enter_opens_a_cause_and_escape_goes_back_to_it() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "j", "enter")
+        assert stage.title == "deadline-exceeded 1-22 of 22"
+        assert stage.subtitle == "esc goes back to the causes"
+        assert source.dead_pages[-1] == DeadFilter(fingerprint=DEADLINE)
+        job = stage.grid.cursor_key
+        await stage.until(lambda: f"{job}  project" in stage.text and "attempt 3" in stage.text)
+        await stage.press("escape")
+        await stage.until(lambda: stage.title == "82 dead letters, 5 causes")
+        assert stage.grid.cursor_key == DEADLINE
+        assert stage.grid.has_focus
+
+
+async def test_enter_on_a_job_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = source_of()
+    app = make_app(source)
+    asked: list[str] = []
+    monkeypatch.setattr(app, "open_job", asked.append)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        await stage.press("j", "enter")
+        await stage.until(lambda: asked == [stage.grid.keys[1]])
+
+
+async def test_f_changes_between_causes_and_all() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        assert stage.title == "dead letters 1-82 of 82"
+        assert source.dead_pages[-1] == DeadFilter()
+        assert not source.dead_counts, "how many there are is known without counting"
+        await stage.press("f")
+        await stage.until(lambda: stage.title == "82 dead letters, 5 causes")
+
+
+async def test_pages_of_a_long_list() -> None:
+    source = source_of(450)
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        first = stage.grid.keys
+        assert stage.title == "dead letters 1-200 of 450"
+        await stage.press("right_square_bracket")
+        await stage.until(lambda: stage.title == "dead letters 201-400 of 450")
+        assert stage.grid.cursor_place == 0
+        await stage.press("G", "j")  # beyond the last row
+        await stage.until(lambda: stage.title == "dead letters 401-450 of 450")
+        assert (len(stage.grid.keys), stage.grid.cursor_place) == (50, 0)
+        await stage.press("right_square_bracket")
+        await stage.press("k")  # beyond the first row
+        await stage.until(lambda: stage.title == "dead letters 201-400 of 450")
+        assert stage.grid.cursor_place == 199
+        await stage.press("left_square_bracket")
+        await stage.until(lambda: stage.title == "dead letters 1-200 of 450")
+        assert stage.grid.keys == first
+        await stage.press("left_square_bracket")
+        assert stage.title == "dead letters 1-200 of 450"
+
+
+async def test_a_page_that_has_gone_leads_to_the_one_before() -> None:
+    source = source_of(250)
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        await stage.press("right_square_bracket")
+        await stage.until(lambda: stage.title == "dead letters 201-250 of 250")
+        source.letters = source.letters[:120]
+        source.snapshot = replace(source.snapshot, dead=120)
+        app.poller.hurry()
+        await stage.until(lambda: stage.title == "dead letters 1-120 of 120" and len(stage.grid.keys) == 120)
+
+
+async def test_it_is_fetched_again_only_when_a_dead_letter_came_or_went() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        fetched = len(source.dead_pages)
+        for _ in range(3):
+            polls = len(source.wants)
+            app.poller.hurry()
+            await stage.until(lambda polls=polls: len(source.wants) > polls)
+        assert len(source.dead_pages) == fetched
+        counters = {**source.snapshot.counters, "died": source.snapshot.counters["died"] + 1}
+        newest = replace(source.letters[0], job_id="lesson-new", finished_ms=scenes.NOW_MS)
+        source.letters = (newest, *source.letters)
+        source.snapshot = replace(source.snapshot, counters=counters, dead=83)
+        under = stage.grid.cursor_key
+        app.poller.hurry()
+        await stage.until(lambda: stage.grid.keys[0] == "lesson-new")
+        assert stage.grid.cursor_key == under, "the cursor stays with its job"
+        assert stage.title == "dead letters 1-83 of 83"
+
+
+async def test_no_dead_letters() -> None:
+    source = source_of(0)
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await stage.until(lambda: "There are no dead letters." in stage.text)
+        keys = stage.text.splitlines()[-1]
+        assert "Requeue" not in keys
+        assert "Filter" in keys
+        await stage.press("r", "x", "R", "e", "w", "a", "A", "space", "c", "enter", "right_square_bracket")
+        await pilot.pause()
+        assert app.screen is stage.screen
+
+
+@pytest.mark.parametrize(
+    ("size", "wide", "there"),
+    [
+        ((80, 24), False, False),
+        ((100, 40), False, True),
+        ((120, 24), True, True),
+        ((200, 60), True, True),
+    ],
+)
+async def test_the_panel_of_the_one_under_the_cursor_has_its_place(
+    size: tuple[int, int], wide: bool, there: bool
+) -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=size) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        listed, detail = stage.screen.query_one("#list-panel"), stage.screen.query_one("#detail-panel")
+        assert detail.display is there
+        await stage.press(*([] if there else ["v"]))
+        await stage.until(lambda: "The newest of them" in stage.text)
+        assert (detail.region.y == listed.region.y) is wide
+        assert (detail.region.x == listed.region.x) is not wide
+        await stage.press("v")
+        await stage.until(lambda: "The newest of them" not in stage.text)
+        assert not detail.display
+
+
+async def test_the_panel_says_what_it_could_not_fetch_and_what_is_dead_no_more() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        revived = replace(source.letters[1], state=JobState.WAITING)
+        source.letters = (source.letters[0], revived, *source.letters[3:])
+        await stage.press("j")
+        await stage.until(lambda: "no dead letter any more: it is waiting" in stage.text)
+        await stage.press("j")
+        await stage.until(lambda: "not renewed: no job" in stage.text)
+
+
+# -- failures -------------------------------------------------------------------------------------------
+
+
+async def test_what_fails_leaves_the_rows_and_says_so() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        rows = stage.grid.keys
+        source.down = True
+        await stage.press("j", "r")
+        await stage.until(lambda: "not done" in stage.text)
+        assert stage.grid.keys == rows
+        stage.screen._list.ask()
+        await stage.until(lambda: stage.subtitle.startswith("not renewed: Redis at"))
+        assert stage.grid.keys == rows
+        source.down = False
+        app.poller.hurry()
+        await stage.until(lambda: not stage.subtitle.startswith("not renewed"))
+
+
+async def test_without_a_first_answer_it_says_why_and_tries_again() -> None:
+    source = source_of()
+
+    async def unreachable(limit: int) -> tuple[()]:
+        raise RedisUnavailable("redis://nowhere", "no server listens there")
+
+    app = make_app(source)
+    source.dead_groups = unreachable  # type: ignore[method-assign]
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await stage.until(lambda: "no server listens there" in stage.text)
+        del source.dead_groups  # type: ignore[attr-defined]
+        source.snapshot = replace(source.snapshot)
+        app.poller.hurry()
+        await stage.until(lambda: len(stage.grid.keys) == 5)
+
+
+async def test_a_frozen_display_fetches_nothing() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await stage.press("z")
+        await stage.until(lambda: stage.subtitle == "frozen")
+        await stage.press("f")
+        await stage.until(lambda: "The display is frozen; z lets it go on." in stage.text)
+        source.snapshot = replace(source.snapshot, dead=83)
+        app.poller.hurry()
+        await stage.until(lambda: app.sight.live.snapshot is not None and app.sight.live.snapshot.dead == 83)
+        assert not source.dead_pages
+        await stage.press("z")
+        await stage.until(lambda: len(stage.grid.keys) == 82)
+
+
+# -- filters --------------------------------------------------------------------------------------------
+
+
+async def test_a_filter_narrows_causes_while_one_types() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await stage.press("slash")
+        await stage.type("deadline")
+        await stage.until(lambda: stage.grid.keys == (DEADLINE,))
+        assert stage.title == "1 of 5 causes"
+        await stage.press("enter")
+        await stage.until(
+            lambda: stage.grid.has_focus and "filter: deadline" in stage.text
+        )  # it stays in sight
+        await opened(stage, "enter")
+        assert source.dead_pages[-1] == DeadFilter(fingerprint=DEADLINE)
+        assert "filter: deadline" not in stage.text
+        await stage.press("escape")
+        await stage.until(lambda: stage.title == "1 of 5 causes")
+        await stage.press("escape")
+        await stage.until(lambda: stage.title == "82 dead letters, 5 causes")
+
+
+async def test_an_inverted_filter() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await stage.press("exclamation_mark")
+        await stage.type("asset-missing")
+        await stage.until(lambda: stage.grid.keys == (DEADLINE, CRASHED, INVALID, PIXELS))
+        await stage.press("escape")
+        await stage.until(lambda: len(stage.grid.keys) == 5 and stage.grid.has_focus)
+
+
+async def test_a_filter_of_jobs_is_the_servers_work() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        await stage.press("slash")
+        await stage.type("project:trials sigsegv")
+        chosen = DeadFilter(terms=parse_terms("project:trials sigsegv"))
+        await stage.until(lambda: source.dead_pages[-1] == chosen and stage.grid.keys)
+        expected = [
+            each for each in source.letters if each.project_id == "trials" and each.code == "render-crashed"
+        ]
+        assert list(stage.grid.keys) == [each.job_id for each in expected]
+        assert stage.title == f"dead letters 1-{len(expected)} of {len(expected)}"
+        await stage.type(" nothing")
+        await stage.until(lambda: "No dead letter matches project:trials sigsegv nothing" in stage.text)
+        await stage.press("escape")
+        await stage.until(lambda: len(stage.grid.keys) == 82)
+
+
+async def test_a_narrow_filter_is_looked_up_over_many_calls_and_counted() -> None:
+    source = source_of(450)
+    page = source.dead_page
+    looking: list[str] = []
+
+    async def narrow(chosen: DeadFilter, cursor: object, limit: int):  # type: ignore[no-untyped-def]
+        looking.append(stage.subtitle)
+        whole = await page(chosen, cursor, min(limit, 3))  # type: ignore[arg-type]
+        return replace(whole, examined=LOOK_AT // 4)
+
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        source.dead_page = narrow  # type: ignore[method-assign]
+        await stage.press("slash")
+        await stage.type("asset-missing")
+        await stage.until(lambda: len(stage.grid.keys) == 12)
+        await stage.until(lambda: stage.title == "dead letters 1-12 of 225")
+        assert "looking: 25,000 looked at" in looking
+        await stage.press("enter", "right_square_bracket")
+        await stage.until(lambda: stage.title == "dead letters 13-24 of 225")
+
+
+async def test_a_filtered_list_is_not_renewed_with_each_death() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        await stage.press("slash")
+        await stage.type("asset-missing")
+        await stage.until(lambda: len(stage.grid.keys) == 41)
+        fetched = len(source.dead_pages)
+
+        async def later(ms: int, dead: int) -> None:
+            source.snapshot = replace(source.snapshot, dead=dead, now_ms=source.snapshot.now_ms + ms)
+            app.poller.hurry()
+            await stage.until(
+                lambda: app.picture.snapshot is source.snapshot or app.picture.snapshot.dead == dead
+            )  # type: ignore[union-attr]
+
+        await later(1_000, 83)
+        assert len(source.dead_pages) == fetched
+        await later(5_000, 84)
+        await stage.until(lambda: len(source.dead_pages) > fetched)
+
+
+# -- marks and choices ----------------------------------------------------------------------------------
+
+
+async def test_marks_come_and_go() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        first, second = stage.grid.keys[:2]
+        await stage.press("space", "space")
+        await stage.until(lambda: stage.title.endswith("2 marked"))
+        assert stage.grid.marks == (first, second)
+        await stage.press("k", "space")
+        await stage.until(lambda: stage.title.endswith("1 marked"))
+        await stage.press("a")
+        await stage.until(lambda: stage.title.endswith("82 marked"))
+        await stage.press("a")
+        await stage.until(lambda: stage.title == "dead letters 1-82 of 82")
+        await stage.press("space", "escape")
+        await stage.until(lambda: stage.grid.marks == ())
+        assert stage.title == "dead letters 1-82 of 82", "escape let go, and did no more"
+
+
+async def test_marks_of_several_pages_add_up() -> None:
+    source = source_of(450)
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        await stage.press("a", "right_square_bracket")
+        await stage.until(lambda: stage.title.startswith("dead letters 201-400"))
+        await stage.press("space")
+        await stage.until(lambda: stage.title.endswith("201 marked"))
+
+
+async def test_the_mouse_marks_moves_and_opens() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await pilot.click(stage.grid, offset=(0, 2))
+        await stage.until(lambda: stage.grid.marks == (DEADLINE,))
+        await pilot.click(stage.grid, offset=(20, 3))
+        await stage.until(lambda: stage.grid.cursor_key == CRASHED)
+        assert stage.grid.marks == (DEADLINE,)
+        await pilot.click(stage.grid, offset=(20, 3), times=2)
+        await stage.until(lambda: stage.title.startswith("render-crashed"))
+
+
+async def test_all_that_match_are_counted_before_they_are_chosen() -> None:
+    source, desk = source_of(450, beyond=81_664), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await opened(stage, "f")
+        await stage.press("A")
+        await stage.until(lambda: stage.title.endswith("all 82,114 are chosen"))
+        assert source.dead_counts == [DeadFilter()]
+        await stage.press("escape")
+        await stage.until(lambda: stage.title == "dead letters 1-200 of 82,114")
+        await stage.press("slash")
+        await stage.type("asset-missing")
+        await stage.press("enter", "A")
+        await stage.until(lambda: stage.title.endswith("that match are chosen"))
+        await stage.press("space")
+        await stage.until(lambda: stage.title.endswith("1 marked"))
+
+
+async def test_a_choice_is_let_go_with_another_view_or_filter() -> None:
+    source = source_of()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await stage.press("A")
+        await stage.until(lambda: stage.title.endswith("all 82 are chosen"))
+        await opened(stage, "enter")
+        assert "chosen" not in stage.title
+        await stage.press("space", "escape", "escape")
+        await opened(stage, "j", "enter")
+        assert "marked" not in stage.title
+
+
+# -- acts -----------------------------------------------------------------------------------------------
+
+
+async def test_one_requeue_is_done_unasked() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await opened(stage, "f")
+        job = stage.grid.cursor_key
+        await stage.press("r")
+        assert await stage.done() == Requeue(DeadFilter(job_ids=(job,)), 1)
+
+
+async def test_several_are_asked_for_with_cancel_focused() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await opened(stage, "f")
+        marked = stage.grid.keys[:3]
+        await stage.press("space", "space", "space", "r")
+        await stage.dialog(Deliberate)
+        assert app.focused is app.screen.query_one("#cancel")
+        assert "Requeue 3 dead letters" in stage.text
+        assert "3 dead letters of 2 causes" in stage.text
+        await stage.press("enter")
+        await stage.until(lambda: app.screen is stage.screen)
+        assert stage.grid.marks == marked, "what was not done is still marked"
+        await stage.press("r")
+        await stage.dialog(Deliberate)
+        await stage.press("up")
+        await stage.type("the disk is back")
+        await stage.press(
+            "enter", "enter"
+        )  # out of the line, onto Cancel: enter here does nothing by mistake
+        await stage.until(lambda: app.screen is stage.screen)
+        assert not desk.intents
+        await stage.press("r")
+        await stage.dialog(Deliberate)
+        app.screen.query_one("#why", Input).value = " the disk is back "
+        await stage.press("right", "enter")
+        assert await stage.done() == Requeue(DeadFilter(job_ids=marked), 3, None, "the disk is back")
+        await stage.until(lambda: stage.grid.marks == ())
+
+
+async def test_a_word_is_typed_for_a_hundred() -> None:
+    source, desk = source_of(120), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await stage.press("A")
+        await stage.until(lambda: stage.title.endswith("chosen"))
+        await stage.press("r")
+        await stage.dialog(Deliberate)
+        assert app.focused is app.screen.query_one("#word")
+        assert app.screen.query_one("#deed", Button).disabled
+        await stage.type("requeu")
+        await stage.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, Deliberate)
+        await stage.type("e")
+        await stage.press("enter")
+        assert await stage.done() == Requeue(DeadFilter(), 120)
+        await stage.until(lambda: "chosen" not in stage.title)
+
+
+async def test_a_group_of_one_is_requeued_unasked_and_a_large_one_is_counted_anew() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        pixels = [each for each in source.letters if each.fingerprint == PIXELS]
+        source.letters = tuple(each for each in source.letters if each is not pixels[0])
+        await stage.press("G", "r")  # two of them are in sight, one is there
+        assert await stage.done() == Requeue(DeadFilter(fingerprint=PIXELS), 1)
+
+
+async def test_marked_causes_are_one_act() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await stage.press("j", "space", "space", "r")
+        await stage.dialog(Deliberate)
+        for words in ("Requeue 33 dead letters", "33 dead letters of 2 causes", "22", "11"):
+            assert words in stage.text
+        await stage.press("right", "enter")
+        intent = await stage.done()
+        assert intent == Requeue(
+            DeadFilter(fingerprint=DEADLINE), 33, also=(DeadFilter(fingerprint=CRASHED),)
+        )
+
+
+async def test_all_of_a_filter_falls_into_its_causes() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await opened(stage, "f")
+        await stage.press("slash")
+        await stage.type("project:trials")
+        await stage.press("enter", "A")
+        await stage.until(lambda: stage.title.endswith("that match are chosen"))
+        trials = [each for each in source.letters if each.project_id == "trials"]
+        await stage.press("x")
+        await stage.dialog(Deliberate)
+        assert f"{len(trials)} dead letters of 5 causes" in stage.text
+        missing = sum(each.fingerprint == MISSING for each in trials)
+        assert any("asset-missing" in line and f" {missing}  " in line for line in stage.text.splitlines())
+        await stage.press("right", "enter")
+        assert await stage.done() == Discard(DeadFilter(terms=parse_terms("project:trials")), len(trials))
+
+
+async def test_discard_always_asks() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await opened(stage, "f")
+        job = stage.grid.cursor_key
+        await stage.press("x")
+        await stage.dialog(Deliberate)
+        assert app.focused is app.screen.query_one("#cancel")
+        assert "It is deleted for good" in stage.text
+        await stage.press("escape")
+        await stage.until(lambda: app.screen is stage.screen)
+        assert not desk.intents
+        await stage.press("x")
+        await stage.dialog(Deliberate)
+        app.screen.query_one("#why", Input).value = "sent twice"
+        await pilot.click("#deed")
+        assert await stage.done() == Discard(DeadFilter(job_ids=(job,)), 1, "sent twice")
+
+
+async def test_another_priority_is_chosen_first() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await opened(stage, "f")
+        job = stage.grid.cursor_key
+        await stage.press("R")
+        await stage.dialog(Choose)
+        assert f"Requeue {job} with which priority?" in stage.text
+        await stage.press("j", "enter")
+        assert await stage.done() == Requeue(DeadFilter(job_ids=(job,)), 1, Priority.LOW)
+        await stage.press("space", "space", "R")
+        await stage.dialog(Choose)
+        await stage.press("h")
+        await stage.dialog(Deliberate)
+        assert "Requeue 2 dead letters as high" in stage.text
+        await stage.press("right", "enter")
+        intent = await stage.done(2)
+        assert isinstance(intent, Requeue)
+        assert (intent.count, intent.priority) == (2, Priority.HIGH)
+
+
+async def test_a_payload_is_edited_and_requeued() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        assert "Edit" not in stage.text.splitlines()[-1], "a cause has no payload"
+        await opened(stage, "f")
+        job = stage.grid.cursor_key
+        await stage.press("e")
+        await stage.dialog(EditPayload)
+        editor = app.screen.query_one(TextArea)
+        editor.text = editor.text.replace("middle-game.png", "middle.png")
+        await stage.press("ctrl+s")
+        intent = await stage.done()
+        assert isinstance(intent, RequeueEdited)
+        assert intent.job_id == job
+        assert intent.payload.request["assets"] == [{"id": "board", "uri": "boards/middle.png"}]
+
+
+async def test_what_has_left_meanwhile_is_told_and_nothing_done() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await opened(stage, "f")
+        gone, revived = source.letters[0], replace(source.letters[1], state=JobState.WAITING)
+        source.letters = (revived, *source.letters[2:])
+        await stage.press("r")
+        await stage.until(lambda: "None of them is a dead letter any more." in stage.text)
+        await stage.press("e")
+        await stage.until(lambda: f"no job {gone.job_id}" in stage.text)
+        await stage.press("j", "e")
+        await stage.until(lambda: "it is waiting" in stage.text)
+        assert not desk.intents
+
+
+async def test_a_payload_that_cannot_be_read_is_edited_from_its_id_on() -> None:
+    source = source_of()
+
+    async def unreadable(job_id: str) -> JobRecord:
+        return replace(source.letters[0], payload=None)
+
+    source.job = unreadable  # type: ignore[method-assign]
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await opened(stage, "f")
+        await stage.press("e")
+        await stage.dialog(EditPayload)
+        assert f'"jobId": "{source.letters[0].job_id}"' in app.screen.query_one(TextArea).text
+
+
+async def test_an_export_asks_for_a_path_and_keeps_the_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await stage.press("space", "w")
+        await stage.dialog(Reason)
+        line = app.screen.query_one("#text", Input)
+        assert line.value == "dead-letters-preview-jobs-20261124T060307Z.jsonl"
+        (tmp_path / "there.jsonl").touch()
+        for text, words in (
+            ("there.jsonl", "there.jsonl exists already; choose another name."),
+            ("nowhere/x.jsonl", "There is no folder nowhere."),
+            ("", "Say which file."),
+            ("a\0b", "no file name should have"),
+            ("~nobody-of-that-name/x", "cannot be used"),
+        ):
+            line.value = text
+            await stage.press("enter")
+            await stage.until(lambda words=words: words in stage.text)
+        line.value = "new.jsonl"
+        await stage.press("enter")
+        assert await stage.done() == Export(DeadFilter(fingerprint=MISSING), 41, Path("new.jsonl"))
+        assert stage.grid.marks == (MISSING,)
+
+
+async def test_what_is_under_the_cursor_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = source_of()
+    app = make_app(source)
+    copied: list[str] = []
+    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source)
+        await stage.press("c")
+        await opened(stage, "f")
+        await stage.press("c")
+        await stage.until(lambda: copied == [MISSING, stage.grid.cursor_key])
+
+
+class SlowDesk(NotingDesk):
+    """Acts in batches, each of which a test lets through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_through = asyncio.Semaphore(0)
+
+    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+        self.intents.append(intent)
+        for done in range(100, 1_000, 100):
+            await self.let_through.acquire()
+            await progress(done, 900)
+        return Outcome("requeued 898, skipped 2", whole=False)
+
+
+async def test_nothing_freezes_while_a_bulk_act_runs() -> None:
+    source, desk = source_of(900), SlowDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await stage.press("A")
+        await stage.until(lambda: stage.title.endswith("chosen"))
+        await stage.press("r")
+        await stage.dialog(Deliberate)
+        await stage.type("requeue")
+        await stage.press("enter")
+        await stage.until(lambda: desk.intents)
+        desk.let_through.release()
+        await stage.until(lambda: "requeue: 100 of 900" in stage.text)
+        await opened(stage, "f")
+        await stage.press("j", "j")
+        await stage.until(lambda: stage.grid.cursor_place == 2)
+        source.letters = source.letters[:5]
+        for _ in range(9):
+            desk.let_through.release()
+        await stage.until(lambda: "requeued 898, skipped 2" in stage.text)
+        await stage.until(lambda: len(stage.grid.keys) == 5)
+
+
+async def test_a_stopped_act_renews_the_list_too() -> None:
+    source, desk = source_of(900), SlowDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await stage.press("A")
+        await stage.until(lambda: stage.title.endswith("chosen"))
+        await stage.press("r")
+        await stage.dialog(Deliberate)
+        await stage.type("requeue")
+        await stage.press("enter")
+        await stage.until(lambda: desk.intents)
+        source.letters = source.letters[:5]
+        await stage.press("ctrl+x")
+        await stage.until(lambda: "chosen" not in stage.title and len(stage.grid.keys) < 5)
+
+
+async def test_a_read_only_screen_has_nothing_dangerous() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk, read_only=True)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await opened(stage, "f")
+        keys = stage.text.splitlines()[-1]
+        assert "Requeue" not in keys
+        assert "Discard" not in keys
+        assert "Edit" not in keys
+        assert "Mark" in keys
+        await stage.press("r", "R", "x", "e")
+        await pilot.pause()
+        assert app.screen is stage.screen
+        await stage.press("w")
+        await stage.dialog(Reason)
+        assert not desk.intents

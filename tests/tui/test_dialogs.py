@@ -1,0 +1,313 @@
+"""Dialogs: what has the focus, which keys move it, and what each end of them means."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from textual.app import App
+from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.widgets import Button, Input, OptionList, TextArea
+
+from previewops.contract import Payload
+from previewops.tui.palette import themes
+from previewops.tui.screens.dialogs.choose import Choose, Way
+from previewops.tui.screens.dialogs.confirm import Confirm, Deliberate
+from previewops.tui.screens.dialogs.dialog import Dialog
+from previewops.tui.screens.dialogs.edit import EditPayload
+from previewops.tui.screens.dialogs.reason import Reason
+from previewops.tui.shape.radius import Caution
+from previewops.tui.shape.spans import Span
+from tests.tui import scenes
+from tests.tui.screen_support import until
+
+LINES = [(Span("3 dead letters"),), (), (Span("They run again."),)]
+LETTER = scenes.whole_letter(scenes.letters(1)[0])
+WAYS = (Way("high", "first"), Way("normal", "as most"), Way("low", "last"))
+SMALLEST = (80, 24)
+
+
+@dataclass
+class Asked:
+    """An app with nothing but a dialog, and what it answered."""
+
+    app: App[None]
+    pilot: Pilot[None]
+    answers: list[Any] = field(default_factory=list)
+
+    @property
+    def focus(self) -> str:
+        return (self.app.focused and self.app.focused.id) or ""
+
+    def one(self, name: str, kind: type = Button) -> Any:
+        return self.app.screen.query_one(name, kind)
+
+    async def answer(self) -> Any:
+        await until(self.pilot, lambda: self.answers)  # type: ignore[arg-type]
+        assert len(self.app.screen_stack) == 1
+        return self.answers[-1]
+
+
+class Bare(App[None]):
+    """No screen of ours below the dialog."""
+
+    def __init__(self, theme: str) -> None:
+        super().__init__()
+        for each in themes():
+            self.register_theme(each)
+        self.theme = theme
+
+
+@asynccontextmanager
+async def asked(
+    dialog: Screen[Any], size: tuple[int, int] = SMALLEST, theme: str = "previewops-dark"
+) -> AsyncIterator[Asked]:
+    app = Bare(theme)
+    async with app.run_test(size=size) as pilot:
+        found = Asked(app, pilot)
+        await app.push_screen(dialog, found.answers.append)
+        await pilot.pause()
+        yield found
+
+
+def confirm(caution: Caution = Caution.DIALOG) -> Confirm:
+    return Confirm("Cancel 3 jobs", LINES, verb="cancel", caution=caution)
+
+
+def deliberate(caution: Caution = Caution.DIALOG) -> Deliberate:
+    return Deliberate("Discard 3", LINES, verb="discard", caution=caution)
+
+
+def refuse_two(text: str) -> str:
+    return "not two" if text == "2" else ""
+
+
+def all_dialogs() -> dict[str, Dialog[Any]]:
+    return {
+        "confirm": confirm(),
+        "confirm-word": confirm(Caution.WORD),
+        "deliberate": deliberate(),
+        "deliberate-word": deliberate(Caution.WORD),
+        "reason": Reason("Pause the queue", "Why?", "pause"),
+        "choose": Choose("Priority", LINES, WAYS, verb="go on", initial="normal"),
+        "edit": EditPayload(LETTER.job_id, LETTER.payload or {}),
+    }
+
+
+async def test_escape_and_the_button_cancel_do_nothing() -> None:
+    for name in all_dialogs():
+        async with asked(all_dialogs()[name]) as dialog:
+            await dialog.pilot.press("escape")
+            assert await dialog.answer() is None, name
+            await dialog.app.push_screen(all_dialogs()[name], dialog.answers.append)
+            await dialog.pilot.click("#cancel")
+            await until(dialog.pilot, lambda dialog=dialog: len(dialog.answers) == 2)  # type: ignore[arg-type,misc]
+            assert dialog.answers == [None, None], name
+
+
+@pytest.mark.parametrize("theme", [theme.name for theme in themes()])
+async def test_all_of_each_is_in_sight_on_the_smallest_terminal(theme: str) -> None:
+    first, *others = all_dialogs().items()
+    async with asked(first[1], theme=theme) as dialog:
+        for name, each in (first, *others):
+            if each is not first[1]:
+                await dialog.app.switch_screen(each)
+                await dialog.pilot.pause()
+            box = dialog.one("#box", object)
+            assert dialog.app.screen.region.contains_region(box.region), name
+            for button in dialog.app.screen.query(Button):
+                assert box.region.contains_region(button.region), name
+                assert button.region.height == 3, name
+            assert box.max_scroll_y == 0, name
+
+
+async def test_cancel_has_the_focus_and_the_keys_move_it() -> None:
+    async with asked(confirm()) as dialog:
+        assert dialog.focus == "cancel"
+        for key, focus in (
+            ("right", "deed"),
+            ("left", "cancel"),
+            ("tab", "deed"),
+            ("shift+tab", "cancel"),
+            ("down", "deed"),
+            ("up", "cancel"),
+        ):
+            await dialog.pilot.press(key)
+            assert dialog.focus == focus, key
+        await dialog.pilot.press("enter")
+        assert await dialog.answer() is None
+    async with asked(confirm()) as dialog:
+        await dialog.pilot.press("right", "enter")
+        assert await dialog.answer() is True
+    async with asked(confirm()) as dialog:
+        await dialog.pilot.click("#deed")
+        assert await dialog.answer() is True
+
+
+async def test_a_word_has_to_be_typed() -> None:
+    async with asked(confirm(Caution.WORD)) as dialog:
+        assert dialog.focus == "word"
+        await dialog.pilot.press(*"cance", "enter")
+        await dialog.pilot.click("#deed")
+        await dialog.pilot.pause()
+        assert dialog.one("#deed").disabled
+        assert not dialog.answers
+        await dialog.pilot.press("L")
+        await dialog.pilot.pause()
+        assert not dialog.one("#deed").disabled
+        await dialog.pilot.press("enter")
+        assert await dialog.answer() is True
+
+
+async def test_a_deliberate_yes_has_a_reason() -> None:
+    async with asked(deliberate()) as dialog:
+        assert dialog.focus == "cancel"
+        await dialog.pilot.press("up")
+        assert dialog.focus == "why"
+        await dialog.pilot.press(*"why", "space", *"not", "enter")
+        assert dialog.focus == "cancel", "enter in the line leads on and does nothing"
+        await dialog.pilot.press("right", "enter")
+        assert await dialog.answer() == "why not"
+    async with asked(deliberate()) as dialog:
+        await dialog.pilot.press("right", "enter")
+        assert await dialog.answer() == "", "it may be empty"
+
+
+async def test_a_reason_and_a_word() -> None:
+    async with asked(deliberate(Caution.WORD)) as dialog:
+        assert dialog.focus == "word"
+        await dialog.pilot.press("up", *"space", "enter")
+        assert dialog.focus == "word"
+        await dialog.pilot.press(*"discard", "enter")
+        assert await dialog.answer() == "space"
+
+
+async def test_a_line_is_taken_by_enter_unless_it_is_refused() -> None:
+    dialog_ = Reason("Scale", "How many?", "scale", initial="2", check=refuse_two)
+    async with asked(dialog_) as dialog:
+        assert dialog.focus == "text"
+        await dialog.pilot.press("enter")
+        await dialog.pilot.pause()
+        assert not dialog.answers
+        assert str(dialog.one("#refused", object).content) == "not two"
+        dialog.one("#text", Input).value = " 3 "
+        await dialog.pilot.press("down", "down")
+        assert dialog.focus == "deed"
+        await dialog.pilot.press("enter")
+        assert await dialog.answer() == "3"
+
+
+@pytest.mark.parametrize(
+    ("keys", "answer"),
+    [
+        (("enter",), "normal"),
+        (("down", "enter"), "low"),
+        (("k", "enter"), "high"),
+        (("j", "enter"), "low"),
+        (("l",), "low"),
+        (("h",), "high"),
+        (("tab", "tab", "enter"), "normal"),
+        (("tab", "enter"), None),
+    ],
+)
+async def test_one_of_a_few(keys: tuple[str, ...], answer: str | None) -> None:
+    async with asked(Choose("Priority", LINES, WAYS, verb="go on", initial="normal")) as dialog:
+        assert dialog.focus == "ways"
+        await dialog.pilot.press(*keys)
+        assert await dialog.answer() == answer
+
+
+async def test_one_of_a_few_by_the_mouse() -> None:
+    async with asked(Choose("Priority", LINES, WAYS, verb="go on", initial="normal")) as dialog:
+        await dialog.pilot.click(OptionList, offset=(2, 2))
+        assert await dialog.answer() == "low"
+
+
+# -- the payload ----------------------------------------------------------------------------------------
+
+
+def editor(dialog: Asked) -> TextArea:
+    found: TextArea = dialog.one("#payload", TextArea)
+    return found
+
+
+def said(dialog: Asked) -> str:
+    strips = dialog.app.screen._compositor.render_strips()
+    return "\n".join(strip.text for strip in strips)
+
+
+def edit() -> EditPayload:
+    return EditPayload(LETTER.job_id, LETTER.payload or {})
+
+
+async def test_a_payload_that_keeps_the_contract_is_taken() -> None:
+    async with asked(edit()) as dialog:
+        assert dialog.focus == "payload"
+        editor(dialog).text = editor(dialog).text.replace('"spring"', '"summer"')
+        await dialog.pilot.press("ctrl+s")
+        answer = await dialog.answer()
+        assert isinstance(answer, Payload)
+        assert answer.request_id == "summer"
+
+
+async def test_every_violation_is_shown_and_the_cursor_put_at_the_first() -> None:
+    async with asked(edit(), size=(100, 40)) as dialog:
+        text = editor(dialog).text.replace("false", '"no"').replace('"high"', '"urgent"')
+        text = text.replace('"uri"', '"url"')
+        editor(dialog).text = text
+        await dialog.pilot.press("ctrl+s")
+        await until(dialog.pilot, lambda: "violations" in said(dialog))  # type: ignore[arg-type]
+        for words in ("/dryRun", "/priority", '"urgent"', "found", "allowed", "nothing was sent"):
+            assert words in said(dialog)
+        lines = text.splitlines()
+        seen = []
+        for _ in range(6):
+            row, column = editor(dialog).cursor_location
+            seen.append(lines[row][column:])
+            await dialog.pilot.press("ctrl+n")
+        assert seen[0] == '"no",'
+        assert '"urgent",' in seen
+        assert not dialog.answers
+        assert dialog.focus == "payload"
+
+
+async def test_what_is_no_json_is_pointed_at() -> None:
+    async with asked(edit()) as dialog:
+        editor(dialog).text = '{\n  "jobId": oops\n}'
+        await dialog.pilot.click("#deed")
+        await until(dialog.pilot, lambda: "is not JSON" in said(dialog))  # type: ignore[arg-type]
+        assert editor(dialog).cursor_location == (1, 11)
+
+
+async def test_the_job_stays_the_same() -> None:
+    async with asked(edit()) as dialog:
+        editor(dialog).text = editor(dialog).text.replace(LETTER.job_id, "another")
+        await dialog.pilot.press("ctrl+s")
+        await until(dialog.pilot, lambda: "still the same job" in said(dialog))  # type: ignore[arg-type]
+        assert not dialog.answers
+
+
+async def test_what_was_typed_is_not_forgotten_by_one_stroke() -> None:
+    async with asked(edit()) as dialog:
+        await dialog.pilot.press("x", "escape")
+        await until(dialog.pilot, lambda: "esc once more" in said(dialog))  # type: ignore[arg-type]
+        assert not dialog.answers
+        await dialog.pilot.press("y", "escape")
+        await dialog.pilot.pause()
+        assert not dialog.answers, "typing on takes the question back"
+        await dialog.pilot.press("escape")
+        assert await dialog.answer() is None
+
+
+async def test_the_keys_of_a_payload_reach_the_buttons() -> None:
+    async with asked(edit()) as dialog:
+        await dialog.pilot.press("tab")
+        assert dialog.focus == "cancel"
+        await dialog.pilot.press("right")
+        assert dialog.focus == "deed"
+        await dialog.pilot.press("enter")
+        assert isinstance(await dialog.answer(), Payload)

@@ -1,0 +1,87 @@
+"""The real screen in a real terminal, over a real Redis with real workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fault.cluster import Gate, payload
+from tests.redis_server import RedisProcess
+from tests.terminal import needs_tmux
+from tests.tui.stage import Stage, set_stage
+
+pytestmark = [needs_tmux, pytest.mark.redis, pytest.mark.slow]
+
+
+@pytest.fixture
+async def stage(redis_process: Callable[..., RedisProcess], tmp_path: Path) -> AsyncIterator[Stage]:
+    async with set_stage(redis_process, tmp_path) as found:
+        yield found
+
+
+async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
+    cluster, server = stage.cluster, stage.server
+    screen = stage.open_screen()
+    await screen.shows("STAGING", "no workers")
+
+    # Depth rises while a gate holds the one worker that has a job, and falls when it is opened.
+    gate = Gate(tmp_path / "gate")
+    await cluster.submit(payload("held", gate=str(gate.path)))
+    await cluster.start_workers(1)
+    await gate.arrival()
+    await cluster.submit(*(payload(f"job-{number}", gate=str(gate.path)) for number in range(12)))
+    await screen.shows("1 worker", "2 of 2 slots busy", "11")
+
+    # Pause: what runs goes on, nothing new starts.
+    screen.press("p")
+    await screen.shows("Pause the queue")
+    screen.type("deploying")
+    screen.press("Enter")
+    await screen.shows("paused just now by", ": deploying")
+    gate.remove()
+    gate.open()
+    await screen.shows("0 of 2 slots busy")
+    assert (await cluster.snapshot()).paused_why == "deploying"
+    screen.press("p")
+    await screen.shows("healthy")
+    await cluster.drained()
+    await screen.shows("completed 13")
+
+    # Redis goes and comes back: the last picture stays meanwhile.
+    server.kill()
+    await screen.shows("STALE", "connection lost", "completed 13")
+    server.start()
+    await screen.hides("STALE")
+    await screen.shows("healthy")
+
+    # Three die of one cause; it is mended, and the group is requeued.
+    cause = tmp_path / "cause"
+    cause.touch()
+    await cluster.submit(*(payload(f"bad-{number}", raises_while=str(cause)) for number in range(3)))
+    await screen.shows("3 dead letters")
+    screen.press("4")
+    await screen.shows("3 dead letters, 1 cause", "the cause has not been mended")
+    cause.unlink()
+    screen.press("r")
+    await screen.shows("Requeue 3")
+    screen.press("Tab", "Enter")
+    await screen.shows("requeued 3, skipped 0")
+    await cluster.drained()
+    await screen.shows("no dead letters")
+
+    screen.press("q")
+    assert await screen.end() == 0
+    assert (await cluster.judge()).counters["completed"] == 16
+
+
+async def test_a_screen_that_is_terminated_leaves_the_terminal_as_it_was(
+    stage: Stage,
+) -> None:
+    screen = stage.open_screen()
+    await screen.shows("no workers")
+    os.kill(screen.pid, 15)
+    assert await screen.end() == 0
+    assert "no workers" not in screen.text(), "the alternate screen is gone"

@@ -1,0 +1,153 @@
+"""Graphics of the terminal: asked for before the screen starts, and drawn."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import io
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from previewops.states import JobState
+from previewops.tui.screens.job.preview import PreviewPanel
+from previewops.tui.screens.job.screen import JobScreen
+from previewops.tui.terminal import Images
+from previewops.tui.widgets.graphic import Graphic
+from tests.tui import scenes
+from tests.tui.screen_support import SceneSource, make_app, until
+
+SIZE = (120, 40)
+ASK = """
+import sys
+from previewops.tui.graphics import ready
+from previewops.tui.terminal import Images
+found = ready(Images(sys.argv[1]), forced=sys.argv[2] == "forced")
+print(found, "textual_image" in sys.modules, file=sys.stderr)
+"""
+
+
+def answered(images: str, attributes: bytes | None, how: str = "auto") -> str:
+    """What a program in a terminal of those device attributes is told; None for a terminal that is silent."""
+    screen, keys = pty.openpty()
+    fcntl.ioctl(keys, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 1200, 800))
+    words = [sys.executable, "-c", ASK, images, how]
+    with subprocess.Popen(words, stdin=keys, stdout=keys, stderr=subprocess.PIPE) as program:
+        os.close(keys)
+        asked = b""
+        while program.poll() is None:
+            if select.select([screen], [], [], 0.05)[0]:
+                asked += _read(screen)
+            if b"\x1b[c" in asked and attributes is not None:
+                asked = asked.replace(b"\x1b[c", b"", 1)
+                os.write(screen, attributes)
+        os.close(screen)
+        assert program.stderr is not None
+        return program.stderr.read().decode().strip()
+
+
+def _read(screen: int) -> bytes:
+    try:
+        return os.read(screen, 1024)
+    except OSError:  # the program has closed its end
+        return b""
+
+
+def test_a_terminal_that_says_it_has_sixel_gets_it() -> None:
+    assert answered("sixel", b"\x1b[?62;4;22c") == "sixel True"
+
+
+def test_a_terminal_that_says_it_has_none_gets_blocks_and_nothing_is_imported() -> None:
+    assert answered("sixel", b"\x1b[?62;22c") == "blocks False"
+
+
+def test_a_terminal_that_does_not_answer_gets_blocks() -> None:
+    assert answered("kitty", None) == "blocks False"
+
+
+def test_whoever_forces_it_gets_it() -> None:
+    assert answered("sixel", b"\x1b[?62;22c", "forced") == "sixel True"
+
+
+def test_for_blocks_the_terminal_is_not_even_asked() -> None:
+    assert answered("blocks", None) == "blocks False"
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """The drawing library, imported away from any terminal; what it writes past the screen."""
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "__stdout__", written)
+    importlib.import_module("textual_image.widget")
+    return written
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> SceneSource:
+    folder = tmp_path / "previews" / "morris" / "done-3"
+    (folder / "frames").mkdir(parents=True)
+    Image.new("RGB", (640, 360), (200, 30, 30)).save(folder / "poster.png")
+    Image.new("RGB", (640, 360), (30, 200, 30)).save(folder / "frames" / "000-title.png")
+    job = scenes.record("done-3", JobState.COMPLETED, payload=scenes.PAYLOAD, result=scenes.RESULT)
+    return SceneSource(whole={"done-3": job, "lesson-500": scenes.DEAD_JOB}, bundles=tmp_path)
+
+
+def drawn(graphic: Graphic) -> str:
+    """All that the screen draws, escape sequences included."""
+    strips = graphic.screen._compositor.render_strips()
+    return "".join(segment.text for strip in strips for segment in strip)
+
+
+async def test_kitty_is_sent_the_picture_and_shown_placeholders(
+    source: SceneSource, library: io.StringIO
+) -> None:
+    app = make_app(source, images=Images.KITTY)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        app.open_job("done-3")
+        await until(pilot, lambda: isinstance(app.screen, JobScreen) and app.screen.query(Graphic))
+        graphic = app.screen.query_one(Graphic)
+        await until(pilot, lambda: "\U0010eeee" in drawn(graphic))
+        assert library.getvalue().startswith("\x1b_Gi=")
+        sent = len(library.getvalue())
+        app.poller.hurry()
+        await until(pilot, lambda: len(source.wants) >= 2)
+        assert len(library.getvalue()) == sent, "a picture that stays is not sent again"
+        await pilot.press("n")
+        await until(pilot, lambda: "a=d" in library.getvalue())
+        assert len(library.getvalue()) > sent, "the old one is freed, the next one sent"
+        app.open_job("lesson-500")
+        await until(pilot, lambda: not graphic.display and "\U0010eeee" not in drawn(graphic))
+
+
+async def test_sixels_are_put_where_the_picture_stands_and_not_below_dialogs(
+    source: SceneSource, library: io.StringIO
+) -> None:
+    app = make_app(source, images=Images.SIXEL)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        app.open_job("done-3")
+        await until(pilot, lambda: isinstance(app.screen, JobScreen) and app.screen.query(Graphic))
+        graphic, panel = app.screen.query_one(Graphic), app.screen.query_one(PreviewPanel)
+        await until(pilot, lambda: "\x1bP" in drawn(graphic))
+        place = graphic.children[0].region
+        assert panel.region.contains_region(place)
+        assert f"\x1b[{place.y + 1};{place.x + 1}H\x1bP" in drawn(graphic)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: app.screen is not graphic.screen)
+        graphic.children[0].refresh()
+        assert "\x1bP" not in "".join(
+            segment.text
+            for strip in graphic.children[0].render_lines(place.at_offset((0, 0)))
+            for segment in strip
+        )
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is graphic.screen and "\x1bP" in drawn(graphic))

@@ -1,0 +1,135 @@
+"""The screen Health: the verdict, the checks, the figures, and the alarm over lost data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Button
+
+from previewops.tui.app import OperatorApp
+from previewops.tui.intents import AcknowledgeLoss
+from previewops.tui.screens.dialogs.confirm import Confirm
+from previewops.tui.screens.health.screen import HealthScreen
+from previewops.tui.widgets.paper import Paper
+from tests.tui import scenes
+from tests.tui.screen_support import NotingDesk, SceneSource, make_app, renew, shown, until
+
+SIZE = (120, 40)
+
+
+def judged(**changes: object) -> SceneSource:
+    return replace(SceneSource(verdict=scenes.FULL_HEALTH), **changes)  # type: ignore[arg-type]
+
+
+async def opened(pilot: Pilot[int], app: OperatorApp) -> None:
+    await pilot.press("7")
+    await until(pilot, lambda: isinstance(app.screen, HealthScreen) and bool(app.screen.query("#checks")))
+    await until(pilot, lambda: app.picture.health is not None or app.picture.lost is not None)
+    await until(pilot, lambda: bool(verdict(app)))
+
+
+def verdict(app: OperatorApp) -> str:
+    return shown(app.screen.query_one("#verdict"))
+
+
+def checks(app: OperatorApp) -> str:
+    return shown(app.screen.query_one("#checks"))
+
+
+def keys(app: OperatorApp) -> str:
+    return shown(app.screen.query_one("#keys"))
+
+
+@pytest.mark.parametrize(("size", "wide"), [((80, 24), False), ((120, 40), False), ((200, 60), True)])
+async def test_the_verdict_the_checks_with_advice_and_the_figures(size: tuple[int, int], wide: bool) -> None:
+    app = make_app(judged())
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: "CRITICAL: the queue is in trouble" in verdict(app))
+        await until(pilot, lambda: "oldest-waiting" in checks(app))
+        assert checks(app).index("→ add workers or slots") < checks(app).index("dead-letters")
+        assert "waiting" in shown(app.screen.query_one("#figures"))
+        left, right = (
+            app.screen.query_one("#checks-panel").region,
+            app.screen.query_one("#figures-panel").region,
+        )
+        assert (right.x > left.x, right.y > left.y) == (wide, not wide)
+
+
+async def test_checks_can_be_read_on_where_there_is_no_room() -> None:
+    app = make_app(judged())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        reading = app.screen.query_one("#checks", Paper)
+        await until(pilot, lambda: reading.max_scroll_y > 0)
+        assert reading.has_focus
+        await pilot.press("j")
+        await until(pilot, lambda: reading.scroll_y == 1)
+        await pilot.press("k")
+        await until(pilot, lambda: reading.scroll_y == 0)
+        await pilot.press("G")
+        await until(pilot, lambda: reading.scroll_y == reading.max_scroll_y)
+        await pilot.press("pageup", "g")
+        await until(pilot, lambda: reading.scroll_y == 0)
+        await pilot.press("pagedown")
+        await until(pilot, lambda: reading.scroll_y > 0)
+
+
+async def test_what_is_not_known_yet_is_said() -> None:
+    app = make_app(SceneSource(down=True))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await until(
+            pilot, lambda: "connection lost" in verdict(app) and "no server listens there" in verdict(app)
+        )
+        assert "nothing is known yet" in checks(app)
+
+
+async def test_after_the_connection_is_lost_the_last_verdict_stands_as_what_it_is() -> None:
+    source = judged()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: "CRITICAL" in verdict(app))
+        source.down = True
+        app.poller.hurry()
+        await until(pilot, lambda: "connection lost" in verdict(app))
+        assert "found before that" in verdict(app)
+        assert "CRITICAL" in verdict(app)
+        assert "oldest-waiting" in checks(app)
+        source.down = False
+        app.poller.hurry()
+        await until(pilot, lambda: "connection lost" not in verdict(app))
+
+
+async def test_lost_data_is_acknowledged_after_a_question_and_only_while_it_alarms() -> None:
+    desk, source = NotingDesk(), judged()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("a")
+        assert isinstance(app.screen, HealthScreen)
+        assert "Acknowledge" not in keys(app)
+        await renew(pilot, app, source, scenes.LOST)
+        await until(pilot, lambda: "Acknowledge" in keys(app))
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("enter")  # on Cancel
+        await until(pilot, lambda: isinstance(app.screen, HealthScreen))
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        app.screen.query_one("#deed", Button).press()
+        await until(pilot, lambda: desk.intents == [AcknowledgeLoss()])
+
+
+async def test_a_read_only_screen_cannot_acknowledge() -> None:
+    desk = NotingDesk()
+    app = make_app(judged(snapshot=scenes.LOST), desk, read_only=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("a")
+        assert isinstance(app.screen, HealthScreen)
+        assert "Acknowledge" not in keys(app)
+        assert desk.intents == []

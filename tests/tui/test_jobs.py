@@ -1,0 +1,383 @@
+"""The screen of all jobs: states, filter, pages, marks, cancelling, and what it does when the queue is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from textual.pilot import Pilot
+
+from previewops.listviews import ListPage
+from previewops.records import JobRecord
+from previewops.states import JobState
+from previewops.tui.app import OperatorApp
+from previewops.tui.intents import Cancel
+from previewops.tui.ports import JobQuery
+from previewops.tui.screens.jobs.screen import REST_PICTURES, JobsScreen
+from previewops.tui.widgets.grid import Grid
+from previewops.tui.widgets.panel import Panel
+from tests.tui import scenes
+from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, until
+
+SIZE = (120, 40)
+
+
+def labels(app: OperatorApp) -> tuple[str, str]:
+    """What is written into the frame of the list: title and subtitle."""
+    panel = app.screen.query_one("#jobs-panel", Panel)
+    return panel._written_title, panel._written_subtitle
+
+
+def grid(app: OperatorApp) -> Grid:
+    return app.screen.query_one("#jobs", Grid)
+
+
+def shows_title(app: OperatorApp, words: str) -> bool:
+    return isinstance(app.screen, JobsScreen) and app.screen.composed and words in labels(app)[0]
+
+
+async def opened(pilot: Pilot[int], app: OperatorApp, title: str = "jobs 1-200") -> None:
+    await until(pilot, lambda: app.picture.snapshot is not None)
+    await pilot.press("2")
+    await until(pilot, lambda: shows_title(app, title))
+
+
+async def test_the_newest_jobs_are_there_with_live_progress_and_reasons() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        text = screen_text(app)
+        assert "jobs 1-200 of about 11,543" in text
+        assert "newest first · live" in text
+        assert "completed 10.0k" in text
+        assert "cancelled ≤31" in text
+        assert "20% frames" in text, "the record says 10 % inspect; the snapshot is fresher"
+
+        runs = tuple(replace(run, progress=0.55, phase="sheet") for run in scenes.RUNS)
+        source.snapshot = replace(scenes.BUSY, runs=runs)
+        app.poller.hurry()
+        await until(pilot, lambda: "55% sheet" in screen_text(app))
+
+
+async def test_states_are_stepped_through_and_clicked() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("S")
+        await until(pilot, lambda: shows_title(app, "cancelled jobs 1-1 of 1"))
+        assert "sent twice" in screen_text(app)
+        await pilot.press("s", "s")
+        await until(pilot, lambda: shows_title(app, "waiting jobs 1-120 of 120"))
+        line = screen_text(app).splitlines()[2]
+        await pilot.click("#states", offset=(line.index("dead") + 1, 0))
+        await until(pilot, lambda: shows_title(app, "dead jobs 1-82 of 82"))
+        assert "asset-missing: no file board" in screen_text(app)
+        assert source.queries[-1].state is JobState.DEAD
+
+
+async def test_a_page_of_a_state_that_is_empty_says_so() -> None:
+    source = SceneSource(scenes.EMPTY, listed=())
+    app = make_app(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app, "no jobs")
+        assert "previewops submit FILE" in screen_text(app)
+        await pilot.press("s")
+        await until(pilot, lambda: "There are no waiting jobs." in screen_text(app))
+        assert app.screen.check_action("copy", ()) is False
+        assert app.screen.check_action("cancel", ()) is False
+
+
+async def test_a_filter_is_applied_while_one_types_kept_by_enter_and_cleared_by_escape() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("slash")
+        await until(pilot, lambda: "esc clears it" in screen_text(app))
+        await pilot.press(*"project:chess", "space", *"!q1z")
+        await until(pilot, lambda: shows_title(app, "50 found among all 359 jobs looked at"))
+        assert "checkers" not in screen_text(app)
+        assert app.current_mode == "jobs", "letters and digits go to the filter"
+        assert not app.picture.frozen
+        await pilot.press("enter")
+        await until(pilot, lambda: grid(app).has_focus)
+        assert "project:chess !q1z" in screen_text(app)
+
+        await pilot.press("exclamation_mark")
+        await until(pilot, lambda: shows_title(app, "1-200 found") or shows_title(app, "200 found"))
+        assert str(source.queries[-1].terms) == "! project:chess !q1z"
+        await pilot.press("escape")
+        await until(pilot, lambda: shows_title(app, "jobs 1-200 of"))
+        assert grid(app).has_focus
+        assert "filter:" not in screen_text(app)
+
+
+async def test_a_filter_that_nothing_matches_says_how_far_it_looked_and_enter_on_nothing_closes_it() -> None:
+    app = make_app(SceneSource())
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("slash", *"nowhere", "enter")
+        await until(pilot, lambda: "Nothing of 359 jobs looked at matches nowhere" in screen_text(app))
+        await pilot.press("slash", *["backspace"] * 7, "enter")
+        await until(pilot, lambda: shows_title(app, "jobs 1-200 of") and "filter:" not in screen_text(app))
+
+
+async def test_a_page_is_filled_in_several_calls_and_looks_on_when_asked() -> None:
+    many = tuple(replace(scenes.JOBS[10], job_id=f"job-{number}") for number in range(90_000))
+    last = replace(scenes.JOBS[10], job_id="needle")
+    source = SceneSource(listed=(*many, last))
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("slash", *"needle", "enter")
+        await until(pilot, lambda: shows_title(app, "0 found among the newest 40,000 looked at; ] looks on"))
+        assert "stands still" in labels(app)[1], "so long a look is not repeated with each picture"
+        asked = len(source.queries)
+        app.poller.hurry()
+        await until(pilot, lambda: len(source.wants) >= 2)
+        assert len(source.queries) == asked
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: shows_title(app, "80,000 looked at; ] looks on"))
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: shows_title(app, "1-1 found among all 90,001 jobs looked at"))
+        assert grid(app).cursor_key == "needle"
+
+
+async def test_pages_are_turned_by_keys_and_past_the_edges() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        assert app.screen.check_action("turn_page", (-1,)) is False
+        await pilot.press("G", "j")
+        await until(pilot, lambda: shows_title(app, "jobs 201-359 of 359"))
+        assert grid(app).cursor_place == 0
+        assert "page 2 stands still; r looks again" in labels(app)[1]
+        assert app.screen.check_action("turn_page", (1,)) is False
+
+        asked = len(source.queries)
+        app.poller.hurry()
+        await until(pilot, lambda: len(source.wants) >= 3)
+        assert len(source.queries) == asked, "a later page is not fetched again"
+        await pilot.press("r")
+        await until(pilot, lambda: len(source.queries) == asked + 1)
+
+        await pilot.press("k")
+        await until(pilot, lambda: shows_title(app, "jobs 1-200 of"))
+        assert grid(app).cursor_place == 199, "one goes on where one came from"
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: shows_title(app, "jobs 201-359"))
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: shows_title(app, "jobs 1-200"))
+        assert grid(app).cursor_place == 0
+
+
+async def test_the_order_is_turned() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("o")
+        await until(pilot, lambda: "oldest first" in labels(app)[1] and grid(app).cursor_key == "trial-8")
+        assert source.queries[-1].newest_first is False
+
+
+async def test_one_job_is_cancelled_for_a_reason() -> None:
+    source, desk = SceneSource(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("x")
+        await until(pilot, lambda: "Cancel job lesson-10" in screen_text(app))
+        assert "its render is killed" in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "Cancel job" not in screen_text(app))
+        assert desk.intents == []
+        await pilot.press("x")
+        await until(pilot, lambda: "Cancel job lesson-10" in screen_text(app))
+        await pilot.press(*"twice", "enter")
+        await until(pilot, lambda: desk.intents == [Cancel(("lesson-10",), "twice")])
+
+
+async def test_several_jobs_are_cancelled_after_a_second_question_with_cancel_focused() -> None:
+    source, desk = SceneSource(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("space", "space", "j", "j", "j", "space")
+        await until(pilot, lambda: "3 marked" in labels(app)[1])
+        marked = grid(app).marks
+        await pilot.press("x")
+        await until(pilot, lambda: "Cancel 3 jobs" in screen_text(app))
+        await pilot.press(*"why", "enter")
+        await until(pilot, lambda: "3 jobs are cancelled and will not be rendered." in screen_text(app))
+        assert "2 of them are running" in screen_text(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, JobsScreen))
+        assert desk.intents == [], "Cancel had the focus"
+        await pilot.press("x")
+        await until(pilot, lambda: "Cancel 3 jobs" in screen_text(app))
+        await pilot.press("enter")
+        await until(
+            pilot, lambda: "will not be rendered." in screen_text(app) and "lesson-11" in screen_text(app)
+        )
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: desk.intents == [Cancel(marked, "")])
+        await until(pilot, lambda: grid(app).marks == ())
+
+
+async def test_a_hundred_jobs_take_a_word() -> None:
+    source, desk = SceneSource(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        keys = tuple(f"lesson-{number}" for number in range(200, 310))
+        grid(app).mark((*keys, "lesson-500"))
+        await pilot.press("s")
+        await until(pilot, lambda: shows_title(app, "waiting jobs") and "111 marked" in labels(app)[1])
+        await pilot.press("S")
+        await until(pilot, lambda: shows_title(app, "jobs 1-200"))
+        await pilot.press("x")
+        await until(pilot, lambda: "Cancel 111 jobs" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "type cancel jobs" in screen_text(app))
+        await pilot.press(*"cancel jobs", "enter")
+        await until(pilot, lambda: desk.intents == [Cancel((*keys, "lesson-500"), "")])
+
+
+async def test_jobs_that_have_ended_are_not_cancelled() -> None:
+    source, desk = SceneSource(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("s", "s", "s", "s", "s")
+        await until(pilot, lambda: shows_title(app, "dead jobs"))
+        assert app.screen.check_action("cancel", ()) is False
+        assert "x Cancel" not in screen_text(app)
+        await pilot.press("x")
+        assert isinstance(app.screen, JobsScreen)
+    assert desk.intents == []
+
+
+async def test_marks_are_let_go_by_escape_and_ids_copied_and_a_job_opened() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("c")
+        assert app.clipboard == "lesson-10"
+        await pilot.press("space", "space", "c")
+        assert app.clipboard == "lesson-10\nlesson-11"
+        await pilot.press("escape")
+        assert grid(app).marks == ()
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: app.current_mode == "job")
+        assert app.job_id == grid_key_before(source)
+
+
+def grid_key_before(source: SceneSource) -> str:
+    """The job under the cursor: two marked, one further down."""
+    return source.listed[3].job_id
+
+
+async def test_a_failed_fetch_leaves_the_rows_and_says_so() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        source.down = True
+        await pilot.press("r")
+        await until(pilot, lambda: "not renewed" in labels(app)[1])
+        assert "lesson-205" in screen_text(app)
+        await pilot.press("s")
+        await until(pilot, lambda: "It is tried again with the next picture." in screen_text(app))
+        assert "lesson-10" not in screen_text(app), "rows of another list would be a lie"
+        source.down = False
+        app.poller.hurry()
+        await until(pilot, lambda: shows_title(app, "waiting jobs 1-120"))
+
+
+async def test_nothing_is_fetched_by_itself_while_the_display_is_frozen() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("z")
+        await until(pilot, lambda: "frozen" in labels(app)[1])
+        asked, looks = len(source.queries), len(source.wants)
+        app.poller.hurry()
+        await until(pilot, lambda: len(source.wants) > looks)
+        assert len(source.queries) == asked
+        await pilot.press("z")
+        await until(pilot, lambda: len(source.queries) > asked)
+
+
+async def test_two_fetches_never_overlap() -> None:
+    source = CountingSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("s", "r", "s", "r", "o", "r", "s")
+        await until(pilot, lambda: shows_title(app, "active jobs 1-5"))
+        assert source.most_queries == 1
+        assert source.queries[-1].newest_first is False
+
+
+async def test_rows_that_race_by_are_slowed_down() -> None:
+    def batch(number: int) -> tuple[JobRecord, ...]:
+        return tuple(replace(scenes.JOBS[10], job_id=f"job-{number}-{place}") for place in range(300))
+
+    source = SceneSource(listed=batch(0))
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        for number in range(1, 3):
+            source.listed = batch(number)
+            asked, looks = len(source.queries), len(source.wants)
+            app.poller.hurry()
+            await until(pilot, lambda asked=asked: len(source.queries) > asked)  # type: ignore[misc]
+            await until(pilot, lambda: "live, slowed down" in labels(app)[1])
+            for rest in range(1, REST_PICTURES + 1):
+                app.poller.hurry()
+                await until(pilot, lambda seen=looks + 1 + rest: len(source.wants) >= seen)  # type: ignore[misc]
+            assert len(source.queries) == asked + 1
+        app.poller.hurry()
+        await until(pilot, lambda: labels(app)[1].endswith("live"))
+
+
+class CountingSource(SceneSource):
+    """Counts how many queries are under way at once."""
+
+    under_way = 0
+    most_queries = 0
+
+    async def jobs(self, query: JobQuery) -> ListPage:
+        self.under_way += 1
+        self.most_queries = max(self.most_queries, self.under_way)
+        await asyncio.sleep(0)
+        page = await super().jobs(query)
+        self.under_way -= 1
+        return page
+
+
+async def test_a_read_only_screen_cancels_nothing() -> None:
+    app = make_app(SceneSource(), read_only=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        assert "Cancel" not in screen_text(app)
+        await pilot.press("x")
+        assert isinstance(app.screen, JobsScreen)
+        assert "cancel" not in {deed.action for deed in app.screen.available()}
+
+
+async def test_eighty_columns_show_what_matters() -> None:
+    app = make_app(SceneSource())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        text = screen_text(app)
+        assert "lesson-10" in text
+        assert "20% frames" in text
+        assert "cancelled ≤31" in text
+        assert "…" not in text.split("jobs 1-200")[0], "the line of states is whole"

@@ -1,0 +1,94 @@
+"""The screen's source and desk over a real queue: pages of jobs, one job, cancelling."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from previewops.connection import connect
+from previewops.errors import JobNotFound
+from previewops.queue import Queue
+from previewops.settings import Settings
+from previewops.states import JobState
+from previewops.terms import parse_terms
+from previewops.tui.intents import Cancel
+from previewops.tui.live.desk import LiveDesk
+from previewops.tui.live.link import Link
+from previewops.tui.live.source import LiveSource
+from previewops.tui.ports import BundleElsewhere, JobQuery
+from previewops.tui.screens.jobs.look import look
+from previewops.tui.shape.listing import Listing
+from tests.queue_support import payload
+
+pytestmark = pytest.mark.redis
+
+JOBS = 450
+
+
+@pytest.fixture
+async def link(redis_url: str, tmp_path: Path) -> AsyncIterator[Link]:
+    """A link to a queue with jobs ``job-0`` … that wait, every ninth of project "chess"."""
+    settings = Settings(queue_max=1_000, data_dir=tmp_path)
+    redis = connect(redis_url, role="test")
+    try:
+        jobs = [
+            payload(f"job-{number}", project="chess" if number % 9 == 0 else "p") for number in range(JOBS)
+        ]
+        await Queue(redis, settings).submit_many(jobs)
+        link = Link(redis_url, settings, who="ada@ops")
+        yield link
+        await link.aclose()
+    finally:
+        await redis.aclose()
+
+
+async def nobody(_done: int, _total: int) -> None:
+    """Progress that nobody watches."""
+
+
+async def test_pages_go_through_all_jobs_once(link: Link) -> None:
+    source, listing, seen = LiveSource(link), Listing(), []
+    while True:
+        listing = listing.with_page(await look(source, listing, lambda _looked: None))
+        seen += [record.job_id for record in listing.rows or ()]
+        if listing.follows is None:
+            break
+        listing = listing.next_page()
+    assert seen == [f"job-{number}" for number in reversed(range(JOBS))]
+    assert listing.number == 3
+
+
+async def test_a_filter_fills_its_page_in_as_many_calls_as_it_takes(link: Link) -> None:
+    listing = Listing(JobState.WAITING, parse_terms("project:chess"))
+    page = await look(LiveSource(link), listing, lambda _looked: None)
+    assert len(page.rows) == JOBS // 9
+    assert page.cursor is None
+    assert page.examined == JOBS
+
+
+async def test_the_oldest_come_first_when_asked(link: Link) -> None:
+    page = await LiveSource(link).jobs(JobQuery(JobState.WAITING, newest_first=False, limit=2))
+    assert [record.job_id for record in page.rows] == ["job-0", "job-1"]
+
+
+async def test_one_job_is_read_whole_and_its_bundle_is_not_here(link: Link) -> None:
+    source = LiveSource(link)
+    record = await source.job("job-7")
+    assert record.payload == payload("job-7").raw
+    with pytest.raises(BundleElsewhere):
+        source.artifact(record, "poster.webp")
+    with pytest.raises(JobNotFound):
+        await source.job("nobody")
+
+
+async def test_jobs_are_cancelled_and_those_that_have_ended_skipped(link: Link) -> None:
+    desk, source = LiveDesk(link), LiveSource(link)
+    assert (await desk.carry_out(Cancel(("job-1",), "twice"), nobody)).whole
+    outcome = await desk.carry_out(Cancel(("job-1", "job-2"), "twice"), nobody)
+    assert outcome.message == "cancelled 1, skipped 1"
+    record = await source.job("job-2")
+    assert record.state is JobState.CANCELLED
+    page = await source.jobs(JobQuery(JobState.CANCELLED))
+    assert {record.job_id for record in page.rows} == {"job-1", "job-2"}

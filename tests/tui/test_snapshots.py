@@ -1,0 +1,109 @@
+"""Every screen as a picture, at three sizes, with data, empty, paused, stale and read-only.
+
+The pictures are SVG files in ``__snapshots__``; after a wanted change `python -m pytest tests/tui/test_snapshots.py
+--snapshot-update` writes them anew. Look at them before they are committed.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from textual.pilot import Pilot
+
+from previewops.tui.app import OperatorApp
+from previewops.tui.deeds import SCREENS
+from previewops.tui.poller import Missed
+from previewops.tui.screens.base import OperatorScreen
+from tests.tui import scenes
+from tests.tui.screen_support import SceneSource, make_app, screen_text, until
+
+DRAWN_BY = "8.2.8"
+"""The Textual that drew the pictures: another one may draw frames and spaces otherwise, which is no fault."""
+
+pytestmark = pytest.mark.skipif(
+    version("textual") != DRAWN_BY,
+    reason=f"the pictures are of Textual {DRAWN_BY}, this is {version('textual')}",
+)
+
+SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
+
+_FONT_FACES = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+
+
+class Picture(SingleFileSnapshotExtension):
+    """One SVG file a picture."""
+
+    _write_mode = WriteMode.TEXT
+    _file_extension = "svg"
+
+
+@pytest.fixture
+def pictures(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    return snapshot.use_extension(Picture)
+
+
+STATES = {
+    "data": (scenes.BUSY, scenes.HEALTH, False),
+    "empty": (scenes.EMPTY, scenes.WELL, False),
+    "paused": (scenes.PAUSED, scenes.HEALTH, False),
+    "stale": (scenes.BUSY, scenes.HEALTH, False),
+    "read-only": (scenes.BUSY, scenes.HEALTH, True),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("state", STATES)
+async def test_screens(state: str, size: str, pictures: SnapshotAssertion) -> None:
+    scene, verdict, read_only = STATES[state]
+    source = SceneSource(scene, verdict)
+    if state == "empty":
+        source.listed, source.letters = (), ()
+    app = make_app(source, read_only=read_only)
+    async with app.run_test(size=SIZES[size]) as pilot:
+        await until(pilot, lambda: app.picture.health is not None)
+        if state == "stale":
+            await _visit_all(pilot, app)
+            source.down = True
+            app.poller.hurry()
+            await until(pilot, lambda: app.picture.lost is not None)
+            app.workers.cancel_group(app, "poll")  # or the count of tries would go on
+            app.on_missed(Missed(app.picture.lost.reason if app.picture.lost else "", 1))
+        for number, (mode, _) in enumerate(SCREENS, 1):
+            await _open(pilot, app, str(number), mode)
+            assert pictures(name=f"{mode}-{state}-{size}") == _drawing(app)
+
+
+async def _visit_all(pilot: Pilot[int], app: OperatorApp) -> None:
+    """Has every screen fetch what it shows, so that something stands there when the connection is lost."""
+    for number, (mode, _) in enumerate(SCREENS, 1):
+        await _open(pilot, app, str(number), mode)
+
+
+async def _open(pilot: Pilot[int], app: OperatorApp, key: str, mode: str) -> None:
+    if mode == "job" and app.picture.snapshot is not None and app.picture.snapshot.dead:
+        app.job_id = scenes.DEAD_JOB.job_id
+    await pilot.press(key)
+    await until(pilot, lambda: isinstance(app.screen, OperatorScreen) and mode == app.screen.MODE)
+    await _settled(pilot, app)
+
+
+async def _settled(pilot: Pilot[int], app: OperatorApp) -> None:
+    """Waits until nothing is fetched and two looks in a row are the same."""
+    seen = ""
+
+    def still() -> bool:
+        nonlocal seen
+        fetching = any(worker.group not in ("poll",) and not worker.is_finished for worker in app.workers)
+        before, seen = seen, screen_text(app)
+        return not fetching and seen == before
+
+    await until(pilot, still)
+
+
+def _drawing(app: OperatorApp) -> str:
+    """The screen as SVG, without the addresses of fonts."""
+    return _FONT_FACES.sub("", app.export_screenshot(title="previewops", simplify=True))

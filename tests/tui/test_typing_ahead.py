@@ -1,0 +1,98 @@
+"""Keys that come all at once, as over a slow line: what is typed after a key that opens something goes there."""
+
+from __future__ import annotations
+
+import asyncio
+
+from textual.events import Key
+from textual.pilot import Pilot
+from textual.widgets import Button, Input
+
+from previewops.tui.app import OperatorApp
+from previewops.tui.screens.base import OperatorScreen
+from previewops.tui.screens.dialogs.confirm import Confirm
+from previewops.tui.screens.dialogs.reason import Reason
+from previewops.tui.widgets.filterline import FilterLine
+from previewops.tui.widgets.grid import Grid
+from tests.tui.screen_support import NotingDesk, make_app, shown, until
+
+
+def at_once(app: OperatorApp, text: str) -> None:
+    """Types without letting the app work between two keys."""
+    names = {"/": "slash", "!": "exclamation_mark", ":": "colon"}
+    for character in text:
+        app.post_message(Key(names.get(character, character), character))
+
+
+async def opened(pilot: Pilot[int], app: OperatorApp, number: str) -> OperatorScreen:
+    await pilot.press(number)
+    await until(pilot, lambda: bool(app.screen.query(Grid)) and shown(app.screen.query_one(Grid)).strip())
+    assert isinstance(app.screen, OperatorScreen)
+    return app.screen
+
+
+async def test_a_filter_that_comes_at_once_is_typed_into_its_line() -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "6")
+        line = screen.query_one(FilterLine)
+        at_once(app, "/who:ada o7pq")
+        await until(pilot, lambda: line.text == "who:ada o7pq")
+        assert app.screen is screen
+        assert app.is_running
+
+
+async def test_what_is_typed_before_a_question_has_come_does_nothing() -> None:
+    desk = NotingDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "5")
+        await pilot.press("j")
+        theme = app.theme
+        at_once(app, "dust7pqz")
+        await until(pilot, lambda: isinstance(app.screen, Reason))
+        assert (app.front, app.theme, app.picture.frozen) == (screen, theme, False)
+        field = app.screen.query_one(Input)
+        at_once(app, "why")
+        await until(pilot, lambda: field.value.endswith("why"))
+        assert "dust7pqz".endswith(
+            field.value.removesuffix("why")
+        )  # what came after it was there, if anything
+        assert desk.intents == []
+
+
+async def test_keys_act_again_while_what_was_agreed_to_is_carried_out() -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "5")
+        done = asyncio.Event()
+
+        async def ask_and_act() -> None:
+            assert await screen.ask_for(Reason("Why", "Why?", "do")) is not None
+            await done.wait()
+
+        acting = screen.run_worker(ask_and_act(), group="ask")
+        at_once(app, "z")  # meant for the dialog
+        await until(pilot, lambda: isinstance(app.screen, Reason))
+        assert not app.picture.frozen
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is screen)
+        assert not acting.is_finished
+        await pilot.press("z")
+        await until(pilot, lambda: app.picture.frozen)
+        done.set()
+
+
+async def test_between_two_questions_nothing_acts() -> None:
+    desk = NotingDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "5")
+        await pilot.press("d")  # a whole host: agreed to first, then a reason
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        app.screen.query_one("#deed", Button).focus()
+        await until(pilot, lambda: app.focused is app.screen.query_one("#deed"))
+        app.post_message(Key("enter", "\r"))
+        at_once(app, "tz7")
+        await until(pilot, lambda: isinstance(app.screen, Reason))
+        assert (app.front, app.picture.frozen, app.theme) == (screen, False, "previewops-dark")

@@ -1,0 +1,323 @@
+"""The screen Workers: rows, orders, and where they are not to be had."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Button, Input
+
+from previewops.fleetviews import Bounds
+from previewops.tui.app import OperatorApp
+from previewops.tui.intents import FleetAct, Intent, Scale
+from previewops.tui.screens.dialogs.confirm import Confirm
+from previewops.tui.screens.dialogs.reason import Reason
+from previewops.tui.screens.workers.screen import WorkersScreen
+from previewops.tui.widgets.grid import Grid
+from previewops.tui.widgets.panel import Panel
+from tests.tui import scenes
+from tests.tui.screen_support import NotingDesk, SceneSource, make_app, renew, screen_text, shown, until
+
+SIZE = (120, 40)
+HOST_1 = "host render-1-3990"
+
+
+def many(count: int) -> tuple[scenes.SupervisorView, ...]:
+    """One host with so many workers that run."""
+    workers = tuple(
+        scenes.SupervisedWorker(f"render-1-{number}-aa", number, "running", number, 0, "")
+        for number in range(1, count + 1)
+    )
+    return (scenes.supervisor("render-1", workers, bounds=Bounds(1, 200)),)
+
+
+async def opened(pilot: Pilot[int], app: OperatorApp) -> Grid:
+    """Goes to the screen, and waits until its rows are there."""
+    await pilot.press("5")
+    await until(pilot, lambda: isinstance(app.screen, WorkersScreen) and app.picture.snapshot is not None)
+    await until(
+        pilot, lambda: bool(app.screen.query(Grid)) and bool(shown(app.screen.query_one(Grid)).strip())
+    )
+    return app.screen.query_one(Grid)
+
+
+async def put(pilot: Pilot[int], grid: Grid, worker: str) -> None:
+    """Puts the cursor on the row whose key has that in it."""
+    grid.go_to(next(key for key in grid.keys if worker in key and not key.startswith("host")))
+    await pilot.pause()
+
+
+def keys(app: OperatorApp) -> str:
+    return shown(app.screen.query_one("#keys"))
+
+
+async def done(pilot: Pilot[int], desk: NotingDesk, count: int = 1) -> list[Intent]:
+    await until(pilot, lambda: len(desk.intents) == count)
+    return desk.intents
+
+
+async def test_it_shows_hosts_workers_and_what_the_row_under_the_cursor_is_at() -> None:
+    source = SceneSource(scenes.TROUBLED)
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await opened(pilot, app)
+        await until(pilot, lambda: "lesson-10" in shown(grid))
+        text = shown(grid)
+        for words in ("render-1", "silent 12 s", "given up", "not heard of", "without a supervisor", "0.0.9"):
+            assert words in text
+        assert "1 given up" in str(app.screen.query_one("#table-panel", Panel).border_subtitle)
+        assert app.screen.query_one("#detail-panel", Panel).border_title == "render-1-3990"
+        await pilot.press("j")
+        await until(pilot, lambda: "2 failures, 1 crash" in shown(app.screen.query_one("#detail")))
+        assert app.screen.query_one("#detail-panel", Panel).border_title == "render-1-4001-0001"
+
+
+@pytest.mark.parametrize(("size", "wide"), [((80, 24), False), ((120, 40), False), ((200, 60), True)])
+async def test_the_panels_share_the_room(size: tuple[int, int], wide: bool) -> None:
+    app = make_app(SceneSource(scenes.TROUBLED))
+    async with app.run_test(size=size) as pilot:
+        grid = await opened(pilot, app)
+        table, detail = (
+            app.screen.query_one("#table-panel").region,
+            app.screen.query_one("#detail-panel").region,
+        )
+        assert (detail.x > table.x, detail.y > table.y) == (wide, not wide)
+        lines = shown(grid).splitlines()
+        assert all(title in lines[0] for title in ("worker", "state", "slots", "version", "jobs"))
+        assert ("done" in lines[0]) == (size[0] > 100)
+        # A heading takes the whole width, and is cut before the scroll bar.
+        heading = next(line for line in lines if "the reload" in line)
+        assert heading.endswith("hold" if size[0] > 100 else "…")
+
+
+async def test_no_workers_says_what_to_do_and_a_lost_connection_says_that() -> None:
+    app = make_app(SceneSource(scenes.EMPTY))
+    async with app.run_test(size=(80, 24)) as pilot:
+        grid = await opened(pilot, app)
+        assert "no workers" in shown(grid)
+        assert "previewops supervise" in shown(grid)
+        assert not app.screen.query_one("#detail-panel").display
+        for key in ("S", "d", "r", "u", "c", "enter"):
+            await pilot.press(key)
+            assert isinstance(app.screen, WorkersScreen)
+    down = make_app(SceneSource(down=True))
+    async with down.run_test(size=(80, 24)) as pilot:
+        await pilot.press("5")
+        await until(pilot, lambda: down.picture.lost is not None and isinstance(down.screen, WorkersScreen))
+        await until(pilot, lambda: "cannot reach the queue" in shown(down.screen.query_one(Grid)))
+
+
+async def test_rows_stay_when_the_connection_goes_and_the_cursor_stays_with_its_worker() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await opened(pilot, app)
+        await put(pilot, grid, "4003")
+        key = grid.cursor_key
+        more = replace(scenes.BUSY, supervisors=(scenes.supervisor("a-host", ()), *scenes.SUPERVISORS))
+        await renew(pilot, app, source, more)
+        await until(pilot, lambda: "a-host" in shown(grid))
+        assert grid.cursor_key == key
+        source.down = True
+        app.poller.hurry()
+        await until(pilot, lambda: app.picture.lost is not None)
+        assert "a-host" in shown(grid)
+        assert grid.cursor_key == key
+
+
+async def test_versions_have_a_column_while_they_differ() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await opened(pilot, app)
+        assert "version" not in shown(grid)
+        await renew(pilot, app, source, scenes.TROUBLED)
+        await until(pilot, lambda: "version" in shown(grid) and "0.0.9" in shown(grid))
+        await renew(pilot, app, source, scenes.BUSY)
+        await until(pilot, lambda: "version" not in shown(grid))
+
+
+async def test_scale_asks_for_a_number_or_a_range_and_refuses_others() -> None:
+    desk = NotingDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("S")
+        await until(pilot, lambda: isinstance(app.screen, Reason))
+        field = app.screen.query_one(Input)
+        assert field.value == "1-8"
+        field.value = "300"
+        await pilot.press("enter")
+        await until(pilot, lambda: "0 to 256" in str(app.screen.query_one("#refused").render()))
+        field.value = "2-12"
+        await pilot.press("enter")
+        assert await done(pilot, desk) == [Scale("render-1-3990", Bounds(2, 12))]
+
+
+async def test_scale_asks_again_when_several_workers_have_to_go() -> None:
+    desk = NotingDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        for answer in ("cancel", "deed"):
+            await pilot.press("S")
+            await until(pilot, lambda: isinstance(app.screen, Reason))
+            app.screen.query_one(Input).value = "0"
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, Confirm))
+            assert app.screen.focused is not None
+            assert app.screen.focused.id == "cancel"
+            assert "2 workers of render-1 will end their jobs" in shown(app.screen.query_one("#lines"))
+            app.screen.query_one(f"#{answer}", Button).press()
+            await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
+        assert await done(pilot, desk) == [Scale("render-1-3990", Bounds(0, 0))]
+        # One that goes is not asked for, and escape gives no order.
+        await pilot.press("S")
+        await until(pilot, lambda: isinstance(app.screen, Reason))
+        app.screen.query_one(Input).value = "1"
+        await pilot.press("enter")
+        assert (await done(pilot, desk, 2))[1] == Scale("render-1-3990", Bounds(1, 1))
+        await pilot.press("S")
+        await until(pilot, lambda: isinstance(app.screen, Reason))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
+        assert len(desk.intents) == 2
+
+
+@pytest.mark.parametrize(("key", "act"), [("d", "drain"), ("r", "restart")])
+async def test_one_worker_is_drained_or_restarted_for_a_reason(key: str, act: str) -> None:
+    desk = NotingDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await opened(pilot, app)
+        await put(pilot, grid, "4001")
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, Reason))
+        assert "2 jobs" in shown(app.screen.query_one("#lines"))
+        await pilot.press("o", "l", "d", "enter")
+        assert await done(pilot, desk) == [FleetAct(act, "render-1-3990", "render-1-4001-0001", "old")]
+
+
+@pytest.mark.parametrize(("key", "act"), [("d", "drain"), ("r", "restart")])
+async def test_a_whole_host_is_asked_for_first(key: str, act: str) -> None:
+    desk = NotingDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await opened(pilot, app)
+        assert grid.cursor_key == HOST_1
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert "2 workers of render-1, at 3 jobs now?" in shown(app.screen.query_one("#lines"))
+        await pilot.press("enter")  # on Cancel
+        await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Reason))
+        await pilot.press("n", "o", "w", "enter")
+        assert await done(pilot, desk) == [FleetAct(act, "render-1-3990", "", "now")]
+
+
+async def test_a_large_host_takes_a_typed_word() -> None:
+    desk = NotingDesk()
+    app = make_app(SceneSource(replace(scenes.BUSY, supervisors=many(120))), desk)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert app.screen.query_one("#deed", Button).disabled
+        await pilot.press(*"drain", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Reason))
+        await pilot.press("enter")
+        assert await done(pilot, desk) == [FleetAct("drain", "render-1-3990", "", "")]
+
+
+async def test_one_reset_is_not_asked_for_and_several_are() -> None:
+    desk = NotingDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await opened(pilot, app)
+        await put(pilot, grid, "4004")
+        await pilot.press("u")
+        assert await done(pilot, desk) == [FleetAct("reset", "render-2-3990", "render-2-4004-0004", "")]
+        grid.go_to("host render-2-3990")
+        await pilot.pause()
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        app.screen.query_one("#deed", Button).press()
+        assert (await done(pilot, desk, 2))[1] == FleetAct("reset", "render-2-3990", "", "")
+
+
+async def test_deeds_are_gone_where_no_supervisor_takes_them() -> None:
+    desk = NotingDesk()
+    app = make_app(SceneSource(scenes.TROUBLED), desk)
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await opened(pilot, app)
+        assert all(word in keys(app) for word in ("Scale", "Drain", "Restart"))
+        assert "Reset" not in keys(app)  # everybody runs there
+        for key in ("alone on render-3", "host render-4-3990"):
+            grid.go_to(key)
+            await until(pilot, lambda: "Scale" not in keys(app))
+            assert not any(word in keys(app) for word in ("Drain", "Restart", "Reset"))
+            await pilot.press("S", "d", "r", "u")
+            assert isinstance(app.screen, WorkersScreen)
+        assert desk.intents == []
+
+
+async def test_a_read_only_screen_has_no_orders() -> None:
+    desk = NotingDesk()
+    app = make_app(desk=desk, read_only=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        assert not any(word in keys(app) for word in ("Scale", "Drain", "Restart", "Reset", "Pause"))
+        assert "Copy id" in keys(app)
+        await pilot.press("S", "d", "r", "u")
+        assert isinstance(app.screen, WorkersScreen)
+        assert not {"scale", "drain", "restart", "reset"} & {deed.action for deed in app.screen.available()}
+        assert desk.intents == []
+
+
+async def test_ids_are_copied_and_jobs_opened_by_key_and_by_mouse() -> None:
+    app = make_app()
+    jobs: list[str] = []
+    app.open_job = jobs.append  # type: ignore[method-assign]
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await opened(pilot, app)
+        await pilot.press("c")
+        assert app.clipboard == "render-1-3990"
+        await put(pilot, grid, "4003")
+        await pilot.press("c", "enter")
+        assert app.clipboard == "render-2-4003-0003"
+        await until(pilot, lambda: jobs == ["lesson-30"])
+        await pilot.click("#detail", offset=(2, 3))
+        await until(pilot, lambda: jobs == ["lesson-30", "lesson-31"])
+        await put(pilot, grid, "4004")  # has none
+        await pilot.press("enter")
+        assert "Job" not in keys(app)
+        assert len(jobs) == 2
+
+
+async def test_a_key_in_the_last_line_can_be_clicked() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.click("#keys", offset=(keys(app).index("Scale"), 0))
+        await until(pilot, lambda: isinstance(app.screen, Reason))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
+        await pilot.click("#keys", offset=(keys(app).index("Pause"), 0))
+        await until(pilot, lambda: isinstance(app.screen, Reason))
+
+
+async def test_a_host_whose_name_looks_like_markup_is_shown_as_it_is() -> None:
+    odd = "r[/b][red]1"
+    view = replace(scenes.SUPERVISORS[0], state=replace(scenes.SUPERVISORS[0].state, host=odd))
+    app = make_app(SceneSource(replace(scenes.BUSY, supervisors=(view,))))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        for key, title in (("S", f"Scale {odd}"), ("d", f"Drain 2 workers of {odd}")):
+            await pilot.press(key)
+            await until(pilot, lambda title=title: title in screen_text(app))
+            await pilot.press("escape")
+            await until(pilot, lambda: isinstance(app.screen, WorkersScreen))

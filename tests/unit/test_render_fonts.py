@@ -1,0 +1,100 @@
+"""The chain of fonts: whose turn it is, what is no font, what changes its fingerprint."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from previewops.worker.render.fontfiles import FontFile, FontSources
+from previewops.worker.render.fonts import FontChain, Weight
+from previewops.worker.render.shaping import Shaper
+from previewops.worker.render.typesetting import Typesetter
+
+OWN = Path(str(files("previewops.worker.fonts")))
+DEJAVU = FontFile(str(OWN / "DejaVuSans.ttf"))
+DEJAVU_BOLD = FontFile(str(OWN / "DejaVuSans-Bold.ttf"))
+
+
+def name_of(chain: FontChain, cluster: str, weight: Weight = Weight.REGULAR) -> str | None:
+    face = chain.find(cluster, weight)
+    return face and Path(face.file.path).name
+
+
+def test_the_own_fonts_are_enough_for_what_is_promised() -> None:
+    chain = FontChain(FontSources())
+    assert name_of(chain, "a") == "Inter-Regular.ttf"
+    assert name_of(chain, "a", Weight.BOLD) == "Inter-Bold.ttf"
+    assert name_of(chain, "ع") == "DejaVuSans.ttf"
+    assert name_of(chain, "ع", Weight.SEMIBOLD) == "DejaVuSans-Bold.ttf"
+    assert name_of(chain, "漢") is None
+
+
+def test_preferred_fonts_go_first_in_the_weight_that_is_nearest() -> None:
+    chain = FontChain(FontSources(preferred=(DEJAVU_BOLD, DEJAVU)))
+    assert name_of(chain, "a") == "DejaVuSans.ttf"
+    assert name_of(chain, "a", Weight.BOLD) == "DejaVuSans-Bold.ttf"
+    assert name_of(chain, "ğ") == "Inter-Regular.ttf"  # which the subset of DejaVu leaves to Inter
+
+
+def test_fonts_of_the_machine_go_between_inter_and_dejavu(tmp_path: Path) -> None:
+    copied = Path(shutil.copy(DEJAVU.path, tmp_path / "machine.ttf"))
+    chain = FontChain(FontSources(system=(FontFile(str(copied)),)))
+    assert name_of(chain, "a") == "Inter-Regular.ttf"
+    assert name_of(chain, "ع") == "machine.ttf"
+
+
+def test_what_is_no_font_is_passed_over_and_told_of(tmp_path: Path) -> None:
+    for name, content in (
+        ("empty.ttf", b""),
+        ("text.otf", b"not a font"),
+        ("cut.ttf", Path(DEJAVU.path).read_bytes()[:3000]),
+    ):
+        (tmp_path / name).write_bytes(content)
+    broken = tuple(
+        FontFile(str(tmp_path / name)) for name in ("empty.ttf", "text.otf", "cut.ttf", "absent.ttf")
+    )
+    setter = Typesetter(FontSources(preferred=broken, system=broken))
+    assert setter.line("Still set", Weight.REGULAR, 20, 300).width > 0
+    assert set(setter.unusable_fonts) == {file.path for file in broken}
+
+
+def test_a_fingerprint_changes_with_every_change(tmp_path: Path) -> None:
+    copied = Path(shutil.copy(DEJAVU.path, tmp_path / "one.ttf"))
+    one = FontFile(str(copied))
+    prints = [
+        FontSources().fingerprint(),
+        FontSources(preferred=(one,)).fingerprint(),
+        FontSources(system=(one,)).fingerprint(),
+        FontSources(system=(one, DEJAVU)).fingerprint(),
+        FontSources(system=(DEJAVU, one)).fingerprint(),
+    ]
+    copied.write_bytes(Path(DEJAVU_BOLD.path).read_bytes())
+    prints.append(FontSources(preferred=(one,)).fingerprint())
+    copied.unlink()
+    prints.append(FontSources(preferred=(one,)).fingerprint())
+    assert len(set(prints)) == len(prints)
+    assert FontSources(preferred=(DEJAVU,)).fingerprint() == FontSources(preferred=(DEJAVU,)).fingerprint()
+
+
+def test_sources_travel_as_json() -> None:
+    sources = FontSources((DEJAVU,), (FontFile("/x.ttc", 3), DEJAVU_BOLD))
+    assert FontSources.from_json(sources.as_json()) == sources
+    assert FontSources.from_json(None) == FontSources()
+
+
+def test_signs_stay_in_the_font_of_their_word_and_runs_are_in_visual_order() -> None:
+    shaper = Shaper(FontChain(FontSources()))
+    runs = shaper.runs("abc אבג, 12 (דה)", Weight.REGULAR, 20, base=1)
+    assert [(run.text, run.rtl) for run in runs][-1] == ("abc", False)
+    assert any(run.text.startswith("אבג,") and run.rtl for run in runs)
+    assert "".join(sorted("".join(run.text for run in runs))) == "".join(sorted("abc אבג, 12 (דה)"))
+
+
+@pytest.mark.parametrize("size", [10, 23, 24, 60])
+def test_small_type_is_as_wide_as_its_size_says(size: int) -> None:
+    setter = Typesetter()
+    large = setter.width("Hamburgefonstiv", Weight.REGULAR, 400) / 400
+    assert setter.width("Hamburgefonstiv", Weight.REGULAR, size) / size == pytest.approx(large, rel=0.03)

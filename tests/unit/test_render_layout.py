@@ -1,0 +1,164 @@
+"""Frames as laid out: words inside the safe area, nothing on anything else, each frame the mirror of its mirror."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from previewops.worker.render.frames import FrameLayout, PlacedText, mirror
+from previewops.worker.render.geometry import Box, Size
+from previewops.worker.render.layout import lay_out_frames
+from previewops.worker.render.metrics import Metrics
+from previewops.worker.render.storyboard import Storyboard, read_storyboard
+from previewops.worker.render.titlecard import hero_of
+from previewops.worker.render.typesetting import Typesetter
+from tests.render_support import payload
+
+RESOLUTIONS = ("320x180", "1280x720", "3840x2160", "1080x1920", "1080x1080", "640x360", "600x100", "64x64")
+LAYOUTS = ("auto", "full", "split", "grid", "focus")
+SHAPES = {
+    "wide": Size(1920, 1080),
+    "tall": Size(900, 1600),
+    "square": Size(800, 800),
+    "pano": Size(4000, 900),
+    "tiny": Size(20, 16),
+    "sliver": Size(30, 3000),
+}
+WORDS = {
+    "short": ("A title", "And a text."),
+    "long": (
+        "A title that goes on for a while, and then for a while longer " * 2,
+        "Words and more words. " * 30,
+    ),
+    "titled": ("Only a title", ""),
+    "told": ("", "Only a text, of a few words."),
+    "arabic": ("صباح فوق الضباب", "ابدأ في الساعة 4:30. الطريق شديد الانحدار (25 دقيقة)."),
+    "unbroken": ("Donaudampfschifffahrtsgesellschaftskapitän" * 2, "x" * 300),
+    "none": ("", ""),
+}
+
+
+def board_of(resolution: str, layout: str, words: str, ids: list[str], **more: Any) -> Storyboard:
+    title, text = WORDS[words]
+    assets = [{"id": name, "uri": f"{name}.png", "title": name.title()} for name in SHAPES]
+    step = {"title": title, "text": text, "assetIds": ids, "layout": layout}
+    job = payload([step, {}], assets, title=title, description=text, **{"resolution": resolution, **more})
+    return read_storyboard(job)
+
+
+def box_of(text: PlacedText, layout: FrameLayout) -> Box:
+    left = text.left + round(
+        (text.right - text.left - text.block.width) * text.shift(mirrored=layout.mirrored)
+    )
+    return Box.at(left, text.top, (text.block.width, text.block.height))
+
+
+def overlap(one: Box, other: Box) -> int:
+    """Pixels in height that two boxes share, where they share some in width."""
+    across = min(one.right, other.right) - max(one.left, other.left)
+    down = min(one.bottom, other.bottom) - max(one.top, other.top)
+    return down if across > 0 and down > 0 else 0
+
+
+def demand_order(board: Storyboard, layout: FrameLayout) -> None:
+    metrics = Metrics(board.size)
+    safe, frame = metrics.safe, Box(0, 0, *board.size)
+    boxes = [(text, box_of(text, layout)) for text in layout.texts if text.block.lines]
+    for text, box in boxes:
+        # A line's box has room for descenders below it that few letters use.
+        slack = 1 + round(text.block.size * 0.3)
+        assert box.left >= safe.left - 1, (text, safe)
+        assert box.right <= safe.right + 1, (text, safe)
+        if min(board.size) >= 180:
+            assert safe.top - slack <= box.top, (text, safe)
+            assert box.bottom <= safe.bottom + slack, (text, safe)
+    for placement in layout.placements:
+        for box in (placement.cell, placement.box):
+            assert frame.left <= box.left < box.right <= frame.right
+            assert frame.top <= box.top < box.bottom <= frame.bottom
+    for one, other in combinations(layout.placements, 2):
+        assert not overlap(one.cell, other.cell)
+    if min(board.size) < 180:
+        return
+    for (one_text, one), (other_text, other) in combinations(boxes, 2):
+        if "faint" not in (one_text.role, other_text.role):
+            assert overlap(one, other) <= 1 + round(0.25 * one_text.block.size), (one_text, other_text)
+    for text, box in boxes:
+        for placement in layout.placements:
+            if not placement.bleeds and text.role != "faint":
+                assert overlap(box, placement.box) <= 1 + round(0.25 * text.block.size), (text, placement)
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+@pytest.mark.parametrize("words", WORDS)
+def test_nothing_leaves_its_place_or_lies_on_something_else(resolution: str, words: str) -> None:
+    setter = Typesetter()
+    for layout in LAYOUTS:
+        for ids in (
+            [],
+            ["wide"],
+            ["tall"],
+            ["pano", "square"],
+            ["tiny"],
+            ["sliver", "wide"],
+            list(SHAPES) * 2,
+        ):
+            board = board_of(resolution, layout, words, ids)
+            for frame in lay_out_frames(board, SHAPES, setter):
+                demand_order(board, frame)
+
+
+@pytest.mark.parametrize("captions", [True, False])
+def test_a_story_from_right_to_left_is_the_mirror_of_one_from_left_to_right(captions: bool) -> None:
+    setter = Typesetter()
+    board = board_of("1280x720", "focus", "arabic", ["wide", "tall"], includeCaptions=captions)
+    assert board.right_to_left
+    frames = lay_out_frames(board, SHAPES, setter)
+    assert all(frame.mirrored for frame in frames)
+    picture, other = frames[1].placements
+    assert picture.cell.left > other.cell.left or picture.cell.bottom <= other.cell.top
+    if captions:
+        assert frames[1].badge is not None
+        assert frames[1].badge.right == Metrics(board.size).safe.right
+    for frame in frames:
+        back = mirror(frame, board.size.width)
+        assert back.placements == mirror(mirror(back, board.size.width), board.size.width).placements
+
+
+def test_the_direction_is_that_of_the_first_words_that_have_one() -> None:
+    assert not board_of("320x180", "auto", "short", []).right_to_left
+    assert read_storyboard(payload([{"title": "שלום"}], title="123 …", description="")).right_to_left
+    assert not read_storyboard(payload([{"title": "שלום"}], title="Hello")).right_to_left
+
+
+def test_auto_puts_words_where_pictures_are_seen_larger() -> None:
+    setter = Typesetter()
+    beside = lay_out_frames(board_of("1280x720", "auto", "short", ["tall"]), SHAPES, setter)[1]
+    below = lay_out_frames(board_of("1280x720", "auto", "short", ["pano"]), SHAPES, setter)[1]
+    assert beside.placements[0].cell.left > 1280 * 0.4
+    assert below.placements[0].cell.width == Metrics(Size(1280, 720)).content.width
+
+
+def test_full_runs_to_the_edges_and_crops_a_little_but_not_much() -> None:
+    setter = Typesetter()
+    whole = Box(0, 0, 1280, 720)
+    for name, crops in (("wide", True), ("tall", False), ("pano", False)):
+        frame = lay_out_frames(board_of("1280x720", "full", "short", [name]), SHAPES, setter)[1]
+        (placement,) = frame.placements
+        assert placement.cell == whole
+        assert (placement.crops, placement.fills) == (crops, not crops)
+        assert frame.scrim is not None
+        assert all(text.top > frame.scrim - 12 for text in frame.texts if text.role == "on_picture")
+
+
+def test_a_hero_is_a_picture_that_is_there() -> None:
+    board = board_of("1280x720", "auto", "short", ["tall", "wide"])
+    assert [
+        hero_of(board, lost) and hero_of(board, lost).ref.id for lost in (set(), {"tall"}, set(SHAPES))
+    ] == [  # type: ignore[union-attr]
+        "tall",
+        "wide",
+        None,
+    ]

@@ -1,0 +1,303 @@
+"""Dead letters as rows and words, which of them an act means, and what a dialog says before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from previewops.listviews import Cursor, DeadFilter, DeadGroup
+from previewops.states import JobState, Priority
+from previewops.terms import Terms, parse_terms
+from previewops.tui.shape.bulk import (
+    DIALOG_COLUMNS,
+    Part,
+    Tally,
+    discard_lines,
+    requeue_lines,
+    requeue_title,
+    tally_lines,
+)
+from previewops.tui.shape.choice import View, choose
+from previewops.tui.shape.columns import fit
+from previewops.tui.shape.dead import (
+    ALL_COLUMNS,
+    GROUP_COLUMNS,
+    ONE_GROUP_COLUMNS,
+    ago,
+    group_cells,
+    group_lines,
+    job_cells,
+    job_lines,
+    matching,
+    on_errors,
+)
+from previewops.tui.shape.deadwords import Extent, empty_lines, subtitle_of, title_of
+from previewops.tui.shape.paging import Paging, extent
+from previewops.tui.shape.spans import plain, width_of
+from tests.tui import scenes
+
+LETTERS = scenes.letters()
+MISSING = next(letter for letter in LETTERS if letter.code == "asset-missing")
+GROUP = DeadGroup("9a1c33d0be77", 41, scenes.NOW_MS - 7_200_000, scenes.NOW_MS - 31_000, MISSING)
+OTHER = DeadGroup(
+    "41f0c2aa9310",
+    22,
+    0,
+    scenes.NOW_MS,
+    next(letter for letter in LETTERS if letter.code == "deadline-exceeded"),
+)
+HERE = View(group=GROUP)
+FLAT = View(flat=True)
+
+
+def text(lines: object) -> str:
+    return "\n".join(map(plain, lines))  # type: ignore[call-overload]
+
+
+# -- pages ----------------------------------------------------------------------------------------------
+
+
+def test_pages_lead_there_and_back() -> None:
+    second, third = cast("Cursor", 1), cast("Cursor", 2)
+    first = Paging()
+    assert (first.is_first, first.cursor, first.start) == (True, None, 0)
+    page = first.next(second, 200).next(third, 150)
+    assert (page.is_first, page.cursor, page.start) == (False, third, 350)
+    assert (page.previous().cursor, page.previous().start) == (second, 200)
+    assert page.previous().previous() == first
+    assert first.previous() == first
+
+
+@pytest.mark.parametrize(
+    ("start", "rows", "total", "words"),
+    [
+        (200, 200, 82_114, "201-400 of 82,114"),
+        (0, 12, None, "1-12"),
+        (0, 1, 1, "1 of 1"),
+        (400, 1, 401, "401-401 of 401"),
+        (0, 0, None, "none"),
+        (0, 0, 3, "none of 3"),
+        (0, 200, 199, "1-200 of 200"),
+    ],
+)
+def test_how_much_is_shown(start: int, rows: int, total: int | None, words: str) -> None:
+    assert extent(start, rows, total) == words
+
+
+# -- rows -----------------------------------------------------------------------------------------------
+
+
+def test_a_cause_is_its_count_its_share_and_its_newest_reason() -> None:
+    cells = [plain(cell) for cell in group_cells(GROUP, 82, scenes.NOW_MS)]
+    assert cells[0] == "41"
+    assert cells[1].endswith("50 %")
+    assert cells[2:5] == ["asset-missing", "just now", "2 h ago"]
+    assert cells[5].startswith("no file boards/")
+    assert len(cells) == len(GROUP_COLUMNS)
+
+
+@pytest.mark.parametrize(("count", "total", "words"), [(1, 9_000, "<1 %"), (3, 0, "0 %"), (9, 3, "100 %")])
+def test_shares_at_their_ends(count: int, total: int, words: str) -> None:
+    cells = group_cells(replace(GROUP, count=count), total, scenes.NOW_MS)
+    assert plain(cells[1]).split("·")[-1].strip().endswith(words)
+
+
+def test_a_job_is_its_id_error_and_reason() -> None:
+    letter = replace(MISSING, requeues=2, attempts=1, crashes=2, priority=Priority.LOW)
+    cells = [plain(cell) for cell in job_cells(letter, scenes.NOW_MS, with_error=True)]
+    assert cells[0] == letter.job_id
+    assert cells[2] == "asset-missing"
+    assert cells[4:7] == ["low", "3", "2"]
+    assert len(cells) == len(ALL_COLUMNS)
+    assert len(job_cells(letter, scenes.NOW_MS, with_error=False)) == len(ONE_GROUP_COLUMNS)
+
+
+def test_text_of_jobs_steers_no_terminal() -> None:
+    hostile = replace(MISSING, job_id="a\x1b[2Jb", reason="c\x1b]0;x\x07\nd", code="e\u202e", project_id="\r")
+    shown = text(job_cells(hostile, scenes.NOW_MS, with_error=True))
+    shown += text(job_lines(scenes.whole_letter(hostile), scenes.NOW_MS, 60))
+    shown += text(group_lines(replace(GROUP, example=hostile), 82, scenes.NOW_MS, 60))
+    assert shown.replace("\n", "").isprintable()
+
+
+def test_ages_change_by_the_minute_only() -> None:
+    now = scenes.NOW_MS
+    assert ago(now - 1_000, now) == ago(now - 59_000, now) == "just now"
+    assert ago(now - 60_000, now) == "1 min ago"
+    assert ago(None, now) == "-"
+
+
+@pytest.mark.parametrize(
+    ("columns", "titles"),
+    [
+        (GROUP_COLUMNS, {"count", "share", "error", "last", "reason"}),
+        (ALL_COLUMNS, {"job", "error", "died", "reason"}),
+        (ONE_GROUP_COLUMNS, {"job", "project", "died", "tries", "reason"}),
+    ],
+)
+def test_eighty_columns_have_room_for_what_matters(columns: object, titles: set[str]) -> None:
+    named = cast("tuple", columns)  # type: ignore[type-arg]
+    widths = fit(named, 80 - 2 - 2 - 2 - 1)  # frame, padding, marks, scroll bar
+    assert {column.title for column, width in zip(named, widths, strict=True) if width} == titles
+
+
+# -- the panel of one -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [38, 60, 120])
+def test_the_panel_says_all_of_a_job_within_its_columns(columns: int) -> None:
+    letter = replace(MISSING, reason="a reason that is long " * 20, requeues=2)
+    lines = job_lines(scenes.whole_letter(letter), scenes.NOW_MS, columns)
+    assert max(map(width_of, lines)) <= columns
+    words = " ".join(text(lines).split())
+    assert words.count("a reason that is long") == 20, "nothing is cut"
+    assert "requeued 2 times before" in words
+    assert "project morris" in words
+    assert words.index("attempt 3") < words.index("attempt 2") < words.index("attempt 1"), "newest first"
+    assert words.count("Traceback (most recent call last):") == 3
+    assert "raise PermanentJobError(" in words
+
+
+def test_the_panel_tells_when_a_job_is_dead_no_more_or_left_nothing() -> None:
+    waiting = replace(MISSING, state=JobState.WAITING, reason=None, code=None, error_class=None)
+    words = text(job_lines(waiting, scenes.NOW_MS, 100))
+    assert "no dead letter any more: it is waiting" in words
+    assert "no reason is on record" in words
+    assert "No failed attempt is on record." in words
+    assert "unknown" in words
+
+
+# -- what is meant --------------------------------------------------------------------------------------
+
+
+def test_causes_are_filtered_by_their_errors() -> None:
+    groups = (GROUP, OTHER)
+    assert matching(groups, parse_terms("")) == groups
+    assert matching(groups, parse_terms("deadline")) == (OTHER,)
+    assert matching(groups, parse_terms("!deadline")) == (GROUP,)
+    assert matching(groups, parse_terms("! deadline")) == (GROUP,)
+    assert matching(groups, parse_terms("permanentjoberror")) == (GROUP,)
+    assert matching(groups, parse_terms("project:morris")) == ()
+
+
+def test_a_filter_of_causes_looks_at_no_ids_and_projects_of_jobs() -> None:
+    assert str(on_errors(parse_terms("missing !board error:x"))) == "error:missing !error:board error:x"
+    assert on_errors(parse_terms("! a")).inverted
+    assert View(terms=parse_terms("missing")).filter == DeadFilter(terms=parse_terms("error:missing"))
+
+
+def test_what_a_view_means_beyond_what_is_visible() -> None:
+    terms = parse_terms("chess")
+    assert View().filter == DeadFilter()
+    assert View(flat=True, terms=terms).filter == DeadFilter(terms=terms)
+    assert View(group=GROUP, terms=terms).filter == DeadFilter(fingerprint=GROUP.fingerprint, terms=terms)
+
+
+def test_an_act_means_all_that_are_chosen_else_the_marked_else_the_cursor() -> None:
+    everything = choose(FLAT, everything=True, marks=["a", "b"], cursor="c")
+    assert everything is not None
+    assert (everything.filters, everything.keys, everything.one_job) == ((DeadFilter(),), (), "")
+    marked = choose(FLAT, everything=False, marks=["a", "b"], cursor="c")
+    assert marked is not None
+    assert (marked.filters, marked.keys) == ((DeadFilter(job_ids=("a", "b")),), ("a", "b"))
+    assert (marked.words, marked.one_job) == ("the 2 marked", "")
+    under = choose(HERE, everything=False, marks=[], cursor="c")
+    assert under is not None
+    assert (under.filters, under.one_job) == ((DeadFilter(job_ids=("c",)),), "c")
+    assert choose(FLAT, everything=False, marks=[], cursor="") is None
+
+
+def test_among_causes_an_act_means_whole_groups() -> None:
+    view = View()
+    marked = choose(view, everything=False, marks=["f1", "f2"], cursor="f3")
+    assert marked is not None
+    assert marked.filters == (DeadFilter(fingerprint="f1"), DeadFilter(fingerprint="f2"))
+    assert (marked.words, marked.one_job) == ("the 2 marked causes", "")
+    under = choose(view, everything=False, marks=[], cursor="f3")
+    assert under is not None
+    assert (under.filters, under.words) == ((DeadFilter(fingerprint="f3"),), "this cause")
+
+
+# -- the frame ------------------------------------------------------------------------------------------
+
+
+def test_the_title_says_what_is_listed_and_what_is_chosen() -> None:
+    assert title_of(View(), Extent(None)) == "dead letters by cause"
+    assert title_of(View(), Extent(5, total=5, dead=82)) == "82 dead letters, 5 causes"
+    assert title_of(View(), Extent(200, total=200, whole=False)) == "200 largest causes"
+    page = Extent(200, start=200, total=82_114)
+    assert title_of(FLAT, page) == "dead letters 201-400 of 82,114"
+    assert title_of(FLAT, replace(page, marked=3)) == "dead letters 201-400 of 82,114 · 3 marked"
+    assert title_of(FLAT, replace(page, marked=3, chosen=82_114)).endswith(" · all 82,114 are chosen")
+    assert title_of(HERE, Extent(41, total=41)) == "asset-missing 1-41 of 41"
+    assert title_of(HERE, Extent(None)) == "asset-missing"
+
+
+def test_the_title_of_a_filtered_list() -> None:
+    narrowed = View(flat=True, terms=parse_terms("chess"))
+    assert title_of(narrowed, Extent(3, total=3, chosen=3)).endswith("all 3 that match are chosen")
+    assert title_of(View(terms=parse_terms("chess")), Extent(1, total=5, dead=82)) == "1 of 5 causes"
+
+
+def test_the_subtitle_says_how_fresh_it_is() -> None:
+    usual = {"trouble": "", "looking": None, "frozen": False, "counting": False}
+    assert subtitle_of(View(), **usual) == ""  # type: ignore[arg-type]
+    assert subtitle_of(FLAT, **usual) == "esc goes back to the causes"  # type: ignore[arg-type]
+    assert subtitle_of(View(flat=True, terms=parse_terms("x")), **usual) == ""  # type: ignore[arg-type]
+    for change, words in (
+        ({"trouble": "gone"}, "not renewed: gone"),
+        ({"looking": 40_000}, "looking: 40,000 looked at"),
+        ({"frozen": True}, "frozen"),
+        ({"counting": True, "trouble": "gone"}, "counting …"),
+    ):
+        assert subtitle_of(FLAT, **{**usual, **change}) == words  # type: ignore[arg-type]
+
+
+def test_what_stands_where_rows_would_be() -> None:
+    def empty(view: View, shown: int | None, trouble: str = "", frozen: bool = False) -> str:
+        return text(empty_lines(view, Extent(shown), trouble=trouble, frozen=frozen))
+
+    assert empty(View(), None) == "looking …"
+    assert "z lets it go on" in empty(View(), None, frozen=True)
+    assert "no server listens" in empty(View(), None, trouble="no server listens")
+    assert "There are no dead letters." in empty(View(), 0)
+    assert "None of this cause are left." in empty(HERE, 0)
+    assert 'No dead letter matches "two words"' in empty(View(flat=True, terms=parse_terms('"two words"')), 0)
+    assert "No cause matches x" in empty(View(terms=parse_terms("x")), 0)
+
+
+# -- dialogs --------------------------------------------------------------------------------------------
+
+PARTS = tuple(Part(count, f"code-{count}", "reason " * 30) for count in (40, 30, 20, 10, 5, 4, 3))
+
+
+def test_the_count_comes_first_and_the_parts_make_it_up() -> None:
+    lines = tally_lines(Tally(112, PARTS))
+    words = text(lines)
+    assert words.splitlines()[0] == "112 dead letters of 7 causes"
+    assert "code-5" in words
+    assert "code-4 " not in words
+    assert "  7  of other causes" in words
+    assert max(map(width_of, lines)) <= DIALOG_COLUMNS
+    assert "of 1 cause and more" in text(tally_lines(Tally(50, PARTS[:1])))
+    assert text(tally_lines(Tally(1, (Part(1, "a", "b"),)))).splitlines()[0] == "1 dead letter"
+
+
+def test_a_dialog_says_what_will_happen() -> None:
+    tally = Tally(3, (Part(3, "asset-missing", "no file"),))
+    own = text(requeue_lines(tally, None, paused=False))
+    assert "with their own priority" in own
+    assert "paused" not in own
+    assert "The queue is paused" in text(requeue_lines(tally, Priority.LOW, paused=True))
+    assert "with priority low" in text(requeue_lines(tally, Priority.LOW, paused=True))
+    assert requeue_title(3, Priority.HIGH) == "Requeue 3 dead letters as high"
+    assert requeue_title(1, None) == "Requeue 1 dead letter"
+    assert "They are deleted for good, payloads included." in text(discard_lines(tally))
+    assert "It is deleted for good" in text(discard_lines(replace(tally, count=1)))
+
+
+def test_a_view_without_terms_is_not_narrowed() -> None:
+    assert not View(terms=Terms()).narrowed
+    assert View(terms=parse_terms("x")).narrowed

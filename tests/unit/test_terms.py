@@ -1,0 +1,118 @@
+"""The filter language: what words mean, and that what is printed means the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from previewops.terms import FIELDS, Term, Terms, parse_terms
+
+JOB = {
+    "id": "lesson-1",
+    "project": "Lessons",
+    "priority": "high",
+    "state": "dead",
+    "error": "asset-missing: no 'a b.png'",
+}
+
+texts = st.text(st.sampled_from('aB! \t":éproject'), max_size=8) | st.text(
+    st.characters(exclude_characters="\0"), max_size=8
+)
+terms = st.builds(Term, texts, st.none() | st.sampled_from(FIELDS), st.booleans())
+filters = st.builds(Terms, st.lists(terms, max_size=4).map(tuple), st.booleans())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ()),
+        ("  \t ", ()),
+        ("high", (Term("high"),)),
+        (
+            "project:lessons high !timeout",
+            (Term("lessons", "project"), Term("high"), Term("timeout", negated=True)),
+        ),
+        ("PROJECT:Lessons", (Term("Lessons", "project"),)),
+        ("!state:dead", (Term("dead", "state", negated=True),)),
+        ("colour:red", (Term("colour:red"),)),
+        ("http://x", (Term("http://x"),)),
+        ('error:"no file"', (Term("no file", "error"),)),
+        ('"no file" "project:x" "!x"', (Term("no file"), Term("project:x"), Term("!x"))),
+        ('a" "b', (Term("a b"),)),
+        ('"a ""quoted"" word"', (Term('a "quoted" word'),)),
+        ('error:"still typing', (Term("still typing", "error"),)),
+        ("error:", (Term("", "error"),)),
+        ("error:!x", (Term("!x", "error"),)),
+        ('"a\0b"', (Term("a b"),)),
+        ("a ! b", (Term("a"), Term("b"))),
+        ("!", ()),
+        ("a !", (Term("a"),)),
+    ],
+)
+def test_what_is_typed_means(text: str, expected: tuple[Term, ...]) -> None:
+    assert parse_terms(text) == Terms(expected)
+
+
+@pytest.mark.parametrize("text", ["! high", "  ! high", "! ! high"])
+def test_a_lone_mark_in_front_inverts_the_whole(text: str) -> None:
+    assert parse_terms(text) == Terms((Term("high"),), inverted=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "matches"),
+    [
+        ("", True),
+        ("LESSON", True),
+        ("missing", True),
+        ("id:missing", False),
+        ("project:lessons high", True),
+        ("project:lessons low", False),
+        ("!low", True),
+        ("!high", False),
+        ("!state:waiting error:'a", True),
+        ('"a b.png"', True),
+        ("worker:w", False),
+        ("!worker:w", True),
+        ("! high", False),
+        ("! low", True),
+        ("! high low", True),
+        ("! !low", False),
+        ("error:", True),
+        ("!error:", True),
+        ("! ", True),
+        ("! error:", True),
+    ],
+)
+def test_all_words_have_to_hold(text: str, matches: bool) -> None:
+    assert parse_terms(text).matches(JOB) is matches
+
+
+def test_only_ascii_letters_have_two_cases() -> None:
+    assert parse_terms("STRASSE").matches({"id": "strasse"})
+    assert not parse_terms("ÉTÉ").matches({"id": "été"})
+    assert parse_terms("éTé").matches({"id": "étÉ été"})
+
+
+def test_a_word_has_no_nul_in_it() -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        Term("a\0b")
+
+
+@given(filters)
+def test_what_is_printed_means_the_same(wanted: Terms) -> None:
+    assert parse_terms(str(wanted)) == wanted
+
+
+@given(st.text())
+def test_whatever_is_typed_means_something_and_has_one_form(text: str) -> None:
+    once = parse_terms(text)
+    assert parse_terms(str(once)) == once
+    assert str(parse_terms(str(once))) == str(once)
+
+
+@given(filters)
+def test_the_form_for_scripts_says_as_much(wanted: Terms) -> None:
+    inverted, count, *rest = wanted.arguments()
+    assert (inverted == "1", int(count)) == (wanted.inverted, len(wanted))
+    assert len(rest) == 3 * len(wanted)

@@ -1,0 +1,396 @@
+"""The operator's screen: polls, hands pictures to the screen in front, and has intents carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar, Literal, cast
+from weakref import WeakSet
+
+from textual import work
+from textual.app import App
+from textual.binding import BindingType
+from textual.events import Key
+from textual.screen import ModalScreen, Screen
+from textual.worker import Worker, get_current_worker
+
+from previewops.clock import Clock, SystemClock
+from previewops.errors import PreviewopsError
+from previewops.tui.deeds import EVERYWHERE, Deed, action_name
+from previewops.tui.intents import Desk, Intent, Pause, Resume
+from previewops.tui.palette import themes
+from previewops.tui.picture import Picture
+from previewops.tui.poller import Arrived, Missed, Poller
+from previewops.tui.ports import Source
+from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.shape.radius import Caution
+from previewops.tui.shape.spans import Span
+from previewops.tui.sight import Sight
+from previewops.tui.terminal import Images
+
+PACES_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""What + and - choose from."""
+
+JUDGE_OFTEN_S = 2.0
+JUDGE_SELDOM_S = 10.0
+
+HANG_UP_S = 3.0
+"""How long an orderly end may take once the terminal is gone, in seconds: an act may have a batch under way."""
+
+ACTS = "acts"
+"""The group of the workers that carry intents out."""
+
+ASKS = "ask"
+"""The group of the workers that ask the operator something first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the screen is opened: the queue's name, PREVIEW_ENV, a theme's name.
+
+    Of ``images`` those that need more than half blocks have to be made ready first (``graphics.ready``).
+    """
+
+    place: str
+    environment: str = ""
+    read_only: bool = False
+    every_s: float = 1.0
+    theme: str = "previewops-dark"
+    images: Images = Images.BLOCKS
+    leaving: str = ""
+    """What ends with the screen, in a sentence; it is asked about then."""
+
+
+def _lazy(name: str, screen: str) -> Callable[[], Screen[Any]]:
+    """A screen that is imported when it is first shown: the first picture comes sooner."""
+
+    def make() -> Screen[Any]:
+        return cast("Screen[Any]", getattr(import_module(f"previewops.tui.screens.{name}.screen"), screen)())
+
+    return make
+
+
+class OperatorApp(App[int]):
+    """The app. ``source`` is read, ``desk`` acts; both end with whoever made them."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "previewops"
+    ENABLE_COMMAND_PALETTE = False  # its keys are among the deeds
+    BINDINGS: ClassVar[list[BindingType]] = bindings(EVERYWHERE)
+    FIRST_DEEDS: ClassVar[tuple[Deed, ...]] = ()
+    """Those of every screen that are told before its own."""
+    LAST_DEEDS: ClassVar[tuple[Deed, ...]] = EVERYWHERE
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "overview": _lazy("overview", "OverviewScreen"),
+        "jobs": _lazy("jobs", "JobsScreen"),
+        "job": _lazy("job", "JobScreen"),
+        "dead": _lazy("dead", "DeadScreen"),
+        "workers": _lazy("workers", "WorkersScreen"),
+        "events": _lazy("events", "EventsScreen"),
+        "health": _lazy("health", "HealthScreen"),
+    }
+
+    def __init__(self, source: Source, desk: Desk, options: Options, *, clock: Clock | None = None) -> None:
+        super().__init__()
+        for theme in themes():
+            self.register_theme(theme)
+        self.theme = options.theme
+        self.source = source
+        self.options = options
+        self.job_id = ""
+        self.opened_from = "jobs"
+        self._desk = desk
+        self._clock = clock or SystemClock()
+        self._judged_s: float | None = None
+        self._answered: WeakSet[Worker[Any]] = WeakSet()
+        """Workers that have asked, and now do what came of it."""
+        self.failure: Exception | None = None
+        """What ended the screen, if it was a fault of its own."""
+        picture = Picture(
+            place=options.place,
+            environment=options.environment,
+            read_only=options.read_only,
+            every_s=options.every_s,
+        )
+        self.sight = Sight(picture, self._clock)
+        self.poller = Poller(source, self, self.sight.wanted, self._clock, every_s=options.every_s)
+
+    def on_mount(self) -> None:
+        self.switch_mode("overview")
+        self.begin()
+        if not self.is_headless:
+            self._heed_signals()
+
+    def begin(self) -> None:
+        """Has pictures come."""
+        self.run_worker(self.poller.run(), name="poll", group="poll")
+        self.set_interval(1.0, self._grow_old, name="age")
+
+    def _heed_signals(self) -> None:
+        """A terminal that goes away ends the screen and nothing else; SIGTERM has it restore the terminal."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.exit, 0)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        self.set_interval(1.0, self._look_for_terminal, name="terminal")
+
+    def _hang_up(self) -> None:
+        """Ends without a terminal: there is nothing to restore, and what tries to may fail for ever."""
+        end = threading.Timer(HANG_UP_S, os._exit, (0,))
+        end.daemon = True
+        end.start()
+        self.exit(0)
+
+    def _look_for_terminal(self) -> None:
+        try:
+            os.get_terminal_size(sys.__stderr__.fileno() if sys.__stderr__ is not None else -1)
+        except OSError:
+            self._hang_up()
+
+    # -- pictures ---------------------------------------------------------------------------------------
+
+    @property
+    def picture(self) -> Picture:
+        """The picture on display."""
+        return self.sight.shown
+
+    @property
+    def front(self) -> OperatorScreen | None:
+        """The screen in front, dialogs aside."""
+        return next((each for each in reversed(self.screen_stack) if isinstance(each, OperatorScreen)), None)
+
+    def on_arrived(self, message: Arrived) -> None:
+        self.take_in(message)
+
+    def take_in(self, message: Arrived) -> None:
+        """Makes a snapshot that has come the picture on display."""
+        if self.sight.arrived(message.snapshot, message.took_ms):
+            self.notify("The picture is live again.", title="connected")
+        self.draw()
+        self._judge(message)
+
+    def on_missed(self, message: Missed) -> None:
+        self.do_without(message)
+
+    def do_without(self, message: Missed) -> None:
+        """Says that a snapshot has not come, and why."""
+        self.sight.missed(message.reason, message.tries)
+        self.draw()
+
+    def _handle_exception(self, error: Exception) -> None:
+        # Textual would print the locals of every frame; who started the screen tells of the failure in its own way.
+        if self.is_headless:
+            super()._handle_exception(error)
+        else:
+            self.failure = self.failure or error
+            self.exit(1)
+
+    def _grow_old(self) -> None:
+        if self.sight.aged():
+            self.draw()
+
+    def draw(self) -> None:
+        """Draws the picture on the screen in front."""
+        front = self.front
+        # A snapshot may still come while the screens are being taken down.
+        if front is not None and front.is_mounted and self.is_running:
+            with self.batch_update():
+                front.show_picture(self.picture)
+
+    def _judge(self, message: Arrived) -> None:
+        """Has the queue's health judged every few seconds: that asks the server for more than a snapshot does."""
+        front = self.front
+        pause_s = JUDGE_OFTEN_S if front is not None and front.MODE == "health" else JUDGE_SELDOM_S
+        now = self._clock.monotonic()
+        if self._judged_s is None or now - self._judged_s >= pause_s:
+            self._judged_s = now
+            self._fetch_health(message)
+
+    @work(group="health", exclusive=True)
+    async def _fetch_health(self, message: Arrived) -> None:
+        try:
+            health = await self.source.health(message.snapshot, self.sight.live.history)
+        except PreviewopsError as error:  # the next snapshot tells of the connection
+            self.log.warning(f"health: {error.message}")
+            return
+        self.sight.judged(health)
+        self.draw()
+
+    # -- what can be done -------------------------------------------------------------------------------
+
+    def forbids(self, action: str) -> bool:
+        """Whether an action is one that a read-only screen has not."""
+        return self.options.read_only and action in self._dangerous()
+
+    def allows(self, screen: Screen[Any], action: str) -> bool:
+        """Whether an action can be done on that screen at this moment."""
+        return not self.forbids(action) and bool(screen.check_action(action, ()))
+
+    def _dangerous(self) -> set[str]:
+        front = self.front
+        deeds: Iterable[Deed] = (*EVERYWHERE, *(front.DEEDS if front is not None else ()))
+        return {action_name(deed) for deed in deeds if deed.dangerous}
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return False if self.forbids(action) else super().check_action(action, parameters)
+
+    def on_key(self, event: Key) -> None:
+        """Sends keys that were typed ahead where they are meant for: over a slow line several come at once.
+
+        They were on their way to what had the focus before. Letters of a filter or of a reason must not act.
+        """
+        focused = self.focused
+        if focused is not None and focused.check_consume_key(event.key, event.character):
+            event.prevent_default()
+            focused._forward_event(Key(event.key, event.character))
+        elif event.is_printable and self._about_to_ask():
+            event.prevent_default()
+
+    def _about_to_ask(self) -> bool:
+        """Whether a dialog is under way that is not there yet: the first of a question, or the next one."""
+        return not isinstance(self.screen, ModalScreen) and any(
+            worker.group == ASKS and not worker.is_finished and worker not in self._answered
+            for worker in self.workers
+        )
+
+    async def ask(self, dialog: Screen[Any]) -> Any:
+        """Opens a dialog and waits for its answer; to be called from a worker of the group ``ASKS``."""
+        worker = get_current_worker()
+        self._answered.discard(worker)
+        try:
+            return await self.push_screen_wait(dialog)
+        finally:
+            self._answered.add(worker)
+
+    # -- acts -------------------------------------------------------------------------------------------
+
+    def carry_out(self, intent: Intent) -> Worker[None]:
+        """Has an intent carried out in the background; its end is a toast, and the picture is renewed at once."""
+        return self.run_worker(self._act(intent), name=type(intent).__name__, group=ACTS)
+
+    async def _act(self, intent: Intent) -> None:
+        async def progress(done: int, total: int) -> None:
+            self.sight.doing(f"{type(intent).__name__.lower()}: {done:,} of {total:,}")
+            self.draw()
+
+        try:
+            outcome = await self._desk.carry_out(intent, progress)
+        except PreviewopsError as error:
+            words = f"{error.message}\n{error.hint}" if error.hint else error.message
+            self.notify(words, title="not done", severity="error", timeout=10, markup=False)
+        except Exception as error:  # a fault of ours: the screen stays, and says so
+            words = f"unforeseen {type(error).__name__}: {error}"
+            self.notify(words, title="not done", severity="error", timeout=10, markup=False)
+        else:
+            severity: Literal["information", "warning"] = "information" if outcome.whole else "warning"
+            self.notify(outcome.message, title="done", severity=severity, markup=False)
+        finally:
+            self.sight.doing("")
+            self.poller.hurry()
+            self.draw()
+
+    def action_stop_acts(self) -> None:
+        self.workers.cancel_group(self, ACTS)
+
+    @work(group=ASKS)
+    async def action_pause(self) -> None:
+        snapshot = self.picture.snapshot
+        if snapshot is None:
+            return
+        if snapshot.paused:
+            self.carry_out(Resume())
+            return
+        from previewops.tui.screens.dialogs.reason import Reason
+
+        why = await self.ask(
+            Reason("Pause the queue", "Workers take no more jobs; what runs goes on. Why?", "pause")
+        )
+        if why is not None:
+            self.carry_out(Pause(why))
+
+    # -- moving about -----------------------------------------------------------------------------------
+
+    def action_show(self, mode: str) -> None:
+        if not isinstance(self.screen, OperatorScreen):
+            return
+        if mode != self.current_mode:
+            self.switch_mode(mode)
+
+    def open_job(self, job_id: str) -> None:
+        """Shows one job whole."""
+        self.job_id = job_id
+        self.opened_from = self.current_mode
+        self.action_show("job")
+
+    def action_freeze(self) -> None:
+        self.sight.toggle_freeze()
+        self.draw()
+
+    def action_faster(self) -> None:
+        self._pace(-1)
+
+    def action_slower(self) -> None:
+        self._pace(1)
+
+    def _pace(self, step: int) -> None:
+        nearest = min(range(len(PACES_S)), key=lambda place: abs(PACES_S[place] - self.poller.every_s))
+        self.poller.every_s = PACES_S[min(max(0, nearest + step), len(PACES_S) - 1)]
+        self.sight.paced(self.poller.every_s)
+        self.draw()
+
+    def action_next_theme(self) -> None:
+        names = [theme.name for theme in themes()]
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+
+    async def action_back(self) -> None:
+        front = self.front
+        if front is None:
+            return
+        if front.maximized is not None:
+            front.minimize()
+        else:
+            front.back()
+
+    def action_enlarge(self) -> None:
+        front = self.front
+        if front is None:
+            return
+        if front.maximized is not None:
+            front.minimize()
+        else:
+            front.enlarge()
+
+    def action_help(self) -> None:
+        from previewops.tui.screens.help.screen import HelpScreen
+
+        front = self.front
+        if front is not None and self.screen is front:
+            self.push_screen(HelpScreen(front.MODE, front.available()))
+
+    def action_commands(self) -> None:
+        from previewops.tui.screens.commands import open_commands
+
+        if self.front is not None and self.screen is self.front:
+            open_commands(self)
+
+    async def action_quit(self) -> None:
+        if self.options.leaving:
+            self._ask_to_leave()
+        else:
+            self.exit(0)
+
+    @work(group=ASKS, exclusive=True)
+    async def _ask_to_leave(self) -> None:
+        from previewops.tui.screens.dialogs.confirm import Confirm
+
+        lines = [
+            (Span(self.options.leaving),),
+            (Span("Jobs that run may end; the others wait, none is lost."),),
+        ]
+        if await self.ask(Confirm("Leave", lines, verb="leave", caution=Caution.DIALOG)):
+            self.exit(0)

@@ -1,0 +1,161 @@
+"""What an operator can want, as plain values. A screen posts one; the layer below carries it out, or refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from previewops.errors import PreviewopsError
+
+if TYPE_CHECKING:
+    from previewops.contract.payload import Payload
+    from previewops.fleetviews import Bounds
+    from previewops.listviews import DeadFilter
+    from previewops.states import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Stop claims; what runs goes on."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Let claims go on."""
+
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel pending jobs."""
+
+    job_ids: tuple[str, ...]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Give dead letters a new life, with another priority if one is given.
+
+    ``also`` are further filters, which mean none of the same jobs; ``count`` is how many all of them mean.
+    """
+
+    chosen: DeadFilter
+    count: int
+    priority: Priority | None = None
+    why: str = ""
+    also: tuple[DeadFilter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Delete dead letters for good. ``also`` and ``count`` as for ``Requeue``."""
+
+    chosen: DeadFilter
+    count: int
+    why: str = ""
+    also: tuple[DeadFilter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RequeueEdited:
+    """Replace the payload of one dead letter and give it a new life."""
+
+    job_id: str
+    payload: Payload
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Write dead letters into a file, one JSON object a line. Changes nothing in the queue.
+
+    ``also`` and ``count`` as for ``Requeue``.
+    """
+
+    chosen: DeadFilter
+    count: int
+    path: Path
+    also: tuple[DeadFilter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Have one host run as many workers as the bounds say."""
+
+    supervisor_id: str
+    bounds: Bounds
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetAct:
+    """``act`` is drain, restart or reset; of one worker, or of all of a host where ``worker_id`` is ""."""
+
+    act: str
+    supervisor_id: str
+    worker_id: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeLoss:
+    """End the alarm over lost data."""
+
+
+Intent: TypeAlias = (
+    Pause | Resume | Cancel | Requeue | Discard | RequeueEdited | Export | Scale | FleetAct | AcknowledgeLoss
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an intent, in a sentence; ``whole`` is False when part of it could not be done."""
+
+    message: str
+    whole: bool = True
+
+
+Progress: TypeAlias = Callable[[int, int], Awaitable[None]]
+"""Told (done, total) after each batch."""
+
+
+class Desk(Protocol):
+    """Carries intents out. Errors are ``PreviewopsError``."""
+
+    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+        """Does it, and says what was done. May be cancelled between batches.
+
+        Raises:
+            PreviewopsError: it was refused or failed; the message is for the operator.
+        """
+        ...
+
+
+class ReadOnly(PreviewopsError):
+    """The screen was opened to look only."""
+
+    code = "read-only"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this screen is read-only: nothing was changed", hint="open it without --read-only to act"
+        )
+
+
+class ReadOnlyDesk:
+    """A desk that changes nothing: whatever reaches it is refused, except an export."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+        """Exports; refuses everything else with ``ReadOnly``."""
+        if isinstance(intent, Export):
+            return await self._desk.carry_out(intent, progress)
+        raise ReadOnly

@@ -1,0 +1,1 @@
+"""The screen over a live queue: reading and acting through the core."""

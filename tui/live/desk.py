@@ -1,0 +1,172 @@
+"""Acting on a live queue. Every act is on record with who, when, what and why."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from previewops.errors import PreviewopsError
+from previewops.text import plural
+from previewops.tui.intents import (
+    AcknowledgeLoss,
+    Cancel,
+    Discard,
+    Export,
+    FleetAct,
+    Intent,
+    Outcome,
+    Pause,
+    Progress,
+    Requeue,
+    RequeueEdited,
+    Resume,
+    Scale,
+)
+from previewops.tui.live.link import Link
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from previewops.deadletters import DeadLetters
+    from previewops.listviews import BulkOutcome, DeadFilter
+    from previewops.queue import Queue
+    from previewops.supervisor.orders import FleetControl
+
+
+class LiveDesk:
+    """``intents.Desk`` over a link."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+        """Does it. Errors are ``PreviewopsError``."""
+        async with self._link.redis() as redis:
+            way = self._ways()[type(intent)]
+            return await way(intent, redis, progress)
+
+    def _ways(self) -> dict[type, Callable[..., Awaitable[Outcome]]]:
+        return {
+            Pause: self._pause,
+            Resume: self._resume,
+            AcknowledgeLoss: self._acknowledge,
+            Cancel: self._cancel,
+            Requeue: self._requeue,
+            Discard: self._discard,
+            RequeueEdited: self._requeue_edited,
+            Export: self._export,
+            Scale: self._scale,
+            FleetAct: self._fleet_act,
+        }
+
+    async def _pause(self, intent: Pause, redis: Redis, _progress: Progress) -> Outcome:
+        state = await self._queue(redis).pause(who=self._link.who, why=intent.why)
+        return Outcome("The queue is paused." if state.changed else f"It was paused already, by {state.who}.")
+
+    async def _resume(self, intent: Resume, redis: Redis, _progress: Progress) -> Outcome:
+        state = await self._queue(redis).resume(who=self._link.who, why=intent.why)
+        return Outcome("Workers take jobs again." if state.changed else "It was not paused.")
+
+    async def _acknowledge(self, _intent: AcknowledgeLoss, redis: Redis, _progress: Progress) -> Outcome:
+        ended = await self._queue(redis).acknowledge_loss(who=self._link.who)
+        return Outcome("The alarm is over." if ended else "There was no alarm.")
+
+    async def _cancel(self, intent: Cancel, redis: Redis, progress: Progress) -> Outcome:
+        queue = self._queue(redis)
+        refused: list[str] = []
+        for done, job_id in enumerate(intent.job_ids, 1):
+            try:
+                await queue.cancel(job_id, who=self._link.who, why=intent.why)
+            except PreviewopsError as error:
+                refused.append(error.message)
+            await progress(done, len(intent.job_ids))
+        done = len(intent.job_ids) - len(refused)
+        if len(intent.job_ids) == 1 and refused:
+            return Outcome(refused[0], whole=False)
+        return Outcome(f"cancelled {done:,}, skipped {len(refused):,}", whole=not refused)
+
+    async def _requeue(self, intent: Requeue, redis: Redis, progress: Progress) -> Outcome:
+        letters = self._letters(redis)
+
+        async def act(chosen: DeadFilter, told: Progress) -> BulkOutcome:
+            return await letters.requeue(
+                chosen, who=self._link.who, why=intent.why, priority=intent.priority, progress=told
+            )
+
+        return await _each(intent, "requeued", act, progress)
+
+    async def _discard(self, intent: Discard, redis: Redis, progress: Progress) -> Outcome:
+        letters = self._letters(redis)
+
+        async def act(chosen: DeadFilter, told: Progress) -> BulkOutcome:
+            return await letters.discard(chosen, who=self._link.who, why=intent.why, progress=told)
+
+        return await _each(intent, "discarded", act, progress)
+
+    async def _requeue_edited(self, intent: RequeueEdited, redis: Redis, _progress: Progress) -> Outcome:
+        await self._letters(redis).requeue_edited(
+            intent.job_id, intent.payload, who=self._link.who, why=intent.why
+        )
+        return Outcome(f"{intent.job_id} runs again with its new payload.")
+
+    async def _export(self, intent: Export, redis: Redis, progress: Progress) -> Outcome:
+        from previewops.exporting import export_file
+
+        count = 0
+        with export_file(intent.path) as write:
+            for chosen in (intent.chosen, *intent.also):
+                async for record in self._letters(redis).export(chosen):
+                    write({**record.as_json(), "payload": record.payload})
+                    count += 1
+                    if count % 100 == 0:
+                        await progress(count, max(count, intent.count))
+        return Outcome(f"exported {plural(count, 'dead letter')} to {intent.path}")
+
+    async def _scale(self, intent: Scale, redis: Redis, _progress: Progress) -> Outcome:
+        answer = await self._fleet(redis).scale(intent.bounds, host=intent.supervisor_id, why=intent.why)
+        return Outcome(f"{answer.supervisor_id}: {answer.message}")
+
+    async def _fleet_act(self, intent: FleetAct, redis: Redis, _progress: Progress) -> Outcome:
+        from previewops.supervisor.orders import Act
+
+        answer = await self._fleet(redis).act(
+            Act(intent.act),
+            worker=intent.worker_id or None,
+            host=None if intent.worker_id else intent.supervisor_id,
+            why=intent.why,
+        )
+        return Outcome(f"{answer.supervisor_id}: {answer.message}")
+
+    def _queue(self, redis: Redis) -> Queue:
+        from previewops.queue import Queue
+
+        return Queue(redis, self._link.settings)
+
+    def _letters(self, redis: Redis) -> DeadLetters:
+        from previewops.deadletters import DeadLetters
+
+        return DeadLetters(redis, self._link.settings)
+
+    def _fleet(self, redis: Redis) -> FleetControl:
+        from previewops.supervisor.orders import FleetControl
+
+        return FleetControl(redis, self._link.settings, who=self._link.who)
+
+
+async def _each(
+    intent: Requeue | Discard,
+    done_word: str,
+    act: Callable[[DeadFilter, Progress], Awaitable[BulkOutcome]],
+    progress: Progress,
+) -> Outcome:
+    """Acts on what each filter of an intent means, one after the other, as one act with one outcome."""
+    done = skipped = 0
+    for chosen in (intent.chosen, *intent.also):
+        before = done + skipped
+
+        async def told(now: int, total: int, before: int = before) -> None:
+            await progress(before + now, max(before + total, intent.count))
+
+        outcome = await act(chosen, told)
+        done, skipped = done + outcome.done, skipped + outcome.skipped
+    return Outcome(f"{done_word} {done:,}, skipped {skipped:,}", whole=not skipped)

@@ -1,0 +1,90 @@
+"""What the screens draw: the latest snapshot, what has been gathered before it, and how far it can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from previewops.health import Health
+from previewops.history import History
+from previewops.tui.ports import Want
+from previewops.views import Event, Snapshot
+
+EVENTS_KEPT = 1_000
+FIRST_EVENTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection is lost: why, and how often it was tried since; a recording does not tell that (0)."""
+
+    reason: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replaying:
+    """Where in a recording one is: ``at_ms`` of the ``whole_ms`` that were recorded, played ``speed`` times as fast.
+
+    ``held`` is that it stands still; ``opened`` the share of the recording that has been looked through, 1 when it
+    can be played.
+    """
+
+    opened: float = 0.0
+    at_ms: int = 0
+    whole_ms: int = 0
+    speed: float = 1.0
+    held: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to play."""
+        return self.opened >= 1 and self.at_ms >= self.whole_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """All that is known at one moment. ``snapshot`` is None until the first has come.
+
+    ``age_s`` is how old the snapshot is, in whole seconds, while it cannot be renewed; ``frozen`` tells that the
+    operator holds the display still; ``every_s`` how often a snapshot is taken, ``took_ms`` how long the last took;
+    ``doing`` what is being carried out, in words. ``place`` names the queue and ``environment`` is PREVIEW_ENV;
+    ``replaying`` says where in a recording one is, None for a live queue.
+    """
+
+    snapshot: Snapshot | None = None
+    history: History = field(default_factory=History)
+    events: tuple[Event, ...] = ()
+    health: Health | None = None
+    lost: Lost | None = None
+    age_s: int = 0
+    frozen: bool = False
+    every_s: float = 1.0
+    took_ms: float = 0.0
+    doing: str = ""
+    place: str = ""
+    environment: str = ""
+    read_only: bool = False
+    replaying: Replaying | None = None
+
+    def with_snapshot(self, snapshot: Snapshot, took_ms: float) -> Picture:
+        """The picture with a snapshot that has just come."""
+        events = (*self.events, *snapshot.events)[-EVENTS_KEPT:]
+        return replace(
+            self,
+            snapshot=snapshot,
+            history=self.history.plus(snapshot),
+            events=events,
+            lost=None,
+            age_s=0,
+            took_ms=took_ms,
+        )
+
+    def wanted(self) -> Want:
+        """What the next snapshot has to bring."""
+        seconds, minutes = self.history.wanted(self.snapshot is not None)
+        return Want(
+            history_s=seconds,
+            history_min=minutes,
+            events=FIRST_EVENTS,
+            events_after=self.events[-1].event_id if self.events else "",
+        )

@@ -1,0 +1,96 @@
+"""What the screen needs from below, as protocols: reading in ``Source``, acting in ``intents.Desk``.
+
+The screen gets both handed in. ``live`` has them over a queue, ``replay`` over a recording.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from previewops.errors import PreviewopsError
+from previewops.terms import Terms
+
+if TYPE_CHECKING:
+    from previewops.health import Health
+    from previewops.history import History
+    from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
+    from previewops.records import JobRecord
+    from previewops.states import JobState
+    from previewops.views import Snapshot
+
+
+class NotRecorded(PreviewopsError):
+    """A recording holds snapshots only: jobs cannot be listed or opened in it."""
+
+    code = "not-recorded"
+
+
+class BundleElsewhere(PreviewopsError):
+    """A job's bundle, or a file of it, is not where this machine would have it."""
+
+    code = "bundle-elsewhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What a snapshot has to bring beside figures and active jobs: history in s and min, events after one."""
+
+    history_s: int = 0
+    history_min: int = 0
+    events: int = 0
+    events_after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs are listed, and from where on."""
+
+    state: JobState | None = None
+    terms: Terms = field(default_factory=Terms)
+    newest_first: bool = True
+    cursor: Cursor | None = None
+    limit: int = 200
+
+
+class Source(Protocol):
+    """Where pictures come from. Every call may raise ``PreviewopsError``; what it says is shown."""
+
+    async def collect(self, want: Want) -> Snapshot:
+        """The queue at one moment."""
+        ...
+
+    async def health(self, snapshot: Snapshot, history: History) -> Health:
+        """The verdicts of ``previewops health`` on it, given what happened in the last minutes."""
+        ...
+
+    async def jobs(self, query: JobQuery) -> ListPage:
+        """A page of jobs."""
+        ...
+
+    async def job(self, job_id: str) -> JobRecord:
+        """One job whole: payload, result, attempts."""
+        ...
+
+    async def dead_groups(self, limit: int) -> tuple[DeadGroup, ...]:
+        """The largest groups of dead letters, largest first."""
+        ...
+
+    async def dead_page(self, chosen: DeadFilter, cursor: Cursor | None, limit: int) -> ListPage:
+        """A page of dead letters, newest first."""
+        ...
+
+    async def dead_count(self, chosen: DeadFilter) -> int:
+        """How many dead letters a filter means, beyond what is visible."""
+        ...
+
+    def artifact(self, record: JobRecord, path: str) -> Path:
+        """Where a file of the job's bundle is on this machine; ``path`` is relative to the bundle.
+
+        Looks at the disk: to be called in a thread.
+
+        Raises:
+            BundleElsewhere: it is not on this machine, or is no file inside the bundle.
+        """
+        ...

@@ -1,0 +1,145 @@
+"""The screen over a recording: opens it behind the first frame, then shows the moment at which the playhead is."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import ClassVar
+
+from textual.binding import BindingType
+
+from previewops.clock import Clock, SystemClock
+from previewops.errors import PreviewopsError
+from previewops.recording.reader import Moment, Recording
+from previewops.text import plural
+from previewops.tui.app import OperatorApp, Options
+from previewops.tui.deeds import REPLAYING, Deed, action_name
+from previewops.tui.picture import Lost, Replaying
+from previewops.tui.poller import Arrived, Missed
+from previewops.tui.replay.playhead import Playhead, Timeline
+from previewops.tui.replay.source import ReplayDesk, ReplaySource
+from previewops.tui.screens.base import bindings
+
+EVERY_S = 0.5
+"""How often the picture follows the playhead, unless + or - say otherwise."""
+
+TELL_EVERY_S = 0.1
+
+
+class GivenUp(Exception):
+    """The screen was left while the recording was still being opened."""
+
+
+class ReplayApp(OperatorApp):
+    """The same screens over a recording. ``failure`` is why it could not be opened, if that has ended it."""
+
+    CSS_PATH = "../app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings(REPLAYING)
+    FIRST_DEEDS: ClassVar[tuple[Deed, ...]] = REPLAYING
+
+    def __init__(self, path: Path, options: Options, *, clock: Clock | None = None) -> None:
+        clock = clock or SystemClock()
+        self._path = path
+        self._time = clock
+        self._recording: Recording | None = None
+        self._playhead: Playhead | None = None
+        self._opened = 0.0
+        self._left = False
+        self._recalled: Moment | None = None
+        self._replay = ReplaySource()
+        super().__init__(self._replay, ReplayDesk(), options, clock=clock)
+        self.sight.replays(Replaying())
+
+    def begin(self) -> None:
+        self.run_worker(self._open(), name="open", group="poll")
+
+    async def _open(self) -> None:
+        telling = self.set_interval(TELL_EVERY_S, self._tell_opened)
+        try:
+            recording = await asyncio.to_thread(Recording.open, self._path, self._note_opened)
+        except PreviewopsError as error:
+            self.failure = error
+            self.exit(1)
+            return
+        finally:
+            self._left = True
+            telling.stop()
+        self._recording = recording
+        self._playhead = Playhead(Timeline(recording.stretches), self._time)
+        self._replay.begin(recording, self._playhead)
+        if recording.fault_count:
+            words = f"{plural(recording.fault_count, 'place')} in it cannot be read: {recording.faults[0].message}"
+            self.notify(words, title="the recording is damaged", severity="warning", timeout=10, markup=False)
+        await self.poller.run()
+
+    def _note_opened(self, done: int, total: int) -> None:
+        """Called by the thread that opens the recording; ends it when nobody waits any more."""
+        if self._left:
+            raise GivenUp
+        self._opened = done / max(1, total)
+
+    def _tell_opened(self) -> None:
+        self.sight.replays(Replaying(opened=min(0.99, self._opened)))
+        self.draw()
+
+    def forbids(self, action: str) -> bool:
+        front = self.front
+        if front is not None and front.unrecorded and action in map(action_name, front.DEEDS):
+            return True
+        return super().forbids(action)
+
+    def on_unmount(self) -> None:
+        if self._recording is not None:
+            self._recording.close()
+
+    # -- pictures ---------------------------------------------------------------------------------------
+
+    def take_in(self, message: Arrived) -> None:
+        moment, playhead = self._replay.moment, self._playhead
+        if moment.look is None or playhead is None:
+            return
+        if moment is not self._recalled or moment.gap is not None:  # a gap has an age that grows
+            self._recalled = moment
+            lost = Lost(moment.gap.reason, 0) if moment.gap is not None else None
+            age_s = max(0, playhead.moment - moment.look.at_ms) // 1_000
+            self.sight.recalled(moment.look.snapshot, moment.look.health, lost, age_s)
+        self._say_where()
+        self.draw()
+
+    def do_without(self, message: Missed) -> None:
+        self._recalled = None
+        self.sight.forget()  # what is on display is of another moment
+        self._say_where()
+        super().do_without(message)
+
+    def _say_where(self) -> None:
+        head = self._playhead
+        if head is not None:
+            self.sight.replays(Replaying(1.0, head.into_ms, head.timeline.whole_ms, head.speed, head.held))
+
+    # -- moving about in it -----------------------------------------------------------------------------
+
+    def action_hold(self) -> None:
+        if self._playhead is not None:
+            self._playhead.hold()
+            self.poller.hurry()
+
+    def action_seek(self, seconds: int) -> None:
+        if self._playhead is not None:
+            self._playhead.go_by(seconds * 1_000)
+            self.poller.hurry()
+
+    def action_speed(self, step: int) -> None:
+        if self._playhead is not None:
+            self._playhead.change_speed(step)
+            self.poller.hurry()
+
+    def action_to_start(self) -> None:
+        if self._playhead is not None:
+            self._playhead.go_to(0)
+            self.poller.hurry()
+
+    def action_to_end(self) -> None:
+        if self._playhead is not None:
+            self._playhead.go_to(self._playhead.timeline.whole_ms)
+            self.poller.hurry()

@@ -1,0 +1,112 @@
+"""Reading and acting where there is only a recording: its moments, and refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from previewops.errors import PreviewopsError
+from previewops.recording.reader import Moment, Recording
+from previewops.tui.intents import Intent, Outcome, Progress
+from previewops.tui.ports import JobQuery, NotRecorded, Want
+from previewops.tui.replay.playhead import Playhead
+
+if TYPE_CHECKING:
+    from previewops.health import Health
+    from previewops.history import History
+    from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
+    from previewops.records import JobRecord
+    from previewops.views import Snapshot
+
+_HINT = "it has what the queue's screens show: figures, workers, events and health"
+
+
+class NothingSeen(PreviewopsError):
+    """There is no look at the queue up to this moment."""
+
+    code = "nothing-seen"
+
+
+class ReplaySource:
+    """``ports.Source`` over a recording: what it tells of the moment at which the playhead is.
+
+    ``moment`` is what was collected last. Nothing is known before ``begin``.
+    """
+
+    def __init__(self) -> None:
+        self.moment = Moment(None, None)
+        self._recording: Recording | None = None
+        self._playhead: Playhead | None = None
+        self._at_ms: int | None = None
+
+    def begin(self, recording: Recording, playhead: Playhead) -> None:
+        """Reads from there from now on."""
+        self._recording, self._playhead = recording, playhead
+
+    async def collect(self, _want: Want) -> Snapshot:
+        """The queue at that moment, always with the whole hour, day and latest events before it.
+
+        Raises:
+            NothingSeen: there was no look at the queue up to then.
+            RecordingBroken: the file is not any more what it was.
+        """
+        if self._recording is None or self._playhead is None:
+            raise NothingSeen("the recording is being opened")
+        at_ms = self._playhead.moment
+        if at_ms != self._at_ms:
+            self.moment = self._recording.at(at_ms)
+            self._at_ms = at_ms
+        if self.moment.look is None:
+            raise NothingSeen(
+                self.moment.gap.reason if self.moment.gap is not None else "nothing is recorded"
+            )
+        return self.moment.look.snapshot
+
+    async def health(self, _snapshot: Snapshot, _history: History) -> Health:
+        """The verdicts that were recorded.
+
+        Raises:
+            NotRecorded: there are none of this moment.
+        """
+        look = self.moment.look
+        if look is None or look.health is None:
+            raise NotRecorded("no verdicts are recorded of this moment")
+        return look.health
+
+    async def jobs(self, _query: JobQuery) -> ListPage:
+        """Refuses."""
+        _no_jobs()
+
+    async def job(self, _job_id: str) -> JobRecord:
+        """Refuses."""
+        _no_jobs()
+
+    async def dead_groups(self, _limit: int) -> tuple[DeadGroup, ...]:
+        """Refuses."""
+        _no_jobs()
+
+    async def dead_page(self, _chosen: DeadFilter, _cursor: Cursor | None, _limit: int) -> ListPage:
+        """Refuses."""
+        _no_jobs()
+
+    async def dead_count(self, _chosen: DeadFilter) -> int:
+        """Refuses."""
+        _no_jobs()
+
+    def artifact(self, _record: JobRecord, _path: str) -> Path:
+        """Refuses."""
+        _no_jobs()
+
+
+def _no_jobs() -> NoReturn:
+    raise NotRecorded("a recording holds no jobs", hint=_HINT)
+
+
+class ReplayDesk:
+    """A desk at which nothing can be done."""
+
+    async def carry_out(self, _intent: Intent, _progress: Progress) -> Outcome:
+        """Refuses with ``NotRecorded``."""
+        raise NotRecorded(
+            "this is a recording: nothing was changed", hint="open the screen without --replay to act"
+        )

@@ -1,0 +1,150 @@
+"""What all screens share: the bars, the picture, the keys, and what is gone from a read-only one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
+from textual.screen import Screen
+
+from previewops.tui.deeds import Deed, action_name
+from previewops.tui.picture import Picture
+from previewops.tui.shape.bars import clock_line, doing_line, key_line, tab_line, title_line
+from previewops.tui.shape.instead import SMALLEST_COLUMNS, SMALLEST_ROWS, too_small_lines, unrecorded_lines
+from previewops.tui.shape.spans import width_of
+from previewops.tui.widgets.canvas import Canvas
+from previewops.tui.widgets.panel import Panel
+
+if TYPE_CHECKING:
+    from previewops.tui.app import OperatorApp
+
+
+def bindings(deeds: Iterable[Deed]) -> list[BindingType]:
+    """Textual's bindings for some deeds."""
+    return [Binding(deed.keys, deed.action, deed.label or deed.help, show=bool(deed.label)) for deed in deeds]
+
+
+class OperatorScreen(Screen[None]):
+    """One of the seven screens. A subclass says its ``MODE`` and ``DEEDS``, composes ``body`` and draws pictures."""
+
+    MODE: ClassVar[str] = ""
+    DEEDS: ClassVar[tuple[Deed, ...]] = ()
+    RECORDED: ClassVar[bool] = True
+    """Whether a recording holds what it shows; of one that does not, a replay says so in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._enlarged = 0
+        self._composed = False
+        self._clock_columns = 0
+
+    @property
+    def composed(self) -> bool:
+        """Whether all its widgets are there: pictures may come before that, and while the app takes them down."""
+        return self._composed and self.app.is_running
+
+    @property
+    def operator(self) -> OperatorApp:
+        """The app, by its own type."""
+        return cast("OperatorApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="bar"):
+            # Two widgets: of one whose last cells change, everything before them is sent as well.
+            yield Canvas(id="title")
+            yield Canvas(id="clock")
+        yield Canvas(id="tabs")
+        with Container(id="body"):
+            yield from self.body()
+        yield Canvas(id="unrecorded")
+        yield Canvas(id="too-small")
+        yield Canvas(id="doing")
+        yield Canvas(id="keys")
+
+    def body(self) -> ComposeResult:
+        """The widgets between the bars."""
+        raise NotImplementedError
+
+    def draw_picture(self, picture: Picture) -> None:
+        """Shows a picture. Called with each one that comes while the screen is in front, and when it comes there."""
+        raise NotImplementedError
+
+    @property
+    def unrecorded(self) -> bool:
+        """Whether there is nothing to show, as a recording is replayed that does not hold it."""
+        return not self.RECORDED and self.operator.picture.replaying is not None
+
+    def back(self) -> bool:
+        """Takes back the screen's latest narrowing (a filter, an open group); False when there was none."""
+        return False
+
+    def show_picture(self, picture: Picture) -> None:
+        """Draws the bars and the body."""
+        if not self.composed:
+            return
+        self.query_one("#title", Canvas).draw(lambda columns, _: [title_line(picture, columns)])
+        self._draw_clock(picture)
+        self.query_one("#tabs", Canvas).draw(lambda columns, _: [tab_line(picture, self.MODE, columns)])
+        doing = self.query_one("#doing", Canvas)
+        doing.display = bool(picture.doing)
+        doing.draw(lambda columns, _: [doing_line(picture, columns)])
+        if not self.unrecorded:
+            self.draw_picture(picture)
+
+    def _draw_clock(self, picture: Picture) -> None:
+        clock = self.query_one("#clock", Canvas)
+        line = clock_line(picture)
+        if self._clock_columns != width_of(line):
+            self._clock_columns = width_of(line)
+            clock.styles.width = self._clock_columns
+        clock.draw(lambda _columns, _rows: [line])
+
+    def on_mount(self) -> None:
+        self._composed = True
+        self.set_class(self.unrecorded, "-unrecorded")
+        self.query_one("#unrecorded", Canvas).draw(unrecorded_lines)
+        self.show_picture(self.operator.picture)
+        self.query_one("#too-small", Canvas).draw(too_small_lines)
+        self.draw_keys()
+
+    def on_screen_resume(self) -> None:
+        self.show_picture(self.operator.picture)
+        self.draw_keys()
+
+    def on_resize(self) -> None:
+        size = self.app.size
+        self.set_class(size.width < SMALLEST_COLUMNS or size.height < SMALLEST_ROWS, "-too-small")
+
+    def draw_keys(self) -> None:
+        """Writes the keys that there are at this moment into the last line."""
+        if not self.composed:
+            return
+        deeds = self.available()
+        self.query_one("#keys", Canvas).draw(lambda columns, _: [key_line(deeds, columns)])
+
+    def available(self) -> tuple[Deed, ...]:
+        """The deeds that can be done here and now, this screen's before those of everywhere."""
+        operator = self.operator
+        deeds = (*operator.FIRST_DEEDS, *self.DEEDS, *operator.LAST_DEEDS)
+        return tuple(deed for deed in deeds if operator.allows(self, action_name(deed)))
+
+    def enlarge(self) -> None:
+        """Gives a panel the whole screen: the one with the focus, or the one after the last that had it."""
+        panels = [panel for panel in self.query(Panel) if panel.display]
+        if not panels:
+            return
+        focused = next((panel for panel in panels if panel.has_focus_within), None)
+        if focused is None:
+            focused = panels[self._enlarged % len(panels)]
+            self._enlarged += 1
+        self.maximize(focused, container=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return False if self.operator.forbids(action) else super().check_action(action, parameters)
+
+    async def ask_for(self, dialog: Screen[Any]) -> Any:
+        """Opens a dialog and waits for its answer; to be called from a worker."""
+        return await self.operator.ask(dialog)

@@ -1,0 +1,95 @@
+"""The panel that says all of the dead letter, or of the cause, under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from previewops.errors import PreviewopsError
+from previewops.tui.picture import Picture
+from previewops.tui.screens.renewal import Renewal
+from previewops.tui.shape.dead import group_lines, job_lines
+from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.tui.shape.wrap import wrap_lines
+from previewops.tui.widgets.panel import Panel
+from previewops.tui.widgets.paper import Paper
+
+if TYPE_CHECKING:
+    from previewops.listviews import DeadGroup
+    from previewops.records import JobRecord
+    from previewops.tui.app import OperatorApp
+
+_MINUTE_MS = 60_000
+
+
+class Detail(Panel):
+    """Fetches the job that it is told of, and shows its reason in full and each attempt with its traceback."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__("Under the cursor", Paper(id="detail"), id=id)
+        self._renewal = Renewal(self, "dead-detail", self._fetch)
+        self._job_id = ""
+        self._group: DeadGroup | None = None
+        self._record: JobRecord | None = None
+        self._trouble = ""
+        self._drawn: tuple[object, ...] = ()
+
+    def on_show(self) -> None:
+        self.draw()
+        self.renew()
+
+    def about(self, job_id: str, group: DeadGroup | None) -> None:
+        """Is about that job from now on, which is the newest of ``group`` if one is given."""
+        if (job_id, group) == (self._job_id, self._group):
+            return
+        other = job_id != self._job_id
+        self._job_id, self._group = job_id, group
+        if other:
+            self._trouble = ""
+            self.query_one(Paper).scroll_home(animate=False)
+        self.draw()
+
+    def renew(self) -> None:
+        """Fetches the job, unless it is out of sight or the display is frozen."""
+        if self.display and self._job_id and not self._picture.frozen:
+            self._renewal.ask()
+
+    async def _fetch(self) -> None:
+        job_id = self._job_id
+        try:
+            record = await cast("OperatorApp", self.app).source.job(job_id)
+        except PreviewopsError as error:
+            if job_id == self._job_id:
+                self._trouble = error.message
+        else:
+            if job_id == self._job_id:
+                self._record, self._trouble = record, ""
+        self.draw()
+
+    @property
+    def _picture(self) -> Picture:
+        return cast("OperatorApp", self.app).picture
+
+    def draw(self) -> None:
+        """Shows what is known; made anew only when something in it can have changed."""
+        snapshot = self._picture.snapshot
+        if snapshot is None or not self.display or not self.app.is_running:
+            return
+        now_ms, dead = snapshot.now_ms, snapshot.dead
+        group, trouble = self._group, self._trouble
+        record = self._record if self._record is not None and self._record.job_id == self._job_id else None
+        drawn = (self._job_id, group, record, trouble, dead, now_ms // _MINUTE_MS)
+        if drawn == self._drawn:
+            return
+        self._drawn = drawn
+        waits = bool(self._job_id) and record is None and not trouble
+
+        def lines(columns: int) -> Sequence[Line]:
+            rows = [] if group is None else group_lines(group, dead, now_ms, columns)
+            if trouble:
+                rows += wrap_lines([(said(f"not renewed: {trouble}", Tone.WARN),)], columns)
+            if record is not None:
+                rows += job_lines(record, now_ms, columns)
+            return [*rows, (Span("looking …", Tone.DIM),)] if waits else rows
+
+        self.query_one(Paper).write(lines)

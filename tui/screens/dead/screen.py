@@ -1,0 +1,317 @@
+"""The screen of dead letters: by cause, or all in one list, with a panel for the one under the cursor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+
+from previewops.terms import parse_terms
+from previewops.text import clean
+from previewops.tui.picture import Picture
+from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.screens.dead.acts import Acts
+from previewops.tui.screens.dead.catalogue import Catalogue
+from previewops.tui.screens.dead.deeds import DEEDS, ON_A_CHOICE
+from previewops.tui.screens.dead.detail import Detail
+from previewops.tui.screens.dead.letters import Letters
+from previewops.tui.screens.dead.tally import tally_of
+from previewops.tui.screens.renewal import Renewal
+from previewops.tui.shape.bulk import Tally
+from previewops.tui.shape.choice import Choice, View, choose
+from previewops.tui.widgets.filterline import FilterLine
+from previewops.tui.widgets.grid import Grid
+
+WIDE_COLUMNS = 120
+"""From here on the panel of the one under the cursor is on the right, otherwise below."""
+
+TALL_ROWS = 34
+"""From here on it is there below without being asked for."""
+
+
+class DeadScreen(OperatorScreen):
+    """Dead letters: why they died, and what becomes of them."""
+
+    MODE = "dead"
+    RECORDED = False
+    CSS_PATH = "dead.tcss"
+    DEEDS = DEEDS
+    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._catalogue = Catalogue(self.operator.source, self._fetched)
+        self._list = Renewal(self, "dead-list", self._catalogue.renew)
+        self._acts = Acts(self, self._tally, counting=self._count, done=self._done)
+        self._chosen: int | None = None
+        self._counting = False
+        self._turned = 0
+        self._details: bool | None = None
+
+    def body(self) -> ComposeResult:
+        with Container(id="dead"):
+            yield Letters(self._catalogue, id="list-panel")
+            yield Detail(id="detail-panel")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self._letters.causes.focus()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        size = self.app.size
+        self.set_class(size.width >= WIDE_COLUMNS, "-wide")
+        room = size.width >= WIDE_COLUMNS or size.height >= TALL_ROWS
+        self.set_class(room if self._details is None else self._details, "-details")
+
+    # -- what is shown ----------------------------------------------------------------------------------
+
+    @property
+    def _there(self) -> bool:
+        """Whether there is anything to draw on: an answer may come while the screens are being taken down."""
+        return self.is_mounted and self.app.is_running
+
+    @property
+    def _view(self) -> View:
+        return self._catalogue.view
+
+    @property
+    def _letters(self) -> Letters:
+        return self.query_one(Letters)
+
+    @property
+    def _grid(self) -> Grid:
+        return self._letters.grid
+
+    @property
+    def _filter(self) -> FilterLine:
+        return self._letters.filter
+
+    @property
+    def _detail(self) -> Detail:
+        return self.query_one(Detail)
+
+    @property
+    def _choice(self) -> Choice | None:
+        grid = self._grid
+        return choose(
+            self._view, everything=self._chosen is not None, marks=grid.marks, cursor=grid.cursor_key
+        )
+
+    def draw_picture(self, picture: Picture) -> None:
+        snapshot = picture.snapshot
+        still = picture.frozen or picture.lost is not None
+        if snapshot is not None and not still and self._catalogue.due(snapshot):
+            self._list.ask()
+        self._letters.draw_rows(picture)
+        self._draw_frame(picture)
+        self._detail.draw()
+
+    def _redraw(self) -> None:
+        self.draw_picture(self.operator.picture)
+        self.draw_keys()
+
+    def _fetched(self) -> None:
+        """The catalogue has something new."""
+        if not self._there:
+            return
+        picture = self.operator.picture
+        self._letters.draw_rows(picture)
+        if self._turned and self._catalogue.rows is not None:
+            self._letters.jobs.action_edge(-self._turned)
+            self._turned = 0
+        self._draw_frame(picture)
+        self.draw_keys()
+        self._tell_detail()
+        self._detail.renew()
+
+    def _draw_frame(self, picture: Picture) -> None:
+        self._letters.draw_frame(picture, chosen=self._chosen, counting=self._counting)
+        self.set_class(self._chosen is not None, "-chosen")
+
+    # -- moving about -----------------------------------------------------------------------------------
+
+    def _show(self, view: View) -> None:
+        """Another view: what was chosen in the present one is let go."""
+        level = (self._view.flat, self._view.group)
+        self._chosen = None
+        self._turned = 0
+        self._catalogue.show(view)
+        if (view.flat, view.group) != level:
+            self._letters.change_level(view)
+        if not self.operator.picture.frozen:
+            self._list.ask()
+        self._redraw()
+
+    def on_grid_chosen(self, event: Grid.Chosen) -> None:
+        if not self._view.causes:
+            self.operator.open_job(event.key)
+        elif (group := self._letters.group_of(event.key)) is not None:
+            self._show(View(group=group))
+
+    def action_flat(self) -> None:
+        if self._view.flat:
+            self._to_causes()
+        else:
+            self._show(View(flat=True))
+
+    def _to_causes(self) -> None:
+        self._filter.clear()
+        self._show(View(terms=parse_terms(self._letters.filter_of(View()).text)))
+
+    def back(self) -> bool:
+        if self._filter.is_open and not self._grid.has_focus:
+            self._filter.clear()
+            self._grid.focus()
+        elif self._chosen is not None or self._grid.marks:
+            self._let_go()
+        elif self._filter.is_open:
+            self._filter.clear()
+        elif not self._view.causes:
+            self._to_causes()
+        else:
+            return False
+        return True
+
+    def action_page(self, step: int) -> None:
+        if self._catalogue.turn(step):
+            self._turned = step
+            if not self.operator.picture.frozen:
+                self._list.ask()
+            self._redraw()
+
+    def on_grid_past_edge(self, event: Grid.PastEdge) -> None:
+        if not self._view.causes:
+            self.action_page(event.step)
+
+    def action_details(self) -> None:
+        self._details = not self.has_class("-details")
+        self.on_resize()
+
+    def on_grid_moved(self) -> None:
+        self._tell_detail()
+        self._detail.renew()
+        self.draw_keys()
+
+    def _tell_detail(self) -> None:
+        self._detail.about(self._letters.job_id, self._letters.group)
+
+    # -- filters and marks ------------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        self._filter.open(inverted=False)
+
+    def action_filter_out(self) -> None:
+        self._filter.open(inverted=True)
+
+    def on_filter_line_typed(self) -> None:
+        terms = parse_terms(self._filter.text)
+        if terms != self._view.terms:
+            self._show(replace(self._view, terms=terms))
+
+    def on_filter_line_kept(self) -> None:
+        self._grid.focus()
+
+    def action_mark(self) -> None:
+        self._chosen = None
+        self._grid.toggle_mark()
+
+    def action_mark_all(self) -> None:
+        grid = self._grid
+        self._chosen = None
+        shown, marks = grid.keys, grid.marks
+        if set(shown) <= set(marks):
+            grid.mark([key for key in marks if key not in set(shown)])
+        else:
+            grid.mark(list(dict.fromkeys((*marks, *shown))))
+
+    def on_grid_marked(self) -> None:
+        self._redraw()
+
+    def _let_go(self) -> None:
+        self._chosen = None
+        self._grid.mark(())
+
+    @work(group="ask", exclusive=True)
+    async def action_choose_all(self) -> None:
+        view = self._view
+        count = await self._acts.counted(self.operator.source.dead_count(view.filter))
+        if count is not None and view == self._view:
+            self._chosen = count
+            self._redraw()
+
+    # -- acts -------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if not self.is_mounted or not self._possible(action):
+            return False
+        return super().check_action(action, parameters)
+
+    def _possible(self, action: str) -> bool:
+        """Whether there is anything that an action could be done to."""
+        if action in ON_A_CHOICE:
+            return self._choice is not None
+        if action == "edit":
+            choice = self._choice
+            return choice is not None and bool(choice.one_job)
+        if action in ("mark", "mark_all", "choose_all", "copy"):
+            return bool(self._grid.cursor_key)
+        if action == "page":
+            catalogue = self._catalogue
+            return not self._view.causes and (catalogue.follows is not None or not catalogue.paging.is_first)
+        return True
+
+    @work(group="ask", exclusive=True)
+    async def action_requeue(self) -> None:
+        if (choice := self._choice) is not None:
+            await self._acts.requeue(choice)
+
+    @work(group="ask", exclusive=True)
+    async def action_requeue_as(self) -> None:
+        if (choice := self._choice) is not None:
+            await self._acts.requeue_as(choice)
+
+    @work(group="ask", exclusive=True)
+    async def action_discard(self) -> None:
+        if (choice := self._choice) is not None:
+            await self._acts.discard(choice)
+
+    @work(group="ask", exclusive=True)
+    async def action_export(self) -> None:
+        if (choice := self._choice) is not None:
+            await self._acts.export(choice)
+
+    @work(group="ask", exclusive=True)
+    async def action_edit(self) -> None:
+        if (choice := self._choice) is not None and choice.one_job:
+            await self._acts.edit(choice)
+
+    def action_copy(self) -> None:
+        key = self._grid.cursor_key
+        if key:
+            self.app.copy_to_clipboard(key)
+            self.notify(f"{clean(key)}", title="copied", markup=False)
+
+    # -- what the acts need to know, and what they tell -------------------------------------------------
+
+    async def _tally(self, choice: Choice) -> Tally:
+        return await tally_of(self.operator.source, choice, self._view, self._catalogue.groups or ())
+
+    def _count(self, counting: bool) -> None:
+        self._counting = counting
+        if self._there:
+            self._draw_frame(self.operator.picture)
+
+    def _done(self, choice: Choice) -> None:
+        """What an act was done to is chosen no more, and the list is renewed."""
+        if not self._there:
+            return
+        if not choice.keys:
+            self._chosen = None
+        done = set(choice.keys)
+        self._grid.mark([key for key in self._grid.marks if key not in done])
+        self._list.ask()

@@ -1,0 +1,76 @@
+"""One of a few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.events import Key
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from previewops.tui.screens.dialogs.dialog import Dialog
+from previewops.tui.shape.spans import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One that can be chosen: its ``name``, which is the answer and whose first letter is its key, and its sense."""
+
+    name: str
+    sense: str
+
+
+class Choose(Dialog[str]):
+    """Asks for one of some ways by arrows and enter, its first letter, or the mouse."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "focused_list('down')", show=False),
+        Binding("k", "focused_list('up')", show=False),
+    ]
+
+    def __init__(
+        self, title: str, lines: Sequence[Line], ways: Sequence[Way], *, verb: str, initial: str
+    ) -> None:
+        super().__init__(title, lines, verb=verb)
+        self._ways = tuple(ways)
+        self._initial = initial
+
+    def middle(self) -> ComposeResult:
+        width = max(len(way.name) for way in self._ways)
+        yield OptionList(
+            *(Option(Content(f"{way.name:<{width}}  {way.sense}"), id=way.name) for way in self._ways),
+            id="ways",
+            compact=True,
+        )
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        ways = self.query_one(OptionList)
+        ways.highlighted = [way.name for way in self._ways].index(self._initial)
+        ways.focus()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option_id)
+
+    def on_key(self, event: Key) -> None:
+        way = next((way for way in self._ways if way.name[0] == event.character), None)
+        if way is not None:
+            event.stop()
+            self.dismiss(way.name)
+
+    def action_focused_list(self, way: str) -> None:
+        ways = self.query_one(OptionList)
+        if way == "down":
+            ways.action_cursor_down()
+        else:
+            ways.action_cursor_up()
+
+    def agree(self) -> None:
+        highlighted = self.query_one(OptionList).highlighted
+        if highlighted is not None:
+            self.dismiss(self._ways[highlighted].name)

@@ -1,0 +1,76 @@
+"""Are you sure? As hard to say yes to as the act is wide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.widgets import Button, Input, Label
+
+from previewops.tui.screens.dialogs.dialog import Dialog
+from previewops.tui.shape.radius import Caution
+from previewops.tui.shape.spans import Line
+
+Answer = TypeVar("Answer")
+
+
+class Guarded(Dialog[Answer]):
+    """A yes that is guarded: Cancel has the focus, and with ``Caution.WORD`` the verb has to be typed first."""
+
+    def __init__(
+        self, title: str, lines: Sequence[Line], *, verb: str, caution: Caution, dangerous: bool = True
+    ) -> None:
+        self._typed = caution is Caution.WORD
+        super().__init__(title, lines, verb=verb, dangerous=dangerous)
+
+    def middle(self) -> ComposeResult:
+        if self._typed:
+            yield from field(f"type {self._verb}", Input(id="word", placeholder=self._verb, compact=True))
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#deed", Button).disabled = self._typed
+        (self.query_one("#word", Input) if self._typed else self.query_one("#cancel", Button)).focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id == "word":
+            self.query_one("#deed", Button).disabled = not self._agreed
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.input.id == "word" and self._agreed:
+            self.agree()
+        elif event.input.id != "word":
+            self.focus_next()
+
+    @property
+    def _agreed(self) -> bool:
+        return not self._typed or self.query_one("#word", Input).value.strip().lower() == self._verb
+
+
+class Confirm(Guarded[bool]):
+    """Yes, or None."""
+
+    def agree(self) -> None:
+        self.dismiss(True)
+
+
+class Deliberate(Guarded[str]):
+    """Yes with a reason, which may be empty and is kept with the event; or None."""
+
+    def middle(self) -> ComposeResult:
+        yield from field(
+            "reason", Input(id="why", placeholder="kept with the event", compact=True, max_length=500)
+        )
+        yield from super().middle()
+
+    def agree(self) -> None:
+        self.dismiss(self.query_one("#why", Input).value.strip())
+
+
+def field(name: str, line: Input) -> ComposeResult:
+    """A line to be filled in, with its name before it."""
+    with Horizontal(classes="field"):
+        yield Label(name, markup=False)
+        yield line

@@ -1,0 +1,75 @@
+"""What all dialogs share: a box in the middle, escape, and buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, TypeVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.markup import escape
+from textual.screen import ModalScreen
+from textual.widgets import Button
+
+from previewops.tui.shape.spans import Line
+from previewops.tui.shape.wrap import wrap_lines
+from previewops.tui.widgets.canvas import Canvas
+
+Answer = TypeVar("Answer")
+
+
+class Dialog(ModalScreen[Answer | None]):
+    """A question. It is dismissed with its answer, or with None when the operator thinks better of it."""
+
+    CSS_PATH = "dialog.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", show=False),
+        Binding("left", "app.focus_previous", show=False),
+        Binding("right", "app.focus_next", show=False),
+        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False),
+    ]
+
+    def __init__(self, title: str, lines: Sequence[Line], *, verb: str, dangerous: bool = False) -> None:
+        super().__init__()
+        self._title = title
+        self._lines = tuple(lines)
+        self._verb = verb
+        self.set_class(dangerous, "-dangerous")
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = escape(self._title)
+            yield Canvas(id="lines", fit_height=True)
+            yield from self.middle()
+            with Horizontal(id="buttons"):
+                # Beside "Cancel jobs" a button "Cancel" would say too little.
+                yield Button("Go back" if self._verb.startswith("cancel") else "Cancel", id="cancel")
+                yield Button(self._verb.capitalize(), id="deed", classes="-deed")
+
+    def middle(self) -> ComposeResult:
+        """What stands between the words and the buttons."""
+        yield from ()
+
+    def on_mount(self) -> None:
+        self.set_lines(self._lines)
+
+    def set_lines(self, lines: Sequence[Line]) -> None:
+        """Replaces the words that stand on top."""
+        self._lines = tuple(lines)
+        self.query_one("#lines", Canvas).draw(lambda columns, _: wrap_lines(self._lines, columns))
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        if event.button.id == "deed":
+            self.agree()
+        else:
+            self.dismiss(None)
+
+    def agree(self) -> None:
+        """Dismisses with the answer, if there is one."""
+        raise NotImplementedError

@@ -1,0 +1,101 @@
+"""The payload of a dead letter, to be mended before it runs again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import TextArea
+
+from previewops.contract import Payload
+from previewops.errors import InvalidPayload, Violation
+from previewops.text import clean
+from previewops.tui.screens.dialogs.dialog import Dialog
+from previewops.tui.shape.payload import accepted, editable, place_of, violation_lines
+from previewops.tui.shape.spans import Span, Tone
+from previewops.tui.widgets.canvas import Canvas
+
+_KEYS = "ctrl+s checks it and requeues the job, esc leaves it as it is"
+_KEYS_WRONG = "ctrl+s checks it again, ctrl+n goes to the next violation"
+_KEYS_CHANGED = "esc once more forgets what you have changed"
+
+
+class EditPayload(Dialog[Payload]):
+    """A payload as JSON, which is taken once it keeps the contract; until then it says all that is wrong with it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "send", show=False, priority=True),
+        Binding("ctrl+n,f8", "next_violation", show=False, priority=True),
+    ]
+
+    def __init__(self, job_id: str, payload: Mapping[str, Any]) -> None:
+        super().__init__(f"Payload of {clean(job_id)}", (), verb="requeue")
+        self._job_id = job_id
+        self._original = editable(payload)
+        self._violations: tuple[Violation, ...] = ()
+        self._next = 0
+        self._warned = False
+        self.add_class("-large")
+
+    def middle(self) -> ComposeResult:
+        yield TextArea(
+            self._original, id="payload", soft_wrap=True, show_line_numbers=True, tab_behavior="focus"
+        )
+        with VerticalScroll(id="violations", can_focus=False):
+            yield Canvas(id="violation-lines", fit_height=True)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#violations").display = False
+        self._say(_KEYS)
+        self.query_one(TextArea).focus()
+
+    def agree(self) -> None:
+        try:
+            payload = accepted(self.query_one(TextArea).text, self._job_id)
+        except InvalidPayload as error:
+            self._refuse(error.violations)
+        else:
+            self.dismiss(payload)
+
+    def action_send(self) -> None:
+        self.agree()
+
+    def action_leave(self) -> None:
+        """Leaves; what was typed is not forgotten by one stroke."""
+        if self._warned or self.query_one(TextArea).text == self._original:
+            self.dismiss(None)
+            return
+        self._warned = True
+        self._say(_KEYS_CHANGED, Tone.WARN)
+
+    def on_text_area_changed(self) -> None:
+        self._warned = False
+
+    def action_next_violation(self) -> None:
+        if not self._violations:
+            return
+        editor = self.query_one(TextArea)
+        violation = self._violations[self._next % len(self._violations)]
+        self._next += 1
+        place = place_of(editor.text, violation)
+        editor.focus()
+        if place is not None:
+            editor.move_cursor(place, center=True)
+
+    def _refuse(self, violations: tuple[Violation, ...]) -> None:
+        self._violations, self._next = violations, 0
+        box = self.query_one("#violations", VerticalScroll)
+        box.display = True
+        box.scroll_home(animate=False)
+        self.query_one("#violation-lines", Canvas).draw(
+            lambda columns, _: violation_lines(violations, columns)
+        )
+        self._say(_KEYS_WRONG)
+        self.action_next_violation()
+
+    def _say(self, words: str, tone: Tone = Tone.DIM) -> None:
+        self.set_lines([(Span(words, tone),)])

@@ -1,0 +1,1 @@
+"""What happens in the queue, and who has done what."""

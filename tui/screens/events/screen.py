@@ -1,0 +1,176 @@
+"""The feed of events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+
+from previewops.terms import parse_terms
+from previewops.text import clean
+from previewops.tui.deeds import Deed
+from previewops.tui.picture import Picture
+from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.shape import feed as shape
+from previewops.tui.shape.eventlines import event_about
+from previewops.tui.shape.feed import Feed
+from previewops.tui.shape.spans import Span
+from previewops.tui.shape.state import state_of
+from previewops.tui.widgets.filterline import FilterLine
+from previewops.tui.widgets.grid import Grid, Row
+from previewops.tui.widgets.panel import Panel
+from previewops.tui.widgets.paper import Paper
+from previewops.views import Event
+
+WIDE_COLUMNS = 160
+"""From so many columns on the panels stand side by side."""
+
+
+class EventsScreen(OperatorScreen):
+    """Events, newest first, and all that is known of the one under the cursor."""
+
+    MODE = "events"
+    CSS_PATH = "events.tcss"
+    DEEDS: ClassVar[tuple[Deed, ...]] = (
+        Deed(
+            "filter(False)", "slash", "/", "Filter", "Show the events that match: kind:dead who:ada timeout."
+        ),
+        Deed("filter(True)", "exclamation_mark", "!", "Inverse", "Show the events that do not match."),
+        Deed("follow", "f", "f", "Follow", "Let new events come in on top, or hold the rows still."),
+        Deed("acts_only", "o", "o", "Operators", "Show only what operators have done, or everything."),
+        Deed("open", "enter", "enter", "Job", "Open the job that the event is about."),
+        Deed("copy_id", "c", "c", "Copy id", "Copy the id of what the event is about to the clipboard."),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._feed = Feed()
+        self._events: dict[str, Event] = {}
+        self._drawn: tuple[object, ...] = ()
+        self._dated = False
+
+    def body(self) -> ComposeResult:
+        with Container(id="feed"):
+            yield Panel(
+                "Events",
+                Grid(shape.columns(dated=False), id="events"),
+                FilterLine("kind:dead who:ada lesson-12 !timeout", id="filter"),
+                id="feed-panel",
+            )
+            yield Panel("Event", Paper(id="event"), id="event-panel")
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
+
+    # -- drawing ----------------------------------------------------------------------------------------
+
+    def draw_picture(self, picture: Picture) -> None:
+        snapshot, feed = picture.snapshot, self._feed
+        grid = self.query_one("#events", Grid)
+        if snapshot is None:
+            state = state_of(picture)
+            grid.show((), empty=[(Span(f"{state.mark} {state.words}", state.tone),), (Span(state.more),)])
+            return
+        last = picture.events[-1].event_id if picture.events else ""
+        # What a picture shows of events changes when one comes, and when a day ends: their times lose the date.
+        drawn = (feed, last, len(picture.events), snapshot.now_ms // shape.DAY_MS)
+        if drawn == self._drawn:
+            return
+        self._drawn = drawn
+        shown = feed.shown(picture.events)
+        self._events = {event.event_id: event for event in shown}
+        dated = shape.dated(shown, snapshot.now_ms)
+        if dated is not self._dated:
+            self._dated = dated
+            grid.set_columns(shape.columns(dated=dated))
+        grid.show(
+            [Row(event.event_id, shape.cells(event, snapshot.now_ms)) for event in shown],
+            empty=shape.nothing(feed),
+        )
+        if feed.following and shown:
+            grid.go_to(shown[0].event_id)
+        waiting = feed.waiting(picture.events)
+        self.query_one("#feed-panel", Panel).label(subtitle=shape.subtitle(feed, len(shown), waiting))
+        self._draw_event()
+
+    def _draw_event(self) -> None:
+        event = self._event
+        reading = self.query_one("#event", Paper)
+        if event is None:
+            reading.write(lambda _columns: ())
+        else:
+            reading.write(lambda columns: shape.detail_lines(event, columns))
+        self.draw_keys()
+
+    @property
+    def _event(self) -> Event | None:
+        return self._events.get(self.query_one("#events", Grid).cursor_key)
+
+    def _see(self, feed: Feed) -> None:
+        self._feed = feed
+        self.draw_picture(self.operator.picture)
+
+    def on_grid_moved(self, event: Grid.Moved) -> None:
+        if self._feed.following and event.grid.cursor_place:
+            self._see(self._feed.hold(self.operator.picture.events))
+        self._draw_event()
+
+    def on_grid_chosen(self, _event: Grid.Chosen) -> None:
+        self.action_open()
+
+    def on_filter_line_typed(self, event: FilterLine.Typed) -> None:
+        self._see(replace(self._feed, terms=parse_terms(event.text)))
+
+    def on_filter_line_kept(self, _event: FilterLine.Kept) -> None:
+        self.query_one("#events", Grid).focus()
+
+    # -- deeds ------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if not self.is_mounted or super().check_action(action, parameters) is False:
+            return False
+        event = self._event
+        match action:
+            case "open":
+                return event is not None and bool(event.fields.get("job"))
+            case "copy_id":
+                return event is not None and bool(event_about(event))
+        return True
+
+    def action_filter(self, inverse: bool) -> None:
+        self.query_one("#filter", FilterLine).open(inverted=inverse)
+
+    def action_follow(self) -> None:
+        feed = self._feed
+        self._see(feed.hold(self.operator.picture.events) if feed.following else feed.follow())
+
+    def action_acts_only(self) -> None:
+        self._see(replace(self._feed, acts_only=not self._feed.acts_only))
+
+    def action_open(self) -> None:
+        event = self._event
+        if event is not None and event.fields.get("job"):
+            self.operator.open_job(event.fields["job"])
+
+    def action_copy_id(self) -> None:
+        event = self._event
+        if event is not None:
+            copied = event_about(event)
+            self.app.copy_to_clipboard(copied)
+            self.notify(clean(copied), title="copied", markup=False)
+
+    def back(self) -> bool:
+        line = self.query_one("#filter", FilterLine)
+        if line.is_open:
+            line.clear()
+            self.query_one("#events", Grid).focus()
+            return True
+        if self._feed.acts_only:
+            self.action_acts_only()
+            return True
+        return False

@@ -1,0 +1,78 @@
+"""The checks of ``previewops health``, live."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+
+from previewops.tui.deeds import Deed
+from previewops.tui.intents import AcknowledgeLoss
+from previewops.tui.picture import Picture
+from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.screens.dialogs.confirm import Confirm
+from previewops.tui.shape import checks as shape
+from previewops.tui.shape.radius import Caution
+from previewops.tui.widgets.canvas import Canvas
+from previewops.tui.widgets.panel import Panel
+from previewops.tui.widgets.paper import Paper
+
+WIDE_COLUMNS = 150
+"""From so many columns on the panels stand side by side."""
+
+
+class HealthScreen(OperatorScreen):
+    """The verdict, every check with what to do about it, and the figures."""
+
+    MODE = "health"
+    CSS_PATH = "health.tcss"
+    DEEDS: ClassVar[tuple[Deed, ...]] = (
+        Deed(
+            "acknowledge",
+            "a",
+            "a",
+            "Acknowledge",
+            "End the alarm over lost data, once what was pending is submitted again.",
+            dangerous=True,
+        ),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+
+    def body(self) -> ComposeResult:
+        yield Canvas(id="verdict", fit_height=True)
+        with Container(id="parts"):
+            yield Panel("Checks", Paper(id="checks"), id="checks-panel")
+            yield Panel("Figures", Paper(id="figures"), id="figures-panel")
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
+
+    def draw_picture(self, picture: Picture) -> None:
+        health = picture.health
+        figures = health.figures if health is not None else ()
+        self.query_one("#verdict", Canvas).draw(lambda columns, _: shape.verdict_lines(picture, columns))
+        self.query_one("#checks", Paper).write(lambda columns: shape.check_lines(health, columns))
+        self.query_one("#figures", Paper).write(lambda columns: shape.figure_lines(figures, columns))
+        self.draw_keys()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "acknowledge" and not self._alarm:
+            return False
+        return super().check_action(action, parameters)
+
+    @property
+    def _alarm(self) -> bool:
+        snapshot = self.operator.picture.snapshot
+        return snapshot is not None and snapshot.lost_ms is not None
+
+    @work(group="ask")
+    async def action_acknowledge(self) -> None:
+        agreed = await self.ask_for(
+            Confirm("Acknowledge the loss of data", shape.LOSS, verb="acknowledge", caution=Caution.DIALOG)
+        )
+        if agreed:
+            self.operator.carry_out(AcknowledgeLoss())

@@ -1,0 +1,39 @@
+"""The keys of one screen, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+
+from previewops.tui.deeds import Deed
+from previewops.tui.shape.help import help_lines
+from previewops.tui.widgets.canvas import Canvas
+
+
+class HelpScreen(ModalScreen[None]):
+    """What can be done at this moment. Any of the keys that close things closes it."""
+
+    CSS_PATH = "help.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "leave", show=False)]
+
+    def __init__(self, mode: str, deeds: Sequence[Deed]) -> None:
+        super().__init__()
+        self._mode = mode
+        self._deeds = tuple(deeds)
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="box") as box:
+            box.border_title = "Keys"
+            box.border_subtitle = "esc closes"
+            yield Canvas(id="lines", fit_height=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#lines", Canvas).draw(lambda columns, _: help_lines(self._mode, self._deeds, columns))
+
+    def action_leave(self) -> None:
+        self.dismiss()

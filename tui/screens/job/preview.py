@@ -1,0 +1,187 @@
+"""The panel that shows a job's pictures, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.color import Color
+from textual.events import Click, MouseScrollDown, MouseScrollUp
+from textual.widget import Widget
+
+from previewops.errors import PreviewopsError
+from previewops.tui.pictures import read_picture, read_pixels
+from previewops.tui.ports import Source
+from previewops.tui.screens.renewal import Renewal
+from previewops.tui.shape.artifacts import Bundle, picture_subtitle, picture_title
+from previewops.tui.shape.jsonlines import wrapped_json
+from previewops.tui.shape.mosaic import PIXELS_A_ROW, Colour, mosaic
+from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.tui.terminal import Images
+from previewops.tui.widgets.blocks import Blocks, strips_of
+from previewops.tui.widgets.graphic import Graphic, graphic_of
+from previewops.tui.widgets.panel import Panel
+from previewops.tui.widgets.paper import Paper
+
+if TYPE_CHECKING:
+    from previewops.records import JobRecord
+
+KEPT = 24
+"""Pictures that are kept as they were drawn: stepping to and fro reads nothing."""
+
+TITLE = "preview"
+
+
+class PreviewPanel(Panel):
+    """Draws pictures of a bundle as well as the terminal can. They are read and made small in a thread."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,down,j", "step(1)", show=False),
+        Binding("left,up,k", "step(-1)", show=False),
+    ]
+
+    def __init__(self, source: Source, images: Images, *, id: str | None = None) -> None:
+        self._paper = Paper()
+        self._blocks = Blocks()
+        self._graphic = graphic_of(images)
+        self._parts: tuple[Widget, ...] = (self._paper, self._graphic or self._blocks)
+        super().__init__(TITLE, *self._parts, id=id)
+        self._source = source
+        self._images = images
+        self._record: JobRecord | None = None
+        self._bundle = Bundle()
+        self._place = 0
+        self._drawn: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+        self._renewal = Renewal(self, "picture", self._read)
+
+    @property
+    def many(self) -> bool:
+        """Whether there is more than one picture to step through."""
+        return self._images is not Images.OFF and len(self._bundle.pictures) > 1
+
+    def show(self, record: JobRecord, bundle: Bundle) -> None:
+        """Shows the first picture of a bundle that has at least one."""
+        self._record, self._bundle, self._place = record, bundle, 0
+        self._turn()
+
+    def say(self, lines: Sequence[Line]) -> None:
+        """Shows words in place of pictures."""
+        self._bundle = Bundle()
+        self._words(lines)
+        self.label(TITLE, "")
+
+    def show_file(self, path: str) -> bool:
+        """Shows the picture of that path; False where there is none."""
+        for place, picture in enumerate(self._bundle.pictures):
+            if picture.path == path:
+                self._place = place
+                self._turn()
+                return True
+        return False
+
+    def action_step(self, step: int) -> None:
+        if self.many:
+            self._place = (self._place + step) % len(self._bundle.pictures)
+            self._turn()
+
+    def on_click(self, event: Click) -> None:
+        self.action_step(-1 if event.button == 3 else 1)
+
+    def on_mouse_scroll_down(self, _event: MouseScrollDown) -> None:
+        self.action_step(1)
+
+    def on_mouse_scroll_up(self, _event: MouseScrollUp) -> None:
+        self.action_step(-1)
+
+    def on_resize(self) -> None:
+        if self._bundle.pictures:
+            self._renewal.ask()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        if self.is_mounted and self._bundle.pictures:
+            self._renewal.ask()
+
+    def _turn(self) -> None:
+        self.label(picture_title(self._bundle, self._place), picture_subtitle(self._bundle, self._place))
+        if self._images is Images.OFF:
+            self._words([(Span("Pictures are switched off by PREVIEW_IMAGES.", Tone.DIM),)])
+        else:
+            self._renewal.ask()
+
+    def _words(self, lines: Sequence[Line]) -> None:
+        if self._graphic is not None:
+            self._graphic.show(None)
+        self._put_forward(self._paper)
+        self._paper.write(lambda columns: wrapped_json(lines, columns))
+
+    def _put_forward(self, part: Widget) -> None:
+        """Shows one of the parts; the focus stays in the panel if it was there."""
+        focused = self.has_focus_within
+        for each in self._parts:
+            each.display = each is part
+        if focused and not part.has_focus:
+            part.focus()
+
+    async def _read(self) -> None:
+        record, bundle, place = self._record, self._bundle, self._place
+        columns, rows = self.content_size
+        if record is None or not bundle.pictures or not columns or not rows:
+            return
+        try:
+            path = await asyncio.to_thread(self._source.artifact, record, bundle.pictures[place].path)
+            made = await self._made(path, columns, rows)
+        except PreviewopsError as error:
+            if bundle is self._bundle and place == self._place:
+                self._words((_said(error.message, Tone.WARN), _said(error.hint or "", Tone.DIM)))
+            return
+        if bundle is not self._bundle or place != self._place:
+            return  # the next one is asked for already
+        if self._graphic is None:
+            self._put_forward(self._blocks)
+            self._blocks.show(made)
+        else:
+            self._put_forward(self._graphic)
+            self._graphic.show(made)
+
+    async def _made(self, path: Path, columns: int, rows: int) -> Any:
+        """The picture as it is drawn: strips of half blocks, or what the terminal's graphics are made of."""
+        ground = self._ground()
+        key = (path, await asyncio.to_thread(_stamp, path), columns, rows, ground)
+        made = self._drawn.pop(key, None)
+        if made is None:
+            made = await asyncio.to_thread(_make, self._graphic, path, columns, rows, ground)
+        self._drawn[key] = made
+        while len(self._drawn) > KEPT:
+            self._drawn.popitem(last=False)
+        return made
+
+    def _ground(self) -> Colour:
+        colour = Color.parse(self.app.theme_variables["background"])
+        if colour.ansi is not None:
+            return (0, 0, 0) if self.app.current_theme.dark else (255, 255, 255)
+        return colour.rgb
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Tells a file from another of the same name that has come in its place."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return found.st_mtime_ns, found.st_ino
+
+
+def _make(graphic: Graphic | None, path: Path, columns: int, rows: int, ground: Colour) -> Any:
+    if graphic is None:
+        return strips_of(mosaic(read_pixels(path, (columns, rows * PIXELS_A_ROW), ground)))
+    width, height = graphic.cell_pixels()
+    return graphic.prepared(read_picture(path, (columns * width, rows * height), ground))
+
+
+def _said(words: str, tone: Tone) -> Line:
+    return (said(words, tone),)

@@ -1,0 +1,308 @@
+"""The screen of one job."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.worker import WorkerError
+
+from previewops.errors import PreviewopsError
+from previewops.listviews import DeadFilter
+from previewops.states import JobState
+from previewops.text import clean
+from previewops.tui.deeds import Deed
+from previewops.tui.intents import Cancel, Intent, Requeue, RequeueEdited
+from previewops.tui.picture import Picture
+from previewops.tui.pictures import bundle_folder, read_bundle
+from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.screens.dialogs.late import edit_payload
+from previewops.tui.screens.job.lower import PARTS, Lower
+from previewops.tui.screens.job.preview import PreviewPanel
+from previewops.tui.screens.job.traceback import TracebackScreen
+from previewops.tui.screens.jobs.ask import ask_to_cancel
+from previewops.tui.screens.renewal import Renewal
+from previewops.tui.shape.artifacts import Bundle, artifacts_of
+from previewops.tui.shape.attempts import attempt_lines
+from previewops.tui.shape.jobfacts import fact_lines, how_to_get_here, instead_of_picture
+from previewops.tui.shape.jobrows import fresher
+from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.tui.shape.wrap import wrap_lines
+from previewops.tui.widgets.grid import Grid
+from previewops.tui.widgets.panel import Panel
+from previewops.tui.widgets.paper import Paper
+
+if TYPE_CHECKING:
+    from previewops.records import JobRecord
+
+_SMALL_COLUMNS = 110
+_SMALL_ROWS = 34
+_WIDE_COLUMNS = 170
+_LOOKING: list[Line] = [(Span("looking …", Tone.DIM),)]
+
+
+class JobScreen(OperatorScreen):
+    """A job whole: what it has made, what it was made of, and how it went."""
+
+    MODE = "job"
+    RECORDED = False
+    CSS_PATH = "job.tcss"
+    DEEDS: ClassVar[tuple[Deed, ...]] = (
+        Deed("picture(1)", "n", "n", "Next", "Show the next picture of the preview."),
+        Deed("picture(-1)", "N", "N", "", "Show the picture before."),
+        Deed("switch", "v", "v", "View", "Change between payload, failed attempts and artifacts."),
+        Deed("requeue", "r", "r", "Requeue", "Give this dead letter a new life.", dangerous=True),
+        Deed("edit", "e", "e", "Edit", "Edit the payload and requeue the job.", dangerous=True),
+        Deed("cancel", "x", "x", "Cancel", "Cancel this job.", dangerous=True),
+        Deed("copy", "c", "c", "Copy id", "Copy the job's id to the clipboard."),
+        Deed("copy_path", "C", "C", "Copy path", "Copy the path of the job's bundle to the clipboard."),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._record: JobRecord | None = None
+        self._asked_for = ""
+        self._seen: object = None
+        self._bundle = Bundle()
+        self._bundle_trouble: PreviewopsError | None = None
+        self._trouble: PreviewopsError | None = None
+        self._renewal = Renewal(self, "job", self._fetch)
+        self._bundle_renewal = Renewal(self, "bundle", self._fetch_bundle)
+
+    def body(self) -> ComposeResult:
+        yield Paper(id="nothing")
+        with Horizontal(id="upper"):
+            yield Panel("job", Paper(id="facts"), id="facts-panel")
+            yield PreviewPanel(self.operator.source, self.operator.options.images, id="preview")
+        yield Lower(id="lower")
+
+    def on_resize(self) -> None:
+        size = self.app.size
+        self.set_class(size.width < _SMALL_COLUMNS or size.height < _SMALL_ROWS, "-small")
+        self.set_class(size.width >= _WIDE_COLUMNS and size.height >= _SMALL_ROWS, "-wide")
+        self._draw()
+
+    # -- fetching ---------------------------------------------------------------------------------------
+
+    def draw_picture(self, picture: Picture) -> None:
+        chosen = self.operator.job_id
+        if chosen != self._asked_for:
+            self._open(chosen)
+        elif chosen and not picture.frozen and (self._record is None or self._record.state.pending):
+            self._renewal.ask()
+        self._draw()
+
+    def on_screen_resume(self) -> None:
+        if self._record is not None and not self.operator.picture.frozen:
+            self._renewal.ask()
+
+    def _open(self, job_id: str) -> None:
+        self._asked_for = job_id
+        self._record, self._seen, self._trouble = None, None, None
+        self._bundle, self._bundle_trouble = Bundle(), None
+        self.query_one(Lower).chosen = PARTS[0]
+        self._renewal.ask()
+
+    async def _fetch(self) -> None:
+        job_id = self._asked_for
+        if not job_id:
+            return
+        try:
+            record = await self.operator.source.job(job_id)
+        except PreviewopsError as error:
+            self._trouble = error
+        else:
+            if job_id != self._asked_for or not self.composed:
+                return
+            first = self._record is None
+            self._record, self._trouble = record, None
+            self._look_at_bundle(record)
+            if first:
+                self._begin(record)
+        self._draw()
+        self.draw_keys()
+
+    def _begin(self, record: JobRecord) -> None:
+        """Chooses what to show first: of a failed job the attempts, of a finished one what it has made."""
+        lower = self.query_one(Lower)
+        lower.chosen = (
+            "attempts" if record.history else "artifacts" if artifacts_of(record.result) else PARTS[0]
+        )
+        lower.show(record, artifacts_of(record.result), self._now_ms())
+        self.call_after_refresh(self.query_one(f"#{lower.chosen}").focus)
+
+    def _look_at_bundle(self, record: JobRecord) -> None:
+        """Reads the bundle again when there is another one than before."""
+        if _life(record) != self._seen:
+            self._seen = _life(record)
+            self._bundle, self._bundle_trouble = Bundle(artifacts_of(record.result)), None
+            # What stands there belongs to another bundle.
+            self.query_one(PreviewPanel).say(_LOOKING)
+            self._bundle_renewal.ask()
+
+    async def _fetch_bundle(self) -> None:
+        record = self._record
+        if record is None or not artifacts_of(record.result):
+            self._draw_preview()
+            return
+        bundle, trouble = Bundle(artifacts_of(record.result)), None
+        try:
+            bundle = await asyncio.to_thread(read_bundle, self.operator.source, record)
+        except PreviewopsError as error:
+            trouble = error
+        if _life(record) != self._seen or not self.composed:
+            return
+        self._bundle, self._bundle_trouble = bundle, trouble
+        if bundle.pictures and trouble is None:
+            self.query_one(PreviewPanel).show(record, bundle)
+        self._draw()
+        self.draw_keys()
+
+    # -- drawing ----------------------------------------------------------------------------------------
+
+    def _now_ms(self) -> int:
+        snapshot = self.operator.picture.snapshot
+        return snapshot.now_ms if snapshot is not None else 0
+
+    def _draw(self) -> None:
+        if not self.composed:
+            return
+        self.set_class(self._record is None, "-nothing")
+        if self._record is None:
+            lines = self._instead()
+            self.query_one("#nothing", Paper).write(lambda columns: wrap_lines(lines, columns))
+            return
+        record, now_ms = self._fresh(self._record), self._now_ms()
+        self.query_one("#facts", Paper).write(lambda columns: fact_lines(record, now_ms, columns))
+        self.query_one("#facts-panel", Panel).label(clean(record.job_id), self._freshness(record))
+        self.query_one(Lower).show(record, self._bundle.artifacts, now_ms)
+        self._draw_preview()
+
+    def _fresh(self, record: JobRecord) -> JobRecord:
+        """The record with the progress of the snapshot, which comes more often."""
+        snapshot = self.operator.picture.snapshot
+        if snapshot is None or not record.state.pending:
+            return record
+        return fresher(record, next((run for run in snapshot.runs if run.job_id == record.job_id), None))
+
+    def _draw_preview(self) -> None:
+        record, panel = self._record, self.query_one(PreviewPanel)
+        if record is None:
+            return
+        if self._bundle_trouble is not None:
+            panel.say(_told(self._bundle_trouble))
+        elif not self._bundle.pictures:
+            fresh, width = self._fresh(record), max(20, panel.content_size.width)
+            panel.say(instead_of_picture(fresh, width))
+
+    def _freshness(self, record: JobRecord) -> str:
+        if self._trouble is not None:
+            return f"not renewed: {clean(self._trouble.message)}"
+        if self.operator.picture.frozen:
+            return "frozen"
+        return "live" if record.state.pending else ""
+
+    def _instead(self) -> list[Line]:
+        if not self._asked_for:
+            return how_to_get_here()
+        if self._trouble is not None:
+            return [*_told(self._trouble), (), *how_to_get_here()[2:]]
+        return _LOOKING
+
+    # -- looking ----------------------------------------------------------------------------------------
+
+    def back(self) -> bool:
+        self.operator.action_show(self.operator.opened_from)
+        return True
+
+    def action_picture(self, step: int) -> None:
+        self.query_one(PreviewPanel).action_step(step)
+
+    def action_switch(self) -> None:
+        lower = self.query_one(Lower)
+        lower.choose(PARTS[(PARTS.index(lower.chosen) + 1) % len(PARTS)])
+
+    def on_grid_chosen(self, message: Grid.Chosen) -> None:
+        if message.grid.id == "artifacts":
+            self.query_one(PreviewPanel).show_file(message.key)
+        elif self._record is not None:
+            number = int(message.key)
+            lines = attempt_lines(self._record.history[number - 1])
+            self.app.push_screen(TracebackScreen(f"attempt {number} of {clean(self._record.job_id)}", lines))
+
+    def action_copy(self) -> None:
+        self.app.copy_to_clipboard(self._asked_for)
+        self.notify(f"{clean(self._asked_for)} copied", markup=False)
+
+    @work(group="copy")
+    async def action_copy_path(self) -> None:
+        record = self._record
+        if record is None:
+            return
+        path, note = str((record.result or {}).get("bundle", "")), " (on the worker's machine)"
+        with suppress(PreviewopsError):
+            path = str(await asyncio.to_thread(bundle_folder, self.operator.source, record))
+            note = ""
+        self.app.copy_to_clipboard(path)
+        self.notify(f"{clean(path)} copied{note}", markup=False)
+
+    # -- acting -----------------------------------------------------------------------------------------
+
+    @work(group="ask")
+    async def action_cancel(self) -> None:
+        record = self._record
+        if record is None:
+            return
+        active = self._fresh(record).state is JobState.ACTIVE
+        why = await ask_to_cancel(self, (record.job_id,), active=int(active))
+        if why is not None:
+            await self._do(Cancel((record.job_id,), why))
+
+    @work(group="ask")
+    async def action_requeue(self) -> None:
+        if self._record is not None:
+            await self._do(Requeue(DeadFilter(job_ids=(self._record.job_id,)), 1))
+
+    @work(group="ask")
+    async def action_edit(self) -> None:
+        record = self._record
+        if record is None or record.payload is None:
+            return
+        payload = await self.ask_for(edit_payload(record.job_id, record.payload))
+        if payload is not None:
+            await self._do(RequeueEdited(record.job_id, payload))
+
+    async def _do(self, intent: Intent) -> None:
+        with suppress(WorkerError):  # what became of it is told by the app
+            await self.operator.carry_out(intent).wait()
+        self._renewal.ask()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if not super().check_action(action, parameters):
+            return False
+        record = self._record
+        possible = {
+            "picture": self.composed and self.query_one(PreviewPanel).many,
+            "switch": record is not None and self.has_class("-small"),
+            "copy": record is not None,
+            "copy_path": record is not None and bool((record.result or {}).get("bundle")),
+            "cancel": record is not None and record.state.pending,
+            "requeue": record is not None and record.state is JobState.DEAD,
+            "edit": record is not None and record.state is JobState.DEAD and record.payload is not None,
+        }
+        return possible.get(action, True)
+
+
+def _life(record: JobRecord) -> tuple[str, int, int | None]:
+    """Tells one run of a job that has ended from another: each may have left another bundle."""
+    return record.job_id, record.requeues, record.finished_ms
+
+
+def _told(error: PreviewopsError) -> list[Line]:
+    return [(said(error.message, Tone.WARN),), (said(error.hint or "", Tone.DIM),)]

@@ -1,0 +1,41 @@
+"""One failed attempt whole, over the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import ModalScreen
+
+from previewops.tui.shape.spans import Line
+from previewops.tui.shape.wrap import wrap_lines
+from previewops.tui.widgets.paper import Paper
+
+
+class TracebackScreen(ModalScreen[None]):
+    """What an attempt has left behind, to be read through. Any of the keys that close things closes it."""
+
+    CSS_PATH = "traceback.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "leave", show=False)]
+
+    def __init__(self, title: str, lines: Sequence[Line]) -> None:
+        super().__init__()
+        self._title = title
+        self._lines = tuple(lines)
+
+    def compose(self) -> ComposeResult:
+        with Container(id="box") as box:
+            box.border_title = self._title
+            box.border_subtitle = "esc closes"
+            yield Paper(id="lines")
+
+    def on_mount(self) -> None:
+        paper = self.query_one("#lines", Paper)
+        paper.write(lambda columns: wrap_lines(self._lines, columns))
+        paper.focus()
+
+    def action_leave(self) -> None:
+        self.dismiss()

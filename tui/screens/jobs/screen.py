@@ -1,0 +1,268 @@
+"""The screen of all jobs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.worker import WorkerError
+
+from previewops.errors import PreviewopsError
+from previewops.states import JobState
+from previewops.terms import parse_terms
+from previewops.tui.deeds import Deed
+from previewops.tui.intents import Cancel
+from previewops.tui.picture import Picture
+from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.screens.jobs.ask import ask_to_cancel
+from previewops.tui.screens.jobs.look import look
+from previewops.tui.screens.renewal import Renewal
+from previewops.tui.shape.jobrows import job_cells, job_columns, state_tabs, with_runs
+from previewops.tui.shape.listing import Listing, empty_lines, races, subtitle_of, title_of
+from previewops.tui.widgets.canvas import Canvas
+from previewops.tui.widgets.filterline import FilterLine
+from previewops.tui.widgets.grid import Grid, Row
+from previewops.tui.widgets.panel import Panel
+
+if TYPE_CHECKING:
+    from previewops.records import JobRecord
+
+REST_PICTURES = 3
+"""So many pictures bring no new rows after one that has brought hardly anything else."""
+
+_STATES: tuple[JobState | None, ...] = (None, *JobState)
+
+
+class JobsScreen(OperatorScreen):
+    """Jobs of one state or all, newest first, a page at a time."""
+
+    MODE = "jobs"
+    RECORDED = False
+    CSS_PATH = "jobs.tcss"
+    DEEDS: ClassVar[tuple[Deed, ...]] = (
+        Deed("filter(False)", "slash", "/", "Filter", "Show only jobs that some words are found in."),
+        Deed("filter(True)", "exclamation_mark", "!", "", "Show only jobs that some words are not found in."),
+        Deed("step_state(1)", "s", "s", "State", "Show the jobs of the next state."),
+        Deed("step_state(-1)", "S", "S", "", "Show the jobs of the state before."),
+        Deed("turn_page(1)", "right_square_bracket", "]", "", "Go to the next page."),
+        Deed("turn_page(-1)", "left_square_bracket", "[", "", "Go to the page before."),
+        Deed("cancel", "x", "x", "Cancel", "Cancel the marked jobs, or this one.", dangerous=True),
+        Deed("mark", "space", "space", "Mark", "Mark this job, or take its mark away."),
+        Deed("order", "o", "o", "Order", "Show the oldest first, or the newest."),
+        Deed("copy", "c", "c", "Copy id", "Copy the id of this job, or the marked ones, to the clipboard."),
+        Deed("look_again", "r", "r", "", "Look at this page again."),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listing = Listing()
+        self._shown: tuple[JobRecord, ...] = ()
+        self._trouble = ""
+        self._looking: int | None = None
+        self._land_on_last = False
+        self._resting = 0
+        self._slowed = False
+        self._renewal = Renewal(self, "jobs", self._fetch)
+
+    def body(self) -> ComposeResult:
+        yield Canvas(id="states")
+        yield Panel(
+            "jobs", Grid(job_columns(None), marking=True, id="jobs"), FilterLine(id="filter"), id="jobs-panel"
+        )
+
+    @property
+    def _grid(self) -> Grid:
+        return self.query_one("#jobs", Grid)
+
+    def on_mount(self) -> None:
+        self._grid.focus()
+
+    # -- pictures and pages -----------------------------------------------------------------------------
+
+    def draw_picture(self, picture: Picture) -> None:
+        self._draw()
+        if picture.frozen or not (self._listing.live or self._listing.rows is None):
+            return
+        if self._resting and self._listing.rows is not None:
+            self._resting -= 1
+        else:
+            self._renewal.ask()
+
+    async def _fetch(self) -> None:
+        asked = self._listing
+        try:
+            page = await look(self.operator.source, asked, self._tell_looking)
+        except PreviewopsError as error:
+            self._trouble = error.message
+        else:
+            if not self._listing.same_page(asked):
+                self._renewal.ask()
+                return
+            self._trouble = ""
+            arrives = self._listing.rows is None
+            self._slowed = races(self._listing.rows, page.rows)
+            self._resting = REST_PICTURES if self._slowed else 0
+            self._listing = self._listing.with_page(page)
+            self._looking = None
+            if arrives and self.composed:
+                self._draw()
+                self._land()
+        self._looking = None
+        self._draw()
+        self.draw_keys()
+
+    def _tell_looking(self, looked: int) -> None:
+        if self._listing.rows is None and self.composed:
+            self._looking = looked
+            self._draw_labels()
+
+    def _show(self, listing: Listing, *, land_on_last: bool = False) -> None:
+        """Shows another page: its rows come as soon as they are there, the old ones stay until then."""
+        self._listing = listing
+        self._land_on_last = land_on_last
+        self._trouble = ""
+        self._draw()
+        self.draw_keys()
+        self._renewal.ask()
+
+    def _land(self) -> None:
+        """Puts the cursor where somebody who has turned the page expects it."""
+        self._grid.action_edge(1 if self._land_on_last else -1)
+        self._land_on_last = False
+
+    def _draw(self) -> None:
+        if not self.composed:
+            return
+        picture, listing = self.operator.picture, self._listing
+        if listing.rows is not None:
+            self._shown = with_runs(listing.rows, picture.snapshot)
+        elif self._trouble:
+            self._shown = ()  # those that stand there belong to another list
+        now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
+        state = listing.state
+        rows = [Row(record.job_id, job_cells(record, now_ms, state)) for record in self._shown]
+        self._grid.set_columns(job_columns(state))
+        self._grid.show(rows, empty=empty_lines(listing, self._trouble))
+        snapshot = picture.snapshot
+        self.query_one("#states", Canvas).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
+        self._draw_labels()
+
+    def _draw_labels(self) -> None:
+        picture = self.operator.picture
+        subtitle = subtitle_of(
+            self._listing,
+            trouble=self._trouble,
+            looking=self._looking,
+            frozen=picture.frozen,
+            marked=len(self._grid.marks),
+            slowed=self._slowed,
+        )
+        self.query_one("#jobs-panel", Panel).label(title_of(self._listing, picture.snapshot), subtitle)
+
+    # -- which jobs -------------------------------------------------------------------------------------
+
+    def action_show_state(self, name: str) -> None:
+        self._narrow(state=None if name == "all" else JobState(name))
+
+    def action_step_state(self, step: int) -> None:
+        self._narrow(state=_STATES[(_STATES.index(self._listing.state) + step) % len(_STATES)])
+
+    def action_order(self) -> None:
+        listing = self._listing
+        self._show(listing.narrowed(listing.state, listing.terms, not listing.newest_first))
+
+    def _narrow(self, *, state: JobState | None) -> None:
+        self._show(self._listing.narrowed(state, self._listing.terms, self._listing.newest_first))
+
+    def action_filter(self, inverted: bool) -> None:
+        self.query_one(FilterLine).open(inverted=inverted)
+
+    def on_filter_line_typed(self, message: FilterLine.Typed) -> None:
+        listing = self._listing
+        self._show(listing.narrowed(listing.state, parse_terms(message.text), listing.newest_first))
+
+    def on_filter_line_kept(self, _message: FilterLine.Kept) -> None:
+        self._grid.focus()
+
+    def back(self) -> bool:
+        line = self.query_one(FilterLine)
+        if line.is_open:
+            line.clear()
+            self._grid.focus()
+            return True
+        if self._grid.marks:
+            self._grid.mark(())
+            return True
+        return False
+
+    # -- pages ------------------------------------------------------------------------------------------
+
+    def action_turn_page(self, step: int, from_edge: bool = False) -> None:
+        listing = self._listing
+        if step > 0 and listing.follows is not None:
+            self._show(listing.next_page())
+        elif step < 0 and listing.number > 1:
+            self._show(listing.previous_page(), land_on_last=from_edge)
+
+    def on_grid_past_edge(self, message: Grid.PastEdge) -> None:
+        self.action_turn_page(message.step, from_edge=True)
+
+    def action_look_again(self) -> None:
+        self._renewal.ask()
+
+    # -- one job, or some -------------------------------------------------------------------------------
+
+    def on_grid_moved(self, _message: Grid.Moved) -> None:
+        self.draw_keys()
+
+    def on_grid_marked(self, _message: Grid.Marked) -> None:
+        self._draw_labels()
+        self.draw_keys()
+
+    def on_grid_chosen(self, message: Grid.Chosen) -> None:
+        self.operator.open_job(message.key)
+
+    def action_mark(self) -> None:
+        self._grid.toggle_mark()
+
+    def action_copy(self) -> None:
+        chosen = self._chosen()
+        self.app.copy_to_clipboard("\n".join(chosen))
+        what = chosen[0] if len(chosen) == 1 else f"{len(chosen):,} ids"
+        self.notify(f"{what} copied", markup=False)
+
+    def _chosen(self) -> tuple[str, ...]:
+        """The marked jobs, or else the one under the cursor."""
+        return self._grid.marks or ((self._grid.cursor_key,) if self._grid.cursor_key else ())
+
+    def _to_cancel(self) -> tuple[str, ...]:
+        """Those that are chosen and not known to have ended."""
+        ended = {record.job_id for record in self._shown if not record.state.pending}
+        return tuple(job_id for job_id in self._chosen() if job_id not in ended)
+
+    @work(group="ask")
+    async def action_cancel(self) -> None:
+        chosen, pending = self._chosen(), self._to_cancel()
+        active = sum(record.state is JobState.ACTIVE for record in self._shown if record.job_id in pending)
+        why = await ask_to_cancel(self, pending, active=active, ended=len(chosen) - len(pending))
+        if why is None:
+            return
+        self._grid.mark(())
+        with suppress(WorkerError):  # what became of it is told by the app
+            await self.operator.carry_out(Cancel(pending, why)).wait()
+        self._renewal.ask()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if not super().check_action(action, parameters):
+            return False
+        if action == "turn_page" and parameters:
+            return self._listing.follows is not None if parameters[0] == 1 else self._listing.number > 1
+        if not self.composed:
+            return True
+        if action in ("mark", "copy"):
+            return bool(self._chosen())
+        return bool(self._to_cancel()) if action == "cancel" else True

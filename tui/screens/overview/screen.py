@@ -1,0 +1,95 @@
+"""The screen that opens first."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+
+from previewops.history import Period
+from previewops.tui.deeds import Deed
+from previewops.tui.picture import Picture
+from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.shape import overview as shape
+from previewops.tui.widgets.canvas import Canvas
+from previewops.tui.widgets.panel import Panel
+
+_TALL_ROWS = 50
+"""From so many rows on hour and day have room below each other."""
+
+_WORDS = {Period.HOUR: "last hour", Period.DAY: "last day"}
+
+
+class OverviewScreen(OperatorScreen):
+    """How the queue is: in words, in figures, over time, and what has happened last."""
+
+    MODE = "overview"
+    CSS_PATH = "overview.tcss"
+    DEEDS: ClassVar[tuple[Deed, ...]] = (
+        Deed("period", "d", "d", "Hour/day", "Change the charts between the last hour and the last day."),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._period = Period.HOUR
+        self._tall = False
+
+    def body(self) -> ComposeResult:
+        yield Canvas(id="headline", fit_height=True)
+        with Horizontal(id="now"):
+            yield Panel("Waiting", Canvas(id="depth"), id="depth-panel")
+            yield Panel("Workers", Canvas(id="fleet"), id="fleet-panel")
+        for period in Period:
+            with Horizontal(id=f"charts-{period}", classes="charts"):
+                yield Panel("Jobs a minute", Canvas(id=f"throughput-{period}"))
+                yield Panel("Wait and render time", Canvas(id=f"latency-{period}"))
+        yield Panel("Latest events", Canvas(id="events"), id="events-panel")
+
+    def draw_picture(self, picture: Picture) -> None:
+        self.query_one("#headline", Canvas).draw(lambda columns, _: shape.headline(picture, columns))
+        self.query_one("#depth", Canvas).draw(lambda columns, _: shape.depth_lines(picture, columns))
+        self.query_one("#fleet", Canvas).draw(
+            lambda columns, rows: shape.worker_lines(picture, columns, rows)
+        )
+        for period in Period:
+            if period is self._period or self._tall:
+                self._draw_charts(picture, period)
+        self.query_one("#events", Canvas).draw(
+            lambda columns, rows: shape.event_lines(picture, columns, rows)
+        )
+
+    def _draw_charts(self, picture: Picture, period: Period) -> None:
+        self.query_one(f"#throughput-{period}", Canvas).draw(
+            lambda columns, rows: shape.throughput_lines(picture, period, columns, rows)
+        )
+        self.query_one(f"#latency-{period}", Canvas).draw(
+            lambda columns, rows: shape.latency_lines(picture, period, columns, rows)
+        )
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        for period in Period:
+            for panel in self.query_one(f"#charts-{period}").query(Panel):
+                panel.label(subtitle=_WORDS[period])
+        self._arrange()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Shows hour and day together where there is room, else the one that was chosen."""
+        self._tall = self.app.size.height >= _TALL_ROWS
+        for period in Period:
+            self.query_one(f"#charts-{period}").display = self._tall or period is self._period
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return False if action == "period" and self._tall else super().check_action(action, parameters)
+
+    def action_period(self) -> None:
+        self._period = Period.DAY if self._period is Period.HOUR else Period.HOUR
+        self._arrange()
+        self.draw_picture(self.operator.picture)

@@ -1,0 +1,41 @@
+"""Fetching that never overlaps: what is asked for while a fetch is under way is fetched after it, once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from textual.dom import DOMNode
+
+
+class Renewal:
+    """Runs ``fetch`` in a worker of ``node`` called ``name``, never two at a time."""
+
+    def __init__(self, node: DOMNode, name: str, fetch: Callable[[], Awaitable[None]]) -> None:
+        self._node = node
+        self._name = name
+        self._fetch = fetch
+        self._under_way = False
+        self._again = False
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it is being fetched."""
+        return self._under_way
+
+    def ask(self) -> None:
+        """Fetches now, or once more after the fetch that is under way."""
+        if self._under_way:
+            self._again = True
+            return
+        self._under_way = True
+        self._node.run_worker(self._run(), name=self._name, group=self._name)
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                self._again = False
+                await self._fetch()
+                if not self._again:
+                    return
+        finally:
+            self._under_way = False

@@ -1,0 +1,1 @@
+"""Hosts, their supervisors, the workers under them, and the orders that one can give them."""

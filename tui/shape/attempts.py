@@ -1,0 +1,68 @@
+"""Failed attempts of a job as rows, and one of them whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from previewops.clock import iso_from_ms
+from previewops.text import age
+from previewops.tui.shape.columns import Column
+from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.tui.shape.times import brief
+
+if TYPE_CHECKING:
+    from previewops.records import Attempt
+
+ATTEMPT_COLUMNS = (
+    Column("#", 2, right=True),
+    Column("when", 10, right=True, drop=3),
+    Column("took", 8, right=True, drop=2),
+    Column("kind", 9, drop=4),
+    Column("error", 16, grow=1),
+    Column("worker", 16, drop=5),
+    Column("message", 20, grow=4, drop=1),
+)
+
+_TONES = {"permanent": Tone.BAD, "crash": Tone.BAD}
+
+
+def attempt_cells(number: int, attempt: Attempt, now_ms: int) -> tuple[Line, ...]:
+    """The cells of ``ATTEMPT_COLUMNS``."""
+    return (
+        (Span(str(number), Tone.DIM),),
+        (Span(age(attempt.at_ms, now_ms), Tone.DIM),),
+        (Span(brief(attempt.duration_ms)),),
+        (said(attempt.kind, _TONES.get(attempt.kind, Tone.WARN)),),
+        (said(attempt.code or attempt.error_class),),
+        (said(attempt.worker, Tone.DIM),),
+        (said(attempt.message),),
+    )
+
+
+def attempt_lines(attempt: Attempt) -> tuple[Line, ...]:
+    """One attempt with its traceback."""
+    facts = (
+        ("ended", iso_from_ms(attempt.at_ms)),
+        ("took", brief(attempt.duration_ms)),
+        ("worker", attempt.worker),
+        ("kind", attempt.kind),
+        ("error", " / ".join(filter(None, (attempt.error_class, attempt.code)))),
+        ("message", attempt.message),
+    )
+    lines: list[Line] = [(Span(f"{name:<9}", Tone.DIM), said(value)) for name, value in facts]
+    lines.append(())
+    if attempt.traceback:
+        lines += traceback_lines(attempt.traceback)
+    else:
+        lines.append((Span("There is no traceback of it.", Tone.DIM),))
+    return tuple(lines)
+
+
+def traceback_lines(text: str) -> list[Line]:
+    """A traceback, a line a line of it."""
+    return [_of_traceback(row) for row in text.expandtabs(4).rstrip("\n").split("\n")]
+
+
+def _of_traceback(row: str) -> Line:
+    place = row.lstrip().startswith("File ")
+    return (said(row, Tone.DIM if row.startswith("    ") else Tone.INFO if place else Tone.TEXT),)

@@ -1,0 +1,50 @@
+"""How the columns of a table share the width that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+GAP = 2
+"""Blank columns between two columns of a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    ``width`` is what it needs. Of the room that is left over, columns share by ``grow``. When there is too
+    little room, columns go by ``drop``: the highest first, those with 0 never.
+    """
+
+    title: str
+    width: int
+    right: bool = False
+    grow: int = 0
+    drop: int = 0
+
+
+def fit(columns: Sequence[Column], available: int) -> tuple[int, ...]:
+    """The width of each column in ``available`` columns; 0 for those that are left out."""
+    kept = [True] * len(columns)
+    while _needed(columns, kept) > available:
+        droppable = [place for place, column in enumerate(columns) if kept[place] and column.drop]
+        if not droppable:
+            break
+        kept[max(droppable, key=lambda place: (columns[place].drop, place))] = False
+    widths = [column.width if there else 0 for column, there in zip(columns, kept, strict=True)]
+    spare = available - _needed(columns, kept)
+    shares = sum(column.grow for column, there in zip(columns, kept, strict=True) if there)
+    if spare > 0 and shares:
+        for place, column in enumerate(columns):
+            if kept[place] and column.grow:
+                part = spare * column.grow // shares
+                widths[place] += part
+                spare -= part
+                shares -= column.grow
+    return tuple(widths)
+
+
+def _needed(columns: Sequence[Column], kept: Sequence[bool]) -> int:
+    widths = [column.width for column, there in zip(columns, kept, strict=True) if there]
+    return sum(widths) + GAP * max(0, len(widths) - 1)

@@ -1,0 +1,109 @@
+"""What stands in the frame of the list of dead letters, and in its place when it is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from previewops.text import plural
+from previewops.tui.shape.choice import View
+from previewops.tui.shape.dead import error_of
+from previewops.tui.shape.paging import extent
+from previewops.tui.shape.spans import Line, Span, Tone, said
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much of what there is is shown.
+
+    ``shown`` are the rows of the page, None while they are to come; ``start`` how many come before them; ``total``
+    how many rows the view means, None while that is not known; ``whole`` is False where there may be more causes.
+    ``dead`` is how many dead letters there are, ``marked`` how many rows are marked, ``chosen`` how many jobs
+    are chosen beyond the rows, None when that is not so.
+    """
+
+    shown: int | None
+    start: int = 0
+    total: int | None = None
+    whole: bool = True
+    dead: int | None = None
+    marked: int = 0
+    chosen: int | None = None
+
+
+def title_of(view: View, extent_: Extent) -> str:
+    """What is listed and how much of it, then what an act would apply to."""
+    parts = [_causes(view, extent_) if view.causes else _jobs(view, extent_)]
+    if extent_.chosen is not None:
+        matching = " that match" if view.narrowed else ""
+        parts.append(f"all {extent_.chosen:,}{matching} are chosen")
+    elif extent_.marked:
+        parts.append(f"{extent_.marked:,} marked")
+    return " · ".join(parts)
+
+
+def _causes(view: View, shown: Extent) -> str:
+    if shown.shown is None or shown.total is None:
+        return "dead letters by cause"
+    most = "" if shown.whole else " largest"
+    causes = f"{shown.total:,}{most} {'cause' if shown.total == 1 else 'causes'}"
+    if view.narrowed:
+        return f"{shown.shown:,} of {causes}"
+    of = "" if shown.dead is None else f"{plural(shown.dead, 'dead letter')}, "
+    return f"{of}{causes}"
+
+
+def _jobs(view: View, shown: Extent) -> str:
+    name = "dead letters" if view.group is None else error_of(view.group.example)
+    if shown.shown is None:
+        return name
+    return f"{name} {extent(shown.start, shown.shown, shown.total)}"
+
+
+def subtitle_of(view: View, *, trouble: str, looking: int | None, frozen: bool, counting: bool) -> str:
+    """How fresh it is, and the way back. ``looking`` is how far a long look is."""
+    if counting:
+        return "counting …"
+    if trouble:
+        return f"not renewed: {trouble}"
+    if looking is not None:
+        return f"looking: {looking:,} looked at"
+    if frozen:
+        return "frozen"
+    # With a filter on, escape clears that first; its line says so.
+    return "" if view.causes or view.narrowed else "esc goes back to the causes"
+
+
+def empty_lines(view: View, shown: Extent, *, trouble: str, frozen: bool) -> Sequence[Line]:
+    """What stands where rows would be."""
+    if shown.shown is None:
+        return _not_there_yet(trouble, frozen)
+    if view.narrowed:
+        what = "cause" if view.causes else "dead letter"
+        return [
+            (Span(f"No {what} matches ", Tone.DIM), said(view.terms)),
+            (Span("esc", Tone.INFO), Span(" clears the filter.", Tone.DIM)),
+        ]
+    if not view.causes and view.group is not None:
+        return [(Span("None of this cause are left.", Tone.GOOD),), (Span("esc", Tone.INFO), *_goes_back)]
+    return [
+        (Span("There are no dead letters.", Tone.GOOD),),
+        (Span("A job that fails for good is kept here with its payload.", Tone.DIM),),
+    ]
+
+
+_goes_back = (Span(" goes back to the others.", Tone.DIM),)
+
+
+def _not_there_yet(trouble: str, frozen: bool) -> Sequence[Line]:
+    if trouble:
+        return [(said(trouble, Tone.BAD),), (Span("It is tried again with the next picture.", Tone.DIM),)]
+    if frozen:
+        return [
+            (
+                Span("The display is frozen; ", Tone.DIM),
+                Span("z", Tone.INFO),
+                Span(" lets it go on.", Tone.DIM),
+            )
+        ]
+    return [(Span("looking …", Tone.DIM),)]

@@ -1,0 +1,92 @@
+"""Events in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from previewops.clock import iso_from_ms
+from previewops.text import clean, span
+from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.views import Event
+
+_KIND = 14
+
+_TONES: Mapping[str, Tone] = {
+    "dead": Tone.BAD,
+    "data-lost": Tone.BAD,
+    "worker-lost": Tone.BAD,
+    "worker-exited": Tone.WARN,
+    "turned-away": Tone.WARN,
+    "recovered": Tone.WARN,
+    "retry": Tone.WARN,
+    "paused": Tone.WARN,
+    "discarded": Tone.WARN,
+    "cancelled": Tone.WARN,
+    "resumed": Tone.GOOD,
+    "requeued": Tone.GOOD,
+    "order": Tone.INFO,
+}
+
+_SHOWN_BY_ITSELF = ("job", "worker", "message", "who", "why", "class", "cause")
+_SHOWN_OF_ORDERS = (*_SHOWN_BY_ITSELF, "act", "target", "host", "outcome")
+
+
+def event_line(event: Event) -> Line:
+    """Time (UTC), kind, what it was about, and who did it and why."""
+    clock = iso_from_ms(event.at_ms)[11:19]
+    return (
+        Span(f"{clock} ", Tone.DIM),
+        Span(f"{clean(event.kind):<{_KIND}.{_KIND}} ", tone_of(event)),
+        *event_words(event),
+    )
+
+
+def tone_of(event: Event) -> Tone:
+    """How alarming an event is."""
+    return _TONES.get(event.kind, Tone.TEXT)
+
+
+def event_words(event: Event) -> Line:
+    """What an event says beside its kind and time."""
+    about = event_about(event)
+    return (*((said(f"{about} ", Tone.STRONG),) if about else ()), *event_story(event))
+
+
+def event_about(event: Event) -> str:
+    """The job, worker or host that an event is about, "" when it is about the queue."""
+    fields = event.fields
+    names = ("target", "host") if event.kind == "order" else ("job", "worker")
+    return next((fields[name] for name in names if fields.get(name)), "")
+
+
+def event_story(event: Event) -> Line:
+    """What happened, who did it and why."""
+    fields = event.fields
+    order = event.kind == "order"
+    about = event_about(event)
+    shown = _SHOWN_OF_ORDERS if order else _SHOWN_BY_ITSELF
+    parts: list[Span] = []
+    if order:
+        act = fields.get("act", "")
+        if not fields.get("message", "").startswith(act):
+            parts.append(said(f"{act} ", Tone.STRONG))
+        if fields.get("outcome") == "refused":
+            parts.append(Span("refused: ", Tone.BAD))
+    if fields.get("message"):
+        parts.append(said(f"{fields['message']} "))
+    extra = [_extra(name, value) for name, value in fields.items() if value and name not in shown]
+    if fields.get("worker") and fields["worker"] != about:
+        extra.insert(0, f"on {fields['worker']}")
+    if extra:
+        parts.append(said(f"{' ' if parts else ''}{', '.join(extra)}  ", Tone.DIM))
+    if fields.get("who"):
+        parts.append(said(f"by {fields['who']}", Tone.INFO))
+    if fields.get("why"):
+        parts.append(said(f": {fields['why']}"))
+    return tuple(parts)
+
+
+def _extra(name: str, value: str) -> str:
+    if name == "delayMs" and value.isascii() and value.isdigit():
+        return f"again in {span(int(value))}"
+    return f"{name} {value}"

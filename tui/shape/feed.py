@@ -1,0 +1,150 @@
+"""The feed of events: which of them are shown, as rows, and one of them in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from previewops.clock import iso_from_ms
+from previewops.terms import Terms
+from previewops.text import clean, plural
+from previewops.tui.shape.columns import Column
+from previewops.tui.shape.eventlines import event_about, event_story, tone_of
+from previewops.tui.shape.spans import Line, Span, Tone, pad, said
+from previewops.tui.shape.wrap import wrap
+from previewops.views import Event
+
+DAY_MS = 86_400_000
+_FIELD = 12
+_FIRST = ("job", "worker", "who", "why", "message")
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Which events are shown. ``held`` is what stands still while new ones come; None while they are followed."""
+
+    terms: Terms = field(default_factory=Terms)
+    acts_only: bool = False
+    held: tuple[Event, ...] | None = None
+
+    @property
+    def following(self) -> bool:
+        """Whether new events come in on top."""
+        return self.held is None
+
+    def follow(self) -> Feed:
+        """The feed with everything that has come."""
+        return replace(self, held=None)
+
+    def hold(self, events: tuple[Event, ...]) -> Feed:
+        """The feed with the rows that there are, whatever comes."""
+        return self if self.held is not None else replace(self, held=events)
+
+    def shown(self, events: Sequence[Event]) -> list[Event]:
+        """The events to show, newest first."""
+        return [
+            event for event in reversed(self.held if self.held is not None else events) if self.means(event)
+        ]
+
+    def waiting(self, events: Sequence[Event]) -> int:
+        """How many that would be shown have come since the rows stand still."""
+        if self.held is None:
+            return 0
+        last = self.held[-1].event_id if self.held else ""
+        count = 0
+        for event in reversed(events):
+            if event.event_id == last:
+                break
+            count += self.means(event)
+        return count
+
+    def means(self, event: Event) -> bool:
+        """Whether the filter lets an event through."""
+        if self.acts_only and not event.fields.get("who"):
+            return False
+        return self.terms.matches(fields_of(event))
+
+
+def fields_of(event: Event) -> Mapping[str, str]:
+    """An event as filters see it: its own fields, and those that they can name."""
+    fields = event.fields
+    error = " ".join(fields[name] for name in ("class", "code", "message") if fields.get(name))
+    return {**fields, "kind": event.kind, "id": fields.get("job", ""), "error": error}
+
+
+def columns(*, dated: bool) -> tuple[Column, ...]:
+    """The columns; times have their date only where some are ``dated``, of another day."""
+    return (
+        Column("time", 11 if dated else 8),
+        Column("event", 14),
+        Column("about", 16, grow=1),
+        Column("what", 24, grow=5),
+    )
+
+
+def dated(events: Sequence[Event], now_ms: int) -> bool:
+    """Whether any of them, newest first, is of another day (UTC) than ``now_ms``."""
+    return bool(events) and events[-1].at_ms // DAY_MS != now_ms // DAY_MS
+
+
+def cells(event: Event, now_ms: int) -> tuple[Line, ...]:
+    """An event's cells."""
+    return (
+        (Span(_clock(event.at_ms, now_ms), Tone.DIM),),
+        (said(event.kind, tone_of(event)),),
+        (said(event_about(event), Tone.STRONG),),
+        event_story(event),
+    )
+
+
+def _clock(at_ms: int, now_ms: int) -> str:
+    """The time of day (UTC); of another day its date too, and no seconds."""
+    at, now = iso_from_ms(at_ms), iso_from_ms(now_ms)
+    return at[11:19] if at[:10] == now[:10] else f"{at[5:10]} {at[11:16]}"
+
+
+def nothing(feed: Feed) -> tuple[Line, ...]:
+    """What stands there when no event is shown."""
+    if feed.terms:
+        return (
+            (Span("no event matches ", Tone.DIM), said(feed.terms)),
+            (Span("esc takes the filter away", Tone.DIM),),
+        )
+    if feed.acts_only:
+        return (
+            (Span("no operator has done anything lately", Tone.DIM),),
+            (Span("o shows all events", Tone.DIM),),
+        )
+    return (
+        (Span("no events yet", Tone.TEXT),),
+        (Span("retries, deaths, recoveries and what operators do appear here", Tone.DIM),),
+    )
+
+
+def subtitle(feed: Feed, shown: int, waiting: int) -> str:
+    """Which events these are."""
+    parts = [f"/ {clean(feed.terms)}"] if feed.terms else []
+    if feed.acts_only:
+        parts.append("operators' acts")
+    parts.append(plural(shown, "event"))
+    if feed.following:
+        parts.append("following")
+    else:
+        parts.append(f"{waiting:,} new, f follows" if waiting else "held, f follows")
+    return " · ".join(parts)
+
+
+def detail_lines(event: Event, columns: int) -> list[Line]:
+    """An event with all its fields, those first that tell most."""
+    when = iso_from_ms(event.at_ms)
+    fields = {name: value for name, value in event.fields.items() if value}
+    order = [name for name in _FIRST if name in fields] + [name for name in fields if name not in _FIRST]
+    lines: list[Line] = [
+        (said(event.kind, tone_of(event)), Span(f"  {when[:10]} {when[11:23]} UTC", Tone.DIM))
+    ]
+    for name in order:
+        rows = wrap((said(fields[name]),), max(8, columns - _FIELD)) or [()]
+        lines.append((*pad((said(name, Tone.DIM),), _FIELD), *rows[0]))
+        lines += [(Span(" " * _FIELD), *row) for row in rows[1:]]
+    lines.append((*pad((Span("event id", Tone.DIM),), _FIELD), said(event.event_id, Tone.DIM)))
+    return lines

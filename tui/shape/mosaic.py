@@ -1,0 +1,62 @@
+"""Pictures made of half blocks: each cell shows two pixels, one above the other. Pure: bytes in, cells out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+UPPER = "▀"
+PIXELS_A_ROW = 2
+"""A terminal's cell is about twice as high as it is wide, so that half of it is about a square."""
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """A picture: ``data`` holds red, green and blue of each pixel, row by row from the top."""
+
+    width: int
+    height: int
+    data: bytes
+
+    def at(self, x: int, y: int) -> Colour:
+        """The colour of one pixel."""
+        place = (y * self.width + x) * 3
+        return self.data[place], self.data[place + 1], self.data[place + 2]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """``cells`` cells side by side that look alike: their upper half's colour, and their lower one's (None: none)."""
+
+    cells: int
+    upper: Colour
+    lower: Colour | None
+
+
+def fitting(width: int, height: int, most_width: int, most_height: int) -> tuple[int, int]:
+    """The largest size of that shape that fits, in pixels; never larger than the picture, at least one pixel."""
+    scale = min(1.0, most_width / max(1, width), most_height / max(1, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def mosaic(pixels: Pixels) -> list[list[Run]]:
+    """The picture as rows of cells, half as many as it has rows of pixels."""
+    return [_row(pixels, y) for y in range(0, pixels.height, PIXELS_A_ROW)]
+
+
+def _row(pixels: Pixels, y: int) -> list[Run]:
+    runs: list[Run] = []
+    below = y + 1 < pixels.height
+    start, seen = 0, _cell(pixels, 0, y, below)
+    for x in range(1, pixels.width):
+        cell = _cell(pixels, x, y, below)
+        if cell != seen:
+            runs.append(Run(x - start, *seen))
+            start, seen = x, cell
+    runs.append(Run(pixels.width - start, *seen))
+    return runs
+
+
+def _cell(pixels: Pixels, x: int, y: int, below: bool) -> tuple[Colour, Colour | None]:
+    return pixels.at(x, y), pixels.at(x, y + 1) if below else None

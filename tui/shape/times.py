@@ -1,0 +1,28 @@
+"""Lengths of time in few columns. Those that grow while one looks are coarse, so that a page at rest stays still."""
+
+from __future__ import annotations
+
+_COARSE = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"))
+
+
+def coarse(ms: int) -> str:
+    """A length that grows: "now", "20 s" in steps of ten, then minutes, hours, days. At most seven columns."""
+    for unit_ms, name in _COARSE:
+        if ms >= unit_ms:
+            return f"{ms // unit_ms} {name}"
+    tens = ms // 10_000 * 10
+    return f"{tens} s" if tens > 0 else "now"
+
+
+def brief(ms: int) -> str:
+    """A length that is over: "830 ms", "2.4 s", "3.3 min", "2.1 h". At most eight columns."""
+    if ms < 1_000:
+        return f"{max(0, ms)} ms"
+    for unit_ms, name, limit_ms in (
+        (1_000, "s", 59_950),
+        (60_000, "min", 3_597_000),
+        (3_600_000, "h", 86_220_000),
+    ):
+        if ms < limit_ms:
+            return f"{ms / unit_ms:.1f} {name}"
+    return f"{ms / 86_400_000:.1f} d"

@@ -1,0 +1,85 @@
+"""What the terminal can show, as far as its environment tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from previewops.errors import UsageError
+
+_THEMES = {"dark": "previewops-dark", "light": "previewops-light", "16": "previewops-16-dark"}
+
+
+def theme_for(wanted: str | None, environ: Mapping[str, str]) -> str:
+    """The theme's name: the one that was asked for, or one that the terminal's colours suffice for."""
+    if wanted is not None:
+        return _THEMES[wanted]
+    return _THEMES["16"] if few_colours(environ) else _THEMES["dark"]
+
+
+def few_colours(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal promises 16 colours at the most."""
+    if environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
+        return False
+    term = environ.get("TERM", "").lower()
+    return not any(
+        sign in term for sign in ("256", "direct", "kitty", "alacritty", "ghostty", "foot", "wezterm")
+    )
+
+
+class Images(StrEnum):
+    """How pictures are drawn."""
+
+    OFF = "off"
+    BLOCKS = "blocks"  # two pixels a cell, in any terminal
+    KITTY = "kitty"  # Kitty's graphics protocol with Unicode placeholders
+    SIXEL = "sixel"
+
+
+AUTO = "auto"
+IMAGES = "PREVIEW_IMAGES"
+
+_KITTY = ("kitty", "ghostty")
+_SIXEL_TERMS = ("foot", "mlterm", "contour", "sixel", "vt340")
+_SIXEL_PROGRAMS = ("wezterm", "iterm.app", "vscode", "mintty")
+_FIRST_KONSOLE = 220400
+"""Konsole draws Sixel from 22.04 on."""
+
+
+def images_for(environ: Mapping[str, str]) -> Images:
+    """How pictures are drawn: as PREVIEW_IMAGES says, or as well as the terminal is known to.
+
+    What is not known of has half blocks. A multiplexer has them too: what it passes on of graphics is at best
+    drawn where it no longer belongs. Whether Sixel is really there is for the terminal to say
+    (``graphics.ready``): several have it switched off.
+
+    Raises:
+        UsageError: PREVIEW_IMAGES is none of the words that there are.
+    """
+    if images_forced(environ):
+        try:
+            return Images(environ[IMAGES].lower())
+        except ValueError:
+            allowed = ", ".join((AUTO, *Images))
+            raise UsageError(f"{IMAGES} is {environ[IMAGES]!r}; allowed is one of {allowed}") from None
+    if _multiplexed(environ) or environ.get("NO_COLOR") or environ.get("TERM", "") in ("", "dumb", "linux"):
+        return Images.BLOCKS
+    term, program = environ["TERM"].lower(), environ.get("TERM_PROGRAM", "").lower()
+    if environ.get("KITTY_WINDOW_ID") or any(name in term or name == program for name in _KITTY):
+        return Images.KITTY
+    if any(term.startswith(name) or f"-{name}" in term for name in _SIXEL_TERMS):
+        return Images.SIXEL
+    if program in _SIXEL_PROGRAMS or environ.get("WEZTERM_PANE") or environ.get("WT_SESSION"):
+        return Images.SIXEL
+    konsole = environ.get("KONSOLE_VERSION", "")
+    return Images.SIXEL if konsole.isdecimal() and int(konsole) >= _FIRST_KONSOLE else Images.BLOCKS
+
+
+def images_forced(environ: Mapping[str, str]) -> bool:
+    """Whether PREVIEW_IMAGES says how pictures are drawn, rather than what is known of the terminal."""
+    return environ.get(IMAGES, "").lower() not in ("", AUTO)
+
+
+def _multiplexed(environ: Mapping[str, str]) -> bool:
+    inside = any(environ.get(name) for name in ("TMUX", "STY", "ZELLIJ"))
+    return inside or environ.get("TERM", "").lower().startswith(("tmux", "screen"))

@@ -1,0 +1,110 @@
+"""A line to type a filter into, as it is wanted below a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import Input, Label
+
+PAUSE_S = 0.15
+"""A filter is applied when nothing was typed for so long."""
+
+MOST_CHARACTERS = 500
+
+EXAMPLE = 'timeout project:lessons !priority:low "two words"'
+"""What stands in an empty line."""
+
+
+class FilterLine(Horizontal):
+    """Opens at the bottom of a list. What is typed is posted as ``Typed`` after a short pause; enter keeps it."""
+
+    DEFAULT_CSS = """
+    FilterLine { height: 1; width: 1fr; display: none; background: $surface; }
+    FilterLine.-open { display: block; }
+    FilterLine Label { width: auto; color: $dim; background: $surface; }
+    FilterLine Input { width: 1fr; background: $surface; }
+    """
+
+    @dataclass
+    class Typed(Message):
+        """The filter is to be this text from now on, "" for none."""
+
+        text: str
+
+    @dataclass
+    class Kept(Message):
+        """Enter: the keys belong to the list again."""
+
+    def __init__(self, example: str = EXAMPLE, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._example = example
+        self._pause: Timer | None = None
+        self._posted = ""
+
+    def compose(self) -> ComposeResult:
+        yield Label("filter: ")
+        yield Input(
+            id="filter-text",
+            compact=True,
+            select_on_focus=False,
+            max_length=MOST_CHARACTERS,
+            placeholder=self._example,
+        )
+        yield Label("enter keeps it, esc clears it")
+
+    @property
+    def text(self) -> str:
+        """What stands in the line."""
+        return self._input.value
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the line is in sight."""
+        return self.has_class("-open")
+
+    @property
+    def _input(self) -> Input:
+        return self.query_one(Input)
+
+    def open(self, *, inverted: bool) -> None:
+        """Shows the line and takes the keys. ``inverted`` puts a ``!`` in front, or takes it away again."""
+        self.add_class("-open")
+        if inverted:
+            text = self.text
+            self._input.value = text[2:] if text.startswith("! ") else f"! {text}"
+        self._input.cursor_position = len(self.text)
+        self.screen.set_focus(self._input)  # at once: what is typed next is meant for the line
+
+    def clear(self) -> None:
+        """Empties the line and takes it out of sight."""
+        self._input.value = ""
+        self.remove_class("-open")
+        self._apply()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._stop()
+        if self.text != self._posted:
+            self._pause = self.set_timer(PAUSE_S, self._apply)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._apply()
+        if not self.text.strip(" !"):
+            self.clear()
+        self.post_message(self.Kept())
+
+    def _apply(self) -> None:
+        self._stop()
+        if self.text != self._posted:
+            self._posted = self.text
+            self.post_message(self.Typed(self.text))
+
+    def _stop(self) -> None:
+        if self._pause is not None:
+            self._pause.stop()
+            self._pause = None

@@ -1,0 +1,335 @@
+"""A table whose cursor stays with its row while rows come and go, and that sends only what has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.style import Style
+from textual.binding import Binding, BindingType
+from textual.events import Click, MouseScrollDown, MouseScrollUp
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from previewops.tui.palette import palette_of
+from previewops.tui.shape.columns import GAP, Column, fit
+from previewops.tui.shape.spans import Line, Span, Tone, clip, pad, width_of
+from previewops.tui.widgets.drawn import SCROLLBAR, changed_regions, strip_of
+
+_MARK = 2
+_WHEEL_ROWS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: a key that stays the same while the row's cells change.
+
+    With fewer cells than there are columns, the last cell takes the room of those that are left out.
+    """
+
+    key: str
+    cells: tuple[Line, ...]
+
+
+class Grid(ScrollView, can_focus=True):
+    """Rows under a header. The cursor follows its row's key; rows can be marked where ``marking`` is on."""
+
+    DEFAULT_CSS = """
+    Grid {
+        height: 1fr; width: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
+        scrollbar-color: $border; scrollbar-background: $background; scrollbar-color-hover: $primary;
+        scrollbar-background-hover: $background; scrollbar-color-active: $primary;
+        scrollbar-background-active: $background; background: $background;
+    }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("pageup,ctrl+b", "page(-1)", show=False),
+        Binding("pagedown,ctrl+f", "page(1)", show=False),
+        Binding("home,g", "edge(-1)", show=False),
+        Binding("end,G", "edge(1)", show=False),
+        Binding("enter", "choose", show=False),
+    ]
+
+    @dataclass
+    class Moved(Message):
+        """The cursor stands on another row; ``key`` is "" when there is none."""
+
+        grid: Grid
+        key: str
+
+    @dataclass
+    class Chosen(Message):
+        """Enter or a double click on a row."""
+
+        grid: Grid
+        key: str
+
+    @dataclass
+    class Marked(Message):
+        """The set of marked rows has changed."""
+
+        grid: Grid
+
+    @dataclass
+    class PastEdge(Message):
+        """The cursor was moved beyond the last row (``step`` 1) or the first (-1)."""
+
+        grid: Grid
+        step: int
+
+    def __init__(self, columns: Sequence[Column], *, marking: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._columns = tuple(columns)
+        self._rows: tuple[Row, ...] = ()
+        self._empty: Sequence[Line] = ()
+        self._cursor = 0
+        self._key = ""
+        self._marking = marking
+        self._marks: dict[str, None] = {}
+        self._strips: list[Strip] = []
+        self._widths: tuple[int, ...] = ()
+
+    @property
+    def cursor_key(self) -> str:
+        """The key of the row that the cursor stands on, or ""."""
+        return self._key
+
+    @property
+    def cursor_place(self) -> int:
+        """The number of that row, from 0."""
+        return self._cursor
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of all rows in order."""
+        return tuple(row.key for row in self._rows)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The keys that are marked, in the order in which they were; some may have left the table."""
+        return tuple(self._marks)
+
+    def show(self, rows: Sequence[Row], *, empty: Sequence[Line] = ()) -> None:
+        """Replaces the rows. ``empty`` is what stands there when there are none."""
+        self._rows = tuple(rows)
+        self._empty = empty
+        place = next((i for i, row in enumerate(self._rows) if row.key == self._key), self._cursor)
+        self._put_cursor(place)
+        size = Size(self.size.width, len(self._rows) + 1)
+        if size != self.virtual_size:
+            self.virtual_size = size
+        self._update()
+
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Replaces the columns; the rows shown next have to fit them."""
+        self._columns = tuple(columns)
+        self._rows = ()
+
+    def go_to(self, key: str) -> None:
+        """Puts the cursor on the row of that key, if it is there."""
+        for place, row in enumerate(self._rows):
+            if row.key == key:
+                self._put_cursor(place)
+                self._update()
+                return
+
+    def toggle_mark(self) -> None:
+        """Marks the row under the cursor or takes its mark away, and goes to the next one."""
+        if not self._marking or not self._key:
+            return
+        self._flip_mark()
+        self._put_cursor(self._cursor + 1)
+        self._update()
+
+    def _flip_mark(self) -> None:
+        if self._key in self._marks:
+            del self._marks[self._key]
+        else:
+            self._marks[self._key] = None
+        self.post_message(self.Marked(self))
+
+    def mark(self, keys: Sequence[str]) -> None:
+        """Marks exactly these rows."""
+        self._marks = dict.fromkeys(keys)
+        self._update()
+        self.post_message(self.Marked(self))
+
+    # -- keys and mouse ---------------------------------------------------------------------------------
+
+    def action_move(self, step: int) -> None:
+        self._step(step)
+
+    def action_page(self, step: int) -> None:
+        self._step(step * max(1, self.size.height - 2))
+
+    def action_edge(self, step: int) -> None:
+        self._put_cursor(0 if step < 0 else len(self._rows) - 1)
+        self._update()
+
+    def action_choose(self) -> None:
+        if self._key:
+            self.post_message(self.Chosen(self, self._key))
+
+    def on_click(self, event: Click) -> None:
+        self.focus()
+        place = self._row_at(event.y)
+        if place is None:
+            return
+        self._put_cursor(place)
+        if self._marking and event.x < _MARK:
+            self._flip_mark()
+        self._update()
+        if event.chain >= 2:
+            self.action_choose()
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        event.stop()
+        event.prevent_default()
+        self._step(_WHEEL_ROWS)
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        event.stop()
+        event.prevent_default()
+        self._step(-_WHEEL_ROWS)
+
+    def _row_at(self, y: int) -> int | None:
+        place = y - 1 + self.scroll_offset.y
+        return place if y > 0 and place < len(self._rows) else None
+
+    def _step(self, step: int) -> None:
+        wanted = self._cursor + step
+        if not 0 <= wanted < len(self._rows) and self._cursor in (0, len(self._rows) - 1):
+            self.post_message(self.PastEdge(self, 1 if step > 0 else -1))
+        self._put_cursor(wanted)
+        self._update()
+
+    def _put_cursor(self, place: int) -> None:
+        self._cursor = min(max(0, place), max(0, len(self._rows) - 1))
+        key = self._rows[self._cursor].key if self._rows else ""
+        moved = key != self._key
+        self._key = key
+        self._follow()
+        if moved:
+            self.post_message(self.Moved(self, key))
+
+    def _follow(self) -> None:
+        """Scrolls so that the cursor is in sight."""
+        height = self.size.height - 1
+        if height < 1:
+            return
+        top = self.scroll_offset.y
+        if self._cursor < top:
+            self._scroll_rows(self._cursor)
+        elif self._cursor >= top + height:
+            self._scroll_rows(self._cursor - height + 1)
+
+    def _scroll_rows(self, top: int) -> None:
+        # The virtual size may not have been told of new rows yet; it bounds what can be scrolled to.
+        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        self.scroll_to(y=top, animate=False, force=True)
+
+    # -- drawing ----------------------------------------------------------------------------------------
+
+    def render_line(self, y: int) -> Strip:
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
+
+    def on_resize(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        self._follow()
+        self._redraw()
+
+    def on_focus(self) -> None:
+        self._redraw()
+
+    def on_blur(self) -> None:
+        self._redraw()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._redraw()
+
+    def watch_show_vertical_scrollbar(self) -> None:
+        self._redraw()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        if self._strips:
+            self._redraw()
+
+    def _redraw(self) -> None:
+        self._strips = self._drawn()
+        self.refresh()
+
+    def _update(self) -> None:
+        drawn = self._drawn()
+        if len(drawn) != len(self._strips):
+            self._strips = drawn
+            self.refresh()
+            return
+        regions: list[Region] = list(changed_regions(self._strips, drawn))
+        self._strips = drawn
+        if regions:
+            self.refresh(*regions)
+
+    def _drawn(self) -> list[Strip]:
+        columns, height = self.size.width - SCROLLBAR, self.size.height
+        if columns < 1 or height < 1:
+            return []
+        palette = palette_of(self.app)
+        ground = self.rich_style
+        room = columns - (_MARK if self._marking else 0)
+        widths = self._widths = fit(self._columns, room)
+        titles = tuple((Span(column.title, Tone.DIM),) for column in self._columns)
+        strips = [strip_of(self._laid_out(titles, widths, Span("  ")), columns, palette)]
+        top = self.scroll_offset.y
+        for place in range(top, min(top + height - 1, len(self._rows))):
+            row = self._rows[place]
+            mark = Span("● " if row.key in self._marks else "  ", Tone.INFO)
+            strip = strip_of(self._laid_out(row.cells, widths, mark), columns, palette)
+            strips.append(self._lit(strip) if place == self._cursor else strip)
+        if not self._rows:
+            strips += [strip_of(line, columns, palette) for line in self._centred(columns, height - 1)]
+        strips += [Strip.blank(columns)] * (height - len(strips))
+        return [strip.apply_style(ground) for strip in strips[:height]]
+
+    def _lit(self, strip: Strip) -> Strip:
+        variables = self.app.theme_variables
+        if self.app.native_ansi_color or self.app.no_color:
+            return strip.apply_style(Style(reverse=self.has_focus, bold=True))
+        ground = variables["block-cursor-background" if self.has_focus else "panel"]
+        return strip.apply_style(Style(bgcolor=ground))
+
+    def _laid_out(self, cells: Sequence[Line], widths: Sequence[int], mark: Span) -> Line:
+        spans: list[Span] = [mark] if self._marking else []
+        short = len(cells) < len(widths)
+        first = True
+        for place, (cell, column) in enumerate(zip(cells, self._columns, strict=False)):
+            last = short and place == len(cells) - 1
+            width = _whole(widths[place:]) if last else widths[place]
+            if not width:
+                continue
+            if not first:
+                spans.append(Span(" " * GAP))
+            first = False
+            spans += pad(cell, width, right=column.right and not last)
+        return tuple(spans)
+
+    def _centred(self, columns: int, rows: int) -> list[Line]:
+        above = max(0, (rows - len(self._empty)) // 2)
+        lines: list[Line] = [()] * above
+        for line in self._empty:
+            fitted = clip(line, columns)
+            lines.append((Span(" " * ((columns - width_of(fitted)) // 2)), *fitted))
+        return lines
+
+
+def _whole(widths: Sequence[int]) -> int:
+    """The room of some columns with the gaps between them."""
+    there = [width for width in widths if width]
+    return sum(there) + GAP * max(0, len(there) - 1)

@@ -1,0 +1,44 @@
+"""A framed part of a screen that can be given the whole of it."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from rich.text import Text
+from textual.containers import Container
+from textual.geometry import Region
+from textual.widget import Widget
+
+
+class Panel(Container):
+    """A frame with a title round one or more widgets. ``m`` enlarges the one that is in use."""
+
+    ALLOW_MAXIMIZE = True
+
+    def __init__(self, title: str, *children: Widget, id: str | None = None) -> None:
+        super().__init__(*children, id=id, classes="panel")
+        self._written_title = title
+        self._written_subtitle = ""
+        self._edge: Region | None = None
+        self.border_title = title
+
+    def label(self, title: str | None = None, subtitle: str | None = None) -> None:
+        """Changes what is written into the frame, as it is: only the line that has changed is drawn anew."""
+        width, height = self.outer_size
+        if title is not None and title != self._written_title:
+            self._written_title = title
+            self._edge = Region(0, 0, width, 1) - self.content_offset
+            self.border_title = Text(title)
+        if subtitle is not None and subtitle != self._written_subtitle:
+            self._written_subtitle = subtitle
+            self._edge = Region(0, height - 1, width, 1) - self.content_offset
+            self.border_subtitle = Text(subtitle)
+        self._edge = None
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        """As everywhere; while a title is set, of its line alone."""
+        if self._edge is not None and not regions:
+            regions = (self._edge,)
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)

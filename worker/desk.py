@@ -1,0 +1,158 @@
+"""Answers what one job's render process asks for: an asset to read, a file to write. Nothing else is handed out.
+
+The process names an asset by its id, and the address behind the id is the payload's, whatever has become of the
+process meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any, BinaryIO
+
+from previewops.worker.assets import AssetOpener, AssetRef, OpenedAsset, storage_errors
+from previewops.worker.framing import BadFrame
+from previewops.worker.output import Output
+from previewops.worker.reuse import THUMBNAILS, Digests, MissedThumbnail
+from previewops.worker.store import Store
+
+Handed = tuple[dict[str, Any], int | None]
+
+
+class JobDesk:
+    """The desk of one job. ``close`` it when the job has ended.
+
+    ``max_bytes`` bounds each asset; ``output`` None is a dry run's, which writes nothing. ``thumbnail_key`` gives
+    the key of an asset's thumbnail, from its id and the size at which it is decoded, where ``store`` keeps some.
+    """
+
+    def __init__(
+        self,
+        assets: Mapping[str, AssetRef],
+        opener: AssetOpener,
+        *,
+        max_bytes: int,
+        output: Output | None,
+        store: Store | None = None,
+        thumbnail_key: Callable[[str, tuple[int, int]], str] | None = None,
+    ) -> None:
+        self._assets = assets
+        self._opener = opener
+        self._max_bytes = max_bytes
+        self._output = output
+        self._store = store
+        self._thumbnail_key = thumbnail_key
+        self._fetched: dict[str, OpenedAsset] = {}
+        self._files = ExitStack()
+        self._closed = False
+        self.missed: list[MissedThumbnail] = []
+
+    async def answer(self, question: dict[str, Any]) -> Handed:
+        """Raises BadFrame for a question that no renderer asks; and what opening and writing raise."""
+        match question:
+            case {"open": str(name)} if name in self._assets:
+                return await _in_a_thread(lambda: self._open(self._assets[name]))
+            case {"create": str(path)} if self._output is not None:
+                output = self._output
+                return await _in_a_thread(lambda: ({}, _detached(output.create(path))))
+            case {"thumbnail": str(name), "size": [int(width), int(height)]} if name in self._assets:
+                return await _in_a_thread(lambda: self._thumbnail(name, (width, height)))
+        raise BadFrame("a question that no renderer asks")
+
+    async def digests(self, digests: Digests) -> dict[str, str]:
+        """Hex SHA-256 of every asset's content, by id. Raises what opening raises."""
+        return {name: await self._digest(ref, digests) for name, ref in self._assets.items()}
+
+    async def _digest(self, ref: AssetRef, digests: Digests) -> str:
+        def hashed() -> str:
+            opened = self._opened(ref)
+            try:
+                with storage_errors():
+                    return digests.of(opened, time.time())
+            finally:
+                if not opened.refetched:
+                    opened.file.close()
+
+        return await asyncio.to_thread(hashed)
+
+    def _thumbnail(self, name: str, size: tuple[int, int]) -> Handed:
+        if self._store is None or self._thumbnail_key is None:
+            return {}, None
+        key = self._thumbnail_key(name, size)
+        kept = self._store.find(THUMBNAILS, key)
+        if kept is None:
+            self.missed.append(MissedThumbnail(name, key))
+            return {}, None
+        with storage_errors():
+            return kept.about, os.open(
+                kept.folder / kept.names[0], os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+            )
+
+    def close(self) -> None:
+        """Closes what was kept; what was handed over is the receiver's."""
+        self._closed = True
+        self._files.close()
+
+    def _opened(self, asset: AssetRef) -> OpenedAsset:
+        opened = self._fetched.get(asset.id) or self._opener.open(asset, max_bytes=self._max_bytes)
+        if opened.refetched and asset.id not in self._fetched:
+            # It would be fetched again for every opening, and might differ.
+            self._fetched[asset.id] = opened
+            self._files.enter_context(opened.file)
+            if self._closed:  # the job was cancelled while this thread fetched
+                self._files.close()
+        return opened
+
+    def _open(self, asset: AssetRef) -> Handed:
+        opened = self._opened(asset)
+        about = {"size": opened.size, "identity": list(opened.identity)}
+        with storage_errors():
+            return about, _readable(opened)
+
+
+def _readable(opened: OpenedAsset) -> int:
+    """A descriptor for reading from the beginning, apart from ``opened.file``, which is closed if not kept."""
+    try:
+        number = opened.file.fileno()
+    except OSError:  # content of the payload itself
+        handle = os.memfd_create("asset", os.MFD_CLOEXEC)
+        with os.fdopen(os.dup(handle), "wb") as copy:
+            copy.write(opened.file.read())
+        return _opened_anew(handle)
+    if opened.refetched:
+        return os.open(f"/proc/self/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
+    return _detached(opened.file)
+
+
+def _opened_anew(handle: int) -> int:
+    """``handle`` for reading only, with a place of its own in the file."""
+    try:
+        return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(handle)
+
+
+def _detached(file: BinaryIO) -> int:
+    """The descriptor of ``file`` without the file around it."""
+    with file:
+        return os.dup(file.fileno())
+
+
+async def _in_a_thread(work: Callable[[], Handed]) -> Handed:
+    """What ``work`` gives; if nobody waits for it any more, its descriptor is closed."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        working.add_done_callback(_close_unclaimed)
+        raise
+
+
+def _close_unclaimed(working: asyncio.Future[Handed]) -> None:
+    if not working.cancelled() and working.exception() is None:
+        handle = working.result()[1]
+        if handle is not None:
+            os.close(handle)

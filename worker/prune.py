@@ -1,0 +1,90 @@
+"""Removing what is no longer wanted under DATA_DIR: what is kept for reuse, and bundles of long ago."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from previewops.retention import surplus
+from previewops.settings import Settings
+from previewops.worker.publish import fence_path
+from previewops.worker.store import Store, Weighed, remove
+
+MIB = 1024 * 1024
+
+
+def cache_root(data_dir: Path) -> Path:
+    """Where results are kept for reuse."""
+    return data_dir / "cache"
+
+
+def surplus_cache(settings: Settings, now_s: float) -> list[Weighed]:
+    """Entries beyond PREVIEW_CACHE_MAX_MB and PREVIEW_CACHE_MAX_AGE_S; all of them, if nothing is to be reused."""
+    return surplus(
+        Store(cache_root(settings.data_dir)).weighed(),
+        now_s=now_s,
+        max_age_s=settings.cache_max_age_s,
+        max_bytes=settings.cache_max_mb * MIB,
+    )
+
+
+def prune_cache(settings: Settings, now_s: float) -> list[Weighed]:
+    """Removes ``surplus_cache`` and returns what has gone."""
+    gone = []
+    for entry in surplus_cache(settings, now_s):
+        with suppress(OSError):
+            remove(entry.folder)
+            gone.append(entry)
+    return gone
+
+
+def old_bundles(data_dir: Path, *, project: str | None, now_s: float, older_than_s: float) -> list[Weighed]:
+    """Published bundles of ``project`` (None: of all) that were made longer than ``older_than_s`` ago."""
+    found = []
+    for folder in (data_dir / "previews").glob("*/*"):
+        if project is not None and folder.parent.name != project:
+            continue
+        with suppress(OSError):  # a folder that has no such file is no bundle
+            size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+            found.append(Weighed(folder, size, _made_s(folder)))
+    return surplus(found, now_s=now_s, max_age_s=older_than_s)
+
+
+def remove_bundle(data_dir: Path, bundle: Weighed) -> bool:
+    """Removes a bundle, unless it has been published anew since or is being so. Readers see it whole or not at all.
+
+    Its fence stays, so that no late attempt brings it back.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    with _unpublished(fence_path(data_dir, bundle.folder.parent.name, bundle.folder.name)) as free:
+        if not free or _made_s(bundle.folder) != bundle.used_s:
+            return False
+        remove(bundle.folder, by_way_of=data_dir / ".staging")
+        return True
+
+
+def _made_s(bundle: Path) -> float:
+    """When the bundle was made: of its files this is the one that is written for every job, reused or not."""
+    return (bundle / "preview.json").stat().st_mtime
+
+
+@contextmanager
+def _unpublished(fence: Path) -> Iterator[bool]:
+    """Whether nobody publishes behind ``fence``, which is held meanwhile."""
+    try:
+        handle = os.open(fence, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield True
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(handle)

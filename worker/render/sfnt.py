@@ -1,0 +1,191 @@
+"""What a font file says of itself: the characters it has, its weight, whether its glyphs are in colour.
+
+Only what these questions need of the OpenType format (ISO/IEC 14496-22): ``cmap`` formats 4 and 12, the weight
+class of ``OS/2``, the names of the tables, and the size of bitmap glyphs. Reading the font itself, and not a
+list written beside it, keeps the two from ever disagreeing.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_UNICODE_SUBTABLES = ((3, 10), (0, 6), (0, 4), (3, 1), (0, 3))  # fullest repertoire first
+_REGULAR = 400
+_ENGLISH = 0x409
+
+
+class Coverage:
+    """A set of code points, kept as ranges: a font of 40,000 characters takes a few kilobytes."""
+
+    __slots__ = ("_lasts", "_starts")
+
+    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """``ranges`` are first and last code points, inclusive, in any order."""
+        self._starts: list[int] = []
+        self._lasts: list[int] = []
+        for first, last in sorted(ranges):
+            if self._lasts and first <= self._lasts[-1] + 1:
+                self._lasts[-1] = max(self._lasts[-1], last)
+            else:
+                self._starts.append(first)
+                self._lasts.append(last)
+
+    def __contains__(self, code: int) -> bool:
+        place = bisect_right(self._starts, code) - 1
+        return place >= 0 and code <= self._lasts[place]
+
+    def __iter__(self) -> Iterator[int]:
+        for first, last in zip(self._starts, self._lasts, strict=True):
+            yield from range(first, last + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class FontFacts:
+    """One face of a font file. ``family`` is its name for people, empty where it has none.
+
+    ``weight`` is the weight class, 1..1000, 400 is regular. ``strike`` is the one size, pixels, that coloured
+    bitmap glyphs have; None where glyphs scale. ``drawable`` is False for glyphs in a form that is not drawn here
+    (SVG, and the gradients of COLR version 1).
+    """
+
+    family: str
+    coverage: Coverage
+    weight: int
+    coloured: bool
+    strike: int | None
+    drawable: bool
+
+
+def read_facts(file: BinaryIO, index: int = 0) -> FontFacts:
+    """The facts of face ``index`` (other than 0 in a collection only) of the font in ``file``.
+
+    Raises:
+        ValueError: the bytes are no font with a Unicode cmap of format 4 or 12.
+        OSError: the file cannot be read.
+    """
+    try:
+        tables = _tables(file, index & 0xFFFF)
+        if b"cmap" not in tables:
+            raise ValueError("the font has no cmap table")
+        outlines = b"glyf" in tables or b"CFF " in tables or b"CFF2" in tables
+        layers = b"COLR" in tables and _content(file, tables[b"COLR"])[:2] == b"\0\0"
+        strike = _strike(file, tables)
+        return FontFacts(
+            family=_family(file, tables),
+            coverage=Coverage(_characters(_content(file, tables[b"cmap"]))),
+            weight=_weight(file, tables),
+            coloured=strike is not None or b"COLR" in tables or b"SVG " in tables,
+            strike=strike,
+            drawable=strike is not None or layers or (outlines and not {b"COLR", b"SVG "} & tables.keys()),
+        )
+    except (struct.error, IndexError) as broken:
+        raise ValueError(f"the font breaks off: {broken}") from broken
+
+
+def _tables(file: BinaryIO, index: int) -> dict[bytes, tuple[int, int]]:
+    """Offset and length of each table of the face."""
+    start = 0
+    if _at(file, 0, 4) == b"ttcf":
+        (start,) = struct.unpack(">I", _at(file, 12 + 4 * index, 4))
+    (count,) = struct.unpack(">H", _at(file, start + 4, 2))
+    records = _at(file, start + 12, 16 * count)
+    entries = (struct.unpack_from(">4sIII", records, 16 * number) for number in range(count))
+    return {tag: (offset, length) for tag, _checksum, offset, length in entries}
+
+
+def _at(file: BinaryIO, offset: int, length: int) -> bytes:
+    file.seek(offset)
+    return file.read(length)
+
+
+def _content(file: BinaryIO, table: tuple[int, int]) -> bytes:
+    return _at(file, *table)
+
+
+def _family(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> str:
+    """The typographic family name, or else the plain one; in Unicode, as every font for Windows has it."""
+    if b"name" not in tables:
+        return ""
+    content = _content(file, tables[b"name"])
+    _version, count, texts = struct.unpack_from(">HHH", content, 0)
+    found: dict[int, str] = {}
+    for number in range(count):
+        platform, _encoding, language, kind, length, offset = struct.unpack_from(
+            ">6H", content, 6 + 12 * number
+        )
+        if platform == 3 and kind in (1, 16) and (language == _ENGLISH or kind not in found):
+            found[kind] = content[texts + offset : texts + offset + length].decode("utf-16-be", "replace")
+    return found.get(16) or found.get(1, "")
+
+
+def _weight(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> int:
+    if b"OS/2" not in tables:
+        return _REGULAR
+    (weight,) = struct.unpack_from(">H", _content(file, tables[b"OS/2"]), 4)
+    return int(weight)
+
+
+def _strike(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> int | None:
+    """The largest size for which there are coloured bitmaps, pixels an em."""
+    if b"CBDT" in tables and b"CBLC" in tables:
+        content = _content(file, tables[b"CBLC"])
+        (count,) = struct.unpack_from(">I", content, 4)
+        return max(content[8 + 48 * number + 44] for number in range(count))
+    if b"sbix" in tables:
+        content = _content(file, tables[b"sbix"])
+        (count,) = struct.unpack_from(">I", content, 4)
+        offsets = struct.unpack_from(f">{count}I", content, 8)
+        return int(max(struct.unpack_from(">H", content, offset)[0] for offset in offsets))
+    return None
+
+
+def _characters(cmap: bytes) -> Iterator[tuple[int, int]]:
+    (count,) = struct.unpack_from(">H", cmap, 2)
+    records = [struct.unpack_from(">HHI", cmap, 4 + 8 * index) for index in range(count)]
+    offsets = {(platform, encoding): offset for platform, encoding, offset in records}
+    for key in _UNICODE_SUBTABLES:
+        if key in offsets:
+            return _subtable(cmap, offsets[key])
+    raise ValueError("the font has no Unicode cmap")
+
+
+def _subtable(cmap: bytes, at: int) -> Iterator[tuple[int, int]]:
+    (kind,) = struct.unpack_from(">H", cmap, at)
+    if kind == 4:
+        return _format_4(cmap, at)
+    if kind == 12:
+        return _format_12(cmap, at)
+    raise ValueError(f"cmap format {kind} is not read; 4 and 12 are")
+
+
+def _format_12(cmap: bytes, at: int) -> Iterator[tuple[int, int]]:
+    (groups,) = struct.unpack_from(">I", cmap, at + 12)
+    for index in range(groups):
+        first, last, glyph = struct.unpack_from(">III", cmap, at + 16 + 12 * index)
+        if first + (glyph == 0) <= last:
+            yield first + (glyph == 0), last
+
+
+def _format_4(cmap: bytes, at: int) -> Iterator[tuple[int, int]]:
+    (doubled,) = struct.unpack_from(">H", cmap, at + 6)
+    count = doubled // 2
+    words = f">{count}H"
+    lasts = struct.unpack_from(words, cmap, at + 14)
+    firsts = struct.unpack_from(words, cmap, at + 16 + doubled)
+    deltas = struct.unpack_from(words, cmap, at + 16 + 2 * doubled)
+    offsets_at = at + 16 + 3 * doubled
+    offsets = struct.unpack_from(words, cmap, offsets_at)
+    for index in range(count):
+        for code in range(firsts[index], min(lasts[index], 0xFFFE) + 1):
+            glyph = code
+            if offsets[index]:
+                place = offsets_at + 2 * index + offsets[index] + 2 * (code - firsts[index])
+                (glyph,) = struct.unpack_from(">H", cmap, place)
+                if glyph == 0:
+                    continue
+            if (glyph + deltas[index]) & 0xFFFF:
+                yield code, code

@@ -1,0 +1,134 @@
+"""Results that are kept for reuse: small folders under one root, named by what they were made from.
+
+    <root>/<kind>/<first two digits>/<key>/    the files, and entry.json: what is known of them, and their lengths
+
+An entry appears by a rename, whole or not at all. Its files are hard links to those of a bundle where the file
+system can, and copies where it cannot. Each file's length and time of change are held against entry.json
+before it is used again: a file that somebody changed in place, or that a power cut emptied, is not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+_ABOUT = "entry.json"
+_KEY = re.compile(r"[0-9a-f]{64}")
+_DRAFT = ".draft-"
+_DRAFT_MAX_AGE_S = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An entry that can be used: where its files are, by name, and what was said of them."""
+
+    folder: Path
+    names: tuple[str, ...]
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """An entry as retention sees it: bytes of all its files, and when it was last of use (s since the epoch)."""
+
+    folder: Path
+    size: int
+    used_s: float
+
+
+class Store:
+    """The store below ``root``. Trouble with the disk makes it forget, and never fails a job."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, kind: str, key: str) -> Kept | None:
+        """The entry of ``key``, if there is one whose files are as they were; it then counts as used now."""
+        folder = self._folder(kind, key)
+        try:
+            found = json.loads((folder / _ABOUT).read_bytes())
+            for name, size, changed_ns in found["files"]:
+                status = (folder / name).lstat()
+                if (status.st_size, status.st_mtime_ns) != (size, changed_ns):
+                    return None
+            os.utime(folder / _ABOUT)
+            return Kept(folder, tuple(name for name, _, _ in found["files"]), found["about"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep(self, kind: str, key: str, files: Mapping[str, Path], about: Mapping[str, Any]) -> None:
+        """Keeps ``files``, by the names they are to have. What is there already under this key is replaced."""
+        folder = self._folder(kind, key)
+        draft = folder.parent / f"{_DRAFT}{token_hex(8)}"
+        try:
+            for name, source in files.items():
+                target = draft / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                link_or_copy(source, target)
+            listed = [(name, *_mark(draft / name)) for name in files]
+            (draft / _ABOUT).write_text(json.dumps({"files": listed, "about": about}), "utf-8")
+            if folder.exists():
+                remove(folder)
+            draft.rename(folder)
+        except OSError:
+            shutil.rmtree(draft, ignore_errors=True)  # another worker was first, or the disk is full
+
+    def weighed(self) -> Iterator[Weighed]:
+        """Every entry; drafts that were left behind count as never used."""
+        for folder in self.root.glob("*/*/*"):
+            with suppress(OSError):
+                if folder.name.startswith(_DRAFT):
+                    if time.time() - folder.stat().st_mtime > _DRAFT_MAX_AGE_S:
+                        yield Weighed(folder, _size(folder), 0.0)
+                elif _KEY.fullmatch(folder.name):
+                    used_s = (folder / _ABOUT).stat().st_mtime if (folder / _ABOUT).exists() else 0.0
+                    yield Weighed(folder, _size(folder), used_s)
+
+    def _folder(self, kind: str, key: str) -> Path:
+        assert _KEY.fullmatch(key), "a key is 64 hexadecimal digits"
+        return self.root / kind / key[:2] / key
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """``target`` with the content of ``source``: the same file where both are on one file system.
+
+    Raises:
+        OSError: neither can be done.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another file system, one without links, or a file with too many of them
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def remove(folder: Path, *, by_way_of: Path | None = None) -> None:
+    """Removes an entry or a bundle: at once for whoever looks for it by its name, then from the disk.
+
+    ``by_way_of`` is the folder, on the same file system, that it is moved to first; by default its own.
+
+    Raises:
+        OSError: it cannot be moved away.
+    """
+    doomed = (by_way_of or folder.parent) / f"{_DRAFT}{token_hex(8)}"
+    folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _mark(file: Path) -> tuple[int, int]:
+    status = file.lstat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())

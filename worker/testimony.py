@@ -1,0 +1,90 @@
+"""What a render process says, and how it ends, as values and exceptions. Pure.
+
+Nothing that comes out of a render process is trusted: it decodes hostile images. Each value is checked for its
+type, and whatever is off is a ``BadFrame``, for which the process is killed.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from typing import Any
+
+from previewops.errors import (
+    REINSTALL,
+    JobError,
+    PermanentJobError,
+    RenderCrashed,
+    TransientJobError,
+)
+from previewops.worker.framing import BadFrame
+
+_TEXT_LIMIT = 200  # characters of a progress text
+_UNAVAILABLE = "render-process-unavailable"
+
+
+class TaskNotImportable(TransientJobError):
+    """A render process has started and cannot import what it is to run, because of ``cause``."""
+
+    def __init__(self, cause: JobError) -> None:
+        super().__init__(
+            _UNAVAILABLE,
+            f"a render process cannot import its task: {cause.message}",
+            hint=cause.hint or REINSTALL,
+        )
+        self.error_class, self.remote_traceback = cause.error_class, cause.remote_traceback
+
+
+def progress_of(value: Any) -> tuple[float, str]:
+    """A report of progress: a fraction in 0..1, and a short text. Raises BadFrame."""
+    match value:
+        case [int() | float() as fraction, str() as text] if math.isfinite(fraction):
+            return min(1.0, max(0.0, float(fraction))), text[:_TEXT_LIMIT]
+    raise BadFrame("progress is not [number, text]")
+
+
+def deadline_exceeded(deadline_s: float) -> TransientJobError:
+    """A render did not end within its ``deadline_s``."""
+    return TransientJobError(
+        "deadline-exceeded",
+        f"the render was killed at its deadline of {deadline_s:g} s",
+        hint="shorten the animation or its resolution, or raise PREVIEW_JOB_TIMEOUT_S",
+        found=f"not done after {deadline_s:g} s",
+        allowed=deadline_s,
+    )
+
+
+def cpu_time_exceeded(allowed_s: int | None) -> PermanentJobError:
+    """A render used up the ``allowed_s`` of processor time that a job has."""
+    return PermanentJobError(
+        "cpu-time-exceeded",
+        f"the render used more than its {allowed_s} s of processor time and was killed",
+        hint="shorten the animation or its resolution, or raise PREVIEW_CPU_LIMIT_S",
+        found=f"more than {allowed_s} s",
+        allowed=allowed_s,
+    )
+
+
+def unavailable(reason: str) -> TransientJobError:
+    """No render process can be had."""
+    return TransientJobError(
+        _UNAVAILABLE,
+        f"no render process could be started: {reason}",
+        hint="look at the worker's log, and at the limits on processes, memory and open files",
+    )
+
+
+def death(code: int | None) -> RenderCrashed:
+    """How a render process ended: exit ``code`` as ``ForkedProcess.exited`` has it."""
+    if code is None:
+        return RenderCrashed("died together with its fork server", hint="look at the kernel's log")
+    if code >= 0:
+        return RenderCrashed(f"exited with status {code}", exit_status=code)
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = None
+    if name == "SIGKILL":
+        hint = "probably out of memory: the kernel kills with SIGKILL; look at its log, or use smaller assets"
+    return RenderCrashed(f"was ended by {name}", signal_name=name, hint=hint)
