@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, Literal, cast
 from weakref import WeakSet
 
+from rich.console import RenderableType
 from textual import work
 from textual.app import App
 from textual.binding import BindingType
@@ -23,6 +21,7 @@ from textual.worker import Worker, get_current_worker
 from previewops.clock import Clock, SystemClock
 from previewops.errors import PreviewopsError
 from previewops.tui.deeds import EVERYWHERE, Deed, action_name
+from previewops.tui.hangup import hang_up, terminal_is_gone
 from previewops.tui.intents import Desk, Intent, Pause, Resume
 from previewops.tui.palette import themes
 from previewops.tui.picture import Picture
@@ -39,9 +38,6 @@ PACES_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 JUDGE_OFTEN_S = 2.0
 JUDGE_SELDOM_S = 10.0
-
-HANG_UP_S = 3.0
-"""How long an orderly end may take once the terminal is gone, in seconds: an act may have a batch under way."""
 
 ACTS = "acts"
 """The group of the workers that carry intents out."""
@@ -110,6 +106,7 @@ class OperatorApp(App[int]):
         self._judged_s: float | None = None
         self._answered: WeakSet[Worker[Any]] = WeakSet()
         """Workers that have asked, and now do what came of it."""
+        self.ending = False
         self.failure: Exception | None = None
         """What ended the screen, if it was a fault of its own."""
         picture = Picture(
@@ -132,25 +129,23 @@ class OperatorApp(App[int]):
         self.run_worker(self.poller.run(), name="poll", group="poll")
         self.set_interval(1.0, self._grow_old, name="age")
 
+    def exit(
+        self, result: int | None = None, return_code: int = 0, message: RenderableType | None = None
+    ) -> None:
+        # From now on widgets are taken down one by one: nothing is drawn any more.
+        self.ending = True
+        super().exit(result, return_code, message)
+
     def _heed_signals(self) -> None:
         """A terminal that goes away ends the screen and nothing else; SIGTERM has it restore the terminal."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.exit, 0)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        loop.add_signal_handler(signal.SIGHUP, hang_up, self.exit)
         self.set_interval(1.0, self._look_for_terminal, name="terminal")
 
-    def _hang_up(self) -> None:
-        """Ends without a terminal: there is nothing to restore, and what tries to may fail for ever."""
-        end = threading.Timer(HANG_UP_S, os._exit, (0,))
-        end.daemon = True
-        end.start()
-        self.exit(0)
-
     def _look_for_terminal(self) -> None:
-        try:
-            os.get_terminal_size(sys.__stderr__.fileno() if sys.__stderr__ is not None else -1)
-        except OSError:
-            self._hang_up()
+        if terminal_is_gone() and not self.ending:
+            hang_up(self.exit)
 
     # -- pictures ---------------------------------------------------------------------------------------
 
@@ -348,22 +343,20 @@ class OperatorApp(App[int]):
         self.theme = names[(names.index(self.theme) + 1) % len(names)]
 
     async def action_back(self) -> None:
-        front = self.front
-        if front is None:
-            return
-        if front.maximized is not None:
-            front.minimize()
-        else:
-            front.back()
+        if not self._restored() and self.front is not None:
+            self.front.back()
 
     def action_enlarge(self) -> None:
+        if not self._restored() and self.front is not None:
+            self.front.enlarge()
+
+    def _restored(self) -> bool:
+        """Gives an enlarged panel its place again; False when there is none."""
         front = self.front
-        if front is None:
-            return
-        if front.maximized is not None:
-            front.minimize()
-        else:
-            front.enlarge()
+        if front is None or front.maximized is None:
+            return False
+        front.minimize()
+        return True
 
     def action_help(self) -> None:
         from previewops.tui.screens.help.screen import HelpScreen

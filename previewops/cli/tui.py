@@ -60,6 +60,8 @@ def tui(
             "the screen needs a terminal",
             hint="for scripts there are `previewops stats --json` and `previewops health`",
         )
+    # Milliseconds for which Textual waits whether an escape begins another key's sequence: 100 are felt.
+    os.environ.setdefault("ESCDELAY", "25")
     if replay is not None:
         return _run(_recorded(replay, refresh, theme))
     return _run(_live(context, read_only, refresh, theme, leaving_stops))

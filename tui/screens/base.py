@@ -44,7 +44,7 @@ class OperatorScreen(Screen[None]):
     @property
     def composed(self) -> bool:
         """Whether all its widgets are there: pictures may come before that, and while the app takes them down."""
-        return self._composed and self.app.is_running
+        return self._composed and self.app.is_running and not self.operator.ending
 
     @property
     def operator(self) -> OperatorApp:

@@ -55,6 +55,16 @@ class Span:
         """Its width in terminal columns."""
         return cell_len(self.text)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether blanks beside the text look the same when they are part of it: no ground, no click, no badge."""
+        return self.ground is None and not self.action and not self.tone.startswith("badge")
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is nothing to see of it, whatever its tone."""
+        return self.is_plain and self.text.isspace()
+
 
 Line: TypeAlias = tuple[Span, ...]
 
@@ -98,6 +108,29 @@ def pad(line: Line, columns: int, *, right: bool = False) -> Line:
         return fitted
     space = Span(" " * gap)
     return (space, *fitted) if right else (*fitted, space)
+
+
+def merged(line: Line) -> Line:
+    """The line in as few spans as show the same: each one costs a terminal line more than its text.
+
+    Neighbours that look alike become one, and blanks become part of the text beside them.
+    """
+    parts: list[Span] = []
+    for span in line:
+        if not span.text:
+            continue
+        last = parts[-1] if parts else None
+        if last is not None and (_alike(last, span) or (span.is_blank and last.is_plain)):
+            parts[-1] = replace(last, text=last.text + span.text)
+        elif last is not None and last.is_blank and span.is_plain:
+            parts[-1] = replace(span, text=last.text + span.text)
+        else:
+            parts.append(span)
+    return tuple(parts)
+
+
+def _alike(one: Span, other: Span) -> bool:
+    return (one.tone, one.action, one.ground) == (other.tone, other.action, other.ground)
 
 
 def spread(left: Line, right: Line, columns: int) -> Line:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -17,7 +17,7 @@ from textual.strip import Strip
 from previewops.tui.palette import palette_of
 from previewops.tui.shape.columns import GAP, Column, fit
 from previewops.tui.shape.spans import Line, Span, Tone, clip, pad, width_of
-from previewops.tui.widgets.drawn import SCROLLBAR, changed_regions, strip_of
+from previewops.tui.widgets.drawn import SCROLLBAR, Drawn, strip_of
 
 _MARK = 2
 _WHEEL_ROWS = 3
@@ -34,7 +34,7 @@ class Row:
     cells: tuple[Line, ...]
 
 
-class Grid(ScrollView, can_focus=True):
+class Grid(Drawn, ScrollView, can_focus=True):
     """Rows under a header. The cursor follows its row's key; rows can be marked where ``marking`` is on."""
 
     DEFAULT_CSS = """
@@ -92,7 +92,6 @@ class Grid(ScrollView, can_focus=True):
         self._key = ""
         self._marking = marking
         self._marks: dict[str, None] = {}
-        self._strips: list[Strip] = []
         self._widths: tuple[int, ...] = ()
 
     @property
@@ -124,7 +123,7 @@ class Grid(ScrollView, can_focus=True):
         size = Size(self.size.width, len(self._rows) + 1)
         if size != self.virtual_size:
             self.virtual_size = size
-        self._update()
+        self.draw_changes()
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         """Replaces the columns; the rows shown next have to fit them."""
@@ -136,7 +135,7 @@ class Grid(ScrollView, can_focus=True):
         for place, row in enumerate(self._rows):
             if row.key == key:
                 self._put_cursor(place)
-                self._update()
+                self.draw_changes()
                 return
 
     def toggle_mark(self) -> None:
@@ -145,7 +144,7 @@ class Grid(ScrollView, can_focus=True):
             return
         self._flip_mark()
         self._put_cursor(self._cursor + 1)
-        self._update()
+        self.draw_changes()
 
     def _flip_mark(self) -> None:
         if self._key in self._marks:
@@ -157,7 +156,7 @@ class Grid(ScrollView, can_focus=True):
     def mark(self, keys: Sequence[str]) -> None:
         """Marks exactly these rows."""
         self._marks = dict.fromkeys(keys)
-        self._update()
+        self.draw_changes()
         self.post_message(self.Marked(self))
 
     # -- keys and mouse ---------------------------------------------------------------------------------
@@ -170,7 +169,7 @@ class Grid(ScrollView, can_focus=True):
 
     def action_edge(self, step: int) -> None:
         self._put_cursor(0 if step < 0 else len(self._rows) - 1)
-        self._update()
+        self.draw_changes()
 
     def action_choose(self) -> None:
         if self._key:
@@ -184,7 +183,7 @@ class Grid(ScrollView, can_focus=True):
         self._put_cursor(place)
         if self._marking and event.x < _MARK:
             self._flip_mark()
-        self._update()
+        self.draw_changes()
         if event.chain >= 2:
             self.action_choose()
 
@@ -207,7 +206,7 @@ class Grid(ScrollView, can_focus=True):
         if not 0 <= wanted < len(self._rows) and self._cursor in (0, len(self._rows) - 1):
             self.post_message(self.PastEdge(self, 1 if step > 0 else -1))
         self._put_cursor(wanted)
-        self._update()
+        self.draw_changes()
 
     def _put_cursor(self, place: int) -> None:
         self._cursor = min(max(0, place), max(0, len(self._rows) - 1))
@@ -236,48 +235,25 @@ class Grid(ScrollView, can_focus=True):
 
     # -- drawing ----------------------------------------------------------------------------------------
 
-    def render_line(self, y: int) -> Strip:
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
-
     def on_resize(self) -> None:
         self.virtual_size = Size(self.size.width, len(self._rows) + 1)
         self._follow()
-        self._redraw()
+        self.draw_changes()
 
     def on_focus(self) -> None:
-        self._redraw()
+        self.draw_changes()
 
     def on_blur(self) -> None:
-        self._redraw()
+        self.draw_changes()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        self._redraw()
+        self.draw_all()
 
     def watch_show_vertical_scrollbar(self) -> None:
-        self._redraw()
+        self.draw_all()
 
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        if self._strips:
-            self._redraw()
-
-    def _redraw(self) -> None:
-        self._strips = self._drawn()
-        self.refresh()
-
-    def _update(self) -> None:
-        drawn = self._drawn()
-        if len(drawn) != len(self._strips):
-            self._strips = drawn
-            self.refresh()
-            return
-        regions: list[Region] = list(changed_regions(self._strips, drawn))
-        self._strips = drawn
-        if regions:
-            self.refresh(*regions)
-
-    def _drawn(self) -> list[Strip]:
+    def drawn(self) -> list[Strip]:
         columns, height = self.size.width - SCROLLBAR, self.size.height
         if columns < 1 or height < 1:
             return []

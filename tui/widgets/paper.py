@@ -12,13 +12,13 @@ from textual.strip import Strip
 
 from previewops.tui.palette import palette_of
 from previewops.tui.shape.spans import Line
-from previewops.tui.widgets.drawn import SCROLLBAR, changed_regions, strip_of
+from previewops.tui.widgets.drawn import SCROLLBAR, Drawn, strip_of
 
 Write = Callable[[int], Sequence[Line]]
 """Columns to lines: a view-model function with its values bound."""
 
 
-class Paper(ScrollView, can_focus=True):
+class Paper(Drawn, ScrollView, can_focus=True):
     """Shows all lines of a function of its width. Only those that differ are sent when the function is replaced."""
 
     DEFAULT_CSS = """
@@ -43,30 +43,21 @@ class Paper(ScrollView, can_focus=True):
         super().__init__(id=id)
         self._write: Write = _nothing
         self._lines: Sequence[Line] = ()
-        self._strips: list[Strip] = []
 
     def write(self, function: Write) -> None:
         """Shows what ``function`` says from now on; the place that is read stays."""
         self._write = function
         if self.size.width:
             self._lay_out()
-            self._update()
+            self.draw_changes()
 
     def on_resize(self) -> None:
         self._lay_out()
-        self._redraw()
-
-    def render_line(self, y: int) -> Strip:
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
+        self.draw_changes()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        self._redraw()
-
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        if self._strips:
-            self._redraw()
+        self.draw_all()
 
     def _lay_out(self) -> None:
         self._lines = self._write(max(0, self.size.width - SCROLLBAR))
@@ -74,22 +65,7 @@ class Paper(ScrollView, can_focus=True):
         if size != self.virtual_size:
             self.virtual_size = size
 
-    def _redraw(self) -> None:
-        self._strips = self._drawn()
-        self.refresh()
-
-    def _update(self) -> None:
-        drawn = self._drawn()
-        if len(drawn) != len(self._strips):
-            self._strips = drawn
-            self.refresh()
-            return
-        regions = list(changed_regions(self._strips, drawn))
-        self._strips = drawn
-        if regions:
-            self.refresh(*regions)
-
-    def _drawn(self) -> list[Strip]:
+    def drawn(self) -> list[Strip]:
         columns, height = self.size.width - SCROLLBAR, self.size.height
         if columns < 1 or height < 1:
             return []
