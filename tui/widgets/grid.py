@@ -240,10 +240,8 @@ class Grid(Drawn, ScrollView, can_focus=True):
         self._follow()
         self.draw_changes()
 
-    def on_focus(self) -> None:
-        self.draw_changes()
-
-    def on_blur(self) -> None:
+    def watch_has_focus(self, has_focus: bool) -> None:
+        super().watch_has_focus(has_focus)  # an on_focus of ours would come before Textual sets has_focus
         self.draw_changes()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
