@@ -266,7 +266,9 @@ def test_keeping_none_leaves_one_file(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["night.rec", "night.rec.1", "night.rec.3"])
-@pytest.mark.parametrize("content", [b"dear diary\n", gzip.compress(b"dear diary\n"), b"\x1f\x8b"])
+@pytest.mark.parametrize(
+    "content", [b"dear diary\n", gzip.compress(b"dear diary\n"), b"\x1f\x8b"], ids=["text", "packed", "cut"]
+)
 def test_what_is_no_recording_is_left_as_it_is(path: Path, name: str, content: bytes) -> None:
     foreign = path.with_name(name)
     foreign.write_bytes(content)
