@@ -39,6 +39,9 @@ PACES_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 JUDGE_OFTEN_S = 2.0
 JUDGE_SELDOM_S = 10.0
 
+SWITCH_S = 0.01
+"""How long a screen that is changed to has before it is painted."""
+
 ACTS = "acts"
 """The group of the workers that carry intents out."""
 
@@ -315,6 +318,10 @@ class OperatorApp(App[int]):
             return
         if mode != self.current_mode:
             self.switch_mode(mode)
+
+    def delay_update(self, delay: float = SWITCH_S) -> None:
+        # Textual masks each change of screens for 50 ms; ours are drawn whole as soon as they are shown.
+        super().delay_update(delay)
 
     def open_job(self, job_id: str) -> None:
         """Shows one job whole."""
