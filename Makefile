@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Most tests wait for processes and servers, so more of them than processors may run at once.
+AT_ONCE ?= 3
 SECONDS ?= 60
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
@@ -20,7 +22,7 @@ demo: $(STAMP)  ## render a real tutorial on this machine
 	$(BIN)/previewops up --demo
 
 test: $(STAMP)  ## all tests, on a private Redis
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(AT_ONCE) --dist worksteal
 
 lint: $(STAMP)  ## format, style, types, layers
 	$(BIN)/ruff format --check .
