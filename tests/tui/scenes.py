@@ -11,7 +11,7 @@ from previewops.records import Attempt, JobRecord
 from previewops.states import JobState, Priority
 from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Event, RunView, Snapshot, WorkerView
 
-NOW_MS = 1_795_500_187_250  # 2026-11-24T05:23:07.250Z
+NOW_MS = 1_795_500_187_250  # 2026-11-24T06:03:07.250Z
 GIB = 1 << 30
 MIB = 1 << 20
 
