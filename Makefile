@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Most tests wait for processes and servers, so more of them than processors may run at once.
-AT_ONCE ?= 3
+# Tests run side by side: most of them wait for processes and servers.
+AT_ONCE ?= 2
 SECONDS ?= 60
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 

@@ -230,11 +230,6 @@ class Leases:
             f"{job_id}.{token.decode()}" for job_id, token in zip(ids, tokens, strict=True) if token
         )
 
-    async def record_event(self, kind: str, **fields: str) -> None:
-        """Puts one event on the queue's stream."""
-        pairs = [part for pair in fields.items() for part in pair]
-        await self.scripts.run(ScriptName.RECORD_EVENT, kind, *pairs)
-
 
 def _text(words: str) -> bytes:
     """What an error says, as UTF-8. A file's name may be no valid text (``\\udcff``), which is then spelled out."""

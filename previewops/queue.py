@@ -176,6 +176,11 @@ class Queue:
         """Ends the alarm over lost data; False if there is none."""
         return Code(await self._scripts.run(ScriptName.ACKNOWLEDGE_LOSS, who)) is Code.OK
 
+    async def record_event(self, kind: str, **fields: str) -> None:
+        """Puts one event on the queue's stream."""
+        pairs = [part for pair in fields.items() for part in pair]
+        await self._scripts.run(ScriptName.RECORD_EVENT, kind, *pairs)
+
     async def watch_end(self, job_id: str, *, check_every_s: float = 1.0) -> JobState:
         """Waits until a job has ended and returns its state.
 

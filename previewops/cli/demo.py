@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from previewops.cli.board import Board, Silence, board
 from previewops.cli.output import announce, say
+from previewops.cli.voice import Voice
 from previewops.errors import PreviewopsError
 from previewops.records import JobRecord
 from previewops.settings import Settings
@@ -45,9 +46,12 @@ async def run_demo(queue: Queue, settings: Settings) -> None:
         )
 
 
-async def run_demo_unseen(queue: Queue, settings: Settings) -> None:
-    """The same, without a word: the screen shows what becomes of the jobs."""
-    await _teach(queue, settings, Silence())
+async def run_demo_unseen(queue: Queue, settings: Settings, voice: Voice) -> None:
+    """The same while a screen shows what becomes of the jobs: the summary waits until it is left."""
+    started = time.monotonic()
+    lesson, records = await _teach(queue, settings, Silence())
+    for line in _summary(settings, lesson, records, time.monotonic() - started):
+        voice.say(line)
 
 
 async def _teach(
@@ -129,4 +133,5 @@ def _summary(
 
 
 def _look_at(bundle: Path) -> Path:
-    return next(iter(sorted(bundle.glob("sheet.*"))), bundle)
+    pictures = [path for path in sorted(bundle.glob("sheet.*")) if path.suffix != ".vtt"]
+    return next(iter(pictures), bundle)

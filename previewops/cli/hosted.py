@@ -6,34 +6,70 @@ import asyncio
 import os
 import signal
 import sys
+import termios
 from contextlib import suppress
+from typing import Any
 
 from previewops.cli.context import Context
-from previewops.cli.output import announce
+from previewops.cli.output import flush
+from previewops.cli.voice import Voice
 from previewops.tether import tethered
 
 STOP_S = 5.0
 """How long a screen that was asked to end may take, in seconds."""
 
+LEAVE = (
+    "\x1b[?1049l"
+    + "".join(f"\x1b[?{mode}l" for mode in (1000, 1002, 1003, 1004, 1006, 1015, 2004))
+    + ("\x1b[<u\x1b[?25h\x1b[0m")
+)
+"""Takes back what a screen asks of a terminal: the second page, mouse, focus, paste, keys, no cursor, colours.
 
-async def show_screen(context: Context, url: str, *, theme: str | None) -> bool:
+Control sequences of xterm (XTerm Control Sequences, "DEC Private Mode Reset") and of Kitty's keyboard protocol.
+"""
+
+
+async def show_screen(context: Context, url: str, *, theme: str | None, voice: Voice) -> bool:
     """Has the screen on the terminal until it is left; True when it was, False when it broke down.
 
-    Cancelling takes it off the terminal.
+    Cancelling takes it off the terminal. What ``voice`` is told meanwhile is said afterwards.
     """
     words = [sys.executable, "-m", "previewops", "tui", "--leaving-stops"]
     if theme is not None:
         words += ["--theme", theme]
     environ = {**os.environ, **context.overlay, "REDIS_URL": url}
-    screen = await asyncio.create_subprocess_exec(*tethered(words, signal.SIGTERM), env=environ)
+    with voice.silent():
+        before = _terminal_modes()
+        screen = await asyncio.create_subprocess_exec(*tethered(words, signal.SIGTERM), env=environ)
+        try:
+            await screen.wait()
+        except asyncio.CancelledError:
+            await _end(screen)
+            raise
+        finally:
+            if screen.returncode != 0:
+                _restore(before)
+    if screen.returncode != 0:
+        voice.say(f"the screen ended with status {screen.returncode}; the workers go on, Ctrl-C stops them")
+    return screen.returncode == 0
+
+
+def _terminal_modes() -> list[Any] | None:
+    """How the terminal takes input, None if it is gone."""
     try:
-        status = await screen.wait()
-    except asyncio.CancelledError:
-        await _end(screen)
-        raise
-    if status != 0:
-        announce(f"the screen ended with status {status}; the workers go on, Ctrl-C stops them")
-    return status == 0
+        return termios.tcgetattr(sys.stdin.fileno())
+    except (termios.error, OSError):
+        return None
+
+
+def _restore(modes: list[Any] | None) -> None:
+    """Makes the terminal what it was: a screen that was killed took nothing back, not even raw input."""
+    if modes is None:
+        return
+    with suppress(termios.error, OSError):
+        termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, modes)
+        sys.stdout.write(LEAVE)
+        flush(sys.stdout)
 
 
 async def _end(screen: asyncio.subprocess.Process) -> None:

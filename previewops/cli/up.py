@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from previewops.cli.context import Context, pass_context
 from previewops.cli.output import announce
 from previewops.cli.supervise import default_workers
 from previewops.cli.theme import theme_option
+from previewops.cli.voice import Voice
 from previewops.errors import PreviewopsError
 from previewops.settings import Settings
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from previewops.views import Snapshot
 
 REPORT_EVERY_S = 1.0
+CANCEL_AGAIN_S = 1.0
+LAST_LOOK_S = 0.5
 
 StopRequests = asyncio.Queue[signal.Signals]
 
@@ -75,7 +78,8 @@ async def _up(context: Context, manner: Manner, *, count: int) -> None:
 
     settings = context.settings
     stop = _stop_requests()
-    async with _redis(context) as url, redis_errors(url):
+    voice = Voice()
+    async with _redis(context, voice) as url, redis_errors(url):
         launch = Launch(settings, worker_environment(os.environ, settings, url))
 
         def unchanged() -> Launch:
@@ -85,7 +89,7 @@ async def _up(context: Context, manner: Manner, *, count: int) -> None:
         try:
             await redis.ping()
             async with supervisor_of(
-                launch, url, bounds=Bounds(count, count), tell=announce, reload=unchanged
+                launch, url, bounds=Bounds(count, count), tell=voice.say, reload=unchanged
             ) as supervisor:
                 announce(
                     f"previewops: {count} worker{'s' if count > 1 else ''} of "
@@ -95,7 +99,8 @@ async def _up(context: Context, manner: Manner, *, count: int) -> None:
                     f"  logs      {settings.data_dir / 'logs'}"
                 )
                 queue = Queue(redis, settings)
-                await _work(supervisor, _beside(context, manner, url, queue), settings, stop)
+                beside = _beside(context, manner, url, queue, voice)
+                await _work(supervisor, beside, settings, stop, voice)
         finally:
             await redis.aclose()
 
@@ -110,7 +115,7 @@ def _stop_requests() -> StopRequests:
 
 
 @asynccontextmanager
-async def _redis(context: Context) -> AsyncIterator[str]:
+async def _redis(context: Context, voice: Voice) -> AsyncIterator[str]:
     """The address of the configured server, or of a private one that is kept running meanwhile."""
     if context.redis_option is not None or context.settings.redis_url is not None:
         yield context.redis_url()
@@ -118,22 +123,38 @@ async def _redis(context: Context) -> AsyncIterator[str]:
     from previewops.embedded import EmbeddedRedis
 
     async with EmbeddedRedis(context.settings.data_dir) as server:
-        keeper = asyncio.create_task(_keep_running(server))
+        keeper = asyncio.create_task(_keep_running(server, context.settings, voice))
         try:
             yield server.url
         finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            await _cancelled(keeper)
 
 
-async def _keep_running(server: EmbeddedRedis) -> None:
+async def _keep_running(server: EmbeddedRedis, settings: Settings, voice: Voice) -> None:
     while server.owned:
         status = await server.wait()
-        announce(f"Redis ended with status {status}; it starts again")
+        voice.say(f"Redis ended with status {status}; it starts again")
         await server.start()
+        with suppress(PreviewopsError, OSError):
+            await _record_restart(server.url, settings, status)
 
 
-async def _beside(context: Context, manner: Manner, url: str, queue: Queue) -> None:
+async def _record_restart(url: str, settings: Settings, status: int) -> None:
+    """Puts it on the queue's record too: whoever looks the next morning was not there to read the line."""
+    from previewops.connection import connect, redis_errors
+    from previewops.queue import Queue
+
+    redis = connect(url, role="up")
+    try:
+        async with redis_errors(url):
+            await Queue(redis, settings).record_event(
+                "redis-restarted", message=f"Redis ended with status {status} and was started again"
+            )
+    finally:
+        await redis.aclose()
+
+
+async def _beside(context: Context, manner: Manner, url: str, queue: Queue, voice: Voice) -> None:
     """What is done and shown meanwhile; all stops when it ends."""
     from previewops.cli.demo import run_demo, run_demo_unseen
 
@@ -142,21 +163,40 @@ async def _beside(context: Context, manner: Manner, url: str, queue: Queue) -> N
         return
     from previewops.cli.hosted import show_screen
 
-    lesson = asyncio.create_task(run_demo_unseen(queue, context.settings)) if manner.demo else None
+    lesson = asyncio.create_task(run_demo_unseen(queue, context.settings, voice)) if manner.demo else None
     try:
-        left = await show_screen(context, url, theme=manner.theme)
+        left = await show_screen(context, url, theme=manner.theme, voice=voice)
     finally:
         if lesson is not None:
-            lesson.cancel()
-            await asyncio.gather(lesson, return_exceptions=True)
+            await asyncio.wait({lesson}, timeout=LAST_LOOK_S)  # one that has just ended gets to say so
+            await _cancelled(lesson)
     if not left:
         await _report(queue)
 
 
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancels tasks until they have ended.
+
+    Once is not always enough: a call to Redis whose own time limit passes in the same moment takes the
+    cancellation for its own, and goes on.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+
+
 async def _work(
-    supervisor: Supervisor, beside: Coroutine[Any, Any, None], settings: Settings, stop: StopRequests
+    supervisor: Supervisor,
+    beside: Coroutine[Any, Any, None],
+    settings: Settings,
+    stop: StopRequests,
+    voice: Voice,
 ) -> None:
     """Supervises until it is asked to stop, nothing is left of the workers, or what is done beside it is over."""
+    from previewops.supervisor.events import Wish
+
     supervising = asyncio.create_task(supervisor.run())
     asked = asyncio.create_task(stop.get())
     fallen = asyncio.create_task(supervisor.fallen.wait())
@@ -165,12 +205,10 @@ async def _work(
     try:
         await asyncio.wait({supervising, asked, fallen, busy}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (asked, fallen, busy):
-            if not task.done():
-                task.cancel()
         abandoned = supervisor.fatal
-        await _stop(supervisor, supervising, stop)
-        await asyncio.gather(asked, fallen, busy, return_exceptions=True)
+        supervisor.wish(Wish.STOP)
+        await _cancelled(asked, fallen, busy)
+        await _drained(supervisor, supervising, stop, voice)
     if busy.done() and not busy.cancelled():
         busy.result()
     if abandoned:
@@ -180,10 +218,14 @@ async def _work(
         )
 
 
-async def _stop(supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests) -> None:
+async def _drained(
+    supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests, voice: Voice
+) -> None:
+    """Waits for the workers' end; each further request to stop is passed on."""
     from previewops.supervisor.events import Wish
 
-    supervisor.wish(Wish.STOP)
+    if not supervising.done():
+        voice.say("draining the workers; Ctrl-C gives running jobs back at once")
     while not supervising.done():
         again = asyncio.create_task(stop.get())
         await asyncio.wait({supervising, again}, return_when=asyncio.FIRST_COMPLETED)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,30 +19,79 @@ pytestmark = needs_tmux
 PATIENCE_S = 60.0
 
 
-@pytest.mark.parametrize("ending", ["left", "killed", "dropped"])
-async def test_up_shows_the_screen_and_leaves_no_process(tmp_path: Path, ending: str) -> None:
+@contextmanager
+def up(folder: Path, *words: str) -> Iterator[Terminal]:
+    """``previewops up`` in a terminal of its own."""
     environ = {
-        "DATA_DIR": str(tmp_path / "data"),
+        "DATA_DIR": str(folder / "data"),
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "TERM": "xterm-256color",
     }
-    words = ["env", "-u", "REDIS_URL", sys.executable, "-m", "previewops", "up", "--workers", "1"]
-    terminal = Terminal(tmp_path, words, environ, columns=120, rows=40)
+    command = ["env", "-u", "REDIS_URL", sys.executable, "-m", "previewops", "up", "--workers", "1", *words]
+    terminal = Terminal(folder, command, environ, columns=120, rows=40)
     try:
+        yield terminal
+    finally:
+        terminal.drop()
+
+
+def one_with(family: list[psutil.Process], word: str) -> psutil.Process:
+    """The only process of some whose command line has a word in it."""
+    (found,) = [each for each in family if any(word in part for part in each.cmdline())]
+    return found
+
+
+@pytest.mark.parametrize("ending", ["left", "killed", "dropped"])
+async def test_up_shows_the_screen_and_leaves_no_process(tmp_path: Path, ending: str) -> None:
+    with up(tmp_path) as terminal:
         await terminal.shows("1 worker", "healthy", within_s=PATIENCE_S)
-        up = psutil.Process(terminal.pid)
-        family = [up, *up.children(recursive=True)]
-        assert any("tui" in each.cmdline() for each in family), "the screen is a process of its own"
+        main = psutil.Process(terminal.pid)
+        family = [main, *main.children(recursive=True)]
+        assert one_with(family, "tui"), "the screen is a process of its own"
         if ending == "left":
             terminal.press("q")
             await terminal.shows("Workers and Redis of this machine stop with it.")
             terminal.press("Tab", "Enter")
             assert await terminal.end(PATIENCE_S) == 0
         elif ending == "killed":
-            os.kill(up.pid, 9)
+            os.kill(main.pid, 9)
         else:
             terminal.drop()
         _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=PATIENCE_S)
         assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
-    finally:
-        terminal.drop()
+
+
+async def test_a_killed_screen_gives_the_terminal_back_and_ctrl_c_still_stops_up(tmp_path: Path) -> None:
+    with up(tmp_path) as terminal:
+        await terminal.shows("1 worker", "healthy", within_s=PATIENCE_S)
+        one_with(psutil.Process(terminal.pid).children(), "tui").kill()
+        screen = await terminal.shows("the screen ended with status -9; the workers go on, Ctrl-C stops them")
+        assert "Overview" not in screen, "the second page is left"
+        terminal.press("C-c")
+        await terminal.shows("draining the workers")
+        assert await terminal.end(PATIENCE_S) == 0
+
+
+async def test_redis_that_dies_is_on_record_and_spoils_no_screen(tmp_path: Path) -> None:
+    with up(tmp_path) as terminal:
+        await terminal.shows("1 worker", "healthy", within_s=PATIENCE_S)
+        one_with(psutil.Process(terminal.pid).children(recursive=True), "redis").kill()
+        terminal.press("6")
+        screen = await terminal.shows("redis-restarted", "Redis ended with status -9 and was started again")
+        assert "it starts again" not in screen, "what `up` says waits until the screen is gone"
+        terminal.press("q")
+        await terminal.shows("Workers and Redis of this machine stop with it.")
+        terminal.press("Tab", "Enter")
+        await terminal.shows("Redis ended with status -9; it starts again")
+        assert await terminal.end(PATIENCE_S) == 0
+
+
+async def test_the_demo_s_summary_waits_for_the_screen_to_be_left(tmp_path: Path) -> None:
+    with up(tmp_path, "--demo") as terminal:
+        await terminal.shows("completed 9", "dead 2", within_s=PATIENCE_S)
+        terminal.press("q")
+        await terminal.shows("Workers and Redis of this machine stop with it.")
+        terminal.press("Tab", "Enter")
+        screen = await terminal.shows("Look at", "What next", "draining the workers")
+        assert "sheet.webp" in screen
+        assert await terminal.end(PATIENCE_S) == 0

@@ -132,7 +132,7 @@ def _replaced(snapshot: Snapshot, changes: dict[str, Any]) -> Snapshot:
     return Snapshot(**shuffled)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(hours())
 def test_what_is_encoded_is_decoded_the_same(entries: list[Entry]) -> None:
     encoder, decoder = Encoder(), Decoder()

@@ -48,9 +48,9 @@ async def test_polls_do_not_overlap_and_ask_only_for_what_is_new() -> None:
     source = SceneSource()
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: len(source.wants) == 1 and app.picture.snapshot is not None)
+        await until(pilot, lambda: app.picture.snapshot is not None)
         app.poller.hurry()
-        await until(pilot, lambda: len(source.wants) == 2)
+        await until(pilot, lambda: len(source.wants) >= 2)
         assert source.most_at_once == 1
     first, second = source.wants[:2]
     assert (first.history_s, first.history_min) == (3600, 1440)

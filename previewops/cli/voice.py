@@ -1,0 +1,44 @@
+"""What ``up`` says beside its screen: while the screen has the terminal, lines are held back."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from previewops.cli.output import announce
+
+MOST_HELD = 50
+"""Lines that are kept; older ones are counted only."""
+
+
+class Voice:
+    """Says lines at once, or after the screen that has the terminal has left it."""
+
+    def __init__(self) -> None:
+        self._held: deque[str] = deque(maxlen=MOST_HELD)
+        self._dropped = 0
+        self._silent = False
+
+    def say(self, line: str) -> None:
+        """Prints a line, now or when the terminal is free."""
+        if not self._silent:
+            announce(line)
+            return
+        self._dropped += len(self._held) == MOST_HELD
+        self._held.append(line)
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Holds lines back meanwhile, and says them at the end."""
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
+            if self._dropped:
+                announce(f"… {self._dropped} earlier lines are not shown")
+            for line in self._held:
+                announce(line)
+            self._held.clear()
+            self._dropped = 0
