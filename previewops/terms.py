@@ -18,6 +18,7 @@ FIELDS = ("id", "project", "priority", "state", "error", "worker", "kind", "who"
 
 _SPACES = " \t\r\n"
 _FIELD = re.compile(rf"({'|'.join(FIELDS)}):", re.IGNORECASE)
+_NAMED = re.compile(r"!?([A-Za-z]+):(?!//)")
 _WORD = re.compile(rf'(?:"(?:[^"]|"")*(?:"|\Z)|[^{_SPACES}"])*')
 _LOWERED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -118,6 +119,13 @@ def parse_terms(text: str) -> Terms:
             inverted = inverted or (not terms and not text[: match.start()].strip(_SPACES) and at < len(text))
         else:
             terms.append(_term(word))
+
+
+def unknown_fields(text: str) -> tuple[str, ...]:
+    """What stands before a colon as if it were a field and is none. Addresses and quotes are left out."""
+    named = (_NAMED.match(word[0]) for word in _WORD.finditer(text.replace("\0", " ")))
+    names = (match[1] for match in named if match is not None)
+    return tuple(dict.fromkeys(name for name in names if _folded(name) not in FIELDS))
 
 
 def _term(word: str) -> Term:

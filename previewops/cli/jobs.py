@@ -72,10 +72,10 @@ def jobs(
 async def _read(
     context: Context, state: JobState | None, project: str | None, text: str, limit: int
 ) -> tuple[list[JobRecord], int]:
+    from previewops.cli.filters import terms_of
     from previewops.listing import JobList
-    from previewops.terms import parse_terms
 
-    terms = parse_terms(text)
+    terms = terms_of(text)
     found: list[JobRecord] = []
     async with context.redis() as redis:
         listing, cursor = JobList(redis, context.settings), None

@@ -83,7 +83,7 @@ def prune(
             }
         )
     else:
-        _say(cache, old, applied=apply)
+        _say(cache, old if bundles is not None else None, applied=apply)
         for line in failed:
             tell(f"not removed: {line}")
     return EXIT_FAILED if failed else 0
@@ -117,15 +117,18 @@ def _totals(items: Sequence[Weighed]) -> dict[str, int]:
     return {"count": len(items), "bytes": sum(item.size for item in items)}
 
 
-def _say(cache: Sequence[Weighed], bundles: Sequence[Weighed], *, applied: bool) -> None:
+def _say(cache: Sequence[Weighed], bundles: Sequence[Weighed] | None, *, applied: bool) -> None:
+    """What goes; of ``bundles`` nothing if they were not asked about."""
     done = "removed" if applied else "would be removed"
-    for items, noun in ((cache, "entry"), (bundles, "bundle")):
-        total = _totals(items)
-        kind = " kept for reuse" if noun == "entry" else ""
-        words = plural(total["count"], noun, "entries" if noun == "entry" else "bundles")
-        say(f"{words}{kind} {done}, {total['bytes'] / 1_048_576:.1f} MiB")
-    say(f"  {bundle.folder}" for bundle in bundles[:_SHOWN])
-    if len(bundles) > _SHOWN:
-        say(f"  … and {len(bundles) - _SHOWN} more")
+    say(f"{plural(len(cache), 'entry', 'entries')} kept for reuse {done}, {_mib(cache)}")
+    if bundles is not None:
+        say(f"{plural(len(bundles), 'bundle', 'bundles')} {done}, {_mib(bundles)}")
+        say(f"  {bundle.folder}" for bundle in bundles[:_SHOWN])
+        if len(bundles) > _SHOWN:
+            say(f"  … and {len(bundles) - _SHOWN} more")
     if not applied and (cache or bundles):
         say("nothing was removed; --apply does it")
+
+
+def _mib(items: Sequence[Weighed]) -> str:
+    return f"{_totals(items)['bytes'] / 1_048_576:.1f} MiB"

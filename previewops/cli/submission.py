@@ -12,7 +12,14 @@ from previewops.cli.output import say, say_json, tell
 from previewops.cli.payloads import Document, worst
 from previewops.contract import AssetPolicy, Payload, explain, validate
 from previewops.contract.report import settled
-from previewops.errors import EXIT_FAILED, EXIT_TRY_AGAIN, InvalidPayload, PreviewopsError, RedisUnavailable
+from previewops.errors import (
+    EXIT_FAILED,
+    EXIT_TRY_AGAIN,
+    InvalidPayload,
+    JobConflict,
+    PreviewopsError,
+    RedisUnavailable,
+)
 from previewops.states import JobState
 
 if TYPE_CHECKING:
@@ -136,6 +143,10 @@ class Door:
             for place, (source, payload) in enumerate(ready):
                 answer = NotSent(payload.job_id, self._down) if self._down else answers[place]
                 if isinstance(answer, PreviewopsError):
+                    if isinstance(answer, JobConflict) and not self.import_files:
+                        answer.hint = (
+                            f"{answer.hint}; a job sent with --import has other uris: send it so again"
+                        )
                     self.account.refused(source, answer)
                 else:
                     self.account.taken(source, answer)

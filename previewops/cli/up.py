@@ -43,7 +43,7 @@ Examples:
   previewops up --workers 4
 """
 )
-@click.option("--demo", is_flag=True, help="Submit the demo's jobs, and end when all have ended.")
+@click.option("--demo", is_flag=True, help="Submit the demo's jobs; without the screen, end with them.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Worker processes [enough for every processor].")
 @click.option("--no-tui", is_flag=True, help="Print what happens instead of showing the screen.")
 @theme_option

@@ -99,7 +99,7 @@ class AssetPolicy:
 
 def roots_in_words(roots: Sequence[Path]) -> str:
     """The roots as a phrase for the ``allowed`` of a violation."""
-    return "paths under " + ", ".join(printable(str(root)) for root in roots)
+    return "paths under " + ", ".join(dict.fromkeys(printable(str(root)) for root in roots))
 
 
 def parse_uri(uri: str) -> FileUri | DataUri | WebUri:

@@ -55,6 +55,7 @@ def test_another_body_under_the_same_id_is_a_conflict(program: Program) -> None:
     assert done.json_lines[0]["error"] == "conflict"
     assert "other.json: job job-1 exists already (waiting) with a different payload" in done.err
     assert "hint: " in done.err
+    assert "a job sent with --import has other uris: send it so again" in done.err
 
 
 @pytest.mark.parametrize("words", [("jobs.jsonl",), ("--jsonl", "jobs.txt")])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.terms import FIELDS, Term, Terms, parse_terms
+from previewops.terms import FIELDS, Term, Terms, parse_terms, unknown_fields
 
 JOB = {
     "id": "lesson-1",
@@ -116,3 +116,18 @@ def test_the_form_for_scripts_says_as_much(wanted: Terms) -> None:
     inverted, count, *rest = wanted.arguments()
     assert (inverted == "1", int(count)) == (wanted.inverted, len(wanted))
     assert len(rest) == 3 * len(wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "strange"),
+    [
+        ("", ()),
+        ("proj:lessons high !timeout", ("proj",)),
+        ("!Foo:x bar:y Foo:z", ("Foo", "bar")),
+        ('project:a ERROR:"x:y" "foo:bar"', ()),
+        ("https://example.org 12:30 :x", ()),
+        ("! state:dead\0kin:x", ("kin",)),
+    ],
+)
+def test_names_that_look_like_fields_and_are_none(text: str, strange: tuple[str, ...]) -> None:
+    assert unknown_fields(text) == strange

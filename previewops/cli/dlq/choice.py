@@ -70,10 +70,10 @@ def chosen(
     Raises:
         UsageError: --all beside something that narrows the choice, or nothing at all where it is ``needed``.
     """
+    from previewops.cli.filters import terms_of
     from previewops.listviews import DeadFilter
-    from previewops.terms import parse_terms
 
-    terms = parse_terms(text or "")
+    terms = terms_of(text or "")
     for name, value in (
         ("--error", error),
         ("--project", project),
