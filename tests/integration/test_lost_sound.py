@@ -9,9 +9,18 @@ import pytest
 
 from previewops.errors import PermanentJobError
 from tests.render_support import payload, render_into
+from tests.sounds import encoded, tone
+
+FLAC = encoded(tone(2), "flac")
+BREAKS_OFF = FLAC[:200] + bytes(len(FLAC) - 200)  # a header that promises, and nothing that decodes
+LOST = {
+    "missing": (None, "asset-missing"),
+    "no-sound": (b"no sound", "asset-unsupported"),
+    "breaks-off": (BREAKS_OFF, "asset-corrupt"),
+}
 
 
-@pytest.mark.parametrize(("content", "code"), [(None, "asset-missing"), (b"no sound", "asset-unsupported")])
+@pytest.mark.parametrize(("content", "code"), LOST.values(), ids=LOST.keys())
 def test_a_video_without_its_sound_is_silent_and_tells(
     tmp_path: Path, content: bytes | None, code: str
 ) -> None:

@@ -45,7 +45,7 @@ def plan(
     board = read_storyboard(payload)
     check_bounds(board, limits)
     inspected = inspect(board.assets.values(), opener, limits, gaps=board.gaps)
-    check_sound(board, inspected, opener, limits)
+    check_sound(board, inspected, opener, limits, decoding=False)
     setter = typesetter(board, fonts)
     layouts = lay_out(board, inspected, setter)
     lost = {name: found.error for name, found in inspected.items() if found.error is not None}

@@ -88,7 +88,7 @@ def render(
     watch = Stopwatch()
     with watch.phase("inspect"):
         inspected = inspect(board.assets.values(), opener, limits, gaps=board.gaps)
-        check_sound(board, inspected, opener, limits)
+        check_sound(board, inspected, opener, limits, decoding=True)
     setter = typesetter(board, fonts)
     with watch.phase("layout"):
         layouts = lay_out(board, inspected, setter)

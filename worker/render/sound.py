@@ -63,6 +63,13 @@ def demand_sound(ref: AssetRef, file: BinaryIO) -> str:
     return found
 
 
+def silence_ffmpeg() -> None:
+    """Keeps FFmpeg from writing to the log: what it has to say of a hostile file is no news to whoever reads that."""
+    import av  # noqa: PLC0415 - heavy, and most jobs have neither sound nor video
+
+    av.logging.set_level(av.logging.PANIC)
+
+
 @dataclass(frozen=True, slots=True)
 class SoundTrack:
     """The sound of one animation of ``length_ms``, from the open ``file`` of the asset ``ref``."""
@@ -80,6 +87,7 @@ class SoundTrack:
         """
         import av  # noqa: PLC0415 - heavy, and most jobs have no sound
 
+        silence_ffmpeg()
         demuxer = demand_sound(self.ref, self.file)
         try:
             with av.open(self.file, "r", format=demuxer) as container:

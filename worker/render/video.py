@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from PIL import Image
 
 from previewops.worker.render.geometry import Size
-from previewops.worker.render.sound import SAMPLES_PER_S
+from previewops.worker.render.sound import SAMPLES_PER_S, silence_ffmpeg
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -81,8 +81,7 @@ class VideoWriter:
         """
         import av  # noqa: PLC0415 - heavy, and most jobs want none
 
-        # What FFmpeg has to say of a hostile file is no news to whoever reads the worker's log.
-        av.logging.set_level(av.logging.PANIC)
+        silence_ffmpeg()
         with av.open(target, "w", format=self.kind, container_options=self._container_options()) as container:
             video = self._video_stream(container)
             track = _Track(container, _CODECS[self.kind].audio, sound) if sound is not None else None
