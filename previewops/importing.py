@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from previewops.ceilings import MAX_ASSETS
 from previewops.contract import FileUri, UriRefused, parse_uri
-from previewops.contract.limits import MAX_ASSETS
 from previewops.contract.wording import printable, quote
 from previewops.errors import PreviewopsError, Violation
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from previewops.ceilings import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.errors import UsageError
 from previewops.hosts import HostPattern, parse_host_pattern
 
@@ -133,10 +134,10 @@ class Settings:
         _whole(1, 1_000_000),
         "Pixels over all frames of one picture, millions.",
     )
-    assets_max: int = _setting("PREVIEW_ASSETS_MAX", 500, _whole(1, 500), "Assets of one job.")
-    steps_max: int = _setting("PREVIEW_STEPS_MAX", 500, _whole(1, 500), "Steps of one job.")
+    assets_max: int = _setting("PREVIEW_ASSETS_MAX", MAX_ASSETS, _whole(1, MAX_ASSETS), "Assets of one job.")
+    steps_max: int = _setting("PREVIEW_STEPS_MAX", MAX_STEPS, _whole(1, MAX_STEPS), "Steps of one job.")
     length_max_s: int = _setting(
-        "PREVIEW_LENGTH_MAX_S", 600, _whole(1, 600), "Length of one job's animation, s."
+        "PREVIEW_LENGTH_MAX_S", MAX_LENGTH_S, _whole(1, MAX_LENGTH_S), "Length of one job's animation, s."
     )
     output_max_mb: int = _setting(
         "PREVIEW_OUTPUT_MAX_MB", 256, _whole(1, 1_048_576), "Size of one bundle, MiB."

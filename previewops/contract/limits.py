@@ -1,8 +1,13 @@
-"""Every bound and default of the contract that is not the schema's alone. Units are in the names."""
+"""Every bound and default of the contract that is not the schema's alone. Units are in the names.
+
+Those that a setting may lower are in ``previewops.ceilings``.
+"""
 
 from __future__ import annotations
 
 from typing import Final
+
+from previewops.ceilings import MAX_LENGTH_S
 
 # The document.
 MAX_PAYLOAD_BYTES: Final = 1_048_576
@@ -33,11 +38,7 @@ EVEN_SIDED_FORMATS: Final[frozenset[str]] = frozenset({"webm", "mp4"})
 # Time.
 DEFAULT_STEP_MS: Final = 2_000
 TITLE_CARD_MS: Final = 2_000
-MAX_TOTAL_MS: Final = 600_000
-
-# Lists.
-MAX_STEPS: Final = 500
-MAX_ASSETS: Final = 500
+MAX_TOTAL_MS: Final = MAX_LENGTH_S * 1_000
 
 # Addresses of assets.
 MAX_PATH_BYTES: Final = 4_096  # PATH_MAX of Linux

@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from previewops.ceilings import MAX_ASSETS, MAX_STEPS
 from previewops.contract.limits import (
     DEFAULT_FORMAT,
     DEFAULT_STEP_MS,
     EVEN_SIDED_FORMATS,
-    MAX_ASSETS,
     MAX_FRAME_PX,
     MAX_SIDE_PX,
-    MAX_STEPS,
     MAX_TOTAL_MS,
     MIN_SIDE_PX,
     TITLE_CARD_MS,

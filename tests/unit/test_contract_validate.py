@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from previewops import ceilings
 from previewops.contract import (
     AssetPolicy,
     Payload,
@@ -309,8 +310,8 @@ def test_the_limits_are_those_of_the_schema() -> None:
     request = schema()["$defs"]["previewRequest"]["properties"]
     options = schema()["$defs"]["options"]["properties"]
     step = schema()["$defs"]["step"]["properties"]
-    assert request["steps"]["maxItems"] == limits.MAX_STEPS
-    assert request["assets"]["maxItems"] == limits.MAX_ASSETS
+    assert request["steps"]["maxItems"] == ceilings.MAX_STEPS
+    assert request["assets"]["maxItems"] == ceilings.MAX_ASSETS
     assert step["durationMs"]["default"] == limits.DEFAULT_STEP_MS
     assert step["durationMs"]["maximum"] == limits.MAX_TOTAL_MS
     assert options["resolution"]["default"] == limits.DEFAULT_RESOLUTION

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from previewops.ceilings import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
+from previewops.contract.limits import MAX_SIDE_PX
 from previewops.settings import Settings
 
 MIB = 1024 * 1024
@@ -15,13 +17,13 @@ class Limits:
     """Bounds on one job. Input beyond one of them is refused before it is decoded."""
 
     asset_bytes: int = 100 * MIB  # bytes of one asset's file
-    assets: int = 500  # assets in one job, a sound that is given by its uri included
+    assets: int = MAX_ASSETS  # assets in one job, a sound that is given by its uri included
     frame_pixels: int = 100_000_000  # pixels (width x height) of one frame of a picture
     frames: int = 1_000  # frames of one animated picture
     total_pixels: int = 400_000_000  # pixels over all frames of one picture
-    side: int = 4_096  # pixels of the longer side of the resolution that is asked for
-    steps: int = 500  # steps of one job
-    length_ms: int = 600_000  # ms from the title card's beginning to the last step's end
+    side: int = MAX_SIDE_PX  # pixels of the longer side of the resolution that is asked for
+    steps: int = MAX_STEPS  # steps of one job
+    length_ms: int = MAX_LENGTH_S * 1_000  # ms from the title card's beginning to the last step's end
     output_bytes: int = 256 * MIB  # bytes of all files of one bundle together
     decoded_bytes: int = 64 * MIB  # decoded pictures kept in memory between the frames that use them
 
