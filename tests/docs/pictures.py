@@ -6,10 +6,14 @@ fonts-noto-color-emoji.
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av
 from PIL import Image
 
 from previewops.contract import validate
@@ -24,7 +28,7 @@ from previewops.worker.render.render import render
 from tests.docs.documents import ROOT
 
 IMAGES = ROOT / "docs" / "images"
-WIDTH = 480  # pixels, of each picture on the page
+SIDE = 480  # pixels at most of each picture on the page
 FILES = {
     "board": "board.png",
     "mill": "mill.png",
@@ -33,74 +37,195 @@ FILES = {
     "men": MEN,
     "lost": "nobody-has-this.png",
 }
+TITLES = {"board": "Before the first move", "mill": "The mill", "lost": "Left out"}
 TITLE, TEXT = "Making a mill", "Three men in a row are a mill: take one man from the other side."
+STILL = {"resolution": "1280x720", "format": "png", "imageFormat": "png"}
+DETAIL = (640, 120, 880, 255)  # of a frame of 1280x720: men, wood and the lines of the board
 
-Frame = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]  # step, options, what an asset has more
-PICTURES: dict[str, Frame] = {
-    "theme-light": ({"assetIds": ["mill"]}, {"theme": "light"}, {}),
-    "theme-dark": ({"assetIds": ["mill"]}, {"theme": "dark"}, {}),
-    "background": ({"assetIds": ["mill"]}, {"background": "#183A38"}, {}),
-    "layout-auto-1": ({"assetIds": ["board"]}, {}, {}),
-    "layout-auto-3": ({"assetIds": ["mill", "men", "flying"]}, {}, {}),
-    "layout-auto-0": ({}, {}, {}),
-    "layout-full": ({"assetIds": ["mill"], "layout": "full"}, {}, {"fit": "cover"}),
-    "layout-full-contain": ({"assetIds": ["mill"], "layout": "full"}, {}, {}),
-    "layout-split": ({"assetIds": ["board", "mill"], "layout": "split"}, {}, {}),
-    "layout-grid": ({"assetIds": ["board", "placing", "mill", "flying"], "layout": "grid"}, {}, {}),
-    "layout-focus": ({"assetIds": ["mill", "board", "placing", "flying"], "layout": "focus"}, {}, {}),
-    "captions-off": ({"assetIds": ["mill", "flying"]}, {"includeCaptions": False}, {}),
-    "fit-cover": ({"assetIds": ["mill"]}, {}, {"fit": "cover", "focus": {"x": 0.2, "y": 0.5}}),
-    "asset-gap": ({"assetIds": ["mill", "lost"]}, {"onAssetError": "gap"}, {}),
-    "portrait": ({"assetIds": ["mill", "flying"]}, {"resolution": "720x1280"}, {}),
-    "square": ({"assetIds": ["mill", "flying"]}, {"resolution": "720x720"}, {}),
-    "arabic": (
+Options = dict[str, Any]
+
+
+def second_step(out: Path) -> Image.Image:
+    """The frame of the second step, whole."""
+    return _frame(out, 2)
+
+
+def title_card(out: Path) -> Image.Image:
+    """The title card, whole."""
+    return _frame(out, 0)
+
+
+def _frame(out: Path, index: int) -> Image.Image:
+    with Image.open(sorted((out / "frames").iterdir())[index]) as image:
+        return _fitted(image.convert("RGB"))
+
+
+def _fitted(image: Image.Image) -> Image.Image:
+    scale = min(1.0, SIDE / max(image.size))
+    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+
+
+def detail(out: Path) -> Image.Image:
+    """A part of the second step's frame, twice as large as it is."""
+    with Image.open(sorted((out / "frames").iterdir())[2]) as image:
+        return _enlarged(image)
+
+
+def detail_of_gif(out: Path) -> Image.Image:
+    """The same part of the animation's third card."""
+    with Image.open(out / "animation.gif") as image:
+        image.seek(2)
+        return _enlarged(image)
+
+
+def _enlarged(image: Image.Image) -> Image.Image:
+    cut = image.convert("RGB").crop(DETAIL)
+    return cut.resize((2 * cut.width, 2 * cut.height), Image.Resampling.NEAREST)
+
+
+def thumbnail(out: Path) -> Image.Image:
+    """The thumbnail of the first asset, at its size."""
+    with Image.open(min((out / "thumbs").iterdir())) as image:
+        return image.convert("RGB")
+
+
+def fade(out: Path) -> Image.Image:
+    """The frames with which the title card becomes the first step, beside each other."""
+    with av.open(str(out / "animation.mp4")) as container:
+        shown = [frame.to_image() for frame in container.decode(video=0)]
+    of_a_fade = shown[1 : 1 + (len(shown) - 4) // 3]  # four cards, three fades
+    width = (SIDE - 4 * (len(of_a_fade) - 1)) // len(of_a_fade)
+    height = round(width * shown[0].height / shown[0].width)
+    strip = Image.new("RGB", (width * len(of_a_fade) + 4 * (len(of_a_fade) - 1), height), "white")
+    for place, image in enumerate(of_a_fade):
+        strip.paste(image.resize((width, height), Image.Resampling.LANCZOS), (place * (width + 4), 0))
+    return strip
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One picture: what the second of three steps, options, assets and request have, and what is taken of it."""
+
+    step: Options = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
+    assets: Options = field(default_factory=dict)
+    request: Options = field(default_factory=dict)
+    titled: bool = False  # whether the assets have titles
+    take: Callable[[Path], Image.Image] = second_step
+
+
+ONE, TWO, FOUR = ["mill"], ["mill", "flying"], ["board", "placing", "mill", "flying"]
+PICTURES: dict[str, Shot] = {
+    "title-card": Shot(
+        {"assetIds": ONE},
+        request={"description": "The first thing to learn in Nine Men's Morris."},
+        take=title_card,
+    ),
+    "title-card-plain": Shot(
+        request={
+            "title": "Nothing but words",
+            "description": "No pictures, no steps: a title card.",
+            "steps": [],
+        },
+        take=title_card,
+    ),
+    "theme-light": Shot({"assetIds": ONE}, {"theme": "light"}),
+    "theme-dark": Shot({"assetIds": ONE}, {"theme": "dark"}),
+    "background": Shot({"assetIds": ONE}, {"background": "#183A38"}),
+    "layout-auto-1": Shot({"assetIds": ["board"]}),
+    "layout-auto-3": Shot({"assetIds": ["mill", "men", "flying"]}),
+    "layout-auto-0": Shot(),
+    "layout-full": Shot({"assetIds": ONE, "layout": "full"}, assets={"fit": "cover"}),
+    "layout-full-contain": Shot({"assetIds": ONE, "layout": "full"}),
+    "layout-split": Shot({"assetIds": ["board", "mill"], "layout": "split"}),
+    "layout-grid": Shot({"assetIds": FOUR, "layout": "grid"}),
+    "layout-grid-more": Shot({"assetIds": FOUR * 16, "layout": "grid"}),
+    "layout-focus": Shot({"assetIds": ["mill", "board", "placing", "flying"], "layout": "focus"}),
+    "captions-off": Shot({"assetIds": TWO}, {"includeCaptions": False}),
+    "fit-cover": Shot({"assetIds": ONE}, assets={"fit": "cover"}),
+    "fit-focus": Shot({"assetIds": ONE}, assets={"fit": "cover", "focus": {"x": 0.5, "y": 0.1}}),
+    "asset-title": Shot({"assetIds": ["board", "mill"]}, titled=True),
+    "asset-gap": Shot({"assetIds": ["mill", "lost"]}, {"onAssetError": "gap"}, titled=True),
+    "portrait": Shot({"assetIds": TWO}, {"resolution": "720x1280"}),
+    "square": Shot({"assetIds": TWO}, {"resolution": "720x720"}),
+    "small": Shot({"assetIds": TWO}, {"resolution": "320x180"}),
+    "quality-80": Shot({"assetIds": ONE}, {"imageFormat": "webp"}, take=detail),
+    "quality-20": Shot({"assetIds": ONE}, {"imageFormat": "webp", "quality": 20}, take=detail),
+    "image-format-avif": Shot({"assetIds": ONE}, {"imageFormat": "avif"}, take=detail),
+    "image-format-jpeg": Shot({"assetIds": ONE}, {"imageFormat": "jpeg"}, take=detail),
+    "image-format-png": Shot({"assetIds": ONE}, take=detail),
+    "format-gif": Shot({"assetIds": ONE}, {"format": "gif"}, take=detail_of_gif),
+    "transition-fade": Shot({"assetIds": ONE}, {"format": "mp4", "transition": "fade"}, take=fade),
+    "fps-5": Shot({"assetIds": ONE}, {"format": "mp4", "transition": "fade", "fps": 5}, take=fade),
+    "thumbnails": Shot({"assetIds": ONE}, {"thumbnails": True}, take=thumbnail),
+    "thumbnails-box": Shot({"assetIds": ONE}, {"thumbnails": {"width": 160, "height": 90}}, take=thumbnail),
+    "arabic": Shot(
         {
             "title": "كيف تصنع طاحونة",
             "text": "ثلاثة أحجار في صف واحد (خذ حجراً 1 من الخصم).",
-            "assetIds": ["mill"],
-        },
-        {},
-        {},
+            "assetIds": ONE,
+        }
     ),
-    "japanese": (
+    "japanese": Shot(
         {
             "title": "ミルを作る",
             "text": "三つの石を一列に並べるとミルになります。相手の石を一つ取りましょう 🎉",
-            "assetIds": ["mill"],
+            "assetIds": ONE,
         },
         {"theme": "dark"},
-        {},
     ),
 }
+MOVING = "animation"
+"""The one picture that moves: each card for its ``durationMs``."""
 
 
-def payload(step: dict[str, Any], options: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+def payload(shot: Shot) -> dict[str, Any]:
     """A job of three steps of which the second is the one to look at."""
-    shown = {"title": TITLE, "text": TEXT, **step}
-    used = ["mill", *shown.get("assetIds", [])]
+    shown = {"title": TITLE, "text": TEXT, **shot.step}
+    used = ["mill", *shown.get("assetIds", [])] if shot.request.get("steps") != [] else []
     assets = [
-        {"id": name, "uri": f"{FOLDER}/{file}", **more, **({"title": "Left out"} if name == "lost" else {})}
+        {
+            "id": name,
+            "uri": f"{FOLDER}/{file}",
+            **shot.assets,
+            **({"title": TITLES[name]} if shot.titled else {}),
+        }
         for name, file in FILES.items()
         if name in used
     ]
-    made = {
-        "jobId": "picture",
-        "projectId": "docs",
-        "requestId": "docs",
-        "dryRun": False,
-        "previewRequest": {
+    return _job(
+        {
             "title": shown["title"],
             "steps": [{}, shown, {}],
             "assets": assets,
             "audio": {},
-            "options": {"resolution": "1280x720", "format": "png", "imageFormat": "png", **options},
-        },
-    }
-    return validate(made).raw
+            **shot.request,
+            "options": {**STILL, **shot.options},
+        }
+    )
 
 
-def frames(made: dict[str, Any], root: Path, out: Path) -> list[Path]:
-    """Renders a job and returns its frames, the title card first."""
+def moving() -> dict[str, Any]:
+    """A job whose animation is shown as it is."""
+    steps = [
+        {"title": "Placing", "assetIds": ["placing"], "durationMs": 800},
+        {"title": "Making a mill", "assetIds": ["mill"], "durationMs": 2400},
+        {"title": "Flying", "assetIds": ["flying"], "durationMs": 800},
+    ]
+    assets = [{"id": name, "uri": f"{FOLDER}/{FILES[name]}"} for name in ("placing", "mill", "flying")]
+    options = {"resolution": f"{SIDE}x270", "quality": 60}
+    return _job(
+        {"title": "Nine Men's Morris", "steps": steps, "assets": assets, "audio": {}, "options": options}
+    )
+
+
+def _job(request: dict[str, Any]) -> dict[str, Any]:
+    ids = {"jobId": "picture", "projectId": "docs", "requestId": "docs", "dryRun": False}
+    return validate({**ids, "previewRequest": request}).raw
+
+
+def rendered(made: dict[str, Any], root: Path, out: Path) -> Path:
+    """Renders a job with the fonts of this machine; returns the folder of the bundle."""
     render(
         made,
         opener=FileAssetOpener((root,)),
@@ -109,31 +234,28 @@ def frames(made: dict[str, Any], root: Path, out: Path) -> list[Path]:
         progress=lambda _share, _word: None,
         fonts=find_fonts([]),
     )
-    return sorted((out / "frames").iterdir())
+    return out
 
 
-def save(frame: Path, target: Path) -> None:
-    with Image.open(frame) as image:
-        height = round(image.height * WIDTH / image.width)
-        small = (round(image.width * WIDTH / image.height), WIDTH) if height > WIDTH else (WIDTH, height)
-        image.convert("RGB").resize(small, Image.Resampling.LANCZOS).save(target, quality=82, method=6)
-
-
-def main() -> None:
-    """Writes every picture."""
-    (IMAGES / "rendering").mkdir(parents=True, exist_ok=True)
+def main(wanted: list[str]) -> None:
+    """Writes the pictures that are ``wanted``, or all."""
+    target = IMAGES / "rendering"
+    target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_assets(root / FOLDER)
-        for name, frame in PICTURES.items():
-            made = frames(payload(*frame), root, root / name)
-            save(made[2], IMAGES / "rendering" / f"{name}.webp")
-            if name == "theme-light":
-                save(made[0], IMAGES / "rendering" / "title-card.webp")
-        lesson = jobs(project_id="morris", created_at_ms=0, prefix="")[0].payload
-        frames(validate(lesson).raw, root, root / "lesson")
-        (IMAGES / "contact-sheet.webp").write_bytes((root / "lesson" / "sheet.webp").read_bytes())
+        for name, shot in PICTURES.items():
+            if not wanted or name in wanted:
+                image = shot.take(rendered(payload(shot), root, root / name))
+                image.save(target / f"{name}.webp", quality=82, method=6)
+        if not wanted or MOVING in wanted:
+            shown = rendered(moving(), root, root / MOVING) / "animation.webp"
+            (target / f"{MOVING}.webp").write_bytes(shown.read_bytes())
+        if not wanted:
+            lesson = jobs(project_id="morris", created_at_ms=0, prefix="")[0].payload
+            sheet = rendered(validate(lesson).raw, root, root / "lesson") / "sheet.webp"
+            (IMAGES / "contact-sheet.webp").write_bytes(sheet.read_bytes())
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

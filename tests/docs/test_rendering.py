@@ -1,41 +1,135 @@
-"""docs/rendering.md shows what the schema knows, with pictures that are there."""
+"""docs/rendering.md shows what the schema knows, with pictures that are there, and every limit and error there is."""
 
 from __future__ import annotations
 
-import json
+import ast
+import inspect
+import re
+import textwrap
+from dataclasses import fields as members
 
 from PIL import Image
 
-from tests.docs.documents import ROOT, links, spans
-from tests.docs.pictures import IMAGES, PICTURES
+from previewops.contract import limits as contract_limits
+from previewops.contract.web import MAX_URL_CHARACTERS
+from previewops.settings import Settings
+from previewops.worker.fetch import MAX_REDIRECTS
+from previewops.worker.render.limits import Limits
+from tests.docs.codes import codes_of_the_program, sayings_of
+from tests.docs.documents import ROOT, links, section, spans, table
+from tests.docs.fields import objects
+from tests.docs.pictures import IMAGES, MOVING, PICTURES, SIDE
 
 DOCUMENT = ROOT / "docs" / "rendering.md"
-LOOK = ("resolution", "includeCaptions", "theme", "background", "onAssetError")
+PLACES = {
+    "options": "previewRequest.options",
+    "steps[]": "previewRequest.steps[]",
+    "assets[]": "previewRequest.assets[]",
+    "audio": "previewRequest.audio",
+}
+OF_ONE_RENDER = {"job_timeout_s", "cpu_limit_s", "memory_limit_mb", "fetch_timeout_s"}
+ERRORS = (
+    "### Assets",
+    "### Assets from the web",
+    "### The request",
+    "### Processes, disk and memory",
+    "### Never by a payload",
+)
 
 
-def definitions() -> dict[str, dict[str, dict[str, object]]]:
-    schema = json.loads((ROOT / "schemas" / "preview-job.schema.json").read_text("utf-8"))
-    return {name: entry.get("properties", {}) for name, entry in schema["$defs"].items()}
+def described() -> dict[str, tuple[str, str]]:
+    """(allowed, presence) of every field that decides how a bundle looks, by the name that the page gives it."""
+    known = {place: listed for place, _, listed in objects()}
+    return {
+        f"{short}.{field.name}": (field.allowed, field.presence)
+        for short, place in PLACES.items()
+        for field in known[place]
+    }
 
 
-def test_every_option_of_the_look_is_described_with_all_its_values() -> None:
-    words, known = set(spans(DOCUMENT)), definitions()
-    for name in LOOK:
-        entry = known["options"][name]
-        assert f"options.{name}" in words
-        assert set(map(str, entry.get("enum", []))) <= words  # type: ignore[call-overload]
-    for value in (*known["step"]["layout"]["enum"], *known["asset"]["fit"]["enum"]):  # type: ignore[misc]
-        assert value in words
+def test_every_option_has_its_values_and_its_default() -> None:
+    known = described()
+    rows = {name: (allowed, default) for name, allowed, default, _ in table(DOCUMENT, "## Every option")}
+    assert {name for name in known if name.startswith("options.")} <= set(rows)
+    for name, (allowed, default) in rows.items():
+        assert allowed == known[name][0]
+        if known[name][1].startswith("default "):
+            assert f"default {default}" == known[name][1], name
+
+
+def test_every_option_is_shown_where_the_table_says() -> None:
+    for name, _, _, where in table(DOCUMENT, "## Every option"):
+        heading = re.fullmatch(r"\[(.+)\]\(#.+\)", where)
+        assert heading
+        text = section(DOCUMENT, f"## {heading[1][0].upper()}{heading[1][1:]}")
+        assert name.partition(".")[2] in text, name
+        assert "](images/" in text or name.startswith("audio."), f"{name} is shown in no picture"
+
+
+def test_every_value_that_can_be_chosen_is_described() -> None:
+    words = set(spans(DOCUMENT))
+    for name, (allowed, _) in described().items():
+        if re.fullmatch(r"[a-z0-9]+(, [a-z0-9]+)+", allowed) and name != "assets[].type":
+            assert set(allowed.split(", ")) <= words, name
 
 
 def test_every_picture_is_shown_and_small() -> None:
     shown = {target for target in links(DOCUMENT) if target.startswith("images/rendering/")}
     there = {f"images/rendering/{path.name}" for path in (IMAGES / "rendering").iterdir()}
-    assert shown == there
-    assert {f"images/rendering/{name}.webp" for name in PICTURES} | {
-        "images/rendering/title-card.webp"
-    } == there
+    assert shown == there == {f"images/rendering/{name}.webp" for name in (*PICTURES, MOVING)}
     assert sum(path.stat().st_size for path in (IMAGES / "rendering").iterdir()) < 500_000
     for path in (IMAGES / "rendering").iterdir():
         with Image.open(path) as image:
-            assert max(image.size) == 480
+            assert max(image.size) <= SIDE
+
+
+def test_every_limit_is_listed_with_its_default_and_its_code() -> None:
+    source = ast.parse(textwrap.dedent(inspect.getsource(Limits.from_settings)))
+    limiting = OF_ONE_RENDER | {
+        node.attr
+        for node in ast.walk(source)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "settings"
+    }
+    known = {
+        str(member.metadata["env"]): str(member.default)
+        for member in members(Settings)
+        if member.name in limiting
+    }
+    rows = table(DOCUMENT, "## Limits")
+    assert {row[0]: row[1] for row in rows} == known
+    for setting, _, _, code, cure in rows:
+        assert any(setting in said for said in sayings_of(code)), f"{code} does not name {setting}"
+        assert cure
+
+
+def test_the_limits_of_a_library_call_are_those_of_the_settings() -> None:
+    assert Limits() == Limits.from_settings(Settings())
+
+
+def test_the_bounds_without_a_setting_are_those_of_the_contract() -> None:
+    found = {what: re.findall(r"\d+", bound) for what, bound in _second_table("## Limits")}
+    assert found == {
+        "a side of options.resolution": [
+            str(contract_limits.MIN_SIDE_PX),
+            str(contract_limits.MAX_SIDE_PX),
+        ],
+        "a frame": [str(contract_limits.MAX_FRAME_PX), "3840", "2160"],
+        "a payload": [str(contract_limits.MAX_PAYLOAD_BYTES)],
+        "the content of a data: uri": [str(contract_limits.MAX_INLINE_BYTES)],
+        "a path, in bytes": [str(contract_limits.MAX_PATH_BYTES)],
+        "a web address, in characters": [str(MAX_URL_CHARACTERS)],
+        "redirects of one fetch": [str(MAX_REDIRECTS)],
+    }
+
+
+def _second_table(heading: str) -> list[list[str]]:
+    below = section(DOCUMENT, heading).partition("| what | bound |")[2]
+    rows = [line for line in below.splitlines() if line.startswith("| ")]
+    return [[cell.strip().replace("`", "") for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_every_error_is_listed_with_its_class_and_its_cure() -> None:
+    rows = [row for heading in ERRORS for row in table(DOCUMENT, heading)]
+    assert len({row[0] for row in rows}) == len(rows)
+    assert {row[0]: frozenset(row[1].split(", ")) for row in rows} == codes_of_the_program()
+    assert all(meaning and cure for _, _, meaning, cure in rows)

@@ -44,7 +44,7 @@ def inspect(
             raise PermanentJobError(
                 "too-many-assets",
                 f"the job has more than {limits.assets} assets",
-                hint="spread them over several jobs",
+                hint="spread them over several jobs, or raise PREVIEW_ASSETS_MAX",
                 found=f"more than {limits.assets}",
                 allowed=str(limits.assets),
             )

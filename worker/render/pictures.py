@@ -99,7 +99,7 @@ def _opened(ref: AssetRef, file: BinaryIO, limits: Limits) -> Iterator[tuple[Ima
             "asset-too-many-pixels",
             found=str(bomb).partition(" exceeds")[0].removeprefix("Image size (").rstrip(")"),
             allowed=f"at most {limits.frame_pixels} pixels a frame",
-            hint="scale the picture down",
+            hint="scale the picture down, or raise PREVIEW_FRAME_MAX_MP",
         ) from bomb
     except (JobError, MemoryError):
         raise
@@ -117,7 +117,7 @@ def _measured(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: Limits)
             "asset-too-many-pixels",
             found=f"{width}x{height}, {width * height} pixels",
             allowed=f"at most {limits.frame_pixels} pixels a frame",
-            hint="scale the picture down",
+            hint="scale the picture down, or raise PREVIEW_FRAME_MAX_MP",
         )
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     frames = _frames(kind, image, file, limits)
@@ -128,7 +128,7 @@ def _measured(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: Limits)
             found=f"{'over ' if frames > limits.frames else ''}{min(frames, limits.frames)} "
             f"frame{'s' if frames > 1 else ''} of {width}x{height}",
             allowed=f"at most {limits.frames} frames and {limits.total_pixels} pixels over all of them",
-            hint="shorten the animation, or scale it down",
+            hint="shorten the animation or scale it down, or raise PREVIEW_FRAMES_MAX or PREVIEW_PICTURE_MAX_MP",
         )
     orientation = _orientation(image)
     size = Size(height, width) if orientation in _SIDEWAYS else Size(width, height)
