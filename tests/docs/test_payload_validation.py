@@ -1,0 +1,106 @@
+"""docs/payload_validation.md says what the schema says, and what the program answers at both doors."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from previewops import contract, importing
+from previewops.cli import program
+from previewops.contract import explain, semantics, uris
+from previewops.errors import EXIT_INVALID
+from tests.contract.test_payload_examples import CODE_OF_KEYWORD
+from tests.docs.documents import blocks, table
+from tests.docs.payload_validation import DOCUMENT, ROOTS, Example, examples, written_anew
+
+TEXT = DOCUMENT.read_text("utf-8")
+EXAMPLES = {each.code: each for each in examples(TEXT)}
+AT_A_DOOR = [each for each in EXAMPLES.values() if each.language != "python"]
+CARRIERS = {"Violation": 1, "UriRefused": 0, "_Refused": 0}
+
+
+def codes_in(path: Path) -> set[str]:
+    """The codes that a module gives to violations and refusals."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    arguments = [
+        call.args[CARRIERS[call.func.id]]
+        for call in calls
+        if isinstance(call.func, ast.Name)
+        and call.func.id in CARRIERS
+        and len(call.args) > CARRIERS[call.func.id]
+    ]
+    return {
+        node.value for node in arguments if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def module_path(module: object) -> Path:
+    return Path(str(module.__file__))  # type: ignore[attr-defined]
+
+
+def test_the_document_is_as_the_schema_and_the_program_have_it() -> None:
+    assert written_anew(TEXT) == TEXT, "run python -m tests.docs.payload_validation, and look at what changed"
+
+
+def test_every_code_of_the_contract_has_an_example_that_gives_it() -> None:
+    sources = module_path(contract).parent.glob("*.py")
+    assert set(EXAMPLES) == set(CODE_OF_KEYWORD.values()).union(*map(codes_in, sources))
+    for code, each in EXAMPLES.items():
+        assert code in {violation.code for violation in each.refusal().violations}, code
+
+
+def test_every_rule_beyond_the_schema_is_listed() -> None:
+    listed = [code for _, code in table(DOCUMENT, "## Rules beyond the schema")]
+    assert len(set(listed)) == len(listed)
+    assert set(listed) == codes_in(module_path(semantics)) | codes_in(module_path(uris))
+
+
+def test_every_error_of_an_import_is_listed() -> None:
+    listed = {code for code, *_ in table(DOCUMENT, "## Errors of an import")}
+    assert listed == codes_in(module_path(importing))
+
+
+@pytest.mark.parametrize("door", ["validate", "submit"])
+@pytest.mark.parametrize("each", AT_A_DOOR, ids=[each.code for each in AT_A_DOOR])
+def test_a_door_answers_as_documented(
+    each: Example,
+    door: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREVIEW_ASSET_ROOTS", ROOTS)
+    monkeypatch.delenv("PREVIEW_ASSET_HOSTS", raising=False)
+    # Nobody listens there: what is refused is refused without asking.
+    monkeypatch.setenv("REDIS_URL", f"unix://{tmp_path}/nobody.sock")
+    Path("job.json").write_bytes(each.content())
+    with Path("job.json").open(encoding="utf-8") as pipe:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        code = program.run([door, "-" if each.source == "stdin" else each.source])
+    said = capsys.readouterr()
+    assert code == EXIT_INVALID
+    assert (said.out if door == "validate" else said.err) == each.answer
+
+
+def test_the_json_that_is_shown_is_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = json.loads(blocks(DOCUMENT, "json")[0].text)
+    payload = json.loads(EXAMPLES["unknown-asset"].content())
+    payload["previewRequest"]["assets"] = []
+    Path("job.json").write_text(json.dumps(payload), "utf-8")
+    assert program.run(["validate", "job.json", "--json"]) == EXIT_INVALID
+    assert json.loads(capsys.readouterr().out) == shown
+
+
+def test_examples_of_python_are_answered_as_documented() -> None:
+    of_python = [each for each in EXAMPLES.values() if each.language == "python"]
+    assert of_python
+    for each in of_python:
+        assert "\n".join(explain(each.refusal())) + "\n" == each.answer
