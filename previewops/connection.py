@@ -190,6 +190,9 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> C
         parameters["max_connections"] = options["max_connections"]
     if not url.startswith("unix:"):
         parameters["socket_keepalive"] = True
+    if url.startswith("rediss:"):
+        # The client would take any certificate that some authority has signed, whoever's it is.
+        parameters["ssl_check_hostname"] = True
     try:
         return ConnectionPool.from_url(url, **parameters)
     except ValueError as error:

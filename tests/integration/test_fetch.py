@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from previewops.errors import JobError, PermanentJobError, TransientJobError
 from previewops.hosts import HostPattern
 from previewops.worker.assets import AssetRef, FileAssetOpener
 from previewops.worker.fetch import MAX_REDIRECTS, WebAssets
+from tests.certificates import certificate, needs_openssl
 from tests.web_server import LOOPBACK, WebServer, dripping, moved, serving, web_assets, whole
 
 CONTENT = b"what the server has" * 100
@@ -206,28 +205,14 @@ def test_a_server_without_tls_is_no_https_server() -> None:
         assert refused(url, web_assets(server)).code == "asset-unreachable"
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+@needs_openssl
 @pytest.mark.parametrize(("name", "trusted"), [("pictures.test", True), ("other.test", False)])
 def test_a_certificate_is_held_against_the_name_and_not_the_address(
     tmp_path: Path, name: str, trusted: bool
 ) -> None:
-    key, certificate = tmp_path / "key", tmp_path / "certificate"
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    made += [
-        "-subj",
-        f"/CN={name}",
-        "-addext",
-        f"subjectAltName=DNS:{name}",
-        "-keyout",
-        key,
-        "-out",
-        certificate,
-    ]
-    subprocess.run(made, check=True, capture_output=True)
-    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ours.load_cert_chain(certificate, key)
+    made, ours = certificate(tmp_path, name)
     with serving(whole(CONTENT), ours) as server:
-        web = web_assets(server, tls=lambda: ssl.create_default_context(cafile=certificate))
+        web = web_assets(server, tls=lambda: ssl.create_default_context(cafile=made))
         url = server.url().replace("http:", "https:")
         if trusted:
             assert read(url, web) == CONTENT

@@ -1,0 +1,46 @@
+"""Redis over TLS: the server's certificate is held against the name that it was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from previewops.connection import connect, redis_errors
+from previewops.errors import RedisUnavailable
+from tests.certificates import certificate, needs_openssl
+
+
+@asynccontextmanager
+async def agreeable(tls: ssl.SSLContext) -> AsyncIterator[int]:
+    """A server that answers PONG to PING and OK to everything else. Gives its port."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while command := await reader.read(4096):
+            writer.write(b"+PONG\r\n" if b"PING" in command else b"+OK\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@needs_openssl
+@pytest.mark.parametrize(("name", "trusted"), [("localhost", True), ("other.test", False)])
+async def test_a_server_of_another_name_is_not_spoken_to(tmp_path: Path, name: str, trusted: bool) -> None:
+    made, tls = certificate(tmp_path, name)
+    async with agreeable(tls) as port:
+        url = f"rediss://localhost:{port}?ssl_ca_certs={made}"
+        redis = connect(url, role="test")
+        try:
+            if trusted:
+                assert await redis.ping()
+            else:
+                with pytest.raises(RedisUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+                    async with redis_errors(url):
+                        await redis.ping()
+        finally:
+            await redis.aclose()
