@@ -7,7 +7,8 @@ the pid and, when the time comes, the exit code arrive. Everything pickled goes 
 child.
 
 Nothing of the worker's leaks into a child: the fork server is a fresh interpreter that was given no
-descriptor but its own, so the children that it forks never see a Redis connection.
+descriptor but its own, so the children that it forks never see a Redis connection; and of the environment no
+more than an interpreter goes by, so that none sees the address of Redis either.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, get_context, resource_tracker
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from typing import Any
 from previewops.worker.child import ChildStart
 
 _OWN_PRELOAD = ("previewops.worker.forkserver_preload", "previewops.worker.child")
+_KEPT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_", "LD_", "PYTHON", "GLIBC_", "MALLOC_", "PILLOW_")
+"""How the names of variables begin that go on to the fork server: where programs are, and how libraries behave."""
 _NUMBER_BYTES = forkserver.SIGNED_STRUCT.size
 
 
@@ -138,11 +141,27 @@ def fork(start: ChildStart, *sockets: socket.socket) -> ForkedProcess:
     Raises:
         OSError: the fork server cannot be reached or started.
     """
-    status_fd, data_fd = forkserver.connect_to_new_process([each.fileno() for each in sockets])
+    with _bare_environment():
+        status_fd, data_fd = forkserver.connect_to_new_process([each.fileno() for each in sockets])
     process = ForkedProcess(status_fd)
     with suppress(BrokenPipeError), open(data_fd, "wb") as data:  # noqa: PTH123 - a descriptor, not a path
         data.write(pickle.dumps(_preparation()) + pickle.dumps(start))
     return process
+
+
+@contextmanager
+def _bare_environment() -> Iterator[None]:
+    """Hides from a fork server that is started within it what renders have no use for, passwords among it.
+
+    Taking them from its processes later is too late: the kernel keeps what a program was started with.
+    """
+    hidden = {name: value for name, value in os.environ.items() if not name.startswith(_KEPT)}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def server_pid() -> int | None:

@@ -87,7 +87,7 @@ async def test_a_hung_worker_is_replaced_and_its_job_runs_again(
 
 @pytest.mark.parametrize(
     ("setting", "value", "starts"),
-    [("PREVIEW_LEASE_MS", "nonsense", 1), ("MISSING_MODULE", "PIL", 1), ("BOOT_FAULT", "1", 5)],
+    [("PREVIEW_LEASE_MS", "nonsense", 1), ("PYTHON_MISSING_MODULE", "PIL", 1), ("BOOT_FAULT", "1", 5)],
     ids=["settings", "module", "bug"],
 )
 async def test_row_17_a_worker_that_cannot_boot_goes_fatal_and_consumes_no_job(

@@ -120,6 +120,8 @@ def act_describe(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
         "fds": _open_descriptors(),
         "ignored": int(status.split("SigIgn:")[1].split()[0], 16),
         "limits": Path("/proc/self/limits").read_text(encoding="ascii"),
+        "environment": Path("/proc/self/environ").read_text("utf-8", "replace")
+        + repr(sorted(os.environ.items())),
         "modules": sorted(sys.modules),
         "main": getattr(sys.modules["__main__"], "__file__", None),
     }

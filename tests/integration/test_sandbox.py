@@ -438,6 +438,17 @@ async def test_what_a_child_may_and_has(make_pool: MakePool) -> None:
     assert seen["main"] is None, "the worker's main module was imported again"
 
 
+async def test_a_child_has_no_secret_in_its_environment(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:hush@localhost")
+    monkeypatch.setenv("PREVIEW_API_TOKEN", "hush")
+    seen = await do(make_pool(), "describe")
+    assert "PATH" in seen["environment"]
+    assert "hush" not in seen["environment"]
+    assert os.environ["REDIS_URL"] == "redis://:hush@localhost"
+
+
 async def test_a_task_that_cannot_be_imported_is_named(make_pool: MakePool) -> None:
     pool = make_pool("no_such_module:run")
     with pytest.raises(TransientJobError) as caught:

@@ -35,7 +35,7 @@ ABSENCE = str(Path(__file__).parents[1] / "missing_module")
 async def test_a_missing_module_is_named_in_one_line_and_no_job_is_taken(
     redis_url: str, tmp_path: Path, module: str
 ) -> None:
-    program = Program(tmp_path, redis_url, {"PYTHONPATH": ABSENCE, "MISSING_MODULE": module})
+    program = Program(tmp_path, redis_url, {"PYTHONPATH": ABSENCE, "PYTHON_MISSING_MODULE": module})
     async with hand_on(redis_url) as hand:
         await hand.submit(payload())
         done = program.run("worker", "--burst")

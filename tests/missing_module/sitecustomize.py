@@ -1,4 +1,7 @@
-"""On the path of a program under test: the module that MISSING_MODULE names cannot be imported, anywhere in it."""
+"""On the path of a program under test: no module can be imported there that PYTHON_MISSING_MODULE names.
+
+The name begins as it does so that it reaches the render processes too.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ class Absence:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name == os.environ.get("MISSING_MODULE"):
+        if name == os.environ.get("PYTHON_MISSING_MODULE"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return None
 
