@@ -1,0 +1,98 @@
+"""docs/security.md names controls that are there, and an ACL of Redis that is enough and no more."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from previewops.schemas import example
+from tests.docs.documents import ROOT, blocks, section, table
+from tests.integration.cli_program import Program
+from tests.redis_server import RedisProcess
+
+DOCUMENT = ROOT / "docs" / "security.md"
+DEFINED = {
+    name
+    for path in (ROOT / "tests").rglob("test_*.py")
+    for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+}
+
+
+def test_each_control_names_its_code_and_a_test_of_it() -> None:
+    rows = table(DOCUMENT, "## Controls")
+    assert len(rows) > 20
+    for threat, control, code, tests in rows:
+        assert threat
+        assert control
+        assert all((ROOT / path).is_file() for path in code.split(", ")), code
+        assert set(tests.split(", ")) <= DEFINED, tests
+
+
+def test_what_is_left_is_said() -> None:
+    assert len(re.findall(r"^- \*\*", section(DOCUMENT, "## What is left"), re.MULTILINE)) > 8
+
+
+def rule() -> list[str]:
+    """The words of the document's ACL, after ``user previewops``."""
+    (line,) = (block.text for block in blocks(DOCUMENT, "text") if block.text.startswith("user previewops "))
+    return line.split()[2:]
+
+
+@pytest.mark.redis
+def test_the_acl_is_enough_for_all_that_is_done(
+    redis_process: Callable[..., RedisProcess], tmp_path: Path
+) -> None:
+    url = redis_process().url
+    with redis.Redis.from_url(url) as admin:
+        admin.execute_command("ACL", "SETUSER", "previewops", *rule())  # type: ignore[no-untyped-call]
+        program = Program(tmp_path, f"unix://previewops:PASSWORD@{urlsplit(url).path}")
+        for job_id, changed in (("good", {}), ("bad", {"steps": [{"assetIds": ["a"]}]})):
+            made = {**example("minimal"), "jobId": job_id, "dryRun": False}
+            made["previewRequest"] |= {
+                **changed,
+                "assets": [{"id": "a", "uri": "none.png"}] if changed else [],
+            }
+            program.write(f"{job_id}.json", json.dumps(made).encode())
+            assert program.run("submit", f"{job_id}.json").code == 0
+        done = program.run("worker", "--burst")
+        assert done.code == 0, done.err
+        assert program.run("status", "good", "--json").json["status"] == "completed"
+        for words in (
+            ("dlq", "list"),
+            ("dlq", "show", "bad"),
+            ("dlq", "requeue", "bad", "--yes"),
+            ("cancel", "bad"),
+            ("pause", "--reason", "a test"),
+            ("resume",),
+            ("stats",),
+            ("workers",),
+            ("jobs",),
+        ):
+            done = program.run(*words)
+            assert done.code == 0, f"{words}: {done.err}"
+        assert "PREVIEWOPS UNKNOWN" not in program.run("health").out
+        refused = list(admin.execute_command("ACL", "LOG"))  # type: ignore[no-untyped-call]
+        assert refused == []
+
+
+@pytest.mark.redis
+def test_the_acl_closes_everything_else(redis_process: Callable[..., RedisProcess]) -> None:
+    url = redis_process().url
+    with redis.Redis.from_url(url) as admin:
+        admin.execute_command("ACL", "SETUSER", "previewops", *rule())  # type: ignore[no-untyped-call]
+    with redis.Redis.from_url(url, username="previewops", password="PASSWORD") as user:
+        assert user.ping()
+        for words in (
+            ("GET", "other"),
+            ("CONFIG", "SET", "dir", "x"),
+            ("FLUSHALL",),
+            ("KEYS", "*"),
+        ):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                user.execute_command(*words)  # type: ignore[no-untyped-call]
