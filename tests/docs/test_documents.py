@@ -207,6 +207,8 @@ def test_the_keys_and_scripts_are_those_of_the_queue() -> None:
     diagram = blocks(ARCHITECTURE, "mermaid")[0].text
     edges = set(re.findall(r"[a-z_]+", " ".join(re.findall(r": (.+)", diagram))))
     assert edges - {"a", "stock", "client", "s", "enqueue"} <= scripts
+    of_one_job = blocks(ARCHITECTURE, "mermaid")[1].text
+    assert set(re.findall(r">>R: (\w+)", of_one_job)) <= scripts
 
 
 def test_what_is_said_of_arq_is_so() -> None:
