@@ -23,9 +23,6 @@ from previewops.contract import FileUri, UriRefused, parse_uri
 from previewops.contract.wording import printable, quote
 from previewops.errors import PreviewopsError, Violation
 
-MAX_IMPORT_BYTES = 100 * 1024 * 1024
-"""Of one file: what the renderer opens at most."""
-
 KINDS_IN_WORDS = "JPEG, PNG, WebP, GIF, AVIF, WAV, MP3, Ogg, FLAC, AAC or M4A"
 
 _CHUNK = 1024 * 1024
@@ -48,11 +45,12 @@ class ImportFailed(PreviewopsError):
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One file to copy. ``sha256`` is what its content has to hash to."""
+    """One file to copy. ``sha256`` is what its content has to hash to; no more than ``max_bytes`` are read of it."""
 
     source: Path
     target: Path
     sha256: str
+    max_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +78,20 @@ class ImportPlan:
                 ) from error
 
 
-def plan_import(payload: Mapping[str, Any], *, base: Path, store: Path) -> ImportPlan:
+def plan_import(payload: Mapping[str, Any], *, base: Path, store: Path, max_bytes: int) -> ImportPlan:
     """Finds the files that ``payload`` names and plans their way into ``store``.
 
     Relative uris are meant from ``base``; one that is not there, but under ``store`` already, stays as it is.
     Uris that are no file's, and parts of the payload that are not as the contract has them, are left for the
-    validation to judge. The new uris are ``<first two digits>/<sha256>.<ext>``.
+    validation to judge. A file of more than ``max_bytes``, which no worker would open, is a violation. The new uris
+    are ``<first two digits>/<sha256>.<ext>``.
     """
     rewritten = copy.deepcopy(dict(payload))
     copies: dict[Path, Copy] = {}
     violations: list[Violation] = []
     for place, holder in _holders(rewritten):
         try:
-            found = _located(holder["uri"], base, store)
+            found = _located(holder["uri"], base, store, max_bytes)
             if found is None:
                 continue
             _demand_checksum(holder, found)
@@ -125,7 +124,7 @@ def _holders(payload: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{place}/uri", holder
 
 
-def _located(uri: str, base: Path, store: Path) -> Copy | None:
+def _located(uri: str, base: Path, store: Path, max_bytes: int) -> Copy | None:
     """The copy that ``uri`` calls for, or None if it calls for none."""
     try:
         address = parse_uri(uri)
@@ -150,11 +149,11 @@ def _located(uri: str, base: Path, store: Path) -> Copy | None:
             "a file that you may read",
         ) from None
     with os.fdopen(handle, "rb") as file:
-        _demand_size(os.fstat(handle).st_size)
+        _demand_size(os.fstat(handle).st_size, max_bytes)
         extension = _extension(file.read(_HEAD))
         file.seek(0)
-        digest = _digest(file.read)
-    return Copy(source, store / digest[:2] / f"{digest}.{extension}", digest)
+        digest = _digest(file.read, max_bytes)
+    return Copy(source, store / digest[:2] / f"{digest}.{extension}", digest, max_bytes)
 
 
 def _open(source: Path) -> int:
@@ -169,11 +168,10 @@ def _open(source: Path) -> int:
     return handle
 
 
-def _demand_size(size: int) -> None:
-    if size > MAX_IMPORT_BYTES:
-        raise _Refused(
-            "import-too-large", "is too large to import", f"{size} bytes", f"{MAX_IMPORT_BYTES} bytes"
-        )
+def _demand_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        allowed = f"{max_bytes} bytes (PREVIEW_ASSET_MAX_MB)"
+        raise _Refused("import-too-large", "is too large to import", f"{size} bytes", allowed)
 
 
 def _demand_checksum(holder: Mapping[str, Any], found: Copy) -> None:
@@ -182,12 +180,14 @@ def _demand_checksum(holder: Mapping[str, Any], found: Copy) -> None:
         raise _Refused("import-checksum", "has another checksum than sha256 says", found.sha256, quote(named))
 
 
-def _digest(read: Callable[[int], bytes], write: Callable[[bytes], object] | None = None) -> str:
-    """Hex SHA-256 of what ``read`` gives, at most MAX_IMPORT_BYTES, passed on to ``write``."""
+def _digest(
+    read: Callable[[int], bytes], max_bytes: int, write: Callable[[bytes], object] | None = None
+) -> str:
+    """Hex SHA-256 of what ``read`` gives, at most ``max_bytes``, passed on to ``write``."""
     digest, size = hashlib.sha256(), 0
     while chunk := read(_CHUNK):
         size += len(chunk)
-        _demand_size(size)  # the file may grow under our eyes
+        _demand_size(size, max_bytes)  # the file may grow under our eyes
         digest.update(chunk)
         if write is not None:
             write(chunk)
@@ -202,7 +202,7 @@ def _copy(each: Copy) -> None:
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
     try:
         with os.fdopen(handle, "wb") as out, os.fdopen(_open(each.source), "rb") as source:
-            if _digest(source.read, out.write) != each.sha256:
+            if _digest(source.read, each.max_bytes, out.write) != each.sha256:
                 raise OSError(errno.ESTALE, "the file changed while it was imported")
             out.flush()
             os.fsync(out.fileno())

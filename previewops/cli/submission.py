@@ -167,7 +167,12 @@ class Door:
         from previewops.importing import plan_import
 
         store = self.settings.data_dir / "assets"
-        plan = plan_import(document.payload or {}, base=document.base, store=store)
+        plan = plan_import(
+            document.payload or {},
+            base=document.base,
+            store=store,
+            max_bytes=self.settings.asset_max_mb * 1024 * 1024,
+        )
         payload = _validated(plan, policy, document.source)
         plan.carry_out()
         return payload

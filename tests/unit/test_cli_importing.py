@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from previewops import importing
 from previewops.importing import ImportFailed, ImportPlan, plan_import
+
+MAX_BYTES = 1_000_000
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def sha256(path: Path) -> str:
 
 
 def test_files_go_under_their_hash(base: Path, store: Path) -> None:
-    plan = plan_import(job("a.png", str(base / "b.jpg")), base=base, store=store)
+    plan = plan_import(job("a.png", str(base / "b.jpg")), base=base, store=store, max_bytes=MAX_BYTES)
     assert not store.exists(), "planning writes nothing"
     plan.carry_out()
     png, jpg = sha256(base / "a.png"), sha256(base / "b.jpg")
@@ -55,20 +56,20 @@ def test_files_go_under_their_hash(base: Path, store: Path) -> None:
 
 def test_the_payload_given_is_left_alone(base: Path, store: Path) -> None:
     given = job("a.png")
-    plan_import(given, base=base, store=store)
+    plan_import(given, base=base, store=store, max_bytes=MAX_BYTES)
     assert given == job("a.png")
 
 
 def test_a_file_uri_and_a_symlink_of_ones_own(base: Path, store: Path) -> None:
     (base / "link.png").symlink_to(base / "a.png")
-    plan = plan_import(job(f"file://{base}/a.png", "link.png"), base=base, store=store)
+    plan = plan_import(job(f"file://{base}/a.png", "link.png"), base=base, store=store, max_bytes=MAX_BYTES)
     assert uris(plan)[0] == uris(plan)[1]
     assert len(plan.copies) == 1
 
 
 def test_the_extension_tells_the_content_not_the_name(base: Path, store: Path) -> None:
     (base / "a.png").rename(base / "picture.txt")
-    (found,) = uris(plan_import(job("picture.txt"), base=base, store=store))
+    (found,) = uris(plan_import(job("picture.txt"), base=base, store=store, max_bytes=MAX_BYTES))
     assert found.endswith(".png")
 
 
@@ -89,7 +90,7 @@ def test_the_extension_tells_the_content_not_the_name(base: Path, store: Path) -
 )
 def test_kinds(base: Path, store: Path, head: bytes, extension: str) -> None:
     (base / "sound").write_bytes(head)
-    plan = plan_import(job(audio={"uri": "sound"}), base=base, store=store)
+    plan = plan_import(job(audio={"uri": "sound"}), base=base, store=store, max_bytes=MAX_BYTES)
     assert plan.violations == ()
     assert plan.payload["previewRequest"]["audio"]["uri"].endswith(f".{extension}")
 
@@ -103,14 +104,14 @@ def refusal(plan: ImportPlan) -> tuple[str, str]:
 
 
 def test_a_missing_file(base: Path, store: Path) -> None:
-    plan = plan_import(job("never.png"), base=base, store=store)
+    plan = plan_import(job("never.png"), base=base, store=store, max_bytes=MAX_BYTES)
     assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-missing")
 
 
 def test_what_was_imported_before_stays(base: Path, store: Path) -> None:
-    first = plan_import(job("a.png"), base=base, store=store)
+    first = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
     first.carry_out()
-    again = plan_import(first.payload, base=base / "elsewhere", store=store)
+    again = plan_import(first.payload, base=base / "elsewhere", store=store, max_bytes=MAX_BYTES)
     assert (again.payload, again.copies, again.violations) == (first.payload, (), ())
 
 
@@ -123,30 +124,33 @@ def test_only_regular_files(base: Path, store: Path, kind: str) -> None:
             os.mkfifo(base / "x")
         case _:
             (base / "x").symlink_to("/dev/zero")
-    plan = plan_import(job("x"), base=base, store=store)
+    plan = plan_import(job("x"), base=base, store=store, max_bytes=MAX_BYTES)
     assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-not-regular")
 
 
 def test_neither_picture_nor_sound(base: Path, store: Path) -> None:
     (base / "secret").write_text("root:x:0:0")
-    plan = plan_import(job("secret"), base=base, store=store)
+    plan = plan_import(job("secret"), base=base, store=store, max_bytes=MAX_BYTES)
     assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-unknown-kind")
     (base / "empty.png").touch()
-    plan = plan_import(job("empty.png"), base=base, store=store)
+    plan = plan_import(job("empty.png"), base=base, store=store, max_bytes=MAX_BYTES)
     assert plan.violations[0].found == "an empty file"
 
 
 def test_too_large(base: Path, store: Path) -> None:
     with (base / "a.png").open("r+b") as file:
-        file.truncate(importing.MAX_IMPORT_BYTES + 1)
-    plan = plan_import(job("a.png"), base=base, store=store)
+        file.truncate(MAX_BYTES + 1)
+    plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
     assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-too-large")
+    assert plan.violations[0].allowed == f"{MAX_BYTES} bytes (PREVIEW_ASSET_MAX_MB)"
 
 
 def test_the_checksum_that_the_payload_names(base: Path, store: Path) -> None:
     right = sha256(base / "a.png").upper()
-    assert plan_import(job("a.png", sha256=right), base=base, store=store).violations == ()
-    plan = plan_import(job("a.png", sha256="0" * 64), base=base, store=store)
+    assert (
+        plan_import(job("a.png", sha256=right), base=base, store=store, max_bytes=MAX_BYTES).violations == ()
+    )
+    plan = plan_import(job("a.png", sha256="0" * 64), base=base, store=store, max_bytes=MAX_BYTES)
     assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-checksum")
 
 
@@ -164,12 +168,12 @@ def test_the_checksum_that_the_payload_names(base: Path, store: Path) -> None:
     ],
 )
 def test_what_is_not_a_files_uri_is_left_to_validation(base: Path, store: Path, left: dict[str, Any]) -> None:
-    plan = plan_import(left, base=base, store=store)
+    plan = plan_import(left, base=base, store=store, max_bytes=MAX_BYTES)
     assert (plan.payload, plan.copies, plan.violations) == (left, (), ())
 
 
 def test_every_violation_is_found(base: Path, store: Path) -> None:
-    plan = plan_import(job("never.png", "a.png", "neither.png"), base=base, store=store)
+    plan = plan_import(job("never.png", "a.png", "neither.png"), base=base, store=store, max_bytes=MAX_BYTES)
     assert [each.pointer for each in plan.violations] == [
         "/previewRequest/assets/0/uri",
         "/previewRequest/assets/2/uri",
@@ -177,7 +181,7 @@ def test_every_violation_is_found(base: Path, store: Path) -> None:
 
 
 def test_a_file_that_changes_meanwhile_leaves_nothing(base: Path, store: Path) -> None:
-    plan = plan_import(job("a.png"), base=base, store=store)
+    plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
     Image.new("RGB", (4, 3), "green").save(base / "a.png")
     with pytest.raises(ImportFailed, match="changed while it was imported"):
         plan.carry_out()
@@ -185,7 +189,7 @@ def test_a_file_that_changes_meanwhile_leaves_nothing(base: Path, store: Path) -
 
 
 def test_a_store_that_cannot_be_written(base: Path, store: Path) -> None:
-    plan = plan_import(job("a.png"), base=base, store=store)
+    plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
     store.parent.write_text("a file where DATA_DIR should be")
     with pytest.raises(ImportFailed, match="Not a directory"):
         plan.carry_out()
@@ -195,7 +199,7 @@ def test_the_copy_is_readable_by_workers_as_the_umask_allows(base: Path, store: 
     (base / "a.png").chmod(0o600)
     before = os.umask(0o022)
     try:
-        plan = plan_import(job("a.png"), base=base, store=store)
+        plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
         plan.carry_out()
     finally:
         os.umask(before)
@@ -203,7 +207,7 @@ def test_the_copy_is_readable_by_workers_as_the_umask_allows(base: Path, store: 
 
 
 def test_a_copy_that_is_there_is_not_written_again(base: Path, store: Path) -> None:
-    plan = plan_import(job("a.png"), base=base, store=store)
+    plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
     plan.carry_out()
     before = (store / uris(plan)[0]).stat()
     plan.carry_out()
