@@ -139,21 +139,42 @@ def fork(start: ChildStart, *sockets: socket.socket) -> ForkedProcess:
     Await ``started`` of what it returns before anything else.
 
     Raises:
-        OSError: the fork server cannot be reached or started.
+        OSError: the fork server cannot be reached or started; a ConnectionError where another attempt may do.
     """
-    with _bare_environment():
-        status_fd, data_fd = forkserver.connect_to_new_process([each.fileno() for each in sockets])
+    if not _server_lives():
+        with _bare_environment():
+            forkserver.ensure_running()
+    asked = server_pid()
+    status_fd, data_fd = forkserver.connect_to_new_process([each.fileno() for each in sockets])
+    if server_pid() != asked:
+        # It died just now, and the library has started another, which has our whole environment.
+        os.close(status_fd)
+        os.close(data_fd)
+        _stop()
+        raise ConnectionResetError("the fork server died")
     process = ForkedProcess(status_fd)
     with suppress(BrokenPipeError), open(data_fd, "wb") as data:  # noqa: PTH123 - a descriptor, not a path
         data.write(pickle.dumps(_preparation()) + pickle.dumps(start))
     return process
 
 
+def _server_lives() -> bool:
+    pid = server_pid()
+    if pid is None:
+        return False
+    try:
+        # Without reaping it, which is the library's to do.
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False
+
+
 @contextmanager
 def _bare_environment() -> Iterator[None]:
     """Hides from a fork server that is started within it what renders have no use for, passwords among it.
 
-    Taking them from its processes later is too late: the kernel keeps what a program was started with.
+    Taking them from its processes later is too late: the kernel keeps what a program was started with. This is for
+    the start of a server alone, as C libraries in other threads may read the environment meanwhile.
     """
     hidden = {name: value for name, value in os.environ.items() if not name.startswith(_KEPT)}
     for name in hidden:

@@ -21,6 +21,7 @@ import pytest
 import uvloop
 
 from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
+from previewops.worker import forkserver
 from previewops.worker.child import ChildLimits
 from previewops.worker.errorwire import MESSAGE_LIMIT, TRACEBACK_LIMIT
 from previewops.worker.framing import HEADER, MAX_FRAME_BYTES
@@ -443,10 +444,44 @@ async def test_a_child_has_no_secret_in_its_environment(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:hush@localhost")
     monkeypatch.setenv("PREVIEW_API_TOKEN", "hush")
-    seen = await do(make_pool(), "describe")
-    assert "PATH" in seen["environment"]
-    assert "hush" not in seen["environment"]
+    pool = make_pool()
+    assert await _finds(pool, "PATH")
+    assert not await _finds(pool, "hush")
     assert os.environ["REDIS_URL"] == "redis://:hush@localhost"
+    await _lose_the_server(pool)
+    assert not await _finds(pool, "hush")
+
+
+async def test_nor_has_one_whose_server_dies_while_it_is_asked(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:hush@localhost")
+    pool = make_pool()
+    await do(pool, "echo")
+    await _lose_the_server(pool)
+    answers = iter([True])  # as a look would have found it just before
+    honest = forkserver._server_lives
+    monkeypatch.setattr(forkserver, "_server_lives", lambda: next(answers, None) or honest())
+    assert not await _finds(pool, "hush")
+
+
+async def _finds(pool: RenderPool, word: str) -> bool:
+    """Whether a child's environment has ``word`` in it; the environment itself goes into no report."""
+    environment: str = (await do(pool, "describe"))["environment"]
+    return word in environment
+
+
+async def _lose_the_server(pool: RenderPool) -> None:
+    """Kills the fork server, and waits until it and the pool's children are gone."""
+    server = forkserver.server_pid()
+    assert server is not None
+    pidfds = [os.pidfd_open(pid) for pid in (server, *pool.pids())]
+    os.kill(server, signal.SIGKILL)
+    wait_gone(pidfds)
+    for pidfd in pidfds:
+        os.close(pidfd)
+    for _ in range(3):  # the loop looks at its sockets
+        await asyncio.sleep(0)
 
 
 async def test_a_task_that_cannot_be_imported_is_named(make_pool: MakePool) -> None:
@@ -553,6 +588,7 @@ WORKER = """
 import asyncio, signal, sys
 
 sys.path.insert(0, sys.argv[1])
+from previewops.worker import forkserver
 from previewops.worker.child import ChildLimits
 from previewops.worker.sandbox import RenderPool
 
