@@ -1,4 +1,4 @@
-"""Records into a file, one JSON object a line: the whole file, or none."""
+"""Files that appear whole or not at all, whatever happens while they are written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from previewops.errors import PreviewopsError
 Write: TypeAlias = Callable[[Mapping[str, Any]], None]
 """Adds one record."""
 
-_MODE = 0o600  # payloads may be nobody else's business
+_PRIVATE = 0o600  # payloads may be nobody else's business
+_PUBLIC = 0o644
 
 
 class ExportFailed(PreviewopsError):
@@ -26,35 +27,56 @@ class ExportFailed(PreviewopsError):
 
 @contextmanager
 def export_file(path: Path) -> Iterator[Write]:
-    """Gives a function that writes a record as a line of ASCII JSON.
-
-    The lines go into a file beside ``path``, which takes its name, and the place of what was there, once the
-    block has ended well. It is flushed to the disk before, and readable by its owner only.
+    """Gives a function that writes a record as a line of ASCII JSON into a file that only its owner can read.
 
     Raises:
         ExportFailed: the file cannot be made, written or named so; nothing of it is left, what was there stays.
     """
+    with _drafted(path, _PRIVATE) as file:
+
+        def write(record: Mapping[str, Any]) -> None:
+            _write(file, path, json.dumps(record, ensure_ascii=True) + "\n")
+
+        yield write
+
+
+def publish_text(path: Path, text: str) -> None:
+    """Writes a file that everybody can read.
+
+    Raises:
+        ExportFailed: the file cannot be made, written or named so; nothing of it is left, what was there stays.
+    """
+    with _drafted(path, _PUBLIC) as file:
+        _write(file, path, text)
+
+
+@contextmanager
+def _drafted(path: Path, mode: int) -> Iterator[TextIO]:
+    """A file beside ``path``, which takes its name, and the place of what was there, once the block has ended well.
+
+    It is flushed to the disk before.
+    """
     draft = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
     try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except OSError as error:
         raise _failed(path, error) from error
-    file = os.fdopen(handle, "w", encoding="ascii")
-
-    def write(record: Mapping[str, Any]) -> None:
-        try:
-            file.write(json.dumps(record, ensure_ascii=True) + "\n")
-        except OSError as error:
-            raise _failed(path, error) from error
-
+    file = os.fdopen(handle, "w", encoding="utf-8")
     try:
-        yield write
+        yield file
         _keep(file, draft, path)
     finally:
         with suppress(OSError):  # what it could not store has been told
             file.close()
         with suppress(FileNotFoundError):
             draft.unlink()
+
+
+def _write(file: TextIO, path: Path, text: str) -> None:
+    try:
+        file.write(text)
+    except OSError as error:
+        raise _failed(path, error) from error
 
 
 def _keep(file: TextIO, draft: Path, path: Path) -> None:

@@ -38,7 +38,7 @@ async def gather(
     """
     if buckets is None and snapshot.history_s >= RECENT_S:
         buckets = snapshot.buckets
-    redis_ms = await _answer_ms(redis, clock or SystemClock())
+    redis_ms = await answer_ms(redis, clock or SystemClock())
     eviction_policy, persistent = await _server(redis)
     free_bytes, disk_bytes = await asyncio.to_thread(_disk, settings.data_dir)
     return Facts(
@@ -82,8 +82,12 @@ def _recent(buckets: Iterable[Bucket], now_ms: int) -> Recent:
     return Recent(total("completed"), total("died"), total("requeued", "discarded"))
 
 
-async def _answer_ms(redis: Redis, clock: Clock) -> float | None:
-    """How long an answer takes on a connection that is open already; None where asking is forbidden."""
+async def answer_ms(redis: Redis, clock: Clock) -> float | None:
+    """How long an answer takes, in ms, on a connection that is open already; None where asking is forbidden.
+
+    Raises:
+        redis.exceptions.RedisError: the server cannot be used.
+    """
     from redis.exceptions import ResponseError  # noqa: PLC0415 - start-up time of commands without Redis
 
     before = clock.monotonic()

@@ -71,6 +71,11 @@ class Keys:
         return f"{self.queue}:meta"
 
     @property
+    def totals(self) -> str:
+        """Hash of lifetime totals by priority and cause, which metrics are made of (``previewops.totals``)."""
+        return f"{self.queue}:totals"
+
+    @property
     def wake(self) -> str:
         """List of at most one element that idle workers block on."""
         return f"{self.queue}:wake"
@@ -148,6 +153,7 @@ class Keys:
             "K_DEAD": self.dead,
             "K_DEAD_GROUPS": self.dead_groups,
             "K_META": self.meta,
+            "K_TOTALS": self.totals,
             "K_WAKE": self.wake,
             "K_EVENTS": self.events,
             "K_WORKERS": self.workers,

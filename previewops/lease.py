@@ -51,11 +51,12 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A job that is done: its claim, the result as JSON text, and how long it ran in ms."""
+    """A job that is done: its claim, the result as JSON text, how long it ran in ms, and whether it was a dry run."""
 
     claim: Claim
     result_json: str
     run_ms: float
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class Leases:
             len(done),
         ]
         for job in done:
-            args += (job.claim.job_id, job.claim.token, job.result_json, job.run_ms)
+            args += (job.claim.job_id, job.claim.token, job.result_json, job.run_ms, int(job.dry_run))
         reply = await self.hot.run(ScriptName.FINISH, *args)
         return [Code(code) for code in reply[1 : 1 + len(done)]], _claims(reply, 1 + len(done))
 

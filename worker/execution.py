@@ -85,9 +85,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The job is done; ``result_json`` is its result as JSON text."""
+    """The job is done; ``result_json`` is its result as JSON text, ``dry_run`` whether that is a plan only."""
 
     result_json: str
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,8 @@ async def execute(
 async def _outcome(run: Run, work: Coroutine[Any, Any, Any]) -> Outcome:
     """What comes of one step of a job, by whatever way it ends."""
     try:
-        return Completed(_encode(await work))
+        result = await work
+        return Completed(_encode(result), isinstance(result, dict) and result.get("dryRun") is True)
     except LeaseLost:
         return Interrupted(Interruption.LEASE_LOST)
     except asyncio.CancelledError:

@@ -90,7 +90,8 @@ class Workbench:
             following = hold(claim)
             following.task = run.task
 
-        code = await self._exchange.finish(Finished(run.claim, completed.result_json, run.elapsed_ms), adopt)
+        finished = Finished(run.claim, completed.result_json, run.elapsed_ms, completed.dry_run)
+        code = await self._exchange.finish(finished, adopt)
         if code is Code.STALE:
             log.warning("finished too late: the job is another worker's", job=run.claim.job_id)
             return End.GONE, following

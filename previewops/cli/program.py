@@ -45,6 +45,7 @@ ENTRIES = {
     "tui": Entry("previewops.cli.tui:tui", "Watch the queue and act on it, on one screen."),
     "record": Entry("previewops.cli.record:record", "Record what the screen shows, for the morning after."),
     "health": Entry("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
+    "metrics": Entry("previewops.cli.metrics:metrics", "Print the queue's figures for Prometheus."),
     "prune": Entry("previewops.cli.prune:prune", "Remove old bundles, and what is kept for reuse."),
     "systemd": Entry("previewops.cli.systemd:systemd", "Write the units that run it under systemd."),
     "completion": Entry("previewops.cli.completion:completion", "Print the shell completion script."),

@@ -15,7 +15,7 @@
 -- @include result
 -- @include bury
 
-local id, token, counter = ARGV[1], ARGV[2], ARGV[3]
+local id, token, counter, cause = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 local code = held(id, token)
 if code ~= OK then
   return code
@@ -26,6 +26,8 @@ redis.call('RPUSH', P_ATTEMPTS .. id, ARGV[4])
 if counter == 'crashes' then
   count('crashed')
 end
-bury(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9])
+total('failed', redis.call('HGET', P_JOB .. id, 'priority'),
+  counter == 'crashes' and 'crash' or cause == 'permanent' and 'permanent' or 'error')
+bury(id, cause, ARGV[6], ARGV[7], ARGV[8], ARGV[9])
 write_tally()
 return OK

@@ -3,7 +3,7 @@
 -- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 worker id   2 lease in ms   3 ageing bound in ms   4 want (next claims)
 --         5 records of completed jobs to keep   6 their age limit in ms   7 number of jobs n
---         then four per job: id, token, result as JSON, run time in ms
+--         then five per job: id, token, result as JSON, run time in ms, 1 for a dry run or else 0
 -- Results server now in ms, n codes (OK, ALREADY or STALE), then eight per claim (include/claim.lua)
 --
 -- @include keys
@@ -29,8 +29,9 @@ local function forget(surplus)
 end
 
 -- The record is read and written once: this is the hottest path there is.
-local function complete(id, token, result_json, run_ms)
-  local job = redis.call('HMGET', P_JOB .. id, 'state', 'token', 'attempts', 'crashes', 'claimed', 'accepted')
+local function complete(id, token, result_json, run_ms, dry)
+  local job = redis.call('HMGET', P_JOB .. id, 'state', 'token', 'attempts', 'crashes', 'claimed', 'accepted',
+    'priority')
   if job[2] ~= token then
     return STALE
   elseif job[1] ~= 'active' then
@@ -44,15 +45,18 @@ local function complete(id, token, result_json, run_ms)
   redis.call('SET', P_ARQ_RESULT .. id, result, 'PX', ttl_ms)
   redis.call('ZREM', K_SCHEDULE, id)
   redis.call('ZADD', K_COMPLETED, NOW_MS, id)
-  observe('r', run_ms)
+  observe('r', run_ms, job[7])
+  if dry == '1' then
+    total('dryrun', job[7])
+  end
   redis.call('PUBLISH', P_DONE .. id, 'completed')
   done = done + 1
   return OK
 end
 
 for i = 1, n do
-  local at = 8 + (i - 1) * 4
-  reply[1 + i] = complete(ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]))
+  local at = 8 + (i - 1) * 5
+  reply[1 + i] = complete(ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4])
 end
 
 if done > 0 then

@@ -23,6 +23,9 @@ redis.call('RPUSH', P_ATTEMPTS .. id, attempt)
 redis.call('HSET', P_JOB .. id, 'state', 'delayed', 'reason', message)
 redis.call('ZADD', K_SCHEDULE, digits(NOW_MS + delay_ms), id)
 count(counter == 'crashes' and 'crashed' or 'retried')
+local priority, cause = redis.call('HGET', P_JOB .. id, 'priority'), counter == 'crashes' and 'crash' or 'error'
+total('failed', priority, cause)
+total('retried', priority, cause)
 event('retry', 'job', id, 'delayMs', digits(delay_ms), 'message', message)
 -- An idle worker that sleeps until the next due time has to learn of an earlier one.
 wake()

@@ -61,7 +61,7 @@ local function claim(reply, worker, lease_ms, ageing_ms, want)
       'progress', '0', 'phase', '')
     redis.call('ZADD', K_ACTIVE, NOW_MS + lease_ms, id)
     redis.call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
-    observe('w', wait_ms)
+    observe('w', wait_ms, head.priority)
     reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = id, text_at(P_ARQ_JOB .. id), token, job[1]
     reply[n + 5], reply[n + 6], reply[n + 7], reply[n + 8] = job[2], job[3], wait, head.priority
     n = n + 8

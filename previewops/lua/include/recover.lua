@@ -13,9 +13,11 @@ local function recover(id, max_crashes, why, fingerprint)
   }))
   take_away(id)
   count('crashed')
+  total('failed', job[1], 'worker-lost')
   if crashes >= max_crashes then
     bury(id, 'crashes', 'WorkerLost', 'worker-lost', why, fingerprint)
   else
+    total('retried', job[1], 'worker-lost')
     put_back(id, job[1], job[2])
     event('recovered', 'job', id, 'worker', worker, 'message', why)
   end

@@ -1,0 +1,58 @@
+"""``previewops metrics``: the queue in figures for Prometheus, once."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from previewops.cli.context import Context, pass_context
+from previewops.cli.output import say
+from previewops.errors import RedisUnavailable
+
+if TYPE_CHECKING:
+    from previewops.metrics import Reading
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops metrics
+  previewops metrics --textfile node_exporter/previewops.prom
+"""
+)
+@click.option(
+    "--textfile",
+    metavar="PATH",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write them into PATH, which is replaced at once, and print nothing.",
+)
+@pass_context
+def metrics(context: Context, textfile: Path | None) -> None:
+    """Print the queue's figures in the text format of Prometheus.
+
+    With --textfile they go into a file for the textfile collector of node_exporter, which takes names that end in
+    .prom. If Redis is away the figures say so (preview_redis_up 0), and the exit code is 69.
+    """
+    from previewops.connection import redact
+    from previewops.metrics import expose
+
+    reading = asyncio.run(_read(context))
+    text = expose(reading, context.settings).decode()
+    if textfile is None:
+        say(text.removesuffix("\n"))
+    else:
+        from previewops.exporting import publish_text
+
+        publish_text(textfile, text)
+    if reading.figures is None:
+        raise RedisUnavailable(redact(context.redis_url()), reading.reason)
+
+
+async def _read(context: Context) -> Reading:
+    from previewops.metrics import take_reading
+
+    async with context.redis() as redis:
+        return await take_reading(redis, context.settings)

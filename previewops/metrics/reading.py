@@ -1,0 +1,58 @@
+"""Reads out of Redis what the metrics tell of, at a cost that depends on neither depth nor dead letters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from previewops.clock import Clock, SystemClock
+from previewops.connection import unavailable_reason
+from previewops.healthfacts import answer_ms
+from previewops.keys import Keys
+from previewops.snapshot import Snapshots
+from previewops.totals import Totals
+from previewops.views import Snapshot
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from previewops.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What Redis told. ``answer_ms`` is how long it takes to answer, None where asking is forbidden."""
+
+    snapshot: Snapshot
+    totals: Totals
+    answer_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look: ``figures``, or None and, in ``reason``, why Redis cannot be used."""
+
+    figures: Figures | None
+    reason: str = ""
+
+
+async def take_reading(redis: Redis, settings: Settings, *, clock: Clock | None = None) -> Reading:
+    """Looks at a queue in three round trips; that Redis is away is a reading too.
+
+    Args:
+        clock: times the answer of Redis.
+
+    Raises:
+        redis.exceptions.RedisError: Redis answers, but what it has there is none of ours.
+    """
+    try:
+        snapshot = await Snapshots(redis, settings).take()
+        totals = Totals.read(await redis.execute_command("HGETALL", Keys(settings.queue_name).totals))
+        return Reading(Figures(snapshot, totals, await answer_ms(redis, clock or SystemClock())))
+    except (RedisError, OSError) as error:
+        reason = unavailable_reason(error)
+        if reason is None:
+            raise
+        return Reading(None, reason)
