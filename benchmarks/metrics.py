@@ -1,0 +1,94 @@
+"""What a look at the metrics costs, from nothing in the queue to a million jobs that wait.
+
+    python -m benchmarks.metrics [--waiting N] [--dead N] [--samples N]
+
+On a private Redis without persistence, over one connection: three round trips, then the text. Beside it stands the
+text alone, which is the part that no server takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import os
+import platform
+import statistics
+import time
+from datetime import UTC, datetime
+
+import redis
+
+from benchmarks.queue import private_redis
+from benchmarks.screen import fill
+from previewops.connection import connect
+from previewops.keys import Keys
+from previewops.metrics import expose, exposition, take_reading
+from previewops.settings import Settings
+
+BINS = 100
+"""Bins of each histogram that are in use: those of everything from a millisecond to nine hours."""
+
+
+def live_long(url: str) -> None:
+    """Totals as a queue has them that has seen everything."""
+    fields = {f"{series}:{priority}:{n}": 1_000 for series in "wr" for priority in ("high", "normal", "low")
+              for n in range(BINS)}  # fmt: skip
+    with redis.Redis.from_url(url) as client:
+        client.hset(Keys(Settings().queue_name).totals, mapping=fields)
+
+
+async def measure(url: str, samples: int) -> tuple[list[float], list[float], int]:
+    """Milliseconds of each whole look, of its text alone, and the bytes of one."""
+    settings = Settings()
+    client = connect(url, role="bench")
+    whole, text = [], []
+    size = len(await exposition(client, settings))
+    for _ in range(samples):
+        began = time.perf_counter()
+        await exposition(client, settings)
+        whole.append((time.perf_counter() - began) * 1000)
+        reading = await take_reading(client, settings)
+        began = time.perf_counter()
+        expose(reading, settings)
+        text.append((time.perf_counter() - began) * 1000)
+    await client.aclose()
+    return whole, text, size
+
+
+def row(name: str, url: str, samples: int) -> None:
+    """One line of the table."""
+    whole, text, size = asyncio.run(measure(url, samples))
+    late = sorted(whole)[math.ceil(0.99 * len(whole)) - 1]
+    print(
+        f"{name:<40}{statistics.median(whole):>9.2f} ms{late:>9.2f} ms{statistics.median(text):>9.2f} ms"
+        f"{size:>9,} B"
+    )
+
+
+def main() -> None:
+    """Measures and prints the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--waiting", type=int, default=1_000_000)
+    parser.add_argument("--dead", type=int, default=100_000)
+    parser.add_argument("--samples", type=int, default=200)
+    options = parser.parse_args()
+    before = os.getloadavg()[0]
+    with private_redis() as socket:
+        url = f"unix://{socket}"
+        print(f"{'':<40}{'p50':>12}{'p99':>12}{'text':>12}{'size':>11}")
+        row("empty", url, options.samples)
+        live_long(url)
+        row("empty, after a long life", url, options.samples)
+        fill(url, options.waiting, options.dead)
+        row(f"{options.waiting:,} waiting, {options.dead:,} dead", url, options.samples)
+    print(
+        f"{datetime.now(tz=UTC):%Y-%m-%d}, {os.cpu_count()} processors, Python {platform.python_version()}, "
+        f"load {before:.1f} before and {os.getloadavg()[0]:.1f} after"
+    )
+
+
+if __name__ == "__main__":
+    main()
