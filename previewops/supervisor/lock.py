@@ -10,6 +10,7 @@ from pathlib import Path
 
 from previewops.errors import SupervisorRunning, UsageError
 from previewops.settings import Settings
+from previewops.supervisor.host import host_name
 
 
 @contextmanager
@@ -38,12 +39,14 @@ def sole_supervisor(settings: Settings) -> Iterator[None]:
 
 
 def supervisor_folder(settings: Settings) -> Path:
-    """Where the supervisor of this queue keeps its lock and its roster; made if it is not there.
+    """Where this host's supervisor of this queue keeps its lock and its roster; made if it is not there.
+
+    All hosts of a queue share one DATA_DIR, so the host is part of the name.
 
     Raises:
         UsageError: it cannot be made.
     """
-    folder = settings.data_dir / "supervisor" / f"queue-{settings.queue_name}"
+    folder = settings.data_dir / "supervisor" / f"host-{host_name()}" / f"queue-{settings.queue_name}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

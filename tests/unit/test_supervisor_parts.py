@@ -99,6 +99,16 @@ def test_one_supervisor_a_queue_and_data_dir(tmp_path: Path) -> None:
         pass
 
 
+def test_hosts_that_share_a_data_dir_have_a_supervisor_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with sole_supervisor(settings):
+        monkeypatch.setattr("previewops.supervisor.lock.host_name", lambda: "another-host")
+        with sole_supervisor(settings):
+            assert supervisor_folder(settings).is_relative_to(tmp_path / "supervisor" / "host-another-host")
+
+
 def test_a_data_dir_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(UsageError, match="DATA_DIR"):
