@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -16,7 +17,9 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 DOCUMENTS = [README, CONTRIBUTING, CHANGELOG, *sorted((ROOT / "docs").glob("*.md"))]
 
 SHELL = ("sh", "bash", "console")
-_FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _PUNCTUATION = frozenset("();<>|&")
@@ -34,7 +37,7 @@ class Block:
 def blocks(document: Path, *languages: str) -> list[Block]:
     """The fenced code blocks of a document in one of ``languages``."""
     found = (
-        Block(document, match["language"], match["text"])
+        Block(document, match["language"], dedent(match["text"]))
         for match in _FENCE.finditer(document.read_text("utf-8"))
     )
     return [block for block in found if block.language in languages]

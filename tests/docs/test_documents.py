@@ -161,7 +161,7 @@ def test_json_is_json(document: Path) -> None:
 def test_code_blocks_are_of_a_kind_that_is_tested_or_drawn(document: Path) -> None:
     drawn = ("text", "mermaid")
     tested = (*SHELL, "python", "json")
-    fences = re.findall(r"^```(\w*)$", document.read_text("utf-8"), re.MULTILINE)
+    fences = re.findall(r"^ *```(\w*)$", document.read_text("utf-8"), re.MULTILINE)
     assert set(fences[::2]) <= {*drawn, *tested}
 
 

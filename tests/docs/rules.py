@@ -1,0 +1,41 @@
+"""What deploy/prometheus and deploy/grafana say, read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from tests.docs.documents import ROOT
+
+RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"
+RULE_TESTS = ROOT / "deploy" / "prometheus" / "alerts_test.yml"
+DASHBOARD = ROOT / "deploy" / "grafana" / "previewops.json"
+
+_METRIC = re.compile(r"\b(?:queue:)?preview(?:ops)?_[a-z0-9_]+(?::[a-z0-9_]+)?")
+
+
+def rules() -> list[dict[str, Any]]:
+    """All rules, those that record included."""
+    groups = yaml.safe_load(RULES.read_text("utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    """The alerts by name."""
+    return {rule["alert"]: rule for rule in rules() if "alert" in rule}
+
+
+def dashboard_expressions() -> Iterator[str]:
+    """What the panels ask Prometheus for, with the dashboard's variables filled in."""
+    for panel in json.loads(DASHBOARD.read_text("utf-8"))["panels"]:
+        for target in panel["targets"]:
+            yield target["expr"].replace("$queue", "preview-jobs").replace("$__rate_interval", "5m")
+
+
+def metrics_of(expression: str) -> set[str]:
+    """The names of metrics in an expression."""
+    return set(_METRIC.findall(expression))

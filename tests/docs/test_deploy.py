@@ -1,0 +1,115 @@
+"""The alerts and the dashboard ask for figures that there are, and the alerts fire when they should."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from previewops.metrics import exposition
+from tests.docs.documents import ROOT, anchors
+from tests.docs.rules import (
+    DASHBOARD,
+    RULE_TESTS,
+    RULES,
+    alerts,
+    dashboard_expressions,
+    metrics_of,
+    rules,
+)
+from tests.queue_support import bench
+
+with_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool, of Debian's prometheus, is not installed"
+)
+
+
+def promtool(*words: str) -> None:
+    done = subprocess.run(["promtool", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@with_promtool
+def test_the_rules_are_rules() -> None:
+    promtool("check", "rules", str(RULES))
+
+
+@with_promtool
+def test_every_alert_fires_and_does_not_fire_as_its_tests_say() -> None:
+    promtool("test", "rules", str(RULE_TESTS))
+
+
+@with_promtool
+def test_what_the_dashboard_asks_for_can_be_asked(tmp_path: Path) -> None:
+    asked = [{"record": f"panel:{n}", "expr": expr} for n, expr in enumerate(dashboard_expressions())]
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": asked}]}), "utf-8")
+    promtool("check", "rules", str(file))
+
+
+@with_promtool
+def test_the_scrape_configuration_is_one() -> None:
+    promtool("check", "config", "--syntax-only", str(RULES.parent / "scrape.yml"))
+
+
+def test_every_alert_is_tested_both_ways() -> None:
+    cases = [
+        case
+        for test in yaml.safe_load(RULE_TESTS.read_text("utf-8"))["tests"]
+        for case in test["alert_rule_test"]
+    ]
+    for name in alerts():
+        outcomes = {bool(case["exp_alerts"]) for case in cases if case["alertname"] == name}
+        assert outcomes == {True, False}, name
+
+
+def test_every_alert_says_what_a_person_needs() -> None:
+    document = ROOT / "docs" / "operations.md"
+    for name, rule in alerts().items():
+        said = rule["annotations"]
+        assert rule["labels"]["severity"] in ("critical", "warning"), name
+        assert said["summary"], name
+        assert said["description"].endswith("."), name
+        path, _, anchor = said["runbook_url"].partition("#")
+        assert (ROOT / path) == document, name
+        assert anchor == name.lower(), name
+        assert anchor in anchors(document), name
+
+
+@pytest.mark.redis
+async def test_every_figure_that_is_asked_for_is_told(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.worker().heartbeat(json.dumps({"host": "one", "version": "0.1.0"}), [])
+        text = (await exposition(b.redis, b.settings)).decode()
+    told = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    for rule in rules():
+        assert metrics_of(rule["expr"])
+        assert metrics_of(rule["expr"]) <= told | recorded, rule
+    for expression in dashboard_expressions():
+        assert metrics_of(expression), expression
+        assert metrics_of(expression) <= told, expression
+    tested = RULE_TESTS.read_text("utf-8")
+    assert set(re.findall(r"preview_[a-z_]+(?=\{)", tested)) <= told
+
+
+def test_the_dashboard_is_one() -> None:
+    dashboard = json.loads(DASHBOARD.read_text("utf-8"))
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    places = [panel["gridPos"] for panel in panels]
+    for n, one in enumerate(places):
+        assert one["x"] + one["w"] <= 24
+        for other in places[:n]:
+            beside = one["x"] >= other["x"] + other["w"] or other["x"] >= one["x"] + one["w"]
+            below = one["y"] >= other["y"] + other["h"] or other["y"] >= one["y"] + one["h"]
+            assert beside or below, (one, other)
+    variables = {variable["name"] for variable in dashboard["templating"]["list"]}
+    used = set(re.findall(r"\$\{?([a-z]+)\b", DASHBOARD.read_text("utf-8")))
+    assert used == variables

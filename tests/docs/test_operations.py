@@ -1,0 +1,217 @@
+"""docs/operations.md knows every alert, code, check and metric, and what it tells to type can be typed."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from prometheus_client.parser import text_string_to_metric_families
+
+from previewops.metrics import exposition
+from tests.docs.codes import codes_of_the_program
+from tests.docs.documents import ROOT, SHELL, blocks, command_lines, commands_in_prose, section, spans, table
+from tests.docs.rules import alerts
+from tests.integration.cli_program import Program, hand_on, payload
+from tests.queue_support import bench
+from tests.redis_server import RedisProcess
+
+OPERATIONS = ROOT / "docs" / "operations.md"
+PREPARED = ("my-first", "trial")
+
+LOOKING = ("health", "stats", "workers", "jobs", "metrics")
+"""Commands that change nothing; and of the dead letters list, show and export."""
+
+
+def redis_lines() -> Iterator[tuple[str, ...]]:
+    """The words of each command of redis-cli that is shown."""
+    # Split by hand: a word of an ACL may begin with > and is no redirection, as it is quoted.
+    for block in blocks(OPERATIONS, *SHELL):
+        for line in block.text.splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["redis-cli"]:
+                yield tuple(words[1:])
+    yield from commands_in_prose(OPERATIONS, "redis-cli")
+
+
+def test_every_alert_has_a_section_and_every_section_an_alert() -> None:
+    sections = re.findall(r"^### (.+)$", section(OPERATIONS, "## Alerts"), re.MULTILINE)
+    assert sorted(sections) == sorted(alerts())
+    for name in sections:
+        told = section(OPERATIONS, f"### {name}")
+        assert all(f"**{word}**" in told for word in ("Means", "Look at", "Do")), name
+
+
+def test_every_code_that_a_job_can_die_of_has_an_act() -> None:
+    rows = table(OPERATIONS, "## Dead letters")
+    documented = [code for codes, *_ in rows for code in codes.split(", ")]
+    assert len(set(documented)) == len(documented)
+    assert set(documented) == {code for code, kinds in codes_of_the_program().items() if kinds != {"void"}}
+    assert all(whose and act for _, whose, act in rows)
+
+
+def test_every_health_check_is_explained() -> None:
+    module = ast.parse((ROOT / "previewops" / "health.py").read_text("utf-8"))
+    made = {
+        call.args[0].value
+        for call in ast.walk(module)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in ("Check", "_check")
+        for first in [call.args[0]]
+        if isinstance(first, ast.Constant)
+    }
+    assert {check for check, *_ in table(OPERATIONS, "## Health checks")} == made
+
+
+@pytest.mark.redis
+async def test_every_metric_is_explained(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        text = (await exposition(b.redis, b.settings)).decode()
+    told = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in text_string_to_metric_families(text)
+    }
+    rows = table(OPERATIONS, "## Metrics")
+    assert {name for cell, *_ in rows for name in cell.split(", ")} == told
+    named = {span for span in spans(OPERATIONS) if re.fullmatch(r"preview(ops)?_[a-z_]+", span)}
+    assert named <= told
+
+
+@pytest.mark.redis
+async def test_what_only_looks_works_as_shown(redis_url: str, tmp_path: Path) -> None:
+    program = Program(tmp_path, redis_url)
+    async with hand_on(redis_url) as hand:
+        await hand.heartbeat()
+        await hand.bury("my-first", project="trial")
+        await hand.submit(payload("another", project="trial"))
+    everything = [*command_lines(OPERATIONS, "previewops"), *commands_in_prose(OPERATIONS, "previewops")]
+    looking = {
+        words
+        for words in everything
+        if (words[0] in LOOKING and not {"--acknowledge-loss", "--textfile"} & set(words))
+        or words[:2] in (("dlq", "list"), ("dlq", "show"), ("dlq", "export"))
+        or (words[0] == "prune" and "--apply" not in words)
+    }
+    assert {words[0] for words in looking} == {*LOOKING, "dlq", "prune"}
+    for words in sorted(looking):
+        done = program.run(*words)
+        allowed = (0, 1, 2) if words[0] == "health" else (0,)
+        assert done.code in allowed, f"previewops {' '.join(words)}: {done.err}"
+
+
+@pytest.mark.redis
+async def test_what_acts_on_the_queue_works_as_shown(redis_url: str, tmp_path: Path) -> None:
+    program = Program(tmp_path, redis_url)
+    acts = [
+        words
+        for words in command_lines(OPERATIONS, "previewops")
+        if words[0] in ("pause", "resume") or words[:2] in (("dlq", "requeue"), ("dlq", "discard"))
+    ]
+    assert len(acts) >= 8
+    program.write("job.json", payload("my-first", project="trial"))
+    for words in acts:
+        async with hand_on(redis_url) as hand:
+            await hand.redis.flushall()
+            await hand.bury("my-first", project="trial", code="disk-full")
+        bulk = words[0] == "dlq" and "--payload" not in words
+        done = program.run(*words, *(["--yes"] if bulk else []))
+        assert done.code == 0, f"previewops {' '.join(words)}: {done.err}"
+
+
+@pytest.mark.redis
+def test_commands_of_redis_are_taken_by_a_server(redis_process: Callable[..., RedisProcess]) -> None:
+    server = redis_process()
+    lines = set(redis_lines())
+    assert len(lines) > 12
+    with redis.Redis.from_url(server.url) as client:
+        for words in sorted(lines):
+            client.execute_command(*words)
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        assert client.config_get("appendonly") == {"appendonly": "yes"}
+
+
+@pytest.mark.redis
+def test_the_user_of_the_document_may_do_what_a_worker_and_a_person_do(
+    redis_process: Callable[..., RedisProcess], tmp_path: Path
+) -> None:
+    server = redis_process()
+    (words,) = (words for words in redis_lines() if words[:2] == ("ACL", "SETUSER"))
+    with redis.Redis.from_url(server.url) as client:
+        client.execute_command(*words)
+    user, secret = words[2], next(word[1:] for word in words if word.startswith(">"))
+    program = Program(tmp_path, f"{server.url}?username={user}&password={secret}")
+    program.write("job.json", payload("my-first", project="trial"))
+    for command in (
+        ("submit", "job.json"),
+        ("worker", "--burst"),
+        ("status", "my-first"),
+        ("pause", "--reason", "x"),
+        ("resume",),
+        ("jobs",),
+        ("stats",),
+        ("dlq", "list", "--groups"),
+        ("metrics",),
+    ):
+        done = program.run(*command)
+        assert done.code == 0, f"{command}: {done.err}"
+    assert program.run("status", "my-first", "--json").json["status"] == "completed"
+    judged = {check["name"]: check for check in program.run("health", "--json").json["checks"]}
+    assert (judged["eviction"]["status"], judged["persistence"]["status"]) == ("OK", "OK")
+
+
+@pytest.mark.redis
+def test_a_back_up_is_restored_as_the_document_says(
+    redis_process: Callable[..., RedisProcess], tmp_path: Path
+) -> None:
+    server = redis_process()
+    program = Program(tmp_path, server.url)
+    program.write("job.json", payload("my-first", project="trial"))
+    assert program.run("submit", "job.json").code == 0
+    with redis.Redis.from_url(server.url) as client:
+        client.save()  # what BGSAVE does, and waits for it
+    restored = redis_process(persistent=False, start=False)
+    restored.folder.mkdir(mode=0o700)
+    shutil.copyfile(server.folder / "dump.rdb", restored.folder / "dump.rdb")
+    restored.start()
+    again = Program(tmp_path, restored.url)
+    assert again.run("stats", "--json").json["queue"]["waiting"]["normal"] == 1
+    with redis.Redis.from_url(restored.url) as client:
+        client.config_set("appendonly", "yes")
+    assert again.run("worker", "--burst").code == 0
+    assert again.run("status", "my-first", "--json").json["status"] == "completed"
+
+
+def test_other_programs_that_are_shown_are_known() -> None:
+    known = {"previewops", "redis-cli", "systemctl", "journalctl", "rsync", "promtool"}
+    shown = {
+        shlex.split(line, comments=True)[0]
+        for block in blocks(OPERATIONS, *SHELL)
+        for line in block.text.splitlines()
+        if line.strip() and not line.startswith("#")
+    }
+    assert shown - {"sudo"} <= known
+    units = {
+        word
+        for program in ("systemctl", "journalctl")
+        for words in command_lines(OPERATIONS, program)
+        for word in words
+        if word.endswith(".service")
+    }
+    assert units
+    assert all((ROOT / "systemd" / unit).exists() for unit in units)
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool, of Debian's prometheus, is not installed"
+)
+def test_commands_of_promtool_work_as_shown() -> None:
+    for words in command_lines(OPERATIONS, "promtool"):
+        done = subprocess.run(["promtool", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
