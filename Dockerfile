@@ -1,0 +1,33 @@
+# previewops in a container: docker build --tag previewops . ; compose.yaml has a whole system of it.
+ARG PYTHON=3.12
+
+FROM python:${PYTHON}-slim-bookworm AS build
+WORKDIR /source
+COPY . .
+RUN python -m venv /venv \
+ && /venv/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt . \
+ && /venv/bin/pip uninstall --yes --quiet pip
+
+FROM python:${PYTHON}-slim-bookworm
+# Fonts of all scripts, and the program that finds them. The package has its own for Latin, Greek and Cyrillic.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends fontconfig fonts-droid-fallback fonts-noto-core fonts-noto-color-emoji \
+ && rm -rf /var/lib/apt/lists/* \
+ && fc-cache --system-only \
+ && useradd --system --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin previewops \
+ && install --directory --owner=previewops --group=previewops --mode=0750 /data
+COPY --from=build /venv /venv
+ENV PATH=/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    DATA_DIR=/data \
+    PREVIEW_ASSET_ROOTS=/data/assets
+# Everything that is written goes to /data, and to /tmp, which may be a tmpfs: the root can be read-only.
+VOLUME /data
+WORKDIR /data
+USER previewops
+STOPSIGNAL SIGTERM
+# Exit code 1 is a warning about the queue and says nothing against this container.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
+  CMD previewops health || test $? -eq 1
+ENTRYPOINT ["previewops"]
+CMD ["supervise"]

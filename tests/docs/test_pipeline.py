@@ -1,0 +1,166 @@
+"""The pipeline, the image and the compose file name what there is. None of them runs here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import redis
+import yaml
+
+from previewops.cli import program
+from previewops.settings import Settings
+from tests.docs.documents import ROOT
+from tests.integration.cli_program import Program
+from tests.redis_server import RedisProcess
+
+PIPELINE = ROOT / ".github" / "workflows" / "ci.yml"
+IMAGE = ROOT / "Dockerfile"
+COMPOSE = ROOT / "compose.yaml"
+VARIABLES = {variable for variable, *_ in Settings.table()}
+
+PINNED = re.compile(r"[\w.-]+/[\w./-]+@(v\d+|release/v\d+|[0-9a-f]{40})")
+
+
+def pipeline() -> dict[str, Any]:
+    return dict(yaml.safe_load(PIPELINE.read_text("utf-8")))
+
+
+def steps() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, job in pipeline()["jobs"].items():
+        for step in job["steps"]:
+            yield name, step
+
+
+def services() -> dict[str, dict[str, Any]]:
+    return dict(yaml.safe_load(COMPOSE.read_text("utf-8"))["services"])
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The instructions of the Dockerfile, each with its words on one line."""
+    lines = [line for line in IMAGE.read_text("utf-8").splitlines() if not line.startswith("#")]
+    whole = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    return [
+        (word, rest.strip()) for word, _, rest in (line.partition(" ") for line in whole.splitlines()) if word
+    ]
+
+
+def can_be_parsed(words: list[str], monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr(click.Command, "invoke", lambda self, ctx: None)
+    return program.run(words) == 0
+
+
+def test_every_action_is_pinned() -> None:
+    used = [step["uses"] for _, step in steps() if "uses" in step]
+    assert used
+    assert [action for action in used if not PINNED.fullmatch(action)] == []
+
+
+def test_a_job_may_do_no_more_than_it_has_to() -> None:
+    found = pipeline()
+    assert found["permissions"] == {"contents": "read"}
+    assert [name for name, job in found["jobs"].items() if "permissions" in job] == ["release"]
+    assert found["jobs"]["release"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
+    assert {"lint", "test", "wheel"} <= set(found["jobs"]["release"]["needs"])
+    for name, step in steps():
+        # What others can choose goes into scripts by the environment only.
+        assert "${{" not in step.get("run", ""), (name, step)
+        if step.get("uses", "").startswith("actions/checkout"):
+            assert step["with"]["persist-credentials"] is False
+
+
+def test_every_script_of_the_pipeline_is_one_and_its_targets_exist(tmp_path: Path) -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    scripts = [step["run"] for _, step in steps() if "run" in step]
+    for script in scripts:
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+        assert set(re.findall(r"^make (\w+)", script, re.MULTILINE)) <= targets
+    named = {path for script in scripts for path in re.findall(r"\bschemas/[\w./-]+", script)}
+    assert named
+    assert all((ROOT / path).exists() for path in named)
+
+
+def test_every_python_and_every_server_is_tested() -> None:
+    matrix = pipeline()["jobs"]["test"]["strategy"]["matrix"]
+    assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    servers = [*matrix["server"], *(row["server"] for row in matrix["include"])]
+    assert [server["name"] for server in servers] == ["Redis 7.2", "Redis 6.2", "Redis 8", "Valkey 8"]
+    assert {server["program"] for server in servers} == {"redis-server", "valkey-server"}
+
+
+def test_the_gate_and_the_pipeline_install_the_same_packages() -> None:
+    packages = (ROOT / ".ci" / "packages").read_text("utf-8").split()
+    assert "prometheus" in packages
+    assert all(re.fullmatch(r"[a-z0-9.+-]+", package) for package in packages)
+    assert "<.ci/packages" in (ROOT / ".ci" / "run").read_text("utf-8")
+    assert any("--arg-file .ci/packages" in step.get("run", "") for _, step in steps())
+
+
+def test_the_image_runs_what_the_program_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = dict(instructions())
+    variables = set(re.findall(r"\b([A-Z_]+)=", found["ENV"])) - {"PATH"}
+    assert {name for name in variables if not name.startswith("PYTHON")} <= VARIABLES
+    assert found["ENTRYPOINT"] == '["previewops"]'
+    assert can_be_parsed(yaml.safe_load(found["CMD"]), monkeypatch)
+    check = shlex.split(found["HEALTHCHECK"].partition("CMD ")[2].partition("||")[0])
+    assert check[0] == "previewops"
+    assert can_be_parsed(check[1:], monkeypatch)
+    assert (found["USER"], found["STOPSIGNAL"]) == ("previewops", "SIGTERM")
+
+
+def test_the_image_is_built_from_all_that_the_wheel_needs_and_no_more() -> None:
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    kept = {line[1:] for line in lines if line.startswith("!")}
+    assert "*" in lines
+    assert all((ROOT / name).exists() for name in kept)
+    links = {path.name for path in (ROOT / "previewops").iterdir() if path.is_symlink()}
+    assert kept == {"previewops", *links, "pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
+
+
+@pytest.mark.parametrize("name", [name for name in services() if name != "redis"])
+def test_each_service_runs_a_command_with_settings_that_exist(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = services()[name]
+    command, *_ = service["command"]
+    if command not in program.ENTRIES:
+        pytest.skip(f"this program has no command {command} yet")
+    assert can_be_parsed(service["command"], monkeypatch)
+    environment = {key: str(value) for key, value in service["environment"].items()}
+    assert set(environment) <= VARIABLES
+    Settings.from_env({key: value for key, value in environment.items() if not value.startswith("${")})
+    assert int(service["stop_grace_period"].removesuffix("s")) > Settings().drain_timeout_s
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+
+
+def test_hosts_have_names_of_their_own_and_one_data_dir() -> None:
+    ours = [service for name, service in services().items() if name != "redis"]
+    names = [service["hostname"] for service in ours]
+    assert len(set(names)) == len(names)
+    assert sum(service["command"][0] == "supervise" for service in ours) == 2
+    assert {volume for service in ours for volume in service["volumes"]} == {"data:/data"}
+
+
+@pytest.mark.redis
+def test_the_redis_of_the_compose_file_is_fit_for_a_queue(
+    redis_process: Callable[..., RedisProcess], tmp_path: Path
+) -> None:
+    _, *options = services()["redis"]["command"]
+    server = redis_process(persistent=False, options=tuple(options))
+    with redis.Redis.from_url(server.url) as client:
+        assert client.config_get("appendfsync") == {"appendfsync": "everysec"}
+    judged = Program(tmp_path, server.url).run("health", "--json").json["checks"]
+    statuses = {check["name"]: check["status"] for check in judged}
+    assert (statuses["eviction"], statuses["persistence"]) == ("OK", "OK")
+
+
+def test_the_servers_of_the_pipeline_and_the_compose_file_are_of_one_version() -> None:
+    tested = pipeline()["jobs"]["test"]["strategy"]["matrix"]["server"][0]["image"]
+    assert services()["redis"]["image"] == tested
