@@ -35,6 +35,7 @@ soak: $(STAMP)  ## random faults under load, SECONDS=60 SEED=any
 
 bench: $(STAMP)  ## what the README's figures come from
 	$(BIN)/python -m benchmarks.queue
+	$(BIN)/python -m benchmarks.metrics
 	$(BIN)/python -m benchmarks.screen
 
 clean:  ## remove what make made

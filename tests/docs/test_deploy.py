@@ -13,7 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from previewops.metrics import exposition
-from tests.docs.documents import ROOT, anchors
+from tests.docs.documents import DOCUMENTS, ROOT, anchors, spans
 from tests.docs.rules import (
     DASHBOARD,
     RULE_TESTS,
@@ -87,7 +87,9 @@ async def test_every_figure_that_is_asked_for_is_told(redis_url: str) -> None:
     async with bench(redis_url) as b:
         await b.worker().heartbeat(json.dumps({"host": "one", "version": "0.1.0"}), [])
         text = (await exposition(b.redis, b.settings)).decode()
-    told = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+    parsed = list(text_string_to_metric_families(text))
+    families = {family.name for family in parsed}
+    told = {sample.name for family in parsed for sample in family.samples}
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     for rule in rules():
         assert metrics_of(rule["expr"])
@@ -95,8 +97,18 @@ async def test_every_figure_that_is_asked_for_is_told(redis_url: str) -> None:
     for expression in dashboard_expressions():
         assert metrics_of(expression), expression
         assert metrics_of(expression) <= told, expression
+    for document in DOCUMENTS:
+        named = {span for span in spans(document) if metrics_of(span) == {span}}
+        assert named <= told | recorded | families, document.name
     tested = RULE_TESTS.read_text("utf-8")
     assert set(re.findall(r"preview_[a-z_]+(?=\{)", tested)) <= told
+
+
+@pytest.mark.parametrize("name", ["operations.md", "rollout_plan.md"])
+def test_the_documents_name_alerts_that_there_are(name: str) -> None:
+    named = set(re.findall(r"\bPreviewops[A-Z]\w+", (ROOT / "docs" / name).read_text("utf-8")))
+    assert named
+    assert named <= {*alerts()}
 
 
 def test_the_dashboard_is_one() -> None:

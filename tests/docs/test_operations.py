@@ -23,9 +23,9 @@ from tests.queue_support import bench
 from tests.redis_server import RedisProcess
 
 OPERATIONS = ROOT / "docs" / "operations.md"
-PREPARED = ("my-first", "trial")
+ROLLOUT = ROOT / "docs" / "rollout_plan.md"
 
-LOOKING = ("health", "stats", "workers", "jobs", "metrics")
+LOOKING = ("health", "stats", "workers", "jobs", "metrics", "status", "validate")
 """Commands that change nothing; and of the dead letters list, show and export."""
 
 
@@ -91,10 +91,15 @@ async def test_what_only_looks_works_as_shown(redis_url: str, tmp_path: Path) ->
         await hand.heartbeat()
         await hand.bury("my-first", project="trial")
         await hand.submit(payload("another", project="trial"))
-    everything = [*command_lines(OPERATIONS, "previewops"), *commands_in_prose(OPERATIONS, "previewops")]
+    for name in ("job.json", "last-week.jsonl"):
+        program.write(name, payload("my-first", project="trial"))
     looking = {
         words
-        for words in everything
+        for document in (OPERATIONS, ROLLOUT)
+        for words in (
+            *command_lines(document, "previewops"),
+            *commands_in_prose(document, "previewops"),
+        )
         if (words[0] in LOOKING and not {"--acknowledge-loss", "--textfile"} & set(words))
         or words[:2] in (("dlq", "list"), ("dlq", "show"), ("dlq", "export"))
         or (words[0] == "prune" and "--apply" not in words)
@@ -188,11 +193,12 @@ def test_a_back_up_is_restored_as_the_document_says(
     assert again.run("status", "my-first", "--json").json["status"] == "completed"
 
 
-def test_other_programs_that_are_shown_are_known() -> None:
+@pytest.mark.parametrize("document", [OPERATIONS, ROLLOUT], ids=lambda path: path.name)
+def test_other_programs_that_are_shown_are_known(document: Path) -> None:
     known = {"previewops", "redis-cli", "systemctl", "journalctl", "rsync", "promtool"}
     shown = {
         shlex.split(line, comments=True)[0]
-        for block in blocks(OPERATIONS, *SHELL)
+        for block in blocks(document, *SHELL)
         for line in block.text.splitlines()
         if line.strip() and not line.startswith("#")
     }
@@ -200,7 +206,7 @@ def test_other_programs_that_are_shown_are_known() -> None:
     units = {
         word
         for program in ("systemctl", "journalctl")
-        for words in command_lines(OPERATIONS, program)
+        for words in command_lines(document, program)
         for word in words
         if word.endswith(".service")
     }
@@ -212,6 +218,6 @@ def test_other_programs_that_are_shown_are_known() -> None:
     shutil.which("promtool") is None, reason="promtool, of Debian's prometheus, is not installed"
 )
 def test_commands_of_promtool_work_as_shown() -> None:
-    for words in command_lines(OPERATIONS, "promtool"):
+    for words in {*command_lines(OPERATIONS, "promtool"), *command_lines(ROLLOUT, "promtool")}:
         done = subprocess.run(["promtool", *words], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
