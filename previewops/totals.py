@@ -25,30 +25,35 @@ DEATHS = tuple(cause.value for cause in Cause)
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The totals of one queue, by field. What was never counted is 0."""
+    """The totals of one queue: by what and class, and then by the last word, "" where there is none.
 
-    fields: Mapping[str, int]
+    What was never counted is 0. Fields of other versions are left alone.
+    """
+
+    counts: Mapping[tuple[str, str], Mapping[str, int]]
 
     @classmethod
     def read(cls, raw: Mapping[bytes, bytes]) -> Totals:
         """Reads the hash as Redis has it."""
-        return cls({name.decode(): int(value) for name, value in raw.items()})
+        counts: dict[tuple[str, str], dict[str, int]] = {}
+        for name, value in raw.items():
+            what, _, rest = name.decode().partition(":")
+            priority, _, last = rest.partition(":")
+            counts.setdefault((what, priority), {})[last] = int(value)
+        return cls(counts)
 
     def count(self, what: str, priority: Priority, cause: str = "") -> int:
         """How many ``failed``, ``retried``, ``dead`` (of a cause), ``invalid`` or ``dryrun`` there were."""
-        return self.fields.get(":".join(filter(None, (what, priority.value, cause))), 0)
+        return self.counts.get((what, priority.value), {}).get(cause, 0)
 
     def waits(self, priority: Priority) -> dict[int, int]:
         """How long jobs of a class had waited when they were claimed: how many by bin."""
-        return self._bins(f"w:{priority.value}:")
+        return self._bins("w", priority)
 
     def runs(self, priority: Priority) -> dict[int, int]:
         """How long completed jobs of a class had run: how many by bin."""
-        return self._bins(f"r:{priority.value}:")
+        return self._bins("r", priority)
 
-    def _bins(self, prefix: str) -> dict[int, int]:
-        return {
-            int(name.removeprefix(prefix)): count
-            for name, count in self.fields.items()
-            if name.startswith(prefix)
-        }
+    def _bins(self, series: str, priority: Priority) -> dict[int, int]:
+        found = self.counts.get((series, priority.value), {})
+        return {int(last): count for last, count in found.items() if last.isdigit()}

@@ -116,6 +116,8 @@ async def test_a_dry_run_publishes_nothing(redis_url: str, tmp_path: Path) -> No
     record = await rendered(redis_url, tmp_path, PretendedRenders(), raw("job", dry_run=True))
     assert record.state is JobState.COMPLETED
     assert not published(tmp_path)
+    async with bench(redis_url) as b:
+        assert await b.redis.hget(b.keys.totals, "dryrun:normal") == b"1"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), RenderCrashed("was killed by SIGSEGV")])

@@ -35,6 +35,7 @@ from previewops.retry import Counter
 from previewops.settings import Settings
 from previewops.states import Code, JobState, Priority
 from previewops.terms import Term, Terms
+from previewops.totals import DEATHS, FAILURES, RETRIES, Totals
 from tests.property.queue_model import PRIORITIES, Model, ModelJob
 from tests.queue_support import HOUR_MS, QUEUE, Bench, attempt_json, burial, done, json_bytes, payload
 from tests.redis_server import RedisProcess
@@ -586,6 +587,22 @@ class QueueMachine(RuleBasedStateMachine):
             for name, count in bucket.counts.items():
                 totals[name] = totals.get(name, 0) + count
         assert totals == model.counted, "the history adds up to the lifetime counters"
+
+    @invariant()
+    def lifetime_totals_agree_with_the_counters(self) -> None:
+        raw: dict[bytes, bytes] = self.redis.hgetall(self.keys.totals)
+        totals, counted = Totals.read(raw), self.model.counted
+
+        def total(what: str, *causes: str) -> int:
+            return sum(totals.count(what, priority, cause) for priority in Priority for cause in causes)
+
+        assert sum(sum(totals.runs(priority).values()) for priority in Priority) == counted.get(
+            "completed", 0
+        )
+        assert total("dead", *DEATHS) == counted.get("died", 0)
+        assert total("retried", "error") == counted.get("retried", 0)
+        assert total("failed", "crash", "worker-lost") == counted.get("crashed", 0)
+        assert total("failed", *FAILURES) == total("retried", *RETRIES) + total("dead", *DEATHS)
 
     @invariant()
     def every_job_is_listed_once_in_its_state(self) -> None:
