@@ -29,7 +29,7 @@ def fleet(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
     yield gauge(
         "preview_workers", "Workers.", name, [((state,), states[state]) for state in STATES], ("state",)
     )
-    versions = Counter(worker.version or "unknown" for worker in snapshot.workers)
+    versions = Counter(_label(worker.version) for worker in snapshot.workers)
     by_version = [((version,), count) for version, count in sorted(versions.items())]
     yield gauge("preview_worker_versions", "Workers by their version.", name, by_version, ("version",))
     heard = [worker for worker in snapshot.workers if worker.heartbeat_ms >= silent_before_ms]
@@ -65,8 +65,13 @@ def _state(worker: WorkerView, silent_before_ms: int) -> str:
     return worker.state if worker.state in STATES else "unknown"
 
 
+def _label(said: str) -> str:
+    """What a worker says of itself, as a label: half a surrogate pair has no UTF-8 and would cost all figures."""
+    return said.encode("utf-8", "backslashreplace").decode("utf-8") or "unknown"
+
+
 def _by_host(workers: list[WorkerView], figure: Callable[[WorkerView], int]) -> Rows:
     sums: Counter[str] = Counter()
     for worker in workers:
-        sums[worker.host or "unknown"] += figure(worker)
+        sums[_label(worker.host)] += figure(worker)
     return [((host,), total) for host, total in sorted(sums.items())]

@@ -174,6 +174,14 @@ async def test_the_fleet_is_told_by_host_and_state(redis_url: str) -> None:
     assert said.nonzero("preview_worker_versions") == {"0.1.0": 4}
 
 
+async def test_what_a_worker_says_of_itself_cannot_break_the_text(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.worker().heartbeat(r'{"host": "\ud800\"} 1\n#", "slots": 3}', [])
+        said = await said_by(b)
+    assert said.nonzero("preview_worker_slots") == {'\\ud800"} 1\n#': 3}
+    assert said.nonzero("preview_worker_versions") == {"unknown": 1}
+
+
 async def test_a_queue_that_was_never_used_has_every_family_and_begins_at_nought(redis_url: str) -> None:
     async with bench(redis_url) as b:
         empty = await said_by(b)
