@@ -31,12 +31,7 @@ LOOKING = ("health", "stats", "workers", "jobs", "metrics", "status", "validate"
 
 def redis_lines() -> Iterator[tuple[str, ...]]:
     """The words of each command of redis-cli that is shown."""
-    # Split by hand: a word of an ACL may begin with > and is no redirection, as it is quoted.
-    for block in blocks(OPERATIONS, *SHELL):
-        for line in block.text.splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["redis-cli"]:
-                yield tuple(words[1:])
+    yield from command_lines(OPERATIONS, "redis-cli")
     yield from commands_in_prose(OPERATIONS, "redis-cli")
 
 
@@ -140,35 +135,6 @@ def test_commands_of_redis_are_taken_by_a_server(redis_process: Callable[..., Re
             client.execute_command(*words)
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
         assert client.config_get("appendonly") == {"appendonly": "yes"}
-
-
-@pytest.mark.redis
-def test_the_user_of_the_document_may_do_what_a_worker_and_a_person_do(
-    redis_process: Callable[..., RedisProcess], tmp_path: Path
-) -> None:
-    server = redis_process()
-    (words,) = (words for words in redis_lines() if words[:2] == ("ACL", "SETUSER"))
-    with redis.Redis.from_url(server.url) as client:
-        client.execute_command(*words)
-    user, secret = words[2], next(word[1:] for word in words if word.startswith(">"))
-    program = Program(tmp_path, f"{server.url}?username={user}&password={secret}")
-    program.write("job.json", payload("my-first", project="trial"))
-    for command in (
-        ("submit", "job.json"),
-        ("worker", "--burst"),
-        ("status", "my-first"),
-        ("pause", "--reason", "x"),
-        ("resume",),
-        ("jobs",),
-        ("stats",),
-        ("dlq", "list", "--groups"),
-        ("metrics",),
-    ):
-        done = program.run(*command)
-        assert done.code == 0, f"{command}: {done.err}"
-    assert program.run("status", "my-first", "--json").json["status"] == "completed"
-    judged = {check["name"]: check for check in program.run("health", "--json").json["checks"]}
-    assert (judged["eviction"]["status"], judged["persistence"]["status"]) == ("OK", "OK")
 
 
 @pytest.mark.redis

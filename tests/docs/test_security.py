@@ -73,6 +73,7 @@ def test_the_acl_is_enough_for_all_that_is_done(
             ("stats",),
             ("workers",),
             ("jobs",),
+            ("metrics",),
         ):
             done = program.run(*words)
             assert done.code == 0, f"{words}: {done.err}"
