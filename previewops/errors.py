@@ -131,6 +131,12 @@ class WrongState(PreviewopsError):
         self.state = state
 
 
+class BundleElsewhere(PreviewopsError):
+    """A job's bundle, or a file of it, is not where this machine would have it."""
+
+    code = "bundle-elsewhere"
+
+
 class OtherJob(PreviewopsError):
     """A payload that was to take the place of a job's own names another job."""
 

@@ -6,7 +6,9 @@ Every method may raise ``redis.exceptions.RedisError``; ``previewops.connection`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -181,28 +183,54 @@ class Queue:
         pairs = [part for pair in fields.items() for part in pair]
         await self._scripts.run(ScriptName.RECORD_EVENT, kind, *pairs)
 
-    async def watch_end(self, job_id: str, *, check_every_s: float = 1.0) -> JobState:
-        """Waits until a job has ended and returns its state.
+    async def watch(
+        self, job_id: str, *, look_every_s: float = 1.0, timeout_s: float | None = None
+    ) -> AsyncGenerator[JobRecord, None]:
+        """Looks at a job until it has ended, and yields what each look finds, without the payload.
 
-        The end is announced on a channel; the state is read again every ``check_every_s`` as well, because a
-        message that is published while a connection is down is gone.
+        The end is announced on a channel; the record is read again every ``look_every_s`` as well, because a
+        message that is published while a connection is down is gone. After ``timeout_s`` there are no more looks,
+        and the last of them tells of a job that is pending.
 
         Raises:
             JobNotFound: there is no record of it.
         """
+        now = asyncio.get_running_loop().time
+        deadline = None if timeout_s is None else now() + timeout_s
         pubsub = self.redis.pubsub()
         try:
             await pubsub.subscribe(self.keys.done_channel_prefix + job_id)
+            known: JobRecord | None = None
+            ended: JobState | None = None
             while True:
-                record = await self.status(job_id)
-                if not record.state.pending:
-                    return record.state
-                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=check_every_s)
+                found = await self.records([job_id])
+                if found:
+                    known = found[0]
+                elif known is None or ended is None:
+                    raise JobNotFound(job_id, self.keys.queue)
+                else:
+                    # Forgotten already: PREVIEW_KEEP_COMPLETED may be nought.
+                    known = replace(known, state=ended)
+                yield known
+                pause_s = look_every_s if deadline is None else min(look_every_s, deadline - now())
+                if not known.state.pending or pause_s <= 0:
+                    return
+                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=pause_s)
                 if message is not None:
-                    # The record may be forgotten already: PREVIEW_KEEP_COMPLETED may be nought.
-                    return JobState(message["data"].decode())
+                    ended = JobState(message["data"].decode())
         finally:
             await pubsub.aclose()
+
+    async def watch_end(self, job_id: str, *, check_every_s: float = 1.0) -> JobState:
+        """Waits until a job has ended and returns its state; ``check_every_s`` is that of ``watch``.
+
+        Raises:
+            JobNotFound: there is no record of it.
+        """
+        async with aclosing(self.watch(job_id, look_every_s=check_every_s)) as looks:
+            async for record in looks:
+                state = record.state
+        return state
 
 
 def _foreign(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:

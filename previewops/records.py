@@ -103,6 +103,14 @@ class JobRecord:
     result: dict[str, Any] | None = None
     history: tuple[Attempt, ...] = ()
 
+    @property
+    def fraction(self) -> float:
+        """How far the job is, 0..1: of the present attempt, 0 where there is none, 1 when it is completed."""
+        if self.state is JobState.COMPLETED:
+            return 1.0
+        # What is on record otherwise belongs to an attempt that has ended.
+        return (self.progress or 0.0) if self.state is JobState.ACTIVE else 0.0
+
     def as_json(self) -> dict[str, Any]:
         """The job as ``status --json`` shows it. Keys in camelCase, times in RFC 3339."""
         result = self.result or {}
@@ -118,7 +126,7 @@ class JobRecord:
             "createdAt": iso_from_ms(self.accepted_ms),
             "startedAt": _iso(self.claimed_ms),
             "finishedAt": _iso(self.finished_ms),
-            "progress": _progress(self.state, self.progress),
+            "progress": self.fraction,
             "phase": self.phase,
             "worker": self.worker,
             "failedReason": self.reason,
@@ -130,13 +138,6 @@ class JobRecord:
             "result": self.result,
             "history": [{**attempt.as_json(), "at": iso_from_ms(attempt.at_ms)} for attempt in self.history],
         }
-
-
-def _progress(state: JobState, reported: float | None) -> float:
-    if state is JobState.COMPLETED:
-        return 1.0
-    # What is on record otherwise belongs to an attempt that has ended.
-    return (reported or 0.0) if state is JobState.ACTIVE else 0.0
 
 
 def _iso(ms: int | None) -> str | None:

@@ -27,12 +27,6 @@ class NotRecorded(PreviewopsError):
     code = "not-recorded"
 
 
-class BundleElsewhere(PreviewopsError):
-    """A job's bundle, or a file of it, is not where this machine would have it."""
-
-    code = "bundle-elsewhere"
-
-
 @dataclass(frozen=True, slots=True)
 class Want:
     """What a snapshot has to bring beside figures and active jobs: history in s and min, events after one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,8 @@ pytestmark = [pytest.mark.redis]
 
 LOOKING = ("validate", "status", "jobs", "stats", "workers", "completion")
 """Commands that change nothing, and for which the README's own job is enough."""
+
+WEB = re.compile(r"from (?:fastapi|django)")
 
 PICTURE = "docs/images/contact-sheet.webp"
 
@@ -67,23 +70,79 @@ def test_commands_that_only_look_work_as_shown(reader: Program) -> None:
     assert health.code == 1
 
 
+def run_python(reader: Program, text: str) -> str:
+    """What a program prints; every warning is an error."""
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", text],
+        cwd=reader.folder,
+        env={**reader.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
 def test_the_python_of_the_readme_runs(reader: Program) -> None:
-    programs = blocks(README, "python")
-    said = []
-    for block in programs:
-        run = subprocess.run(
-            [sys.executable, "-W", "error", "-c", block.text],
-            cwd=reader.folder,
-            env={**reader.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
-        said.append(run.stdout.strip())
-    stock, ours, library = said
+    texts = [block.text for block in blocks(README, "python")]
+    ours, stock, library = [run_python(reader, text) for text in texts if not WEB.search(text)]
+    assert ours.startswith("waiting True ")
+    assert ours.endswith("/previews/trial/from-python sheet.webp")
     assert stock.startswith("JobStatus.complete True ")
     assert Path(stock.rpartition(" ")[2], "poster.webp").exists()
-    assert ours == "from-python waiting completed"
     assert library == "data/two-cards/sheet.webp 4000 ()"
+
+
+def web_example(framework: str) -> str:
+    (text,) = (block.text for block in blocks(README, "python") if f"from {framework}" in block.text)
+    return text
+
+
+def test_the_example_for_fastapi_works(reader: Program) -> None:
+    said = run_python(
+        reader,
+        web_example("fastapi")
+        + """
+import asyncio, httpx, json
+payload = json.load(open("job.json"))
+payload["previewRequest"].update(assets=[], steps=[])
+
+async def ask() -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as http:
+        print(*(await http.post("/previews", json=payload)).json().values())
+        await previews.wait("my-first", timeout_s=60)
+        print((await http.get("/previews/my-first")).json()["status"])
+        refused = await http.post("/previews", json={})
+        print(refused.status_code, len(refused.json()["detail"]["violations"]))
+    async with app.router.lifespan_context(app):
+        pass
+
+asyncio.run(ask())
+""",
+    )
+    assert said.split() == ["my-first", "waiting", "completed", "422", "5"]
+
+
+def test_the_example_for_django_works(reader: Program) -> None:
+    said = run_python(
+        reader,
+        """
+import django
+from django.conf import settings
+settings.configure(ALLOWED_HOSTS=["testserver"])
+django.setup()
+"""
+        + web_example("django")
+        + """
+from django.test import RequestFactory
+asked = RequestFactory().get("/")
+print(make(asked, 7).content.decode())
+previews.wait("lesson-7", timeout_s=60)
+answer = poster(asked, 7)
+print(b"".join(answer)[8:12].decode())
+answer.close()
+""",
+    )
+    assert said.splitlines() == ['{"jobId": "lesson-7", "new": true}', "WEBP"]

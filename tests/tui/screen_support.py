@@ -11,15 +11,15 @@ from typing import cast
 from textual.pilot import Pilot
 from textual.widget import Widget
 
-from previewops.errors import JobNotFound, RedisUnavailable
+from previewops.bundles import artifact_path
+from previewops.errors import BundleElsewhere, JobNotFound, RedisUnavailable
 from previewops.health import Health
 from previewops.history import History
 from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
 from previewops.records import JobRecord
 from previewops.tui.app import OperatorApp, Options
 from previewops.tui.intents import Desk, Intent, Outcome, Progress, ReadOnlyDesk
-from previewops.tui.live.bundles import artifact_path
-from previewops.tui.ports import BundleElsewhere, JobQuery, Want
+from previewops.tui.ports import JobQuery, Want
 from previewops.views import Snapshot
 from tests.tui import scenes
 

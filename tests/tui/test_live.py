@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from previewops.connection import connect
-from previewops.errors import JobNotFound
+from previewops.errors import BundleElsewhere, JobNotFound
 from previewops.queue import Queue
 from previewops.settings import Settings
 from previewops.states import JobState
@@ -17,7 +17,7 @@ from previewops.tui.intents import Cancel
 from previewops.tui.live.desk import LiveDesk
 from previewops.tui.live.link import Link
 from previewops.tui.live.source import LiveSource
-from previewops.tui.ports import BundleElsewhere, JobQuery
+from previewops.tui.ports import JobQuery
 from previewops.tui.screens.jobs.look import look
 from previewops.tui.shape.listing import Listing
 from tests.queue_support import payload

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from previewops.bundles import artifact_path
+from previewops.errors import BundleElsewhere
 from previewops.states import JobState
 from previewops.tui import pictures
-from previewops.tui.live.bundles import artifact_path
 from previewops.tui.pictures import Unshowable, bundle_folder, read_bundle, read_pixels
-from previewops.tui.ports import BundleElsewhere
 from previewops.worker.publish import bundle_path
 from tests.tui import scenes
 from tests.tui.screen_support import SceneSource

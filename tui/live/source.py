@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from previewops.tui.live.bundles import artifact_path
+from previewops.bundles import artifact_path
 from previewops.tui.live.link import Link
 from previewops.tui.ports import JobQuery, Want
 

@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from previewops.tui.ports import BundleElsewhere
+from previewops.errors import BundleElsewhere
 
 if TYPE_CHECKING:
     from previewops.records import JobRecord
 
 PREVIEWS = "previews"
 """The folder of DATA_DIR that readers see bundles in."""
+
+CONTAINER = "container.json"
+"""The file of a bundle that names all others but ``preview.json``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One file of a bundle: its name within it ("frames/001.webp"), where it is, and what it was written as.
+
+    ``file`` is absolute; ``bytes`` and ``sha256`` (hexadecimal) are of its content when it was rendered.
+    """
+
+    name: str
+    file: Path
+    bytes: int
+    sha256: str
+    media_type: str
+
+
+def artifacts_of(data_dir: Path, record: JobRecord) -> tuple[Artifact, ...]:
+    """The files of a job's bundle as its ``container.json`` lists them, by name. Blocks on the disk.
+
+    Raises:
+        BundleElsewhere: there is no bundle here, or its ``container.json`` does not read as one.
+    """
+    manifest = artifact_path(data_dir, record, CONTAINER)
+    try:
+        files = json.loads(manifest.read_bytes())["files"]
+        return tuple(_artifact(manifest.parent, entry) for entry in files)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleElsewhere(
+            f"{CONTAINER} of job {record.job_id} cannot be read: {error}",
+            hint="the bundle is damaged; submit the payload under a new jobId to render it again",
+        ) from error
+
+
+def _artifact(folder: Path, entry: dict[str, Any]) -> Artifact:
+    name = str(entry["path"])
+    if not _plain(name):
+        raise ValueError(f"{name!r} leads out of the bundle")
+    return Artifact(name, folder / name, int(entry["bytes"]), str(entry["sha256"]), str(entry["mediaType"]))
 
 
 def artifact_path(data_dir: Path, record: JobRecord, path: str) -> Path:

@@ -1,0 +1,225 @@
+"""The client for code that runs in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
+from types import TracebackType
+from typing import TypeAlias
+
+from redis.exceptions import RedisError
+
+from previewops.bundles import Artifact, artifacts_of
+from previewops.client.documents import PayloadSource, checked
+from previewops.client.failures import JobCancelled, JobFailed, WaitTimeout
+from previewops.client.results import JobResult, Progress
+from previewops.connection import connect, find_redis_url, redact, redis_errors, unavailable_reason
+from previewops.errors import (
+    InvalidPayload,
+    JobConflict,
+    PreviewopsError,
+    QueueFull,
+    RedisUnavailable,
+    UsageError,
+    WrongState,
+)
+from previewops.queue import Queue, Receipt
+from previewops.records import JobRecord
+from previewops.settings import Settings
+from previewops.states import JobState
+
+Refusal: TypeAlias = InvalidPayload | JobConflict | QueueFull | UsageError
+"""Why one payload of several was not taken. ``UsageError``: its file cannot be read."""
+
+LOOK_EVERY_S = 0.5
+"""How often a job that is waited for is looked at, beside being told of its end."""
+
+PATIENCE_S = 60.0
+"""How long a wait rides out Redis being away, in seconds."""
+_AGAIN_AFTER_S = 0.2
+
+
+class AsyncClient:
+    """Submits jobs and follows them.
+
+    It may be made anywhere, also before there is an event loop, and used from several: each has its own
+    connections, opened by its first call. Close it in the loop that used it, or use it as a context manager.
+
+    Every method may raise ``RedisUnavailable``. A submit that did so may have got through or not: submitting the
+    same payload again is safe, as it is the same job.
+
+    Args:
+        redis_url: where Redis is; None: REDIS_URL, or else as ``previewops`` finds it under DATA_DIR.
+        settings: None: those of the environment.
+        name: under which acts of this client are recorded.
+
+    Raises:
+        UsageError: a variable of the environment is off.
+    """
+
+    def __init__(
+        self, redis_url: str | None = None, *, settings: Settings | None = None, name: str | None = None
+    ) -> None:
+        self.settings = Settings.from_env(os.environ) if settings is None else settings
+        self.name = name or f"client@{socket.gethostname()}"
+        self._option = redis_url
+        self._queues: dict[asyncio.AbstractEventLoop, tuple[str, Queue]] = {}
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connections of the running loop. The next call opens new ones."""
+        known = self._queues.pop(asyncio.get_running_loop(), None)
+        if known is not None:
+            await known[1].redis.aclose()
+
+    async def submit(self, payload: PayloadSource) -> Receipt:
+        """Submits one job; the receipt's ``new`` is False when the very same job was there already.
+
+        Raises:
+            InvalidPayload: it breaks the contract; ``violations`` has each place as a JSON pointer.
+            JobConflict: the jobId is taken by a job with another payload.
+            QueueFull: PREVIEW_QUEUE_MAX jobs wait already; try again later.
+            UsageError: the file cannot be read.
+        """
+        (answer,) = await self.submit_many([payload])
+        if isinstance(answer, PreviewopsError):
+            raise answer
+        return answer
+
+    async def submit_many(self, payloads: Iterable[PayloadSource]) -> list[Receipt | Refusal]:
+        """Submits jobs, hundreds a round trip; one answer each, in order. A refusal is returned, not raised."""
+        answers: list[Receipt | Refusal | None] = []
+        valid = []
+        for source in payloads:
+            try:
+                valid.append(await checked(source, self.settings))
+                answers.append(None)
+            except (InvalidPayload, UsageError) as refusal:
+                answers.append(refusal)
+        async with self._queue() as queue:
+            told = iter(await queue.submit_many(valid) if valid else ())
+        return [next(told) if answer is None else answer for answer in answers]
+
+    async def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobResult:
+        """Waits until a job has ended, through a restart of Redis if need be, and returns what came of it.
+
+        Raises:
+            JobFailed: it is a dead letter.
+            JobCancelled: it was cancelled.
+            WaitTimeout: ``timeout_s`` seconds passed. The job goes on.
+            JobNotFound: there is no record of it, or it was discarded, or is not kept.
+        """
+        async with aclosing(self._looks(job_id, timeout_s)) as looks:
+            async for record in looks:
+                last = record
+        if last.state.pending:
+            raise WaitTimeout(last, timeout_s or 0)
+        return _outcome(await self.status(job_id))
+
+    async def events(self, job_id: str, *, timeout_s: float | None = None) -> AsyncGenerator[Progress, None]:
+        """How a job gets on: what it is at now, then each change, until it has ended or ``timeout_s`` has passed.
+
+        How far a render is becomes known with its worker's heartbeat, every PREVIEW_HEARTBEAT_MS.
+
+        Raises:
+            JobNotFound: there is no record of it.
+        """
+        told: Progress | None = None
+        async with aclosing(self._looks(job_id, timeout_s)) as looks:
+            async for record in looks:
+                found = Progress.of(record)
+                if found != told:
+                    told = found
+                    yield found
+
+    async def status(self, job_id: str) -> JobRecord:
+        """Everything known of a job, its payload, result and failed attempts included.
+
+        Raises:
+            JobNotFound: there is no record of it.
+        """
+        async with self._queue() as queue:
+            return await queue.status(job_id)
+
+    async def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
+        """The files of a completed job's bundle, as they are under DATA_DIR of this process.
+
+        Raises:
+            JobNotFound: there is no record of it.
+            WrongState: it is not completed, or was a dry run.
+            BundleElsewhere: the bundle is not under DATA_DIR here.
+        """
+        record = await self.status(job_id)
+        if record.state is not JobState.COMPLETED or (record.result or {}).get("dryRun"):
+            state = "a dry run" if record.state is JobState.COMPLETED else record.state.value
+            raise WrongState(job_id, state, "list the artifacts of", "completed, and no dry runs")
+        return await asyncio.to_thread(artifacts_of, self.settings.data_dir, record)
+
+    async def cancel(self, job_id: str, *, who: str | None = None, why: str = "") -> JobState:
+        """Cancels a job that has not ended; returns the state it was in. ``who`` goes on record; None: ``name``.
+
+        Raises:
+            JobNotFound: there is no record of it.
+            WrongState: it has ended already.
+        """
+        async with self._queue() as queue:
+            return await queue.cancel(job_id, who=who or self.name, why=why)
+
+    @asynccontextmanager
+    async def _queue(self) -> AsyncIterator[Queue]:
+        """The queue on connections of the running loop; failures of Redis come out as ``RedisUnavailable``."""
+        url, queue = self._line()
+        async with redis_errors(url):
+            yield queue
+
+    def _line(self) -> tuple[str, Queue]:
+        loop = asyncio.get_running_loop()
+        known = self._queues.get(loop)
+        if known is None:
+            # Connections of a loop that is closed are of no use to anybody.
+            self._queues = {each: line for each, line in self._queues.items() if not each.is_closed()}
+            url = find_redis_url(self.settings, option=self._option)
+            known = self._queues[loop] = url, Queue(connect(url, role="client"), self.settings)
+        return known
+
+    async def _looks(self, job_id: str, timeout_s: float | None) -> AsyncGenerator[JobRecord, None]:
+        """What is seen of a job until it has ended or the time is over, while Redis comes and goes."""
+        url, queue = self._line()
+        now = asyncio.get_running_loop().time
+        began = now()
+        away_since: float | None = None
+        while True:
+            left_s = None if timeout_s is None else max(0.0, began + timeout_s - now())
+            try:
+                looks = queue.watch(job_id, look_every_s=LOOK_EVERY_S, timeout_s=left_s)
+                async with aclosing(looks):
+                    async for record in looks:
+                        away_since = None
+                        yield record
+                return
+            except (RedisError, OSError) as error:
+                reason = unavailable_reason(error)
+                if reason is None:
+                    raise
+                away_since = now() if away_since is None else away_since
+                if left_s == 0 or now() - away_since > PATIENCE_S:
+                    raise RedisUnavailable(redact(url), reason) from error
+            await asyncio.sleep(_AGAIN_AFTER_S)
+
+
+def _outcome(record: JobRecord) -> JobResult:
+    if record.state is JobState.DEAD:
+        raise JobFailed(record)
+    if record.state is JobState.CANCELLED:
+        raise JobCancelled(record)
+    return JobResult.of(record)

@@ -1,0 +1,335 @@
+"""The clients for applications, over a real server, with a hand in place of a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+import previewops
+from previewops.client import (
+    AsyncClient,
+    Client,
+    ClientClosed,
+    JobCancelled,
+    JobFailed,
+    Progress,
+    Receipt,
+    WaitTimeout,
+)
+from previewops.errors import (
+    BundleElsewhere,
+    InvalidPayload,
+    JobConflict,
+    JobNotFound,
+    QueueFull,
+    RedisUnavailable,
+    UsageError,
+    WrongState,
+)
+from previewops.lease import Claim
+from previewops.settings import Settings
+from previewops.states import JobState
+from tests.docs.documents import ROOT
+from tests.integration.cli_program import Hand, hand_on, payload
+from tests.redis_server import RedisProcess
+
+pytestmark = pytest.mark.redis
+
+SETTINGS = Settings(queue_max=5)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return replace(SETTINGS, data_dir=tmp_path / "data")
+
+
+async def claimed(hand: Hand) -> Claim:
+    claims = await hand.claim()
+    while not claims:
+        assert await hand.leases.wait_for_work(30), "nothing was submitted"
+        claims = await hand.claim()
+    return claims[0]
+
+
+def bundle(settings: Settings, job_id: str, files: dict[str, bytes], **entry: Any) -> Path:
+    folder = settings.data_dir / "previews" / "lessons" / job_id
+    listed = [
+        {"path": name, "bytes": len(content), "sha256": "ab" * 32, "mediaType": "image/webp", **entry}
+        for name, content in files.items()
+    ]
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "container.json").write_text(json.dumps({"version": 1, "files": listed}))
+    return folder
+
+
+async def test_from_a_submit_to_the_files(redis_url: str, settings: Settings) -> None:
+    async with AsyncClient(redis_url, settings=settings) as client, hand_on(redis_url) as hand:
+        assert await client.submit(payload()) == Receipt("job-1", JobState.WAITING, new=True)
+        assert await client.submit(payload()) == Receipt("job-1", JobState.WAITING, new=False)
+        waiting = asyncio.create_task(client.wait("job-1", timeout_s=60))
+        said = {"bundle": "/d/previews/lessons/job-1", "durationMs": 4000, "width": 64, "dryRun": False}
+        await hand.finish(await claimed(hand), said)
+        result = await waiting
+        assert (result.job_id, result.project_id, result.duration_ms) == ("job-1", "lessons", 4000)
+        assert result.bundle == Path("/d/previews/lessons/job-1")
+        assert (await client.status("job-1")).payload == payload()
+        folder = bundle(settings, "job-1", {"poster.webp": b"poster", "frames/000.webp": b"card"})
+        poster, card = await client.artifacts("job-1")
+        assert (poster.name, poster.bytes, poster.media_type) == ("poster.webp", 6, "image/webp")
+        assert (card.file, card.sha256) == (folder / "frames" / "000.webp", "ab" * 32)
+
+
+async def test_every_refusal_has_its_error(redis_url: str, settings: Settings, tmp_path: Path) -> None:
+    async with AsyncClient(redis_url, settings=settings) as client:
+        with pytest.raises(InvalidPayload) as invalid:
+            await client.submit(payload(dryRun="no"))
+        assert [found.pointer for found in invalid.value.violations] == ["/dryRun"]
+        await client.submit(payload())
+        with pytest.raises(JobConflict):
+            await client.submit(payload(requestId="another"))
+        answers = await client.submit_many(
+            [payload("a"), {}, *(payload(f"n{n}") for n in range(5)), tmp_path / "absent.json"]
+        )
+        assert [type(answer) for answer in answers] == [
+            Receipt, InvalidPayload, Receipt, Receipt, Receipt, QueueFull, QueueFull, UsageError,
+        ]  # fmt: skip
+        assert answers[0] == Receipt("a", JobState.WAITING, new=True)
+        for ask in (client.status, client.wait, client.artifacts, client.cancel):
+            with pytest.raises(JobNotFound):
+                await ask("unknown")
+        with pytest.raises(WrongState, match="it is waiting"):
+            await client.artifacts("a")
+
+
+async def test_a_payload_in_a_file(redis_url: str, settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps(payload("from-file")))
+    async with AsyncClient(redis_url, settings=settings) as client:
+        assert (await client.submit(file)).job_id == "from-file"
+        file.write_text("{")
+        with pytest.raises(InvalidPayload, match=str(file)):
+            await client.submit(file)
+        with pytest.raises(UsageError, match="cannot be read"):
+            await client.submit(tmp_path)
+
+
+async def test_roots_that_are_named_are_heeded_at_the_door(redis_url: str, tmp_path: Path) -> None:
+    outside = payload()
+    outside["previewRequest"]["assets"] = [{"id": "a", "uri": "/elsewhere/a.png"}]
+    async with AsyncClient(redis_url, settings=SETTINGS) as client:
+        assert (await client.submit(outside)).new, "the roots are the workers' affair"
+    async with AsyncClient(redis_url, settings=replace(SETTINGS, asset_roots=(tmp_path,))) as client:
+        with pytest.raises(InvalidPayload, match="lies outside"):
+            await client.submit(outside)
+
+
+async def test_how_a_wait_ends_otherwise(redis_url: str, settings: Settings) -> None:
+    async with AsyncClient(redis_url, settings=settings, name="shop") as client, hand_on(redis_url) as hand:
+        await hand.bury("dead", code="asset-missing", message="no such file")
+        with pytest.raises(JobFailed, match="no such file") as failed:
+            await client.wait("dead")
+        assert (failed.value.error_code, failed.value.reason) == ("asset-missing", "no such file")
+        assert failed.value.record.history[0].traceback
+        assert failed.value.record.payload == payload("dead")
+        await client.submit(payload("slow"))
+        with pytest.raises(WaitTimeout) as late:
+            await client.wait("slow", timeout_s=0)
+        assert late.value.state is JobState.WAITING
+        assert isinstance(late.value, TimeoutError)
+        assert await client.cancel("slow", why="changed my mind") is JobState.WAITING
+        with pytest.raises(JobCancelled, match="changed my mind"):
+            await client.wait("slow")
+        with pytest.raises(WrongState):
+            await client.cancel("slow")
+
+
+async def test_events_tell_each_change_once_and_then_end(redis_url: str, settings: Settings) -> None:
+    async with AsyncClient(redis_url, settings=settings) as client, hand_on(redis_url) as hand:
+        await client.submit(payload())
+        told: list[Progress] = []
+        async for step in client.events("job-1", timeout_s=60):
+            told.append(step)
+            if step.state is JobState.WAITING:
+                claim = await claimed(hand)
+            elif step.state is JobState.ACTIVE:
+                await hand.finish(claim)
+        assert [step.state for step in told] == [JobState.WAITING, JobState.ACTIVE, JobState.COMPLETED]
+        assert [step.fraction for step in told] == [0.0, 0.0, 1.0]
+        with pytest.raises(JobNotFound):
+            await anext(client.events("unknown"))
+
+
+async def test_a_bundle_that_is_not_here(redis_url: str, settings: Settings, tmp_path: Path) -> None:
+    async with AsyncClient(redis_url, settings=settings) as client, hand_on(redis_url) as hand:
+        await hand.complete("job-1", "plan", result={"bundle": "/d/b"})
+        with pytest.raises(BundleElsewhere, match="not on this machine"):
+            await client.artifacts("job-1")
+        bundle(settings, "job-1", {"a.webp": b"a"}, path="../../secret")
+        with pytest.raises(BundleElsewhere, match="leads out of the bundle"):
+            await client.artifacts("job-1")
+        await hand.submit(payload("dry"))
+        await hand.finish(await claimed(hand), {"dryRun": True, "plan": {"frames": 1}})
+        assert (await client.wait("dry")).plan == {"frames": 1}
+        with pytest.raises(WrongState, match="a dry run"):
+            await client.artifacts("dry")
+
+
+async def test_a_wait_rides_out_a_restart_of_redis(
+    redis_process: Callable[..., RedisProcess], settings: Settings
+) -> None:
+    server = redis_process()
+    async with AsyncClient(server.url, settings=settings) as client:
+        await client.submit(payload())
+        steps = client.events("job-1", timeout_s=100)
+        assert (await anext(steps)).state is JobState.WAITING
+        server.stop()
+        with pytest.raises(RedisUnavailable):
+            await client.submit(payload("other"))
+        following = asyncio.ensure_future(anext(steps))
+        server.start()
+        async with hand_on(server.url) as hand:
+            await hand.finish(await claimed(hand))
+        while (step := await following).state is not JobState.COMPLETED:
+            following = asyncio.ensure_future(anext(steps))
+        assert step.fraction == 1.0
+        await steps.aclose()
+
+
+def test_one_async_client_in_one_loop_after_the_other(redis_url: str, settings: Settings) -> None:
+    client = AsyncClient(redis_url, settings=settings)
+
+    async def once(name: str) -> bool:
+        async with client:
+            return (await client.submit(payload(name))).new
+
+    assert [asyncio.run(once(name)) for name in ("a", "b", "a")] == [True, True, False]
+
+
+def test_no_server_is_said_in_one_error(tmp_path: Path) -> None:
+    with Client(f"unix://{tmp_path}/none.sock", settings=SETTINGS) as client:
+        for ask in (client.status, client.cancel, client.artifacts):
+            with pytest.raises(RedisUnavailable, match="no such socket"):
+                ask("job-1")
+        with pytest.raises(RedisUnavailable):
+            client.wait("job-1", timeout_s=0)
+    with pytest.raises(UsageError, match="redis://"):
+        Client("http://x", settings=SETTINGS).status("a")
+
+
+def test_threads_share_a_client(redis_url: str, settings: Settings) -> None:
+    settings = replace(settings, queue_max=100)
+    with Client(redis_url, settings=settings) as client, ThreadPoolExecutor(16) as pool:
+        receipts = list(pool.map(lambda n: client.submit(payload(f"job-{n % 20}")), range(60)))
+        assert sum(receipt.new for receipt in receipts) == 20
+
+        async def finish_all() -> None:
+            async with hand_on(redis_url) as hand:
+                for claim in await hand.claim(20):
+                    await hand.finish(claim)
+
+        waits = [pool.submit(client.wait, f"job-{n}", timeout_s=60) for n in range(8)]
+        asyncio.run(finish_all())
+        assert [wait.result().job_id for wait in waits] == [f"job-{n}" for n in range(8)]
+        steps = list(client.events("job-1"))
+        assert [step.state for step in steps] == [JobState.COMPLETED]
+        threads = [each.name for each in threading.enumerate() if each.name == "previewops-client"]
+        assert len(threads) == 1
+    assert "previewops-client" not in [each.name for each in threading.enumerate()]
+
+
+def test_who_leaves_before_the_end_listens_no_longer(redis_url: str, settings: Settings) -> None:
+    with Client(redis_url, settings=settings) as client, redis.Redis.from_url(redis_url) as looker:
+        client.submit(payload())
+        for step in client.events("job-1"):
+            assert step.state is JobState.WAITING
+            assert looker.pubsub_numsub("preview-jobs:done:job-1")[0][1] == 1
+            break
+        while looker.pubsub_numsub("preview-jobs:done:job-1")[0][1]:
+            pass
+        abandoned = client.events("job-1")
+        next(abandoned)
+    abandoned.close()
+
+
+def test_who_waits_while_the_client_is_closed_is_told_so(redis_url: str, settings: Settings) -> None:
+    client = Client(redis_url, settings=settings)
+    client.submit(payload())
+    steps = client.events("job-1")
+    assert next(steps).state is JobState.WAITING
+    channel = "preview-jobs:done:job-1"
+    with ThreadPoolExecutor(1) as pool, redis.Redis.from_url(redis_url) as looker:
+        waiting = pool.submit(client.wait, "job-1")
+        while looker.pubsub_numsub(channel)[0][1] < 2:
+            pass  # Redis tells nobody that a client has subscribed
+        client.close()
+        with pytest.raises(ClientClosed):
+            waiting.result(60)
+    assert client.status("job-1").state is JobState.WAITING, "the next call starts anew"
+    client.close()
+
+
+FORKING = """
+import os, sys
+from previewops import Client
+
+def payload(name):
+    return {"jobId": name, "projectId": "p", "requestId": "r", "dryRun": False,
+            "previewRequest": {"steps": [], "assets": [], "audio": {}}}
+
+client = Client(sys.argv[1])
+assert client.submit(payload("before")).new
+for name in ("first", "second"):
+    child = os.fork()
+    if child == 0:
+        assert not client.submit(payload("before")).new
+        assert client.submit(payload(name)).new
+        client.close()
+        sys.exit(0)  # with everything that runs at the end of a process
+    assert os.waitpid(child, 0)[1] == 0
+    assert not client.submit(payload(name)).new, "the parent's own connection is as it was"
+print("done")
+"""
+
+
+def test_a_fork_has_connections_of_its_own(redis_url: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        # From 3.12 on Python warns of every fork of a process with threads.
+        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", FORKING, redis_url],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (run.stdout, run.stderr) == ("done\n", "")
+
+
+def test_a_client_that_is_forgotten_ends_its_thread(redis_url: str, settings: Settings) -> None:
+    Client(redis_url, settings=settings).submit(payload())
+    assert "previewops-client" not in [each.name for each in threading.enumerate()]
+
+
+def test_the_package_brings_no_redis_until_a_client_is_asked_for() -> None:
+    script = (
+        "import sys, previewops\n"
+        "assert 'redis' not in sys.modules and 'asyncio' not in sys.modules\n"
+        "previewops.Client; assert 'redis' in sys.modules\n"
+        "assert 'arq' not in sys.modules and 'PIL' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'Clients'"):
+        _ = previewops.Clients
