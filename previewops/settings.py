@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,23 @@ from previewops.errors import UsageError
 from previewops.hosts import HostPattern, parse_host_pattern
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379"
+
+
+class LogLevel(StrEnum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """What log lines look like."""
+
+    JSON = "json"
+    TEXT = "text"
+    AUTO = "auto"  # text in a terminal, JSON elsewhere
 
 
 def _setting(
@@ -49,6 +67,15 @@ def _url(_env: str, raw: str) -> str:
     if not raw.startswith(("redis://", "rediss://", "unix://")):
         raise _Refused("an address that begins with redis://, rediss:// or unix://")
     return raw
+
+
+def _one_of(words: type[StrEnum]) -> Callable[[str, str], StrEnum]:
+    def parse(_env: str, raw: str) -> StrEnum:
+        if raw not in tuple(words):
+            raise _Refused(f"one of {', '.join(words)}")
+        return words(raw)
+
+    return parse
 
 
 def _folder(_env: str, raw: str) -> Path:
@@ -207,6 +234,18 @@ class Settings:
     )
     result_ttl_s: int = _setting(
         "PREVIEW_RESULT_TTL_S", 604_800, _whole(60, 315_360_000), "Age at which they are forgotten, s."
+    )
+    log_level: LogLevel = _setting(
+        "PREVIEW_LOG_LEVEL",
+        LogLevel.INFO,
+        _one_of(LogLevel),
+        "The least that is logged: debug, info, warning or error.",
+    )
+    log_format: LogFormat = _setting(
+        "PREVIEW_LOG_FORMAT",
+        LogFormat.AUTO,
+        _one_of(LogFormat),
+        "Log lines: json, text, or auto, which is text in a terminal and json elsewhere.",
     )
 
     @classmethod

@@ -8,6 +8,7 @@ Protocol, over one stream socket, frames as in ``framing``::
     child  -> worker   {"ready": true} | {"error": {...}}     once: hardened, and the task imported or not
     worker -> child    {"job": n, "spec": {...}}
     child  -> worker   {"job": n, "progress": [fraction, text]}      any number of times
+    child  -> worker   {"job": n, "log": [level, logger, text]}      what a library logs, MAX_LOGGED times at most
     child  -> worker   {"job": n, "ask": {...}}                      any number of times, each answered by
     worker -> child    {"job": n, "answer": {...}} | {"job": n, "error": {...}}
     child  -> worker   {"job": n, "result": {...}} | {"job": n, "error": {...}}
@@ -19,14 +20,16 @@ that may open nothing gets at its assets and its output.
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 import os
 import resource
 import signal
 import socket
+import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
@@ -39,6 +42,10 @@ from previewops.worker.framing import HEADER, BadFrame, body_length, decode, enc
 
 Task = Callable[[dict[str, Any], "Host"], dict[str, Any]]
 
+MAX_LOGGED = 20
+"""Lines of one job that libraries may log: the rest is dropped, by the child and by a worker that distrusts it."""
+
+_LOGGED_TEXT = 2_000
 _OPEN_FILES = 256
 _OOM_SCORE_ADJ = 500  # of 1000: the kernel's killer takes a render process before the worker
 
@@ -96,12 +103,14 @@ class _Channel:
     def __init__(self, fd: int, hatch_fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._hatch = socket.socket(fileno=hatch_fd)
+        self._sending = threading.Lock()  # a library may log in a thread of its own
 
     def send(self, message: dict[str, Any]) -> None:
         """Raises BadFrame when ``message`` cannot be sent, ``_HungUp`` when nobody is there."""
         frame = encode(message)
         try:
-            self._socket.sendall(frame)
+            with self._sending:
+                self._socket.sendall(frame)
         except ConnectionError as error:
             raise _HungUp from error
 
@@ -128,6 +137,36 @@ class _Channel:
                 raise _HungUp
             received += piece
         return bytes(received)
+
+
+class _Libraries(logging.Handler):
+    """Sends what libraries log to the worker, which knows whose job it is about. Without a job nothing is sent."""
+
+    def __init__(self, channel: _Channel) -> None:
+        super().__init__(logging.WARNING)
+        self._channel = channel
+        self._job = 0
+        self._left = 0
+
+    @contextmanager
+    def about(self, job: int) -> Iterator[None]:
+        """Within it, lines are sent as of ``job``; after it, none is, also of a thread that was left behind."""
+        self._job, self._left = job, MAX_LOGGED
+        try:
+            yield
+        finally:
+            with self.lock or nullcontext():
+                self._left = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._left == 0:
+            return
+        self._left -= 1
+        try:
+            text = self.format(record)[:_LOGGED_TEXT]
+            self._channel.send({"job": self._job, "log": [record.levelname, record.name, text]})
+        except Exception:
+            self.handleError(record)
 
 
 class Host:
@@ -221,11 +260,13 @@ def _serve(channel: _Channel, start: ChildStart) -> NoReturn:
             raise SystemExit(1) from None  # said in one line by the worker
         raise
     channel.send({"ready": True})
+    libraries = _Libraries(channel)
+    logging.getLogger().addHandler(libraries)
     while True:
         request = channel.receive()
         if start.limits.cpu_s is not None:
             _grant_cpu(start.limits.cpu_s)
-        _run(channel, task, request["job"], request["spec"], start.limits.memory_bytes)
+        _run(channel, libraries, task, request, start.limits.memory_bytes)
 
 
 def _load(name: str) -> Task:
@@ -234,9 +275,14 @@ def _load(name: str) -> Task:
     return task
 
 
-def _run(channel: _Channel, task: Task, job: int, spec: dict[str, Any], memory_limit_bytes: int) -> None:
+def _run(
+    channel: _Channel, libraries: _Libraries, task: Task, request: dict[str, Any], memory_limit_bytes: int
+) -> None:
+    job = request["job"]
     try:
-        channel.send({"job": job, "result": task(spec, Host(channel, job))})
+        with libraries.about(job):
+            result = task(request["spec"], Host(channel, job))
+        channel.send({"job": job, "result": result})
     except _HungUp:
         raise
     except BaseException as error:  # SystemExit of a task too: the process is not the task's to end

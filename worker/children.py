@@ -8,12 +8,16 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
+
 from previewops.errors import JobError, PermanentJobError
 from previewops.worker import forkserver
-from previewops.worker.child import ChildStart
+from previewops.worker.child import MAX_LOGGED, ChildStart
 from previewops.worker.errorwire import as_object, described, revived
 from previewops.worker.framing import HEADER, BadFrame, body_length, decode, encode
-from previewops.worker.testimony import TaskNotImportable, death, progress_of, unavailable
+from previewops.worker.testimony import TaskNotImportable, death, logged_of, progress_of, unavailable
+
+log = structlog.get_logger()
 
 ProgressCallback = Callable[[float, str], None]
 Answerer = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], int | None]]]
@@ -84,6 +88,7 @@ class Child:
     ) -> dict[str, Any] | JobError:
         """Sends a ``request`` and reads to the end of that job. Raises HungUp, BadFrame."""
         await self._send(frame)
+        logged = 0
         while True:
             message = await self.receive()
             if message.get("job") != self.jobs:
@@ -92,6 +97,11 @@ class Child:
                 fraction, text = progress_of(message["progress"])
                 if progress is not None:
                     progress(fraction, text)
+            elif "log" in message:
+                level, logger, text = logged_of(message["log"])
+                logged += 1
+                if logged <= MAX_LOGGED:
+                    log.log(level, "render.logged", logger=logger, message=text)
             elif "ask" in message:
                 await self._reply(as_object(message["ask"], "question"), answer)
             elif "error" in message:

@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 from previewops import __version__
 from previewops.clock import Clock, Random, SystemClock, system_random
 from previewops.lease import Claim, Leases
+from previewops.logs import JobLines, lines_of
 from previewops.retry import RetryPolicy
 from previewops.settings import Settings
 from previewops.worker.cancellation import end_tasks
@@ -194,8 +195,7 @@ class PreviewWorker(Worker):
         self._greeted = True
         await self.pulse.say()
         log.info(
-            "worker started",
-            worker=self.worker_id,
+            "worker.started",
             queue=self.queue_name,
             slots=self.max_jobs,
             functions=sorted(self.functions),
@@ -209,7 +209,7 @@ class PreviewWorker(Worker):
         if self._drain_asked.is_set():
             self._hurry.set()
         else:
-            log.info("draining", signal=Signals(signum).name, running=len(self.runs))
+            log.info("worker.draining", signal=Signals(signum).name, running=len(self.runs))
         self.allow_pick_jobs = False
         self._drain_asked.set()
 
@@ -244,7 +244,7 @@ class PreviewWorker(Worker):
         self.allow_pick_jobs = False
         # Bounded: a job may ignore its cancellation for ever.
         for task in await end_tasks(self.tasks.values(), rounds=CANCELLATIONS):
-            log.error("a job does not end when it is cancelled", slot=task.get_name())
+            log.error("job.unending", slot=task.get_name())
         await self._exchange.close()
         if self._greeted:
             await self._take_leave()
@@ -261,10 +261,8 @@ class PreviewWorker(Worker):
             await self.leases.end_worker(self.worker_id, "the worker stopped", lost=False)
         except (RedisError, OSError) as error:
             # Whatever Redis has against us, it shall not hide why the worker ended, nor keep it from cleaning up.
-            log.warning("stopped without telling Redis", error=str(error))
-        log.info(
-            "worker stopped", worker=self.worker_id, completed=self.jobs_complete, failed=self.jobs_failed
-        )
+            log.warning("worker.left-silently", error=str(error))
+        log.info("worker.stopped", completed=self.jobs_complete, failed=self.jobs_failed)
 
     # ---------------------------------------------------------------- claims and slots
 
@@ -338,16 +336,19 @@ class PreviewWorker(Worker):
         """
         self._abandoned.append(claim)
         log.error(
-            "a job's outcome could not be recorded",
-            job=claim.job_id,
-            traceback="" if error is None else failure_of(error).traceback,
+            "job.unrecorded",
+            jobId=claim.job_id,
+            exception="" if error is None else failure_of(error).traceback,
         )
 
     async def _slot(self, first: Run) -> None:
         """Works off one job after the other, as long as each finish brings the next."""
         run: Run | None = first
         while run is not None:
-            run = await self._work(run)
+            claim = run.claim
+            attempt = claim.attempts + claim.crashes + 1
+            with lines_of(JobLines(claim.job_id, attempt, self.worker_id)):
+                run = await self._work(run)
 
     async def _work(self, run: Run) -> Run | None:
         end, following = await self._workbench.carry(run, self._hold)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar, cast
 
@@ -60,6 +61,8 @@ class Exchange:
         dice: Random,
     ) -> None:
         self._leases = leases
+        # Sending is for several jobs: its log lines are not about the one that happened to have it begin.
+        self._context = copy_context()
         self._held = held
         self._taking = taking
         self._dice = dice
@@ -98,7 +101,7 @@ class Exchange:
             return await future
         self._queued.append(_Ending(finished, adopt, future))
         if len(self._senders) < self._calls:
-            self._senders.add(asyncio.create_task(self._send()))
+            self._senders.add(asyncio.create_task(self._send(), context=self._context))
         return await future
 
     async def close(self) -> None:
@@ -183,4 +186,4 @@ class Exchange:
             given_back = await self._leases.reclaim(list(self._held()))
             self._in_doubt = False
             if given_back:
-                log.warning("claims whose reply was lost were given back", jobs=given_back)
+                log.warning("claims.returned", jobs=given_back)

@@ -26,6 +26,7 @@ from arq.worker import Function, Retry, RetryJob
 from previewops.clock import LAST_MS
 from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.lease import Claim
+from previewops.logs import payload_read
 
 log = structlog.get_logger()
 
@@ -150,7 +151,7 @@ async def execute(
         return outcome if isinstance(ended, Completed) else ended
     if isinstance(ended, Failed):
         # The job has failed already, and its own failure is what matters.
-        log.error("on_job_end raised", job=run.claim.job_id, traceback=ended.traceback)
+        log.error("hook.failed", hook="on_job_end", exception=ended.traceback)
     return outcome
 
 
@@ -199,6 +200,7 @@ def _prepare(
     run: Run, functions: Mapping[str, Function | CronJob], ctx: Mapping[Any, Any]
 ) -> tuple[Function | CronJob, list[Any], dict[str, Any], dict[Any, Any]]:
     name, args, kwargs, enqueued_ms = decode(run.claim)
+    payload_read(args[0] if args else None)
     function = functions.get(name)
     if function is None:
         raise PermanentJobError(

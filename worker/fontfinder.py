@@ -38,7 +38,7 @@ def _files(entry: Path) -> list[Path]:
     if entry.is_dir():
         return sorted(path for path in entry.rglob("*") if path.suffix.lower() in _SUFFIXES)
     if not entry.exists():
-        log.warning("a font of PREVIEW_FONTS is not there", path=str(entry))
+        log.warning("fonts.missing", path=str(entry))
     return [entry]
 
 
@@ -61,7 +61,7 @@ def _matches(program: str, pattern: str) -> Iterator[FontFile]:
             check=True,
         ).stdout.decode("utf-8", "replace")
     except (OSError, subprocess.SubprocessError) as failure:
-        log.warning("fontconfig does not answer; fonts of the machine are not used", reason=str(failure))
+        log.warning("fonts.unavailable", reason=str(failure))
         return
     for line in listed.splitlines():
         path, face, slant, scalable, colour = (*line.split("\t"), *("",) * 5)[:5]

@@ -76,11 +76,7 @@ class RenderJobs:
         finally:
             work.close()
         log.info(
-            "rendered",
-            job=request.job_id,
-            project=request.project_id,
-            request=request.request_id,
-            attempt=run.claim.attempts + run.claim.crashes + 1,
+            "job.rendered",
             ms=round(run.elapsed_ms),
             dryRun=request.dry_run,
             reused=summary.get("reused", False),

@@ -78,11 +78,13 @@ def run_worker(
     """
     # A supervisor sends SIGABRT to a worker that hangs: its stack goes to its log.
     faulthandler.enable()
+    identity = worker_identity(worker_id)
+    structlog.contextvars.bind_contextvars(worker=identity)
     _prepare_data_dir(settings)
     fonts = find_fonts(settings.fonts)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         renders = _renders(settings, build_task, fonts, confined=confined)
-        runner.run(_run(settings, redis_url, worker_identity(worker_id), burst, renders, fonts=fonts))
+        runner.run(_run(settings, redis_url, identity, burst, renders, fonts=fonts))
 
 
 def _prepare_data_dir(settings: Settings) -> None:
@@ -164,7 +166,7 @@ async def _run(
     try:
         await _start(renders)
         log.info(
-            "reading assets from",
+            "worker.reads",
             roots=[str(root) for root in roots],
             hosts=[str(host) for host in settings.asset_hosts],
             redis=redact(redis_url),
@@ -196,11 +198,11 @@ def _tell_protection(renders: RenderPool) -> None:
     """Says in the log what the render processes are denied, and what this kernel cannot deny them."""
     protection = available()
     if not renders.confined:
-        log.warning("render processes are not confined", by="resource limits only")
+        log.warning("worker.unconfined", by="resource limits only")
     elif protection.whole:
-        log.info("render processes are confined", by=protection.as_words())
+        log.info("worker.confined", by=protection.as_words())
     else:
-        log.warning("render processes are not wholly confined", by=protection.as_words())
+        log.warning("worker.half-confined", by=protection.as_words())
 
 
 def _at_start(settings: Settings, notifier: Notifier) -> StartupShutdown:
@@ -234,10 +236,10 @@ async def _warn_of_eviction(redis: Redis) -> None:
         return
     if policy not in (None, "noeviction"):
         log.warning(
-            "Redis may drop jobs: its maxmemory-policy evicts keys",
+            "redis.evicts",
             found=policy,
             allowed="noeviction",
-            hint="CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
+            hint="it may drop jobs: CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
         )
 
 
@@ -257,7 +259,7 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
     with suppress(OSError):
         removed = sweep_staging(settings.data_dir, is_live)
         if removed:
-            log.info("removed what dead attempts had left", folders=removed)
+            log.info("staging.swept", folders=removed)
     forgotten = await asyncio.to_thread(prune_cache, settings, time.time())
     if forgotten:
-        log.info("forgot what was kept for reuse", entries=len(forgotten))
+        log.info("cache.pruned", entries=len(forgotten))

@@ -82,5 +82,5 @@ async def persist(call: Callable[[], Awaitable[T]], dice: Random) -> T:
             failures += 1
             # The first, then ever rarer: an hour without Redis is not 3,600 lines.
             if failures & (failures - 1) == 0:
-                log.warning("Redis does not answer; trying again", error=str(error), failures=failures)
+                log.warning("redis.away", error=str(error), failures=failures)
         await asyncio.sleep(pause_s(failures, dice))

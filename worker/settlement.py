@@ -66,7 +66,7 @@ class Settlement:
                     fingerprint(failed.error_class, failed.code, failed.message),
                 ),
             )
-        self._tell(run, failed, decision, code)
+        self._tell(failed, decision, code)
         return code
 
     def _attempt(self, run: Run, failed: Failed) -> Attempt:
@@ -81,13 +81,12 @@ class Settlement:
             traceback=failed.traceback,
         )
 
-    def _tell(self, run: Run, failed: Failed, decision: Again | Dead, code: Code) -> None:
-        line = log.bind(job=run.claim.job_id, attempt=run.claim.attempts + 1, error=failed.code)
+    def _tell(self, failed: Failed, decision: Again | Dead, code: Code) -> None:
         if code is Code.STALE:
-            line.warning("the lease was lost before the failure was recorded")
+            log.warning("job.lost", error=failed.code)
         elif isinstance(decision, Again):
-            line.warning("job failed; it runs again", inMs=decision.delay_ms, message=failed.message)
+            log.warning("job.failed", error=failed.code, message=failed.message, inMs=decision.delay_ms)
         else:
-            line.error("job is a dead letter", cause=decision.cause.value, message=failed.message)
+            log.error("job.died", error=failed.code, message=failed.message, cause=decision.cause.value)
         if failed.code == "unexpected" and failed.kind is FailureKind.TRANSIENT:
-            line.debug("traceback", traceback=failed.traceback)
+            log.debug("job.traceback", exception=failed.traceback)

@@ -6,6 +6,7 @@ type, and whatever is off is a ``BadFrame``, for which the process is killed.
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 from typing import Any
@@ -41,6 +42,14 @@ def progress_of(value: Any) -> tuple[float, str]:
         case [int() | float() as fraction, str() as text] if math.isfinite(fraction):
             return min(1.0, max(0.0, float(fraction))), text[:_TEXT_LIMIT]
     raise BadFrame("progress is not [number, text]")
+
+
+def logged_of(value: Any) -> tuple[int, str, str]:
+    """What a library logged: the level as the standard library counts it, the logger, the text. Raises BadFrame."""
+    match value:
+        case ["WARNING" | "ERROR" | "CRITICAL" as level, str() as logger, str() as text]:
+            return logging.getLevelNamesMapping()[level], logger, text
+    raise BadFrame("a log line is not [level, logger, text]")
 
 
 def deadline_exceeded(deadline_s: float) -> TransientJobError:

@@ -80,7 +80,7 @@ class Workbench:
             await self._hooks.after_job_end({**self._ctx, "job_id": run.claim.job_id, "run": run})
         except Exception as error:
             # The job is settled; a hook cannot unsettle it, nor end the worker.
-            log.error("after_job_end raised", job=run.claim.job_id, traceback=failure_of(error).traceback)
+            log.error("hook.failed", hook="after_job_end", exception=failure_of(error).traceback)
 
     async def _finish(self, run: Run, completed: Completed, hold: Hold) -> tuple[End, Run | None]:
         following: Run | None = None
@@ -93,7 +93,7 @@ class Workbench:
         finished = Finished(run.claim, completed.result_json, run.elapsed_ms, completed.dry_run)
         code = await self._exchange.finish(finished, adopt)
         if code is Code.STALE:
-            log.warning("finished too late: the job is another worker's", job=run.claim.job_id)
+            log.warning("job.too-late")
             return End.GONE, following
         return End.COMPLETED, following
 
@@ -111,8 +111,4 @@ class Workbench:
         """
         (code,) = await persist(lambda: self._leases.release([run.claim]), self._dice)
         if why is Interruption.LEASE_LOST:
-            log.warning(
-                "let go of a job: its lease could not be trusted",
-                job=run.claim.job_id,
-                givenBack=code is not Code.STALE,
-            )
+            log.warning("job.let-go", givenBack=code is not Code.STALE)

@@ -88,7 +88,7 @@ def supervise(
     source = Source(context, env_file)
     settings = source.settings()
     bounds = _bounds(workers, fewest, most, settings)
-    configure(verbose=context.verbose)
+    configure(settings, verbose=context.verbose)
     asyncio.run(_supervise(source, settings, bounds, limits, backend))
 
 
@@ -185,11 +185,15 @@ async def _supervise(
         bounds=bounds,
         limits=limits,
         backend=BackendName(backend),
-        tell=log.info,
+        tell=lambda words: log.info("supervisor.told", message=words),
         reload=reload,
     ) as supervisor:
         log.info(
-            "supervising", queue=settings.queue_name, redis=redact(url), min=bounds.fewest, max=bounds.most
+            "supervisor.started",
+            queue=settings.queue_name,
+            redis=redact(url),
+            min=bounds.fewest,
+            max=bounds.most,
         )
         heed_signals(supervisor)
         await supervisor.run()

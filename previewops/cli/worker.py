@@ -35,5 +35,5 @@ def worker(context: Context, concurrency: int | None, burst: bool, name: str | N
     settings = context.settings
     if concurrency is not None:
         settings = replace(settings, worker_concurrency=concurrency)
-    configure(verbose=context.verbose)
+    configure(settings, verbose=context.verbose)
     run_worker(settings, redis_url=context.redis_url(), worker_id=name, burst=burst)

@@ -22,13 +22,13 @@ def hold_up(*_: object) -> None:
 
 def main(name: str) -> None:
     print(f"boots as {name}", flush=True)
-    configure(json_lines=False)
     overlay = dict([os.environ["WORKER_OVERLAY"].split("=")]) if "WORKER_OVERLAY" in os.environ else {}
     os.environ |= overlay
     if "BOOT_FAULT" in os.environ:
         raise RuntimeError("a bug, say")
     signal.signal(signal.SIGUSR1, hold_up)
     settings = Settings.from_env(os.environ)
+    configure(settings)
     assert settings.redis_url is not None
     run_worker(
         settings,

@@ -8,8 +8,8 @@ from previewops.settings import Settings
 from previewops.worker.main import run_worker
 
 if __name__ == "__main__":
-    configure(json_lines=False)
     settings = Settings.from_env(os.environ)
+    configure(settings)
     assert settings.redis_url is not None
     run_worker(
         settings,

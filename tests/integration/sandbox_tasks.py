@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import os
 import re
 import signal
@@ -31,6 +32,12 @@ def run(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 def act_echo(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
     return {"echo": spec.get("value"), "pid": os.getpid()}
+
+
+def act_log(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    for number in range(spec["lines"]):
+        logging.getLogger("a.library").warning("line %d of %s", number, "secret=hunter2")
+    return {}
 
 
 def act_report(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:

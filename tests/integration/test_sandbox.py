@@ -19,10 +19,11 @@ from typing import Any
 import psutil
 import pytest
 import uvloop
+from structlog.testing import capture_logs
 
 from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.worker import forkserver
-from previewops.worker.child import ChildLimits
+from previewops.worker.child import MAX_LOGGED, ChildLimits
 from previewops.worker.errorwire import MESSAGE_LIMIT, TRACEBACK_LIMIT
 from previewops.worker.framing import HEADER, MAX_FRAME_BYTES
 from previewops.worker.sandbox import RenderPool
@@ -103,6 +104,22 @@ def wait_gone(pidfds: list[int], timeout_s: float = 20.0) -> None:
         poller = select.poll()
         poller.register(pidfd, select.POLLIN)
         assert poller.poll(timeout_s * 1000), "a process is still there"
+
+
+async def test_what_a_library_logs_is_logged_by_the_worker_as_of_the_job(make_pool: MakePool) -> None:
+    pool = make_pool()
+    with capture_logs() as lines:
+        for lines_wanted in (2, MAX_LOGGED + 5):
+            await do(pool, "log", lines=lines_wanted)
+            await do(pool, "echo", value=1)
+    assert lines[0] == {
+        "event": "render.logged",
+        "log_level": "warning",
+        "logger": "a.library",
+        "message": "line 0 of secret=hunter2",
+    }
+    assert len(lines) == 2 + MAX_LOGGED
+    assert pool.crashes == 0
 
 
 async def test_results_come_back_from_one_long_lived_child(make_pool: MakePool) -> None:

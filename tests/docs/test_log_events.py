@@ -1,0 +1,58 @@
+"""docs/logs.md has every event that the code logs, with its fields and levels."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+
+from previewops.logclean import MAX_LINE
+from previewops.logs import JobLines
+from previewops.settings import Settings
+from tests.docs.documents import ROOT, section, table
+
+LOGS = ROOT / "docs" / "logs.md"
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def logged() -> dict[str, tuple[set[str], set[str]]]:
+    """Levels and fields of every event by its name, out of the source."""
+    found: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    for folder in ("previewops", "worker"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for level, name, fields in _calls(ast.parse(path.read_text("utf-8"))):
+                found[name][0].add(level)
+                found[name][1].update(fields)
+    return dict(found)
+
+
+def _calls(tree: ast.AST) -> Iterator[tuple[str, str, list[str]]]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="log"), attr=method), args=args, keywords=named
+            ) if method in (*LEVELS, "log", "bind"):
+                name = args[-1]
+                assert isinstance(name, ast.Constant), ast.unparse(node)
+                fields = [each.arg or "**" for each in named if each.arg != "exc_info"]
+                yield ("its own" if method == "log" else method), str(name.value), fields
+
+
+def test_the_events_are_those_of_the_code() -> None:
+    documented = {
+        name: (set(levels.split(", ")), set(fields.split(", ")) - {""})
+        for name, levels, fields, _ in table(LOGS, "## Events")
+    }
+    assert documented == logged()
+
+
+def test_what_every_line_bears_is_told() -> None:
+    documented = {name for name, _ in table(LOGS, "## Every line")}
+    job = JobLines("j", 1, "w", {"projectId": "p", "requestId": "r"})
+    assert documented == {"event", "level", "timestamp", *job.fields()}
+
+
+def test_the_bound_and_the_settings_are_those_of_the_code() -> None:
+    assert f"{MAX_LINE:,} characters" in section(LOGS, "## What is kept out")
+    text = LOGS.read_text("utf-8")
+    assert all(name in text for name, _, _ in Settings.table() if name.startswith("PREVIEW_LOG_"))

@@ -1,0 +1,124 @@
+"""The lines that real processes log."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.cli_program import Program, hand_on, payload
+
+pytestmark = pytest.mark.redis
+
+SECRET = "hunter2"
+
+
+def lines_of(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def program(redis_url: str, tmp_path: Path) -> Program:
+    return Program(tmp_path, redis_url)
+
+
+async def test_every_line_of_a_job_bears_what_it_is_known_by(program: Program, redis_url: str) -> None:
+    good = payload("good")
+    good["previewRequest"]["title"] = "Not for logs"
+    bad = payload("bad")
+    bad["previewRequest"]["assets"] = [{"id": "a", "uri": "gone.png", "title": "Not for logs"}]
+    async with hand_on(redis_url) as hand:
+        await hand.submit(good, bad)
+    done = program.run("worker", "--burst", "--name", "w-7")
+    assert done.code == 0
+    lines = lines_of(done.err)
+    assert {line["worker"] for line in lines} == {"w-7"}
+    assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
+    of_jobs = {line["event"]: line for line in lines if "jobId" in line}
+    assert set(of_jobs) == {"job.rendered", "job.died"}
+    for name, line in (("good", of_jobs["job.rendered"]), ("bad", of_jobs["job.died"])):
+        assert (line["jobId"], line["projectId"], line["requestId"]) == (name, "lessons", f"{name}-request")
+        assert line["attempt"] == 1
+    assert of_jobs["job.died"]["error"] == "asset-missing"
+    assert "Not for logs" not in done.err
+    assert [line["event"] for line in lines if "jobId" not in line][-1] == "worker.stopped"
+
+
+async def test_secrets_of_addresses_stay_out(program: Program, redis_url: str) -> None:
+    stranger = payload("stranger")
+    stranger["previewRequest"]["assets"] = [{"id": "a", "uri": f"https://cdn.example/a.png?sig={SECRET}"}]
+    async with hand_on(redis_url) as hand:
+        await hand.submit(stranger)
+    done = program.run("worker", "--burst")
+    assert "job.died" in done.err
+    assert SECRET not in done.err
+
+
+async def test_format_and_level(program: Program, redis_url: str) -> None:
+    async with hand_on(redis_url) as hand:
+        await hand.submit(payload("a"))
+    text = program.run("worker", "--burst", PREVIEW_LOG_FORMAT="text")
+    assert "job.rendered" in text.err
+    assert "projectId=lessons" in text.err
+    assert "\x1b" not in text.err, "colours are for terminals"
+    assert program.run("worker", "--burst", PREVIEW_LOG_LEVEL="error").err == ""
+    wrong = program.run("worker", PREVIEW_LOG_LEVEL="loud", PREVIEW_LOG_FORMAT="xml")
+    assert wrong.code == 2
+    assert "PREVIEW_LOG_LEVEL is 'loud'; allowed is one of debug, info, warning, error" in wrong.err
+    assert "PREVIEW_LOG_FORMAT is 'xml'; allowed is one of json, text, auto" in wrong.err
+
+
+LIBRARIES = """
+import asyncio, logging
+from previewops.logs import JobLines, configure, lines_of, log, payload_read
+from previewops.settings import Settings
+
+configure(Settings())
+configure(Settings())  # twice is once
+arq = logging.getLogger("arq.worker")
+arq.info("0.01s -> job(%s)", {"title": "Not for logs"})
+
+async def job(name):
+    with lines_of(JobLines(name, 2, "w")):
+        payload_read({"projectId": "p", "requestId": "r\\x1b", "title": "Not for logs"})
+        await asyncio.sleep(0)
+        arq.warning("job %s expired at redis://:hunter2@h", name)
+        try:
+            raise ValueError("first\\nsecond")
+        except ValueError:
+            arq.exception("deserializing failed")
+
+async def both():
+    await asyncio.gather(job("a"), job("b"))
+
+asyncio.run(both())
+log.info("worker.stopped")
+"""
+
+
+def test_libraries_log_the_same_way() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LIBRARIES], capture_output=True, text=True, check=True
+    )
+    expired_a, broken_a, expired_b, broken_b, last = lines_of(done.stderr)
+    assert (expired_a["jobId"], broken_a["jobId"], expired_b["jobId"], broken_b["jobId"]) == (
+        "a",
+        "a",
+        "b",
+        "b",
+    )
+    assert {name: expired_a[name] for name in ("event", "level", "logger", "message")} == {
+        "event": "library.logged",
+        "level": "warning",
+        "logger": "arq.worker",
+        "message": "job a expired at redis://:***@h",
+    }
+    assert (expired_a["projectId"], expired_a["requestId"], expired_a["attempt"]) == ("p", "r\\u001b", 2)
+    assert broken_b["level"] == "error"
+    assert broken_b["exception"].startswith("Traceback (most recent call last):\n")
+    assert "jobId" not in last
+    assert "Not for logs" not in done.stderr
