@@ -38,7 +38,7 @@ async def gather(
     """
     if buckets is None and snapshot.history_s >= RECENT_S:
         buckets = snapshot.buckets
-    redis_ms = await answer_ms(redis, clock or SystemClock())
+    redis_ms, ahead_ms = await _answer(redis, clock or SystemClock())
     eviction_policy, persistent = await _server(redis)
     free_bytes, disk_bytes = await asyncio.to_thread(_disk, settings.data_dir)
     return Facts(
@@ -64,7 +64,17 @@ async def gather(
         disk_free_bytes=free_bytes,
         disk_bytes=disk_bytes,
         redis_ms=redis_ms,
+        queue_max=settings.queue_max,
+        confined_by={each.worker_id: each.confined_by for each in snapshot.workers if each.confined_by},
+        clocks_ahead_ms=_clocks(snapshot, ahead_ms),
     )
+
+
+def _clocks(snapshot: Snapshot, here_ms: int | None) -> dict[str, int]:
+    found = {
+        each.worker_id: each.clock_ahead_ms for each in snapshot.workers if each.clock_ahead_ms is not None
+    }
+    return found if here_ms is None else {**found, "this host": here_ms}
 
 
 def _run_ages_ms(snapshot: Snapshot) -> dict[str, int] | None:
@@ -88,14 +98,26 @@ async def answer_ms(redis: Redis, clock: Clock) -> float | None:
     Raises:
         redis.exceptions.RedisError: the server cannot be used.
     """
+    took_ms, _ = await _answer(redis, clock)
+    return took_ms
+
+
+async def _answer(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
+    """How long an answer takes on a connection that is open already, and how far this host's clock is ahead, in ms.
+
+    None where asking is forbidden.
+    """
     from redis.exceptions import ResponseError  # noqa: PLC0415 - start-up time of commands without Redis
 
     before = clock.monotonic()
     try:
-        await redis.ping()
+        seconds, microseconds = await redis.time()
     except ResponseError:
-        return None
-    return (clock.monotonic() - before) * 1000
+        return None, None
+    took_ms = (clock.monotonic() - before) * 1000
+    told_ms = int(seconds) * 1000 + int(microseconds) // 1000
+    # The server looked at its clock about half-way.
+    return took_ms, round(clock.now_ms() - took_ms / 2) - told_ms
 
 
 async def _server(redis: Redis) -> tuple[str | None, bool | None]:

@@ -72,7 +72,9 @@ class WorkerView:
 
     ``rss_bytes`` is the resident memory of the worker, its fork server and its render processes added up; pages
     that they share count in each. ``own_rss_bytes`` is the worker process alone. ``cpu`` is what they all used
-    of the processors since the heartbeat before, in percent of one core.
+    of the processors since the heartbeat before, in percent of one core. ``confined_by`` is what its render
+    processes are held by ("Landlock 6", "seccomp", "resource limits"), nothing for a worker that does not tell;
+    ``clock_ahead_ms`` how far its clock is ahead of the one of Redis, less what the heartbeat took on its way.
     """
 
     worker_id: str
@@ -90,6 +92,8 @@ class WorkerView:
     jobs: tuple[str, ...]
     cpu: float = 0.0
     own_rss_bytes: int = 0
+    confined_by: tuple[str, ...] = ()
+    clock_ahead_ms: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The worker as ``workers --json`` and ``stats --json`` show it."""
@@ -103,6 +107,8 @@ class WorkerView:
             "rssBytes": self.rss_bytes,
             "ownRssBytes": self.own_rss_bytes,
             "cpu": self.cpu,
+            "confinedBy": list(self.confined_by),
+            "clockAheadMs": self.clock_ahead_ms,
             "heartbeatAt": iso_from_ms(self.heartbeat_ms),
             "startedAt": iso_from_ms(self.started_ms),
             "completed": self.completed,

@@ -37,6 +37,10 @@ _CLONE_THREAD = 0x00010000
 _X32_CALLS = 0x40000000  # x86-64's second table of calls begins here
 
 
+RESOURCE_LIMITS = "resource limits"
+"""The layer that is there on every kernel."""
+
+
 @dataclass(frozen=True, slots=True)
 class Protection:
     """What the kernel of this machine can deny a render process.
@@ -52,14 +56,19 @@ class Protection:
         """Whether nothing is missing."""
         return self.landlock > 0 and self.seccomp
 
-    def as_words(self) -> str:
-        """What is in force, for a log line or a check."""
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What is in force, for a worker to tell of itself."""
         found = [f"Landlock {self.landlock}"] if self.landlock else []
         found += ["seccomp"] if self.seccomp else []
+        return (*found, RESOURCE_LIMITS)
+
+    def as_words(self) -> str:
+        """What is in force, and what is missing, for a log line."""
         missing = [
             name for name, there in (("Landlock", self.landlock), ("seccomp", self.seccomp)) if not there
         ]
-        words = ", ".join([*found, "resource limits"])
+        words = ", ".join(self.layers)
         return words + (f"; without {' and '.join(missing)}, which this kernel lacks" if missing else "")
 
 

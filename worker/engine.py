@@ -65,7 +65,8 @@ _SERIALIZERS: dict[str, Any] = {"job_serializer": json_bytes, "job_deserializer"
 class PreviewWorker(Worker):
     """One worker process: ``settings.worker_concurrency`` slots, one lease and one task per running job.
 
-    ``helpers`` tells the ids of the other processes whose memory and processor time are reported as its own.
+    ``helpers`` tells the ids of the other processes whose memory and processor time are reported as its own;
+    ``confined_by`` what its renders are held by.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class PreviewWorker(Worker):
         clock: Clock | None = None,
         dice: Random | None = None,
         helpers: Callable[[], Iterable[int]] = tuple,
+        confined_by: Sequence[str] = (),
     ) -> None:
         redis = ArqRedis(pool_or_conn=pool, default_queue_name=settings.queue_name, **_SERIALIZERS)
         super().__init__(
@@ -112,6 +114,7 @@ class PreviewWorker(Worker):
         self._started_ms = self._clock.now_ms()
         self._usage = UsageMeter(helpers, self._clock.monotonic)
         self._host = socket.gethostname()
+        self._confined_by = list(confined_by)
         self._set_up_slots()
         self._connect(redis, pool, Hooks(on_job_start, on_job_end, after_job_end))
         self._loops: list[asyncio.Task[None]] = []
@@ -381,5 +384,7 @@ class PreviewWorker(Worker):
             "completed": self.jobs_complete,
             "failed": self.jobs_failed,
             "version": __version__,
+            "confinedBy": self._confined_by,
+            "clockMs": self._clock.now_ms(),
             "jobs": [run.claim.job_id for run in self.runs.values()],
         }

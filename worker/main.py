@@ -30,7 +30,7 @@ from previewops.settings import Settings
 from previewops.worker.assets import Fetcher
 from previewops.worker.cancellation import end_tasks
 from previewops.worker.child import ChildLimits
-from previewops.worker.confinement import available
+from previewops.worker.confinement import RESOURCE_LIMITS, available
 from previewops.worker.engine import PreviewWorker
 from previewops.worker.fontfinder import find_fonts
 from previewops.worker.job import BUILD_TASK, PRELOAD, RenderJobs
@@ -155,6 +155,7 @@ async def _run(
         burst=burst,
         on_startup=_at_start(settings, notifier),
         helpers=renders.process_ids,
+        confined_by=available().layers if renders.confined else (RESOURCE_LIMITS,),
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -198,7 +199,7 @@ def _tell_protection(renders: RenderPool) -> None:
     """Says in the log what the render processes are denied, and what this kernel cannot deny them."""
     protection = available()
     if not renders.confined:
-        log.warning("worker.unconfined", by="resource limits only")
+        log.warning("worker.unconfined", by=RESOURCE_LIMITS)
     elif protection.whole:
         log.info("worker.confined", by=protection.as_words())
     else:

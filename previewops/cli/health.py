@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -11,7 +12,19 @@ import click
 from previewops.cli.context import Context, json_option, pass_context
 from previewops.cli.output import OutputClosed, say, say_json
 from previewops.errors import PreviewopsError, RedisUnavailable, UsageError
-from previewops.health import RECENT_S, Facts, Health, Status, Thresholds, judge, unknown, unreachable
+from previewops.health import (
+    BOUNDS,
+    CONFINEMENT,
+    RECENT_S,
+    Facts,
+    Health,
+    Status,
+    judge,
+    option_of,
+    thresholds_of,
+    unknown,
+    unreachable,
+)
 
 
 class MonitoringCommand(click.Command):
@@ -28,13 +41,23 @@ class MonitoringCommand(click.Command):
 
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_PERCENT = click.FloatRange(0, 100, min_open=True)
 
 
-def _bound(
-    name: str, metavar: str, kind: click.ParamType[Any], default: float, text: str
-) -> Callable[[_F], _F]:
-    return click.option(name, metavar=metavar, type=kind, default=default, show_default=True, help=text)
+def _thresholds(command: _F) -> _F:
+    """An option for each threshold; what is written there takes the place of the variable."""
+    for bound in reversed(BOUNDS):
+        for kind, words in (
+            ("critical", "The same, critical."),
+            ("warning", f"{bound.text}, to warn at."),
+        ):
+            variable = bound.variable(kind)
+            command = click.option(
+                option_of(variable),
+                variable,
+                metavar=bound.unit,
+                help=f"{words}  [{bound.default(kind)}]",
+            )(command)
+    return command
 
 
 @click.command(
@@ -48,36 +71,23 @@ Examples:
 
 \b
 Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (wrong options included).
-The first line ends with the performance data.""",
+The first line ends with the performance data. Each option has a variable of
+the environment too: PREVIEW_HEALTH_DEAD_WARNING, and so on.""",
 )
-@_bound("--dead-warning", "N", click.IntRange(min=1), 1, "Dead letters to warn at.")
-@_bound("--dead-critical", "N", click.IntRange(min=1), 100, "Dead letters that are critical.")
-@_bound(
-    "--failure-warning",
-    "PERCENT",
-    _PERCENT,
-    5.0,
-    "Of the jobs that ended in the last 5 min: died, to warn at.",
+@_thresholds
+@click.option(
+    option_of(CONFINEMENT),
+    CONFINEMENT,
+    metavar="LEAST",
+    help="What render processes are confined by at least: full, seccomp or limits.  [full]",
 )
-@_bound("--failure-critical", "PERCENT", _PERCENT, 25.0, "Such a share that is critical.")
-@_bound(
-    "--latency-warning", "MS", click.FloatRange(min=1), 50.0, "Time that Redis takes to answer, to warn at."
-)
-@_bound("--latency-critical", "MS", click.FloatRange(min=1), 500.0, "Such a time that is critical.")
 @click.option("--acknowledge-loss", is_flag=True, help="End the alarm over data that Redis lost, then check.")
 @json_option
 @pass_context
-def health(context: Context, /, *, acknowledge_loss: bool, as_json: bool, **bounds: Any) -> int:
+def health(context: Context, /, *, acknowledge_loss: bool, as_json: bool, **bounds: str | None) -> int:
     """Check the queue, its workers, its Redis and the room on its disk, for a monitoring system or a person."""
-    thresholds = Thresholds(
-        dead_warning=bounds["dead_warning"],
-        dead_critical=bounds["dead_critical"],
-        failure_warning=bounds["failure_warning"] / 100,
-        failure_critical=bounds["failure_critical"] / 100,
-        latency_warning_ms=bounds["latency_warning"],
-        latency_critical_ms=bounds["latency_critical"],
-    )
-    found = _examine(context, thresholds, acknowledge_loss=acknowledge_loss)
+    given = {variable: value for variable, value in bounds.items() if value is not None}
+    found = _examine(context, given, acknowledge_loss=acknowledge_loss)
     if as_json:
         say_json(found.as_json())
     else:
@@ -96,9 +106,11 @@ def _lines(found: Health) -> Iterator[str]:
             yield f"{'':<8}  {'':<{names}}  {'':<{figures}}  {check.advice}"
 
 
-def _examine(context: Context, thresholds: Thresholds, *, acknowledge_loss: bool) -> Health:
+def _examine(context: Context, given: Mapping[str, str], *, acknowledge_loss: bool) -> Health:
     try:
-        _see_that_critical_is_worse(thresholds)
+        if "" in given.values():
+            raise UsageError("an option is empty; leave it out for the default")
+        thresholds = thresholds_of({**os.environ, **given})
         return judge(asyncio.run(_learn(context, acknowledge_loss)), thresholds)
     except RedisUnavailable as error:
         return unreachable(error.message)
@@ -110,16 +122,6 @@ def _examine(context: Context, thresholds: Thresholds, *, acknowledge_loss: bool
         if context.verbose:
             raise
         return unknown(f"unforeseen {type(error).__name__}: {error}")
-
-
-def _see_that_critical_is_worse(thresholds: Thresholds) -> None:
-    for name, warning, critical in (
-        ("dead", thresholds.dead_warning, thresholds.dead_critical),
-        ("failure", thresholds.failure_warning, thresholds.failure_critical),
-        ("latency", thresholds.latency_warning_ms, thresholds.latency_critical_ms),
-    ):
-        if critical < warning:
-            raise UsageError(f"--{name}-critical is below --{name}-warning")
 
 
 async def _learn(context: Context, acknowledge_loss: bool) -> Facts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,11 +87,12 @@ def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int
 async def _record(url: str, settings: Settings, writer: Writer, every_s: float, for_s: float | None) -> None:
     from previewops.clock import SystemClock
     from previewops.connection import connect, redis_errors
-    from previewops.health import Thresholds, judge
+    from previewops.health import judge, thresholds_of
     from previewops.healthfacts import gather
     from previewops.recording.recorder import Recorder
     from previewops.snapshot import Snapshots
 
+    thresholds = thresholds_of(os.environ)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -110,7 +112,7 @@ async def _record(url: str, settings: Settings, writer: Writer, every_s: float, 
     async def verdicts(snapshot: Snapshot, history: History) -> Health:
         async with redis_errors(url):
             facts = await gather(redis, settings, snapshot, buckets=history.tens.values())
-        return judge(facts, Thresholds())
+        return judge(facts, thresholds)
 
     try:
         recorder = Recorder(take, verdicts, writer, SystemClock(), every_s=every_s, tell=tell)

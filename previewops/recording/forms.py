@@ -87,6 +87,8 @@ WORKER = Form(
         "rss_bytes": ("m", INT),
         "own_rss_bytes": ("o", INT),
         "cpu": ("u", NUMBER),
+        "confined_by": ("l", TEXTS),
+        "clock_ahead_ms": ("k", PERHAPS_INT),
         "heartbeat_ms": ("t", TIME),
         "started_ms": ("a", TIME),
         "completed": ("c", INT),

@@ -68,6 +68,9 @@ def test_commands_that_only_look_work_as_shown(reader: Program) -> None:
         "this server has no persistence, which is worth saying"
     )
     assert health.code == 1
+    told = {check["name"]: check["figure"] for check in reader.run("health", "--json").json["checks"]}
+    assert told["confinement"], "the worker says what its render processes are denied"
+    assert told["clocks"]
 
 
 def run_python(reader: Program, text: str) -> str:

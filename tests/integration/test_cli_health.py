@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,6 +94,37 @@ async def test_failures_stuck_jobs_versions_and_the_disk_are_looked_at(
     assert found["failure-rate"] == "CRITICAL"
     milder = statuses(program, "--dead-warning", "50", "--failure-warning", "80", "--failure-critical", "90")
     assert milder["failure-rate"] == "WARNING"
+
+
+async def test_workers_tell_what_confines_them_and_what_time_they_have(
+    program: Program, server: RedisProcess
+) -> None:
+    async with hand_on(server.url) as hand:
+        now_ms = time.time_ns() // 1_000_000
+        await hand.heartbeat("w-1", confinedBy=["seccomp", "resource limits"], clockMs=now_ms - 3_600_000)
+    found = statuses(program)
+    assert (found["confinement"], found["clocks"]) == ("WARNING", "CRITICAL")
+    line = program.run("health", *PATIENT).out.splitlines()[0]
+    assert "the clock of w-1 is 3600 s behind the one of Redis" in line
+    assert "w-1 render without Landlock" in line
+    accepted = statuses(
+        program, "--confinement", "seccomp", "--skew-warning", "4e3", "--skew-critical", "1e4"
+    )
+    assert (accepted["confinement"], accepted["clocks"]) == ("OK", "OK")
+
+
+async def test_thresholds_of_the_environment_give_way_to_options(
+    program: Program, server: RedisProcess
+) -> None:
+    async with hand_on(server.url) as hand:
+        await hand.heartbeat()
+        await hand.bury("a", "b")
+    assert program.run("health", *PATIENT, PREVIEW_HEALTH_DEAD_WARNING="3").code == 0
+    moved = program.run("health", *PATIENT, "--dead-warning", "2", PREVIEW_HEALTH_DEAD_WARNING="3")
+    assert moved.code == 1
+    wrong = program.run("health", PREVIEW_HEALTH_DEAD_WARNING="many")
+    assert wrong.code == 3
+    assert "PREVIEW_HEALTH_DEAD_WARNING (or --dead-warning) is 'many'" in wrong.out
 
 
 def test_no_worker_is_critical(program: Program) -> None:

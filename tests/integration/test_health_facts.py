@@ -31,7 +31,8 @@ class Slow:
 
 async def test_facts_of_a_queue_that_has_worked(redis_url: str, tmp_path: Path) -> None:
     async with bench(redis_url, data_dir=tmp_path) as b:
-        await b.worker().heartbeat('{"version": "1.2"}', [])
+        said = '{"version": "1.2", "confinedBy": ["seccomp"], "clockMs": 0}'
+        await b.worker().heartbeat(said, [])
         await b.queue.submit(payload("done"))
         await b.worker().finish([done(await b.claim_one())], 0)
         await b.bury_one("dead")
@@ -44,6 +45,9 @@ async def test_facts_of_a_queue_that_has_worked(redis_url: str, tmp_path: Path) 
         assert facts.deadline_ms == b.settings.job_timeout_s * 1000
         assert facts.versions == {"1.2"}
         assert facts.redis_ms == pytest.approx(40)
+        assert facts.confined_by == {"w1": ("seccomp",)}
+        assert facts.clocks_ahead_ms["w1"] == -snapshot.workers[0].heartbeat_ms
+        assert facts.clocks_ahead_ms["this host"] < -snapshot.now_ms, "this clock stands at the epoch"
         assert (facts.eviction_policy, facts.persistent) == ("noeviction", False)
         assert facts.disk_free_bytes is not None
         assert facts.disk_bytes is not None

@@ -8,15 +8,21 @@ from typing import Any
 
 import pytest
 
+from previewops.errors import UsageError
 from previewops.fleetviews import Bounds, SupervisedWorker, SupervisorState, SupervisorView
 from previewops.health import (
+    BOUNDS,
+    CHECKS,
+    KINDS,
     Check,
+    Confinement,
     Facts,
     Health,
     Recent,
     Status,
     Thresholds,
     judge,
+    thresholds_of,
     unknown,
     unreachable,
 )
@@ -44,8 +50,13 @@ WELL = Facts(
     disk_free_bytes=400 * GB,
     disk_bytes=1_000 * GB,
     redis_ms=0.4,
+    queue_max=20,
+    confined_by={"w1": ("Landlock 6", "seccomp", "resource limits")},
+    clocks_ahead_ms={"w1": 3, "this host": -40},
 )
-UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None}
+UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
+    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {},
+}  # fmt: skip
 
 
 def supervisor(*phases: str, silent: bool = False, notice: str = "") -> SupervisorView:
@@ -74,6 +85,9 @@ TROUBLED = replace(
     versions=frozenset({"1", "2"}),
     disk_free_bytes=1,
     redis_ms=900.0,
+    queue_max=4,
+    confined_by={"w1": ("resource limits",)},
+    clocks_ahead_ms={"w1": -61_000},
 )
 
 
@@ -125,6 +139,16 @@ def test_all_is_well() -> None:
         ({"redis_ms": 49.9}, Status.OK, "redis"),
         ({"redis_ms": 50.0}, Status.WARNING, "redis"),
         ({"redis_ms": 500.0}, Status.CRITICAL, "redis"),
+        ({"queue_max": 6}, Status.OK, "depth"),
+        ({"queue_max": 5}, Status.WARNING, "depth"),
+        ({"queue_max": 4}, Status.CRITICAL, "depth"),
+        ({"run_ages_ms": dict.fromkeys("abcdefghi", 150_001)}, Status.WARNING, "stuck-jobs"),
+        ({"run_ages_ms": dict.fromkeys("abcdefghij", 150_001)}, Status.CRITICAL, "stuck-jobs"),
+        ({"confined_by": {"w1": ("seccomp", "resource limits")}}, Status.WARNING, "confinement"),
+        ({"confined_by": {"w1": ("Landlock 6", "resource limits")}}, Status.WARNING, "confinement"),
+        ({"clocks_ahead_ms": {"w1": 4_999}}, Status.OK, "clocks"),
+        ({"clocks_ahead_ms": {"w1": -5_000}}, Status.WARNING, "clocks"),
+        ({"clocks_ahead_ms": {"w1": 60_000}}, Status.CRITICAL, "clocks"),
         ({"disk_free_bytes": 100 * GB}, Status.OK, "disk"),
         ({"disk_free_bytes": 99 * GB}, Status.WARNING, "disk"),
         ({"disk_free_bytes": 29 * GB}, Status.CRITICAL, "disk"),
@@ -141,8 +165,78 @@ def test_each_rule(change: dict[str, Any], status: Status, name: str) -> None:
 def test_what_could_not_be_learnt_is_not_judged() -> None:
     health = judge(replace(WELL, eviction_policy=None, persistent=None, **UNKNOWN), Thresholds())
     assert health.status is Status.OK
-    unlearnt = {"eviction", "persistence", "failure-rate", "dead-growth", "stuck-jobs", "disk"}
+    unlearnt = {
+        "eviction", "persistence", "failure-rate", "dead-growth", "stuck-jobs", "disk",
+        "depth", "confinement", "clocks",
+    }  # fmt: skip
     assert unlearnt.isdisjoint(check.name for check in health.checks)
+
+
+def test_all_checks_are_listed_in_their_order() -> None:
+    assert tuple(check.name for check in judge(WELL, Thresholds()).checks) == CHECKS
+
+
+def test_fewer_workers_than_are_wanted() -> None:
+    def status(**moved: int) -> Status:
+        return judge(WELL, Thresholds(**moved)).checks[0].status
+
+    assert status(workers_warning=2) is Status.OK
+    assert status(workers_warning=3) is Status.WARNING
+    assert status(workers_warning=3, workers_critical=3) is Status.CRITICAL
+
+
+def test_less_confinement_can_be_accepted() -> None:
+    half = {"a": ("seccomp", "resource limits"), "b": ("resource limits",), "c": WELL.confined_by["w1"]}
+    facts = replace(WELL, confined_by=half)
+
+    def told(least: Confinement) -> Check:
+        checks = judge(facts, Thresholds(confinement=least)).checks
+        return next(check for check in checks if check.name == "confinement")
+
+    assert told(Confinement.FULL).message == "a and 1 more render without Landlock"
+    assert told(Confinement.FULL).figure == "2 of 3 lack it"
+    assert told(Confinement.SECCOMP).message == "b render without seccomp"
+    assert told(Confinement.LIMITS).message == "render processes are confined by resource limits"
+
+
+def test_thresholds_come_from_the_environment() -> None:
+    assert thresholds_of({}) == Thresholds()
+    for bound in BOUNDS:
+        for kind in KINDS:
+            assert bound.parsed(kind, bound.default(kind)) == pytest.approx(
+                getattr(Thresholds(), bound.field(kind))
+            )
+    found = thresholds_of(
+        {
+            "PREVIEW_HEALTH_OLDEST_WARNING": "1.5",
+            "PREVIEW_HEALTH_DEPTH_CRITICAL": "90",
+            "PREVIEW_HEALTH_DEAD_WARNING": "",
+            "PREVIEW_HEALTH_CONFINEMENT": "limits",
+        }
+    )
+    assert found == Thresholds(oldest_warning_ms=1_500, depth_critical=0.9, confinement=Confinement.LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DEAD_WARNING", "0", "allowed is a whole number of 1 or more"),
+        ("DEAD_WARNING", "1.5", "allowed is a whole number of 1 or more"),
+        ("DEAD_WARNING", "inf", "allowed is a whole number of 1 or more"),
+        ("OLDEST_CRITICAL", "nan", "allowed is a number of 0.001 or more"),
+        ("DISK_WARNING", "101", "allowed is a number of 0 or more, 100 at most"),
+        ("CONFINEMENT", "some", "allowed is one of full, seccomp, limits"),
+        ("DEAD_CRITICAL", "1", None),
+        ("OLDEST_CRITICAL", "59", "--oldest-critical is below --oldest-warning"),
+        ("DISK_CRITICAL", "11", "--disk-critical is above --disk-warning"),
+    ],
+)
+def test_thresholds_that_make_no_sense_are_refused(name: str, value: str, said: str | None) -> None:
+    if said is None:
+        thresholds_of({f"PREVIEW_HEALTH_{name}": value})
+        return
+    with pytest.raises(UsageError, match=re.escape(said)):
+        thresholds_of({f"PREVIEW_HEALTH_{name}": value})
 
 
 def test_thresholds_can_be_moved() -> None:
@@ -192,7 +286,7 @@ def test_performance_data_are_as_the_guidelines_want_them() -> None:
     data = line.partition(" | ")[2].split(" ")
     number = r"-?[0-9.]+"
     for item in data:
-        assert re.fullmatch(rf"[a-z_]+={number}(s|B|)?;({number})?;({number}:?)?;0;", item), item
+        assert re.fullmatch(rf"[a-z_]+={number}(s|B|%|)?;({number}:?)?;({number}:?)?;0;", item), item
     assert "oldest_waiting=75.25s;60;300;0;" in data
     assert "dead=7;0;99;0;" in data
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,14 +38,14 @@ class LiveSource:
             )
 
     async def health(self, snapshot: Snapshot, history: History) -> Health:
-        """The verdicts of the command ``health``, with its default thresholds."""
+        """The verdicts of the command ``health``, with the environment's thresholds."""
         async with self._link.redis() as redis:
-            from previewops.health import Thresholds, judge
+            from previewops.health import judge, thresholds_of
             from previewops.healthfacts import gather
 
             return judge(
                 await gather(redis, self._link.settings, snapshot, buckets=history.tens.values()),
-                Thresholds(),
+                thresholds_of(os.environ),
             )
 
     async def jobs(self, query: JobQuery) -> ListPage:

@@ -1,0 +1,28 @@
+"""docs/health.md has every check, and every threshold with its default."""
+
+from __future__ import annotations
+
+from previewops.health import BOUNDS, CHECKS, CONFINEMENT, KINDS, Confinement, option_of
+from tests.docs.documents import ROOT, table
+
+HEALTH = ROOT / "docs" / "health.md"
+
+
+def test_the_checks_are_those_of_the_program() -> None:
+    assert tuple(name for name, _, _ in table(HEALTH, "## Checks")) == CHECKS
+
+
+def test_the_thresholds_are_those_of_the_program() -> None:
+    wanted = [
+        (
+            ", ".join(option_of(bound.variable(kind)) for kind in KINDS),
+            bound.unit,
+            *("fewer than " * bound.falling + bound.default(kind) for kind in KINDS),
+            ", ".join(bound.variable(kind) for kind in KINDS),
+        )
+        for bound in BOUNDS
+    ]
+    assert table(HEALTH, "## Thresholds") == wanted
+    text = HEALTH.read_text("utf-8")
+    assert all(f"`{word}`" in text for word in Confinement)
+    assert option_of(CONFINEMENT) in text
