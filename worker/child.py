@@ -20,6 +20,7 @@ that may open nothing gets at its assets and its output.
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import math
 import os
@@ -31,6 +32,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NoReturn
@@ -46,6 +48,7 @@ MAX_LOGGED = 20
 """Lines of one job that libraries may log: the rest is dropped, by the child and by a worker that distrusts it."""
 
 _LOGGED_TEXT = 2_000
+_LOGGED_TRACEBACK = 8_192
 _OPEN_FILES = 256
 _OOM_SCORE_ADJ = 500  # of 1000: the kernel's killer takes a render process before the worker
 
@@ -89,8 +92,21 @@ class ChildStart:
         except SystemExit:
             os._exit(1)
         except BaseException:
-            traceback.print_exc()
+            log.error("render.broken", exception=traceback.format_exc()[-_LOGGED_TRACEBACK:])
             os._exit(1)
+
+
+class _Lines:
+    """What the process logs when it cannot go on, in the form of the worker's lines, whose error output it shares."""
+
+    def error(self, event: str, **fields: str) -> None:
+        at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        line = json.dumps({"event": event, "level": "error", "timestamp": at, "pid": os.getpid(), **fields})
+        with suppress(OSError):
+            os.write(2, f"{line}\n".encode())
+
+
+log = _Lines()
 
 
 class _HungUp(BaseException):
@@ -256,9 +272,7 @@ def _serve(channel: _Channel, start: ChildStart) -> NoReturn:
             confine([*readable_paths(), *map(Path, start.readable)])
     except Exception as error:
         channel.send({"error": described(error)})
-        if isinstance(error, ImportError):
-            raise SystemExit(1) from None  # said in one line by the worker
-        raise
+        raise SystemExit(1) from None  # said by the worker
     channel.send({"ready": True})
     libraries = _Libraries(channel)
     logging.getLogger().addHandler(libraries)

@@ -190,6 +190,8 @@ async def _start(renders: RenderPool) -> None:
     try:
         await renders.start()
     except TaskNotImportable as error:
+        if error.error_class not in (ImportError.__name__, ModuleNotFoundError.__name__):
+            log.error("render.broken", exception=error.remote_traceback)  # of a module, its name says it all
         raise CannotBoot(error.message, remedy=error.hint or REINSTALL) from error
     except JobError as error:
         raise PreviewopsError(error.message, hint=error.hint) from error

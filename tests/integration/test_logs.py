@@ -122,3 +122,43 @@ def test_libraries_log_the_same_way() -> None:
     assert broken_b["exception"].startswith("Traceback (most recent call last):\n")
     assert "jobId" not in last
     assert "Not for logs" not in done.stderr
+
+
+SENDING = """
+import asyncio
+from previewops.clock import system_random
+from previewops.lease import Claim, Finished
+from previewops.logs import JobLines, configure, lines_of, log
+from previewops.settings import Settings
+from previewops.states import Code, Priority
+from previewops.worker.exchange import Exchange
+
+class Leases:
+    calls = 0
+    async def finish(self, finished, want):
+        self.calls += 1
+        if self.calls == 1:
+            raise ConnectionError("gone")
+        return [Code.OK], []
+    async def reclaim(self, held):
+        return 0
+
+async def main():
+    configure(Settings())
+    exchange = Exchange(
+        Leases(), calls=1, batch=9, held=list, taking=lambda: False, dice=system_random()
+    )
+    claim = Claim("a", b"", "1", 0, 0, 0, 0, 0.0, Priority.NORMAL)
+    with lines_of(JobLines("a", 1, "w")):
+        await exchange.finish(Finished(claim, "{}", 1.0), print)
+        log.info("job.rendered")
+
+asyncio.run(main())
+"""
+
+
+def test_what_concerns_several_jobs_is_not_said_of_one() -> None:
+    done = subprocess.run([sys.executable, "-c", SENDING], capture_output=True, text=True, check=True)
+    away, rendered = lines_of(done.stderr)
+    assert (away["event"], "jobId" in away) == ("redis.away", False)
+    assert rendered["jobId"] == "a"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,31 @@ async def test_a_missing_module_is_named_in_one_line_and_no_job_is_taken(
 def test_with_every_module_there_it_works(redis_url: str, tmp_path: Path) -> None:
     done = Program(tmp_path, redis_url, {"PYTHONPATH": ABSENCE}).run("worker", "--burst")
     assert done.code == 0
+
+
+def test_a_task_that_breaks_as_it_is_imported_leaves_its_traceback_on_one_line(
+    redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "breaks.py").write_text("raise ValueError('first\\nsecond')\n")
+    script = (
+        "import sys; from previewops.cli.program import run; from previewops.worker.main import run_worker\n"
+        "run_worker.__kwdefaults__['build_task'] = 'breaks:build'\n"
+        "sys.exit(run(['worker', '--burst']))"
+    )
+    program = Program(tmp_path, redis_url, {"PYTHONPATH": str(tmp_path), "PREVIEW_WORKER_CONCURRENCY": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=program.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == EXIT_BOOT
+    broken = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert [line["event"] for line in broken] == ["render.broken"]
+    assert broken[0]["exception"].endswith("ValueError: first\nsecond\n")
+    assert "Traceback" not in "".join(x for x in done.stderr.splitlines() if not x.startswith("{"))
 
 
 def test_a_render_process_that_dies_at_its_start_is_told_of(redis_url: str, tmp_path: Path) -> None:
