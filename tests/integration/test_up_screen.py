@@ -26,6 +26,7 @@ def up(folder: Path, *words: str) -> Iterator[Terminal]:
         "DATA_DIR": str(folder / "data"),
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "TERM": "xterm-256color",
+        "PREVIEW_HEALTH_CONFINEMENT": "limits",  # whatever this machine's kernel has
     }
     command = ["env", "-u", "REDIS_URL", sys.executable, "-m", "previewops", "up", "--workers", "1", *words]
     terminal = Terminal(folder, command, environ, columns=120, rows=40)

@@ -33,6 +33,8 @@ class Stage:
             "TERM": "xterm-256color",
             "COLORTERM": "truecolor",
             "PREVIEW_ENV": "staging",
+            "PREVIEW_QUEUE_MAX": str(self.cluster.settings.queue_max),
+            "PREVIEW_HEALTH_CONFINEMENT": "limits",  # the cluster's renders read files of the test's
         }
         folder = self.folder / f"terminal-{len(self.terminals)}"
         folder.mkdir()
