@@ -109,7 +109,7 @@ class _Library(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             log.log(
-                record.levelno,
+                min(record.levelno // 10 * 10, logging.CRITICAL),  # structlog knows no levels in between
                 "library.logged",
                 logger=record.name,
                 message=record.getMessage(),

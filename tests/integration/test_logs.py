@@ -96,6 +96,7 @@ async def both():
     await asyncio.gather(job("a"), job("b"))
 
 asyncio.run(both())
+arq.log(35, "between levels")
 log.info("worker.stopped")
 """
 
@@ -104,7 +105,7 @@ def test_libraries_log_the_same_way() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", LIBRARIES], capture_output=True, text=True, check=True
     )
-    expired_a, broken_a, expired_b, broken_b, last = lines_of(done.stderr)
+    expired_a, broken_a, expired_b, broken_b, between, last = lines_of(done.stderr)
     assert (expired_a["jobId"], broken_a["jobId"], expired_b["jobId"], broken_b["jobId"]) == (
         "a",
         "a",
@@ -120,6 +121,7 @@ def test_libraries_log_the_same_way() -> None:
     assert (expired_a["projectId"], expired_a["requestId"], expired_a["attempt"]) == ("p", "r\\u001b", 2)
     assert broken_b["level"] == "error"
     assert broken_b["exception"].startswith("Traceback (most recent call last):\n")
+    assert (between["level"], between["message"]) == ("warning", "between levels")
     assert "jobId" not in last
     assert "Not for logs" not in done.stderr
 
