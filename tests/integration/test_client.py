@@ -283,7 +283,9 @@ def test_who_waits_while_the_client_is_closed_is_told_so(redis_url: str, setting
 
 FORKING = """
 import os, sys
+from concurrent.futures import ThreadPoolExecutor
 from previewops import Client
+from previewops.client import JobCancelled
 
 def payload(name):
     return {"jobId": name, "projectId": "p", "requestId": "r", "dryRun": False,
@@ -291,6 +293,8 @@ def payload(name):
 
 client = Client(sys.argv[1])
 assert client.submit(payload("before")).new
+pool = ThreadPoolExecutor(1)
+waiting = pool.submit(client.wait, "before", timeout_s=60)
 for name in ("first", "second"):
     child = os.fork()
     if child == 0:
@@ -300,6 +304,9 @@ for name in ("first", "second"):
         sys.exit(0)  # with everything that runs at the end of a process
     assert os.waitpid(child, 0)[1] == 0
     assert not client.submit(payload(name)).new, "the parent's own connection is as it was"
+client.cancel("before")
+assert isinstance(waiting.exception(60), JobCancelled), "who waited in the parent was not disturbed"
+pool.shutdown()
 print("done")
 """
 
