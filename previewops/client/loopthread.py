@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
@@ -20,7 +19,6 @@ class LoopThread:
     """Runs coroutines of any thread in one loop. The thread ends with the process, whatever it is at."""
 
     def __init__(self, name: str, at_close: Callable[[], Awaitable[None]]) -> None:
-        self._pid = os.getpid()
         self._at_close = at_close
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -54,7 +52,7 @@ class LoopThread:
             self._thread.join(CLOSE_TIMEOUT_S)
 
     def _running(self) -> bool:
-        return os.getpid() == self._pid and self._thread.is_alive() and not self._loop.is_closed()
+        return self._thread.is_alive() and not self._loop.is_closed()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
