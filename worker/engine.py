@@ -24,12 +24,12 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from previewops import __version__
+from previewops.cancellation import end_tasks
 from previewops.clock import Clock, Random, SystemClock, system_random
 from previewops.lease import Claim, Leases
 from previewops.logs import JobLines, lines_of
 from previewops.retry import RetryPolicy
 from previewops.settings import Settings
-from previewops.worker.cancellation import end_tasks
 from previewops.worker.exchange import Exchange
 from previewops.worker.execution import Hooks, Interruption, Run, failure_of
 from previewops.worker.hotline import Hotline

@@ -16,10 +16,10 @@ from typing import TypeAlias, TypeVar, cast
 import structlog
 from redis.exceptions import ResponseError
 
+from previewops.cancellation import end_tasks
 from previewops.clock import Random
 from previewops.lease import Claim, Claims, Finished, Leases
 from previewops.states import Code
-from previewops.worker.cancellation import end_tasks
 from previewops.worker.persistence import persist
 
 T = TypeVar("T")

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import previewops.contract.shape  # noqa: F401 - else imported by the first job, which would fail without it
+from previewops.cancellation import end_tasks
 from previewops.clock import system_random
 from previewops.connection import connection_pool, redact, redis_errors
 from previewops.errors import REINSTALL, CannotBoot, JobError, PreviewopsError, UsageError
@@ -28,7 +29,6 @@ from previewops.notify import Notifier
 from previewops.records import RENDER_FUNCTION
 from previewops.settings import Settings
 from previewops.worker.assets import Fetcher
-from previewops.worker.cancellation import end_tasks
 from previewops.worker.child import ChildLimits
 from previewops.worker.confinement import RESOURCE_LIMITS, available
 from previewops.worker.engine import PreviewWorker

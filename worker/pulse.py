@@ -13,10 +13,10 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from previewops.cancellation import end_tasks
 from previewops.clock import Random
 from previewops.lease import Leases
 from previewops.settings import Settings
-from previewops.worker.cancellation import end_tasks
 from previewops.worker.execution import Interruption, Run
 from previewops.worker.persistence import is_temporary, pause_s
 

@@ -6,8 +6,9 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from previewops.cancellation import end_tasks
 from previewops.client.failures import ClientClosed
 
 T = TypeVar("T")
@@ -66,10 +67,7 @@ class LoopThread:
             self._loop.close()
 
     async def _wind_up(self) -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await end_tasks(asyncio.all_tasks() - {cast("asyncio.Task[None]", asyncio.current_task())})
         await self._at_close()
 
 
