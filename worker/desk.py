@@ -27,6 +27,9 @@ class JobDesk:
 
     ``max_bytes`` bounds each asset; ``output`` None is a dry run's, which writes nothing. ``thumbnail_key`` gives
     the key of an asset's thumbnail, from its id and the size at which it is decoded, where ``store`` keeps some.
+
+    ``missed`` has the thumbnails that were asked for and are not kept; ``created`` the paths that were handed out
+    to be written.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class JobDesk:
         self._files = ExitStack()
         self._closed = False
         self.missed: list[MissedThumbnail] = []
+        self.created: set[str] = set()
 
     async def answer(self, question: dict[str, Any]) -> Handed:
         """Raises BadFrame for a question that no renderer asks; and what opening and writing raise."""
@@ -57,7 +61,9 @@ class JobDesk:
                 return await _in_a_thread(lambda: self._open(self._assets[name]))
             case {"create": str(path)} if self._output is not None:
                 output = self._output
-                return await _in_a_thread(lambda: ({}, _detached(output.create(path))))
+                created = await _in_a_thread(lambda: ({}, _detached(output.create(path))))
+                self.created.add(path)
+                return created
             case {"thumbnail": str(name), "size": [int(width), int(height)]} if name in self._assets:
                 return await _in_a_thread(lambda: self._thumbnail(name, (width, height)))
         raise BadFrame("a question that no renderer asks")

@@ -99,7 +99,14 @@ class Work:
         if found is not None:
             return found
         summary = await self._rendered(renders, progress, thumbnails=True)
-        await asyncio.to_thread(self.reuse.keep, key, self.staging, summary, self.desk.missed)
+        await asyncio.to_thread(
+            self.reuse.keep,
+            key,
+            self.staging,
+            summary,
+            self.desk.missed,
+            created=self.desk.created,
+        )
         return summary
 
     def close(self) -> None:

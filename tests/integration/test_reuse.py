@@ -28,7 +28,7 @@ from previewops.worker.prune import cache_root, old_bundles, prune_cache, remove
 from previewops.worker.publish import bundle_path, fence_path, publish
 from previewops.worker.recipes import renderer_fingerprint
 from previewops.worker.render.fontfiles import FontFile, FontSources
-from previewops.worker.reuse import Digests, Reuse
+from previewops.worker.reuse import Digests, MissedThumbnail, Reuse
 from previewops.worker.sandbox import RenderPool
 from previewops.worker.store import Store
 from previewops.worker.work import Work
@@ -232,6 +232,60 @@ async def test_thumbnails_are_reused_by_content_and_are_the_same(
     }
     told = [json.loads(each["preview.json"])["assets"] for each in (two, three)]
     assert told[0] == told[1]
+
+
+def lying(preview: Any = None, **summary: Any) -> tuple[Any, dict[str, Any]]:
+    """A preview.json and a summary of a render process that was handed ``thumbs/a.webp`` and itself."""
+    asset = {"id": "a", "thumbnail": "thumbs/a.webp", "thumbhash": "h", "dominantColour": "#000000"}
+    return preview or {"assets": [asset]}, summary or {"artifacts": [{"path": "thumbs/a.webp"}]}
+
+
+@pytest.mark.parametrize(
+    ("preview", "summary"),
+    [
+        lying({"assets": [{"id": "a", "thumbnail": "/proc/self/environ", "thumbhash": "h"}]}),
+        lying(
+            {"assets": [{"id": "a", "thumbnail": "../secret", "thumbhash": "h", "dominantColour": "c"}]},
+        ),
+        lying({"assets": [{"id": "a", "thumbnail": "secret", "thumbhash": "h", "dominantColour": "c"}]}),
+        lying({"assets": [{"id": ["a"]}]}),
+        lying({"assets": 1}),
+        lying({"assets": [{"id": "a", "thumbnail": "thumbs/a.webp", "thumbhash": "h"}]}),
+        lying(["assets"]),
+        lying(artifacts=[{"path": "../secret"}]),
+        lying(artifacts=[{"path": ["thumbs/a.webp"]}]),
+        lying(artifacts=[{}]),
+        lying(artifacts=None),
+        lying(none=1),
+    ],
+)
+def test_only_files_that_were_handed_out_are_kept(
+    tmp_path: Path, preview: Any, summary: dict[str, Any]
+) -> None:
+    staging = tmp_path / "staging"
+    (staging / "thumbs").mkdir(parents=True)
+    for secret in (staging / "secret", tmp_path / "secret"):
+        secret.write_bytes(b"secret")
+    (staging / "thumbs" / "a.webp").write_bytes(b"made")
+    store = Store(tmp_path / "cache")
+    reuse, missed = Reuse(store, Digests()), [MissedThumbnail("a", "1" * 64)]
+    created = {"thumbs/a.webp", "preview.json"}
+
+    def keep(preview: Any, summary: dict[str, Any]) -> None:
+        (staging / "preview.json").write_text(json.dumps(preview))
+        reuse.keep("0" * 64, staging, summary, missed, created=created)
+
+    keep(preview, summary)
+    assert not list(store.root.glob("*/*/*"))
+    for deep in ("[" * 100_000, "1" * 20_000_000):
+        (staging / "preview.json").write_text(deep)
+        reuse.keep("0" * 64, staging, summary, missed, created=created)
+    assert not list(store.root.glob("*/*/*"))
+    keep(*lying())
+    kept = store.find("thumbnails", "1" * 64)
+    assert kept is not None
+    assert (kept.folder / "thumbnail").read_bytes() == b"made"
+    assert store.find("bundles", "0" * 64) is not None
 
 
 async def test_what_is_wrong_with_an_asset_is_told_as_ever(bench: Bench) -> None:
