@@ -170,7 +170,7 @@ class Settings:
         "PREVIEW_JOB_TIMEOUT_S",
         120,
         _whole(1, 86_400),
-        "Deadline of one render, after which it is killed, s.",
+        "Deadline of one job, its assets' reading included, after which it is killed, s.",
     )
     cpu_limit_s: int = _setting(
         "PREVIEW_CPU_LIMIT_S",

@@ -93,14 +93,16 @@ class RenderPool:
         spec: dict[str, Any],
         *,
         deadline_s: float,
+        spent_s: float = 0.0,
         progress: ProgressCallback | None = None,
         answer: Answerer | None = None,
     ) -> dict[str, Any]:
         """What the task returns for ``spec``; waits for a free slot first.
 
-        ``deadline_s`` counts from when a child has the job. ``progress`` is called in the loop for each
-        report of the task, and ``answer`` answers what it asks. When the caller is cancelled, or one of the
-        two raises anything but a job's error, the child is killed before that goes on.
+        ``deadline_s`` counts from when a child has the job, less ``spent_s``, which the job has used already.
+        ``progress`` is called in the loop for each report of the task, and ``answer`` answers what it asks. When
+        the caller is cancelled, or one of the two raises anything but a job's error, the child is killed before
+        that goes on.
 
         Raises:
             PermanentJobError, TransientJobError: what the task raised, with ``remote_traceback``; code
@@ -116,7 +118,7 @@ class RenderPool:
                 if child.jobs + 1 >= self._recycle_jobs:
                     slot.prepare_successor()
                 talk = child.converse(child.request(spec), progress, answer)
-                return await self._run_in(slot, child, talk, deadline_s)
+                return await self._run_in(slot, child, talk, deadline_s, spent_s)
             finally:
                 self._free.append(slot)
 
@@ -159,8 +161,9 @@ class RenderPool:
         child: Child,
         talk: Coroutine[Any, Any, dict[str, Any] | JobError],
         deadline_s: float,
+        spent_s: float,
     ) -> dict[str, Any]:
-        deadline = asyncio.timeout(deadline_s)
+        deadline = asyncio.timeout(deadline_s - spent_s)
         try:
             async with deadline:
                 outcome = await talk

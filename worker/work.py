@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from previewops.clock import Clock, SystemClock
 from previewops.contract import Payload
 from previewops.errors import PermanentJobError, TransientJobError
 from previewops.settings import Settings
@@ -31,6 +32,7 @@ class Renders(Protocol):
         spec: dict[str, Any],
         *,
         deadline_s: float,
+        spent_s: float = 0.0,
         progress: ProgressCallback | None = None,
         answer: Answerer | None = None,
     ) -> dict[str, Any]:
@@ -40,7 +42,10 @@ class Renders(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One job's work. ``close`` it in the end."""
+    """One job's work. ``close`` it in the end.
+
+    ``deadline_s`` bounds the whole of ``done`` but the keeping: what fetching and hashing took, the render has less.
+    """
 
     request: Payload
     staging: Path
@@ -51,6 +56,7 @@ class Work:
     reuse: Reuse | None
     fonts: FontSources
     gaps: bool  # whether an asset that cannot be had leaves a gap
+    clock: Clock
 
     @classmethod
     def of(
@@ -62,6 +68,7 @@ class Work:
         opener: AssetOpener,
         reuse: Reuse | None,
         fonts: FontSources | None = None,
+        clock: Clock | None = None,
     ) -> Work:
         """The work that a valid ``request`` asks for; nothing is opened yet."""
         limits, board = Limits.from_settings(settings), read_storyboard(request.raw)
@@ -84,6 +91,7 @@ class Work:
             None if request.dry_run else reuse,
             fonts or FontSources(),
             board.gaps,
+            clock or SystemClock(),
         )
 
     async def done(self, renders: Renders, progress: ProgressCallback) -> dict[str, Any]:
@@ -92,13 +100,14 @@ class Work:
         Raises:
             PermanentJobError, TransientJobError, RenderCrashed: as the renderer and the sandbox do.
         """
+        started_s = self.clock.monotonic()
         key = None if self.reuse is None else await self._key()
         if self.reuse is None or key is None:
-            return await self._rendered(renders, progress, thumbnails=False)
+            return await self._rendered(renders, progress, started_s, thumbnails=False)
         found = await asyncio.to_thread(self.reuse.take, key, self.request, self.staging)
         if found is not None:
             return found
-        summary = await self._rendered(renders, progress, thumbnails=True)
+        summary = await self._rendered(renders, progress, started_s, thumbnails=True)
         await asyncio.to_thread(
             self.reuse.keep,
             key,
@@ -114,7 +123,7 @@ class Work:
         self.desk.close()
 
     async def _rendered(
-        self, renders: Renders, progress: ProgressCallback, *, thumbnails: bool
+        self, renders: Renders, progress: ProgressCallback, started_s: float, *, thumbnails: bool
     ) -> dict[str, Any]:
         return await renders.run(
             {
@@ -124,6 +133,7 @@ class Work:
                 "fonts": self.fonts.as_json(),
             },
             deadline_s=self.deadline_s,
+            spent_s=self.clock.monotonic() - started_s,
             progress=progress,
             answer=self.desk.answer,
         )

@@ -22,7 +22,7 @@ from previewops import worker
 from previewops.contract import validate
 from previewops.errors import PermanentJobError
 from previewops.settings import Settings
-from previewops.worker.assets import FileAssetOpener
+from previewops.worker.assets import AssetRef, FileAssetOpener, OpenedAsset
 from previewops.worker.child import ChildLimits
 from previewops.worker.prune import cache_root, old_bundles, prune_cache, remove_bundle, surplus_cache
 from previewops.worker.publish import bundle_path, fence_path, publish
@@ -232,6 +232,48 @@ async def test_thumbnails_are_reused_by_content_and_are_the_same(
     }
     told = [json.loads(each["preview.json"])["assets"] for each in (two, three)]
     assert told[0] == told[1]
+
+
+class Watched:
+    """Renders nothing: says what it was given, and how much of the deadline had gone."""
+
+    spent_s = deadline_s = -1.0
+
+    async def run(
+        self, _spec: dict[str, Any], *, deadline_s: float, spent_s: float = 0.0, **_: Any
+    ) -> dict[str, Any]:
+        self.deadline_s, self.spent_s = deadline_s, spent_s
+        return {"artifacts": []}
+
+
+class SlowAssets(FileAssetOpener):
+    """Each opening takes 50 s, by the clock that it is."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__((root,))
+        self.now_s = 1_000.0
+
+    def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
+        self.now_s += 50
+        return super().open(asset, max_bytes=max_bytes)
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def now_ms(self) -> int:
+        return round(self.now_s * 1000)
+
+
+async def test_what_reading_the_assets_took_is_the_render_s_no_more(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    slow, renders = SlowAssets(tmp_path), Watched()
+    settings = Settings(data_dir=tmp_path, job_timeout_s=120)
+    reuse = Reuse(Store(tmp_path / "cache"), Digests())
+    request = validate(payload([], [{"id": "a", "uri": "a.png"}]))
+    work = Work.of(settings, request, tmp_path / "staging", opener=slow, reuse=reuse, clock=slow)
+    await work.done(renders, lambda _share, _word: None)
+    work.close()
+    assert (renders.deadline_s, renders.spent_s) == (120, 50)
 
 
 def lying(preview: Any = None, **summary: Any) -> tuple[Any, dict[str, Any]]:

@@ -228,6 +228,14 @@ async def test_a_loop_in_c_is_killed_at_its_deadline(make_pool: MakePool) -> Non
     await still_works(pool)
 
 
+async def test_what_a_job_has_used_of_its_deadline_is_gone(make_pool: MakePool) -> None:
+    pool = make_pool()
+    with pytest.raises(TransientJobError) as caught:
+        await pool.run({"act": "wait"}, deadline_s=LONG_S, spent_s=LONG_S - 0.2)
+    assert (caught.value.code, caught.value.data["allowed"]) == ("deadline-exceeded", LONG_S)
+    await still_works(pool)
+
+
 async def test_a_timeout_of_the_caller_is_not_the_deadline(make_pool: MakePool) -> None:
     def fail(fraction: float, text: str) -> None:
         raise TimeoutError("the caller's own")

@@ -46,6 +46,7 @@ class PretendedRenders:
         spec: dict[str, Any],
         *,
         deadline_s: float,
+        spent_s: float = 0.0,
         progress: ProgressCallback | None = None,
         answer: Answerer | None = None,
     ) -> dict[str, Any]:
