@@ -382,6 +382,19 @@ async def test_bundles_are_removed_whole_unless_they_are_being_published(bench: 
     assert list((data_dir / ".staging").iterdir()) == []
 
 
+async def test_a_bundle_that_was_made_again_counts_as_new(bench: Bench) -> None:
+    job, data_dir = payload(STEPS, ASSETS), bench.settings.data_dir
+    await bench.render(job, "one")
+    preview = bench.bundle("one") / "preview.json"
+    os.utime(preview, (1, 1))
+    before = preview.stat().st_ino
+    (old,) = old_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600)
+    await bench.render(job, "one")
+    assert preview.stat().st_ino == before, "the bundle was kept"
+    assert not remove_bundle(data_dir, old), "it was confirmed since it was listed"
+    assert old_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600) == []
+
+
 def test_the_renderer_has_a_fingerprint_of_its_files() -> None:
     assert len(renderer_fingerprint()) == 64
 
