@@ -29,7 +29,7 @@ class JobDesk:
     the key of an asset's thumbnail, from its id and the size at which it is decoded, where ``store`` keeps some.
 
     ``missed`` has the thumbnails that were asked for and are not kept; ``created`` the paths that were handed out
-    to be written.
+    to be written; ``changed`` tells whether an asset was handed out that is not as it was when it was hashed.
     """
 
     def __init__(
@@ -49,10 +49,12 @@ class JobDesk:
         self._store = store
         self._thumbnail_key = thumbnail_key
         self._fetched: dict[str, OpenedAsset] = {}
+        self._hashed: dict[str, tuple[int | str, ...]] = {}  # identities by asset id
         self._files = ExitStack()
         self._closed = False
         self.missed: list[MissedThumbnail] = []
         self.created: set[str] = set()
+        self.changed = False
 
     async def answer(self, question: dict[str, Any]) -> Handed:
         """Raises BadFrame for a question that no renderer asks; and what opening and writing raise."""
@@ -76,6 +78,7 @@ class JobDesk:
         def hashed() -> str:
             opened = self._opened(ref)
             try:
+                self._hashed[ref.id] = opened.identity
                 with storage_errors():
                     return digests.of(opened, time.time())
             finally:
@@ -114,6 +117,8 @@ class JobDesk:
 
     def _open(self, asset: AssetRef) -> Handed:
         opened = self._opened(asset)
+        if self._hashed.get(asset.id, opened.identity) != opened.identity:
+            self.changed = True
         about = {"size": opened.size, "identity": list(opened.identity)}
         with storage_errors():
             return about, _readable(opened)

@@ -108,6 +108,8 @@ class Work:
         if found is not None:
             return found
         summary = await self._rendered(renders, progress, started_s, thumbnails=True)
+        if self.desk.changed:
+            return summary  # made from other assets than the key was
         await asyncio.to_thread(
             self.reuse.keep,
             key,

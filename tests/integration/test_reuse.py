@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from previewops.worker.render.fontfiles import FontFile, FontSources
 from previewops.worker.reuse import Digests, MissedThumbnail, Reuse
 from previewops.worker.sandbox import RenderPool
 from previewops.worker.store import Store
-from previewops.worker.work import Work
+from previewops.worker.work import Renders, Work
 from tests.integration.cli_program import Program
 from tests.render_support import payload, quarters
 
@@ -49,7 +49,7 @@ class Bench:
         self.settings = Settings(data_dir=folder / "data")
         self.store = Store(cache_root(self.settings.data_dir))
         self.reuse = Reuse(self.store, Digests())
-        self._renders = renders
+        self.renders: Renders = renders
         self._token = 0
         for name in ("staging", "previews"):
             (self.settings.data_dir / {"staging": ".staging"}.get(name, name)).mkdir(parents=True)
@@ -63,7 +63,7 @@ class Bench:
         opener = FileAssetOpener((self.folder,))
         work = Work.of(self.settings, request, staging, opener=opener, reuse=self.reuse, fonts=fonts)
         try:
-            summary = await work.done(self._renders, lambda _share, _word: None)
+            summary = await work.done(self.renders, lambda _share, _word: None)
         finally:
             work.close()
         data_dir, token = self.settings.data_dir, self._token
@@ -176,6 +176,33 @@ async def test_content_counts_and_not_where_it_is(bench: Bench) -> None:
     assert (await bench.render(elsewhere, "two"))["reused"]
     shutil.copy(bench.folder / "b.png", bench.folder / "a.png")
     assert "reused" not in await bench.render(job, "three"), "another content at the same place"
+
+
+class Replacing:
+    """Renders, but has somebody replace an asset after it was hashed and before it is read."""
+
+    def __init__(self, renders: RenderPool, replace_it: Callable[[], object]) -> None:
+        self._renders = renders
+        self._replace_it = replace_it
+
+    async def run(self, spec: dict[str, Any], **how: Any) -> dict[str, Any]:
+        self._replace_it()
+        return await self._renders.run(spec, **how)
+
+
+async def test_what_was_made_of_an_asset_that_changed_meanwhile_is_not_kept(bench: Bench) -> None:
+    job, renders = payload(STEPS, ASSETS), bench.renders
+    first = bench.folder / "a.png"
+    shutil.copy(first, bench.folder / "saved.png")
+    bench.renders = Replacing(renders, lambda: shutil.copy(bench.folder / "b.png", first))
+    assert "reused" not in await bench.render(job, "one")
+    assert bench.kept("bundles") == bench.kept("thumbnails") == []
+    shutil.copy(bench.folder / "saved.png", first)
+    bench.renders = renders
+    assert "reused" not in await bench.render(job, "two")
+    thumbnails = [(bench.bundle(name) / "thumbs" / "a.webp").read_bytes() for name in ("one", "two")]
+    assert thumbnails[0] != thumbnails[1]
+    assert (await bench.render(job, "three"))["reused"]
 
 
 @pytest.mark.parametrize(
