@@ -59,8 +59,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def tried(folder: Path, *, confined: bool) -> dict[str, Any]:
-    async with pool_of(confined) as pool:
+async def tried(folder: Path, task: str) -> dict[str, Any]:
+    async with pool_of(confined=True, task=task) as pool:
         return await pool.run({"act": "try", "folder": str(folder)}, deadline_s=60)
 
 
@@ -73,16 +73,42 @@ FILES = (
     "make a folder",
     "read passwords",
 )
-CALLS = ("open a socket", "open a unix socket", "fork", "kill")
+CALLS = (
+    "open a socket",
+    "open a unix socket",
+    "fork",
+    "kill",
+    "signal by thread",
+    "signal with a value",
+    "signal a thread with a value",
+    "signal by a file",
+    "signal by a file, otherwise",
+    "choose the signal of a file",
+    "signal by a socket",
+    "signal by a socket, otherwise",
+    "type into a terminal",
+    "bound another",
+    "slow another down",
+    "pin another",
+    "schedule another",
+    "set the time of a file",
+    "set the mode of a file",
+    "give a file away",
+    "attribute a file",
+    "empty a file",
+)
+STILL = ("signal itself", "bound itself", "pin itself", "read python", "start a thread", "import late")
 
 
 @pytest.mark.skipif(not available().whole, reason="this kernel lacks Landlock or seccomp")
-async def test_a_confined_process_opens_nothing_and_reaches_nobody(folder: Path) -> None:
-    found = await tried(folder, confined=True)
+@pytest.mark.parametrize("task", ["sandbox_tasks:run", "old_kernel_tasks:run"])
+async def test_a_confined_process_opens_nothing_and_reaches_nobody(folder: Path, task: str) -> None:
+    found = await tried(folder, task)
     assert {name: found[name] for name in FILES} == dict.fromkeys(FILES, errno.EACCES)
     assert {name: found[name] for name in CALLS} == dict.fromkeys(CALLS, errno.EPERM)
     assert found["run a program"] in (errno.EPERM, errno.EACCES)
-    assert (found["read python"], found["start a thread"], found["import late"]) == (0, 0, 0)
+    assert {name: found[name] for name in STILL} == dict.fromkeys(STILL, 0)
+    assert set(found) == {*FILES, *CALLS, *STILL, "run a program"}
     assert (folder / "secret").read_bytes() == b"secret"
 
 
@@ -96,7 +122,14 @@ async def test_the_same_process_unconfined_could_have(folder: Path) -> None:
 def test_protection_is_told_in_words() -> None:
     assert Protection(7, True).as_words() == "Landlock 7, seccomp, resource limits"
     assert Protection(0, False).as_words().endswith("without Landlock and seccomp, which this kernel lacks")
-    assert (Protection(1, True).whole, Protection(0, True).whole) == (True, False)
+    assert [Protection(version, True).whole for version in (0, 1, 2, 3, 7)] == [
+        False,
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert Protection(2, True).as_words().endswith("; this Landlock lets files that may be read be emptied")
 
 
 async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
