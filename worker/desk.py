@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, BinaryIO
 
 from previewops.worker.assets import AssetOpener, AssetRef, OpenedAsset, storage_errors
@@ -92,13 +92,14 @@ class JobDesk:
             return {}, None
         key = self._thumbnail_key(name, size)
         kept = self._store.find(THUMBNAILS, key)
-        if kept is None:
-            self.missed.append(MissedThumbnail(name, key))
-            return {}, None
-        with storage_errors():
-            return kept.about, os.open(
-                kept.folder / kept.names[0], os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-            )
+        if kept is not None:
+            with suppress(
+                OSError, IndexError
+            ):  # another worker has pruned it, or its entry is of another make
+                flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+                return kept.about, os.open(kept.folder / kept.names[0], flags)
+        self.missed.append(MissedThumbnail(name, key))
+        return {}, None
 
     def close(self) -> None:
         """Closes what was kept; what was handed over is the receiver's."""

@@ -30,7 +30,7 @@ from previewops.worker.recipes import renderer_fingerprint
 from previewops.worker.render.fontfiles import FontFile, FontSources
 from previewops.worker.reuse import Digests, MissedThumbnail, Reuse
 from previewops.worker.sandbox import RenderPool
-from previewops.worker.store import Store
+from previewops.worker.store import Kept, Store
 from previewops.worker.work import Renders, Work
 from tests.integration.cli_program import Program
 from tests.render_support import payload, quarters
@@ -355,6 +355,27 @@ def test_only_files_that_were_handed_out_are_kept(
     assert kept is not None
     assert (kept.folder / "thumbnail").read_bytes() == b"made"
     assert store.find("bundles", "0" * 64) is not None
+
+
+class Pruning(Store):
+    """A store of which another worker removes each entry as soon as it was found."""
+
+    def find(self, kind: str, key: str) -> Kept | None:
+        kept = super().find(kind, key)
+        if kept is not None:
+            shutil.rmtree(kept.folder)
+        return kept
+
+
+async def test_a_thumbnail_that_is_pruned_meanwhile_is_made_anew(bench: Bench) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    shutil.rmtree(bench.store.root / "bundles")
+    bench.reuse = Reuse(Pruning(bench.store.root), Digests())
+    assert "reused" not in await bench.render(payload(STEPS, ASSETS), "two")
+    for name in ("thumbs/a.webp", "thumbs/b.webp"):
+        one, two = ((bench.bundle(job) / name).read_bytes() for job in ("one", "two"))
+        assert one == two
+    assert len(bench.kept("thumbnails")) == 2
 
 
 async def test_what_is_wrong_with_an_asset_is_told_as_ever(bench: Bench) -> None:
