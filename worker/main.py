@@ -252,7 +252,12 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
     oldest = time.time() - 2 * settings.job_timeout_s
 
     def is_live(name: str) -> bool:
-        return name in active or (staging / name).lstat().st_mtime > oldest
+        if name in active:
+            return True
+        try:
+            return (staging / name).lstat().st_mtime > oldest
+        except FileNotFoundError:  # it is published, and left behind only what it had replaced
+            return False
 
     with suppress(OSError):
         removed = sweep_staging(settings.data_dir, is_live)
