@@ -181,7 +181,6 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
                 staging = staging_path(settings.data_dir, job_id, 1)
                 work = Work.of(settings, payload, staging, opener=FileAssetOpener((pictures,)), reuse=reuse)
                 await work.done(pool, lambda _share, _word: None)
-                work.close()
                 target = bundle_path(settings.data_dir, "bench", job_id)
                 fence = fence_path(settings.data_dir, "bench", job_id)
                 await asyncio.to_thread(publish, staging, target, fence=fence, token=1)

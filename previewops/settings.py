@@ -122,6 +122,9 @@ class Settings:
     fetch_timeout_s: int = _setting(
         "PREVIEW_FETCH_TIMEOUT_S", 20, _whole(1, 3_600), "How long fetching one asset may take, s."
     )
+    fetch_max_mb: int = _setting(
+        "PREVIEW_FETCH_MAX_MB", 500, _whole(1, 1_048_576), "All that one job may fetch, together, MiB."
+    )
     frame_max_mp: int = _setting(
         "PREVIEW_FRAME_MAX_MP", 100, _whole(1, 10_000), "Pixels of one frame of a picture, millions."
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import tempfile
 from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from previewops.contract import UriRefused, WebUri, parse_uri
 from previewops.errors import PermanentJobError, TransientJobError
 from previewops.hosts import HostPattern, hosts_in_words
 from previewops.worker.addresses import why_closed
-from previewops.worker.assets import AssetRef, OpenedAsset, demand_size, hindrance, refusal, storage_errors
+from previewops.worker.assets import AssetRef, demand_size, hindrance, refusal, storage_errors
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -42,22 +41,21 @@ def look_up(host: str, port: int) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class WebAssets:
-    """Fetches assets into files without a name.
+    """Fetches assets.
 
     ``timeout_s`` bounds the whole of one fetch, redirects included. ``resolve`` finds a host's addresses,
     ``closed`` says why one of them is not to be used; both are the system's and the strict ones unless a test
-    has others. ``spool`` is the folder that the content goes to, on a disk rather than in memory.
+    has others.
     """
 
     hosts: tuple[HostPattern, ...]
     timeout_s: float
-    spool: str | None = None
     resolve: Resolver = look_up
     closed: AddressPolicy = why_closed
     tls: Callable[[], ssl.SSLContext] = field(default=ssl.create_default_context)
 
-    def fetch(self, asset: AssetRef, address: WebUri, *, max_bytes: int) -> OpenedAsset:
-        """The content of ``address``; the caller closes the file, which is then gone.
+    def fetch(self, asset: AssetRef, address: WebUri, into: BinaryIO, *, max_bytes: int) -> int:
+        """Writes the content of ``address`` to ``into``, and returns its length in bytes.
 
         Raises:
             PermanentJobError: asset-host-refused, asset-address-refused, asset-redirect-refused,
@@ -65,15 +63,7 @@ class WebAssets:
             TransientJobError: asset-http-status (a server in trouble), asset-unreachable, asset-fetch-timeout,
                 asset-incomplete, disk-full, io-error.
         """
-        with storage_errors():
-            file = tempfile.TemporaryFile(dir=self.spool)  # noqa: SIM115 - handed to the caller
-        try:
-            size = _in_a_loop_of_its_own(self._within_time(asset, address, file, max_bytes))
-            file.seek(0)
-        except BaseException:
-            file.close()
-            raise
-        return OpenedAsset(file, size, ("web", asset.id), refetched=True)
+        return _in_a_loop_of_its_own(self._within_time(asset, address, into, max_bytes))
 
     async def _within_time(self, asset: AssetRef, address: WebUri, file: BinaryIO, max_bytes: int) -> int:
         try:

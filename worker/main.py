@@ -27,11 +27,11 @@ from previewops.lease import Leases
 from previewops.notify import Notifier
 from previewops.records import RENDER_FUNCTION
 from previewops.settings import Settings
-from previewops.worker.assets import Fetcher
 from previewops.worker.cancellation import end_tasks
 from previewops.worker.child import ChildLimits
 from previewops.worker.confinement import available
 from previewops.worker.engine import PreviewWorker
+from previewops.worker.fetched import Fetcher
 from previewops.worker.fontfinder import find_fonts
 from previewops.worker.job import BUILD_TASK, PRELOAD, RenderJobs
 from previewops.worker.persistence import persist
@@ -122,8 +122,7 @@ def _web(settings: Settings) -> Fetcher | None:
         return None
     from previewops.worker.fetch import WebAssets  # noqa: PLC0415 - takes a tenth of a second to import
 
-    spool = settings.data_dir / ".staging"
-    return WebAssets(settings.asset_hosts, settings.fetch_timeout_s, spool=str(spool))
+    return WebAssets(settings.asset_hosts, settings.fetch_timeout_s)
 
 
 def _reuse(settings: Settings) -> Reuse | None:

@@ -18,6 +18,7 @@ from previewops.worker.children import Answerer, ProgressCallback
 from previewops.worker.desk import JobDesk
 from previewops.worker.output import FolderOutput
 from previewops.worker.recipes import bundle_key, thumbnail_key
+from previewops.worker.render.demands import check_bounds
 from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.storyboard import Storyboard, read_storyboard
@@ -42,7 +43,7 @@ class Renders(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One job's work. ``close`` it in the end.
+    """One job's work.
 
     ``deadline_s`` bounds the whole of ``done`` but the keeping: what fetching and hashing took, the render has less.
     """
@@ -70,8 +71,13 @@ class Work:
         fonts: FontSources | None = None,
         clock: Clock | None = None,
     ) -> Work:
-        """The work that a valid ``request`` asks for; nothing is opened yet."""
+        """The work that a valid ``request`` asks for; nothing is opened yet.
+
+        Raises:
+            PermanentJobError: it asks for more than the settings allow, see ``check_bounds``.
+        """
         limits, board = Limits.from_settings(settings), read_storyboard(request.raw)
+        check_bounds(board, limits)
         digests: dict[str, str] = {}
         desk = JobDesk(
             {name: asset.ref for name, asset in board.assets.items()},
@@ -119,10 +125,6 @@ class Work:
             created=self.desk.created,
         )
         return summary
-
-    def close(self) -> None:
-        """Closes what was kept open for the job."""
-        self.desk.close()
 
     async def _rendered(
         self, renders: Renders, progress: ProgressCallback, started_s: float, *, thumbnails: bool

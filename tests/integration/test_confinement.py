@@ -18,6 +18,7 @@ from previewops.worker.bundle import make_bundle
 from previewops.worker.child import ChildLimits
 from previewops.worker.confinement import Protection, available
 from previewops.worker.desk import JobDesk
+from previewops.worker.fetched import Fetched
 from previewops.worker.output import FolderOutput
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.storyboard import read_storyboard
@@ -140,7 +141,8 @@ async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
             "web": AssetRef("web", server.url()),
             "none": AssetRef("none", "missing"),
         }
-        opener = FileAssetOpener((folder,), web_assets(server))
+        fetched = Fetched(web_assets(server), spool=folder)
+        opener = FileAssetOpener((folder,), fetched)
         desk = JobDesk(assets, opener, max_bytes=100, output=FolderOutput(folder / "out"))
         try:
             async with pool_of(confined=True) as pool:
@@ -156,7 +158,7 @@ async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
                 assert caught.value.code == "asset-missing"
                 assert caught.value.data["assetId"] == "none"
         finally:
-            desk.close()
+            fetched.close()
         assert len(server.asked) == 1, "fetched once, whatever it was asked for"
     contents = [said["content"] for said in answer["said"]]
     assert contents == ["secret", "hello", "from the web", "from the web", "secret", 4]
@@ -252,7 +254,6 @@ async def test_files_that_are_asked_for_and_never_taken_end_the_process(folder: 
         spec = {"act": "ask_and_leave", "job": 1, "question": {"open": "file"}, "times": 1_000}
         with pytest.raises(RenderCrashed):
             await pool.run(spec, deadline_s=60, answer=desk.answer)
-    desk.close()
     await asyncio.sleep(0)
     assert len(os.listdir("/proc/self/fd")) <= before + 4  # noqa: PTH208 - the fork server's own
 

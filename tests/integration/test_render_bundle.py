@@ -386,7 +386,7 @@ def test_a_picture_in_the_payload_itself(tmp_path: Path, root: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "code", "found"),
     [
-        ({"assets": 2}, "too-many-assets", "more than 2"),
+        ({"assets": 2}, "too-many-assets", "3 assets"),
         ({"asset_bytes": 100}, "asset-too-large", "bytes"),
         ({"frame_pixels": 100}, "asset-too-many-pixels", "360000 pixels"),
         ({"total_pixels": 100}, "asset-too-many-frames", "1 frame of 800x450"),

@@ -62,10 +62,7 @@ class Bench:
         staging = self.settings.data_dir / ".staging" / f"{job_id}.{self._token}"
         opener = FileAssetOpener((self.folder,))
         work = Work.of(self.settings, request, staging, opener=opener, reuse=self.reuse, fonts=fonts)
-        try:
-            summary = await work.done(self.renders, lambda _share, _word: None)
-        finally:
-            work.close()
+        summary = await work.done(self.renders, lambda _share, _word: None)
         data_dir, token = self.settings.data_dir, self._token
         fence = fence_path(data_dir, "project", job_id)
         await asyncio.to_thread(publish, staging, self.bundle(job_id), fence=fence, token=token)
@@ -299,8 +296,22 @@ async def test_what_reading_the_assets_took_is_the_render_s_no_more(tmp_path: Pa
     request = validate(payload([], [{"id": "a", "uri": "a.png"}]))
     work = Work.of(settings, request, tmp_path / "staging", opener=slow, reuse=reuse, clock=slow)
     await work.done(renders, lambda _share, _word: None)
-    work.close()
     assert (renders.deadline_s, renders.spent_s) == (120, 50)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "code"),
+    [({"assets_max": 1}, "too-many-assets"), ({"steps_max": 1}, "too-many-steps")],
+)
+def test_what_is_too_much_is_refused_before_an_asset_is_opened(
+    tmp_path: Path, bounds: dict[str, int], code: str
+) -> None:
+    request, slow = validate(payload(STEPS, ASSETS)), SlowAssets(tmp_path)
+    settings = Settings(data_dir=tmp_path, **bounds)  # type: ignore[arg-type]
+    with pytest.raises(PermanentJobError) as caught:
+        Work.of(settings, request, tmp_path / "staging", opener=slow, reuse=None)
+    assert caught.value.code == code
+    assert slow.now_s == 1_000
 
 
 def lying(preview: Any = None, **summary: Any) -> tuple[Any, dict[str, Any]]:
