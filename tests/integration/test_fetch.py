@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,67 @@ def test_another_address_of_the_host_is_tried() -> None:
             closed=lambda _address: None,
         )
         assert read(server.url(), web) == CONTENT
+
+
+def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
+    with serving(whole(CONTENT)) as server, ExitStack() as opened:
+        hole = opened.enter_context(socket.socket())
+        hole.bind(("127.0.0.9", server.port))
+        hole.listen(0)
+        for _ in range(3):  # its queue is full: the kernel answers nobody any more
+            caller = opened.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(("127.0.0.9", server.port))
+        web = web_assets(
+            server,
+            timeout_s=3,
+            resolve=lambda _host, _port: ["127.0.0.9", LOOPBACK],
+            closed=lambda _address: None,
+        )
+        assert read(server.url(), web) == CONTENT
+
+
+def test_a_lookup_that_does_not_end_is_given_up() -> None:
+    release, ended = threading.Event(), threading.Event()
+
+    def hanging(_host: str, _port: int) -> list[str]:
+        release.wait(60)
+        ended.set()
+        return [LOOPBACK]
+
+    try:
+        with serving(whole(CONTENT)) as server:
+            error = refused(server.url(), web_assets(server, timeout_s=0.2, resolve=hanging))
+        assert error.code == "asset-fetch-timeout"
+        assert not ended.is_set(), "the lookup was waited for"
+    finally:
+        release.set()
+    assert ended.wait(60), "its thread ends in peace"
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [("☃", "xn--n3h"), ("straße", "strasse"), ("Bücher", "xn--bcher-kva"), ("xn--a", "xn--a")],
+)
+def test_a_server_is_asked_for_the_name_that_was_judged(written: str, asked: str) -> None:
+    names: list[str] = []
+
+    def resolve(host: str, _port: int) -> list[str]:
+        names.append(host)
+        return [LOOPBACK]
+
+    with serving(whole(CONTENT)) as server:
+        web = web_assets(server, hosts=(HostPattern(f"{asked}.test", port=server.port),), resolve=resolve)
+        assert read(server.url(host=f"{written}.test"), web) == CONTENT
+        assert names == [f"{asked}.test"]
+        assert f"host: {asked}.test:{server.port}\r\n" in server.asked[0].lower()
+
+
+def test_an_address_that_cannot_be_asked_for_is_refused() -> None:
+    with serving(whole(CONTENT)) as server:
+        error = refused(server.url("/\ud800.png"), web_assets(server))
+        assert (type(error), error.code) == (PermanentJobError, "asset-uri-unsupported")
+        assert server.asked == []
 
 
 def test_a_server_without_tls_is_no_https_server() -> None:
