@@ -79,7 +79,7 @@ def run_worker(
     # A supervisor sends SIGABRT to a worker that hangs: its stack goes to its log.
     faulthandler.enable()
     _prepare_data_dir(settings)
-    fonts = find_fonts(settings.fonts)
+    fonts = find_fonts(settings.fonts).stamped()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         renders = _renders(settings, build_task, fonts, confined=confined)
         runner.run(_run(settings, redis_url, worker_identity(worker_id), burst, renders, fonts=fonts))
@@ -113,6 +113,7 @@ def _renders(settings: Settings, build_task: str, fonts: FontSources, *, confine
         preload=PRELOAD,
         confined=confined,
         readable=[file.path for file in (*fonts.preferred, *fonts.system)],
+        edition=fonts,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ class Renders(Protocol):
         *,
         deadline_s: float,
         spent_s: float = 0.0,
+        edition: Hashable = None,
         progress: ProgressCallback | None = None,
         answer: Answerer | None = None,
     ) -> dict[str, Any]:
@@ -107,15 +108,16 @@ class Work:
             PermanentJobError, TransientJobError, RenderCrashed: as the renderer and the sandbox do.
         """
         started_s = self.clock.monotonic()
-        key = None if self.reuse is None else await self._key()
+        fonts = await asyncio.to_thread(self.fonts.stamped)
+        key = None if self.reuse is None else await self._key(fonts)
         if self.reuse is None or key is None:
-            return await self._rendered(renders, progress, started_s, thumbnails=False)
+            return await self._rendered(renders, progress, started_s, fonts, thumbnails=False)
         found = await asyncio.to_thread(self.reuse.take, key, self.request, self.staging)
         if found is not None:
             return found
-        summary = await self._rendered(renders, progress, started_s, thumbnails=True)
-        if self.desk.changed:
-            return summary  # made from other assets than the key was
+        summary = await self._rendered(renders, progress, started_s, fonts, thumbnails=True)
+        if self.desk.changed or await asyncio.to_thread(self.fonts.stamped) != fonts:
+            return summary  # made from other assets or fonts than the key was
         await asyncio.to_thread(
             self.reuse.keep,
             key,
@@ -127,22 +129,29 @@ class Work:
         return summary
 
     async def _rendered(
-        self, renders: Renders, progress: ProgressCallback, started_s: float, *, thumbnails: bool
+        self,
+        renders: Renders,
+        progress: ProgressCallback,
+        started_s: float,
+        fonts: FontSources,
+        *,
+        thumbnails: bool,
     ) -> dict[str, Any]:
         return await renders.run(
             {
                 "payload": self.request.raw,
                 "limits": asdict(self.limits),
                 "thumbnails": thumbnails,
-                "fonts": self.fonts.as_json(),
+                "fonts": fonts.as_json(),
             },
             deadline_s=self.deadline_s,
             spent_s=self.clock.monotonic() - started_s,
+            edition=fonts,
             progress=progress,
             answer=self.desk.answer,
         )
 
-    async def _key(self) -> str | None:
+    async def _key(self, fonts: FontSources) -> str | None:
         """What the bundle is kept under; None where an asset cannot be had, and leaves a gap that is not kept."""
         assert self.reuse is not None
         deadline = asyncio.timeout(self.deadline_s)
@@ -168,7 +177,7 @@ class Work:
             self.digests,
             asdict(self.limits),
             project=self.request.project_id,
-            fonts=self.fonts.fingerprint(),
+            fonts=fonts.fingerprint(),
         )
 
 

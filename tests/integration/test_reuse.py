@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 from previewops import worker
-from previewops.contract import validate
+from previewops.contract import limits, validate
 from previewops.errors import PermanentJobError
 from previewops.settings import Settings
 from previewops.worker.assets import AssetRef, FileAssetOpener, OpenedAsset
@@ -144,6 +145,29 @@ async def test_fonts_count_and_a_confined_process_reads_them(bench: Bench) -> No
     assert "reused" not in await bench.render(job, "touched", fonts)
 
 
+async def test_a_font_that_was_replaced_is_drawn_by_a_process_that_may_read_it(bench: Bench) -> None:
+    own = bench.folder / "own.ttf"
+    fonts = FontSources(preferred=(FontFile(str(own)),))
+    await bench.render(payload(STEPS, ASSETS), "one", fonts)
+    shutil.copy(FONT.with_name("Inter-Regular.ttf"), bench.folder / "new")
+    (bench.folder / "new").replace(own)
+    drawn = await bench.render(payload(STEPS, ASSETS), "two", fonts)
+    assert "reused" not in drawn
+    assert drawn["warnings"] == [], "the process may read the new file"
+    names = [json.loads((bench.bundle(job) / "preview.json").read_bytes())["fonts"] for job in ("one", "two")]
+    assert any("DejaVu" in name for name in names[0])
+    assert not any("DejaVu" in name for name in names[1])
+    assert (await bench.render(payload(STEPS, ASSETS), "three", fonts))["reused"]
+
+
+async def test_a_font_that_is_replaced_meanwhile_leaves_nothing_behind(bench: Bench) -> None:
+    own, renders = bench.folder / "own.ttf", bench.renders
+    fonts = FontSources(preferred=(FontFile(str(own)),))
+    bench.renders = Replacing(renders, lambda: shutil.copy(FONT.with_name("Inter-Regular.ttf"), own))
+    await bench.render(payload(STEPS, ASSETS), "one", fonts)
+    assert bench.kept("bundles") == []
+
+
 async def test_a_bundle_with_gaps_is_made_anew_each_time(bench: Bench) -> None:
     job = payload(STEPS, ASSETS, onAssetError="gap")
     lost = bench.folder / "b.png"
@@ -178,7 +202,7 @@ async def test_content_counts_and_not_where_it_is(bench: Bench) -> None:
 class Replacing:
     """Renders, but has somebody replace an asset after it was hashed and before it is read."""
 
-    def __init__(self, renders: RenderPool, replace_it: Callable[[], object]) -> None:
+    def __init__(self, renders: Renders, replace_it: Callable[[], object]) -> None:
         self._renders = renders
         self._replace_it = replace_it
 
@@ -456,6 +480,19 @@ async def test_a_bundle_that_was_made_again_counts_as_new(bench: Bench) -> None:
 
 def test_the_renderer_has_a_fingerprint_of_its_files() -> None:
     assert len(renderer_fingerprint()) == 64
+
+
+def test_the_renderer_s_fingerprint_knows_of_python_and_of_the_contract_s_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = renderer_fingerprint.__wrapped__
+    prints = [fresh()]
+    monkeypatch.setattr(sys, "version", "4.0")
+    prints.append(fresh())
+    (tmp_path / "limits.py").write_text("TITLE_CARD_MS = 1\n")
+    monkeypatch.setattr(limits, "__file__", str(tmp_path / "limits.py"))
+    prints.append(fresh())
+    assert len(set(prints)) == 3
 
 
 @pytest.fixture
