@@ -15,8 +15,9 @@ import platform
 import struct
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from previewops.worker.callfilter import ARCHITECTURES, filter_program
@@ -32,6 +33,9 @@ _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 1
 _NET_RIGHTS, _NET_SINCE = 0b11, 4
 _SCOPES, _SCOPES_SINCE = 0b11, 6
 _WHOLE_SINCE = 3  # before, a file that may be read may be emptied
+
+
+_LIBRARIES = ("PIL", "av")  # what decodes and encodes; av is imported by the jobs that need it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,20 @@ def readable_paths() -> list[Path]:
     found = [*map(Path, packages), own, package, package.parent / "schemas", Path(f"/proc/{os.getpid()}")]
     found += map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null"))
     found += map(Path, ("/dev/urandom", "/sys/devices/system/cpu", "/proc/cpuinfo", "/proc/meminfo"))
+    found += (folder for name in _LIBRARIES for folder in _folders_of(name))
     return [path for path in found if path.exists()]
+
+
+def _folders_of(library: str) -> Iterator[Path]:
+    """The folders of an installed package, and those of shared libraries beside it.
+
+    One that was installed by --user or --target, or is on PYTHONPATH, lies in none of the folders of Python's own.
+    """
+    spec = find_spec(library)
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        package = Path(folder).resolve()
+        yield package
+        yield from package.parent.glob("*.libs")
 
 
 def confine(readable: Iterable[Path]) -> Protection:

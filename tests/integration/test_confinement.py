@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -111,6 +113,39 @@ async def test_a_confined_process_opens_nothing_and_reaches_nobody(folder: Path,
     assert {name: found[name] for name in STILL} == dict.fromkeys(STILL, 0)
     assert set(found) == {*FILES, *CALLS, *STILL, "run a program"}
     assert (folder / "secret").read_bytes() == b"secret"
+
+
+OTHERWISE_INSTALLED = """
+import os, sys
+from pathlib import Path
+import PIL
+from previewops.worker.confinement import confine, readable_paths
+
+confine(readable_paths())
+import PIL.late, av
+assert Path(PIL.__file__).parent.with_name("pillow.libs").joinpath("some.so").read_bytes() == b"library"
+try:
+    (Path(PIL.__file__).parents[1] / "secret").read_bytes()
+except PermissionError:
+    print(PIL.late.FOUND, av.FOUND)
+"""
+
+
+@pytest.mark.skipif(not available().whole, reason="this kernel lacks Landlock or seccomp")
+def test_libraries_that_are_installed_elsewhere_can_be_read_and_nothing_beside_them(folder: Path) -> None:
+    for name in ("PIL/__init__.py", "PIL/late.py", "av/__init__.py", "pillow.libs/some.so"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"library" if name.endswith(".so") else b"FOUND = __name__")
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", OTHERWISE_INSTALLED],
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("PIL.late av\n", "")
 
 
 async def test_the_same_process_unconfined_could_have(folder: Path) -> None:
