@@ -152,6 +152,7 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
     from previewops.worker.job import BUILD_TASK, PRELOAD
     from previewops.worker.prune import cache_root
     from previewops.worker.publish import bundle_path, fence_path, publish, staging_path
+    from previewops.worker.render.fontfiles import FontSources
     from previewops.worker.reuse import Digests, Reuse
     from previewops.worker.sandbox import RenderPool
     from previewops.worker.store import Store
@@ -162,7 +163,15 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
         (settings.data_dir / ".staging").mkdir()
         reuse = Reuse(Store(cache_root(settings.data_dir)), Digests())
         limits = ChildLimits(1 << 30)
-        pool = RenderPool(BUILD_TASK, size=1, limits=limits, recycle_jobs=100, preload=PRELOAD, confined=True)
+        pool = RenderPool(
+            BUILD_TASK,
+            size=1,
+            limits=limits,
+            recycle_jobs=100,
+            preload=PRELOAD,
+            confined=True,
+            edition=FontSources(),
+        )
         spent = []
         try:
             await pool.start()

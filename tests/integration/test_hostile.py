@@ -18,6 +18,7 @@ from previewops.worker.child import ChildLimits
 from previewops.worker.desk import JobDesk
 from previewops.worker.fetch import WebAssets
 from previewops.worker.fetched import Fetched
+from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.sandbox import RenderPool
 from previewops.worker.work import Work
 from tests.hostile import corpus, damaged, harmless, no_files, pictures
@@ -77,6 +78,7 @@ async def renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         recycle_jobs=1_000,
         preload=["previewops.worker.bundle"],
         confined=True,
+        edition=FontSources(),
     )
     try:
         await pool.start()

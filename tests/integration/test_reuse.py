@@ -88,6 +88,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         recycle_jobs=100,
         preload=["previewops.worker.bundle"],
         confined=True,
+        edition=FontSources(),
         readable=[str(tmp_path / "own.ttf")],
     )
     try:
