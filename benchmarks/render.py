@@ -152,6 +152,7 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
     from previewops.worker.job import BUILD_TASK, PRELOAD
     from previewops.worker.prune import cache_root
     from previewops.worker.publish import bundle_path, fence_path, publish, staging_path
+    from previewops.worker.render.fontfiles import FontSources
     from previewops.worker.reuse import Digests, Reuse
     from previewops.worker.sandbox import RenderPool
     from previewops.worker.store import Store
@@ -162,7 +163,15 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
         (settings.data_dir / ".staging").mkdir()
         reuse = Reuse(Store(cache_root(settings.data_dir)), Digests())
         limits = ChildLimits(1 << 30)
-        pool = RenderPool(BUILD_TASK, size=1, limits=limits, recycle_jobs=100, preload=PRELOAD, confined=True)
+        pool = RenderPool(
+            BUILD_TASK,
+            size=1,
+            limits=limits,
+            recycle_jobs=100,
+            preload=PRELOAD,
+            confined=True,
+            edition=FontSources(),
+        )
         spent = []
         try:
             await pool.start()
@@ -181,7 +190,6 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
                 staging = staging_path(settings.data_dir, job_id, 1)
                 work = Work.of(settings, payload, staging, opener=FileAssetOpener((pictures,)), reuse=reuse)
                 await work.done(pool, lambda _share, _word: None)
-                work.close()
                 target = bundle_path(settings.data_dir, "bench", job_id)
                 fence = fence_path(settings.data_dir, "bench", job_id)
                 await asyncio.to_thread(publish, staging, target, fence=fence, token=1)

@@ -149,6 +149,9 @@ class Settings:
     fetch_timeout_s: int = _setting(
         "PREVIEW_FETCH_TIMEOUT_S", 20, _whole(1, 3_600), "How long fetching one asset may take, s."
     )
+    fetch_max_mb: int = _setting(
+        "PREVIEW_FETCH_MAX_MB", 500, _whole(1, 1_048_576), "All that one job may fetch, together, MiB."
+    )
     frame_max_mp: int = _setting(
         "PREVIEW_FRAME_MAX_MP", 100, _whole(1, 10_000), "Pixels of one frame of a picture, millions."
     )
@@ -197,7 +200,7 @@ class Settings:
         "PREVIEW_JOB_TIMEOUT_S",
         120,
         _whole(1, 86_400),
-        "Deadline of one render, after which it is killed, s.",
+        "Deadline of one job, its assets' reading included, after which it is killed, s.",
     )
     cpu_limit_s: int = _setting(
         "PREVIEW_CPU_LIMIT_S",

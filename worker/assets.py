@@ -49,14 +49,12 @@ class AssetRef:
 class OpenedAsset:
     """An open asset. ``identity`` tells whether a later opening is of the same, unchanged file.
 
-    ``refetched``: another opening would cost as much again, and nobody vouches that it gives the same.
     ``changed_s`` is when the file was last changed, in s since the epoch, where that is known.
     """
 
     file: BinaryIO
     size: int  # bytes
     identity: tuple[int | str, ...]
-    refetched: bool = False
     changed_s: float | None = None
 
     def sha256(self) -> str:
@@ -76,17 +74,17 @@ class AssetOpener(Protocol):
         """Opens ``asset`` for reading; the caller closes ``file``."""
 
 
-class Fetcher(Protocol):
-    """What gets assets from the web. Raises the typed errors of the job family and no others."""
+class WebFiles(Protocol):
+    """Assets from the web, each fetched once. Raises the typed errors of the job family and no others."""
 
-    def fetch(self, asset: AssetRef, address: WebUri, *, max_bytes: int) -> OpenedAsset:
+    def open(self, asset: AssetRef, address: WebUri, *, max_bytes: int) -> OpenedAsset:
         """The content of ``address`` in a file that the caller closes."""
 
 
 class FileAssetOpener:
     """Assets from the file system, under ``roots`` only, from ``data:`` uris, and with ``web`` from web addresses."""
 
-    def __init__(self, roots: tuple[Path, ...], web: Fetcher | None = None) -> None:
+    def __init__(self, roots: tuple[Path, ...], web: WebFiles | None = None) -> None:
         self.roots = roots
         self.web = web
 
@@ -127,7 +125,7 @@ class FileAssetOpener:
                 allowed="a file path, a file:// uri or a data: uri",
                 hint="copy the file under an asset root",
             )
-        return self.web.fetch(asset, address, max_bytes=max_bytes)
+        return self.web.open(asset, address, max_bytes=max_bytes)
 
     def _resolve(self, asset: AssetRef, path: str) -> str:
         """The real path of the asset, symlinks followed, under a root."""

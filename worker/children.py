@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 import structlog
@@ -44,7 +44,9 @@ class Child:
         hatch: socket.socket,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        edition: Hashable,
     ) -> None:
+        self.edition = edition
         self._process = process
         self._hatch = hatch
         self._reader = reader
@@ -161,9 +163,13 @@ class Child:
 
 
 class Nursery:
-    """Starts children, and knows every process that was started and has not gone."""
+    """Starts children, and knows every process that was started and has not gone.
 
-    def __init__(self, start: ChildStart) -> None:
+    ``edition`` is that of the files which children may read, and is given to each that is started.
+    """
+
+    def __init__(self, start: ChildStart, edition: Hashable) -> None:
+        self.edition = edition
         self._start = start
         self._processes: set[forkserver.ForkedProcess] = set()
 
@@ -190,6 +196,7 @@ class Nursery:
 
     async def _attempt(self) -> Child | None:
         """None when the fork server died meanwhile: the next attempt gets a new one."""
+        edition = self.edition
         ours, theirs = socket.socketpair()
         hatch, their_hatch = socket.socketpair()
         hatch.setblocking(False)
@@ -209,7 +216,7 @@ class Nursery:
         process.exited.add_done_callback(lambda _: hatch.close())  # however it ends, started or not
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                return await _introduced(process, ours, hatch)
+                return await _introduced(process, ours, hatch, edition)
         except TimeoutError:
             process.kill()
             raise unavailable(f"it was not ready after {START_TIMEOUT_S:g} s") from None
@@ -219,7 +226,7 @@ class Nursery:
 
 
 async def _introduced(
-    process: forkserver.ForkedProcess, ours: socket.socket, hatch: socket.socket
+    process: forkserver.ForkedProcess, ours: socket.socket, hatch: socket.socket, edition: Hashable
 ) -> Child | None:
     """The child behind ``ours`` once it has said that it is ready; None when the fork server died."""
     try:
@@ -227,7 +234,7 @@ async def _introduced(
             ours.close()
             hatch.close()
             return None
-        child = Child(process, hatch, *await asyncio.open_unix_connection(sock=ours))
+        child = Child(process, hatch, *await asyncio.open_unix_connection(sock=ours), edition)
     except BaseException:
         ours.close()
         hatch.close()

@@ -1,23 +1,26 @@
 """What a render process is denied by the kernel: files by Landlock, sockets and processes by seccomp.
 
 Landlock (landlock(7)) leaves it the files of the Python that it runs in, and fonts, to read. It opens no other
-and writes none: assets and output come to it as open descriptors. seccomp (seccomp(2)) takes away the calls by which
-code that a hostile picture smuggled in could reach the network, other processes or the kernel's rarer parts.
+and writes none: assets and output come to it as open descriptors. seccomp (seccomp(2), ``callfilter``) takes away the
+calls by which code that a hostile picture smuggled in could reach the network, other processes, the state of files
+(which Landlock does not judge) or the kernel's rarer parts.
 Both are one-way. Where the kernel has neither, the limits of setrlimit(2) are still there, and ``available`` says so.
 """
 
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import platform
 import struct
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+
+from previewops.worker.callfilter import ARCHITECTURES, filter_program
 
 _PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 _PR_GET_SECCOMP, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 21, 22, 2
@@ -29,12 +32,10 @@ _READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # by ABI version
 _NET_RIGHTS, _NET_SINCE = 0b11, 4
 _SCOPES, _SCOPES_SINCE = 0b11, 6
+_WHOLE_SINCE = 3  # before, a file that may be read may be emptied
 
-# linux/filter.h, linux/seccomp.h, linux/audit.h
-_LOAD, _EQUALS, _ANY_BIT, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
-_ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_CLONE_THREAD = 0x00010000
-_X32_CALLS = 0x40000000  # x86-64's second table of calls begins here
+
+_LIBRARIES = ("PIL", "av")  # what decodes and encodes; av is imported by the jobs that need it
 
 
 RESOURCE_LIMITS = "resource limits"
@@ -54,7 +55,7 @@ class Protection:
     @property
     def whole(self) -> bool:
         """Whether nothing is missing."""
-        return self.landlock > 0 and self.seccomp
+        return self.landlock >= _WHOLE_SINCE and self.seccomp
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -69,14 +70,16 @@ class Protection:
             name for name, there in (("Landlock", self.landlock), ("seccomp", self.seccomp)) if not there
         ]
         words = ", ".join(self.layers)
-        return words + (f"; without {' and '.join(missing)}, which this kernel lacks" if missing else "")
+        if missing:
+            return f"{words}; without {' and '.join(missing)}, which this kernel lacks"
+        return words if self.whole else f"{words}; this Landlock lets files that may be read be emptied"
 
 
 def available() -> Protection:
     """What ``confine`` would put in force here. Costs two system calls and changes nothing."""
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_ONLY)
-    has_filters = platform.machine() in _ARCHITECTURES and libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
+    has_filters = platform.machine() in ARCHITECTURES and libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
     return Protection(max(0, version), has_filters)
 
 
@@ -88,7 +91,20 @@ def readable_paths() -> list[Path]:
     found = [*map(Path, packages), own, package, package.parent / "schemas", Path(f"/proc/{os.getpid()}")]
     found += map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null"))
     found += map(Path, ("/dev/urandom", "/sys/devices/system/cpu", "/proc/cpuinfo", "/proc/meminfo"))
+    found += (folder for name in _LIBRARIES for folder in _folders_of(name))
     return [path for path in found if path.exists()]
+
+
+def _folders_of(library: str) -> Iterator[Path]:
+    """The folders of an installed package, and those of shared libraries beside it.
+
+    One that was installed by --user or --target, or is on PYTHONPATH, lies in none of the folders of Python's own.
+    """
+    spec = find_spec(library)
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        package = Path(folder).resolve()
+        yield package
+        yield from package.parent.glob("*.libs")
 
 
 def confine(readable: Iterable[Path]) -> Protection:
@@ -137,7 +153,7 @@ def _allow_reading(libc: ctypes.CDLL, ruleset: int, path: Path) -> None:
 
 
 def _restrict_calls(libc: ctypes.CDLL) -> None:
-    program = _filter_program(_ARCHITECTURES[platform.machine()])
+    program = filter_program(ARCHITECTURES[platform.machine()], os.getpid())
     code = ctypes.create_string_buffer(program, len(program))
 
     class Program(ctypes.Structure):
@@ -147,85 +163,8 @@ def _restrict_calls(libc: ctypes.CDLL) -> None:
     _checked(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(told), 0, 0), "PR_SET_SECCOMP")
 
 
-@dataclass(frozen=True, slots=True)
-class _Architecture:
-    """Numbers of one architecture: its name in the audit interface, calls, and whether it has x32 beside."""
-
-    audit: int
-    clone: int
-    clone3: int
-    refused: tuple[int, ...]
-    x32: bool = False
-
-
-def _filter_program(machine: _Architecture) -> bytes:
-    """Classic BPF: calls of another architecture kill, refused ones fail with EPERM, all others pass.
-
-    ``clone`` passes for threads only. ``clone3``, whose flags no filter can see, is said not to exist, and
-    the C library then takes ``clone``.
-    """
-    refuse, absent = _REFUSE | errno.EPERM, _REFUSE | errno.ENOSYS
-    steps = [
-        _step(_LOAD, 4),  # seccomp_data.arch
-        _step(_EQUALS, machine.audit, 1, 0),
-        _step(_RETURN, _KILL),
-        _step(_LOAD, 0),  # seccomp_data.nr
-    ]
-    if machine.x32:
-        steps += [_step(_AT_LEAST, _X32_CALLS, 0, 1), _step(_RETURN, refuse)]
-    for number in machine.refused:
-        steps += [_step(_EQUALS, number, 0, 1), _step(_RETURN, refuse)]
-    steps += [
-        _step(_EQUALS, machine.clone3, 0, 1),
-        _step(_RETURN, absent),
-        _step(_EQUALS, machine.clone, 0, 3),
-        _step(_LOAD, 16),  # seccomp_data.args[0], its low half
-        _step(_ANY_BIT, _CLONE_THREAD, 1, 0),
-        _step(_RETURN, refuse),
-        _step(_RETURN, _ALLOW),
-    ]
-    return b"".join(steps)
-
-
-def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    return struct.pack("<HBBI", code, if_true, if_false, value)
-
-
 def _checked(result: int, what: str) -> int:
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), what)
     return result
-
-
-# Numbers from asm/unistd_64.h and asm-generic/unistd.h. Sockets: socket, socketpair, connect, bind, listen,
-# accept, accept4. Programs and processes: fork, vfork, execve, execveat, kill, tkill, ptrace, process_vm_readv,
-# process_vm_writev, process_madvise, kcmp, pidfd_open, pidfd_getfd, pidfd_send_signal. Namespaces and mounts:
-# unshare, setns, mount, umount2, pivot_root, chroot, open_tree, move_mount, fsopen, fsconfig, fsmount, fspick,
-# mount_setattr. The kernel: bpf, perf_event_open, userfaultfd, io_uring_setup, io_uring_enter,
-# io_uring_register, keyctl, add_key, request_key, init_module, finit_module, delete_module, kexec_load,
-# open_by_handle_at, name_to_handle_at, personality.
-_SHARED = (424, 425, 426, 427, 428, 429, 430, 431, 432, 433, 434, 438, 440, 442)
-_ARCHITECTURES = {
-    "x86_64": _Architecture(
-        0xC000003E,
-        clone=56,
-        clone3=435,
-        refused=(
-            *(41, 53, 42, 49, 50, 43, 288, 57, 58, 59, 322, 62, 200, 101, 310, 311, 312),
-            *(272, 308, 165, 166, 155, 161, 321, 298, 323, 250, 248, 249, 175, 313, 176, 246, 304, 303, 135),
-            *_SHARED,
-        ),
-        x32=True,
-    ),
-    "aarch64": _Architecture(
-        0xC00000B7,
-        clone=220,
-        clone3=435,
-        refused=(
-            *(198, 199, 203, 200, 201, 202, 242, 221, 281, 129, 130, 117, 270, 271, 272),
-            *(97, 268, 40, 39, 41, 51, 280, 241, 282, 219, 217, 218, 105, 273, 106, 104, 265, 264, 92),
-            *_SHARED,
-        ),
-    ),
-}

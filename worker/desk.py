@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from previewops.worker.assets import AssetOpener, AssetRef, OpenedAsset, storage_errors
@@ -23,10 +23,13 @@ Handed = tuple[dict[str, Any], int | None]
 
 
 class JobDesk:
-    """The desk of one job. ``close`` it when the job has ended.
+    """The desk of one job.
 
     ``max_bytes`` bounds each asset; ``output`` None is a dry run's, which writes nothing. ``thumbnail_key`` gives
     the key of an asset's thumbnail, from its id and the size at which it is decoded, where ``store`` keeps some.
+
+    ``missed`` has the thumbnails that were asked for and are not kept; ``created`` the paths that were handed out
+    to be written; ``changed`` tells whether an asset was handed out that is not as it was when it was hashed.
     """
 
     def __init__(
@@ -45,10 +48,10 @@ class JobDesk:
         self._output = output
         self._store = store
         self._thumbnail_key = thumbnail_key
-        self._fetched: dict[str, OpenedAsset] = {}
-        self._files = ExitStack()
-        self._closed = False
+        self._hashed: dict[str, tuple[int | str, ...]] = {}  # identities by asset id
         self.missed: list[MissedThumbnail] = []
+        self.created: set[str] = set()
+        self.changed = False
 
     async def answer(self, question: dict[str, Any]) -> Handed:
         """Raises BadFrame for a question that no renderer asks; and what opening and writing raise."""
@@ -57,7 +60,9 @@ class JobDesk:
                 return await _in_a_thread(lambda: self._open(self._assets[name]))
             case {"create": str(path)} if self._output is not None:
                 output = self._output
-                return await _in_a_thread(lambda: ({}, _detached(output.create(path))))
+                created = await _in_a_thread(lambda: ({}, _detached(output.create(path))))
+                self.created.add(path)
+                return created
             case {"thumbnail": str(name), "size": [int(width), int(height)]} if name in self._assets:
                 return await _in_a_thread(lambda: self._thumbnail(name, (width, height)))
         raise BadFrame("a question that no renderer asks")
@@ -68,13 +73,10 @@ class JobDesk:
 
     async def _digest(self, ref: AssetRef, digests: Digests) -> str:
         def hashed() -> str:
-            opened = self._opened(ref)
-            try:
-                with storage_errors():
-                    return digests.of(opened, time.time())
-            finally:
-                if not opened.refetched:
-                    opened.file.close()
+            opened = self._opener.open(ref, max_bytes=self._max_bytes)
+            self._hashed[ref.id] = opened.identity
+            with storage_errors(), opened.file:
+                return digests.of(opened, time.time())
 
         return await asyncio.to_thread(hashed)
 
@@ -83,47 +85,33 @@ class JobDesk:
             return {}, None
         key = self._thumbnail_key(name, size)
         kept = self._store.find(THUMBNAILS, key)
-        if kept is None:
-            self.missed.append(MissedThumbnail(name, key))
-            return {}, None
-        with storage_errors():
-            return kept.about, os.open(
-                kept.folder / kept.names[0], os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-            )
-
-    def close(self) -> None:
-        """Closes what was kept; what was handed over is the receiver's."""
-        self._closed = True
-        self._files.close()
-
-    def _opened(self, asset: AssetRef) -> OpenedAsset:
-        opened = self._fetched.get(asset.id) or self._opener.open(asset, max_bytes=self._max_bytes)
-        if opened.refetched and asset.id not in self._fetched:
-            # It would be fetched again for every opening, and might differ.
-            self._fetched[asset.id] = opened
-            self._files.enter_context(opened.file)
-            if self._closed:  # the job was cancelled while this thread fetched
-                self._files.close()
-        return opened
+        if kept is not None:
+            with suppress(
+                OSError, IndexError
+            ):  # another worker has pruned it, or its entry is of another make
+                flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+                return kept.about, os.open(kept.folder / kept.names[0], flags)
+        self.missed.append(MissedThumbnail(name, key))
+        return {}, None
 
     def _open(self, asset: AssetRef) -> Handed:
-        opened = self._opened(asset)
+        opened = self._opener.open(asset, max_bytes=self._max_bytes)
+        if self._hashed.get(asset.id, opened.identity) != opened.identity:
+            self.changed = True
         about = {"size": opened.size, "identity": list(opened.identity)}
         with storage_errors():
             return about, _readable(opened)
 
 
 def _readable(opened: OpenedAsset) -> int:
-    """A descriptor for reading from the beginning, apart from ``opened.file``, which is closed if not kept."""
+    """A descriptor for reading from the beginning; ``opened.file`` is closed."""
     try:
-        number = opened.file.fileno()
+        opened.file.fileno()
     except OSError:  # content of the payload itself
         handle = os.memfd_create("asset", os.MFD_CLOEXEC)
         with os.fdopen(os.dup(handle), "wb") as copy:
             copy.write(opened.file.read())
         return _opened_anew(handle)
-    if opened.refetched:
-        return os.open(f"/proc/self/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
     return _detached(opened.file)
 
 

@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import tempfile
+import threading
 from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from previewops.contract import UriRefused, WebUri, parse_uri
 from previewops.errors import PermanentJobError, TransientJobError
-from previewops.hosts import HostPattern, hosts_in_words
+from previewops.hosts import DEFAULT_PORTS, HostPattern, hosts_in_words
 from previewops.worker.addresses import why_closed
-from previewops.worker.assets import AssetRef, OpenedAsset, demand_size, hindrance, refusal, storage_errors
+from previewops.worker.assets import AssetRef, demand_size, hindrance, refusal, storage_errors
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -42,38 +43,29 @@ def look_up(host: str, port: int) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class WebAssets:
-    """Fetches assets into files without a name.
+    """Fetches assets.
 
     ``timeout_s`` bounds the whole of one fetch, redirects included. ``resolve`` finds a host's addresses,
     ``closed`` says why one of them is not to be used; both are the system's and the strict ones unless a test
-    has others. ``spool`` is the folder that the content goes to, on a disk rather than in memory.
+    has others.
     """
 
     hosts: tuple[HostPattern, ...]
     timeout_s: float
-    spool: str | None = None
     resolve: Resolver = look_up
     closed: AddressPolicy = why_closed
     tls: Callable[[], ssl.SSLContext] = field(default=ssl.create_default_context)
 
-    def fetch(self, asset: AssetRef, address: WebUri, *, max_bytes: int) -> OpenedAsset:
-        """The content of ``address``; the caller closes the file, which is then gone.
+    def fetch(self, asset: AssetRef, address: WebUri, into: BinaryIO, *, max_bytes: int) -> int:
+        """Writes the content of ``address`` to ``into``, and returns its length in bytes.
 
         Raises:
             PermanentJobError: asset-host-refused, asset-address-refused, asset-redirect-refused,
-                asset-http-status, asset-too-large.
+                asset-http-status, asset-too-large, asset-uri-unsupported.
             TransientJobError: asset-http-status (a server in trouble), asset-unreachable, asset-fetch-timeout,
                 asset-incomplete, disk-full, io-error.
         """
-        with storage_errors():
-            file = tempfile.TemporaryFile(dir=self.spool)  # noqa: SIM115 - handed to the caller
-        try:
-            size = _in_a_loop_of_its_own(self._within_time(asset, address, file, max_bytes))
-            file.seek(0)
-        except BaseException:
-            file.close()
-            raise
-        return OpenedAsset(file, size, ("web", asset.id), refetched=True)
+        return _in_a_loop_of_its_own(self._within_time(asset, address, into, max_bytes))
 
     async def _within_time(self, asset: AssetRef, address: WebUri, file: BinaryIO, max_bytes: int) -> int:
         try:
@@ -100,10 +92,13 @@ class WebAssets:
     async def _ask(self, asset: AssetRef, address: WebUri, file: BinaryIO, max_bytes: int) -> int | str:
         """The number of bytes that were written to ``file``, or where the answer says to look instead."""
         addresses = await self._addresses(asset, address)
+        # An address that swallows everything must leave time for the others, and for the content.
+        connect_s = self.timeout_s / (len(addresses) + 1)
+        requests = [_request(asset, address, each, connect_s) for each in addresses]
         # The transport alone, as a client would look into redirects and keep cookies.
         async with httpx.AsyncHTTPTransport(verify=self._verify(address), trust_env=False) as transport:
             try:
-                answer = await _first_that_answers(transport, address, addresses)
+                answer = await _first_that_answers(transport, requests)
                 try:
                     if answer.status_code in _REDIRECTS:
                         return str(answer.headers.get("location", ""))
@@ -128,7 +123,7 @@ class WebAssets:
                 hint=f"add {address.host} to PREVIEW_ASSET_HOSTS, or submit with --import",
             )
         try:
-            found = await asyncio.to_thread(self.resolve, address.host, address.port)
+            found = await _in_a_daemon(lambda: self.resolve(address.host, address.port))
         except (OSError, UnicodeError) as failure:
             raise _unreachable(asset, address, f"its name cannot be looked up: {failure}") from failure
         for each in found:
@@ -153,24 +148,60 @@ def _in_a_loop_of_its_own(work: Coroutine[Any, Any, _T]) -> _T:
         return threads.submit(asyncio.run, work).result()
 
 
+async def _in_a_daemon(work: Callable[[], _T]) -> _T:
+    """What ``work`` gives. Nobody waits for its thread who has stopped waiting for that: a lookup has no deadline."""
+    done: Future[_T] = Future()
+    done.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as failure:
+            done.set_exception(failure)
+
+    threading.Thread(target=run, name="asset-lookup", daemon=True).start()
+    return await asyncio.wrap_future(done)
+
+
 async def _first_that_answers(
-    transport: httpx.AsyncHTTPTransport, address: WebUri, addresses: Sequence[str]
+    transport: httpx.AsyncHTTPTransport, requests: Sequence[httpx.Request]
 ) -> httpx.Response:
-    """Asks the addresses in turn until a connection comes about. Raises httpx.TransportError."""
-    url = httpx.URL(address.url)
-    for number, each in enumerate(addresses, start=1):
-        request = httpx.Request(
-            "GET",
-            url.copy_with(host=each),
-            headers={**_HEADERS, "Host": url.netloc.decode("ascii")},
-            extensions={"sni_hostname": address.host},
-        )
+    """Asks the addresses of a server in turn until a connection comes about. Raises httpx.TransportError."""
+    for number, request in enumerate(requests, start=1):
         try:
             return await transport.handle_async_request(request)
-        except httpx.ConnectError:
-            if number == len(addresses):
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            if number == len(requests):
                 raise
     raise AssertionError("no address was given")
+
+
+def _request(asset: AssetRef, address: WebUri, to: str, connect_s: float) -> httpx.Request:
+    """What asks the server at ``to`` for ``address``, under the name that it has there.
+
+    The name goes by what ``parse_web`` found, which is what was judged: httpx reads some names otherwise.
+    """
+    ports = "" if address.port == DEFAULT_PORTS[address.scheme] else f":{address.port}"
+    try:
+        return httpx.Request(
+            "GET",
+            urlsplit(address.url)._replace(netloc=_bracketed(to) + ports).geturl(),
+            headers={**_HEADERS, "Host": _bracketed(address.host) + ports},
+            extensions={"sni_hostname": address.host, "timeout": {"connect": connect_s}},
+        )
+    except (httpx.InvalidURL, UnicodeError) as failure:
+        raise refusal(
+            "asset-uri-unsupported",
+            asset,
+            "it holds what no server can be asked for",
+            found=str(failure),
+            allowed="an address in ASCII, other characters percent-encoded",
+            hint="correct the uri, or copy the file under an asset root and submit with --import",
+        ) from failure
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 async def _store(asset: AssetRef, answer: httpx.Response, file: BinaryIO, max_bytes: int) -> int:
@@ -196,9 +227,8 @@ def _body(answer: httpx.Response) -> AsyncIterable[bytes]:
 
 def _redirected(asset: AssetRef, address: WebUri, location: str) -> WebUri:
     try:
-        target = str(httpx.URL(address.url).join(location.partition("#")[0])) if location else ""
-        found = parse_uri(target)
-    except (UriRefused, httpx.InvalidURL, ValueError):
+        found = parse_uri(urljoin(address.url, location.partition("#")[0]) if location else "")
+    except (UriRefused, ValueError):
         found = None
     if not isinstance(found, WebUri):
         raise _redirect_refused(asset, "a redirect that leads to no web address", "http and https addresses")

@@ -16,8 +16,9 @@ from previewops.errors import InvalidPayload, PermanentJobError, StaleToken
 from previewops.lease import Claim, Leases
 from previewops.settings import Settings
 from previewops.states import Code
-from previewops.worker.assets import Fetcher, FileAssetOpener
+from previewops.worker.assets import FileAssetOpener
 from previewops.worker.execution import LeaseLost, Run
+from previewops.worker.fetched import Fetched, Fetcher
 from previewops.worker.persistence import persist
 from previewops.worker.publish import Publication, bundle_path, fence_path, publish, staging_path
 from previewops.worker.render.fontfiles import FontSources
@@ -25,6 +26,8 @@ from previewops.worker.reuse import Reuse
 from previewops.worker.work import Renders, Work
 
 log = structlog.get_logger()
+
+MIB = 1024 * 1024
 
 BUILD_TASK = "previewops.worker.bundle:build"
 PRELOAD = ("previewops.worker.bundle",)
@@ -56,11 +59,12 @@ class RenderJobs:
         run: Run = ctx["run"]
         request = self._checked(run.claim, payload)
         staging = staging_path(self.settings.data_dir, request.job_id, int(run.claim.token))
+        fetched = self._fetched()
         work = Work.of(
             self.settings,
             request,
             staging,
-            opener=FileAssetOpener(self.roots, self.web),
+            opener=FileAssetOpener(self.roots, fetched),
             reuse=self.reuse,
             fonts=self.fonts,
         )
@@ -74,7 +78,8 @@ class RenderJobs:
             shutil.rmtree(staging, ignore_errors=True)
             raise
         finally:
-            work.close()
+            if fetched is not None:
+                fetched.close()
         log.info(
             "job.rendered",
             ms=round(run.elapsed_ms),
@@ -82,6 +87,13 @@ class RenderJobs:
             reused=summary.get("reused", False),
         )
         return summary
+
+    def _fetched(self) -> Fetched | None:
+        """A place for what one job fetches, beside its staging folder: on a disk, and swept if it stays."""
+        if self.web is None:
+            return None
+        total_bytes = self.settings.fetch_max_mb * MIB
+        return Fetched(self.web, total_bytes=total_bytes, spool=self.settings.data_dir / ".staging")
 
     def _checked(self, claim: Claim, payload: Any) -> Payload:
         """The payload, if it keeps the contract: a stock arq client may have put anything there."""

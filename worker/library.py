@@ -103,7 +103,7 @@ def render(
         opener=opener,
         output=FolderOutput(folder),
         limits=limits or Limits(),
-        fonts=fonts,
+        fonts=fonts.stamped() if fonts else None,
         progress=progress or _unheard,
     )
     return Bundle(

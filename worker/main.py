@@ -28,10 +28,10 @@ from previewops.lease import Leases
 from previewops.notify import Notifier
 from previewops.records import RENDER_FUNCTION
 from previewops.settings import Settings
-from previewops.worker.assets import Fetcher
 from previewops.worker.child import ChildLimits
 from previewops.worker.confinement import RESOURCE_LIMITS, available
 from previewops.worker.engine import PreviewWorker
+from previewops.worker.fetched import Fetcher
 from previewops.worker.fontfinder import find_fonts
 from previewops.worker.job import BUILD_TASK, PRELOAD, RenderJobs
 from previewops.worker.persistence import persist
@@ -81,7 +81,7 @@ def run_worker(
     identity = worker_identity(worker_id)
     structlog.contextvars.bind_contextvars(worker=identity)
     _prepare_data_dir(settings)
-    fonts = find_fonts(settings.fonts)
+    fonts = find_fonts(settings.fonts).stamped()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         renders = _renders(settings, build_task, fonts, confined=confined)
         runner.run(_run(settings, redis_url, identity, burst, renders, fonts=fonts))
@@ -115,6 +115,7 @@ def _renders(settings: Settings, build_task: str, fonts: FontSources, *, confine
         preload=PRELOAD,
         confined=confined,
         readable=[file.path for file in (*fonts.preferred, *fonts.system)],
+        edition=fonts,
     )
 
 
@@ -124,8 +125,7 @@ def _web(settings: Settings) -> Fetcher | None:
         return None
     from previewops.worker.fetch import WebAssets  # noqa: PLC0415 - takes a tenth of a second to import
 
-    spool = settings.data_dir / ".staging"
-    return WebAssets(settings.asset_hosts, settings.fetch_timeout_s, spool=str(spool))
+    return WebAssets(settings.asset_hosts, settings.fetch_timeout_s)
 
 
 def _reuse(settings: Settings) -> Reuse | None:
@@ -257,7 +257,12 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
     oldest = time.time() - 2 * settings.job_timeout_s
 
     def is_live(name: str) -> bool:
-        return name in active or (staging / name).lstat().st_mtime > oldest
+        if name in active:
+            return True
+        try:
+            return (staging / name).lstat().st_mtime > oldest
+        except FileNotFoundError:  # it is published, and left behind only what it had replaced
+            return False
 
     with suppress(OSError):
         removed = sweep_staging(settings.data_dir, is_live)

@@ -54,7 +54,7 @@ class Outcome(StrEnum):
 
     FIRST = "first"  # there was no bundle; this is it
     REPLACED = "replaced"  # the bundle that was there is gone
-    KEPT = "kept"  # the bundle that was there has the same bytes and stays; staging is gone
+    KEPT = "kept"  # the bundle that was there has the same bytes and stays, as new; staging is gone
     ALREADY = "already"  # this very token has published before: its reply was lost
 
 
@@ -180,6 +180,9 @@ def _place(staging: Path, target: Path, swap: Exchange, told: Observer) -> Outco
         told("durable")
         return Outcome.FIRST
     if _same_bundle(staging, target):
+        for name in PER_RENDER:
+            with suppress(OSError):  # of another user, say: all that it says is how old the bundle is
+                os.utime(target / name)
         shutil.rmtree(staging, ignore_errors=True)  # what stays is swept
         told("removed")
         return Outcome.KEPT

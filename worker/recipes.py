@@ -8,12 +8,14 @@ and the libraries that decode and encode.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from previewops.contract import limits as contract
 from previewops.contract.payload import canonical_json
 from previewops.worker.render.storyboard import Storyboard
 
@@ -25,11 +27,12 @@ _UNDRAWN = "metadata"
 
 @cache
 def renderer_fingerprint() -> str:
-    """Hex SHA-256 of the renderer: its modules, its fonts, and the versions of its libraries.
+    """Hex SHA-256 of the renderer: its modules, its fonts, and the versions of Python and its libraries.
 
-    RENDERER_VERSION is in one of the modules.
+    RENDERER_VERSION is in one of the modules; the contract's defaults fill in what a request leaves out.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{sys.version}\n".encode())
+    digest.update(Path(contract.__file__).read_bytes())
     for name in _LIBRARIES:
         try:
             digest.update(f"{name} {version(name)}\n".encode())

@@ -1,7 +1,8 @@
 """Work that was done before: whole bundles by what they were made from, thumbnails by the asset's content.
 
-Blocking functions, called in threads. What a render process has made is kept as it is: one that was taken over by a
-picture could leave a wrong result behind for that very picture, and for no other.
+Blocking functions, called in threads. The content that a render process has made is kept as it is: one that was
+taken over by a picture can leave wrong results behind, for its job and for those that it is given until it is
+replaced. What it says of its files is held against those that it was handed: no other file is kept for it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,25 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from previewops.contract import Payload
 from previewops.worker.assets import OpenedAsset
 from previewops.worker.render.jsonfile import encoded
 from previewops.worker.store import Kept, Store, link_or_copy
 
+log = structlog.get_logger()
+
 BUNDLES, THUMBNAILS = "bundles", "thumbnails"
 PREVIEW = "preview.json"
 
 _REMEMBERED = 10_000  # digests
+_ABOUT_MAX_BYTES = 16 * 1024 * 1024  # of a preview.json: many times what the largest job has
 _RACY_S = 2.0  # a file that changed so lately may change again within one tick of its clock
 
 
@@ -79,28 +85,63 @@ class Reuse:
             return None
 
     def keep(
-        self, key: str, staging: Path, summary: Mapping[str, Any], missed: list[MissedThumbnail]
+        self,
+        key: str,
+        staging: Path,
+        summary: Mapping[str, Any],
+        missed: list[MissedThumbnail],
+        *,
+        created: Set[str],
     ) -> None:
-        """Keeps the bundle in ``staging``, and the thumbnails in it that were missed."""
+        """Keeps the bundle in ``staging``, and the thumbnails in it that were missed.
+
+        ``created`` has the paths that the render process was handed to write. Nothing is kept where ``summary``
+        or ``preview.json``, which are its words, name another, or are not of the form that a renderer gives them.
+        """
         try:
-            preview = json.loads((staging / PREVIEW).read_bytes())
-        except (OSError, ValueError):
+            preview = _read_about(staging / PREVIEW)
+            if any("error" in asset for asset in preview["assets"]):
+                return  # what was lost may be there the next time, and is told of by the address it had
+            names = [_given(entry["path"], created) for entry in summary["artifacts"]]
+            thumbnails = dict(_thumbnails(preview, missed, created))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as odd:
+            log.warning("what a render process says of its files is not what it was given", found=repr(odd))
             return
-        if any("error" in asset for asset in preview["assets"]):
-            return  # what was lost may be there the next time, and is told of by the address it had
-        names = [entry["path"] for entry in summary["artifacts"] if entry["path"] != PREVIEW]
-        about = {"summary": dict(summary), "preview": preview}
-        self.store.keep(BUNDLES, key, {name: staging / name for name in names}, about)
-        assets = {asset["id"]: asset for asset in preview["assets"]}
-        for thumbnail in missed:
-            asset = assets.get(thumbnail.asset_id, {})
-            if "thumbnail" in asset and "thumbhash" in asset:
-                self.store.keep(
-                    THUMBNAILS,
-                    thumbnail.key,
-                    {"thumbnail": staging / asset["thumbnail"]},
-                    {name: asset[name] for name in ("thumbhash", "dominantColour")},
-                )
+        files = {name: staging / name for name in names if name != PREVIEW}
+        self.store.keep(BUNDLES, key, files, {"summary": dict(summary), "preview": preview})
+        for thumbnail_key, (path, about) in thumbnails.items():
+            self.store.keep(THUMBNAILS, thumbnail_key, {"thumbnail": staging / path}, about)
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    """What a render process wrote of its bundle. Raises OSError, ValueError, RecursionError."""
+    with path.open("rb") as file:
+        content = file.read(_ABOUT_MAX_BYTES + 1)
+    if len(content) > _ABOUT_MAX_BYTES:
+        raise ValueError(f"{path.name} of more than {_ABOUT_MAX_BYTES} bytes")
+    about = json.loads(content)
+    if not isinstance(about, dict):
+        raise TypeError(f"{path.name} is no object")
+    return about
+
+
+def _thumbnails(
+    preview: Mapping[str, Any], missed: list[MissedThumbnail], created: Set[str]
+) -> Iterator[tuple[str, tuple[str, dict[str, str]]]]:
+    """Key, path and placeholder of each thumbnail that was missed and has been made."""
+    assets = {asset["id"]: asset for asset in preview["assets"]}
+    for thumbnail in missed:
+        asset = assets.get(thumbnail.asset_id, {})
+        if "thumbnail" in asset and "thumbhash" in asset:
+            about = {name: str(asset[name]) for name in ("thumbhash", "dominantColour")}
+            yield thumbnail.key, (_given(asset["thumbnail"], created), about)
+
+
+def _given(path: Any, created: Set[str]) -> str:
+    """``path``, if the render process was handed it. Raises ValueError."""
+    if not isinstance(path, str) or path not in created:
+        raise ValueError(f"a file that it was not given: {path!r:.200}")
+    return path
 
 
 def _filled(staging: Path, kept: Kept, request: Payload, started: float) -> dict[str, Any]:

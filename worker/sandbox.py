@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any
 
 from previewops.errors import JobError, RenderCrashed, TransientJobError
@@ -45,6 +45,7 @@ class RenderPool:
         limits: what a child may use.
         confined: whether children give up, before their first job, what ``confinement`` names.
         readable: files that confined children may read all the same: fonts.
+        edition: which files lie at ``readable`` now, however told; see ``run``.
         recycle_jobs: jobs after which a child is replaced; its successor is started during its last one.
         preload: modules that the fork server imports before it forks. There is one fork server in a process:
             the pool that starts it decides.
@@ -63,6 +64,7 @@ class RenderPool:
         preload: Sequence[str],
         confined: bool = False,
         readable: Sequence[str] = (),
+        edition: Hashable = None,
     ) -> None:
         self.crashes = 0
         self.deadline_kills = 0
@@ -71,7 +73,7 @@ class RenderPool:
         self._start = ChildStart(task, limits, confined, tuple(readable))
         self._recycle_jobs = recycle_jobs
         self._preload = tuple(preload)
-        self._children = Nursery(self._start)
+        self._children = Nursery(self._start, edition)
         self._slots = [_Slot(self._children) for _ in range(size)]
         self._free = list(self._slots)
         self._vacancies = asyncio.Semaphore(size)
@@ -93,14 +95,18 @@ class RenderPool:
         spec: dict[str, Any],
         *,
         deadline_s: float,
+        spent_s: float = 0.0,
+        edition: Hashable = None,
         progress: ProgressCallback | None = None,
         answer: Answerer | None = None,
     ) -> dict[str, Any]:
         """What the task returns for ``spec``; waits for a free slot first.
 
-        ``deadline_s`` counts from when a child has the job. ``progress`` is called in the loop for each
-        report of the task, and ``answer`` answers what it asks. When the caller is cancelled, or one of the
-        two raises anything but a job's error, the child is killed before that goes on.
+        ``deadline_s`` counts from when a child has the job, less ``spent_s``, which the job has used already.
+        ``progress`` is called in the loop for each report of the task, and ``answer`` answers what it asks. When
+        the caller is cancelled, or one of the two raises anything but a job's error, the child is killed before
+        that goes on. A child that was started for another ``edition`` is replaced first: to it the kernel allows
+        the files that lay at ``readable`` then, and it may remember them.
 
         Raises:
             PermanentJobError, TransientJobError: what the task raised, with ``remote_traceback``; code
@@ -111,12 +117,13 @@ class RenderPool:
         self._open()
         async with self._vacancies:
             slot = self._free.pop()
+            self._children.edition = edition
             try:
                 child = await slot.child()
                 if child.jobs + 1 >= self._recycle_jobs:
                     slot.prepare_successor()
                 talk = child.converse(child.request(spec), progress, answer)
-                return await self._run_in(slot, child, talk, deadline_s)
+                return await self._run_in(slot, child, talk, deadline_s, spent_s)
             finally:
                 self._free.append(slot)
 
@@ -159,8 +166,9 @@ class RenderPool:
         child: Child,
         talk: Coroutine[Any, Any, dict[str, Any] | JobError],
         deadline_s: float,
+        spent_s: float,
     ) -> dict[str, Any]:
-        deadline = asyncio.timeout(deadline_s)
+        deadline = asyncio.timeout(deadline_s - spent_s)
         try:
             async with deadline:
                 outcome = await talk
@@ -210,9 +218,9 @@ class _Slot:
     async def child(self) -> Child:
         """The slot's child, a new one if there is none that can be used."""
         if self.current is not None and not self.current.usable:
-            self.current.dismiss()
-            self.current = None
-        if self.current is None:
+            self._part()
+        while self.current is None or self.current.edition != self._nursery.edition:
+            self._part()
             self.current = await self._grown_successor()
         return self.current
 
@@ -232,6 +240,9 @@ class _Slot:
             self._successor.cancel()
             self._successor.add_done_callback(_dismiss)
             self._successor = None
+        self._part()
+
+    def _part(self) -> None:
         if self.current is not None:
             self.current.dismiss()
             self.current = None

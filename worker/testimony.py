@@ -53,7 +53,7 @@ def logged_of(value: Any) -> tuple[int, str, str]:
 
 
 def deadline_exceeded(deadline_s: float) -> TransientJobError:
-    """A render did not end within its ``deadline_s``."""
+    """A render did not end within the ``deadline_s`` that its job has."""
     return TransientJobError(
         "deadline-exceeded",
         f"the render was killed at its deadline of {deadline_s:g} s",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from previewops.clock import Clock, SystemClock
 from previewops.contract import Payload
 from previewops.errors import PermanentJobError, TransientJobError
 from previewops.settings import Settings
@@ -17,6 +18,7 @@ from previewops.worker.children import Answerer, ProgressCallback
 from previewops.worker.desk import JobDesk
 from previewops.worker.output import FolderOutput
 from previewops.worker.recipes import bundle_key, thumbnail_key
+from previewops.worker.render.demands import check_bounds
 from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.storyboard import Storyboard, read_storyboard
@@ -31,6 +33,8 @@ class Renders(Protocol):
         spec: dict[str, Any],
         *,
         deadline_s: float,
+        spent_s: float = 0.0,
+        edition: Hashable = None,
         progress: ProgressCallback | None = None,
         answer: Answerer | None = None,
     ) -> dict[str, Any]:
@@ -40,7 +44,10 @@ class Renders(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One job's work. ``close`` it in the end."""
+    """One job's work.
+
+    ``deadline_s`` bounds the whole of ``done`` but the keeping: what fetching and hashing took, the render has less.
+    """
 
     request: Payload
     staging: Path
@@ -51,6 +58,7 @@ class Work:
     reuse: Reuse | None
     fonts: FontSources
     gaps: bool  # whether an asset that cannot be had leaves a gap
+    clock: Clock
 
     @classmethod
     def of(
@@ -62,9 +70,15 @@ class Work:
         opener: AssetOpener,
         reuse: Reuse | None,
         fonts: FontSources | None = None,
+        clock: Clock | None = None,
     ) -> Work:
-        """The work that a valid ``request`` asks for; nothing is opened yet."""
+        """The work that a valid ``request`` asks for; nothing is opened yet.
+
+        Raises:
+            PermanentJobError: it asks for more than the settings allow, see ``check_bounds``.
+        """
         limits, board = Limits.from_settings(settings), read_storyboard(request.raw)
+        check_bounds(board, limits)
         digests: dict[str, str] = {}
         desk = JobDesk(
             {name: asset.ref for name, asset in board.assets.items()},
@@ -84,6 +98,7 @@ class Work:
             None if request.dry_run else reuse,
             fonts or FontSources(),
             board.gaps,
+            clock or SystemClock(),
         )
 
     async def done(self, renders: Renders, progress: ProgressCallback) -> dict[str, Any]:
@@ -92,36 +107,51 @@ class Work:
         Raises:
             PermanentJobError, TransientJobError, RenderCrashed: as the renderer and the sandbox do.
         """
-        key = None if self.reuse is None else await self._key()
+        started_s = self.clock.monotonic()
+        fonts = await asyncio.to_thread(self.fonts.stamped)
+        key = None if self.reuse is None else await self._key(fonts)
         if self.reuse is None or key is None:
-            return await self._rendered(renders, progress, thumbnails=False)
+            return await self._rendered(renders, progress, started_s, fonts, thumbnails=False)
         found = await asyncio.to_thread(self.reuse.take, key, self.request, self.staging)
         if found is not None:
             return found
-        summary = await self._rendered(renders, progress, thumbnails=True)
-        await asyncio.to_thread(self.reuse.keep, key, self.staging, summary, self.desk.missed)
+        summary = await self._rendered(renders, progress, started_s, fonts, thumbnails=True)
+        if self.desk.changed or await asyncio.to_thread(self.fonts.stamped) != fonts:
+            return summary  # made from other assets or fonts than the key was
+        await asyncio.to_thread(
+            self.reuse.keep,
+            key,
+            self.staging,
+            summary,
+            self.desk.missed,
+            created=self.desk.created,
+        )
         return summary
 
-    def close(self) -> None:
-        """Closes what was kept open for the job."""
-        self.desk.close()
-
     async def _rendered(
-        self, renders: Renders, progress: ProgressCallback, *, thumbnails: bool
+        self,
+        renders: Renders,
+        progress: ProgressCallback,
+        started_s: float,
+        fonts: FontSources,
+        *,
+        thumbnails: bool,
     ) -> dict[str, Any]:
         return await renders.run(
             {
                 "payload": self.request.raw,
                 "limits": asdict(self.limits),
                 "thumbnails": thumbnails,
-                "fonts": self.fonts.as_json(),
+                "fonts": fonts.as_json(),
             },
             deadline_s=self.deadline_s,
+            spent_s=self.clock.monotonic() - started_s,
+            edition=fonts,
             progress=progress,
             answer=self.desk.answer,
         )
 
-    async def _key(self) -> str | None:
+    async def _key(self, fonts: FontSources) -> str | None:
         """What the bundle is kept under; None where an asset cannot be had, and leaves a gap that is not kept."""
         assert self.reuse is not None
         deadline = asyncio.timeout(self.deadline_s)
@@ -147,7 +177,7 @@ class Work:
             self.digests,
             asdict(self.limits),
             project=self.request.project_id,
-            fonts=self.fonts.fingerprint(),
+            fonts=fonts.fingerprint(),
         )
 
 

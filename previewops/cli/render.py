@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float, str], None]
 _MANIFEST = "container.json"
+MIB = 1024 * 1024
 
 
 class RenderFailed(PreviewopsError):
@@ -76,8 +77,8 @@ def render(context: Context, file: str, output: Path, replace: bool, as_json: bo
     policy = AssetPolicy(roots, settings.asset_hosts)
     payload = validate(document.payload, policy=policy, source=document.source)
     _demand_place(output, replace=replace)
-    with _told_errors(), _progress() as progress:
-        summary = _render(payload, settings, _opener(settings, roots), output, progress)
+    with _told_errors(), _progress() as progress, _opener(settings, roots) as opener:
+        summary = _render(payload, settings, opener, output, progress)
     if as_json or payload.dry_run:
         say_json(summary if payload.dry_run else {**summary, "bundle": str(output)})
         return 0
@@ -94,14 +95,22 @@ def _demand_place(output: Path, *, replace: bool) -> None:
         raise UsageError(f"{output} holds no bundle, and is not replaced", hint="name another folder")
 
 
-def _opener(settings: Settings, roots: tuple[Path, ...]) -> AssetOpener:
+@contextmanager
+def _opener(settings: Settings, roots: tuple[Path, ...]) -> Iterator[AssetOpener]:
     from previewops.worker.assets import FileAssetOpener
 
     if not settings.asset_hosts:
-        return FileAssetOpener(roots)
+        yield FileAssetOpener(roots)
+        return
     from previewops.worker.fetch import WebAssets
+    from previewops.worker.fetched import Fetched
 
-    return FileAssetOpener(roots, WebAssets(settings.asset_hosts, settings.fetch_timeout_s))
+    web = WebAssets(settings.asset_hosts, settings.fetch_timeout_s)
+    fetched = Fetched(web, total_bytes=settings.fetch_max_mb * MIB)
+    try:
+        yield FileAssetOpener(roots, fetched)
+    finally:
+        fetched.close()
 
 
 def _render(

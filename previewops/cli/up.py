@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from previewops.cancellation import end_tasks
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import announce
 from previewops.cli.supervise import default_workers
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from previewops.views import Snapshot
 
 REPORT_EVERY_S = 1.0
-CANCEL_AGAIN_S = 1.0
 LAST_LOOK_S = 0.5
 
 StopRequests = asyncio.Queue[signal.Signals]
@@ -127,7 +127,7 @@ async def _redis(context: Context, voice: Voice) -> AsyncIterator[str]:
         try:
             yield server.url
         finally:
-            await _cancelled(keeper)
+            await end_tasks([keeper])
 
 
 async def _keep_running(server: EmbeddedRedis, settings: Settings, voice: Voice) -> None:
@@ -169,22 +169,9 @@ async def _beside(context: Context, manner: Manner, url: str, queue: Queue, voic
     finally:
         if lesson is not None:
             await asyncio.wait({lesson}, timeout=LAST_LOOK_S)  # one that has just ended gets to say so
-            await _cancelled(lesson)
+            await end_tasks([lesson])
     if not left:
         await _report(queue)
-
-
-async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
-    """Cancels tasks until they have ended.
-
-    Once is not always enough: a call to Redis whose own time limit passes in the same moment takes the
-    cancellation for its own, and goes on.
-    """
-    pending = {task for task in tasks if not task.done()}
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 async def _work(
@@ -207,7 +194,7 @@ async def _work(
     finally:
         abandoned = supervisor.fatal
         supervisor.wish(Wish.STOP)
-        await _cancelled(asked, fallen, busy)
+        await end_tasks([asked, fallen, busy])
         await _drained(supervisor, supervising, stop, voice)
     if busy.done() and not busy.cancelled():
         busy.result()

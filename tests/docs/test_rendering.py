@@ -27,7 +27,7 @@ PLACES = {
     "assets[]": "previewRequest.assets[]",
     "audio": "previewRequest.audio",
 }
-OF_ONE_RENDER = {"job_timeout_s", "cpu_limit_s", "memory_limit_mb", "fetch_timeout_s"}
+OF_ONE_RENDER = {"job_timeout_s", "cpu_limit_s", "memory_limit_mb", "fetch_timeout_s", "fetch_max_mb"}
 ERRORS = (
     "### Assets",
     "### Assets from the web",

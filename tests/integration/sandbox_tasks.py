@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import logging
 import os
+import platform
 import re
+import resource
 import signal
 import socket
+import struct
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -179,11 +184,64 @@ def act_try(spec: dict[str, Any], host: Host) -> dict[str, Any]:
         "fork": os.fork,
         "run a program": lambda: os.execv("/bin/true", ["true"]),
         "kill": lambda: os.kill(os.getppid(), 0),
+        **_calls(),
+        "set the time of a file": lambda: os.utime(folder / "secret", (1, 1)),
+        "set the mode of a file": lambda: (folder / "secret").chmod(0o666),
+        "give a file away": lambda: os.chown(folder / "secret", -1, os.getgid()),
+        "attribute a file": lambda: os.setxattr(folder / "secret", "user.x", b"x"),
+        "empty a file": lambda: os.truncate(folder / "secret", 0),
+        "signal itself": lambda: signal.pthread_kill(threading.get_ident(), 0),
+        "bound itself": lambda: resource.setrlimit(
+            resource.RLIMIT_CPU, resource.getrlimit(resource.RLIMIT_CPU)
+        ),
+        "pin itself": lambda: os.sched_setaffinity(0, os.sched_getaffinity(0)),
         "read python": lambda: Path(os.__file__).read_bytes(),
         "start a thread": _in_a_thread,
         "import late": lambda: __import__("decimal"),
     }
     return {name: _number_of(attempt) for name, attempt in attempts.items()}
+
+
+def _calls() -> dict[str, Callable[[], object]]:
+    """Ways to reach another process, here the one that has started this one; none has an effect that lasts."""
+    parent, libc = os.getppid(), ctypes.CDLL(None, use_errno=True)
+    x86 = platform.machine() == "x86_64"
+
+    def call(number: int, *arguments: object) -> None:
+        if libc.syscall(number, *arguments) < 0:
+            raise OSError(ctypes.get_errno(), "refused")
+
+    def own(command: int, value: object) -> None:
+        read_end, write_end = os.pipe()
+        try:
+            fcntl.fcntl(read_end, command, value)  # type: ignore[call-overload]
+        finally:
+            os.close(read_end)
+            os.close(write_end)
+
+    def by_ioctl(command: int) -> None:
+        with _channel() as channel:
+            fcntl.ioctl(channel, command, struct.pack("i", parent))
+
+    information = ctypes.create_string_buffer(struct.pack("iii", 0, 0, -1), 128)
+    owner = struct.pack("ii", 1, parent)
+    return {
+        "signal by thread": lambda: call(234 if x86 else 131, parent, parent, 0),
+        "signal with a value": lambda: call(129 if x86 else 138, parent, 0, information),
+        "signal a thread with a value": lambda: call(297 if x86 else 240, parent, parent, 0, information),
+        "signal by a file": lambda: own(fcntl.F_SETOWN, parent),
+        "signal by a file, otherwise": lambda: own(15, owner),  # F_SETOWN_EX
+        "choose the signal of a file": lambda: own(10, signal.SIGURG),  # F_SETSIG
+        "signal by a socket": lambda: by_ioctl(0x8901),  # FIOSETOWN
+        "signal by a socket, otherwise": lambda: by_ioctl(0x8902),  # SIOCSPGRP
+        "type into a terminal": lambda: fcntl.ioctl(2, termios.TIOCSTI, b"\0"),
+        "bound another": lambda: resource.prlimit(parent, resource.RLIMIT_CPU),
+        "slow another down": lambda: os.setpriority(os.PRIO_PROCESS, parent, os.getpriority(0, parent)),
+        "pin another": lambda: os.sched_setaffinity(parent, os.sched_getaffinity(parent)),
+        "schedule another": lambda: os.sched_setscheduler(
+            parent, os.sched_getscheduler(parent), os.sched_getparam(parent)
+        ),
+    }
 
 
 def _number_of(attempt: Callable[[], object]) -> int:

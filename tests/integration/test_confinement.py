@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from previewops.worker.bundle import make_bundle
 from previewops.worker.child import ChildLimits
 from previewops.worker.confinement import Protection, available
 from previewops.worker.desk import JobDesk
+from previewops.worker.fetched import Fetched
 from previewops.worker.output import FolderOutput
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.storyboard import read_storyboard
@@ -59,8 +62,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def tried(folder: Path, *, confined: bool) -> dict[str, Any]:
-    async with pool_of(confined) as pool:
+async def tried(folder: Path, task: str) -> dict[str, Any]:
+    async with pool_of(confined=True, task=task) as pool:
         return await pool.run({"act": "try", "folder": str(folder)}, deadline_s=60)
 
 
@@ -73,17 +76,76 @@ FILES = (
     "make a folder",
     "read passwords",
 )
-CALLS = ("open a socket", "open a unix socket", "fork", "kill")
+CALLS = (
+    "open a socket",
+    "open a unix socket",
+    "fork",
+    "kill",
+    "signal by thread",
+    "signal with a value",
+    "signal a thread with a value",
+    "signal by a file",
+    "signal by a file, otherwise",
+    "choose the signal of a file",
+    "signal by a socket",
+    "signal by a socket, otherwise",
+    "type into a terminal",
+    "bound another",
+    "slow another down",
+    "pin another",
+    "schedule another",
+    "set the time of a file",
+    "set the mode of a file",
+    "give a file away",
+    "attribute a file",
+    "empty a file",
+)
+STILL = ("signal itself", "bound itself", "pin itself", "read python", "start a thread", "import late")
 
 
 @pytest.mark.skipif(not available().whole, reason="this kernel lacks Landlock or seccomp")
-async def test_a_confined_process_opens_nothing_and_reaches_nobody(folder: Path) -> None:
-    found = await tried(folder, confined=True)
+@pytest.mark.parametrize("task", ["sandbox_tasks:run", "old_kernel_tasks:run"])
+async def test_a_confined_process_opens_nothing_and_reaches_nobody(folder: Path, task: str) -> None:
+    found = await tried(folder, task)
     assert {name: found[name] for name in FILES} == dict.fromkeys(FILES, errno.EACCES)
     assert {name: found[name] for name in CALLS} == dict.fromkeys(CALLS, errno.EPERM)
     assert found["run a program"] in (errno.EPERM, errno.EACCES)
-    assert (found["read python"], found["start a thread"], found["import late"]) == (0, 0, 0)
+    assert {name: found[name] for name in STILL} == dict.fromkeys(STILL, 0)
+    assert set(found) == {*FILES, *CALLS, *STILL, "run a program"}
     assert (folder / "secret").read_bytes() == b"secret"
+
+
+OTHERWISE_INSTALLED = """
+import os, sys
+from pathlib import Path
+import PIL
+from previewops.worker.confinement import confine, readable_paths
+
+confine(readable_paths())
+import PIL.late, av
+assert Path(PIL.__file__).parent.with_name("pillow.libs").joinpath("some.so").read_bytes() == b"library"
+try:
+    (Path(PIL.__file__).parents[1] / "secret").read_bytes()
+except PermissionError:
+    print(PIL.late.FOUND, av.FOUND)
+"""
+
+
+@pytest.mark.skipif(not available().whole, reason="this kernel lacks Landlock or seccomp")
+def test_libraries_that_are_installed_elsewhere_can_be_read_and_nothing_beside_them(folder: Path) -> None:
+    for name in ("PIL/__init__.py", "PIL/late.py", "av/__init__.py", "pillow.libs/some.so"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"library" if name.endswith(".so") else b"FOUND = __name__")
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", OTHERWISE_INSTALLED],
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("PIL.late av\n", "")
 
 
 async def test_the_same_process_unconfined_could_have(folder: Path) -> None:
@@ -96,7 +158,14 @@ async def test_the_same_process_unconfined_could_have(folder: Path) -> None:
 def test_protection_is_told_in_words() -> None:
     assert Protection(7, True).as_words() == "Landlock 7, seccomp, resource limits"
     assert Protection(0, False).as_words().endswith("without Landlock and seccomp, which this kernel lacks")
-    assert (Protection(1, True).whole, Protection(0, True).whole) == (True, False)
+    assert [Protection(version, True).whole for version in (0, 1, 2, 3, 7)] == [
+        False,
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert Protection(2, True).as_words().endswith("; this Landlock lets files that may be read be emptied")
 
 
 async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
@@ -107,7 +176,8 @@ async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
             "web": AssetRef("web", server.url()),
             "none": AssetRef("none", "missing"),
         }
-        opener = FileAssetOpener((folder,), web_assets(server))
+        fetched = Fetched(web_assets(server), spool=folder)
+        opener = FileAssetOpener((folder,), fetched)
         desk = JobDesk(assets, opener, max_bytes=100, output=FolderOutput(folder / "out"))
         try:
             async with pool_of(confined=True) as pool:
@@ -123,7 +193,7 @@ async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
                 assert caught.value.code == "asset-missing"
                 assert caught.value.data["assetId"] == "none"
         finally:
-            desk.close()
+            fetched.close()
         assert len(server.asked) == 1, "fetched once, whatever it was asked for"
     contents = [said["content"] for said in answer["said"]]
     assert contents == ["secret", "hello", "from the web", "from the web", "secret", 4]
@@ -219,7 +289,6 @@ async def test_files_that_are_asked_for_and_never_taken_end_the_process(folder: 
         spec = {"act": "ask_and_leave", "job": 1, "question": {"open": "file"}, "times": 1_000}
         with pytest.raises(RenderCrashed):
             await pool.run(spec, deadline_s=60, answer=desk.answer)
-    desk.close()
     await asyncio.sleep(0)
     assert len(os.listdir("/proc/self/fd")) <= before + 4  # noqa: PTH208 - the fork server's own
 

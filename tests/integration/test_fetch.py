@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,23 +16,28 @@ from previewops.errors import JobError, PermanentJobError, TransientJobError
 from previewops.hosts import HostPattern
 from previewops.worker.assets import AssetRef, FileAssetOpener
 from previewops.worker.fetch import MAX_REDIRECTS, WebAssets
+from previewops.worker.fetched import Fetched
 from tests.certificates import certificate, needs_openssl
 from tests.web_server import LOOPBACK, WebServer, dripping, moved, serving, web_assets, whole
 
 CONTENT = b"what the server has" * 100
 
 
-def read(url: str, web: WebAssets, max_bytes: int = 10_000) -> bytes:
-    opened = FileAssetOpener((), web).open(AssetRef("it", url), max_bytes=max_bytes)
-    with opened.file:
-        content = opened.file.read()
+def read(url: str, web: WebAssets, max_bytes: int = 10_000, spool: Path | None = None) -> bytes:
+    fetched = Fetched(web, spool=spool)
+    try:
+        opened = FileAssetOpener((), fetched).open(AssetRef("it", url), max_bytes=max_bytes)
+        with opened.file:
+            content = opened.file.read()
+    finally:
+        fetched.close()
     assert opened.size == len(content)
     return content
 
 
-def refused(url: str, web: WebAssets, max_bytes: int = 10_000) -> JobError:
+def refused(url: str, web: WebAssets, max_bytes: int = 10_000, spool: Path | None = None) -> JobError:
     with pytest.raises(JobError) as caught:
-        read(url, web, max_bytes)
+        read(url, web, max_bytes, spool)
     error = caught.value
     assert {"assetId", "uri", "found", "allowed"} <= set(error.data)
     assert error.hint
@@ -199,6 +208,67 @@ def test_another_address_of_the_host_is_tried() -> None:
         assert read(server.url(), web) == CONTENT
 
 
+def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
+    with serving(whole(CONTENT)) as server, ExitStack() as opened:
+        hole = opened.enter_context(socket.socket())
+        hole.bind(("127.0.0.9", server.port))
+        hole.listen(0)
+        for _ in range(3):  # its queue is full: the kernel answers nobody any more
+            caller = opened.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(("127.0.0.9", server.port))
+        web = web_assets(
+            server,
+            timeout_s=3,
+            resolve=lambda _host, _port: ["127.0.0.9", LOOPBACK],
+            closed=lambda _address: None,
+        )
+        assert read(server.url(), web) == CONTENT
+
+
+def test_a_lookup_that_does_not_end_is_given_up() -> None:
+    release, ended = threading.Event(), threading.Event()
+
+    def hanging(_host: str, _port: int) -> list[str]:
+        release.wait(60)
+        ended.set()
+        return [LOOPBACK]
+
+    try:
+        with serving(whole(CONTENT)) as server:
+            error = refused(server.url(), web_assets(server, timeout_s=0.2, resolve=hanging))
+        assert error.code == "asset-fetch-timeout"
+        assert not ended.is_set(), "the lookup was waited for"
+    finally:
+        release.set()
+    assert ended.wait(60), "its thread ends in peace"
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [("☃", "xn--n3h"), ("straße", "strasse"), ("Bücher", "xn--bcher-kva"), ("xn--a", "xn--a")],
+)
+def test_a_server_is_asked_for_the_name_that_was_judged(written: str, asked: str) -> None:
+    names: list[str] = []
+
+    def resolve(host: str, _port: int) -> list[str]:
+        names.append(host)
+        return [LOOPBACK]
+
+    with serving(whole(CONTENT)) as server:
+        web = web_assets(server, hosts=(HostPattern(f"{asked}.test", port=server.port),), resolve=resolve)
+        assert read(server.url(host=f"{written}.test"), web) == CONTENT
+        assert names == [f"{asked}.test"]
+        assert f"host: {asked}.test:{server.port}\r\n" in server.asked[0].lower()
+
+
+def test_an_address_that_cannot_be_asked_for_is_refused() -> None:
+    with serving(whole(CONTENT)) as server:
+        error = refused(server.url("/\ud800.png"), web_assets(server))
+        assert (type(error), error.code) == (PermanentJobError, "asset-uri-unsupported")
+        assert server.asked == []
+
+
 def test_a_server_without_tls_is_no_https_server() -> None:
     with serving(whole(CONTENT)) as server:
         url = server.url().replace("http:", "https:")
@@ -224,13 +294,81 @@ def test_a_certificate_is_held_against_the_name_and_not_the_address(
 
 def test_nothing_is_left_in_the_spool(tmp_path: Path) -> None:
     with serving(whole(CONTENT)) as server:
-        assert read(server.url(), web_assets(server, spool=str(tmp_path))) == CONTENT
-        refused(server.url(), web_assets(server, spool=str(tmp_path)), 5)
+        assert read(server.url(), web_assets(server), spool=tmp_path) == CONTENT
+        refused(server.url(), web_assets(server), 5, tmp_path)
         assert list(tmp_path.iterdir()) == []
-        missing = web_assets(server, spool=str(tmp_path / "missing"))
         with pytest.raises(TransientJobError) as caught:
-            read(server.url(), missing)
+            read(server.url(), web_assets(server), spool=tmp_path / "missing")
         assert caught.value.code == "io-error"
+
+
+def spooled(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_an_asset_is_fetched_once_and_holds_no_descriptor(tmp_path: Path) -> None:
+    answers = iter([whole(CONTENT), whole(b"something else")])
+
+    def answer(connection: socket.socket, path: str) -> None:
+        next(answers)(connection, path)
+
+    with serving(answer) as server:
+        fetched = Fetched(web_assets(server), spool=tmp_path)
+        opener, asset = FileAssetOpener((), fetched), AssetRef("it", server.url())
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        identities = set()
+        for _ in range(3):
+            opened = opener.open(asset, max_bytes=10_000)
+            with opened.file:
+                assert opened.file.read() == CONTENT
+            identities.add(opened.identity)
+        assert len(identities) == 1
+        with pytest.raises(PermanentJobError) as caught:
+            opener.open(asset, max_bytes=5)
+        assert caught.value.code == "asset-too-large"
+        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+        assert len(server.asked) == 1
+        assert len(spooled(tmp_path)) == 1
+        fetched.close()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_what_one_job_fetches_is_bounded_in_all(tmp_path: Path) -> None:
+    with serving(whole(CONTENT)) as server:
+        fetched = Fetched(web_assets(server), total_bytes=2 * len(CONTENT) + 5, spool=tmp_path)
+        opener = FileAssetOpener((), fetched)
+        for number in (1, 2):
+            opener.open(AssetRef(f"{number}", server.url()), max_bytes=10_000).file.close()
+        with pytest.raises(PermanentJobError) as caught:
+            opener.open(AssetRef("3", server.url()), max_bytes=10_000)
+        assert caught.value.code == "fetched-too-large"
+        assert caught.value.data["allowed"] == f"at most {2 * len(CONTENT) + 5} bytes in all"
+        opener.open(AssetRef("1", server.url()), max_bytes=10_000).file.close()
+        with pytest.raises(PermanentJobError) as caught:
+            opener.open(AssetRef("4", server.url()), max_bytes=3)
+        assert caught.value.code == "asset-too-large", "its own bound was the smaller one"
+        fetched.close()
+
+
+def test_a_fetch_that_ends_after_its_job_leaves_nothing(tmp_path: Path) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def answer(connection: socket.socket, path: str) -> None:
+        asked.set()
+        go_on.wait(10)
+        whole(CONTENT)(connection, path)
+
+    with serving(answer) as server, ThreadPoolExecutor(1) as threads:
+        fetched = Fetched(web_assets(server), spool=tmp_path)
+        late = threads.submit(
+            FileAssetOpener((), fetched).open, AssetRef("it", server.url()), max_bytes=10_000
+        )
+        assert asked.wait(10)
+        fetched.close()
+        go_on.set()
+        with pytest.raises(TransientJobError):
+            late.result()
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_fetcher_nothing_is_fetched() -> None:

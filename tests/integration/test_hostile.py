@@ -17,6 +17,8 @@ from previewops.worker.assets import AssetRef, FileAssetOpener
 from previewops.worker.child import ChildLimits
 from previewops.worker.desk import JobDesk
 from previewops.worker.fetch import WebAssets
+from previewops.worker.fetched import Fetched
+from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.sandbox import RenderPool
 from previewops.worker.work import Work
 from tests.hostile import corpus, damaged, harmless, no_files, pictures
@@ -45,13 +47,15 @@ class Renderer:
         self._jobs += 1
         staging = self.folder / "staging" / str(self._jobs)
         staging.parent.mkdir(exist_ok=True)
-        opener = FileAssetOpener((self.folder / "assets",), web)
+        fetched = Fetched(web) if web is not None else None
+        opener = FileAssetOpener((self.folder / "assets",), fetched)
         settings = Settings(data_dir=self.folder, job_timeout_s=60)
         work = Work.of(settings, job, staging, opener=opener, reuse=None)
         try:
             return await work.done(self.pool, lambda _share, _word: None)
         finally:
-            work.close()
+            if fetched is not None:
+                fetched.close()
 
     async def refused(self, uri: str, web: WebAssets | None = None, *, sound: bool = False) -> JobError:
         with pytest.raises(JobError) as caught:
@@ -74,6 +78,7 @@ async def renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         recycle_jobs=1_000,
         preload=["previewops.worker.bundle"],
         confined=True,
+        edition=FontSources(),
     )
     try:
         await pool.start()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +18,11 @@ import pytest
 from previewops.errors import InvalidPayload, PermanentJobError
 from previewops.worker import render
 from previewops.worker.assets import FileAssetOpener
+from previewops.worker.fetched import Fetched
 from previewops.worker.render.limits import Limits
 from tests.integration.cli_program import Program
 from tests.render_support import opened, payload, quarters
+from tests.web_server import serving, web_assets, whole
 
 STEPS: list[dict[str, Any]] = [{"title": "One", "assetIds": ["it"]}, {"title": "Two"}]
 ASSETS = [{"id": "it", "uri": "picture.png"}]
@@ -55,6 +59,22 @@ def test_a_whole_payload_gives_the_bytes_that_a_worker_would_publish(here: Path)
     hashes = [{file["path"]: file["sha256"] for file in each.files} for each in (bundle, again)]
     assert all(found.pop("preview.json") for found in hashes)
     assert hashes[0] == hashes[1]
+
+
+def test_a_picture_from_the_web_is_the_one_whose_checksum_was_compared(here: Path) -> None:
+    good = (here / "picture.png").read_bytes()
+    answers = iter([whole(good), whole(b"something else")])
+
+    def answer(connection: socket.socket, path: str) -> None:
+        next(answers)(connection, path)
+
+    with serving(answer) as server:
+        asset = {"id": "it", "uri": server.url(), "sha256": hashlib.sha256(good).hexdigest()}
+        fetched = Fetched(web_assets(server), spool=here)
+        bundle = render(payload(STEPS, [asset]), out="out", opener=FileAssetOpener((), fetched))
+        fetched.close()
+        assert len(server.asked) == 1
+    assert bundle.warnings == ()
 
 
 def test_errors_are_those_of_the_contract_and_the_renderer(here: Path) -> None:

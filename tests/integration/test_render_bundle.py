@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 import os
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 from PIL import Image
@@ -385,7 +386,7 @@ def test_a_picture_in_the_payload_itself(tmp_path: Path, root: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "code", "found"),
     [
-        ({"assets": 2}, "too-many-assets", "more than 2"),
+        ({"assets": 2}, "too-many-assets", "3 assets"),
         ({"asset_bytes": 100}, "asset-too-large", "bytes"),
         ({"frame_pixels": 100}, "asset-too-many-pixels", "360000 pixels"),
         ({"total_pixels": 100}, "asset-too-many-frames", "1 frame of 800x450"),
@@ -410,15 +411,73 @@ def test_each_limit_says_what_was_found_and_what_is_allowed(
     assert error.hint
 
 
-def test_an_animation_is_stopped_when_it_grows_beyond_the_limit(tmp_path: Path, root: Path) -> None:
-    whole = built(tmp_path / "whole", payload(STEPS, assets(), format="apng"), root)
-    sizes = {entry["path"]: entry["bytes"] for entry in whole["artifacts"]}
+ANIMATIONS = ("webp", "gif", "apng", "webm", "mp4")
+
+
+@pytest.mark.parametrize("kind", ANIMATIONS)
+def test_an_animation_is_stopped_when_it_grows_beyond_the_limit(
+    tmp_path: Path, root: Path, kind: str
+) -> None:
+    job, name = payload(STEPS, assets(), format=kind), f"animation.{kind}"
+    sizes = {entry["path"]: entry["bytes"] for entry in built(tmp_path / "whole", job, root)["artifacts"]}
     stills = sum(size for path, size in sizes.items() if path.startswith(("frames", "poster", "thumbs")))
-    bound = stills + sizes["animation.apng"] // 2
-    with pytest.raises(PermanentJobError) as caught:
-        built(tmp_path / "out", payload(STEPS, assets(), format="apng"), root, output_bytes=bound)
-    assert caught.value.code == "output-too-large"
-    assert (tmp_path / "out" / "animation.apng").stat().st_size <= bound
+    for part in (0, 1, 3, 5, 7, 9):
+        bound = stills + sizes[name] * part // 10
+        with pytest.raises(PermanentJobError) as caught:
+            built(tmp_path / f"out{part}", job, root, output_bytes=bound)
+        assert caught.value.code == "output-too-large"
+        grown = tmp_path / f"out{part}" / name
+        assert not grown.exists() or grown.stat().st_size <= bound
+
+
+class FullDisk(FolderOutput):
+    """A folder on whose disk an animation has ``room`` bytes."""
+
+    def __init__(self, folder: Path, room: int) -> None:
+        super().__init__(folder)
+        self._room = room
+
+    def create(self, path: str) -> BinaryIO:
+        file = super().create(path)
+        return cast("BinaryIO", _Filling(file, self._room)) if path.startswith("animation") else file
+
+
+class _Filling:
+    """A file that takes ``room`` bytes."""
+
+    def __init__(self, file: BinaryIO, room: int) -> None:
+        self._file = file
+        self._room = room
+
+    def __enter__(self) -> _Filling:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, content: bytes) -> int:
+        if self._file.tell() + len(content) > self._room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._file.write(content)
+
+
+@pytest.mark.parametrize("kind", ANIMATIONS)
+@pytest.mark.parametrize("room", [0, 500, 2_000])
+def test_a_disk_that_fills_up_under_an_animation_is_named(
+    tmp_path: Path, root: Path, kind: str, room: int
+) -> None:
+    with pytest.raises(TransientJobError) as caught:
+        make_bundle(
+            payload(STEPS, assets(), format=kind),
+            opener=FileAssetOpener((root,)),
+            output=FullDisk(tmp_path / "out", room),
+            limits=Limits(),
+            progress=lambda _share, _word: None,
+        )
+    assert caught.value.code == "disk-full"
 
 
 def test_a_staging_folder_that_cannot_be_written_is_transient(tmp_path: Path, root: Path) -> None:

@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -19,19 +20,19 @@ from typing import Any
 import pytest
 
 from previewops import worker
-from previewops.contract import validate
+from previewops.contract import limits, validate
 from previewops.errors import PermanentJobError
 from previewops.settings import Settings
-from previewops.worker.assets import FileAssetOpener
+from previewops.worker.assets import AssetRef, FileAssetOpener, OpenedAsset
 from previewops.worker.child import ChildLimits
 from previewops.worker.prune import cache_root, old_bundles, prune_cache, remove_bundle, surplus_cache
 from previewops.worker.publish import bundle_path, fence_path, publish
 from previewops.worker.recipes import renderer_fingerprint
 from previewops.worker.render.fontfiles import FontFile, FontSources
-from previewops.worker.reuse import Digests, Reuse
+from previewops.worker.reuse import Digests, MissedThumbnail, Reuse
 from previewops.worker.sandbox import RenderPool
-from previewops.worker.store import Store
-from previewops.worker.work import Work
+from previewops.worker.store import Kept, Store
+from previewops.worker.work import Renders, Work
 from tests.integration.cli_program import Program
 from tests.render_support import payload, quarters
 
@@ -49,7 +50,7 @@ class Bench:
         self.settings = Settings(data_dir=folder / "data")
         self.store = Store(cache_root(self.settings.data_dir))
         self.reuse = Reuse(self.store, Digests())
-        self._renders = renders
+        self.renders: Renders = renders
         self._token = 0
         for name in ("staging", "previews"):
             (self.settings.data_dir / {"staging": ".staging"}.get(name, name)).mkdir(parents=True)
@@ -62,10 +63,7 @@ class Bench:
         staging = self.settings.data_dir / ".staging" / f"{job_id}.{self._token}"
         opener = FileAssetOpener((self.folder,))
         work = Work.of(self.settings, request, staging, opener=opener, reuse=self.reuse, fonts=fonts)
-        try:
-            summary = await work.done(self._renders, lambda _share, _word: None)
-        finally:
-            work.close()
+        summary = await work.done(self.renders, lambda _share, _word: None)
         data_dir, token = self.settings.data_dir, self._token
         fence = fence_path(data_dir, "project", job_id)
         await asyncio.to_thread(publish, staging, self.bundle(job_id), fence=fence, token=token)
@@ -90,6 +88,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         recycle_jobs=100,
         preload=["previewops.worker.bundle"],
         confined=True,
+        edition=FontSources(),
         readable=[str(tmp_path / "own.ttf")],
     )
     try:
@@ -147,6 +146,29 @@ async def test_fonts_count_and_a_confined_process_reads_them(bench: Bench) -> No
     assert "reused" not in await bench.render(job, "touched", fonts)
 
 
+async def test_a_font_that_was_replaced_is_drawn_by_a_process_that_may_read_it(bench: Bench) -> None:
+    own = bench.folder / "own.ttf"
+    fonts = FontSources(preferred=(FontFile(str(own)),))
+    await bench.render(payload(STEPS, ASSETS), "one", fonts)
+    shutil.copy(FONT.with_name("Inter-Regular.ttf"), bench.folder / "new")
+    (bench.folder / "new").replace(own)
+    drawn = await bench.render(payload(STEPS, ASSETS), "two", fonts)
+    assert "reused" not in drawn
+    assert drawn["warnings"] == [], "the process may read the new file"
+    names = [json.loads((bench.bundle(job) / "preview.json").read_bytes())["fonts"] for job in ("one", "two")]
+    assert any("DejaVu" in name for name in names[0])
+    assert not any("DejaVu" in name for name in names[1])
+    assert (await bench.render(payload(STEPS, ASSETS), "three", fonts))["reused"]
+
+
+async def test_a_font_that_is_replaced_meanwhile_leaves_nothing_behind(bench: Bench) -> None:
+    own, renders = bench.folder / "own.ttf", bench.renders
+    fonts = FontSources(preferred=(FontFile(str(own)),))
+    bench.renders = Replacing(renders, lambda: shutil.copy(FONT.with_name("Inter-Regular.ttf"), own))
+    await bench.render(payload(STEPS, ASSETS), "one", fonts)
+    assert bench.kept("bundles") == []
+
+
 async def test_a_bundle_with_gaps_is_made_anew_each_time(bench: Bench) -> None:
     job = payload(STEPS, ASSETS, onAssetError="gap")
     lost = bench.folder / "b.png"
@@ -176,6 +198,33 @@ async def test_content_counts_and_not_where_it_is(bench: Bench) -> None:
     assert (await bench.render(elsewhere, "two"))["reused"]
     shutil.copy(bench.folder / "b.png", bench.folder / "a.png")
     assert "reused" not in await bench.render(job, "three"), "another content at the same place"
+
+
+class Replacing:
+    """Renders, but has somebody replace an asset after it was hashed and before it is read."""
+
+    def __init__(self, renders: Renders, replace_it: Callable[[], object]) -> None:
+        self._renders = renders
+        self._replace_it = replace_it
+
+    async def run(self, spec: dict[str, Any], **how: Any) -> dict[str, Any]:
+        self._replace_it()
+        return await self._renders.run(spec, **how)
+
+
+async def test_what_was_made_of_an_asset_that_changed_meanwhile_is_not_kept(bench: Bench) -> None:
+    job, renders = payload(STEPS, ASSETS), bench.renders
+    first = bench.folder / "a.png"
+    shutil.copy(first, bench.folder / "saved.png")
+    bench.renders = Replacing(renders, lambda: shutil.copy(bench.folder / "b.png", first))
+    assert "reused" not in await bench.render(job, "one")
+    assert bench.kept("bundles") == bench.kept("thumbnails") == []
+    shutil.copy(bench.folder / "saved.png", first)
+    bench.renders = renders
+    assert "reused" not in await bench.render(job, "two")
+    thumbnails = [(bench.bundle(name) / "thumbs" / "a.webp").read_bytes() for name in ("one", "two")]
+    assert thumbnails[0] != thumbnails[1]
+    assert (await bench.render(job, "three"))["reused"]
 
 
 @pytest.mark.parametrize(
@@ -234,6 +283,137 @@ async def test_thumbnails_are_reused_by_content_and_are_the_same(
     assert told[0] == told[1]
 
 
+class Watched:
+    """Renders nothing: says what it was given, and how much of the deadline had gone."""
+
+    spent_s = deadline_s = -1.0
+
+    async def run(
+        self, _spec: dict[str, Any], *, deadline_s: float, spent_s: float = 0.0, **_: Any
+    ) -> dict[str, Any]:
+        self.deadline_s, self.spent_s = deadline_s, spent_s
+        return {"artifacts": []}
+
+
+class SlowAssets(FileAssetOpener):
+    """Each opening takes 50 s, by the clock that it is."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__((root,))
+        self.now_s = 1_000.0
+
+    def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
+        self.now_s += 50
+        return super().open(asset, max_bytes=max_bytes)
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def now_ms(self) -> int:
+        return round(self.now_s * 1000)
+
+
+async def test_what_reading_the_assets_took_is_the_render_s_no_more(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    slow, renders = SlowAssets(tmp_path), Watched()
+    settings = Settings(data_dir=tmp_path, job_timeout_s=120)
+    reuse = Reuse(Store(tmp_path / "cache"), Digests())
+    request = validate(payload([], [{"id": "a", "uri": "a.png"}]))
+    work = Work.of(settings, request, tmp_path / "staging", opener=slow, reuse=reuse, clock=slow)
+    await work.done(renders, lambda _share, _word: None)
+    assert (renders.deadline_s, renders.spent_s) == (120, 50)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "code"),
+    [({"assets_max": 1}, "too-many-assets"), ({"steps_max": 1}, "too-many-steps")],
+)
+def test_what_is_too_much_is_refused_before_an_asset_is_opened(
+    tmp_path: Path, bounds: dict[str, int], code: str
+) -> None:
+    request, slow = validate(payload(STEPS, ASSETS)), SlowAssets(tmp_path)
+    settings = Settings(data_dir=tmp_path, **bounds)  # type: ignore[arg-type]
+    with pytest.raises(PermanentJobError) as caught:
+        Work.of(settings, request, tmp_path / "staging", opener=slow, reuse=None)
+    assert caught.value.code == code
+    assert slow.now_s == 1_000
+
+
+def lying(preview: Any = None, **summary: Any) -> tuple[Any, dict[str, Any]]:
+    """A preview.json and a summary of a render process that was handed ``thumbs/a.webp`` and itself."""
+    asset = {"id": "a", "thumbnail": "thumbs/a.webp", "thumbhash": "h", "dominantColour": "#000000"}
+    return preview or {"assets": [asset]}, summary or {"artifacts": [{"path": "thumbs/a.webp"}]}
+
+
+@pytest.mark.parametrize(
+    ("preview", "summary"),
+    [
+        lying({"assets": [{"id": "a", "thumbnail": "/proc/self/environ", "thumbhash": "h"}]}),
+        lying(
+            {"assets": [{"id": "a", "thumbnail": "../secret", "thumbhash": "h", "dominantColour": "c"}]},
+        ),
+        lying({"assets": [{"id": "a", "thumbnail": "secret", "thumbhash": "h", "dominantColour": "c"}]}),
+        lying({"assets": [{"id": ["a"]}]}),
+        lying({"assets": 1}),
+        lying({"assets": [{"id": "a", "thumbnail": "thumbs/a.webp", "thumbhash": "h"}]}),
+        lying(["assets"]),
+        lying(artifacts=[{"path": "../secret"}]),
+        lying(artifacts=[{"path": ["thumbs/a.webp"]}]),
+        lying(artifacts=[{}]),
+        lying(artifacts=None),
+        lying(none=1),
+    ],
+)
+def test_only_files_that_were_handed_out_are_kept(
+    tmp_path: Path, preview: Any, summary: dict[str, Any]
+) -> None:
+    staging = tmp_path / "staging"
+    (staging / "thumbs").mkdir(parents=True)
+    for secret in (staging / "secret", tmp_path / "secret"):
+        secret.write_bytes(b"secret")
+    (staging / "thumbs" / "a.webp").write_bytes(b"made")
+    store = Store(tmp_path / "cache")
+    reuse, missed = Reuse(store, Digests()), [MissedThumbnail("a", "1" * 64)]
+    created = {"thumbs/a.webp", "preview.json"}
+
+    def keep(preview: Any, summary: dict[str, Any]) -> None:
+        (staging / "preview.json").write_text(json.dumps(preview))
+        reuse.keep("0" * 64, staging, summary, missed, created=created)
+
+    keep(preview, summary)
+    assert not list(store.root.glob("*/*/*"))
+    for deep in ("[" * 100_000, "1" * 20_000_000):
+        (staging / "preview.json").write_text(deep)
+        reuse.keep("0" * 64, staging, summary, missed, created=created)
+    assert not list(store.root.glob("*/*/*"))
+    keep(*lying())
+    kept = store.find("thumbnails", "1" * 64)
+    assert kept is not None
+    assert (kept.folder / "thumbnail").read_bytes() == b"made"
+    assert store.find("bundles", "0" * 64) is not None
+
+
+class Pruning(Store):
+    """A store of which another worker removes each entry as soon as it was found."""
+
+    def find(self, kind: str, key: str) -> Kept | None:
+        kept = super().find(kind, key)
+        if kept is not None:
+            shutil.rmtree(kept.folder)
+        return kept
+
+
+async def test_a_thumbnail_that_is_pruned_meanwhile_is_made_anew(bench: Bench) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    shutil.rmtree(bench.store.root / "bundles")
+    bench.reuse = Reuse(Pruning(bench.store.root), Digests())
+    assert "reused" not in await bench.render(payload(STEPS, ASSETS), "two")
+    for name in ("thumbs/a.webp", "thumbs/b.webp"):
+        one, two = ((bench.bundle(job) / name).read_bytes() for job in ("one", "two"))
+        assert one == two
+    assert len(bench.kept("thumbnails")) == 2
+
+
 async def test_what_is_wrong_with_an_asset_is_told_as_ever(bench: Bench) -> None:
     await bench.render(payload(STEPS, ASSETS), "one")
     (bench.folder / "b.png").unlink()
@@ -286,8 +466,34 @@ async def test_bundles_are_removed_whole_unless_they_are_being_published(bench: 
     assert list((data_dir / ".staging").iterdir()) == []
 
 
+async def test_a_bundle_that_was_made_again_counts_as_new(bench: Bench) -> None:
+    job, data_dir = payload(STEPS, ASSETS), bench.settings.data_dir
+    await bench.render(job, "one")
+    preview = bench.bundle("one") / "preview.json"
+    os.utime(preview, (1, 1))
+    before = preview.stat().st_ino
+    (old,) = old_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600)
+    await bench.render(job, "one")
+    assert preview.stat().st_ino == before, "the bundle was kept"
+    assert not remove_bundle(data_dir, old), "it was confirmed since it was listed"
+    assert old_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600) == []
+
+
 def test_the_renderer_has_a_fingerprint_of_its_files() -> None:
     assert len(renderer_fingerprint()) == 64
+
+
+def test_the_renderer_s_fingerprint_knows_of_python_and_of_the_contract_s_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = renderer_fingerprint.__wrapped__
+    prints = [fresh()]
+    monkeypatch.setattr(sys, "version", "4.0")
+    prints.append(fresh())
+    (tmp_path / "limits.py").write_text("TITLE_CARD_MS = 1\n")
+    monkeypatch.setattr(limits, "__file__", str(tmp_path / "limits.py"))
+    prints.append(fresh())
+    assert len(set(prints)) == 3
 
 
 @pytest.fixture

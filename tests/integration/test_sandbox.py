@@ -245,6 +245,31 @@ async def test_a_loop_in_c_is_killed_at_its_deadline(make_pool: MakePool) -> Non
     await still_works(pool)
 
 
+async def test_what_a_job_has_used_of_its_deadline_is_gone(make_pool: MakePool) -> None:
+    pool = make_pool()
+    with pytest.raises(TransientJobError) as caught:
+        async with asyncio.timeout(LONG_S):
+            await pool.run({"act": "wait"}, deadline_s=1_000_000, spent_s=999_999.8)
+    assert (caught.value.code, caught.value.data["allowed"]) == ("deadline-exceeded", 1_000_000)
+    await still_works(pool)
+
+
+async def test_a_child_of_another_edition_of_its_files_is_replaced(make_pool: MakePool) -> None:
+    pool = make_pool()
+
+    async def renderer(edition: str) -> int:
+        return int((await pool.run({"act": "echo"}, deadline_s=LONG_S, edition=edition))["pid"])
+
+    first = await renderer("one")
+    handle = os.pidfd_open(first)
+    pids = [await renderer(edition) for edition in ("one", "two", "two", "one")]
+    assert first == pids[0] != pids[1] == pids[2] != pids[3]
+    await asyncio.to_thread(wait_gone, [handle])
+    os.close(handle)
+    assert pool.pids() == pids[3:]
+    assert (pool.crashes, pool.deadline_kills) == (0, 0)
+
+
 async def test_a_timeout_of_the_caller_is_not_the_deadline(make_pool: MakePool) -> None:
     def fail(fraction: float, text: str) -> None:
         raise TimeoutError("the caller's own")

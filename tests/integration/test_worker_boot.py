@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,16 @@ def test_a_render_process_that_dies_at_its_start_is_told_of(redis_url: str, tmp_
     told, hint = done.stderr.splitlines()
     assert told == ("previewops: no render process could be started: the render process exited with status 3")
     assert hint.startswith("hint: look at the worker's log")
+
+
+def test_what_dead_attempts_left_is_swept_at_the_start(redis_url: str, tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    old = [data_dir / ".staging" / name for name in ("job-a.5.replaced", "job-b.3", "job-c.1")]
+    young = data_dir / ".staging" / "job-d.2"
+    for folder in (*old, young):
+        (folder / "frames").mkdir(parents=True)
+    for folder in old:
+        os.utime(folder, (1, 1))
+    done = Program(tmp_path, redis_url).run("worker", "--burst")
+    assert done.code == 0, done.err
+    assert list((data_dir / ".staging").iterdir()) == [young]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class PretendedRenders:
         spec: dict[str, Any],
         *,
         deadline_s: float,
+        spent_s: float = 0.0,
+        edition: Hashable = None,
         progress: ProgressCallback | None = None,
         answer: Answerer | None = None,
     ) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -65,23 +67,42 @@ def test_a_fingerprint_changes_with_every_change(tmp_path: Path) -> None:
     copied = Path(shutil.copy(DEJAVU.path, tmp_path / "one.ttf"))
     one = FontFile(str(copied))
     prints = [
-        FontSources().fingerprint(),
-        FontSources(preferred=(one,)).fingerprint(),
-        FontSources(system=(one,)).fingerprint(),
-        FontSources(system=(one, DEJAVU)).fingerprint(),
-        FontSources(system=(DEJAVU, one)).fingerprint(),
+        FontSources().stamped().fingerprint(),
+        FontSources(preferred=(one,)).stamped().fingerprint(),
+        FontSources(system=(one,)).stamped().fingerprint(),
+        FontSources(system=(one, DEJAVU)).stamped().fingerprint(),
+        FontSources(system=(DEJAVU, one)).stamped().fingerprint(),
     ]
     copied.write_bytes(Path(DEJAVU_BOLD.path).read_bytes())
-    prints.append(FontSources(preferred=(one,)).fingerprint())
+    prints.append(FontSources(preferred=(one,)).stamped().fingerprint())
     copied.unlink()
-    prints.append(FontSources(preferred=(one,)).fingerprint())
+    prints.append(FontSources(preferred=(one,)).stamped().fingerprint())
     assert len(set(prints)) == len(prints)
-    assert FontSources(preferred=(DEJAVU,)).fingerprint() == FontSources(preferred=(DEJAVU,)).fingerprint()
+    assert (
+        FontSources(preferred=(DEJAVU,)).stamped().fingerprint()
+        == FontSources(preferred=(DEJAVU,)).stamped().fingerprint()
+    )
+
+
+def test_a_font_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
+    copied = Path(shutil.copy(DEJAVU.path, tmp_path / "one.ttf"))
+    sources = FontSources(preferred=(FontFile(str(copied)),))
+    before = FontChain(sources.stamped()).find("a", Weight.REGULAR)
+    assert before is not None
+    assert FontChain(sources.stamped()).find("a", Weight.REGULAR) is before, "remembered"
+    shutil.copy(OWN / "Inter-Regular.ttf", tmp_path / "new")
+    os.utime(tmp_path / "new", ns=(0, copied.stat().st_mtime_ns))
+    (tmp_path / "new").replace(copied)
+    after = FontChain(sources.stamped()).find("a", Weight.REGULAR)
+    assert after is not None
+    assert (before.name, after.name) == ("DejaVu Sans", "Inter")
+    assert before.sized(20) is not after.sized(20)
 
 
 def test_sources_travel_as_json() -> None:
     sources = FontSources((DEJAVU,), (FontFile("/x.ttc", 3), DEJAVU_BOLD))
     assert FontSources.from_json(sources.as_json()) == sources
+    assert FontSources.from_json(json.loads(json.dumps(sources.stamped().as_json()))) == sources.stamped()
     assert FontSources.from_json(None) == FontSources()
 
 

@@ -15,6 +15,7 @@ WHOLE = {
     "PREVIEW_QUEUE_MAX": ("queue_max", 1, 100_000_000),
     "PREVIEW_ASSET_MAX_MB": ("asset_max_mb", 1, 1_048_576),
     "PREVIEW_FETCH_TIMEOUT_S": ("fetch_timeout_s", 1, 3_600),
+    "PREVIEW_FETCH_MAX_MB": ("fetch_max_mb", 1, 1_048_576),
     "PREVIEW_FRAME_MAX_MP": ("frame_max_mp", 1, 10_000),
     "PREVIEW_FRAMES_MAX": ("frames_max", 1, 1_000_000),
     "PREVIEW_PICTURE_MAX_MP": ("picture_max_mp", 1, 1_000_000),

@@ -56,9 +56,19 @@ class ArtifactWriter:
 
     @contextmanager
     def stream(self, path: str, kind: str) -> Iterator[BinaryIO]:
-        """A file to be written piece by piece; hashed when it is complete. Raises as ``write`` does."""
+        """A file to be written piece by piece; hashed when it is complete. Raises as ``write`` does.
+
+        What stood against writing it is raised whatever else comes of that: encoders put errors of their own in
+        the place of what a file raises, or none.
+        """
         with storage_errors(), self._output.create(path) as file:
-            yield cast("BinaryIO", _Bounded(file, self._demand_room))
+            bounded = _Bounded(file, self._demand_room)
+            try:
+                yield cast("BinaryIO", bounded)
+            except Exception:
+                bounded.raise_first()
+                raise
+            bounded.raise_first()
             file.flush()
             file.seek(0)
             digest, size = hashlib.sha256(), 0
@@ -86,22 +96,38 @@ class ArtifactWriter:
 
 
 class _Bounded:
-    """A file that asks before it grows."""
+    """A file that asks before it grows, and remembers the first thing that stood against it."""
 
     def __init__(self, file: BinaryIO, demand_room: Callable[[int], None]) -> None:
         self._file = file
         self._demand_room = demand_room
         self._size = 0
+        self._first: OSError | PermanentJobError | None = None
 
     def write(self, content: bytes) -> int:
-        end = self._file.tell() + len(content)
-        if end > self._size:
-            self._demand_room(end)
-            self._size = end
-        return self._file.write(content)
+        with self._remembering():
+            end = self._file.tell() + len(content)
+            if end > self._size:
+                self._demand_room(end)
+                self._size = end
+            return self._file.write(content)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
+        with self._remembering():  # it may have to write what is held back
+            return self._file.seek(offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()
+
+    def raise_first(self) -> None:
+        """Raises what stood against it, if anything did."""
+        if self._first is not None:
+            raise self._first
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, PermanentJobError) as failure:
+            self._first = self._first or failure
+            raise

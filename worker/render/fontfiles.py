@@ -10,10 +10,15 @@ from typing import Any, NamedTuple
 
 
 class FontFile(NamedTuple):
-    """A font file, and the number of the face in it, which is 0 but in collections."""
+    """A font file, and the number of the face in it, which is 0 but in collections.
+
+    ``stamp`` is its length in bytes, time of change in ns, and inode when it was looked at (``FontSources.stamped``):
+    whatever is remembered of a font by its ``FontFile`` is so of this content. A file that is not there has its own.
+    """
 
     path: str
     face: int = 0
+    stamp: tuple[int, int, int] = (0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +34,18 @@ class FontSources:
         lists = value or {}
         return cls(
             *(
-                tuple(FontFile(str(path), int(index)) for path, index in lists.get(name, ()))
+                tuple(
+                    FontFile(str(path), int(face), tuple(stamp)) for path, face, stamp in lists.get(name, ())
+                )
                 for name in ("preferred", "system")
             )
         )
 
-    def as_json(self) -> dict[str, list[list[str | int]]]:
+    def stamped(self) -> FontSources:
+        """The same files as they are now. Looks at each: off the event loop."""
+        return FontSources(*(tuple(map(_stamped, files)) for files in (self.preferred, self.system)))
+
+    def as_json(self) -> dict[str, list[list[Any]]]:
         """Sources in JSON values."""
         return {
             "preferred": [list(file) for file in self.preferred],
@@ -42,16 +53,19 @@ class FontSources:
         }
 
     def fingerprint(self) -> str:
-        """A digest that changes when a font is added, replaced or removed, or their order changes."""
+        """A digest of stamped files that changes when one is added, replaced or removed, or their order changes.
+
+        Inodes do not count, as they differ between hosts that have the same fonts.
+        """
         digest = hashlib.sha256()
         for file in (*self.preferred, None, *self.system):
-            digest.update(repr(file and (*file, *_stamp(file.path))).encode())
+            digest.update(repr(file and (file.path, file.face, *file.stamp[:2])).encode())
         return digest.hexdigest()
 
 
-def _stamp(path: str) -> tuple[int, int]:
+def _stamped(file: FontFile) -> FontFile:
     try:
-        status = Path(path).stat()
+        status = Path(file.path).stat()
     except OSError:
-        return (-1, -1)
-    return (status.st_size, status.st_mtime_ns)
+        return file._replace(stamp=(-1, -1, -1))
+    return file._replace(stamp=(status.st_size, status.st_mtime_ns, status.st_ino))

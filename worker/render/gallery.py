@@ -35,19 +35,11 @@ def inspect(
     With ``gaps`` an asset that is refused for good is kept with its error, as long as one picture is left.
 
     Raises:
-        PermanentJobError: too-many-assets, or what ``opener``, ``verify_checksum`` and ``measure`` raise.
+        PermanentJobError: what ``opener``, ``verify_checksum`` and ``measure`` raise.
         TransientJobError: what ``opener`` raises.
     """
     found: dict[str, Inspected] = {}
     for asset in assets:
-        if len(found) >= limits.assets:
-            raise PermanentJobError(
-                "too-many-assets",
-                f"the job has more than {limits.assets} assets",
-                hint="spread them over several jobs, or raise PREVIEW_ASSETS_MAX",
-                found=f"more than {limits.assets}",
-                allowed=str(limits.assets),
-            )
         try:
             found[asset.ref.id] = _inspect(asset, opener, limits)
         except PermanentJobError as refused:

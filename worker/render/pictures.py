@@ -18,6 +18,10 @@ from previewops.worker.render.gif import count_frames
 from previewops.worker.render.limits import Limits
 from previewops.worker.render.moving import show_representative_frame
 
+# All of Pillow's at once, and where the fork server imports this: else each process does by itself, from files that
+# may have been replaced meanwhile.
+Image.init()
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 _ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from previewops.worker.assets import AssetOpener
-from previewops.worker.render.bounds import check_bounds, check_sound
+from previewops.worker.render.bounds import check_sound
+from previewops.worker.render.demands import check_bounds
 from previewops.worker.render.encode import MEDIA_TYPES
 from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.render.gallery import Inspected, inspect

@@ -14,7 +14,8 @@ from previewops.errors import PermanentJobError
 from previewops.worker.assets import AssetOpener, verify_checksum
 from previewops.worker.render.animate import Animator, Drawn
 from previewops.worker.render.artifacts import Artifact, ArtifactWriter
-from previewops.worker.render.bounds import check_bounds, check_sound
+from previewops.worker.render.bounds import check_sound
+from previewops.worker.render.demands import check_bounds
 from previewops.worker.render.encode import encode_still
 from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.render.frames import FrameLayout

@@ -1,0 +1,199 @@
+"""The program by which seccomp(2) judges the system calls of a render process, as bytes. Pure.
+
+Classic BPF: calls of another architecture kill, refused ones fail with EPERM, all others pass. Some are judged by
+one argument. A filter sees the numbers that are passed and nothing behind a pointer.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from dataclasses import dataclass
+
+# linux/filter.h, linux/seccomp.h
+_LOAD, _EQUALS, _ANY_BIT, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
+_ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x80000000
+_ABSENT = 0x00050000 | errno.ENOSYS
+_NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # in seccomp_data; an argument has 8 bytes
+_X32_CALLS = 0x40000000  # x86-64's second table of calls begins here
+_CLONE_THREAD = 0x00010000
+_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
+_FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX = 0x8901, 0x8902, 0x5412, 0x541C
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A processor's name in the audit interface, its column in the tables below, and whether it has x32 beside."""
+
+    audit: int
+    column: int
+    x32: bool = False
+
+
+ARCHITECTURES = {
+    "x86_64": Architecture(0xC000003E, 0, x32=True),
+    "aarch64": Architecture(0xC00000B7, 1),
+}
+"""By ``platform.machine()``."""
+
+
+def filter_program(machine: Architecture, own_pid: int) -> bytes:
+    """The program for a process of the id ``own_pid``, as an array of ``struct sock_filter``.
+
+    ``clone`` passes for threads only. ``clone3``, whose flags no filter can see, is said not to exist, and
+    the C library then takes ``clone``.
+    """
+    steps = [
+        _step(_LOAD, _ARCHITECTURE_AT),
+        _step(_EQUALS, machine.audit, 1, 0),
+        _step(_RETURN, _KILL),
+        _step(_LOAD, _NUMBER_AT),
+    ]
+    if machine.x32:
+        steps += [_step(_AT_LEAST, _X32_CALLS, 0, 1), _step(_RETURN, _REFUSE)]
+    for numbers in _REFUSED.values():
+        number = numbers[machine.column]
+        if number is not None:
+            steps += [_step(_EQUALS, number, 0, 1), _step(_RETURN, _REFUSE)]
+    steps += [_step(_EQUALS, _CLONE3, 0, 1), _step(_RETURN, _ABSENT)]
+    for judged in _judged_calls(own_pid):
+        steps += judged.steps(machine)
+    steps.append(_step(_RETURN, _ALLOW))
+    return b"".join(steps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A call that passes or not by one argument: whether ``test`` holds of it and one of ``values``."""
+
+    numbers: tuple[int, int]
+    argument: int
+    values: tuple[int, ...]
+    passes: bool  # if it holds
+    test: int = _EQUALS
+
+    def steps(self, machine: Architecture) -> list[bytes]:
+        """Steps that end with a verdict, and are skipped by every other call.
+
+        The arguments in question are 32 bits wide, so the lower half is all that the kernel looks at.
+        """
+        held, else_ = (_ALLOW, _REFUSE) if self.passes else (_REFUSE, _ALLOW)
+        tests = [
+            _step(self.test, value, len(self.values) - index, 0) for index, value in enumerate(self.values)
+        ]
+        inner = [
+            _step(_LOAD, _ARGUMENTS_AT + 8 * self.argument),
+            *tests,
+            _step(_RETURN, else_),
+            _step(_RETURN, held),
+        ]
+        return [_step(_EQUALS, self.numbers[machine.column], 0, len(inner)), *inner]
+
+
+def _judged_calls(own_pid: int) -> tuple[_Judged, ...]:
+    signals = (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)  # by which a file signals whom it is told to
+    return (
+        _Judged((56, 220), 0, (_CLONE_THREAD,), passes=True, test=_ANY_BIT),  # clone
+        _Judged((234, 131), 0, (own_pid,), passes=True),  # tgkill: a thread library signals its own
+        _Judged((302, 261), 0, (0,), passes=True),  # prlimit64, of whom
+        _Judged((203, 122), 0, (0,), passes=True),  # sched_setaffinity, of whom
+        _Judged((72, 25), 1, signals, passes=False),  # fcntl
+        # The same by ioctl, and typing into the terminal that a worker's log may go to.
+        _Judged((16, 29), 1, (_FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX), passes=False),
+    )
+
+
+def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    return struct.pack("<HBBI", code, if_true, if_false, value)
+
+
+# Numbers from asm/unistd_64.h and asm-generic/unistd.h: on x86-64, on aarch64, which lacks some.
+_CLONE3 = 435
+_REFUSED: dict[str, tuple[int | None, int | None]] = {
+    # sockets
+    "socket": (41, 198),
+    "socketpair": (53, 199),
+    "connect": (42, 203),
+    "bind": (49, 200),
+    "listen": (50, 201),
+    "accept": (43, 202),
+    "accept4": (288, 242),
+    # programs and processes
+    "fork": (57, None),
+    "vfork": (58, None),
+    "execve": (59, 221),
+    "execveat": (322, 281),
+    "kill": (62, 129),
+    "tkill": (200, 130),
+    "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "process_madvise": (440, 440),
+    "kcmp": (312, 272),
+    "pidfd_open": (434, 434),
+    "pidfd_getfd": (438, 438),
+    "pidfd_send_signal": (424, 424),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    # files by their names, which Landlock does not judge, or not in each version; and files passed for reading
+    "truncate": (76, 45),
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "fchown": (93, 55),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+    # namespaces and mounts
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "fsopen": (430, 430),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "fspick": (433, 433),
+    "mount_setattr": (442, 442),
+    # the kernel
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "init_module": (175, 105),
+    "finit_module": (313, 273),
+    "delete_module": (176, 106),
+    "kexec_load": (246, 104),
+    "open_by_handle_at": (304, 265),
+    "name_to_handle_at": (303, 264),
+    "personality": (135, 92),
+}
