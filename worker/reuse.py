@@ -105,7 +105,7 @@ class Reuse:
             names = [_given(entry["path"], created) for entry in summary["artifacts"]]
             thumbnails = dict(_thumbnails(preview, missed, created))
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as odd:
-            log.warning("what a render process says of its files is not what it was given", found=repr(odd))
+            log.warning("render.untrue", found=repr(odd))
             return
         files = {name: staging / name for name in names if name != PREVIEW}
         self.store.keep(BUNDLES, key, files, {"summary": dict(summary), "preview": preview})
