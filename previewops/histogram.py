@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 
 BINS_PER_OCTAVE = 4
 
+LAST_BIN = 256
+"""It ends at 2^64 ms, which nothing takes: whoever reads a higher number reads no histogram."""
+
 
 def middle_ms(bin_number: int) -> float:
     """The value that stands for a bin: its geometric middle, in ms (0.5 for the bin under 1 ms)."""

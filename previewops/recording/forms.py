@@ -9,6 +9,7 @@ from typing import Any
 
 from previewops.fleetviews import Bounds, SupervisedWorker, SupervisorState, SupervisorView
 from previewops.health import Check, Figure, Health, Status
+from previewops.history import DAY_MIN, HOUR_S
 from previewops.recording.plain import (
     BINS,
     BY_PRIORITY,
@@ -29,6 +30,7 @@ from previewops.recording.plain import (
     member,
     one,
     unfit,
+    up_to,
 )
 from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Event, RunView, Snapshot, WorkerView
 
@@ -163,8 +165,8 @@ SNAPSHOT = Form(
         "events_total": ("e", INT),
         "buckets": ("B", many(BUCKET)),
         "minutes": ("M", many(BUCKET)),
-        "history_s": ("bs", INT),
-        "history_min": ("bm", INT),
+        "history_s": ("bs", up_to(HOUR_S)),
+        "history_min": ("bm", up_to(2 * DAY_MIN)),  # so many a server keeps
     },
 )
 """All but ``now_ms``, which is the ``t`` of the line."""

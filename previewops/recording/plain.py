@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
+from previewops.histogram import LAST_BIN
 from previewops.recording.patch import Plain
 from previewops.states import Priority
 
@@ -118,6 +119,17 @@ def _moment(found: Any) -> int:
     return found
 
 
+def up_to(most: int) -> Kind[int]:
+    """A whole number from 0 to ``most``. Written is the nearest one that can be read again."""
+
+    def take(found: Any) -> int:
+        if type(found) is not int or not 0 <= found <= most:
+            raise unfit(f"a whole number from 0 to {most:,}", found)
+        return found
+
+    return Kind(lambda value: max(0, min(value, most)), take, 0)
+
+
 def _put_number(value: float) -> float:
     return value if math.isfinite(value) else 0.0
 
@@ -156,13 +168,14 @@ def _object(found: Any, kind: Callable[[Any], T]) -> dict[str, T]:
 
 def _put_bins(bins: Mapping[int, int]) -> list[int]:
     """Bins and counts in turn: shorter than an object of them."""
-    return [number for pair in sorted(bins.items()) for number in pair]
+    return [part for number, count in sorted(bins.items()) for part in (_BIN.put(number), _COUNT.put(count))]
 
 
 def _bins(found: Any) -> dict[int, int]:
     if not isinstance(found, list) or len(found) % 2:
         raise unfit("a list of bins and counts", found)
-    return {_moment(number): _whole(count) for number, count in zip(found[::2], found[1::2], strict=True)}
+    pairs = zip(found[::2], found[1::2], strict=True)
+    return {_BIN.take(number): _COUNT.take(count) for number, count in pairs}
 
 
 def _by_priority(found: Any) -> dict[Priority, int]:
@@ -196,6 +209,9 @@ def one(form: Form[T]) -> Kind[T]:
     """Exactly one value of a form."""
     return Kind(form.put, form.take, _NEEDED)
 
+
+_BIN = up_to(LAST_BIN)
+_COUNT = up_to(_MOST)
 
 INT = Kind(_put_whole, _whole, 0)
 TIME = Kind(_put_moment, _moment, 0)

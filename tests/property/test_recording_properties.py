@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from previewops.errors import NotARecording, PreviewopsError
 from previewops.fleetviews import Bounds, SupervisedWorker, SupervisorState, SupervisorView
 from previewops.health import Check, Figure, Health, Status
+from previewops.history import DAY_MIN, HOUR_S
 from previewops.recording.codec import Decoder, Encoder, Entry, Gap, Look, Unreadable, tag_of
 from previewops.recording.patch import applied, difference
 from previewops.recording.reader import Recording
@@ -87,8 +88,8 @@ snapshots = st.builds(
     runs=several(runs),
     heads=by_priority,
     completed_kept=counts,
-    history_s=counts,
-    history_min=counts,
+    history_s=st.integers(0, HOUR_S),
+    history_min=st.integers(0, DAY_MIN),
 )
 verdicts = st.builds(
     Health,

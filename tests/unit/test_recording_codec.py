@@ -125,6 +125,12 @@ def test_other_headings_are_foreign(line: bytes) -> None:
         (b'{"t":1,"f":{"w":{"urgent":1}}}', "w is 'urgent', not a priority"),
         (b'{"t":1,"f":{"B":[{"u":0}]}}', "B.u is 0, not the width of a bucket"),
         (b'{"t":1,"f":{"B":[{"w":[1]}]}}', "not a list of bins and counts"),
+        (b'{"t":1,"f":{"B":[{"w":[-1,1]}]}}', "B.w is -1, not a whole number from 0 to 256"),
+        (b'{"t":1,"f":{"B":[{"w":[257,1]}]}}', "B.w is 257, not a whole number from 0 to 256"),
+        (b'{"t":1,"f":{"M":[{"r":[3,-1]}]}}', "M.r is -1, not a whole number from 0 to"),
+        (b'{"t":1,"f":{"bs":-1000000000000}}', "bs is -1000000000000, not a whole number from 0 to 3,600"),
+        (b'{"t":1,"f":{"bs":3601}}', "bs is 3601, not a whole number"),
+        (b'{"t":1,"f":{"bm":-1}}', "bm is -1, not a whole number from 0 to 2,880"),
         (b'{"t":1,"f":{"S":[{"i":"s"}]}}', "S.s is missing, not there"),
         (b'{"t":1,"f":{"H":{"c":[{"s":7}]}}}', "c.s is 7, not a status"),
         (b'{"t":1,"f":{"p":1}}', "p is 1, not true or false"),
@@ -162,8 +168,9 @@ def test_a_patch_that_does_not_fit_says_what(patch: Any, words: str) -> None:
 
 def test_what_no_reader_would_take_is_not_written() -> None:
     strange = replace(scenes.WORKERS[0], pid=10**30, started_ms=-4, cpu=float("nan"))
-    line = Encoder().encode(Look(replace(scenes.BUSY, workers=(strange,))))
+    line = Encoder().encode(Look(replace(scenes.BUSY, workers=(strange,), history_s=2**40, history_min=-1)))
     found = Decoder().decode(line)
     assert isinstance(found, Look)
     (worker,) = found.snapshot.workers
+    assert (found.snapshot.history_s, found.snapshot.history_min) == (3_600, 0)
     assert (worker.pid, worker.started_ms, worker.cpu) == (2**63 - 1, 0, 0.0)
