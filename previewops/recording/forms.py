@@ -166,7 +166,7 @@ SNAPSHOT = Form(
         "buckets": ("B", many(BUCKET)),
         "minutes": ("M", many(BUCKET)),
         "history_s": ("bs", up_to(HOUR_S)),
-        "history_min": ("bm", up_to(2 * DAY_MIN)),  # so many a server keeps
+        "history_min": ("bm", up_to(DAY_MIN)),
     },
 )
 """All but ``now_ms``, which is the ``t`` of the line."""

@@ -13,10 +13,20 @@ from itertools import groupby
 
 from previewops.history import DAY_MIN, HOUR_S, added_up, fuller
 from previewops.recording.forms import BUCKET, EVENT
+from previewops.text import plural
 from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Event, Snapshot
 
 MOST_EVENTS = 1_000
 """So many of the latest events does a look get."""
+
+MOST_BYTES = 128 << 20
+"""That is kept of all looks together. A queue that works day and night makes about 4 MB a day."""
+
+_ENTRY_BYTES = 150
+"""What keeping one takes beside its bytes: its number, its place in a table."""
+
+_LONGEST_MS = (DAY_MIN + 1) * MINUTE_MS
+"""The first minute of the day before a look began so long before it."""
 
 _PER_MINUTE = MINUTE_MS // TEN_SECONDS_MS
 _PER_HOUR = HOUR_S * 1000 // TEN_SECONDS_MS
@@ -25,28 +35,43 @@ _PER_HOUR = HOUR_S * 1000 // TEN_SECONDS_MS
 class Past:
     """The buckets and events of the looks that were added, in the order of time."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._tens: dict[int, bytes] = {}
         self._minutes: dict[int, bytes] = {}
         self._events: list[bytes] = []
         self._last_event = (-1, -1)
+        self._most_bytes = most_bytes
+        self._bytes = 0
 
     @property
     def events(self) -> int:
         """How many events are known."""
         return len(self._events)
 
-    def add(self, snapshot: Snapshot) -> None:
-        """Takes in the last look of a chapter."""
-        for bucket in snapshot.buckets:
-            self._tens[bucket.number] = _raw(bucket)
-        for bucket in snapshot.minutes:
-            self._minutes[bucket.number] = _raw(fuller(self._minute(bucket.number), bucket))
-        for event in snapshot.events:
+    def add(self, snapshot: Snapshot) -> str:
+        """Takes in the last look of a chapter; returns what was wrong with it and is left out, "" for nothing."""
+        whole = True
+        tens, minutes = (_before(snapshot, buckets) for buckets in (snapshot.buckets, snapshot.minutes))
+        for bucket in tens:
+            whole &= self._keep(self._tens, bucket.number, _raw(bucket))
+        for bucket in minutes:
+            known = self._minute(bucket.number)
+            whole &= self._keep(self._minutes, bucket.number, _raw(fuller(known, bucket)))
+        for event in snapshot.events[-MOST_EVENTS:]:
             place = _place(event)
             if place > self._last_event:
                 self._last_event = place
-                self._events.append(json.dumps(EVENT.put(event)).encode())
+                raw = json.dumps(EVENT.put(event)).encode()
+                if self._has_room(_ENTRY_BYTES + len(raw)):
+                    self._events.append(raw)
+                else:
+                    whole = False
+        if not whole:
+            return (
+                f"the past of all its looks takes more than {self._most_bytes:,} bytes; the rest is left out"
+            )
+        strange = len(snapshot.buckets) + len(snapshot.minutes) - len(tens) - len(minutes)
+        return f"{plural(strange, 'bucket')} not of the day before the look, left out" if strange else ""
 
     def add_up(self) -> None:
         """Makes minutes of the tens, once all looks are in."""
@@ -76,9 +101,29 @@ class Past:
         last = _place(known[-1]) if known else (-1, -1)
         return (*known, *(event for event in own if _place(event) > last))[-MOST_EVENTS:]
 
+    def _keep(self, table: dict[int, bytes], number: int, raw: bytes) -> bool:
+        """Puts a bucket into its table, if there is room for it."""
+        known = table.get(number)
+        room = self._has_room(len(raw) - (-_ENTRY_BYTES if known is None else len(known)))
+        if room:
+            table[number] = raw
+        return room
+
+    def _has_room(self, more: int) -> bool:
+        """Whether so many bytes more can be kept; from then on they count."""
+        room = self._bytes + more <= self._most_bytes
+        if room:
+            self._bytes += more
+        return room
+
     def _minute(self, number: int) -> Bucket | None:
         raw = self._minutes.get(number)
         return None if raw is None else _bucket(raw)
+
+
+def _before(snapshot: Snapshot, buckets: Iterable[Bucket]) -> list[Bucket]:
+    """Those of the day before a look. Others no recorder writes, and no moment would ask for them."""
+    return [bucket for bucket in buckets if 0 <= snapshot.now_ms - bucket.start_ms <= _LONGEST_MS]
 
 
 def _found(buckets: dict[int, bytes], numbers: Iterable[int]) -> list[Bucket]:

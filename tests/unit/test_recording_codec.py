@@ -130,7 +130,7 @@ def test_other_headings_are_foreign(line: bytes) -> None:
         (b'{"t":1,"f":{"M":[{"r":[3,-1]}]}}', "M.r is -1, not a whole number from 0 to"),
         (b'{"t":1,"f":{"bs":-1000000000000}}', "bs is -1000000000000, not a whole number from 0 to 3,600"),
         (b'{"t":1,"f":{"bs":3601}}', "bs is 3601, not a whole number"),
-        (b'{"t":1,"f":{"bm":-1}}', "bm is -1, not a whole number from 0 to 2,880"),
+        (b'{"t":1,"f":{"bm":-1}}', "bm is -1, not a whole number from 0 to 1,440"),
         (b'{"t":1,"f":{"S":[{"i":"s"}]}}', "S.s is missing, not there"),
         (b'{"t":1,"f":{"H":{"c":[{"s":7}]}}}', "c.s is 7, not a status"),
         (b'{"t":1,"f":{"p":1}}', "p is 1, not true or false"),

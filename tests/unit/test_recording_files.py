@@ -18,9 +18,10 @@ import pytest
 from previewops.errors import CannotRecord, NotARecording, RecordingBroken, RecordingTooNew
 from previewops.history import History, Period
 from previewops.recording.codec import Gap, Look
+from previewops.recording.past import Past
 from previewops.recording.reader import Recording, Stretch
 from previewops.recording.writer import CHAPTER_EVENTS, Writer, rotated
-from previewops.views import Snapshot
+from previewops.views import MINUTE_MS, Bucket, Snapshot
 from tests.recording_support import HEADING, Hours, record_seconds, seconds, write
 from tests.tui import scenes
 
@@ -371,6 +372,63 @@ def test_a_bomb_is_not_unpacked(read: Read, path: Path) -> None:
     path.write_bytes(path.read_bytes() + bomb)
     (fault,) = read(path).faults
     assert "a chapter has more than" in fault.message
+
+
+def test_buckets_of_another_time_are_left_out(read: Read, path: Path) -> None:
+    now_ms = scenes.NOW_MS // MINUTE_MS * MINUTE_MS
+    within = [Bucket(now_ms - ago, {"completed": 1}, {}, {}) for ago in (86_400_000, 0)]
+    beyond = [Bucket(start_ms, {}, {}, {}) for start_ms in (0, now_ms - 90_000_000, now_ms + 10_000, 2**62)]
+    ahead = Bucket(now_ms + 60_000, {"died": 7}, {}, {}, MINUTE_MS)
+    strange = replace(
+        scenes.BUSY, now_ms=now_ms, buckets=(*within, *beyond), minutes=(ahead,), history_s=0, history_min=0
+    )
+    later = replace(scenes.BUSY, now_ms=now_ms + 120_000, buckets=(), minutes=(), history_s=0, history_min=0)
+    write(path, [Look(strange), Look(later)])
+    recording = read(path)
+    (fault,) = recording.faults
+    assert "byte 0: 5 buckets not of the day before the look, left out" in fault.message
+    found = recording.at(later.now_ms).look
+    assert found is not None
+    assert [bucket.start_ms for bucket in found.snapshot.buckets] == [now_ms]
+    assert [bucket.start_ms for bucket in found.snapshot.minutes] == [now_ms]
+
+
+def test_what_is_kept_of_all_looks_is_bounded() -> None:
+    past, hours = Past(most_bytes=20_000), Hours()
+    told = []
+    for _ in range(200):
+        hours.passes(20_000)
+        hours.happens("retry", job="x" * 100)
+        told.append(past.add(hours.look(whole=True).snapshot))
+    assert told[0] == told[10] == ""
+    assert told[-1] == "the past of all its looks takes more than 20,000 bytes; the rest is left out"
+    assert 10 < past.events < 200
+    latest = hours.look(whole=True).snapshot
+    assert past.behind(latest, past.events).events[-1] == latest.events[-1], "its own are shown all the same"
+
+
+def test_a_change_is_read_with_the_whole_look_before_it(read: Read, path: Path) -> None:
+    hours = record_seconds(path, 4)
+    heading, _, _, whole, *changes = lines_of(path)
+    other = whole.replace(b'"q":"preview-jobs"', b'"q":"lessons"')
+    path.write_bytes(gzip.compress(b"\n".join((heading, whole, *changes, other, *changes, b""))))
+    recording = read(path)
+    page = recording._page(0)
+    names = {place: page.look_at(place).snapshot.queue_name for place in (7, 1, 4, 3, 0, 5)}
+    assert names == {
+        0: "preview-jobs",
+        1: "preview-jobs",
+        3: "preview-jobs",
+        4: "lessons",
+        5: "lessons",
+        7: "lessons",
+    }
+    path.write_bytes(gzip.compress(b"\n".join((heading, whole, *changes, b'{"t":1,"f":7}', changes[0], b""))))
+    broken = read(path)
+    assert "there is no whole look before it" in broken.faults[0].message
+    found = broken.at(hours.now_ms).look
+    assert found is not None
+    assert found.at_ms == hours.now_ms, "the look before the broken one"
 
 
 def test_opening_tells_how_far_it_is_and_can_be_given_up(path: Path) -> None:
