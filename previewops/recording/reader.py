@@ -269,17 +269,22 @@ def peek(path: Path) -> Heading:
     Raises:
         NotARecording, RecordingTooNew: it is something else.
     """
-    with _open_file(path) as file:
-        return heading_of(file, str(path))
+    file, heading = _open_file(path)
+    file.close()
+    return heading
 
 
 def _open_series(path: Path) -> list[tuple[Path, BinaryIO]]:
-    """The files of a recording, oldest first."""
-    found = [(path, _open_file(path))]
+    """The files of a recording, oldest first: up to one that is none, or of another queue."""
+    file, heading = _open_file(path)
+    found = [(path, file)]
     for older in _old_files(path):
         try:
-            file = _open_file(older)
+            file, its = _open_file(older)
         except PreviewopsError:
+            break
+        if its.queue != heading.queue:
+            file.close()
             break
         found.insert(0, (older, file))
     return found
@@ -293,7 +298,7 @@ def _old_files(path: Path) -> Iterator[Path]:
         yield older
 
 
-def _open_file(path: Path) -> BinaryIO:
+def _open_file(path: Path) -> tuple[BinaryIO, Heading]:
     try:
         if not path.is_file():
             found = "it is a folder" if path.is_dir() else "there is no such file"
@@ -302,11 +307,10 @@ def _open_file(path: Path) -> BinaryIO:
     except OSError as error:
         raise NotARecording(str(path), f"it cannot be opened: {error.strerror or error}") from error
     try:
-        heading_of(file, str(path))
+        return file, heading_of(file, str(path))
     except BaseException:
         file.close()
         raise
-    return file
 
 
 def _size(file: BinaryIO) -> int:

@@ -56,7 +56,7 @@ class Writer:
         Raises:
             NotARecording: it, or one that it would replace in turn, is something else; it is left as it is.
             RecordingTooNew: a later version wrote it.
-            CannotRecord: it holds another queue, another process writes it, or the disk refuses.
+            CannotRecord: one of these holds another queue, another process writes it, or the disk refuses.
         """
         self.path = path
         self.written = Written()
@@ -75,7 +75,7 @@ class Writer:
         self._wants_past = True
         self._in_gap = False
         for old in self._series()[1:]:
-            _check_replaceable(old)
+            self._check_replaceable(old)
         with self._telling():
             self._file = _opened(path)
             try:
@@ -202,12 +202,7 @@ class Writer:
         file = self._file
         if file.seek(0, os.SEEK_END) == 0:
             return 0
-        known = heading_of(file, str(self.path))
-        if known.queue != self._heading.queue:
-            raise CannotRecord(
-                f"{self.path} is a recording of queue {known.queue}, not of {self._heading.queue}",
-                hint="name another file",
-            )
+        self._check_queue(file, self.path)
         last = None
         for member in members(file):
             last = member
@@ -224,7 +219,7 @@ class Writer:
         with self._telling():
             for newer, older in reversed(list(pairwise(series))):
                 if newer.exists():
-                    _check_replaceable(older)
+                    self._check_replaceable(older)
                     newer.rename(older)
             if self._keep == 0:
                 self.path.unlink()
@@ -234,6 +229,26 @@ class Writer:
         self._size = 0
         self._wants_past = True
         self.written.files += 1
+
+    def _check_replaceable(self, path: Path) -> None:
+        """Lets pass what is not there, what is empty, and recordings of this queue."""
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(found.st_mode):
+            raise NotARecording(str(path), "it is no file with contents of its own")
+        if found.st_size:
+            with path.open("rb") as file:
+                self._check_queue(file, path)
+
+    def _check_queue(self, file: BinaryIO, path: Path) -> None:
+        known = heading_of(file, str(path))
+        if known.queue != self._heading.queue:
+            raise CannotRecord(
+                f"{path} is a recording of queue {known.queue}, not of {self._heading.queue}",
+                hint="name another file",
+            )
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -268,20 +283,3 @@ def _opened(path: Path, *, new: bool = False) -> BinaryIO:
         file.close()
         raise
     return file
-
-
-def _check_replaceable(path: Path) -> None:
-    """Lets pass what is not there, what is empty, and recordings.
-
-    Raises:
-        NotARecording: it is something else.
-    """
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(found.st_mode):
-        raise NotARecording(str(path), "it is no file with contents of its own")
-    if found.st_size:
-        with path.open("rb") as file:
-            heading_of(file, str(path))

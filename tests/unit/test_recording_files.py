@@ -303,6 +303,25 @@ def test_folders_pipes_and_other_queues_are_refused(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_an_old_file_of_another_queue_is_neither_replaced_nor_replayed(read: Read, path: Path) -> None:
+    hours = record_seconds(path, 3)
+    other = Writer(rotated(path, 1), replace(HEADING, queue="lessons"), most_bytes=1 << 30, keep=0)
+    other.look(Hours(hours.now_ms - 100_000).look(whole=True))
+    other.close()
+    before = rotated(path, 1).read_bytes()
+    assert read(path).stretches == [Stretch(hours.now_ms - 3_000, hours.now_ms)]
+    with pytest.raises(
+        CannotRecord, match=r"night\.rec\.1 is a recording of queue lessons, not of preview-jobs"
+    ):
+        Writer(path, HEADING, most_bytes=1, keep=1)
+    writer = Writer(path.with_name("late.rec"), HEADING, most_bytes=1, keep=1)
+    path.with_name("late.rec.1").write_bytes(before)  # it came in the way meanwhile
+    with pytest.raises(CannotRecord, match=r"late\.rec\.1 is a recording of queue lessons"):
+        writer.look(hours.look(whole=True))
+    writer.close()
+    assert rotated(path, 1).read_bytes() == path.with_name("late.rec.1").read_bytes() == before
+
+
 def test_only_one_process_writes(path: Path) -> None:
     writer = Writer(path, HEADING, most_bytes=1 << 30, keep=0)
     with pytest.raises(CannotRecord, match="another process writes"):
