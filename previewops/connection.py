@@ -235,6 +235,7 @@ async def redis_errors(url: str) -> AsyncIterator[None]:
 _FULL = "it is out of memory (maxmemory reached) and refuses to store"
 _READ_ONLY = "it is a read-only replica; the primary is needed"
 _LATE = "it did not answer in time"
+_CROWDED = "it has as many clients as it allows (maxclients)"
 _FORBIDDEN = "its user lacks a permission that is needed"
 
 # Exceptions of the client, by name because the client is imported late.
@@ -266,6 +267,8 @@ _REFUSALS = (
     ("MASTERDOWN ", "it is a replica that has lost its primary"),
     ("CLUSTERDOWN ", "its cluster is down"),
     ("NOPERM ", _FORBIDDEN),
+    ("BUSY ", "it is busy with somebody's script; try again, or end that by SCRIPT KILL"),
+    ("max number of clients reached", _CROWDED),
 )
 
 
@@ -276,12 +279,14 @@ def unavailable_reason(error: BaseException) -> str | None:
     kinds = [(getattr(exceptions, name), reason) for name, reason in _KINDS]
     if isinstance(error, exceptions.ConnectionError | ConnectionError):
         # The client wraps what went wrong while connecting, even a server's refusal of a password.
-        reasons = (_first(link, [*kinds, *_CAUSES]) for link in _chain(error))
+        reasons = (_first(link, [*kinds, *_CAUSES]) or _refusal(link) for link in _chain(error))
         return next(filter(None, reasons), None) or _first_line(error) or "the connection was lost"
     reason = _first(error, [*kinds, (TimeoutError, _LATE)])
-    if reason is None and isinstance(error, exceptions.ResponseError):
-        return next((words for mark, words in _REFUSALS if mark in str(error)), None)
-    return reason
+    return _refusal(error) if reason is None and isinstance(error, exceptions.ResponseError) else reason
+
+
+def _refusal(error: BaseException) -> str | None:
+    return next((words for mark, words in _REFUSALS if mark in str(error)), None)
 
 
 def _first(error: BaseException, table: Iterable[tuple[type[BaseException], str]]) -> str | None:

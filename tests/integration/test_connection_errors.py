@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 
@@ -126,6 +127,26 @@ async def test_a_frozen_server(redis_process: MakeServer) -> None:
     server.freeze()
     assert "did not answer in time" in await reason_of(server.url, "PING")
     server.thaw()
+
+
+async def test_a_server_is_busy_with_a_script(redis_process: MakeServer) -> None:
+    server = redis_process(persistent=False, options=("--lua-time-limit", "1"))
+    runner = Redis.from_url(server.url)
+    script = asyncio.ensure_future(runner.eval("while true do end", 0))
+    client = connect(server.url, role="test")
+
+    @redis_errors(server.url)
+    async def ask() -> None:
+        while not script.done():  # it may not have begun yet
+            await client.ping()
+
+    with pytest.raises(RedisUnavailable, match="busy with somebody's script"):
+        await ask()
+    async with Redis.from_url(server.url) as other:
+        await other.script_kill()
+    await asyncio.gather(script, return_exceptions=True)
+    await client.aclose()
+    await runner.aclose()
 
 
 async def test_a_server_that_dies_under_a_command(redis_process: MakeServer) -> None:

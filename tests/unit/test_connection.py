@@ -200,6 +200,8 @@ def test_a_usage_error_shows_no_password() -> None:
         (exceptions.ReadOnlyError("You can't write"), "read-only"),
         (exceptions.ResponseError("ERR @user_script: 1: -READONLY You can't write against"), "read-only"),
         (exceptions.ResponseError("MISCONF Errors writing to the AOF file"), "own disk"),
+        (exceptions.ResponseError("BUSY Redis is busy running a script."), "busy with somebody's script"),
+        (exceptions.ConnectionError("max number of clients reached"), "as many clients as it allows"),
         (exceptions.NoPermissionError("this user has no permissions"), "permission"),
         (exceptions.TimeoutError("Timeout reading"), "in time"),
         (TimeoutError(), "in time"),
