@@ -1,0 +1,79 @@
+"""Polling a source that does not answer: it is given up, and has ended before it is asked again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from textual.message import Message
+
+from previewops.clock import SystemClock
+from previewops.tui import poller as module
+from previewops.tui.poller import Missed, Poller
+from previewops.tui.ports import Want
+from previewops.views import Snapshot
+from tests.tui.screen_support import SceneSource
+
+
+class DeafSource(SceneSource):
+    """Never answers, and takes a while to let go when it is given up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[str] = []
+        self.asked = asyncio.Event()
+
+    async def collect(self, want: Want) -> Snapshot:
+        self.log.append("asked")
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            self.log.append("ended")
+        raise AssertionError("it was never given up")
+
+
+class Impatient:
+    """A receiver that wants the next one at once, three times."""
+
+    def __init__(self) -> None:
+        self.poller: Poller | None = None
+        self.missed: list[Missed] = []
+        self.enough = asyncio.Event()
+
+    def post_message(self, message: Message) -> bool:
+        assert isinstance(message, Missed)
+        self.missed.append(message)
+        if len(self.missed) == 3:
+            self.enough.set()
+        elif self.poller is not None:
+            self.poller.hurry()
+        return True
+
+
+async def test_a_call_without_an_answer_is_given_up_and_has_ended_before_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_S", 0.0)
+    source, receiver = DeafSource(), Impatient()
+    receiver.poller = Poller(source, receiver, Want, SystemClock(), every_s=60.0)
+    polling = asyncio.ensure_future(receiver.poller.run())
+    await receiver.enough.wait()
+    polling.cancel()
+    await asyncio.gather(polling, return_exceptions=True)
+    assert source.log == ["asked", "ended"] * 3
+    assert [(each.reason, each.tries) for each in receiver.missed] == [
+        ("no answer within 0 s", number) for number in (1, 2, 3)
+    ]
+
+
+async def test_who_stops_polling_gives_up_the_call_under_way() -> None:
+    source = DeafSource()
+    polling = asyncio.ensure_future(Poller(source, Impatient(), Want, SystemClock(), every_s=60.0).run())
+    await source.asked.wait()
+    polling.cancel()
+    await asyncio.gather(polling, return_exceptions=True)
+    assert polling.cancelled()
+    assert source.log == ["asked", "ended"]
