@@ -107,6 +107,7 @@ class OperatorApp(App[int]):
         self._desk = desk
         self._clock = clock or SystemClock()
         self._judged_s: float | None = None
+        self._judging: Worker[None] | None = None
         self._answered: WeakSet[Worker[Any]] = WeakSet()
         """Workers that have asked, and now do what came of it."""
         self.ending = False
@@ -205,11 +206,13 @@ class OperatorApp(App[int]):
         front = self.front
         pause_s = JUDGE_OFTEN_S if front is not None and front.MODE == "health" else JUDGE_SELDOM_S
         now = self._clock.monotonic()
-        if self._judged_s is None or now - self._judged_s >= pause_s:
+        due = self._judged_s is None or now - self._judged_s >= pause_s
+        # One that takes longer than the pause goes on: given up each time, it would never come to an end.
+        if due and (self._judging is None or self._judging.is_finished):
             self._judged_s = now
-            self._fetch_health(message)
+            self._judging = self._fetch_health(message)
 
-    @work(group="health", exclusive=True)
+    @work(group="health")
     async def _fetch_health(self, message: Arrived) -> None:
         try:
             health = await self.source.health(message.snapshot, self.sight.live.history)

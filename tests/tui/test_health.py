@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button
 
-from previewops.tui.app import OperatorApp
+from previewops.health import Health
+from previewops.history import History
+from previewops.tui.app import JUDGE_SELDOM_S, OperatorApp
 from previewops.tui.intents import AcknowledgeLoss
 from previewops.tui.screens.dialogs.confirm import Confirm
 from previewops.tui.screens.health.screen import HealthScreen
 from previewops.tui.widgets.paper import Paper
+from previewops.views import Snapshot
 from tests.tui import scenes
-from tests.tui.screen_support import NotingDesk, SceneSource, make_app, renew, shown, until
+from tests.tui.screen_support import NotingDesk, SceneSource, StillClock, make_app, renew, shown, until
 
 SIZE = (120, 40)
 
@@ -133,3 +137,34 @@ async def test_a_read_only_screen_cannot_acknowledge() -> None:
         assert isinstance(app.screen, HealthScreen)
         assert "Acknowledge" not in keys(app)
         assert desk.intents == []
+
+
+class SlowJudge(SceneSource):
+    """Comes to its verdict when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__(verdict=scenes.FULL_HEALTH)
+        self.asked = 0
+        self.known = asyncio.Event()
+
+    async def health(self, snapshot: Snapshot, history: History) -> Health:
+        self.asked += 1
+        await self.known.wait()
+        return await super().health(snapshot, history)
+
+
+async def test_a_verdict_that_takes_longer_than_the_pause_is_waited_for() -> None:
+    source, clock = SlowJudge(), StillClock()
+    app = make_app(source, clock=clock)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("7")
+        await until(pilot, lambda: source.asked == 1)
+        for _ in range(3):
+            clock.seconds += 2 * JUDGE_SELDOM_S
+            await renew(pilot, app, source, scenes.BUSY)
+        assert source.asked == 1
+        source.known.set()
+        await until(pilot, lambda: app.picture.health == scenes.FULL_HEALTH)
+        clock.seconds += 2 * JUDGE_SELDOM_S
+        await renew(pilot, app, source, scenes.BUSY)
+        await until(pilot, lambda: source.asked == 2)
