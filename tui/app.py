@@ -23,10 +23,11 @@ from previewops.errors import PreviewopsError
 from previewops.tui.deeds import EVERYWHERE, Deed, action_name
 from previewops.tui.hangup import hang_up, terminal_is_gone
 from previewops.tui.intents import Desk, Intent, Pause, Resume
+from previewops.tui.judging import Judging
 from previewops.tui.palette import themes
 from previewops.tui.picture import Picture
 from previewops.tui.poller import Arrived, Missed, Poller
-from previewops.tui.ports import Source
+from previewops.tui.ports import Judge, Source
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.shape.radius import Caution
 from previewops.tui.shape.spans import Span
@@ -35,9 +36,6 @@ from previewops.tui.terminal import Images
 
 PACES_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """What + and - choose from."""
-
-JUDGE_OFTEN_S = 2.0
-JUDGE_SELDOM_S = 10.0
 
 SWITCH_S = 0.01
 """How long a screen that is changed to has before it is painted."""
@@ -76,7 +74,7 @@ def _lazy(name: str, screen: str) -> Callable[[], Screen[Any]]:
 
 
 class OperatorApp(App[int]):
-    """The app. ``source`` is read, ``desk`` acts; both end with whoever made them."""
+    """The app. ``source`` is read, ``desk`` acts, ``judge`` comes to verdicts; they end with whoever made them."""
 
     CSS_PATH = "app.tcss"
     TITLE = "previewops"
@@ -95,7 +93,15 @@ class OperatorApp(App[int]):
         "health": _lazy("health", "HealthScreen"),
     }
 
-    def __init__(self, source: Source, desk: Desk, options: Options, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        desk: Desk,
+        options: Options,
+        *,
+        judge: Judge | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         super().__init__()
         for theme in themes():
             self.register_theme(theme)
@@ -106,8 +112,7 @@ class OperatorApp(App[int]):
         self.opened_from = "jobs"
         self._desk = desk
         self._clock = clock or SystemClock()
-        self._judged_s: float | None = None
-        self._judging: Worker[None] | None = None
+        self._judging = None if judge is None else Judging(judge, self._clock)
         self._answered: WeakSet[Worker[Any]] = WeakSet()
         """Workers that have asked, and now do what came of it."""
         self.ending = False
@@ -171,7 +176,10 @@ class OperatorApp(App[int]):
         if self.sight.arrived(message.snapshot, message.took_ms):
             self.notify("The picture is live again.", title="connected")
         self.draw()
-        self._judge(message)
+        front = self.front
+        often = front is not None and front.MODE == "health"
+        if self._judging is not None and self._judging.begins(often=often):
+            self._fetch_health(self._judging, message)
 
     def on_missed(self, message: Missed) -> None:
         self.do_without(message)
@@ -201,21 +209,10 @@ class OperatorApp(App[int]):
             with self.batch_update():
                 front.show_picture(self.picture)
 
-    def _judge(self, message: Arrived) -> None:
-        """Has the queue's health judged every few seconds: that asks the server for more than a snapshot does."""
-        front = self.front
-        pause_s = JUDGE_OFTEN_S if front is not None and front.MODE == "health" else JUDGE_SELDOM_S
-        now = self._clock.monotonic()
-        due = self._judged_s is None or now - self._judged_s >= pause_s
-        # One that takes longer than the pause goes on: given up each time, it would never come to an end.
-        if due and (self._judging is None or self._judging.is_finished):
-            self._judged_s = now
-            self._judging = self._fetch_health(message)
-
     @work(group="health")
-    async def _fetch_health(self, message: Arrived) -> None:
+    async def _fetch_health(self, judging: Judging, message: Arrived) -> None:
         try:
-            health = await self.source.health(message.snapshot, self.sight.live.history)
+            health = await judging.verdicts(message.snapshot, self.sight.live.history)
         except PreviewopsError as error:  # the next snapshot tells of the connection
             self.log.warning(f"health: {error.message}")
             return

@@ -1,6 +1,7 @@
 """What the screen needs from below, as protocols: reading in ``Source``, acting in ``intents.Desk``.
 
-The screen gets both handed in. ``live`` has them over a queue, ``replay`` over a recording.
+The screen gets both handed in. ``live`` has them over a queue, ``replay`` over a recording, where the verdicts are on
+record; over a queue there is a ``Judge`` too.
 """
 
 from __future__ import annotations
@@ -55,10 +56,6 @@ class Source(Protocol):
         """The queue at one moment."""
         ...
 
-    async def health(self, snapshot: Snapshot, history: History) -> Health:
-        """The verdicts of ``previewops health`` on it, given what happened in the last minutes."""
-        ...
-
     async def jobs(self, query: JobQuery) -> ListPage:
         """A page of jobs."""
         ...
@@ -87,4 +84,12 @@ class Source(Protocol):
         Raises:
             BundleElsewhere: it is not on this machine, or is no file inside the bundle.
         """
+        ...
+
+
+class Judge(Protocol):
+    """Who comes to verdicts on a queue. A call may raise ``PreviewopsError``."""
+
+    async def health(self, snapshot: Snapshot, history: History) -> Health:
+        """The verdicts of ``previewops health`` on a snapshot, given what happened in the last minutes."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from previewops.errors import UsageError
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
+    from previewops.tui.live.link import Link
 
 
 @click.command(
@@ -64,12 +66,12 @@ def tui(
     os.environ.setdefault("ESCDELAY", "25")
     if replay is not None:
         return _run(_recorded(replay, refresh, theme))
-    return _run(_live(context, read_only, refresh, theme, leaving_stops))
+    return _run(*_live(context, read_only, refresh, theme, leaving_stops))
 
 
 def _live(
     context: Context, read_only: bool, refresh: float | None, theme: str | None, leaving_stops: bool
-) -> OperatorApp:
+) -> tuple[OperatorApp, Link]:
     from previewops.cli.who import operator
     from previewops.tui.app import OperatorApp, Options
     from previewops.tui.graphics import ready
@@ -81,7 +83,7 @@ def _live(
 
     settings = context.settings
     link = Link(context.redis_url(), settings, who=operator())
-    desk = LiveDesk(link)
+    source, desk = LiveSource(link), LiveDesk(link)
     options = Options(
         place=settings.queue_name,
         environment=os.environ.get("PREVIEW_ENV", ""),
@@ -91,7 +93,7 @@ def _live(
         images=ready(images_for(os.environ), forced=images_forced(os.environ)),
         leaving="Workers and Redis of this machine stop with it." if leaving_stops else "",
     )
-    return OperatorApp(LiveSource(link), ReadOnlyDesk(desk) if read_only else desk, options)
+    return OperatorApp(source, ReadOnlyDesk(desk) if read_only else desk, options, judge=source), link
 
 
 def _recorded(path: Path, refresh: float | None, theme: str | None) -> OperatorApp:
@@ -109,8 +111,17 @@ def _recorded(path: Path, refresh: float | None, theme: str | None) -> OperatorA
     return ReplayApp(path, options)
 
 
-def _run(app: OperatorApp) -> int:
-    status = app.run()
+def _run(app: OperatorApp, link: Link | None = None) -> int:
+    """Shows the screen to its end, and closes ``link`` then: its connections belong to the same event loop."""
+    status = asyncio.run(_shown(app, link))
     if app.failure is not None:
         raise app.failure
     return status or 0
+
+
+async def _shown(app: OperatorApp, link: Link | None) -> int | None:
+    try:
+        return await app.run_async()
+    finally:
+        if link is not None:
+            await link.aclose()

@@ -39,7 +39,8 @@ class StillClock:
 
 @dataclass
 class SceneSource:
-    """``ports.Source`` over a scene. While ``down`` is set every call fails as an unreachable Redis does."""
+    """``ports.Source`` and ``ports.Judge`` over a scene. While ``down`` is set every call fails as an unreachable
+    Redis does."""
 
     snapshot: Snapshot = scenes.BUSY
     verdict: Health = scenes.HEALTH
@@ -206,11 +207,12 @@ def make_app(
 ) -> OperatorApp:
     """The app over a scene; ``options`` are those of ``Options``."""
     chosen = Options(**{"place": "preview-jobs", **options})  # type: ignore[arg-type]
-    desk = desk or NotingDesk()
+    source, desk = source or SceneSource(), desk or NotingDesk()
     return OperatorApp(
-        source or SceneSource(),
+        source,
         ReadOnlyDesk(desk) if chosen.read_only else desk,
         chosen,
+        judge=source,
         clock=clock or StillClock(),
     )
 

@@ -46,7 +46,7 @@ async def test_a_lost_connection_keeps_the_last_picture_and_counts() -> None:
 
 async def test_polls_do_not_overlap_and_ask_only_for_what_is_new() -> None:
     source = SceneSource()
-    app = make_app(source)
+    app = make_app(source, every_s=60.0)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: app.picture.snapshot is not None)
         app.poller.hurry()

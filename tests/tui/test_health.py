@@ -11,8 +11,9 @@ from textual.widgets import Button
 
 from previewops.health import Health
 from previewops.history import History
-from previewops.tui.app import JUDGE_SELDOM_S, OperatorApp
+from previewops.tui.app import OperatorApp
 from previewops.tui.intents import AcknowledgeLoss
+from previewops.tui.judging import SELDOM_S
 from previewops.tui.screens.dialogs.confirm import Confirm
 from previewops.tui.screens.health.screen import HealthScreen
 from previewops.tui.widgets.paper import Paper
@@ -160,11 +161,11 @@ async def test_a_verdict_that_takes_longer_than_the_pause_is_waited_for() -> Non
         await pilot.press("7")
         await until(pilot, lambda: source.asked == 1)
         for _ in range(3):
-            clock.seconds += 2 * JUDGE_SELDOM_S
+            clock.seconds += 2 * SELDOM_S
             await renew(pilot, app, source, scenes.BUSY)
         assert source.asked == 1
         source.known.set()
         await until(pilot, lambda: app.picture.health == scenes.FULL_HEALTH)
-        clock.seconds += 2 * JUDGE_SELDOM_S
+        clock.seconds += 2 * SELDOM_S
         await renew(pilot, app, source, scenes.BUSY)
         await until(pilot, lambda: source.asked == 2)

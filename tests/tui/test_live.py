@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from redis import Redis as SyncRedis
+from redis.asyncio import Redis
 
+from previewops.cli import tui as command
 from previewops.connection import connect
 from previewops.errors import BundleElsewhere, JobNotFound
 from previewops.queue import Queue
 from previewops.settings import Settings
 from previewops.states import JobState
 from previewops.terms import parse_terms
+from previewops.tui.app import OperatorApp, Options
 from previewops.tui.intents import Cancel
 from previewops.tui.live.desk import LiveDesk
 from previewops.tui.live.link import Link
@@ -92,3 +97,38 @@ async def test_jobs_are_cancelled_and_those_that_have_ended_skipped(link: Link) 
     assert record.state is JobState.CANCELLED
     page = await source.jobs(JobQuery(JobState.CANCELLED))
     assert {record.job_id for record in page.rows} == {"job-1", "job-2"}
+
+
+async def test_first_calls_at_once_share_a_client(link: Link) -> None:
+    async def client() -> Redis:
+        async with link.redis() as redis:
+            return redis
+
+    one, *others = await asyncio.gather(*(client() for _ in range(5)))
+    assert all(each is one for each in others)
+
+
+@pytest.mark.parametrize("failure", [None, RuntimeError("a fault of the screen")])
+def test_the_command_closes_the_connections_of_its_screen(redis_url: str, failure: Exception | None) -> None:
+    link = Link(redis_url, Settings(), who="ada@ops")
+
+    class Screen(OperatorApp):
+        async def run_async(self, **_options: object) -> int:
+            async with link.redis() as redis:
+                await redis.ping()
+            assert "previewops-tui" in clients(redis_url)
+            self.failure = failure
+            return 3
+
+    screen = Screen(LiveSource(link), LiveDesk(link), Options(place="q"))
+    if failure is None:
+        assert command._run(screen, link) == 3
+    else:
+        with pytest.raises(RuntimeError, match="a fault of the screen"):
+            command._run(screen, link)
+    assert "previewops-tui" not in clients(redis_url)
+
+
+def clients(url: str) -> set[str]:
+    with SyncRedis.from_url(url) as redis:
+        return {client["name"] for client in redis.client_list()}

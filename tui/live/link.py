@@ -37,6 +37,7 @@ class Link:
         """The client; what Redis fails at within it comes out as ``RedisUnavailable``."""
         if self._redis is None:
             await asyncio.to_thread(import_module, "redis.asyncio")
+        if self._redis is None:  # another first call may have made it during the import
             self._redis = connect(
                 self.url,
                 role="tui",

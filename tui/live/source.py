@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LiveSource:
-    """``ports.Source`` over a link."""
+    """``ports.Source`` and ``ports.Judge`` over a link."""
 
     def __init__(self, link: Link) -> None:
         self._link = link

@@ -12,8 +12,6 @@ from previewops.tui.ports import JobQuery, NotRecorded, Want
 from previewops.tui.replay.playhead import Playhead
 
 if TYPE_CHECKING:
-    from previewops.health import Health
-    from previewops.history import History
     from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
     from previewops.records import JobRecord
     from previewops.views import Snapshot
@@ -61,17 +59,6 @@ class ReplaySource:
                 self.moment.gap.reason if self.moment.gap is not None else "nothing is recorded"
             )
         return self.moment.look.snapshot
-
-    async def health(self, _snapshot: Snapshot, _history: History) -> Health:
-        """The verdicts that were recorded.
-
-        Raises:
-            NotRecorded: there are none of this moment.
-        """
-        look = self.moment.look
-        if look is None or look.health is None:
-            raise NotRecorded("no verdicts are recorded of this moment")
-        return look.health
 
     async def jobs(self, _query: JobQuery) -> ListPage:
         """Refuses."""
