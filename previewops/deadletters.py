@@ -1,13 +1,15 @@
 """The dead-letter queue: list, group, requeue, discard, export.
 
-A bulk act finds out what it means with a cut-off taken when it starts, and changes jobs a hundred at a time, so
-that no script holds Redis for long, and a job that dies again meanwhile is not touched twice. It can be stopped
-between two batches, and leaves an event of what was done by then.
+A bulk act is bound by a cut-off: what died later is neither meant nor touched, so a job that dies again meanwhile is
+not touched twice. Who asks a person first takes it by ``now_ms`` before counting, and hands it to the count and to
+the act. Jobs are changed a hundred at a time, so that no script holds Redis for long. An act can be stopped between
+two batches, and leaves an event of what was done by then.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,14 +55,12 @@ class _Act:
 
 @dataclass(slots=True)
 class _Account:
-    """How far a bulk act is: ``through`` of ``total`` were tried, ``done`` of them changed."""
+    """How far a bulk act is with what a filter means: ``through`` of ``ids`` were tried, ``done`` of them changed."""
 
-    total: int
+    chosen: DeadFilter
+    ids: Sequence[bytes]
     through: int = 0
     done: int = 0
-
-    def outcome(self) -> BulkOutcome:
-        return BulkOutcome(self.done, self.through - self.done)
 
 
 class DeadLetters:
@@ -71,41 +71,67 @@ class DeadLetters:
         self._redis = redis
         self._scripts = Scripts(redis, self.keys)
 
-    async def count(self, chosen: DeadFilter, progress: Progress | None = None) -> int:
-        """How many dead letters a filter means. ``progress`` is told how many were looked at, of how many."""
+    async def now_ms(self) -> int:
+        """The server's time, as the cut-off of a count and of the act that goes by it."""
+        seconds, microseconds = await self._redis.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def count(
+        self, chosen: DeadFilter, progress: Progress | None = None, *, cut_off_ms: int | None = None
+    ) -> int:
+        """How many dead letters a filter means, of those that had died by the cut-off (server ms, now by default).
+
+        ``progress`` is told how many were looked at, of how many.
+        """
         if chosen.by_index:
-            return await self._indexed(chosen)
-        total = 0 if progress is None else await self._indexed(DeadFilter(fingerprint=chosen.group))
+            return await self._indexed(chosen, cut_off_ms)
+        total = (
+            0 if progress is None else await self._indexed(DeadFilter(fingerprint=chosen.group), cut_off_ms)
+        )
         found = examined = 0
-        async for looked_at, matching, _ in self._walk(chosen, "count"):
+        async for looked_at, matching, _ in self._walk(chosen, "count", cut_off_ms):
             found += matching
             examined += looked_at
             if progress is not None:
                 await progress(min(examined, total), total)
         return found
 
-    async def page(self, chosen: DeadFilter, *, cursor: Cursor | None = None, limit: int = 200) -> ListPage:
+    async def page(
+        self,
+        chosen: DeadFilter,
+        *,
+        cursor: Cursor | None = None,
+        limit: int = 200,
+        cut_off_ms: int | None = None,
+    ) -> ListPage:
         """The next page of what a filter means, newest first and without payloads, in one round trip.
 
         What has died, gone or come back since an earlier page shifts nothing. A page of a narrow filter may be
-        empty and have a cursor all the same: one call looks at so many only.
+        empty and have a cursor all the same: one call looks at so many only. ``cut_off_ms`` as for ``count``.
         """
         if not chosen.job_ids:
-            examined, _, rows, following, _ = await self._look(chosen, "rows", cursor, limit=limit)
+            examined, _, rows, following, _ = await self._look(
+                chosen, "rows", cursor, cut_off_ms=cut_off_ms, limit=limit
+            )
             return ListPage(rows_from_reply(rows), following, examined)
         start = 0 if cursor is None else int(cursor.score)
         end = start + max(1, min(limit, _LOOKED_AT))
         named = tuple(dict.fromkeys(chosen.job_ids))
-        examined, _, rows, _, _ = await self._look(chosen, "rows", None, named=named[start:end])
+        examined, _, rows, _, _ = await self._look(
+            chosen, "rows", None, cut_off_ms=cut_off_ms, named=named[start:end]
+        )
         following = Cursor(_NAMED, str(end).encode(), b"") if end < len(named) else None
         return ListPage(rows_from_reply(rows), following, examined)
 
-    async def newest(self, chosen: DeadFilter, *, limit: int) -> tuple[JobRecord, ...]:
-        """The newest dead letters that a filter means, without payloads."""
+    async def newest(
+        self, chosen: DeadFilter, *, limit: int, cut_off_ms: int | None = None
+    ) -> tuple[JobRecord, ...]:
+        """The newest dead letters that a filter means, without payloads. ``cut_off_ms`` as for ``count``."""
         found: list[JobRecord] = []
         cursor: Cursor | None = None
         while len(found) < limit:
-            page = await self.page(chosen, cursor=cursor, limit=min(limit - len(found), _LOOKED_AT))
+            some = min(limit - len(found), _LOOKED_AT)
+            page = await self.page(chosen, cursor=cursor, limit=some, cut_off_ms=cut_off_ms)
             found += page.rows
             cursor = page.cursor
             if cursor is None:
@@ -132,17 +158,20 @@ class DeadLetters:
         *,
         who: str,
         why: str = "",
+        also: Sequence[DeadFilter] = (),
         priority: Priority | None = None,
+        cut_off_ms: int | None = None,
         progress: Progress | None = None,
     ) -> BulkOutcome:
         """Gives the chosen dead letters a new life: attempts start from nought, the history stays.
 
-        An operator's requeue is not bounded by PREVIEW_QUEUE_MAX. Cancelled, it ends with the batch under way,
-        and the event tells what was done and how many were left.
+        An operator's requeue is not bounded by PREVIEW_QUEUE_MAX. ``also`` are further filters, which mean none of
+        the same jobs; each has an event of its own. What died after the cut-off (server ms, now by default) is left.
+        Cancelled, it ends with the batch under way, and the events tell what was done and how many were left.
         """
         options = ("" if priority is None else priority.value,)
         act = _Act(ScriptName.REQUEUE, "requeued", options, who, why)
-        return await self._in_batches(act, chosen, progress)
+        return await self._in_batches(act, (chosen, *also), cut_off_ms, progress)
 
     async def discard(
         self,
@@ -150,11 +179,13 @@ class DeadLetters:
         *,
         who: str,
         why: str = "",
+        also: Sequence[DeadFilter] = (),
+        cut_off_ms: int | None = None,
         progress: Progress | None = None,
     ) -> BulkOutcome:
-        """Deletes the chosen dead letters for good, payload and history included. Cancelled like ``requeue``."""
+        """Deletes the chosen dead letters for good, payload and history included; otherwise like ``requeue``."""
         act = _Act(ScriptName.DISCARD, "discarded", (), who, why)
-        return await self._in_batches(act, chosen, progress)
+        return await self._in_batches(act, (chosen, *also), cut_off_ms, progress)
 
     async def requeue_edited(
         self,
@@ -201,44 +232,64 @@ class DeadLetters:
                 if whole is not None and whole.state is JobState.DEAD:
                     yield whole
 
-    async def _in_batches(self, act: _Act, chosen: DeadFilter, progress: Progress | None) -> BulkOutcome:
-        cut_off_ms = await self._now_ms()
-        ids = [job_id async for _, _, found in self._walk(chosen, "ids", cut_off_ms) for job_id in found]
-        account = _Account(len(ids))
-        try:
-            for start in range(0, len(ids), BATCH):
-                batch = ids[start : start + BATCH]
-                codes, cancelled = await _to_its_end(
-                    self._scripts.run(act.script, cut_off_ms, *act.options, *batch)
-                )
-                account.through += len(batch)
-                account.done += sum(code == Code.OK for code in codes)
-                if cancelled:
-                    raise asyncio.CancelledError
-                if progress is not None:
-                    await progress(account.through, account.total)
-        except BaseException:
-            with suppress(RedisError, OSError):
-                await _to_its_end(self._record(act, chosen, account))
-            raise
-        await self._record(act, chosen, account)
-        return account.outcome()
+    async def _in_batches(
+        self, act: _Act, filters: Sequence[DeadFilter], cut_off_ms: int | None, progress: Progress | None
+    ) -> BulkOutcome:
+        if cut_off_ms is None:
+            cut_off_ms = await self.now_ms()
+        accounts = [_Account(each, await self._ids(each, cut_off_ms)) for each in filters]
+        total = sum(len(account.ids) for account in accounts)
+        unrecorded = deque(accounts)
 
-    async def _record(self, act: _Act, chosen: DeadFilter, account: _Account) -> None:
-        outcome = account.outcome()
-        fields = {"who": act.who, "why": act.why, "done": str(outcome.done), "skipped": str(outcome.skipped)}
-        if account.through < account.total:
-            fields["left"] = str(account.total - account.through)
-        fields |= chosen.told()
+        async def tell() -> None:
+            if progress is not None:
+                await progress(sum(account.through for account in accounts), total)
+
+        try:
+            while unrecorded:
+                await self._work_off(act, unrecorded[0], cut_off_ms, tell)
+                await self._record(act, unrecorded.popleft())
+        except BaseException:
+            # Those that it did not come to are left as well.
+            with suppress(RedisError, OSError):
+                for account in unrecorded:
+                    await _to_its_end(self._record(act, account))
+            raise
+        done = sum(account.done for account in accounts)
+        return BulkOutcome(done, total - done)
+
+    async def _ids(self, chosen: DeadFilter, cut_off_ms: int) -> list[bytes]:
+        return [job_id async for _, _, found in self._walk(chosen, "ids", cut_off_ms) for job_id in found]
+
+    async def _work_off(
+        self, act: _Act, account: _Account, cut_off_ms: int, tell: Callable[[], Awaitable[None]]
+    ) -> None:
+        for start in range(0, len(account.ids), BATCH):
+            batch = account.ids[start : start + BATCH]
+            codes, cancelled = await _to_its_end(
+                self._scripts.run(act.script, cut_off_ms, *act.options, *batch)
+            )
+            account.through += len(batch)
+            account.done += sum(code == Code.OK for code in codes)
+            if cancelled:
+                raise asyncio.CancelledError
+            await tell()
+
+    async def _record(self, act: _Act, account: _Account) -> None:
+        skipped, left = account.through - account.done, len(account.ids) - account.through
+        fields = {"who": act.who, "why": act.why, "done": str(account.done), "skipped": str(skipped)}
+        if left:
+            fields["left"] = str(left)
+        fields |= account.chosen.told()
         pairs = [part for pair in fields.items() for part in pair]
         await self._scripts.run(ScriptName.RECORD_EVENT, act.kind, *pairs)
 
-    async def _indexed(self, chosen: DeadFilter) -> int:
-        """How many the index of all, or of a group, holds up to the age that is asked for."""
+    async def _indexed(self, chosen: DeadFilter, cut_off_ms: int | None) -> int:
+        """How many the index of all, or of a group, holds up to the cut-off, or to the age that is asked for."""
         index = self.keys.dead if chosen.group is None else self.keys.dead_group_prefix + chosen.group
-        newest: int | str = "+inf"
-        if chosen.older_than_ms is not None:
-            newest = await self._now_ms() - chosen.older_than_ms
+        if cut_off_ms is None and chosen.older_than_ms is not None:
+            cut_off_ms = await self.now_ms()
+        newest = "+inf" if cut_off_ms is None else cut_off_ms - (chosen.older_than_ms or 0)
         return int(await self._redis.zcount(index, "-inf", newest))
 
     async def _walk(
@@ -293,10 +344,6 @@ class DeadLetters:
             *chosen.terms.arguments(),
         )
         return int(examined), int(found), listed, cursor_from_reply(place), int(cut_off)
-
-    async def _now_ms(self) -> int:
-        seconds, microseconds = await self._redis.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 async def _to_its_end(call: Coroutine[Any, Any, _T]) -> tuple[_T, bool]:

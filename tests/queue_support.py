@@ -147,6 +147,13 @@ class Bench:
         seconds, microseconds = await self.redis.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
+    async def passing_ms(self) -> int:
+        """The server's clock, once it has gone on: what happens from now on is later."""
+        before = now = await self.now_ms()
+        while now == before:
+            now = await self.now_ms()
+        return before
+
     async def state(self, job_id: str) -> str:
         """The state that is on record."""
         return str((await self.queue.status(job_id)).state.value)

@@ -42,7 +42,8 @@ class Cancel:
 class Requeue:
     """Give dead letters a new life, with another priority if one is given.
 
-    ``also`` are further filters, which mean none of the same jobs; ``count`` is how many all of them mean.
+    ``also`` are further filters, which mean none of the same jobs; ``count`` is how many all of them meant at
+    ``cut_off_ms`` (server): what died later was not counted and is left. None is when the act begins.
     """
 
     chosen: DeadFilter
@@ -50,16 +51,18 @@ class Requeue:
     priority: Priority | None = None
     why: str = ""
     also: tuple[DeadFilter, ...] = ()
+    cut_off_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Delete dead letters for good. ``also`` and ``count`` as for ``Requeue``."""
+    """Delete dead letters for good. ``also``, ``count`` and ``cut_off_ms`` as for ``Requeue``."""
 
     chosen: DeadFilter
     count: int
     why: str = ""
     also: tuple[DeadFilter, ...] = ()
+    cut_off_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,12 +68,18 @@ class Source(Protocol):
         """The largest groups of dead letters, largest first."""
         ...
 
-    async def dead_page(self, chosen: DeadFilter, cursor: Cursor | None, limit: int) -> ListPage:
-        """A page of dead letters, newest first."""
+    async def now_ms(self) -> int:
+        """The server's time, as the cut-off of counts and of the act that goes by them."""
         ...
 
-    async def dead_count(self, chosen: DeadFilter) -> int:
-        """How many dead letters a filter means, beyond what is visible."""
+    async def dead_page(
+        self, chosen: DeadFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
+    ) -> ListPage:
+        """A page of dead letters, newest first, of those that had died by the cut-off (now by default)."""
+        ...
+
+    async def dead_count(self, chosen: DeadFilter, cut_off_ms: int | None = None) -> int:
+        """How many dead letters a filter means, beyond what is visible; ``cut_off_ms`` as for ``dead_page``."""
         ...
 
     def artifact(self, record: JobRecord, path: str) -> Path:

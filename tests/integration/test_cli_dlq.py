@@ -277,6 +277,29 @@ async def test_yes_is_yes(graves: Program) -> None:
     assert (done.code, done.out) == (0, "requeued 4, skipped 0\n")
 
 
+async def test_what_dies_while_the_question_stands_is_left(graves: Program, redis_url: str) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        words = ("dlq", "discard", "--all")
+        with graves.start(*words, stdin=theirs, stdout=-1, stderr=-1) as started:
+            os.close(theirs)
+            assert started.stderr is not None
+            asked = b""
+            while b"Go on?" not in asked:
+                said = os.read(started.stderr.fileno(), 4096)
+                assert said, asked
+                asked += said
+            async with hand_on(redis_url) as hand:
+                await hand.bury("late")
+            os.write(ours, b"y\n")
+            out, _ = started.communicate(timeout=30)
+    finally:
+        os.close(ours)
+    assert b"discard 4 dead letters" in asked
+    assert out == b"discarded 4, skipped 0\n"
+    assert dead(graves) == {"late"}
+
+
 async def test_of_a_hundred_the_word_is_typed(program: Program, redis_url: str) -> None:
     async with hand_on(redis_url) as hand:
         await hand.bury(*(f"j-{number}" for number in range(100)))
@@ -329,5 +352,5 @@ async def test_more_than_are_looked_at_are_all_counted_and_touched(
     monkeypatch.setattr(bulk, "LOOKED_AT", 2)
     async with hand_on(redis_url) as hand:
         letters = DeadLetters(hand.redis, hand.settings)
-        assert await bulk._preview(letters, DeadFilter()) == (4, [])
+        assert await bulk._preview(letters, DeadFilter(), await letters.now_ms()) == (4, [])
     assert "4 dead letters in 2 groups, here the newest 2:" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 
 from previewops.contract.payload import body_digest
 from previewops.errors import JobConflict, JobNotFound, OtherJob, WrongState
-from previewops.listviews import DeadFilter
+from previewops.listviews import BulkOutcome, DeadFilter
 from previewops.retry import Cause, Counter
 from previewops.scripts import ScriptName, Scripts
 from previewops.states import Code, JobState, Priority
@@ -162,6 +162,66 @@ async def test_a_death_after_the_cut_off_is_left_alone(redis_url: str, script: S
         assert codes == [Code.WRONG_STATE, Code.WRONG_STATE, Code.NOT_FOUND]
         assert await b.dump() == before
         assert await run(script, died_ms, *options, "a") == [Code.OK]
+
+
+@pytest.mark.parametrize(
+    "chosen", [DeadFilter(), DeadFilter(project="p"), DeadFilter(job_ids=("a", "b", "c"))]
+)
+async def test_an_act_is_bound_by_the_cut_off_of_its_count(redis_url: str, chosen: DeadFilter) -> None:
+    async with bench(redis_url) as b:
+        await bury_many(b, ["a", "b"])
+        cut_off_ms = await b.passing_ms()
+        await bury_many(b, ["c", "d", "e"])
+        assert await b.dead.count(chosen, cut_off_ms=cut_off_ms) == 2
+        assert ids_of(await b.dead.newest(chosen, limit=10, cut_off_ms=cut_off_ms)) == {"a", "b"}
+        outcome = await b.dead.discard(chosen, cut_off_ms=cut_off_ms, **WHO)
+        assert outcome == BulkOutcome(2, 0)
+        assert ids_of(await b.dead.newest(DeadFilter(), limit=10)) == {"c", "d", "e"}
+
+
+async def test_a_job_that_dies_again_of_another_chosen_cause_is_touched_once(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        one, other = burial("asset-missing", "no file"), burial("deadline-exceeded", "too long")
+        await b.bury_one("a", one)
+        await b.bury_one("b", other)
+        await b.passing_ms()
+
+        async def die_of_the_other(through: int, _total: int) -> None:
+            if through == 1:
+                await b.worker().bury(
+                    await b.claim_one(), counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=other
+                )
+
+        by_cause = [DeadFilter(fingerprint=each.fingerprint) for each in (one, other)]
+        outcome = await b.dead.requeue(by_cause[0], also=by_cause[1:], progress=die_of_the_other, **WHO)
+        assert outcome == BulkOutcome(2, 0)
+        (again,) = await b.dead.newest(DeadFilter(), limit=5)
+        assert (again.job_id, again.requeues, again.fingerprint) == ("a", 1, other.fingerprint)
+
+
+async def test_what_a_cancelled_act_did_not_come_to_is_left_on_record(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        causes = [burial(f"code-{n}", f"reason {n}") for n in "abc"]
+        for name, size, why in zip("abc", (3, 150, 7), causes, strict=True):
+            await bury_many(b, [f"{name}-{n}" for n in range(size)], why)
+
+        async def stop_in_the_second(through: int, total: int) -> None:
+            assert total == 160
+            if through == 103:
+                task.cancel()
+                await asyncio.sleep(0)
+
+        first, *also = (DeadFilter(fingerprint=why.fingerprint) for why in causes)
+        task = asyncio.create_task(b.dead.discard(first, also=also, progress=stop_in_the_second, **WHO))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await b.dead.count(DeadFilter()) == 57
+        told = [event.fields for event in (await b.snapshots.take(events=3)).events]
+        assert [(each["fingerprint"], each["done"], each.get("left")) for each in told] == [
+            (causes[0].fingerprint, "3", None),
+            (causes[1].fingerprint, "100", "50"),
+            (causes[2].fingerprint, "0", "7"),
+        ]
 
 
 async def test_discarding_leaves_nothing_but_the_count(redis_url: str) -> None:

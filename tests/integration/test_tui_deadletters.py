@@ -19,7 +19,9 @@ from previewops.tui.live.desk import LiveDesk
 from previewops.tui.live.link import Link
 from previewops.tui.live.source import LiveSource
 from previewops.tui.screens.dead.screen import DeadScreen
+from previewops.tui.screens.dead.tally import tally_of
 from previewops.tui.screens.dialogs.confirm import Deliberate
+from previewops.tui.shape.choice import Choice, View
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.queue_support import Bench, bench, burial, bury_many, payload
@@ -90,6 +92,28 @@ async def test_discarded_is_what_was_chosen_and_no_more(redis_url: str) -> None:
         assert (event["who"], event["why"], event["filter"]) == ("ada@ops", "sent twice", "error:sigsegv")
         again = Discard(DeadFilter(job_ids=("c-0",)), 1)
         assert await LiveDesk(link).carry_out(again, Told()) == Outcome("discarded 0, skipped 0")
+
+
+async def test_what_dies_after_it_was_counted_is_left(redis_url: str) -> None:
+    async with graves(redis_url) as (b, link):
+        source, cause = LiveSource(link), DeadFilter(fingerprint=CRASH.fingerprint)
+        marked, terms = ("c-0", "c-1", "c-2"), parse_terms("id:c-")
+        choices = [
+            (Choice((cause,), "this cause", (CRASH.fingerprint,)), View()),
+            (Choice((DeadFilter(job_ids=marked),), "the 3 marked", marked), View(flat=True)),
+            (Choice((DeadFilter(terms=terms),), "all that match"), View(flat=True, terms=terms)),
+        ]
+        tallies = [await tally_of(source, choice, view, ()) for choice, view in choices]
+        await b.passing_ms()
+        await bury_many(b, [f"c-late-{number}" for number in range(50)], CRASH)
+        for (choice, _), tally in zip(choices, tallies, strict=True):
+            assert tally.count == 3
+            assert tally.cut_off_ms is not None
+            chosen = choice.filters[0]
+            assert await source.dead_count(chosen, tally.cut_off_ms) == 3
+        intent = Discard(cause, tallies[0].count, cut_off_ms=tallies[0].cut_off_ms)
+        assert await LiveDesk(link).carry_out(intent, Told()) == Outcome("discarded 3, skipped 0")
+        assert await b.dead.count(cause) == 50
 
 
 async def test_several_causes_go_into_one_file(redis_url: str, tmp_path: Path) -> None:

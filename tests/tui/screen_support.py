@@ -141,7 +141,13 @@ class SceneSource:
         ]
         return tuple(sorted(groups, key=lambda group: -group.count)[:limit])
 
-    async def dead_page(self, chosen: DeadFilter, cursor: Cursor | None, limit: int) -> ListPage:
+    async def now_ms(self) -> int:
+        self._up()
+        return scenes.NOW_MS
+
+    async def dead_page(
+        self, chosen: DeadFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
+    ) -> ListPage:
         self._up()
         self.dead_pages.append(chosen)
         start = cast("int", cursor) or 0  # what a cursor is is its source's own business
@@ -150,7 +156,7 @@ class SceneSource:
         following = cast("Cursor", start + limit) if more else None
         return ListPage(tuple(found[start : start + limit]), following, limit)
 
-    async def dead_count(self, chosen: DeadFilter) -> int:
+    async def dead_count(self, chosen: DeadFilter, cut_off_ms: int | None = None) -> int:
         self._up()
         self.dead_counts.append(chosen)
         beyond = 0 if chosen.job_ids or chosen.fingerprint else self.beyond

@@ -546,7 +546,7 @@ async def test_one_requeue_is_done_unasked() -> None:
         await opened(stage, "f")
         job = stage.grid.cursor_key
         await stage.press("r")
-        assert await stage.done() == Requeue(DeadFilter(job_ids=(job,)), 1)
+        assert await stage.done() == Requeue(DeadFilter(job_ids=(job,)), 1, cut_off_ms=scenes.NOW_MS)
 
 
 async def test_several_are_asked_for_with_cancel_focused() -> None:
@@ -577,7 +577,9 @@ async def test_several_are_asked_for_with_cancel_focused() -> None:
         await stage.dialog(Deliberate)
         app.screen.query_one("#why", Input).value = " the disk is back "
         await stage.press("right", "enter")
-        assert await stage.done() == Requeue(DeadFilter(job_ids=marked), 3, None, "the disk is back")
+        assert await stage.done() == Requeue(
+            DeadFilter(job_ids=marked), 3, None, "the disk is back", cut_off_ms=scenes.NOW_MS
+        )
         await stage.until(lambda: stage.grid.marks == ())
 
 
@@ -598,7 +600,7 @@ async def test_a_word_is_typed_for_a_hundred() -> None:
         assert isinstance(app.screen, Deliberate)
         await stage.type("e")
         await stage.press("enter")
-        assert await stage.done() == Requeue(DeadFilter(), 120)
+        assert await stage.done() == Requeue(DeadFilter(), 120, cut_off_ms=scenes.NOW_MS)
         await stage.until(lambda: "chosen" not in stage.title)
 
 
@@ -610,7 +612,7 @@ async def test_a_group_of_one_is_requeued_unasked_and_a_large_one_is_counted_ane
         pixels = [each for each in source.letters if each.fingerprint == PIXELS]
         source.letters = tuple(each for each in source.letters if each is not pixels[0])
         await stage.press("G", "r")  # two of them are in sight, one is there
-        assert await stage.done() == Requeue(DeadFilter(fingerprint=PIXELS), 1)
+        assert await stage.done() == Requeue(DeadFilter(fingerprint=PIXELS), 1, cut_off_ms=scenes.NOW_MS)
 
 
 async def test_marked_causes_are_one_act() -> None:
@@ -625,7 +627,10 @@ async def test_marked_causes_are_one_act() -> None:
         await stage.press("right", "enter")
         intent = await stage.done()
         assert intent == Requeue(
-            DeadFilter(fingerprint=DEADLINE), 33, also=(DeadFilter(fingerprint=CRASHED),)
+            DeadFilter(fingerprint=DEADLINE),
+            33,
+            also=(DeadFilter(fingerprint=CRASHED),),
+            cut_off_ms=scenes.NOW_MS,
         )
 
 
@@ -646,7 +651,9 @@ async def test_all_of_a_filter_falls_into_its_causes() -> None:
         missing = sum(each.fingerprint == MISSING for each in trials)
         assert any("asset-missing" in line and f" {missing}  " in line for line in stage.text.splitlines())
         await stage.press("right", "enter")
-        assert await stage.done() == Discard(DeadFilter(terms=parse_terms("project:trials")), len(trials))
+        assert await stage.done() == Discard(
+            DeadFilter(terms=parse_terms("project:trials")), len(trials), cut_off_ms=scenes.NOW_MS
+        )
 
 
 async def test_discard_always_asks() -> None:
@@ -667,7 +674,9 @@ async def test_discard_always_asks() -> None:
         await stage.dialog(Deliberate)
         app.screen.query_one("#why", Input).value = "sent twice"
         await pilot.click("#deed")
-        assert await stage.done() == Discard(DeadFilter(job_ids=(job,)), 1, "sent twice")
+        assert await stage.done() == Discard(
+            DeadFilter(job_ids=(job,)), 1, "sent twice", cut_off_ms=scenes.NOW_MS
+        )
 
 
 async def test_another_priority_is_chosen_first() -> None:
@@ -681,7 +690,9 @@ async def test_another_priority_is_chosen_first() -> None:
         await stage.dialog(Choose)
         assert f"Requeue {job} with which priority?" in stage.text
         await stage.press("j", "enter")
-        assert await stage.done() == Requeue(DeadFilter(job_ids=(job,)), 1, Priority.LOW)
+        assert await stage.done() == Requeue(
+            DeadFilter(job_ids=(job,)), 1, Priority.LOW, cut_off_ms=scenes.NOW_MS
+        )
         await stage.press("space", "space", "R")
         await stage.dialog(Choose)
         await stage.press("h")

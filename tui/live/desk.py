@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from previewops.deadletters import DeadLetters
-    from previewops.listviews import BulkOutcome, DeadFilter
+    from previewops.listviews import BulkOutcome
     from previewops.queue import Queue
     from previewops.supervisor.orders import FleetControl
 
@@ -86,22 +86,27 @@ class LiveDesk:
         return Outcome(f"cancelled {done:,}, skipped {len(refused):,}", whole=not refused)
 
     async def _requeue(self, intent: Requeue, redis: Redis, progress: Progress) -> Outcome:
-        letters = self._letters(redis)
-
-        async def act(chosen: DeadFilter, told: Progress) -> BulkOutcome:
-            return await letters.requeue(
-                chosen, who=self._link.who, why=intent.why, priority=intent.priority, progress=told
-            )
-
-        return await _each(intent, "requeued", act, progress)
+        outcome = await self._letters(redis).requeue(
+            intent.chosen,
+            also=intent.also,
+            who=self._link.who,
+            why=intent.why,
+            priority=intent.priority,
+            cut_off_ms=intent.cut_off_ms,
+            progress=progress,
+        )
+        return _told("requeued", outcome)
 
     async def _discard(self, intent: Discard, redis: Redis, progress: Progress) -> Outcome:
-        letters = self._letters(redis)
-
-        async def act(chosen: DeadFilter, told: Progress) -> BulkOutcome:
-            return await letters.discard(chosen, who=self._link.who, why=intent.why, progress=told)
-
-        return await _each(intent, "discarded", act, progress)
+        outcome = await self._letters(redis).discard(
+            intent.chosen,
+            also=intent.also,
+            who=self._link.who,
+            why=intent.why,
+            cut_off_ms=intent.cut_off_ms,
+            progress=progress,
+        )
+        return _told("discarded", outcome)
 
     async def _requeue_edited(self, intent: RequeueEdited, redis: Redis, _progress: Progress) -> Outcome:
         await self._letters(redis).requeue_edited(
@@ -153,20 +158,5 @@ class LiveDesk:
         return FleetControl(redis, self._link.settings, who=self._link.who)
 
 
-async def _each(
-    intent: Requeue | Discard,
-    done_word: str,
-    act: Callable[[DeadFilter, Progress], Awaitable[BulkOutcome]],
-    progress: Progress,
-) -> Outcome:
-    """Acts on what each filter of an intent means, one after the other, as one act with one outcome."""
-    done = skipped = 0
-    for chosen in (intent.chosen, *intent.also):
-        before = done + skipped
-
-        async def told(now: int, total: int, before: int = before) -> None:
-            await progress(before + now, max(before + total, intent.count))
-
-        outcome = await act(chosen, told)
-        done, skipped = done + outcome.done, skipped + outcome.skipped
-    return Outcome(f"{done_word} {done:,}, skipped {skipped:,}", whole=not skipped)
+def _told(done_word: str, outcome: BulkOutcome) -> Outcome:
+    return Outcome(f"{done_word} {outcome.done:,}, skipped {outcome.skipped:,}", whole=not outcome.skipped)

@@ -75,19 +75,30 @@ class LiveSource:
 
             return await DeadLetters(redis, self._link.settings).groups(limit=limit)
 
-    async def dead_page(self, chosen: DeadFilter, cursor: Cursor | None, limit: int) -> ListPage:
+    async def now_ms(self) -> int:
+        """The server's time."""
+        async with self._link.redis() as redis:
+            from previewops.deadletters import DeadLetters
+
+            return await DeadLetters(redis, self._link.settings).now_ms()
+
+    async def dead_page(
+        self, chosen: DeadFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
+    ) -> ListPage:
         """A page of dead letters, newest first."""
         async with self._link.redis() as redis:
             from previewops.deadletters import DeadLetters
 
-            return await DeadLetters(redis, self._link.settings).page(chosen, cursor=cursor, limit=limit)
+            return await DeadLetters(redis, self._link.settings).page(
+                chosen, cursor=cursor, limit=limit, cut_off_ms=cut_off_ms
+            )
 
-    async def dead_count(self, chosen: DeadFilter) -> int:
+    async def dead_count(self, chosen: DeadFilter, cut_off_ms: int | None = None) -> int:
         """How many dead letters a filter means."""
         async with self._link.redis() as redis:
             from previewops.deadletters import DeadLetters
 
-            return await DeadLetters(redis, self._link.settings).count(chosen)
+            return await DeadLetters(redis, self._link.settings).count(chosen, cut_off_ms=cut_off_ms)
 
     def artifact(self, record: JobRecord, path: str) -> Path:
         """Where a file of the job's bundle is below DATA_DIR."""

@@ -72,11 +72,17 @@ class ReplaySource:
         """Refuses."""
         _no_jobs()
 
-    async def dead_page(self, _chosen: DeadFilter, _cursor: Cursor | None, _limit: int) -> ListPage:
+    async def now_ms(self) -> int:
         """Refuses."""
         _no_jobs()
 
-    async def dead_count(self, _chosen: DeadFilter) -> int:
+    async def dead_page(
+        self, _chosen: DeadFilter, _cursor: Cursor | None, _limit: int, _cut_off_ms: int | None = None
+    ) -> ListPage:
+        """Refuses."""
+        _no_jobs()
+
+    async def dead_count(self, _chosen: DeadFilter, _cut_off_ms: int | None = None) -> int:
         """Refuses."""
         _no_jobs()
 

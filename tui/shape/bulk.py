@@ -29,10 +29,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many dead letters are meant, and the causes they fall into, largest first, as far as they are known."""
+    """How many dead letters are meant, and the causes they fall into, largest first, as far as they are known.
+
+    ``cut_off_ms`` is when that was (server): what has died since is not among them.
+    """
 
     count: int
     parts: tuple[Part, ...] = ()
+    cut_off_ms: int | None = None
 
     @property
     def rest(self) -> int:

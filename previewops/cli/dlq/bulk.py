@@ -28,7 +28,8 @@ TYPE_THE_WORD = 100
 
 _SHOWN_GROUPS = 10
 
-Act = Callable[["DeadLetters"], Awaitable["BulkOutcome"]]
+Act = Callable[["DeadLetters", int], Awaitable["BulkOutcome"]]
+"""Is told the cut-off (server ms) that what was shown went by."""
 
 
 class NotConfirmed(PreviewopsError):
@@ -97,8 +98,8 @@ def requeue(
         asyncio.run(requeue_with(context, file, which, why=reason, priority=rank))
         return 0
 
-    async def act(letters: DeadLetters) -> BulkOutcome:
-        return await letters.requeue(which, who=operator(), why=reason, priority=rank)
+    async def act(letters: DeadLetters, cut_off_ms: int) -> BulkOutcome:
+        return await letters.requeue(which, who=operator(), why=reason, priority=rank, cut_off_ms=cut_off_ms)
 
     return asyncio.run(_run(context, which, _REQUEUE, act, confirmed=yes or single))
 
@@ -124,8 +125,8 @@ def discard(context: Context, /, reason: str, yes: bool, **choice: Any) -> int:
 
     which = chosen(**choice, needed=True)
 
-    async def act(letters: DeadLetters) -> BulkOutcome:
-        return await letters.discard(which, who=operator(), why=reason)
+    async def act(letters: DeadLetters, cut_off_ms: int) -> BulkOutcome:
+        return await letters.discard(which, who=operator(), why=reason, cut_off_ms=cut_off_ms)
 
     return asyncio.run(_run(context, which, _DISCARD, act, confirmed=yes))
 
@@ -135,23 +136,25 @@ async def _run(context: Context, which: DeadFilter, deed: Deed, act: Act, *, con
 
     async with context.redis() as redis:
         letters = DeadLetters(redis, context.settings)
-        count, missing = await _preview(letters, which)
+        cut_off_ms = await letters.now_ms()
+        count, missing = await _preview(letters, which, cut_off_ms)
         if missing:
             tell(f"not in the dead-letter queue: {', '.join(missing)}")
         if count and not confirmed:
             _confirm(deed, count)
-        outcome = await act(letters) if count else None
+        outcome = await act(letters, cut_off_ms) if count else None
     done, skipped = (outcome.done, outcome.skipped) if outcome else (0, 0)
     say(f"{deed.done} {done}, skipped {skipped + len(missing)}")
     return EXIT_FAILED if missing else 0
 
 
-async def _preview(letters: DeadLetters, which: DeadFilter) -> tuple[int, list[str]]:
+async def _preview(letters: DeadLetters, which: DeadFilter, cut_off_ms: int) -> tuple[int, list[str]]:
     """Tells how many dead letters are meant and of what kinds; returns their number and the JOBs that are none."""
     from previewops.cli.dlq.groups import grouped
 
-    records = await letters.newest(which, limit=LOOKED_AT)
-    count = len(records) if len(records) < LOOKED_AT else await letters.count(which)
+    records = await letters.newest(which, limit=LOOKED_AT, cut_off_ms=cut_off_ms)
+    few = len(records) < LOOKED_AT
+    count = len(records) if few else await letters.count(which, cut_off_ms=cut_off_ms)
     if count:
         groups = grouped(records)
         of = "" if count == len(records) else f", here the newest {LOOKED_AT:,}"

@@ -74,7 +74,7 @@ class Acts:
         if why is None:
             return
         first, *also = choice.filters
-        self._carry_out(Requeue(first, tally.count, priority, why, tuple(also)), choice)
+        self._carry_out(Requeue(first, tally.count, priority, why, tuple(also), tally.cut_off_ms), choice)
 
     async def requeue_as(self, choice: Choice) -> None:
         """A new life with another priority, which is chosen first."""
@@ -97,7 +97,7 @@ class Acts:
         if why is None:
             return
         first, *also = choice.filters
-        self._carry_out(Discard(first, tally.count, why, tuple(also)), choice)
+        self._carry_out(Discard(first, tally.count, why, tuple(also), tally.cut_off_ms), choice)
 
     async def export(self, choice: Choice) -> None:
         """A file with all of each, whose path is asked for."""

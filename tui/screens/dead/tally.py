@@ -29,47 +29,55 @@ async def tally_of(source: Source, choice: Choice, view: View, groups: Sequence[
     Raises:
         PreviewopsError: they could not be counted.
     """
+    cut_off_ms = await source.now_ms()
     if choice.keys and view.causes:
-        return await _of_groups(source, choice, groups)
+        parts = await _of_groups(source, choice, groups, cut_off_ms)
+        return Tally(sum(part.count for part in parts), parts, cut_off_ms)
     chosen = choice.filters[0]
     if choice.keys:
-        return _of_records(await _rows(source, chosen))
-    count = await source.dead_count(chosen)
+        rows = await _rows(source, chosen, cut_off_ms)
+        return Tally(len(rows), _of_records(rows), cut_off_ms)
+    count = await source.dead_count(chosen, cut_off_ms)
     if view.group is not None:
-        return Tally(count, (_part(count, view.group.example),))
-    return Tally(count, await _largest(source, chosen, count, narrowed=view.narrowed))
+        return Tally(count, (_part(count, view.group.example),), cut_off_ms)
+    largest = await _largest(source, chosen, count, cut_off_ms, narrowed=view.narrowed)
+    return Tally(count, largest, cut_off_ms)
 
 
-async def _of_groups(source: Source, choice: Choice, groups: Sequence[DeadGroup]) -> Tally:
+async def _of_groups(
+    source: Source, choice: Choice, groups: Sequence[DeadGroup], cut_off_ms: int
+) -> tuple[Part, ...]:
     examples = {group.fingerprint: group.example for group in groups}
     parts: list[Part] = []
     for chosen in choice.filters:
-        count = await source.dead_count(chosen)
+        count = await source.dead_count(chosen, cut_off_ms)
         example = examples.get(chosen.fingerprint or "")
         if count:
             parts.append(Part(count, "unknown", "") if example is None else _part(count, example))
-    return Tally(sum(part.count for part in parts), _largest_first(parts))
+    return _largest_first(parts)
 
 
-async def _rows(source: Source, chosen: DeadFilter) -> list[JobRecord]:
+async def _rows(source: Source, chosen: DeadFilter, cut_off_ms: int) -> list[JobRecord]:
     rows: list[JobRecord] = []
     cursor: Cursor | None = None
     while True:
-        page = await source.dead_page(chosen, cursor, _PAGE)
+        page = await source.dead_page(chosen, cursor, _PAGE, cut_off_ms)
         rows += page.rows
         cursor = page.cursor
         if cursor is None:
             return rows
 
 
-def _of_records(rows: Sequence[JobRecord]) -> Tally:
+def _of_records(rows: Sequence[JobRecord]) -> tuple[Part, ...]:
     counts = Counter(row.fingerprint for row in rows)
     examples = {row.fingerprint: row for row in reversed(rows)}
     parts = [_part(count, examples[fingerprint]) for fingerprint, count in counts.items()]
-    return Tally(len(rows), _largest_first(parts))
+    return _largest_first(parts)
 
 
-async def _largest(source: Source, chosen: DeadFilter, count: int, *, narrowed: bool) -> tuple[Part, ...]:
+async def _largest(
+    source: Source, chosen: DeadFilter, count: int, cut_off_ms: int, *, narrowed: bool
+) -> tuple[Part, ...]:
     """The parts that the largest groups have in a filter, until they make up all of it."""
     parts: list[Part] = []
     left = count
@@ -78,7 +86,7 @@ async def _largest(source: Source, chosen: DeadFilter, count: int, *, narrowed: 
         if left <= 0:
             break
         within = replace(chosen, fingerprint=group.fingerprint)
-        here = await source.dead_count(within) if narrowed else group.count
+        here = await source.dead_count(within, cut_off_ms) if narrowed else group.count
         if here:
             parts.append(_part(here, group.example))
             left -= here
