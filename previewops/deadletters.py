@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import RedisError
 
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
-from previewops.errors import JobNotFound, OtherJob, WrongState
+from previewops.errors import BodyChanged, JobNotFound, OtherJob, WrongState
 from previewops.keys import Keys
 from previewops.listing import cursor_arguments, cursor_from_reply, rows_from_reply
 from previewops.listviews import BulkOutcome, Cursor, DeadFilter, DeadGroup, ListPage
@@ -195,15 +195,18 @@ class DeadLetters:
         who: str,
         why: str = "",
         priority: Priority | None = None,
+        instead_of: str | None = None,
     ) -> None:
         """Gives a dead letter another body and a new life, in one step; the history of its attempts stays.
 
-        ``priority`` None is the payload's own. The event has the digests of both bodies.
+        ``priority`` None is the payload's own. ``instead_of`` is the ``digest`` of the record whose body was shown to
+        be edited, None for whichever it has. The event has the digests of both bodies.
 
         Raises:
             OtherJob: the payload names another jobId.
             JobNotFound: there is no record of the job.
             WrongState: it is no dead letter (any more).
+            BodyChanged: it has another body than the one that was shown.
         """
         if payload.job_id != job_id:
             raise OtherJob(job_id, payload.job_id)
@@ -217,9 +220,12 @@ class DeadLetters:
             RENDER_FUNCTION,
             who,
             why,
+            "" if instead_of is None else f"={instead_of}",
         )
         if code == Code.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)
+        if code == Code.CONFLICT:
+            raise BodyChanged(job_id)
         if code == Code.WRONG_STATE:
             raise WrongState(job_id, state.decode(), "requeue", "dead letters")
 

@@ -137,6 +137,19 @@ class BundleElsewhere(PreviewopsError):
     code = "bundle-elsewhere"
 
 
+class BodyChanged(PreviewopsError):
+    """A payload was to take the place of one that the job has no more: somebody has edited it meanwhile."""
+
+    code = "body-changed"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"the payload of job {job_id} has been edited since you opened it; it was left as it is now",
+            hint="open it again, and make your change in what is there",
+        )
+        self.job_id = job_id
+
+
 class OtherJob(PreviewopsError):
     """A payload that was to take the place of a job's own names another job."""
 

@@ -79,7 +79,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """One job as the queue knows it. Times are server ms since the epoch; None is "not yet"."""
+    """One job as the queue knows it. Times are server ms since the epoch; None is "not yet".
+
+    ``digest`` tells one body of it from another: "" where none is on record, as for a job of a stock arq client.
+    """
 
     job_id: str
     state: JobState
@@ -102,6 +105,7 @@ class JobRecord:
     payload: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     history: tuple[Attempt, ...] = ()
+    digest: str = ""
 
     @property
     def fraction(self) -> float:
@@ -193,6 +197,7 @@ def record_from_redis(
         payload=payload,
         result=made if isinstance(made, dict) else None,
         history=tuple(Attempt.from_redis(entry) for entry in attempts),
+        digest=fields.get("digest", ""),
     )
 
 

@@ -67,10 +67,14 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class RequeueEdited:
-    """Replace the payload of one dead letter and give it a new life."""
+    """Replace the payload of one dead letter and give it a new life.
+
+    ``instead_of`` is the digest of the payload that was shown: one that somebody has edited since is left.
+    """
 
     job_id: str
     payload: Payload
+    instead_of: str
     why: str = ""
 
 

@@ -2,8 +2,8 @@
 --
 -- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 id   2 priority   3 project   4 digest of the body   5 payload as JSON   6 arq function name
---         7 who   8 why
--- Results code (OK, NOT_FOUND, WRONG_STATE), the state it was in
+--         7 who   8 why   9 '=' and the digest of the body that this one is instead of, or '' for whichever it has
+-- Results code (OK, NOT_FOUND, WRONG_STATE, CONFLICT: it has another body), the state it was in
 --
 -- @include keys
 -- @include room
@@ -21,6 +21,8 @@ if not job[1] then
   return { NOT_FOUND, '' }
 elseif job[1] ~= 'dead' then
   return { WRONG_STATE, job[1] }
+elseif ARGV[9] ~= '' and ARGV[9] ~= '=' .. (job[3] or '') then
+  return { CONFLICT, job[1] }
 end
 redis.call('SET', P_ARQ_JOB .. id,
   '{"t":null,"f":"' .. func .. '","a":[' .. payload .. '],"k":{},"et":' .. digits(NOW_MS) .. '}')

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from previewops.contract.payload import body_digest
-from previewops.errors import JobConflict, JobNotFound, OtherJob, WrongState
+from previewops.errors import BodyChanged, JobConflict, JobNotFound, OtherJob, WrongState
 from previewops.listviews import BulkOutcome, DeadFilter
 from previewops.retry import Cause, Counter
 from previewops.scripts import ScriptName, Scripts
@@ -454,6 +454,9 @@ async def test_only_a_dead_letter_is_given_another_body_and_only_its_own(redis_u
         ):
             with pytest.raises(error):
                 await b.dead.requeue_edited(job_id, body, who="ann")
+        assert await b.dump() == before
+        with pytest.raises(BodyChanged):
+            await b.dead.requeue_edited("dead", payload("dead"), who="ann", instead_of="")
         assert await b.dump() == before
         await b.dead.requeue_edited("dead", payload("dead"), who="ann", priority=Priority.LOW)
         assert (await b.queue.status("dead")).priority is Priority.LOW

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from previewops.contract import validate
+from previewops.errors import BodyChanged
 from previewops.listviews import DeadFilter
+from previewops.retry import Counter
 from previewops.states import JobState, Priority
 from previewops.terms import parse_terms
 from previewops.tui.app import OperatorApp, Options
@@ -24,7 +26,7 @@ from previewops.tui.screens.dialogs.confirm import Deliberate
 from previewops.tui.shape.choice import Choice, View
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
-from tests.queue_support import Bench, bench, burial, bury_many, payload
+from tests.queue_support import Bench, attempt_json, bench, burial, bury_many, payload
 from tests.tui.screen_support import screen_text, until
 
 pytestmark = pytest.mark.redis
@@ -136,12 +138,30 @@ async def test_several_causes_go_into_one_file(redis_url: str, tmp_path: Path) -
 async def test_an_edited_payload_runs(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         edited = validate({**payload("m-1").raw, "requestId": "mended"})
-        outcome = await LiveDesk(link).carry_out(RequeueEdited("m-1", edited), Told())
+        shown = await LiveSource(link).job("m-1")
+        outcome = await LiveDesk(link).carry_out(RequeueEdited("m-1", edited, shown.digest), Told())
         assert outcome.message == "m-1 runs again with its new payload."
         record = await b.queue.status("m-1")
         assert record.state is JobState.WAITING
         assert record.payload is not None
         assert record.payload["requestId"] == "mended"
+
+
+async def test_an_edit_of_what_somebody_has_edited_meanwhile_is_refused(redis_url: str) -> None:
+    async with graves(redis_url) as (b, link):
+        desk, before = LiveDesk(link), await LiveSource(link).job("m-1")
+        bobs, adas = (validate({**payload("m-1").raw, "requestId": name}) for name in ("bob", "ada"))
+        await desk.carry_out(RequeueEdited("m-1", bobs, before.digest), Told())
+        claim = await b.claim_one()
+        await b.worker().bury(claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=MISSING)
+        dumped = await b.dump()
+        with pytest.raises(BodyChanged, match="has been edited since"):
+            await desk.carry_out(RequeueEdited("m-1", adas, before.digest), Told())
+        assert await b.dump() == dumped
+        again = await LiveSource(link).job("m-1")
+        assert again.payload == bobs.raw
+        await desk.carry_out(RequeueEdited("m-1", adas, again.digest), Told())
+        assert (await b.queue.status("m-1")).payload == adas.raw
 
 
 async def test_the_screen_finds_counts_and_requeues_what_matches(redis_url: str) -> None:

@@ -471,6 +471,7 @@ DEAD_JOB = record(
     fingerprint="9a1c33d0be77",
     payload=PAYLOAD,
     history=ATTEMPTS,
+    digest="0f3a",
 )
 
 
@@ -569,7 +570,7 @@ def whole_letter(letter: JobRecord) -> JobRecord:
             "audio": {},
         },
     }
-    return replace(letter, payload=payload, history=ATTEMPTS)
+    return replace(letter, payload=payload, history=ATTEMPTS, digest="5c1e")
 
 
 # -- of the screens Workers, Events and Health ----------------------------------------------------------

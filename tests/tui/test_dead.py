@@ -719,7 +719,7 @@ async def test_a_payload_is_edited_and_requeued() -> None:
         await stage.press("ctrl+s")
         intent = await stage.done()
         assert isinstance(intent, RequeueEdited)
-        assert intent.job_id == job
+        assert (intent.job_id, intent.instead_of) == (job, "5c1e")
         assert intent.payload.request["assets"] == [{"id": "board", "uri": "boards/middle.png"}]
 
 

@@ -290,7 +290,9 @@ async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch
             await until(pilot, lambda: "the editor" in screen_text(app))
             await pilot.press(key)
             await until(pilot, lambda: isinstance(app.screen, JobScreen))
-        await until(pilot, lambda: desk.intents == [RequeueEdited("lesson-500", edited)])
+        await until(
+            pilot, lambda: desk.intents == [RequeueEdited("lesson-500", edited, scenes.DEAD_JOB.digest)]
+        )
     assert seen[0] == ("lesson-500", scenes.PAYLOAD)
 
 

@@ -110,7 +110,11 @@ class LiveDesk:
 
     async def _requeue_edited(self, intent: RequeueEdited, redis: Redis, _progress: Progress) -> Outcome:
         await self._letters(redis).requeue_edited(
-            intent.job_id, intent.payload, who=self._link.who, why=intent.why
+            intent.job_id,
+            intent.payload,
+            who=self._link.who,
+            why=intent.why,
+            instead_of=intent.instead_of,
         )
         return Outcome(f"{intent.job_id} runs again with its new payload.")
 

@@ -132,7 +132,7 @@ class Acts:
             edit_payload(record.job_id, record.payload or {"jobId": record.job_id})
         )
         if payload is not None:
-            self._carry_out(RequeueEdited(record.job_id, payload), choice)
+            self._carry_out(RequeueEdited(record.job_id, payload, record.digest), choice)
 
     async def counted(self, counting: Awaitable[Counted]) -> Counted | None:
         """What is counted or looked up, or None after saying why it could not be."""

@@ -276,7 +276,7 @@ class JobScreen(OperatorScreen):
             return
         payload = await self.ask_for(edit_payload(record.job_id, record.payload))
         if payload is not None:
-            await self._do(RequeueEdited(record.job_id, payload))
+            await self._do(RequeueEdited(record.job_id, payload, record.digest))
 
     async def _do(self, intent: Intent) -> None:
         with suppress(WorkerError):  # what became of it is told by the app
