@@ -203,7 +203,8 @@ class Grid(Drawn, ScrollView, can_focus=True):
 
     def _step(self, step: int) -> None:
         wanted = self._cursor + step
-        if not 0 <= wanted < len(self._rows) and self._cursor in (0, len(self._rows) - 1):
+        edge = max(0, len(self._rows) - 1) if step > 0 else 0
+        if not 0 <= wanted < len(self._rows) and self._cursor == edge:
             self.post_message(self.PastEdge(self, 1 if step > 0 else -1))
         self._put_cursor(wanted)
         self.draw_changes()
