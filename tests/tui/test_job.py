@@ -22,6 +22,7 @@ from previewops.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.app import OperatorApp
 from previewops.tui.intents import Cancel, Requeue, RequeueEdited
+from previewops.tui.screens.dialogs.edit import EditPayload
 from previewops.tui.screens.job.lower import Lower
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.job.screen import JobScreen
@@ -410,6 +411,22 @@ async def test_words_of_a_job_cannot_steer_the_terminal() -> None:
         await opened(pilot, app, "evil", "a dead letter")
         assert "\x1b" not in screen_text(app)
         assert "\u202e" not in screen_text(app)
+
+
+@pytest.mark.parametrize("odd", ["evil[/red]", "[/x]", "[red]evil", "evil\\"])
+async def test_an_id_that_looks_like_markup_is_shown_as_it_is(odd: str) -> None:
+    dead = replace(scenes.DEAD_JOB, job_id=odd)
+    app = make_app(source_of(dead))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app, odd, "a dead letter")
+        await until(pilot, lambda: app.focused is not None and app.focused.id == "attempts")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, TracebackScreen))
+        assert f"attempt 1 of {odd} " in screen_text(app)
+        await pilot.press("escape")
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, EditPayload))
+        assert f"Payload of {odd} " in screen_text(app)
 
 
 async def test_pictures_are_read_beside_the_event_loop(

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Self
 
-from rich.text import Text
 from textual.containers import Container
+from textual.content import Content
 from textual.geometry import Region
 from textual.widget import Widget
+
+from previewops.text import clean
+
+
+def framed(words: str) -> Content:
+    """Words for a frame, as they are: a stranger's may look like markup, or steer the terminal."""
+    return Content(clean(words))
 
 
 class Panel(Container):
@@ -20,7 +27,7 @@ class Panel(Container):
         self._written_title = title
         self._written_subtitle = ""
         self._edge: Region | None = None
-        self.border_title = title
+        self.border_title = framed(title)
 
     def label(self, title: str | None = None, subtitle: str | None = None) -> None:
         """Changes what is written into the frame, as it is: only the line that has changed is drawn anew."""
@@ -28,11 +35,11 @@ class Panel(Container):
         if title is not None and title != self._written_title:
             self._written_title = title
             self._edge = Region(0, 0, width, 1) - self.content_offset
-            self.border_title = Text(title)
+            self.border_title = framed(title)
         if subtitle is not None and subtitle != self._written_subtitle:
             self._written_subtitle = subtitle
             self._edge = Region(0, height - 1, width, 1) - self.content_offset
-            self.border_subtitle = Text(subtitle)
+            self.border_subtitle = framed(subtitle)
         self._edge = None
 
     def refresh(

@@ -8,13 +8,13 @@ from typing import ClassVar, TypeVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.markup import escape
 from textual.screen import ModalScreen
 from textual.widgets import Button
 
 from previewops.tui.shape.spans import Line
 from previewops.tui.shape.wrap import wrap_lines
 from previewops.tui.widgets.canvas import Canvas
+from previewops.tui.widgets.panel import framed
 
 Answer = TypeVar("Answer")
 
@@ -40,7 +40,7 @@ class Dialog(ModalScreen[Answer | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
-            box.border_title = escape(self._title)
+            box.border_title = framed(self._title)
             yield Canvas(id="lines", fit_height=True)
             yield from self.middle()
             with Horizontal(id="buttons"):

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 
 from previewops.tui.shape.spans import Line
 from previewops.tui.shape.wrap import wrap_lines
+from previewops.tui.widgets.panel import framed
 from previewops.tui.widgets.paper import Paper
 
 
@@ -28,7 +29,7 @@ class TracebackScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Container(id="box") as box:
-            box.border_title = self._title
+            box.border_title = framed(self._title)
             box.border_subtitle = "esc closes"
             yield Paper(id="lines")
 
