@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 from weakref import WeakSet
 
 from rich.console import RenderableType
@@ -15,11 +15,13 @@ from textual import work
 from textual.app import App
 from textual.binding import BindingType
 from textual.events import Key
+from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.worker import Worker, get_current_worker
 
 from previewops.clock import Clock, SystemClock
 from previewops.errors import PreviewopsError
+from previewops.text import clean
 from previewops.tui.deeds import EVERYWHERE, Deed, action_name
 from previewops.tui.hangup import hang_up, terminal_is_gone
 from previewops.tui.intents import Desk, Intent, Pause, Resume
@@ -189,6 +191,21 @@ class OperatorApp(App[int]):
         self.sight.missed(message.reason, message.tries)
         self.draw()
 
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """A toast, a line for each of ``message``. Its words may be a stranger's: whatever ``markup`` says, they
+        are shown as they are.
+        """
+        lines = "\n".join(map(clean, message.split("\n")))
+        super().notify(lines, title=clean(title), severity=severity, timeout=timeout, markup=False)
+
     def _handle_exception(self, error: Exception) -> None:
         # Textual would print the locals of every frame; who started the screen tells of the failure in its own way.
         if self.is_headless:
@@ -280,13 +297,13 @@ class OperatorApp(App[int]):
             outcome = await self._desk.carry_out(intent, progress)
         except PreviewopsError as error:
             words = f"{error.message}\n{error.hint}" if error.hint else error.message
-            self.notify(words, title="not done", severity="error", timeout=10, markup=False)
+            self.notify(words, title="not done", severity="error", timeout=10)
         except Exception as error:  # a fault of ours: the screen stays, and says so
             words = f"unforeseen {type(error).__name__}: {error}"
-            self.notify(words, title="not done", severity="error", timeout=10, markup=False)
+            self.notify(words, title="not done", severity="error", timeout=10)
         else:
-            severity: Literal["information", "warning"] = "information" if outcome.whole else "warning"
-            self.notify(outcome.message, title="done", severity=severity, markup=False)
+            severity: SeverityLevel = "information" if outcome.whole else "warning"
+            self.notify(outcome.message, title="done", severity=severity)
         finally:
             self.sight.doing("")
             self.poller.hurry()

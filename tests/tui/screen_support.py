@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widget import Widget
 
 from previewops.bundles import artifact_path
@@ -202,6 +203,19 @@ def screen_text(app: OperatorApp) -> str:
     """What stands on the terminal, as text."""
     strips = app.screen._compositor.render_strips()
     return "\n".join(strip.text for strip in strips)
+
+
+async def settled(pilot: Pilot[int], app: OperatorApp) -> None:
+    """Waits until nothing is fetched and two looks in a row are the same, colours included."""
+    seen: list[Strip] = []
+
+    def still() -> bool:
+        nonlocal seen
+        fetching = any(worker.group != "poll" and not worker.is_finished for worker in app.workers)
+        before, seen = seen, app.screen._compositor.render_strips()
+        return not fetching and seen == before
+
+    await until(pilot, still)
 
 
 def make_app(

@@ -69,7 +69,7 @@ class ReplayApp(OperatorApp):
         self._replay.begin(recording, self._playhead)
         if recording.fault_count:
             words = f"{plural(recording.fault_count, 'place')} in it cannot be read: {recording.faults[0].message}"
-            self.notify(words, title="the recording is damaged", severity="warning", timeout=10, markup=False)
+            self.notify(words, title="the recording is damaged", severity="warning", timeout=10)
         await self.poller.run()
 
     def _note_opened(self, done: int, total: int) -> None:

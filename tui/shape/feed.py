@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from previewops.clock import iso_from_ms
 from previewops.terms import Terms
-from previewops.text import clean, plural
+from previewops.text import plural
 from previewops.tui.shape.columns import Column
 from previewops.tui.shape.eventlines import event_about, event_story, tone_of
 from previewops.tui.shape.spans import Line, Span, Tone, pad, said
@@ -123,7 +123,7 @@ def nothing(feed: Feed) -> tuple[Line, ...]:
 
 def subtitle(feed: Feed, shown: int, waiting: int) -> str:
     """Which events these are."""
-    parts = [f"/ {clean(feed.terms)}"] if feed.terms else []
+    parts = [f"/ {feed.terms}"] if feed.terms else []
     if feed.acts_only:
         parts.append("operators' acts")
     parts.append(plural(shown, "event"))

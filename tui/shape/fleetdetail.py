@@ -31,10 +31,10 @@ def title_of(post: Post | None) -> str:
     if post is None:
         return "At work"
     if post.worker_id:
-        return clean(post.worker_id)
+        return post.worker_id
     if post.supervisor is None:
-        return f"{clean(post.host)}, without a supervisor"
-    name = clean(post.supervisor.supervisor_id)
+        return f"{post.host}, without a supervisor"
+    name = post.supervisor.supervisor_id
     return f"{name}, place {post.place.place}" if post.place is not None else name
 
 

@@ -13,7 +13,7 @@ from textual.worker import Worker, WorkerError
 from previewops.clock import iso_from_ms
 from previewops.errors import PreviewopsError
 from previewops.states import JobState, Priority
-from previewops.text import clean, plural
+from previewops.text import plural
 from previewops.tui.intents import Discard, Export, Intent, Requeue, RequeueEdited
 from previewops.tui.screens.dialogs.choose import Choose, Way
 from previewops.tui.screens.dialogs.confirm import Deliberate
@@ -28,7 +28,7 @@ from previewops.tui.shape.bulk import (
 )
 from previewops.tui.shape.choice import Choice
 from previewops.tui.shape.radius import Caution, caution
-from previewops.tui.shape.spans import Line, Span
+from previewops.tui.shape.spans import Line, Span, said
 
 if TYPE_CHECKING:
     from previewops.tui.screens.base import OperatorScreen
@@ -79,7 +79,7 @@ class Acts:
     async def requeue_as(self, choice: Choice) -> None:
         """A new life with another priority, which is chosen first."""
         ways = [Way(priority.value, sense) for priority, sense in _WAYS]
-        lines: list[Line] = [(Span(f"Requeue {choice.words} with which priority?"),)]
+        lines: list[Line] = [(said(f"Requeue {choice.words} with which priority?"),)]
         answer = await self._screen.ask_for(
             Choose("Another priority", lines, ways, verb="go on", initial=Priority.NORMAL.value)
         )
@@ -126,7 +126,7 @@ class Acts:
         if record is None:
             return
         if record.state is not JobState.DEAD:
-            self._tell(f"{clean(record.job_id)} is no dead letter any more: it is {record.state.value}.")
+            self._tell(f"{record.job_id} is no dead letter any more: it is {record.state.value}.")
             return
         payload = await self._screen.ask_for(
             edit_payload(record.job_id, record.payload or {"jobId": record.job_id})
@@ -140,7 +140,7 @@ class Acts:
         try:
             return await counting
         except PreviewopsError as error:
-            self._screen.notify(error.message, title="not done", severity="error", markup=False)
+            self._screen.notify(error.message, title="not done", severity="error")
             return None
         finally:
             self._counting(False)
@@ -169,7 +169,7 @@ class Acts:
         return answer
 
     def _tell(self, words: str) -> None:
-        self._screen.notify(words, title="nothing was done", severity="warning", markup=False)
+        self._screen.notify(words, title="nothing was done", severity="warning")
 
     def _default_path(self) -> str:
         picture = self._screen.operator.picture

@@ -11,7 +11,6 @@ from textual.binding import BindingType
 from textual.containers import Container
 
 from previewops.terms import parse_terms
-from previewops.text import clean
 from previewops.tui.picture import Picture
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.screens.dead.acts import Acts
@@ -294,7 +293,7 @@ class DeadScreen(OperatorScreen):
         key = self._grid.cursor_key
         if key:
             self.app.copy_to_clipboard(key)
-            self.notify(f"{clean(key)}", title="copied", markup=False)
+            self.notify(key, title="copied")
 
     # -- what the acts need to know, and what they tell -------------------------------------------------
 

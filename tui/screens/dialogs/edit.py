@@ -12,7 +12,6 @@ from textual.widgets import TextArea
 
 from previewops.contract import Payload
 from previewops.errors import InvalidPayload, Violation
-from previewops.text import clean
 from previewops.tui.screens.dialogs.dialog import Dialog
 from previewops.tui.shape.payload import accepted, editable, place_of, violation_lines
 from previewops.tui.shape.spans import Span, Tone
@@ -32,7 +31,7 @@ class EditPayload(Dialog[Payload]):
     ]
 
     def __init__(self, job_id: str, payload: Mapping[str, Any]) -> None:
-        super().__init__(f"Payload of {clean(job_id)}", (), verb="requeue")
+        super().__init__(f"Payload of {job_id}", (), verb="requeue")
         self._job_id = job_id
         self._original = editable(payload)
         self._violations: tuple[Violation, ...] = ()

@@ -10,7 +10,6 @@ from textual.binding import BindingType
 from textual.containers import Container
 
 from previewops.terms import parse_terms
-from previewops.text import clean
 from previewops.tui.deeds import Deed
 from previewops.tui.picture import Picture
 from previewops.tui.screens.base import OperatorScreen, bindings
@@ -162,7 +161,7 @@ class EventsScreen(OperatorScreen):
         if event is not None:
             copied = event_about(event)
             self.app.copy_to_clipboard(copied)
-            self.notify(clean(copied), title="copied", markup=False)
+            self.notify(copied, title="copied")
 
     def back(self) -> bool:
         line = self.query_one("#filter", FilterLine)

@@ -15,7 +15,6 @@ from textual.worker import WorkerError
 from previewops.errors import PreviewopsError
 from previewops.listviews import DeadFilter
 from previewops.states import JobState
-from previewops.text import clean
 from previewops.tui.deeds import Deed
 from previewops.tui.intents import Cancel, Intent, Requeue, RequeueEdited
 from previewops.tui.picture import Picture
@@ -180,7 +179,7 @@ class JobScreen(OperatorScreen):
             return
         record, now_ms = self._fresh(self._record), self._now_ms()
         self.query_one("#facts", Paper).write(lambda columns: fact_lines(record, now_ms, columns))
-        self.query_one("#facts-panel", Panel).label(clean(record.job_id), self._freshness(record))
+        self.query_one("#facts-panel", Panel).label(record.job_id, self._freshness(record))
         self.query_one(Lower).show(record, self._bundle.artifacts, now_ms)
         self._draw_preview()
 
@@ -203,7 +202,7 @@ class JobScreen(OperatorScreen):
 
     def _freshness(self, record: JobRecord) -> str:
         if self._trouble is not None:
-            return f"not renewed: {clean(self._trouble.message)}"
+            return f"not renewed: {self._trouble.message}"
         if self.operator.picture.frozen:
             return "frozen"
         return "live" if record.state.pending else ""
@@ -234,11 +233,11 @@ class JobScreen(OperatorScreen):
         elif self._record is not None:
             number = int(message.key)
             lines = attempt_lines(self._record.history[number - 1])
-            self.app.push_screen(TracebackScreen(f"attempt {number} of {clean(self._record.job_id)}", lines))
+            self.app.push_screen(TracebackScreen(f"attempt {number} of {self._record.job_id}", lines))
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._asked_for)
-        self.notify(f"{clean(self._asked_for)} copied", markup=False)
+        self.notify(f"{self._asked_for} copied")
 
     @work(group="copy")
     async def action_copy_path(self) -> None:
@@ -250,7 +249,7 @@ class JobScreen(OperatorScreen):
             path = str(await asyncio.to_thread(bundle_folder, self.operator.source, record))
             note = ""
         self.app.copy_to_clipboard(path)
-        self.notify(f"{clean(path)} copied{note}", markup=False)
+        self.notify(f"{path} copied{note}")
 
     # -- acting -----------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ async def ask_to_cancel(
     ``active`` of the jobs are running; ``ended`` are others that were chosen and cannot be cancelled any more.
     """
     count = len(job_ids)
-    what = "job " + said(job_ids[0]).text if count == 1 else plural(count, "job")
+    what = f"job {job_ids[0]}" if count == 1 else plural(count, "job")
     ends = "They will not be rendered." if count > 1 else "It will not be rendered."
     if active and count == 1:
         ends = "It is running: its render is killed."

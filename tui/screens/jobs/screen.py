@@ -233,7 +233,7 @@ class JobsScreen(OperatorScreen):
         chosen = self._chosen()
         self.app.copy_to_clipboard("\n".join(chosen))
         what = chosen[0] if len(chosen) == 1 else f"{len(chosen):,} ids"
-        self.notify(f"{what} copied", markup=False)
+        self.notify(f"{what} copied")
 
     def _chosen(self) -> tuple[str, ...]:
         """The marked jobs, or else the one under the cursor."""

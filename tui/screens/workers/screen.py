@@ -10,7 +10,6 @@ from textual.binding import BindingType
 from textual.containers import Container
 
 from previewops.fleetviews import Bounds
-from previewops.text import clean
 from previewops.tui.deeds import Deed
 from previewops.tui.intents import FleetAct, Scale
 from previewops.tui.picture import Picture
@@ -167,7 +166,7 @@ class WorkersScreen(OperatorScreen):
     def action_copy_id(self) -> None:
         copied = self._copied()
         self.app.copy_to_clipboard(copied)
-        self.notify(clean(copied), title="copied", markup=False)
+        self.notify(copied, title="copied")
 
     @work(group="ask")
     async def action_scale(self) -> None:
@@ -176,7 +175,7 @@ class WorkersScreen(OperatorScreen):
             return
         typed = await self.ask_for(
             Reason(
-                f"Scale {clean(view.state.host)}",
+                f"Scale {view.state.host}",
                 fleetorders.scale_question(view),
                 "scale",
                 initial=str(view.state.bounds),

@@ -1,0 +1,205 @@
+"""Words of strangers: wherever they are shown, nothing in them steers the terminal or is taken for markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from previewops.errors import PreviewopsError
+from previewops.states import JobState
+from previewops.tui.app import OperatorApp
+from previewops.tui.deeds import SCREENS
+from previewops.tui.intents import Intent, Outcome, Pause, Progress
+from previewops.tui.poller import Missed
+from previewops.tui.screens.dialogs.choose import Choose
+from previewops.tui.screens.job.preview import PreviewPanel
+from previewops.tui.screens.jobs.screen import JobsScreen
+from previewops.tui.shape.artifacts import Artifact, Bundle
+from tests.tui import scenes
+from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, settled, until
+
+SIZE = (160, 50)
+EVIL = "\x1b[2J\u202e\r[/x]"
+SHOWN = r"\u001b[2J\u202e\u000d[/x]"
+
+
+def before(text: str) -> str:
+    return EVIL + text
+
+
+def after(text: str) -> str:
+    return text + EVIL
+
+
+def poisoned(value: Any, poison: Callable[[str], str]) -> Any:
+    """The value with poison in each text of it; not in ids of events, by which they are told to be new."""
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return poison(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value,
+            **{
+                each.name: poisoned(getattr(value, each.name), poison)
+                for each in fields(value)
+                if each.init and each.name != "event_id"
+            },
+        )
+    if isinstance(value, tuple | list):
+        return type(value)(poisoned(each, poison) for each in value)
+    if isinstance(value, Mapping):
+        return {name: poisoned(each, poison) for name, each in value.items()}
+    return value
+
+
+def source_of(poison: Callable[[str], str]) -> SceneSource:
+    dead = poisoned(scenes.DEAD_JOB, poison)
+    return SceneSource(
+        poisoned(scenes.BUSY, poison),
+        poisoned(scenes.HEALTH, poison),
+        listed=poisoned(scenes.JOBS, poison),
+        letters=poisoned(scenes.letters(), poison),
+        whole={dead.job_id: dead},
+    )
+
+
+def assert_harmless(app: OperatorApp) -> None:
+    for line in screen_text(app).split("\n"):
+        assert line.isprintable(), f"on {app.current_mode}: {line!r}"
+
+
+async def harmless(pilot: Pilot[int], app: OperatorApp, words: str) -> None:
+    """Waits for words, and looks at all that stands there then."""
+    await until(pilot, lambda: words in screen_text(app))
+    assert_harmless(app)
+
+
+@pytest.mark.parametrize("poison", [before, after])
+async def test_no_screen_passes_a_strangers_words_on(poison: Callable[[str], str]) -> None:
+    source = source_of(poison)
+    app = make_app(source, environment="test" + EVIL, place="preview-jobs" + EVIL)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.picture.health is not None)
+        app.job_id = next(iter(source.whole))
+        for number, (mode, _) in enumerate(SCREENS, 1):
+            await pilot.press(str(number))
+            await until(pilot, lambda mode=mode: app.front is not None and mode == app.front.MODE)  # type: ignore[misc]
+            await settled(pilot, app)
+            assert_harmless(app)
+        await pilot.press("4")
+        await until(pilot, lambda: app.current_mode == "dead")
+        await pilot.press("enter")
+        await harmless(pilot, app, "esc goes back to the causes")
+        await pilot.press("c")
+        await harmless(pilot, app, "copied")
+
+
+async def test_why_a_snapshot_has_not_come_is_cleaned_on_every_screen() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: app.picture.health is not None)
+        app.workers.cancel_group(app, "poll")
+        app.on_missed(Missed(f"gone {EVIL}", 1))
+        for number, (mode, _) in enumerate(SCREENS, 1):
+            await pilot.press(str(number))
+            await until(pilot, lambda mode=mode: app.front is not None and mode == app.front.MODE)  # type: ignore[misc]
+            await settled(pilot, app)
+            assert_harmless(app)
+
+
+class Refused(PreviewopsError):
+    """With words of a stranger in it, and a hint on a line of its own."""
+
+    code = "refused"
+
+    def __init__(self) -> None:
+        super().__init__(f"no job {EVIL}", hint=f"look for {EVIL}")
+
+
+class TellingDesk(NotingDesk):
+    """Says what became of an intent in a stranger's words."""
+
+    def __init__(self, end: Outcome | Exception) -> None:
+        super().__init__()
+        self.end = end
+
+    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+        if isinstance(self.end, Exception):
+            raise self.end
+        return self.end
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (Outcome(f"{EVIL} runs again"), [f"{SHOWN} runs again"]),
+        (Refused(), [f"no job {SHOWN}", f"look for {SHOWN}"]),
+        (RuntimeError(EVIL), [f"unforeseen RuntimeError: {SHOWN}"]),
+    ],
+)
+async def test_toasts_are_cleaned_line_by_line(end: Outcome | Exception, words: list[str]) -> None:
+    app = make_app(desk=TellingDesk(end))
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        app.carry_out(Pause("x"))
+        await until(pilot, lambda: words[0] in screen_text(app))
+        lines = [line.strip(" ▌") for line in screen_text(app).split("\n")]
+        assert all(any(each in line for line in lines) for each in words)
+        assert not any(words[0] in line and words[-1] in line for line in lines if len(words) > 1)
+        assert_harmless(app)
+
+
+async def test_a_copied_id_and_a_fetch_that_failed_are_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = SceneSource(listed=(scenes.record(f"evil{EVIL}", JobState.WAITING),))
+    app = make_app(source)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        await pilot.press("2")
+        await until(pilot, lambda: isinstance(app.screen, JobsScreen) and "jobs 1-1" in screen_text(app))
+        await pilot.press("c")
+        await harmless(pilot, app, f"evil{SHOWN} copied")
+        assert app.clipboard == f"evil{EVIL}", "what is copied is the id itself"
+        await pilot.press("x")
+        await harmless(pilot, app, f"Cancel job evil{SHOWN}")
+        await pilot.press("escape")
+
+        async def refused(_query: object) -> None:
+            raise Refused
+
+        monkeypatch.setattr(source, "jobs", refused)
+        await pilot.press("r")
+        await harmless(pilot, app, f"not renewed: no job {SHOWN}")
+
+
+async def test_the_question_of_a_priority_is_cleaned() -> None:
+    source = source_of(after)
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        await pilot.press("4")
+        await until(pilot, lambda: app.current_mode == "dead" and "by cause" not in screen_text(app))
+        await pilot.press("f")
+        await until(pilot, lambda: "dead letters 1-" in screen_text(app))
+        await pilot.press("R")
+        await until(pilot, lambda: isinstance(app.screen, Choose))
+        assert_harmless(app)
+
+
+async def test_captions_and_paths_of_pictures_are_cleaned(tmp_path: Path) -> None:
+    path = f"frames/{EVIL}.png"
+    named = scenes.record("done", JobState.COMPLETED, payload=scenes.PAYLOAD)
+    app = make_app(SceneSource(whole={"done": named}))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        app.open_job("done")
+        await until(pilot, lambda: app.current_mode == "job" and "payload" in screen_text(app))
+        panel = app.screen.query_one(PreviewPanel)
+        panel.show(named, Bundle((Artifact(path, 1, "image/png"),), {path: f"step {EVIL}"}))
+        await harmless(pilot, app, f"step {SHOWN}")
+        await harmless(pilot, app, f"1 of 1 · frames/{SHOWN}.png")
