@@ -19,7 +19,7 @@ from previewops.tui.deeds import SCREENS
 from previewops.tui.poller import Missed
 from previewops.tui.screens.base import OperatorScreen
 from tests.tui import scenes
-from tests.tui.screen_support import SceneSource, make_app, screen_text, until
+from tests.tui.screen_support import SceneSource, make_app, settled, until
 
 DRAWN_BY = "8.2.8"
 """The Textual that drew the pictures: another one may draw frames and spaces otherwise, which is no fault."""
@@ -88,20 +88,7 @@ async def _open(pilot: Pilot[int], app: OperatorApp, key: str, mode: str) -> Non
         app.job_id = scenes.DEAD_JOB.job_id
     await pilot.press(key)
     await until(pilot, lambda: isinstance(app.screen, OperatorScreen) and mode == app.screen.MODE)
-    await _settled(pilot, app)
-
-
-async def _settled(pilot: Pilot[int], app: OperatorApp) -> None:
-    """Waits until nothing is fetched and two looks in a row are the same."""
-    seen = ""
-
-    def still() -> bool:
-        nonlocal seen
-        fetching = any(worker.group not in ("poll",) and not worker.is_finished for worker in app.workers)
-        before, seen = seen, screen_text(app)
-        return not fetching and seen == before
-
-    await until(pilot, still)
+    await settled(pilot, app)
 
 
 def _drawing(app: OperatorApp) -> str:
