@@ -22,6 +22,7 @@ from textual.worker import Worker, get_current_worker
 from previewops.clock import Clock, SystemClock
 from previewops.errors import PreviewopsError
 from previewops.text import clean
+from previewops.tui.careful import CarefulSource
 from previewops.tui.deeds import EVERYWHERE, Deed, action_name
 from previewops.tui.hangup import hang_up, terminal_is_gone
 from previewops.tui.intents import Desk, Intent, Pause, Resume
@@ -108,7 +109,7 @@ class OperatorApp(App[int]):
         for theme in themes():
             self.register_theme(theme)
         self.theme = options.theme
-        self.source = source
+        self.source = CarefulSource(source)
         self.options = options
         self.job_id = ""
         self.opened_from = "jobs"

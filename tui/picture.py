@@ -66,6 +66,16 @@ class Picture:
     read_only: bool = False
     replaying: Replaying | None = None
 
+    @property
+    def still(self) -> bool:
+        """Whether nothing that goes with it is to be fetched: it is held, or there is nobody to ask."""
+        return self.frozen or self.lost is not None
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not renewed, "" while it is."""
+        return self.lost.reason if self.lost is not None else ""
+
     def with_snapshot(self, snapshot: Snapshot, took_ms: float) -> Picture:
         """The picture with a snapshot that has just come."""
         events = (*self.events, *snapshot.events)[-EVENTS_KEPT:]

@@ -40,17 +40,22 @@ class StillClock:
 
 @dataclass
 class SceneSource:
-    """``ports.Source`` and ``ports.Judge`` over a scene. While ``down`` is set every call fails as an unreachable
-    Redis does."""
+    """``ports.Source`` and ``ports.Judge`` over a scene.
+
+    While ``down`` is set every call fails as an unreachable Redis does; with ``fault`` all but snapshots fail so.
+    """
 
     snapshot: Snapshot = scenes.BUSY
     verdict: Health = scenes.HEALTH
     down: bool = False
+    fault: Exception | None = None
     wants: list[Want] = field(default_factory=list)
     most_at_once: int = 0
     _at_once: int = 0
 
-    def _up(self) -> None:
+    def _up(self, *, snapshot: bool = False) -> None:
+        if self.fault is not None and not snapshot:
+            raise self.fault
         if self.down:
             raise RedisUnavailable(
                 "redis://127.0.0.1:6379", "the connection was refused: no server listens there"
@@ -62,7 +67,7 @@ class SceneSource:
         self.most_at_once = max(self.most_at_once, self._at_once)
         await asyncio.sleep(0)
         self._at_once -= 1
-        self._up()
+        self._up(snapshot=True)
         fresh = tuple(event for event in self.snapshot.events if event.event_id > want.events_after)
         return replace(self.snapshot, events=fresh)
 

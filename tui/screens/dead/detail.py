@@ -50,8 +50,8 @@ class Detail(Panel):
         self.draw()
 
     def renew(self) -> None:
-        """Fetches the job, unless it is out of sight or the display is frozen."""
-        if self.display and self._job_id and not self._picture.frozen:
+        """Fetches the job, unless it is out of sight or the picture stands still."""
+        if self.display and self._job_id and not self._picture.still:
             self._renewal.ask()
 
     async def _fetch(self) -> None:
@@ -72,11 +72,12 @@ class Detail(Panel):
 
     def draw(self) -> None:
         """Shows what is known; made anew only when something in it can have changed."""
-        snapshot = self._picture.snapshot
+        picture = self._picture
+        snapshot = picture.snapshot
         if snapshot is None or not self.display or not self.app.is_running:
             return
         now_ms, dead = snapshot.now_ms, snapshot.dead
-        group, trouble = self._group, self._trouble
+        group, trouble = self._group, self._trouble or picture.trouble
         record = self._record if self._record is not None and self._record.job_id == self._job_id else None
         drawn = (self._job_id, group, record, trouble, dead, now_ms // _MINUTE_MS)
         if drawn == self._drawn:

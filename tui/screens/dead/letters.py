@@ -94,7 +94,8 @@ class Letters(Panel):
         catalogue, view = self._catalogue, self._catalogue.view
         now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
         fetched = catalogue.groups if view.causes else catalogue.rows
-        drawn = (view, fetched, catalogue.trouble, picture.frozen, now_ms // _MINUTE_MS)
+        trouble = catalogue.trouble or picture.trouble
+        drawn = (view, fetched, trouble, picture.frozen, now_ms // _MINUTE_MS)
         if drawn == self._drawn:
             return
         self._drawn = drawn
@@ -105,7 +106,7 @@ class Letters(Panel):
         else:
             cells = partial(shape.job_cells, now_ms=now_ms, with_error=view.group is None)
             rows = [Row(each.job_id, cells(each)) for each in catalogue.rows or ()]
-        empty = empty_lines(view, self._extent(picture), trouble=catalogue.trouble, frozen=picture.frozen)
+        empty = empty_lines(view, self._extent(picture), trouble=trouble, frozen=picture.frozen)
         self.grid.show(rows, empty=empty)
 
     def draw_frame(self, picture: Picture, *, chosen: int | None, counting: bool) -> None:
@@ -113,7 +114,7 @@ class Letters(Panel):
         catalogue = self._catalogue
         subtitle = subtitle_of(
             catalogue.view,
-            trouble=catalogue.trouble,
+            trouble=catalogue.trouble or picture.trouble,
             looking=catalogue.looking,
             frozen=picture.frozen,
             counting=counting,

@@ -103,8 +103,7 @@ class DeadScreen(OperatorScreen):
 
     def draw_picture(self, picture: Picture) -> None:
         snapshot = picture.snapshot
-        still = picture.frozen or picture.lost is not None
-        if snapshot is not None and not still and self._catalogue.due(snapshot):
+        if snapshot is not None and not picture.still and self._catalogue.due(snapshot):
             self._list.ask()
         self._letters.draw_rows(picture)
         self._draw_frame(picture)

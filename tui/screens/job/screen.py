@@ -93,12 +93,17 @@ class JobScreen(OperatorScreen):
         chosen = self.operator.job_id
         if chosen != self._asked_for:
             self._open(chosen)
-        elif chosen and not picture.frozen and (self._record is None or self._record.state.pending):
+        elif chosen and not picture.still and self._may_differ:
             self._renewal.ask()
         self._draw()
 
+    @property
+    def _may_differ(self) -> bool:
+        """Whether what there is of the job may be other than what was fetched."""
+        return self._record is None or self._record.state.pending or self._trouble is not None
+
     def on_screen_resume(self) -> None:
-        if self._record is not None and not self.operator.picture.frozen:
+        if self._record is not None and not self.operator.picture.still:
             self._renewal.ask()
 
     def _open(self, job_id: str) -> None:
@@ -201,11 +206,14 @@ class JobScreen(OperatorScreen):
             panel.say(instead_of_picture(fresh, width))
 
     def _freshness(self, record: JobRecord) -> str:
+        picture, pending = self.operator.picture, record.state.pending
         if self._trouble is not None:
             return f"not renewed: {self._trouble.message}"
-        if self.operator.picture.frozen:
+        if picture.trouble and pending:
+            return f"not renewed: {picture.trouble}"
+        if picture.frozen:
             return "frozen"
-        return "live" if record.state.pending else ""
+        return "live" if pending else ""
 
     def _instead(self) -> list[Line]:
         if not self._asked_for:

@@ -85,7 +85,7 @@ class JobsScreen(OperatorScreen):
 
     def draw_picture(self, picture: Picture) -> None:
         self._draw()
-        if picture.frozen or not (self._listing.live or self._listing.rows is None):
+        if picture.still or not (self._listing.live or self._listing.rows is None):
             return
         if self._resting and self._listing.rows is not None:
             self._resting -= 1
@@ -138,15 +138,16 @@ class JobsScreen(OperatorScreen):
         if not self.composed:
             return
         picture, listing = self.operator.picture, self._listing
+        trouble = self._trouble or picture.trouble
         if listing.rows is not None:
             self._shown = with_runs(listing.rows, picture.snapshot)
-        elif self._trouble:
+        elif trouble:
             self._shown = ()  # those that stand there belong to another list
         now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
         state = listing.state
         rows = [Row(record.job_id, job_cells(record, now_ms, state)) for record in self._shown]
         self._grid.set_columns(job_columns(state))
-        self._grid.show(rows, empty=empty_lines(listing, self._trouble))
+        self._grid.show(rows, empty=empty_lines(listing, trouble))
         snapshot = picture.snapshot
         self.query_one("#states", Canvas).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
         self._draw_labels()
@@ -155,7 +156,7 @@ class JobsScreen(OperatorScreen):
         picture = self.operator.picture
         subtitle = subtitle_of(
             self._listing,
-            trouble=self._trouble,
+            trouble=self._trouble or picture.trouble,
             looking=self._looking,
             frozen=picture.frozen,
             marked=len(self._grid.marks),

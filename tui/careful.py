@@ -1,0 +1,82 @@
+"""A source that fails in one way only, whatever goes wrong below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from previewops.errors import PreviewopsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from previewops.health import Health
+    from previewops.history import History
+    from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
+    from previewops.records import JobRecord
+    from previewops.tui.ports import JobQuery, Source, Want
+    from previewops.views import Snapshot
+
+
+class Unforeseen(PreviewopsError):
+    """Something has failed in a way that nobody had thought of: a refusal of Redis, or a fault of ours."""
+
+    code = "unforeseen"
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"unforeseen {type(error).__name__}: {error}")
+
+
+@contextmanager
+def foreseen() -> Iterator[None]:
+    """Turns what has not been foreseen into an error that can be shown.
+
+    Raises:
+        PreviewopsError: whatever went wrong.
+    """
+    try:
+        yield
+    except PreviewopsError:
+        raise
+    except Exception as error:
+        raise Unforeseen(error) from error
+
+
+class CarefulSource:
+    """``ports.Source`` over another one. Every failure is a ``PreviewopsError``, so none ends the screen."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    async def collect(self, want: Want) -> Snapshot:
+        with foreseen():
+            return await self._source.collect(want)
+
+    async def health(self, snapshot: Snapshot, history: History) -> Health:
+        with foreseen():
+            return await self._source.health(snapshot, history)
+
+    async def jobs(self, query: JobQuery) -> ListPage:
+        with foreseen():
+            return await self._source.jobs(query)
+
+    async def job(self, job_id: str) -> JobRecord:
+        with foreseen():
+            return await self._source.job(job_id)
+
+    async def dead_groups(self, limit: int) -> tuple[DeadGroup, ...]:
+        with foreseen():
+            return await self._source.dead_groups(limit)
+
+    async def dead_page(self, chosen: DeadFilter, cursor: Cursor | None, limit: int) -> ListPage:
+        with foreseen():
+            return await self._source.dead_page(chosen, cursor, limit)
+
+    async def dead_count(self, chosen: DeadFilter) -> int:
+        with foreseen():
+            return await self._source.dead_count(chosen)
+
+    def artifact(self, record: JobRecord, path: str) -> Path:
+        with foreseen():
+            return self._source.artifact(record, path)
