@@ -24,6 +24,7 @@ from previewops.errors import PreviewopsError
 from previewops.text import clean
 from previewops.tui.careful import CarefulSource
 from previewops.tui.deeds import EVERYWHERE, Deed, action_name
+from previewops.tui.errands import Errands
 from previewops.tui.hangup import hang_up, terminal_is_gone
 from previewops.tui.intents import Desk, Intent, Pause, Resume
 from previewops.tui.judging import Judging
@@ -42,9 +43,6 @@ PACES_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 SWITCH_S = 0.01
 """How long a screen that is changed to has before it is painted."""
-
-ACTS = "acts"
-"""The group of the workers that carry intents out."""
 
 ASKS = "ask"
 """The group of the workers that ask the operator something first."""
@@ -113,7 +111,7 @@ class OperatorApp(App[int]):
         self.options = options
         self.job_id = ""
         self.opened_from = "jobs"
-        self._desk = desk
+        self.errands = Errands(self, desk)
         self._clock = clock or SystemClock()
         self._judging = None if judge is None else Judging(judge, self._clock)
         self._answered: WeakSet[Worker[Any]] = WeakSet()
@@ -287,31 +285,10 @@ class OperatorApp(App[int]):
 
     def carry_out(self, intent: Intent) -> Worker[None]:
         """Has an intent carried out in the background; its end is a toast, and the picture is renewed at once."""
-        return self.run_worker(self._act(intent), name=type(intent).__name__, group=ACTS)
-
-    async def _act(self, intent: Intent) -> None:
-        async def progress(done: int, total: int) -> None:
-            self.sight.doing(f"{type(intent).__name__.lower()}: {done:,} of {total:,}")
-            self.draw()
-
-        try:
-            outcome = await self._desk.carry_out(intent, progress)
-        except PreviewopsError as error:
-            words = f"{error.message}\n{error.hint}" if error.hint else error.message
-            self.notify(words, title="not done", severity="error", timeout=10)
-        except Exception as error:  # a fault of ours: the screen stays, and says so
-            words = f"unforeseen {type(error).__name__}: {error}"
-            self.notify(words, title="not done", severity="error", timeout=10)
-        else:
-            severity: SeverityLevel = "information" if outcome.whole else "warning"
-            self.notify(outcome.message, title="done", severity=severity)
-        finally:
-            self.sight.doing("")
-            self.poller.hurry()
-            self.draw()
+        return self.errands.carry_out(intent)
 
     def action_stop_acts(self) -> None:
-        self.workers.cancel_group(self, ACTS)
+        self.errands.stop()
 
     @work(group=ASKS)
     async def action_pause(self) -> None:

@@ -1,0 +1,107 @@
+"""Acts that are under way at the same time: what is told of them, and which one is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+
+from textual.pilot import Pilot
+
+from previewops.listviews import DeadFilter
+from previewops.tui.app import OperatorApp
+from previewops.tui.intents import Cancel, Discard, Intent, Outcome, Pause, Progress, Requeue
+from tests.tui.screen_support import NotingDesk, make_app, screen_text, until
+
+SIZE = (120, 40)
+REQUEUE = Requeue(DeadFilter(), 900)
+DISCARD = Discard(DeadFilter(), 50)
+
+
+class BatchDesk(NotingDesk):
+    """Does a batch of an intent with each ``let``, and ends it with ``end``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._orders: dict[Intent, asyncio.Queue[tuple[int, int] | None]] = {}
+
+    def let(self, intent: Intent, done: int, total: int) -> None:
+        self._orders[intent].put_nowait((done, total))
+
+    def end(self, intent: Intent) -> None:
+        self._orders[intent].put_nowait(None)
+
+    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+        orders = self._orders[intent] = asyncio.Queue()
+        self.intents.append(intent)
+        while (order := await orders.get()) is not None:
+            await progress(*order)
+        return Outcome(f"{type(intent).__name__} has ended")
+
+
+async def begun(pilot: Pilot[int], app: OperatorApp, desk: BatchDesk, *intents: Intent) -> None:
+    await until(pilot, lambda: app.picture.snapshot is not None)
+    for intent in intents:
+        app.carry_out(intent)
+        await until(pilot, lambda intent=intent: intent in desk.intents)  # type: ignore[misc]
+
+
+def doing(app: OperatorApp) -> str:
+    return app.picture.doing
+
+
+async def test_the_end_of_one_act_leaves_the_other_in_sight() -> None:
+    desk = BatchDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await begun(pilot, app, desk, REQUEUE, DISCARD)
+        assert doing(app) == ""
+        desk.let(REQUEUE, 100, 900)
+        await until(pilot, lambda: doing(app) == "requeue: 100 of 900, and 1 more at work")
+        desk.let(DISCARD, 10, 50)
+        await until(pilot, lambda: doing(app) == "discard: 10 of 50, and 1 more at work")
+        desk.let(REQUEUE, 200, 900)
+        desk.end(DISCARD)
+        await until(pilot, lambda: "Discard has ended" in screen_text(app))
+        assert doing(app) == "requeue: 200 of 900"
+        assert "requeue: 200 of 900" in screen_text(app)
+        desk.end(REQUEUE)
+        await until(pilot, lambda: "Requeue has ended" in screen_text(app))
+        assert doing(app) == ""
+
+
+async def test_only_the_act_in_sight_is_stopped_and_says_how_far_it_came() -> None:
+    desk = BatchDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await begun(pilot, app, desk, REQUEUE, DISCARD, Pause("quick"))
+        desk.let(REQUEUE, 100, 900)
+        desk.let(DISCARD, 10, 50)
+        await until(pilot, lambda: doing(app) == "discard: 10 of 50, and 2 more at work")
+        await pilot.press("ctrl+x")
+        await until(pilot, lambda: "stopped" in screen_text(app))
+        assert "discard: 10 of 50 done" in screen_text(app)
+        assert doing(app) == "requeue: 100 of 900, and 1 more at work"
+        await pilot.press("ctrl+x")
+        await until(pilot, lambda: "requeue: 100 of 900 done" in screen_text(app))
+        assert doing(app) == ""
+        desk.end(Pause("quick"))
+        await until(pilot, lambda: "Pause has ended" in screen_text(app))
+        assert "Requeue has ended" not in screen_text(app)
+
+
+async def test_an_act_that_has_told_nothing_can_be_stopped_and_claims_nothing() -> None:
+    desk = BatchDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await begun(pilot, app, desk, Cancel(("a", "b")))
+        await pilot.press("ctrl+x")
+        await until(pilot, lambda: "cancel: none is known to be done" in screen_text(app))
+
+
+async def test_the_end_of_the_screen_is_no_stop() -> None:
+    desk = BatchDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await begun(pilot, app, desk, REQUEUE)
+        told: list[str] = []
+        app.notify = lambda message, **_: told.append(message)  # type: ignore[method-assign,assignment]
+    assert told == []

@@ -1,0 +1,107 @@
+"""What is being carried out for the operator: each intent in a worker of its own, its end a toast."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.worker import Worker, get_current_worker
+
+from previewops.errors import PreviewopsError
+from previewops.tui.careful import foreseen
+from previewops.tui.intents import Desk, Intent
+
+if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
+
+    from previewops.tui.app import OperatorApp
+
+GROUP = "acts"
+"""The group of the workers that carry intents out."""
+
+
+@dataclass(slots=True)
+class Errand:
+    """One intent under way: what it has told of ``done`` and ``total``, 0 before that.
+
+    ``stopped`` tells that the operator has had enough of it.
+    """
+
+    name: str
+    done: int = 0
+    total: int = 0
+    stopped: bool = False
+
+    @property
+    def progress(self) -> str:
+        """How far it is."""
+        return f"{self.done:,} of {self.total:,}"
+
+
+class Errands:
+    """Carries intents out by a desk. ``app`` shows how far the foremost one is, and how each has ended."""
+
+    def __init__(self, app: OperatorApp, desk: Desk) -> None:
+        self._app = app
+        self._desk = desk
+        self._under_way: dict[Worker[None], Errand] = {}
+
+    def carry_out(self, intent: Intent) -> Worker[None]:
+        """Has an intent carried out in the background."""
+        return self._app.run_worker(self._run(intent), name=type(intent).__name__, group=GROUP)
+
+    def stop(self) -> None:
+        """Stops the foremost one: what the operator sees is what is stopped."""
+        worker = self._foremost()
+        if worker is not None:
+            self._under_way[worker].stopped = True
+            worker.cancel()
+
+    def _foremost(self) -> Worker[None] | None:
+        """The latest of those that have told how far they are, or else the latest."""
+        going = [worker for worker, errand in self._under_way.items() if not errand.stopped]
+        telling = [worker for worker in going if self._under_way[worker].total]
+        return next(reversed(telling or going), None)
+
+    async def _run(self, intent: Intent) -> None:
+        worker: Worker[None] = get_current_worker()
+        errand = self._under_way[worker] = Errand(type(intent).__name__.lower())
+
+        async def progress(done: int, total: int) -> None:
+            errand.done, errand.total = done, total
+            self._show()
+
+        try:
+            with foreseen():
+                outcome = await self._desk.carry_out(intent, progress)
+        except PreviewopsError as error:
+            words = f"{error.message}\n{error.hint}" if error.hint else error.message
+            self._app.notify(words, title="not done", severity="error", timeout=10)
+        except asyncio.CancelledError:
+            if errand.stopped:  # and not by the end of the screen
+                self._app.notify(_stopped(errand), title="stopped", severity="warning", timeout=10)
+            raise
+        else:
+            severity: SeverityLevel = "information" if outcome.whole else "warning"
+            self._app.notify(outcome.message, title="done", severity=severity)
+        finally:
+            del self._under_way[worker]
+            self._app.poller.hurry()
+            self._show()
+
+    def _show(self) -> None:
+        """Tells how far the foremost one is, and of how many others there are beside it."""
+        worker = self._foremost()
+        words = ""
+        if worker is not None and self._under_way[worker].total:
+            errand, others = self._under_way[worker], len(self._under_way) - 1
+            words = f"{errand.name}: {errand.progress}" + (f", and {others} more at work" if others else "")
+        self._app.sight.doing(words)
+        self._app.draw()
+
+
+def _stopped(errand: Errand) -> str:
+    if not errand.total:
+        return f"{errand.name}: none is known to be done; what had been sent by then may be."
+    return f"{errand.name}: {errand.progress} done; a batch that had been sent by then may be done as well."
