@@ -5,14 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from rich.console import RenderableType
+from textual.app import App
+from textual.screen import Screen
 
-from previewops.tui.app import PACES_S
+from previewops.tui.app import PACES_S, SWITCH_S
 from previewops.tui.deeds import EVERYWHERE, SCREENS, action_name
 from previewops.tui.intents import Pause, ReadOnly, ReadOnlyDesk, Resume
 from previewops.tui.palette import themes
 from previewops.tui.screens.base import OperatorScreen
 from tests.tui import scenes
-from tests.tui.screen_support import NotingDesk, SceneSource, StillClock, make_app, screen_text, until
+from tests.tui.screen_support import (
+    NotingDesk,
+    SceneSource,
+    StillClock,
+    make_app,
+    renew,
+    screen_text,
+    settled,
+    until,
+)
 
 SIZE = (120, 40)
 
@@ -253,7 +265,55 @@ async def test_alarms_stand_below_the_headline_with_what_to_do() -> None:
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "a job has waited 412 s  add workers or slots" in screen_text(app))
         source.verdict = scenes.WELL
-        source.snapshot = replace(scenes.IDLE)
+        app._judged_s = None  # it is time again
+        await renew(pilot, app, source, replace(scenes.IDLE))
+        await until(pilot, lambda: app.picture.health is scenes.WELL)
+        await until(pilot, lambda: "a job has waited" not in screen_text(app))
+        assert "add workers or slots" not in screen_text(app)
+
+
+async def test_each_screen_and_dialog_is_set_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    mounted: list[str] = []
+    real = OperatorScreen.on_mount
+
+    def counted(self: OperatorScreen) -> None:
+        mounted.append(self.MODE)
+        real(self)
+
+    monkeypatch.setattr(OperatorScreen, "on_mount", counted)
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        for number, (mode, _) in enumerate(SCREENS, 1):
+            await pilot.press(str(number))
+            await until(pilot, lambda: mode in mounted)  # noqa: B023
+            await settled(pilot, app)
+    assert sorted(mounted) == sorted(mode for mode, _ in SCREENS)
+
+
+async def test_a_screen_that_is_changed_to_is_painted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    delay_update, display = App.delay_update, App._display
+    painted: list[str] = []
+
+    def noted_wait(self: App[int], delay: float = 0.05) -> None:
+        waits.append(delay)
+        delay_update(self, delay)
+
+    def noted_paint(self: App[int], screen: Screen[object], renderable: RenderableType | None) -> None:
+        if not self._batch_count and isinstance(screen, OperatorScreen):
+            painted.append(screen.MODE)
+        display(self, screen, renderable)
+
+    monkeypatch.setattr(App, "delay_update", noted_wait)
+    monkeypatch.setattr(App, "_display", noted_paint)
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        waits.clear()
+        await pilot.press("5")
+        await until(pilot, lambda: "workers" in painted)
+    assert waits == [SWITCH_S], "Textual itself waits for 0.05 s"
 
 
 def test_dangerous_deeds_are_flagged() -> None:

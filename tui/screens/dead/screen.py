@@ -57,11 +57,13 @@ class DeadScreen(OperatorScreen):
             yield Detail(id="detail-panel")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._letters.causes.focus()
 
     def on_resize(self) -> None:
-        super().on_resize()
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Puts the panel of the one under the cursor where there is room for it, if it is wanted."""
         size = self.app.size
         self.set_class(size.width >= WIDE_COLUMNS, "-wide")
         room = size.width >= WIDE_COLUMNS or size.height >= TALL_ROWS
@@ -188,7 +190,7 @@ class DeadScreen(OperatorScreen):
 
     def action_details(self) -> None:
         self._details = not self.has_class("-details")
-        self.on_resize()
+        self._arrange()
 
     def on_grid_moved(self) -> None:
         self._tell_detail()

@@ -49,7 +49,6 @@ class Choose(Dialog[str]):
         )
 
     def on_mount(self) -> None:
-        super().on_mount()
         ways = self.query_one(OptionList)
         ways.highlighted = [way.name for way in self._ways].index(self._initial)
         ways.focus()

@@ -30,7 +30,6 @@ class Guarded(Dialog[Answer]):
             yield from field(f"type {self._verb}", Input(id="word", placeholder=self._verb, compact=True))
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#deed", Button).disabled = self._typed
         (self.query_one("#word", Input) if self._typed else self.query_one("#cancel", Button)).focus()
 

@@ -47,7 +47,6 @@ class EditPayload(Dialog[Payload]):
             yield Canvas(id="violation-lines", fit_height=True)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#violations").display = False
         self._say(_KEYS)
         self.query_one(TextArea).focus()

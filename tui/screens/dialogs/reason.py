@@ -43,7 +43,6 @@ class Reason(Dialog[str]):
         yield Label("", id="refused", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#text", Input).focus()
 
     def on_input_submitted(self, _event: Input.Submitted) -> None:

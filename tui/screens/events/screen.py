@@ -63,7 +63,6 @@ class EventsScreen(OperatorScreen):
             yield Panel("Event", Paper(id="event"), id="event-panel")
 
     def on_resize(self) -> None:
-        super().on_resize()
         self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
 
     # -- drawing ----------------------------------------------------------------------------------------

@@ -48,7 +48,6 @@ class HealthScreen(OperatorScreen):
             yield Panel("Figures", Paper(id="figures"), id="figures-panel")
 
     def on_resize(self) -> None:
-        super().on_resize()
         self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
 
     def draw_picture(self, picture: Picture) -> None:

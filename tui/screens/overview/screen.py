@@ -70,14 +70,12 @@ class OverviewScreen(OperatorScreen):
         )
 
     def on_mount(self) -> None:
-        super().on_mount()
         for period in Period:
             for panel in self.query_one(f"#charts-{period}").query(Panel):
                 panel.label(subtitle=_WORDS[period])
         self._arrange()
 
     def on_resize(self) -> None:
-        super().on_resize()
         self._arrange()
 
     def _arrange(self) -> None:

@@ -76,7 +76,6 @@ class WorkersScreen(OperatorScreen):
             yield Panel("At work", Paper(id="detail"), id="detail-panel")
 
     def on_resize(self) -> None:
-        super().on_resize()
         self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
 
     # -- drawing ----------------------------------------------------------------------------------------
