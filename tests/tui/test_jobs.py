@@ -17,7 +17,7 @@ from previewops.tui.screens.jobs.screen import REST_PICTURES, JobsScreen
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.tui import scenes
-from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, until
+from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, settled, until
 
 SIZE = (120, 40)
 
@@ -314,6 +314,28 @@ async def test_nothing_is_fetched_by_itself_while_the_display_is_frozen() -> Non
         await until(pilot, lambda: len(source.queries) > asked)
 
 
+async def test_a_frozen_display_turns_to_no_list_that_is_not_there_and_says_so() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("z")
+        await until(pilot, lambda: "frozen" in labels(app)[1])
+        asked = len(source.queries)
+        await pilot.press("s")
+        await until(pilot, lambda: shows_title(app, "waiting jobs"))
+        await until(pilot, lambda: "The display is frozen; z lets it go on." in screen_text(app))
+        assert "lesson-10" not in screen_text(app), "rows of another list would be a lie"
+        await pilot.press("r", "o")
+        await until(pilot, lambda: "oldest first" in labels(app)[1])
+        await pilot.press("slash", *"chess", "enter")
+        await until(pilot, lambda: grid(app).has_focus)
+        assert len(source.queries) == asked
+        await pilot.press("z")
+        await until(pilot, lambda: shows_title(app, "found among all 359 waiting jobs looked at"))
+        assert source.queries[-1].newest_first is False
+
+
 async def test_two_fetches_never_overlap() -> None:
     source = CountingSource()
     app = make_app(source)
@@ -363,12 +385,17 @@ class CountingSource(SceneSource):
 
 
 async def test_a_read_only_screen_cancels_nothing() -> None:
-    app = make_app(SceneSource(), read_only=True)
+    desk = NotingDesk()
+    app = make_app(SceneSource(), desk, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         assert "Cancel" not in screen_text(app)
         await pilot.press("x")
+        await settled(pilot, app)  # a question would have come by now
         assert isinstance(app.screen, JobsScreen)
+        app.carry_out(Cancel(("lesson-10",), "through a back door"))
+        await settled(pilot, app)
+        assert desk.intents == []
         assert "cancel" not in {deed.action for deed in app.screen.available()}
 
 

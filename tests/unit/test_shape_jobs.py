@@ -95,11 +95,12 @@ def test_rows_race_when_most_on_top_are_new() -> None:
 
 def test_an_empty_list_says_why() -> None:
     nothing = Listing(terms=parse_terms("zebra")).with_page(page(0, CURSOR, 40_000))
-    assert [plain(line) for line in empty_lines(nothing, "")] == [
+    assert [plain(line) for line in empty_lines(nothing, "", frozen=False)] == [
         "Nothing of 40,000 jobs looked at matches zebra",
         "] looks on; esc clears the filter.",
     ]
-    assert plain(empty_lines(Listing(), "no server")[0]) == "no server"
+    assert plain(empty_lines(Listing(), "no server", frozen=False)[0]) == "no server"
+    assert plain(empty_lines(Listing(), "", frozen=True)[0]).startswith("The display is frozen")
 
 
 @pytest.mark.parametrize("columns", [78, 118, 198])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from previewops.text import plural
 from previewops.tui.shape.choice import View
 from previewops.tui.shape.dead import error_of
+from previewops.tui.shape.instead import not_there_yet
 from previewops.tui.shape.paging import extent
 from previewops.tui.shape.spans import Line, Span, Tone, said
 
@@ -77,7 +78,7 @@ def subtitle_of(view: View, *, trouble: str, looking: int | None, frozen: bool, 
 def empty_lines(view: View, shown: Extent, *, trouble: str, frozen: bool) -> Sequence[Line]:
     """What stands where rows would be."""
     if shown.shown is None:
-        return _not_there_yet(trouble, frozen)
+        return not_there_yet(trouble, frozen=frozen)
     if view.narrowed:
         what = "cause" if view.causes else "dead letter"
         return [
@@ -93,17 +94,3 @@ def empty_lines(view: View, shown: Extent, *, trouble: str, frozen: bool) -> Seq
 
 
 _goes_back = (Span(" goes back to the others.", Tone.DIM),)
-
-
-def _not_there_yet(trouble: str, frozen: bool) -> Sequence[Line]:
-    if trouble:
-        return [(said(trouble, Tone.BAD),), (Span("It is tried again with the next picture.", Tone.DIM),)]
-    if frozen:
-        return [
-            (
-                Span("The display is frozen; ", Tone.DIM),
-                Span("z", Tone.INFO),
-                Span(" lets it go on.", Tone.DIM),
-            )
-        ]
-    return [(Span("looking …", Tone.DIM),)]

@@ -1,10 +1,10 @@
-"""What stands in the place of a picture: the terminal is too small for it, or a recording does not hold it."""
+"""What stands in the place of what is not there: a terminal too small, a recording without it, rows yet to come."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from previewops.tui.shape.spans import Line, Span, Tone, clip, width_of
+from previewops.tui.shape.spans import Line, Span, Tone, clip, said, width_of
 
 SMALLEST_COLUMNS = 80
 SMALLEST_ROWS = 24
@@ -28,6 +28,21 @@ def unrecorded_lines(columns: int, rows: int) -> Sequence[Line]:
          *_go_to("6", "events"), *_go_to("7", "health")),
     ]  # fmt: skip
     return _in_the_middle(lines, columns, rows)
+
+
+def not_there_yet(trouble: str, *, frozen: bool) -> Sequence[Line]:
+    """What stands where rows are yet to come. ``trouble`` is why they could not be fetched, "" for none."""
+    if trouble:
+        return [(said(trouble, Tone.BAD),), (Span("It is tried again with the next picture.", Tone.DIM),)]
+    if frozen:
+        return [
+            (
+                Span("The display is frozen; ", Tone.DIM),
+                Span("z", Tone.INFO),
+                Span(" lets it go on.", Tone.DIM),
+            )
+        ]
+    return [(Span("looking …", Tone.DIM),)]
 
 
 def _go_to(key: str, mode: str) -> Line:

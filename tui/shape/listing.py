@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from previewops.states import JobState
 from previewops.terms import Terms
 from previewops.tui.ports import JobQuery
+from previewops.tui.shape.instead import not_there_yet
 from previewops.tui.shape.spans import Line, Span, Tone, said
 
 if TYPE_CHECKING:
@@ -197,12 +198,10 @@ def subtitle_of(
     return " · ".join(parts)
 
 
-def empty_lines(listing: Listing, trouble: str) -> Sequence[Line]:
+def empty_lines(listing: Listing, trouble: str, *, frozen: bool) -> Sequence[Line]:
     """What stands where rows would be."""
-    if trouble and listing.rows is None:
-        return [(said(trouble, Tone.BAD),), (Span("It is tried again with the next picture.", Tone.DIM),)]
     if listing.rows is None:
-        return [(Span("looking …", Tone.DIM),)]
+        return not_there_yet(trouble, frozen=frozen)
     if listing.terms:
         return _nothing_matches(listing)
     if listing.number > 1:

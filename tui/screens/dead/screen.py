@@ -143,9 +143,13 @@ class DeadScreen(OperatorScreen):
         self._catalogue.show(view)
         if (view.flat, view.group) != level:
             self._letters.change_level(view)
+        self._renew()
+        self._redraw()
+
+    def _renew(self) -> None:
+        """Fetches the list, unless the display is held still: what it shows then comes when it goes on."""
         if not self.operator.picture.frozen:
             self._list.ask()
-        self._redraw()
 
     def on_grid_chosen(self, event: Grid.Chosen) -> None:
         if not self._view.causes:
@@ -180,8 +184,7 @@ class DeadScreen(OperatorScreen):
     def action_page(self, step: int) -> None:
         if self._catalogue.turn(step):
             self._turned = step
-            if not self.operator.picture.frozen:
-                self._list.ask()
+            self._renew()
             self._redraw()
 
     def on_grid_past_edge(self, event: Grid.PastEdge) -> None:
@@ -314,4 +317,4 @@ class DeadScreen(OperatorScreen):
             self._chosen = None
         done = set(choice.keys)
         self._grid.mark([key for key in self._grid.marks if key not in done])
-        self._list.ask()
+        self._renew()

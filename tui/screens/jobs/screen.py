@@ -100,7 +100,7 @@ class JobsScreen(OperatorScreen):
             self._trouble = error.message
         else:
             if not self._listing.same_page(asked):
-                self._renewal.ask()
+                self._renew()
                 return
             self._trouble = ""
             arrives = self._listing.rows is None
@@ -127,7 +127,12 @@ class JobsScreen(OperatorScreen):
         self._trouble = ""
         self._draw()
         self.draw_keys()
-        self._renewal.ask()
+        self._renew()
+
+    def _renew(self) -> None:
+        """Fetches the page, unless the display is held still: what it shows then comes when it goes on."""
+        if not self.operator.picture.frozen:
+            self._renewal.ask()
 
     def _land(self) -> None:
         """Puts the cursor where somebody who has turned the page expects it."""
@@ -141,13 +146,13 @@ class JobsScreen(OperatorScreen):
         trouble = self._trouble or picture.trouble
         if listing.rows is not None:
             self._shown = with_runs(listing.rows, picture.snapshot)
-        elif trouble:
+        elif trouble or picture.frozen:
             self._shown = ()  # those that stand there belong to another list
         now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
         state = listing.state
         rows = [Row(record.job_id, job_cells(record, now_ms, state)) for record in self._shown]
         self._grid.set_columns(job_columns(state))
-        self._grid.show(rows, empty=empty_lines(listing, trouble))
+        self._grid.show(rows, empty=empty_lines(listing, trouble, frozen=picture.frozen))
         snapshot = picture.snapshot
         self.query_one("#states", Canvas).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
         self._draw_labels()
@@ -213,7 +218,7 @@ class JobsScreen(OperatorScreen):
         self.action_turn_page(message.step, from_edge=True)
 
     def action_look_again(self) -> None:
-        self._renewal.ask()
+        self._renew()
 
     # -- one job, or some -------------------------------------------------------------------------------
 
@@ -255,13 +260,15 @@ class JobsScreen(OperatorScreen):
         self._grid.mark(())
         with suppress(WorkerError):  # what became of it is told by the app
             await self.operator.carry_out(Cancel(pending, why)).wait()
-        self._renewal.ask()
+        self._renew()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not super().check_action(action, parameters):
             return False
         if action == "turn_page" and parameters:
             return self._listing.follows is not None if parameters[0] == 1 else self._listing.number > 1
+        if action == "look_again":
+            return not self.operator.picture.frozen
         if not self.composed:
             return True
         if action in ("mark", "copy"):
