@@ -53,11 +53,10 @@ async def test_what_is_typed_before_a_question_has_come_does_nothing() -> None:
         await until(pilot, lambda: isinstance(app.screen, Reason))
         assert (app.front, app.theme, app.picture.frozen) == (screen, theme, False)
         field = app.screen.query_one(Input)
-        at_once(app, "why")
-        await until(pilot, lambda: field.value.endswith("why"))
-        assert "dust7pqz".endswith(
-            field.value.removesuffix("why")
-        )  # what came after it was there, if anything
+        at_once(app, "why7pzq")
+        await until(pilot, lambda: field.value.endswith("why7pzq"))
+        # Of what was typed ahead the keys that came before the line are gone, all others stand there in order.
+        assert field.value.removesuffix("why7pzq") in ["ust7pqz"[place:] for place in range(8)]
         assert desk.intents == []
 
 
