@@ -27,7 +27,7 @@ from previewops.tui.screens.dialogs.reason import Reason
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.tui import scenes
-from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, until
+from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, settled, until
 
 SIZE = (120, 40)
 MISSING, DEADLINE, CRASHED, INVALID, PIXELS = (cause[0] for cause in scenes.CAUSES)
@@ -533,6 +533,53 @@ async def test_a_choice_is_let_go_with_another_view_or_filter() -> None:
         await stage.press("space", "escape", "escape")
         await opened(stage, "j", "enter")
         assert "marked" not in stage.title
+
+
+async def test_marks_are_let_go_with_another_filter_and_over_a_trip_into_a_cause() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await stage.press("space")
+        await stage.until(lambda: stage.grid.marks == (MISSING,))
+        await stage.press("slash")
+        await stage.type("deadline")
+        await stage.until(lambda: stage.grid.keys == (DEADLINE,) and stage.title == "1 of 5 causes")
+        assert stage.grid.marks == ()
+        await stage.press("enter", "space")
+        await stage.until(lambda: stage.grid.marks == (DEADLINE,))
+        await opened(stage, "enter")
+        await stage.press("escape")
+        await stage.until(lambda: stage.title == "1 of 5 causes")
+        assert stage.grid.marks == ()
+        await stage.press("escape")
+        await opened(stage, "f")
+        await stage.press("space")
+        await stage.until(lambda: stage.title.endswith("1 marked"))
+        await stage.press("slash")
+        await stage.type("nothing-like-it")
+        await stage.until(lambda: "No dead letter matches" in stage.text)
+        await stage.press("enter", "r")
+        await settled(pilot, app)
+        assert not desk.intents, "a mark that the filter would hide is gone"
+
+
+async def test_a_marked_job_on_another_page_is_asked_for() -> None:
+    source, desk = source_of(450), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await opened(stage, "f")
+        marked = stage.grid.cursor_key
+        await stage.press("space", "right_square_bracket")
+        await stage.until(
+            lambda: stage.title.startswith("dead letters 201-400") and marked not in stage.grid.keys
+        )
+        await stage.press("r")
+        await stage.dialog(Deliberate)
+        assert "Requeue 1 dead letter" in stage.text
+        await stage.press("right", "enter")
+        assert await stage.done() == Requeue(DeadFilter(job_ids=(marked,)), 1)
 
 
 # -- acts -----------------------------------------------------------------------------------------------

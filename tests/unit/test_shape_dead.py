@@ -196,26 +196,26 @@ def test_what_a_view_means_beyond_what_is_visible() -> None:
 
 
 def test_an_act_means_all_that_are_chosen_else_the_marked_else_the_cursor() -> None:
-    everything = choose(FLAT, everything=True, marks=["a", "b"], cursor="c")
+    everything = choose(FLAT, everything=True, marks=["a", "b"], cursor="c", shown=["a", "c"])
     assert everything is not None
     assert (everything.filters, everything.keys, everything.one_job) == ((DeadFilter(),), (), "")
-    marked = choose(FLAT, everything=False, marks=["a", "b"], cursor="c")
+    marked = choose(FLAT, everything=False, marks=["a", "b"], cursor="c", shown=["a", "c"])
     assert marked is not None
     assert (marked.filters, marked.keys) == ((DeadFilter(job_ids=("a", "b")),), ("a", "b"))
-    assert (marked.words, marked.one_job) == ("the 2 marked", "")
-    under = choose(HERE, everything=False, marks=[], cursor="c")
+    assert (marked.words, marked.one_job, marked.unseen) == ("the 2 marked", "", 1)
+    under = choose(HERE, everything=False, marks=[], cursor="c", shown=["a", "c"])
     assert under is not None
-    assert (under.filters, under.one_job) == ((DeadFilter(job_ids=("c",)),), "c")
-    assert choose(FLAT, everything=False, marks=[], cursor="") is None
+    assert (under.filters, under.one_job, under.unseen) == ((DeadFilter(job_ids=("c",)),), "c", 0)
+    assert choose(FLAT, everything=False, marks=[], cursor="", shown=[]) is None
 
 
 def test_among_causes_an_act_means_whole_groups() -> None:
     view = View()
-    marked = choose(view, everything=False, marks=["f1", "f2"], cursor="f3")
+    marked = choose(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
     assert marked is not None
     assert marked.filters == (DeadFilter(fingerprint="f1"), DeadFilter(fingerprint="f2"))
     assert (marked.words, marked.one_job) == ("the 2 marked causes", "")
-    under = choose(view, everything=False, marks=[], cursor="f3")
+    under = choose(view, everything=False, marks=[], cursor="f3", shown=["f1", "f2", "f3"])
     assert under is not None
     assert (under.filters, under.words) == ((DeadFilter(fingerprint="f3"),), "this cause")
 

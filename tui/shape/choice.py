@@ -47,12 +47,13 @@ class Choice:
     """What an act applies to.
 
     ``filters`` mean jobs that are in none of the others; ``keys`` are the rows that the choice is made of, none
-    when it reaches beyond the rows; ``words`` name it for people.
+    when it reaches beyond the rows; ``words`` name it for people. ``unseen`` of the rows are not in sight.
     """
 
     filters: tuple[DeadFilter, ...]
     words: str
     keys: tuple[str, ...] = ()
+    unseen: int = 0
 
     @property
     def one_job(self) -> str:
@@ -61,15 +62,21 @@ class Choice:
         return ids[0] if len(ids) == 1 else ""
 
 
-def choose(view: View, *, everything: bool, marks: Sequence[str], cursor: str) -> Choice | None:
-    """All that match if ``everything`` is chosen, else what is marked, else what the cursor is on; or nothing."""
+def choose(
+    view: View, *, everything: bool, marks: Sequence[str], cursor: str, shown: Sequence[str]
+) -> Choice | None:
+    """All that match if ``everything`` is chosen, else what is marked, else what the cursor is on; or nothing.
+
+    ``shown`` are the rows in sight.
+    """
     if everything:
         return Choice((view.filter,), "all that match" if view.narrowed else "all of them")
     keys = tuple(marks) or ((cursor,) if cursor else ())
     if not keys:
         return None
+    unseen = len(set(keys) - set(shown))
     if view.causes:
         words = "this cause" if not marks else f"the {plural(len(keys), 'marked cause')}"
-        return Choice(tuple(DeadFilter(fingerprint=key) for key in keys), words, keys)
+        return Choice(tuple(DeadFilter(fingerprint=key) for key in keys), words, keys, unseen)
     words = keys[0] if not marks else f"the {len(keys):,} marked"
-    return Choice((DeadFilter(job_ids=keys),), words, keys)
+    return Choice((DeadFilter(job_ids=keys),), words, keys, unseen)

@@ -60,12 +60,14 @@ class Acts:
         self._done = done
 
     async def requeue(self, choice: Choice, priority: Priority | None = None) -> None:
-        """A new life; asked for if it is for several."""
+        """A new life; asked for if it is for several, or for one that is out of sight."""
         tally = await self._counted(choice)
         if tally is None:
             return
         why: str | None = ""
         care = caution(tally.count, reversible=True)
+        if choice.unseen and care is Caution.NONE:
+            care = Caution.DIALOG  # one that is not looked at is not done unasked
         if care is not Caution.NONE:
             snapshot = self._screen.operator.picture.snapshot
             paused = snapshot is not None and snapshot.paused

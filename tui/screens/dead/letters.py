@@ -81,9 +81,8 @@ class Letters(Panel):
         return self.group.example.job_id if self.group is not None else ""
 
     def change_level(self, view: View) -> None:
-        """Brings the rows of causes, of one cause, or of all jobs into sight, and lets go what was marked there."""
+        """Brings the rows of causes, of one cause, or of all jobs into sight."""
         if not view.causes:
-            self.jobs.mark(())
             self.jobs.set_columns(shape.ALL_COLUMNS if view.group is None else shape.ONE_GROUP_COLUMNS)
         self.query_one("#by-cause").display = view.causes
         self.query_one("#by-job").display = not view.causes

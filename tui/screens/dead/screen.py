@@ -100,7 +100,11 @@ class DeadScreen(OperatorScreen):
     def _choice(self) -> Choice | None:
         grid = self._grid
         return choose(
-            self._view, everything=self._chosen is not None, marks=grid.marks, cursor=grid.cursor_key
+            self._view,
+            everything=self._chosen is not None,
+            marks=grid.marks,
+            cursor=grid.cursor_key,
+            shown=grid.keys,
         )
 
     def draw_picture(self, picture: Picture) -> None:
@@ -136,9 +140,9 @@ class DeadScreen(OperatorScreen):
     # -- moving about -----------------------------------------------------------------------------------
 
     def _show(self, view: View) -> None:
-        """Another view: what was chosen in the present one is let go."""
+        """Another view: what was chosen or marked in the present one is let go, as it may not be in sight."""
         level = (self._view.flat, self._view.group)
-        self._chosen = None
+        self._let_go()
         self._turned = 0
         self._catalogue.show(view)
         if (view.flat, view.group) != level:
@@ -237,7 +241,8 @@ class DeadScreen(OperatorScreen):
 
     def _let_go(self) -> None:
         self._chosen = None
-        self._grid.mark(())
+        if self._grid.marks:
+            self._grid.mark(())
 
     @work(group="ask", exclusive=True)
     async def action_choose_all(self) -> None:
