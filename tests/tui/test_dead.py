@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -369,6 +370,44 @@ async def test_a_filter_narrows_causes_while_one_types() -> None:
         await stage.until(lambda: stage.title == "1 of 5 causes")
         await stage.press("escape")
         await stage.until(lambda: stage.title == "82 dead letters, 5 causes")
+
+
+async def test_an_act_on_a_filtered_cause_means_what_the_filter_means() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        missing = [each for each in source.letters if each.fingerprint == MISSING]
+        board = re.search(r"middle-game-\d+", missing[-1].reason or "")
+        assert board is not None
+        await stage.press("slash")
+        await stage.type(f"asset-missing !{board[0]}.png")
+        await stage.until(lambda: stage.title == "1 of 5 causes")
+        assert stage.subtitle == "only what matches is acted on"
+        await stage.press("enter", "x")
+        await stage.dialog(Deliberate)
+        assert f"Discard {len(missing) - 1} dead letters" in stage.text
+        await stage.press("right", "enter")
+        terms = parse_terms(f"error:asset-missing !error:{board[0]}.png")
+        assert await stage.done() == Discard(DeadFilter(fingerprint=MISSING, terms=terms), len(missing) - 1)
+
+
+async def test_causes_are_not_filtered_by_what_they_do_not_have() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await stage.press("slash")
+        await stage.until(lambda: "filter: asset-missing" in stage.text)
+        await stage.type("!priority:low")
+        await stage.until(lambda: stage.title == "0 of 5 causes")
+        assert stage.subtitle == "causes are filtered by words of their errors only"
+        assert "Causes are filtered by words of their errors," in stage.text
+        assert "not by priority:" in stage.text
+        await stage.press("enter", "x", "A", "r")
+        await settled(pilot, app)
+        assert app.screen is stage.screen
+        assert not desk.intents
 
 
 async def test_an_inverted_filter() -> None:

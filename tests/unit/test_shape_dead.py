@@ -179,7 +179,19 @@ def test_causes_are_filtered_by_their_errors() -> None:
     assert matching(groups, parse_terms("!deadline")) == (GROUP,)
     assert matching(groups, parse_terms("! deadline")) == (GROUP,)
     assert matching(groups, parse_terms("permanentjoberror")) == (GROUP,)
-    assert matching(groups, parse_terms("project:morris")) == ()
+    assert matching(groups, parse_terms("error:deadline")) == (OTHER,)
+    assert matching(groups, parse_terms("priority:")) == groups, "a word that is just being typed"
+
+
+@pytest.mark.parametrize("typed", ["project:morris", "!priority:low", "! id:lesson", "missing worker:w1"])
+def test_causes_are_not_filtered_by_what_they_do_not_have(typed: str) -> None:
+    view = View(terms=parse_terms(typed))
+    assert matching((GROUP, OTHER), view.terms) == ()
+    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=False)
+    assert told == "causes are filtered by words of their errors only"
+    lines = text(empty_lines(view, Extent(0, total=2), trouble="", frozen=False))
+    assert "words of their errors,\nnot by " in lines
+    assert "f lists the jobs; esc clears the filter." in lines
 
 
 def test_a_filter_of_causes_looks_at_no_ids_and_projects_of_jobs() -> None:
@@ -218,6 +230,21 @@ def test_among_causes_an_act_means_whole_groups() -> None:
     under = choose(view, everything=False, marks=[], cursor="f3", shown=["f1", "f2", "f3"])
     assert under is not None
     assert (under.filters, under.words) == ((DeadFilter(fingerprint="f3"),), "this cause")
+
+
+def test_of_a_filtered_cause_an_act_means_what_the_filter_means() -> None:
+    view = View(terms=parse_terms("missing !board"))
+    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=False)
+    assert told == "only what matches is acted on"
+    terms = parse_terms("error:missing !error:board")
+    assert view.filter == DeadFilter(terms=terms)
+    under = choose(view, everything=False, marks=[], cursor="f3", shown=["f3"])
+    assert under is not None
+    assert under.filters == (DeadFilter(fingerprint="f3", terms=terms),)
+    assert under.words == "what matches of this cause"
+    marked = choose(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
+    assert marked is not None
+    assert marked.filters == tuple(DeadFilter(fingerprint=key, terms=terms) for key in ("f1", "f2"))
 
 
 # -- the frame ------------------------------------------------------------------------------------------

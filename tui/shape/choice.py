@@ -67,7 +67,7 @@ def choose(
 ) -> Choice | None:
     """All that match if ``everything`` is chosen, else what is marked, else what the cursor is on; or nothing.
 
-    ``shown`` are the rows in sight.
+    ``shown`` are the rows in sight. Of a cause only those jobs are meant that the filter means.
     """
     if everything:
         return Choice((view.filter,), "all that match" if view.narrowed else "all of them")
@@ -77,6 +77,9 @@ def choose(
     unseen = len(set(keys) - set(shown))
     if view.causes:
         words = "this cause" if not marks else f"the {plural(len(keys), 'marked cause')}"
-        return Choice(tuple(DeadFilter(fingerprint=key) for key in keys), words, keys, unseen)
+        if view.narrowed:
+            words = f"what matches of {words}"
+        terms = on_errors(view.terms)
+        return Choice(tuple(DeadFilter(fingerprint=key, terms=terms) for key in keys), words, keys, unseen)
     words = keys[0] if not marks else f"the {len(keys):,} marked"
     return Choice((DeadFilter(job_ids=keys),), words, keys, unseen)

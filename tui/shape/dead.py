@@ -59,12 +59,21 @@ def error_of(record: JobRecord) -> str:
 
 
 def matching(groups: Sequence[DeadGroup], terms: Terms) -> tuple[DeadGroup, ...]:
-    """The groups whose error code, class or reason the filter means."""
+    """The groups whose newest job has an error that the filter means; none where it asks for what no cause has."""
+    if strange_fields(terms):
+        return ()
     return tuple(group for group in groups if terms.matches({"error": _error_text(group.example)}))
 
 
 def _error_text(record: JobRecord) -> str:
-    return " ".join(part for part in (record.code, record.error_class, record.reason) if part)
+    # As the scripts put it together, so that a filter means the same there and here.
+    return f"{record.error_class or ''}\n{record.code or ''}\n{record.reason or ''}"
+
+
+def strange_fields(terms: Terms) -> tuple[str, ...]:
+    """What a filter asks for that no cause has: jobs of many projects and priorities may have died of one."""
+    named = (term.field for term in terms if term.text and term.field is not None)
+    return tuple(dict.fromkeys(name for name in named if name != "error"))
 
 
 def on_errors(terms: Terms) -> Terms:

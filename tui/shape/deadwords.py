@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from previewops.text import plural
 from previewops.tui.shape.choice import View
-from previewops.tui.shape.dead import error_of
+from previewops.tui.shape.dead import error_of, strange_fields
 from previewops.tui.shape.instead import not_there_yet
 from previewops.tui.shape.paging import extent
 from previewops.tui.shape.spans import Line, Span, Tone, said
@@ -71,19 +71,34 @@ def subtitle_of(view: View, *, trouble: str, looking: int | None, frozen: bool, 
         return f"looking: {looking:,} looked at"
     if frozen:
         return "frozen"
-    # With a filter on, escape clears that first; its line says so.
-    return "" if view.causes or view.narrowed else "esc goes back to the causes"
+    if view.narrowed:  # escape clears the filter first; its line says so
+        return _how_causes_are_filtered(view) if view.causes else ""
+    return "" if view.causes else "esc goes back to the causes"
+
+
+def _how_causes_are_filtered(view: View) -> str:
+    if strange_fields(view.terms):
+        return "causes are filtered by words of their errors only"
+    return "only what matches is acted on"
 
 
 def empty_lines(view: View, shown: Extent, *, trouble: str, frozen: bool) -> Sequence[Line]:
     """What stands where rows would be."""
     if shown.shown is None:
         return not_there_yet(trouble, frozen=frozen)
+    strange = strange_fields(view.terms) if view.causes else ()
+    if strange:
+        names = ", ".join(f"{name}:" for name in strange)
+        return [
+            (Span("Causes are filtered by words of their errors,", Tone.DIM),),
+            (Span(f"not by {names}", Tone.DIM),),
+            (Span("f", Tone.INFO), Span(" lists the jobs; ", Tone.DIM), Span("esc", Tone.INFO), *_clears),
+        ]
     if view.narrowed:
         what = "cause" if view.causes else "dead letter"
         return [
             (Span(f"No {what} matches ", Tone.DIM), said(view.terms)),
-            (Span("esc", Tone.INFO), Span(" clears the filter.", Tone.DIM)),
+            (Span("esc", Tone.INFO), *_clears),
         ]
     if not view.causes and view.group is not None:
         return [(Span("None of this cause are left.", Tone.GOOD),), (Span("esc", Tone.INFO), *_goes_back)]
@@ -93,4 +108,5 @@ def empty_lines(view: View, shown: Extent, *, trouble: str, frozen: bool) -> Seq
     ]
 
 
+_clears = (Span(" clears the filter.", Tone.DIM),)
 _goes_back = (Span(" goes back to the others.", Tone.DIM),)

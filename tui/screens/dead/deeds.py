@@ -8,7 +8,13 @@ DEEDS: tuple[Deed, ...] = (
     Deed("requeue", "r", "r", "Requeue", "Give what is chosen a new life.", dangerous=True),
     Deed("discard", "x", "x", "Discard", "Delete what is chosen for good; asks first.", dangerous=True),
     Deed("mark", "space", "space", "Mark", "Mark the row under the cursor, or take its mark away."),
-    Deed("filter", "slash", "/", "Filter", "Show only what matches: words, project:…, error:…, !not-this."),
+    Deed(
+        "filter",
+        "slash",
+        "/",
+        "Filter",
+        "Show only what matches: words, error:…, !not-this; of jobs project:… too.",
+    ),
     Deed("flat", "f", "f", "All/causes", "Change between the causes and the list of all dead letters."),
     Deed("edit", "e", "e", "Edit", "Edit the payload of the job and requeue it.", dangerous=True),
     Deed(

@@ -19,6 +19,9 @@ from previewops.tui.widgets.panel import Panel
 if TYPE_CHECKING:
     from previewops.listviews import DeadGroup
 
+CAUSES_EXAMPLE = 'asset-missing "no file" !timeout'
+"""What stands in the empty line of the causes, which have nothing but errors to look into."""
+
 _MINUTE_MS = 60_000
 
 
@@ -28,7 +31,7 @@ class Letters(Panel):
     def __init__(self, catalogue: Catalogue, *, id: str) -> None:
         super().__init__(
             "dead letters",
-            Container(Grid(shape.GROUP_COLUMNS, marking=True), FilterLine(), id="by-cause"),
+            Container(Grid(shape.GROUP_COLUMNS, marking=True), FilterLine(CAUSES_EXAMPLE), id="by-cause"),
             Container(Grid(shape.ALL_COLUMNS, marking=True), FilterLine(), id="by-job"),
             id=id,
         )
