@@ -272,7 +272,7 @@ async def test_alarms_stand_below_the_headline_with_what_to_do() -> None:
         assert "add workers or slots" not in screen_text(app)
 
 
-async def test_each_screen_and_dialog_is_set_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_screen_is_set_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     mounted: list[str] = []
     real = OperatorScreen.on_mount
 

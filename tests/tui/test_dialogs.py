@@ -109,6 +109,20 @@ async def test_escape_and_the_button_cancel_do_nothing() -> None:
             assert dialog.answers == [None, None], name
 
 
+async def test_each_is_set_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    mounted: list[Dialog[Any]] = []
+    real = Dialog.on_mount
+
+    def counted(self: Dialog[Any]) -> None:
+        mounted.append(self)
+        real(self)
+
+    monkeypatch.setattr(Dialog, "on_mount", counted)
+    for name, each in all_dialogs().items():
+        async with asked(each):
+            assert mounted.count(each) == 1, name
+
+
 @pytest.mark.parametrize("theme", [theme.name for theme in themes()])
 async def test_all_of_each_is_in_sight_on_the_smallest_terminal(theme: str) -> None:
     first, *others = all_dialogs().items()

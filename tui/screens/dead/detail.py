@@ -77,8 +77,10 @@ class Detail(Panel):
         if snapshot is None or not self.display or not self.app.is_running:
             return
         now_ms, dead = snapshot.now_ms, snapshot.dead
-        group, trouble = self._group, self._trouble or picture.trouble
+        group = self._group
         record = self._record if self._record is not None and self._record.job_id == self._job_id else None
+        # Of a connection that is lost the frame of the list tells: what there is of the job stays where it is read.
+        trouble = self._trouble or (picture.trouble if record is None else "")
         drawn = (self._job_id, group, record, trouble, dead, now_ms // _MINUTE_MS)
         if drawn == self._drawn:
             return
