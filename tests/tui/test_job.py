@@ -173,6 +173,20 @@ async def test_a_damaged_picture_says_so_and_the_next_one_is_shown(data_dir: Pat
         await until(pilot, lambda: colour_shown(app) == GREEN)
 
 
+@pytest.mark.parametrize("part", ["screen.read_bundle", "preview._make"])
+async def test_an_unforeseen_fault_of_a_picture_is_told_in_its_place(
+    part: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object) -> None:
+        raise RuntimeError("out of ink")
+
+    monkeypatch.setattr(f"previewops.tui.screens.job.{part}", broken)
+    app = make_app(source_of(DONE, data_dir=data_dir))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app, "done-3", "unforeseen RuntimeError: out of ink")
+        assert "previewRequest" in screen_text(app), "the rest is there"
+
+
 async def test_pictures_can_be_switched_off(data_dir: Path) -> None:
     app = make_app(source_of(DONE, data_dir=data_dir), images=Images.OFF)
     async with app.run_test(size=SIZE) as pilot:

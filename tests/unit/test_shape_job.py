@@ -11,11 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from previewops.states import JobState
+from previewops.text import span
 from previewops.tui.shape.artifacts import Artifact, Bundle, artifacts_of, captions_of
+from previewops.tui.shape.counts import counted, counted_in
+from previewops.tui.shape.eventlines import event_story
 from previewops.tui.shape.jobfacts import fact_lines, instead_of_picture
 from previewops.tui.shape.jsonlines import MOST_LINES, json_lines, wrapped_json
 from previewops.tui.shape.mosaic import Pixels, fitting, mosaic
 from previewops.tui.shape.spans import Tone, plain, width_of
+from previewops.views import Event
 from tests.tui import scenes
 
 NOW = scenes.NOW_MS
@@ -155,3 +159,36 @@ def test_half_blocks_show_two_rows_of_pixels_in_one_of_cells() -> None:
     assert (rows[0][0].upper, rows[0][0].lower) == ((255, 0, 0), (0, 0, 255))
     assert rows[0][1].lower == (255, 255, 255)
     assert rows[1][0].lower is None, "a last row by itself stands on the ground"
+
+
+@pytest.mark.parametrize("number", [10**400, 2**80, -1, True, 1.5, "7", None])
+def test_numbers_that_are_none_are_left_out(number: object) -> None:
+    assert counted(number) is None
+    assert artifacts_of({"artifacts": [{"path": "a.png", "bytes": number}]}) == ()
+    assert captions_of({"frames": [{"path": "a.png", "step": 1, "durationMs": number}]}) == {
+        "a.png": "step 1"
+    }
+    result = {"renderMs": number, "width": 1, "height": 1, "durationMs": number}
+    done = scenes.record("done", JobState.COMPLETED, result=result)
+    facts = "\n".join(map(plain, fact_lines(done, scenes.NOW_MS, 80)))
+    assert "1x1 pixels" in facts
+    assert "rendered" not in facts
+    plan = {"estimate": {"bytes": number, "ms": number}}
+    dry = replace(done, result={"dryRun": True, "plan": plan})
+    assert plain(instead_of_picture(dry, 80)[0]).strip() == "The plan of a dry run"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        pytest.param("1500", 1_500, id="a delay"),
+        pytest.param("9" * 5_000, None, id="5,000 digits"),
+        pytest.param("-1", None, id="below nought"),
+        pytest.param("1.5", None, id="a fraction"),
+        pytest.param("\u0663", None, id="a digit of another script"),
+    ],
+)
+def test_digits_that_are_no_number_are_left_as_they_are(text: str, number: int | None) -> None:
+    assert counted_in(text) == number
+    shown = plain(event_story(Event("1-0", 1, "retry", {"delayMs": text})))
+    assert (f"again in {span(number)}" if number is not None else "delayMs") in shown

@@ -8,6 +8,7 @@ from typing import Any
 
 from previewops.text import size, span
 from previewops.tui.shape.columns import Column
+from previewops.tui.shape.counts import counted
 from previewops.tui.shape.spans import Line, Span, Tone, said
 
 MOST_ARTIFACTS = 2_000
@@ -62,12 +63,9 @@ def artifacts_of(result: Mapping[str, Any] | None) -> tuple[Artifact, ...]:
         return ()
     found = []
     for each in named[:MOST_ARTIFACTS]:
-        if (
-            isinstance(each, dict)
-            and isinstance(each.get("path"), str)
-            and isinstance(each.get("bytes"), int)
-        ):
-            found.append(Artifact(each["path"], each["bytes"], str(each.get("mediaType", ""))))
+        size_bytes = counted(each.get("bytes")) if isinstance(each, dict) else None
+        if size_bytes is not None and isinstance(each.get("path"), str):
+            found.append(Artifact(each["path"], size_bytes, str(each.get("mediaType", ""))))
     return tuple(found)
 
 
@@ -77,11 +75,12 @@ def captions_of(preview: object) -> dict[str, str]:
         return {}
     captions: dict[str, str] = {}
     for frame in _objects(preview.get("frames")):
-        path, step, title, shown_ms = (frame.get(name) for name in ("path", "step", "title", "durationMs"))
+        path, step, title = (frame.get(name) for name in ("path", "step", "title"))
+        shown_ms = counted(frame.get("durationMs"))
         if isinstance(path, str):
             parts = [f"step {step}" if step else "title card"]
             parts += [title] if isinstance(title, str) and title else []
-            parts += [span(shown_ms)] if isinstance(shown_ms, int) else []
+            parts += [span(shown_ms)] if shown_ms is not None else []
             captions[path] = " · ".join(parts)
     for asset in _objects(preview.get("assets")):
         if isinstance(asset.get("thumbnail"), str):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from previewops.clock import iso_from_ms
 from previewops.text import clean, span
+from previewops.tui.shape.counts import counted_in
 from previewops.tui.shape.spans import Line, Span, Tone, said
 from previewops.views import Event
 
@@ -87,6 +88,7 @@ def event_story(event: Event) -> Line:
 
 
 def _extra(name: str, value: str) -> str:
-    if name == "delayMs" and value.isascii() and value.isdigit():
-        return f"again in {span(int(value))}"
+    delay_ms = counted_in(value) if name == "delayMs" else None
+    if delay_ms is not None:
+        return f"again in {span(delay_ms)}"
     return f"{name} {value}"

@@ -10,6 +10,7 @@ from previewops.states import JobState
 from previewops.text import age, plural, size
 from previewops.tui.shape.attempts import attempt_lines
 from previewops.tui.shape.charts import bar
+from previewops.tui.shape.counts import counted
 from previewops.tui.shape.jobrows import PRIORITY_TONES, STATE_TONES
 from previewops.tui.shape.jsonlines import json_lines
 from previewops.tui.shape.spans import Line, Span, Tone, said
@@ -119,12 +120,14 @@ def _tries(record: JobRecord) -> str:
 
 def _of_result(result: Mapping[str, Any]) -> list[tuple[str, Line]]:
     facts: list[tuple[str, Line]] = []
-    if isinstance(result.get("renderMs"), int):
-        facts.append(("rendered", (Span(f"in {brief(result['renderMs'])}"),)))
-    if isinstance(result.get("width"), int) and isinstance(result.get("height"), int):
-        words = f"{result['width']}x{result['height']} pixels"
-        if isinstance(result.get("durationMs"), int):
-            words += f", {brief(result['durationMs'])} long"
+    names = ("renderMs", "width", "height", "durationMs")
+    render_ms, width, height, length_ms = (counted(result.get(name)) for name in names)
+    if render_ms is not None:
+        facts.append(("rendered", (Span(f"in {brief(render_ms)}"),)))
+    if width is not None and height is not None:
+        words = f"{width}x{height} pixels"
+        if length_ms is not None:
+            words += f", {brief(length_ms)} long"
         facts.append(("shows", (Span(words),)))
     if isinstance(result.get("bundle"), str):
         facts.append(("bundle", (said(result["bundle"], Tone.DIM),)))
@@ -159,10 +162,11 @@ def _estimate(plan: object) -> Line:
     if not isinstance(estimate, dict):
         return ()
     parts = []
-    if isinstance(estimate.get("bytes"), int):
-        parts.append(f"about {size(estimate['bytes'])}")
-    if isinstance(estimate.get("ms"), int):
-        parts.append(f"in about {brief(estimate['ms'])}")
+    size_bytes, ms = counted(estimate.get("bytes")), counted(estimate.get("ms"))
+    if size_bytes is not None:
+        parts.append(f"about {size(size_bytes)}")
+    if ms is not None:
+        parts.append(f"in about {brief(ms)}")
     return (Span("  " + " ".join(parts), Tone.DIM),)
 
 

@@ -14,6 +14,7 @@ from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.widget import Widget
 
 from previewops.errors import PreviewopsError
+from previewops.tui.careful import foreseen
 from previewops.tui.pictures import read_picture, read_pixels
 from previewops.tui.ports import Source
 from previewops.tui.screens.renewal import Renewal
@@ -133,8 +134,9 @@ class PreviewPanel(Panel):
         if record is None or not bundle.pictures or not columns or not rows:
             return
         try:
-            path = await asyncio.to_thread(self._source.artifact, record, bundle.pictures[place].path)
-            made = await self._made(path, columns, rows)
+            with foreseen():
+                path = await asyncio.to_thread(self._source.artifact, record, bundle.pictures[place].path)
+                made = await self._made(path, columns, rows)
         except PreviewopsError as error:
             if bundle is self._bundle and place == self._place:
                 self._words((_said(error.message, Tone.WARN), _said(error.hint or "", Tone.DIM)))

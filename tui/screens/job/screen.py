@@ -15,6 +15,7 @@ from textual.worker import WorkerError
 from previewops.errors import PreviewopsError
 from previewops.listviews import DeadFilter
 from previewops.states import JobState
+from previewops.tui.careful import foreseen
 from previewops.tui.deeds import Deed
 from previewops.tui.intents import Cancel, Intent, Requeue, RequeueEdited
 from previewops.tui.picture import Picture
@@ -157,7 +158,8 @@ class JobScreen(OperatorScreen):
             return
         bundle, trouble = Bundle(artifacts_of(record.result)), None
         try:
-            bundle = await asyncio.to_thread(read_bundle, self.operator.source, record)
+            with foreseen():
+                bundle = await asyncio.to_thread(read_bundle, self.operator.source, record)
         except PreviewopsError as error:
             trouble = error
         if _life(record) != self._seen or not self.composed:
