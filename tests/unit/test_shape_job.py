@@ -161,7 +161,7 @@ def test_half_blocks_show_two_rows_of_pixels_in_one_of_cells() -> None:
     assert rows[1][0].lower is None, "a last row by itself stands on the ground"
 
 
-@pytest.mark.parametrize("number", [10**400, 2**80, -1, True, 1.5, "7", None])
+@pytest.mark.parametrize("number", [pytest.param(10**400, id="400 digits"), 2**80, -1, True, 1.5, "7", None])
 def test_numbers_that_are_none_are_left_out(number: object) -> None:
     assert counted(number) is None
     assert artifacts_of({"artifacts": [{"path": "a.png", "bytes": number}]}) == ()
