@@ -199,6 +199,8 @@ async def test_captions_and_paths_of_pictures_are_cleaned(tmp_path: Path) -> Non
         await until(pilot, lambda: app.picture.snapshot is not None)
         app.open_job("done")
         await until(pilot, lambda: app.current_mode == "job" and "payload" in screen_text(app))
+        app.workers.cancel_group(app, "poll")  # each picture would say again that it has no bundle
+        await settled(pilot, app)
         panel = app.screen.query_one(PreviewPanel)
         panel.show(named, Bundle((Artifact(path, 1, "image/png"),), {path: f"step {EVIL}"}))
         await harmless(pilot, app, f"step {SHOWN}")
