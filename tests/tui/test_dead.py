@@ -815,6 +815,7 @@ async def test_what_has_left_meanwhile_is_told_and_nothing_done() -> None:
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await opened(stage, "f")
+        await settled(pilot, app)  # a look that was under way would show who has left
         gone, revived = source.letters[0], replace(source.letters[1], state=JobState.WAITING)
         source.letters = (revived, *source.letters[2:])
         await stage.press("r")
