@@ -22,7 +22,7 @@ from textual.worker import Worker, get_current_worker
 from previewops.clock import Clock, SystemClock
 from previewops.errors import PreviewopsError
 from previewops.text import clean
-from previewops.tui.careful import CarefulSource
+from previewops.tui.careful import CarefulSource, foreseen
 from previewops.tui.deeds import EVERYWHERE, Deed, action_name
 from previewops.tui.errands import Errands
 from previewops.tui.hangup import hang_up, terminal_is_gone
@@ -228,7 +228,8 @@ class OperatorApp(App[int]):
     @work(group="health")
     async def _fetch_health(self, judging: Judging, message: Arrived) -> None:
         try:
-            health = await judging.verdicts(message.snapshot, self.sight.live.history)
+            with foreseen():
+                health = await judging.verdicts(message.snapshot, self.sight.live.history)
         except PreviewopsError as error:  # the next snapshot tells of the connection
             self.log.warning(f"health: {error.message}")
             return

@@ -11,8 +11,6 @@ from previewops.errors import PreviewopsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from previewops.health import Health
-    from previewops.history import History
     from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
     from previewops.records import JobRecord
     from previewops.tui.ports import JobQuery, Source, Want
@@ -53,10 +51,6 @@ class CarefulSource:
         with foreseen():
             return await self._source.collect(want)
 
-    async def health(self, snapshot: Snapshot, history: History) -> Health:
-        with foreseen():
-            return await self._source.health(snapshot, history)
-
     async def jobs(self, query: JobQuery) -> ListPage:
         with foreseen():
             return await self._source.jobs(query)
@@ -69,13 +63,19 @@ class CarefulSource:
         with foreseen():
             return await self._source.dead_groups(limit)
 
-    async def dead_page(self, chosen: DeadFilter, cursor: Cursor | None, limit: int) -> ListPage:
+    async def now_ms(self) -> int:
         with foreseen():
-            return await self._source.dead_page(chosen, cursor, limit)
+            return await self._source.now_ms()
 
-    async def dead_count(self, chosen: DeadFilter) -> int:
+    async def dead_page(
+        self, chosen: DeadFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
+    ) -> ListPage:
         with foreseen():
-            return await self._source.dead_count(chosen)
+            return await self._source.dead_page(chosen, cursor, limit, cut_off_ms)
+
+    async def dead_count(self, chosen: DeadFilter, cut_off_ms: int | None = None) -> int:
+        with foreseen():
+            return await self._source.dead_count(chosen, cut_off_ms)
 
     def artifact(self, record: JobRecord, path: str) -> Path:
         with foreseen():

@@ -265,7 +265,7 @@ async def test_alarms_stand_below_the_headline_with_what_to_do() -> None:
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "a job has waited 412 s  add workers or slots" in screen_text(app))
         source.verdict = scenes.WELL
-        app._judged_s = None  # it is time again
+        app._judging._begun_s = None  # it is time again
         await renew(pilot, app, source, replace(scenes.IDLE))
         await until(pilot, lambda: app.picture.health is scenes.WELL)
         await until(pilot, lambda: "a job has waited" not in screen_text(app))

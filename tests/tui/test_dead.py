@@ -389,7 +389,8 @@ async def test_an_act_on_a_filtered_cause_means_what_the_filter_means() -> None:
         assert f"Discard {len(missing) - 1} dead letters" in stage.text
         await stage.press("right", "enter")
         terms = parse_terms(f"error:asset-missing !error:{board[0]}.png")
-        assert await stage.done() == Discard(DeadFilter(fingerprint=MISSING, terms=terms), len(missing) - 1)
+        chosen = DeadFilter(fingerprint=MISSING, terms=terms)
+        assert await stage.done() == Discard(chosen, len(missing) - 1, cut_off_ms=scenes.NOW_MS)
 
 
 async def test_causes_are_not_filtered_by_what_they_do_not_have() -> None:
@@ -448,7 +449,9 @@ async def test_a_narrow_filter_is_looked_up_over_many_calls_and_counted() -> Non
     page = source.dead_page
     looking: list[str] = []
 
-    async def narrow(chosen: DeadFilter, cursor: object, limit: int):  # type: ignore[no-untyped-def]
+    async def narrow(  # type: ignore[no-untyped-def]
+        chosen: DeadFilter, cursor: object, limit: int, _cut_off_ms: int | None = None
+    ):
         looking.append(stage.subtitle)
         whole = await page(chosen, cursor, min(limit, 3))  # type: ignore[arg-type]
         return replace(whole, examined=LOOK_AT // 4)
@@ -618,7 +621,7 @@ async def test_a_marked_job_on_another_page_is_asked_for() -> None:
         await stage.dialog(Deliberate)
         assert "Requeue 1 dead letter" in stage.text
         await stage.press("right", "enter")
-        assert await stage.done() == Requeue(DeadFilter(job_ids=(marked,)), 1)
+        assert await stage.done() == Requeue(DeadFilter(job_ids=(marked,)), 1, cut_off_ms=scenes.NOW_MS)
 
 
 # -- acts -----------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ async def test_a_refusal_that_nobody_has_thought_of_ends_no_screen(before: bool)
             await until(pilot, lambda mode=mode: app.current_mode == mode)  # type: ignore[misc]
             await settled(pilot, app)
             source.fault = BUSY
-            app._judged_s = None
+            app._judging._begun_s = None
             dead = source.snapshot.dead + 1
             source.snapshot = replace(source.snapshot, dead=dead)
             app.poller.hurry()
