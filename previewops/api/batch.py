@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from io import BytesIO
 from itertools import islice
@@ -25,6 +25,7 @@ from previewops.queue import Receipt
 MOST_LINES = 10_000
 AT_ONCE = 100
 """Lines that are validated and submitted together."""
+AT_ONCE_BYTES = 1_000_000
 
 _Answer = tuple[int, Receipt | PreviewopsError]
 
@@ -42,13 +43,13 @@ async def answer_lines(backend: Backend, bodies: Bodies, request: Request, most_
         found = raw.count(b"\n") + 1
         if found > MOST_LINES:
             raise TooLarge(f"the batch has {found} lines; allowed are {MOST_LINES}", hint="split it")
-        lines = parse_lines(BytesIO(raw))
-        first = await _next(backend, lines)
+        batch = _Batch(backend, raw)
+        first = await batch.next()
         _see_that_redis_answered(first)
     except BaseException:
         await held.aclose()
         raise
-    return _Lines(_answers(backend, first, lines), held)
+    return _Lines(_answers(batch, first), held)
 
 
 class _Lines(StreamingResponse):
@@ -65,13 +66,11 @@ class _Lines(StreamingResponse):
             await self._held.aclose()
 
 
-async def _answers(
-    backend: Backend, first: list[_Answer], lines: Iterator[ParsedLine]
-) -> AsyncIterator[bytes]:
+async def _answers(batch: _Batch, first: list[_Answer]) -> AsyncIterator[bytes]:
     some = first
     while some:
         yield b"".join(_line(number, found) for number, found in some)
-        some = await _next(backend, lines)
+        some = await batch.next()
 
 
 def _see_that_redis_answered(answers: list[_Answer]) -> None:
@@ -81,17 +80,39 @@ def _see_that_redis_answered(answers: list[_Answer]) -> None:
         raise failures[0]
 
 
-async def _next(backend: Backend, lines: Iterator[ParsedLine]) -> list[_Answer]:
-    """The answers to the next lines, submitted in one round trip."""
-    checked = await asyncio.to_thread(lambda: [_checked(backend, line) for line in islice(lines, AT_ONCE)])
-    payloads = [found for _, found in checked if isinstance(found, Payload)]
-    try:
-        async with backend.reached():
-            outcomes: list[Receipt | PreviewopsError] = list(await backend.queue.submit_many(payloads))
-    except (RedisUnavailable, Overloaded) as error:
-        outcomes = [error] * len(payloads)
-    submitted = iter(outcomes)
-    return [(number, next(submitted) if isinstance(found, Payload) else found) for number, found in checked]
+class _Batch:
+    """The lines of one batch, worked off some at a time."""
+
+    def __init__(self, backend: Backend, raw: bytes) -> None:
+        self._backend = backend
+        self._stream = BytesIO(raw)
+        self._lines = parse_lines(self._stream)
+
+    async def next(self) -> list[_Answer]:
+        """The answers to the next lines, submitted in one round trip; none at the end."""
+        checked = await asyncio.to_thread(self._checked)
+        payloads = [found for _, found in checked if isinstance(found, Payload)]
+        try:
+            async with self._backend.reached():
+                outcomes: list[Receipt | PreviewopsError] = list(
+                    await self._backend.queue.submit_many(payloads)
+                )
+        except (RedisUnavailable, Overloaded) as error:
+            outcomes = [error] * len(payloads)
+        submitted = iter(outcomes)
+        return [
+            (number, next(submitted) if isinstance(found, Payload) else found) for number, found in checked
+        ]
+
+    def _checked(self) -> list[tuple[int, Payload | PreviewopsError]]:
+        """Validates up to so many lines, or bytes: parsed, a payload is many times as large."""
+        began = self._stream.tell()
+        found: list[tuple[int, Payload | PreviewopsError]] = []
+        for line in islice(self._lines, AT_ONCE):
+            found.append(_checked(self._backend, line))
+            if self._stream.tell() - began > AT_ONCE_BYTES:
+                break
+        return found
 
 
 def _checked(backend: Backend, line: ParsedLine) -> tuple[int, Payload | PreviewopsError]:

@@ -84,6 +84,8 @@ class Form:
             return default
         if isinstance(value, str) and self._refusal is BadParameter and value.isascii() and value.isdigit():
             value = int(value[:18])
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # JSON knows one kind of number
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             self.refuse(name, "range", "is no whole number in bounds", f"{least} to {most}")
             return default

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,7 +26,11 @@ ID_CHARACTERS = 256
 ACT_TIMEOUT_S = 30.0
 """How long an act may take, which looks through all dead letters. One that is cut short is on record."""
 
-_SCORE = re.compile(rb"[0-9]{1,20}(\.[0-9]{1,20})?")
+CURSOR_CHARACTERS = 1_000
+
+_CURSOR = re.compile(r"([0-9]{1,16})~(.+)", re.DOTALL | re.ASCII)
+_ONLY_SOURCE = "1"
+"""Dead letters are listed from one index at a time."""
 
 _Act = Callable[[DeadFilter, str, str, int], Awaitable[BulkOutcome]]
 
@@ -123,25 +127,17 @@ def _filter(form: Form, job_ids: tuple[str, ...]) -> DeadFilter:
 
 
 def _written(cursor: Cursor | None) -> str | None:
-    if cursor is None:
-        return None
-    parts = (cursor.part.encode(), cursor.score, cursor.member)
-    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+    """A place as ``next`` tells it: when that letter died, in server ms, and its id."""
+    return None if cursor is None else f"{cursor.score.decode()}~{quote(cursor.member, safe='')}"
 
 
 def _cursor(query: Form) -> Cursor | None:
-    """Reads what ``_written`` wrote. Anybody can make one up; it is then a place like another, or refused."""
-    text = query.text("cursor", most=1_000)
+    """Reads what ``_written`` wrote. Anybody can make one up; it is then a place like another."""
+    text = query.text("cursor", most=CURSOR_CHARACTERS)
     if text is None:
         return None
-    try:
-        part, score, member = (
-            base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_", validate=True)
-            for word in text.split(".")
-        )
-        if part == b"1" and _SCORE.fullmatch(score) and member:
-            return Cursor(part.decode(), score, member)
-    except ValueError:
-        pass
-    query.refuse("cursor", "cursor", "is no place in this list", "the `next` of an earlier page")
-    return None
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        query.refuse("cursor", "cursor", "is no place in this list", "the `next` of an earlier page")
+        return None
+    return Cursor(_ONLY_SOURCE, match[1].encode(), unquote_to_bytes(match[2]))

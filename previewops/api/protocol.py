@@ -53,7 +53,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._arrival: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None
         self._head_bytes = 0
-        self._in_head = True
+        self._in_head = False
 
     @classmethod
     def bounded(cls, *, most_connections: int, patience_s: float) -> Any:
@@ -76,8 +76,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._arrival is None and not self._answering():
             self._await_request()
+        was_in_head = self._in_head
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        # What a head begins in is not counted: the end of an earlier body may be in it, and reads are bounded.
+        if was_in_head and self._in_head and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES:
                 self._refuse(_HeadTooLarge(f"allowed are {MOST_HEAD_BYTES} bytes before the body"))
@@ -92,7 +94,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._stop_waiting()
-        self._in_head, self._head_bytes = True, 0
         super().on_message_complete()
 
     def pause_writing(self) -> None:
