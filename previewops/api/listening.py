@@ -8,6 +8,9 @@ import socket
 
 from previewops.api.errors import CannotListen
 
+BACKLOG = 2048
+"""Connections that may wait to be accepted: one that finds no room waits for seconds before it asks again."""
+
 _REASONS = {
     errno.EADDRINUSE: ("another process listens there", "stop it, or choose another --port"),
     errno.EACCES: ("this user may not", "choose a --port from 1024 on"),
@@ -50,7 +53,7 @@ def listen(host: str, port: int, found: list[tuple[socket.AddressFamily, str]]) 
             if family == socket.AF_INET6:
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             bound.bind((address, sockets[0].getsockname()[1] if len(sockets) > 1 else port))
-            bound.listen()
+            bound.listen(BACKLOG)
     except OSError as error:
         for bound in sockets:
             bound.close()
