@@ -48,6 +48,7 @@ def routes(backend: Backend, watch: Watch, *, acts_as: str, heartbeat_s: float =
         Route(DEAD + "/requeue", letters.requeue, methods=["POST"]),
         Route(DEAD + "/discard", letters.discard, methods=["POST"]),
         Route("/api/preview/worker/health", operations.health),
+        Route("/metrics", operations.metrics),
         Route("/livez", operations.alive),
         Route("/readyz", operations.ready),
         Route("/openapi.json", documents.openapi),

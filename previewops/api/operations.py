@@ -15,6 +15,7 @@ from previewops.clock import iso_from_ms
 from previewops.errors import RedisUnavailable
 from previewops.health import RECENT_S, Status, Thresholds, judge, unreachable
 from previewops.healthfacts import gather
+from previewops.metrics import CONTENT_TYPE, exposition
 from previewops.queue import PauseState
 
 HISTORY_S = 3600
@@ -34,6 +35,13 @@ class Operations:
         async with self._backend.reached():
             snapshot = await self._backend.snapshots.take(history_s=HISTORY_S)
         return answer(snapshot.as_json())
+
+    async def metrics(self, request: Request) -> Response:
+        """``GET /metrics``: the same figures for Prometheus, as ``previewops metrics`` prints them."""
+        Form.of_query(request.query_params).done()
+        async with self._backend.reached():
+            text = await exposition(self._backend.redis, self._backend.settings)
+        return Response(text, media_type=CONTENT_TYPE)
 
     async def pause(self, request: Request) -> Response:
         """``POST /api/preview/queue/pause``: stops claims."""

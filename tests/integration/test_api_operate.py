@@ -11,6 +11,7 @@ import httpx
 import pytest
 import structlog
 
+from previewops.metrics import CONTENT_TYPE, exposition
 from tests.api_support import BASE, DEAD, JOBS, QUEUE, Served, problem, served
 from tests.integration.cli_program import ESCAPES, payload
 
@@ -36,6 +37,16 @@ async def test_figures_are_those_of_stats(door: Served) -> None:
     told = (await door.client.get(f"{QUEUE}/metrics")).json()
     expected = (await door.backend.snapshots.take(history_s=3600)).as_json()
     assert {**told, "at": ""} == {**expected, "at": ""}
+
+
+async def test_metrics_are_those_of_the_command(door: Served) -> None:
+    await door.hand.complete("a")
+    told = await door.client.get("/metrics")
+    assert told.headers["content-type"] == CONTENT_TYPE
+    expected = await exposition(door.backend.redis, door.backend.settings)
+    names = [line.partition("{")[0] for line in expected.decode().splitlines()]
+    assert [line.partition("{")[0] for line in told.text.splitlines()] == names
+    assert "preview_redis_up" in told.text
 
 
 async def test_the_queue_is_paused_and_goes_on(door: Served) -> None:
