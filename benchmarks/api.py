@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         if len(rest) < length:
             return
         self._got = b""
-        self._load.times_ms.append((self._loop.time() - self._began) * 1000)
+        self._load.times_ms.append((time.perf_counter() - self._began) * 1000)
         self._load.statuses[int(head[9:12])] += 1
         if b"connection: close" in head.lower():
             self._transport.close()
@@ -111,10 +111,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         # A request that had to wait for the one before it is late from when it was due.
-        now = self._loop.time()
+        now = time.perf_counter()
         self._began = self._load.due(now)
         if self._began > now:
-            self._loop.call_at(self._began, self._transport.write, request)
+            self._loop.call_later(self._began - now, self._transport.write, request)
         else:
             self._transport.write(request)
 

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from previewops.api import bundles
 from previewops.api.backend import Backend
 from previewops.api.errors import NoArtifacts, NoSuchRange
-from previewops.api.forms import Form
+from previewops.api.forms import expect_no_query
 from previewops.api.ranges import Part, Selection, select
 from previewops.states import JobState
 
@@ -35,7 +35,7 @@ class Artifacts:
         return await self._file(request, request.path_params["name"])
 
     async def _file(self, request: Request, name: str) -> Response:
-        Form.of_query(request.query_params).done()
+        expect_no_query(request)
         job_id = request.path_params["jobId"]
         async with self._backend.reached():
             record = await self._backend.queue.status(job_id)

@@ -132,4 +132,4 @@ def _line(number: int, found: Receipt | PreviewopsError) -> bytes:
     else:
         problem = problem_of(found)
         body = {"line": number, "status": problem.status, "problem": problem.as_json()}
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"

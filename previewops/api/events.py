@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from previewops.api.backend import Backend
-from previewops.api.forms import Form
+from previewops.api.forms import expect_no_query
 from previewops.api.watch import Listener, Watch
 from previewops.errors import JobNotFound
 from previewops.records import JobRecord
@@ -36,7 +36,7 @@ class Events:
 
     async def stream(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/events``."""
-        Form.of_query(request.query_params).done()
+        expect_no_query(request)
         job_id = request.path_params["jobId"]
         async with self._backend.reached():
             record = await self._backend.queue.status(job_id)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.datastructures import QueryParams
+from starlette.requests import Request
 
 from previewops.api.errors import BadForm, BadParameter, Refusal
 from previewops.contract import parse_payload
@@ -18,6 +20,8 @@ WHO_CHARACTERS = 100
 REASON_CHARACTERS = 500
 WORD_CHARACTERS = 500
 AGE_CHARACTERS = 6
+MOST_VIOLATIONS = 100
+"""So many are told of one form."""
 
 
 class Form:
@@ -49,9 +53,8 @@ class Form:
     def of_query(cls, query: QueryParams) -> Form:
         """The parameters of a query; one that is given twice is off."""
         form = cls(dict(query), BadParameter)
-        names = [name for name, _ in query.multi_items()]
-        for name in dict.fromkeys(names):
-            if names.count(name) > 1:
+        for name, times in Counter(name for name, _ in query.multi_items()).items():
+            if times > 1:
                 form.refuse(name, "repeated-name", "is given more than once", "once")
         return form
 
@@ -143,7 +146,8 @@ class Form:
             first = self._violations[0]
             where = printable(shorten(first.pointer))
             raise self._refusal(
-                f"{where}: {first.message}; allowed is {first.allowed}", violations=self._violations
+                f"{where}: {first.message}; allowed is {first.allowed}",
+                violations=self._violations[:MOST_VIOLATIONS],
             )
 
     def _value(self, name: str) -> Any:
@@ -151,6 +155,16 @@ class Form:
         if name in self._values and self._values[name] is None:
             self.refuse(name, "type", "must not be null; leave it out", "a value")
         return self._values.get(name)
+
+
+def expect_no_query(request: Request) -> None:
+    """For paths that take no parameters.
+
+    Raises:
+        BadParameter: there are some.
+    """
+    if request.query_params:
+        Form.of_query(request.query_params).done()
 
 
 def acting(headers: Mapping[str, str]) -> str:

@@ -10,7 +10,6 @@ import asyncio
 
 from previewops.connection import redis_errors
 from previewops.contract import Payload
-from previewops.errors import PreviewopsError
 from previewops.queue import Queue, Receipt
 
 MOST_AT_ONCE = 100
@@ -69,7 +68,7 @@ class Intake:
 def _settle(future: asyncio.Future[Receipt], found: Receipt | Exception) -> None:
     if future.done():  # whoever waited was cancelled
         return
-    if isinstance(found, PreviewopsError | Exception):
+    if isinstance(found, Exception):
         future.set_exception(found)
     else:
         future.set_result(found)

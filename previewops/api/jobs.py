@@ -12,7 +12,7 @@ from starlette.responses import Response
 from previewops.api.backend import Backend, answer
 from previewops.api.batch import answer_lines
 from previewops.api.bodies import JSON, JSON_LINES, Bodies, media_type, unsupported
-from previewops.api.forms import REASON_CHARACTERS, Form, acting
+from previewops.api.forms import REASON_CHARACTERS, Form, acting, expect_no_query
 from previewops.api.intake import Intake
 from previewops.contract import Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
@@ -34,7 +34,7 @@ class Jobs:
 
     async def submit(self, request: Request) -> Response:
         """``POST /api/preview/jobs``: one job as JSON, or a batch as a job a line."""
-        Form.of_query(request.query_params).done()
+        expect_no_query(request)
         found = media_type(request)
         if found in JSON_LINES:
             most = self._backend.settings.api_max_body_mb * MIB
@@ -49,7 +49,7 @@ class Jobs:
 
     async def status(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/status``: the same as ``status --json``."""
-        Form.of_query(request.query_params).done()
+        expect_no_query(request)
         async with self._backend.reached():
             record = await self._backend.queue.status(request.path_params["jobId"])
         return answer(record.as_json())

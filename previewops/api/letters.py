@@ -13,7 +13,7 @@ from starlette.responses import Response
 from previewops.api.backend import Backend, answer
 from previewops.api.bodies import Bodies, demand_json
 from previewops.api.errors import BadForm
-from previewops.api.forms import MOST_BYTES, REASON_CHARACTERS, Form, acting
+from previewops.api.forms import MOST_BYTES, REASON_CHARACTERS, Form, acting, expect_no_query
 from previewops.listviews import BulkOutcome, Cursor, DeadFilter
 from previewops.states import Priority
 from previewops.terms import Terms, parse_terms
@@ -76,7 +76,7 @@ class Letters:
         return await self._act(request, form, act)
 
     async def _form(self, request: Request) -> Form:
-        Form.of_query(request.query_params).done()
+        expect_no_query(request)
         demand_json(request)
         async with self._bodies.read(request, MOST_BYTES) as raw:
             return Form.of_body(raw)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from previewops.api.backend import Backend, answer
 from previewops.api.bodies import Bodies, demand_json
-from previewops.api.forms import MOST_BYTES, REASON_CHARACTERS, Form, acting
+from previewops.api.forms import MOST_BYTES, REASON_CHARACTERS, Form, acting, expect_no_query
 from previewops.api.problems import problem_of
 from previewops.clock import iso_from_ms
 from previewops.errors import RedisUnavailable
@@ -31,14 +31,14 @@ class Operations:
 
     async def figures(self, request: Request) -> Response:
         """``GET /api/preview/queue/metrics``: the same as ``stats --json``."""
-        Form.of_query(request.query_params).done()
+        expect_no_query(request)
         async with self._backend.reached():
             snapshot = await self._backend.snapshots.take(history_s=HISTORY_S)
         return answer(snapshot.as_json())
 
     async def metrics(self, request: Request) -> Response:
         """``GET /metrics``: the same figures for Prometheus, as ``previewops metrics`` prints them."""
-        Form.of_query(request.query_params).done()
+        expect_no_query(request)
         async with self._backend.reached():
             text = await exposition(self._backend.redis, self._backend.settings)
         return Response(text, media_type=CONTENT_TYPE)
@@ -53,7 +53,7 @@ class Operations:
 
     async def health(self, request: Request) -> Response:
         """``GET /api/preview/worker/health``: the verdict of ``health --json``, as 200 or 503."""
-        Form.of_query(request.query_params).done()
+        expect_no_query(request)
         try:
             async with self._backend.reached():
                 snapshot = await self._backend.snapshots.take(history_s=RECENT_S, runs=True)
@@ -67,18 +67,18 @@ class Operations:
 
     async def alive(self, request: Request) -> Response:
         """``GET /livez``: this process answers."""
-        Form.of_query(request.query_params).done()
+        expect_no_query(request)
         return answer({"status": "alive"})
 
     async def ready(self, request: Request) -> Response:
         """``GET /readyz``: Redis answers, so that jobs can be taken."""
-        Form.of_query(request.query_params).done()
+        expect_no_query(request)
         async with self._backend.reached():
             await self._backend.redis.ping()
         return answer({"status": "ready"})
 
     async def _switch(self, request: Request, act: Callable[..., Awaitable[PauseState]]) -> Response:
-        Form.of_query(request.query_params).done()
+        expect_no_query(request)
         demand_json(request)
         async with self._bodies.read(request, MOST_BYTES) as raw:
             form = Form.of_body(raw)

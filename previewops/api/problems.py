@@ -91,7 +91,7 @@ class Problem:
 
     def body(self) -> bytes:
         """The problem as it is sent."""
-        return json.dumps(self.as_json(), ensure_ascii=False).encode()
+        return json.dumps(self.as_json(), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def problem_of(error: Exception) -> Problem:

@@ -175,6 +175,12 @@ async def test_a_query_is_read_strictly(door: Served, query: str, pointer: str) 
     assert [each["pointer"] for each in told["errors"]] == [pointer]
 
 
+async def test_a_query_of_thousands_of_names_is_answered_shortly(door: Served) -> None:
+    query = "&".join(f"n{number % 9_000}" for number in range(10_000))
+    told = problem(await door.client.get(f"/livez?{query}"), 400, "bad-parameter")
+    assert len(told["errors"]) == 100
+
+
 async def test_an_act_on_dead_letters_counts_first_is_bounded_and_tells_what_is_left(door: Served) -> None:
     for number in range(5):
         await door.hand.bury(f"job-{number}")
