@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvicorn
@@ -18,6 +19,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 import previewops.contract.shape  # noqa: F401 - else imported by the first request, which would wait for it
+from previewops.api.accepting import Acceptor
 from previewops.api.app import create_app, routes
 from previewops.api.backend import AT_ONCE, CONNECT_TIMEOUT_S, SOCKET_TIMEOUT_S, Backend
 from previewops.api.errors import Unprotected
@@ -93,7 +95,7 @@ async def _serve(settings: Settings, redis_url: str, access: Access, sockets: li
     try:
         told = [f"http://{_shown(bound)}" for bound in sockets]
         log.info("listening", addresses=told, queue=settings.queue_name, redis=redact(redis_url))
-        await _Server(_config(app, settings), notifier, watch.closing.set).serve(sockets)
+        await _Server(_config(app, settings), sockets, notifier, watch.closing.set).serve()
         log.info("ended")
     finally:
         notifier.close()
@@ -121,19 +123,38 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with our signals: it ends with 0 and not by the signal, and tells systemd how it is.
+    """uvicorn's server with our own way of taking connections, and our signals: it ends with 0 and not by the signal.
 
-    ``stopping`` is called when the end begins.
+    It tells systemd how it is. ``stopping`` is called when the end begins.
     """
 
-    def __init__(self, config: uvicorn.Config, notifier: Notifier, stopping: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        notifier: Notifier,
+        stopping: Callable[[], None],
+    ) -> None:
         super().__init__(config)
+        self._acceptor = Acceptor(asyncio.get_running_loop(), sockets, self._protocol)
         self._notifier = notifier
         self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        self._acceptor.start()
         self._notifier.ready("serving")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._acceptor.stop()
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_A_SECOND == 0:
