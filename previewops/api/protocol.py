@@ -16,7 +16,7 @@ from previewops.api.trace import send_problem
 MOST_HEAD_BYTES = 65_536
 """Bytes of a request before its body begins."""
 
-BEYOND_CONNECTIONS = 200
+BEYOND_CONNECTIONS = 1_000
 """So many more than may be served are told so; those beyond are closed without a word."""
 
 
