@@ -23,6 +23,7 @@ from previewops.api.guard import Access
 from previewops.api.watch import Watch
 from previewops.clock import SystemClock
 from previewops.connection import connect
+from previewops.health import Thresholds
 from previewops.schemas import openapi_text
 from previewops.settings import Settings
 from tests.integration.cli_program import Hand
@@ -121,7 +122,7 @@ async def served(
     redis = connect(url, role="test", socket_timeout_s=2.0)
     backend = Backend(redis, url, settings, started_in=folder)
     watch = Watch(backend, most=settings.api_streams, look_every_s=look_every_s)
-    made = routes(backend, watch, acts_as="api@test", heartbeat_s=heartbeat_s)
+    made = routes(backend, watch, Thresholds(), acts_as="api@test", heartbeat_s=heartbeat_s)
     number = ids()
     app = create_app(
         made,

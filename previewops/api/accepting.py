@@ -63,7 +63,7 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in _NO_ROOM:
                     raise
-                log.warning("no room for another connection", error=error.strerror)
+                log.warning("api.no-room", error=error.strerror)
                 self.stop()
                 self._pause = self._loop.call_later(PAUSE_S, self.start)
                 return

@@ -20,19 +20,27 @@ from previewops.api.rates import RateLimit, Rates
 from previewops.api.trace import Trace
 from previewops.api.watch import Watch
 from previewops.clock import Clock
+from previewops.health import Thresholds
 
 JOBS = "/api/preview/jobs"
 QUEUE = "/api/preview/queue"
 DEAD = "/api/preview/dlq"
 
 
-def routes(backend: Backend, watch: Watch, *, acts_as: str, heartbeat_s: float = HEARTBEAT_S) -> list[Route]:
+def routes(
+    backend: Backend,
+    watch: Watch,
+    thresholds: Thresholds,
+    *,
+    acts_as: str,
+    heartbeat_s: float = HEARTBEAT_S,
+) -> list[Route]:
     """Every path of the API. ``acts_as`` is the name of an act whose caller gives none."""
     bodies = Bodies(max(ALL_BODIES_BYTES, backend.settings.api_max_body_mb * MIB))
     jobs = Jobs(backend, bodies, acts_as)
     artifacts = Artifacts(backend)
     events = Events(backend, watch, heartbeat_s=heartbeat_s)
-    operations = Operations(backend, bodies, acts_as)
+    operations = Operations(backend, bodies, thresholds, acts_as)
     letters = Letters(backend, bodies, acts_as)
     return [
         Route(JOBS, jobs.submit, methods=["POST"]),

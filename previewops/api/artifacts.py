@@ -15,6 +15,7 @@ from previewops.api.backend import Backend
 from previewops.api.errors import NoArtifacts, NoSuchRange
 from previewops.api.forms import expect_no_query
 from previewops.api.ranges import Part, Selection, select
+from previewops.bundles import CONTAINER
 from previewops.states import JobState
 
 CHUNK_BYTES = 262_144
@@ -28,7 +29,7 @@ class Artifacts:
 
     async def manifest(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/artifacts``: container.json, byte by byte as it was published."""
-        return await self._file(request, bundles.MANIFEST)
+        return await self._file(request, CONTAINER)
 
     async def file(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/artifacts/{name}``: one file of the bundle."""

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from previewops.api.errors import NoArtifacts
+from previewops.bundles import CONTAINER, PREVIEWS
 
-MANIFEST = "container.json"
 PREVIEW = "preview.json"
 MOST_MANIFEST_BYTES = 4 * 1024 * 1024
 
@@ -63,7 +63,7 @@ def open_file(data_dir: Path, project_id: str, job_id: str, name: str) -> OpenFi
         NoArtifacts: there is no bundle, or no such file in it.
     """
     with _bundle(data_dir, project_id, job_id) as folder:
-        if name in (MANIFEST, PREVIEW):
+        if name in (CONTAINER, PREVIEW):
             return _hashed(folder, name)
         listed = {entry["path"]: entry for entry in _manifest(folder)["files"]}
         entry = listed.get(name)
@@ -80,7 +80,7 @@ def _bundle(data_dir: Path, project_id: str, job_id: str) -> Iterator[int]:
     with _missing_is_told(job_id):
         # DATA_DIR itself may be a link, and the path to it may have some.
         root = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        with _below(root, ("previews", project_id, job_id)) as folder:
+        with _below(root, (PREVIEWS, project_id, job_id)) as folder:
             yield folder
 
 
@@ -148,7 +148,7 @@ def _hashed(folder: int, name: str) -> OpenFile:
 
 
 def _manifest(folder: int) -> dict[str, Any]:
-    descriptor = _descriptor(folder, MANIFEST)
+    descriptor = _descriptor(folder, CONTAINER)
     try:
         found: dict[str, Any] = json.loads(_content(descriptor))
     finally:

@@ -43,7 +43,7 @@ class Jobs:
             raise unsupported(found, f"{JSON}, or for a batch {JSON_LINES[0]}")
         async with self._bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
             payload = await self._validated(raw)
-            structlog.contextvars.bind_contextvars(job=payload.job_id, request=payload.request_id)
+            structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
             receipt = await self._intake.submit(payload)
         return answer(receipt_json(receipt), 202 if receipt.new else 200, _located(receipt))
 

@@ -22,11 +22,15 @@ HISTORY_S = 3600
 
 
 class Operations:
-    """What can be asked and done of the whole queue. ``acts_as`` names whoever gives no name."""
+    """What can be asked and done of the whole queue.
 
-    def __init__(self, backend: Backend, bodies: Bodies, acts_as: str) -> None:
+    ``thresholds`` are what health is judged by; ``acts_as`` names whoever gives no name.
+    """
+
+    def __init__(self, backend: Backend, bodies: Bodies, thresholds: Thresholds, acts_as: str) -> None:
         self._backend = backend
         self._bodies = bodies
+        self._thresholds = thresholds
         self._acts_as = acts_as
 
     async def figures(self, request: Request) -> Response:
@@ -61,7 +65,7 @@ class Operations:
         except RedisUnavailable as error:
             found = unreachable(problem_of(error).detail)
         else:
-            found = judge(facts, Thresholds())
+            found = judge(facts, self._thresholds)
         fine = found.status in (Status.OK, Status.WARNING)
         return answer(found.as_json(), 200 if fine else 503)
 

@@ -25,6 +25,7 @@ STATUSES: dict[type[PreviewopsError], int] = {
     errors.OtherJob: 422,
     errors.UsageError: 400,
     errors.JobNotFound: 404,
+    errors.BundleElsewhere: 404,
     errors.JobConflict: 409,
     errors.WrongState: 409,
     errors.QueueFull: 429,

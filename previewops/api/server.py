@@ -29,6 +29,7 @@ from previewops.api.protocol import BEYOND_CONNECTIONS, BoundedProtocol
 from previewops.api.watch import Watch
 from previewops.clock import SystemClock
 from previewops.connection import connect, redact
+from previewops.health import Thresholds
 from previewops.notify import Notifier
 from previewops.settings import Settings
 
@@ -42,8 +43,10 @@ _OTHER_FILES = 256
 log = structlog.get_logger()
 
 
-def run_api(settings: Settings, *, redis_url: str, host: str, port: int) -> None:
+def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host: str, port: int) -> None:
     """Serves until SIGTERM or SIGINT; then streams end, and what is under way is answered.
+
+    ``thresholds`` are what health is judged by.
 
     Raises:
         Unprotected: others can reach ``host``, and there is no token.
@@ -58,7 +61,7 @@ def run_api(settings: Settings, *, redis_url: str, host: str, port: int) -> None
         _allow_files(settings.api_connections)
         access = Access.of(settings, loopback=loopback)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, redis_url, access, sockets))
+            runner.run(_serve(settings, redis_url, access, thresholds, sockets))
     finally:
         for bound in sockets:
             bound.close()
@@ -74,7 +77,13 @@ def _allow_files(connections: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (bound, hard))
 
 
-async def _serve(settings: Settings, redis_url: str, access: Access, sockets: list[socket.socket]) -> None:
+async def _serve(
+    settings: Settings,
+    redis_url: str,
+    access: Access,
+    thresholds: Thresholds,
+    sockets: list[socket.socket],
+) -> None:
     redis = connect(
         redis_url,
         role="api",
@@ -85,7 +94,7 @@ async def _serve(settings: Settings, redis_url: str, access: Access, sockets: li
     backend = Backend(redis, redis_url, settings, started_in=Path.cwd())
     watch = Watch(backend, most=settings.api_streams)
     app = create_app(
-        routes(backend, watch, acts_as=f"api@{socket.gethostname()}"),
+        routes(backend, watch, thresholds, acts_as=f"api@{socket.gethostname()}"),
         access,
         rate=settings.api_rate,
         clock=SystemClock(),
@@ -94,9 +103,9 @@ async def _serve(settings: Settings, redis_url: str, access: Access, sockets: li
     notifier = Notifier(os.environ)
     try:
         told = [f"http://{_shown(bound)}" for bound in sockets]
-        log.info("listening", addresses=told, queue=settings.queue_name, redis=redact(redis_url))
+        log.info("api.started", addresses=told, queue=settings.queue_name, redis=redact(redis_url))
         await _Server(_config(app, settings), sockets, notifier, watch.closing.set).serve()
-        log.info("ended")
+        log.info("api.stopped")
     finally:
         notifier.close()
         await watch.aclose()

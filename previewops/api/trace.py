@@ -45,7 +45,7 @@ class Trace:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _given_id(scope) or self._new_id()
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        structlog.contextvars.bind_contextvars(httpId=request_id)
         began = self._clock.monotonic()
         status = 0
 
@@ -63,14 +63,14 @@ class Trace:
                 status = status or CLIENT_GONE
             except Exception as error:
                 if status:
-                    log.error("answer cut short", error=str(error) or type(error).__name__)
+                    log.error("api.cut-short", error=str(error) or type(error).__name__)
                     raise
                 problem = problem_of(error)
                 _note(error, problem)
                 await send_problem(problem, tell)
         finally:
             log.info(
-                "request",
+                "api.answered",
                 method=scope["method"],
                 path=printable(shorten(scope["path"], _PATH_CHARACTERS)),
                 status=status or CLIENT_GONE,
@@ -88,9 +88,9 @@ async def send_problem(problem: Problem, send: Send) -> None:
 
 def _note(error: Exception, problem: Problem) -> None:
     if problem.code == "internal":
-        log.error("unforeseen", exc_info=error)
+        log.error("api.broke", exc_info=error)
     elif problem.status >= _SERVER_ERRORS:
-        log.warning("not served", code=problem.code, error=str(error))
+        log.warning("api.unable", code=problem.code, error=str(error))
 
 
 def _given_id(scope: Scope) -> str | None:

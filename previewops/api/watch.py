@@ -95,7 +95,7 @@ class Watch:
                     await self._look()
                 except PreviewopsError as error:
                     # Those who listen are not told: what they know stays true until Redis is back.
-                    log.warning("cannot look at jobs", error=error.message)
+                    log.warning("api.blind", error=error.message)
         finally:
             self._looking = None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from previewops.cli.context import Context, pass_context
@@ -37,8 +39,9 @@ def api(context: Context, host: str, port: int) -> None:
     send as a bearer token.
     """
     from previewops.api.server import run_api
+    from previewops.health import thresholds_of
     from previewops.logs import configure
 
     settings, redis_url = context.settings, context.redis_url()
-    configure(verbose=context.verbose)
-    run_api(settings, redis_url=redis_url, host=host, port=port)
+    configure(settings, verbose=context.verbose)
+    run_api(settings, thresholds_of(os.environ), redis_url=redis_url, host=host, port=port)

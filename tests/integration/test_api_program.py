@@ -37,7 +37,7 @@ class Running:
         self.log: list[dict[str, Any]] = []
         self._said = threading.Condition()
         threading.Thread(target=self._listen, daemon=True).start()
-        self.url = str(self.logged(lambda line: line["event"] == "listening")["addresses"][0])
+        self.url = str(self.logged(lambda line: line["event"] == "api.started")["addresses"][0])
 
     def _listen(self) -> None:
         assert self.process.stderr is not None
@@ -136,7 +136,7 @@ async def test_a_signal_ends_streams_and_the_process_in_order(api: Running, sign
             api.process.send_signal(signum)
             assert [event async for event in found] == []
     assert api.process.wait(PATIENCE_S) == 0
-    api.logged(lambda line: line["event"] == "ended")
+    api.logged(lambda line: line["event"] == "api.stopped")
     assert api.logged(lambda line: line.get("path") == f"{JOBS}/a/events")["status"] == 200
 
 
