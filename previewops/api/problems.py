@@ -28,6 +28,7 @@ STATUSES: dict[type[PreviewopsError], int] = {
     errors.BundleElsewhere: 404,
     errors.JobConflict: 409,
     errors.WrongState: 409,
+    errors.BodyChanged: 409,
     errors.QueueFull: 429,
     errors.RedisUnavailable: 503,
     errors.EmbeddedUnavailable: 503,
