@@ -160,6 +160,7 @@ class DeadLetters:
         why: str = "",
         also: Sequence[DeadFilter] = (),
         priority: Priority | None = None,
+        most: int | None = None,
         cut_off_ms: int | None = None,
         progress: Progress | None = None,
     ) -> BulkOutcome:
@@ -167,11 +168,12 @@ class DeadLetters:
 
         An operator's requeue is not bounded by PREVIEW_QUEUE_MAX. ``also`` are further filters, which mean none of
         the same jobs; each has an event of its own. What died after the cut-off (server ms, now by default) is left.
+        Of more than ``most`` the newest of each filter are taken, one filter after the other.
         Cancelled, it ends with the batch under way, and the events tell what was done and how many were left.
         """
         options = ("" if priority is None else priority.value,)
         act = _Act(ScriptName.REQUEUE, "requeued", options, who, why)
-        return await self._in_batches(act, (chosen, *also), cut_off_ms, progress)
+        return await self._in_batches(act, (chosen, *also), most, cut_off_ms, progress)
 
     async def discard(
         self,
@@ -180,12 +182,13 @@ class DeadLetters:
         who: str,
         why: str = "",
         also: Sequence[DeadFilter] = (),
+        most: int | None = None,
         cut_off_ms: int | None = None,
         progress: Progress | None = None,
     ) -> BulkOutcome:
         """Deletes the chosen dead letters for good, payload and history included; otherwise like ``requeue``."""
         act = _Act(ScriptName.DISCARD, "discarded", (), who, why)
-        return await self._in_batches(act, (chosen, *also), cut_off_ms, progress)
+        return await self._in_batches(act, (chosen, *also), most, cut_off_ms, progress)
 
     async def requeue_edited(
         self,
@@ -239,21 +242,29 @@ class DeadLetters:
                     yield whole
 
     async def _in_batches(
-        self, act: _Act, filters: Sequence[DeadFilter], cut_off_ms: int | None, progress: Progress | None
+        self,
+        act: _Act,
+        filters: Sequence[DeadFilter],
+        most: int | None,
+        cut_off_ms: int | None,
+        progress: Progress | None,
     ) -> BulkOutcome:
         if cut_off_ms is None:
             cut_off_ms = await self.now_ms()
         accounts = [_Account(each, await self._ids(each, cut_off_ms)) for each in filters]
         total = sum(len(account.ids) for account in accounts)
+        room = total if most is None else min(most, total)
+        to_try = room
         unrecorded = deque(accounts)
 
         async def tell() -> None:
             if progress is not None:
-                await progress(sum(account.through for account in accounts), total)
+                await progress(sum(account.through for account in accounts), to_try)
 
         try:
             while unrecorded:
-                await self._work_off(act, unrecorded[0], cut_off_ms, tell)
+                await self._work_off(act, unrecorded[0], room, cut_off_ms, tell)
+                room -= unrecorded[0].through
                 await self._record(act, unrecorded.popleft())
         except BaseException:
             # Those that it did not come to are left as well.
@@ -262,16 +273,17 @@ class DeadLetters:
                     await _to_its_end(self._record(act, account))
             raise
         done = sum(account.done for account in accounts)
-        return BulkOutcome(done, total - done)
+        return BulkOutcome(done, to_try - done, total - to_try)
 
     async def _ids(self, chosen: DeadFilter, cut_off_ms: int) -> list[bytes]:
         return [job_id async for _, _, found in self._walk(chosen, "ids", cut_off_ms) for job_id in found]
 
     async def _work_off(
-        self, act: _Act, account: _Account, cut_off_ms: int, tell: Callable[[], Awaitable[None]]
+        self, act: _Act, account: _Account, room: int, cut_off_ms: int, tell: Callable[[], Awaitable[None]]
     ) -> None:
-        for start in range(0, len(account.ids), BATCH):
-            batch = account.ids[start : start + BATCH]
+        taken = account.ids[:room]
+        for start in range(0, len(taken), BATCH):
+            batch = taken[start : start + BATCH]
             codes, cancelled = await _to_its_end(
                 self._scripts.run(act.script, cut_off_ms, *act.options, *batch)
             )

@@ -86,7 +86,11 @@ class DeadGroup:
 
 @dataclass(frozen=True, slots=True)
 class BulkOutcome:
-    """What a bulk act did. Skipped are jobs that had left the dead-letter queue, or died again, meanwhile."""
+    """What a bulk act did. Skipped are jobs that had left the dead-letter queue, or died again, meanwhile.
+
+    ``left`` are those that a bound on the act kept it from trying.
+    """
 
     done: int
     skipped: int
+    left: int = 0

@@ -38,7 +38,10 @@ def _setting(
     env: str, default: Any, parse: Callable[[str, str], Any], text: str, *, shown: str | None = None
 ) -> Any:
     return field(
-        default=default, metadata={"env": env, "parse": parse, "text": text, "shown": shown or str(default)}
+        default=default,
+        # Neither a log nor a traceback is to tell what opens a door.
+        repr=parse not in _SECRETS,
+        metadata={"env": env, "parse": parse, "text": text, "shown": shown or str(default)},
     )
 
 
@@ -78,6 +81,16 @@ def _one_of(words: type[StrEnum]) -> Callable[[str, str], StrEnum]:
     return parse
 
 
+def _token(_env: str, raw: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9._~+/=-]{16,512}", raw) is None:
+        raise _Refused("16 to 512 of the characters A-Z a-z 0-9 . _ ~ + / = -")
+    return raw
+
+
+# Their values stand in no message: an address may hold a password.
+_SECRETS = (_url, _token)
+
+
 def _folder(_env: str, raw: str) -> Path:
     if not raw or "\0" in raw:
         raise _Refused("the path of a folder")
@@ -86,6 +99,13 @@ def _folder(_env: str, raw: str) -> Path:
 
 def _folders(_env: str, raw: str) -> tuple[Path, ...]:
     return tuple(Path(part) for part in raw.split(os.pathsep) if part)
+
+
+def _names(_env: str, raw: str) -> tuple[str, ...]:
+    found = tuple(part.strip().lower() for part in raw.split(",") if part.strip())
+    if any(re.fullmatch(r"[a-z0-9._-]{1,253}|\[[0-9a-f:.]+\]", name) is None for name in found):
+        raise _Refused("host names or addresses without a port, separated by ','")
+    return found
 
 
 def _hosts(_env: str, raw: str) -> tuple[HostPattern, ...]:
@@ -251,6 +271,52 @@ class Settings:
         "Log lines: json, text, or auto, which is text in a terminal and json elsewhere.",
     )
 
+    api_token: str | None = _setting(
+        "PREVIEW_API_TOKEN",
+        None,
+        _token,
+        "Bearer token of the REST door; it needs one on any address but loopback.",
+        shown="no token",
+    )
+    api_read_token: str | None = _setting(
+        "PREVIEW_API_READ_TOKEN",
+        None,
+        _token,
+        "A second token, which may look and not act.",
+        shown="no token",
+    )
+    api_hosts: tuple[str, ...] = _setting(
+        "PREVIEW_API_HOSTS",
+        (),
+        _names,
+        "Names that clients may call the REST door by, separated by ','.",
+        shown="on loopback localhost and its addresses, elsewhere any",
+    )
+    api_rate: int = _setting(
+        "PREVIEW_API_RATE",
+        100,
+        _whole(0, 1_000_000),
+        "Requests a second that one client address may make; 0 bounds nothing.",
+    )
+    api_connections: int = _setting(
+        "PREVIEW_API_CONNECTIONS",
+        1_000,
+        _whole(1, 100_000),
+        "Connections that the REST door serves at a time.",
+    )
+    api_streams: int = _setting(
+        "PREVIEW_API_STREAMS", 200, _whole(1, 100_000), "Streams of events that it keeps open at a time."
+    )
+    api_max_body_mb: int = _setting(
+        "PREVIEW_API_MAX_BODY_MB", 16, _whole(1, 1_024), "Size of one batch of jobs that it takes, MiB."
+    )
+    api_client_timeout_s: int = _setting(
+        "PREVIEW_API_CLIENT_TIMEOUT_S",
+        30,
+        _whole(1, 3_600),
+        "How long a client may take over its request, or over the next piece of an answer, s.",
+    )
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Reads ``environ``. An empty variable counts as unset.
@@ -268,8 +334,7 @@ class Settings:
             try:
                 values[name] = spec.metadata["parse"](env, raw)
             except _Refused as refusal:
-                # An address may hold a password.
-                found = "something else" if spec.metadata["parse"] is _url else repr(raw)
+                found = "something else" if spec.metadata["parse"] in _SECRETS else repr(raw)
                 problems.append(f"{env} is {found}; allowed is {refusal}")
         settings = cls(**values)
         if not problems:
@@ -290,6 +355,10 @@ class Settings:
                 f"PREVIEW_BACKOFF_BASE_MS is {self.backoff_base_ms}; allowed is at most "
                 f"PREVIEW_BACKOFF_MAX_MS ({self.backoff_max_ms})"
             )
+        if self.api_read_token is not None and self.api_token is None:
+            found.append("PREVIEW_API_READ_TOKEN is set; allowed is that only beside PREVIEW_API_TOKEN")
+        if self.api_token is not None and self.api_read_token == self.api_token:
+            found.append("PREVIEW_API_READ_TOKEN is PREVIEW_API_TOKEN; allowed is another token")
         return found
 
     @classmethod

@@ -18,12 +18,14 @@ SYSTEM_DATA_DIR = Path("/var/lib/previewops")
 SERVICE_USER = "previewops"
 SUPERVISOR = "previewops-supervisor.service"
 HEALTH_TIMER = "previewops-health.timer"
+API = "previewops-api.service"
 
 UNITS = (
     SUPERVISOR,
     "previewops-worker@.service",
     "previewops-health.service",
     HEALTH_TIMER,
+    API,
     "previewops.slice",
 )
 ENVIRONMENT_FILE = "previewops.env"

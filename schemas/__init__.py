@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 _SCHEMA_FILE = "preview-job.schema.json"
+_OPENAPI_FILE = "openapi.json"
 
 
 def _read(*parts: str) -> str:
@@ -18,6 +19,11 @@ def _read(*parts: str) -> str:
 def schema_text() -> str:
     """The JSON Schema (draft 2020-12) of a preview job, as the file has it."""
     return _read(_SCHEMA_FILE)
+
+
+def openapi_text() -> str:
+    """The OpenAPI 3.1 description of the REST door, as the file has it."""
+    return _read(_OPENAPI_FILE)
 
 
 @cache

@@ -44,6 +44,7 @@ ENTRIES = {
     "reset": Entry("previewops.cli.orders:reset", "Start workers again that were given up."),
     "tui": Entry("previewops.cli.tui:tui", "Watch the queue and act on it, on one screen."),
     "record": Entry("previewops.cli.record:record", "Record what the screen shows, for the morning after."),
+    "api": Entry("previewops.cli.api:api", "Serve the queue over HTTP."),
     "health": Entry("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
     "metrics": Entry("previewops.cli.metrics:metrics", "Print the queue's figures for Prometheus."),
     "prune": Entry("previewops.cli.prune:prune", "Remove old bundles, and what is kept for reuse."),

@@ -42,7 +42,7 @@ def _validator() -> Validator:
     formats.checks("date-time")(lambda value: not isinstance(value, str) or is_rfc3339(value))
     bounded: Callable[..., Validator] = extend(  # type: ignore[no-untyped-call]
         Draft202012Validator,
-        {"items": _items, "pattern": _pattern, "required": _required},
+        {"items": _items, "pattern": _pattern, "properties": _properties, "required": _required},
     )
     source = schema()
     return bounded(_inlined(source, source["$defs"]), format_checker=formats)
@@ -68,7 +68,34 @@ def _items(validator: Any, items: Schema, instance: object, schema: Schema) -> I
     """As the standard keyword, but an array that is refused for its length is not searched as well."""
     if isinstance(instance, list) and len(instance) <= schema["maxItems"]:
         for index, item in enumerate(instance):
-            yield from validator.descend(item, items, path=index)
+            yield from _below(validator, item, items, index)
+
+
+def _properties(
+    validator: Any, properties: Schema, instance: object, schema: Schema
+) -> Iterator[ValidationError]:
+    """As the standard keyword."""
+    if isinstance(instance, dict):
+        for name, subschema in properties.items():
+            if name in instance:
+                yield from _below(validator, instance[name], subschema, name)
+
+
+_PREPARED: dict[int, Any] = {}
+"""A validator for each part of the schema, which lives as long as the process, by the part's id."""
+
+
+def _below(validator: Any, instance: object, subschema: Schema, place: PathPart) -> Iterator[ValidationError]:
+    """The errors of what stands at ``place``, with a validator that is made once.
+
+    ``descend`` makes one for each value that it meets, which is more than half of what validating costs.
+    """
+    prepared = _PREPARED.get(id(subschema))
+    if prepared is None:
+        prepared = _PREPARED[id(subschema)] = validator.evolve(schema=subschema)
+    for error in prepared.iter_errors(instance):
+        error.path.appendleft(place)
+        yield error
 
 
 def _pattern(_: Any, pattern: str, instance: object, schema: Schema) -> Iterator[ValidationError]:

@@ -14,6 +14,7 @@ from previewops.cli.program import ENTRIES
 from tests.integration.cli_program import Program, aligned
 
 HEAVY = ("redis", "arq", "jsonschema", "PIL", "rich", "asyncio", "structlog", "textual", "uvloop")
+HEAVY += ("starlette", "uvicorn", "prometheus_client")
 COMMANDS = [(name,) for name in ENTRIES] + [("dlq", name) for name in DLQ]
 
 

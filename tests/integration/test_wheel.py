@@ -47,5 +47,6 @@ def test_data_that_the_program_reads_is_there(names: set[str]) -> None:
         "previewops/lua/finish.lua",
         "previewops/lua/include/claim.lua",
         "previewops/schemas/preview-job.schema.json",
+        "previewops/schemas/openapi.json",
         "previewops/worker/fonts/Inter-Regular.ttf",
     } <= names

@@ -39,6 +39,11 @@ WHOLE = {
     "PREVIEW_CACHE_MAX_AGE_S": ("cache_max_age_s", 60, 315_360_000),
     "PREVIEW_KEEP_COMPLETED": ("keep_completed", 0, 100_000_000),
     "PREVIEW_RESULT_TTL_S": ("result_ttl_s", 60, 315_360_000),
+    "PREVIEW_API_RATE": ("api_rate", 0, 1_000_000),
+    "PREVIEW_API_CONNECTIONS": ("api_connections", 1, 100_000),
+    "PREVIEW_API_STREAMS": ("api_streams", 1, 100_000),
+    "PREVIEW_API_MAX_BODY_MB": ("api_max_body_mb", 1, 1_024),
+    "PREVIEW_API_CLIENT_TIMEOUT_S": ("api_client_timeout_s", 1, 3_600),
 }
 # What has to be set along for a bound to be no conflict with another setting.
 ALONG = {
@@ -54,6 +59,9 @@ OTHERS = {
     "PREVIEW_ASSET_ROOTS",
     "PREVIEW_ASSET_HOSTS",
     "PREVIEW_FONTS",
+    "PREVIEW_API_TOKEN",
+    "PREVIEW_API_READ_TOKEN",
+    "PREVIEW_API_HOSTS",
 }
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from previewops.api.server import SHUTDOWN_S
 from previewops.errors import EXIT_BOOT, EXIT_USAGE, UsageError
 from previewops.settings import Settings
 from previewops.supervisor.environment import read_environment_file
 from previewops.units import (
+    API,
     ENVIRONMENT_FILE,
     SUPERVISOR,
     UNITS,
@@ -30,7 +32,7 @@ HOME = Path("/home/ann")
 SYSTEM = system_layout(PROGRAM, None)
 USER = user_layout(PROGRAM, None, config_home=HOME / ".config", data_home=HOME / ".local/share")
 UNDER_UNITS = ("DATA_DIR", "PREVIEW_ASSET_ROOTS")
-OPTIONS = ("PREVIEW_SUPERVISE_OPTIONS", "PREVIEW_HEALTH_OPTIONS")
+OPTIONS = ("PREVIEW_SUPERVISE_OPTIONS", "PREVIEW_HEALTH_OPTIONS", "PREVIEW_API_OPTIONS")
 MOST_EXPOSED = 3.0
 
 needs_analyze = pytest.mark.skipif(
@@ -143,6 +145,19 @@ def test_the_promises_of_what_runs_for_long(name: str) -> None:
     assert seconds(text, "WatchdogSec") <= 10
     (drain,) = re.findall(r"PREVIEW_DRAIN_TIMEOUT_S \((\d+) s\)", text)
     assert int(drain) == Settings().drain_timeout_s
+
+
+def test_the_promises_of_the_rest_door() -> None:
+    text = text_of(API)
+    assert values(text, "Type") == ["notify"]
+    assert values(text, "Restart") == ["on-failure"]
+    assert values(text, "RestartPreventExitStatus") == [f"{EXIT_USAGE} {EXIT_BOOT}"]
+    assert seconds(text, "TimeoutStopSec") >= SHUTDOWN_S + 10
+    assert f"Longer than the {SHUTDOWN_S} s" in text
+    assert int(*values(text, "LimitNOFILE")) > Settings().api_connections
+    # Others are let in by a decision, not by an installation.
+    assert not any(API in step for layout in (SYSTEM, USER) for step in next_steps(layout))
+    assert values(text, "ExecStart") == ["/bin/true api $PREVIEW_API_OPTIONS"]
 
 
 def test_a_warning_is_no_failure_of_the_check() -> None:

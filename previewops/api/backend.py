@@ -1,0 +1,90 @@
+"""What all routes stand on: the queue, its dead letters and figures, and a bounded way to them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from previewops.api.errors import Overloaded
+from previewops.connection import redis_errors
+from previewops.contract import AssetPolicy
+from previewops.deadletters import DeadLetters
+from previewops.queue import Queue
+from previewops.settings import Settings
+from previewops.snapshot import Snapshots
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+AT_ONCE = 32
+"""Requests that use Redis at a time, and so connections to it; others wait their turn."""
+
+CONNECT_TIMEOUT_S = 1.0
+SOCKET_TIMEOUT_S = 2.0
+TURN_TIMEOUT_S = 2.0
+"""How long a request waits for its turn before it is told to come again."""
+REPLY_TIMEOUT_S = 3.0
+"""How long all that one request asks may take. The client's own timeouts are for each step, and it connects for one
+caller after the other."""
+
+
+class Backend:
+    """The queue of one API process.
+
+    Args:
+        started_in: the folder that counts as an asset root where PREVIEW_ASSET_ROOTS names none.
+        turn_timeout_s: how long a request waits for its turn at Redis.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        url: str,
+        settings: Settings,
+        *,
+        started_in: Path,
+        turn_timeout_s: float = TURN_TIMEOUT_S,
+    ) -> None:
+        self.redis = redis
+        self.url = url
+        self.settings = settings
+        self.queue = Queue(redis, settings)
+        self.letters = DeadLetters(redis, settings)
+        self.snapshots = Snapshots(redis, settings)
+        self.policy = AssetPolicy(settings.roots(started_in), settings.asset_hosts)
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turn_timeout_s = turn_timeout_s
+
+    @asynccontextmanager
+    async def reached(self, *, timeout_s: float = REPLY_TIMEOUT_S) -> AsyncIterator[None]:
+        """A turn at Redis, of ``timeout_s`` seconds at most.
+
+        Raises:
+            Overloaded: none came up in time.
+            RedisUnavailable: Redis cannot be used.
+        """
+        try:
+            async with asyncio.timeout(self._turn_timeout_s):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Overloaded("too many requests wait for Redis", retry_after_s=2) from None
+        try:
+            async with redis_errors(self.url), asyncio.timeout(timeout_s):
+                yield
+        finally:
+            self._turns.release()
+
+
+def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """``body`` as JSON."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    # json.dumps lets halves of surrogate pairs through, which a stock client's job may hold.
+    return Response(
+        text.encode("utf-8", "replace"), status, media_type="application/json", headers=dict(headers or {})
+    )

@@ -1,0 +1,135 @@
+"""A batch of jobs: a payload a line in, an answer a line out, in order, while the rest is still being worked off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from io import BytesIO
+from itertools import islice
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from previewops.api.backend import Backend
+from previewops.api.bodies import JSON_LINES, Bodies
+from previewops.api.errors import Overloaded, TooLarge
+from previewops.api.problems import problem_of
+from previewops.contract import ParsedLine, Payload, parse_lines, validate
+from previewops.errors import InvalidPayload, PreviewopsError, RedisUnavailable
+from previewops.queue import Receipt
+
+MOST_LINES = 10_000
+AT_ONCE = 100
+"""Lines that are validated and submitted together."""
+AT_ONCE_BYTES = 1_000_000
+
+_Answer = tuple[int, Receipt | PreviewopsError]
+
+
+async def answer_lines(backend: Backend, bodies: Bodies, request: Request, most_bytes: int) -> Response:
+    """Answers with 200 and a line for each line: its number, the status it would have had alone, job or problem.
+
+    Raises:
+        TooLarge: it has more lines or bytes than are taken.
+        RedisUnavailable: Redis failed before the first line was submitted.
+    """
+    held = AsyncExitStack()
+    try:
+        raw = await held.enter_async_context(bodies.read(request, most_bytes))
+        found = raw.count(b"\n") + 1
+        if found > MOST_LINES:
+            raise TooLarge(f"the batch has {found} lines; allowed are {MOST_LINES}", hint="split it")
+        batch = _Batch(backend, raw)
+        first = await batch.next()
+        _see_that_redis_answered(first)
+    except BaseException:
+        await held.aclose()
+        raise
+    return _Lines(_answers(batch, first), held)
+
+
+class _Lines(StreamingResponse):
+    """The answers, as they come. ``held`` is let go however the sending ends."""
+
+    def __init__(self, lines: AsyncIterator[bytes], held: AsyncExitStack) -> None:
+        super().__init__(lines, media_type=JSON_LINES[0])
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._held.aclose()
+
+
+async def _answers(batch: _Batch, first: list[_Answer]) -> AsyncIterator[bytes]:
+    some = first
+    while some:
+        yield b"".join(_line(number, found) for number, found in some)
+        some = await batch.next()
+
+
+def _see_that_redis_answered(answers: list[_Answer]) -> None:
+    """While nothing is sent yet, the status of the whole can still say that Redis is away."""
+    failures = [found for _, found in answers if isinstance(found, RedisUnavailable | Overloaded)]
+    if failures:
+        raise failures[0]
+
+
+class _Batch:
+    """The lines of one batch, worked off some at a time."""
+
+    def __init__(self, backend: Backend, raw: bytes) -> None:
+        self._backend = backend
+        self._stream = BytesIO(raw)
+        self._lines = parse_lines(self._stream)
+
+    async def next(self) -> list[_Answer]:
+        """The answers to the next lines, submitted in one round trip; none at the end."""
+        checked = await asyncio.to_thread(self._checked)
+        payloads = [found for _, found in checked if isinstance(found, Payload)]
+        try:
+            async with self._backend.reached():
+                outcomes: list[Receipt | PreviewopsError] = list(
+                    await self._backend.queue.submit_many(payloads)
+                )
+        except (RedisUnavailable, Overloaded) as error:
+            outcomes = [error] * len(payloads)
+        submitted = iter(outcomes)
+        return [
+            (number, next(submitted) if isinstance(found, Payload) else found) for number, found in checked
+        ]
+
+    def _checked(self) -> list[tuple[int, Payload | PreviewopsError]]:
+        """Validates up to so many lines, or bytes: parsed, a payload is many times as large."""
+        began = self._stream.tell()
+        found: list[tuple[int, Payload | PreviewopsError]] = []
+        for line in islice(self._lines, AT_ONCE):
+            found.append(_checked(self._backend, line))
+            if self._stream.tell() - began > AT_ONCE_BYTES:
+                break
+        return found
+
+
+def _checked(backend: Backend, line: ParsedLine) -> tuple[int, Payload | PreviewopsError]:
+    if line.error is not None:
+        return line.number, line.error
+    try:
+        return line.number, validate(line.payload, policy=backend.policy)
+    except InvalidPayload as error:
+        return line.number, error
+
+
+def _line(number: int, found: Receipt | PreviewopsError) -> bytes:
+    body: dict[str, Any]
+    if isinstance(found, Receipt):
+        job = {"jobId": found.job_id, "status": found.state.value, "new": found.new}
+        body = {"line": number, "status": 202 if found.new else 200, "job": job}
+    else:
+        problem = problem_of(found)
+        body = {"line": number, "status": problem.status, "problem": problem.as_json()}
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"

@@ -1,0 +1,189 @@
+"""One process of the REST door: its sockets, its signals, its beginning and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+import previewops.contract.shape  # noqa: F401 - else imported by the first request, which would wait for it
+from previewops.api.accepting import Acceptor
+from previewops.api.app import create_app, routes
+from previewops.api.backend import AT_ONCE, CONNECT_TIMEOUT_S, SOCKET_TIMEOUT_S, Backend
+from previewops.api.errors import Unprotected
+from previewops.api.guard import Access
+from previewops.api.listening import addresses, is_loopback, listen
+from previewops.api.protocol import BEYOND_CONNECTIONS, BoundedProtocol
+from previewops.api.watch import Watch
+from previewops.clock import SystemClock
+from previewops.connection import connect, redact
+from previewops.health import Thresholds
+from previewops.notify import Notifier
+from previewops.settings import Settings
+
+SHUTDOWN_S = 20
+"""How long requests that are under way may take after SIGTERM, in seconds."""
+
+KEEP_ALIVE_S = 10
+_TICKS_A_SECOND = 10
+_OTHER_FILES = 256
+
+log = structlog.get_logger()
+
+
+def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host: str, port: int) -> None:
+    """Serves until SIGTERM or SIGINT; then streams end, and what is under way is answered.
+
+    ``thresholds`` are what health is judged by.
+
+    Raises:
+        Unprotected: others can reach ``host``, and there is no token.
+        CannotListen: the address cannot be had.
+    """
+    found = addresses(host, port)
+    loopback = is_loopback(found)
+    if not loopback and settings.api_token is None:
+        raise Unprotected(host)
+    sockets = listen(host, port, found)
+    try:
+        _allow_files(settings.api_connections)
+        access = Access.of(settings, loopback=loopback)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, redis_url, access, thresholds, sockets))
+    finally:
+        for bound in sockets:
+            bound.close()
+
+
+def _allow_files(connections: int) -> None:
+    """A connection is an open file, and the soft limit is 1024 on most machines."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + BEYOND_CONNECTIONS + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(ValueError, OSError):  # beyond it, connections wait to be accepted
+            resource.setrlimit(resource.RLIMIT_NOFILE, (bound, hard))
+
+
+async def _serve(
+    settings: Settings,
+    redis_url: str,
+    access: Access,
+    thresholds: Thresholds,
+    sockets: list[socket.socket],
+) -> None:
+    redis = connect(
+        redis_url,
+        role="api",
+        connect_timeout_s=CONNECT_TIMEOUT_S,
+        socket_timeout_s=SOCKET_TIMEOUT_S,
+        max_connections=AT_ONCE * 2,
+    )
+    backend = Backend(redis, redis_url, settings, started_in=Path.cwd())
+    watch = Watch(backend, most=settings.api_streams)
+    app = create_app(
+        routes(backend, watch, thresholds, acts_as=f"api@{socket.gethostname()}"),
+        access,
+        rate=settings.api_rate,
+        clock=SystemClock(),
+        new_id=lambda: uuid.uuid4().hex,
+    )
+    notifier = Notifier(os.environ)
+    try:
+        told = [f"http://{_shown(bound)}" for bound in sockets]
+        log.info("api.started", addresses=told, queue=settings.queue_name, redis=redact(redis_url))
+        await _Server(_config(app, settings), sockets, notifier, watch.closing.set).serve()
+        log.info("api.stopped")
+    finally:
+        notifier.close()
+        await watch.aclose()
+        await redis.aclose()
+
+
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=BoundedProtocol.bounded(
+            most_connections=settings.api_connections, patience_s=settings.api_client_timeout_s
+        ),
+        ws="none",
+        lifespan="off",
+        loop="none",
+        log_config=None,
+        log_level="critical",  # the layers log, in one form, with the request's id
+        access_log=False,
+        proxy_headers=False,  # anybody can write X-Forwarded-For
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server with our own way of taking connections, and our signals: it ends with 0 and not by the signal.
+
+    It tells systemd how it is. ``stopping`` is called when the end begins.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        notifier: Notifier,
+        stopping: Callable[[], None],
+    ) -> None:
+        super().__init__(config)
+        self._acceptor = Acceptor(asyncio.get_running_loop(), sockets, self._protocol)
+        self._notifier = notifier
+        self._stopping = stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup([])
+        self._acceptor.start()
+        self._notifier.ready("serving")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._acceptor.stop()
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_A_SECOND == 0:
+            self._notifier.alive()
+        return await super().on_tick(counter)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        self._notifier.stopping("ending")
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._stopping()
+
+
+def _shown(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

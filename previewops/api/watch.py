@@ -1,0 +1,117 @@
+"""Tells any number of listeners how their jobs get on, with one look at the queue for all of them.
+
+There is one look at a time, a pipeline of as many commands as there are jobs listened to; while nobody listens
+there is none. A listener that is slow is told the latest and not what was between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from previewops.api.backend import Backend
+from previewops.api.errors import Overloaded
+from previewops.errors import PreviewopsError
+from previewops.records import JobRecord
+
+LOOK_EVERY_S = 0.2
+LOOK_AT_ONCE = 500
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """One who listens to a job. ``record`` is the latest that is known of it, or None once it is gone."""
+
+    job_id: str
+    record: JobRecord | None = None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def tell(self, record: JobRecord | None) -> None:
+        """Takes the latest; news only if something of it shows."""
+        if _seen(record) != _seen(self.record):
+            self.record = record
+            self.news.set()
+
+
+class Watch:
+    """The one who looks. ``look_every_s`` is the time between two looks."""
+
+    def __init__(self, backend: Backend, *, most: int, look_every_s: float = LOOK_EVERY_S) -> None:
+        self._backend = backend
+        self._most = most
+        self._look_every_s = look_every_s
+        self._listeners: dict[str, set[Listener]] = {}
+        self._count = 0
+        self._looking: asyncio.Task[None] | None = None
+        self.closing = asyncio.Event()
+        """Set when the process is about to end: whoever listens stops."""
+
+    @contextmanager
+    def listening(self, record: JobRecord) -> Iterator[Listener]:
+        """Listens to a job from the state on that ``record`` has.
+
+        Raises:
+            Overloaded: as many listen as may.
+        """
+        if self._count >= self._most:
+            raise Overloaded(
+                f"{self._count} streams of events are open, {self._most} are allowed",
+                hint="ask for the status now and then, or raise PREVIEW_API_STREAMS",
+                retry_after_s=5,
+            )
+        listener = Listener(record.job_id, record)
+        self._count += 1
+        self._listeners.setdefault(record.job_id, set()).add(listener)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_on())
+        try:
+            yield listener
+        finally:
+            self._count -= 1
+            others = self._listeners[record.job_id]
+            others.discard(listener)
+            if not others:
+                del self._listeners[record.job_id]
+
+    async def aclose(self) -> None:
+        """Ends the looking."""
+        self.closing.set()
+        if self._looking is not None:
+            self._looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._looking
+
+    async def _look_on(self) -> None:
+        try:
+            while self._listeners:
+                await asyncio.sleep(self._look_every_s)
+                try:
+                    await self._look()
+                except PreviewopsError as error:
+                    # Those who listen are not told: what they know stays true until Redis is back.
+                    log.warning("api.blind", error=error.message)
+        finally:
+            self._looking = None
+
+    async def _look(self) -> None:
+        ids = list(self._listeners)
+        for start in range(0, len(ids), LOOK_AT_ONCE):
+            some = ids[start : start + LOOK_AT_ONCE]
+            async with self._backend.reached():
+                found = {record.job_id: record for record in await self._backend.queue.records(some)}
+            for job_id in some:
+                for listener in self._listeners.get(job_id, ()):
+                    listener.tell(found.get(job_id))
+
+
+def _seen(record: JobRecord | None) -> object:
+    """What of a job is worth telling when it changes."""
+    if record is None:
+        return None
+    return (record.state, record.progress, record.phase, record.attempts, record.crashes, record.requeues)

@@ -1,0 +1,47 @@
+"""``previewops api``: the REST door in the foreground."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from previewops.cli.context import Context, pass_context
+
+DEFAULT_PORT = 8080
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops api
+  previewops api --port 9000
+  PREVIEW_API_TOKEN=... previewops api --host 0.0.0.0
+
+\b
+Signals: SIGTERM and SIGINT end it in order: streams end, and what is under
+way is answered. A second one does not wait.
+"""
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port to listen on; 0 is a free one, which the log tells.",
+)
+@pass_context
+def api(context: Context, host: str, port: int) -> None:
+    """Serve the queue over HTTP: submit, look, download, act.
+
+    GET /openapi.json describes it. Another address than loopback needs PREVIEW_API_TOKEN, which clients then
+    send as a bearer token.
+    """
+    from previewops.api.server import run_api
+    from previewops.health import thresholds_of
+    from previewops.logs import configure
+
+    settings, redis_url = context.settings, context.redis_url()
+    configure(settings, verbose=context.verbose)
+    run_api(settings, thresholds_of(os.environ), redis_url=redis_url, host=host, port=port)

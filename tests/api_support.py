@@ -1,0 +1,149 @@
+"""The REST door in this process, over a real queue; every answer is held against the OpenAPI document."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+from jsonschema import Draft202012Validator, FormatChecker
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from previewops.api.app import create_app, routes
+from previewops.api.backend import Backend
+from previewops.api.guard import Access
+from previewops.api.watch import Watch
+from previewops.clock import SystemClock
+from previewops.connection import connect
+from previewops.health import Thresholds
+from previewops.schemas import openapi_text
+from previewops.settings import Settings
+from tests.integration.cli_program import Hand
+
+JOBS = "/api/preview/jobs"
+QUEUE = "/api/preview/queue"
+DEAD = "/api/preview/dlq"
+BASE = "http://localhost"
+
+
+@cache
+def document() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(openapi_text())
+    return found
+
+
+def resolved(node: dict[str, Any]) -> dict[str, Any]:
+    """What a reference within the document leads to."""
+    while "$ref" in node and node["$ref"].startswith("#/"):
+        found: Any = document()
+        for step in node["$ref"][2:].split("/"):
+            found = found[step]
+        node = found
+    return node
+
+
+def operations() -> dict[tuple[str, str], dict[str, Any]]:
+    """(method, path) of every operation of the document."""
+    return {
+        (method.upper(), path): operation
+        for path, item in document()["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+def operation_of(method: str, path: str) -> dict[str, Any] | None:
+    method = "GET" if method == "HEAD" else method
+    for (known, template), operation in operations().items():
+        pattern = template.replace("{name}", ".+").replace("{jobId}", "[^/]+")
+        if known == method and re.fullmatch(pattern, path):
+            return operation
+    return None
+
+
+def check_answer(method: str, path: str, response: httpx.Response, body: bytes) -> None:
+    """Fails where the document does not have this answer as it is."""
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-request-id"]
+    operation = operation_of(method, path)
+    if operation is None:
+        assert response.status_code in (404, 405)
+        validate(body, {"$ref": "#/components/schemas/Problem"})
+        return
+    described = operation["responses"].get(str(response.status_code))
+    assert described is not None, f"{method} {path} answers {response.status_code}, which is not described"
+    described = resolved(described)
+    kind = response.headers.get("content-type", "").partition(";")[0]
+    content = described.get("content", {})
+    assert not content or method == "HEAD" or kind in content, f"{method} {path}: {kind} is not described"
+    if kind.endswith("json") and body:
+        validate(body, content[kind].get("schema", {}))
+
+
+def validate(body: bytes, schema: dict[str, Any]) -> None:
+    whole = {**schema, "components": document()["components"]}
+    Draft202012Validator(whole, format_checker=FormatChecker()).validate(json.loads(body))
+
+
+async def _checked(response: httpx.Response) -> None:
+    body = await response.aread()
+    check_answer(response.request.method, response.request.url.path, response, body)
+
+
+@dataclass
+class Served:
+    """The door and what is behind it."""
+
+    client: httpx.AsyncClient
+    app: ASGIApp
+    routes: list[Route]
+    hand: Hand
+    watch: Watch
+    backend: Backend
+
+
+def ids() -> itertools.count[int]:
+    return itertools.count(1)
+
+
+@asynccontextmanager
+async def served(
+    url: str, folder: Path, *, heartbeat_s: float = 15.0, look_every_s: float = 0.01, **changes: Any
+) -> AsyncIterator[Served]:
+    """The door over the queue at ``url``, with bundles under ``folder``. ``changes`` are settings."""
+    settings = replace(Settings(queue_max=10_000, data_dir=folder, api_rate=0), **changes)
+    redis = connect(url, role="test", socket_timeout_s=2.0)
+    backend = Backend(redis, url, settings, started_in=folder)
+    watch = Watch(backend, most=settings.api_streams, look_every_s=look_every_s)
+    made = routes(backend, watch, Thresholds(), acts_as="api@test", heartbeat_s=heartbeat_s)
+    number = ids()
+    app = create_app(
+        made,
+        Access.of(settings, loopback=True),
+        rate=settings.api_rate,
+        clock=SystemClock(),
+        new_id=lambda: f"made-{next(number)}",
+    )
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(
+        transport=transport, base_url=BASE, event_hooks={"response": [_checked]}, timeout=60
+    ) as client:
+        yield Served(client, app, made, Hand(redis, settings), watch, backend)
+    await watch.aclose()
+    await redis.aclose()
+
+
+def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem that an answer has to be."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    found: dict[str, Any] = response.json()
+    assert (found["type"], found["status"]) == (f"urn:previewops:problem:{code}", status)
+    return found

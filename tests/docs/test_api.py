@@ -1,0 +1,67 @@
+"""What docs/api.md and the README say of the REST door is so: the table of paths, and every example, which is run."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from previewops.api.batch import MOST_LINES
+from previewops.api.letters import MOST_PER_ACT
+from previewops.api.protocol import MOST_HEAD_BYTES
+from previewops.api.server import SHUTDOWN_S
+from previewops.contract.limits import MAX_PAYLOAD_BYTES
+from tests.api_support import operations
+from tests.docs.documents import README, ROOT, blocks, prose, table
+from tests.integration.cli_program import Program
+from tests.integration.test_api_program import running
+
+pytestmark = [pytest.mark.redis]
+
+API = ROOT / "docs" / "api.md"
+
+# Each example has to be answered with success.
+PREAMBLE = """
+set -euo pipefail
+curl() { command curl --fail-with-body --silent --show-error --max-time 60 "$@" && echo; }
+"""
+
+
+def test_the_paths_are_those_of_the_description() -> None:
+    documented = {tuple(cell.split(" ")) for cell, _ in table(API, "## Paths")}
+    assert documented == set(operations())
+
+
+def test_the_bounds_are_those_of_the_program() -> None:
+    text = prose(API)
+    assert f"{MOST_LINES:,} lines" in text
+    assert f"({MOST_PER_ACT:,})" in text
+    assert f"within {SHUTDOWN_S} s" in text
+    assert (MAX_PAYLOAD_BYTES, MOST_HEAD_BYTES) == (1024 * 1024, 64 * 1024)
+
+
+def test_every_example_works(redis_url: str, tmp_path: Path) -> None:
+    both = [*blocks(README, "sh"), *blocks(API, "sh")]
+    examples = [block.text for block in both if "curl" in block.text]
+    script = PREAMBLE + "\n".join(examples)
+    program = Program(tmp_path, redis_url)
+    worker = program.start("worker", stderr=subprocess.DEVNULL)
+    try:
+        with running(program) as api:
+            assert "API=http://localhost:8080\n" in script
+            script = script.replace("http://localhost:8080", api.url).replace("localhost:8080", api.url)
+            done = subprocess.run(
+                ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
+            )
+            assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+            assert api.end() == 0
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(60)
+    assert done.stdout.count("event: end") == 2
+    assert (tmp_path / "poster.webp").read_bytes()[8:12] == b"WEBP"
+    assert (tmp_path / "first-bytes").stat().st_size == 100
+    assert json.loads((tmp_path / "description.json").read_text("utf-8"))["openapi"] == "3.1.0"

@@ -1,0 +1,229 @@
+"""Bundles over HTTP: what the manifest lists, byte by byte, whole and in part, and nothing beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from previewops.api.artifacts import CHUNK_BYTES
+from tests.api_support import JOBS, Served, problem, served
+from tests.integration.cli_program import payload
+
+pytestmark = pytest.mark.redis
+
+POSTER = os.urandom(2 * CHUNK_BYTES + 17)
+FILES = {
+    "poster.webp": (POSTER, "image/webp"),
+    "frames/001.avif": (b"frame", "image/avif"),
+    "animation.webm": (b"moving", "video/webm"),
+    "captions.vtt": (b"WEBVTT\n", "text/vtt"),
+    "odd.bin": (b"?", "text/html"),
+}
+MANIFEST = {
+    "version": 1,
+    "files": [
+        {
+            "path": path,
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "mediaType": kind,
+        }
+        for path, (content, kind) in sorted(FILES.items())
+    ],
+}
+ARTIFACTS = f"{JOBS}/a/artifacts"
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def put_links_in_place(bundle: Path, elsewhere: Path, secret: Path) -> None:
+    (bundle / "poster.webp").unlink()
+    (bundle / "poster.webp").symlink_to(secret)
+    (bundle / "frames" / "001.avif").unlink()
+    (bundle / "frames").rmdir()
+    elsewhere.mkdir()
+    (elsewhere / "001.avif").write_bytes(b"frame")
+    (bundle / "frames").symlink_to(elsewhere)
+
+
+def put_a_link_to_the_bundle_in_place(bundle: Path) -> None:
+    bundle.rename(bundle.with_name("b"))
+    bundle.symlink_to(bundle.with_name("b"))
+
+
+def move_away(bundle: Path, to: Path) -> None:
+    bundle.rename(to)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    folder = tmp_path / "previews" / "lessons" / "a"
+    for path, (content, _) in FILES.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    (folder / "container.json").write_text(json.dumps(MANIFEST, indent=1))
+    (folder / "preview.json").write_text('{"version": 1}')
+    (folder / "unlisted.txt").write_text("not listed")
+    (tmp_path / "secret.txt").write_text("secret")
+    return folder
+
+
+@pytest.fixture
+async def door(redis_url: str, tmp_path: Path, bundle: Path) -> AsyncIterator[Served]:
+    async with served(redis_url, tmp_path) as found:
+        await found.hand.complete("a", result={"bundle": str(bundle), "artifacts": []})
+        yield found
+
+
+async def test_the_manifest_comes_as_it_was_published(door: Served, bundle: Path) -> None:
+    response = await door.client.get(ARTIFACTS)
+    assert response.content == (bundle / "container.json").read_bytes()
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["etag"] == f'"{hashlib.sha256(response.content).hexdigest()}"'
+    assert (await door.client.get(f"{ARTIFACTS}/container.json")).content == response.content
+    assert (await door.client.get(f"{ARTIFACTS}/preview.json")).json() == {"version": 1}
+
+
+@pytest.mark.parametrize("path", FILES)
+async def test_every_file_comes_whole_with_its_checksum_and_type(door: Served, path: str) -> None:
+    content, kind = FILES[path]
+    response = await door.client.get(f"{ARTIFACTS}/{path}")
+    assert response.content == content
+    assert response.headers["etag"] == f'"{hashlib.sha256(content).hexdigest()}"'
+    assert response.headers["content-length"] == str(len(content))
+    # What could be run by a browser is not told as such.
+    told = {"text/vtt": "text/vtt; charset=utf-8", "text/html": "application/octet-stream"}.get(kind, kind)
+    assert response.headers["content-type"] == told
+    assert response.headers["cache-control"] == "private, no-cache"
+
+
+async def test_head_tells_of_a_file_without_sending_it(door: Served) -> None:
+    response = await door.client.head(f"{ARTIFACTS}/poster.webp", headers={"range": "bytes=0-1"})
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-length"] == str(len(POSTER))
+
+
+@pytest.mark.parametrize(
+    ("value", "start", "end"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=10-", 10, len(POSTER)),
+        ("bytes=-5", len(POSTER) - 5, len(POSTER)),
+        (f"bytes={CHUNK_BYTES - 1}-{CHUNK_BYTES}", CHUNK_BYTES - 1, CHUNK_BYTES + 1),
+    ],
+)
+async def test_a_part_comes_as_a_part(door: Served, value: str, start: int, end: int) -> None:
+    response = await door.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": value})
+    assert response.status_code == 206
+    assert response.content == POSTER[start:end]
+    assert response.headers["content-range"] == f"bytes {start}-{end - 1}/{len(POSTER)}"
+
+
+async def test_a_part_beyond_the_end_is_refused_and_one_of_other_content_is_the_whole(door: Served) -> None:
+    beyond = await door.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": f"bytes={len(POSTER)}-"})
+    assert problem(beyond, 416, "no-such-range")
+    assert beyond.headers["content-range"] == f"bytes */{len(POSTER)}"
+    headers = {"range": "bytes=0-0", "if-range": '"other"'}
+    assert (await door.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)).status_code == 200
+
+
+async def test_what_the_client_has_is_not_sent_again(door: Served) -> None:
+    first = await door.client.get(f"{ARTIFACTS}/poster.webp")
+    again = await door.client.get(
+        f"{ARTIFACTS}/poster.webp", headers={"if-none-match": first.headers["etag"]}
+    )
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unlisted.txt",
+        "frames",
+        "frames/",
+        "../../../secret.txt",
+        "..%2F..%2F..%2Fsecret.txt",
+        "%2e%2e/%2e%2e/%2e%2e/secret.txt",
+        "frames/..%2Fposter.webp",
+        ".%2Fposter.webp",
+        "%2Fetc%2Fpasswd",
+        "poster.webp%00",
+        "POSTER.WEBP",
+        "nothing.webp",
+    ],
+)
+async def test_no_name_leads_anywhere_else(door: Served, name: str) -> None:
+    response = await door.client.get(f"{ARTIFACTS}/{name}")
+    assert response.status_code == 404
+    assert b"secret" not in response.content
+
+
+@pytest.mark.parametrize("escape", ["../../../secret.txt", "/etc/passwd", "frames/../../../../secret.txt"])
+async def test_not_even_a_manifest_that_was_tampered_with_leads_out(
+    door: Served, bundle: Path, escape: str
+) -> None:
+    entry = {"path": escape, "bytes": 6, "sha256": "0" * 64, "mediaType": "image/webp"}
+    (bundle / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
+    response = await door.client.get(f"{ARTIFACTS}/{escape.replace('/', '%2F')}")
+    assert response.status_code == 404
+    assert b"secret" not in response.content
+
+
+async def test_no_link_is_followed(door: Served, bundle: Path, tmp_path: Path) -> None:
+    put_links_in_place(bundle, tmp_path / "elsewhere", tmp_path / "secret.txt")
+    for name in ("poster.webp", "frames/001.avif"):
+        problem(await door.client.get(f"{ARTIFACTS}/{name}"), 404, "no-such-artifact")
+    put_a_link_to_the_bundle_in_place(bundle)
+    problem(await door.client.get(ARTIFACTS), 404, "no-such-artifact")
+
+
+async def test_what_is_no_file_or_of_another_length_is_not_sent(door: Served, bundle: Path) -> None:
+    (bundle / "poster.webp").write_bytes(b"shorter")
+    (bundle / "captions.vtt").unlink()
+    os.mkfifo(bundle / "captions.vtt")
+    (bundle / "odd.bin").unlink()
+    for name in ("poster.webp", "captions.vtt", "odd.bin"):
+        problem(await door.client.get(f"{ARTIFACTS}/{name}"), 404, "no-such-artifact")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"files": 1}', '{"files": [1]}', "{}"])
+async def test_a_broken_manifest_is_no_bug(door: Served, bundle: Path, content: str) -> None:
+    (bundle / "container.json").write_text(content)
+    problem(await door.client.get(f"{ARTIFACTS}/poster.webp"), 404, "no-such-artifact")
+
+
+async def test_a_job_that_made_nothing_says_why(door: Served) -> None:
+    await door.hand.complete("dry", result={"plan": {}})
+    await door.hand.submit(payload("waits"))
+    told = problem(await door.client.get(f"{JOBS}/dry/artifacts"), 404, "no-such-artifact")
+    assert "dry run" in told["detail"]
+    told = problem(await door.client.get(f"{JOBS}/waits/artifacts/poster.webp"), 404, "no-such-artifact")
+    assert "waits is waiting" in told["detail"]
+
+
+async def test_a_pruned_bundle_is_gone(door: Served, bundle: Path) -> None:
+    move_away(bundle, bundle.parents[2] / "pruned")
+    assert "pruned" in problem(await door.client.get(ARTIFACTS), 404, "no-such-artifact")["hint"]
+
+
+async def test_no_descriptor_is_left_open(door: Served) -> None:
+    async def all_kinds() -> None:
+        for headers in ({}, {"range": "bytes=0-1"}, {"range": "bytes=999999999-"}, {"if-none-match": "*"}):
+            await door.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)
+        await door.client.get(f"{ARTIFACTS}/nothing")
+        await door.client.get(f"{ARTIFACTS}/..%2Fb")
+        await door.client.head(f"{ARTIFACTS}/poster.webp")
+
+    await all_kinds()
+    before = descriptors()
+    for _ in range(5):
+        await all_kinds()
+    assert descriptors() == before

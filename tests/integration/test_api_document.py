@@ -1,0 +1,60 @@
+"""The OpenAPI document and the program say the same; schemathesis looks for what they do not."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from previewops.schemas import openapi_text, schema_text
+from tests.api_support import Served, document, operations, resolved, served
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[Served]:
+    async with served(redis_url, tmp_path) as found:
+        yield found
+
+
+async def test_routes_and_document_agree_both_ways(door: Served) -> None:
+    served_here = {
+        (method, re.sub(r":\w+}", "}", route.path))
+        for route in door.routes
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert served_here == set(operations())
+
+
+async def test_both_documents_are_served_and_refer_to_each_other(door: Served) -> None:
+    told = await door.client.get("/openapi.json")
+    assert told.json() == json.loads(openapi_text())
+    submit = operations()["POST", "/api/preview/jobs"]["requestBody"]["content"]["application/json"]["schema"]
+    schema = await door.client.get("/" + submit["$ref"])
+    assert schema.json() == json.loads(schema_text())
+
+
+def test_every_reference_leads_somewhere_and_nothing_lies_about() -> None:
+    text = openapi_text()
+    named = set(re.findall(r'"#/components/(\w+/\w+)"', text))
+    there = {
+        f"{kind}/{name}"
+        for kind, found in document()["components"].items()
+        for name in found
+        if kind != "securitySchemes"
+    }
+    # A BatchAnswer is a line of a stream, which OpenAPI 3.1 cannot say.
+    assert named == there - {"schemas/BatchAnswer"}
+
+
+def test_every_failure_is_a_problem_and_every_answer_has_its_request_id() -> None:
+    for operation in operations().values():
+        for status, found in operation["responses"].items():
+            described = resolved(found)
+            assert "X-Request-Id" in described["headers"]
+            if status >= "4":
+                assert "application/problem+json" in described["content"]

@@ -1,0 +1,184 @@
+"""The story of a job as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api_support import JOBS, Served, problem, served
+from tests.integration.cli_program import payload
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[Served]:
+    async with served(redis_url, tmp_path) as found:
+        yield found
+
+
+class Stream:
+    """One stream, read event by event as a browser would, without HTTP between."""
+
+    def __init__(self, door: Served, path: str, headers: dict[str, str] | None = None) -> None:
+        self._gone = asyncio.Event()
+        self._sent: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.status = 0
+        self._began = asyncio.Event()
+        given = {"host": "localhost", **(headers or {})}
+        scope = {
+            "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+            "client": ("127.0.0.1", 1), "server": ("localhost", 80), "scheme": "http", "root_path": "",
+            "http_version": "1.1", "asgi": {"version": "3.0", "spec_version": "2.3"},
+        }  # fmt: skip
+        self.task = asyncio.create_task(door.app(scope, self._receive, self._send))
+
+    async def _receive(self) -> dict[str, Any]:
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._began.set()
+        else:
+            self._sent.put_nowait(message.get("body", b""))
+            if not message.get("more_body"):
+                self._sent.put_nowait(None)
+
+    async def began(self) -> int:
+        await self._began.wait()
+        return self.status
+
+    async def next(self) -> tuple[str, Any]:
+        """The next event's name and data; ("", None) at the end."""
+        while (piece := await self._sent.get()) is not None:
+            fields = dict(line.split(": ", 1) for line in piece.decode().strip().splitlines() if line)
+            if "event" in fields:
+                return fields["event"], json.loads(fields["data"])
+            if "" in fields:
+                return "comment", fields[""]
+        return "", None
+
+    async def leave(self) -> None:
+        self._gone.set()
+        await self.task
+
+
+async def test_a_job_is_followed_from_waiting_to_its_end(door: Served) -> None:
+    await door.hand.submit(payload("a"))
+    stream = Stream(door, f"{JOBS}/a/events")
+    name, told = await stream.next()
+    assert (name, told["status"], told["progress"]) == ("progress", "waiting", 0.0)
+    (claim,) = await door.hand.claim()
+    name, told = await stream.next()
+    assert (name, told["status"], told["worker"]) == ("progress", "active", "hand")
+    await door.hand.finish(claim, {"bundle": "x", "artifacts": []})
+    name, told = await stream.next()
+    assert (name, told["status"], told["progress"]) == ("end", "completed", 1.0)
+    assert told == (await door.backend.queue.status("a")).as_json()
+    assert await stream.next() == ("", None)
+    await stream.task
+
+
+async def test_of_a_job_that_has_ended_the_end_is_told_and_told_once(door: Served) -> None:
+    await door.hand.complete("a")
+    response = await door.client.get(f"{JOBS}/a/events")
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert [line for line in response.text.splitlines() if line.startswith(("event", "id"))] == [
+        "event: end",
+        "id: end",
+    ]
+    # A browser comes back by itself; 204 has it stay away.
+    again = await door.client.get(f"{JOBS}/a/events", headers={"last-event-id": "end"})
+    assert (again.status_code, again.content) == (204, b"")
+
+
+async def test_a_requeued_job_is_followed_though_its_end_was_heard(door: Served) -> None:
+    await door.hand.submit(payload("a"))
+    stream = Stream(door, f"{JOBS}/a/events", {"last-event-id": "end"})
+    assert (await stream.next())[1]["status"] == "waiting"
+    await stream.leave()
+
+
+async def test_a_discarded_job_is_gone(door: Served) -> None:
+    await door.hand.submit(payload("a"))
+    stream = Stream(door, f"{JOBS}/a/events")
+    await stream.next()
+    await door.hand.redis.flushall()
+    assert await stream.next() == ("gone", {"jobId": "a"})
+    await stream.task
+
+
+async def test_silence_is_filled_with_heartbeats(redis_url: str, tmp_path: Path) -> None:
+    async with served(redis_url, tmp_path, heartbeat_s=0.01) as door:
+        await door.hand.submit(payload("a"))
+        stream = Stream(door, f"{JOBS}/a/events")
+        assert (await stream.next())[0] == "progress"
+        assert (await stream.next())[0] == (await stream.next())[0] == "comment"
+        await stream.leave()
+
+
+async def test_many_listeners_share_one_look(redis_url: str, tmp_path: Path) -> None:
+    async with served(redis_url, tmp_path) as door:
+        await door.hand.submit(payload("a"), payload("b"))
+        streams = [Stream(door, f"{JOBS}/{job_id}/events") for job_id in ("a", "b") * 20]
+        for stream in streams:
+            await stream.next()
+        pings = await door.backend.redis.info("stats")
+        connections = pings["total_connections_received"]
+        for claim in await door.hand.claim(2):
+            await door.hand.finish(claim)
+        for stream in streams:
+            told = await stream.next()
+            while told[0] == "progress":
+                told = await stream.next()
+            assert told[0] == "end"
+            await stream.task
+        later = await door.backend.redis.info("stats")
+        assert later["total_connections_received"] - connections <= 33
+
+
+async def test_the_number_of_streams_is_bounded_and_comes_back(redis_url: str, tmp_path: Path) -> None:
+    async with served(redis_url, tmp_path, api_streams=2) as door:
+        await door.hand.submit(payload("a"))
+        streams = [Stream(door, f"{JOBS}/a/events") for _ in range(2)]
+        assert [await stream.began() for stream in streams] == [200, 200]
+        refused = await door.client.get(f"{JOBS}/a/events")
+        assert "2 are allowed" in problem(refused, 503, "overloaded")["detail"]
+        await streams[0].leave()
+        another = Stream(door, f"{JOBS}/a/events")
+        assert await another.began() == 200
+        for stream in (streams[1], another):
+            await stream.leave()
+
+
+async def test_streams_end_when_the_process_does(door: Served) -> None:
+    await door.hand.submit(payload("a"))
+    stream = Stream(door, f"{JOBS}/a/events")
+    await stream.next()
+    door.watch.closing.set()
+    assert await stream.next() == ("", None)
+    await stream.task
+
+
+async def test_nobody_looks_when_nobody_listens(door: Served) -> None:
+    await door.hand.submit(payload("a"))
+    stream = Stream(door, f"{JOBS}/a/events")
+    await stream.next()
+    looking = [task for task in asyncio.all_tasks() if "_look_on" in repr(task.get_coro())]
+    assert len(looking) == 1
+    await stream.leave()
+    await looking[0]
+
+
+async def test_head_tells_of_a_stream_without_opening_it(door: Served) -> None:
+    await door.hand.submit(payload("a"))
+    response = await door.client.head(f"{JOBS}/a/events")
+    assert response.headers["content-type"].startswith("text/event-stream")

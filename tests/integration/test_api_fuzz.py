@@ -1,0 +1,70 @@
+"""Schemathesis against the real program: all of its checks, thousands of requests, always the same ones."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.api_support import document
+from tests.integration.cli_program import Program, hand_on
+from tests.integration.test_api_program import TOKEN, running
+
+pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+POSTER = b"poster"
+DIGEST = hashlib.sha256(POSTER).hexdigest()
+
+# What the schema of a payload cannot say (references, sums, roots) is refused with 422 though the schema allows it.
+CONFIG = """
+seed = 1
+max-stream-events = 1
+suppress-health-check = ["filter_too_much", "too_slow"]
+
+[generation]
+max-examples = 15
+deterministic = true
+
+[[operations]]
+include-operation-id = "submitJobs"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "409", "422"]
+
+[[operations]]
+include-operation-id = ["getManifest", "getArtifact"]
+parameters = { jobId = "done", name = "poster.webp" }
+checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", "404", "416"]
+"""
+
+
+async def test_schemathesis_finds_nothing(redis_url: str, tmp_path: Path) -> None:
+    bundle = tmp_path / "data" / "previews" / "lessons" / "done"
+    bundle.mkdir(parents=True)
+    (bundle / "poster.webp").write_bytes(POSTER)
+    entry = {"path": "poster.webp", "bytes": len(POSTER), "sha256": DIGEST, "mediaType": "image/webp"}
+    (bundle / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    # One heartbeat is to last: an unhealthy queue is a 503.
+    env = {"PREVIEW_HEARTBEAT_MS": "60000", "PREVIEW_LEASE_MS": "600000"}
+    env |= {"PREVIEW_API_TOKEN": TOKEN, "PREVIEW_API_RATE": "0", "PREVIEW_QUEUE_MAX": "1000000"}
+    async with hand_on(redis_url) as hand:
+        await hand.complete("done", result={"bundle": str(bundle)})
+        await hand.bury("dead")
+        await hand.heartbeat()
+        with running(Program(tmp_path, redis_url, env)) as api:
+            command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml"]
+            command += ["run", str(ROOT / "schemas" / "openapi.json"), "--url", api.url, "--checks", "all"]
+            command += ["-H", f"Authorization: Bearer {TOKEN}"]
+            done = await asyncio.to_thread(
+                subprocess.run, command, cwd=tmp_path, capture_output=True, text=True, timeout=500
+            )
+            assert done.returncode == 0, done.stdout[-10_000:]
+            tested = f"Tested: {len([each for item in document()['paths'].values() for each in item])}\n"
+            assert tested in done.stdout
+            assert api.end() == 0
+        assert not [line for line in api.log if line["level"] == "error"]

@@ -1,0 +1,198 @@
+"""Jobs over HTTP: submitted, asked after, cancelled, one at a time and in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from previewops.api.batch import MOST_LINES
+from previewops.contract.limits import MAX_PAYLOAD_BYTES
+from previewops.schemas import example
+from tests.api_support import JOBS, Served, problem, served
+from tests.integration.cli_program import payload
+from tests.redis_server import RedisProcess
+
+pytestmark = pytest.mark.redis
+
+HANGS_S = 30
+"""One after the other, so many requests would wait for minutes."""
+LINES = {"content-type": "application/jsonl"}
+
+
+@pytest.fixture
+async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[Served]:
+    async with served(redis_url, tmp_path) as found:
+        yield found
+
+
+def lines(*documents: Any) -> bytes:
+    return b"".join(
+        (each if isinstance(each, bytes) else json.dumps(each).encode()) + b"\n" for each in documents
+    )
+
+
+async def test_a_job_is_accepted_once_and_known_after_that(door: Served) -> None:
+    first = await door.client.post(JOBS, json=payload("a"))
+    again = await door.client.post(JOBS, json=payload("a"))
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert first.json() == {"jobId": "a", "status": "waiting", "new": True}
+    assert again.json() == {"jobId": "a", "status": "waiting", "new": False}
+    assert first.headers["location"] == again.headers["location"] == f"{JOBS}/a/status"
+    status = await door.client.get(first.headers["location"])
+    assert status.json() == (await door.backend.queue.status("a")).as_json()
+
+
+async def test_another_body_under_the_same_id_is_a_conflict(door: Served) -> None:
+    await door.client.post(JOBS, json=payload("a"))
+    told = problem(await door.client.post(JOBS, json=payload("a", dryRun=True)), 409, "conflict")
+    assert "job a exists already (waiting)" in told["detail"]
+
+
+async def test_everything_that_is_wrong_is_told_at_once(door: Served) -> None:
+    bad = example("invalid/03-wrong-types")
+    told = problem(await door.client.post(JOBS, json=bad), 422, "invalid-payload")
+    beside = Path(__file__).parents[2] / "schemas/examples/invalid/03-wrong-types.errors.json"
+    assert told["errors"] == json.loads(beside.read_text("utf-8"))
+    assert (await door.backend.snapshots.take()).backlog == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"jobId": NaN}', b"[" * 100_000])
+async def test_what_is_no_payload_at_all_is_refused(door: Served, body: bytes) -> None:
+    response = await door.client.post(JOBS, content=body, headers={"content-type": "application/json"})
+    assert problem(response, 422, "invalid-payload")["errors"]
+
+
+async def test_uris_are_held_against_the_roots_as_by_submit(door: Served) -> None:
+    request = {"steps": [], "assets": [{"id": "x", "uri": "/etc/passwd"}], "audio": {}}
+    told = problem(
+        await door.client.post(JOBS, json=payload("a", previewRequest=request)), 422, "invalid-payload"
+    )
+    assert told["errors"][0]["pointer"] == "/previewRequest/assets/0/uri"
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "text/json"])
+async def test_a_page_cannot_submit_without_saying_that_it_is_json(door: Served, kind: str | None) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+    response = await door.client.post(JOBS, content=json.dumps(payload("a")), headers=headers)
+    assert "application/json" in problem(response, 415, "unsupported-media-type")["detail"]
+
+
+async def test_a_body_beyond_the_bound_is_refused_whether_its_length_is_told_or_not(door: Served) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b" " * (MAX_PAYLOAD_BYTES // 2)
+
+    headers = {"content-type": "application/json"}
+    told = await door.client.post(JOBS, content=b" " * (MAX_PAYLOAD_BYTES + 1), headers=headers)
+    untold = await door.client.post(JOBS, content=pieces(), headers=headers)
+    for response in (told, untold):
+        assert str(MAX_PAYLOAD_BYTES) in problem(response, 413, "too-large")["detail"]
+
+
+async def test_a_full_queue_says_when_to_come_again(redis_url: str, tmp_path: Path) -> None:
+    async with served(redis_url, tmp_path, queue_max=2) as door:
+        answers = await asyncio.gather(
+            *(door.client.post(JOBS, json=payload(f"job-{number}")) for number in range(5))
+        )
+    assert sorted(answer.status_code for answer in answers) == [202, 202, 429, 429, 429]
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert "2 are allowed" in problem(refused, 429, "queue-full")["detail"]
+    assert int(refused.headers["retry-after"]) > 0
+
+
+async def test_submits_that_arrive_together_go_in_few_round_trips(door: Served) -> None:
+    before = (await door.backend.redis.info("commandstats")).get("cmdstat_evalsha", {}).get("calls", 0)
+    answers = await asyncio.gather(
+        *(door.client.post(JOBS, json=payload(f"job-{number}")) for number in range(60))
+    )
+    after = (await door.backend.redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    assert {answer.status_code for answer in answers} == {202}
+    assert {answer.json()["jobId"] for answer in answers} == {f"job-{number}" for number in range(60)}
+    assert after - before < 30
+
+
+async def test_each_of_those_is_told_its_own_outcome(door: Served) -> None:
+    await door.client.post(JOBS, json=payload("taken"))
+    new, same, other = await asyncio.gather(
+        door.client.post(JOBS, json=payload("new")),
+        door.client.post(JOBS, json=payload("taken")),
+        door.client.post(JOBS, json=payload("taken", dryRun=True)),
+    )
+    assert (new.status_code, same.status_code, other.status_code) == (202, 200, 409)
+
+
+async def test_a_batch_is_answered_line_by_line(door: Served) -> None:
+    await door.client.post(JOBS, json=payload("known"))
+    body = lines(payload("a"), b"{", payload("known"), payload("known", dryRun=True), b"", {"jobId": 1})
+    response = await door.client.post(JOBS, content=body, headers=LINES)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/jsonl"
+    told = [json.loads(line) for line in response.text.splitlines()]
+    assert [(each["line"], each["status"]) for each in told] == [
+        (1, 202), (2, 422), (3, 200), (4, 409), (6, 422)
+    ]  # fmt: skip
+    assert told[0]["job"] == {"jobId": "a", "status": "waiting", "new": True}
+    assert {each["pointer"] for each in told[4]["problem"]["errors"]} >= {"/jobId", "/projectId"}
+
+
+async def test_a_batch_of_hundreds_is_taken_whole_and_in_order(door: Served) -> None:
+    body = lines(*(payload(f"job-{number:03}") for number in range(350)))
+    response = await door.client.post(JOBS, content=body, headers=LINES)
+    told = [json.loads(line) for line in response.text.splitlines()]
+    assert [each["job"]["jobId"] for each in told] == [f"job-{number:03}" for number in range(350)]
+    assert (await door.backend.snapshots.take()).backlog == 350
+
+
+async def test_a_batch_of_too_many_lines_or_bytes_is_refused_whole(redis_url: str, tmp_path: Path) -> None:
+    async with served(redis_url, tmp_path, api_max_body_mb=1) as door:
+        many = await door.client.post(JOBS, content=b"{}\n" * (MOST_LINES + 1), headers=LINES)
+        assert str(MOST_LINES) in problem(many, 413, "too-large")["detail"]
+        large = await door.client.post(JOBS, content=b" " * 1_100_000, headers=LINES)
+        problem(large, 413, "too-large")
+        assert (await door.backend.snapshots.take()).backlog == 0
+
+
+async def test_a_job_is_cancelled_once(door: Served) -> None:
+    await door.client.post(JOBS, json=payload("a"))
+    done = await door.client.delete(f"{JOBS}/a?reason=wrong pictures", headers={"x-preview-user": "ann"})
+    assert done.json() == {"jobId": "a", "status": "cancelled", "was": "waiting"}
+    told = problem(await door.client.delete(f"{JOBS}/a"), 409, "wrong-state")
+    assert "it is cancelled" in told["detail"]
+    (event,) = (await door.backend.snapshots.take(events=1)).events
+    assert (event.kind, event.fields["who"], event.fields["why"]) == ("cancelled", "ann", "wrong pictures")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/status"), ("DELETE", ""), ("GET", "/events"), ("GET", "/artifacts")]
+)
+async def test_an_unknown_job_is_not_found(door: Served, method: str, path: str) -> None:
+    problem(await door.client.request(method, f"{JOBS}/nobody{path}"), 404, "not-found")
+
+
+async def test_a_frozen_redis_is_told_in_time_and_nobody_hangs(
+    redis_process: Callable[..., RedisProcess], tmp_path: Path
+) -> None:
+    server = redis_process(persistent=False)
+    async with served(server.url, tmp_path) as door:
+        await door.client.post(JOBS, json=payload("a"))
+        server.freeze()
+        try:
+            async with asyncio.timeout(HANGS_S):
+                answers = await asyncio.gather(
+                    *(door.client.post(JOBS, json=payload(f"job-{number}")) for number in range(50)),
+                    *(door.client.get(f"{JOBS}/a/status") for _ in range(100)),
+                    door.client.post(JOBS, content=lines(payload("b")), headers=LINES),
+                    door.client.get("/readyz"),
+                )
+        finally:
+            server.thaw()
+        assert {answer.status_code for answer in answers} == {503}
+        assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
+        assert str(server.socket) not in answers[0].text
+        again = await door.client.post(JOBS, json=payload("job-1"))
+        assert again.status_code in (200, 202)

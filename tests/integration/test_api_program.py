@@ -1,0 +1,282 @@
+"""The real program on a real socket: a bundle by HTTP alone, signals, and clients that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from previewops.api.protocol import MOST_HEAD_BYTES
+from previewops.errors import EXIT_USAGE
+from tests.api_support import JOBS
+from tests.integration.cli_program import Program, hand_on, payload
+
+pytestmark = pytest.mark.redis
+
+TOKEN = "acting-token-0123456789"
+PATIENCE_S = 60
+
+
+class Running:
+    """The API as a process of its own, and what it has logged."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.log: list[dict[str, Any]] = []
+        self._said = threading.Condition()
+        threading.Thread(target=self._listen, daemon=True).start()
+        self.url = str(self.logged(lambda line: line["event"] == "api.started")["addresses"][0])
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as stream:
+            for line in stream:
+                with self._said:
+                    self.log.append(json.loads(line))
+                    self._said.notify_all()
+
+    def logged(self, meant: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first line of the log that is meant, now or when it comes."""
+        with self._said:
+            assert self._said.wait_for(lambda: any(map(meant, self.log)), PATIENCE_S), self.log
+            return next(filter(meant, self.log))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(self.url)
+        return str(parts.hostname), int(parts.port or 0)
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S)
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE_S)
+
+
+@contextmanager
+def running(program: Program, *words: str) -> Iterator[Running]:
+    process = program.start("api", "--port", "0", *words, stderr=subprocess.PIPE)
+    try:
+        yield Running(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def program(redis_url: str, tmp_path: Path) -> Program:
+    return Program(tmp_path, redis_url)
+
+
+@pytest.fixture
+def api(program: Program) -> Iterator[Running]:
+    with running(program) as found:
+        yield found
+
+
+async def events(response: httpx.Response) -> AsyncIterator[tuple[str, Any]]:
+    name = ""
+    async for line in response.aiter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
+async def test_a_bundle_by_http_alone(program: Program) -> None:
+    steps = [{"title": f"Step {number}", "text": "One of three.", "durationMs": 200} for number in range(3)]
+    request = {"title": "By HTTP", "steps": steps, "assets": [], "audio": {}}
+    worker = program.start("worker", stderr=subprocess.DEVNULL)
+    try:
+        with running(program) as api:
+            async with api.client() as client:
+                accepted = await client.post(JOBS, json=payload("a", previewRequest=request))
+                assert accepted.status_code == 202
+                async with client.stream("GET", f"{JOBS}/a/events") as stream:
+                    told = [event async for event in events(stream)]
+                assert [name for name, _ in told][-1] == "end"
+                assert told[-1][1]["status"] == "completed"
+                manifest = (await client.get(f"{JOBS}/a/artifacts")).json()
+                assert {each["path"] for each in manifest["files"]} >= {"poster.webp", "animation.webp"}
+                for each in manifest["files"]:
+                    response = await client.get(f"{JOBS}/a/artifacts/{each['path']}")
+                    assert response.headers["content-type"].partition(";")[0] == each["mediaType"]
+                    assert len(response.content) == each["bytes"]
+                    assert hashlib.sha256(response.content).hexdigest() == each["sha256"]
+                preview = (await client.get(f"{JOBS}/a/artifacts/preview.json")).json()
+                raw = (await client.get(f"{JOBS}/a/artifacts/container.json")).content
+                assert hashlib.sha256(raw).hexdigest() == preview["container"]["sha256"]
+            assert api.end() == 0
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(PATIENCE_S)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_streams_and_the_process_in_order(api: Running, signum: int) -> None:
+    async with api.client() as client:
+        await client.post(JOBS, json=payload("a"))
+        async with client.stream("GET", f"{JOBS}/a/events") as stream:
+            found = events(stream)
+            assert (await anext(found))[1]["status"] == "waiting"
+            api.process.send_signal(signum)
+            assert [event async for event in found] == []
+    assert api.process.wait(PATIENCE_S) == 0
+    api.logged(lambda line: line["event"] == "api.stopped")
+    assert api.logged(lambda line: line.get("path") == f"{JOBS}/a/events")["status"] == 200
+
+
+async def test_what_is_under_way_is_answered_after_the_signal(api: Running) -> None:
+    reader, writer = await asyncio.open_connection(*api.address)
+    body = json.dumps(payload("a")).encode()
+    head = f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode())
+    assert b"100 Continue" in await reader.readuntil(b"\r\n\r\n")
+    api.process.send_signal(signal.SIGTERM)
+    writer.write(body)
+    assert b"HTTP/1.1 202" in await reader.readuntil(b"\r\n\r\n")
+    assert api.process.wait(PATIENCE_S) == 0
+    writer.close()
+
+
+async def test_large_bodies_go_through_whole(api: Running) -> None:
+    text = "x" * 9_000
+    steps = [{"text": text} for _ in range(100)]
+    request = {"steps": steps, "assets": [], "audio": {}}
+    async with api.client() as client:
+        for number in range(2):
+            answer = await client.post(JOBS, json=payload(f"job-{number}", previewRequest=request))
+            assert answer.status_code == 202
+
+
+@asynccontextmanager
+async def raw(api: Running) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(*api.address)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def answer_to(api: Running, request: bytes) -> tuple[int, dict[str, Any]]:
+    """The status and the problem that a request is answered with before the connection is closed."""
+    async with raw(api) as (reader, writer):
+        writer.write(request)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert b"application/problem+json" in head
+        return int(head.split()[1]), json.loads(body)
+
+
+async def test_what_is_no_http_is_told_so(api: Running) -> None:
+    for request in (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"):
+        assert (await answer_to(api, request))[0] == 400
+
+
+async def test_a_head_that_does_not_end_is_cut_off(api: Running) -> None:
+    async with raw(api) as (reader, writer):
+        writer.write(b"GET /livez HTTP/1.1\r\n")
+        line = b"X-Filler: " + b"x" * 1000 + b"\r\n"
+        sent = 0
+        while not reader.at_eof() and sent < 100 * MOST_HEAD_BYTES:
+            writer.write(line)
+            sent += len(line)
+            with suppress(ConnectionError):
+                await writer.drain()
+            if writer.is_closing():
+                break
+        assert sent < 100 * MOST_HEAD_BYTES
+
+
+async def test_slow_clients_are_not_waited_for(program: Program) -> None:
+    program.env["PREVIEW_API_CLIENT_TIMEOUT_S"] = "1"
+    with running(program) as api:
+        half = f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n"
+        for request in (
+            b"",
+            b"GET /livez HT",
+            half.encode(),
+            f"{half}Content-Type: application/json\r\n\r\n{{".encode(),
+        ):
+            status, problem = await answer_to(api, request)
+            assert (status, problem["type"]) == (408, "urn:previewops:problem:request-timeout")
+        assert api.end() == 0
+
+
+async def test_a_client_that_does_not_take_its_answer_is_dropped(program: Program) -> None:
+    program.env["PREVIEW_API_CLIENT_TIMEOUT_S"] = "1"
+    big = program.folder / "data" / "previews" / "lessons" / "a"
+    big.mkdir(parents=True)
+    size = 64 * 1024 * 1024
+    with (big / "big.webm").open("wb") as file:
+        file.truncate(size)
+    entry = {"path": "big.webm", "bytes": size, "sha256": "0" * 64, "mediaType": "video/webm"}
+    (big / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
+    assert program.url is not None
+    async with hand_on(program.url) as hand:
+        await hand.complete("a", result={"bundle": str(big)})
+    with running(program) as api:
+        async with raw(api) as (reader, writer):
+            writer.write(f"GET {JOBS}/a/artifacts/big.webm HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            await reader.readuntil(b"\r\n\r\n")
+            # It reads nothing more. The log tells when it was given up.
+            await asyncio.to_thread(api.logged, lambda line: line.get("path", "").endswith("big.webm"))
+        assert api.end() == 0
+
+
+async def test_more_connections_than_are_served_are_told_to_come_again(program: Program) -> None:
+    program.env["PREVIEW_API_CONNECTIONS"] = "2"
+    with running(program) as api:
+        async with raw(api) as (first, one), raw(api) as (second, other):
+            for reader, writer in ((first, one), (second, other)):
+                writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+            status, problem = await answer_to(api, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (status, problem["type"]) == (503, "urn:previewops:problem:overloaded")
+        assert api.end() == 0
+
+
+def test_another_address_than_loopback_needs_a_token(program: Program) -> None:
+    done = program.run("api", "--host", "0.0.0.0", "--port", "0")
+    assert (done.code, done.out) == (EXIT_USAGE, "")
+    assert "PREVIEW_API_TOKEN is not set" in done.err
+    assert done.err.count("\n") == 2
+
+
+async def test_with_a_token_another_address_is_served(program: Program) -> None:
+    program.env["PREVIEW_API_TOKEN"] = TOKEN
+    with running(program, "--host", "0.0.0.0") as api:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.address[1]}") as client:
+            path = "/api/preview/queue/metrics"
+            assert (await client.get(path)).status_code == 401
+            headers = {"authorization": f"Bearer {TOKEN}", "host": "any.example"}
+            assert (await client.get(path, headers=headers)).status_code == 200
+        assert api.end() == 0
+    assert TOKEN not in json.dumps(api.log)
+
+
+def test_a_port_that_is_taken_is_told(program: Program) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = program.run("api", "--port", str(taken.getsockname()[1]))
+    assert (done.code, done.out) == (EXIT_USAGE, "")
+    assert "another process listens there" in done.err
+    assert "--port" in done.err
+
+
+def test_wrong_words_are_told(program: Program) -> None:
+    assert program.run("api", "--port", "70000").code == EXIT_USAGE
+    assert program.run("api", "--host", "no.such.host.invalid").code == EXIT_USAGE
+    assert "PREVIEW_API_RATE" in program.run("api", PREVIEW_API_RATE="fast").err
