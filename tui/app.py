@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from textual import work
 from textual.app import App
 from textual.binding import BindingType
-from textual.events import Key
+from textual.events import Event, Key, Paste
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.worker import Worker, get_current_worker
@@ -28,6 +28,7 @@ from previewops.tui.errands import Errands
 from previewops.tui.hangup import hang_up, terminal_is_gone
 from previewops.tui.intents import Desk, Intent, Pause, Resume
 from previewops.tui.judging import Judging
+from previewops.tui.keyboard import Keyboard
 from previewops.tui.palette import themes
 from previewops.tui.picture import Picture
 from previewops.tui.poller import Arrived, Missed, Poller
@@ -116,6 +117,7 @@ class OperatorApp(App[int]):
         self._judging = None if judge is None else Judging(judge, self._clock)
         self._answered: WeakSet[Worker[Any]] = WeakSet()
         """Workers that have asked, and now do what came of it."""
+        self._keyboard = Keyboard(self, super().on_event, self._about_to_ask)
         self.ending = False
         self.failure: Exception | None = None
         """What ended the screen, if it was a fault of its own."""
@@ -254,17 +256,11 @@ class OperatorApp(App[int]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return False if self.forbids(action) else super().check_action(action, parameters)
 
-    def on_key(self, event: Key) -> None:
-        """Sends keys that were typed ahead where they are meant for: over a slow line several come at once.
-
-        They were on their way to what had the focus before. Letters of a filter or of a reason must not act.
-        """
-        focused = self.focused
-        if focused is not None and focused.check_consume_key(event.key, event.character):
-            event.prevent_default()
-            focused._forward_event(Key(event.key, event.character))
-        elif event.is_printable and self._about_to_ask():
-            event.prevent_default()
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, (Key, Paste)) and not event.is_forwarded:
+            self._keyboard.take(event)
+        else:
+            await super().on_event(event)
 
     def _about_to_ask(self) -> bool:
         """Whether a dialog is under way that is not there yet: the first of a question, or the next one."""
