@@ -103,15 +103,21 @@ async def test_a_filter_is_applied_while_one_types_kept_by_enter_and_cleared_by_
         assert not app.picture.frozen
         await pilot.press("enter")
         await until(pilot, lambda: grid(app).has_focus)
-        assert "project:chess !q1z" in screen_text(app)
+        await until(pilot, lambda: "kept filter: project:chess !q1z" in screen_text(app))
+        assert "enter keeps it" not in screen_text(app)
 
-        await pilot.press("exclamation_mark")
+        await pilot.press("exclamation_mark", "j", "j")
+        assert grid(app).has_focus, "it is turned round where it is, and the keys stay the list's"
+        await until(pilot, lambda: "kept filter: ! project:chess !q1z" in screen_text(app))
         await until(pilot, lambda: shows_title(app, "1-200 found") or shows_title(app, "200 found"))
         assert str(source.queries[-1].terms) == "! project:chess !q1z"
         await pilot.press("escape")
         await until(pilot, lambda: shows_title(app, "jobs 1-200 of"))
         assert grid(app).has_focus
         assert "filter:" not in screen_text(app)
+        await pilot.press("exclamation_mark", *"high")
+        await until(pilot, lambda: "filter: ! high" in screen_text(app))
+        assert "kept" not in screen_text(app)
 
 
 async def test_a_filter_that_nothing_matches_says_how_far_it_looked_and_enter_on_nothing_closes_it() -> None:
