@@ -223,8 +223,23 @@ async def test_a_panel_can_have_the_whole_screen() -> None:
     app = make_app()
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "Latest events" in screen_text(app))
+        title, keys = (screen_text(app).splitlines()[line] for line in (0, -1))
         await pilot.press("m")
         await until(pilot, lambda: "Latest events" not in screen_text(app))
+        large = screen_text(app).splitlines()
+        assert (large[0], large[-1]) == (title, keys), "how the queue is stays in sight, and so do the keys"
+        assert (large[1][0], large[-2][0]) == ("╭", "╰"), "all between them is the panel's"
+        await pilot.press("z")
+        await until(pilot, lambda: "DISPLAY FROZEN" in screen_text(app).splitlines()[0])
+        await pilot.press("z")
+        app.sight.doing("requeue: 1 of 2")
+        app.draw()
+        await until(pilot, lambda: "requeue: 1 of 2" in screen_text(app).splitlines()[-2])
+        app.sight.doing("")
+        await pilot.resize_terminal(60, 15)
+        await until(pilot, lambda: "80 columns and 24 rows" in screen_text(app))
+        await pilot.resize_terminal(*SIZE)
+        await until(pilot, lambda: "80 columns and 24 rows" not in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: "Latest events" in screen_text(app))
 

@@ -32,6 +32,8 @@ class OperatorScreen(Screen[None]):
 
     MODE: ClassVar[str] = ""
     DEEDS: ClassVar[tuple[Deed, ...]] = ()
+    ALLOW_IN_MAXIMIZED_VIEW = "#bar, #too-small, #doing, #keys"
+    """What stays when one panel has the screen: how the queue is, how old the picture is, and the keys."""
     RECORDED: ClassVar[bool] = True
     """Whether a recording holds what it shows; of one that does not, a replay says so in its place."""
 
