@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, cast
@@ -12,8 +12,10 @@ from weakref import WeakSet
 
 from rich.console import RenderableType
 from textual import work
+from textual.actions import ActionParseResult
 from textual.app import App
 from textual.binding import BindingType
+from textual.dom import DOMNode
 from textual.events import Event, Key, Paste
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
@@ -33,6 +35,7 @@ from previewops.tui.palette import themes
 from previewops.tui.picture import Picture
 from previewops.tui.poller import Arrived, Missed, Poller
 from previewops.tui.ports import Judge, Source
+from previewops.tui.refusals import refusal
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.shape.radius import Caution
 from previewops.tui.shape.spans import Span
@@ -242,19 +245,33 @@ class OperatorApp(App[int]):
 
     def forbids(self, action: str) -> bool:
         """Whether an action is one that a read-only screen has not."""
-        return self.options.read_only and action in self._dangerous()
+        return self.options.read_only and action in self.dangerous()
 
     def allows(self, screen: Screen[Any], action: str) -> bool:
         """Whether an action can be done on that screen at this moment."""
         return not self.forbids(action) and bool(screen.check_action(action, ()))
 
-    def _dangerous(self) -> set[str]:
+    def dangerous(self) -> set[str]:
+        """The names of the actions that change the queue or the fleet, of this screen and of everywhere."""
         front = self.front
         deeds: Iterable[Deed] = (*EVERYWHERE, *(front.DEEDS if front is not None else ()))
         return {action_name(deed) for deed in deeds if deed.dangerous}
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return False if self.forbids(action) else super().check_action(action, parameters)
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """As everywhere; what must not be done at this moment is refused, with a word."""
+        reason = refusal(self, action) if isinstance(action, str) else None
+        if reason is None:
+            return await super().run_action(action, default_namespace, namespaces)
+        self.notify(f"{reason.message}\n{reason.hint}", title="nothing was done", severity="warning")
+        return True
 
     async def on_event(self, event: Event) -> None:
         if isinstance(event, (Key, Paste)) and not event.is_forwarded:

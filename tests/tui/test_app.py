@@ -246,10 +246,13 @@ async def test_a_panel_can_have_the_whole_screen() -> None:
 
 async def test_a_small_terminal_says_what_it_takes_and_keeps_its_keys() -> None:
     app = make_app()
-    async with app.run_test(size=(60, 15)) as pilot:
+    async with app.run_test(size=(60, 15), notifications=True) as pilot:
         await until(pilot, lambda: "80 columns and 24 rows" in screen_text(app))
         await pilot.press("z")
         await until(pilot, lambda: app.picture.frozen)
+        await pilot.press("p")  # what nobody sees is not acted on
+        await until(pilot, lambda: "nothing was done" in screen_text(app))
+        assert app.screen is app.front
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "Latest events" in screen_text(app))
 

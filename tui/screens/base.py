@@ -13,7 +13,7 @@ from textual.screen import Screen
 from previewops.tui.deeds import Deed, action_name
 from previewops.tui.picture import Picture
 from previewops.tui.shape.bars import clock_line, doing_line, key_line, tab_line, title_line
-from previewops.tui.shape.instead import SMALLEST_COLUMNS, SMALLEST_ROWS, too_small_lines, unrecorded_lines
+from previewops.tui.shape.instead import too_small, too_small_lines, unrecorded_lines
 from previewops.tui.shape.spans import width_of
 from previewops.tui.widgets.canvas import Canvas
 from previewops.tui.widgets.panel import Panel
@@ -117,8 +117,7 @@ class OperatorScreen(Screen[None]):
         self.draw_keys()
 
     def on_resize(self) -> None:
-        size = self.app.size
-        self.set_class(size.width < SMALLEST_COLUMNS or size.height < SMALLEST_ROWS, "-too-small")
+        self.set_class(too_small(*self.app.size), "-too-small")
 
     def draw_keys(self) -> None:
         """Writes the keys that there are at this moment into the last line."""
