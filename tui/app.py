@@ -28,7 +28,7 @@ from previewops.tui.careful import CarefulSource, foreseen
 from previewops.tui.deeds import EVERYWHERE, Deed, action_name
 from previewops.tui.errands import Errands
 from previewops.tui.hangup import hang_up, terminal_is_gone
-from previewops.tui.intents import Desk, Intent, Pause, Resume
+from previewops.tui.intents import Desk, Intent
 from previewops.tui.judging import Judging
 from previewops.tui.keyboard import Keyboard
 from previewops.tui.palette import themes
@@ -309,16 +309,11 @@ class OperatorApp(App[int]):
         snapshot = self.picture.snapshot
         if snapshot is None:
             return
-        if snapshot.paused:
-            self.carry_out(Resume())
-            return
-        from previewops.tui.screens.dialogs.reason import Reason
+        from previewops.tui.screens.dialogs.pausing import ask_to_pause
 
-        why = await self.ask(
-            Reason("Pause the queue", "Workers take no more jobs; what runs goes on. Why?", "pause")
-        )
-        if why is not None:
-            self.carry_out(Pause(why))
+        intent = await ask_to_pause(self, snapshot)
+        if intent is not None:
+            self.carry_out(intent)
 
     # -- moving about -----------------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ async def test_a_frozen_display_stands_still_and_says_so() -> None:
         assert "DISPLAY FROZEN" not in screen_text(app)
 
 
-async def test_pausing_asks_why_and_resuming_does_not() -> None:
+async def test_pausing_asks_why_and_resuming_says_why_it_was() -> None:
     source, desk = SceneSource(scenes.IDLE), NotingDesk()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -105,6 +105,14 @@ async def test_pausing_asks_why_and_resuming_does_not() -> None:
         app.poller.hurry()
         await until(pilot, lambda: "paused 4 min ago by root@host7: deploying" in screen_text(app))
         await pilot.press("p")
+        await until(pilot, lambda: "Paused 4 min ago by root@host7:" in screen_text(app))
+        assert "  deploying" in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "Resume the queue" not in screen_text(app))
+        assert desk.intents == [Pause("disks")]
+        await pilot.press("p")
+        await until(pilot, lambda: "Resume the queue" in screen_text(app))
+        await pilot.press("enter")
         await until(pilot, lambda: desk.intents == [Pause("disks"), Resume()])
 
 

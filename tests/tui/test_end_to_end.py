@@ -46,6 +46,8 @@ async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
     await screen.shows("0 of 2 slots busy")
     assert (await cluster.snapshot()).paused_why == "deploying"
     screen.press("p")
+    await screen.shows("Resume the queue", "deploying")
+    screen.press("Enter")
     await screen.shows("healthy")
     await cluster.drained()
     await screen.shows("completed 13")
