@@ -68,6 +68,9 @@ def test_charts_fill_their_room_and_end_now() -> None:
     lines = overview.throughput_lines(BUSY_PICTURE, Period.HOUR, 70, 12)
     assert len(lines) == 12
     assert plain(lines[-1]).endswith("now")
+    counted = BUSY_PICTURE.history.count_within("completed", 60_000, BUSY.now_ms)
+    assert f"done {counted:,}" in plain(lines[0])
+    assert plain(lines[0]).endswith("in 60 s")
     assert any(Tone.DIED in (span.tone, span.ground) for line in lines for span in line), "what died is shown"
     assert len(overview.latency_lines(BUSY_PICTURE, Period.DAY, 70, 16)) == 16
 

@@ -156,10 +156,11 @@ def throughput_lines(picture: Picture, period: Period, columns: int, rows: int) 
     chart = columns_chart(
         stacks, (Tone.DONE, Tone.DIED), rows=rows - 2, scale=scale, label=lambda value: short(round(value))
     )
-    return [_rates(picture, snapshot, columns), *chart, _when(found, snapshot.now_ms)]
+    return [_last_minute(picture, snapshot, columns), *chart, _when(found, snapshot.now_ms)]
 
 
-def _rates(picture: Picture, snapshot: Snapshot, columns: int) -> Line:
+def _last_minute(picture: Picture, snapshot: Snapshot, columns: int) -> Line:
+    """What the colours mean, each with how often it happened in the last minute."""
     spans: list[Span] = []
     for name, words, tone in (
         ("completed", "done", Tone.DONE),
@@ -168,15 +169,16 @@ def _rates(picture: Picture, snapshot: Snapshot, columns: int) -> Line:
         ("crashed", "crashed", Tone.WARN),
         ("accepted", "came", Tone.NORMAL),
     ):
-        rate = picture.history.rate_per_min(name, 60_000, snapshot.now_ms)
+        count = picture.history.count_within(name, 60_000, snapshot.now_ms)
         entry = (
-            Span("■ ", tone if rate else Tone.FAINT),
+            Span("■ ", tone if count else Tone.FAINT),
             Span(f"{words} ", Tone.DIM),
-            Span(f"{short(round(rate))}  "),
+            Span(f"{short(count)}  "),
         )
         if width_of((*spans, *entry)) <= columns:
             spans += entry
-    return tuple(spans)
+    told = Span("in 60 s", Tone.DIM)
+    return (*spans, told) if width_of((*spans, told)) <= columns else tuple(spans)
 
 
 def _when(found: Sequence[Column], now_ms: int) -> Line:
