@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, cast
 from weakref import WeakSet
@@ -31,6 +30,7 @@ from previewops.tui.hangup import hang_up, terminal_is_gone
 from previewops.tui.intents import Desk, Intent
 from previewops.tui.judging import Judging
 from previewops.tui.keyboard import Keyboard
+from previewops.tui.options import Options
 from previewops.tui.palette import themes
 from previewops.tui.picture import Picture
 from previewops.tui.poller import Arrived, Missed, Poller
@@ -40,7 +40,6 @@ from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.shape.radius import Caution
 from previewops.tui.shape.spans import Span
 from previewops.tui.sight import Sight
-from previewops.tui.terminal import Images
 
 PACES_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """What + and - choose from."""
@@ -50,23 +49,6 @@ SWITCH_S = 0.01
 
 ASKS = "ask"
 """The group of the workers that ask the operator something first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How the screen is opened: the queue's name, PREVIEW_ENV, a theme's name.
-
-    Of ``images`` those that need more than half blocks have to be made ready first (``graphics.ready``).
-    """
-
-    place: str
-    environment: str = ""
-    read_only: bool = False
-    every_s: float = 1.0
-    theme: str = "previewops-dark"
-    images: Images = Images.BLOCKS
-    leaving: str = ""
-    """What ends with the screen, in a sentence; it is asked about then."""
 
 
 def _lazy(name: str, screen: str) -> Callable[[], Screen[Any]]:
@@ -129,6 +111,8 @@ class OperatorApp(App[int]):
             environment=options.environment,
             read_only=options.read_only,
             every_s=options.every_s,
+            thresholds=options.thresholds,
+            heartbeat_ms=options.heartbeat_ms,
         )
         self.sight = Sight(picture, self._clock)
         self.poller = Poller(source, self, self.sight.wanted, self._clock, every_s=options.every_s)

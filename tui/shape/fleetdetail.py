@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from previewops.text import clean, plural
+from previewops.tui.picture import SILENT_MS
 from previewops.tui.shape.charts import bar
 from previewops.tui.shape.columns import GAP, Column, fit
 from previewops.tui.shape.fleet import Post, cpu, memory, since, state_of_post, wanted
 from previewops.tui.shape.spans import Line, Span, Tone, pad, said
-from previewops.tui.shape.state import SILENT_MS
 from previewops.tui.shape.wrap import wrap
 from previewops.views import RunView, Snapshot
 

@@ -325,7 +325,8 @@ class JobsScreen(OperatorScreen):
             "mark": bool(self._chosen()),
             "copy": bool(self._chosen()),
             "cancel": bool(self._to_cancel()),
-            "discard": bool(self._dead()) and not self._to_cancel(),  # the same key cancels what can be cancelled
+            "discard": bool(self._dead())
+            and not self._to_cancel(),  # the same key cancels what can be cancelled
             "requeue": bool(self._dead()),
         }
         return possible.get(action, True)
