@@ -14,7 +14,7 @@ from previewops.tui.shape.wrap import wrap
 from previewops.views import RunView, Snapshot
 
 _PERCENT = 5
-_JOB = Column("job", 16, grow=2)
+_JOB = Column("job", 16, grow=2, middle=True)
 _WORKER = Column("worker", 12, drop=5)
 _REST = (
     Column("project", 10, grow=1, drop=3),

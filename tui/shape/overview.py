@@ -21,6 +21,9 @@ _TONES = {Priority.HIGH: Tone.HIGH, Priority.NORMAL: Tone.NORMAL, Priority.LOW: 
 _MARKS = {Status.WARNING: ("▲", Tone.WARN), Status.CRITICAL: ("✖", Tone.BAD), Status.UNKNOWN: ("?", Tone.DIM)}
 _MOST_ALARMS = 3
 
+FULL_FROM = 10
+"""So many waiting jobs fill a bar, unless there are more of another class: a single one is no full house."""
+
 
 def headline(picture: Picture, columns: int) -> list[Line]:
     """The state of the queue in words, then what is not as it should be."""
@@ -47,7 +50,7 @@ def depth_lines(picture: Picture, columns: int) -> list[Line]:
     snapshot = picture.snapshot
     if snapshot is None:
         return []
-    most = max(1, *snapshot.waiting.values())
+    most = max(FULL_FROM, *snapshot.waiting.values())
     lines = [_class_line(snapshot, priority, most, columns) for priority in Priority]
     coming, going = flow(picture.history, snapshot.now_ms)
     left = drain_ms(snapshot, picture.history)
