@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from previewops.clock import Clock, SystemClock, iso_from_ms
-from previewops.health import RECENT_S, Facts, Recent
+from previewops.clock import Clock, SystemClock
+from previewops.health import RECENT_S, Facts
 from previewops.settings import Settings
+from previewops.verdicts import facts_of
 from previewops.views import Bucket, Snapshot
 
 if TYPE_CHECKING:
@@ -41,26 +43,12 @@ async def gather(
     redis_ms, ahead_ms = await _answer(redis, clock or SystemClock())
     eviction_policy, persistent = await _server(redis)
     free_bytes, disk_bytes = await asyncio.to_thread(_disk, settings.data_dir)
-    return Facts(
-        waiting=sum(snapshot.waiting.values()),
-        delayed=snapshot.delayed,
-        active=snapshot.active,
-        dead=snapshot.dead,
-        oldest_waiting_ms=snapshot.oldest_waiting_ms,
-        paused=snapshot.paused,
-        paused_by=snapshot.paused_by,
-        paused_why=snapshot.paused_why,
-        unaccounted=snapshot.unaccounted,
-        worker_ages_ms=tuple(snapshot.now_ms - worker.heartbeat_ms for worker in snapshot.workers),
-        heartbeat_ms=settings.heartbeat_ms,
+    return replace(
+        facts_of(snapshot, buckets, heartbeat_ms=settings.heartbeat_ms),
         eviction_policy=eviction_policy,
         persistent=persistent,
-        lost_at=None if snapshot.lost_ms is None else iso_from_ms(snapshot.lost_ms),
-        recent=None if buckets is None else _recent(buckets, snapshot.now_ms),
-        supervisors=snapshot.supervisors,
         run_ages_ms=_run_ages_ms(snapshot),
         deadline_ms=settings.job_timeout_s * 1000,
-        versions=frozenset(worker.version for worker in snapshot.workers if worker.version),
         disk_free_bytes=free_bytes,
         disk_bytes=disk_bytes,
         redis_ms=redis_ms,
@@ -81,15 +69,6 @@ def _run_ages_ms(snapshot: Snapshot) -> dict[str, int] | None:
     if snapshot.active and not snapshot.runs:
         return None
     return {run.job_id: snapshot.now_ms - run.claimed_ms for run in snapshot.runs}
-
-
-def _recent(buckets: Iterable[Bucket], now_ms: int) -> Recent:
-    late = [bucket for bucket in buckets if bucket.start_ms > now_ms - RECENT_S * 1000]
-
-    def total(*names: str) -> int:
-        return sum(bucket.counts.get(name, 0) for bucket in late for name in names)
-
-    return Recent(total("completed"), total("died"), total("requeued", "discarded"))
 
 
 async def answer_ms(redis: Redis, clock: Clock) -> float | None:

@@ -138,6 +138,14 @@ class History:
         found = sum(bucket.counts.get(name, 0) for n, bucket in self.tens.items() if first <= n <= current)
         return found * MINUTE_MS / (now_ms - first * TEN_SECONDS_MS)
 
+    def count_within(self, name: str, window_ms: int, now_ms: int) -> int:
+        """How often ``name`` was counted in the last ``window_ms`` (an hour at most), and never more than that.
+
+        Of a bucket that has begun before it, nobody knows what belongs to it: such a one is left out.
+        """
+        first = -(-(now_ms - window_ms) // TEN_SECONDS_MS)
+        return sum(bucket.counts.get(name, 0) for number, bucket in self.tens.items() if number >= first)
+
     def _all_minutes(self) -> Iterable[Bucket]:
         minutes = dict(self.minutes)
         for number, bucket in added_up(self.tens.values()):

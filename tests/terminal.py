@@ -63,6 +63,10 @@ class Terminal:
         for key in keys:
             self._tmux("send-keys", key)
 
+    def press_at_once(self, *keys: str) -> None:
+        """Types keys that arrive together, as over a slow line."""
+        self._tmux("send-keys", *keys)
+
     def type(self, text: str) -> None:
         """Types text as it is."""
         self._tmux("send-keys", "-l", text)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, ClassVar, cast
 from weakref import WeakSet
 
 from rich.console import RenderableType
 from textual import work
+from textual.actions import ActionParseResult
 from textual.app import App
 from textual.binding import BindingType
-from textual.events import Key
+from textual.dom import DOMNode
+from textual.events import Event, Key, Paste
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.worker import Worker, get_current_worker
@@ -26,17 +27,19 @@ from previewops.tui.careful import CarefulSource, foreseen
 from previewops.tui.deeds import EVERYWHERE, Deed, action_name
 from previewops.tui.errands import Errands
 from previewops.tui.hangup import hang_up, terminal_is_gone
-from previewops.tui.intents import Desk, Intent, Pause, Resume
+from previewops.tui.intents import Desk, Intent
 from previewops.tui.judging import Judging
+from previewops.tui.keyboard import Keyboard
+from previewops.tui.options import Options
 from previewops.tui.palette import themes
 from previewops.tui.picture import Picture
 from previewops.tui.poller import Arrived, Missed, Poller
 from previewops.tui.ports import Judge, Source
+from previewops.tui.refusals import refusal
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.shape.radius import Caution
 from previewops.tui.shape.spans import Span
 from previewops.tui.sight import Sight
-from previewops.tui.terminal import Images
 
 PACES_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """What + and - choose from."""
@@ -46,23 +49,6 @@ SWITCH_S = 0.01
 
 ASKS = "ask"
 """The group of the workers that ask the operator something first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How the screen is opened: the queue's name, PREVIEW_ENV, a theme's name.
-
-    Of ``images`` those that need more than half blocks have to be made ready first (``graphics.ready``).
-    """
-
-    place: str
-    environment: str = ""
-    read_only: bool = False
-    every_s: float = 1.0
-    theme: str = "previewops-dark"
-    images: Images = Images.BLOCKS
-    leaving: str = ""
-    """What ends with the screen, in a sentence; it is asked about then."""
 
 
 def _lazy(name: str, screen: str) -> Callable[[], Screen[Any]]:
@@ -116,6 +102,7 @@ class OperatorApp(App[int]):
         self._judging = None if judge is None else Judging(judge, self._clock)
         self._answered: WeakSet[Worker[Any]] = WeakSet()
         """Workers that have asked, and now do what came of it."""
+        self._keyboard = Keyboard(self, super().on_event, self._about_to_ask)
         self.ending = False
         self.failure: Exception | None = None
         """What ended the screen, if it was a fault of its own."""
@@ -124,6 +111,8 @@ class OperatorApp(App[int]):
             environment=options.environment,
             read_only=options.read_only,
             every_s=options.every_s,
+            thresholds=options.thresholds,
+            heartbeat_ms=options.heartbeat_ms,
         )
         self.sight = Sight(picture, self._clock)
         self.poller = Poller(source, self, self.sight.wanted, self._clock, every_s=options.every_s)
@@ -240,13 +229,14 @@ class OperatorApp(App[int]):
 
     def forbids(self, action: str) -> bool:
         """Whether an action is one that a read-only screen has not."""
-        return self.options.read_only and action in self._dangerous()
+        return self.options.read_only and action in self.dangerous()
 
     def allows(self, screen: Screen[Any], action: str) -> bool:
         """Whether an action can be done on that screen at this moment."""
         return not self.forbids(action) and bool(screen.check_action(action, ()))
 
-    def _dangerous(self) -> set[str]:
+    def dangerous(self) -> set[str]:
+        """The names of the actions that change the queue or the fleet, of this screen and of everywhere."""
         front = self.front
         deeds: Iterable[Deed] = (*EVERYWHERE, *(front.DEEDS if front is not None else ()))
         return {action_name(deed) for deed in deeds if deed.dangerous}
@@ -254,17 +244,24 @@ class OperatorApp(App[int]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return False if self.forbids(action) else super().check_action(action, parameters)
 
-    def on_key(self, event: Key) -> None:
-        """Sends keys that were typed ahead where they are meant for: over a slow line several come at once.
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """As everywhere; what must not be done at this moment is refused, with a word."""
+        reason = refusal(self, action) if isinstance(action, str) else None
+        if reason is None:
+            return await super().run_action(action, default_namespace, namespaces)
+        self.notify(f"{reason.message}\n{reason.hint}", title="nothing was done", severity="warning")
+        return True
 
-        They were on their way to what had the focus before. Letters of a filter or of a reason must not act.
-        """
-        focused = self.focused
-        if focused is not None and focused.check_consume_key(event.key, event.character):
-            event.prevent_default()
-            focused._forward_event(Key(event.key, event.character))
-        elif event.is_printable and self._about_to_ask():
-            event.prevent_default()
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, (Key, Paste)) and not event.is_forwarded:
+            self._keyboard.take(event)
+        else:
+            await super().on_event(event)
 
     def _about_to_ask(self) -> bool:
         """Whether a dialog is under way that is not there yet: the first of a question, or the next one."""
@@ -296,16 +293,11 @@ class OperatorApp(App[int]):
         snapshot = self.picture.snapshot
         if snapshot is None:
             return
-        if snapshot.paused:
-            self.carry_out(Resume())
-            return
-        from previewops.tui.screens.dialogs.reason import Reason
+        from previewops.tui.screens.dialogs.pausing import ask_to_pause
 
-        why = await self.ask(
-            Reason("Pause the queue", "Workers take no more jobs; what runs goes on. Why?", "pause")
-        )
-        if why is not None:
-            self.carry_out(Pause(why))
+        intent = await ask_to_pause(self, snapshot)
+        if intent is not None:
+            self.carry_out(intent)
 
     # -- moving about -----------------------------------------------------------------------------------
 

@@ -85,4 +85,9 @@ def whole_action(deed: Deed) -> str:
 
 def action_name(deed: Deed) -> str:
     """The action's name without its parameters, as ``check_action`` gets it."""
-    return deed.action.partition("(")[0]
+    return name_of(deed.action)
+
+
+def name_of(action: str) -> str:
+    """The name of an action without its parameters and without whose it is."""
+    return action.partition("(")[0].rpartition(".")[2]

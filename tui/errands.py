@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from textual.worker import Worker, get_current_worker
 
-from previewops.errors import PreviewopsError
+from previewops.errors import PreviewopsError, RedisUnavailable
 from previewops.tui.careful import foreseen
-from previewops.tui.intents import Desk, Intent
+from previewops.tui.intents import Desk, Intent, NobodyAnswers
+from previewops.tui.shape.acting import acting_words
 
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
 GROUP = "acts"
 """The group of the workers that carry intents out."""
 
+TELL_AFTER_S = 0.1
+"""An act that is done sooner is told of by its end alone, and the screen does not move for it."""
+
 
 @dataclass(slots=True)
 class Errand:
-    """One intent under way: what it has told of ``done`` and ``total``, 0 before that.
+    """One intent under way: its ``name`` in words, and what it has told of ``done`` and ``total``, 0 before that.
 
     ``stopped`` tells that the operator has had enough of it.
     """
@@ -38,6 +42,11 @@ class Errand:
         """How far it is."""
         return f"{self.done:,} of {self.total:,}"
 
+    @property
+    def words(self) -> str:
+        """What it is and how far it is, if that is known."""
+        return f"{self.name}: {self.progress}" if self.total else f"{self.name} …"
+
 
 class Errands:
     """Carries intents out by a desk. ``app`` shows how far the foremost one is, and how each has ended."""
@@ -48,7 +57,7 @@ class Errands:
         self._under_way: dict[Worker[None], Errand] = {}
 
     def carry_out(self, intent: Intent) -> Worker[None]:
-        """Has an intent carried out in the background."""
+        """Has an intent carried out in the background. It is refused while nobody answers."""
         return self._app.run_worker(self._run(intent), name=type(intent).__name__, group=GROUP)
 
     def stop(self) -> None:
@@ -66,18 +75,24 @@ class Errands:
 
     async def _run(self, intent: Intent) -> None:
         worker: Worker[None] = get_current_worker()
-        errand = self._under_way[worker] = Errand(type(intent).__name__.lower())
+        errand = self._under_way[worker] = Errand(acting_words(intent))
+        self._app.set_timer(TELL_AFTER_S, self._show)
 
         async def progress(done: int, total: int) -> None:
             errand.done, errand.total = done, total
             self._show()
 
         try:
+            if self._app.sight.live.lost is not None:
+                raise NobodyAnswers
             with foreseen():
                 outcome = await self._desk.carry_out(intent, progress)
+        except RedisUnavailable as error:
+            words = f"{error.message}\nIf it had been sent it may be done all the same: look before you repeat it."
+            self._app.notify(words, title=f"no answer: {errand.name}", severity="error", timeout=10)
         except PreviewopsError as error:
             words = f"{error.message}\n{error.hint}" if error.hint else error.message
-            self._app.notify(words, title="not done", severity="error", timeout=10)
+            self._app.notify(words, title=f"not done: {errand.name}", severity="error", timeout=10)
         except asyncio.CancelledError:
             if errand.stopped:  # and not by the end of the screen
                 self._app.notify(_stopped(errand), title="stopped", severity="warning", timeout=10)
@@ -94,9 +109,9 @@ class Errands:
         """Tells how far the foremost one is, and of how many others there are beside it."""
         worker = self._foremost()
         words = ""
-        if worker is not None and self._under_way[worker].total:
-            errand, others = self._under_way[worker], len(self._under_way) - 1
-            words = f"{errand.name}: {errand.progress}" + (f", and {others} more at work" if others else "")
+        if worker is not None:
+            others = len(self._under_way) - 1
+            words = self._under_way[worker].words + (f", and {others} more at work" if others else "")
         self._app.sight.doing(words)
         self._app.draw()
 

@@ -155,6 +155,17 @@ class ReadOnly(PreviewopsError):
         )
 
 
+class NobodyAnswers(PreviewopsError):
+    """The connection to Redis is lost: what is on the screen is old, and nobody would hear of an act."""
+
+    code = "nobody-answers"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Redis does not answer: nothing was done", hint="act again when the picture is live again"
+        )
+
+
 class ReadOnlyDesk:
     """A desk that changes nothing: whatever reaches it is refused, except an export."""
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from previewops.health import Health
+from previewops.health import SILENT_HEARTBEATS, Health, Thresholds
 from previewops.history import History
 from previewops.tui.ports import Want
+from previewops.verdicts import renewed
 from previewops.views import Event, Snapshot
 
 EVENTS_KEPT = 1_000
 FIRST_EVENTS = 200
+
+HEARTBEAT_MS = 1_000
+"""How often workers are heard of unless PREVIEW_HEARTBEAT_MS says otherwise, which the screen does not know."""
+
+SILENT_MS = SILENT_HEARTBEATS * HEARTBEAT_MS
+"""A worker that was not heard of for longer is not counted as there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,9 @@ class Picture:
     ``age_s`` is how old the snapshot is, in whole seconds, while it cannot be renewed; ``frozen`` tells that the
     operator holds the display still; ``every_s`` how often a snapshot is taken, ``took_ms`` how long the last took;
     ``doing`` what is being carried out, in words. ``place`` names the queue and ``environment`` is PREVIEW_ENV;
-    ``replaying`` says where in a recording one is, None for a live queue.
+    ``replaying`` says where in a recording one is, None for a live queue. ``health`` is of this very snapshot, but
+    for what a snapshot does not tell: that is as it was last asked for, or left out before it has been. It goes by
+    ``thresholds``, and by how often workers are heard of.
     """
 
     snapshot: Snapshot | None = None
@@ -65,6 +74,8 @@ class Picture:
     environment: str = ""
     read_only: bool = False
     replaying: Replaying | None = None
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    heartbeat_ms: int = HEARTBEAT_MS
 
     @property
     def still(self) -> bool:
@@ -79,15 +90,23 @@ class Picture:
     def with_snapshot(self, snapshot: Snapshot, took_ms: float) -> Picture:
         """The picture with a snapshot that has just come."""
         events = (*self.events, *snapshot.events)[-EVENTS_KEPT:]
+        history = self.history.plus(snapshot)
         return replace(
             self,
             snapshot=snapshot,
-            history=self.history.plus(snapshot),
+            history=history,
+            health=_renewed(self, self.health, snapshot, history),
             events=events,
             lost=None,
             age_s=0,
             took_ms=took_ms,
         )
+
+    def with_health(self, health: Health) -> Picture:
+        """The picture with verdicts that have just come. They may be of an earlier snapshot than its own."""
+        if self.snapshot is not None:
+            health = _renewed(self, health, self.snapshot, self.history)
+        return replace(self, health=health)
 
     def wanted(self) -> Want:
         """What the next snapshot has to bring."""
@@ -98,3 +117,13 @@ class Picture:
             events=FIRST_EVENTS,
             events_after=self.events[-1].event_id if self.events else "",
         )
+
+
+def _renewed(picture: Picture, health: Health | None, snapshot: Snapshot, history: History) -> Health:
+    return renewed(
+        health,
+        snapshot,
+        history.tens.values(),
+        heartbeat_ms=picture.heartbeat_ms,
+        thresholds=picture.thresholds,
+    )

@@ -58,8 +58,9 @@ class Sight:
 
     def recalled(self, snapshot: Snapshot, health: Health | None, lost: Lost | None, age_s: int) -> None:
         """Takes in what a recording tells of a moment. What was on display before has nothing to do with it."""
-        fresh = replace(self._live, history=History(), events=()).with_snapshot(snapshot, 0.0)
-        self._live = replace(fresh, health=health, lost=lost, age_s=age_s)
+        fresh = replace(self._live, history=History(), events=(), health=None).with_snapshot(snapshot, 0.0)
+        # What was recorded went by the thresholds of that time.
+        self._live = replace(fresh, health=health or fresh.health, lost=lost, age_s=age_s)
 
     def forget(self) -> None:
         """Takes the picture off, of which nothing is true any more."""
@@ -78,7 +79,7 @@ class Sight:
 
     def judged(self, health: Health) -> None:
         """Takes the queue's health in."""
-        self._live = replace(self._live, health=health)
+        self._live = self._live.with_health(health)
 
     def paced(self, every_s: float) -> None:
         """Notes how often snapshots are taken."""

@@ -95,5 +95,5 @@ def death(code: int | None) -> RenderCrashed:
         name = f"signal {-code}"
     hint = None
     if name == "SIGKILL":
-        hint = "probably out of memory: the kernel kills with SIGKILL; look at its log, or use smaller assets"
+        hint = "the kernel's log says whether it was out of memory: then use smaller assets; else somebody killed it"
     return RenderCrashed(f"was ended by {name}", signal_name=name, hint=hint)

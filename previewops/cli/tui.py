@@ -73,12 +73,14 @@ def _live(
     context: Context, read_only: bool, refresh: float | None, theme: str | None, leaving_stops: bool
 ) -> tuple[OperatorApp, Link]:
     from previewops.cli.who import operator
-    from previewops.tui.app import OperatorApp, Options
+    from previewops.health import thresholds_of
+    from previewops.tui.app import OperatorApp
     from previewops.tui.graphics import ready
     from previewops.tui.intents import ReadOnlyDesk
     from previewops.tui.live.desk import LiveDesk
     from previewops.tui.live.link import Link
     from previewops.tui.live.source import LiveSource
+    from previewops.tui.options import Options
     from previewops.tui.terminal import images_for, images_forced, theme_for
 
     settings = context.settings
@@ -91,6 +93,8 @@ def _live(
         every_s=refresh or 1.0,
         theme=theme_for(theme, os.environ),
         images=ready(images_for(os.environ), forced=images_forced(os.environ)),
+        thresholds=thresholds_of(os.environ),
+        heartbeat_ms=settings.heartbeat_ms,
         leaving="Workers and Redis of this machine stop with it." if leaving_stops else "",
     )
     return OperatorApp(source, ReadOnlyDesk(desk) if read_only else desk, options, judge=source), link
@@ -98,7 +102,7 @@ def _live(
 
 def _recorded(path: Path, refresh: float | None, theme: str | None) -> OperatorApp:
     from previewops.recording.reader import peek
-    from previewops.tui.app import Options
+    from previewops.tui.options import Options
     from previewops.tui.replay.app import EVERY_S, ReplayApp
     from previewops.tui.terminal import theme_for
 

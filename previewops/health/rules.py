@@ -172,6 +172,6 @@ def _disk(facts: Facts, thresholds: Thresholds) -> Iterable[Check]:
     status = Status.WARNING if share < thresholds.disk_warning else Status.OK
     if share < thresholds.disk_critical or facts.disk_free_bytes < thresholds.disk_critical_bytes:
         status = Status.CRITICAL
-    message = f"{facts.disk_free_bytes / 1e9:.1f} GB free under DATA_DIR, {share:.0%} of it"
+    message = f"{facts.disk_free_bytes / 2**30:.1f} GiB free under DATA_DIR, {share:.0%} of it"
     advice = "remove bundles that nobody needs from DATA_DIR/previews, or give it room"
     yield checked("disk", status, message, f"{share:.0%} free", advice)

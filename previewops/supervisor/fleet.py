@@ -31,6 +31,7 @@ Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
 class Fleet:
     """The workers, and the places that are wanted. Times are monotonic seconds.
 
+    ``oom_kills`` counts what the kernel of this host has killed for want of memory, None where it does not say.
     ``launch`` is what the next workers are started with. ``ended`` is called with each worker that has ended and
     its exit status; what becomes of its place is ``vacate``'s.
     """
@@ -45,6 +46,7 @@ class Fleet:
         dice: Random,
         spawn: Spawn,
         ended: Callable[[Worker, int | None], None],
+        oom_kills: Callable[[], int | None],
     ) -> None:
         self.launch = launch
         self.places: dict[int, Place] = {}
@@ -55,6 +57,7 @@ class Fleet:
         self._dice = dice
         self._spawn = spawn
         self._ended = ended
+        self._oom_kills = oom_kills
 
     @property
     def fatal(self) -> dict[int, str]:
@@ -136,7 +139,7 @@ class Fleet:
         self.tell(f"worker {number}: {handle.worker_id} goes on under this supervisor")
 
     def _watch(self, handle: Handle, number: int, now: float) -> Worker:
-        worker = Worker(handle, number, now, self._limits.drawn(self._dice))
+        worker = Worker(handle, number, now, self._limits.drawn(self._dice), oom_kills=self._oom_kills())
         self.workers.add(worker)
         self._spawn(self._await_exit(worker))
         return worker
@@ -185,7 +188,11 @@ class Fleet:
         self.workers.discard(worker)
         self._backend.forget(worker.handle)
         cause = None if worker.killed_for is None else f"killed: {worker.killed_for}"
-        return Exit(status, now - worker.started, worker.watch.reported, cause)
+        kills = self._oom_kills()
+        starved = kills is not None and worker.oom_kills is not None and kills > worker.oom_kills
+        for other in self.workers:
+            other.oom_kills = kills  # this one was not theirs
+        return Exit(status, now - worker.started, worker.watch.reported, cause, starved)
 
     def vacate(self, worker: Worker, ended: Exit, now: float, *, stopping: bool) -> None:
         """Decides what becomes of the place that an ended worker has held, if it has."""

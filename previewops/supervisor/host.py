@@ -39,3 +39,11 @@ class Gauge:
     def rss_bytes(self) -> int:
         """Resident memory of this process."""
         return int(self._process.memory_info().rss)
+
+    def oom_kills(self) -> int | None:
+        """How many processes the kernel has killed for want of memory since it started; None if it does not say."""
+        try:
+            lines = Path("/proc/vmstat").read_text().splitlines()
+        except OSError:
+            return None
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)

@@ -93,7 +93,14 @@ class Supervisor:
         self._stopping = False
         self._notice = ""
         self._fleet = Fleet(
-            launch, backend=backend, limits=limits, tell=tell, dice=dice, spawn=self._spawn, ended=self._ended
+            launch,
+            backend=backend,
+            limits=limits,
+            tell=tell,
+            dice=dice,
+            spawn=self._spawn,
+            ended=self._ended,
+            oom_kills=gauge.oom_kills,
         )
         self._replacements = Replacements(self._fleet, tell=tell, reloaded=self._on_reloaded)
         self._releases = Releases(leases, clock=clock, tell=tell)

@@ -27,6 +27,8 @@ class Worker:
     kill_at: float | None = None
     killed_for: str | None = None
     reason: str = ""
+    oom_kills: int | None = None
+    """How many processes the kernel had killed for want of memory when this one was last known to live."""
 
     @property
     def worker_id(self) -> str:

@@ -23,13 +23,15 @@ class Exit:
 
     ``status`` is the exit status, negative for a signal, None when it could not be learnt. ``lived_s`` counts
     from its start, ``worked`` tells whether it had reported for work, ``cause`` says what we know better than the
-    status does: that and why we killed it, or why it could not be started at all.
+    status does: that and why we killed it, or why it could not be started at all. ``starved`` tells that the kernel
+    has killed for want of memory while it lived.
     """
 
     status: int | None
     lived_s: float
     worked: bool
     cause: str | None = None
+    starved: bool = False
 
     @property
     def orderly(self) -> bool:
@@ -39,7 +41,7 @@ class Exit:
     @property
     def probably_out_of_memory(self) -> bool:
         """Whether the kernel has probably killed it for its memory: SIGKILL, and none of ours."""
-        return self.status == -signal.SIGKILL and self.cause is None
+        return self.status == -signal.SIGKILL and self.cause is None and self.starved
 
     @property
     def boot_error(self) -> bool:

@@ -45,7 +45,7 @@ async def test_row_1_a_killed_worker_s_job_runs_again_at_once(redis_url: str, tm
         record = await cluster.until("held", JobState.COMPLETED)
         print(f"completed {time.monotonic() - killed:.2f} s after the kill")
         assert (record.attempts, record.crashes) == (0, 1)
-        assert "SIGKILL, probably out of memory" in record.history[0].message
+        assert "SIGKILL" in record.history[0].message
         await supervisor.sees(
             "the place has a new holder",
             lambda view: (

@@ -15,11 +15,12 @@ from previewops.listviews import DeadFilter
 from previewops.retry import Counter
 from previewops.states import JobState, Priority
 from previewops.terms import parse_terms
-from previewops.tui.app import OperatorApp, Options
+from previewops.tui.app import OperatorApp
 from previewops.tui.intents import Discard, Export, Outcome, Requeue, RequeueEdited
 from previewops.tui.live.desk import LiveDesk
 from previewops.tui.live.link import Link
 from previewops.tui.live.source import LiveSource
+from previewops.tui.options import Options
 from previewops.tui.screens.dead.screen import DeadScreen
 from previewops.tui.screens.dead.tally import tally_of
 from previewops.tui.screens.dialogs.confirm import Deliberate

@@ -18,8 +18,9 @@ from previewops.health import Health
 from previewops.history import History
 from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
 from previewops.records import JobRecord
-from previewops.tui.app import OperatorApp, Options
+from previewops.tui.app import OperatorApp
 from previewops.tui.intents import Desk, Intent, Outcome, Progress, ReadOnlyDesk
+from previewops.tui.options import Options
 from previewops.tui.ports import JobQuery, Want
 from previewops.views import Snapshot
 from tests.tui import scenes

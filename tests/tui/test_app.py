@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from rich.console import RenderableType
 from textual.app import App
@@ -87,7 +85,7 @@ async def test_a_frozen_display_stands_still_and_says_so() -> None:
         assert "DISPLAY FROZEN" not in screen_text(app)
 
 
-async def test_pausing_asks_why_and_resuming_does_not() -> None:
+async def test_pausing_asks_why_and_resuming_says_why_it_was() -> None:
     source, desk = SceneSource(scenes.IDLE), NotingDesk()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -105,6 +103,14 @@ async def test_pausing_asks_why_and_resuming_does_not() -> None:
         app.poller.hurry()
         await until(pilot, lambda: "paused 4 min ago by root@host7: deploying" in screen_text(app))
         await pilot.press("p")
+        await until(pilot, lambda: "Paused 4 min ago by root@host7:" in screen_text(app))
+        assert "  deploying" in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "Resume the queue" not in screen_text(app))
+        assert desk.intents == [Pause("disks")]
+        await pilot.press("p")
+        await until(pilot, lambda: "Resume the queue" in screen_text(app))
+        await pilot.press("enter")
         await until(pilot, lambda: desk.intents == [Pause("disks"), Resume()])
 
 
@@ -223,18 +229,36 @@ async def test_a_panel_can_have_the_whole_screen() -> None:
     app = make_app()
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "Latest events" in screen_text(app))
+        title, keys = (screen_text(app).splitlines()[line] for line in (0, -1))
         await pilot.press("m")
         await until(pilot, lambda: "Latest events" not in screen_text(app))
+        large = screen_text(app).splitlines()
+        assert (large[0], large[-1]) == (title, keys), "how the queue is stays in sight, and so do the keys"
+        assert (large[1][0], large[-2][0]) == ("╭", "╰"), "all between them is the panel's"
+        await pilot.press("z")
+        await until(pilot, lambda: "DISPLAY FROZEN" in screen_text(app).splitlines()[0])
+        await pilot.press("z")
+        app.sight.doing("requeue: 1 of 2")
+        app.draw()
+        await until(pilot, lambda: "requeue: 1 of 2" in screen_text(app).splitlines()[-2])
+        app.sight.doing("")
+        await pilot.resize_terminal(60, 15)
+        await until(pilot, lambda: "80 columns and 24 rows" in screen_text(app))
+        await pilot.resize_terminal(*SIZE)
+        await until(pilot, lambda: "80 columns and 24 rows" not in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: "Latest events" in screen_text(app))
 
 
 async def test_a_small_terminal_says_what_it_takes_and_keeps_its_keys() -> None:
     app = make_app()
-    async with app.run_test(size=(60, 15)) as pilot:
+    async with app.run_test(size=(60, 15), notifications=True) as pilot:
         await until(pilot, lambda: "80 columns and 24 rows" in screen_text(app))
         await pilot.press("z")
         await until(pilot, lambda: app.picture.frozen)
+        await pilot.press("p")  # what nobody sees is not acted on
+        await until(pilot, lambda: "nothing was done" in screen_text(app))
+        assert app.screen is app.front
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "Latest events" in screen_text(app))
 
@@ -263,13 +287,11 @@ async def test_alarms_stand_below_the_headline_with_what_to_do() -> None:
     source = SceneSource()
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: "a job has waited 412 s  add workers or slots" in screen_text(app))
-        source.verdict = scenes.WELL
-        app._judging._begun_s = None  # it is time again
-        await renew(pilot, app, source, replace(scenes.IDLE))
-        await until(pilot, lambda: app.picture.health is scenes.WELL)
+        await until(pilot, lambda: "a job has waited 412 s  `previewops stats`, then" in screen_text(app))
+        # No verdict is asked for: the snapshot itself ends the alarm.
+        await renew(pilot, app, source, scenes.IDLE)
         await until(pilot, lambda: "a job has waited" not in screen_text(app))
-        assert "add workers or slots" not in screen_text(app)
+        assert "`previewops stats`, then" not in screen_text(app)
 
 
 async def test_each_screen_is_set_up_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,8 @@ async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
     await screen.shows("0 of 2 slots busy")
     assert (await cluster.snapshot()).paused_why == "deploying"
     screen.press("p")
+    await screen.shows("Resume the queue", "deploying")
+    screen.press("Enter")
     await screen.shows("healthy")
     await cluster.drained()
     await screen.shows("completed 13")
@@ -85,3 +87,16 @@ async def test_a_screen_that_is_terminated_leaves_the_terminal_as_it_was(
     os.kill(screen.pid, 15)
     assert await screen.end() == 0
     assert "no workers" not in screen.text(), "the alternate screen is gone"
+
+
+async def test_keys_that_arrive_together_are_heeded_in_their_order(stage: Stage) -> None:
+    screen = stage.open_screen()
+    await screen.shows("no workers", "Pause")
+    screen.press_at_once("p", "Enter", "Escape")
+    await screen.shows("paused just now by")
+    for keys in (("?", "Escape", "Escape"), (":", "Escape", "Escape"), (":", "Enter", "Enter", "Escape")):
+        screen.press_at_once(*keys, "F12", "z")  # F12: Escape and a letter at once would be one key
+        await screen.shows("DISPLAY FROZEN", "Latest events")
+        screen.press("z")
+        await screen.hides("DISPLAY FROZEN")
+    assert await screen.leave() == 0

@@ -6,10 +6,12 @@ import asyncio
 
 from textual.pilot import Pilot
 
+from previewops.errors import RedisUnavailable
 from previewops.listviews import DeadFilter
 from previewops.tui.app import OperatorApp
 from previewops.tui.intents import Cancel, Discard, Intent, Outcome, Pause, Progress, Requeue
-from tests.tui.screen_support import NotingDesk, make_app, screen_text, until
+from previewops.tui.screens.dialogs.dialog import Dialog
+from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, until
 
 SIZE = (120, 40)
 REQUEUE = Requeue(DeadFilter(), 900)
@@ -53,16 +55,18 @@ async def test_the_end_of_one_act_leaves_the_other_in_sight() -> None:
     app = make_app(desk=desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await begun(pilot, app, desk, REQUEUE, DISCARD)
-        assert doing(app) == ""
+        await until(pilot, lambda: doing(app) == "discarding 50 dead letters …, and 1 more at work")
         desk.let(REQUEUE, 100, 900)
-        await until(pilot, lambda: doing(app) == "requeue: 100 of 900, and 1 more at work")
+        await until(
+            pilot, lambda: doing(app) == "requeueing 900 dead letters: 100 of 900, and 1 more at work"
+        )
         desk.let(DISCARD, 10, 50)
-        await until(pilot, lambda: doing(app) == "discard: 10 of 50, and 1 more at work")
+        await until(pilot, lambda: doing(app) == "discarding 50 dead letters: 10 of 50, and 1 more at work")
         desk.let(REQUEUE, 200, 900)
         desk.end(DISCARD)
         await until(pilot, lambda: "Discard has ended" in screen_text(app))
-        assert doing(app) == "requeue: 200 of 900"
-        assert "requeue: 200 of 900" in screen_text(app)
+        assert doing(app) == "requeueing 900 dead letters: 200 of 900"
+        assert "requeueing 900 dead letters: 200 of 900" in screen_text(app)
         desk.end(REQUEUE)
         await until(pilot, lambda: "Requeue has ended" in screen_text(app))
         assert doing(app) == ""
@@ -75,14 +79,14 @@ async def test_only_the_act_in_sight_is_stopped_and_says_how_far_it_came() -> No
         await begun(pilot, app, desk, REQUEUE, DISCARD, Pause("quick"))
         desk.let(REQUEUE, 100, 900)
         desk.let(DISCARD, 10, 50)
-        await until(pilot, lambda: doing(app) == "discard: 10 of 50, and 2 more at work")
+        await until(pilot, lambda: doing(app) == "discarding 50 dead letters: 10 of 50, and 2 more at work")
         await pilot.press("ctrl+x")
         await until(pilot, lambda: "stopped" in screen_text(app))
-        assert "discard: 10 of 50 done" in screen_text(app)
-        assert doing(app) == "requeue: 100 of 900, and 1 more at work"
+        assert "discarding 50 dead letters: 10 of 50 done" in screen_text(app)
+        assert doing(app) == "requeueing 900 dead letters: 100 of 900, and 1 more at work"
         await pilot.press("ctrl+x")
-        await until(pilot, lambda: "requeue: 100 of 900 done" in screen_text(app))
-        assert doing(app) == ""
+        await until(pilot, lambda: "requeueing 900 dead letters: 100 of 900 done" in screen_text(app))
+        assert doing(app) == "pausing the queue …"
         desk.end(Pause("quick"))
         await until(pilot, lambda: "Pause has ended" in screen_text(app))
         assert "Requeue has ended" not in screen_text(app)
@@ -94,7 +98,7 @@ async def test_an_act_that_has_told_nothing_can_be_stopped_and_claims_nothing() 
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await begun(pilot, app, desk, Cancel(("a", "b")))
         await pilot.press("ctrl+x")
-        await until(pilot, lambda: "cancel: none is known to be done" in screen_text(app))
+        await until(pilot, lambda: "cancelling 2 jobs: none is known to be done" in screen_text(app))
 
 
 async def test_the_end_of_the_screen_is_no_stop() -> None:
@@ -105,3 +109,52 @@ async def test_the_end_of_the_screen_is_no_stop() -> None:
         told: list[str] = []
         app.notify = lambda message, **_: told.append(message)  # type: ignore[method-assign,assignment]
     assert told == []
+
+
+async def test_what_is_begun_is_told_before_anything_comes_of_it() -> None:
+    desk = BatchDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await begun(pilot, app, desk, Pause("disks"))
+        await until(pilot, lambda: "pausing the queue …" in screen_text(app))
+        desk.end(Pause("disks"))
+        await until(pilot, lambda: "Pause has ended" in screen_text(app))
+        assert doing(app) == ""
+
+
+async def test_an_act_that_nobody_answers_says_which_it_was_and_that_it_may_be_done() -> None:
+    class Deaf(NotingDesk):
+        async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+            raise RedisUnavailable("redis://127.0.0.1:6379", "it did not answer in time")
+
+    app = make_app(desk=Deaf())
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        app.carry_out(Pause("x"))
+        await until(pilot, lambda: "no answer: pausing the queue" in screen_text(app))
+        assert "it may be done all the same" in screen_text(app)
+
+
+async def test_acts_are_refused_while_nobody_answers() -> None:
+    source, desk = SceneSource(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.picture.snapshot is not None)
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, Dialog))
+        source.down = True
+        app.poller.hurry()
+        await until(pilot, lambda: app.picture.lost is not None)
+        await pilot.press("enter")  # what was asked before is refused when it is agreed to
+        await until(pilot, lambda: "not done: pausing the queue" in screen_text(app))
+        app.clear_notifications()
+        await until(pilot, lambda: "nothing was done" not in screen_text(app))
+        await pilot.press("p")
+        await until(pilot, lambda: "Redis does not answer: nothing was done" in screen_text(app))
+        assert not isinstance(app.screen, Dialog)
+        source.down = False
+        app.poller.hurry()
+        await until(pilot, lambda: app.picture.lost is None)
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, Dialog))
+    assert desk.intents == []

@@ -54,7 +54,9 @@ async def test_the_verdict_the_checks_with_advice_and_the_figures(size: tuple[in
         await opened(pilot, app)
         await until(pilot, lambda: "CRITICAL: the queue is in trouble" in verdict(app))
         await until(pilot, lambda: "oldest-waiting" in checks(app))
-        assert checks(app).index("→ add workers or slots") < checks(app).index("dead-letters")
+        assert checks(app).index("→ `previewops stats`, then more workers") < checks(app).index(
+            "dead-letters"
+        )
         assert "waiting" in shown(app.screen.query_one("#figures"))
         left, right = (
             app.screen.query_one("#checks-panel").region,

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from textual.pilot import Pilot
 
-from previewops.listviews import ListPage
+from previewops.listviews import DeadFilter, ListPage
 from previewops.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import Cancel
+from previewops.tui.intents import Cancel, Discard, Requeue
 from previewops.tui.ports import JobQuery
 from previewops.tui.screens.jobs.screen import REST_PICTURES, JobsScreen
 from previewops.tui.widgets.grid import Grid
@@ -103,15 +103,21 @@ async def test_a_filter_is_applied_while_one_types_kept_by_enter_and_cleared_by_
         assert not app.picture.frozen
         await pilot.press("enter")
         await until(pilot, lambda: grid(app).has_focus)
-        assert "project:chess !q1z" in screen_text(app)
+        await until(pilot, lambda: "kept filter: project:chess !q1z" in screen_text(app))
+        assert "enter keeps it" not in screen_text(app)
 
-        await pilot.press("exclamation_mark")
+        await pilot.press("exclamation_mark", "j", "j")
+        assert grid(app).has_focus, "it is turned round where it is, and the keys stay the list's"
+        await until(pilot, lambda: "kept filter: ! project:chess !q1z" in screen_text(app))
         await until(pilot, lambda: shows_title(app, "1-200 found") or shows_title(app, "200 found"))
         assert str(source.queries[-1].terms) == "! project:chess !q1z"
         await pilot.press("escape")
         await until(pilot, lambda: shows_title(app, "jobs 1-200 of"))
         assert grid(app).has_focus
         assert "filter:" not in screen_text(app)
+        await pilot.press("exclamation_mark", *"high")
+        await until(pilot, lambda: "filter: ! high" in screen_text(app))
+        assert "kept" not in screen_text(app)
 
 
 async def test_a_filter_that_nothing_matches_says_how_far_it_looked_and_enter_on_nothing_closes_it() -> None:
@@ -161,7 +167,7 @@ async def test_pages_are_turned_by_keys_and_past_the_edges() -> None:
         app.poller.hurry()
         await until(pilot, lambda: len(source.wants) >= 3)
         assert len(source.queries) == asked, "a later page is not fetched again"
-        await pilot.press("r")
+        await pilot.press("f5")
         await until(pilot, lambda: len(source.queries) == asked + 1)
 
         await pilot.press("k")
@@ -256,9 +262,44 @@ async def test_jobs_that_have_ended_are_not_cancelled() -> None:
         await until(pilot, lambda: shows_title(app, "dead jobs"))
         assert app.screen.check_action("cancel", ()) is False
         assert "x Cancel" not in screen_text(app)
-        await pilot.press("x")
+        assert "x Discard" in screen_text(app)
+        await pilot.press("s")
+        await until(pilot, lambda: shows_title(app, "cancelled jobs"))
+        await pilot.press("x", "r")
         assert isinstance(app.screen, JobsScreen)
     assert desk.intents == []
+
+
+async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_letters() -> None:
+    dead = tuple(
+        replace(letter, job_id=f"dead-{number}") for number, letter in enumerate(scenes.letters()[:3])
+    )
+    source, desk = SceneSource(listed=(scenes.JOBS[0], *dead), letters=dead), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await pilot.press("2")
+        await until(pilot, lambda: isinstance(app.screen, JobsScreen) and len(grid(app).keys) == 4)
+        await pilot.press("r")  # on one that runs
+        assert app.screen.check_action("requeue", ()) is False
+        await pilot.press("j", "r")
+        one = Requeue(DeadFilter(job_ids=("dead-0",)), 1)
+        await until(pilot, lambda: desk.intents == [one])
+        await pilot.press("x")
+        await until(pilot, lambda: "Discard 1 dead letter" in screen_text(app))
+        await pilot.press("escape")
+        grid(app).mark(("dead-0", "dead-1", scenes.JOBS[0].job_id))
+        await pilot.press("r")
+        await until(pilot, lambda: "Requeue 2 dead letters" in screen_text(app))
+        await pilot.press("tab", "enter")
+        both = Requeue(DeadFilter(job_ids=("dead-0", "dead-1")), 2, why="")
+        await until(pilot, lambda: desk.intents == [one, both])
+        await until(pilot, lambda: grid(app).marks == ())
+        grid(app).mark(("dead-1", "dead-2"))
+        await pilot.press("x")
+        await until(pilot, lambda: "Discard 2 dead letters" in screen_text(app))
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: len(desk.intents) == 3)
+        assert desk.intents[-1] == Discard(DeadFilter(job_ids=("dead-1", "dead-2")), 2)
 
 
 async def test_marks_are_let_go_by_escape_and_ids_copied_and_a_job_opened() -> None:
@@ -288,7 +329,7 @@ async def test_a_failed_fetch_leaves_the_rows_and_says_so() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         source.down = True
-        await pilot.press("r")
+        await pilot.press("f5")
         await until(pilot, lambda: "not renewed" in labels(app)[1])
         assert "lesson-205" in screen_text(app)
         await pilot.press("s")
@@ -326,7 +367,7 @@ async def test_a_frozen_display_turns_to_no_list_that_is_not_there_and_says_so()
         await until(pilot, lambda: shows_title(app, "waiting jobs"))
         await until(pilot, lambda: "The display is frozen; z lets it go on." in screen_text(app))
         assert "lesson-10" not in screen_text(app), "rows of another list would be a lie"
-        await pilot.press("r", "o")
+        await pilot.press("f5", "o")
         await until(pilot, lambda: "oldest first" in labels(app)[1])
         await pilot.press("slash", *"chess", "enter")
         await until(pilot, lambda: grid(app).has_focus)
@@ -341,7 +382,7 @@ async def test_two_fetches_never_overlap() -> None:
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
-        await pilot.press("s", "r", "s", "r", "o", "r", "s")
+        await pilot.press("s", "f5", "s", "f5", "o", "f5", "s")
         await until(pilot, lambda: shows_title(app, "active jobs 1-5"))
         assert source.most_queries == 1
         assert source.queries[-1].newest_first is False

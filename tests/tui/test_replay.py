@@ -13,9 +13,10 @@ from textual.pilot import Pilot
 from previewops.errors import NotARecording, RecordingBroken
 from previewops.history import History, Period
 from previewops.recording.codec import Gap, Look
-from previewops.tui.app import OperatorApp, Options
+from previewops.tui.app import OperatorApp
 from previewops.tui.deeds import EVERYWHERE, REPLAYING, action_name
 from previewops.tui.intents import Pause
+from previewops.tui.options import Options
 from previewops.tui.picture import Picture, Replaying
 from previewops.tui.ports import JobQuery, NotRecorded
 from previewops.tui.replay.app import ReplayApp

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from previewops.tui.app import OperatorApp
+from previewops.tui.intents import Pause
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.dialogs.confirm import Confirm
 from previewops.tui.screens.dialogs.reason import Reason
+from previewops.tui.screens.modal import Modal
 from previewops.tui.widgets.filterline import FilterLine
 from previewops.tui.widgets.grid import Grid
-from tests.tui.screen_support import NotingDesk, make_app, shown, until
+from tests.tui.screen_support import NotingDesk, make_app, screen_text, shown, until
 
 
 def at_once(app: OperatorApp, text: str) -> None:
@@ -95,3 +98,73 @@ async def test_between_two_questions_nothing_acts() -> None:
         at_once(app, "tz7")
         await until(pilot, lambda: isinstance(app.screen, Reason))
         assert (app.front, app.picture.frozen, app.theme) == (screen, False, "previewops-dark")
+
+
+def burst(app: OperatorApp, *keys: str) -> None:
+    """Types keys by Textual's names, without letting the app work between two of them."""
+    for key in keys:
+        app.post_message(Key(key, "\r" if key == "enter" else None))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("p", "escape", "escape"),
+        ("p", "enter", "enter"),
+        ("p", "left", "enter", "enter", "escape"),
+        ("colon", "escape", "escape"),
+        ("question_mark", "escape", "escape", "enter"),
+    ],
+    ids=" ".join,
+)
+async def test_what_is_closed_twice_at_once_is_closed_once(keys: tuple[str, ...]) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot, app, "2")
+        burst(app, *keys)
+        await pilot.press("z")  # comes after them, and to the screen, as nothing is open any more
+        await until(pilot, lambda: app.picture.frozen)
+        assert isinstance(app.screen, OperatorScreen)
+
+
+async def test_a_command_is_done_before_the_next_key_is_heeded() -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "2")
+        await pilot.press("colon")
+        await until(pilot, lambda: "Show only jobs that some words are found in" in screen_text(app))
+        burst(app, "enter", "enter", "enter", "z")  # the first is chosen and done: it opens the filter
+        await until(pilot, lambda: app.picture.frozen)
+        burst(app, "colon", "enter", "enter", "escape", "escape", "z")
+        await until(pilot, lambda: not app.picture.frozen)
+        assert app.screen is screen
+
+
+async def test_keys_that_come_at_once_keep_their_order() -> None:
+    desk = NotingDesk()
+    app = make_app(desk=desk)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "2")
+        burst(app, "p", "enter", "escape")
+        await until(pilot, lambda: desk.intents == [Pause("")])
+        await until(pilot, lambda: app.screen is screen)
+        at_once(app, "p")
+        at_once(app, "disks")
+        burst(app, "escape", "p", "enter")
+        await until(pilot, lambda: desk.intents == [Pause(""), Pause("")])
+        at_once(app, ":")
+        burst(app, "escape")
+        at_once(app, "4z")
+        await until(pilot, lambda: app.picture.frozen and app.current_mode == "dead")
+
+
+async def test_a_screen_over_the_screen_closes_once() -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "2")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, Modal))
+        over = app.screen
+        over.dismiss()
+        over.dismiss()
+        await until(pilot, lambda: app.screen is screen)

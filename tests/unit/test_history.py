@@ -221,3 +221,19 @@ def test_a_rate_is_over_the_time_that_its_buckets_took() -> None:
     assert history.rate_per_min("completed", 1, server.now_ms) == pytest.approx(10 * 60 / 15)
     assert history.rate_per_min("died", 60_000, server.now_ms) == 0
     assert History().rate_per_min("completed", 60_000, server.now_ms) == 0
+
+
+@pytest.mark.parametrize("into_bucket_ms", [1, 2_500, 9_999])
+def test_a_count_tells_of_no_more_than_has_happened(into_bucket_ms: int) -> None:
+    server = Server()
+    server.passes(into_bucket_ms)
+    for _ in range(30):
+        server.passes(10_000, ends=5)
+        history = server.seen(History())
+        within = [end for end in server.ends if end > server.now_ms - 60_000]
+        found = history.count_within("completed", 60_000, server.now_ms)
+        assert len(within) - 5 <= found <= len(within)
+    server = Server()
+    server.passes(7_000, ends=9)
+    assert server.seen(History()).count_within("completed", 60_000, server.now_ms) == 9
+    assert History().count_within("completed", 60_000, server.now_ms) == 0

@@ -6,7 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from previewops.tui.shape.columns import GAP, Column, fit
-from previewops.tui.shape.spans import Line, Span, Tone, beside, clip, pad, plain, said, spread, width_of
+from previewops.tui.shape.spans import (
+    Line,
+    Span,
+    Tone,
+    beside,
+    clip,
+    clip_middle,
+    pad,
+    plain,
+    said,
+    spread,
+    width_of,
+)
 from previewops.tui.shape.wrap import wrap
 
 _TEXTS = st.text(st.sampled_from("ab cé漢字한·…"), max_size=30)
@@ -21,6 +33,16 @@ def test_a_clipped_line_fits_and_a_whole_one_is_left_alone(line: Line, columns: 
         assert clipped == line
     elif columns and line:
         assert plain(clipped).endswith("…")
+
+
+@given(_LINES, st.integers(0, 60))
+def test_a_line_that_loses_its_middle_fits(line: Line, columns: int) -> None:
+    assert width_of(clip_middle(line, columns)) <= columns
+
+
+def test_what_tells_ids_apart_is_left() -> None:
+    assert plain(clip_middle((Span("1124-104326-corrupt-asset"),), 17)) == "1124-104…pt-asset"
+    assert plain(clip_middle((Span("short"),), 17)) == "short"
 
 
 @given(_LINES, st.integers(0, 60), st.booleans())

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from previewops.history import Period
+from previewops.states import Priority
 from previewops.tui.picture import Picture
 from previewops.tui.shape import overview
 from previewops.tui.shape.bars import clock_line, key_line, short, tab_line, title_line
@@ -64,10 +65,23 @@ def test_a_host_with_a_worker_that_was_given_up_is_marked() -> None:
     assert "● render-1" in shown
 
 
+def test_a_single_job_that_waits_fills_no_bar() -> None:
+    one = replace(IDLE, waiting={**IDLE.waiting, Priority.HIGH: 1})
+    many = replace(IDLE, waiting={**IDLE.waiting, Priority.HIGH: overview.FULL_FROM})
+    bars = [
+        plain(overview.depth_lines(Picture().with_snapshot(each, 1), 60)[0]).count("█")
+        for each in (one, many)
+    ]
+    assert 0 < bars[0] * 8 <= bars[1]
+
+
 def test_charts_fill_their_room_and_end_now() -> None:
     lines = overview.throughput_lines(BUSY_PICTURE, Period.HOUR, 70, 12)
     assert len(lines) == 12
     assert plain(lines[-1]).endswith("now")
+    counted = BUSY_PICTURE.history.count_within("completed", 60_000, BUSY.now_ms)
+    assert f"done {counted:,}" in plain(lines[0])
+    assert plain(lines[0]).endswith("in 60 s")
     assert any(Tone.DIED in (span.tone, span.ground) for line in lines for span in line), "what died is shown"
     assert len(overview.latency_lines(BUSY_PICTURE, Period.DAY, 70, 16)) == 16
 

@@ -9,9 +9,11 @@ import pytest
 from previewops.states import Priority
 from previewops.tui.picture import Lost, Picture
 from previewops.tui.shape.spans import Tone
-from previewops.tui.shape.state import drain_ms, failure_share, state_of
+from previewops.tui.shape.state import drain_ms, state_of
 from previewops.views import Bucket, Snapshot
 from tests.tui.scenes import BUSY, EMPTY, IDLE, NOW_MS, PAUSED, SUPERVISORS
+
+WELL = replace(IDLE, dead=0, supervisors=(SUPERVISORS[0],))
 
 
 def picture(snapshot: Snapshot) -> Picture:
@@ -29,15 +31,18 @@ def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
 @pytest.mark.parametrize(
     ("snapshot", "words", "tone"),
     [
-        (IDLE, "healthy", Tone.GOOD),
+        (WELL, "healthy", Tone.GOOD),
+        (replace(WELL, dead=2), "needs attention", Tone.WARN),
+        (replace(WELL, dead=2_000), "in trouble", Tone.BAD),
         (EMPTY, "no workers", Tone.BAD),
-        (PAUSED, "paused 4 min ago by root@host7: deploying", Tone.WARN),
+        (PAUSED, "paused 4 min ago by root@host7: deploying", Tone.BAD),
+        (replace(WELL, paused=True, paused_since_ms=NOW_MS - 5_000), "paused 5 s ago", Tone.WARN),
         (BUSY, "1 worker given up", Tone.BAD),
         (replace(PAUSED, lost_ms=NOW_MS - 1_000), "Redis lost the queue's data", Tone.BAD),
-        (with_counts(BUSY, accepted=900, completed=100), "backlog growing", Tone.WARN),
-        (with_counts(BUSY, accepted=100, completed=900), "healthy", Tone.GOOD),
-        (with_counts(IDLE, completed=80, died=20), "20% of jobs fail", Tone.WARN),
-        (with_counts(IDLE, completed=1, died=1), "healthy", Tone.GOOD),
+        (with_counts(BUSY, accepted=900, completed=100), "backlog growing", Tone.BAD),
+        (with_counts(WELL, accepted=100, completed=900), "healthy", Tone.GOOD),
+        (with_counts(WELL, completed=80, died=20), "needs attention", Tone.WARN),
+        (with_counts(WELL, completed=1, died=1), "healthy", Tone.GOOD),
     ],
 )
 def test_the_first_words(snapshot: Snapshot, words: str, tone: Tone) -> None:
@@ -71,11 +76,6 @@ def test_when_the_backlog_is_gone_is_told_only_while_it_shrinks() -> None:
     growing = picture(with_counts(BUSY, accepted=1_100, completed=100))
     assert growing.snapshot is not None
     assert drain_ms(growing.snapshot, growing.history) is None
-
-
-def test_the_share_of_failures_is_of_all_that_ended() -> None:
-    found = picture(with_counts(IDLE, completed=90, died=10))
-    assert failure_share(found.history, NOW_MS) == pytest.approx(0.1)
 
 
 def test_depth_of_every_class_counts_as_pending() -> None:

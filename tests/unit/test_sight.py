@@ -39,12 +39,13 @@ def test_the_age_of_a_picture_counts_only_while_it_cannot_be_renewed() -> None:
 def test_a_frozen_picture_still_tells_of_the_connection() -> None:
     sight = Sight(Picture(), Ticking())
     sight.arrived(BUSY, 1.0)
+    judged = sight.shown.health
     assert sight.toggle_freeze()
     sight.arrived(IDLE, 1.0)
     sight.judged(HEALTH)
     sight.missed("gone", 2)
     assert sight.shown.snapshot is BUSY
-    assert sight.shown.health is None
+    assert sight.shown.health is judged
     assert sight.shown.lost == Lost("gone", 2)
     assert not sight.toggle_freeze()
     assert sight.shown.snapshot is IDLE

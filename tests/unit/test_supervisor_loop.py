@@ -138,11 +138,21 @@ class FakeRedis:
         return []
 
 
+class Kernel(Gauge):
+    """A machine that has killed ``killed`` processes for want of memory."""
+
+    killed = 3
+
+    def oom_kills(self) -> int | None:
+        return self.killed
+
+
 class Stage:
     def __init__(self, bounds: Bounds) -> None:
         self.clock = FakeClock()
         self.backend = FakeBackend()
         self.redis = FakeRedis(self.clock)
+        self.kernel = Kernel()
         self.said: list[str] = []
         self.notified: list[str] = []
         anything: Any = self.redis
@@ -152,7 +162,7 @@ class Stage:
             leases=anything,
             watchtower=anything,
             book=anything,
-            gauge=Gauge(),
+            gauge=self.kernel,
             bounds=bounds,
             limits=Limits(),
             tell=self.said.append,
@@ -213,6 +223,25 @@ async def test_a_dead_worker_is_released_and_replaced() -> None:
         await made.until(1, without=first)
         assert made.redis.released == [first.worker_id]
         assert any("died (SIGSEGV)" in line for line in made.said)
+
+
+async def test_memory_is_blamed_only_where_the_kernel_has_killed_for_it() -> None:
+    async with stage(Bounds(2, 2)) as made:
+        await made.until(2)
+        first, second = made.backend.workers
+        first.die(-signal.SIGKILL)
+        await made.until(2, without=first)
+        assert any("SIGKILL" in line for line in made.said)
+        assert not any("memory" in line for line in made.said)
+        made.kernel.killed += 1
+        second.die(-signal.SIGKILL)
+        await made.until(2, without=second)
+        assert any("SIGKILL, probably out of memory" in line for line in made.said)
+
+
+def test_the_kernel_is_asked() -> None:
+    found = Gauge().oom_kills()
+    assert found is None or found >= 0
 
 
 async def test_a_worker_that_falls_silent_is_killed_after_a_word_for_its_log() -> None:

@@ -12,8 +12,9 @@ from previewops.clock import Clock, SystemClock
 from previewops.errors import PreviewopsError
 from previewops.recording.reader import Moment, Recording
 from previewops.text import plural
-from previewops.tui.app import OperatorApp, Options
+from previewops.tui.app import OperatorApp
 from previewops.tui.deeds import REPLAYING, Deed, action_name
+from previewops.tui.options import Options
 from previewops.tui.picture import Lost, Replaying
 from previewops.tui.poller import Arrived, Missed
 from previewops.tui.replay.playhead import Playhead, Timeline

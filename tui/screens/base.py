@@ -13,7 +13,7 @@ from textual.screen import Screen
 from previewops.tui.deeds import Deed, action_name
 from previewops.tui.picture import Picture
 from previewops.tui.shape.bars import clock_line, doing_line, key_line, tab_line, title_line
-from previewops.tui.shape.instead import SMALLEST_COLUMNS, SMALLEST_ROWS, too_small_lines, unrecorded_lines
+from previewops.tui.shape.instead import too_small, too_small_lines, unrecorded_lines
 from previewops.tui.shape.spans import width_of
 from previewops.tui.widgets.canvas import Canvas
 from previewops.tui.widgets.panel import Panel
@@ -32,6 +32,8 @@ class OperatorScreen(Screen[None]):
 
     MODE: ClassVar[str] = ""
     DEEDS: ClassVar[tuple[Deed, ...]] = ()
+    ALLOW_IN_MAXIMIZED_VIEW = "#bar, #too-small, #doing, #keys"
+    """What stays when one panel has the screen: how the queue is, how old the picture is, and the keys."""
     RECORDED: ClassVar[bool] = True
     """Whether a recording holds what it shows; of one that does not, a replay says so in its place."""
 
@@ -115,8 +117,7 @@ class OperatorScreen(Screen[None]):
         self.draw_keys()
 
     def on_resize(self) -> None:
-        size = self.app.size
-        self.set_class(size.width < SMALLEST_COLUMNS or size.height < SMALLEST_ROWS, "-too-small")
+        self.set_class(too_small(*self.app.size), "-too-small")
 
     def draw_keys(self) -> None:
         """Writes the keys that there are at this moment into the last line."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
 from previewops.tui.deeds import Deed, action_name, whole_action
+from previewops.tui.screens.modal import ClosesOnce
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
@@ -42,6 +43,10 @@ class DeedCommands(Provider):
         return run
 
 
+class Commands(CommandPalette, ClosesOnce[None]):
+    """The palette of the deeds."""
+
+
 def open_commands(app: OperatorApp) -> None:
     """Opens the palette over the screen in front."""
-    app.push_screen(CommandPalette(providers=[DeedCommands], placeholder="What is to be done?"))
+    app.push_screen(Commands(providers=[DeedCommands], placeholder="What is to be done?"))

@@ -66,7 +66,7 @@ def discard_lines(tally: Tally) -> list[Line]:
         *tally_lines(tally),
         (),
         (Span(f"{them} deleted for good, payloads included.", Tone.BAD),),
-        (Span("To keep them in a file, cancel and press w first.", Tone.DIM),),
+        (Span("To keep them in a file, cancel and press w on Dead letters first.", Tone.DIM),),
     ]
 
 

@@ -14,7 +14,8 @@ class Column:
     """One column of a table.
 
     ``width`` is what it needs. Of the room that is left over, columns share by ``grow``. When there is too
-    little room, columns go by ``drop``: the highest first, those with 0 never.
+    little room, columns go by ``drop``: the highest first, those with 0 never. What is too long for it loses its end,
+    or with ``middle`` its middle.
     """
 
     title: str
@@ -22,6 +23,7 @@ class Column:
     right: bool = False
     grow: int = 0
     drop: int = 0
+    middle: bool = False
 
 
 def fit(columns: Sequence[Column], available: int) -> tuple[int, ...]:

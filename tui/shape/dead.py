@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from previewops.clock import iso_from_ms
 from previewops.states import JobState
 from previewops.terms import Terms
-from previewops.text import age, clean, plural
+from previewops.text import clean, plural
 from previewops.tui.shape.attempts import traceback_lines
 from previewops.tui.shape.charts import bar
 from previewops.tui.shape.columns import Column
 from previewops.tui.shape.jobrows import PRIORITY_TONES
 from previewops.tui.shape.spans import Line, Span, Tone, pad, said
-from previewops.tui.shape.times import brief
+from previewops.tui.shape.times import brief, coarse
 from previewops.tui.shape.wrap import wrap, wrap_lines
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ GROUP_COLUMNS = (
 )
 
 ALL_COLUMNS = (
-    Column("job", 16, grow=2),
+    Column("job", 16, grow=2, middle=True),
     Column("project", 12, grow=1, drop=3),
     Column("error", 17, grow=1),
     Column("died", 10),
@@ -46,7 +46,6 @@ ONE_GROUP_COLUMNS = tuple(column for column in ALL_COLUMNS if column.title != "e
 """In one group all have the same error."""
 
 _SHARE_BAR = 5
-_MINUTE_MS = 60_000
 _INDENT = "  "
 
 
@@ -99,10 +98,8 @@ def _percent(share: float) -> str:
 
 
 def ago(then_ms: int | None, now_ms: int) -> str:
-    """An age that changes once a minute at most."""
-    if then_ms is not None and now_ms - then_ms < _MINUTE_MS:
-        return "just now"
-    return age(then_ms, now_ms)
+    """An age as the list of all jobs has it: it changes every ten seconds at most."""
+    return "-" if then_ms is None else f"{coarse(now_ms - then_ms)} ago"
 
 
 # -- jobs -----------------------------------------------------------------------------------------------

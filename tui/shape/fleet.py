@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from previewops.fleetviews import SupervisedWorker, SupervisorView
 from previewops.text import age, clean, plural
+from previewops.tui.picture import SILENT_MS
 from previewops.tui.shape.bars import short
 from previewops.tui.shape.charts import bar
 from previewops.tui.shape.columns import Column
 from previewops.tui.shape.spans import Line, Span, Tone, said
-from previewops.tui.shape.state import SILENT_MS, alive_workers
+from previewops.tui.shape.state import alive_workers
 from previewops.views import RunView, Snapshot, WorkerView
 
 _AWAY_WORDS = {

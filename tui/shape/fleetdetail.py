@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from previewops.text import clean, plural
+from previewops.tui.picture import SILENT_MS
 from previewops.tui.shape.charts import bar
 from previewops.tui.shape.columns import GAP, Column, fit
 from previewops.tui.shape.fleet import Post, cpu, memory, since, state_of_post, wanted
 from previewops.tui.shape.spans import Line, Span, Tone, pad, said
-from previewops.tui.shape.state import SILENT_MS
 from previewops.tui.shape.wrap import wrap
 from previewops.views import RunView, Snapshot
 
 _PERCENT = 5
-_JOB = Column("job", 16, grow=2)
+_JOB = Column("job", 16, grow=2, middle=True)
 _WORKER = Column("worker", 12, drop=5)
 _REST = (
     Column("project", 10, grow=1, drop=3),

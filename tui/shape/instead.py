@@ -10,12 +10,17 @@ SMALLEST_COLUMNS = 80
 SMALLEST_ROWS = 24
 
 
+def too_small(columns: int, rows: int) -> bool:
+    """Whether a terminal of that size shows no picture."""
+    return columns < SMALLEST_COLUMNS or rows < SMALLEST_ROWS
+
+
 def too_small_lines(columns: int, rows: int) -> Sequence[Line]:
     """What is said instead of a picture that would be cut. ``rows`` are those between the bars."""
     lines: list[Line] = [
         (Span("This terminal is too small to show it all.", Tone.WARN),),
         (Span(f"That takes {SMALLEST_COLUMNS} columns and {SMALLEST_ROWS} rows.", Tone.TEXT),),
-        (Span("Every key works meanwhile; q leaves.", Tone.DIM),),
+        (Span("No key changes anything meanwhile; q leaves.", Tone.DIM),),
     ]
     return _in_the_middle(lines, columns, rows)
 

@@ -28,12 +28,12 @@ def job_columns(state: JobState | None) -> tuple[Column, ...]:
     columns = (
         _STATE,
         Column("pri", 6),
-        Column("job", 16, grow=3),
+        Column("job", 16, grow=4, middle=True),
         Column("project", 12, grow=1, drop=3),
         Column("fail/crash", 10, right=True, drop=4 if failing else 5),
         Column("since", 6, right=True),
         Column("wait/run", 8, right=True),
-        Column("worker", 18, drop=5 if failing else 4),
+        Column("worker", 13, drop=5 if failing else 4, middle=True),
         Column("reason" if failing else "progress/reason", 18 if state is None else 29, grow=4),
     )
     return columns if state is None else columns[1:]

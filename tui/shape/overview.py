@@ -21,6 +21,9 @@ _TONES = {Priority.HIGH: Tone.HIGH, Priority.NORMAL: Tone.NORMAL, Priority.LOW: 
 _MARKS = {Status.WARNING: ("▲", Tone.WARN), Status.CRITICAL: ("✖", Tone.BAD), Status.UNKNOWN: ("?", Tone.DIM)}
 _MOST_ALARMS = 3
 
+FULL_FROM = 10
+"""So many waiting jobs fill a bar, unless there are more of another class: a single one is no full house."""
+
 
 def headline(picture: Picture, columns: int) -> list[Line]:
     """The state of the queue in words, then what is not as it should be."""
@@ -47,7 +50,7 @@ def depth_lines(picture: Picture, columns: int) -> list[Line]:
     snapshot = picture.snapshot
     if snapshot is None:
         return []
-    most = max(1, *snapshot.waiting.values())
+    most = max(FULL_FROM, *snapshot.waiting.values())
     lines = [_class_line(snapshot, priority, most, columns) for priority in Priority]
     coming, going = flow(picture.history, snapshot.now_ms)
     left = drain_ms(snapshot, picture.history)
@@ -156,10 +159,11 @@ def throughput_lines(picture: Picture, period: Period, columns: int, rows: int) 
     chart = columns_chart(
         stacks, (Tone.DONE, Tone.DIED), rows=rows - 2, scale=scale, label=lambda value: short(round(value))
     )
-    return [_rates(picture, snapshot, columns), *chart, _when(found, snapshot.now_ms)]
+    return [_last_minute(picture, snapshot, columns), *chart, _when(found, snapshot.now_ms)]
 
 
-def _rates(picture: Picture, snapshot: Snapshot, columns: int) -> Line:
+def _last_minute(picture: Picture, snapshot: Snapshot, columns: int) -> Line:
+    """What the colours mean, each with how often it happened in the last minute."""
     spans: list[Span] = []
     for name, words, tone in (
         ("completed", "done", Tone.DONE),
@@ -168,15 +172,16 @@ def _rates(picture: Picture, snapshot: Snapshot, columns: int) -> Line:
         ("crashed", "crashed", Tone.WARN),
         ("accepted", "came", Tone.NORMAL),
     ):
-        rate = picture.history.rate_per_min(name, 60_000, snapshot.now_ms)
+        count = picture.history.count_within(name, 60_000, snapshot.now_ms)
         entry = (
-            Span("■ ", tone if rate else Tone.FAINT),
+            Span("■ ", tone if count else Tone.FAINT),
             Span(f"{words} ", Tone.DIM),
-            Span(f"{short(round(rate))}  "),
+            Span(f"{short(count)}  "),
         )
         if width_of((*spans, *entry)) <= columns:
             spans += entry
-    return tuple(spans)
+    told = Span("in 60 s", Tone.DIM)
+    return (*spans, told) if width_of((*spans, told)) <= columns else tuple(spans)
 
 
 def _when(found: Sequence[Column], now_ms: int) -> Line:

@@ -100,6 +100,17 @@ def clip(line: Line, columns: int) -> Line:
     return tuple(kept)
 
 
+def clip_middle(line: Line, columns: int) -> Line:
+    """As ``clip``, but of a single span the middle goes: ids are told apart by their ends as well as their starts."""
+    if width_of(line) <= columns or len(line) != 1 or columns < 3:
+        return clip(line, columns)
+    (span,) = line
+    before = (columns - 1) // 2
+    start = set_cell_size(span.text, before)
+    end = set_cell_size(span.text[::-1], columns - 1 - before)[::-1]
+    return (replace(span, text=f"{start}…{end}"),)
+
+
 def pad(line: Line, columns: int, *, right: bool = False) -> Line:
     """The line in exactly ``columns`` columns, flush left or right."""
     fitted = clip(line, columns)

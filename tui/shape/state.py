@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from previewops.health import Status
 from previewops.history import History
 from previewops.text import age, clean, plural, span
-from previewops.tui.picture import Lost, Picture
+from previewops.tui.picture import SILENT_MS, Lost, Picture
 from previewops.tui.shape.spans import Tone
 from previewops.views import Snapshot
 
 WINDOW_MS = 300_000
-SILENT_MS = 3_500
-"""A worker that was not heard of for longer is not counted as there: three heartbeats and a little."""
 
-FEW_ENDED = 10
-"""Of fewer jobs no share is told: one of two would read as half of all."""
+_JUDGED = {
+    Status.OK: ("●", "healthy", Tone.GOOD),
+    Status.WARNING: ("▲", "needs attention", Tone.WARN),
+    Status.CRITICAL: ("✖", "in trouble", Tone.BAD),
+    Status.UNKNOWN: ("?", "cannot be judged", Tone.WARN),
+}
 
 _FEW = 3
 
@@ -42,7 +45,8 @@ def state_of(picture: Picture) -> State:
     if picture.lost is not None:
         more = f"{why_lost(picture.lost)}; this is the queue {picture.age_s} s ago"
         return State("✖", "connection lost", more, Tone.BAD)
-    return _of_queue(snapshot, picture.history)
+    status = picture.health.status if picture.health is not None else Status.UNKNOWN
+    return _of_queue(snapshot, picture.history, status)
 
 
 def why_lost(lost: Lost) -> str:
@@ -50,50 +54,42 @@ def why_lost(lost: Lost) -> str:
     return f"{clean(lost.reason)} (try {lost.tries})" if lost.tries else clean(lost.reason)
 
 
-def _of_queue(snapshot: Snapshot, history: History) -> State:
+def _of_queue(snapshot: Snapshot, history: History, status: Status) -> State:
+    """Its mark and its tone are those of the verdict over all, whatever the words tell of."""
+    mark, word, tone = _JUDGED[status]
     if snapshot.lost_ms is not None:
         more = f"noticed {age(snapshot.lost_ms, snapshot.now_ms)}; bundles are kept"
-        return State("✖", "Redis lost the queue's data", more, Tone.BAD)
+        return State(mark, "Redis lost the queue's data", more, tone)
     if snapshot.paused:
         since = age(snapshot.paused_since_ms, snapshot.now_ms)
         by = f" by {clean(snapshot.paused_by)}" if snapshot.paused_by else ""
         why = f": {clean(snapshot.paused_why)}" if snapshot.paused_why else ""
-        return State("‖", f"paused {since}{by}{why}", f"{snapshot.active} still running", Tone.WARN)
+        return State("‖", f"paused {since}{by}{why}", f"{snapshot.active} still running", tone)
     alive = len(alive_workers(snapshot))
     pending = plural(snapshot.pending, "job")
     if alive == 0:
         silent = len(snapshot.workers)
         words = "no workers" if not silent else f"no worker answers ({silent} silent)"
         more = f"{pending} waiting for one" if snapshot.pending else "nothing is waiting"
-        return State("✖", words, more, Tone.BAD)
+        return State(mark, words, more, tone)
     fatal = sum(worker.phase == "fatal" for view in snapshot.supervisors for worker in view.state.workers)
     if fatal:
-        return State(
-            "▲", f"{plural(fatal, 'worker')} given up", "see Workers; reset them when mended", Tone.BAD
-        )
-    return _at_work(snapshot, history, alive)
+        return State(mark, f"{plural(fatal, 'worker')} given up", "see Workers; reset them when mended", tone)
+    growing, more = _at_work(snapshot, history, plural(alive, "worker"))
+    return State(mark, "backlog growing" if growing else word, more, tone)
 
 
-def _at_work(snapshot: Snapshot, history: History, alive: int) -> State:
-    workers = plural(alive, "worker")
+def _at_work(snapshot: Snapshot, history: History, workers: str) -> tuple[bool, str]:
+    """Whether more comes than goes, and what there is to do."""
     coming, going = flow(history, snapshot.now_ms)
     if snapshot.backlog > _FEW and coming > going and coming > 0:
-        more = f"{coming:.0f} come and {going:.0f} go a minute; {workers}"
-        return State("▲", "backlog growing", more, Tone.WARN)
-    failing = failure_share(history, snapshot.now_ms)
-    if failing >= 0.05:
-        return State("▲", f"{failing:.0%} of jobs fail", f"in the last 5 min; {workers}", Tone.WARN)
+        return True, f"{coming:.0f} come and {going:.0f} go a minute; {workers}"
     left = drain_ms(snapshot, history)
     if snapshot.backlog and left is not None:
-        return State(
-            "●",
-            "healthy",
-            f"{plural(snapshot.backlog, 'job')} behind, gone in {span(left)}; {workers}",
-            Tone.GOOD,
-        )
+        return False, f"{plural(snapshot.backlog, 'job')} behind, gone in {span(left)}; {workers}"
     if snapshot.pending:
-        return State("●", "healthy", f"{plural(snapshot.pending, 'job')} in hand; {workers}", Tone.GOOD)
-    return State("●", "healthy", f"idle; {workers}", Tone.GOOD)
+        return False, f"{plural(snapshot.pending, 'job')} in hand; {workers}"
+    return False, f"idle; {workers}"
 
 
 def alive_workers(snapshot: Snapshot) -> tuple[str, ...]:
@@ -108,13 +104,6 @@ def flow(history: History, now_ms: int) -> tuple[float, float]:
     coming = sum(history.rate_per_min(name, WINDOW_MS, now_ms) for name in ("accepted", "requeued"))
     going = sum(history.rate_per_min(name, WINDOW_MS, now_ms) for name in ("completed", "died", "cancelled"))
     return coming, going
-
-
-def failure_share(history: History, now_ms: int) -> float:
-    """Which part of the jobs that ended in the last five minutes became dead letters; 0 when too few ended."""
-    died = history.rate_per_min("died", WINDOW_MS, now_ms)
-    ended = died + history.rate_per_min("completed", WINDOW_MS, now_ms)
-    return died / ended if ended * WINDOW_MS / 60_000 >= FEW_ENDED else 0.0
 
 
 def drain_ms(snapshot: Snapshot, history: History) -> float | None:

@@ -6,12 +6,12 @@ _COARSE = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"))
 
 
 def coarse(ms: int) -> str:
-    """A length that grows: "now", "20 s" in steps of ten, then minutes, hours, days. At most seven columns."""
+    """A length that grows: "<10 s", "20 s" in steps of ten, then minutes, hours, days. At most seven columns."""
     for unit_ms, name in _COARSE:
         if ms >= unit_ms:
             return f"{ms // unit_ms} {name}"
     tens = ms // 10_000 * 10
-    return f"{tens} s" if tens > 0 else "now"
+    return f"{tens} s" if tens > 0 else "<10 s"
 
 
 def brief(ms: int) -> str:

@@ -20,13 +20,20 @@ EXAMPLE = 'timeout project:lessons !priority:low "two words"'
 
 
 class FilterLine(Horizontal):
-    """Opens at the bottom of a list. What is typed is posted as ``Typed`` after a short pause; enter keeps it."""
+    """Opens at the bottom of a list. What is typed is posted as ``Typed`` after a short pause; enter keeps it.
+
+    A kept one stays in sight as long as it is in force, and does not look as if it waited for letters.
+    """
 
     DEFAULT_CSS = """
     FilterLine { height: 1; width: 1fr; display: none; background: $surface; }
     FilterLine.-open { display: block; }
     FilterLine Label { width: auto; color: $dim; background: $surface; }
-    FilterLine Input { width: 1fr; background: $surface; }
+    FilterLine Input { width: 1fr; background: $surface; color: $warning; }
+    FilterLine .-kept { color: $warning; }
+    FilterLine .-typing, FilterLine:focus-within .-kept { display: none; }
+    FilterLine:focus-within .-typing { display: block; }
+    FilterLine:focus-within Input { color: $foreground; }
     """
 
     @dataclass
@@ -46,7 +53,8 @@ class FilterLine(Horizontal):
         self._posted = ""
 
     def compose(self) -> ComposeResult:
-        yield Label("filter: ")
+        yield Label("filter: ", classes="-typing")
+        yield Label("kept filter: ", classes="-kept")
         yield Input(
             id="filter-text",
             compact=True,
@@ -54,7 +62,8 @@ class FilterLine(Horizontal):
             max_length=MOST_CHARACTERS,
             placeholder=self._example,
         )
-        yield Label("enter keeps it, esc clears it")
+        yield Label("enter keeps it, esc clears it", classes="-typing")
+        yield Label("/ changes it, ! turns it, esc clears it", classes="-kept")
 
     @property
     def text(self) -> str:
@@ -71,11 +80,17 @@ class FilterLine(Horizontal):
         return self.query_one(Input)
 
     def open(self, *, inverted: bool) -> None:
-        """Shows the line and takes the keys. ``inverted`` puts a ``!`` in front, or takes it away again."""
+        """Shows the line and takes the keys.
+
+        ``inverted`` turns a filter that is there round, at once and without the keys; else it begins one with ``!``.
+        """
         self.add_class("-open")
         if inverted:
             text = self.text
             self._input.value = text[2:] if text.startswith("! ") else f"! {text}"
+            if self._says_something:
+                self._apply()
+                return
         self._input.cursor_position = len(self.text)
         self.screen.set_focus(self._input)  # at once: what is typed next is meant for the line
 
@@ -94,9 +109,13 @@ class FilterLine(Horizontal):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self._apply()
-        if not self.text.strip(" !"):
+        if not self._says_something:
             self.clear()
         self.post_message(self.Kept())
+
+    @property
+    def _says_something(self) -> bool:
+        return bool(self.text.strip(" !"))
 
     def _apply(self) -> None:
         self._stop()

@@ -16,7 +16,7 @@ from textual.strip import Strip
 
 from previewops.tui.palette import palette_of
 from previewops.tui.shape.columns import GAP, Column, fit
-from previewops.tui.shape.spans import Line, Span, Tone, clip, pad, width_of
+from previewops.tui.shape.spans import Line, Span, Tone, clip, clip_middle, pad, width_of
 from previewops.tui.widgets.drawn import SCROLLBAR, Drawn, strip_of
 
 _MARK = 2
@@ -292,7 +292,8 @@ class Grid(Drawn, ScrollView, can_focus=True):
             if not first:
                 spans.append(Span(" " * GAP))
             first = False
-            spans += pad(cell, width, right=column.right and not last)
+            cut = clip_middle(cell, width) if column.middle else cell
+            spans += pad(cut, width, right=column.right and not last)
         return tuple(spans)
 
     def _centred(self, columns: int, rows: int) -> list[Line]:

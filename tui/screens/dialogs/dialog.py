@@ -8,9 +8,9 @@ from typing import ClassVar, TypeVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button
 
+from previewops.tui.screens.modal import Modal
 from previewops.tui.shape.spans import Line
 from previewops.tui.shape.wrap import wrap_lines
 from previewops.tui.widgets.canvas import Canvas
@@ -19,7 +19,7 @@ from previewops.tui.widgets.panel import framed
 Answer = TypeVar("Answer")
 
 
-class Dialog(ModalScreen[Answer | None]):
+class Dialog(Modal[Answer | None]):
     """A question. It is dismissed with its answer, or with None when the operator thinks better of it."""
 
     CSS_PATH = "dialog.tcss"

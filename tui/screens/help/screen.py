@@ -8,14 +8,14 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 
 from previewops.tui.deeds import Deed
+from previewops.tui.screens.modal import Modal
 from previewops.tui.shape.help import help_lines
 from previewops.tui.widgets.canvas import Canvas
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Modal[None]):
     """What can be done at this moment. Any of the keys that close things closes it."""
 
     CSS_PATH = "help.tcss"

@@ -8,15 +8,15 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.screen import ModalScreen
 
+from previewops.tui.screens.modal import Modal
 from previewops.tui.shape.spans import Line
 from previewops.tui.shape.wrap import wrap_lines
 from previewops.tui.widgets.panel import framed
 from previewops.tui.widgets.paper import Paper
 
 
-class TracebackScreen(ModalScreen[None]):
+class TracebackScreen(Modal[None]):
     """What an attempt has left behind, to be read through. Any of the keys that close things closes it."""
 
     CSS_PATH = "traceback.tcss"

@@ -11,15 +11,20 @@ from textual.binding import BindingType
 from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
+from previewops.listviews import DeadFilter
 from previewops.states import JobState
 from previewops.terms import parse_terms
 from previewops.tui.deeds import Deed
 from previewops.tui.intents import Cancel
 from previewops.tui.picture import Picture
 from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.screens.dead.acts import Acts
+from previewops.tui.screens.dead.tally import tally_of
 from previewops.tui.screens.jobs.ask import ask_to_cancel
 from previewops.tui.screens.jobs.look import look
 from previewops.tui.screens.renewal import Renewal
+from previewops.tui.shape.bulk import Tally
+from previewops.tui.shape.choice import Choice, View
 from previewops.tui.shape.jobrows import job_cells, job_columns, state_tabs, with_runs
 from previewops.tui.shape.listing import Listing, empty_lines, races, subtitle_of, title_of
 from previewops.tui.widgets.canvas import Canvas
@@ -50,10 +55,26 @@ class JobsScreen(OperatorScreen):
         Deed("turn_page(1)", "right_square_bracket", "]", "", "Go to the next page."),
         Deed("turn_page(-1)", "left_square_bracket", "[", "", "Go to the page before."),
         Deed("cancel", "x", "x", "Cancel", "Cancel the marked jobs, or this one.", dangerous=True),
+        Deed(
+            "discard",
+            "x",
+            "x",
+            "Discard",
+            "Delete the marked dead jobs for good, or this one.",
+            dangerous=True,
+        ),
+        Deed(
+            "requeue",
+            "r",
+            "r",
+            "Requeue",
+            "Give the marked dead jobs a new life, or this one.",
+            dangerous=True,
+        ),
         Deed("mark", "space", "space", "Mark", "Mark this job, or take its mark away."),
         Deed("order", "o", "o", "Order", "Show the oldest first, or the newest."),
         Deed("copy", "c", "c", "Copy id", "Copy the id of this job, or the marked ones, to the clipboard."),
-        Deed("look_again", "r", "r", "", "Look at this page again."),
+        Deed("look_again", "f5", "F5", "", "Look at this page again."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
 
@@ -67,6 +88,9 @@ class JobsScreen(OperatorScreen):
         self._resting = 0
         self._slowed = False
         self._renewal = Renewal(self, "jobs", self._fetch)
+        self._acts = Acts(
+            self, self._tally, counting=lambda _counting: None, done=lambda _choice: self._acted()
+        )
 
     def body(self) -> ComposeResult:
         yield Canvas(id="states")
@@ -250,6 +274,32 @@ class JobsScreen(OperatorScreen):
         ended = {record.job_id for record in self._shown if not record.state.pending}
         return tuple(job_id for job_id in self._chosen() if job_id not in ended)
 
+    def _dead(self) -> tuple[str, ...]:
+        """Those that are chosen and not known to be something else than dead."""
+        others = {record.job_id for record in self._shown if record.state is not JobState.DEAD}
+        return tuple(job_id for job_id in self._chosen() if job_id not in others)
+
+    def _dead_letters(self) -> Choice:
+        dead = self._dead()
+        words = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
+        return Choice((DeadFilter(job_ids=dead),), words, dead, len(set(dead) - set(self._grid.keys)))
+
+    async def _tally(self, choice: Choice) -> Tally:
+        return await tally_of(self.operator.source, choice, View(flat=True), ())
+
+    def _acted(self) -> None:
+        if self.composed:
+            self._grid.mark(())
+            self._renew()
+
+    @work(group="ask")
+    async def action_requeue(self) -> None:
+        await self._acts.requeue(self._dead_letters())
+
+    @work(group="ask")
+    async def action_discard(self) -> None:
+        await self._acts.discard(self._dead_letters())
+
     @work(group="ask")
     async def action_cancel(self) -> None:
         chosen, pending = self._chosen(), self._to_cancel()
@@ -271,6 +321,12 @@ class JobsScreen(OperatorScreen):
             return not self.operator.picture.frozen
         if not self.composed:
             return True
-        if action in ("mark", "copy"):
-            return bool(self._chosen())
-        return bool(self._to_cancel()) if action == "cancel" else True
+        possible = {
+            "mark": bool(self._chosen()),
+            "copy": bool(self._chosen()),
+            "cancel": bool(self._to_cancel()),
+            "discard": bool(self._dead())
+            and not self._to_cancel(),  # the same key cancels what can be cancelled
+            "requeue": bool(self._dead()),
+        }
+        return possible.get(action, True)

@@ -1,0 +1,84 @@
+"""What a snapshot alone tells of a queue's health, so that verdicts and figures on one screen are of one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from previewops.clock import iso_from_ms
+from previewops.health import RECENT_S, Facts, Health, Recent, Thresholds, judge
+from previewops.views import Bucket, Snapshot
+
+OF_A_SNAPSHOT = frozenset(
+    {
+        "workers",
+        "accounting",
+        "data-loss",
+        "oldest-waiting",
+        "dead-letters",
+        "failure-rate",
+        "dead-growth",
+        "paused",
+        "supervisors",
+        "versions",
+    }
+)
+"""The checks that need no more than a snapshot and the last minutes."""
+
+
+def facts_of(snapshot: Snapshot, buckets: Iterable[Bucket] | None, *, heartbeat_ms: int) -> Facts:
+    """The facts that ``snapshot`` holds; the others are None.
+
+    ``buckets`` are the 10 s buckets of the last five minutes at least, None where they are not known; workers are
+    heard of every ``heartbeat_ms``.
+    """
+    return Facts(
+        waiting=sum(snapshot.waiting.values()),
+        delayed=snapshot.delayed,
+        active=snapshot.active,
+        dead=snapshot.dead,
+        oldest_waiting_ms=snapshot.oldest_waiting_ms,
+        paused=snapshot.paused,
+        paused_by=snapshot.paused_by,
+        paused_why=snapshot.paused_why,
+        unaccounted=snapshot.unaccounted,
+        worker_ages_ms=tuple(snapshot.now_ms - worker.heartbeat_ms for worker in snapshot.workers),
+        heartbeat_ms=heartbeat_ms,
+        eviction_policy=None,
+        persistent=None,
+        lost_at=None if snapshot.lost_ms is None else iso_from_ms(snapshot.lost_ms),
+        recent=None if buckets is None else _recent(buckets, snapshot.now_ms),
+        supervisors=snapshot.supervisors,
+        versions=frozenset(worker.version for worker in snapshot.workers if worker.version),
+    )
+
+
+def renewed(
+    health: Health | None,
+    snapshot: Snapshot,
+    buckets: Iterable[Bucket],
+    *,
+    heartbeat_ms: int,
+    thresholds: Thresholds,
+) -> Health:
+    """``health`` with all that ``snapshot`` tells as it is now; the rest stays as it was found, if it ever was.
+
+    ``buckets`` and ``heartbeat_ms`` as for ``facts_of``.
+    """
+    fresh = judge(facts_of(snapshot, buckets, heartbeat_ms=heartbeat_ms), thresholds)
+    checks = {check.name: check for check in fresh.checks if check.name in OF_A_SNAPSHOT}
+    if health is None:
+        return Health(tuple(checks.values()), fresh.figures)
+    figures = {figure.label: figure for figure in fresh.figures}
+    return Health(
+        tuple(checks.get(check.name, check) for check in health.checks),
+        tuple(figures.get(figure.label, figure) for figure in health.figures),
+    )
+
+
+def _recent(buckets: Iterable[Bucket], now_ms: int) -> Recent:
+    late = [bucket for bucket in buckets if bucket.start_ms > now_ms - RECENT_S * 1000]
+
+    def total(*names: str) -> int:
+        return sum(bucket.counts.get(name, 0) for bucket in late for name in names)
+
+    return Recent(total("completed"), total("died"), total("requeued", "discarded"))
