@@ -1,0 +1,107 @@
+"""Every command line that a document shows is run: here, over a machine that `previewops up` runs, or elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.docs.documents import DOCUMENTS, ROOT, command_lines
+from tests.integration.cli_program import Outcome, Program, hand_on, payload
+from tests.integration.up_program import up
+
+Words = tuple[str, ...]
+
+ELSEWHERE = {
+    "api": ("tests/integration/test_api_program.py", '"api"'),
+    "record": ("tests/integration/test_cli_record.py", '"record"'),
+    "supervise": ("tests/fault/supervisor_under_test.py", '"supervise"'),
+    "systemd": ("tests/system/conftest.py", '"systemd", "install"'),
+    "tui": ("tests/tui/stage.py", '"tui"'),
+    "up": ("tests/integration/up_program.py", '"up"'),
+    "worker": ("tests/integration/test_api_program.py", '"worker"'),
+}
+"""Commands that go on until they are ended, or change the machine, and the tests that run them."""
+
+FLEET = ("scale", "restart", "reset", "drain")
+"""Orders to supervisors, in an order in which one leaves something for the next."""
+
+HOSTS = ("render-1", "render-2")
+"""The hosts that the documents give orders to. Here it is this one."""
+
+
+def shown() -> set[Words]:
+    """Every command line in the blocks of a document, the placeholders of prose left out."""
+    return {words for document in DOCUMENTS for words in command_lines(document, "previewops")}
+
+
+def here(words: Words, folder: Path) -> list[str]:
+    """The line as it can be run on this machine: its own name, and files below ``folder``."""
+    host = socket.gethostname()
+    found = [host if word in HOSTS else word for word in words]
+    found = [str(folder / Path(word).name) if word.startswith("/") else word for word in found]
+    return [*found, "--yes"] if words[:2] in (("dlq", "requeue"), ("dlq", "discard")) else found
+
+
+def test_what_is_not_run_here_is_run_elsewhere() -> None:
+    ours = {words[0] for words in shown() if words[0] in ELSEWHERE}
+    assert ours >= {"api", "supervise", "tui", "up"}
+    for name, (test, command) in ELSEWHERE.items():
+        assert command in (ROOT / test).read_text("utf-8"), f"{test} does not run {name}"
+
+
+async def test_orders_to_a_fleet_work_as_shown(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    orders = sorted(
+        (words for words in shown() if words[0] in FLEET), key=lambda words: FLEET.index(words[0])
+    )
+    assert {words[0] for words in orders} == set(FLEET)
+    with up(program, "--workers", "1"):
+        for words in orders:
+            done = await asyncio.to_thread(program.run, *here(words, tmp_path))
+            # What runs has nothing to reset, and what an earlier line has drained nothing to drain.
+            well = done.code == 0 or f"nothing to {words[0]}: " in done.err
+            assert well, f"previewops {' '.join(words)}: {done.err}"
+
+
+@pytest.mark.redis
+async def test_all_other_commands_work_as_shown(redis_url: str, tmp_path: Path) -> None:
+    program = Program(tmp_path, redis_url)
+    program.write("job.json", payload("my-first", project="trial"))
+    for name in ("shadow.jsonl", "failed-there.jsonl", "last-week.jsonl"):
+        lines = [json.dumps(payload(f"{name[:4]}-{n}", project="canary", dryRun=True)) for n in range(2)]
+        program.write(name, "\n".join(lines).encode())
+    others = sorted(words for words in shown() if words[0] not in (*ELSEWHERE, *FLEET))
+    assert len(others) > 40
+    for words in others:
+        done = await run_as_shown(program, redis_url, here(words, tmp_path))
+        verdicts = (0, 1, 2) if words[0] == "health" else (0,)
+        assert done.code in verdicts, f"previewops {' '.join(words)}: {done.err}"
+
+
+async def run_as_shown(program: Program, redis_url: str, words: list[str]) -> Outcome:
+    """Runs a command over a queue that has what it speaks of."""
+    async with hand_on(redis_url) as hand:
+        await hand.redis.flushall()
+        if words[0] == "submit":
+            return await asyncio.to_thread(submitted, program, words)
+        if words[0] == "cancel":
+            await hand.submit(payload(words[1]))
+        else:
+            await hand.heartbeat()
+            await hand.bury("my-first", project="trial", code="disk-full")
+        stdin = json.dumps(payload("my-first")).encode() if words[-1] == "-" else b""
+        return await asyncio.to_thread(lambda: program.run(*words, stdin=stdin))
+
+
+def submitted(program: Program, words: list[str]) -> Outcome:
+    """What a submit came to, with a worker there: some of them wait for the end."""
+    with program.start("worker", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
+        try:
+            return program.run(*words)
+        finally:
+            worker.terminate()
