@@ -202,7 +202,7 @@ async def until(pilot: Pilot[int], condition: Callable[[], object], *, turns: in
         if condition():
             return
         await asyncio.sleep(0.005)  # threads and sockets need more than turns of the loop
-    raise AssertionError("it has not come to that")
+    raise AssertionError(f"it has not come to that\n{screen_text(pilot.app)}")
 
 
 def screen_text(app: OperatorApp) -> str:

@@ -296,7 +296,7 @@ async def test_the_panel_says_what_it_could_not_fetch_and_what_is_dead_no_more()
 
 async def test_what_fails_leaves_the_rows_and_says_so() -> None:
     source = source_of()
-    app = make_app(source)
+    app = make_app(source, every_s=60.0)  # the act is to find out by itself that nobody answers
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         stage = await at_dead_letters(pilot, app, source)
         await opened(stage, "f")
@@ -916,7 +916,7 @@ async def test_nothing_freezes_while_a_bulk_act_runs() -> None:
         await stage.press("enter")
         await stage.until(lambda: desk.intents)
         desk.let_through.release()
-        await stage.until(lambda: "requeue: 100 of 900" in stage.text)
+        await stage.until(lambda: "requeueing 900 dead letters: 100 of 900" in stage.text)
         await opened(stage, "f")
         await stage.press("j", "j")
         await stage.until(lambda: stage.grid.cursor_place == 2)

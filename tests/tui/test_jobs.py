@@ -282,7 +282,7 @@ async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_lett
         await pilot.press("r")  # on one that runs
         assert app.screen.check_action("requeue", ()) is False
         await pilot.press("j", "r")
-        one = Requeue(DeadFilter(job_ids=("dead-0",)), 1)
+        one = Requeue(DeadFilter(job_ids=("dead-0",)), 1, cut_off_ms=scenes.NOW_MS)
         await until(pilot, lambda: desk.intents == [one])
         await pilot.press("x")
         await until(pilot, lambda: "Discard 1 dead letter" in screen_text(app))
@@ -291,7 +291,7 @@ async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_lett
         await pilot.press("r")
         await until(pilot, lambda: "Requeue 2 dead letters" in screen_text(app))
         await pilot.press("tab", "enter")
-        both = Requeue(DeadFilter(job_ids=("dead-0", "dead-1")), 2, why="")
+        both = Requeue(DeadFilter(job_ids=("dead-0", "dead-1")), 2, cut_off_ms=scenes.NOW_MS)
         await until(pilot, lambda: desk.intents == [one, both])
         await until(pilot, lambda: grid(app).marks == ())
         grid(app).mark(("dead-1", "dead-2"))
@@ -299,7 +299,8 @@ async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_lett
         await until(pilot, lambda: "Discard 2 dead letters" in screen_text(app))
         await pilot.press("tab", "enter")
         await until(pilot, lambda: len(desk.intents) == 3)
-        assert desk.intents[-1] == Discard(DeadFilter(job_ids=("dead-1", "dead-2")), 2)
+        chosen = DeadFilter(job_ids=("dead-1", "dead-2"))
+        assert desk.intents[-1] == Discard(chosen, 2, cut_off_ms=scenes.NOW_MS)
 
 
 async def test_marks_are_let_go_by_escape_and_ids_copied_and_a_job_opened() -> None:

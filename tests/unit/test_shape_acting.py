@@ -42,7 +42,7 @@ SAID: list[tuple[Intent, str]] = [
     (Cancel(("a", "b")), "cancelling 2 jobs"),
     (Requeue(DeadFilter(), 1), "requeueing 1 dead letter"),
     (Discard(DeadFilter(), 1_200), "discarding 1,200 dead letters"),
-    (RequeueEdited("a", PAYLOAD), "requeueing a with another payload"),
+    (RequeueEdited("a", PAYLOAD, "digest"), "requeueing a with another payload"),
     (Export(DeadFilter(), 2, Path("x")), "exporting 2 dead letters"),
     (Scale("host7", Bounds(1, 2)), "scaling host7"),
     (FleetAct("drain", "host7", "w1"), "draining w1"),
