@@ -40,7 +40,7 @@ async def answer_lines(backend: Backend, bodies: Bodies, request: Request, most_
     held = AsyncExitStack()
     try:
         raw = await held.enter_async_context(bodies.read(request, most_bytes))
-        found = raw.count(b"\n") + 1
+        found = raw.count(b"\n") + (not raw.endswith(b"\n"))
         if found > MOST_LINES:
             raise TooLarge(f"the batch has {found} lines; allowed are {MOST_LINES}", hint="split it")
         batch = _Batch(backend, raw)

@@ -16,7 +16,7 @@ from previewops.api.errors import BadForm
 from previewops.api.forms import MOST_BYTES, REASON_CHARACTERS, Form, acting, expect_no_query
 from previewops.listviews import BulkOutcome, Cursor, DeadFilter
 from previewops.states import Priority
-from previewops.terms import Terms, parse_terms
+from previewops.terms import FIELDS, Terms, parse_terms, unknown_fields
 
 MOST_ROWS = 500
 MOST_IDS = 500
@@ -116,6 +116,9 @@ def _filter(form: Form, job_ids: tuple[str, ...]) -> DeadFilter:
     fingerprint = form.text("fingerprint", most=64)
     text = form.text("filter")
     terms = parse_terms(text or "")
+    if strange := unknown_fields(text or ""):
+        # Taken for text it would find nothing, and turned round by "!" everything.
+        form.refuse("filter", "unknown-field", f"names no field: {', '.join(strange)}", ", ".join(FIELDS))
     return DeadFilter(
         job_ids,
         form.text("error"),

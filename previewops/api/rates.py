@@ -9,6 +9,7 @@ from collections import OrderedDict
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from previewops.api.errors import TooManyRequests
+from previewops.api.guard import OPEN_PATHS
 from previewops.clock import Clock
 
 BURST_S = 2
@@ -65,7 +66,10 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = scope.get("client")
-        wait = self._rates.take(client_of(peer[0] if peer else ""), self._clock.monotonic())
+        client = client_of(peer[0] if peer else "")
+        if scope["path"] in OPEN_PATHS:
+            client += " probing"  # whether the process lives is asked beside a busy client too
+        wait = self._rates.take(client, self._clock.monotonic())
         if wait:
             raise TooManyRequests(
                 "this client asks faster than PREVIEW_API_RATE allows", retry_after_s=max(1, math.ceil(wait))

@@ -19,7 +19,7 @@ from previewops.cli.output import announce
 from previewops.cli.supervise import default_workers
 from previewops.cli.theme import theme_option
 from previewops.cli.voice import Voice
-from previewops.errors import PreviewopsError
+from previewops.errors import PreviewopsError, RedisUnavailable
 from previewops.settings import Settings
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ async def _beside(context: Context, manner: Manner, url: str, queue: Queue, voic
     from previewops.cli.demo import run_demo, run_demo_unseen
 
     if not manner.screen:
-        await (run_demo(queue, context.settings) if manner.demo else _report(queue))
+        await (run_demo(queue, context.settings) if manner.demo else _report(queue, url))
         return
     from previewops.cli.hosted import show_screen
 
@@ -171,7 +171,7 @@ async def _beside(context: Context, manner: Manner, url: str, queue: Queue, voic
             await asyncio.wait({lesson}, timeout=LAST_LOOK_S)  # one that has just ended gets to say so
             await end_tasks([lesson])
     if not left:
-        await _report(queue)
+        await _report(queue, url)
 
 
 async def _work(
@@ -223,15 +223,20 @@ async def _drained(
     await supervising
 
 
-async def _report(queue: Queue) -> None:
+async def _report(queue: Queue, url: str) -> None:
     """Says how the queue is whenever that has changed: in one place in a terminal, line by line elsewhere."""
+    from previewops.connection import redis_errors
     from previewops.snapshot import Snapshots
 
     snapshots = Snapshots(queue.redis, queue.settings)
     told = ""
     with _state_line() as show:
         while True:
-            line = _in_words(await snapshots.take())
+            try:
+                async with redis_errors(url):
+                    line = _in_words(await snapshots.take())
+            except RedisUnavailable as error:
+                line = error.message  # the workers wait for it too
             if line != told:
                 show(line)
                 told = line

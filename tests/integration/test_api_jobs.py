@@ -150,6 +150,8 @@ async def test_a_batch_of_hundreds_is_taken_whole_and_in_order(door: Served) -> 
 
 async def test_a_batch_of_too_many_lines_or_bytes_is_refused_whole(redis_url: str, tmp_path: Path) -> None:
     async with served(redis_url, tmp_path, api_max_body_mb=1) as door:
+        fits = await door.client.post(JOBS, content=b"{}\n" * MOST_LINES, headers=LINES)
+        assert fits.status_code == 200
         many = await door.client.post(JOBS, content=b"{}\n" * (MOST_LINES + 1), headers=LINES)
         assert str(MOST_LINES) in problem(many, 413, "too-large")["detail"]
         large = await door.client.post(JOBS, content=b" " * 1_100_000, headers=LINES)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -13,6 +15,7 @@ import pytest
 from previewops.embedded import EmbeddedRedis
 from tests.integration.cli_program import Program
 from tests.integration.up_program import PATIENCE_S, running, up
+from tests.redis_server import RedisProcess
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
@@ -77,3 +80,30 @@ def test_orders_without_a_supervisor_say_what_to_do(redis_url: str, tmp_path: Pa
     ):
         assert program.run(*words).code == 2
     assert json.loads(program.run("workers", "--json").out)["supervisors"] == []
+
+
+async def test_up_rides_out_a_redis_that_is_silent_for_longer_than_a_reply_may_take(
+    tmp_path: Path, redis_process: Callable[..., RedisProcess]
+) -> None:
+    server = redis_process()
+    program = Program(tmp_path, server.url)
+    with up(program, "--workers", "1", "--no-tui") as process:
+        log = tmp_path / "up.log"
+        server.freeze()
+        try:
+            await asyncio.to_thread(said, log, "cannot be used")
+        finally:
+            server.thaw()
+        await asyncio.to_thread(said, log, "waiting 0", after="cannot be used")
+        assert process.poll() is None
+        assert len(running(program)) == 1
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0, log.read_text()
+
+
+def said(log: Path, words: str, *, after: str = "") -> None:
+    """Waits until a log says something, behind ``after`` if that is given."""
+    deadline = time.monotonic() + PATIENCE_S
+    while words not in (text := log.read_text())[max(0, text.rfind(after)) if after else 0 :]:
+        assert time.monotonic() < deadline, text
+        time.sleep(0.05)
