@@ -119,12 +119,12 @@ class AsyncClient:
             WaitTimeout: ``timeout_s`` seconds passed. The job goes on.
             JobNotFound: there is no record of it, or it was discarded, or is not kept.
         """
-        async with aclosing(self._looks(job_id, timeout_s)) as looks:
+        async with aclosing(self._looks(job_id, timeout_s, whole_end=True)) as looks:
             async for record in looks:
                 last = record
         if last.state.pending:
             raise WaitTimeout(last, timeout_s or 0)
-        return _outcome(await self.status(job_id))
+        return _outcome(last)
 
     async def events(self, job_id: str, *, timeout_s: float | None = None) -> AsyncGenerator[Progress, None]:
         """How a job gets on: what it is at now, then each change, until it has ended or ``timeout_s`` has passed.
@@ -192,8 +192,14 @@ class AsyncClient:
             known = self._queues[loop] = url, Queue(connect(url, role="client"), self.settings)
         return known
 
-    async def _looks(self, job_id: str, timeout_s: float | None) -> AsyncGenerator[JobRecord, None]:
-        """What is seen of a job until it has ended or the time is over, while Redis comes and goes."""
+    async def _looks(
+        self, job_id: str, timeout_s: float | None, *, whole_end: bool = False
+    ) -> AsyncGenerator[JobRecord, None]:
+        """What is seen of a job until it has ended or the time is over, while Redis comes and goes.
+
+        Looks are without payload and result. With ``whole_end`` the record of a job that has ended is read whole,
+        and comes last; a job that was given a new life in between has not ended, and is looked at further.
+        """
         url, queue = self._line()
         now = asyncio.get_running_loop().time
         began = now()
@@ -206,7 +212,12 @@ class AsyncClient:
                     async for record in looks:
                         away_since = None
                         yield record
-                return
+                if not whole_end or record.state.pending:
+                    return
+                record = await queue.status(job_id)
+                if not record.state.pending:
+                    yield record
+                    return
             except (RedisError, OSError) as error:
                 reason = unavailable_reason(error)
                 if reason is None:

@@ -27,6 +27,7 @@ from previewops.client import (
     Receipt,
     WaitTimeout,
 )
+from previewops.deadletters import DeadLetters
 from previewops.errors import (
     BundleElsewhere,
     InvalidPayload,
@@ -38,6 +39,9 @@ from previewops.errors import (
     WrongState,
 )
 from previewops.lease import Claim
+from previewops.listviews import DeadFilter
+from previewops.queue import Queue
+from previewops.records import JobRecord
 from previewops.settings import Settings
 from previewops.states import JobState
 from tests.docs.documents import ROOT
@@ -154,6 +158,53 @@ async def test_how_a_wait_ends_otherwise(redis_url: str, settings: Settings) -> 
             await client.wait("slow")
         with pytest.raises(WrongState):
             await client.cancel("slow")
+
+
+async def test_a_job_that_is_given_a_new_life_is_waited_for_again(
+    redis_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_whole = Queue.status
+    found: list[JobState] = []
+    was_read = asyncio.Event()
+
+    async with AsyncClient(redis_url, settings=settings) as client, hand_on(redis_url) as hand:
+
+        async def status(queue: Queue, job_id: str) -> JobRecord:
+            """Somebody requeues the dead letter between the look that saw it and the reading of the whole of it."""
+            if not found:
+                await DeadLetters(hand.redis, hand.settings).requeue(DeadFilter(), who="ann")
+            record = await read_whole(queue, job_id)
+            found.append(record.state)
+            was_read.set()
+            return record
+
+        monkeypatch.setattr(Queue, "status", status)
+        await hand.bury("job-1")
+        waiting = asyncio.ensure_future(client.wait("job-1"))
+        await was_read.wait()
+        await hand.finish(await claimed(hand), {"bundle": "/d/b"})
+        assert (await waiting).bundle == Path("/d/b")
+        assert found == [JobState.WAITING, JobState.COMPLETED]
+
+
+async def test_the_last_read_of_a_wait_rides_out_a_lost_connection(
+    redis_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_whole = Queue.status
+    tries = 0
+
+    async def status(queue: Queue, job_id: str) -> JobRecord:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise redis.exceptions.ConnectionError("Connection closed by server.")
+        return await read_whole(queue, job_id)
+
+    monkeypatch.setattr(Queue, "status", status)
+    async with AsyncClient(redis_url, settings=settings) as client, hand_on(redis_url) as hand:
+        await hand.complete("job-1", result={"bundle": "/d/b"})
+        assert (await client.wait("job-1")).bundle == Path("/d/b")
+        assert tries == 2
 
 
 async def test_events_tell_each_change_once_and_then_end(redis_url: str, settings: Settings) -> None:
