@@ -7,9 +7,11 @@ high jobs fell into bin 12 of ``previewops.histogram``, ``r:…`` the same of ru
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from previewops.histogram import LAST_BIN
 from previewops.retry import Cause
 from previewops.states import Priority
 
@@ -22,12 +24,16 @@ RETRIES = FAILURES[1:]
 DEATHS = tuple(cause.value for cause in Cause)
 """Why a job is a dead letter."""
 
+_COUNT = re.compile(rb"[0-9]{1,19}")
+_BIN = re.compile(r"0|[1-9][0-9]{0,2}")
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
     """The totals of one queue: by what and class, and then by the last word, "" where there is none.
 
-    What was never counted is 0. Fields of other versions are left alone.
+    What was never counted is 0. Fields of other versions, and what was put there by hand and is no count, are left
+    out: one of them shall not cost all the others.
     """
 
     counts: Mapping[tuple[str, str], Mapping[str, int]]
@@ -37,6 +43,8 @@ class Totals:
         """Reads the hash as Redis has it."""
         counts: dict[tuple[str, str], dict[str, int]] = {}
         for name, value in raw.items():
+            if not (name.isascii() and _COUNT.fullmatch(value)):
+                continue
             what, _, rest = name.decode().partition(":")
             priority, _, last = rest.partition(":")
             counts.setdefault((what, priority), {})[last] = int(value)
@@ -56,4 +64,8 @@ class Totals:
 
     def _bins(self, series: str, priority: Priority) -> dict[int, int]:
         found = self.counts.get((series, priority.value), {})
-        return {int(last): count for last, count in found.items() if last.isdigit()}
+        return {
+            int(last): count
+            for last, count in found.items()
+            if _BIN.fullmatch(last) and int(last) <= LAST_BIN
+        }

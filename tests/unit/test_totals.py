@@ -32,6 +32,30 @@ def test_a_field_of_a_later_version_is_no_hindrance() -> None:
     assert totals.waits(Priority.HIGH) == {3: 1}
 
 
+def test_what_is_no_count_costs_no_other() -> None:
+    totals = Totals.read(
+        {
+            b"w:high:3": b"1",
+            b"x": b"1.5",
+            b"w:high:4": b"many",
+            b"w:high:5": b"-1",
+            b"w:high:6": b"9" * 5_000,
+            b"w:high:\xff": b"1",
+            b"w:high:\xc2\xb2": b"1",
+            b"w:high:257": b"1",
+            b"w:high:03": b"9",
+            b"r:high:99999999": b"1",
+            b"r:high:256": b"2",
+        }
+    )
+    assert totals.waits(Priority.HIGH) == {3: 1}
+    assert totals.runs(Priority.HIGH) == {256: 2}
+    family = histogram(
+        "x", "x", "q", [(("high",), totals.runs(Priority.HIGH))], labels=("priority",), octaves=range(3)
+    )
+    assert family.samples[-1].value < float("inf")
+
+
 def test_causes_are_of_fixed_lists() -> None:
     assert set(RETRIES) < set(FAILURES)
     assert len(FAILURES) * len(Priority) + len(RETRIES) * len(Priority) + len(DEATHS) * len(Priority) == 30
