@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 from previewops.errors import RedisUnavailable, UsageError
 from previewops.settings import DEFAULT_REDIS_URL, Settings
@@ -36,6 +36,10 @@ _SHARED = Path("/tmp")  # noqa: S108 - folders in it are checked by _trusted
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
 _SCHEMES = ("redis://", "rediss://", "unix://")
 _SECRET_QUERY = ("password",)
+_HOST_AND_PORT = re.compile(r"(?:[^:@\[\]]+|\[[^@\[\]]*\])(?::[0-9]*)?")
+
+WITHHELD = "***"
+"""What stands where a secret stood."""
 
 
 def find_redis_url(settings: Settings, *, option: str | None) -> str:
@@ -127,24 +131,34 @@ def _trusted(folder: Path) -> bool:
 
 
 def redact(url: str) -> str:
-    """``url`` without its password, for messages and logs."""
-    if "://" not in url:
+    """``url`` without its password, for messages and logs.
+
+    A password that was not percent-encoded may hold what ends one otherwise (``/ ? # @``), so it is taken to reach to
+    the last ``@`` there is. Too much hidden is better than half a password shown.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
         return url.rpartition("@")[2]
-    try:
-        parts = urlsplit(url)
-        secret = parts.password
-    except ValueError:
-        return url.split("://", 1)[0] + "://***"
-    netloc = parts.netloc
-    if secret is not None:
-        user, _, host = netloc.rpartition("@")
-        netloc = f"{user.partition(':')[0]}:***@{host}"
-    query = parts.query
-    if any(name in _SECRET_QUERY for name, _ in parse_qsl(query)):
-        shown = [(name, "***" if name in _SECRET_QUERY else value) for name, value in parse_qsl(query)]
-        query = urlencode(shown, safe="*/")
-    # urlunsplit drops the two slashes of an empty authority, as in unix:///path.
-    return f"{parts.scheme}://{netloc}" + urlunsplit(("", "", parts.path, query, parts.fragment))
+    rest = _without_secret_query(rest)
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    is_host = not authority or _HOST_AND_PORT.fullmatch(authority) is not None
+    # The path of a web address or of a socket may well hold an "@"; that of a Redis server is a number.
+    if is_host and ("@" not in rest or not scheme.lower().startswith("redis")):
+        return f"{scheme}://{rest}"
+    user, found, host = rest.rpartition("@")
+    if not found:
+        return f"{scheme}://{WITHHELD}"
+    name, has_password, _ = user.partition(":")
+    return f"{scheme}://{name}:{WITHHELD}@{host}" if has_password else f"{scheme}://{rest}"
+
+
+def _without_secret_query(rest: str) -> str:
+    before, _, query = rest.partition("?")
+    fields = parse_qsl(query, keep_blank_values=True)
+    if not any(name in _SECRET_QUERY for name, _ in fields):
+        return rest
+    shown = [(name, WITHHELD if name in _SECRET_QUERY else value) for name, value in fields]
+    return f"{before}?{urlencode(shown, safe='*/')}"
 
 
 class PoolOptions(TypedDict, total=False):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from previewops.connection import redact
+from previewops.connection import WITHHELD, redact
 from previewops.contract.wording import printable
 
 MAX_TEXT = 2_000
@@ -22,7 +23,6 @@ MAX_LINE = 16_384
 MAX_ITEMS = 50
 """Entries of one list or object."""
 
-WITHHELD = "***"
 TRACEBACK = "exception"
 
 _WITHHELD_FIELDS = frozenset({"payload", "body", "spec", "args", "kwargs", "password", "authorization"})
@@ -30,7 +30,12 @@ _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>`]+")
 _INLINE = re.compile(r"(?i)\b(data:[\w.+/-]{0,100}(?:;[\w.+=-]{1,100}){0,4},)[^\s\"'<>`]+")
 _SCHEME_AND_SECRET = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
 _NAMED_SECRET = re.compile(
-    r"(?i)\b([\w-]{0,40}(?:password|passwd|secret|token|api[_-]?key))([\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]+"
+    r"""(?isx)\b
+    ( [\w-]{0,40} (?:password|passwd|pwd|secret|token|api[_-]?key) \\{0,8}["']? \s*[=:]\s* )
+    (?: (["'])           (?: (?:\\.|(?!\2)[^\\])* (\2) | [^\n]+ )  # quoted: to the end of it, or of the line
+      | (\\{1,8}["'])    (?: .*? (?<!\\)(\4)             | [^\n]+ )  # the same within a text that is quoted itself
+      | [^\s"',;&]+
+    )"""
 )
 _DEPTH = 4
 
@@ -40,16 +45,21 @@ def without_secrets(text: str) -> str:
     text = _INLINE.sub(rf"\1{WITHHELD}", text)
     text = _ADDRESS.sub(_address, text)
     text = _SCHEME_AND_SECRET.sub(rf"\1 {WITHHELD}", text)
-    return _NAMED_SECRET.sub(rf"\1\2{WITHHELD}", text)
+    return _NAMED_SECRET.sub(_value, text)
 
 
 def _address(match: re.Match[str]) -> str:
-    url = redact(match[0])
+    url = match[0]
     if not url.lower().startswith(("http://", "https://")):
-        return url
-    # A query may be a signature, which is as good as a password.
+        return redact(url)
+    # A query may be a signature, which is as good as a password. It goes first, as it may hold an "@".
     bare = re.split(r"[?#]", url, maxsplit=1)[0]
-    return bare if bare == url else f"{bare}?{WITHHELD}"
+    return redact(bare) if bare == url else f"{redact(bare)}?{WITHHELD}"
+
+
+def _value(match: re.Match[str]) -> str:
+    name, opening, closing, opening_within, closing_within = match.groups(default="")
+    return f"{name}{opening or opening_within}{WITHHELD}{closing or closing_within}"
 
 
 def tidy(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +76,7 @@ def tidy(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any, limit: int, depth: int) -> Any:
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, Mapping | list | tuple | set | frozenset) and depth:
         if isinstance(value, Mapping):

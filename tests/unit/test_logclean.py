@@ -23,13 +23,27 @@ from previewops.logclean import MAX_ITEMS, MAX_LINE, MAX_TEXT, MAX_TRACEBACK, ti
         ("get 'https://cdn/a.png?X-Sig=hunter2&b=1'", "get 'https://cdn/a.png?***'"),
         ("https://cdn/a.png#hunter2", "https://cdn/a.png?***"),
         ("https://ann:hunter2@cdn/a.png", "https://ann:***@cdn/a.png"),
+        ("https://ann:hun/ter@2@cdn/a.png", "https://ann:***@cdn/a.png"),
+        ("https://ann:hunter2@cdn/a?to=a@b&X-Sig=hunter2", "https://ann:***@cdn/a?***"),
         ("https://cdn/a.png", "https://cdn/a.png"),
+        ("https://cdn:8080/a@2x.png", "https://cdn:8080/a@2x.png"),
+        ("at redis://:hunt@er/2@host:1/0 now", "at redis://:***@host:1/0 now"),
         ("data:image/png;base64,aHVudGVyMg==", "data:image/png;base64,***"),
         ("Authorization: Bearer hunter2hunter2", "Authorization: Bearer ***"),
         ("basic aHVudGVyMg==", "basic ***"),
         ("PREVIEW_API_TOKEN=hunter2", "PREVIEW_API_TOKEN=***"),
         ('{"password": "hunter2", "a": 1}', '{"password": "***", "a": 1}'),
         ("api_key=hunter2&x=1", "api_key=***&x=1"),
+        ("pwd=hunter2; x", "pwd=***; x"),
+        ("token: 'hunter 2' then", "token: '***' then"),
+        ("token: 'hunter\" 2' then", "token: '***' then"),
+        ('{"password": "h\\"unter 2", "a": 1}', '{"password": "***", "a": 1}'),
+        ('{"password": "hunter2\\\\", "a": 1}', '{"password": "***", "a": 1}'),
+        (
+            '{"said": "{\\"password\\": \\"hunter 2\\", \\"a\\": 1}"}',
+            '{"said": "{\\"password\\": \\"***\\", \\"a\\": 1}"}',
+        ),
+        ('secret = "hunter 2, cut', 'secret = "***'),
         ("fencing token 7 is older than 9", "fencing token 7 is older than 9"),
     ],
 )
@@ -40,6 +54,11 @@ def test_no_secret_stays(text: str, kept: str) -> None:
         "message": kept,
         "list": [{"a": kept}],
     }
+
+
+def test_a_number_that_json_has_not_is_written_as_text() -> None:
+    kept = tidy({"error": float("nan"), "x": [float("inf"), 1.5], "y": {"z": -float("inf")}})
+    assert kept == {"error": "nan", "x": ["inf", 1.5], "y": {"z": "-inf"}}
 
 
 def test_bodies_are_withheld_wherever_they_stand() -> None:
@@ -91,7 +110,7 @@ anything = st.recursive(
     fields=st.dictionaries(st.text(min_size=1, max_size=20), anything, max_size=12), times=st.integers(1, 400)
 )
 def test_any_line_is_bounded_json_on_one_line(fields: dict[str, Any], times: int) -> None:
-    line = json.dumps(tidy({**fields, "long": "\U0001f600\x1b" * times * 50}))
+    line = json.dumps(tidy({**fields, "long": "\U0001f600\x1b" * times * 50}), allow_nan=False)
     assert len(line) <= 2 * MAX_LINE
     assert json.loads(line)["long"]
     assert line.isprintable()
