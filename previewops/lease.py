@@ -28,7 +28,10 @@ WORKER_LOST_FINGERPRINT = fingerprint("WorkerLost", "worker-lost", "")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One job under lease. ``body`` is arq's job record, or None if it is gone. Times are server ms."""
+    """One job under lease. ``body`` is arq's job record, or None if it is gone. Times are server ms.
+
+    ``wait_ms`` is how long it had waited since it was submitted, due or put back; an earlier run is no part of it.
+    """
 
     job_id: str
     body: bytes | None

@@ -75,7 +75,7 @@ def jobs(figures: Figures) -> Iterator[Metric]:
     )
     yield histogram(
         "preview_job_wait_seconds",
-        "How long jobs had waited when they were begun.",
+        "How long jobs had waited when they were begun, since they were submitted, due or put back.",
         name,
         (((priority.value,), bins) for priority, bins in waits.items()),
         labels=CLASS,

@@ -22,7 +22,7 @@ def queue(figures: Figures, settings: Settings) -> Iterator[Metric]:
     waiting = [((priority.value,), count) for priority, count in snapshot.waiting.items()]
     yield gauge("preview_queue_waiting", "Jobs that wait for a worker.", name, waiting, CLASS)
     ages = [((priority.value,), age_ms / 1000) for priority, age_ms in snapshot.heads.items()]
-    said = "How long the oldest waiting job has waited, 0 without one."
+    said = "How long ago the oldest waiting job was submitted or due, 0 without one."
     yield gauge("preview_queue_oldest_waiting_seconds", said, name, ages, CLASS)
     for metric, said, figure in (
         ("preview_queue_delayed", "Jobs that back off, or that their producer deferred.", snapshot.delayed),

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from previewops.connection import connect
+from previewops.histogram import merge
 from previewops.lease import Claim, Leases
 from previewops.retry import Cause, Counter
 from previewops.settings import Settings
@@ -91,6 +92,26 @@ async def test_a_released_job_keeps_its_place(redis_url: str) -> None:
         assert [claim.job_id for claim in (await b.worker().claim(3)).jobs] == [
             f"normal-{n}" for n in range(3)
         ]
+
+
+async def test_the_time_that_a_job_ran_before_it_was_put_back_is_no_wait(redis_url: str) -> None:
+    async with bench(redis_url) as b:
+        await b.queue.submit(payload("a"))
+        await b.make_older("a", by_ms=HOUR_MS)
+        await b.redis.hset(b.keys.job_prefix + "a", "order", (await b.now_ms() - HOUR_MS) * 1000)
+        first = await b.claim_one()
+        assert first.wait_ms >= HOUR_MS
+        await b.worker().release([first])
+        again = await b.claim_one()
+        assert again.wait_ms < HOUR_MS
+        snapshot = await b.snapshots.take(history_s=60)
+        assert sorted(merge(bucket.wait for bucket in snapshot.buckets).values()) == [1, 1], (
+            "a long and a short one"
+        )
+        # A retry waits from when it is due, which is later than when it was put back.
+        await b.worker().release([again])
+        await b.make_older("a", by_ms=-2 * HOUR_MS)
+        assert (await b.claim_one()).wait_ms == 0
 
 
 # ---------------------------------------------------------------- cost

@@ -48,14 +48,15 @@ local function claim(reply, worker, lease_ms, ageing_ms, want)
     local record = P_JOB .. id
     redis.call('ZREM', WAITING[head.priority], id)
     heads[head.priority] = head_of(head.priority)
-    local job = redis.call('HMGET', record, 'accepted', 'attempts', 'crashes')
+    local job = redis.call('HMGET', record, 'accepted', 'attempts', 'crashes', 'since')
     if not job[1] then
       local _, project = describe(id)
       local since_ms = math.floor(head.since / 1000)
       new_record(id, 'waiting', head.priority, project, since_ms)
       job = { digits(since_ms), '0', '0' }
     end
-    local wait_ms = math.max(0, (NOW_US - head.since) / 1000)
+    -- Of a job that was put back and has got a later place by now, the place tells since when it waits.
+    local wait_ms = math.max(0, (NOW_US - math.max(head.since, tonumber(job[4] or 0))) / 1000)
     local wait = string.format('%.1f', wait_ms)
     redis.call('HSET', record, 'state', 'active', 'token', token, 'worker', worker, 'claimed', NOW_MS, 'wait', wait,
       'progress', '0', 'phase', '')

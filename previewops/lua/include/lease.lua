@@ -25,8 +25,9 @@ local function take_away(id)
   redis.call('HDEL', P_JOB .. id, 'token')
 end
 
+-- The place is that of its order, as if it had never been taken; its wait begins anew, as its run is no part of one.
 local function put_back(id, priority, order)
-  redis.call('HSET', P_JOB .. id, 'state', 'waiting')
+  redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'since', NOW_US)
   put_waiting(id, priority, tonumber(order), math.floor(tonumber(order) / 1000))
   wake()
 end
