@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import redis
 import yaml
 
 from previewops.cli import program
+from previewops.errors import EXIT_UNREACHABLE
 from previewops.settings import Settings
 from tests.docs.documents import ROOT
 from tests.integration.cli_program import Program
@@ -112,6 +116,45 @@ def test_the_image_runs_what_the_program_has(monkeypatch: pytest.MonkeyPatch) ->
     assert check[0] == "previewops"
     assert can_be_parsed(check[1:], monkeypatch)
     assert (found["USER"], found["STOPSIGNAL"]) == ("previewops", "SIGTERM")
+
+
+@pytest.mark.redis
+def test_a_container_is_unhealthy_for_want_of_its_redis_and_not_for_a_queue_in_trouble(
+    redis_url: str, tmp_path: Path
+) -> None:
+    _, *words = shlex.split(dict(instructions())["HEALTHCHECK"].partition("CMD ")[2].partition("||")[0])
+    assert Program(tmp_path, redis_url).run("health").code == 2, "no worker at all"
+    assert Program(tmp_path, redis_url).run(*words).code == 0
+    assert Program(tmp_path, f"unix://{tmp_path}/none.sock").run(*words).code == EXIT_UNREACHABLE
+
+
+@pytest.mark.redis
+def test_the_container_of_the_door_is_unhealthy_where_the_door_hangs(redis_url: str, tmp_path: Path) -> None:
+    kind, python, *words = services()["api"]["healthcheck"]["test"]
+    assert (kind, python) == ("CMD", "python")
+
+    def healthy(address: str, timeout_s: str) -> bool:
+        script = (
+            words[-1].replace("http://127.0.0.1:8080", address).replace("timeout=5", f"timeout={timeout_s}")
+        )
+        assert f'"{address}/livez", timeout={timeout_s}' in script
+        done = subprocess.run(
+            [sys.executable, *words[:-1], script],
+            env={"http_proxy": "http://127.0.0.1:9"},
+            capture_output=True,
+            check=False,
+        )
+        return done.returncode == 0
+
+    with Program(tmp_path, redis_url).start("api", "--port", "0", stderr=subprocess.PIPE) as door:
+        try:
+            assert door.stderr is not None
+            told = next(line for line in map(json.loads, door.stderr) if line["event"] == "api.started")
+            assert healthy(told["addresses"][0], "60")
+            door.send_signal(signal.SIGSTOP)
+            assert not healthy(told["addresses"][0], "0.5")
+        finally:
+            door.kill()
 
 
 def test_the_image_is_built_from_all_that_the_wheel_needs_and_no_more() -> None:
