@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -50,6 +51,10 @@ def test_what_every_line_bears_is_told() -> None:
     documented = {name for name, _ in table(LOGS, "## Every line")}
     job = JobLines("j", 1, "w", {"projectId": "p", "requestId": "r"})
     assert documented == {"event", "level", "timestamp", *job.fields()}
+    runbook = section(ROOT / "docs" / "operations.md", "## Reading logs")
+    named = set(re.findall(r"`([a-z]\w*)`", runbook))
+    assert "jobId" in named
+    assert named <= documented
 
 
 def test_the_bound_and_the_settings_are_those_of_the_code() -> None:
