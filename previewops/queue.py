@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from previewops.clock import LAST_MS
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
@@ -38,6 +38,10 @@ class Receipt:
     job_id: str
     state: JobState
     new: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The receipt as a JSON object, the same at every door."""
+        return {"jobId": self.job_id, "status": self.state.value, "new": self.new}
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,8 +127,7 @@ def _checked(backend: Backend, line: ParsedLine) -> tuple[int, Payload | Preview
 def _line(number: int, found: Receipt | PreviewopsError) -> bytes:
     body: dict[str, Any]
     if isinstance(found, Receipt):
-        job = {"jobId": found.job_id, "status": found.state.value, "new": found.new}
-        body = {"line": number, "status": 202 if found.new else 200, "job": job}
+        body = {"line": number, "status": 202 if found.new else 200, "job": found.as_json()}
     else:
         problem = problem_of(found)
         body = {"line": number, "status": problem.status, "problem": problem.as_json()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import structlog
 from starlette.requests import Request
@@ -45,7 +44,7 @@ class Jobs:
             payload = await self._validated(raw)
             structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
             receipt = await self._intake.submit(payload)
-        return answer(receipt_json(receipt), 202 if receipt.new else 200, _located(receipt))
+        return answer(receipt.as_json(), 202 if receipt.new else 200, _located(receipt))
 
     async def status(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/status``: the same as ``status --json``."""
@@ -73,11 +72,6 @@ class Jobs:
         if len(raw) < _BESIDE_THE_LOOP_BYTES:
             return check()
         return await asyncio.to_thread(check)
-
-
-def receipt_json(receipt: Receipt) -> dict[str, Any]:
-    """A receipt as ``submit --json`` shows it."""
-    return {"jobId": receipt.job_id, "status": receipt.state.value, "new": receipt.new}
 
 
 def _located(receipt: Receipt) -> dict[str, str]:

@@ -110,7 +110,7 @@ class Account:
 
     def _receipt(self, job_id: str) -> dict[str, Any]:
         source, receipt = self.accepted[job_id]
-        return {"source": source, "jobId": job_id, "status": receipt.state.value, "new": receipt.new}
+        return {"source": source, **receipt.as_json()}
 
 
 @dataclass(slots=True)
