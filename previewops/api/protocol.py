@@ -14,7 +14,10 @@ from previewops.api.problems import MEDIA_TYPE, problem_of
 from previewops.api.trace import send_problem
 
 MOST_HEAD_BYTES = 65_536
-"""Bytes of a request before its body begins."""
+"""Bytes of a request beside its body: address, headers and trailers."""
+
+_FIELD_BYTES = 4
+"""What stands around the name and the value of a header."""
 
 BEYOND_CONNECTIONS = 1_000
 """So many more than may be served are told so; those beyond are closed without a word."""
@@ -32,7 +35,7 @@ class _TooLateForRequest(Refusal):
 
 
 class _HeadTooLarge(Refusal):
-    """The head of the request does not end."""
+    """The head of the request, or what follows its body, is larger than is taken."""
 
     status = 431
     code = "head-too-large"
@@ -52,8 +55,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._patience_s = patience_s
         self._arrival: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
         self._in_head = False
+        self._head_bytes = 0
+        self._unfinished_bytes = 0
+        self._overlong: _HeadTooLarge | None = None
 
     @classmethod
     def bounded(cls, *, most_connections: int, patience_s: float) -> Any:
@@ -76,23 +81,36 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._arrival is None and not self._answering():
             self._await_request()
-        was_in_head = self._in_head
+        # A field is told when it has come whole; until then the parser keeps it, however long it gets.
+        self._unfinished_bytes += len(data)
         super().data_received(data)
-        # What a head begins in is not counted: the end of an earlier body may be in it, and reads are bounded.
-        if was_in_head and self._in_head and not self.transport.is_closing():
-            self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD_BYTES:
-                self._refuse(_HeadTooLarge(f"allowed are {MOST_HEAD_BYTES} bytes before the body"))
+        if self._unfinished_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(_head_too_large())
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._unfinished_bytes = True, 0, 0
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + _FIELD_BYTES)
+        # After the head these are trailers. Nobody here waits for any, and as headers they would come unchecked.
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head, self._unfinished_bytes = False, 0
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._unfinished_bytes = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._unfinished_bytes = 0
         self._stop_waiting()
         super().on_message_complete()
 
@@ -107,7 +125,15 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(_BadRequest(msg))
+        self._refuse(self._overlong or _BadRequest(msg))
+
+    def _count(self, length: int) -> None:
+        self._unfinished_bytes = 0
+        self._head_bytes += length
+        if self._head_bytes > MOST_HEAD_BYTES:
+            # The parser stops at an error, and uvicorn answers it by send_400_response.
+            self._overlong = _head_too_large()
+            raise self._overlong
 
     def _answering(self) -> bool:
         """Whether a request's head is there, and not yet the whole of its answer."""
@@ -139,6 +165,10 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+
+def _head_too_large() -> _HeadTooLarge:
+    return _HeadTooLarge(f"allowed are {MOST_HEAD_BYTES} bytes beside the body")
 
 
 async def _full(scope: Scope, receive: Receive, send: Send) -> None:

@@ -186,19 +186,76 @@ async def test_what_is_no_http_is_told_so(api: Running) -> None:
         assert (await answer_to(api, request))[0] == 400
 
 
-async def test_a_head_that_does_not_end_is_cut_off(api: Running) -> None:
+HEAD_END = b"\r\n\r\n"
+
+
+def head_of(size: int) -> bytes:
+    """A request without a body whose address and headers have ``size`` bytes as they are counted."""
+    path, host = b"/livez", b"Host: localhost"
+    filler = b"x" * (size - len(path + host) - 2 - len(b"Filler: ") - 2)
+    return b"GET " + path + b" HTTP/1.1\r\n" + host + b"\r\nFiller: " + filler + HEAD_END
+
+
+async def test_a_head_is_bounded_to_the_byte(api: Running) -> None:
     async with raw(api) as (reader, writer):
-        writer.write(b"GET /livez HTTP/1.1\r\n")
-        line = b"X-Filler: " + b"x" * 1000 + b"\r\n"
+        writer.write(head_of(MOST_HEAD_BYTES))
+        assert b" 200 " in await reader.readuntil(HEAD_END)
+    for request in (
+        head_of(MOST_HEAD_BYTES + 1),
+        b"GET /" + b"x" * MOST_HEAD_BYTES + b" HTTP/1.1\r\nHost: localhost" + HEAD_END,
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"a: \r\n" * (MOST_HEAD_BYTES // 5) + b"\r\n",
+    ):
+        status, problem = await answer_to(api, request)
+        assert (status, problem["type"]) == (431, "urn:previewops:problem:head-too-large")
+
+
+CHUNKED = f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (b"GET /livez HTTP/1.1\r\n", b"X-Filler: " + b"x" * 1000 + b"\r\n"),
+        (b"GET /livez HTTP/1.1\r\nX-Filler: ", b"x" * 1000),
+        (CHUNKED + b"Content-Type: application/json\r\n\r\n0\r\n", b"X-Filler: " + b"x" * 1000 + b"\r\n"),
+        (CHUNKED + b"Content-Type: application/json\r\n\r\n0\r\nX-Filler: ", b"x" * 1000),
+        (CHUNKED + b"Content-Type: application/json\r\n\r\n1;ext=", b"x" * 1000),
+    ],
+    ids=["headers", "one header", "trailers", "one trailer", "an extension of a chunk"],
+)
+async def test_what_does_not_end_is_cut_off(api: Running, begin: bytes, piece: bytes) -> None:
+    enough = 100 * MOST_HEAD_BYTES
+    async with raw(api) as (reader, writer):
+        writer.write(begin)
         sent = 0
-        while not reader.at_eof() and sent < 100 * MOST_HEAD_BYTES:
-            writer.write(line)
-            sent += len(line)
+        while not reader.at_eof() and not writer.is_closing() and sent < enough:
+            writer.write(piece)
+            sent += len(piece)
             with suppress(ConnectionError):
                 await writer.drain()
-            if writer.is_closing():
-                break
-        assert sent < 100 * MOST_HEAD_BYTES
+        assert sent < enough
+
+
+async def test_trailers_are_not_believed(program: Program) -> None:
+    program.env["PREVIEW_API_TOKEN"] = TOKEN
+    with running(program) as api:
+        path = "/api/preview/queue/pause"
+        body = b"2\r\n{}\r\n0\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n".encode()
+        kind, token = b"Content-Type: application/json\r\n", f"Authorization: Bearer {TOKEN}\r\n".encode()
+        for request, expected in (
+            (head + kind + b"\r\n" + body + token + b"\r\n", 401),
+            (head + token + b"\r\n" + body + kind + b"\r\n", 415),
+            (head + kind + token + b"\r\n" + body + b"X-Preview-User: trailer\r\n\r\n", 200),
+        ):
+            async with raw(api) as (reader, writer):
+                # All in one piece: the fields are parsed before the application looks at its request.
+                writer.write(request)
+                answered = await reader.readuntil(HEAD_END)
+                assert answered.split()[1] == str(expected).encode()
+                if expected == 200:
+                    length = int(answered.lower().partition(b"content-length:")[2].split()[0])
+                    assert json.loads(await reader.readexactly(length))["pausedBy"].startswith("api@")
 
 
 async def test_slow_clients_are_not_waited_for(program: Program) -> None:
