@@ -7,7 +7,7 @@ Every method may raise ``redis.exceptions.RedisError``; ``previewops.connection`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -123,16 +123,29 @@ class Queue:
             raise JobNotFound(job_id, self.keys.queue)
         return _foreign(job_id, body, float(due_ms), (int(seconds), int(microseconds)))
 
-    async def records(self, job_ids: Sequence[str]) -> list[JobRecord]:
-        """What is known of several jobs, without payloads. Unknown ones are left out."""
+    async def records(
+        self, job_ids: Sequence[str], *, unreadable: Callable[[str, Exception], None] | None = None
+    ) -> list[JobRecord]:
+        """What is known of several jobs, without payloads. Unknown ones are left out.
+
+        ``unreadable`` is told of each record that is there and makes no sense, and why; it is left out too. Without
+        it, the first of them ends the whole.
+        """
         async with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hgetall(self.keys.job_prefix + job_id)
             rows = await pipe.execute()
         strangers = [job_id for job_id, raw in zip(job_ids, rows, strict=True) if not raw]
-        known = {
-            job_id: record_from_redis(job_id, raw) for job_id, raw in zip(job_ids, rows, strict=True) if raw
-        }
+        known: dict[str, JobRecord] = {}
+        for job_id, raw in zip(job_ids, rows, strict=True):
+            if not raw:
+                continue
+            try:
+                known[job_id] = record_from_redis(job_id, raw)
+            except (ValueError, KeyError) as error:
+                if unreadable is None:
+                    raise
+                unreadable(job_id, error)
         known |= await self._not_taken_in(strangers)
         return [known[job_id] for job_id in job_ids if job_id in known]
 

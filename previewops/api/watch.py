@@ -49,6 +49,7 @@ class Watch:
         self._listeners: dict[str, set[Listener]] = {}
         self._count = 0
         self._looking: asyncio.Task[None] | None = None
+        self._unreadable: frozenset[str] = frozenset()
         self.closing = asyncio.Event()
         """Set when the process is about to end: whoever listens stops."""
 
@@ -91,23 +92,33 @@ class Watch:
         try:
             while self._listeners:
                 await asyncio.sleep(self._look_every_s)
+                # Those who listen are not told of failures: what they know stays true until the next look.
                 try:
                     await self._look()
                 except PreviewopsError as error:
-                    # Those who listen are not told: what they know stays true until Redis is back.
                     log.warning("api.blind", error=error.message)
+                except Exception as error:
+                    log.error("api.blind", error=str(error) or type(error).__name__, exc_info=True)
         finally:
             self._looking = None
 
     async def _look(self) -> None:
         ids = list(self._listeners)
+        unreadable: dict[str, Exception] = {}
         for start in range(0, len(ids), LOOK_AT_ONCE):
             some = ids[start : start + LOOK_AT_ONCE]
             async with self._backend.reached():
-                found = {record.job_id: record for record in await self._backend.queue.records(some)}
+                records = await self._backend.queue.records(some, unreadable=unreadable.__setitem__)
+            found = {record.job_id: record for record in records}
             for job_id in some:
+                if job_id in unreadable:
+                    continue
                 for listener in self._listeners.get(job_id, ()):
                     listener.tell(found.get(job_id))
+        for job_id in unreadable.keys() - self._unreadable:
+            error = unreadable[job_id]
+            log.error("api.blind", jobId=job_id, error=f"its record cannot be read: {error}", exc_info=error)
+        self._unreadable = frozenset(unreadable)
 
 
 def _seen(record: JobRecord | None) -> object:

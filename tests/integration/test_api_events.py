@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
+from previewops.listviews import DeadFilter
+from previewops.records import JobRecord
 from tests.api_support import JOBS, Served, problem, served
 from tests.integration.cli_program import payload
 
@@ -114,6 +117,76 @@ async def test_a_discarded_job_is_gone(door: Served) -> None:
     await door.hand.redis.flushall()
     assert await stream.next() == ("gone", {"jobId": "a"})
     await stream.task
+
+
+async def test_a_job_that_is_revived_between_two_looks_is_followed_on(
+    door: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await door.hand.submit(payload("a"))
+    stream = Stream(door, f"{JOBS}/a/events")
+    await stream.next()
+    status = door.backend.queue.status
+
+    async def requeued_first(job_id: str) -> JobRecord:
+        monkeypatch.undo()
+        await door.backend.letters.requeue(DeadFilter((job_id,)), who="ann", why="")
+        return await status(job_id)
+
+    monkeypatch.setattr(door.backend.queue, "status", requeued_first)
+    (claim,) = await door.hand.claim()
+    await door.hand.bury_claim(claim, code="asset-missing", message="gone")
+    told = await stream.next()
+    while told[1]["status"] == "active":
+        told = await stream.next()
+    assert (told[0], told[1]["status"]) == ("progress", "waiting")
+    (claim,) = await door.hand.claim()
+    await door.hand.finish(claim)
+    while told[0] == "progress":
+        told = await stream.next()
+    assert (told[0], told[1]["status"]) == ("end", "completed")
+    await stream.task
+
+
+async def test_a_record_that_makes_no_sense_blinds_nobody_else(door: Served) -> None:
+    await door.hand.submit(payload("bad"), payload("good"))
+    streams = {job_id: Stream(door, f"{JOBS}/{job_id}/events") for job_id in ("bad", "good")}
+    for stream in streams.values():
+        await stream.next()
+    bad = door.backend.queue.keys.job_prefix + "bad"
+    with structlog.testing.capture_logs() as log:
+        claims = {claim.job_id: claim for claim in await door.hand.claim(2)}
+        await door.hand.redis.execute_command("HSET", bad, "attempts", "xx")
+        await door.hand.finish(claims["good"])
+        told = await streams["good"].next()
+        while told[0] == "progress":
+            told = await streams["good"].next()
+        assert told[0] == "end"
+        await door.hand.redis.execute_command("HSET", bad, "attempts", "1")
+        await door.hand.finish(claims["bad"])
+        told = await streams["bad"].next()
+        while told[0] == "progress":
+            told = await streams["bad"].next()
+        assert told[0] == "end"
+    blind = [line for line in log if line["event"] == "api.blind"]
+    assert [(line["jobId"], line["log_level"]) for line in blind] == [("bad", "error")]
+
+
+async def test_a_bug_does_not_end_the_looking(door: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    await door.hand.submit(payload("a"))
+    stream = Stream(door, f"{JOBS}/a/events")
+    await stream.next()
+
+    async def broken(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("a bug")
+
+    with structlog.testing.capture_logs() as log:
+        monkeypatch.setattr(door.backend.queue, "records", broken)
+        await door.hand.claim()
+        assert (await stream.next())[1]["status"] == "active"
+    (blind,) = (line for line in log if line["event"] == "api.blind")
+    assert (blind["log_level"], blind["error"], blind["exc_info"]) == ("error", "a bug", True)
+    await stream.leave()
 
 
 async def test_silence_is_filled_with_heartbeats(redis_url: str, tmp_path: Path) -> None:
