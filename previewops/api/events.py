@@ -50,16 +50,25 @@ class Events:
 
     async def _events(self, listener: Listener) -> AsyncIterator[bytes]:
         yield f"retry: {RECONNECT_MS}\n\n".encode()
-        while listener.record is not None and listener.record.state.pending:
-            yield _event("progress", _progress(listener.record))
-            if not await self._news(listener):
-                return
-            while not listener.news.is_set():
-                yield b": still here\n\n"
+        while True:
+            while listener.record is not None and listener.record.state.pending:
+                yield _event("progress", _progress(listener.record))
                 if not await self._news(listener):
                     return
-            listener.news.clear()
-        yield await self._end(listener.job_id)
+                while not listener.news.is_set():
+                    yield b": still here\n\n"
+                    if not await self._news(listener):
+                        return
+                listener.news.clear()
+            whole = await self._whole(listener.job_id)
+            if whole is None:
+                yield _event("gone", {"jobId": listener.job_id}, LAST_ID)
+                return
+            if not whole.state.pending:
+                yield _event("end", whole.as_json(), LAST_ID)
+                return
+            # It was given a new life between the two looks.
+            listener.record = whole
 
     async def _news(self, listener: Listener) -> bool:
         """Waits for news, or for the time of a heartbeat. False: the process is about to end."""
@@ -71,13 +80,13 @@ class Events:
                 wait.cancel()
         return not self._watch.closing.is_set()
 
-    async def _end(self, job_id: str) -> bytes:
+    async def _whole(self, job_id: str) -> JobRecord | None:
+        """The job with all there is of it, or None once it is gone."""
         try:
             async with self._backend.reached():
-                whole = await self._backend.queue.status(job_id)
+                return await self._backend.queue.status(job_id)
         except JobNotFound:
-            return _event("gone", {"jobId": job_id}, LAST_ID)
-        return _event("end", whole.as_json(), LAST_ID)
+            return None
 
 
 class _Stream(StreamingResponse):
