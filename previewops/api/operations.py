@@ -15,7 +15,7 @@ from previewops.clock import iso_from_ms
 from previewops.errors import RedisUnavailable
 from previewops.health import RECENT_S, Status, Thresholds, judge, unreachable
 from previewops.healthfacts import gather
-from previewops.metrics import CONTENT_TYPE, exposition
+from previewops.metrics import CONTENT_TYPE, Reading, expose, take_reading
 from previewops.queue import PauseState
 
 HISTORY_S = 3600
@@ -43,8 +43,12 @@ class Operations:
     async def metrics(self, request: Request) -> Response:
         """``GET /metrics``: the same figures for Prometheus, as ``previewops metrics`` prints them."""
         expect_no_query(request)
-        async with self._backend.reached():
-            text = await exposition(self._backend.redis, self._backend.settings)
+        try:
+            async with self._backend.reached():
+                reading = await take_reading(self._backend.redis, self._backend.settings)
+        except RedisUnavailable as error:  # it did not answer in the time that a request has
+            reading = Reading(None, problem_of(error).detail)
+        text = expose(reading, self._backend.settings)
         return Response(text, media_type=CONTENT_TYPE)
 
     async def pause(self, request: Request) -> Response:

@@ -191,10 +191,13 @@ async def test_a_frozen_redis_is_told_in_time_and_nobody_hangs(
                     door.client.post(JOBS, content=lines(payload("b")), headers=LINES),
                     door.client.get("/readyz"),
                 )
+                metrics = await door.client.get("/metrics")
         finally:
             server.thaw()
         assert {answer.status_code for answer in answers} == {503}
         assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
         assert str(server.socket) not in answers[0].text
+        assert metrics.status_code == 200
+        assert 'preview_redis_up{queue="preview-jobs"} 0.0' in metrics.text
         again = await door.client.post(JOBS, json=payload("job-1"))
         assert again.status_code in (200, 202)
