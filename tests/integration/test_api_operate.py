@@ -11,6 +11,7 @@ import httpx
 import pytest
 import structlog
 
+from previewops.api import operations
 from previewops.metrics import CONTENT_TYPE, exposition
 from tests.api_support import BASE, DEAD, JOBS, QUEUE, Served, problem, served
 from tests.integration.cli_program import ESCAPES, payload
@@ -47,6 +48,16 @@ async def test_metrics_are_those_of_the_command(door: Served) -> None:
     names = [line.partition("{")[0] for line in expected.decode().splitlines()]
     assert [line.partition("{")[0] for line in told.text.splitlines()] == names
     assert "preview_redis_up" in told.text
+
+
+async def test_metrics_of_a_redis_that_hangs_say_so(door: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hangs(*_: object) -> None:
+        raise TimeoutError  # as asyncio.timeout does when a request's time is over
+
+    monkeypatch.setattr(operations, "take_reading", hangs)
+    told = await door.client.get("/metrics")
+    assert told.status_code == 200
+    assert 'preview_redis_up{queue="preview-jobs"} 0.0' in told.text
 
 
 async def test_the_queue_is_paused_and_goes_on(door: Served) -> None:
