@@ -6,6 +6,7 @@ meanwhile is read whole, as it was.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from previewops.api.errors import NoArtifacts
+from previewops.api.errors import NoArtifacts, StorageFails
 from previewops.bundles import CONTAINER, PREVIEWS
 
 PREVIEW = "preview.json"
@@ -24,6 +25,8 @@ MOST_MANIFEST_BYTES = 4 * 1024 * 1024
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG})
+"""What the system says of a name that leads to no file: nothing, or a folder, a link or a socket."""
 _OCTETS = "application/octet-stream"
 _MEDIA_TYPES = frozenset(
     {
@@ -61,6 +64,7 @@ def open_file(data_dir: Path, project_id: str, job_id: str, name: str) -> OpenFi
 
     Raises:
         NoArtifacts: there is no bundle, or no such file in it.
+        StorageFails: whether there is cannot be told now: no open file is left, say, or the disk fails.
     """
     with _bundle(data_dir, project_id, job_id) as folder:
         if name in (CONTAINER, PREVIEW):
@@ -89,8 +93,10 @@ def _missing_is_told(job_id: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, OSError) and error.errno not in _ABSENT:
+            raise StorageFails(job_id, error.strerror or type(error).__name__) from error
         raise NoArtifacts(
-            f"the bundle of job {job_id} is not there, or not readable here",
+            f"the bundle of job {job_id} is not there, or is not what was published",
             hint="it may have been pruned, or DATA_DIR is another folder than the workers'",
         ) from error
 

@@ -54,6 +54,7 @@ _TITLES = {
     "bad-form": "The body of the request is off",
     "no-such-path": "There is nothing at this address",
     "no-such-artifact": "There is no such file",
+    "storage-fails": "The files cannot be read now",
     "method-not-allowed": "The address has no such method",
     "too-large": "The body is too large",
     "unsupported-media-type": "The body is of another media type",

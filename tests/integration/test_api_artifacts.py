@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import socket
 from collections.abc import AsyncIterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
+import structlog
 
 from previewops.api.artifacts import CHUNK_BYTES
 from tests.api_support import JOBS, Served, problem, served
@@ -212,6 +216,35 @@ async def test_a_job_that_made_nothing_says_why(door: Served) -> None:
 async def test_a_pruned_bundle_is_gone(door: Served, bundle: Path) -> None:
     move_away(bundle, bundle.parents[2] / "pruned")
     assert "pruned" in problem(await door.client.get(ARTIFACTS), 404, "no-such-artifact")["hint"]
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.EACCES])
+async def test_a_disk_that_fails_is_not_told_as_a_pruned_bundle(
+    door: Served, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fails(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number), "/secret/place")
+
+    monkeypatch.setattr(os, "open", fails)
+    with structlog.testing.capture_logs() as log:
+        response = await door.client.get(ARTIFACTS)
+    told = problem(response, 503, "storage-fails")
+    assert os.strerror(number) in told["detail"]
+    assert "secret" not in response.text
+    assert int(response.headers["retry-after"]) > 0
+    (unable,) = (line for line in log if line["event"] == "api.unable")
+    assert os.strerror(number) in unable["error"]
+
+
+async def test_what_is_no_file_is_absent_and_no_failure_of_the_disk(door: Served, bundle: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        (bundle / "odd.bin").unlink()
+        with chdir(bundle):  # the name of a socket is short
+            bound.bind("odd.bin")
+        problem(await door.client.get(f"{ARTIFACTS}/odd.bin"), 404, "no-such-artifact")
+    entry = {"path": "x" * 300, "bytes": 1, "sha256": "0" * 64}
+    (bundle / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
+    problem(await door.client.get(f"{ARTIFACTS}/{'x' * 300}"), 404, "no-such-artifact")
 
 
 async def test_no_descriptor_is_left_open(door: Served) -> None:
