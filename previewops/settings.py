@@ -308,7 +308,7 @@ class Settings:
         "PREVIEW_API_STREAMS", 200, _whole(1, 100_000), "Streams of events that it keeps open at a time."
     )
     api_max_body_mb: int = _setting(
-        "PREVIEW_API_MAX_BODY_MB", 16, _whole(1, 1_024), "Size of one batch of jobs that it takes, MiB."
+        "PREVIEW_API_MAX_BODY_MB", 16, _whole(1, 256), "Size of one batch of jobs that it takes, MiB."
     )
     api_client_timeout_s: int = _setting(
         "PREVIEW_API_CLIENT_TIMEOUT_S",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from io import BytesIO
 
 from starlette.requests import Request
 
@@ -60,7 +61,8 @@ class Bodies:
         if declared.isdigit() and int(declared) > most_bytes:
             raise _too_large(f"{int(declared)} bytes", most_bytes)
         held = 0
-        chunks: list[bytes] = []
+        # Not a list of pieces to be joined: they and the whole would be there together. Its value is no copy.
+        gathered = BytesIO()
         try:
             async for chunk in request.stream():
                 if held + len(chunk) > most_bytes:
@@ -69,8 +71,10 @@ class Bodies:
                     raise Overloaded("too many large bodies are being read", retry_after_s=2)
                 held += len(chunk)
                 self._held_bytes += len(chunk)
-                chunks.append(chunk)
-            yield b"".join(chunks)
+                gathered.write(chunk)
+            whole = gathered.getvalue()
+            del gathered
+            yield whole
         finally:
             self._held_bytes -= held
 

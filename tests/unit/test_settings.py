@@ -42,7 +42,7 @@ WHOLE = {
     "PREVIEW_API_RATE": ("api_rate", 0, 1_000_000),
     "PREVIEW_API_CONNECTIONS": ("api_connections", 1, 100_000),
     "PREVIEW_API_STREAMS": ("api_streams", 1, 100_000),
-    "PREVIEW_API_MAX_BODY_MB": ("api_max_body_mb", 1, 1_024),
+    "PREVIEW_API_MAX_BODY_MB": ("api_max_body_mb", 1, 256),
     "PREVIEW_API_CLIENT_TIMEOUT_S": ("api_client_timeout_s", 1, 3_600),
 }
 # What has to be set along for a bound to be no conflict with another setting.
