@@ -11,6 +11,7 @@ from previewops.api import documents
 from previewops.api.artifacts import Artifacts
 from previewops.api.backend import Backend
 from previewops.api.bodies import ALL_BODIES_BYTES, Bodies
+from previewops.api.errors import Refusal
 from previewops.api.events import HEARTBEAT_S, Events
 from previewops.api.guard import Access, Guard
 from previewops.api.jobs import MIB, Jobs
@@ -73,6 +74,15 @@ def create_app(
         # Outside the guard: guessing tokens is bounded too.
         app = RateLimit(app, Rates(rate), clock=clock)
     return Trace(app, clock=clock, new_id=new_id)
+
+
+def refusing(refusal: Refusal, *, clock: Clock, new_id: Callable[[], str]) -> ASGIApp:
+    """An application that answers every request with ``refusal``, in the layer that all answers pass."""
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        raise refusal
+
+    return Trace(refuse, clock=clock, new_id=new_id)
 
 
 class _Routed:

@@ -10,6 +10,7 @@ import socket
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp
 
 import previewops.contract.shape  # noqa: F401 - else imported by the first request, which would wait for it
 from previewops.api.accepting import Acceptor
-from previewops.api.app import create_app, routes
+from previewops.api.app import create_app, refusing, routes
 from previewops.api.backend import AT_ONCE, CONNECT_TIMEOUT_S, SOCKET_TIMEOUT_S, Backend
 from previewops.api.errors import Unprotected
 from previewops.api.guard import Access
@@ -93,18 +94,24 @@ async def _serve(
     )
     backend = Backend(redis, redis_url, settings, started_in=Path.cwd())
     watch = Watch(backend, most=settings.api_streams)
+    clock = SystemClock()
     app = create_app(
         routes(backend, watch, thresholds, acts_as=f"api@{socket.gethostname()}"),
         access,
         rate=settings.api_rate,
-        clock=SystemClock(),
-        new_id=lambda: uuid.uuid4().hex,
+        clock=clock,
+        new_id=_new_id,
+    )
+    protocol = BoundedProtocol.bounded(
+        most_connections=settings.api_connections,
+        patience_s=settings.api_client_timeout_s,
+        refusing=partial(refusing, clock=clock, new_id=_new_id),
     )
     notifier = Notifier(os.environ)
     try:
         told = [f"http://{_shown(bound)}" for bound in sockets]
         log.info("api.started", addresses=told, queue=settings.queue_name, redis=redact(redis_url))
-        await _Server(_config(app, settings), sockets, notifier, watch.closing.set).serve()
+        await _Server(_config(app, protocol), sockets, notifier, watch.closing.set).serve()
         log.info("api.stopped")
     finally:
         notifier.close()
@@ -112,12 +119,14 @@ async def _serve(
         await redis.aclose()
 
 
-def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _config(app: ASGIApp, protocol: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=BoundedProtocol.bounded(
-            most_connections=settings.api_connections, patience_s=settings.api_client_timeout_s
-        ),
+        http=protocol,
         ws="none",
         lifespan="off",
         loop="none",

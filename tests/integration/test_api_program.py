@@ -172,13 +172,28 @@ async def raw(api: Running) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio
         writer.close()
 
 
+def checked(api: Running, head: bytes, body: bytes) -> tuple[int, dict[str, Any]]:
+    """A problem with all that every answer has, and its line in the log."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    status = int(first.split()[1])
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["connection"] == "close"
+    made = headers["x-request-id"]
+    answered = api.logged(lambda line: line["event"] == "api.answered" and line["httpId"] == made)
+    assert answered["status"] == status
+    assert int(headers["content-length"]) == len(body)
+    return status, json.loads(body)
+
+
 async def answer_to(api: Running, request: bytes) -> tuple[int, dict[str, Any]]:
     """The status and the problem that a request is answered with before the connection is closed."""
     async with raw(api) as (reader, writer):
         writer.write(request)
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        assert b"application/problem+json" in head
-        return int(head.split()[1]), json.loads(body)
+        return checked(api, head, body)
 
 
 async def test_what_is_no_http_is_told_so(api: Running) -> None:
@@ -194,6 +209,38 @@ def head_of(size: int) -> bytes:
     path, host = b"/livez", b"Host: localhost"
     filler = b"x" * (size - len(path + host) - 2 - len(b"Filler: ") - 2)
     return b"GET " + path + b" HTTP/1.1\r\n" + host + b"\r\nFiller: " + filler + HEAD_END
+
+
+NO_HTTP = b"GET / HTTP/9.9\r\n\r\n"
+
+
+async def test_a_refusal_waits_for_the_answer_before_it(api: Running) -> None:
+    async with api.client() as client, raw(api) as (reader, writer):
+        await client.post(JOBS, json=payload("a"))
+        writer.write(f"GET {JOBS}/a/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        began = await reader.readuntil(b'"waiting"')
+        writer.write(NO_HTTP)
+        # Both are read in order, so the refusal is known when this is answered.
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.delete(f"{JOBS}/a")).status_code == 200
+        told = began + await reader.readuntil(b"0\r\n\r\n")
+        assert b"event: end" in told
+        assert told.count(b"HTTP/1.1") == 1
+        head, _, body = (await reader.read()).partition(HEAD_END)
+        assert checked(api, head, body)[0] == 400
+
+
+async def test_requests_before_a_refused_one_are_answered(api: Running) -> None:
+    async with raw(api) as (reader, writer):
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2 + NO_HTTP)
+        told = await reader.read()
+    assert [part.split()[0] for part in told.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"400"]
+
+
+async def test_a_body_that_makes_no_sense_is_told_so(api: Running) -> None:
+    request = CHUNKED + b"Content-Type: application/json\r\n\r\nno number\r\n"
+    assert (await answer_to(api, request))[0] == 400
+    assert api.logged(lambda line: line.get("path") == JOBS)["status"] == 400
 
 
 async def test_a_head_is_bounded_to_the_byte(api: Running) -> None:
