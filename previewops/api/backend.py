@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 AT_ONCE = 32
 """Requests that use Redis at a time, and so connections to it; others wait their turn."""
 
+LONG_AT_ONCE = 4
+"""Those among them that may take long."""
+
 CONNECT_TIMEOUT_S = 1.0
 SOCKET_TIMEOUT_S = 2.0
 TURN_TIMEOUT_S = 2.0
@@ -59,6 +62,7 @@ class Backend:
         self.snapshots = Snapshots(redis, settings)
         self.policy = AssetPolicy(settings.roots(started_in), settings.asset_hosts)
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._long_turns = asyncio.Semaphore(LONG_AT_ONCE)
         self._turn_timeout_s = turn_timeout_s
 
     @asynccontextmanager
@@ -69,16 +73,31 @@ class Backend:
             Overloaded: none came up in time.
             RedisUnavailable: Redis cannot be used.
         """
+        async with self._turn(self._turns), redis_errors(self.url), asyncio.timeout(timeout_s):
+            yield
+
+    @asynccontextmanager
+    async def reached_for_long(self, timeout_s: float) -> AsyncIterator[None]:
+        """A turn for what looks through the whole queue. There are few of them, so that the others get theirs.
+
+        Raises:
+            Overloaded: none came up in time.
+            RedisUnavailable: Redis cannot be used.
+        """
+        async with self._turn(self._long_turns), self.reached(timeout_s=timeout_s):
+            yield
+
+    @asynccontextmanager
+    async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._turn_timeout_s):
-                await self._turns.acquire()
+                await turns.acquire()
         except TimeoutError:
             raise Overloaded("too many requests wait for Redis", retry_after_s=2) from None
         try:
-            async with redis_errors(self.url), asyncio.timeout(timeout_s):
-                yield
+            yield
         finally:
-            self._turns.release()
+            turns.release()
 
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -93,7 +93,7 @@ class Letters:
                 "all does not go with jobIds or a filter" if everything else "no dead letter is named",
                 hint='give jobIds, error, project, fingerprint, olderThan or filter, or "all": true alone',
             )
-        async with self._backend.reached(timeout_s=ACT_TIMEOUT_S):
+        async with self._backend.reached_for_long(ACT_TIMEOUT_S):
             if dry_run:
                 outcome = BulkOutcome(0, 0, await self._backend.letters.count(chosen))
             else:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from previewops.api import backend, intake
 from previewops.api.batch import MOST_LINES
-from previewops.api.letters import MOST_PER_ACT
+from previewops.api.letters import ACT_TIMEOUT_S, MOST_PER_ACT
 from previewops.api.protocol import MOST_HEAD_BYTES
 from previewops.api.server import SHUTDOWN_S
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
@@ -40,6 +41,13 @@ def test_the_bounds_are_those_of_the_program() -> None:
     assert f"{MOST_LINES:,} lines" in text
     assert f"({MOST_PER_ACT:,})" in text
     assert f"within {SHUTDOWN_S} s" in text
+    assert f"of which there are {backend.AT_ONCE}, and {backend.LONG_AT_ONCE} for acts" in text
+    assert f"{backend.TURN_TIMEOUT_S:g} s for each" in text
+    assert (
+        f"{backend.REPLY_TIMEOUT_S:g} s, {ACT_TIMEOUT_S:g} s for an act on dead letters, "
+        f"{intake.REPLY_TIMEOUT_S:g} s for a call with submits"
+    ) in text
+    assert f"up to {intake.MOST_AT_ONCE}, and wait" in text
     assert (MAX_PAYLOAD_BYTES, MOST_HEAD_BYTES) == (1024 * 1024, 64 * 1024)
 
 

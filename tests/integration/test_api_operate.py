@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import structlog
 
 from previewops.api import operations
+from previewops.api.backend import LONG_AT_ONCE
 from previewops.metrics import CONTENT_TYPE, exposition
 from tests.api_support import BASE, DEAD, JOBS, QUEUE, Served, problem, served
 from tests.integration.cli_program import ESCAPES, payload
@@ -213,6 +215,32 @@ async def test_an_act_on_dead_letters_counts_first_is_bounded_and_tells_what_is_
     assert gone.json()["done"] == 1
     everything = await door.client.post(f"{DEAD}/discard", json={"all": True})
     assert (everything.json()["done"], everything.json()["left"]) == (2, 0)
+
+
+async def test_acts_on_dead_letters_leave_turns_to_others(
+    door: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def counts(*_: object) -> int:
+        under_way.release()
+        await go_on.wait()
+        return 0
+
+    monkeypatch.setattr(door.backend.letters, "count", counts)
+    body = {"all": True, "dryRun": True}
+    acts = [
+        asyncio.create_task(door.client.post(f"{DEAD}/discard", json=body)) for _ in range(LONG_AT_ONCE + 1)
+    ]
+    for _ in range(LONG_AT_ONCE):
+        await under_way.acquire()
+    assert (await door.client.get("/readyz")).status_code == 200
+    done, _ = await asyncio.wait(acts, return_when=asyncio.FIRST_COMPLETED)
+    (refused,) = done
+    problem(refused.result(), 503, "overloaded")
+    go_on.set()
+    answers = await asyncio.gather(*acts)
+    assert sorted(answer.status_code for answer in answers) == [200] * LONG_AT_ONCE + [503]
 
 
 async def test_a_requeue_may_give_another_priority(door: Served) -> None:
