@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -67,6 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refusal: Refusal | None = None
         self._refused: Scope | None = None
         """The request that is refused, where it is under way already."""
+        self._unanswered: deque[RequestResponseCycle] = deque()
         self._most_connections = most_connections
         self._patience_s = patience_s
         self._arrival: asyncio.TimerHandle | None = None
@@ -95,6 +97,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         self.resume_writing()
+        # uvicorn tells the newest request alone; a stream with another behind it would go on for nobody.
+        for cycle in self._unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -124,6 +130,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        while self._unanswered and self._unanswered[0].response_complete:
+            self._unanswered.popleft()
+        self._unanswered.append(self.cycle)
         self._in_head, self._in_body, self._unfinished_bytes = False, True, 0
 
     def on_body(self, body: bytes) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import signal
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -228,6 +229,26 @@ async def test_a_refusal_waits_for_the_answer_before_it(api: Running) -> None:
         assert told.count(b"HTTP/1.1") == 1
         head, _, body = (await reader.read()).partition(HEAD_END)
         assert checked(api, head, body)[0] == 400
+
+
+async def test_a_stream_ends_with_its_client_whatever_waits_behind_it(program: Program) -> None:
+    assert program.url is not None
+    with running(program) as api:
+        async with hand_on(program.url) as hand:
+            await hand.submit(payload("a"))
+            async with raw(api) as (reader, writer):
+                writer.write(f"GET {JOBS}/a/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                await reader.readuntil(b'"waiting"')
+                writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                async with api.client() as client:
+                    assert (await client.get("/livez")).status_code == 200
+                with_reset = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, with_reset)
+            await writer.wait_closed()
+            # Only what is written to it tells that the client has gone.
+            await hand.claim()
+            await asyncio.to_thread(api.logged, lambda line: line.get("path") == f"{JOBS}/a/events")
+        assert api.end() == 0
 
 
 async def test_requests_before_a_refused_one_are_answered(api: Running) -> None:
