@@ -81,7 +81,8 @@ class Attempt:
 class JobRecord:
     """One job as the queue knows it. Times are server ms since the epoch; None is "not yet".
 
-    ``digest`` tells one body of it from another: "" where none is on record, as for a job of a stock arq client.
+    ``digest`` tells one body of it from another: "" where none is on record, as for a job of a stock arq client,
+    and in lists, which have no payload either.
     """
 
     job_id: str

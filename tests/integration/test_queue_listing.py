@@ -72,9 +72,9 @@ async def test_one_state_is_listed_with_all_that_a_record_tells(redis_url: str, 
         assert (page.cursor, page.examined) == (None, 1)
         whole = await b.queue.status(state.value)
         for name in JobRecord.__dataclass_fields__:
-            if name not in ("payload", "result", "history"):
+            if name not in ("payload", "digest", "result", "history"):
                 assert getattr(record, name) == getattr(whole, name), name
-        assert (record.payload, record.result, record.history) == (None, None, ())
+        assert (record.payload, record.digest, record.result, record.history) == (None, "", None, ())
 
 
 def test_the_scripts_list_the_fields_that_records_are_made_of() -> None:
