@@ -74,6 +74,7 @@ class Trace:
                 method=scope["method"],
                 path=printable(shorten(scope["path"], _PATH_CHARACTERS)),
                 status=status or CLIENT_GONE,
+                client=(scope.get("client") or ("",))[0],
                 ms=round((self._clock.monotonic() - began) * 1000, 1),
             )
 

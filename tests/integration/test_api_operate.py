@@ -289,6 +289,7 @@ async def test_the_request_id_goes_in_and_out_and_into_the_log(door: Served) -> 
     assert given.headers["x-request-id"] == "from-ann.1"
     assert made.headers["x-request-id"] == "made-1"
     first, second = log
+    assert first["client"] == "127.0.0.1"
     assert {name: first[name] for name in ("event", "method", "path", "status", "httpId", "jobId", "requestId")} == {
         "event": "api.answered", "method": "POST", "path": JOBS, "status": 202, "httpId": "from-ann.1",
         "jobId": "a", "requestId": "a-request",
