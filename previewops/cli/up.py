@@ -211,7 +211,7 @@ async def _drained(
     """Waits for the workers' end; each further request to stop is passed on."""
     from previewops.supervisor.events import Wish
 
-    if not supervising.done():
+    if sys.stdout.isatty() and not supervising.done():  # a person wonders what is waited for
         voice.say("draining the workers; Ctrl-C gives running jobs back at once")
     while not supervising.done():
         again = asyncio.create_task(stop.get())
