@@ -106,7 +106,7 @@ def _below(current: int, steps: Sequence[str]) -> Iterator[int]:
     """The folder that ``steps`` lead to from the open folder ``current``, which is closed; no step is a link."""
     try:
         for step in steps:
-            below = os.open(_plain(step), _FOLDER, dir_fd=current)
+            below = os.open(_one_name(step), _FOLDER, dir_fd=current)
             os.close(current)
             current = below
         yield current
@@ -114,7 +114,7 @@ def _below(current: int, steps: Sequence[str]) -> Iterator[int]:
         os.close(current)
 
 
-def _plain(name: str) -> str:
+def _one_name(name: str) -> str:
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise ValueError("a name that leads elsewhere")
     return name
@@ -124,7 +124,7 @@ def _descriptor(folder: int, name: str) -> int:
     """Opens a file below ``folder``."""
     *steps, last = name.split("/")
     with _below(os.dup(folder), steps) as inner:
-        return os.open(_plain(last), _FILE, dir_fd=inner)
+        return os.open(_one_name(last), _FILE, dir_fd=inner)
 
 
 def _opened(folder: int, name: str, entry: dict[str, Any]) -> OpenFile:

@@ -68,7 +68,7 @@ class RateLimit:
         peer = scope.get("client")
         client = client_of(peer[0] if peer else "")
         if scope["path"] in OPEN_PATHS:
-            client += " probing"  # whether the process lives is asked beside a busy client too
+            client += " probing"  # a busy client is not to make the process look dead
         wait = self._rates.take(client, self._clock.monotonic())
         if wait:
             raise TooManyRequests(

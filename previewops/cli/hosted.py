@@ -18,7 +18,7 @@ from previewops.tether import tethered
 STOP_S = 5.0
 """How long a screen that was asked to end may take, in seconds."""
 
-LEAVE = (
+TERMINAL_RESET = (
     "\x1b[?1049l"
     + "".join(f"\x1b[?{mode}l" for mode in (1000, 1002, 1003, 1004, 1006, 1015, 2004))
     + ("\x1b[<u\x1b[?25h\x1b[0m")
@@ -68,7 +68,7 @@ def _restore(modes: list[Any] | None) -> None:
         return
     with suppress(termios.error, OSError):
         termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, modes)
-        sys.stdout.write(LEAVE)
+        sys.stdout.write(TERMINAL_RESET)
         flush(sys.stdout)
 
 
