@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from previewops.cli.board import board  # here, so that nothing is left to import once a wait has begun
 from previewops.cli.output import tell
 from previewops.errors import JobNotFound
 
@@ -33,8 +34,6 @@ Show = Callable[[Iterable["JobRecord"]], None]
 @contextmanager
 def progress() -> Iterator[Show]:
     """Shows how jobs get on: bars in a terminal, lines elsewhere."""
-    from previewops.cli.board import board
-
     with board() as shown:
         yield shown.update
 

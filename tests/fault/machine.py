@@ -128,16 +128,23 @@ class Machine:
 
     # ---------------------------------------------------------------- faults
 
+    def _victim(self) -> WorkerProcess | None:
+        """One that is upright; None where all have fallen since they were last replaced."""
+        upright = self._upright()
+        return self._dice.choice(upright) if upright else None
+
     async def _kill_worker(self) -> None:
-        self._dice.choice(self._upright()).kill()
+        if worker := self._victim():
+            worker.kill()
 
     async def _stop_worker(self) -> None:
-        self._dice.choice(self._upright()).signal(signal.SIGTERM)
+        if worker := self._victim():
+            worker.signal(signal.SIGTERM)
 
     async def _freeze_worker(self) -> None:
-        worker = self._dice.choice(self._upright())
-        worker.signal(signal.SIGSTOP)
-        self._frozen.append(worker)
+        if worker := self._victim():
+            worker.signal(signal.SIGSTOP)
+            self._frozen.append(worker)
 
     async def _thaw_worker(self) -> None:
         if self._frozen:
