@@ -25,7 +25,9 @@ MAX_SIDE_PX: Final = 3_840
 MAX_FRAME_PX: Final = 3_840 * 2_160
 DEFAULT_RESOLUTION: Final = "1280x720"
 DEFAULT_FORMAT: Final = "webp"
-DEFAULT_IMAGE_FORMAT: Final = "webp"
+DEFAULT_IMAGE_FORMAT: Final = "jpeg"
+"""Of the stills beside an animation in a format that stills cannot have; otherwise they have the animation's."""
+
 DEFAULT_FPS: Final = 12
 DEFAULT_QUALITY_PERCENT: Final = 80
 DEFAULT_THEME: Final = "light"

@@ -105,7 +105,7 @@ def test_every_format_has_every_file(tmp_path: Path, root: Path, animation: str,
 def test_the_animation_has_one_frame_a_card_at_its_duration(
     tmp_path: Path, root: Path, animation: str
 ) -> None:
-    built(tmp_path / "out", payload(STEPS, assets(), format=animation), root)
+    built(tmp_path / "out", payload(STEPS, assets(), format=animation, imageFormat="webp"), root)
     durations = []
     with Image.open(tmp_path / "out" / f"animation.{animation}") as image:
         assert image.n_frames == 5  # type: ignore[attr-defined]

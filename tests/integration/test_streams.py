@@ -69,7 +69,7 @@ def duration_ms(video: bytes) -> float:
 
 @pytest.mark.parametrize("kind", VIDEO)
 def test_a_video_has_one_frame_a_card_at_its_time(tmp_path: Path, root: Path, kind: str) -> None:
-    built(tmp_path / "out", root, format=kind)
+    built(tmp_path / "out", root, format=kind, imageFormat="webp")
     video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
     assert times_ms(video) == pytest.approx(STARTS_MS, abs=1)
     assert duration_ms(video) == pytest.approx(LENGTH_MS, abs=FRAME_MS)

@@ -19,7 +19,7 @@ from previewops.worker.render.limits import Limits
 from previewops.worker.render.metrics import Metrics
 from previewops.worker.render.names import bundle_names
 from previewops.worker.render.stopwatch import Stopwatch
-from previewops.worker.render.storyboard import read_storyboard
+from previewops.worker.render.storyboard import ANIMATED, read_storyboard
 from previewops.worker.render.theme import DARK, LIGHT, choose_theme, contrast
 from previewops.worker.render.thumbhash import thumbhash
 from previewops.worker.render.titlecard import clock_time
@@ -89,6 +89,21 @@ def test_frames_sort_by_name_whatever_their_number() -> None:
     assert names.frames[0] == "frames/000-title.webp"
     assert names.frames[12] == "frames/012.webp"
     assert list(names.frames) == sorted(names.frames)
+
+
+@pytest.mark.parametrize(
+    ("options", "still"),
+    [
+        ({}, "webp"),
+        ({"format": "webp"}, "webp"),
+        ({"format": "png"}, "png"),
+        ({"format": "jpeg"}, "jpeg"),
+        *(({"format": kind}, "jpeg") for kind in ANIMATED if kind != "webp"),
+        ({"format": "gif", "imageFormat": "avif"}, "avif"),
+    ],
+)
+def test_stills_are_as_the_animation_where_they_can_be(options: dict[str, str], still: str) -> None:
+    assert read_storyboard(payload(**options)).image_format == still
 
 
 @pytest.mark.parametrize("size", [Size(64, 48), Size(65, 49)])

@@ -18,7 +18,7 @@ from previewops.worker.render.render import RenderResult
 
 CONTAINER = "container.json"
 PREVIEW = "preview.json"
-RENDERER_VERSION = "3"  # grows when the same payload and assets no longer give the same pictures
+RENDERER_VERSION = "4"  # grows when the same payload and assets no longer give the same pictures
 
 
 def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from previewops.worker.render.geometry import Size
 from previewops.worker.render.theme import Theme, choose_theme
 
 THUMBNAIL = Size(320, 320 * 9 // 16)
+STILLS = ("webp", "avif", "png", "jpeg")
 ANIMATED = ("webp", "gif", "apng", "webm", "mp4")
 VIDEO = ("webm", "mp4")  # what carries sound and can fade
 
@@ -66,7 +67,7 @@ class Storyboard:
     sound: Sound | None
     size: Size
     animation: str | None  # one of ANIMATED; None: stills only
-    image_format: str  # webp, avif, png, jpeg
+    image_format: str  # one of STILLS
     captions: bool
     quality: int  # 1..100, of lossy formats
     theme: Theme
@@ -118,7 +119,7 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
     request = payload["previewRequest"]
     options = request.get("options", {})
     wanted = options.get("format", contract.DEFAULT_FORMAT)
-    still = options.get("imageFormat", contract.DEFAULT_IMAGE_FORMAT if wanted in ANIMATED else wanted)
+    still = options.get("imageFormat", wanted if wanted in STILLS else contract.DEFAULT_IMAGE_FORMAT)
     assets = {entry["id"]: _asset(entry) for entry in request["assets"]}
     sound = _sound(request["audio"], assets)
     return Storyboard(
