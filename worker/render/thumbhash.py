@@ -65,22 +65,21 @@ def _encode(image: Image.Image) -> bytes:
 def _planes(image: Image.Image) -> tuple[list[float], list[float], list[float], list[float]]:
     """Luminance, yellow-blue and red-green difference and alpha, over the average colour where transparent."""
     data = image.tobytes()
-    reds, greens, blues = data[0::4], data[1::4], data[2::4]
     alpha = [value / 255 for value in data[3::4]]
-    weight = sum(alpha) or 1.0
-    averages = [
-        sum(a * value for a, value in zip(alpha, plane, strict=True)) / 255 / weight
-        for plane in (reds, greens, blues)
-    ]
-    light, yellow_blue, red_green = [], [], []
-    for r8, g8, b8, a in zip(reds, greens, blues, alpha, strict=True):
-        red, green, blue = (
-            average * (1 - a) + a / 255 * value for average, value in zip(averages, (r8, g8, b8), strict=True)
-        )
-        light.append((red + green + blue) / 3)
-        yellow_blue.append((red + green) / 2 - blue)
-        red_green.append(red - green)
+    reds, greens, blues = (_plane(data[channel::4], alpha) for channel in range(3))
+    light = [(red + green + blue) / 3 for red, green, blue in zip(reds, greens, blues, strict=True)]
+    yellow_blue = [(red + green) / 2 - blue for red, green, blue in zip(reds, greens, blues, strict=True)]
+    red_green = [red - green for red, green in zip(reds, greens, strict=True)]
     return light, yellow_blue, red_green, alpha
+
+
+def _plane(values: bytes, alpha: list[float]) -> list[float]:
+    """One colour, 0..1, over its own average where something shows through."""
+    if min(alpha) == 1:
+        return [value * (1 / 255) for value in values]
+    weight = sum(alpha) or 1.0
+    average = sum(map(float.__mul__, alpha, map(float, values))) / 255 / weight
+    return [average * (1 - a) + a / 255 * value for a, value in zip(alpha, values, strict=True)]
 
 
 def _channel(plane: list[float], width: int, height: int, across: int, down: int) -> _Channel:
