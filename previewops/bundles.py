@@ -1,13 +1,25 @@
-"""Where the files of a bundle are on this machine. Ids and paths come from Redis, so they are not to be trusted."""
+"""The one reader of published bundles: every door goes through here to their files.
+
+Ids come from Redis and names from a manifest that anybody who may write DATA_DIR can have changed, so neither is
+trusted. The bundle's folder is opened once, no link is followed below DATA_DIR, and everything is read by that
+descriptor: a bundle that is replaced meanwhile is read whole, as it was.
+"""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from previewops.errors import BundleElsewhere
+from previewops.errors import BundleElsewhere, BundleUnreadable, NoSuchArtifact
 
 if TYPE_CHECKING:
     from previewops.records import JobRecord
@@ -17,6 +29,17 @@ PREVIEWS = "previews"
 
 CONTAINER = "container.json"
 """The file of a bundle that names all others but ``preview.json``."""
+
+PREVIEW = "preview.json"
+"""The file of a bundle that tells what was rendered."""
+
+MOST_MANIFEST_BYTES = 4 * 1024 * 1024
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG})
+"""What the system says of a name that leads to no file: nothing, or a folder, a link or a socket."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,65 +56,219 @@ class Artifact:
     media_type: str
 
 
+@dataclass(frozen=True, slots=True)
+class OpenArtifact:
+    """A file of a bundle, open for reading; whoever has it calls ``close``.
+
+    ``size`` in bytes and ``sha256`` (hexadecimal) are those of the manifest, and the size is the opened file's too.
+    """
+
+    descriptor: int
+    size: int
+    sha256: str
+    media_type: str
+
+    def close(self) -> None:
+        """Closes the file."""
+        with suppress(OSError):
+            os.close(self.descriptor)
+
+
 def artifacts_of(data_dir: Path, record: JobRecord) -> tuple[Artifact, ...]:
-    """The files of a job's bundle as its ``container.json`` lists them, by name. Blocks on the disk.
+    """The files of a job's bundle as its ``container.json`` lists them. Blocks on the disk.
+
+    Each is there, is a regular file reached by no link, and has the length that is listed.
 
     Raises:
-        BundleElsewhere: there is no bundle here, or its ``container.json`` does not read as one.
+        BundleElsewhere: there is no bundle here, or it is not what was published.
+        BundleUnreadable: whether there is cannot be told now.
     """
-    manifest = artifact_path(data_dir, record, CONTAINER)
-    try:
-        files = json.loads(manifest.read_bytes())["files"]
-        return tuple(_artifact(manifest.parent, entry) for entry in files)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleElsewhere(
-            f"{CONTAINER} of job {record.job_id} cannot be read: {error}",
-            hint="the bundle is damaged; submit the payload under a new jobId to render it again",
-        ) from error
-
-
-def _artifact(folder: Path, entry: dict[str, Any]) -> Artifact:
-    name = str(entry["path"])
-    if not _plain(name):
-        raise ValueError(f"{name!r} leads out of the bundle")
-    return Artifact(name, folder / name, int(entry["bytes"]), str(entry["sha256"]), str(entry["mediaType"]))
+    with _bundle(data_dir, record) as folder:
+        listed = _listed(folder, _place(data_dir, record))
+        for entry in listed.values():
+            os.close(_opened(folder, entry))
+        return tuple(listed.values())
 
 
 def artifact_path(data_dir: Path, record: JobRecord, path: str) -> Path:
-    """The file ``path`` of the job's bundle, links resolved: it is a regular file, and inside the bundle.
+    """The file ``path`` of the job's bundle, listed or not: a regular file, reached by no link. Blocks on the disk.
 
     Raises:
-        BundleElsewhere: there is no such file here.
+        NoSuchArtifact: the bundle has no such file.
+        BundleElsewhere: there is no bundle here.
+        BundleUnreadable: whether there is cannot be told now.
     """
+    with _bundle(data_dir, record) as folder:
+        try:
+            os.close(_regular(folder, path))
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno not in _ABSENT:
+                raise
+            raise NoSuchArtifact(record.job_id, path) from error
+    return _place(data_dir, record) / path
+
+
+def open_artifact(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
+    """Opens the file ``name`` of a job's bundle: one that the manifest lists, the manifest, or preview.json.
+
+    Blocks on the disk.
+
+    Raises:
+        NoSuchArtifact: the manifest lists no such file.
+        BundleElsewhere: there is no bundle here, or it is not what was published.
+        BundleUnreadable: whether there is cannot be told now: no open file is left, say, or the disk fails.
+    """
+    with _bundle(data_dir, record) as folder:
+        if name in (CONTAINER, PREVIEW):
+            return _hashed(folder, name)
+        entry = _listed(folder, _place(data_dir, record)).get(name)
+        if entry is None:
+            raise NoSuchArtifact(record.job_id, name)
+        return OpenArtifact(_opened(folder, entry), entry.bytes, entry.sha256, entry.media_type)
+
+
+def _place(data_dir: Path, record: JobRecord) -> Path:
+    return data_dir.resolve() / PREVIEWS / record.project_id / record.job_id
+
+
+@contextmanager
+def _bundle(data_dir: Path, record: JobRecord) -> Iterator[int]:
+    """The descriptor of the bundle's folder. What goes wrong with its files inside is told as what it means."""
+    with _told(record):
+        with _missing_is_elsewhere(data_dir, record):
+            # DATA_DIR itself may be a link, and the path to it may have some.
+            root = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            folder = _below(root, (PREVIEWS, record.project_id, record.job_id))
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def _told(record: JobRecord) -> Iterator[None]:
     try:
-        folder = _folder(data_dir, record)
-        file = _plain(path) and (folder / path).resolve()
-        if file and file.is_relative_to(folder) and file.is_file():
-            return file
-    except (OSError, ValueError, RuntimeError) as error:  # a null byte, a name too long, a circle of links
-        raise BundleElsewhere(f"{path} of job {record.job_id} cannot be read: {error}") from error
-    raise BundleElsewhere(
-        f"the bundle of job {record.job_id} has no file {path}", hint="its files may have been removed since"
-    )
+        yield
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, OSError):
+            if error.errno not in _ABSENT:
+                raise BundleUnreadable(record.job_id, error.strerror or type(error).__name__) from error
+            reason = error.strerror
+        else:
+            reason = str(error)
+        raise BundleElsewhere(
+            f"the bundle of job {record.job_id} is not what was published: {reason}",
+            hint="it is damaged; submit the payload under a new jobId to render it again",
+        ) from error
 
 
-def _folder(data_dir: Path, record: JobRecord) -> Path:
-    """The folder of the job's bundle, links resolved."""
-    previews = (data_dir / PREVIEWS).resolve()
-    names = (record.project_id, record.job_id)
-    folder = previews.joinpath(*names)
-    if not all(map(_one_name, names)) or not folder.is_dir() or not folder.resolve().is_relative_to(previews):
+@contextmanager
+def _missing_is_elsewhere(data_dir: Path, record: JobRecord) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in _ABSENT:
+            raise
         named = (record.result or {}).get("bundle")
         raise BundleElsewhere(
-            f"the bundle of job {record.job_id} is not on this machine: there is no {folder}",
+            f"the bundle of job {record.job_id} is not on this machine: there is no {_place(data_dir, record)}",
             hint=f"set DATA_DIR to the workers' folder, or look at it where it was made: {named or 'unknown'}",
-        )
-    return folder.resolve()
+        ) from error
 
 
-def _one_name(name: str) -> bool:
-    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
+def _below(current: int, steps: Sequence[str]) -> int:
+    """Opens the folder that ``steps`` lead to from the open folder ``current``, which is closed; none is a link."""
+    for step in steps:
+        try:
+            below = os.open(_one_name(step), _FOLDER, dir_fd=current)
+        finally:
+            os.close(current)
+        current = below
+    return current
 
 
-def _plain(path: str) -> bool:
-    return bool(path) and not path.startswith("/") and all(map(_one_name, path.split("/")))
+def _one_name(name: str) -> str:
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise ValueError(f"{name!r} leads out of the bundle")
+    return name
+
+
+def _regular(folder: int, name: str) -> int:
+    """Opens a file below ``folder``.
+
+    Raises:
+        ValueError: the name leads elsewhere, or what is there is no regular file.
+    """
+    *steps, last = name.split("/")
+    inner = _below(os.dup(folder), steps)
+    try:
+        descriptor = os.open(_one_name(last), _FILE, dir_fd=inner)
+    finally:
+        os.close(inner)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{name!r} is no regular file")
+    return descriptor
+
+
+def _opened(folder: int, entry: Artifact) -> int:
+    descriptor = _regular(folder, entry.name)
+    # Something else than was published may be there; a checksum that is not true is never told.
+    if (found := os.fstat(descriptor).st_size) != entry.bytes:
+        os.close(descriptor)
+        raise ValueError(f"{entry.name!r} has {found} bytes; {entry.bytes} were published")
+    return descriptor
+
+
+def _hashed(folder: int, name: str) -> OpenArtifact:
+    descriptor = _regular(folder, name)
+    try:
+        content = _content(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return OpenArtifact(descriptor, len(content), hashlib.sha256(content).hexdigest(), "application/json")
+
+
+def _content(descriptor: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while piece := os.pread(descriptor, MOST_MANIFEST_BYTES + 1 - size, size):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MOST_MANIFEST_BYTES:
+            raise ValueError(f"it has more than {MOST_MANIFEST_BYTES} bytes")
+    return b"".join(pieces)
+
+
+def _listed(folder: int, place: Path) -> dict[str, Artifact]:
+    """The manifest's files by name.
+
+    Raises:
+        ValueError: it is none.
+    """
+    descriptor = _regular(folder, CONTAINER)
+    try:
+        found: Any = json.loads(_content(descriptor))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{CONTAINER} does not read as JSON: {error}") from error
+    finally:
+        os.close(descriptor)
+    files = found.get("files") if isinstance(found, dict) else None
+    if not isinstance(files, list):
+        raise ValueError(f"{CONTAINER} lists no files")
+    listed = {entry.name: entry for entry in (_entry(place, raw) for raw in files)}
+    if len(listed) != len(files):
+        raise ValueError(f"{CONTAINER} lists a file twice")
+    return listed
+
+
+def _entry(place: Path, raw: Any) -> Artifact:
+    match raw:
+        case {"path": str(name), "bytes": int(size), "sha256": str(digest), "mediaType": str(kind)} if (
+            size >= 0 and not isinstance(size, bool) and _SHA256.fullmatch(digest)
+        ):
+            for step in name.split("/"):
+                _one_name(step)
+            return Artifact(name, place / name, size, digest, kind)
+    raise ValueError(f"{CONTAINER} has an entry that names no path, bytes, sha256 and mediaType")

@@ -137,6 +137,34 @@ class BundleElsewhere(PreviewopsError):
     code = "bundle-elsewhere"
 
 
+class NoSuchArtifact(BundleElsewhere):
+    """A bundle is here, and has no file of that name."""
+
+    code = "no-such-artifact"
+
+    def __init__(self, job_id: str, name: str) -> None:
+        super().__init__(
+            f"the bundle of job {job_id} has no file {name}", hint="its files may have been removed since"
+        )
+        self.job_id = job_id
+        self.name = name
+
+
+class BundleUnreadable(PreviewopsError):
+    """A bundle may be there, and the system does not let it be read now. Trying again may help."""
+
+    exit_code = EXIT_TRY_AGAIN
+    code = "storage-fails"
+
+    def __init__(self, job_id: str, reason: str) -> None:
+        super().__init__(
+            f"the bundle of job {job_id} cannot be read: {reason}",
+            hint="try again; if it stays so, whoever runs this has to look at DATA_DIR and the limit of open files",
+        )
+        self.job_id = job_id
+        self.reason = reason
+
+
 class BodyChanged(PreviewopsError):
     """A payload was to take the place of one that the job has no more: somebody has edited it meanwhile."""
 

@@ -5,20 +5,39 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from previewops.api import bundles
 from previewops.api.backend import Backend
 from previewops.api.errors import NoArtifacts, NoSuchRange
 from previewops.api.forms import expect_no_query
 from previewops.api.ranges import Part, Selection, select
-from previewops.bundles import CONTAINER
+from previewops.bundles import CONTAINER, OpenArtifact, open_artifact
+from previewops.errors import BundleElsewhere, NoSuchArtifact
+from previewops.records import JobRecord
 from previewops.states import JobState
 
 CHUNK_BYTES = 262_144
+
+_OCTETS = "application/octet-stream"
+_MEDIA_TYPES = frozenset(
+    {
+        "image/webp",
+        "image/png",
+        "image/jpeg",
+        "image/gif",
+        "image/apng",
+        "image/avif",
+        "video/webm",
+        "video/mp4",
+        "application/json",
+        "text/vtt",
+    }
+)
+"""What files are told as; nothing that a browser would run is among it, whatever a manifest says."""
 
 
 class Artifacts:
@@ -47,12 +66,10 @@ class Artifacts:
             )
         if (record.result or {}).get("bundle") is None:
             raise NoArtifacts(f"job {job_id} was a dry run, which makes no artifacts")
-        file = await asyncio.to_thread(
-            bundles.open_file, self._backend.settings.data_dir, record.project_id, job_id, name
-        )
-        selection = select(request.method, request.headers, file.etag, file.size)
+        file = await asyncio.to_thread(_opened, self._backend.settings.data_dir, record, name)
+        selection = select(request.method, request.headers, _etag(file), file.size)
         if selection.part is Part.NONE:
-            bundles.close(file)
+            file.close()
             raise NoSuchRange(
                 f"the file has {file.size} bytes, and none in that range",
                 headers=(("Content-Range", f"bytes */{file.size}"),),
@@ -60,13 +77,34 @@ class Artifacts:
         return _FileResponse(file, selection, with_body=request.method != "HEAD")
 
 
+def _opened(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
+    """The file of the bundle. Where a bundle would be on this machine is nobody's business outside."""
+    try:
+        return open_artifact(data_dir, record, name)
+    except NoSuchArtifact as error:
+        raise NoArtifacts(
+            f"job {record.job_id} has no artifact of that name",
+            hint="GET …/artifacts lists the names there are",
+        ) from error
+    except BundleElsewhere as error:
+        raise NoArtifacts(
+            f"the bundle of job {record.job_id} is not there, or is not what was published",
+            hint="it may have been pruned, or DATA_DIR is another folder than the workers'",
+        ) from error
+
+
+def _etag(file: OpenArtifact) -> str:
+    """The strong validator of the content."""
+    return f'"{file.sha256}"'
+
+
 class _FileResponse(StreamingResponse):
     """The selected bytes of a file, which is closed however the sending ends."""
 
-    def __init__(self, file: bundles.OpenFile, selection: Selection, *, with_body: bool) -> None:
+    def __init__(self, file: OpenArtifact, selection: Selection, *, with_body: bool) -> None:
         status = {Part.WHOLE: 200, Part.RANGE: 206, Part.NOTHING_NEW: 304}[selection.part]
         headers = {
-            "ETag": file.etag,
+            "ETag": _etag(file),
             "Accept-Ranges": "bytes",
             # A job that is requeued may publish other bytes under the same name.
             "Cache-Control": "private, no-cache",
@@ -76,17 +114,18 @@ class _FileResponse(StreamingResponse):
         if selection.part is Part.RANGE:
             headers["Content-Range"] = f"bytes {selection.start}-{selection.end - 1}/{file.size}"
         sent = selection if with_body else Selection(selection.part, 0, 0)
-        super().__init__(_pieces(file, sent), status, headers, media_type=file.media_type)
+        media_type = file.media_type if file.media_type in _MEDIA_TYPES else _OCTETS
+        super().__init__(_pieces(file, sent), status, headers, media_type=media_type)
         self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            bundles.close(self._file)
+            self._file.close()
 
 
-async def _pieces(file: bundles.OpenFile, selection: Selection) -> AsyncIterator[bytes]:
+async def _pieces(file: OpenArtifact, selection: Selection) -> AsyncIterator[bytes]:
     at = selection.start
     while at < selection.end:
         piece = await asyncio.to_thread(os.pread, file.descriptor, min(CHUNK_BYTES, selection.end - at), at)

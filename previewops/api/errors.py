@@ -73,22 +73,6 @@ class NoArtifacts(Refusal):
     code = "no-such-artifact"
 
 
-class StorageFails(Refusal):
-    """The bundle may be there, and the system does not let it be read now."""
-
-    status = 503
-    code = "storage-fails"
-
-    def __init__(self, job_id: str, reason: str) -> None:
-        super().__init__(
-            f"the bundle of job {job_id} cannot be read: {reason}",
-            hint="try again; if it stays so, whoever runs this has to look at DATA_DIR and the limit of open files",
-            retry_after_s=5,
-        )
-        self.job_id = job_id
-        self.reason = reason
-
-
 class MethodNotAllowed(Refusal):
     """The address has no such method."""
 

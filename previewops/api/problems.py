@@ -19,6 +19,7 @@ TYPE_PREFIX = "urn:previewops:problem:"
 
 QUEUE_FULL_RETRY_S = 5
 REDIS_RETRY_S = 2
+STORAGE_RETRY_S = 5
 
 STATUSES: dict[type[PreviewopsError], int] = {
     errors.InvalidPayload: 422,
@@ -26,6 +27,8 @@ STATUSES: dict[type[PreviewopsError], int] = {
     errors.UsageError: 400,
     errors.JobNotFound: 404,
     errors.BundleElsewhere: 404,
+    errors.NoSuchArtifact: 404,
+    errors.BundleUnreadable: 503,
     errors.JobConflict: 409,
     errors.WrongState: 409,
     errors.BodyChanged: 409,
@@ -42,6 +45,12 @@ STATUSES: dict[type[PreviewopsError], int] = {
     PreviewopsError: 500,
 }
 """The status of each error of the package; that of a class counts for those derived from it."""
+
+_RETRIES: dict[type[Any], int] = {
+    errors.QueueFull: QUEUE_FULL_RETRY_S,
+    errors.BundleUnreadable: STORAGE_RETRY_S,
+}
+"""After how many seconds trying again may help, where it does."""
 
 _TITLES = {
     "invalid-payload": "The payload breaks the contract",
@@ -128,8 +137,8 @@ def _of_the_package(error: PreviewopsError) -> Problem:
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     if isinstance(error, errors.InvalidPayload):
         return Problem(status, error.code, error.message, error.hint, error.violations)
-    retry = _retry(QUEUE_FULL_RETRY_S if isinstance(error, errors.QueueFull) else None)
-    return Problem(status, error.code, error.message, error.hint, headers=retry)
+    after_s = next((_RETRIES[kind] for kind in type(error).__mro__ if kind in _RETRIES), None)
+    return Problem(status, error.code, error.message, error.hint, headers=_retry(after_s))
 
 
 def _of_the_router(error: HTTPException) -> Problem:
