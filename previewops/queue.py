@@ -76,25 +76,37 @@ class Queue:
             raise answer
         return answer
 
-    async def submit_many(self, payloads: Sequence[Payload]) -> list[Receipt | JobConflict | QueueFull]:
-        """Submits jobs, hundreds per round trip; one answer each, in order. A refused job stops no other."""
+    async def submit_many(
+        self, payloads: Sequence[Payload], *, invalid: int = 0
+    ) -> list[Receipt | JobConflict | QueueFull]:
+        """Submits jobs, hundreds per round trip; one answer each, in order. A refused job stops no other.
+
+        Refusals are totalled by reason (``previewops.totals.REFUSALS``). ``invalid`` is how many submits the caller
+        has turned away beside these, because they break the contract: they are counted by the same round trip.
+        """
         answers: list[Receipt | JobConflict | QueueFull] = []
-        for batch in _batches(payloads):
-            args: list[Argument] = [self.settings.queue_max, RENDER_FUNCTION]
-            for payload, body in batch:
-                args += (
-                    payload.job_id,
-                    payload.priority.value,
-                    payload.project_id,
-                    body_digest(payload),
-                    body,
-                )
-            reply = await self._scripts.run(ScriptName.SUBMIT, *args)
-            answers += [
-                self._answer(payload, Code(reply[i]), reply[i + 1].decode(), reply[i + 2])
-                for i, (payload, _) in zip(range(0, len(reply), 3), batch, strict=True)
-            ]
+        conflicts = 0
+        for batch in _batches(payloads) or [[]]:
+            if not batch and not invalid:
+                break
+            reply = await self._submit_batch(batch, invalid, conflicts)
+            invalid = conflicts = 0
+            for i, (payload, _) in zip(range(0, len(reply), 3), batch, strict=True):
+                code = Code(reply[i])
+                answers.append(self._answer(payload, code, reply[i + 1].decode(), reply[i + 2]))
+                conflicts += code is Code.COMPARE and isinstance(answers[-1], JobConflict)
+        if conflicts:  # a stock client's bodies, which only we can compare: too rare to mind the round trip
+            await self._submit_batch([], 0, conflicts)
         return answers
+
+    async def _submit_batch(
+        self, batch: Sequence[tuple[Payload, bytes]], invalid: int, conflicts: int
+    ) -> list[Any]:
+        args: list[Argument] = [self.settings.queue_max, RENDER_FUNCTION, invalid, conflicts]
+        for payload, body in batch:
+            args += (payload.job_id, payload.priority.value, payload.project_id, body_digest(payload), body)
+        reply: list[Any] = await self._scripts.run(ScriptName.SUBMIT, *args)
+        return reply
 
     def _answer(
         self, payload: Payload, code: Code, state: str, detail: bytes

@@ -2,7 +2,7 @@
 
 The fields of the hash are words joined by colons (lua/include/counters.lua): ``w:high:12`` is how many waits of
 high jobs fell into bin 12 of ``previewops.histogram``, ``r:…`` the same of runs; ``failed``, ``retried`` and
-``dead`` have a class and a cause, ``invalid`` and ``dryrun`` a class.
+``dead`` have a class and a cause, ``invalid`` and ``dryrun`` a class, ``submit`` the reason of a refusal.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ RETRIES = FAILURES[1:]
 
 DEATHS = tuple(cause.value for cause in Cause)
 """Why a job is a dead letter."""
+
+REFUSALS = ("invalid", "conflict", "full")
+"""Why a submit was turned away: it breaks the contract, its id is another job's, the queue is full."""
 
 _COUNT = re.compile(rb"[0-9]{1,19}")
 _BIN = re.compile(r"0|[1-9][0-9]{0,2}")
@@ -53,6 +56,10 @@ class Totals:
     def count(self, what: str, priority: Priority, cause: str = "") -> int:
         """How many ``failed``, ``retried``, ``dead`` (of a cause), ``invalid`` or ``dryrun`` there were."""
         return self.counts.get((what, priority.value), {}).get(cause, 0)
+
+    def refusals(self, reason: str) -> int:
+        """How many submits were turned away for one of ``REFUSALS``."""
+        return self.counts.get(("submit", reason), {}).get("", 0)
 
     def waits(self, priority: Priority) -> dict[int, int]:
         """How long jobs of a class had waited when they were claimed: how many by bin."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from previewops.api.errors import Overloaded
+from previewops.api.intake import Intake
 from previewops.connection import redis_errors
 from previewops.contract import AssetPolicy
 from previewops.deadletters import DeadLetters
@@ -58,6 +59,7 @@ class Backend:
         self.url = url
         self.settings = settings
         self.queue = Queue(redis, settings)
+        self.intake = Intake(self.queue, url)
         self.letters = DeadLetters(redis, settings)
         self.snapshots = Snapshots(redis, settings)
         self.policy = AssetPolicy(settings.roots(started_in), settings.asset_hosts)

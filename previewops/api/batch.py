@@ -92,10 +92,11 @@ class _Batch:
         """The answers to the next lines, submitted in one round trip; none at the end."""
         checked = await asyncio.to_thread(self._checked)
         payloads = [found for _, found in checked if isinstance(found, Payload)]
+        invalid = len(checked) - len(payloads)
         try:
             async with self._backend.reached():
                 outcomes: list[Receipt | PreviewopsError] = list(
-                    await self._backend.queue.submit_many(payloads)
+                    await self._backend.queue.submit_many(payloads, invalid=invalid)
                 )
         except (RedisUnavailable, Overloaded) as error:
             outcomes = [error] * len(payloads)

@@ -26,7 +26,13 @@ class Intake:
         self._queue = queue
         self._url = url
         self._waiting: list[_Waiting] = []
+        self._invalid = 0
         self._call: asyncio.Task[None] | None = None
+
+    def refused(self, count: int = 1) -> None:
+        """Has submits counted that break the contract; the answer to them waits neither for this nor for Redis."""
+        self._invalid += count
+        self._begin()
 
     async def submit(self, payload: Payload) -> Receipt:
         """Submits one job.
@@ -38,26 +44,36 @@ class Intake:
         """
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((payload, future))
+        self._begin()
+        return await future
+
+    async def drained(self) -> None:
+        """Waits until nothing is under way."""
+        while self._call is not None:
+            await self._call
+
+    def _begin(self) -> None:
         if self._call is None:
             self._call = asyncio.create_task(self._submit_all())
-        return await future
 
     async def _submit_all(self) -> None:
         try:
-            while self._waiting:
+            while self._waiting or self._invalid:
                 batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
                 await self._submit(batch)
         finally:
             self._call = None
 
     async def _submit(self, batch: list[_Waiting]) -> None:
+        # What could not be counted is not tried again: whether it was is not known.
+        invalid, self._invalid = self._invalid, 0
         try:
             async with redis_errors(self._url), asyncio.timeout(REPLY_TIMEOUT_S):
-                answers = await self._queue.submit_many([payload for payload, _ in batch])
+                answers = await self._queue.submit_many([payload for payload, _ in batch], invalid=invalid)
         except Exception as error:
             # Those who came meanwhile have waited for this call; they are not made to wait for one more.
             batch += self._waiting
-            self._waiting = []
+            self._waiting, self._invalid = [], 0
             for _, future in batch:
                 _settle(future, error)
             return

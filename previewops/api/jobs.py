@@ -11,10 +11,11 @@ from starlette.responses import Response
 from previewops.api.backend import Backend, answer
 from previewops.api.batch import answer_lines
 from previewops.api.bodies import JSON, JSON_LINES, Bodies, media_type, unsupported
+from previewops.api.errors import TooLarge
 from previewops.api.forms import REASON_CHARACTERS, Form, acting, expect_no_query
-from previewops.api.intake import Intake
 from previewops.contract import Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
+from previewops.errors import InvalidPayload
 from previewops.queue import Receipt
 
 MIB = 1024 * 1024
@@ -29,11 +30,17 @@ class Jobs:
         self._backend = backend
         self._bodies = bodies
         self._acts_as = acts_as
-        self._intake = Intake(backend.queue, backend.url)
 
     async def submit(self, request: Request) -> Response:
         """``POST /api/preview/jobs``: one job as JSON, or a batch as a job a line."""
         expect_no_query(request)
+        try:
+            return await self._submit(request)
+        except (InvalidPayload, TooLarge):
+            self._backend.intake.refused()
+            raise
+
+    async def _submit(self, request: Request) -> Response:
         found = media_type(request)
         if found in JSON_LINES:
             most = self._backend.settings.api_max_body_mb * MIB
@@ -43,7 +50,7 @@ class Jobs:
         async with self._bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
             payload = await self._validated(raw)
             structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
-            receipt = await self._intake.submit(payload)
+            receipt = await self._backend.intake.submit(payload)
         return answer(receipt.as_json(), 202 if receipt.new else 200, _located(receipt))
 
     async def status(self, request: Request) -> Response:

@@ -116,6 +116,7 @@ async def _serve(
     finally:
         notifier.close()
         await watch.aclose()
+        await backend.intake.drained()
         await redis.aclose()
 
 

@@ -122,6 +122,7 @@ class Door:
     import_files: bool
     started_in: Path = field(default_factory=Path.cwd)
     _down: RedisUnavailable | None = None
+    _invalid: int = 0
 
     @property
     def redis_failed(self) -> bool:
@@ -134,10 +135,11 @@ class Door:
 
         while batch := list(islice(documents, BATCH)):
             ready = [(each.source, payload) for each in batch if (payload := self._checked(each)) is not None]
-            if ready and self._down is None:
+            invalid, self._invalid = self._invalid, 0
+            if (ready or invalid) and self._down is None:
                 try:
                     async with redis_errors(redis_url):
-                        answers = await queue.submit_many([payload for _, payload in ready])
+                        answers = await queue.submit_many([payload for _, payload in ready], invalid=invalid)
                 except RedisUnavailable as error:
                     self._down = error
             for place, (source, payload) in enumerate(ready):
@@ -157,6 +159,7 @@ class Door:
                 raise document.error
             return self._valid(document)
         except PreviewopsError as error:
+            self._invalid += isinstance(error, InvalidPayload)
             self.account.refused(document.source, error)
             return None
 

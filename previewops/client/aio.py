@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from types import TracebackType
 from typing import TypeAlias
 
@@ -40,6 +40,9 @@ LOOK_EVERY_S = 0.5
 PATIENCE_S = 60.0
 """How long a wait rides out Redis being away, in seconds."""
 _AGAIN_AFTER_S = 0.2
+
+COUNT_PATIENCE_S = 1.0
+"""How long a submit that is invalid waits for Redis to count it, in seconds."""
 
 
 class AsyncClient:
@@ -106,9 +109,21 @@ class AsyncClient:
                 answers.append(None)
             except (InvalidPayload, UsageError) as refusal:
                 answers.append(refusal)
-        async with self._queue() as queue:
-            told = iter(await queue.submit_many(valid) if valid else ())
+        invalid = sum(isinstance(answer, InvalidPayload) for answer in answers)
+        if valid:
+            async with self._queue() as queue:
+                told = iter(await queue.submit_many(valid, invalid=invalid))
+        else:
+            told = iter(())
+            await self._count(invalid)
         return [next(told) if answer is None else answer for answer in answers]
+
+    async def _count(self, invalid: int) -> None:
+        """Has refusals totalled. The answer to them is known: it waits for Redis only so long."""
+        if invalid:
+            with suppress(RedisUnavailable):
+                async with self._queue() as queue, asyncio.timeout(COUNT_PATIENCE_S):
+                    await queue.submit_many([], invalid=invalid)
 
     async def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobResult:
         """Waits until a job has ended, through a restart of Redis if need be, and returns what came of it.

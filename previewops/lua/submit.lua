@@ -1,9 +1,11 @@
--- Submits a batch of jobs, idempotently by id and bounded by the backlog.
+-- Submits a batch of jobs, idempotently by id and bounded by the backlog, and counts what is turned away by reason.
 --
 -- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 most jobs that may wait or back off
 --         2 arq function name
---         3.. five per job: id, priority, project, body digest, payload as JSON
+--         3 submits that the caller has turned away since its last call, as they break the contract
+--         4 those that it found to be conflicts, of what was answered by COMPARE
+--         5.. five per job: id, priority, project, body digest, payload as JSON
 -- Results three per job: code, state, detail
 --         OK         accepted                     waiting      backlog
 --         DUPLICATE  that very job is there       its state    ''
@@ -25,11 +27,16 @@ local function answer(code, state, detail)
   reply[n + 1], reply[n + 2], reply[n + 3] = code, state, detail
 end
 
+local function refuse(code, reason, state, detail)
+  total_refused(reason, 1)
+  answer(code, state, detail)
+end
+
 local function meet_known(id, digest, state, known)
   if known == digest then
     answer(DUPLICATE, state, '')
   elseif known ~= '' then
-    answer(CONFLICT, state, '')
+    refuse(CONFLICT, 'conflict', state, '')
   else
     answer(COMPARE, state, text_at(P_ARQ_JOB .. id) or text_at(P_ARQ_RESULT .. id) or '')
   end
@@ -41,11 +48,16 @@ local function meet_foreign(id)
   if due_ms then
     meet_known(id, nil, tonumber(due_ms) > NOW_MS and 'delayed' or 'waiting', '')
   else
-    answer(CONFLICT, 'in another queue', '')
+    refuse(CONFLICT, 'conflict', 'in another queue', '')
   end
 end
 
-for i = 3, #ARGV, 5 do
+for reason, amount in pairs({ invalid = tonumber(ARGV[3]), conflict = tonumber(ARGV[4]) }) do
+  if amount > 0 then
+    total_refused(reason, amount)
+  end
+end
+for i = 5, #ARGV, 5 do
   local id, priority, project, digest, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local job = redis.call('HMGET', P_JOB .. id, 'state', 'digest')
   if job[1] then
@@ -53,7 +65,7 @@ for i = 3, #ARGV, 5 do
   elseif redis.call('EXISTS', P_ARQ_JOB .. id, P_ARQ_RESULT .. id) > 0 then
     meet_foreign(id)
   elseif backlog >= limit then
-    answer(FULL, '', tostring(backlog))
+    refuse(FULL, 'full', '', tostring(backlog))
   else
     local order = next_sequence(1)
     redis.call('SET', P_ARQ_JOB .. id,

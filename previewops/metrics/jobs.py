@@ -9,7 +9,7 @@ from prometheus_client.core import Metric
 
 from previewops.metrics.families import counter, histogram
 from previewops.states import Priority
-from previewops.totals import DEATHS, FAILURES, RETRIES
+from previewops.totals import DEATHS, FAILURES, REFUSALS, RETRIES
 
 if TYPE_CHECKING:
     from previewops.metrics.reading import Figures
@@ -63,6 +63,8 @@ def jobs(figures: Figures) -> Iterator[Metric]:
         yield counter(f"preview_job_{what}", said, name, caused, CAUSED)
     for what, said in WHOLE:
         yield counter(f"preview_job_{what}", said, name, [((), snapshot.counters[what])])
+    turned_away = [((reason,), totals.refusals(reason)) for reason in REFUSALS]
+    yield counter("preview_submit_refused", "Submits that were turned away.", name, turned_away, ("reason",))
     crashes = sum(totals.count("failed", priority, "crash") for priority in Priority)
     yield counter("preview_render_crashes", "Render processes that died under a job.", name, [((), crashes)])
     yield histogram(

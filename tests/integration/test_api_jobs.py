@@ -13,6 +13,7 @@ import pytest
 from previewops.api.batch import MOST_LINES
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.schemas import example
+from previewops.totals import REFUSALS, Totals
 from tests.api_support import JOBS, Served, problem, served
 from tests.integration.cli_program import payload
 from tests.redis_server import RedisProcess
@@ -157,6 +158,35 @@ async def test_a_batch_of_too_many_lines_or_bytes_is_refused_whole(redis_url: st
         large = await door.client.post(JOBS, content=b" " * 1_100_000, headers=LINES)
         problem(large, 413, "too-large")
         assert (await door.backend.snapshots.take()).backlog == 0
+
+
+async def refusals(door: Served) -> dict[str, int]:
+    """What the metrics tell of submits that were turned away, once nothing is on its way any more."""
+    await door.backend.intake.drained()
+    totals = Totals.read(await door.backend.redis.hgetall(door.backend.queue.keys.totals))
+    return {reason: count for reason in REFUSALS if (count := totals.refusals(reason))}
+
+
+async def test_submits_that_are_turned_away_are_counted(redis_url: str, tmp_path: Path) -> None:
+    async with served(redis_url, tmp_path, queue_max=1) as door:
+        await door.client.post(JOBS, json=payload("a"))
+        assert await refusals(door) == {}
+        await door.client.post(JOBS, json=payload("a", dryRun=True))
+        await door.client.post(JOBS, json=payload("b"))
+        assert await refusals(door) == {"conflict": 1, "full": 1}
+        await door.client.post(JOBS, json={})
+        too_large = b" " * (MAX_PAYLOAD_BYTES + 1)
+        await door.client.post(JOBS, content=too_large, headers={"content-type": "application/json"})
+        assert await refusals(door) == {"conflict": 1, "full": 1, "invalid": 2}
+        batch = lines(payload("a"), b"{", payload("b"), {})
+        await door.client.post(JOBS, content=batch, headers=LINES)
+        assert await refusals(door) == {"conflict": 1, "full": 2, "invalid": 4}
+
+
+async def test_what_is_invalid_is_told_while_redis_is_away(tmp_path: Path) -> None:
+    async with served("unix:///nonexistent/redis.sock", tmp_path) as door:
+        problem(await door.client.post(JOBS, json={}), 422, "invalid-payload")
+        await door.backend.intake.drained()
 
 
 async def test_a_job_is_cancelled_once(door: Served) -> None:

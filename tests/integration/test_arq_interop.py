@@ -14,6 +14,7 @@ from previewops.lease import Claim
 from previewops.listviews import DeadFilter
 from previewops.retry import Counter
 from previewops.states import Code, JobState, Priority
+from previewops.totals import Totals
 from previewops.worker.execution import decode
 from tests.queue_support import (
     HOUR_MS,
@@ -108,6 +109,9 @@ async def test_the_same_id_is_enqueued_once_by_whichever_client(redis_url: str) 
         assert (await b.queue.submit(payload("a"))).new is False
         with pytest.raises(JobConflict):
             await b.queue.submit(payload("a", title="another"))
+        # Only a caller can compare such bodies: what it found is counted by the next round trip.
+        totals = Totals.read(await b.redis.hgetall(b.queue.keys.totals))
+        assert totals.refusals("conflict") == 1
         await b.queue.submit(payload("ours"))
         claims = [await b.claim_one(), await b.claim_one()]
         for job_id in ("a", "ours"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from previewops.totals import REFUSALS, Totals
 from tests.integration.cli_program import Program, hand_on, payload
 
 pytestmark = pytest.mark.redis
@@ -100,6 +101,21 @@ def test_the_worst_exit_code_wins(program: Program) -> None:
     program.write("b.json", payload("b"))
     program.write("bad.json", payload("bad", priority="urgent"))
     assert program.run("submit", "a.json", "b.json", "bad.json", PREVIEW_QUEUE_MAX="1").code == 65
+
+
+def test_refusals_are_counted(program: Program, redis_url: str) -> None:
+    program.write("a.json", payload("a"))
+    program.write("other.json", payload("a", priority="high"))
+    program.write("bad.json", {})
+    program.run("submit", "a.json", "bad.json", "other.json")
+    assert program.run("submit", "bad.json").code == 65
+    with redis.Redis.from_url(redis_url) as client:
+        totals = Totals.read(client.hgetall("preview-jobs:totals"))
+    assert {reason: totals.refusals(reason) for reason in REFUSALS} == {
+        "invalid": 2,
+        "conflict": 1,
+        "full": 0,
+    }
 
 
 def test_without_redis_each_job_is_told_of(program: Program) -> None:

@@ -38,12 +38,14 @@ from previewops.errors import (
     UsageError,
     WrongState,
 )
+from previewops.keys import Keys
 from previewops.lease import Claim
 from previewops.listviews import DeadFilter
 from previewops.queue import Queue
 from previewops.records import JobRecord
 from previewops.settings import Settings
 from previewops.states import JobState
+from previewops.totals import REFUSALS, Totals
 from tests.docs.documents import ROOT
 from tests.integration.cli_program import Hand, hand_on, payload
 from tests.redis_server import RedisProcess
@@ -116,6 +118,25 @@ async def test_every_refusal_has_its_error(redis_url: str, settings: Settings, t
                 await ask("unknown")
         with pytest.raises(WrongState, match="it is waiting"):
             await client.artifacts("a")
+
+
+async def test_refusals_are_counted_with_what_is_submitted_beside_them(
+    redis_url: str, settings: Settings
+) -> None:
+    async with AsyncClient(redis_url, settings=settings) as client, hand_on(redis_url) as hand:
+        await client.submit_many([payload("a"), {}, payload("a", requestId="another")])
+        with pytest.raises(InvalidPayload):
+            await client.submit({})
+        totals = Totals.read(await hand.redis.hgetall(Keys("preview-jobs").totals))
+        assert {reason: totals.refusals(reason) for reason in REFUSALS} == {
+            "invalid": 2, "conflict": 1, "full": 0,
+        }  # fmt: skip
+
+
+async def test_an_invalid_payload_is_told_as_such_while_redis_is_away(settings: Settings) -> None:
+    async with AsyncClient("unix:///nonexistent/redis.sock", settings=settings) as client:
+        with pytest.raises(InvalidPayload):
+            await client.submit({})
 
 
 async def test_a_payload_in_a_file(redis_url: str, settings: Settings, tmp_path: Path) -> None:

@@ -194,6 +194,17 @@ async def test_a_queue_that_was_never_used_has_every_family_and_begins_at_nought
     assert used.of("preview_queue_oldest_waiting_seconds", priority="normal") >= 0
 
 
+async def test_submits_that_were_turned_away_are_told_by_reason(redis_url: str) -> None:
+    async with bench(redis_url, queue_max=2) as b:
+        await b.queue.submit_many([payload("a"), payload("a"), payload("a", title="other"), payload("b")])
+        assert (await said_by(b)).nonzero("preview_submit_refused_total") == {"conflict": 1}
+        await b.queue.submit_many([payload("c"), payload("d")], invalid=3)
+        await b.queue.submit_many([], invalid=2)
+        said = await said_by(b)
+        assert said.nonzero("preview_submit_refused_total") == {"conflict": 1, "full": 2, "invalid": 5}
+        assert said.of("preview_job_accepted_total") == 2
+
+
 async def test_reading_costs_as_many_commands_at_any_depth(redis_url: str) -> None:
     async with bench(redis_url) as b:
 

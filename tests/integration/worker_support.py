@@ -114,7 +114,7 @@ async def run_burst(worker: PreviewWorker) -> None:
 
 async def put(redis: Redis, function: str, *job_ids: str, argument: Any = None) -> None:
     """Submits jobs of any function by the queue's own script, all in one call."""
-    args: list[Argument] = [1_000_000, function]
+    args: list[Argument] = [1_000_000, function, 0, 0]
     for job_id in job_ids:
         args += (job_id, "normal", "p", f"digest-{job_id}", json.dumps(argument))
     await Scripts(redis, Keys(QUEUE)).run(ScriptName.SUBMIT, *args)

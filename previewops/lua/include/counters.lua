@@ -18,6 +18,11 @@ local function total(what, priority, cause)
   totals[field] = (totals[field] or 0) + 1
 end
 
+-- Counts submits that were turned away. What class they would have had is not to be believed.
+local function total_refused(reason, amount)
+  totals['submit:' .. reason] = (totals['submit:' .. reason] or 0) + amount
+end
+
 -- Quarter-octave bins: bin 0 is under 1 ms, bin b covers [2^((b-1)/4), 2^(b/4)) ms. previewops/histogram.py reads them.
 local QUARTER = math.log(2) / 4
 local function observe(series, ms, priority)
