@@ -273,7 +273,12 @@ class DeadLetters:
                     await _to_its_end(self._record(act, account))
             raise
         done = sum(account.done for account in accounts)
-        return BulkOutcome(done, to_try - done, total - to_try)
+        missing = tuple(
+            job_id
+            for account in accounts
+            for job_id in account.chosen.missing({*map(bytes.decode, account.ids)})
+        )
+        return BulkOutcome(done, to_try - done, total - to_try, missing)
 
     async def _ids(self, chosen: DeadFilter, cut_off_ms: int) -> list[bytes]:
         return [job_id async for _, _, found in self._walk(chosen, "ids", cut_off_ms) for job_id in found]

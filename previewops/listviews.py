@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from previewops.fingerprint import FINGERPRINT_DIGITS
@@ -59,6 +60,10 @@ class DeadFilter:
         narrowed = (self.error, self.project, None if self.group else self.fingerprint)
         return not self.job_ids and narrowed == (None, None, None) and not self.terms
 
+    def missing(self, found: Collection[str]) -> tuple[str, ...]:
+        """The ids that are named, once each, and not among those found."""
+        return tuple(job_id for job_id in dict.fromkeys(self.job_ids) if job_id not in found)
+
     def told(self) -> dict[str, str]:
         """What was chosen, for the record of an act; empty for all."""
         words = {
@@ -88,9 +93,11 @@ class DeadGroup:
 class BulkOutcome:
     """What a bulk act did. Skipped are jobs that had left the dead-letter queue, or died again, meanwhile.
 
-    ``left`` are those that a bound on the act kept it from trying.
+    ``left`` are those that a bound on the act kept it from trying. ``missing`` are the ids that were named and are no
+    dead letters of those that were meant.
     """
 
     done: int
     skipped: int
     left: int = 0
+    missing: tuple[str, ...] = ()

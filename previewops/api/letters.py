@@ -95,19 +95,29 @@ class Letters:
             )
         async with self._backend.reached_for_long(ACT_TIMEOUT_S):
             if dry_run:
-                outcome = BulkOutcome(0, 0, await self._backend.letters.count(chosen))
+                outcome = await self._counted(chosen)
             else:
                 outcome = await act(chosen, acting(request.headers) or self._acts_as, why, most)
         return answer(_told(outcome, dry_run))
 
+    async def _counted(self, chosen: DeadFilter) -> BulkOutcome:
+        if not chosen.job_ids:
+            return BulkOutcome(0, 0, await self._backend.letters.count(chosen))
+        found = {record.job_id for record in await self._backend.letters.newest(chosen, limit=MOST_IDS)}
+        return BulkOutcome(0, 0, len(found), chosen.missing(found))
+
 
 def _told(outcome: BulkOutcome, dry_run: bool) -> dict[str, Any]:
-    """``matched`` were meant; each of them was done, skipped (it was gone meanwhile) or left for another request."""
+    """``matched`` were meant; each of them was done, skipped (it was gone meanwhile) or left for another request.
+
+    ``notFound`` are the ids of the request that meant nothing.
+    """
     return {
         "matched": outcome.done + outcome.skipped + outcome.left,
         "done": outcome.done,
         "skipped": outcome.skipped,
         "left": outcome.left,
+        "notFound": list(outcome.missing),
         "dryRun": dry_run,
     }
 

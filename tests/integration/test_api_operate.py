@@ -199,11 +199,18 @@ async def test_an_act_on_dead_letters_counts_first_is_bounded_and_tells_what_is_
         await door.hand.bury(f"job-{number}")
         await door.hand.next_ms()
     counted = await door.client.post(f"{DEAD}/requeue", json={"error": "asset-missing", "dryRun": True})
-    assert counted.json() == {"matched": 5, "done": 0, "skipped": 0, "left": 5, "dryRun": True}
+    assert counted.json() == {
+        "matched": 5,
+        "done": 0,
+        "skipped": 0,
+        "left": 5,
+        "notFound": [],
+        "dryRun": True,
+    }
     some = await door.client.post(
         f"{DEAD}/requeue", json={"error": "asset-missing", "limit": 2, "reason": "they are back"}
     )
-    assert some.json() == {"matched": 5, "done": 2, "skipped": 0, "left": 3, "dryRun": False}
+    assert some.json() == {"matched": 5, "done": 2, "skipped": 0, "left": 3, "notFound": [], "dryRun": False}
     kind, fields = (await events(door))[-1]
     assert kind == "requeued"
     assert {name: fields[name] for name in ("who", "why", "error", "done", "left")} == {
@@ -211,8 +218,14 @@ async def test_an_act_on_dead_letters_counts_first_is_bounded_and_tells_what_is_
     }  # fmt: skip
     rest = await door.client.get(DEAD)
     assert [each["jobId"] for each in rest.json()["deadLetters"]] == ["job-2", "job-1", "job-0"]
-    gone = await door.client.post(f"{DEAD}/discard", json={"jobIds": ["job-2", "nobody"]})
-    assert gone.json()["done"] == 1
+    # Those that mean nothing are told of, whether they were never there, are alive, or are left out by a condition.
+    named = {"jobIds": ["job-2", "nobody", "job-4", "nobody"]}
+    asked = await door.client.post(f"{DEAD}/discard", json={**named, "dryRun": True})
+    assert (asked.json()["matched"], asked.json()["notFound"]) == (1, ["nobody", "job-4"])
+    other = await door.client.post(f"{DEAD}/discard", json={**named, "error": "another"})
+    assert (other.json()["done"], other.json()["notFound"]) == (0, ["job-2", "nobody", "job-4"])
+    gone = await door.client.post(f"{DEAD}/discard", json=named)
+    assert (gone.json()["done"], gone.json()["notFound"]) == (1, ["nobody", "job-4"])
     everything = await door.client.post(f"{DEAD}/discard", json={"all": True})
     assert (everything.json()["done"], everything.json()["left"]) == (2, 0)
 

@@ -352,5 +352,5 @@ async def test_more_than_are_looked_at_are_all_counted_and_touched(
     monkeypatch.setattr(bulk, "LOOKED_AT", 2)
     async with hand_on(redis_url) as hand:
         letters = DeadLetters(hand.redis, hand.settings)
-        assert await bulk._preview(letters, DeadFilter(), await letters.now_ms()) == (4, [])
+        assert await bulk._preview(letters, DeadFilter(), await letters.now_ms()) == (4, ())
     assert "4 dead letters in 2 groups, here the newest 2:" in capsys.readouterr().err

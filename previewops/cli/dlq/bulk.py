@@ -148,7 +148,7 @@ async def _run(context: Context, which: DeadFilter, deed: Deed, act: Act, *, con
     return EXIT_FAILED if missing else 0
 
 
-async def _preview(letters: DeadLetters, which: DeadFilter, cut_off_ms: int) -> tuple[int, list[str]]:
+async def _preview(letters: DeadLetters, which: DeadFilter, cut_off_ms: int) -> tuple[int, tuple[str, ...]]:
     """Tells how many dead letters are meant and of what kinds; returns their number and the JOBs that are none."""
     from previewops.cli.dlq.groups import grouped
 
@@ -167,8 +167,7 @@ async def _preview(letters: DeadLetters, which: DeadFilter, cut_off_ms: int) -> 
         tell(f"  {line}" for line in lines)
         if len(groups) > _SHOWN_GROUPS:
             tell(f"  and {plural(len(groups) - _SHOWN_GROUPS, 'group')} more")
-    found = {record.job_id for record in records}
-    return count, [job_id for job_id in which.job_ids if job_id not in found]
+    return count, which.missing({record.job_id for record in records})
 
 
 def _confirm(deed: Deed, count: int) -> None:
