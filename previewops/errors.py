@@ -92,17 +92,24 @@ class InvalidPayload(PreviewopsError):
 
 
 class JobConflict(PreviewopsError):
-    """The jobId is taken by a job with another body."""
+    """The jobId is taken by a job with another body.
+
+    ``free_from`` says when a job that has ended is forgotten at the latest and its id can be used again (RFC 3339);
+    None where that is not set: the job has not ended, is a dead letter, or when it ended is not known.
+    """
 
     code = "conflict"
 
-    def __init__(self, job_id: str, state: str) -> None:
+    def __init__(self, job_id: str, state: str, free_from: str | None = None) -> None:
+        until = "" if free_from is None else f"; this one is free again from {free_from}"
         super().__init__(
             f"job {job_id} exists already ({state}) with a different payload",
-            hint="give the new job another jobId, or submit the same payload to be told of the same job",
+            hint="give the new job another jobId, or submit the same payload to be told of the same job"
+            + until,
         )
         self.job_id = job_id
         self.state = state
+        self.free_from = free_from
 
 
 class JobNotFound(PreviewopsError):

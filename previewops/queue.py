@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from previewops.clock import LAST_MS
+from previewops.clock import LAST_MS, iso_from_ms
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
 from previewops.errors import JobConflict, JobNotFound, PreviewopsError, QueueFull, WrongState
 from previewops.keys import ARQ_JOB_PREFIX, Keys
@@ -33,15 +33,38 @@ class Receipt:
     """The answer to a submit that was not refused.
 
     ``new`` is False when the very same job was there already; ``state`` is the job's state at that moment.
+    ``free_from_ms`` is when a job that is completed or cancelled is forgotten at the latest, in server ms, by
+    PREVIEW_RESULT_TTL_S of this process: from then on its id is a new job's. None where that is not known.
     """
 
     job_id: str
     state: JobState
     new: bool
+    free_from_ms: int | None = None
+
+    @property
+    def advice(self) -> str | None:
+        """What to do to have the payload rendered, where the job that has its id will not be; None where it will."""
+        until = "" if self.free_from_ms is None else f" before {iso_from_ms(self.free_from_ms)}"
+        match self.state:
+            case JobState.CANCELLED:
+                return (
+                    f"nothing is rendered under this jobId{until}, as the job was cancelled; "
+                    "give the payload another jobId"
+                )
+            case JobState.DEAD:
+                return f"it is a dead letter: `previewops dlq requeue {self.job_id}` runs it again"
+            case _:
+                return None
 
     def as_json(self) -> dict[str, Any]:
         """The receipt as a JSON object, the same at every door."""
-        return {"jobId": self.job_id, "status": self.state.value, "new": self.new}
+        body: dict[str, Any] = {"jobId": self.job_id, "status": self.state.value, "new": self.new}
+        if self.free_from_ms is not None:
+            body["freeFrom"] = iso_from_ms(self.free_from_ms)
+        if self.advice is not None:
+            body["hint"] = self.advice
+        return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +139,16 @@ class Queue:
             return QueueFull(job_id, int(detail), self.settings.queue_max)
         if code is Code.COMPARE:
             code = Code.DUPLICATE if payload_of(detail) == payload.raw else Code.CONFLICT
+            detail = b""
+        free_from_ms = self._free_from_ms(state, detail) if code in (Code.DUPLICATE, Code.CONFLICT) else None
         if code is Code.CONFLICT:
-            return JobConflict(job_id, state)
-        return Receipt(job_id, JobState(state), new=code is Code.OK)
+            return JobConflict(job_id, state, None if free_from_ms is None else iso_from_ms(free_from_ms))
+        return Receipt(job_id, JobState(state), code is Code.OK, free_from_ms)
+
+    def _free_from_ms(self, state: str, ended_ms: bytes) -> int | None:
+        if state not in (JobState.COMPLETED, JobState.CANCELLED) or not ended_ms.isdigit():
+            return None
+        return int(ended_ms) + self.settings.result_ttl_s * 1000
 
     async def status(self, job_id: str) -> JobRecord:
         """Everything known of one job, payload, result and attempts included.

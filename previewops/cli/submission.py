@@ -82,6 +82,8 @@ class Account:
             say(
                 f"{'accepted' if receipt.new else 'known   '}  {receipt.job_id}  {receipt.state.value}{known}"
             )
+            if receipt.advice is not None:
+                tell(f"{source}: {receipt.advice}")
 
     def ended(self, job_id: str, record: JobRecord | None) -> None:
         """A job that was waited for has ended; None: its record is gone."""

@@ -8,8 +8,8 @@
 --         5.. five per job: id, priority, project, body digest, payload as JSON
 -- Results three per job: code, state, detail
 --         OK         accepted                     waiting      backlog
---         DUPLICATE  that very job is there       its state    ''
---         CONFLICT   the id has another body      its state, or 'in another queue'   ''
+--         DUPLICATE  that very job is there       its state    when it ended in server ms, or ''
+--         CONFLICT   the id has another body      its state, or 'in another queue'   the same
 --         COMPARE    body put by a stock client   its state    that body, for the caller to compare
 --         FULL       not accepted                 ''           backlog
 --
@@ -32,11 +32,11 @@ local function refuse(code, reason, state, detail)
   answer(code, state, detail)
 end
 
-local function meet_known(id, digest, state, known)
+local function meet_known(id, digest, state, known, ended)
   if known == digest then
-    answer(DUPLICATE, state, '')
+    answer(DUPLICATE, state, ended)
   elseif known ~= '' then
-    refuse(CONFLICT, 'conflict', state, '')
+    refuse(CONFLICT, 'conflict', state, ended)
   else
     answer(COMPARE, state, text_at(P_ARQ_JOB .. id) or text_at(P_ARQ_RESULT .. id) or '')
   end
@@ -46,7 +46,7 @@ end
 local function meet_foreign(id)
   local due_ms = redis.call('ZSCORE', K_SCHEDULE, id)
   if due_ms then
-    meet_known(id, nil, tonumber(due_ms) > NOW_MS and 'delayed' or 'waiting', '')
+    meet_known(id, nil, tonumber(due_ms) > NOW_MS and 'delayed' or 'waiting', '', '')
   else
     refuse(CONFLICT, 'conflict', 'in another queue', '')
   end
@@ -59,9 +59,9 @@ for reason, amount in pairs({ invalid = tonumber(ARGV[3]), conflict = tonumber(A
 end
 for i = 5, #ARGV, 5 do
   local id, priority, project, digest, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local job = redis.call('HMGET', P_JOB .. id, 'state', 'digest')
+  local job = redis.call('HMGET', P_JOB .. id, 'state', 'digest', 'finished')
   if job[1] then
-    meet_known(id, digest, job[1], job[2])
+    meet_known(id, digest, job[1], job[2], job[3] or '')
   elseif redis.call('EXISTS', P_ARQ_JOB .. id, P_ARQ_RESULT .. id) > 0 then
     meet_foreign(id)
   elseif backlog >= limit then

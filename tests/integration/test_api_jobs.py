@@ -48,6 +48,16 @@ async def test_a_job_is_accepted_once_and_known_after_that(door: Served) -> None
     assert status.json() == (await door.backend.queue.status("a")).as_json()
 
 
+async def test_a_cancelled_jobs_id_says_until_when_it_is_taken(door: Served) -> None:
+    await door.client.post(JOBS, json=payload("a"))
+    await door.client.delete(f"{JOBS}/a")
+    again = (await door.client.post(JOBS, json=payload("a"))).json()
+    assert (again["status"], again["new"]) == ("cancelled", False)
+    assert again["freeFrom"] in again["hint"]
+    told = problem(await door.client.post(JOBS, json=payload("a", dryRun=True)), 409, "conflict")
+    assert again["freeFrom"] in told["hint"]
+
+
 async def test_another_body_under_the_same_id_is_a_conflict(door: Served) -> None:
     await door.client.post(JOBS, json=payload("a"))
     told = problem(await door.client.post(JOBS, json=payload("a", dryRun=True)), 409, "conflict")

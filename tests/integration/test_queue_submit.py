@@ -7,8 +7,11 @@ from collections import Counter
 
 import pytest
 
+from previewops.clock import iso_from_ms
 from previewops.connection import connect
+from previewops.deadletters import DeadLetters
 from previewops.errors import JobConflict, QueueFull
+from previewops.listviews import DeadFilter
 from previewops.queue import Queue, Receipt
 from previewops.retry import Counter as Spent
 from previewops.settings import Settings
@@ -114,6 +117,36 @@ async def test_the_same_body_is_the_same_job_in_every_state_and_another_body_a_c
         await b.queue.submit(payload("d"))
         await b.queue.cancel("d", who="ann")
         assert (await b.queue.submit(payload("d"))).state is JobState.CANCELLED
+
+
+async def test_until_when_the_id_of_a_job_that_has_ended_is_taken(redis_url: str) -> None:
+    async with bench(redis_url, result_ttl_s=3600) as b:
+        await b.queue.submit_many([payload("done"), payload("gone"), payload("dead"), payload("waits")])
+        await b.worker().finish([done(await b.claim_one())], 0)
+        await b.queue.cancel("gone", who="ann")
+        await b.worker().bury(
+            await b.claim_one(), counter=Spent.ATTEMPTS, attempt_json=attempt_json(), burial=burial()
+        )
+        for job_id in ("done", "gone"):
+            ended_ms = (await b.queue.status(job_id)).finished_ms
+            assert ended_ms is not None
+            receipt = await b.queue.submit(payload(job_id))
+            assert receipt.free_from_ms == ended_ms + 3_600_000
+            with pytest.raises(JobConflict) as caught:
+                await b.queue.submit(payload(job_id, title="another"))
+            assert (
+                caught.value.free_from == receipt.as_json()["freeFrom"] == iso_from_ms(ended_ms + 3_600_000)
+            )
+            assert caught.value.free_from in str(caught.value.hint)
+        assert "give the payload another jobId" in str((await b.queue.submit(payload("gone"))).advice)
+        assert (await b.queue.submit(payload("done"))).advice is None
+        dead = await b.queue.submit(payload("dead"))
+        assert "`previewops dlq requeue dead`" in str(dead.advice)
+        waits = await b.queue.submit(payload("waits"))
+        assert (dead.free_from_ms, waits.free_from_ms, waits.advice) == (None, None, None)
+        # Its second life has an end on record, of the first.
+        await DeadLetters(b.redis, b.settings).requeue(DeadFilter(job_ids=("dead",)), who="ann")
+        assert (await b.queue.submit(payload("dead"))).free_from_ms is None
 
 
 async def test_a_batch_answers_each_in_order_and_a_refusal_stops_no_other(redis_url: str) -> None:
