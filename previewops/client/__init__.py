@@ -5,6 +5,7 @@
 
 from previewops.bundles import Artifact
 from previewops.client.aio import AsyncClient
+from previewops.client.arguments import BadArgument
 from previewops.client.failures import ClientClosed, JobCancelled, JobFailed, WaitTimeout
 from previewops.client.results import JobResult, Progress
 from previewops.client.sync import Client
@@ -13,6 +14,7 @@ from previewops.queue import Receipt
 __all__ = [
     "Artifact",
     "AsyncClient",
+    "BadArgument",
     "Client",
     "ClientClosed",
     "JobCancelled",

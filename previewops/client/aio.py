@@ -13,6 +13,7 @@ from typing import TypeAlias
 from redis.exceptions import RedisError
 
 from previewops.bundles import Artifact, artifacts_of
+from previewops.client import arguments
 from previewops.client.documents import PayloadSource, checked
 from previewops.client.failures import JobCancelled, JobFailed, WaitTimeout
 from previewops.client.results import JobResult, Progress
@@ -32,7 +33,7 @@ from previewops.settings import Settings
 from previewops.states import JobState
 
 Refusal: TypeAlias = InvalidPayload | JobConflict | QueueFull | UsageError
-"""Why one payload of several was not taken. ``UsageError``: its file cannot be read."""
+"""Why one payload of several was not taken. ``UsageError``: its file cannot be read, or it is no payload at all."""
 
 LOOK_EVERY_S = 0.5
 """How often a job that is waited for is looked at, beside being told of its end."""
@@ -51,8 +52,8 @@ class AsyncClient:
     It may be made anywhere, also before there is an event loop, and used from several: each has its own
     connections, opened by its first call. Close it in the loop that used it, or use it as a context manager.
 
-    Every method may raise ``RedisUnavailable``. A submit that did so may have got through or not: submitting the
-    same payload again is safe, as it is the same job.
+    Every method raises ``BadArgument`` for an argument of a wrong type, and may raise ``RedisUnavailable``. A submit
+    that did so may have got through or not: submitting the same payload again is safe, as it is the same job.
 
     Args:
         redis_url: where Redis is; None: REDIS_URL, or else as ``previewops`` finds it under DATA_DIR.
@@ -61,11 +62,15 @@ class AsyncClient:
 
     Raises:
         UsageError: a variable of the environment is off.
+        BadArgument: an argument is of a wrong type.
     """
 
     def __init__(
         self, redis_url: str | None = None, *, settings: Settings | None = None, name: str | None = None
     ) -> None:
+        for argument, value in (("redis_url", redis_url), ("name", name)):
+            if value is not None:
+                arguments.text(argument, value)
         self.settings = Settings.from_env(os.environ) if settings is None else settings
         self.name = name or f"client@{socket.gethostname()}"
         self._option = redis_url
@@ -101,6 +106,7 @@ class AsyncClient:
 
     async def submit_many(self, payloads: Iterable[PayloadSource]) -> list[Receipt | Refusal]:
         """Submits jobs, hundreds a round trip; one answer each, in order. A refusal is returned, not raised."""
+        arguments.several("payloads", payloads)
         answers: list[Receipt | Refusal | None] = []
         valid = []
         for source in payloads:
@@ -163,6 +169,7 @@ class AsyncClient:
         Raises:
             JobNotFound: there is no record of it.
         """
+        arguments.text("job_id", job_id)
         async with self._queue() as queue:
             return await queue.status(job_id)
 
@@ -187,6 +194,10 @@ class AsyncClient:
             JobNotFound: there is no record of it.
             WrongState: it has ended already.
         """
+        arguments.text("job_id", job_id)
+        arguments.text("why", why)
+        if who is not None:
+            arguments.text("who", who)
         async with self._queue() as queue:
             return await queue.cancel(job_id, who=who or self.name, why=why)
 
@@ -215,6 +226,8 @@ class AsyncClient:
         Looks are without payload and result. With ``whole_end`` the record of a job that has ended is read whole,
         and comes last; a job that was given a new life in between has not ended, and is looked at further.
         """
+        arguments.text("job_id", job_id)
+        arguments.seconds("timeout_s", timeout_s)
         url, queue = self._line()
         now = asyncio.get_running_loop().time
         began = now()

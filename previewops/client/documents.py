@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from previewops.client.arguments import not_a_payload
 from previewops.contract import AssetPolicy, Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import UsageError
@@ -26,12 +27,15 @@ async def checked(source: PayloadSource, settings: Settings) -> Payload:
     Raises:
         InvalidPayload: with everything that is wrong with it.
         UsageError: the file cannot be read.
+        BadArgument: it is neither.
     """
     policy = None
     if settings.asset_roots is not None:
         policy = AssetPolicy(settings.asset_roots, settings.asset_hosts)
     if isinstance(source, Mapping):
         return validate(dict(source), policy=policy)
+    if not isinstance(source, os.PathLike):
+        raise not_a_payload(source)
     path = Path(source)
     raw = await asyncio.to_thread(_read, path)
     return validate(parse_payload(raw, source=str(path)), policy=policy, source=str(path))

@@ -119,13 +119,27 @@ async def ask() -> None:
         print((await http.get("/previews/my-first")).json()["status"])
         refused = await http.post("/previews", json={})
         print(refused.status_code, len(refused.json()["detail"]["violations"]))
+        taken = await http.post("/previews", json={**payload, "requestId": "another"})
+        print(taken.status_code, taken.json()["detail"]["error"])
+        unknown = await http.get("/previews/nobody")
+        print(unknown.status_code, unknown.json()["detail"]["error"])
     async with app.router.lifespan_context(app):
         pass
 
 asyncio.run(ask())
 """,
     )
-    assert said.split() == ["my-first", "waiting", "completed", "422", "5"]
+    assert said.split() == [
+        "my-first",
+        "waiting",
+        "completed",
+        "422",
+        "5",
+        "409",
+        "conflict",
+        "404",
+        "not-found",
+    ]
 
 
 def test_the_example_for_django_works(reader: Program) -> None:

@@ -19,6 +19,7 @@ import redis
 import previewops
 from previewops.client import (
     AsyncClient,
+    BadArgument,
     Client,
     ClientClosed,
     JobCancelled,
@@ -137,6 +138,51 @@ async def test_an_invalid_payload_is_told_as_such_while_redis_is_away(settings: 
     async with AsyncClient("unix:///nonexistent/redis.sock", settings=settings) as client:
         with pytest.raises(InvalidPayload):
             await client.submit({})
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda c: c.submit("job.json"), "payload is of type str; allowed is a mapping, or the Path"),
+        (lambda c: c.submit([payload()]), "payload is of type list"),
+        (lambda c: c.submit(None), "payload is None"),
+        (lambda c: c.submit_many(payload()), "payloads is of type dict; allowed is a list"),
+        (lambda c: c.submit_many(7), "payloads is of type int"),
+        (lambda c: c.status(7), "job_id is of type int; allowed is a string"),
+        (lambda c: c.wait(b"a"), "job_id is of type bytes"),
+        (lambda c: c.artifacts(None), "job_id is None"),
+        (lambda c: c.cancel(7), "job_id is of type int"),
+        (lambda c: c.cancel("a", why=None), "why is None"),
+        (lambda c: c.cancel("a", who=7), "who is of type int"),
+        (lambda c: c.wait("a", timeout_s=-1), "timeout_s is -1; allowed is None, or a number of seconds"),
+        (lambda c: c.wait("a", timeout_s="5"), "timeout_s is of type str"),
+        (lambda c: c.wait("a", timeout_s=float("nan")), "timeout_s is nan"),
+        (lambda c: c.wait("a", timeout_s=True), "timeout_s is of type bool"),
+        (lambda c: anext(c.events(7)), "job_id is of type int"),
+        (lambda c: anext(c.events("a", timeout_s=-0.5)), "timeout_s is -0.5"),
+    ],
+)
+async def test_a_slip_is_told_by_the_arguments_name(
+    settings: Settings, call: Callable[[Any], Any], told: str
+) -> None:
+    """None of them gets as far as Redis, which is not there."""
+    async with AsyncClient("unix:///nonexistent/redis.sock", settings=settings) as client:
+        with pytest.raises(BadArgument) as caught:
+            await call(client)
+    assert told in caught.value.message
+    assert isinstance(caught.value, TypeError)
+
+
+def test_a_slip_is_told_without_an_event_loop_too(settings: Settings) -> None:
+    with pytest.raises(BadArgument, match="redis_url is of type int"):
+        Client(6379, settings=settings)  # type: ignore[arg-type]
+    with Client("unix:///nonexistent/redis.sock", settings=settings) as client:
+        with pytest.raises(BadArgument, match="payload is of type str"):
+            client.submit("{}")  # type: ignore[arg-type]
+        with pytest.raises(BadArgument, match="timeout_s is -1"):
+            next(client.events("a", timeout_s=-1))
+        (told,) = client.submit_many([3])  # type: ignore[list-item]
+        assert isinstance(told, BadArgument)
 
 
 async def test_a_payload_in_a_file(redis_url: str, settings: Settings, tmp_path: Path) -> None:
