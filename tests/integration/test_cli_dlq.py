@@ -13,6 +13,8 @@ import redis
 from previewops.cli.dlq import bulk
 from previewops.deadletters import DeadLetters
 from previewops.listviews import DeadFilter
+from previewops.queue import Queue
+from previewops.states import JobState
 from tests.integration.cli_program import ESCAPES, Outcome, Program, aligned, hand_on, payload
 
 pytestmark = pytest.mark.redis
@@ -327,11 +329,41 @@ async def test_an_export_that_cannot_be_written(graves: Program) -> None:
     assert "nowhere/dead.jsonl cannot be written: No such file or directory" in done.err
 
 
-async def test_exported_payloads_can_be_submitted_again(graves: Program) -> None:
-    lines = graves.run("dlq", "export", "m-1").json_lines
-    graves.run("dlq", "discard", "m-1", "--yes")
-    again = json.dumps(lines[0]["payload"]).encode()
-    assert graves.run("submit", "-", stdin=again).code == 0
+@pytest.mark.parametrize("to", [("-o", "again.jsonl"), ()], ids=["file", "stdout"])
+async def test_exported_payloads_can_be_submitted_again(
+    graves: Program, redis_url: str, to: tuple[str, ...]
+) -> None:
+    ids = ("m-1", "m-3")
+    done = graves.run("dlq", "export", "--payloads", *to, *ids)
+    assert done.code == 0
+    assert "exported 2 payloads" in done.err
+    raw = done.out.encode() if not to else (graves.folder / "again.jsonl").read_bytes()
+    assert [json.loads(line) for line in raw.splitlines()] == [
+        payload("m-1"),
+        payload("m-3", project="trials"),
+    ]
+    # While they are dead letters they are the same jobs, and are told to be.
+    known = graves.run("submit", "--jsonl", "-", "--json", stdin=raw).json_lines
+    assert [(each["new"], each["status"]) for each in known] == [(False, "dead")] * 2
+    graves.run("dlq", "discard", *ids, "--yes")
+    again = graves.run("submit", "--jsonl", "-", "--json", stdin=raw)
+    assert (again.code, [each["new"] for each in again.json_lines]) == (0, [True, True])
+    async with hand_on(redis_url) as hand:
+        for claim in await hand.claim(2):
+            await hand.finish(claim)
+        states = [(await Queue(hand.redis, hand.settings).status(job_id)).state for job_id in ids]
+    assert states == [JobState.COMPLETED] * 2
+
+
+async def test_a_dead_letter_without_a_payload_is_left_out_of_them_and_told(
+    graves: Program, redis_url: str
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete("arq:job:m-1", "arq:result:m-1")
+    done = graves.run("dlq", "export", "--payloads", "m-1", "m-3")
+    assert done.code == 1
+    assert [each["jobId"] for each in done.json_lines] == ["m-3"]
+    assert "left out, as the payload is gone: m-1" in done.err
 
 
 async def test_escape_sequences_stay_in_redis(program: Program, redis_url: str) -> None:

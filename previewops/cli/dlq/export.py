@@ -13,6 +13,7 @@ import click
 from previewops.cli.context import Context, pass_context
 from previewops.cli.dlq.choice import choice_options, chosen
 from previewops.cli.output import say_json, tell
+from previewops.errors import EXIT_FAILED
 from previewops.text import plural
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 Examples:
   previewops dlq export > dead.jsonl
   previewops dlq export --project lessons -o dead.jsonl
+  previewops dlq export --payloads --error disk-full -o again.jsonl
   previewops dlq export | jq -r .failedReason
 """
 )
@@ -36,29 +38,45 @@ Examples:
     type=click.Path(allow_dash=True),
     help="Write FILE, whole or not at all, instead of standard output.",
 )
+@click.option("--payloads", is_flag=True, help="Of each the payload alone, for `previewops submit --jsonl`.")
 @pass_context
-def export(context: Context, /, output: str | None, **choice: Any) -> None:
+def export(context: Context, /, output: str | None, payloads: bool, **choice: Any) -> int:
     """Write dead letters as JSON lines, newest first: all of each, payload and attempts included.
 
-    Without a filter, all of them.
+    Without a filter, all of them. With --payloads, what can be submitted again: here once they are discarded,
+    elsewhere as it is.
     """
     which = chosen(**choice, needed=False)
     target = None if output in (None, "-") else Path(str(output))
-    count = asyncio.run(_export(context, which, target))
-    tell(f"exported {plural(count, 'dead letter')}" + (f" to {target}" if target else ""))
+    count, without = asyncio.run(_export(context, which, target, payloads=payloads))
+    what = plural(count, "payload" if payloads else "dead letter")
+    tell(f"exported {what}" + (f" to {target}" if target else ""))
+    if without:
+        tell(f"left out, as the payload is gone: {', '.join(without)}")
+    return EXIT_FAILED if without else 0
 
 
-async def _export(context: Context, which: DeadFilter, target: Path | None) -> int:
+async def _export(
+    context: Context, which: DeadFilter, target: Path | None, *, payloads: bool
+) -> tuple[int, list[str]]:
+    """Returns how many were written, and the ids of those that have no payload to be written."""
     from previewops.deadletters import DeadLetters
     from previewops.exporting import export_file
 
     count = 0
+    without: list[str] = []
     async with context.redis() as redis:
         with export_file(target) if target else _stdout() as write:
             async for record in DeadLetters(redis, context.settings).export(which):
-                write({**record.as_json(), "payload": record.payload})
+                if not payloads:
+                    write({**record.as_json(), "payload": record.payload})
+                elif record.payload is not None:
+                    write(record.payload)
+                else:
+                    without.append(record.job_id)
+                    continue
                 count += 1
-    return count
+    return count, without
 
 
 @contextmanager
