@@ -17,6 +17,7 @@ OPEN_PATHS = frozenset({"/livez", "/readyz"})
 """What needs no token: it tells nothing of the queue but that it is there."""
 
 _LOOKING = frozenset({"GET", "HEAD"})
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _ASK_FOR_TOKEN = (("WWW-Authenticate", 'Bearer realm="previewops"'),)
 
 
@@ -52,11 +53,23 @@ class Access:
                 "the Host header names a host that is not served here",
                 hint="name it in PREVIEW_API_HOSTS if it is this one",
             )
+        self._check_site(method, headers)
+        if self.token is not None and path not in OPEN_PATHS:
+            self._check_token(method, headers.get("authorization", ""))
+
+    @staticmethod
+    def _check_site(method: str, headers: Mapping[str, str]) -> None:
         navigates = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site") == "cross-site" and not navigates:
             raise Forbidden("pages of other sites are not served")
-        if self.token is not None and path not in OPEN_PATHS:
-            self._check_token(method, headers.get("authorization", ""))
+        # Old browsers do not say it, nor do new ones where there is no TLS; with an act they name the page's origin.
+        origin = None if "sec-fetch-site" in headers else headers.get("origin")
+        if (
+            origin is not None
+            and method not in _LOOKING
+            and not is_origin_of(origin, headers.get("host", ""))
+        ):
+            raise Forbidden("pages of other sites are not served")
 
     def _check_token(self, method: str, authorization: str) -> None:
         scheme, _, given = authorization.partition(" ")
@@ -86,6 +99,15 @@ def host_name(header: str) -> str:
     if text.startswith("["):
         return text.partition("]")[0] + "]"
     return text.rpartition(":")[0] if ":" in text else text
+
+
+def is_origin_of(origin: str, host: str) -> bool:
+    """Whether an Origin header names the host and port of a Host header. The scheme's own port may be left out."""
+    scheme, separator, named = origin.strip().lower().partition("://")
+    default = _DEFAULT_PORTS.get(scheme)
+    if not separator or default is None:
+        return False  # "null" among them: of a file, or a page that was walled off
+    return named.removesuffix(default) == host.strip().lower().removesuffix(default) != ""
 
 
 def is_this_machine(host: str) -> bool:

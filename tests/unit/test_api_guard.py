@@ -57,6 +57,39 @@ def test_pages_of_other_sites_are_turned_away_but_for_links() -> None:
             access.check(method, "/", {**HOST, "sec-fetch-site": "cross-site", "sec-fetch-mode": mode})
 
 
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://localhost:8080", "localhost:8080"),
+        ("HTTP://LocalHost:8080", "localhost:8080"),
+        ("http://localhost", "localhost"),
+        ("http://localhost", "localhost:80"),
+        ("https://localhost", "localhost:443"),
+        ("http://[::1]:8080", "[::1]:8080"),
+    ],
+)
+def test_a_page_of_this_door_may_act_in_an_old_browser(origin: str, host: str) -> None:
+    access = Access.of(Settings(), loopback=True)
+    for method in ("POST", "DELETE"):
+        access.check(method, "/", {"host": host, "origin": origin})
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example", "http://localhost:8081", "http://localhost", "http://127.0.0.1:8080", "null", "",
+     "localhost:8080", "http://", "http://localhost:8080.evil.example", "chrome-extension://localhost:8080"],
+)  # fmt: skip
+def test_a_page_of_another_origin_may_not_act_in_an_old_browser(origin: str) -> None:
+    access = Access.of(Settings(), loopback=True)
+    for method in ("POST", "DELETE"):
+        with pytest.raises(Forbidden, match="other sites"):
+            access.check(method, "/", {**HOST, "origin": origin})
+        # A browser that says from where it comes knows better.
+        access.check(method, "/", {**HOST, "origin": origin, "sec-fetch-site": "same-origin"})
+    # A look cannot be read without our leave, and changes nothing.
+    access.check("GET", "/", {**HOST, "origin": origin})
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_token_that_is_set_is_needed_on_loopback_too(method: str) -> None:
     access = Access.of(Settings(api_token=TOKEN, api_read_token=READ), loopback=True)
