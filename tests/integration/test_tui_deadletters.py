@@ -14,7 +14,7 @@ from previewops.errors import BodyChanged
 from previewops.listviews import DeadFilter
 from previewops.retry import Counter
 from previewops.states import JobState, Priority
-from previewops.terms import parse_terms
+from previewops.terms import read_terms
 from previewops.tui.app import OperatorApp
 from previewops.tui.intents import Discard, Export, Outcome, Requeue, RequeueEdited
 from previewops.tui.live.desk import LiveDesk
@@ -88,7 +88,7 @@ async def test_several_causes_are_requeued_as_one_act(redis_url: str) -> None:
 
 async def test_discarded_is_what_was_chosen_and_no_more(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
-        intent = Discard(DeadFilter(terms=parse_terms("error:sigsegv")), 3, "sent twice")
+        intent = Discard(DeadFilter(terms=read_terms("error:sigsegv")), 3, "sent twice")
         assert await LiveDesk(link).carry_out(intent, Told()) == Outcome("discarded 3, skipped 0")
         assert await b.dead.count(DeadFilter()) == 200
         (event,) = await events(b, "discarded")
@@ -100,7 +100,7 @@ async def test_discarded_is_what_was_chosen_and_no_more(redis_url: str) -> None:
 async def test_what_dies_after_it_was_counted_is_left(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         source, cause = LiveSource(link), DeadFilter(fingerprint=CRASH.fingerprint)
-        marked, terms = ("c-0", "c-1", "c-2"), parse_terms("id:c-")
+        marked, terms = ("c-0", "c-1", "c-2"), read_terms("id:c-")
         choices = [
             (Choice((cause,), "this cause", (CRASH.fingerprint,)), View()),
             (Choice((DeadFilter(job_ids=marked),), "the 3 marked", marked), View(flat=True)),

@@ -16,7 +16,7 @@ from previewops.errors import RedisUnavailable
 from previewops.listviews import DeadFilter
 from previewops.records import JobRecord
 from previewops.states import JobState, Priority
-from previewops.terms import parse_terms
+from previewops.terms import read_terms
 from previewops.tui.app import OperatorApp
 from previewops.tui.intents import Discard, Export, Intent, Outcome, Progress, Requeue, RequeueEdited
 from previewops.tui.screens.dead.catalogue import LOOK_AT
@@ -388,7 +388,7 @@ async def test_an_act_on_a_filtered_cause_means_what_the_filter_means() -> None:
         await stage.dialog(Deliberate)
         assert f"Discard {len(missing) - 1} dead letters" in stage.text
         await stage.press("right", "enter")
-        terms = parse_terms(f"error:asset-missing !error:{board[0]}.png")
+        terms = read_terms(f"error:asset-missing !error:{board[0]}.png")
         chosen = DeadFilter(fingerprint=MISSING, terms=terms)
         assert await stage.done() == Discard(chosen, len(missing) - 1, cut_off_ms=scenes.NOW_MS)
 
@@ -411,6 +411,27 @@ async def test_causes_are_not_filtered_by_what_they_do_not_have() -> None:
         assert not desk.intents
 
 
+async def test_nothing_is_done_to_all_that_match_while_a_word_of_the_filter_is_refused() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await stage.press("slash")
+        await stage.type("deadline cause:it")
+        await stage.until(lambda: "▲ no field cause to filter by; there are" in stage.text)
+        await stage.until(lambda: stage.grid.keys == (DEADLINE,))
+        stage.grid.focus()
+        await stage.press("x", "A", "r", "w")
+        await settled(pilot, app)
+        assert app.screen is stage.screen
+        assert not desk.intents
+        assert "cause:it" in stage.text
+        await stage.press("escape")
+        await stage.until(lambda: stage.title == "82 dead letters, 5 causes")
+        await stage.press("x")
+        await stage.dialog(Deliberate)
+
+
 async def test_an_inverted_filter() -> None:
     source = source_of()
     app = make_app(source)
@@ -431,7 +452,7 @@ async def test_a_filter_of_jobs_is_the_servers_work() -> None:
         await opened(stage, "f")
         await stage.press("slash")
         await stage.type("project:trials sigsegv")
-        chosen = DeadFilter(terms=parse_terms("project:trials sigsegv"))
+        chosen = DeadFilter(terms=read_terms("project:trials sigsegv"))
         await stage.until(lambda: source.dead_pages[-1] == chosen and stage.grid.keys)
         expected = [
             each for each in source.letters if each.project_id == "trials" and each.code == "render-crashed"
@@ -741,7 +762,7 @@ async def test_all_of_a_filter_falls_into_its_causes() -> None:
         assert any("asset-missing" in line and f" {missing}  " in line for line in stage.text.splitlines())
         await stage.press("right", "enter")
         assert await stage.done() == Discard(
-            DeadFilter(terms=parse_terms("project:trials")), len(trials), cut_off_ms=scenes.NOW_MS
+            DeadFilter(terms=read_terms("project:trials")), len(trials), cut_off_ms=scenes.NOW_MS
         )
 
 

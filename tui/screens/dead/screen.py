@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from previewops.terms import parse_terms
 from previewops.tui.picture import Picture
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.screens.dead.acts import Acts
@@ -169,7 +168,7 @@ class DeadScreen(OperatorScreen):
 
     def _to_causes(self) -> None:
         self._filter.clear()
-        self._show(View(terms=parse_terms(self._letters.filter_of(View()).text)))
+        self._show(View(terms=self._letters.filter_of(View()).terms))
 
     def back(self) -> bool:
         if self._filter.is_open and not self._grid.has_focus:
@@ -216,7 +215,7 @@ class DeadScreen(OperatorScreen):
         self._filter.open(inverted=True)
 
     def on_filter_line_typed(self) -> None:
-        terms = parse_terms(self._filter.text)
+        terms = self._filter.terms
         if terms != self._view.terms:
             self._show(replace(self._view, terms=terms))
 
@@ -261,6 +260,8 @@ class DeadScreen(OperatorScreen):
 
     def _possible(self, action: str) -> bool:
         """Whether there is anything that an action could be done to."""
+        if action in (*ON_A_CHOICE, "choose_all") and self._filter.refuses:
+            return False  # more is in force than what somebody has typed
         if action in ON_A_CHOICE:
             return self._choice is not None
         if action == "edit":

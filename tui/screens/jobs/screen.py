@@ -13,7 +13,6 @@ from textual.worker import WorkerError
 from previewops.errors import PreviewopsError
 from previewops.listviews import DeadFilter
 from previewops.states import JobState
-from previewops.terms import parse_terms
 from previewops.tui.deeds import Deed
 from previewops.tui.intents import Cancel
 from previewops.tui.picture import Picture
@@ -213,7 +212,7 @@ class JobsScreen(OperatorScreen):
 
     def on_filter_line_typed(self, message: FilterLine.Typed) -> None:
         listing = self._listing
-        self._show(listing.narrowed(listing.state, parse_terms(message.text), listing.newest_first))
+        self._show(listing.narrowed(listing.state, message.terms, listing.newest_first))
 
     def on_filter_line_kept(self, _message: FilterLine.Kept) -> None:
         self._grid.focus()
