@@ -158,7 +158,11 @@ class SceneSource:
         self._up()
         self.dead_pages.append(chosen)
         start = cast("int", cursor) or 0  # what a cursor is is its source's own business
-        found = self._chosen(chosen)
+        found = [
+            each
+            for each in self._chosen(chosen)
+            if cut_off_ms is None or (each.finished_ms or 0) <= cut_off_ms
+        ]
         more = start + limit < len(found)
         following = cast("Cursor", start + limit) if more else None
         return ListPage(tuple(found[start : start + limit]), following, limit)

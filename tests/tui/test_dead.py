@@ -654,9 +654,27 @@ async def test_one_requeue_is_done_unasked() -> None:
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await opened(stage, "f")
-        job = stage.grid.cursor_key
+        letter = next(each for each in source.letters if each.job_id == stage.grid.cursor_key)
         await stage.press("r")
-        assert await stage.done() == Requeue(DeadFilter(job_ids=(job,)), 1, cut_off_ms=scenes.NOW_MS)
+        shown = letter.finished_ms
+        assert await stage.done() == Requeue(DeadFilter(job_ids=(letter.job_id,)), 1, cut_off_ms=shown)
+
+
+async def test_one_that_has_died_again_since_it_was_shown_is_not_requeued_unasked() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await opened(stage, "f")
+        await stage.press("z")
+        job = stage.grid.cursor_key
+        source.letters = tuple(
+            replace(each, finished_ms=scenes.NOW_MS - 1) if each.job_id == job else each
+            for each in source.letters
+        )
+        await stage.press("r")
+        await stage.until(lambda: f"{job} is not as shown any more." in stage.text)
+        assert not desk.intents
 
 
 async def test_several_are_asked_for_with_cancel_focused() -> None:
@@ -784,9 +802,8 @@ async def test_discard_always_asks() -> None:
         await stage.dialog(Deliberate)
         app.screen.query_one("#why", Input).value = "sent twice"
         await pilot.click("#deed")
-        assert await stage.done() == Discard(
-            DeadFilter(job_ids=(job,)), 1, "sent twice", cut_off_ms=scenes.NOW_MS
-        )
+        shown = source.letters[0].finished_ms
+        assert await stage.done() == Discard(DeadFilter(job_ids=(job,)), 1, "sent twice", cut_off_ms=shown)
 
 
 async def test_another_priority_is_chosen_first() -> None:
@@ -800,9 +817,8 @@ async def test_another_priority_is_chosen_first() -> None:
         await stage.dialog(Choose)
         assert f"Requeue {job} with which priority?" in stage.text
         await stage.press("j", "enter")
-        assert await stage.done() == Requeue(
-            DeadFilter(job_ids=(job,)), 1, Priority.LOW, cut_off_ms=scenes.NOW_MS
-        )
+        shown = source.letters[0].finished_ms
+        assert await stage.done() == Requeue(DeadFilter(job_ids=(job,)), 1, Priority.LOW, cut_off_ms=shown)
         await stage.press("space", "space", "R")
         await stage.dialog(Choose)
         await stage.press("h")
@@ -843,7 +859,7 @@ async def test_what_has_left_meanwhile_is_told_and_nothing_done() -> None:
         gone, revived = source.letters[0], replace(source.letters[1], state=JobState.WAITING)
         source.letters = (revived, *source.letters[2:])
         await stage.press("r")
-        await stage.until(lambda: "None of them is a dead letter any more." in stage.text)
+        await stage.until(lambda: f"{gone.job_id} is not as shown any more." in stage.text)
         await stage.press("e")
         await stage.until(lambda: f"no job {gone.job_id}" in stage.text)
         await stage.press("j", "e")

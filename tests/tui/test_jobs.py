@@ -303,7 +303,7 @@ async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_lett
         await pilot.press("r")  # on one that runs
         assert app.screen.check_action("requeue", ()) is False
         await pilot.press("j", "r")
-        one = Requeue(DeadFilter(job_ids=("dead-0",)), 1, cut_off_ms=scenes.NOW_MS)
+        one = Requeue(DeadFilter(job_ids=("dead-0",)), 1, cut_off_ms=dead[0].finished_ms)
         await until(pilot, lambda: desk.intents == [one])
         await pilot.press("x")
         await until(pilot, lambda: "Discard 1 dead letter" in screen_text(app))

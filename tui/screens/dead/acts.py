@@ -159,7 +159,10 @@ class Acts:
     async def _counted(self, choice: Choice) -> Tally | None:
         tally = await self.counted(self._tally(choice))
         if tally is not None and not tally.count:
-            self._tell("None of them is a dead letter any more.")
+            gone = "None of them is a dead letter any more."
+            if choice.seen_ms is not None:
+                gone = f"{choice.one_job} is not as shown any more.\nIt has left, or died again."
+            self._tell(gone)
             return None
         return tally
 

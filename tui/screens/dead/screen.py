@@ -98,13 +98,14 @@ class DeadScreen(OperatorScreen):
     @property
     def _choice(self) -> Choice | None:
         grid = self._grid
-        return choose(
+        choice = choose(
             self._view,
             everything=self._chosen is not None,
             marks=grid.marks,
             cursor=grid.cursor_key,
             shown=grid.keys,
         )
+        return None if choice is None else choice.as_seen(self._catalogue.rows or ())
 
     def draw_picture(self, picture: Picture) -> None:
         snapshot = picture.snapshot

@@ -29,7 +29,7 @@ async def tally_of(source: Source, choice: Choice, view: View, groups: Sequence[
     Raises:
         PreviewopsError: they could not be counted.
     """
-    cut_off_ms = await source.now_ms()
+    cut_off_ms = await source.now_ms() if choice.seen_ms is None else choice.seen_ms
     if choice.keys and view.causes:
         parts = await _of_groups(source, choice, groups, cut_off_ms)
         return Tally(sum(part.count for part in parts), parts, cut_off_ms)

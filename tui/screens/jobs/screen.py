@@ -281,7 +281,8 @@ class JobsScreen(OperatorScreen):
     def _dead_letters(self) -> Choice:
         dead = self._dead()
         words = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
-        return Choice((DeadFilter(job_ids=dead),), words, dead, len(set(dead) - set(self._grid.keys)))
+        choice = Choice((DeadFilter(job_ids=dead),), words, dead, len(set(dead) - set(self._grid.keys)))
+        return choice.as_seen(self._shown)
 
     async def _tally(self, choice: Choice) -> Tally:
         return await tally_of(self.operator.source, choice, View(flat=True), ())
