@@ -762,6 +762,26 @@ async def test_marked_causes_are_one_act() -> None:
         )
 
 
+@pytest.mark.parametrize("key", ["A", "r", "x"])
+async def test_a_count_tells_how_far_it_is_and_escape_stops_it(key: str) -> None:
+    source, desk = source_of(), NotingDesk()
+    source.counts_go_on = asyncio.Event()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        app.simulate_key(key)
+        await stage.until(lambda: stage.subtitle == "counting … 40,000 looked at, esc stops")
+        app.simulate_key("escape")
+        await stage.until(lambda: stage.subtitle == "")
+        source.counts_go_on.set()
+        await settled(pilot, app)
+        assert app.screen is stage.screen, "nothing is asked any more"
+        assert stage.title == "82 dead letters, 5 causes"
+        await stage.press(key)
+        await stage.until(lambda: "are chosen" in stage.title or isinstance(app.screen, Deliberate))
+    assert not desk.intents
+
+
 async def test_all_of_a_filter_falls_into_its_causes() -> None:
     source, desk = source_of(), NotingDesk()
     app = make_app(source, desk)

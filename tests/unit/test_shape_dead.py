@@ -188,7 +188,7 @@ def test_causes_are_filtered_by_their_errors() -> None:
 def test_causes_are_not_filtered_by_what_they_do_not_have(typed: str) -> None:
     view = View(terms=read_terms(typed))
     assert matching((GROUP, OTHER), view.terms) == ()
-    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=False)
+    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=None)
     assert told == "causes are filtered by words of their errors only"
     lines = text(empty_lines(view, Extent(0, total=2), trouble="", frozen=False))
     assert "words of their errors,\nnot by " in lines
@@ -235,7 +235,7 @@ def test_among_causes_an_act_means_whole_groups() -> None:
 
 def test_of_a_filtered_cause_an_act_means_what_the_filter_means() -> None:
     view = View(terms=read_terms("missing !board"))
-    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=False)
+    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=None)
     assert told == "only what matches is acted on"
     terms = read_terms("error:missing !error:board")
     assert view.filter == DeadFilter(terms=terms)
@@ -270,7 +270,7 @@ def test_the_title_of_a_filtered_list() -> None:
 
 
 def test_the_subtitle_says_how_fresh_it_is() -> None:
-    usual = {"trouble": "", "looking": None, "frozen": False, "counting": False}
+    usual = {"trouble": "", "looking": None, "frozen": False, "counting": None}
     assert subtitle_of(View(), **usual) == ""  # type: ignore[arg-type]
     assert subtitle_of(FLAT, **usual) == "esc goes back to the causes"  # type: ignore[arg-type]
     assert subtitle_of(View(flat=True, terms=read_terms("x")), **usual) == ""  # type: ignore[arg-type]
@@ -278,7 +278,8 @@ def test_the_subtitle_says_how_fresh_it_is() -> None:
         ({"trouble": "gone"}, "not renewed: gone"),
         ({"looking": 40_000}, "looking: 40,000 looked at"),
         ({"frozen": True}, "frozen"),
-        ({"counting": True, "trouble": "gone"}, "counting …"),
+        ({"counting": 0, "trouble": "gone"}, "counting …"),
+        ({"counting": 40_000, "trouble": "gone"}, "counting … 40,000 looked at, esc stops"),
     ):
         assert subtitle_of(FLAT, **{**usual, **change}) == words  # type: ignore[arg-type]
 

@@ -33,6 +33,7 @@ from previewops.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from previewops.records import JobRecord
+    from previewops.tui.ports import Looked
 
 REST_PICTURES = 3
 """So many pictures bring no new rows after one that has brought hardly anything else."""
@@ -284,8 +285,8 @@ class JobsScreen(OperatorScreen):
         choice = Choice((DeadFilter(job_ids=dead),), words, dead, len(set(dead) - set(self._grid.keys)))
         return choice.as_seen(self._shown)
 
-    async def _tally(self, choice: Choice) -> Tally:
-        return await tally_of(self.operator.source, choice, View(flat=True), ())
+    async def _tally(self, choice: Choice, looked: Looked) -> Tally:
+        return await tally_of(self.operator.source, choice, View(flat=True), (), looked)
 
     def _acted(self) -> None:
         if self.composed:
