@@ -4,17 +4,21 @@
 has "timeout". Words stand apart by spaces; ``"double quotes"`` keep spaces, and a doubled quote inside them is
 one quote. ``field:`` narrows a word to one of :data:`FIELDS`, a leading ``!`` negates it, and a lone ``!`` in
 front of everything inverts the whole. ASCII letters match in either case.
+
+Every door reads by :func:`read_terms`, which refuses fields that there are not.
 """
 
 from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from previewops.errors import UsageError
+
 FIELDS = ("id", "project", "priority", "state", "error", "worker", "kind", "who")
-"""What a word can be narrowed to. An unknown field is part of the word."""
+"""What a word can be narrowed to."""
 
 _SPACES = " \t\r\n"
 _FIELD = re.compile(rf"({'|'.join(FIELDS)}):", re.IGNORECASE)
@@ -61,7 +65,9 @@ class Term:
         if any(character in _SPACES or character == '"' for character in self.text):
             return True
         return self.field is None and (
-            not self.text or self.text.startswith("!") or _FIELD.match(self.text) is not None
+            not self.text
+            or self.text.startswith("!")
+            or any(named.match(self.text) for named in (_FIELD, _NAMED))
         )
 
 
@@ -94,16 +100,51 @@ class Terms:
         return len(self.terms)
 
     def __str__(self) -> str:
-        """The filter as it can be typed: ``parse_terms`` makes the same of it."""
+        """The filter as it can be typed: ``read_terms`` makes the same of it."""
         return ("! " if self.inverted else "") + " ".join(map(str, self.terms))
 
 
-def parse_terms(text: str) -> Terms:
-    """Reads what somebody types. Whatever it is means something: a quote that is open ends with the text.
+class UnknownFields(UsageError):
+    """Words are narrowed to fields that there are not: ``names``. ``rest`` is the filter without these words.
+
+    Taken for text they would find nothing, which reads like good news, and turned round by ``!`` everything.
+    """
+
+    def __init__(self, names: tuple[str, ...], rest: Terms) -> None:
+        super().__init__(
+            f"no field {', '.join(names)} to filter by; there are {', '.join(FIELDS)}",
+            hint=f'text with a colon in it goes in double quotes: "{names[0]}:…"',
+        )
+        self.names = names
+        self.rest = rest
+
+
+def read_terms(text: str) -> Terms:
+    """Reads what somebody asks for. A quote that is open ends with the text; addresses and what is quoted are text.
 
     A ``!`` that stands alone elsewhere than in front is left out, as a word that is just being typed. A NUL is
     a space.
+
+    Raises:
+        UnknownFields: something stands before a colon as if it were a field and is none.
     """
+    names: list[str] = []
+
+    def known(word: str) -> bool:
+        match = _NAMED.match(word)
+        if match is None or _folded(match[1]) in FIELDS:
+            return True
+        names.append(match[1])
+        return False
+
+    terms = _read(text, known)
+    if names:
+        raise UnknownFields(tuple(dict.fromkeys(names)), terms)
+    return terms
+
+
+def _read(text: str, meant: Callable[[str], bool]) -> Terms:
+    """The filter of the words that are ``meant``."""
     text = text.replace("\0", " ")
     terms: list[Term] = []
     at, inverted = 0, False
@@ -117,15 +158,8 @@ def parse_terms(text: str) -> Terms:
         word, at = match[0], match.end()
         if word == "!":
             inverted = inverted or (not terms and not text[: match.start()].strip(_SPACES) and at < len(text))
-        else:
+        elif meant(word):
             terms.append(_term(word))
-
-
-def unknown_fields(text: str) -> tuple[str, ...]:
-    """What stands before a colon as if it were a field and is none. Addresses and quotes are left out."""
-    named = (_NAMED.match(word[0]) for word in _WORD.finditer(text.replace("\0", " ")))
-    names = (match[1] for match in named if match is not None)
-    return tuple(dict.fromkeys(name for name in names if _folded(name) not in FIELDS))
 
 
 def _term(word: str) -> Term:

@@ -24,7 +24,7 @@ from previewops.retry import Cause, Counter
 from previewops.settings import Settings
 from previewops.snapshot import Snapshots
 from previewops.states import Code, JobState
-from previewops.terms import parse_terms
+from previewops.terms import read_terms
 
 QUEUE = "preview-jobs"
 HOUR_MS = 3_600_000
@@ -103,7 +103,7 @@ class Bench:
         """All jobs of a state that a filter means, page by page."""
         cursor, found = None, []
         while True:
-            page = await self.list.page(state=state, terms=parse_terms(text), cursor=cursor, **options)
+            page = await self.list.page(state=state, terms=read_terms(text), cursor=cursor, **options)
             found += page.rows
             cursor = page.cursor
             if cursor is None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
     from previewops.records import JobRecord
-    from previewops.tui.ports import JobQuery, Source, Want
+    from previewops.tui.ports import JobQuery, Looked, Source, Want
     from previewops.views import Snapshot
 
 
@@ -73,9 +73,11 @@ class CarefulSource:
         with foreseen():
             return await self._source.dead_page(chosen, cursor, limit, cut_off_ms)
 
-    async def dead_count(self, chosen: DeadFilter, cut_off_ms: int | None = None) -> int:
+    async def dead_count(
+        self, chosen: DeadFilter, cut_off_ms: int | None = None, looked: Looked | None = None
+    ) -> int:
         with foreseen():
-            return await self._source.dead_count(chosen, cut_off_ms)
+            return await self._source.dead_count(chosen, cut_off_ms, looked)
 
     def artifact(self, record: JobRecord, path: str) -> Path:
         with foreseen():

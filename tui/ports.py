@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from previewops.errors import PreviewopsError
 from previewops.terms import Terms
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from previewops.health import Health
     from previewops.history import History
     from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
     from previewops.records import JobRecord
     from previewops.states import JobState
     from previewops.views import Snapshot
+
+
+Looked: TypeAlias = "Callable[[int], None]"
+"""Is told how many letters a count has looked at so far."""
 
 
 class NotRecorded(PreviewopsError):
@@ -78,8 +84,13 @@ class Source(Protocol):
         """A page of dead letters, newest first, of those that had died by the cut-off (now by default)."""
         ...
 
-    async def dead_count(self, chosen: DeadFilter, cut_off_ms: int | None = None) -> int:
-        """How many dead letters a filter means, beyond what is visible; ``cut_off_ms`` as for ``dead_page``."""
+    async def dead_count(
+        self, chosen: DeadFilter, cut_off_ms: int | None = None, looked: Looked | None = None
+    ) -> int:
+        """How many dead letters a filter means, beyond what is visible; ``cut_off_ms`` as for ``dead_page``.
+
+        ``looked`` is told how many have been looked at, where that takes more than one call.
+        """
         ...
 
     def artifact(self, record: JobRecord, path: str) -> Path:

@@ -16,7 +16,7 @@ from previewops.api.errors import BadForm
 from previewops.api.forms import MOST_BYTES, REASON_CHARACTERS, Form, acting, expect_no_query
 from previewops.listviews import BulkOutcome, Cursor, DeadFilter
 from previewops.states import Priority
-from previewops.terms import FIELDS, Terms, parse_terms, unknown_fields
+from previewops.terms import FIELDS, Terms, UnknownFields, read_terms
 
 MOST_ROWS = 500
 MOST_IDS = 500
@@ -124,11 +124,11 @@ def _told(outcome: BulkOutcome, dry_run: bool) -> dict[str, Any]:
 
 def _filter(form: Form, job_ids: tuple[str, ...]) -> DeadFilter:
     fingerprint = form.text("fingerprint", most=64)
-    text = form.text("filter")
-    terms = parse_terms(text or "")
-    if strange := unknown_fields(text or ""):
-        # Taken for text it would find nothing, and turned round by "!" everything.
-        form.refuse("filter", "unknown-field", f"names no field: {', '.join(strange)}", ", ".join(FIELDS))
+    terms = Terms()
+    try:
+        terms = read_terms(form.text("filter") or "")
+    except UnknownFields as error:
+        form.refuse("filter", "unknown-field", f"names no field: {', '.join(error.names)}", ", ".join(FIELDS))
     return DeadFilter(
         job_ids,
         form.text("error"),

@@ -31,6 +31,9 @@ MOST_FAULTS = 100
 MOST_LINES = 100_000
 """In a chapter; whoever writes begins a new one long before."""
 
+MOST_TRIES = 20
+"""So many looks of a chapter that cannot be read are tried, from its end; then the chapter is taken to have none."""
+
 _STRETCH_MS = 30_000
 _PAGES = 2
 
@@ -69,9 +72,33 @@ class _Chapter:
 class _Page:
     """A chapter as it was read. One whole look at a time is kept as an object, which takes many times its bytes."""
 
-    entries: list[tuple[Tag, bytes]]
+    entries: list[tuple[Tag, bytes]] = field(default_factory=list)
+    _wholes: list[int | None] = field(default_factory=list)
     _decoder: Decoder = field(default_factory=Decoder)
     _whole: int | None = None
+
+    def append(self, tag: Tag, line: bytes) -> None:
+        """One line more."""
+        before = self._wholes[-1] if self._wholes else None
+        self._wholes.append(len(self.entries) if tag.mark == "f" else before)
+        self.entries.append((tag, line))
+
+    def latest(self, last: int, troubled: Callable[[int, Unreadable], object]) -> Look | None:
+        """The last look up to a line that can be read, None if none of ``MOST_TRIES`` can be.
+
+        ``troubled`` is told of each line that could not be.
+        """
+        tries = 0
+        for number in reversed(range(last + 1)):
+            if self.entries[number][0].is_look:
+                try:
+                    return self.look_at(number)
+                except Unreadable as error:
+                    troubled(number, error)
+                tries += 1
+                if tries == MOST_TRIES:
+                    break
+        return None
 
     def look_at(self, number: int) -> Look:
         """The look in that line.
@@ -79,7 +106,7 @@ class _Page:
         Raises:
             Unreadable: it is none, or the whole one is that it is a change of.
         """
-        whole = next((n for n in reversed(range(number + 1)) if self.entries[n][0].mark == "f"), None)
+        whole = self._wholes[number]
         if whole != self._whole:
             self._decoder, self._whole = Decoder(), whole
             if whole is not None and whole != number:
@@ -155,10 +182,8 @@ class Recording:
     def _latest_look(self, number: int, place: int) -> Look | None:
         """The last look up to a line of a chapter, in an earlier one if need be."""
         page = self._page(number)
-        for line in reversed(range(place + 1)):
-            if page.entries[line][0].is_look:
-                with suppress(Unreadable):
-                    return self._behind(page.look_at(line), number)
+        if (look := page.latest(place, lambda _line, _error: None)) is not None:
+            return self._behind(look, number)
         before = self._chapters[number - 1].look if number else None
         if before is None:
             return None
@@ -221,17 +246,15 @@ class Recording:
 
     def _last_look(self, file: int, offset: int, page: _Page) -> Look | None:
         """The last look of a chapter that can be read: it tells all that happened in it."""
-        for number in reversed(range(len(page.entries))):
-            if page.entries[number][0].is_look:
-                try:
-                    return page.look_at(number)
-                except Unreadable as error:
-                    self._fault(file, offset, f"line {number + 2} of the chapter: {error}")
-        return None
+
+        def troubled(number: int, error: Unreadable) -> None:
+            self._fault(file, offset, f"line {number + 2} of the chapter: {error}")
+
+        return page.latest(len(page.entries) - 1, troubled)
 
     def _read(self, file: int, member: Member, *, told: bool) -> _Page:
         """The entries of a chapter; lines that are none are passed over, and told of once."""
-        page = _Page([])
+        page = _Page()
         for number, line in enumerate(member.lines[1 : MOST_LINES + 1], 2):
             try:
                 tag = tag_of(line)
@@ -239,7 +262,7 @@ class Recording:
                 if told:
                     self._fault(file, member.offset, f"line {number} of the chapter: {error}")
                 continue
-            page.entries.append((tag, line))
+            page.append(tag, line)
         return page
 
     def _page(self, number: int) -> _Page:

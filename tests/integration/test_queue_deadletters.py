@@ -13,7 +13,7 @@ from previewops.listviews import BulkOutcome, DeadFilter
 from previewops.retry import Cause, Counter
 from previewops.scripts import ScriptName, Scripts
 from previewops.states import Code, JobState, Priority
-from previewops.terms import parse_terms
+from previewops.terms import read_terms
 from tests.queue_support import HOUR_MS, Bench, attempt_json, bench, burial, bury_many, done, payload
 
 pytestmark = pytest.mark.redis
@@ -280,7 +280,7 @@ async def test_words_choose_dead_letters(redis_url: str, text: str, expected: se
         await b.bury_one("m2", missing, project="school", priority="low")
         corrupt = burial("corrupt-image", "cannot read the JPEG", error_class="CorruptImage")
         await b.bury_one("c1", corrupt, project="school")
-        chosen = DeadFilter(terms=parse_terms(text))
+        chosen = DeadFilter(terms=read_terms(text))
         assert ids_of((await b.dead.page(chosen)).rows) == expected
         assert await b.dead.count(chosen) == len(expected)
         assert {record.job_id async for record in b.dead.export(chosen)} == expected
@@ -293,7 +293,7 @@ async def test_counting_what_the_indexes_know_looks_at_no_dead_letter(redis_url:
         await bury_many(b, [f"job-{n}" for n in range(30)])
         for chosen, expected in (
             (DeadFilter(), 30),
-            (DeadFilter(terms=parse_terms("! ")), 30),
+            (DeadFilter(terms=read_terms("! ")), 30),
             (DeadFilter(fingerprint=burial().fingerprint), 30),
             (DeadFilter(older_than_ms=HOUR_MS), 0),
         ):
@@ -314,7 +314,7 @@ async def test_counting_by_words_goes_in_large_steps_and_tells_how_far_it_is(red
 
         await b.dead.count(DeadFilter(error="broken"))
         before = (await b.calls())["evalsha"]
-        assert await b.dead.count(DeadFilter(terms=parse_terms("job-01")), progress) == 100
+        assert await b.dead.count(DeadFilter(terms=read_terms("job-01")), progress) == 100
         assert (await b.calls())["evalsha"] - before <= 3
         assert seen == [(500, 1_203), (1_000, 1_203), (1_203, 1_203)]
 
@@ -333,10 +333,10 @@ async def test_pages_of_dead_letters_are_one_round_trip_each_and_miss_none(redis
         second = await b.dead.page(DeadFilter(), cursor=first.cursor, limit=500)
         assert [record.job_id for record in (*first.rows, *second.rows)] == sorted(ids[1:], reverse=True)
         assert second.cursor is None
-        rare = await b.dead.page(DeadFilter(terms=parse_terms("id:job-0001")))
+        rare = await b.dead.page(DeadFilter(terms=read_terms("id:job-0001")))
         assert (rare.rows, rare.examined) == ((), 500)
         assert rare.cursor is not None
-        rest = await b.dead.page(DeadFilter(terms=parse_terms("id:job-0001")), cursor=rare.cursor)
+        rest = await b.dead.page(DeadFilter(terms=read_terms("id:job-0001")), cursor=rare.cursor)
         assert ids_of(rest.rows) == {"job-0001"}
 
 
@@ -465,9 +465,7 @@ async def test_only_a_dead_letter_is_given_another_body_and_only_its_own(redis_u
 async def test_what_was_chosen_is_on_record(redis_url: str) -> None:
     async with bench(redis_url) as b:
         await bury_many(b, ["a", "b", "c"])
-        chosen = DeadFilter(
-            error="broken", project="p", older_than_ms=0, terms=parse_terms('id:a "it broke"')
-        )
+        chosen = DeadFilter(error="broken", project="p", older_than_ms=0, terms=read_terms('id:a "it broke"'))
         await b.dead.requeue(chosen, **WHO)
         await b.dead.discard(DeadFilter(job_ids=("b", "c")), **WHO)
         told = [event.fields for event in (await b.snapshots.take(events=2)).events]

@@ -12,7 +12,7 @@ from previewops.records import RECORD_FIELDS, JobRecord
 from previewops.retry import Counter
 from previewops.scripts import ScriptName, script_text
 from previewops.states import JobState, Priority
-from previewops.terms import Terms, parse_terms
+from previewops.terms import Terms, read_terms
 from tests.queue_support import HOUR_MS, Bench, attempt_json, bench, burial, done, payload, stock_pool
 
 pytestmark = pytest.mark.redis
@@ -167,7 +167,7 @@ async def test_a_page_stops_at_its_budget_and_goes_on_from_there(redis_url: str)
         cursor: Cursor | None = None
         pages = []
         while not pages or cursor is not None:
-            page = await b.list.page(state=None, terms=parse_terms("project:rare"), budget=40, cursor=cursor)
+            page = await b.list.page(state=None, terms=read_terms("project:rare"), budget=40, cursor=cursor)
             pages.append(page)
             cursor = page.cursor
         assert [page.examined for page in pages] == [40, 40, 20]
@@ -257,7 +257,7 @@ async def test_a_page_is_one_round_trip_of_the_same_cost_at_any_depth(redis_url:
 
         async def cost(cursor: Cursor | None) -> dict[str, int]:
             before = await b.calls()
-            page = await b.list.page(state=None, terms=parse_terms("no such job"), budget=30, cursor=cursor)
+            page = await b.list.page(state=None, terms=read_terms("no such job"), budget=30, cursor=cursor)
             assert page.examined == 30
             after = await b.calls()
             spent = {name: count - before.get(name, 0) for name, count in after.items()}

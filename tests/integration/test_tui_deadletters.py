@@ -14,7 +14,7 @@ from previewops.errors import BodyChanged
 from previewops.listviews import DeadFilter
 from previewops.retry import Counter
 from previewops.states import JobState, Priority
-from previewops.terms import parse_terms
+from previewops.terms import read_terms
 from previewops.tui.app import OperatorApp
 from previewops.tui.intents import Discard, Export, Outcome, Requeue, RequeueEdited
 from previewops.tui.live.desk import LiveDesk
@@ -88,19 +88,36 @@ async def test_several_causes_are_requeued_as_one_act(redis_url: str) -> None:
 
 async def test_discarded_is_what_was_chosen_and_no_more(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
-        intent = Discard(DeadFilter(terms=parse_terms("error:sigsegv")), 3, "sent twice")
+        intent = Discard(DeadFilter(terms=read_terms("error:sigsegv")), 3, "sent twice")
         assert await LiveDesk(link).carry_out(intent, Told()) == Outcome("discarded 3, skipped 0")
         assert await b.dead.count(DeadFilter()) == 200
         (event,) = await events(b, "discarded")
         assert (event["who"], event["why"], event["filter"]) == ("ada@ops", "sent twice", "error:sigsegv")
         again = Discard(DeadFilter(job_ids=("c-0",)), 1)
-        assert await LiveDesk(link).carry_out(again, Told()) == Outcome("discarded 0, skipped 0")
+        gone = Outcome("discarded 0, skipped 1", whole=False)
+        assert await LiveDesk(link).carry_out(again, Told()) == gone
+
+
+async def test_one_that_died_again_since_it_was_seen_is_left(redis_url: str) -> None:
+    async with graves(redis_url) as (b, link):
+        seen = (await b.queue.status("c-0")).finished_ms
+        assert seen is not None
+        await b.dead.requeue(DeadFilter(job_ids=("c-0",)), who="grace", why="")
+        await b.passing_ms()
+        (claim,) = (await b.worker().claim(1)).jobs
+        await b.worker().bury(claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=CRASH)
+        intent = Requeue(DeadFilter(job_ids=("c-0",)), 1, cut_off_ms=seen)
+        assert await LiveDesk(link).carry_out(intent, Told()) == Outcome("requeued 0, skipped 1", whole=False)
+        again = await b.queue.status("c-0")
+        assert (again.state, again.requeues) == (JobState.DEAD, 1)
+        intent = Requeue(DeadFilter(job_ids=("c-0",)), 1, cut_off_ms=again.finished_ms)
+        assert await LiveDesk(link).carry_out(intent, Told()) == Outcome("requeued 1, skipped 0")
 
 
 async def test_what_dies_after_it_was_counted_is_left(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         source, cause = LiveSource(link), DeadFilter(fingerprint=CRASH.fingerprint)
-        marked, terms = ("c-0", "c-1", "c-2"), parse_terms("id:c-")
+        marked, terms = ("c-0", "c-1", "c-2"), read_terms("id:c-")
         choices = [
             (Choice((cause,), "this cause", (CRASH.fingerprint,)), View()),
             (Choice((DeadFilter(job_ids=marked),), "the 3 marked", marked), View(flat=True)),

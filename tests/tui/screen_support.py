@@ -21,7 +21,7 @@ from previewops.records import JobRecord
 from previewops.tui.app import OperatorApp
 from previewops.tui.intents import Desk, Intent, Outcome, Progress, ReadOnlyDesk
 from previewops.tui.options import Options
-from previewops.tui.ports import JobQuery, Want
+from previewops.tui.ports import JobQuery, Looked, Want
 from previewops.views import Snapshot
 from tests.tui import scenes
 
@@ -133,6 +133,8 @@ class SceneSource:
     beyond: int = 0
     dead_pages: list[DeadFilter] = field(default_factory=list)
     dead_counts: list[DeadFilter] = field(default_factory=list)
+    counts_go_on: asyncio.Event | None = None
+    """Counts that tell how far they are stop at 40,000 until this is set."""
 
     def _chosen(self, chosen: DeadFilter) -> list[JobRecord]:
         return [letter for letter in self.letters if _means(chosen, letter)]
@@ -158,14 +160,23 @@ class SceneSource:
         self._up()
         self.dead_pages.append(chosen)
         start = cast("int", cursor) or 0  # what a cursor is is its source's own business
-        found = self._chosen(chosen)
+        found = [
+            each
+            for each in self._chosen(chosen)
+            if cut_off_ms is None or (each.finished_ms or 0) <= cut_off_ms
+        ]
         more = start + limit < len(found)
         following = cast("Cursor", start + limit) if more else None
         return ListPage(tuple(found[start : start + limit]), following, limit)
 
-    async def dead_count(self, chosen: DeadFilter, cut_off_ms: int | None = None) -> int:
+    async def dead_count(
+        self, chosen: DeadFilter, cut_off_ms: int | None = None, looked: Looked | None = None
+    ) -> int:
         self._up()
         self.dead_counts.append(chosen)
+        if looked is not None and self.counts_go_on is not None:
+            looked(40_000)
+            await self.counts_go_on.wait()
         beyond = 0 if chosen.job_ids or chosen.fingerprint else self.beyond
         return len(self._chosen(chosen)) + beyond
 

@@ -16,7 +16,7 @@ from previewops.errors import RedisUnavailable
 from previewops.listviews import DeadFilter
 from previewops.records import JobRecord
 from previewops.states import JobState, Priority
-from previewops.terms import parse_terms
+from previewops.terms import read_terms
 from previewops.tui.app import OperatorApp
 from previewops.tui.intents import Discard, Export, Intent, Outcome, Progress, Requeue, RequeueEdited
 from previewops.tui.screens.dead.catalogue import LOOK_AT
@@ -388,7 +388,7 @@ async def test_an_act_on_a_filtered_cause_means_what_the_filter_means() -> None:
         await stage.dialog(Deliberate)
         assert f"Discard {len(missing) - 1} dead letters" in stage.text
         await stage.press("right", "enter")
-        terms = parse_terms(f"error:asset-missing !error:{board[0]}.png")
+        terms = read_terms(f"error:asset-missing !error:{board[0]}.png")
         chosen = DeadFilter(fingerprint=MISSING, terms=terms)
         assert await stage.done() == Discard(chosen, len(missing) - 1, cut_off_ms=scenes.NOW_MS)
 
@@ -411,6 +411,27 @@ async def test_causes_are_not_filtered_by_what_they_do_not_have() -> None:
         assert not desk.intents
 
 
+async def test_nothing_is_done_to_all_that_match_while_a_word_of_the_filter_is_refused() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await stage.press("slash")
+        await stage.type("deadline cause:it")
+        await stage.until(lambda: "▲ no field cause to filter by; there are" in stage.text)
+        await stage.until(lambda: stage.grid.keys == (DEADLINE,))
+        stage.grid.focus()
+        await stage.press("x", "A", "r", "w")
+        await settled(pilot, app)
+        assert app.screen is stage.screen
+        assert not desk.intents
+        assert "cause:it" in stage.text
+        await stage.press("escape")
+        await stage.until(lambda: stage.title == "82 dead letters, 5 causes")
+        await stage.press("x")
+        await stage.dialog(Deliberate)
+
+
 async def test_an_inverted_filter() -> None:
     source = source_of()
     app = make_app(source)
@@ -431,7 +452,7 @@ async def test_a_filter_of_jobs_is_the_servers_work() -> None:
         await opened(stage, "f")
         await stage.press("slash")
         await stage.type("project:trials sigsegv")
-        chosen = DeadFilter(terms=parse_terms("project:trials sigsegv"))
+        chosen = DeadFilter(terms=read_terms("project:trials sigsegv"))
         await stage.until(lambda: source.dead_pages[-1] == chosen and stage.grid.keys)
         expected = [
             each for each in source.letters if each.project_id == "trials" and each.code == "render-crashed"
@@ -633,9 +654,27 @@ async def test_one_requeue_is_done_unasked() -> None:
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await opened(stage, "f")
-        job = stage.grid.cursor_key
+        letter = next(each for each in source.letters if each.job_id == stage.grid.cursor_key)
         await stage.press("r")
-        assert await stage.done() == Requeue(DeadFilter(job_ids=(job,)), 1, cut_off_ms=scenes.NOW_MS)
+        shown = letter.finished_ms
+        assert await stage.done() == Requeue(DeadFilter(job_ids=(letter.job_id,)), 1, cut_off_ms=shown)
+
+
+async def test_one_that_has_died_again_since_it_was_shown_is_not_requeued_unasked() -> None:
+    source, desk = source_of(), NotingDesk()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        await opened(stage, "f")
+        await stage.press("z")
+        job = stage.grid.cursor_key
+        source.letters = tuple(
+            replace(each, finished_ms=scenes.NOW_MS - 1) if each.job_id == job else each
+            for each in source.letters
+        )
+        await stage.press("r")
+        await stage.until(lambda: f"{job} is not as shown any more." in stage.text)
+        assert not desk.intents
 
 
 async def test_several_are_asked_for_with_cancel_focused() -> None:
@@ -723,6 +762,26 @@ async def test_marked_causes_are_one_act() -> None:
         )
 
 
+@pytest.mark.parametrize("key", ["A", "r", "x"])
+async def test_a_count_tells_how_far_it_is_and_escape_stops_it(key: str) -> None:
+    source, desk = source_of(), NotingDesk()
+    source.counts_go_on = asyncio.Event()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        app.simulate_key(key)
+        await stage.until(lambda: stage.subtitle == "counting … 40,000 looked at, esc stops")
+        app.simulate_key("escape")
+        await stage.until(lambda: stage.subtitle == "")
+        source.counts_go_on.set()
+        await settled(pilot, app)
+        assert app.screen is stage.screen, "nothing is asked any more"
+        assert stage.title == "82 dead letters, 5 causes"
+        await stage.press(key)
+        await stage.until(lambda: "are chosen" in stage.title or isinstance(app.screen, Deliberate))
+    assert not desk.intents
+
+
 async def test_all_of_a_filter_falls_into_its_causes() -> None:
     source, desk = source_of(), NotingDesk()
     app = make_app(source, desk)
@@ -741,7 +800,7 @@ async def test_all_of_a_filter_falls_into_its_causes() -> None:
         assert any("asset-missing" in line and f" {missing}  " in line for line in stage.text.splitlines())
         await stage.press("right", "enter")
         assert await stage.done() == Discard(
-            DeadFilter(terms=parse_terms("project:trials")), len(trials), cut_off_ms=scenes.NOW_MS
+            DeadFilter(terms=read_terms("project:trials")), len(trials), cut_off_ms=scenes.NOW_MS
         )
 
 
@@ -763,9 +822,8 @@ async def test_discard_always_asks() -> None:
         await stage.dialog(Deliberate)
         app.screen.query_one("#why", Input).value = "sent twice"
         await pilot.click("#deed")
-        assert await stage.done() == Discard(
-            DeadFilter(job_ids=(job,)), 1, "sent twice", cut_off_ms=scenes.NOW_MS
-        )
+        shown = source.letters[0].finished_ms
+        assert await stage.done() == Discard(DeadFilter(job_ids=(job,)), 1, "sent twice", cut_off_ms=shown)
 
 
 async def test_another_priority_is_chosen_first() -> None:
@@ -779,9 +837,8 @@ async def test_another_priority_is_chosen_first() -> None:
         await stage.dialog(Choose)
         assert f"Requeue {job} with which priority?" in stage.text
         await stage.press("j", "enter")
-        assert await stage.done() == Requeue(
-            DeadFilter(job_ids=(job,)), 1, Priority.LOW, cut_off_ms=scenes.NOW_MS
-        )
+        shown = source.letters[0].finished_ms
+        assert await stage.done() == Requeue(DeadFilter(job_ids=(job,)), 1, Priority.LOW, cut_off_ms=shown)
         await stage.press("space", "space", "R")
         await stage.dialog(Choose)
         await stage.press("h")
@@ -822,7 +879,7 @@ async def test_what_has_left_meanwhile_is_told_and_nothing_done() -> None:
         gone, revived = source.letters[0], replace(source.letters[1], state=JobState.WAITING)
         source.letters = (revived, *source.letters[2:])
         await stage.press("r")
-        await stage.until(lambda: "None of them is a dead letter any more." in stage.text)
+        await stage.until(lambda: f"{gone.job_id} is not as shown any more." in stage.text)
         await stage.press("e")
         await stage.until(lambda: f"no job {gone.job_id}" in stage.text)
         await stage.press("j", "e")

@@ -118,6 +118,20 @@ async def test_a_filter_narrows_while_it_is_typed_is_kept_by_enter_and_cleared_b
         assert grid.has_focus
 
 
+async def test_a_field_that_there_is_not_is_refused_in_the_line() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await opened(pilot, app)
+        line = app.screen.query_one(FilterLine)
+        await pilot.press("slash", *"whom:ada", "enter")
+        await until(pilot, lambda: line.refuses)
+        assert subtitle(app) == "9 events · following"
+        assert line.text == "whom:ada"
+        await pilot.press("escape")
+        await until(pilot, lambda: not line.display and not line.refuses)
+        assert grid.has_focus
+
+
 async def test_enter_takes_what_was_typed_without_waiting_for_the_pause() -> None:
     app = make_app()
     async with app.run_test(size=SIZE) as pilot:

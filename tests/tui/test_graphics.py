@@ -7,20 +7,26 @@ import importlib
 import io
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
 import sys
 import termios
+import threading
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from previewops.states import JobState
+from previewops.tui.app import OperatorApp
+from previewops.tui.screens.help.screen import HelpScreen
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.job.screen import JobScreen
 from previewops.tui.terminal import Images
+from previewops.tui.widgets import graphic as graphic_module
 from previewops.tui.widgets.graphic import Graphic
 from tests.tui import scenes
 from tests.tui.screen_support import SceneSource, make_app, until
@@ -106,26 +112,85 @@ def drawn(graphic: Graphic) -> str:
     return "".join(segment.text for strip in strips for segment in strip)
 
 
+def sent_to(app: OperatorApp, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the app sends to its terminal by Kitty's protocol."""
+    sent: list[str] = []
+
+    def write(data: str) -> None:
+        if data.startswith("\x1b_G"):
+            sent.append(data)
+
+    monkeypatch.setattr(app._driver, "write", write)
+    return sent
+
+
+@pytest.mark.usefixtures("library")
 async def test_kitty_is_sent_the_picture_and_shown_placeholders(
-    source: SceneSource, library: io.StringIO
+    source: SceneSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make_app(source, images=Images.KITTY)
     async with app.run_test(size=SIZE) as pilot:
+        sent = sent_to(app, monkeypatch)
         await until(pilot, lambda: app.picture.snapshot is not None)
         app.open_job("done-3")
         await until(pilot, lambda: isinstance(app.screen, JobScreen) and app.screen.query(Graphic))
         graphic = app.screen.query_one(Graphic)
         await until(pilot, lambda: "\U0010eeee" in drawn(graphic))
-        assert library.getvalue().startswith("\x1b_Gi=")
-        sent = len(library.getvalue())
+        (message,) = sent
+        number, red = received(message)
+        assert (red.format, red.getpixel((1, 1))) == ("PNG", (200, 30, 30))
+        place = graphic.children[0].size
+        assert f"\x1b_Ga=p,i={number},c={place.width},r={place.height},U=1,q=2\x1b\\" in message
         app.poller.hurry()
         await until(pilot, lambda: len(source.wants) >= 2)
-        assert len(library.getvalue()) == sent, "a picture that stays is not sent again"
+        assert sent == [message], "a picture that stays is not sent again"
         await pilot.press("n")
-        await until(pilot, lambda: "a=d" in library.getvalue())
-        assert len(library.getvalue()) > sent, "the old one is freed, the next one sent"
+        await until(pilot, lambda: len(sent) == 2)
+        freed, following = sent[1].split("\x1b\\", 1)
+        assert freed == f"\x1b_Ga=d,d=I,i={number},q=2", "the old one is freed, the next one sent"
+        assert received(following)[1].getpixel((1, 1)) == (30, 200, 30)
+        await pilot.press("N")
+        await until(pilot, lambda: len(sent) == 3)
+        assert sent[2].endswith(message), "one that was shown before is made ready only once"
         app.open_job("lesson-500")
         await until(pilot, lambda: not graphic.display and "\U0010eeee" not in drawn(graphic))
+        assert sent[3:] == [f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\"]
+
+
+def received(message: str) -> tuple[int, Image.Image]:
+    """The number and the picture that a terminal makes of the pieces of a message."""
+    pieces = re.findall(r"\x1b_Gi=(\d+),f=100,q=2,m=([01]);([^\x1b]*)\x1b\\", message)
+    assert [more for _, more, _ in pieces] == ["1"] * (len(pieces) - 1) + ["0"]
+    assert all(len(data) <= 4096 for _, _, data in pieces)
+    (number,) = {number for number, _, _ in pieces}
+    return int(number), Image.open(io.BytesIO(b64decode("".join(data for _, _, data in pieces))))
+
+
+@pytest.mark.usefixtures("library")
+async def test_keys_are_answered_while_kittys_picture_is_made_ready(
+    source: SceneSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end, encode = threading.Event(), threading.Event(), graphic_module._in_pieces
+
+    def held(number: int, image: Image.Image) -> str:
+        begun.set()
+        assert may_end.wait(60)
+        return encode(number, image)
+
+    monkeypatch.setattr(graphic_module, "_in_pieces", held)
+    app = make_app(source, images=Images.KITTY)
+    async with app.run_test(size=SIZE) as pilot:
+        try:
+            await until(pilot, lambda: app.picture.snapshot is not None)
+            app.open_job("done-3")
+            await until(pilot, begun.is_set)
+            await pilot.press("question_mark")
+            await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+            await pilot.press("escape")
+            await until(pilot, lambda: isinstance(app.screen, JobScreen))
+        finally:
+            may_end.set()
+        await until(pilot, lambda: "\U0010eeee" in drawn(app.screen.query_one(Graphic)))
 
 
 async def test_sixels_are_put_where_the_picture_stands_and_not_below_dialogs(

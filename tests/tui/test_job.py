@@ -268,7 +268,9 @@ async def test_a_dead_job_is_requeued_without_a_question() -> None:
         source.whole["lesson-500"] = replace(scenes.DEAD_JOB, state=JobState.WAITING, history=(), reason=None)
         await pilot.press("r")
         await until(pilot, lambda: "waits for a worker" in screen_text(app))
-    assert desk.intents == [Requeue(DeadFilter(job_ids=("lesson-500",)), 1)]
+    shown = scenes.DEAD_JOB.finished_ms
+    assert shown is not None
+    assert desk.intents == [Requeue(DeadFilter(job_ids=("lesson-500",)), 1, cut_off_ms=shown)]
 
 
 async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,27 @@ async def test_a_filter_is_applied_while_one_types_kept_by_enter_and_cleared_by_
         assert "kept" not in screen_text(app)
 
 
+async def test_a_field_that_there_is_not_is_refused_in_the_line_and_the_list_stays() -> None:
+    source = SceneSource()
+    app = make_app(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("slash", *"project:chess", "space", *"foo:bar", "enter")
+        await until(pilot, lambda: "▲ no field foo to filter by; there are id, project," in screen_text(app))
+        assert 'colon in it goes in double quotes: "foo:…"' in " ".join(screen_text(app).split())
+        assert "project:chess foo:bar" in screen_text(app), "what was typed stays"
+        assert not grid(app).has_focus, "it can be corrected at once"
+        await until(pilot, lambda: shows_title(app, "found among all 359 jobs looked at"))
+        assert str(source.queries[-1].terms) == "project:chess"
+        assert grid(app).keys
+
+        await pilot.press(*["backspace"] * 7, *'"foo:bar"')
+        await until(pilot, lambda: "no field" not in screen_text(app))
+        await pilot.press(*["backspace"] * 9, *"!q1z", "enter")
+        await until(pilot, lambda: "kept filter: project:chess !q1z" in screen_text(app))
+        assert grid(app).has_focus
+
+
 async def test_a_filter_that_nothing_matches_says_how_far_it_looked_and_enter_on_nothing_closes_it() -> None:
     app = make_app(SceneSource())
     async with app.run_test(size=SIZE) as pilot:
@@ -282,7 +303,7 @@ async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_lett
         await pilot.press("r")  # on one that runs
         assert app.screen.check_action("requeue", ()) is False
         await pilot.press("j", "r")
-        one = Requeue(DeadFilter(job_ids=("dead-0",)), 1, cut_off_ms=scenes.NOW_MS)
+        one = Requeue(DeadFilter(job_ids=("dead-0",)), 1, cut_off_ms=dead[0].finished_ms)
         await until(pilot, lambda: desk.intents == [one])
         await pilot.press("x")
         await until(pilot, lambda: "Discard 1 dead letter" in screen_text(app))

@@ -16,7 +16,7 @@ from previewops.errors import BundleElsewhere, JobNotFound
 from previewops.queue import Queue
 from previewops.settings import Settings
 from previewops.states import JobState
-from previewops.terms import parse_terms
+from previewops.terms import read_terms
 from previewops.tui.app import OperatorApp, Options
 from previewops.tui.intents import Cancel
 from previewops.tui.live.desk import LiveDesk
@@ -66,7 +66,7 @@ async def test_pages_go_through_all_jobs_once(link: Link) -> None:
 
 
 async def test_a_filter_fills_its_page_in_as_many_calls_as_it_takes(link: Link) -> None:
-    listing = Listing(JobState.WAITING, parse_terms("project:chess"))
+    listing = Listing(JobState.WAITING, read_terms("project:chess"))
     page = await look(LiveSource(link), listing, lambda _looked: None)
     assert len(page.rows) == JOBS // 9
     assert page.cursor is None

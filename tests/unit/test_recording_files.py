@@ -19,7 +19,7 @@ from previewops.errors import CannotRecord, NotARecording, RecordingBroken, Reco
 from previewops.history import History, Period
 from previewops.recording.codec import Gap, Look
 from previewops.recording.past import Past
-from previewops.recording.reader import Recording, Stretch
+from previewops.recording.reader import MOST_TRIES, Recording, Stretch
 from previewops.recording.writer import CHAPTER_EVENTS, Writer, rotated
 from previewops.views import MINUTE_MS, Bucket, Snapshot
 from tests.recording_support import HEADING, Hours, record_seconds, seconds, write
@@ -391,6 +391,19 @@ def test_a_bomb_is_not_unpacked(read: Read, path: Path) -> None:
     path.write_bytes(path.read_bytes() + bomb)
     (fault,) = read(path).faults
     assert "a chapter has more than" in fault.message
+
+
+def test_a_chapter_of_changes_of_nothing_is_given_up_after_some(read: Read, path: Path) -> None:
+    record_seconds(path, 3)
+    after_ms = scenes.NOW_MS + 5_000
+    lines = [lines_of(path)[0], *(b'{"t":%d,"d":{}}' % (after_ms + n) for n in range(90_000)), b""]
+    path.write_bytes(path.read_bytes() + gzip.compress(b"\n".join(lines), mtime=0))
+    recording = read(path)
+    assert recording.fault_count == MOST_TRIES
+    assert "there is no whole look before it" in recording.faults[0].message
+    found = recording.at(after_ms + 90_000).look
+    assert found is not None
+    assert found.at_ms < after_ms, "what was known before is what is known"
 
 
 def test_buckets_of_another_time_are_left_out(read: Read, path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from previewops.listviews import Cursor, DeadFilter, DeadGroup
 from previewops.states import JobState, Priority
-from previewops.terms import Terms, parse_terms
+from previewops.terms import Terms, read_terms
 from previewops.tui.shape.bulk import (
     DIALOG_COLUMNS,
     Part,
@@ -175,20 +175,20 @@ def test_the_panel_tells_when_a_job_is_dead_no_more_or_left_nothing() -> None:
 
 def test_causes_are_filtered_by_their_errors() -> None:
     groups = (GROUP, OTHER)
-    assert matching(groups, parse_terms("")) == groups
-    assert matching(groups, parse_terms("deadline")) == (OTHER,)
-    assert matching(groups, parse_terms("!deadline")) == (GROUP,)
-    assert matching(groups, parse_terms("! deadline")) == (GROUP,)
-    assert matching(groups, parse_terms("permanentjoberror")) == (GROUP,)
-    assert matching(groups, parse_terms("error:deadline")) == (OTHER,)
-    assert matching(groups, parse_terms("priority:")) == groups, "a word that is just being typed"
+    assert matching(groups, read_terms("")) == groups
+    assert matching(groups, read_terms("deadline")) == (OTHER,)
+    assert matching(groups, read_terms("!deadline")) == (GROUP,)
+    assert matching(groups, read_terms("! deadline")) == (GROUP,)
+    assert matching(groups, read_terms("permanentjoberror")) == (GROUP,)
+    assert matching(groups, read_terms("error:deadline")) == (OTHER,)
+    assert matching(groups, read_terms("priority:")) == groups, "a word that is just being typed"
 
 
 @pytest.mark.parametrize("typed", ["project:morris", "!priority:low", "! id:lesson", "missing worker:w1"])
 def test_causes_are_not_filtered_by_what_they_do_not_have(typed: str) -> None:
-    view = View(terms=parse_terms(typed))
+    view = View(terms=read_terms(typed))
     assert matching((GROUP, OTHER), view.terms) == ()
-    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=False)
+    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=None)
     assert told == "causes are filtered by words of their errors only"
     lines = text(empty_lines(view, Extent(0, total=2), trouble="", frozen=False))
     assert "words of their errors,\nnot by " in lines
@@ -196,13 +196,13 @@ def test_causes_are_not_filtered_by_what_they_do_not_have(typed: str) -> None:
 
 
 def test_a_filter_of_causes_looks_at_no_ids_and_projects_of_jobs() -> None:
-    assert str(on_errors(parse_terms("missing !board error:x"))) == "error:missing !error:board error:x"
-    assert on_errors(parse_terms("! a")).inverted
-    assert View(terms=parse_terms("missing")).filter == DeadFilter(terms=parse_terms("error:missing"))
+    assert str(on_errors(read_terms("missing !board error:x"))) == "error:missing !error:board error:x"
+    assert on_errors(read_terms("! a")).inverted
+    assert View(terms=read_terms("missing")).filter == DeadFilter(terms=read_terms("error:missing"))
 
 
 def test_what_a_view_means_beyond_what_is_visible() -> None:
-    terms = parse_terms("chess")
+    terms = read_terms("chess")
     assert View().filter == DeadFilter()
     assert View(flat=True, terms=terms).filter == DeadFilter(terms=terms)
     assert View(group=GROUP, terms=terms).filter == DeadFilter(fingerprint=GROUP.fingerprint, terms=terms)
@@ -234,10 +234,10 @@ def test_among_causes_an_act_means_whole_groups() -> None:
 
 
 def test_of_a_filtered_cause_an_act_means_what_the_filter_means() -> None:
-    view = View(terms=parse_terms("missing !board"))
-    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=False)
+    view = View(terms=read_terms("missing !board"))
+    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=None)
     assert told == "only what matches is acted on"
-    terms = parse_terms("error:missing !error:board")
+    terms = read_terms("error:missing !error:board")
     assert view.filter == DeadFilter(terms=terms)
     under = choose(view, everything=False, marks=[], cursor="f3", shown=["f3"])
     assert under is not None
@@ -264,21 +264,22 @@ def test_the_title_says_what_is_listed_and_what_is_chosen() -> None:
 
 
 def test_the_title_of_a_filtered_list() -> None:
-    narrowed = View(flat=True, terms=parse_terms("chess"))
+    narrowed = View(flat=True, terms=read_terms("chess"))
     assert title_of(narrowed, Extent(3, total=3, chosen=3)).endswith("all 3 that match are chosen")
-    assert title_of(View(terms=parse_terms("chess")), Extent(1, total=5, dead=82)) == "1 of 5 causes"
+    assert title_of(View(terms=read_terms("chess")), Extent(1, total=5, dead=82)) == "1 of 5 causes"
 
 
 def test_the_subtitle_says_how_fresh_it_is() -> None:
-    usual = {"trouble": "", "looking": None, "frozen": False, "counting": False}
+    usual = {"trouble": "", "looking": None, "frozen": False, "counting": None}
     assert subtitle_of(View(), **usual) == ""  # type: ignore[arg-type]
     assert subtitle_of(FLAT, **usual) == "esc goes back to the causes"  # type: ignore[arg-type]
-    assert subtitle_of(View(flat=True, terms=parse_terms("x")), **usual) == ""  # type: ignore[arg-type]
+    assert subtitle_of(View(flat=True, terms=read_terms("x")), **usual) == ""  # type: ignore[arg-type]
     for change, words in (
         ({"trouble": "gone"}, "not renewed: gone"),
         ({"looking": 40_000}, "looking: 40,000 looked at"),
         ({"frozen": True}, "frozen"),
-        ({"counting": True, "trouble": "gone"}, "counting …"),
+        ({"counting": 0, "trouble": "gone"}, "counting …"),
+        ({"counting": 40_000, "trouble": "gone"}, "counting … 40,000 looked at, esc stops"),
     ):
         assert subtitle_of(FLAT, **{**usual, **change}) == words  # type: ignore[arg-type]
 
@@ -292,8 +293,8 @@ def test_what_stands_where_rows_would_be() -> None:
     assert "no server listens" in empty(View(), None, trouble="no server listens")
     assert "There are no dead letters." in empty(View(), 0)
     assert "None of this cause are left." in empty(HERE, 0)
-    assert 'No dead letter matches "two words"' in empty(View(flat=True, terms=parse_terms('"two words"')), 0)
-    assert "No cause matches x" in empty(View(terms=parse_terms("x")), 0)
+    assert 'No dead letter matches "two words"' in empty(View(flat=True, terms=read_terms('"two words"')), 0)
+    assert "No cause matches x" in empty(View(terms=read_terms("x")), 0)
 
 
 # -- dialogs --------------------------------------------------------------------------------------------
@@ -328,4 +329,4 @@ def test_a_dialog_says_what_will_happen() -> None:
 
 def test_a_view_without_terms_is_not_narrowed() -> None:
     assert not View(terms=Terms()).narrowed
-    assert View(terms=parse_terms("x")).narrowed
+    assert View(terms=read_terms("x")).narrowed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from previewops.terms import parse_terms
+from previewops.terms import read_terms
 from previewops.tui.shape import feed as shape
 from previewops.tui.shape.eventlines import event_about, event_line, event_story
 from previewops.tui.shape.feed import Feed
@@ -63,12 +63,12 @@ def test_operators_acts_alone() -> None:
     ],
 )
 def test_filters(typed: str, found: list[str]) -> None:
-    assert kinds(Feed(terms=parse_terms(typed)).shown(EVENTS)) == found
+    assert kinds(Feed(terms=read_terms(typed)).shown(EVENTS)) == found
 
 
 def test_the_subtitle_says_which_events_these_are() -> None:
     assert shape.subtitle(Feed(), 9, 0) == "9 events · following"
-    held = Feed(terms=parse_terms("kind:dead"), acts_only=True).hold(EVENTS)
+    held = Feed(terms=read_terms("kind:dead"), acts_only=True).hold(EVENTS)
     assert shape.subtitle(held, 1, 1_200) == "/ kind:dead · operators' acts · 1 event · 1,200 new, f follows"
 
 
@@ -77,7 +77,7 @@ def test_nothing_to_show_says_why() -> None:
         return " ".join(plain(line) for line in shape.nothing(feed))
 
     assert "no events yet" in words(Feed())
-    assert "esc takes the filter away" in words(Feed(terms=parse_terms("x")))
+    assert "esc takes the filter away" in words(Feed(terms=read_terms("x")))
     assert "o shows all events" in words(Feed(acts_only=True))
 
 

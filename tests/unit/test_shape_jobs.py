@@ -8,7 +8,7 @@ import pytest
 
 from previewops.listviews import Cursor, ListPage
 from previewops.states import JobState, Priority
-from previewops.terms import parse_terms
+from previewops.terms import read_terms
 from previewops.tui.shape.columns import fit
 from previewops.tui.shape.jobrows import job_cells, job_columns, progress_or_reason, state_tabs, with_runs
 from previewops.tui.shape.listing import LIVE_LOOK_AT, Listing, empty_lines, races, subtitle_of, title_of
@@ -46,15 +46,15 @@ def test_pages_go_on_where_the_last_one_ended_and_come_back() -> None:
         (Listing(JobState.WAITING).with_page(page(200)), "waiting jobs 1-200 of 1,419"),
         (Listing().with_page(page(200)).next_page().with_page(page(0, None, 0)), "no more jobs"),
         (
-            Listing(terms=parse_terms("x")).with_page(page(12, CURSOR, 40_000)),
+            Listing(terms=read_terms("x")).with_page(page(12, CURSOR, 40_000)),
             "12 found among the newest 40,000 looked at; ] looks on",
         ),
         (
-            Listing(terms=parse_terms("x"), newest_first=False).with_page(page(12, CURSOR, 40_000)),
+            Listing(terms=read_terms("x"), newest_first=False).with_page(page(12, CURSOR, 40_000)),
             "12 found among the oldest 40,000 looked at; ] looks on",
         ),
         (
-            Listing(terms=parse_terms("x")).with_page(page(12, None, 350)),
+            Listing(terms=read_terms("x")).with_page(page(12, None, 350)),
             "12 found among all 350 jobs looked at",
         ),
     ],
@@ -72,7 +72,7 @@ def test_only_a_first_page_that_was_found_nearby_is_live() -> None:
     near = Listing().with_page(page(200))
     assert near.live
     assert not near.next_page().live
-    assert not Listing(terms=parse_terms("x")).with_page(page(3, CURSOR, LIVE_LOOK_AT + 1)).live
+    assert not Listing(terms=read_terms("x")).with_page(page(3, CURSOR, LIVE_LOOK_AT + 1)).live
 
 
 def test_subtitles_say_how_fresh_it_is() -> None:
@@ -94,7 +94,7 @@ def test_rows_race_when_most_on_top_are_new() -> None:
 
 
 def test_an_empty_list_says_why() -> None:
-    nothing = Listing(terms=parse_terms("zebra")).with_page(page(0, CURSOR, 40_000))
+    nothing = Listing(terms=read_terms("zebra")).with_page(page(0, CURSOR, 40_000))
     assert [plain(line) for line in empty_lines(nothing, "", frozen=False)] == [
         "Nothing of 40,000 jobs looked at matches zebra",
         "] looks on; esc clears the filter.",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.terms import FIELDS, Term, Terms, parse_terms, unknown_fields
+from previewops.terms import FIELDS, Term, Terms, UnknownFields, read_terms
 
 JOB = {
     "id": "lesson-1",
@@ -35,7 +35,7 @@ filters = st.builds(Terms, st.lists(terms, max_size=4).map(tuple), st.booleans()
         ),
         ("PROJECT:Lessons", (Term("Lessons", "project"),)),
         ("!state:dead", (Term("dead", "state", negated=True),)),
-        ("colour:red", (Term("colour:red"),)),
+        ('"colour:red"', (Term("colour:red"),)),
         ("http://x", (Term("http://x"),)),
         ('error:"no file"', (Term("no file", "error"),)),
         ('"no file" "project:x" "!x"', (Term("no file"), Term("project:x"), Term("!x"))),
@@ -51,12 +51,12 @@ filters = st.builds(Terms, st.lists(terms, max_size=4).map(tuple), st.booleans()
     ],
 )
 def test_what_is_typed_means(text: str, expected: tuple[Term, ...]) -> None:
-    assert parse_terms(text) == Terms(expected)
+    assert read_terms(text) == Terms(expected)
 
 
 @pytest.mark.parametrize("text", ["! high", "  ! high", "! ! high"])
 def test_a_lone_mark_in_front_inverts_the_whole(text: str) -> None:
-    assert parse_terms(text) == Terms((Term("high"),), inverted=True)
+    assert read_terms(text) == Terms((Term("high"),), inverted=True)
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_a_lone_mark_in_front_inverts_the_whole(text: str) -> None:
     ],
 )
 def test_all_words_have_to_hold(text: str, matches: bool) -> None:
-    assert parse_terms(text).matches(JOB) is matches
+    assert read_terms(text).matches(JOB) is matches
 
 
 def test_only_ascii_letters_have_two_cases() -> None:
-    assert parse_terms("STRASSE").matches({"id": "strasse"})
-    assert not parse_terms("ÉTÉ").matches({"id": "été"})
-    assert parse_terms("éTé").matches({"id": "étÉ été"})
+    assert read_terms("STRASSE").matches({"id": "strasse"})
+    assert not read_terms("ÉTÉ").matches({"id": "été"})
+    assert read_terms("éTé").matches({"id": "étÉ été"})
 
 
 def test_a_word_has_no_nul_in_it() -> None:
@@ -101,14 +101,17 @@ def test_a_word_has_no_nul_in_it() -> None:
 
 @given(filters)
 def test_what_is_printed_means_the_same(wanted: Terms) -> None:
-    assert parse_terms(str(wanted)) == wanted
+    assert read_terms(str(wanted)) == wanted
 
 
 @given(st.text())
 def test_whatever_is_typed_means_something_and_has_one_form(text: str) -> None:
-    once = parse_terms(text)
-    assert parse_terms(str(once)) == once
-    assert str(parse_terms(str(once))) == str(once)
+    try:
+        once = read_terms(text)
+    except UnknownFields as error:
+        once = error.rest
+    assert read_terms(str(once)) == once
+    assert str(read_terms(str(once))) == str(once)
 
 
 @given(filters)
@@ -119,15 +122,23 @@ def test_the_form_for_scripts_says_as_much(wanted: Terms) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "strange"),
+    ("text", "strange", "rest"),
     [
-        ("", ()),
-        ("proj:lessons high !timeout", ("proj",)),
-        ("!Foo:x bar:y Foo:z", ("Foo", "bar")),
-        ('project:a ERROR:"x:y" "foo:bar"', ()),
-        ("https://example.org 12:30 :x", ()),
-        ("! state:dead\0kin:x", ("kin",)),
+        ("proj:lessons high !timeout", ("proj",), "high !timeout"),
+        ("!Foo:x bar:y Foo:z", ("Foo", "bar"), ""),
+        ("! state:dead\0kin:x", ("kin",), "! state:dead"),
+        ("foo:", ("foo",), ""),
     ],
 )
-def test_names_that_look_like_fields_and_are_none(text: str, strange: tuple[str, ...]) -> None:
-    assert unknown_fields(text) == strange
+def test_names_that_look_like_fields_and_are_none_are_refused(
+    text: str, strange: tuple[str, ...], rest: str
+) -> None:
+    with pytest.raises(UnknownFields) as caught:
+        read_terms(text)
+    assert (caught.value.names, str(caught.value.rest)) == (strange, rest)
+    assert f"no field {', '.join(strange)} to filter by; there are id, project" in caught.value.message
+
+
+@pytest.mark.parametrize("text", ['project:a ERROR:"x:y" "foo:bar"', "https://example.org 12:30 :x", ""])
+def test_addresses_times_and_quotes_name_no_field(text: str) -> None:
+    read_terms(text)

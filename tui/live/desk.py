@@ -95,7 +95,7 @@ class LiveDesk:
             cut_off_ms=intent.cut_off_ms,
             progress=progress,
         )
-        return _told("requeued", outcome)
+        return _told("requeued", outcome, intent.count)
 
     async def _discard(self, intent: Discard, redis: Redis, progress: Progress) -> Outcome:
         outcome = await self._letters(redis).discard(
@@ -106,7 +106,7 @@ class LiveDesk:
             cut_off_ms=intent.cut_off_ms,
             progress=progress,
         )
-        return _told("discarded", outcome)
+        return _told("discarded", outcome, intent.count)
 
     async def _requeue_edited(self, intent: RequeueEdited, redis: Redis, _progress: Progress) -> Outcome:
         await self._letters(redis).requeue_edited(
@@ -162,5 +162,7 @@ class LiveDesk:
         return FleetControl(redis, self._link.settings, who=self._link.who)
 
 
-def _told(done_word: str, outcome: BulkOutcome) -> Outcome:
-    return Outcome(f"{done_word} {outcome.done:,}, skipped {outcome.skipped:,}", whole=not outcome.skipped)
+def _told(done_word: str, outcome: BulkOutcome, counted: int) -> Outcome:
+    # Some that were counted may have gone, or died again, before the act looked for them.
+    skipped = max(outcome.skipped, counted - outcome.done)
+    return Outcome(f"{done_word} {outcome.done:,}, skipped {skipped:,}", whole=not skipped)

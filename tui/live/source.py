@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from previewops.bundles import artifact_path
 from previewops.tui.live.link import Link
-from previewops.tui.ports import JobQuery, Want
+from previewops.tui.ports import JobQuery, Looked, Want
 
 if TYPE_CHECKING:
     from previewops.health import Health
@@ -93,12 +93,20 @@ class LiveSource:
                 chosen, cursor=cursor, limit=limit, cut_off_ms=cut_off_ms
             )
 
-    async def dead_count(self, chosen: DeadFilter, cut_off_ms: int | None = None) -> int:
+    async def dead_count(
+        self, chosen: DeadFilter, cut_off_ms: int | None = None, looked: Looked | None = None
+    ) -> int:
         """How many dead letters a filter means."""
+
+        async def tell(done: int, _total: int) -> None:
+            if looked is not None:
+                looked(done)
+
         async with self._link.redis() as redis:
             from previewops.deadletters import DeadLetters
 
-            return await DeadLetters(redis, self._link.settings).count(chosen, cut_off_ms=cut_off_ms)
+            letters = DeadLetters(redis, self._link.settings)
+            return await letters.count(chosen, tell, cut_off_ms=cut_off_ms)
 
     def artifact(self, record: JobRecord, path: str) -> Path:
         """Where a file of the job's bundle is below DATA_DIR."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from previewops.errors import PreviewopsError
 from previewops.recording.reader import Moment, Recording
 from previewops.tui.intents import Intent, Outcome, Progress
-from previewops.tui.ports import JobQuery, NotRecorded, Want
+from previewops.tui.ports import JobQuery, Looked, NotRecorded, Want
 from previewops.tui.replay.playhead import Playhead
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ class ReplaySource:
         """Refuses."""
         _no_jobs()
 
-    async def dead_count(self, _chosen: DeadFilter, _cut_off_ms: int | None = None) -> int:
+    async def dead_count(
+        self, _chosen: DeadFilter, _cut_off_ms: int | None = None, _looked: Looked | None = None
+    ) -> int:
         """Refuses."""
         _no_jobs()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from previewops.listviews import DeadFilter
@@ -13,6 +13,7 @@ from previewops.tui.shape.dead import on_errors
 
 if TYPE_CHECKING:
     from previewops.listviews import DeadGroup
+    from previewops.records import JobRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,20 @@ class Choice:
 
     ``filters`` mean jobs that are in none of the others; ``keys`` are the rows that the choice is made of, none
     when it reaches beyond the rows; ``words`` name it for people. ``unseen`` of the rows are not in sight.
+    ``seen_ms`` is when the one job that is meant died, as its row says (server ms): it is done unasked, so a later
+    death of the same job is not meant. None where more are meant, which are counted and asked for.
     """
 
     filters: tuple[DeadFilter, ...]
     words: str
     keys: tuple[str, ...] = ()
     unseen: int = 0
+    seen_ms: int | None = None
+
+    def as_seen(self, rows: Sequence[JobRecord]) -> Choice:
+        """The choice, bound to the death that its one job has in these rows."""
+        deaths = (row.finished_ms for row in rows if row.job_id == self.one_job)
+        return replace(self, seen_ms=next(deaths, None))
 
     @property
     def one_job(self) -> str:

@@ -61,10 +61,10 @@ def _jobs(view: View, shown: Extent) -> str:
     return f"{name} {extent(shown.start, shown.shown, shown.total)}"
 
 
-def subtitle_of(view: View, *, trouble: str, looking: int | None, frozen: bool, counting: bool) -> str:
-    """How fresh it is, and the way back. ``looking`` is how far a long look is."""
-    if counting:
-        return "counting …"
+def subtitle_of(view: View, *, trouble: str, looking: int | None, frozen: bool, counting: int | None) -> str:
+    """How fresh it is, and the way back. ``looking`` is how far a long look is, ``counting`` how far a count."""
+    if counting is not None:
+        return f"counting … {counting:,} looked at, esc stops" if counting else "counting …"
     if trouble:
         return f"not renewed: {trouble}"
     if looking is not None:

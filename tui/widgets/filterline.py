@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Input, Label
+
+from previewops.terms import Terms, UnknownFields, read_terms
 
 PAUSE_S = 0.15
 """A filter is applied when nothing was typed for so long."""
@@ -19,28 +22,34 @@ EXAMPLE = 'timeout project:lessons !priority:low "two words"'
 """What stands in an empty line."""
 
 
-class FilterLine(Horizontal):
+class FilterLine(Vertical):
     """Opens at the bottom of a list. What is typed is posted as ``Typed`` after a short pause; enter keeps it.
 
-    A kept one stays in sight as long as it is in force, and does not look as if it waited for letters.
+    A kept one stays in sight as long as it is in force, and does not look as if it waited for letters. Words with
+    fields that there are not are refused, below the line: they stay as they were typed, the others are in force, and
+    enter does not keep them.
     """
 
     DEFAULT_CSS = """
-    FilterLine { height: 1; width: 1fr; display: none; background: $surface; }
+    FilterLine { height: auto; width: 1fr; display: none; background: $surface; }
     FilterLine.-open { display: block; }
+    FilterLine Horizontal { height: 1; width: 1fr; }
     FilterLine Label { width: auto; color: $dim; background: $surface; }
     FilterLine Input { width: 1fr; background: $surface; color: $warning; }
     FilterLine .-kept { color: $warning; }
     FilterLine .-typing, FilterLine:focus-within .-kept { display: none; }
     FilterLine:focus-within .-typing { display: block; }
     FilterLine:focus-within Input { color: $foreground; }
+    FilterLine .-refusal { display: none; width: 1fr; max-height: 3; color: $warning; }
+    FilterLine.-refused .-refusal { display: block; }
+    FilterLine.-refused .-kept { display: none; }
     """
 
     @dataclass
     class Typed(Message):
-        """The filter is to be this text from now on, "" for none."""
+        """The filter is to be this from now on."""
 
-        text: str
+        terms: Terms
 
     @dataclass
     class Kept(Message):
@@ -50,25 +59,38 @@ class FilterLine(Horizontal):
         super().__init__(id=id)
         self._example = example
         self._pause: Timer | None = None
-        self._posted = ""
+        self._applied = ""
+        self._terms = Terms()
 
     def compose(self) -> ComposeResult:
-        yield Label("filter: ", classes="-typing")
-        yield Label("kept filter: ", classes="-kept")
-        yield Input(
-            id="filter-text",
-            compact=True,
-            select_on_focus=False,
-            max_length=MOST_CHARACTERS,
-            placeholder=self._example,
-        )
-        yield Label("enter keeps it, esc clears it", classes="-typing")
-        yield Label("/ changes it, ! turns it, esc clears it", classes="-kept")
+        with Horizontal():
+            yield Label("filter: ", classes="-typing")
+            yield Label("kept filter: ", classes="-kept")
+            yield Input(
+                id="filter-text",
+                compact=True,
+                select_on_focus=False,
+                max_length=MOST_CHARACTERS,
+                placeholder=self._example,
+            )
+            yield Label("enter keeps it, esc clears it", classes="-typing")
+            yield Label("/ changes it, ! turns it, esc clears it", classes="-kept")
+        yield Label(classes="-refusal")
 
     @property
     def text(self) -> str:
         """What stands in the line."""
         return self._input.value
+
+    @property
+    def terms(self) -> Terms:
+        """The filter in force: what was posted last."""
+        return self._terms
+
+    @property
+    def refuses(self) -> bool:
+        """Whether words in the line are not in force, as they are narrowed to fields that there are not."""
+        return self.has_class("-refused")
 
     @property
     def is_open(self) -> bool:
@@ -103,12 +125,14 @@ class FilterLine(Horizontal):
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         self._stop()
-        if self.text != self._posted:
+        if self.text != self._applied:
             self._pause = self.set_timer(PAUSE_S, self._apply)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self._apply()
+        if self.refuses:
+            return
         if not self._says_something:
             self.clear()
         self.post_message(self.Kept())
@@ -119,9 +143,21 @@ class FilterLine(Horizontal):
 
     def _apply(self) -> None:
         self._stop()
-        if self.text != self._posted:
-            self._posted = self.text
-            self.post_message(self.Typed(self.text))
+        if self.text == self._applied:
+            return
+        self._applied = self.text
+        try:
+            terms = read_terms(self.text)
+        except UnknownFields as error:
+            terms = error.rest
+            words = Content(f"▲ {error.message}. {error.hint}")
+            self.query_one(".-refusal", Label).update(words)
+            self.add_class("-refused")
+        else:
+            self.remove_class("-refused")
+        if terms != self._terms:
+            self._terms = terms
+            self.post_message(self.Typed(terms))
 
     def _stop(self) -> None:
         if self._pause is not None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
+from base64 import b64encode
+from dataclasses import dataclass
+from itertools import count
+from secrets import randbelow
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -20,6 +25,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SIXEL_BEGINS = "\x1bP"
+
+_PIECE = 4096
+"""The most characters that one message of Kitty's protocol carries."""
+
+_numbers = count(1 + randbelow(2**31))
+"""Of Kitty's pictures: from a number at random on, as other programs have shown theirs in the same terminal."""
 
 
 class Graphic(Container, can_focus=True):
@@ -47,21 +58,88 @@ class Graphic(Container, can_focus=True):
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
+class KittyPicture:
+    """A picture as Kitty's protocol has it: a number, what sends it, and the lines that stand for its cells."""
+
+    number: int
+    message: str
+    lines: tuple[Strip, ...]
+
+
 class KittyGraphic(Graphic):
-    """By Kitty's protocol: the picture is sent once, and placed by characters that stand for its cells."""
+    """By Kitty's protocol: the picture is sent once, and placed by characters that stand for its cells.
+
+    The library's own widget encodes and sends on the event loop, which would hold up keys for 0.1 s.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._widget = sys.modules["textual_image.widget"].__dict__["TGPImage"]()
+        self._cells = _Cells()
+        self._sent: int | None = None
 
     def compose(self) -> ComposeResult:
-        yield self._widget
+        yield self._cells
 
-    def prepared(self, image: Image) -> Image:
-        return image
+    def prepared(self, image: Image) -> KittyPicture:
+        number = next(_numbers)
+        drawing = sys.modules["textual_image.renderable.tgp"].__dict__["Image"](image)
+        drawing.terminal_image_id = number  # so it takes the picture for sent, and draws its cells only
+        width, height = self.cell_pixels()
+        console = Console(
+            width=max(1, round(image.width / width)), height=max(1, round(image.height / height))
+        )
+        lines = tuple(
+            Strip([Segment(part.text.rstrip("\n"), part.style)], console.width)
+            for part in drawing.__rich_console__(console, console.options)
+        )
+        placed = f"\x1b_Ga=p,i={number},c={console.width},r={len(lines)},U=1,q=2\x1b\\"
+        return KittyPicture(number, _in_pieces(number, image) + placed, lines)
 
-    def show(self, prepared: Image | None) -> None:
-        self._widget.image = prepared
+    def show(self, prepared: KittyPicture | None) -> None:
+        number = None if prepared is None else prepared.number
+        if number != self._sent:
+            freed = "" if self._sent is None else f"\x1b_Ga=d,d=I,i={self._sent},q=2\x1b\\"
+            self._send(freed + ("" if prepared is None else prepared.message))
+            self._sent = number
+        self._cells.show(() if prepared is None else prepared.lines)
+
+    def _send(self, message: str) -> None:
+        driver = self.app._driver  # what is drawn goes through it too, so both come in order and whole
+        if driver is not None:
+            driver.write(message)
+
+
+def _in_pieces(number: int, image: Image) -> str:
+    """What sends a picture to the terminal."""
+    png = io.BytesIO()
+    image.save(png, "PNG")
+    data = b64encode(png.getvalue()).decode()
+    starts = range(0, len(data), _PIECE)
+    return "".join(
+        f"\x1b_Gi={number},f=100,q=2,m={int(start != starts[-1])};{data[start : start + _PIECE]}\x1b\\"
+        for start in starts
+    )
+
+
+class _Cells(Widget):
+    """Lines of characters that the terminal draws a picture's cells in place of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: tuple[Strip, ...] = ()
+
+    def show(self, lines: tuple[Strip, ...]) -> None:
+        """Shows them, or nothing."""
+        self._lines = lines
+        self.styles.width = lines[0].cell_length if lines else 0
+        self.styles.height = len(lines)
+        self.refresh(layout=True)
+
+    def render_line(self, y: int) -> Strip:
+        if y >= len(self._lines):
+            return Strip.blank(self.size.width, self.rich_style)
+        return self._lines[y].apply_style(self.rich_style)
 
 
 class SixelGraphic(Graphic):

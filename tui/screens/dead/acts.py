@@ -31,6 +31,7 @@ from previewops.tui.shape.radius import Caution, caution
 from previewops.tui.shape.spans import Line, Span, said
 
 if TYPE_CHECKING:
+    from previewops.tui.ports import Looked
     from previewops.tui.screens.base import OperatorScreen
 
 Counted = TypeVar("Counted")
@@ -43,15 +44,18 @@ _WAYS = (
 
 
 class Acts:
-    """What can be done to dead letters. ``tally`` counts a choice; ``counting`` is told when that begins and ends,
-    ``done`` when something has been done to a choice."""
+    """What can be done to dead letters.
+
+    ``tally`` counts a choice and tells how many it has looked at. ``counting`` is told that, 0 when it begins and
+    None when it ends; ``done`` when something has been done to a choice.
+    """
 
     def __init__(
         self,
         screen: OperatorScreen,
-        tally: Callable[[Choice], Awaitable[Tally]],
+        tally: Callable[[Choice, Looked], Awaitable[Tally]],
         *,
-        counting: Callable[[bool], None],
+        counting: Callable[[int | None], None],
         done: Callable[[Choice], None],
     ) -> None:
         self._screen = screen
@@ -138,14 +142,14 @@ class Acts:
 
     async def counted(self, counting: Awaitable[Counted]) -> Counted | None:
         """What is counted or looked up, or None after saying why it could not be."""
-        self._counting(True)
+        self._counting(0)
         try:
             return await counting
         except PreviewopsError as error:
             self._screen.notify(error.message, title="not done", severity="error")
             return None
         finally:
-            self._counting(False)
+            self._counting(None)
 
     def _carry_out(self, intent: Intent, choice: Choice) -> None:
         act = self._screen.operator.carry_out(intent)
@@ -157,9 +161,12 @@ class Acts:
         self._done(choice)
 
     async def _counted(self, choice: Choice) -> Tally | None:
-        tally = await self.counted(self._tally(choice))
+        tally = await self.counted(self._tally(choice, self._counting))
         if tally is not None and not tally.count:
-            self._tell("None of them is a dead letter any more.")
+            gone = "None of them is a dead letter any more."
+            if choice.seen_ms is not None:
+                gone = f"{choice.one_job} is not as shown any more.\nIt has left, or died again."
+            self._tell(gone)
             return None
         return tally
 

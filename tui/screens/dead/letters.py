@@ -111,7 +111,7 @@ class Letters(Panel):
         empty = empty_lines(view, self._extent(picture), trouble=trouble, frozen=picture.frozen)
         self.grid.show(rows, empty=empty)
 
-    def draw_frame(self, picture: Picture, *, chosen: int | None, counting: bool) -> None:
+    def draw_frame(self, picture: Picture, *, chosen: int | None, counting: int | None) -> None:
         """Writes into the frame what is listed; ``chosen`` and ``counting`` as in ``deadwords``."""
         catalogue = self._catalogue
         subtitle = subtitle_of(

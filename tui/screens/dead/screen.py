@@ -10,8 +10,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from previewops.terms import parse_terms
 from previewops.tui.picture import Picture
+from previewops.tui.ports import Looked
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.screens.dead.acts import Acts
 from previewops.tui.screens.dead.catalogue import Catalogue
@@ -32,6 +32,10 @@ TALL_ROWS = 34
 """From here on it is there below without being asked for."""
 
 
+COUNT_STEP = 5_000
+"""A count that takes long is told in steps of so many."""
+
+
 class DeadScreen(OperatorScreen):
     """Dead letters: why they died, and what becomes of them."""
 
@@ -47,7 +51,7 @@ class DeadScreen(OperatorScreen):
         self._list = Renewal(self, "dead-list", self._catalogue.renew)
         self._acts = Acts(self, self._tally, counting=self._count, done=self._done)
         self._chosen: int | None = None
-        self._counting = False
+        self._counting: int | None = None
         self._turned = 0
         self._details: bool | None = None
 
@@ -99,13 +103,14 @@ class DeadScreen(OperatorScreen):
     @property
     def _choice(self) -> Choice | None:
         grid = self._grid
-        return choose(
+        choice = choose(
             self._view,
             everything=self._chosen is not None,
             marks=grid.marks,
             cursor=grid.cursor_key,
             shown=grid.keys,
         )
+        return None if choice is None else choice.as_seen(self._catalogue.rows or ())
 
     def draw_picture(self, picture: Picture) -> None:
         snapshot = picture.snapshot
@@ -169,10 +174,12 @@ class DeadScreen(OperatorScreen):
 
     def _to_causes(self) -> None:
         self._filter.clear()
-        self._show(View(terms=parse_terms(self._letters.filter_of(View()).text)))
+        self._show(View(terms=self._letters.filter_of(View()).terms))
 
     def back(self) -> bool:
-        if self._filter.is_open and not self._grid.has_focus:
+        if self._counting is not None:
+            self.workers.cancel_group(self, "ask")  # it counts still: there is no question yet
+        elif self._filter.is_open and not self._grid.has_focus:
             self._filter.clear()
             self._grid.focus()
         elif self._chosen is not None or self._grid.marks:
@@ -216,7 +223,7 @@ class DeadScreen(OperatorScreen):
         self._filter.open(inverted=True)
 
     def on_filter_line_typed(self) -> None:
-        terms = parse_terms(self._filter.text)
+        terms = self._filter.terms
         if terms != self._view.terms:
             self._show(replace(self._view, terms=terms))
 
@@ -247,7 +254,7 @@ class DeadScreen(OperatorScreen):
     @work(group="ask", exclusive=True)
     async def action_choose_all(self) -> None:
         view = self._view
-        count = await self._acts.counted(self.operator.source.dead_count(view.filter))
+        count = await self._acts.counted(self.operator.source.dead_count(view.filter, looked=self._count))
         if count is not None and view == self._view:
             self._chosen = count
             self._redraw()
@@ -261,6 +268,8 @@ class DeadScreen(OperatorScreen):
 
     def _possible(self, action: str) -> bool:
         """Whether there is anything that an action could be done to."""
+        if action in (*ON_A_CHOICE, "choose_all") and self._filter.refuses:
+            return False  # more is in force than what somebody has typed
         if action in ON_A_CHOICE:
             return self._choice is not None
         if action == "edit":
@@ -306,13 +315,17 @@ class DeadScreen(OperatorScreen):
 
     # -- what the acts need to know, and what they tell -------------------------------------------------
 
-    async def _tally(self, choice: Choice) -> Tally:
-        return await tally_of(self.operator.source, choice, self._view, self._catalogue.groups or ())
+    async def _tally(self, choice: Choice, looked: Looked) -> Tally:
+        groups = self._catalogue.groups or ()
+        return await tally_of(self.operator.source, choice, self._view, groups, looked)
 
-    def _count(self, counting: bool) -> None:
-        self._counting = counting
-        if self._there:
-            self._draw_frame(self.operator.picture)
+    def _count(self, looked: int | None) -> None:
+        # Each call looks at some hundred: what is shown changes in steps that can be read.
+        looked = looked and looked // COUNT_STEP * COUNT_STEP
+        if looked != self._counting:
+            self._counting = looked
+            if self._there:
+                self._draw_frame(self.operator.picture)
 
     def _done(self, choice: Choice) -> None:
         """What an act was done to is chosen no more, and the list is renewed."""

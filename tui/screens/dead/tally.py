@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from previewops.tui.ports import Source
+from previewops.tui.ports import Looked, Source
 from previewops.tui.screens.dead.catalogue import MOST_GROUPS
 from previewops.tui.shape.bulk import Part, Tally
 from previewops.tui.shape.choice import Choice, View
@@ -23,34 +23,57 @@ _COUNTED_GROUPS = 20
 _PAGE = 500
 
 
-async def tally_of(source: Source, choice: Choice, view: View, groups: Sequence[DeadGroup]) -> Tally:
+async def tally_of(
+    source: Source, choice: Choice, view: View, groups: Sequence[DeadGroup], looked: Looked | None = None
+) -> Tally:
     """How many dead letters are meant at this moment, and the causes they fall into.
+
+    ``looked`` is told how many were looked at so far by a count that takes long.
 
     Raises:
         PreviewopsError: they could not be counted.
     """
-    cut_off_ms = await source.now_ms()
+    cut_off_ms = await source.now_ms() if choice.seen_ms is None else choice.seen_ms
+    added = _Added(looked)
     if choice.keys and view.causes:
-        parts = await _of_groups(source, choice, groups, cut_off_ms)
+        parts = await _of_groups(source, choice, groups, cut_off_ms, added)
         return Tally(sum(part.count for part in parts), parts, cut_off_ms)
     chosen = choice.filters[0]
     if choice.keys:
         rows = await _rows(source, chosen, cut_off_ms)
         return Tally(len(rows), _of_records(rows), cut_off_ms)
-    count = await source.dead_count(chosen, cut_off_ms)
+    count = await source.dead_count(chosen, cut_off_ms, added())
     if view.group is not None:
         return Tally(count, (_part(count, view.group.example),), cut_off_ms)
-    largest = await _largest(source, chosen, count, cut_off_ms, narrowed=view.narrowed)
+    largest = await _largest(source, chosen, count, cut_off_ms, added, narrowed=view.narrowed)
     return Tally(count, largest, cut_off_ms)
 
 
+class _Added:
+    """Adds up how many letters several counts, one after the other, have looked at."""
+
+    def __init__(self, told: Looked | None) -> None:
+        self._told = told
+        self._before = self._sum = 0
+
+    def __call__(self) -> Looked:
+        """What the next count tells how far it is."""
+        self._before = self._sum
+        return self._look
+
+    def _look(self, looked: int) -> None:
+        self._sum = self._before + looked
+        if self._told is not None:
+            self._told(self._sum)
+
+
 async def _of_groups(
-    source: Source, choice: Choice, groups: Sequence[DeadGroup], cut_off_ms: int
+    source: Source, choice: Choice, groups: Sequence[DeadGroup], cut_off_ms: int, added: _Added
 ) -> tuple[Part, ...]:
     examples = {group.fingerprint: group.example for group in groups}
     parts: list[Part] = []
     for chosen in choice.filters:
-        count = await source.dead_count(chosen, cut_off_ms)
+        count = await source.dead_count(chosen, cut_off_ms, added())
         example = examples.get(chosen.fingerprint or "")
         if count:
             parts.append(Part(count, "unknown", "") if example is None else _part(count, example))
@@ -76,7 +99,7 @@ def _of_records(rows: Sequence[JobRecord]) -> tuple[Part, ...]:
 
 
 async def _largest(
-    source: Source, chosen: DeadFilter, count: int, cut_off_ms: int, *, narrowed: bool
+    source: Source, chosen: DeadFilter, count: int, cut_off_ms: int, added: _Added, *, narrowed: bool
 ) -> tuple[Part, ...]:
     """The parts that the largest groups have in a filter, until they make up all of it."""
     parts: list[Part] = []
@@ -86,7 +109,7 @@ async def _largest(
         if left <= 0:
             break
         within = replace(chosen, fingerprint=group.fingerprint)
-        here = await source.dead_count(within, cut_off_ms) if narrowed else group.count
+        here = await source.dead_count(within, cut_off_ms, added()) if narrowed else group.count
         if here:
             parts.append(_part(here, group.example))
             left -= here

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from previewops.terms import parse_terms
 from previewops.tui.deeds import Deed
 from previewops.tui.picture import Picture
 from previewops.tui.screens.base import OperatorScreen, bindings
@@ -122,7 +121,7 @@ class EventsScreen(OperatorScreen):
         self.action_open()
 
     def on_filter_line_typed(self, event: FilterLine.Typed) -> None:
-        self._see(replace(self._feed, terms=parse_terms(event.text)))
+        self._see(replace(self._feed, terms=event.terms))
 
     def on_filter_line_kept(self, _event: FilterLine.Kept) -> None:
         self.query_one("#events", Grid).focus()

@@ -275,8 +275,10 @@ class JobScreen(OperatorScreen):
 
     @work(group="ask")
     async def action_requeue(self) -> None:
-        if self._record is not None:
-            await self._do(Requeue(DeadFilter(job_ids=(self._record.job_id,)), 1))
+        record = self._record
+        if record is not None:
+            # It is done unasked, so it means the death that is shown and no later one.
+            await self._do(Requeue(DeadFilter(job_ids=(record.job_id,)), 1, cut_off_ms=record.finished_ms))
 
     @work(group="ask")
     async def action_edit(self) -> None:

@@ -13,7 +13,6 @@ from textual.worker import WorkerError
 from previewops.errors import PreviewopsError
 from previewops.listviews import DeadFilter
 from previewops.states import JobState
-from previewops.terms import parse_terms
 from previewops.tui.deeds import Deed
 from previewops.tui.intents import Cancel
 from previewops.tui.picture import Picture
@@ -34,6 +33,7 @@ from previewops.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from previewops.records import JobRecord
+    from previewops.tui.ports import Looked
 
 REST_PICTURES = 3
 """So many pictures bring no new rows after one that has brought hardly anything else."""
@@ -213,7 +213,7 @@ class JobsScreen(OperatorScreen):
 
     def on_filter_line_typed(self, message: FilterLine.Typed) -> None:
         listing = self._listing
-        self._show(listing.narrowed(listing.state, parse_terms(message.text), listing.newest_first))
+        self._show(listing.narrowed(listing.state, message.terms, listing.newest_first))
 
     def on_filter_line_kept(self, _message: FilterLine.Kept) -> None:
         self._grid.focus()
@@ -282,10 +282,11 @@ class JobsScreen(OperatorScreen):
     def _dead_letters(self) -> Choice:
         dead = self._dead()
         words = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
-        return Choice((DeadFilter(job_ids=dead),), words, dead, len(set(dead) - set(self._grid.keys)))
+        choice = Choice((DeadFilter(job_ids=dead),), words, dead, len(set(dead) - set(self._grid.keys)))
+        return choice.as_seen(self._shown)
 
-    async def _tally(self, choice: Choice) -> Tally:
-        return await tally_of(self.operator.source, choice, View(flat=True), ())
+    async def _tally(self, choice: Choice, looked: Looked) -> Tally:
+        return await tally_of(self.operator.source, choice, View(flat=True), (), looked)
 
     def _acted(self) -> None:
         if self.composed:
