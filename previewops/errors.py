@@ -45,7 +45,20 @@ class Violation:
         }
 
 
-class PreviewopsError(Exception):
+class _Portable(Exception):
+    """Survives pickling: as ``multiprocessing`` sends it, whatever its constructor asks for."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revived, (type(self), self.args, self.__dict__)
+
+
+def _revived(kind: type[_Portable], args: tuple[Any, ...], state: dict[str, Any]) -> _Portable:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class PreviewopsError(_Portable):
     """Base of what a caller is told. ``exit_code`` is the process's; ``hint`` says what to do next."""
 
     exit_code: ClassVar[int] = EXIT_FAILED
@@ -339,7 +352,7 @@ class FailureKind(StrEnum):
     TRANSIENT = "transient"  # may heal by itself: retried with backoff up to PREVIEW_MAX_ATTEMPTS
 
 
-class JobError(Exception):
+class JobError(_Portable):
     """Why one attempt at one job failed.
 
     ``code`` is a stable kebab-case word (part of the fingerprint that dead letters are grouped by);

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from previewops.contract import AssetPolicy, validate
-from previewops.worker.assets import AssetOpener, FileAssetOpener
+from previewops.worker.assets import AssetOpener, FileAssetOpener, storage_errors
 from previewops.worker.bundle import make_bundle
 from previewops.worker.output import FolderOutput
 from previewops.worker.render.fontfiles import FontSources
@@ -80,7 +80,7 @@ def render(
     fonts: FontSources | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> Bundle:
-    """Renders ``request`` into the folder ``out``, which is made if need be, and says what is there.
+    """Renders ``request`` into the folder ``out``, made with those above it if need be, and says what is there.
 
     ``request`` is a payload, or its ``previewRequest`` alone; ``dryRun`` is not heeded. ``opener`` is where assets
     come from: by default ``data:`` uris and files under the current folder. ``fonts`` are those beside
@@ -98,6 +98,8 @@ def render(
         validate(payload, policy=AssetPolicy(here))
         opener = FileAssetOpener(here)
     folder = Path(out)
+    with storage_errors():
+        folder.mkdir(parents=True, exist_ok=True)
     summary = make_bundle(
         validate(payload).raw,
         opener=opener,

@@ -55,7 +55,7 @@ def test_a_whole_payload_gives_the_bytes_that_a_worker_would_publish(here: Path)
     bundle = render(job, out=here / "out", opener=FileAssetOpener((here,)))
     assert bundle.about["jobId"] == "job-1"
     assert bundle.animation is None
-    again = render(job["previewRequest"], out=here / "again")
+    again = render(job["previewRequest"], out=here / "once" / "again")
     hashes = [{file["path"]: file["sha256"] for file in each.files} for each in (bundle, again)]
     assert all(found.pop("preview.json") for found in hashes)
     assert hashes[0] == hashes[1]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
 
 from previewops import errors
+from previewops.client.arguments import BadArgument
 from previewops.errors import (
     BodyChanged,
     FailureKind,
@@ -52,6 +54,22 @@ def test_an_error_owns_its_exit_code_code_and_data(
     body = json.loads(json.dumps(error.as_json()))
     assert (body["error"], body["message"]) == (code, str(error))
     assert body.get("hint") == error.hint
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        QueueFull("a", 20, 20),
+        InvalidPayload([VIOLATION], source="jobs.jsonl"),
+        BadArgument("timeout", "a number of seconds", "'1'"),
+        PermanentJobError("asset-missing", "it is not there", hint="upload it", assetId="a"),
+        TransientJobError("io-error", "the disk went away"),
+    ],
+)
+def test_an_error_comes_whole_out_of_another_process(error: Exception) -> None:
+    revived = pickle.loads(pickle.dumps(error))
+    assert type(revived) is type(error)
+    assert (str(revived), vars(revived)) == (str(error), vars(error))
 
 
 def test_codes_of_callers_errors_are_one_each() -> None:

@@ -1,0 +1,179 @@
+"""What the queue costs a render: 200 mixed jobs from submit to published bundle, and the same jobs in a bare loop.
+
+The loop is ``previewops.worker.render`` called by as many processes as the worker renders with, each taking the
+next job when it has done one. Both take turns, both are warm, nothing is reused, and each makes every file. Read
+the ratio.
+
+    python -m benchmarks.pipeline [--jobs N] [--rounds N] [--processes N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.storyboard_peer import request
+from benchmarks.queue import private_redis
+from benchmarks.render import photograph
+from previewops.connection import connect
+from previewops.contract import validate
+from previewops.queue import Queue, Receipt
+from previewops.settings import Settings
+from previewops.snapshot import Snapshots
+from previewops.worker import render
+from previewops.worker.assets import FileAssetOpener
+
+MIX = [
+    ("webp", 6, "1280x720"),
+    ("png", 1, "640x360"),
+    ("gif", 3, "640x360"),
+    ("jpeg", 4, "1280x720"),
+    ("mp4", 2, "1280x720"),
+    ("webp", 1, "320x180"),
+    ("webp", 2, "720x1280"),
+    ("jpeg", 0, "1280x720"),
+]
+"""Format, steps and resolution of each job in turn: from a title card to a whole storyboard."""
+LOOK_EVERY_S = 0.01
+
+
+def mixed(count: int, pictures: Path, round_: str) -> list[dict[str, Any]]:
+    """Payloads that differ, so that none is another's."""
+    jobs = []
+    for number in range(count):
+        kind, steps, resolution = MIX[number % len(MIX)]
+        job = request(kind, steps, resolution, pictures)
+        job["title"] = f"Job {number} of {round_}"
+        jobs.append(
+            {
+                "jobId": f"{round_}-{number:04}",
+                "projectId": "bench",
+                "requestId": f"{round_}-{number:04}",
+                "dryRun": False,
+                "previewRequest": job,
+            }
+        )
+    return jobs
+
+
+def render_one(work: tuple[dict[str, Any], str, str]) -> None:
+    """One turn of the bare loop."""
+    job, pictures, out = work
+    render(job, out=Path(out) / job["jobId"], opener=FileAssetOpener((Path(pictures),)))
+
+
+def loop(pool: Any, jobs: list[dict[str, Any]], pictures: Path, out: Path) -> float:
+    """Seconds that the bare loop takes."""
+    began = time.perf_counter()
+    for _ in pool.imap_unordered(render_one, [(job, str(pictures), str(out)) for job in jobs]):
+        pass
+    return time.perf_counter() - began
+
+
+async def queue(url: str, settings: Settings, jobs: list[dict[str, Any]]) -> float:
+    """Seconds from the first submit until every bundle is published."""
+    client = connect(url, role="bench")
+    snapshots = Snapshots(client, settings)
+    before = (await snapshots.take()).counters["completed"]
+    began = time.perf_counter()
+    for answer in await Queue(client, settings).submit_many([validate(job) for job in jobs]):
+        if not isinstance(answer, Receipt):
+            sys.exit(f"a job was turned away: {answer}")
+    while (found := await snapshots.take()).counters["completed"] - before < len(jobs):
+        if found.dead:
+            sys.exit("a job is dead: the figures would be worth nothing")
+        await asyncio.sleep(LOOK_EVERY_S)
+    spent = time.perf_counter() - began
+    await client.aclose()
+    return spent
+
+
+@contextmanager
+def worker(url: str, settings: Settings, log: Path) -> Iterator[None]:
+    """One worker process while it lives."""
+    environ = {
+        **os.environ,
+        "REDIS_URL": url,
+        "DATA_DIR": str(settings.data_dir),
+        "PREVIEW_ASSET_ROOTS": os.pathsep.join(map(str, settings.asset_roots or ())),
+        "PREVIEW_WORKER_CONCURRENCY": str(settings.worker_concurrency),
+        "PREVIEW_CACHE_MAX_MB": "0",
+        "PREVIEW_LOG_LEVEL": "warning",
+    }
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "previewops", "worker"], env=environ, stdout=out, stderr=out
+        )
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    load_before = os.getloadavg()[0]
+    bare, whole = [], []
+    with tempfile.TemporaryDirectory() as name, private_redis() as socket:
+        folder = Path(name)
+        pictures = folder / "pictures"
+        pictures.mkdir()
+        for number in range(4):
+            photograph(1600, 1000, number).save(pictures / f"p{number}.jpg", quality=88)
+        url = f"unix://{socket}"
+        settings = replace(
+            Settings(),
+            redis_url=url,
+            data_dir=folder / "data",
+            asset_roots=(pictures,),
+            worker_concurrency=options.processes,
+            queue_max=options.jobs,
+        )
+        settings.data_dir.mkdir()
+        (folder / "loop").mkdir()
+        processes = multiprocessing.get_context("spawn").Pool(options.processes)
+        with processes as pool, worker(url, settings, folder / "worker.log"):
+            warm = 2 * len(MIX)
+            loop(pool, mixed(warm, pictures, "warm-loop"), pictures, folder / "loop")
+            asyncio.run(queue(url, settings, mixed(warm, pictures, "warm-queue")))
+            for number in range(options.rounds):
+                bare.append(
+                    loop(pool, mixed(options.jobs, pictures, f"l{number}"), pictures, folder / "loop")
+                )
+                jobs = mixed(options.jobs, pictures, f"q{number}")
+                whole.append(asyncio.run(queue(url, settings, jobs)))
+    when = f"{datetime.now(tz=UTC):%Y-%m-%d}"
+    load = f"load {load_before:.1f} before, {os.getloadavg()[0]:.1f} after"
+    print(f"{when}, {os.cpu_count()} processors, Python {platform.python_version()}, {load}")
+    print(f"{options.jobs} mixed jobs, {options.processes} processes, s a round")
+    print("  bare loop         ", *(f"{each:7.2f}" for each in bare))
+    print("  submit to bundle  ", *(f"{each:7.2f}" for each in whole))
+    slower = statistics.median(one / other for one, other in zip(whole, bare, strict=True)) - 1
+    print(f"  through the queue {slower:+.1%} (wanted at most +5%)")
+
+
+if __name__ == "__main__":
+    main()
