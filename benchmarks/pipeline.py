@@ -49,7 +49,7 @@ MIX = [
     ("jpeg", 0, "1280x720"),
 ]
 """Format, steps and resolution of each job in turn: from a title card to a whole storyboard."""
-LOOK_EVERY_S = 0.01
+LOOK_EVERY_S = 0.1
 
 
 def mixed(count: int, pictures: Path, round_: str) -> list[dict[str, Any]]:

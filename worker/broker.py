@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 from previewops.worker.assets import AssetRef, OpenedAsset
 from previewops.worker.child import Host
+from previewops.worker.output import CREATED_AT_ONCE
 
 
 class BrokeredAssets:
@@ -17,22 +20,38 @@ class BrokeredAssets:
 
     def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
         """See ``previewops.worker.assets.AssetOpener``."""
-        about, handle = self._host.ask(open=asset.id)
-        assert handle is not None, "an asset without its file"
+        about, (handle,) = self._host.ask(open=asset.id)
         return OpenedAsset(os.fdopen(handle, "rb"), about["size"], tuple(about["identity"]))
 
 
 class BrokeredOutput:
-    """Writes the files of the job."""
+    """Writes the files of the job. Those that are expected are asked for together, since each question is a wait."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._expected: dict[str, None] = {}
+        self._ready: dict[str, int] = {}
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """See ``previewops.worker.output.Output``."""
+        self._expected.update(dict.fromkeys(paths))
 
     def create(self, path: str) -> BinaryIO:
         """See ``previewops.worker.output.Output``."""
-        _, handle = self._host.ask(create=path)
-        assert handle is not None, "an output without its file"
-        return os.fdopen(handle, "w+b")
+        if path not in self._ready:
+            self._expected.pop(path, None)
+            room = max(0, CREATED_AT_ONCE - 1 - len(self._ready))
+            paths = [path, *islice(self._expected, room)]
+            _, handles = self._host.ask(create=paths)
+            self._ready.update(zip(paths, handles, strict=True))
+            for each in paths[1:]:
+                del self._expected[each]
+        return os.fdopen(self._ready.pop(path), "w+b")
+
+    def close(self) -> None:
+        """Lets go of files that were expected and not written: the job has failed."""
+        while self._ready:
+            os.close(self._ready.popitem()[1])
 
 
 class KnownThumbnail(NamedTuple):
@@ -51,8 +70,8 @@ class BrokeredThumbnails:
 
     def find(self, asset_id: str, decoded: tuple[int, int]) -> KnownThumbnail | None:
         """The thumbnail of an asset that would be decoded at ``decoded`` (pixels), if it is known."""
-        about, handle = self._host.ask(thumbnail=asset_id, size=list(decoded))
-        if handle is None:
+        about, handles = self._host.ask(thumbnail=asset_id, size=list(decoded))
+        if not handles:
             return None
-        with os.fdopen(handle, "rb") as file:
+        with os.fdopen(handles[0], "rb") as file:
             return KnownThumbnail(file.read(), about["thumbhash"], about["dominantColour"])

@@ -7,6 +7,7 @@ files of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from time import perf_counter
 from typing import Any
 
@@ -17,7 +18,7 @@ from previewops.worker.output import Output
 from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.render.limits import Limits
-from previewops.worker.render.manifest import write_manifests
+from previewops.worker.render.manifest import CONTAINER, PREVIEW, write_manifests
 from previewops.worker.render.plan import plan
 from previewops.worker.render.render import Thumbnails, render
 
@@ -33,15 +34,16 @@ def build(spec: dict[str, Any], host: Host) -> dict[str, Any]:
         PermanentJobError, TransientJobError: as ``render``.
         MemoryError: as it comes.
     """
-    return make_bundle(
-        spec["payload"],
-        opener=BrokeredAssets(host),
-        output=BrokeredOutput(host),
-        limits=Limits.from_mapping(spec.get("limits")),
-        fonts=FontSources.from_json(spec.get("fonts")),
-        progress=host,
-        known=BrokeredThumbnails(host) if spec.get("thumbnails") else None,
-    )
+    with closing(BrokeredOutput(host)) as output:
+        return make_bundle(
+            spec["payload"],
+            opener=BrokeredAssets(host),
+            output=output,
+            limits=Limits.from_mapping(spec.get("limits")),
+            fonts=FontSources.from_json(spec.get("fonts")),
+            progress=host,
+            known=BrokeredThumbnails(host) if spec.get("thumbnails") else None,
+        )
 
 
 def make_bundle(
@@ -65,6 +67,7 @@ def make_bundle(
         return {"dryRun": True, "plan": plan(payload, opener=opener, limits=limits, fonts=fonts)}
     started = perf_counter()
     writer = ArtifactWriter(output, limits.output_bytes)
+    writer.expect((CONTAINER, PREVIEW))
     result = render(
         payload, opener=opener, writer=writer, limits=limits, progress=progress, fonts=fonts, known=known
     )

@@ -13,8 +13,8 @@ Protocol, over one stream socket, frames as in ``framing``::
     worker -> child    {"job": n, "answer": {...}} | {"job": n, "error": {...}}
     child  -> worker   {"job": n, "result": {...}} | {"job": n, "error": {...}}
 
-A second socket, the hatch, carries open files: one with each answer that has ``"file": true``. By it a child
-that may open nothing gets at its assets and its output.
+A second socket, the hatch, carries open files: as many as an answer has in ``"files"``. By it a child that may open
+nothing gets at its assets and its output.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class _Channel:
         return decode(self._exactly(body_length(self._exactly(HEADER.size))))
 
     def receive_file(self) -> int:
-        """The descriptor that comes with the answer just received; the caller closes it."""
+        """The next descriptor that comes with the answer just received; the caller closes it."""
         _, handles, _, _ = socket.recv_fds(self._hatch, 1, 1)
         if not handles:
             raise _HungUp
@@ -195,8 +195,8 @@ class Host:
     def __call__(self, fraction: float, text: str) -> None:
         self._channel.send({"job": self._job, "progress": [fraction, text]})
 
-    def ask(self, **question: Any) -> tuple[dict[str, Any], int | None]:
-        """The worker's answer to ``question``, and the open file that came with it, which the caller closes.
+    def ask(self, **question: Any) -> tuple[dict[str, Any], tuple[int, ...]]:
+        """The worker's answer to ``question``, and the open files that came with it, which the caller closes.
 
         Raises:
             PermanentJobError, TransientJobError: what the worker answers instead.
@@ -206,7 +206,7 @@ class Host:
         if "error" in reply:
             raise revived(reply["error"])
         answer: dict[str, Any] = reply["answer"]
-        return answer, self._channel.receive_file() if answer.get("file") else None
+        return answer, tuple(self._channel.receive_file() for _ in range(answer["files"]))
 
 
 def harden(kept: set[int], limits: ChildLimits) -> None:

@@ -20,7 +20,7 @@ from previewops.worker.testimony import TaskNotImportable, death, logged_of, pro
 log = structlog.get_logger()
 
 ProgressCallback = Callable[[float, str], None]
-Answerer = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], int | None]]]
+Answerer = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], tuple[int, ...]]]]
 """Answers a child's question with an object and perhaps a descriptor, which is the receiver's to close."""
 
 START_TIMEOUT_S = 30.0
@@ -117,24 +117,25 @@ class Child:
         if answer is None:
             raise BadFrame("a question where none was expected")
         try:
-            found, handle = await answer(question)
+            found, handles = await answer(question)
         except JobError as error:
             await self._send(encode({"job": self.jobs, "error": described(error)}))
             return
-        if handle is not None:
-            # Ahead of the answer, so that it is there when the answer says so.
-            self._pass(handle)
-        await self._send(encode({"job": self.jobs, "answer": {**found, "file": handle is not None}}))
+        # Ahead of the answer, so that they are there when the answer says so.
+        self._pass(handles)
+        await self._send(encode({"job": self.jobs, "answer": {**found, "files": len(handles)}}))
 
-    def _pass(self, handle: int) -> None:
+    def _pass(self, handles: tuple[int, ...]) -> None:
         try:
-            socket.send_fds(self._hatch, [b"\0"], [handle])
+            for handle in handles:
+                socket.send_fds(self._hatch, [b"\0"], [handle])
         except BlockingIOError:
             raise BadFrame("open files that it never took") from None
         except ConnectionError as error:
             raise HungUp from error
         finally:
-            os.close(handle)
+            for handle in handles:
+                os.close(handle)
 
     async def _send(self, frame: bytes) -> None:
         try:

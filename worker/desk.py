@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 
 from previewops.worker.assets import AssetOpener, AssetRef, OpenedAsset, storage_errors
 from previewops.worker.framing import BadFrame
-from previewops.worker.output import Output
+from previewops.worker.output import CREATED_AT_ONCE, Output
 from previewops.worker.reuse import THUMBNAILS, Digests, MissedThumbnail
 from previewops.worker.store import Store
 
-Handed = tuple[dict[str, Any], int | None]
+Handed = tuple[dict[str, Any], tuple[int, ...]]
 
 
 class JobDesk:
@@ -58,10 +58,10 @@ class JobDesk:
         match question:
             case {"open": str(name)} if name in self._assets:
                 return await _in_a_thread(lambda: self._open(self._assets[name]))
-            case {"create": str(path)} if self._output is not None:
+            case {"create": [*paths]} if self._output is not None and _are_paths(paths):
                 output = self._output
-                created = await _in_a_thread(lambda: ({}, _detached(output.create(path))))
-                self.created.add(path)
+                created = await _in_a_thread(lambda: ({}, _created(output, paths)))
+                self.created.update(paths)
                 return created
             case {"thumbnail": str(name), "size": [int(width), int(height)]} if name in self._assets:
                 return await _in_a_thread(lambda: self._thumbnail(name, (width, height)))
@@ -82,7 +82,7 @@ class JobDesk:
 
     def _thumbnail(self, name: str, size: tuple[int, int]) -> Handed:
         if self._store is None or self._thumbnail_key is None:
-            return {}, None
+            return {}, ()
         key = self._thumbnail_key(name, size)
         kept = self._store.find(THUMBNAILS, key)
         if kept is not None:
@@ -90,9 +90,9 @@ class JobDesk:
                 OSError, IndexError
             ):  # another worker has pruned it, or its entry is of another make
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-                return kept.about, os.open(kept.folder / kept.names[0], flags)
+                return kept.about, (os.open(kept.folder / kept.names[0], flags),)
         self.missed.append(MissedThumbnail(name, key))
-        return {}, None
+        return {}, ()
 
     def _open(self, asset: AssetRef) -> Handed:
         opened = self._opener.open(asset, max_bytes=self._max_bytes)
@@ -100,7 +100,24 @@ class JobDesk:
             self.changed = True
         about = {"size": opened.size, "identity": list(opened.identity)}
         with storage_errors():
-            return about, _readable(opened)
+            return about, (_readable(opened),)
+
+
+def _are_paths(paths: list[Any]) -> bool:
+    return 0 < len(paths) <= CREATED_AT_ONCE and all(isinstance(path, str) for path in paths)
+
+
+def _created(output: Output, paths: list[str]) -> tuple[int, ...]:
+    """Descriptors of new files, all of them or none."""
+    handles: list[int] = []
+    try:
+        for path in paths:
+            handles.append(_detached(output.create(path)))
+    except BaseException:
+        for handle in handles:
+            os.close(handle)
+        raise
+    return tuple(handles)
 
 
 def _readable(opened: OpenedAsset) -> int:
@@ -130,7 +147,7 @@ def _detached(file: BinaryIO) -> int:
 
 
 async def _in_a_thread(work: Callable[[], Handed]) -> Handed:
-    """What ``work`` gives; if nobody waits for it any more, its descriptor is closed."""
+    """What ``work`` gives; if nobody waits for it any more, its descriptors are closed."""
     working = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(working)
@@ -141,6 +158,5 @@ async def _in_a_thread(work: Callable[[], Handed]) -> Handed:
 
 def _close_unclaimed(working: asyncio.Future[Handed]) -> None:
     if not working.cancelled() and working.exception() is None:
-        handle = working.result()[1]
-        if handle is not None:
+        for handle in working.result()[1]:
             os.close(handle)

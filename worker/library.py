@@ -99,7 +99,7 @@ def render(
         opener = FileAssetOpener(here)
     folder = Path(out)
     with storage_errors():
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
     summary = make_bundle(
         validate(payload).raw,
         opener=opener,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -12,6 +13,8 @@ from previewops.worker.assets import storage_errors
 
 MAX_FILES = 5_000
 """Files of one bundle: beyond any that the contract allows."""
+CREATED_AT_ONCE = 16
+"""Files that a render process may ask for by one question."""
 _PART = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}"
 _PATH = re.compile(rf"(?:{_PART}/)?{_PART}")
 _MODE, _FOLDER_MODE = 0o644, 0o755  # bundles are for others to read, whatever the umask
@@ -26,6 +29,9 @@ class Output(Protocol):
         Raises:
             TransientJobError: io-error, disk-full.
         """
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """Says which files will be created, if all goes well; some outputs make them ahead of their turn."""
 
 
 class FolderOutput:
@@ -59,6 +65,9 @@ class FolderOutput:
             handle = os.open(target, flags, _MODE)
             os.fchmod(handle, _MODE)
             return os.fdopen(handle, "w+b")
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """See ``Output.expect``: nothing is to be gained by it here."""
 
     @staticmethod
     def _make(folder: Path) -> None:

@@ -262,8 +262,8 @@ def act_ask(spec: dict[str, Any], host: Host) -> dict[str, Any]:
     """Asks ``spec["questions"]``, and reads or writes what it is given."""
     said = []
     for question in spec["questions"]:
-        answer, handle = host.ask(**question)
-        if handle is not None:
+        answer, handles = host.ask(**question)
+        for handle in handles:
             with os.fdopen(handle, "r+b" if "create" in question else "rb") as file:
                 answer["content"] = file.write(b"made") if "create" in question else file.read().decode()
         said.append(answer)

@@ -182,7 +182,7 @@ async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
         try:
             async with pool_of(confined=True) as pool:
                 names = ["file", "inline", "web", "web", "file"]
-                questions = [*({"open": name} for name in names), {"create": "sub/made.bin"}]
+                questions = [*({"open": name} for name in names), {"create": ["sub/made.bin"]}]
                 answer = await pool.run(
                     {"act": "ask", "questions": questions}, deadline_s=60, answer=desk.answer
                 )
@@ -206,14 +206,17 @@ async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
     [
         ({"open": "other"}, None),
         ({"open": ["file"]}, None),
-        ({"create": 1}, None),
+        ({"create": [1]}, None),
+        ({"create": "poster.webp"}, None),
+        ({"create": []}, None),
+        ({"create": ["a"] * 17}, None),
         ({"read": "/etc/passwd"}, None),
-        ({"create": "../escaped"}, "unsafe-output"),
-        ({"create": "/etc/cron.d/x"}, "unsafe-output"),
-        ({"create": "a/b/c"}, "unsafe-output"),
-        ({"create": ".hidden"}, "unsafe-output"),
-        ({"create": ""}, "unsafe-output"),
-        ({"create": "a" * 300}, "unsafe-output"),
+        ({"create": ["../escaped"]}, "unsafe-output"),
+        ({"create": ["/etc/cron.d/x"]}, "unsafe-output"),
+        ({"create": ["a/b/c"]}, "unsafe-output"),
+        ({"create": [".hidden"]}, "unsafe-output"),
+        ({"create": [""]}, "unsafe-output"),
+        ({"create": ["a" * 300]}, "unsafe-output"),
     ],
 )
 async def test_nothing_else_is_handed_out(folder: Path, question: dict[str, Any], code: str | None) -> None:
@@ -258,6 +261,7 @@ async def test_every_format_is_rendered_in_confinement_as_outside_of_it(folder: 
         limits=Limits(),
         progress=lambda _share, _word: None,
     )
+    assert _files(folder / "out") == {entry["path"] for entry in summary["artifacts"]}
     apart = ("preview.json",)
     assert [entry for entry in summary["artifacts"] if entry["path"] not in apart] == [
         entry for entry in outside["artifacts"] if entry["path"] not in apart
@@ -268,6 +272,33 @@ async def test_every_format_is_rendered_in_confinement_as_outside_of_it(folder: 
             assert content == (folder / "outside" / entry["path"]).read_bytes()
 
 
+def _files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_a_lost_picture_leaves_no_empty_file(folder: Path) -> None:
+    quarters((400, 300)).save(folder / "there.png")
+    uris = {"there": "there.png", "gone": "gone.png", "broken": "secret"}
+    job = payload(
+        [{"assetIds": list(uris)}],
+        [{"id": name, "uri": uri} for name, uri in uris.items()],
+        onAssetError="gap",
+    )
+    board = read_storyboard(job)
+    desk = JobDesk(
+        {name: asset.ref for name, asset in board.assets.items()},
+        FileAssetOpener((folder,)),
+        max_bytes=MIB,
+        output=FolderOutput(folder / "out"),
+    )
+    async with pool_of(confined=True, task="previewops.worker.bundle:build") as pool:
+        summary = await pool.run({"payload": job}, deadline_s=60, answer=desk.answer)
+    found = _files(folder / "out")
+    assert found == {entry["path"] for entry in summary["artifacts"]}
+    assert "thumbs/there.webp" in found
+    assert not any("gone" in path or "broken" in path for path in found)
+
+
 async def test_links_in_the_output_folder_are_not_followed(folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out" / "poster.webp").symlink_to(folder / "secret")
@@ -275,7 +306,7 @@ async def test_links_in_the_output_folder_are_not_followed(folder: Path) -> None
     async with pool_of(confined=True) as pool:
         with pytest.raises(Exception, match="symbolic"):
             await pool.run(
-                {"act": "ask", "questions": [{"create": "poster.webp"}]}, deadline_s=60, answer=desk.answer
+                {"act": "ask", "questions": [{"create": ["poster.webp"]}]}, deadline_s=60, answer=desk.answer
             )
     assert (folder / "secret").read_bytes() == b"secret"
 

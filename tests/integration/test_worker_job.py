@@ -53,7 +53,7 @@ class PretendedRenders:
     ) -> dict[str, Any]:
         assert answer is not None
         if not spec["payload"]["dryRun"]:
-            _, handle = await answer({"create": "poster.png"})
+            _, (handle,) = await answer({"create": ["poster.png"]})
             assert handle is not None
             self.stagings.append(Path(os.readlink(f"/proc/self/fd/{handle}")).parent)  # noqa: PTH115
             with os.fdopen(handle, "wb") as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
@@ -40,6 +40,10 @@ class ArtifactWriter:
         self._most_bytes = most_bytes
         self._total = 0
         self.written: list[Artifact] = []
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """Says which files will be written, unless the job fails."""
+        self._output.expect(paths)
 
     def write(self, path: str, kind: str, content: bytes) -> Artifact:
         """Writes ``content`` to ``path``; ``kind`` names its media type.

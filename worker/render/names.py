@@ -27,10 +27,15 @@ class BundleNames:
     @property
     def all(self) -> tuple[str, ...]:
         """Every path, in the order in which they are made known."""
+        return self.certain(thumbnails=True)
+
+    def certain(self, *, thumbnails: bool) -> tuple[str, ...]:
+        """Every path that a job which does not fail writes; ``thumbnails``: those too, as no picture may be lost."""
         animation = (self.animation,) if self.animation else ()
         captions = (self.captions,) if self.captions else ()
         stills = (self.poster, *self.frames, self.sheet)
-        return (*stills, self.index, *animation, *captions, *self.thumbnails.values())
+        thumbs = self.thumbnails.values() if thumbnails else ()
+        return (*stills, self.index, *animation, *captions, *thumbs)
 
 
 def bundle_names(board: Storyboard) -> BundleNames:

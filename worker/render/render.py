@@ -160,6 +160,7 @@ class _Run:
         self.writer = writer
         self.watch = watch
         self.names = bundle_names(board)
+        writer.expect(self.names.certain(thumbnails=not board.gaps))
         self.sheet = ContactSheet(board, setter)
         self.placeholders: dict[str, Placeholder] = {}
         self._needed, uses = _demands(board, layouts, inspected)
