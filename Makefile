@@ -37,6 +37,7 @@ bench: $(STAMP)  ## what the README's figures come from
 	$(BIN)/python -m benchmarks.queue
 	$(BIN)/python -m benchmarks.metrics
 	$(BIN)/python -m benchmarks.screen
+	$(BIN)/python -m benchmarks.pipeline
 
 clean:  ## remove what make made
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
