@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import subprocess
 import time
@@ -18,6 +17,18 @@ PATIENCE_S = 60.0
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
 
+_SHELL = """
+trap : HUP INT QUIT TERM
+sh -c 'echo $$ > "$0/program.new"; mv "$0/program.new" "$0/program.pid"; exec "$@"' "$0" "$@"
+echo $? > "$0/program.new"; mv "$0/program.new" "$0/program.status"
+"""
+"""Runs the words after a folder, and writes their process's id and exit status there.
+
+tmux 3.3 may never reap the process of a window, which then stays a zombie with no status to be had: this shell does.
+It outlives the signals that a terminal sends to all that runs in it; what it runs has them as by default.
+"""
+
+
 class Terminal:
     """One window in which one program runs. Its pid is that of the program."""
 
@@ -25,32 +36,23 @@ class Terminal:
         self, folder: Path, command: Sequence[str], environ: Mapping[str, str], *, columns: int, rows: int
     ) -> None:
         self._socket = folder / "tmux.sock"
-        # exec: the pane's process is the program itself, so its pid and its end can be watched.
+        self._pid_file = folder / "program.pid"
+        self._status_file = folder / "program.status"
+        options = folder / "tmux.conf"
+        options.write_text("set-option -g remain-on-exit on\n", "utf-8")
         # Whatever size the tests' own environment claims is not this terminal's.
-        words = [
-            "env",
-            "-u",
-            "COLUMNS",
-            "-u",
-            "LINES",
-            *(f"{name}={value}" for name, value in environ.items()),
-            *command,
-        ]
-        self._tmux(
-            "-f",
-            "/dev/null",
-            "new-session",
-            "-d",
-            "-x",
-            str(columns),
-            "-y",
-            str(rows),
-            "-s",
-            "test",
-            "exec " + _quoted(words),
-        )
-        self._tmux("set-option", "-g", "remain-on-exit", "on")
-        self.pid = int(self._tmux("display-message", "-p", "#{pane_pid}"))
+        environment = ["env", "-u", "COLUMNS", "-u", "LINES", *(f"{k}={v}" for k, v in environ.items())]
+        size = ("-x", str(columns), "-y", str(rows))
+        words = ("sh", "-c", _SHELL, str(folder), *environment, *command)
+        self._tmux("-f", str(options), "new-session", "-d", *size, "-s", "test", *words)
+        self.pid = self._begun()
+
+    def _begun(self) -> int:
+        deadline = time.monotonic() + PATIENCE_S
+        while not self._pid_file.exists():
+            assert time.monotonic() < deadline, f"it has not begun within {PATIENCE_S} s\n{self.text()}"
+            time.sleep(0.01)
+        return int(self._pid_file.read_text("utf-8"))
 
     def _tmux(self, *words: str) -> str:
         done = subprocess.run(
@@ -104,32 +106,15 @@ class Terminal:
             assert time.monotonic() < deadline, f"it has not ended within {within_s} s\n{self.text()}"
 
     async def end(self, within_s: float = PATIENCE_S) -> int:
-        """Waits until the program has ended, and returns its exit status, or the negative number of a signal."""
+        """Waits until the program has ended, and returns its exit status: 128 + n if signal n ended it."""
         deadline = time.monotonic() + within_s
-        while (status := self._status()) is None:
+        while not self._status_file.exists():
             assert time.monotonic() < deadline, f"it has not ended within {within_s} s\n{self.text()}"
             await asyncio.sleep(0.05)
-        return status
-
-    def _status(self) -> int | None:
-        """None while the program runs. tmux 3.3 may close a window and never ask how its program has ended."""
-        told = self._tmux("display-message", "-p", "#{pane_dead}:#{pane_dead_status}").strip()
-        dead, status = told.split(":")
-        if status:
-            return int(status)
-        if dead != "1":
-            return None
-        with suppress(FileNotFoundError):
-            state, *_, code = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-            return os.waitstatus_to_exitcode(int(code)) if state == "Z" else None
-        return None
+        return int(self._status_file.read_text("utf-8"))
 
     def drop(self) -> None:
         """The terminal goes away, as when a connection breaks: its programs are hung up on."""
         subprocess.run(
             ["tmux", "-S", str(self._socket), "kill-server"], check=False, capture_output=True, timeout=20
         )
-
-
-def _quoted(words: Sequence[str]) -> str:
-    return " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
