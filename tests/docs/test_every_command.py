@@ -10,22 +10,44 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.documents import DOCUMENTS, ROOT, command_lines
+from tests.docs.documents import DOCUMENTS, command_lines
+from tests.docs.sources import definition, gives, leads_to
 from tests.integration.cli_program import Outcome, Program, hand_on, payload
 from tests.integration.up_program import up
 
 Words = tuple[str, ...]
 
-ELSEWHERE = {
-    "api": ("tests/integration/test_api_program.py", '"api"'),
-    "record": ("tests/integration/test_cli_record.py", '"record"'),
-    "supervise": ("tests/fault/supervisor_under_test.py", '"supervise"'),
-    "systemd": ("tests/system/conftest.py", '"systemd", "install"'),
-    "tui": ("tests/tui/stage.py", '"tui"'),
-    "up": ("tests/integration/up_program.py", '"up"'),
-    "worker": ("tests/integration/test_api_program.py", '"worker"'),
+ELSEWHERE: dict[Words, tuple[str, ...]] = {
+    ("api",): (
+        "tests/integration/test_api_program.py::test_a_bundle_by_http_alone",
+        "tests/integration/test_api_program.py::running",
+    ),
+    ("record",): ("tests/integration/test_cli_record.py::test_what_a_screen_draws_is_in_it",),
+    ("supervise",): (
+        "tests/fault/test_supervisor.py::test_signals_scale_and_sigterm_drains",
+        "tests/fault/supervision.py::SupervisorProcess",
+        "tests/fault/supervisor_under_test.py",
+    ),
+    ("systemd", "install"): (
+        "tests/system/test_units.py::test_installing_again_changes_nothing_and_keeps_the_settings",
+    ),
+    ("tui",): (
+        "tests/tui/test_end_to_end.py::test_an_operator_at_work",
+        "tests/tui/stage.py::Stage::open_screen",
+    ),
+    ("tui", "--replay"): (
+        "tests/tui/test_replay_end_to_end.py::test_the_morning_after",
+        "tests/tui/test_replay_end_to_end.py::open_replay",
+    ),
+    ("up",): (
+        "tests/integration/test_up_screen.py::test_up_shows_the_screen_and_leaves_no_process",
+        "tests/integration/test_up_screen.py::up",
+    ),
 }
-"""Commands that go on until they are ended, or change the machine, and the tests that run them."""
+"""How lines begin that go on until they are ended, or change the machine; and the test that runs each.
+
+After the test comes what it runs the line by, each part named by the one before it; the last one has the words.
+"""
 
 FLEET = ("scale", "restart", "reset", "drain")
 """Orders to supervisors, in an order in which one leaves something for the next."""
@@ -47,11 +69,27 @@ def here(words: Words, folder: Path) -> list[str]:
     return [*found, "--yes"] if words[:2] in (("dlq", "requeue"), ("dlq", "discard")) else found
 
 
-def test_what_is_not_run_here_is_run_elsewhere() -> None:
-    ours = {words[0] for words in shown() if words[0] in ELSEWHERE}
-    assert ours >= {"api", "supervise", "tui", "up"}
-    for name, (test, command) in ELSEWHERE.items():
-        assert command in (ROOT / test).read_text("utf-8"), f"{test} does not run {name}"
+def beginning(words: Words) -> Words | None:
+    """The longest beginning by which a line is run elsewhere. None: it is run here."""
+    lengths = range(len(words), 0, -1)
+    return next((words[:length] for length in lengths if words[:length] in ELSEWHERE), None)
+
+
+def test_what_is_run_elsewhere_is_shown() -> None:
+    assert {beginning(words) for words in shown()} - {None} == set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("words", ELSEWHERE, ids=" ".join)
+def test_what_is_not_run_here_is_run_elsewhere(words: Words) -> None:
+    test, *means = ELSEWHERE[words]
+    file, name = test.split("::")
+    assert Path(file).name.startswith("test_")
+    assert name.startswith("test_")
+    source = definition(test)
+    for place in means:
+        assert leads_to(source, place), f"{test} does not come to {place}"
+        source = definition(place)
+    assert gives(source, words), f"{[test, *means][-1]} does not run previewops {' '.join(words)}"
 
 
 async def test_orders_to_a_fleet_work_as_shown(tmp_path: Path) -> None:
@@ -75,7 +113,7 @@ async def test_all_other_commands_work_as_shown(redis_url: str, tmp_path: Path) 
     for name in ("shadow.jsonl", "failed-there.jsonl", "last-week.jsonl"):
         lines = [json.dumps(payload(f"{name[:4]}-{n}", project="canary", dryRun=True)) for n in range(2)]
         program.write(name, "\n".join(lines).encode())
-    others = sorted(words for words in shown() if words[0] not in (*ELSEWHERE, *FLEET))
+    others = sorted(words for words in shown() if beginning(words) is None and words[0] not in FLEET)
     assert len(others) > 40
     for words in others:
         done = await run_as_shown(program, redis_url, here(words, tmp_path))
