@@ -63,6 +63,19 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """The answer to a heartbeat: the ids whose lease is lost, and when the queue was born, in server µs.
+
+    ``knew_us`` is the birth of the queue that the heartbeat before found; None if that was this queue, or there was
+    no heartbeat before.
+    """
+
+    lost: tuple[str, ...]
+    born_us: int
+    knew_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Upkeep:
     """What a maintenance step did, and when the next one has something to do, in ms (None: nothing known)."""
 
@@ -177,18 +190,22 @@ class Leases:
         reply = await self.scripts.run(ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms)
         return Code(reply)
 
-    async def heartbeat(self, info_json: str, running: Iterable[tuple[Claim, float, str]]) -> list[str]:
+    async def heartbeat(self, info_json: str, running: Iterable[tuple[Claim, float, str]]) -> Heard:
         """Says that the worker lives and renews leases; ``running`` is (claim, progress 0..1, phase).
 
-        Returns the ids whose lease is lost. A heartbeat that finds another queue than the one before it, as after
-        a FLUSHALL, raises the alarm that ``previewops health`` tells of.
+        One that finds another queue than the one before it, as after a FLUSHALL, raises the alarm that
+        ``previewops health`` tells of. Only it has ``knew_us``: those after it know the new queue.
         """
         args: list[Argument] = [self._worker, info_json, self._settings.lease_ms, self._queue_born]
         for claim, progress, phase in running:
             args += (claim.job_id, claim.token, round(progress, 3), phase)
         reply = await self.scripts.run(ScriptName.HEARTBEAT, *args)
-        self._queue_born = reply[1].decode()
-        return [job_id.decode() for job_id in reply[2:]]
+        knew, self._queue_born = self._queue_born, reply[1].decode()
+        return Heard(
+            lost=tuple(job_id.decode() for job_id in reply[2:]),
+            born_us=int(self._queue_born),
+            knew_us=int(knew) if knew not in ("", self._queue_born) else None,
+        )
 
     async def reclaim(self, held: Iterable[Claim]) -> list[str]:
         """Gives back claims of this worker that it does not hold: their reply was lost with a connection."""

@@ -132,6 +132,7 @@ class RenderJobs:
             await self._demand_lease(leases, claim)
             # We do hold the job, and yet a larger token has published: Redis has forgotten it, in a fail-over to
             # a server that lacked the last writes and whose clock is behind. The next attempt's will be larger.
+            log.error("fence.ahead", token=int(claim.token), newest=newest)
             await persist(lambda: leases.advance(newest), self.dice)
             raise
 

@@ -13,12 +13,16 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import structlog
+
 from previewops.cancellation import end_tasks
-from previewops.clock import Random
+from previewops.clock import Random, iso_from_ms
 from previewops.lease import Leases
 from previewops.settings import Settings
 from previewops.worker.execution import Interruption, Run
 from previewops.worker.persistence import is_temporary, pause_s
+
+log = structlog.get_logger()
 
 
 class Pulse:
@@ -60,7 +64,10 @@ class Pulse:
             await asyncio.sleep(min(pause, pause_s(failures, self._dice)) if failures else pause)
 
     async def say(self) -> None:
-        """Says that the worker lives and how it is, renews its leases, and lets go of those that are lost."""
+        """Says that the worker lives and how it is, renews its leases, and lets go of those that are lost.
+
+        It logs when the queue is not the one that it knew.
+        """
         # By token, so by age: of two claims of one job at most the later one holds.
         running = sorted(
             (run for run in self._runs.values() if run.interruption is None),
@@ -69,10 +76,17 @@ class Pulse:
         by_id: dict[str, deque[Run]] = defaultdict(deque)
         for run in running:
             by_id[run.claim.job_id].append(run)
-        lost = await self._leases.heartbeat(
+        heard = await self._leases.heartbeat(
             json.dumps(self._about()), [(run.claim, run.progress, run.phase) for run in running]
         )
-        for job_id in lost:
+        if heard.knew_us is not None:
+            log.error(
+                "queue.replaced",
+                knew=iso_from_ms(heard.knew_us // 1000),
+                found=iso_from_ms(heard.born_us // 1000),
+                jobs=len(heard.lost),
+            )
+        for job_id in heard.lost:
             # One that has ended meanwhile is settling, and so is left alone.
             by_id[job_id].popleft().interrupt(Interruption.LEASE_LOST)
 

@@ -39,7 +39,7 @@ async def test_a_pending_job_is_cancelled_from_any_state(redis_url: str, state: 
         assert (record.state, record.reason) == (JobState.CANCELLED, "cancelled by ann: a mistake")
         assert (await b.worker().claim(5)).jobs == ()
         if claim is not None:
-            assert await b.worker().heartbeat("{}", [(claim, 0.5, "x")]) == ["a"]
+            assert (await b.worker().heartbeat("{}", [(claim, 0.5, "x")])).lost == ("a",)
             assert (await b.worker().finish([done(claim)], 0))[0] == [Code.STALE]
         snapshot = await b.snapshots.take()
         assert (snapshot.counters["cancelled"], snapshot.pending, snapshot.unaccounted) == (1, 0, 0)

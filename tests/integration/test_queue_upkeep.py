@@ -21,7 +21,7 @@ async def test_leases_that_ended_while_nobody_was_heard_are_given_one_more(redis
         await b.expire("a")
         await b.redis.hincrby(b.keys.meta, "upkept", -3_600_000)
         assert (await w.maintain()).recovered == 0
-        assert await w.heartbeat("{}", [(claim, 0.5, "drawing")]) == []
+        assert (await w.heartbeat("{}", [(claim, 0.5, "drawing")])).lost == ()
         assert (await w.maintain()).recovered == 0
         record = await b.queue.status("a")
         assert (record.state, record.crashes) == (JobState.ACTIVE, 0)

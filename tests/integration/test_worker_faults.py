@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from redis.exceptions import RedisError
+from structlog.testing import capture_logs
 
+from previewops.clock import iso_from_ms
 from previewops.connection import redis_errors
 from previewops.errors import RedisUnavailable
 from previewops.lease import Finished
@@ -29,8 +31,9 @@ from tests.integration.worker_support import (
     run_burst,
     settings_of,
     soon,
+    until,
 )
-from tests.queue_support import bench
+from tests.queue_support import Bench, bench
 from tests.redis_server import RedisProcess
 
 pytestmark = [pytest.mark.redis]
@@ -60,6 +63,16 @@ class Held:
         return "done"
 
 
+async def birth(queue: Bench) -> int:
+    """When the queue that Redis has was born, in server µs."""
+    return int(await queue.redis.hget(queue.keys.meta, "born") or 0)
+
+
+async def worker_is_at(queue: Bench, jobs: int) -> bool:
+    """Whether a heartbeat has told of so many running jobs: that the queue is known to a worker."""
+    return [worker.busy for worker in (await queue.snapshots.take()).workers] == [jobs]
+
+
 # ------------------------------------------------------- Redis away
 
 
@@ -82,6 +95,39 @@ async def test_a_worker_survives_redis_killed_and_started_again(redis_process: M
             assert not living.done()
             assert worker.jobs_complete == 2
         assert (await queue.snapshots.take()).unaccounted == 0
+
+
+async def test_a_worker_under_which_redis_is_emptied_says_so_once_and_works_on(
+    redis_process: MakeRedis,
+) -> None:
+    server = redis_process()
+    held = Held()
+    async with bench(server.url) as queue:
+        with capture_logs() as log:
+            worker = make_worker(server.url, settings_of(queue, worker_concurrency=2), held.held)
+            async with at_work(worker):
+                await put(queue.redis, "held", "one", "two")
+                await until(lambda: worker_is_at(queue, 2))
+                born = [await birth(queue)]
+                await queue.redis.flushall()
+                await soon(held.stopped)
+                born.append(await birth(queue))
+                held.let_go.set()
+                await put(queue.redis, "held", "three")
+                assert (await ended(queue, "three")).state is JobState.COMPLETED
+                # Heartbeats after the one that noticed.
+                await worker.pulse.say()
+                await worker.pulse.say()
+        assert (await queue.snapshots.take()).lost_ms is not None
+    (told,) = [line for line in log if line["event"] == "queue.replaced"]
+    knew, found = (iso_from_ms(us // 1000) for us in born)
+    assert told == {
+        "event": "queue.replaced",
+        "log_level": "error",
+        "knew": knew,
+        "found": found,
+        "jobs": 2,
+    }
 
 
 async def test_a_worker_stops_trusting_its_lease_while_redis_is_frozen(redis_process: MakeRedis) -> None:

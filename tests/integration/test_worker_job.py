@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from previewops.errors import RenderCrashed
 from previewops.records import JobRecord
@@ -164,10 +165,14 @@ async def test_a_fence_ahead_of_a_forgetful_redis_is_overtaken_by_the_next_attem
     fence.write_text(str(ahead))
     async with bench(redis_url) as queue:
         await put(queue.redis, "render_preview", "job", argument=raw("job"))
-        async with at_work(rendering(queue, redis_url, tmp_path, PretendedRenders(), max_attempts=2)):
-            record = await ended(queue, "job")
+        with capture_logs() as log:
+            async with at_work(rendering(queue, redis_url, tmp_path, PretendedRenders(), max_attempts=2)):
+                record = await ended(queue, "job")
     assert record.state is JobState.COMPLETED
     assert [attempt.code for attempt in record.history] == ["stale-token"]
+    (told,) = [line for line in log if line["event"] == "fence.ahead"]
+    assert (told["log_level"], told["newest"]) == ("error", ahead)
+    assert 0 < told["token"] < ahead
     assert published(tmp_path)
     assert int(fence.read_text()) > ahead
 
