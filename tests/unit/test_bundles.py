@@ -61,7 +61,13 @@ def test_what_was_published_is_found_by_every_way(folder: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "read", [artifacts_of, lambda *of: open_artifact(*of, "a"), lambda *of: artifact_path(*of, "a")]
+    "read",
+    [
+        artifacts_of,
+        lambda data_dir, record: open_artifact(data_dir, record, "poster.webp"),
+        lambda data_dir, record: artifact_path(data_dir, record, "poster.webp"),
+    ],
+    ids=["list", "open", "path"],
 )
 def test_a_data_dir_that_is_a_circle_of_links_holds_no_bundle(
     tmp_path: Path, read: Callable[[Path, JobRecord], object]
