@@ -61,6 +61,7 @@ class OpenArtifact:
     """A file of a bundle, open for reading; whoever has it calls ``close``.
 
     ``size`` in bytes and ``sha256`` (hexadecimal) are those of the manifest, and the size is the opened file's too.
+    Of the manifest itself and of ``preview.json``, which it does not list, they are those of what was read.
     """
 
     descriptor: int
@@ -128,7 +129,7 @@ def open_artifact(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
 
 
 def _place(data_dir: Path, record: JobRecord) -> Path:
-    return data_dir.resolve() / PREVIEWS / record.project_id / record.job_id
+    return Path(os.path.realpath(data_dir)) / PREVIEWS / record.project_id / record.job_id
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from previewops import __version__
 from previewops.cli.context import Context
 from previewops.cli.lazy import Entry, LazyGroup
 from previewops.cli.output import OutputClosed, abandon_output, flush, say_json, tell
-from previewops.errors import EXIT_FAILED, CannotBoot, InvalidPayload, PreviewopsError
+from previewops.errors import EXIT_FAILED, CannotBoot, InvalidPayload, PreviewopsError, UsageError
 
 PROGRAM = "previewops"
 COMPLETION_VARIABLE = "_PREVIEWOPS_COMPLETE"
@@ -73,7 +73,6 @@ def _checked(env: str) -> Callable[[click.Context, click.Parameter, str | None],
     def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
         if value is None:
             return None
-        from previewops.errors import UsageError
         from previewops.settings import Settings
 
         if value == "":
@@ -182,6 +181,12 @@ def _installed(context: Context, args: list[str]) -> int:
         return _perform(context, args)
     except ImportError as error:
         raise CannotBoot.without(error) from error
+    except UnicodeEncodeError as error:
+        # Bytes that are no UTF-8 are fine in the name of a file; all else goes to Redis as text.
+        strange = [ascii(each) for each in args if any("\ud800" <= letter <= "\udfff" for letter in each)]
+        if not strange:
+            raise
+        raise UsageError(f"an argument is {', '.join(strange)}; allowed is text in UTF-8") from error
 
 
 def _perform(context: Context, args: list[str]) -> int:

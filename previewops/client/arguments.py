@@ -22,13 +22,17 @@ class BadArgument(UsageError, TypeError, ValueError):
 
 
 def text(argument: str, value: object) -> None:
-    """Demands a string.
+    """Demands a string that UTF-8 can hold, as it goes to Redis.
 
     Raises:
         BadArgument: it is something else.
     """
     if not isinstance(value, str):
         raise BadArgument(argument, _kind(value), "a string")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadArgument(argument, ascii(value), "a string without lone surrogates") from None
 
 
 def seconds(argument: str, value: object) -> None:
@@ -42,7 +46,11 @@ def seconds(argument: str, value: object) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadArgument(argument, _kind(value), allowed)
-    if math.isnan(value) or value < 0:
+    try:
+        number = float(value)
+    except OverflowError:
+        raise BadArgument(argument, "a number of more than 308 digits", allowed) from None
+    if math.isnan(number) or number < 0:
         raise BadArgument(argument, str(value), allowed)
 
 

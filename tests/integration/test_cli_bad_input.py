@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -126,6 +127,16 @@ def test_a_file_that_cannot_be_read_is_a_usage_error(program: Program, name: str
         done = program.run(command, name)
         assert done.code == 2
         assert said in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("status",), ("cancel",), ("jobs", "--filter"), ("dlq", "requeue"), ("dlq", "list", "--project")],
+)
+def test_an_argument_that_is_no_utf_8_is_a_usage_error(program: Program, words: tuple[str, ...]) -> None:
+    done = program.run(*words, os.fsdecode(b"a\xff"))
+    assert done.code == 2
+    assert r"an argument is 'a\udcff'; allowed is text in UTF-8" in done.err
 
 
 def test_escape_sequences_do_not_reach_the_terminal(program: Program) -> None:

@@ -345,6 +345,8 @@ async def test_exported_payloads_can_be_submitted_again(
     # While they are dead letters they are the same jobs, and are told to be.
     known = graves.run("submit", "--jsonl", "-", "--json", stdin=raw).json_lines
     assert [(each["new"], each["status"]) for each in known] == [(False, "dead")] * 2
+    taken = graves.run("--queue", "other", "submit", "--jsonl", "-", "--json", stdin=raw).json_lines
+    assert [each["error"] for each in taken] == ["conflict"] * 2, "ids are the same in all queues of a Redis"
     graves.run("dlq", "discard", *ids, "--yes")
     again = graves.run("submit", "--jsonl", "-", "--json", stdin=raw)
     assert (again.code, [each["new"] for each in again.json_lines]) == (0, [True, True])
@@ -364,6 +366,15 @@ async def test_a_dead_letter_without_a_payload_is_left_out_of_them_and_told(
     assert done.code == 1
     assert [each["jobId"] for each in done.json_lines] == ["m-3"]
     assert "left out, as the payload is gone: m-1" in done.err
+
+
+@pytest.mark.parametrize("form", [(), ("--payloads",)], ids=["whole", "payloads"])
+def test_jobs_that_are_no_dead_letters_are_not_left_out_of_an_export_unsaid(
+    graves: Program, form: tuple[str, ...]
+) -> None:
+    done = graves.run("dlq", "export", *form, "m-1", "nowhere", "m-3", "elsewhere")
+    assert (done.code, [each["jobId"] for each in done.json_lines]) == (1, ["m-1", "m-3"])
+    assert "not in the dead-letter queue: nowhere, elsewhere" in done.err
 
 
 async def test_escape_sequences_stay_in_redis(program: Program, redis_url: str) -> None:

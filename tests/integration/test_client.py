@@ -157,6 +157,8 @@ async def test_an_invalid_payload_is_told_as_such_while_redis_is_away(settings: 
         (lambda c: c.wait("a", timeout_s=-1), "timeout_s is -1; allowed is None, or a number of seconds"),
         (lambda c: c.wait("a", timeout_s="5"), "timeout_s is of type str"),
         (lambda c: c.wait("a", timeout_s=float("nan")), "timeout_s is nan"),
+        (lambda c: c.wait("a", timeout_s=10**5000), "timeout_s is a number of more than 308 digits"),
+        (lambda c: c.status("\ud800"), r"job_id is '\ud800'; allowed is a string without lone surrogates"),
         (lambda c: c.wait("a", timeout_s=True), "timeout_s is of type bool"),
         (lambda c: anext(c.events(7)), "job_id is of type int"),
         (lambda c: anext(c.events("a", timeout_s=-0.5)), "timeout_s is -0.5"),

@@ -125,6 +125,8 @@ async def test_a_field_that_there_is_not_is_refused_in_the_line() -> None:
         line = app.screen.query_one(FilterLine)
         await pilot.press("slash", *"whom:ada", "enter")
         await until(pilot, lambda: line.refuses)
+        await pilot.pause()
+        assert line.has_focus_within, "enter does not keep it"
         assert subtitle(app) == "9 events · following"
         assert line.text == "whom:ada"
         await pilot.press("escape")

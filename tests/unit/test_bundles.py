@@ -20,6 +20,7 @@ from previewops.bundles import (
     open_artifact,
 )
 from previewops.errors import BundleElsewhere, BundleUnreadable, NoSuchArtifact
+from previewops.records import JobRecord
 from previewops.states import JobState
 from tests.tui import scenes
 
@@ -57,6 +58,24 @@ def test_what_was_published_is_found_by_every_way(folder: Path, tmp_path: Path) 
         assert (opened.size, opened.sha256, opened.media_type) == (len(POSTER), SHA256, "image/webp")
     finally:
         opened.close()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        artifacts_of,
+        lambda data_dir, record: open_artifact(data_dir, record, "poster.webp"),
+        lambda data_dir, record: artifact_path(data_dir, record, "poster.webp"),
+    ],
+    ids=["list", "open", "path"],
+)
+def test_a_data_dir_that_is_a_circle_of_links_holds_no_bundle(
+    tmp_path: Path, read: Callable[[Path, JobRecord], object]
+) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    with pytest.raises(BundleElsewhere, match="not on this machine"):
+        read(circle, JOB)
 
 
 def test_a_data_dir_may_itself_be_a_link(folder: Path, tmp_path: Path) -> None:

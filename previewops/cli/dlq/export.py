@@ -43,40 +43,41 @@ Examples:
 def export(context: Context, /, output: str | None, payloads: bool, **choice: Any) -> int:
     """Write dead letters as JSON lines, newest first: all of each, payload and attempts included.
 
-    Without a filter, all of them. With --payloads, what can be submitted again: here once they are discarded,
-    elsewhere as it is.
+    Without a filter, all of them. With --payloads, what can be submitted again: in this Redis once they are
+    discarded, in another one as it is.
     """
     which = chosen(**choice, needed=False)
     target = None if output in (None, "-") else Path(str(output))
-    count, without = asyncio.run(_export(context, which, target, payloads=payloads))
-    what = plural(count, "payload" if payloads else "dead letter")
+    found, without = asyncio.run(_export(context, which, target, payloads=payloads))
+    what = plural(len(found) - len(without), "payload" if payloads else "dead letter")
     tell(f"exported {what}" + (f" to {target}" if target else ""))
     if without:
         tell(f"left out, as the payload is gone: {', '.join(without)}")
-    return EXIT_FAILED if without else 0
+    if missing := which.missing(found):
+        tell(f"not in the dead-letter queue: {', '.join(missing)}")
+    return EXIT_FAILED if without or missing else 0
 
 
 async def _export(
     context: Context, which: DeadFilter, target: Path | None, *, payloads: bool
-) -> tuple[int, list[str]]:
-    """Returns how many were written, and the ids of those that have no payload to be written."""
+) -> tuple[set[str], list[str]]:
+    """Returns the ids of all that were found, and of those among them that have no payload to be written."""
     from previewops.deadletters import DeadLetters
     from previewops.exporting import export_file
 
-    count = 0
+    found: set[str] = set()
     without: list[str] = []
     async with context.redis() as redis:
         with export_file(target) if target else _stdout() as write:
             async for record in DeadLetters(redis, context.settings).export(which):
+                found.add(record.job_id)
                 if not payloads:
                     write({**record.as_json(), "payload": record.payload})
                 elif record.payload is not None:
                     write(record.payload)
                 else:
                     without.append(record.job_id)
-                    continue
-                count += 1
-    return count, without
+    return found, without
 
 
 @contextmanager
