@@ -37,10 +37,6 @@ STATUSES: dict[type[PreviewopsError], int] = {
     errors.EmbeddedUnavailable: 503,
     errors.OrderRefused: 409,
     errors.SupervisorRunning: 409,
-    errors.NotARecording: 500,
-    errors.RecordingBroken: 500,
-    errors.RecordingTooNew: 500,
-    errors.CannotRecord: 500,
     errors.CannotBoot: 500,
     PreviewopsError: 500,
 }

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from previewops.errors import NotARecording, RecordingTooNew
 from previewops.recording.codec import VERSION, Foreign, Heading, TooNew, read_heading
+from previewops.recording.errors import NotARecording, RecordingTooNew
 
 MOST_CHAPTER_BYTES = 32 << 20
 """Of a chapter's lines; whoever writes begins a new one long before."""

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from previewops.errors import NotARecording, PreviewopsError, RecordingBroken
+from previewops.errors import PreviewopsError
 from previewops.recording.codec import (
     Decoder,
     Gap,
@@ -21,6 +21,7 @@ from previewops.recording.codec import (
     read_heading,
     tag_of,
 )
+from previewops.recording.errors import NotARecording, RecordingBroken
 from previewops.recording.members import Member, heading_of, members, read_member
 from previewops.recording.past import Past
 from previewops.recording.writer import rotated

@@ -12,9 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from previewops.errors import CannotRecord, NotARecording
 from previewops.history import HOUR_S
 from previewops.recording.codec import Encoder, Gap, Heading, Look, heading_line
+from previewops.recording.errors import CannotRecord, NotARecording
 from previewops.recording.members import Packer, heading_of, members
 from previewops.views import TEN_SECONDS_MS, Event, Snapshot
 

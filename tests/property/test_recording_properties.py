@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from previewops.errors import NotARecording, PreviewopsError
+from previewops.errors import PreviewopsError
 from previewops.fleetviews import Bounds, SupervisedWorker, SupervisorState, SupervisorView
 from previewops.health import Check, Figure, Health, Status
 from previewops.history import DAY_MIN, HOUR_S
 from previewops.recording.codec import Decoder, Encoder, Entry, Gap, Look, Unreadable, tag_of
+from previewops.recording.errors import NotARecording
 from previewops.recording.patch import applied, difference
 from previewops.recording.reader import Recording
 from previewops.states import Priority

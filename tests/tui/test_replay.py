@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from previewops.errors import NotARecording, RecordingBroken
 from previewops.history import History, Period
 from previewops.recording.codec import Gap, Look
+from previewops.recording.errors import NotARecording, RecordingBroken
 from previewops.tui.app import OperatorApp
 from previewops.tui.deeds import EVERYWHERE, REPLAYING, action_name
 from previewops.tui.intents import Pause

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from previewops.errors import CannotRecord, NotARecording, RecordingBroken, RecordingTooNew
 from previewops.history import History, Period
 from previewops.recording.codec import Gap, Look
+from previewops.recording.errors import CannotRecord, NotARecording, RecordingBroken, RecordingTooNew
 from previewops.recording.past import Past
 from previewops.recording.reader import MOST_TRIES, Recording, Stretch
 from previewops.recording.writer import CHAPTER_EVENTS, Writer, rotated
