@@ -135,6 +135,9 @@ class SceneSource:
     dead_counts: list[DeadFilter] = field(default_factory=list)
     counts_go_on: asyncio.Event | None = None
     """Counts that tell how far they are stop at 40,000 until this is set."""
+    counts_end: asyncio.Event | None = None
+    """Counts that are cancelled take until this is set to end, as one does whose call of Redis is called back."""
+    counts_ended: int = 0
 
     def _chosen(self, chosen: DeadFilter) -> list[JobRecord]:
         return [letter for letter in self.letters if _means(chosen, letter)]
@@ -176,7 +179,12 @@ class SceneSource:
         self.dead_counts.append(chosen)
         if looked is not None and self.counts_go_on is not None:
             looked(40_000)
-            await self.counts_go_on.wait()
+            try:
+                await self.counts_go_on.wait()
+            finally:
+                if self.counts_end is not None:
+                    await self.counts_end.wait()
+                self.counts_ended += 1
         beyond = 0 if chosen.job_ids or chosen.fingerprint else self.beyond
         return len(self._chosen(chosen)) + beyond
 

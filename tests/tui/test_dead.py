@@ -782,6 +782,26 @@ async def test_a_count_tells_how_far_it_is_and_escape_stops_it(key: str) -> None
     assert not desk.intents
 
 
+async def test_a_count_that_takes_the_place_of_another_is_told_and_stopped_too() -> None:
+    source, desk = source_of(), NotingDesk()
+    source.counts_go_on, source.counts_end = asyncio.Event(), asyncio.Event()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE) as pilot:
+        stage = await at_dead_letters(pilot, app, source, desk)
+        counting = "counting … 40,000 looked at, esc stops"
+        app.simulate_key("A")
+        await stage.until(lambda: stage.subtitle == counting)
+        stage.screen.action_choose_all()  # as a click in the footer does, which waits for no key
+        await stage.until(lambda: len(source.dead_counts) == 2)
+        source.counts_end.set()
+        await stage.until(lambda: source.counts_ended == 1)
+        await pilot.pause()
+        assert stage.subtitle == counting
+        app.simulate_key("escape")
+        await stage.until(lambda: stage.subtitle == "")
+    assert not desk.intents
+
+
 async def test_all_of_a_filter_falls_into_its_causes() -> None:
     source, desk = source_of(), NotingDesk()
     app = make_app(source, desk)

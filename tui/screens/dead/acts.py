@@ -61,6 +61,7 @@ class Acts:
         self._screen = screen
         self._tally = tally
         self._counting = counting
+        self._counts = 0  # under way: one that is replaced ends after the next has begun
         self._done = done
 
     async def requeue(self, choice: Choice, priority: Priority | None = None) -> None:
@@ -142,6 +143,7 @@ class Acts:
 
     async def counted(self, counting: Awaitable[Counted]) -> Counted | None:
         """What is counted or looked up, or None after saying why it could not be."""
+        self._counts += 1
         self._counting(0)
         try:
             return await counting
@@ -149,7 +151,9 @@ class Acts:
             self._screen.notify(error.message, title="not done", severity="error")
             return None
         finally:
-            self._counting(None)
+            self._counts -= 1
+            if not self._counts:
+                self._counting(None)
 
     def _carry_out(self, intent: Intent, choice: Choice) -> None:
         act = self._screen.operator.carry_out(intent)

@@ -31,7 +31,6 @@ WIDE_COLUMNS = 120
 TALL_ROWS = 34
 """From here on it is there below without being asked for."""
 
-
 COUNT_STEP = 5_000
 """A count that takes long is told in steps of so many."""
 
