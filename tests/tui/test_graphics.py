@@ -154,7 +154,11 @@ async def test_kitty_is_sent_the_picture_and_shown_placeholders(
         assert sent[2].endswith(message), "one that was shown before is made ready only once"
         app.open_job("lesson-500")
         await until(pilot, lambda: not graphic.display and "\U0010eeee" not in drawn(graphic))
-        assert sent[3:] == [f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\"]
+        freeing = f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\"
+        assert sent[3:] == [freeing]
+        app.open_job("done-3")
+        await until(pilot, lambda: graphic.display and "\U0010eeee" in drawn(graphic))
+    assert sent[-1] == freeing, "nor does it stay when the program ends"
 
 
 def received(message: str) -> tuple[int, Image.Image]:

@@ -104,6 +104,9 @@ class KittyGraphic(Graphic):
             self._sent = number
         self._cells.show(() if prepared is None else prepared.lines)
 
+    def on_unmount(self) -> None:
+        self.show(None)  # the terminal outlives the program, and would keep what it was sent
+
     def _send(self, message: str) -> None:
         driver = self.app._driver  # what is drawn goes through it too, so both come in order and whole
         if driver is not None:
