@@ -23,7 +23,7 @@ from previewops.states import JobState
 CHUNK_BYTES = 262_144
 
 _OCTETS = "application/octet-stream"
-_MEDIA_TYPES = frozenset(
+SENT_AS = frozenset(
     {
         "image/webp",
         "image/png",
@@ -37,7 +37,7 @@ _MEDIA_TYPES = frozenset(
         "text/vtt",
     }
 )
-"""What files are told as; nothing that a browser would run is among it, whatever a manifest says."""
+"""The media types that files are sent as; others are octets. No browser runs any of these, whatever is listed."""
 
 
 class Artifacts:
@@ -114,7 +114,7 @@ class _FileResponse(StreamingResponse):
         if selection.part is Part.RANGE:
             headers["Content-Range"] = f"bytes {selection.start}-{selection.end - 1}/{file.size}"
         sent = selection if with_body else Selection(selection.part, 0, 0)
-        media_type = file.media_type if file.media_type in _MEDIA_TYPES else _OCTETS
+        media_type = file.media_type if file.media_type in SENT_AS else _OCTETS
         super().__init__(_pieces(file, sent), status, headers, media_type=media_type)
         self._file = file
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from previewops.api.artifacts import CHUNK_BYTES
+from previewops.api.artifacts import CHUNK_BYTES, SENT_AS
+from previewops.worker.render.encode import MEDIA_TYPES
 from tests.api_support import JOBS, Served, problem, served
 from tests.integration.cli_program import payload
 
@@ -45,6 +46,10 @@ ARTIFACTS = f"{JOBS}/a/artifacts"
 
 def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_every_kind_of_file_that_is_rendered_is_told_as_what_it_is() -> None:
+    assert set(MEDIA_TYPES.values()) == SENT_AS
 
 
 def put_links_in_place(bundle: Path, elsewhere: Path, secret: Path) -> None:

@@ -235,6 +235,23 @@ async def test_nothing_else_is_handed_out(folder: Path, question: dict[str, Any]
     assert not (folder / "out").exists()
 
 
+async def built_confined(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The summary of a bundle that a confined process has built in ``out``, of assets in ``folder``."""
+    board = read_storyboard(job)
+    desk = JobDesk(
+        {name: asset.ref for name, asset in board.assets.items()},
+        FileAssetOpener((folder,)),
+        max_bytes=MIB,
+        output=FolderOutput(folder / "out"),
+    )
+    async with pool_of(confined=True, task="previewops.worker.bundle:build") as pool:
+        return await pool.run({"payload": job}, deadline_s=60, answer=desk.answer)
+
+
+def _files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("kind", ["webp", "gif", "apng", "webm", "mp4"])
 async def test_every_format_is_rendered_in_confinement_as_outside_of_it(folder: Path, kind: str) -> None:
     quarters((400, 300)).save(folder / "picture.avif")
@@ -245,15 +262,7 @@ async def test_every_format_is_rendered_in_confinement_as_outside_of_it(folder: 
         audio={"uri": "sound"},
         format=kind,
     )
-    board = read_storyboard(job)
-    desk = JobDesk(
-        {name: asset.ref for name, asset in board.assets.items()},
-        FileAssetOpener((folder,)),
-        max_bytes=MIB,
-        output=FolderOutput(folder / "out"),
-    )
-    async with pool_of(confined=True, task="previewops.worker.bundle:build") as pool:
-        summary = await pool.run({"payload": job}, deadline_s=60, answer=desk.answer)
+    summary = await built_confined(job, folder)
     outside = make_bundle(
         job,
         opener=FileAssetOpener((folder,)),
@@ -272,10 +281,6 @@ async def test_every_format_is_rendered_in_confinement_as_outside_of_it(folder: 
             assert content == (folder / "outside" / entry["path"]).read_bytes()
 
 
-def _files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
 async def test_a_lost_picture_leaves_no_empty_file(folder: Path) -> None:
     quarters((400, 300)).save(folder / "there.png")
     uris = {"there": "there.png", "gone": "gone.png", "broken": "secret"}
@@ -284,15 +289,7 @@ async def test_a_lost_picture_leaves_no_empty_file(folder: Path) -> None:
         [{"id": name, "uri": uri} for name, uri in uris.items()],
         onAssetError="gap",
     )
-    board = read_storyboard(job)
-    desk = JobDesk(
-        {name: asset.ref for name, asset in board.assets.items()},
-        FileAssetOpener((folder,)),
-        max_bytes=MIB,
-        output=FolderOutput(folder / "out"),
-    )
-    async with pool_of(confined=True, task="previewops.worker.bundle:build") as pool:
-        summary = await pool.run({"payload": job}, deadline_s=60, answer=desk.answer)
+    summary = await built_confined(job, folder)
     found = _files(folder / "out")
     assert found == {entry["path"] for entry in summary["artifacts"]}
     assert "thumbs/there.webp" in found
