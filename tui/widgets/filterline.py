@@ -150,7 +150,7 @@ class FilterLine(Vertical):
             terms = read_terms(self.text)
         except UnknownFields as error:
             terms = error.rest
-            words = Content(f"▲ {error.message}. {error.hint}")
+            words = Content(f"▲ {error.message}; {error.hint}")
             self.query_one(".-refusal", Label).update(words)
             self.add_class("-refused")
         else:
