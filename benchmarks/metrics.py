@@ -23,7 +23,7 @@ from benchmarks.queue import private_redis
 from benchmarks.screen import fill
 from previewops.connection import connect
 from previewops.keys import Keys
-from previewops.metrics import expose, exposition, take_reading
+from previewops.metrics import collect, render_exposition, scrape
 from previewops.settings import Settings
 
 BINS = 100
@@ -43,14 +43,14 @@ async def measure(url: str, samples: int) -> tuple[list[float], list[float], int
     settings = Settings()
     client = connect(url, role="bench")
     whole, text = [], []
-    size = len(await exposition(client, settings))
+    size = len(await scrape(client, settings))
     for _ in range(samples):
         began = time.perf_counter()
-        await exposition(client, settings)
+        await scrape(client, settings)
         whole.append((time.perf_counter() - began) * 1000)
-        reading = await take_reading(client, settings)
+        reading = await collect(client, settings)
         began = time.perf_counter()
-        expose(reading, settings)
+        render_exposition(reading, settings)
         text.append((time.perf_counter() - began) * 1000)
     await client.aclose()
     return whole, text, size

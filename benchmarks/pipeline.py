@@ -34,7 +34,7 @@ from previewops.connection import connect
 from previewops.contract import validate
 from previewops.queue import Queue, Receipt
 from previewops.settings import Settings
-from previewops.snapshot import Snapshots
+from previewops.snapshot import SnapshotReader
 from previewops.worker import render
 from previewops.worker.assets import FileAssetOpener
 
@@ -88,13 +88,13 @@ def loop(pool: Any, jobs: list[dict[str, Any]], pictures: Path, out: Path) -> fl
 async def queue(url: str, settings: Settings, jobs: list[dict[str, Any]]) -> float:
     """Seconds from the first submit until every bundle is published."""
     client = connect(url, role="bench")
-    snapshots = Snapshots(client, settings)
-    before = (await snapshots.take()).counters["completed"]
+    snapshots = SnapshotReader(client, settings)
+    before = (await snapshots.read()).counters["completed"]
     began = time.perf_counter()
     for answer in await Queue(client, settings).submit_many([validate(job) for job in jobs]):
         if not isinstance(answer, Receipt):
             sys.exit(f"a job was turned away: {answer}")
-    while (found := await snapshots.take()).counters["completed"] - before < len(jobs):
+    while (found := await snapshots.read()).counters["completed"] - before < len(jobs):
         if found.dead:
             sys.exit("a job is dead: the figures would be worth nothing")
         await asyncio.sleep(LOOK_EVERY_S)

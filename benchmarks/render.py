@@ -149,28 +149,28 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
     from previewops.settings import Settings
     from previewops.worker.assets import FileAssetOpener
     from previewops.worker.child import ChildLimits
-    from previewops.worker.job import BUILD_TASK, PRELOAD
-    from previewops.worker.prune import cache_root
+    from previewops.worker.job import BUILD_TASK, PRELOAD_MODULES
+    from previewops.worker.prune import cache_dir
     from previewops.worker.publish import bundle_path, fence_path, publish, staging_path
     from previewops.worker.render.fontfiles import FontSources
-    from previewops.worker.reuse import Digests, Reuse
+    from previewops.worker.reuse import DigestCache, RenderCache
     from previewops.worker.sandbox import RenderPool
-    from previewops.worker.store import Store
-    from previewops.worker.work import Work
+    from previewops.worker.store import CacheStore
+    from previewops.worker.work import RenderTask
 
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder))
         (settings.data_dir / ".staging").mkdir()
-        reuse = Reuse(Store(cache_root(settings.data_dir)), Digests())
+        reuse = RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache())
         limits = ChildLimits(1 << 30)
         pool = RenderPool(
             BUILD_TASK,
             size=1,
             limits=limits,
             recycle_jobs=100,
-            preload=PRELOAD,
+            preload=PRELOAD_MODULES,
             confined=True,
-            edition=FontSources(),
+            generation=FontSources(),
         )
         spent = []
         try:
@@ -188,8 +188,10 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
                 )
                 before = time.perf_counter()
                 staging = staging_path(settings.data_dir, job_id, 1)
-                work = Work.of(settings, payload, staging, opener=FileAssetOpener((pictures,)), reuse=reuse)
-                await work.done(pool, lambda _share, _word: None)
+                work = RenderTask.prepare(
+                    settings, payload, staging, opener=FileAssetOpener((pictures,)), cache=reuse
+                )
+                await work.run(pool, lambda _share, _word: None)
                 target = bundle_path(settings.data_dir, "bench", job_id)
                 fence = fence_path(settings.data_dir, "bench", job_id)
                 await asyncio.to_thread(publish, staging, target, fence=fence, token=1)

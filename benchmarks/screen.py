@@ -34,7 +34,7 @@ from benchmarks.queue import private_redis
 from previewops.connection import connect
 from previewops.keys import Keys
 from previewops.settings import Settings
-from previewops.snapshot import Snapshots
+from previewops.snapshot import SnapshotReader
 
 COLUMNS, ROWS = 120, 40
 SETTLE_S = 5.0
@@ -151,12 +151,12 @@ def fill(url: str, waiting: int, dead: int) -> None:
 async def snapshot_ms(url: str, samples: int = 50) -> tuple[float, float]:
     """Median and longest of a snapshot as the screen takes it, in ms."""
     client = connect(url, role="bench")
-    snapshots = Snapshots(client, Settings())
+    snapshots = SnapshotReader(client, Settings())
     taken = []
-    await snapshots.take(history_s=60, events=200, runs=True)
+    await snapshots.read(history_s=60, events=200, running_jobs=True)
     for _ in range(samples):
         began = time.perf_counter()
-        await snapshots.take(history_s=60, events=200, runs=True)
+        await snapshots.read(history_s=60, events=200, running_jobs=True)
         taken.append((time.perf_counter() - began) * 1000)
     await client.aclose()
     return statistics.median(taken), max(taken)

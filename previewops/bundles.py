@@ -19,21 +19,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from previewops.errors import BundleElsewhere, BundleUnreadable, NoSuchArtifact
+from previewops.errors import ArtifactNotFound, BundleNotFound, BundleUnreadable
 
 if TYPE_CHECKING:
     from previewops.records import JobRecord
 
-PREVIEWS = "previews"
+PREVIEWS_FOLDER = "previews"
 """The folder of DATA_DIR that readers see bundles in."""
 
-CONTAINER = "container.json"
+MANIFEST_FILE = "container.json"
 """The file of a bundle that names all others but ``preview.json``."""
 
-PREVIEW = "preview.json"
+PREVIEW_FILE = "preview.json"
 """The file of a bundle that tells what was rendered."""
 
-MOST_MANIFEST_BYTES = 4 * 1024 * 1024
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -75,7 +75,7 @@ class OpenArtifact:
             os.close(self.descriptor)
 
 
-def artifacts_of(data_dir: Path, record: JobRecord) -> tuple[Artifact, ...]:
+def list_artifacts(data_dir: Path, record: JobRecord) -> tuple[Artifact, ...]:
     """The files of a job's bundle as its ``container.json`` lists them. Blocks on the disk.
 
     Each is there, is a regular file reached by no link, and has the length that is listed.
@@ -91,7 +91,7 @@ def artifacts_of(data_dir: Path, record: JobRecord) -> tuple[Artifact, ...]:
         return tuple(listed.values())
 
 
-def artifact_path(data_dir: Path, record: JobRecord, path: str) -> Path:
+def find_artifact(data_dir: Path, record: JobRecord, path: str) -> Path:
     """The file ``path`` of the job's bundle, listed or not: a regular file, reached by no link. Blocks on the disk.
 
     Raises:
@@ -105,7 +105,7 @@ def artifact_path(data_dir: Path, record: JobRecord, path: str) -> Path:
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno not in _ABSENT:
                 raise
-            raise NoSuchArtifact(record.job_id, path) from error
+            raise ArtifactNotFound(record.job_id, path) from error
     return _place(data_dir, record) / path
 
 
@@ -120,16 +120,16 @@ def open_artifact(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
         BundleUnreadable: whether there is cannot be told now: no open file is left, say, or the disk fails.
     """
     with _bundle(data_dir, record) as folder:
-        if name in (CONTAINER, PREVIEW):
+        if name in (MANIFEST_FILE, PREVIEW_FILE):
             return _hashed(folder, name)
         entry = _listed(folder, _place(data_dir, record)).get(name)
         if entry is None:
-            raise NoSuchArtifact(record.job_id, name)
+            raise ArtifactNotFound(record.job_id, name)
         return OpenArtifact(_opened(folder, entry), entry.bytes, entry.sha256, entry.media_type)
 
 
 def _place(data_dir: Path, record: JobRecord) -> Path:
-    return Path(os.path.realpath(data_dir)) / PREVIEWS / record.project_id / record.job_id
+    return Path(os.path.realpath(data_dir)) / PREVIEWS_FOLDER / record.project_id / record.job_id
 
 
 @contextmanager
@@ -139,7 +139,7 @@ def _bundle(data_dir: Path, record: JobRecord) -> Iterator[int]:
         with _missing_is_elsewhere(data_dir, record):
             # DATA_DIR itself may be a link, and the path to it may have some.
             root = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            folder = _below(root, (PREVIEWS, record.project_id, record.job_id))
+            folder = _below(root, (PREVIEWS_FOLDER, record.project_id, record.job_id))
         try:
             yield folder
         finally:
@@ -157,7 +157,7 @@ def _told(record: JobRecord) -> Iterator[None]:
             reason = error.strerror
         else:
             reason = str(error)
-        raise BundleElsewhere(
+        raise BundleNotFound(
             f"the bundle of job {record.job_id} is not what was published: {reason}",
             hint="it is damaged; submit the payload under a new jobId to render it again",
         ) from error
@@ -171,7 +171,7 @@ def _missing_is_elsewhere(data_dir: Path, record: JobRecord) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno not in _ABSENT:
             raise
         named = (record.result or {}).get("bundle")
-        raise BundleElsewhere(
+        raise BundleNotFound(
             f"the bundle of job {record.job_id} is not on this machine: there is no {_place(data_dir, record)}",
             hint=f"set DATA_DIR to the workers' folder, or look at it where it was made: {named or 'unknown'}",
         ) from error
@@ -234,11 +234,11 @@ def _hashed(folder: int, name: str) -> OpenArtifact:
 def _content(descriptor: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    while piece := os.pread(descriptor, MOST_MANIFEST_BYTES + 1 - size, size):
+    while piece := os.pread(descriptor, MAX_MANIFEST_BYTES + 1 - size, size):
         pieces.append(piece)
         size += len(piece)
-        if size > MOST_MANIFEST_BYTES:
-            raise ValueError(f"it has more than {MOST_MANIFEST_BYTES} bytes")
+        if size > MAX_MANIFEST_BYTES:
+            raise ValueError(f"it has more than {MAX_MANIFEST_BYTES} bytes")
     return b"".join(pieces)
 
 
@@ -248,19 +248,19 @@ def _listed(folder: int, place: Path) -> dict[str, Artifact]:
     Raises:
         ValueError: it is none.
     """
-    descriptor = _regular(folder, CONTAINER)
+    descriptor = _regular(folder, MANIFEST_FILE)
     try:
         found: Any = json.loads(_content(descriptor))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{CONTAINER} does not read as JSON: {error}") from error
+        raise ValueError(f"{MANIFEST_FILE} does not read as JSON: {error}") from error
     finally:
         os.close(descriptor)
     files = found.get("files") if isinstance(found, dict) else None
     if not isinstance(files, list):
-        raise ValueError(f"{CONTAINER} lists no files")
+        raise ValueError(f"{MANIFEST_FILE} lists no files")
     listed = {entry.name: entry for entry in (_entry(place, raw) for raw in files)}
     if len(listed) != len(files):
-        raise ValueError(f"{CONTAINER} lists a file twice")
+        raise ValueError(f"{MANIFEST_FILE} lists a file twice")
     return listed
 
 
@@ -272,4 +272,4 @@ def _entry(place: Path, raw: Any) -> Artifact:
             for step in name.split("/"):
                 _one_name(step)
             return Artifact(name, place / name, size, digest, kind)
-    raise ValueError(f"{CONTAINER} has an entry that names no path, bytes, sha256 and mediaType")
+    raise ValueError(f"{MANIFEST_FILE} has an entry that names no path, bytes, sha256 and mediaType")

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-AGAIN_AFTER_S = 0.1
+RETRY_INTERVAL_S = 0.1
 
 
-async def end_tasks(
-    tasks: Iterable[asyncio.Task[Any]], *, rounds: int | None = None
+async def cancel_and_wait(
+    tasks: Iterable[asyncio.Task[Any]], *, max_rounds: int | None = None
 ) -> set[asyncio.Task[Any]]:
     """Cancels tasks until they have ended, at most ``rounds`` times; returns those that have not.
 
@@ -18,13 +18,13 @@ async def end_tasks(
     that comes in the moment in which what it waits for is done. Errors of the tasks are dropped.
     """
     pending = set(tasks)
-    while pending and rounds != 0:
+    while pending and max_rounds != 0:
         for task in pending:
             task.cancel()
-        done, pending = await asyncio.wait(pending, timeout=AGAIN_AFTER_S)
+        done, pending = await asyncio.wait(pending, timeout=RETRY_INTERVAL_S)
         for task in done:
             if not task.cancelled():
                 # Asked for, so that asyncio does not report it as never heard of.
                 task.exception()
-        rounds = None if rounds is None else rounds - 1
+        max_rounds = None if max_rounds is None else max_rounds - 1
     return pending

@@ -30,7 +30,7 @@ class SystemClock:
         return time.monotonic()
 
 
-class Random(Protocol):
+class Rng(Protocol):
     """The one thing the policies ask of a random source."""
 
     def uniform(self, a: float, b: float) -> float:
@@ -38,16 +38,16 @@ class Random(Protocol):
         ...
 
 
-def system_random() -> Random:
+def system_rng() -> Rng:
     """A random source seeded by the operating system."""
     return random.SystemRandom()
 
 
-LAST_MS = 253_402_300_799_000
+MAX_DATE_MS = 253_402_300_799_000
 """The end of the year 9999 in ms since the epoch: what a date can still say."""
 
 
 def iso_from_ms(ms: int) -> str:
     """Milliseconds since the epoch as RFC 3339 in UTC with millisecond precision; at the most the year 9999."""
-    moment = datetime.fromtimestamp(min(ms, LAST_MS) / 1000, tz=UTC)
+    moment = datetime.fromtimestamp(min(ms, MAX_DATE_MS) / 1000, tz=UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -38,11 +38,11 @@ _SCHEMES = ("redis://", "rediss://", "unix://")
 _SECRET_QUERY = ("password",)
 _HOST_AND_PORT = re.compile(r"(?:[^:@\[\]]+|\[[^@\[\]]*\])(?::[0-9]*)?")
 
-WITHHELD = "***"
+REDACTED = "***"
 """What stands where a secret stood."""
 
 
-def find_redis_url(settings: Settings, *, option: str | None) -> str:
+def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
     """The address of Redis: ``option``, REDIS_URL, a live embedded server under DATA_DIR, or the default.
 
     Raises:
@@ -51,14 +51,14 @@ def find_redis_url(settings: Settings, *, option: str | None) -> str:
     if option is not None:
         if not option.startswith(_SCHEMES):
             raise UsageError(
-                f"--redis-url is {redact(option)!r}; "
+                f"--redis-url is {redact_url(option)!r}; "
                 "allowed is an address that begins with redis://, rediss:// or unix://"
             )
         return option
     if settings.redis_url is not None:
         return settings.redis_url
     path = socket_path(settings.data_dir)
-    return socket_url(path) if listens(path) else DEFAULT_REDIS_URL
+    return socket_url(path) if is_listening(path) else DEFAULT_REDIS_URL
 
 
 def socket_path(data_dir: Path) -> Path:
@@ -82,7 +82,7 @@ def socket_url(path: Path) -> str:
     return "unix://" + quote(str(path))
 
 
-def listens(path: Path) -> bool:
+def is_listening(path: Path) -> bool:
     """Whether a Redis server listens on the socket at ``path``, in at most ``PROBE_TIMEOUT_S``.
 
     A server that accepts and does not answer in time counts: it is frozen or busy, and an operator is helped
@@ -130,7 +130,7 @@ def _trusted(folder: Path) -> bool:
     )
 
 
-def redact(url: str) -> str:
+def redact_url(url: str) -> str:
     """``url`` without its password, for messages and logs.
 
     A password that was not percent-encoded may hold what ends one otherwise (``/ ? # @``), so it is taken to reach to
@@ -147,9 +147,9 @@ def redact(url: str) -> str:
         return f"{scheme}://{rest}"
     user, found, host = rest.rpartition("@")
     if not found:
-        return f"{scheme}://{WITHHELD}"
+        return f"{scheme}://{REDACTED}"
     name, has_password, _ = user.partition(":")
-    return f"{scheme}://{name}:{WITHHELD}@{host}" if has_password else f"{scheme}://{rest}"
+    return f"{scheme}://{name}:{REDACTED}@{host}" if has_password else f"{scheme}://{rest}"
 
 
 def _without_secret_query(rest: str) -> str:
@@ -157,7 +157,7 @@ def _without_secret_query(rest: str) -> str:
     fields = parse_qsl(query, keep_blank_values=True)
     if not any(name in _SECRET_QUERY for name, _ in fields):
         return rest
-    shown = [(name, WITHHELD if name in _SECRET_QUERY else value) for name, value in fields]
+    shown = [(name, REDACTED if name in _SECRET_QUERY else value) for name, value in fields]
     return f"{before}?{urlencode(shown, safe='*/')}"
 
 
@@ -211,7 +211,7 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> C
         return ConnectionPool.from_url(url, **parameters)
     except ValueError as error:
         raise UsageError(
-            f"the Redis address {redact(url)!r} cannot be used: {error}",
+            f"the Redis address {redact_url(url)!r} cannot be used: {error}",
             hint="allowed is redis://[user:password@]host[:port][/database], rediss://… or unix:///path",
         ) from None
 
@@ -243,7 +243,7 @@ async def redis_errors(url: str) -> AsyncIterator[None]:
         reason = unavailable_reason(error)
         if reason is None:
             raise
-        raise RedisUnavailable(redact(url), reason) from error
+        raise RedisUnavailable(redact_url(url), reason) from error
 
 
 _FULL = "it is out of memory (maxmemory reached) and refuses to store"

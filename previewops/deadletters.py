@@ -18,27 +18,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import RedisError
 
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
-from previewops.errors import BodyChanged, JobNotFound, OtherJob, WrongState
+from previewops.errors import JobIdMismatch, JobNotFound, PayloadChanged, WrongState
 from previewops.keys import Keys
-from previewops.listing import cursor_arguments, cursor_from_reply, rows_from_reply
-from previewops.listviews import BulkOutcome, Cursor, DeadFilter, DeadGroup, ListPage
+from previewops.listing import decode_cursor, decode_rows, encode_cursor
+from previewops.listviews import BulkResult, Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
 from previewops.records import RENDER_FUNCTION, JobRecord, record_from_reply
 from previewops.scripts import ScriptName, Scripts
 from previewops.settings import Settings
-from previewops.states import Code, JobState, Priority
+from previewops.states import JobState, Priority, ScriptResult
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 _T = TypeVar("_T")
 
-BATCH = 100
+BATCH_SIZE = 100
 """Dead letters that one call changes."""
 _LOOKED_AT = 500
 """Dead letters that one call looks at."""
 _NAMED = "named"
 
-Progress = Callable[[int, int], Awaitable[None]]
+ProgressCallback = Callable[[int, int], Awaitable[None]]
 """Is told how many are through, and of how many."""
 
 
@@ -57,7 +57,7 @@ class _Act:
 class _Account:
     """How far a bulk act is with what a filter means: ``through`` of ``ids`` were tried, ``done`` of them changed."""
 
-    chosen: DeadFilter
+    chosen: DeadLetterFilter
     ids: Sequence[bytes]
     through: int = 0
     done: int = 0
@@ -77,16 +77,22 @@ class DeadLetters:
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def count(
-        self, chosen: DeadFilter, progress: Progress | None = None, *, cut_off_ms: int | None = None
+        self,
+        chosen: DeadLetterFilter,
+        progress: ProgressCallback | None = None,
+        *,
+        cut_off_ms: int | None = None,
     ) -> int:
         """How many dead letters a filter means, of those that had died by the cut-off (server ms, now by default).
 
         ``progress`` is told how many were looked at, of how many.
         """
-        if chosen.by_index:
+        if chosen.is_indexed:
             return await self._indexed(chosen, cut_off_ms)
         total = (
-            0 if progress is None else await self._indexed(DeadFilter(fingerprint=chosen.group), cut_off_ms)
+            0
+            if progress is None
+            else await self._indexed(DeadLetterFilter(fingerprint=chosen.group), cut_off_ms)
         )
         found = examined = 0
         async for looked_at, matching, _ in self._walk(chosen, "count", cut_off_ms):
@@ -98,7 +104,7 @@ class DeadLetters:
 
     async def page(
         self,
-        chosen: DeadFilter,
+        chosen: DeadLetterFilter,
         *,
         cursor: Cursor | None = None,
         limit: int = 200,
@@ -113,7 +119,7 @@ class DeadLetters:
             examined, _, rows, following, _ = await self._look(
                 chosen, "rows", cursor, cut_off_ms=cut_off_ms, limit=limit
             )
-            return ListPage(rows_from_reply(rows), following, examined)
+            return ListPage(decode_rows(rows), following, examined)
         start = 0 if cursor is None else int(cursor.score)
         end = start + max(1, min(limit, _LOOKED_AT))
         named = tuple(dict.fromkeys(chosen.job_ids))
@@ -121,10 +127,10 @@ class DeadLetters:
             chosen, "rows", None, cut_off_ms=cut_off_ms, named=named[start:end]
         )
         following = Cursor(_NAMED, str(end).encode(), b"") if end < len(named) else None
-        return ListPage(rows_from_reply(rows), following, examined)
+        return ListPage(decode_rows(rows), following, examined)
 
     async def newest(
-        self, chosen: DeadFilter, *, limit: int, cut_off_ms: int | None = None
+        self, chosen: DeadLetterFilter, *, limit: int, cut_off_ms: int | None = None
     ) -> tuple[JobRecord, ...]:
         """The newest dead letters that a filter means, without payloads. ``cut_off_ms`` as for ``count``."""
         found: list[JobRecord] = []
@@ -138,32 +144,32 @@ class DeadLetters:
                 break
         return tuple(found)
 
-    async def groups(self, *, limit: int = 100) -> tuple[DeadGroup, ...]:
+    async def groups(self, *, limit: int = 100) -> tuple[DeadLetterGroup, ...]:
         """The largest groups by cause, largest first, in one round trip."""
-        rows = await self._scripts.run(ScriptName.DEAD_GROUPS, limit)
+        rows = await self._scripts.run(ScriptName.DEAD_LETTER_GROUPS, limit)
         return tuple(
-            DeadGroup(
+            DeadLetterGroup(
                 fingerprint.decode(),
                 int(count),
                 int(float(first)),
                 int(float(last)),
-                rows_from_reply([(job_id, values)])[0],
+                decode_rows([(job_id, values)])[0],
             )
             for fingerprint, count, first, last, job_id, values in rows
         )
 
     async def requeue(
         self,
-        chosen: DeadFilter,
+        chosen: DeadLetterFilter,
         *,
         who: str,
         why: str = "",
-        also: Sequence[DeadFilter] = (),
+        other_filters: Sequence[DeadLetterFilter] = (),
         priority: Priority | None = None,
-        most: int | None = None,
+        max_jobs: int | None = None,
         cut_off_ms: int | None = None,
-        progress: Progress | None = None,
-    ) -> BulkOutcome:
+        progress: ProgressCallback | None = None,
+    ) -> BulkResult:
         """Gives the chosen dead letters a new life: attempts start from nought, the history stays.
 
         An operator's requeue is not bounded by PREVIEW_QUEUE_MAX. ``also`` are further filters, which mean none of
@@ -173,24 +179,24 @@ class DeadLetters:
         """
         options = ("" if priority is None else priority.value,)
         act = _Act(ScriptName.REQUEUE, "requeued", options, who, why)
-        return await self._in_batches(act, (chosen, *also), most, cut_off_ms, progress)
+        return await self._in_batches(act, (chosen, *other_filters), max_jobs, cut_off_ms, progress)
 
     async def discard(
         self,
-        chosen: DeadFilter,
+        chosen: DeadLetterFilter,
         *,
         who: str,
         why: str = "",
-        also: Sequence[DeadFilter] = (),
-        most: int | None = None,
+        other_filters: Sequence[DeadLetterFilter] = (),
+        max_jobs: int | None = None,
         cut_off_ms: int | None = None,
-        progress: Progress | None = None,
-    ) -> BulkOutcome:
+        progress: ProgressCallback | None = None,
+    ) -> BulkResult:
         """Deletes the chosen dead letters for good, payload and history included; otherwise like ``requeue``."""
         act = _Act(ScriptName.DISCARD, "discarded", (), who, why)
-        return await self._in_batches(act, (chosen, *also), most, cut_off_ms, progress)
+        return await self._in_batches(act, (chosen, *other_filters), max_jobs, cut_off_ms, progress)
 
-    async def requeue_edited(
+    async def requeue_with_payload(
         self,
         job_id: str,
         payload: Payload,
@@ -198,7 +204,7 @@ class DeadLetters:
         who: str,
         why: str = "",
         priority: Priority | None = None,
-        instead_of: str | None = None,
+        expected_digest: str | None = None,
     ) -> None:
         """Gives a dead letter another body and a new life, in one step; the history of its attempts stays.
 
@@ -212,9 +218,9 @@ class DeadLetters:
             BodyChanged: it has another body than the one that was shown.
         """
         if payload.job_id != job_id:
-            raise OtherJob(job_id, payload.job_id)
+            raise JobIdMismatch(job_id, payload.job_id)
         code, state = await self._scripts.run(
-            ScriptName.AMEND,
+            ScriptName.REPLACE_PAYLOAD,
             job_id,
             (priority or payload.priority).value,
             payload.project_id,
@@ -223,16 +229,16 @@ class DeadLetters:
             RENDER_FUNCTION,
             who,
             why,
-            "" if instead_of is None else f"={instead_of}",
+            "" if expected_digest is None else f"={expected_digest}",
         )
-        if code == Code.NOT_FOUND:
+        if code == ScriptResult.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)
-        if code == Code.CONFLICT:
-            raise BodyChanged(job_id)
-        if code == Code.WRONG_STATE:
+        if code == ScriptResult.CONFLICT:
+            raise PayloadChanged(job_id)
+        if code == ScriptResult.WRONG_STATE:
             raise WrongState(job_id, state.decode(), "requeue", "dead letters")
 
-    async def export(self, chosen: DeadFilter) -> AsyncIterator[JobRecord]:
+    async def export(self, chosen: DeadLetterFilter) -> AsyncIterator[JobRecord]:
         """Every chosen dead letter whole, payload and attempts included, newest first."""
         async for _, _, ids in self._walk(chosen, "ids"):
             for raw_id in ids:
@@ -244,11 +250,11 @@ class DeadLetters:
     async def _in_batches(
         self,
         act: _Act,
-        filters: Sequence[DeadFilter],
+        filters: Sequence[DeadLetterFilter],
         most: int | None,
         cut_off_ms: int | None,
-        progress: Progress | None,
-    ) -> BulkOutcome:
+        progress: ProgressCallback | None,
+    ) -> BulkResult:
         if cut_off_ms is None:
             cut_off_ms = await self.now_ms()
         accounts = [_Account(each, await self._ids(each, cut_off_ms)) for each in filters]
@@ -276,24 +282,24 @@ class DeadLetters:
         missing = tuple(
             job_id
             for account in accounts
-            for job_id in account.chosen.missing({*map(bytes.decode, account.ids)})
+            for job_id in account.chosen.missing_ids({*map(bytes.decode, account.ids)})
         )
-        return BulkOutcome(done, to_try - done, total - to_try, missing)
+        return BulkResult(done, to_try - done, total - to_try, missing)
 
-    async def _ids(self, chosen: DeadFilter, cut_off_ms: int) -> list[bytes]:
+    async def _ids(self, chosen: DeadLetterFilter, cut_off_ms: int) -> list[bytes]:
         return [job_id async for _, _, found in self._walk(chosen, "ids", cut_off_ms) for job_id in found]
 
     async def _work_off(
         self, act: _Act, account: _Account, room: int, cut_off_ms: int, tell: Callable[[], Awaitable[None]]
     ) -> None:
         taken = account.ids[:room]
-        for start in range(0, len(taken), BATCH):
-            batch = taken[start : start + BATCH]
+        for start in range(0, len(taken), BATCH_SIZE):
+            batch = taken[start : start + BATCH_SIZE]
             codes, cancelled = await _to_its_end(
                 self._scripts.run(act.script, cut_off_ms, *act.options, *batch)
             )
             account.through += len(batch)
-            account.done += sum(code == Code.OK for code in codes)
+            account.done += sum(code == ScriptResult.OK for code in codes)
             if cancelled:
                 raise asyncio.CancelledError
             await tell()
@@ -303,11 +309,11 @@ class DeadLetters:
         fields = {"who": act.who, "why": act.why, "done": str(account.done), "skipped": str(skipped)}
         if left:
             fields["left"] = str(left)
-        fields |= account.chosen.told()
+        fields |= account.chosen.event_fields()
         pairs = [part for pair in fields.items() for part in pair]
         await self._scripts.run(ScriptName.RECORD_EVENT, act.kind, *pairs)
 
-    async def _indexed(self, chosen: DeadFilter, cut_off_ms: int | None) -> int:
+    async def _indexed(self, chosen: DeadLetterFilter, cut_off_ms: int | None) -> int:
         """How many the index of all, or of a group, holds up to the cut-off, or to the age that is asked for."""
         index = self.keys.dead if chosen.group is None else self.keys.dead_group_prefix + chosen.group
         if cut_off_ms is None and chosen.older_than_ms is not None:
@@ -316,7 +322,7 @@ class DeadLetters:
         return int(await self._redis.zcount(index, "-inf", newest))
 
     async def _walk(
-        self, chosen: DeadFilter, mode: str, cut_off_ms: int | None = None
+        self, chosen: DeadLetterFilter, mode: str, cut_off_ms: int | None = None
     ) -> AsyncIterator[tuple[int, int, Sequence[Any]]]:
         """(examined, matching, ids) of one call after the other, up to the cut-off, which is now by default."""
         if chosen.job_ids:
@@ -339,7 +345,7 @@ class DeadLetters:
 
     async def _look(
         self,
-        chosen: DeadFilter,
+        chosen: DeadLetterFilter,
         mode: str,
         cursor: Cursor | None,
         *,
@@ -350,23 +356,23 @@ class DeadLetters:
         """One call: (examined, matching, ids or rows, where it ended, the cut-off that it went by)."""
         error = chosen.error or ""
         cut_off, examined, place, found, listed = await self._scripts.run(
-            ScriptName.LIST_DEAD,
+            ScriptName.LIST_DEAD_LETTERS,
             mode,
             chosen.group or "",
             "" if cut_off_ms is None else cut_off_ms,
             chosen.older_than_ms or 0,
             min(limit, _LOOKED_AT),
             _LOOKED_AT,
-            *cursor_arguments(cursor),
+            *encode_cursor(cursor),
             "" if chosen.project is None else f"={chosen.project}",
             error,
             error.lower(),
             "" if chosen.group and not named else chosen.fingerprint or "",
             len(named),
             *named,
-            *chosen.terms.arguments(),
+            *chosen.query.script_arguments(),
         )
-        return int(examined), int(found), listed, cursor_from_reply(place), int(cut_off)
+        return int(examined), int(found), listed, decode_cursor(place), int(cut_off)
 
 
 async def _to_its_end(call: Coroutine[Any, Any, _T]) -> tuple[_T, bool]:

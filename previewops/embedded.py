@@ -21,7 +21,7 @@ from types import TracebackType
 from previewops.connection import ping_socket, socket_path, socket_url
 from previewops.errors import EmbeddedUnavailable
 from previewops.server_binary import find_server_binary, server_version
-from previewops.tether import tethered, thaw_when_closed
+from previewops.tether import continue_on_pipe_close, die_with_parent_argv
 
 START_TIMEOUT_S = 10.0
 LOAD_TIMEOUT_S = 300.0
@@ -226,7 +226,7 @@ class EmbeddedRedis:
             with self.log.open("wb") as log:
                 self._process = await asyncio.create_subprocess_exec(
                     # In order, so that it writes down what it has acknowledged; and so thawed, if it is frozen.
-                    *tethered([str(binary), *_arguments(self.socket)], signal.SIGTERM),
+                    *die_with_parent_argv([str(binary), *_arguments(self.socket)], signal.SIGTERM),
                     cwd=self._folder,
                     env={**os.environ, "LC_ALL": "C"},
                     stdin=asyncio.subprocess.DEVNULL,
@@ -235,7 +235,7 @@ class EmbeddedRedis:
                     start_new_session=True,
                     pass_fds=(lock, reader),
                 )
-            thaw_when_closed(reader, self._process.pid)
+            continue_on_pipe_close(reader, self._process.pid)
         finally:
             os.close(reader)
 

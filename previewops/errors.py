@@ -17,7 +17,7 @@ EXIT_USAGE = 2
 EXIT_INVALID = 65  # EX_DATAERR of sysexits.h
 EXIT_UNREACHABLE = 69  # EX_UNAVAILABLE
 EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL
-EXIT_BOOT = 78  # EX_CONFIG
+EXIT_CONFIG = 78  # EX_CONFIG
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,8 @@ class JobConflict(PreviewopsError):
 
     code = "conflict"
 
-    def __init__(self, job_id: str, state: str, free_from: str | None = None) -> None:
-        until = "" if free_from is None else f"; this one is free again from {free_from}"
+    def __init__(self, job_id: str, state: str, reusable_from: str | None = None) -> None:
+        until = "" if reusable_from is None else f"; this one is free again from {reusable_from}"
         super().__init__(
             f"job {job_id} exists already ({state}) with a different payload",
             hint="give the new job another jobId, or submit the same payload to be told of the same job"
@@ -122,7 +122,7 @@ class JobConflict(PreviewopsError):
         )
         self.job_id = job_id
         self.state = state
-        self.free_from = free_from
+        self.reusable_from = reusable_from
 
 
 class JobNotFound(PreviewopsError):
@@ -143,21 +143,22 @@ class WrongState(PreviewopsError):
 
     code = "wrong-state"
 
-    def __init__(self, job_id: str, state: str, act: str, allowed: str) -> None:
+    def __init__(self, job_id: str, state: str, action: str, allowed: str) -> None:
         super().__init__(
-            f"cannot {act} job {job_id}: it is {state}", hint=f"{act} applies to jobs that are {allowed}"
+            f"cannot {action} job {job_id}: it is {state}",
+            hint=f"{action} applies to jobs that are {allowed}",
         )
         self.job_id = job_id
         self.state = state
 
 
-class BundleElsewhere(PreviewopsError):
+class BundleNotFound(PreviewopsError):
     """A job's bundle, or a file of it, is not where this machine would have it."""
 
     code = "bundle-elsewhere"
 
 
-class NoSuchArtifact(BundleElsewhere):
+class ArtifactNotFound(BundleNotFound):
     """A bundle is here, and has no file of that name."""
 
     code = "no-such-artifact"
@@ -185,7 +186,7 @@ class BundleUnreadable(PreviewopsError):
         self.reason = reason
 
 
-class BodyChanged(PreviewopsError):
+class PayloadChanged(PreviewopsError):
     """A payload was to take the place of one that the job has no more: somebody has edited it meanwhile."""
 
     code = "body-changed"
@@ -198,7 +199,7 @@ class BodyChanged(PreviewopsError):
         self.job_id = job_id
 
 
-class OtherJob(PreviewopsError):
+class JobIdMismatch(PreviewopsError):
     """A payload that was to take the place of a job's own names another job."""
 
     exit_code = EXIT_INVALID
@@ -257,20 +258,20 @@ class EmbeddedUnavailable(PreviewopsError):
 REINSTALL = "install previewops again, with what it depends on: pip install --force-reinstall previewops"
 
 
-class CannotBoot(PreviewopsError):
+class StartupFailed(PreviewopsError):
     """The program cannot do its work as it is installed: a module is missing, say. One line says it all.
 
     A supervisor does not start a worker again that ends so.
     """
 
-    exit_code = EXIT_BOOT
+    exit_code = EXIT_CONFIG
     code = "cannot-boot"
 
     def __init__(self, reason: str, *, remedy: str = REINSTALL) -> None:
         super().__init__(f"{reason}; {remedy}")
 
     @classmethod
-    def without(cls, error: ImportError) -> CannotBoot:
+    def from_import_error(cls, error: ImportError) -> StartupFailed:
         """For a module that cannot be imported, which it names."""
         if isinstance(error, ModuleNotFoundError) and error.name:
             return cls(f"the module {error.name} is missing")
@@ -291,7 +292,7 @@ class SupervisorRunning(PreviewopsError):
         self.pid = pid
 
 
-class OrderRefused(PreviewopsError):
+class CommandRejected(PreviewopsError):
     """A supervisor did not do as it was told, or none took the order in time."""
 
     code = "order-refused"

@@ -12,21 +12,21 @@ from typing import Any, TextIO, TypeAlias
 
 from previewops.errors import PreviewopsError
 
-Write: TypeAlias = Callable[[Mapping[str, Any]], None]
+WriteRecord: TypeAlias = Callable[[Mapping[str, Any]], None]
 """Adds one record."""
 
 _PRIVATE = 0o600  # payloads may be nobody else's business
 _PUBLIC = 0o644
 
 
-class ExportFailed(PreviewopsError):
+class FileWriteFailed(PreviewopsError):
     """The file could not be written."""
 
     code = "export-failed"
 
 
 @contextmanager
-def export_file(path: Path) -> Iterator[Write]:
+def open_jsonl_atomically(path: Path) -> Iterator[WriteRecord]:
     """Gives a function that writes a record as a line of ASCII JSON into a file that only its owner can read.
 
     Raises:
@@ -40,7 +40,7 @@ def export_file(path: Path) -> Iterator[Write]:
         yield write
 
 
-def publish_text(path: Path, text: str) -> None:
+def write_text_atomically(path: Path, text: str) -> None:
     """Writes a file that everybody can read.
 
     Raises:
@@ -88,5 +88,5 @@ def _keep(file: TextIO, draft: Path, path: Path) -> None:
         raise _failed(path, error) from error
 
 
-def _failed(path: Path, error: OSError) -> ExportFailed:
-    return ExportFailed(f"{path} cannot be written: {error.strerror or error}")
+def _failed(path: Path, error: OSError) -> FileWriteFailed:
+    return FileWriteFailed(f"{path} cannot be written: {error.strerror or error}")

@@ -9,36 +9,36 @@ from typing import Any
 
 from previewops.clock import iso_from_ms
 
-GONE_AFTER_MS = 15_000
+SILENT_AFTER_MS = 15_000
 """A supervisor that has been silent for this long takes no orders, and is shown as silent."""
 
-MOST_WORKERS = 256
+MAX_WORKERS = 256
 """As many as one supervisor may be told to run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class WorkerCountRange:
     """The fewest and the most workers; equal when their number is fixed."""
 
-    fewest: int
-    most: int
+    minimum: int
+    maximum: int
 
     @classmethod
-    def parse(cls, text: str) -> Bounds | None:
+    def parse(cls, text: str) -> WorkerCountRange | None:
         """Reads "4" or "1-8" as people type it; None unless 0 ≤ fewest ≤ most ≤ ``MOST_WORKERS``."""
         match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", text.strip())
         if match is None:
             return None
         fewest, most = int(match[1]), int(match[2] or match[1])
-        return cls(fewest, most) if fewest <= most <= MOST_WORKERS else None
+        return cls(fewest, most) if fewest <= most <= MAX_WORKERS else None
 
     def __str__(self) -> str:
         """The bounds as they are typed."""
-        return f"{self.fewest}" if self.fewest == self.most else f"{self.fewest}-{self.most}"
+        return f"{self.minimum}" if self.minimum == self.maximum else f"{self.minimum}-{self.maximum}"
 
     def clamp(self, count: int) -> int:
         """``count``, or the bound that it is beyond."""
-        return min(self.most, max(self.fewest, count))
+        return min(self.maximum, max(self.minimum, count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +46,20 @@ class SupervisedWorker:
     """A worker as its supervisor sees it. ``pid`` is None while none runs; ``reason`` is for a person."""
 
     worker_id: str
-    place: int
+    slot: int
     phase: str
     pid: int | None
-    quick_deaths: int
+    rapid_exits: int
     reason: str
 
     def as_json(self) -> dict[str, Any]:
         """The worker as published, and as ``workers --json`` shows it."""
         return {
             "id": self.worker_id,
-            "place": self.place,
+            "place": self.slot,
             "phase": self.phase,
             "pid": self.pid,
-            "quickDeaths": self.quick_deaths,
+            "quickDeaths": self.rapid_exits,
             "reason": self.reason or None,
         }
 
@@ -68,10 +68,10 @@ class SupervisedWorker:
         """Reads what ``as_json`` wrote; another version of it may lack something."""
         return cls(
             worker_id=str(said.get("id", "")),
-            place=int(said.get("place", 0)),
+            slot=int(said.get("place", 0)),
             phase=str(said.get("phase", "unknown")),
             pid=said.get("pid"),
-            quick_deaths=int(said.get("quickDeaths", 0)),
+            rapid_exits=int(said.get("quickDeaths", 0)),
             reason=str(said.get("reason") or ""),
         )
 
@@ -86,7 +86,7 @@ class SupervisorState:
     backend: str
     state: str
     count: int
-    bounds: Bounds
+    worker_range: WorkerCountRange
     rss_bytes: int
     started_ms: int
     notice: str
@@ -101,8 +101,8 @@ class SupervisorState:
             "backend": self.backend,
             "state": self.state,
             "count": self.count,
-            "min": self.bounds.fewest,
-            "max": self.bounds.most,
+            "min": self.worker_range.minimum,
+            "max": self.worker_range.maximum,
             "rssBytes": self.rss_bytes,
             "startedMs": self.started_ms,
             "notice": self.notice or None,
@@ -119,7 +119,7 @@ class SupervisorState:
             backend=str(said.get("backend", "")),
             state=str(said.get("state", "unknown")),
             count=int(said.get("count", 0)),
-            bounds=Bounds(int(said.get("min", 0)), int(said.get("max", 0))),
+            worker_range=WorkerCountRange(int(said.get("min", 0)), int(said.get("max", 0))),
             rss_bytes=int(said.get("rssBytes", 0)),
             started_ms=int(said.get("startedMs", 0)),
             notice=str(said.get("notice") or ""),
@@ -128,7 +128,7 @@ class SupervisorState:
 
 
 @dataclass(frozen=True, slots=True)
-class SupervisorView:
+class SupervisorStatus:
     """A supervisor as of its last report (server ms); ``silent`` when that is too long ago."""
 
     supervisor_id: str
@@ -137,11 +137,11 @@ class SupervisorView:
     state: SupervisorState
 
     @classmethod
-    def seen(
+    def observed(
         cls, supervisor_id: str, heartbeat_ms: int, state: SupervisorState, now_ms: int
-    ) -> SupervisorView:
+    ) -> SupervisorStatus:
         """A supervisor as it looks at ``now_ms`` (server ms)."""
-        return cls(supervisor_id, heartbeat_ms, now_ms - heartbeat_ms > GONE_AFTER_MS, state)
+        return cls(supervisor_id, heartbeat_ms, now_ms - heartbeat_ms > SILENT_AFTER_MS, state)
 
     def as_json(self) -> dict[str, Any]:
         """The supervisor as ``workers --json`` shows it."""

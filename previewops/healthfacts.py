@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from previewops.clock import Clock, SystemClock
-from previewops.health import RECENT_S, Facts
+from previewops.health import RECENT_WINDOW_S, HealthInputs
 from previewops.settings import Settings
-from previewops.verdicts import facts_of
-from previewops.views import Bucket, Snapshot
+from previewops.verdicts import inputs_from_snapshot
+from previewops.views import CounterBucket, Snapshot
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 
-async def gather(
+async def collect_inputs(
     redis: Redis,
     settings: Settings,
     snapshot: Snapshot,
     *,
-    buckets: Iterable[Bucket] | None = None,
+    buckets: Iterable[CounterBucket] | None = None,
     clock: Clock | None = None,
-) -> Facts:
+) -> HealthInputs:
     """Everything that ``previewops.health.judge`` wants to know, with two round trips.
 
     Args:
@@ -38,13 +38,13 @@ async def gather(
     Raises:
         redis.exceptions.RedisError: the server cannot be used.
     """
-    if buckets is None and snapshot.history_s >= RECENT_S:
+    if buckets is None and snapshot.history_s >= RECENT_WINDOW_S:
         buckets = snapshot.buckets
     redis_ms, ahead_ms = await _answer(redis, clock or SystemClock())
     eviction_policy, persistent = await _server(redis)
     free_bytes, disk_bytes = await asyncio.to_thread(_disk, settings.data_dir)
     return replace(
-        facts_of(snapshot, buckets, heartbeat_ms=settings.heartbeat_ms),
+        inputs_from_snapshot(snapshot, buckets, heartbeat_ms=settings.heartbeat_ms),
         eviction_policy=eviction_policy,
         persistent=persistent,
         run_ages_ms=_run_ages_ms(snapshot),
@@ -66,12 +66,12 @@ def _clocks(snapshot: Snapshot, here_ms: int | None) -> dict[str, int]:
 
 
 def _run_ages_ms(snapshot: Snapshot) -> dict[str, int] | None:
-    if snapshot.active and not snapshot.runs:
+    if snapshot.active and not snapshot.running_jobs:
         return None
-    return {run.job_id: snapshot.now_ms - run.claimed_ms for run in snapshot.runs}
+    return {run.job_id: snapshot.now_ms - run.claimed_ms for run in snapshot.running_jobs}
 
 
-async def answer_ms(redis: Redis, clock: Clock) -> float | None:
+async def measure_latency_ms(redis: Redis, clock: Clock) -> float | None:
     """How long an answer takes, in ms, on a connection that is open already; None where asking is forbidden.
 
     Raises:

@@ -10,18 +10,18 @@ from collections.abc import Iterable, Mapping
 
 BINS_PER_OCTAVE = 4
 
-LAST_BIN = 256
+MAX_BIN = 256
 """It ends at 2^64 ms, which nothing takes: whoever reads a higher number reads no histogram."""
 
 
-def middle_ms(bin_number: int) -> float:
+def bin_middle_ms(bin_number: int) -> float:
     """The value that stands for a bin: its geometric middle, in ms (0.5 for the bin under 1 ms)."""
     if bin_number == 0:
         return 0.5
     return float(2.0 ** ((bin_number - 0.5) / BINS_PER_OCTAVE))
 
 
-def from_fields(fields: Mapping[str, int], series: str) -> dict[int, int]:
+def parse_bins(fields: Mapping[str, int], series: str) -> dict[int, int]:
     """The bins of one series (``w`` wait, ``r`` run) out of a bucket's fields."""
     return {
         int(name[len(series) :]): count
@@ -30,7 +30,7 @@ def from_fields(fields: Mapping[str, int], series: str) -> dict[int, int]:
     }
 
 
-def merge(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
+def merge_histograms(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
     """The sum of several histograms."""
     total: dict[int, int] = {}
     for histogram in histograms:
@@ -49,5 +49,5 @@ def percentile_ms(histogram: Mapping[int, int], fraction: float) -> float | None
     for bin_number in sorted(histogram):
         seen += histogram[bin_number]
         if seen >= rank:
-            return middle_ms(bin_number)
-    return middle_ms(max(histogram))
+            return bin_middle_ms(bin_number)
+    return bin_middle_ms(max(histogram))

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from previewops.histogram import merge
-from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Snapshot
+from previewops.histogram import merge_histograms
+from previewops.views import MINUTE_MS, TEN_SECONDS_MS, CounterBucket, Snapshot
 
 HOUR_S = 3600
 DAY_MIN = 1440
-FEW_S = 60
+OVERLAP_S = 60
 """What a snapshot brings again once the past is known: a gap between two looks may be as long."""
 
 _PER_MINUTE = MINUTE_MS // TEN_SECONDS_MS
@@ -40,7 +40,7 @@ class Period(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class HistoryColumn:
     """The sums of the buckets that begin in ``width_ms`` from ``start_ms`` (server) on."""
 
     start_ms: int
@@ -54,19 +54,19 @@ class Column:
 class History:
     """Buckets by number, and from which number on none is missing. ``now_ms`` is that of the last snapshot."""
 
-    tens: Mapping[int, Bucket] = field(default_factory=dict)
-    minutes: Mapping[int, Bucket] = field(default_factory=dict)
+    tens: Mapping[int, CounterBucket] = field(default_factory=dict)
+    minutes: Mapping[int, CounterBucket] = field(default_factory=dict)
     tens_since: int | None = None
     minutes_since: int | None = None
     now_ms: int = 0
 
-    def plus(self, snapshot: Snapshot) -> History:
+    def with_snapshot(self, snapshot: Snapshot) -> History:
         """The history with what a snapshot brings; what is older than a day is forgotten.
 
         A server whose clock is behind by more than a minute (another one, after a fail-over) starts it anew.
         """
         if snapshot.now_ms < self.now_ms - MINUTE_MS:
-            return History().plus(snapshot)
+            return History().with_snapshot(snapshot)
         now_ms = max(self.now_ms, snapshot.now_ms)
         current, minute = now_ms // TEN_SECONDS_MS, now_ms // MINUTE_MS
         first = current + 1 - snapshot.history_s * 1000 // TEN_SECONDS_MS
@@ -76,12 +76,12 @@ class History:
         tens = {**self.tens, **{bucket.number: bucket for bucket in snapshot.buckets}}
         minutes = dict(self.minutes)
         for bucket in snapshot.minutes:
-            minutes[bucket.number] = fuller(minutes.get(bucket.number), bucket)
+            minutes[bucket.number] = prefer_complete(minutes.get(bucket.number), bucket)
         kept_minute = (current - _PER_HOUR) // _PER_MINUTE
-        for number, bucket in added_up(
+        for number, bucket in merge_buckets(
             bucket for n, bucket in tens.items() if n // _PER_MINUTE < kept_minute
         ):
-            minutes[number] = fuller(minutes.get(number), bucket)
+            minutes[number] = prefer_complete(minutes.get(number), bucket)
         return History(
             tens={n: bucket for n, bucket in tens.items() if n // _PER_MINUTE >= kept_minute},
             minutes={n: bucket for n, bucket in minutes.items() if n >= minute - DAY_MIN},
@@ -90,7 +90,7 @@ class History:
             now_ms=now_ms,
         )
 
-    def wanted(self, now_known: bool) -> tuple[int, int]:
+    def required_depth(self, now_known: bool) -> tuple[int, int]:
         """What the next snapshot has to bring: ``history_s`` and ``history_min`` of ``Snapshots.take``.
 
         Everything at first and after a gap, later the last few buckets. ``now_known`` is whether the caller
@@ -103,9 +103,9 @@ class History:
             and self.tens_since <= current + 1 - _PER_HOUR
             and self.minutes_since <= minute - DAY_MIN + 1
         )
-        return (FEW_S, 0) if now_known and whole else (HOUR_S, DAY_MIN)
+        return (OVERLAP_S, 0) if now_known and whole else (HOUR_S, DAY_MIN)
 
-    def columns(self, period: Period, count: int, now_ms: int) -> tuple[Column, ...]:
+    def columns(self, period: Period, count: int, now_ms: int) -> tuple[HistoryColumn, ...]:
         """Exactly ``count`` columns, the last of them with ``now_ms`` (server) in it.
 
         Each is as wide as so many whole buckets as make ``count`` of them reach back a ``period`` at least, and
@@ -119,13 +119,14 @@ class History:
             raise ValueError(f"there cannot be {count} columns")
         width_ms = -(-period.buckets // count) * period.bucket_ms
         first = now_ms // width_ms - count + 1
-        members: list[list[Bucket]] = [[] for _ in range(count)]
+        members: list[list[CounterBucket]] = [[] for _ in range(count)]
         for bucket in self.tens.values() if period is Period.HOUR else self._all_minutes():
             place = bucket.start_ms // width_ms - first
             if 0 <= place < count:
                 members[place].append(bucket)
         return tuple(
-            Column((first + place) * width_ms, width_ms, *_sums(of)) for place, of in enumerate(members)
+            HistoryColumn((first + place) * width_ms, width_ms, *_sums(of))
+            for place, of in enumerate(members)
         )
 
     def rate_per_min(self, name: str, window_ms: int, now_ms: int) -> float:
@@ -146,10 +147,10 @@ class History:
         first = -(-(now_ms - window_ms) // TEN_SECONDS_MS)
         return sum(bucket.counts.get(name, 0) for number, bucket in self.tens.items() if number >= first)
 
-    def _all_minutes(self) -> Iterable[Bucket]:
+    def _all_minutes(self) -> Iterable[CounterBucket]:
         minutes = dict(self.minutes)
-        for number, bucket in added_up(self.tens.values()):
-            minutes[number] = fuller(minutes.get(number), bucket)
+        for number, bucket in merge_buckets(self.tens.values()):
+            minutes[number] = prefer_complete(minutes.get(number), bucket)
         return minutes.values()
 
 
@@ -158,29 +159,33 @@ def _earlier(known: int | None, new: int) -> int:
 
 
 def _sums(
-    buckets: Iterable[Bucket],
+    buckets: Iterable[CounterBucket],
 ) -> tuple[Mapping[str, int], Mapping[int, int], Mapping[int, int]]:
     counts: dict[str, int] = {}
     every = tuple(buckets)
     for bucket in every:
         for name, count in bucket.counts.items():
             counts[name] = counts.get(name, 0) + count
-    return counts, merge(bucket.wait for bucket in every), merge(bucket.run for bucket in every)
+    return (
+        counts,
+        merge_histograms(bucket.wait for bucket in every),
+        merge_histograms(bucket.run for bucket in every),
+    )
 
 
-def added_up(tens: Iterable[Bucket]) -> Iterable[tuple[int, Bucket]]:
+def merge_buckets(tens: Iterable[CounterBucket]) -> Iterable[tuple[int, CounterBucket]]:
     """Minutes by number, each of as many of its buckets as there are."""
-    members: dict[int, list[Bucket]] = {}
+    members: dict[int, list[CounterBucket]] = {}
     for bucket in tens:
         members.setdefault(bucket.start_ms // MINUTE_MS, []).append(bucket)
     for number, of in members.items():
-        yield number, Bucket(number * MINUTE_MS, *_sums(of), MINUTE_MS)
+        yield number, CounterBucket(number * MINUTE_MS, *_sums(of), MINUTE_MS)
 
 
-def fuller(known: Bucket | None, new: Bucket) -> Bucket:
+def prefer_complete(known: CounterBucket | None, new: CounterBucket) -> CounterBucket:
     """Counts only grow: of two accounts of one minute the one that counts more is the whole one."""
     return new if known is None or _total(new) >= _total(known) else known
 
 
-def _total(bucket: Bucket) -> int:
+def _total(bucket: CounterBucket) -> int:
     return sum(bucket.counts.values()) + sum(bucket.wait.values()) + sum(bucket.run.values())

@@ -46,6 +46,6 @@ def parse_host_pattern(text: str) -> HostPattern | None:
     return HostPattern(host.removeprefix("*."), host.startswith("*."), port)
 
 
-def hosts_in_words(hosts: Sequence[HostPattern]) -> str:
+def format_hosts(hosts: Sequence[HostPattern]) -> str:
     """The hosts as a phrase for what is allowed."""
     return ", ".join(str(host) for host in hosts) or "no host at all (PREVIEW_ASSET_HOSTS is empty)"

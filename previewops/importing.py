@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from previewops.ceilings import MAX_ASSETS
-from previewops.contract import FileUri, UriRefused, parse_uri
-from previewops.contract.wording import printable, quote
+from previewops.contract import FileUri, UriNotAllowed, parse_uri
+from previewops.contract.wording import escape_unprintable, quote
 from previewops.errors import PreviewopsError, Violation
 
-KINDS_IN_WORDS = "JPEG, PNG, WebP, GIF, AVIF, WAV, MP3, Ogg, FLAC, AAC or M4A"
+SUPPORTED_KINDS = "JPEG, PNG, WebP, GIF, AVIF, WAV, MP3, Ogg, FLAC, AAC or M4A"
 
 _CHUNK = 1024 * 1024
 _HEAD = 16
@@ -44,7 +44,7 @@ class ImportFailed(PreviewopsError):
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class AssetCopy:
     """One file to copy. ``sha256`` is what its content has to hash to; no more than ``max_bytes`` are read of it."""
 
     source: Path
@@ -58,10 +58,10 @@ class ImportPlan:
     """A payload with its uris rewritten, the copies that make them true, and what stands against it."""
 
     payload: dict[str, Any]
-    copies: tuple[Copy, ...]
+    copies: tuple[AssetCopy, ...]
     violations: tuple[Violation, ...]
 
-    def carry_out(self) -> None:
+    def execute(self) -> None:
         """Copies the files. Each appears whole or not at all; one that is there already is kept.
 
         Raises:
@@ -72,7 +72,7 @@ class ImportPlan:
                 _copy(each)
             except OSError as error:
                 raise ImportFailed(
-                    f"cannot import {printable(str(each.source))} into {each.target.parent.parent}: "
+                    f"cannot import {escape_unprintable(str(each.source))} into {each.target.parent.parent}: "
                     f"{error.strerror or error}",
                     hint="check the permissions of DATA_DIR and the free space, then submit again",
                 ) from error
@@ -87,7 +87,7 @@ def plan_import(payload: Mapping[str, Any], *, base: Path, store: Path, max_byte
     are ``<first two digits>/<sha256>.<ext>``.
     """
     rewritten = copy.deepcopy(dict(payload))
-    copies: dict[Path, Copy] = {}
+    copies: dict[Path, AssetCopy] = {}
     violations: list[Violation] = []
     for place, holder in _holders(rewritten):
         try:
@@ -124,11 +124,11 @@ def _holders(payload: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{place}/uri", holder
 
 
-def _located(uri: str, base: Path, store: Path, max_bytes: int) -> Copy | None:
+def _located(uri: str, base: Path, store: Path, max_bytes: int) -> AssetCopy | None:
     """The copy that ``uri`` calls for, or None if it calls for none."""
     try:
         address = parse_uri(uri)
-    except UriRefused:
+    except UriNotAllowed:
         return None
     if not isinstance(address, FileUri):
         return None
@@ -153,7 +153,7 @@ def _located(uri: str, base: Path, store: Path, max_bytes: int) -> Copy | None:
         extension = _extension(file.read(_HEAD))
         file.seek(0)
         digest = _digest(file.read, max_bytes)
-    return Copy(source, store / digest[:2] / f"{digest}.{extension}", digest, max_bytes)
+    return AssetCopy(source, store / digest[:2] / f"{digest}.{extension}", digest, max_bytes)
 
 
 def _open(source: Path) -> int:
@@ -174,7 +174,7 @@ def _demand_size(size: int, max_bytes: int) -> None:
         raise _Refused("import-too-large", "is too large to import", f"{size} bytes", allowed)
 
 
-def _demand_checksum(holder: Mapping[str, Any], found: Copy) -> None:
+def _demand_checksum(holder: Mapping[str, Any], found: AssetCopy) -> None:
     named = holder.get("sha256")
     if isinstance(named, str) and named.lower() != found.sha256:
         raise _Refused("import-checksum", "has another checksum than sha256 says", found.sha256, quote(named))
@@ -194,7 +194,7 @@ def _digest(
     return digest.hexdigest()
 
 
-def _copy(each: Copy) -> None:
+def _copy(each: AssetCopy) -> None:
     if each.target.is_file():
         return  # content-addressed, and put there by a rename: it is the same content, whole
     each.target.parent.mkdir(parents=True, exist_ok=True)
@@ -223,7 +223,7 @@ def _extension(head: bytes) -> str:
         "import-unknown-kind",
         "is neither a picture nor a sound that is read",
         "an empty file" if not head else f"a file that begins with the bytes {head[:8].hex(' ')}",
-        KINDS_IN_WORDS,
+        SUPPORTED_KINDS,
     )
 
 

@@ -106,12 +106,12 @@ class Keys:
         return f"{self.queue}:supervisor:"
 
     @property
-    def orders_prefix(self) -> str:
+    def commands_prefix(self) -> str:
         """Prefix of a list per supervisor: ids of orders that it has not acknowledged, oldest first."""
         return f"{self.queue}:orders:"
 
     @property
-    def order_prefix(self) -> str:
+    def command_prefix(self) -> str:
         """Prefix of a hash per order: what was ordered, by whom, and the answer. Expires."""
         return f"{self.queue}:order:"
 
@@ -167,8 +167,8 @@ class Keys:
             "P_DEAD_GROUP": self.dead_group_prefix,
             "P_WORKER": self.worker_prefix,
             "P_SUPERVISOR": self.supervisor_prefix,
-            "P_ORDERS": self.orders_prefix,
-            "P_ORDER": self.order_prefix,
+            "P_ORDERS": self.commands_prefix,
+            "P_ORDER": self.command_prefix,
             "P_DONE": self.done_channel_prefix,
         }
         # The queue's name is 1 to 100 of A-Z a-z 0-9 - _ . : (settings.py): nothing to escape.

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from previewops.fingerprint import fingerprint
 from previewops.keys import Keys
-from previewops.retry import Cause, Counter
-from previewops.scripts import Argument, ScriptName, Scripts
+from previewops.retry import DeadLetterCause, FailureCounter
+from previewops.scripts import ScriptArgument, ScriptName, Scripts
 from previewops.settings import Settings
-from previewops.states import Code, Priority
+from previewops.states import Priority, ScriptResult
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -45,15 +45,15 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
+class ClaimReply:
     """The answer to a claim: the jobs, and in how many ms the next delayed one is due (None: none is)."""
 
-    jobs: tuple[Claim, ...]
+    claims: tuple[Claim, ...]
     next_due_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class CompletedJob:
     """A job that is done: its claim, the result as JSON text, how long it ran in ms, and whether it was a dry run."""
 
     claim: Claim
@@ -63,20 +63,20 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeartbeatReply:
     """The answer to a heartbeat: the ids whose lease is lost, and when the queue was born, in server µs.
 
     ``knew_us`` is the birth of the queue that the heartbeat before found; None if that was this queue, or there was
     no heartbeat before.
     """
 
-    lost: tuple[str, ...]
-    born_us: int
-    knew_us: int | None
+    lost_job_ids: tuple[str, ...]
+    queue_born_us: int
+    previous_born_us: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Upkeep:
+class MaintenanceResult:
     """What a maintenance step did, and when the next one has something to do, in ms (None: nothing known)."""
 
     recovered: int
@@ -86,20 +86,20 @@ class Upkeep:
 
 
 @dataclass(frozen=True, slots=True)
-class Burial:
+class DeadLetterReason:
     """Why a job is dead, as it is kept and grouped."""
 
-    cause: Cause
+    cause: DeadLetterCause
     error_class: str
     code: str
     message: str
     fingerprint: str
 
 
-class Runner(Protocol):
+class ScriptRunner(Protocol):
     """What calls scripts."""
 
-    async def run(self, name: ScriptName, *args: Argument) -> Any:
+    async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
         """Calls a script with the queue's keys."""
         ...
 
@@ -108,11 +108,11 @@ class Leases:
     """All that a worker does to jobs, on behalf of one worker id. Claims and finishes go by ``hot``."""
 
     def __init__(
-        self, redis: Redis, settings: Settings, worker_id: str, *, hot: Runner | None = None
+        self, redis: Redis, settings: Settings, worker_id: str, *, fast_runner: ScriptRunner | None = None
     ) -> None:
         self.keys = Keys(settings.queue_name)
         self.scripts = Scripts(redis, self.keys)
-        self.hot: Runner = hot or self.scripts
+        self.fast_runner: ScriptRunner = fast_runner or self.scripts
         self._redis = redis
         self._settings = settings
         self._worker = worker_id
@@ -125,98 +125,106 @@ class Leases:
         # Not redis.blpop: its signature knows whole seconds only.
         return await self._redis.execute_command("BLPOP", self.keys.wake, wait_s) is not None
 
-    async def claim(self, want: int) -> Claims:
+    async def claim(self, max_claims: int) -> ClaimReply:
         """Claims up to ``want`` jobs, none while the queue is paused."""
-        reply = await self.hot.run(
-            ScriptName.CLAIM, self._worker, self._settings.lease_ms, self._settings.ageing_ms, want
+        reply = await self.fast_runner.run(
+            ScriptName.CLAIM, self._worker, self._settings.lease_ms, self._settings.ageing_ms, max_claims
         )
-        return Claims(_claims(reply, 2), _optional(reply[1]))
+        return ClaimReply(_claims(reply, 2), _optional(reply[1]))
 
-    async def finish(self, done: Sequence[Finished], want: int) -> tuple[list[Code], tuple[Claim, ...]]:
+    async def finish(
+        self, completed: Sequence[CompletedJob], max_claims: int
+    ) -> tuple[list[ScriptResult], tuple[Claim, ...]]:
         """Completes jobs and claims up to ``want`` next ones in the same round trip.
 
         Returns one code per job (OK, ALREADY, or STALE where the lease was lost) and the claims.
         """
         settings = self._settings
-        args: list[Argument] = [
+        args: list[ScriptArgument] = [
             self._worker,
             settings.lease_ms,
             settings.ageing_ms,
-            want,
+            max_claims,
             settings.keep_completed,
             settings.result_ttl_s * 1000,
-            len(done),
+            len(completed),
         ]
-        for job in done:
+        for job in completed:
             args += (job.claim.job_id, job.claim.token, job.result_json, job.run_ms, int(job.dry_run))
-        reply = await self.hot.run(ScriptName.FINISH, *args)
-        return [Code(code) for code in reply[1 : 1 + len(done)]], _claims(reply, 1 + len(done))
+        reply = await self.fast_runner.run(ScriptName.FINISH, *args)
+        return [ScriptResult(code) for code in reply[1 : 1 + len(completed)]], _claims(
+            reply, 1 + len(completed)
+        )
 
     async def retry(
-        self, claim: Claim, *, delay_ms: int, counter: Counter, attempt_json: str, message: str
-    ) -> Code:
+        self, claim: Claim, *, delay_ms: int, counter: FailureCounter, attempt_json: str, message: str
+    ) -> ScriptResult:
         """Sends a failed job into backoff; it is due in ``delay_ms``."""
         reply = await self.scripts.run(
             ScriptName.RETRY, claim.job_id, claim.token, delay_ms, counter.value, attempt_json, _text(message)
         )
-        return Code(reply)
+        return ScriptResult(reply)
 
-    async def bury(self, claim: Claim, *, counter: Counter, attempt_json: str, burial: Burial) -> Code:
+    async def move_to_dead_letters(
+        self, claim: Claim, *, counter: FailureCounter, attempt_json: str, reason: DeadLetterReason
+    ) -> ScriptResult:
         """Sends a failed job to the dead-letter queue."""
         reply = await self.scripts.run(
-            ScriptName.BURY,
+            ScriptName.DEAD_LETTER,
             claim.job_id,
             claim.token,
             counter.value,
             attempt_json,
-            burial.cause.value,
-            _text(burial.error_class),
-            burial.code,
-            _text(burial.message),
-            burial.fingerprint,
+            reason.cause.value,
+            _text(reason.error_class),
+            reason.code,
+            _text(reason.message),
+            reason.fingerprint,
         )
-        return Code(reply)
+        return ScriptResult(reply)
 
-    async def release(self, claims: Iterable[Claim]) -> list[Code]:
+    async def release(self, claims: Iterable[Claim]) -> list[ScriptResult]:
         """Gives jobs back without spending an attempt."""
-        args: list[Argument] = [self._worker]
+        args: list[ScriptArgument] = [self._worker]
         for claim in claims:
             args += (claim.job_id, claim.token)
-        reply = await self.scripts.run(ScriptName.RELEASE, *args)
-        return [Code(code) for code in reply]
+        reply = await self.scripts.run(ScriptName.RELEASE_CLAIMS, *args)
+        return [ScriptResult(code) for code in reply]
 
-    async def renew(self, claim: Claim) -> Code:
+    async def renew(self, claim: Claim) -> ScriptResult:
         """Renews one lease and tells whether it still holds. To be asked right before publishing."""
         reply = await self.scripts.run(ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms)
-        return Code(reply)
+        return ScriptResult(reply)
 
-    async def heartbeat(self, info_json: str, running: Iterable[tuple[Claim, float, str]]) -> Heard:
+    async def heartbeat(self, info_json: str, running: Iterable[tuple[Claim, float, str]]) -> HeartbeatReply:
         """Says that the worker lives and renews leases; ``running`` is (claim, progress 0..1, phase).
 
         One that finds another queue than the one before it, as after a FLUSHALL, raises the alarm that
         ``previewops health`` tells of. Only it has ``knew_us``: those after it know the new queue.
         """
-        args: list[Argument] = [self._worker, info_json, self._settings.lease_ms, self._queue_born]
+        args: list[ScriptArgument] = [self._worker, info_json, self._settings.lease_ms, self._queue_born]
         for claim, progress, phase in running:
             args += (claim.job_id, claim.token, round(progress, 3), phase)
         reply = await self.scripts.run(ScriptName.HEARTBEAT, *args)
         knew, self._queue_born = self._queue_born, reply[1].decode()
-        return Heard(
-            lost=tuple(job_id.decode() for job_id in reply[2:]),
-            born_us=int(self._queue_born),
-            knew_us=int(knew) if knew not in ("", self._queue_born) else None,
+        return HeartbeatReply(
+            lost_job_ids=tuple(job_id.decode() for job_id in reply[2:]),
+            queue_born_us=int(self._queue_born),
+            previous_born_us=int(knew) if knew not in ("", self._queue_born) else None,
         )
 
-    async def reclaim(self, held: Iterable[Claim]) -> list[str]:
+    async def release_unknown_claims(self, held: Iterable[Claim]) -> list[str]:
         """Gives back claims of this worker that it does not hold: their reply was lost with a connection."""
-        reply = await self.scripts.run(ScriptName.RECLAIM, self._worker, *(claim.token for claim in held))
+        reply = await self.scripts.run(
+            ScriptName.RELEASE_UNKNOWN_CLAIMS, self._worker, *(claim.token for claim in held)
+        )
         return [job_id.decode() for job_id in reply]
 
-    async def advance(self, token: int) -> None:
+    async def bump_fencing_token(self, token: int) -> None:
         """Has the next fencing token be larger than ``token``."""
-        await self.scripts.run(ScriptName.ADVANCE, token)
+        await self.scripts.run(ScriptName.BUMP_FENCING_TOKEN, token)
 
-    async def maintain(self) -> Upkeep:
+    async def maintain(self) -> MaintenanceResult:
         """One bounded step of upkeep: expired leases, due jobs, aged records, history."""
         recovered, admitted, due, expiry = await self.scripts.run(
             ScriptName.MAINTAIN,
@@ -226,12 +234,12 @@ class Leases:
             max(60_000, self._settings.lease_ms * 3),
             self._settings.lease_ms,
         )
-        return Upkeep(recovered, admitted, _optional(due), _optional(expiry))
+        return MaintenanceResult(recovered, admitted, _optional(due), _optional(expiry))
 
-    async def end_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
+    async def deregister_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
         """Recovers every lease of a worker that is known to be gone, and forgets it. Returns the ids."""
         reply = await self.scripts.run(
-            ScriptName.RELEASE_WORKER,
+            ScriptName.DEREGISTER_WORKER,
             worker_id,
             self._settings.max_crashes,
             why,

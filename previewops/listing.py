@@ -11,13 +11,13 @@ from previewops.records import RECORD_FIELDS, JobRecord, record_from_redis
 from previewops.scripts import ScriptName, Scripts
 from previewops.settings import Settings
 from previewops.states import JobState
-from previewops.terms import Terms
+from previewops.terms import FilterQuery
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-MOST_ROWS = 2000
-MOST_BUDGET = 10_000
+MAX_ROWS = 2000
+MAX_BUDGET = 10_000
 
 
 class JobList:
@@ -30,7 +30,7 @@ class JobList:
         self,
         *,
         state: JobState | None,
-        terms: Terms,
+        query: FilterQuery,
         newest_first: bool = True,
         cursor: Cursor | None = None,
         limit: int = 200,
@@ -56,26 +56,26 @@ class JobList:
             ScriptName.LIST_JOBS,
             "" if state is None else state.value,
             int(newest_first),
-            min(limit, MOST_ROWS),
-            min(budget, MOST_BUDGET),
-            *cursor_arguments(cursor),
-            *terms.arguments(),
+            min(limit, MAX_ROWS),
+            min(budget, MAX_BUDGET),
+            *encode_cursor(cursor),
+            *query.script_arguments(),
         )
         examined, place, rows = reply
-        return ListPage(rows_from_reply(rows), cursor_from_reply(place), int(examined))
+        return ListPage(decode_rows(rows), decode_cursor(place), int(examined))
 
 
-def cursor_arguments(cursor: Cursor | None) -> tuple[str | bytes, ...]:
+def encode_cursor(cursor: Cursor | None) -> tuple[str | bytes, ...]:
     """A cursor as the scripts are given it."""
     return ("", "", "") if cursor is None else (cursor.part, cursor.score, cursor.member)
 
 
-def cursor_from_reply(place: Sequence[bytes]) -> Cursor | None:
+def decode_cursor(place: Sequence[bytes]) -> Cursor | None:
     """The place that a script has reached, or None at the end."""
     return Cursor(place[0].decode(), place[1], place[2]) if place else None
 
 
-def rows_from_reply(rows: Sequence[Sequence[Any]]) -> tuple[JobRecord, ...]:
+def decode_rows(rows: Sequence[Sequence[Any]]) -> tuple[JobRecord, ...]:
     """Records out of (id, values in the order of ``RECORD_FIELDS``)."""
     return tuple(_row(raw_id, values) for raw_id, values in rows)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from previewops.fingerprint import FINGERPRINT_DIGITS
 from previewops.records import JobRecord
-from previewops.terms import Terms
+from previewops.terms import FilterQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ListPage:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadFilter:
+class DeadLetterFilter:
     """Which dead letters are meant. Every condition that is given has to hold; none given means all.
 
     ``error`` matches the error class or code exactly, or a part of the message; ``fingerprint`` is how one
@@ -46,7 +46,7 @@ class DeadFilter:
     project: str | None = None
     fingerprint: str | None = None
     older_than_ms: int | None = None
-    terms: Terms = field(default_factory=Terms)
+    query: FilterQuery = field(default_factory=FilterQuery)
 
     @property
     def group(self) -> str | None:
@@ -55,16 +55,16 @@ class DeadFilter:
         return self.fingerprint if whole else None
 
     @property
-    def by_index(self) -> bool:
+    def is_indexed(self) -> bool:
         """Whether the indexes alone tell which are meant."""
         narrowed = (self.error, self.project, None if self.group else self.fingerprint)
-        return not self.job_ids and narrowed == (None, None, None) and not self.terms
+        return not self.job_ids and narrowed == (None, None, None) and not self.query
 
-    def missing(self, found: Collection[str]) -> tuple[str, ...]:
+    def missing_ids(self, found: Collection[str]) -> tuple[str, ...]:
         """The ids that are named, once each, and not among those found."""
         return tuple(job_id for job_id in dict.fromkeys(self.job_ids) if job_id not in found)
 
-    def told(self) -> dict[str, str]:
+    def event_fields(self) -> dict[str, str]:
         """What was chosen, for the record of an act; empty for all."""
         words = {
             "job": self.job_ids[0] if len(self.job_ids) == 1 else "",
@@ -73,13 +73,13 @@ class DeadFilter:
             "project": self.project or "",
             "fingerprint": self.fingerprint or "",
             "olderThanMs": "" if self.older_than_ms is None else str(self.older_than_ms),
-            "filter": str(self.terms),
+            "filter": str(self.query),
         }
         return {name: word for name, word in words.items() if word}
 
 
 @dataclass(frozen=True, slots=True)
-class DeadGroup:
+class DeadLetterGroup:
     """Dead letters of one cause: how many, first and last death (server ms), and the newest as an example."""
 
     fingerprint: str
@@ -90,7 +90,7 @@ class DeadGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class BulkOutcome:
+class BulkResult:
     """What a bulk act did. Skipped are jobs that had left the dead-letter queue, or died again, meanwhile.
 
     ``left`` are those that a bound on the act kept it from trying. ``missing`` are the ids that were named and are no

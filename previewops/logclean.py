@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from previewops.connection import WITHHELD, redact
-from previewops.contract.wording import printable
+from previewops.connection import REDACTED, redact_url
+from previewops.contract.wording import escape_unprintable
 
 MAX_TEXT = 2_000
 """Characters of one text, escapes counted."""
@@ -23,7 +23,7 @@ MAX_LINE = 16_384
 MAX_ITEMS = 50
 """Entries of one list or object."""
 
-TRACEBACK = "exception"
+TRACEBACK_FIELD = "exception"
 
 _WITHHELD_FIELDS = frozenset({"payload", "body", "spec", "args", "kwargs", "password", "authorization"})
 _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>`]+")
@@ -40,37 +40,37 @@ _NAMED_SECRET = re.compile(
 _DEPTH = 4
 
 
-def without_secrets(text: str) -> str:
+def redact(text: str) -> str:
     """``text`` without passwords in addresses, queries of web addresses, inline data and bearer tokens."""
-    text = _INLINE.sub(rf"\1{WITHHELD}", text)
+    text = _INLINE.sub(rf"\1{REDACTED}", text)
     text = _ADDRESS.sub(_address, text)
-    text = _SCHEME_AND_SECRET.sub(rf"\1 {WITHHELD}", text)
+    text = _SCHEME_AND_SECRET.sub(rf"\1 {REDACTED}", text)
     return _NAMED_SECRET.sub(_value, text)
 
 
 def _address(match: re.Match[str]) -> str:
     url = match[0]
     if not url.lower().startswith(("http://", "https://")):
-        return redact(url)
+        return redact_url(url)
     # A query may be a signature, which is as good as a password. It goes first, as it may hold an "@".
     bare = re.split(r"[?#]", url, maxsplit=1)[0]
-    return redact(bare) if bare == url else f"{redact(bare)}?{WITHHELD}"
+    return redact_url(bare) if bare == url else f"{redact_url(bare)}?{REDACTED}"
 
 
 def _value(match: re.Match[str]) -> str:
     name, opening, closing, opening_within, closing_within = match.groups(default="")
-    return f"{name}{opening or opening_within}{WITHHELD}{closing or closing_within}"
+    return f"{name}{opening or opening_within}{REDACTED}{closing or closing_within}"
 
 
-def tidy(fields: Mapping[str, Any]) -> dict[str, Any]:
+def sanitize(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a line as they may be written; values are JSON values. The first fields have room first."""
     room = MAX_LINE
     kept: dict[str, Any] = {}
     for name, value in fields.items():
-        if name == TRACEBACK:
+        if name == TRACEBACK_FIELD:
             kept[name] = _traceback(str(value), min(MAX_TRACEBACK, room))
         else:
-            kept[name] = WITHHELD if name in _WITHHELD_FIELDS else _plain(value, min(MAX_TEXT, room), _DEPTH)
+            kept[name] = REDACTED if name in _WITHHELD_FIELDS else _plain(value, min(MAX_TEXT, room), _DEPTH)
         room = max(0, room - len(json.dumps(kept[name])))
     return kept
 
@@ -83,7 +83,7 @@ def _plain(value: Any, limit: int, depth: int) -> Any:
             chosen = list(value.items())[:MAX_ITEMS]
             share = limit // max(1, len(chosen))
             return {
-                _text(str(name), 100): WITHHELD
+                _text(str(name), 100): REDACTED
                 if name in _WITHHELD_FIELDS
                 else _plain(each, share, depth - 1)
                 for name, each in chosen
@@ -95,12 +95,12 @@ def _plain(value: Any, limit: int, depth: int) -> Any:
 
 def _text(text: str, limit: int) -> str:
     # Cut first: neither the patterns nor the escapes shall work on a stranger's megabytes.
-    return _cut(printable(without_secrets(text[: 2 * MAX_TEXT])), limit)
+    return _cut(escape_unprintable(redact(text[: 2 * MAX_TEXT])), limit)
 
 
 def _traceback(text: str, limit: int) -> str:
-    lines = without_secrets(text[-2 * MAX_TRACEBACK :]).split("\n")
-    return _cut("\n".join(map(printable, lines)), limit, end=True)
+    lines = redact(text[-2 * MAX_TRACEBACK :]).split("\n")
+    return _cut("\n".join(map(escape_unprintable, lines)), limit, end=True)
 
 
 def _cut(text: str, limit: int, *, end: bool = False) -> str:

@@ -15,14 +15,14 @@ from typing import Any
 
 import structlog
 
-from previewops.logclean import tidy
+from previewops.logclean import sanitize
 from previewops.settings import LogFormat, Settings
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class JobLines:
+class JobLogContext:
     """What every line about one attempt at a job bears. ``payload`` is None until it has been read."""
 
     job_id: str
@@ -39,11 +39,11 @@ class JobLines:
 
 
 # One variable that is expanded when a line is written: a job that writes none pays for setting it alone.
-_JOB: ContextVar[JobLines | None] = ContextVar("previewops_job_lines", default=None)
+_JOB: ContextVar[JobLogContext | None] = ContextVar("previewops_job_lines", default=None)
 
 
 @contextmanager
-def lines_of(job: JobLines) -> Iterator[None]:
+def job_log_context(job: JobLogContext) -> Iterator[None]:
     """Within it, every line of this task and of those that it starts is about ``job``."""
     token = _JOB.set(job)
     try:
@@ -52,14 +52,14 @@ def lines_of(job: JobLines) -> Iterator[None]:
         _JOB.reset(token)
 
 
-def payload_read(payload: object) -> None:
+def bind_payload(payload: object) -> None:
     """Has the lines of the current job bear what its payload is known by elsewhere."""
     job = _JOB.get()
     if job is not None and isinstance(payload, Mapping):
         job.payload = payload
 
 
-def configure(settings: Settings, *, verbose: bool = False) -> None:
+def configure_logging(settings: Settings, *, verbose: bool = False) -> None:
     """Sets logging up for this process, the standard library's included, as PREVIEW_LOG_LEVEL and _FORMAT say.
 
     ``verbose`` means debug, whatever the level.
@@ -100,7 +100,7 @@ def _add_job(_logger: object, _method: str, event: MutableMapping[str, Any]) -> 
 
 def _tidy(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     first = {name: event[name] for name in ("event", "level", "timestamp") if name in event}
-    return tidy({**first, **event})
+    return sanitize({**first, **event})
 
 
 class _Library(logging.Handler):

@@ -10,11 +10,11 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 
-ENVIRONMENT = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+NOTIFY_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 """Variables that are meant for one process alone and not for its children."""
 
 
-class Notifier:
+class SystemdNotifier:
     """The line to systemd of this process. Telling never blocks and never fails."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -41,7 +41,7 @@ class Notifier:
         """The service is going down."""
         self._tell("STOPPING=1", f"STATUS={status}")
 
-    def alive(self) -> None:
+    def feed_watchdog(self) -> None:
         """Feeds the watchdog, where there is one. To be called where work gets on, and nowhere else."""
         if self.watchdog_s is not None:
             self._tell("WATCHDOG=1")

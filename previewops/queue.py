@@ -12,14 +12,20 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from previewops.clock import LAST_MS, iso_from_ms
+from previewops.clock import MAX_DATE_MS, iso_from_ms
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
 from previewops.errors import JobConflict, JobNotFound, PreviewopsError, QueueFull, WrongState
 from previewops.keys import ARQ_JOB_PREFIX, Keys
-from previewops.records import RENDER_FUNCTION, JobRecord, payload_of, record_from_redis, record_from_reply
-from previewops.scripts import Argument, ScriptName, Scripts
+from previewops.records import (
+    RENDER_FUNCTION,
+    JobRecord,
+    extract_payload,
+    record_from_redis,
+    record_from_reply,
+)
+from previewops.scripts import ScriptArgument, ScriptName, Scripts
 from previewops.settings import Settings
-from previewops.states import Code, JobState, Priority
+from previewops.states import JobState, Priority, ScriptResult
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -43,7 +49,7 @@ class Receipt:
     free_from_ms: int | None = None
 
     @property
-    def advice(self) -> str | None:
+    def hint(self) -> str | None:
         """What to do to have the payload rendered, where the job that has its id will not be; None where it will."""
         until = "" if self.free_from_ms is None else f" before {iso_from_ms(self.free_from_ms)}"
         match self.state:
@@ -62,8 +68,8 @@ class Receipt:
         body: dict[str, Any] = {"jobId": self.job_id, "status": self.state.value, "new": self.new}
         if self.free_from_ms is not None:
             body["freeFrom"] = iso_from_ms(self.free_from_ms)
-        if self.advice is not None:
-            body["hint"] = self.advice
+        if self.hint is not None:
+            body["hint"] = self.hint
         return body
 
 
@@ -115,9 +121,9 @@ class Queue:
             reply = await self._submit_batch(batch, invalid, conflicts)
             invalid = conflicts = 0
             for i, (payload, _) in zip(range(0, len(reply), 3), batch, strict=True):
-                code = Code(reply[i])
+                code = ScriptResult(reply[i])
                 answers.append(self._answer(payload, code, reply[i + 1].decode(), reply[i + 2]))
-                conflicts += code is Code.COMPARE and isinstance(answers[-1], JobConflict)
+                conflicts += code is ScriptResult.COMPARE and isinstance(answers[-1], JobConflict)
         if conflicts:  # a stock client's bodies, which only we can compare: too rare to mind the round trip
             await self._submit_batch([], 0, conflicts)
         return answers
@@ -125,25 +131,29 @@ class Queue:
     async def _submit_batch(
         self, batch: Sequence[tuple[Payload, bytes]], invalid: int, conflicts: int
     ) -> list[Any]:
-        args: list[Argument] = [self.settings.queue_max, RENDER_FUNCTION, invalid, conflicts]
+        args: list[ScriptArgument] = [self.settings.queue_max, RENDER_FUNCTION, invalid, conflicts]
         for payload, body in batch:
             args += (payload.job_id, payload.priority.value, payload.project_id, body_digest(payload), body)
         reply: list[Any] = await self._scripts.run(ScriptName.SUBMIT, *args)
         return reply
 
     def _answer(
-        self, payload: Payload, code: Code, state: str, detail: bytes
+        self, payload: Payload, code: ScriptResult, state: str, detail: bytes
     ) -> Receipt | JobConflict | QueueFull:
         job_id = payload.job_id
-        if code is Code.FULL:
+        if code is ScriptResult.FULL:
             return QueueFull(job_id, int(detail), self.settings.queue_max)
-        if code is Code.COMPARE:
-            code = Code.DUPLICATE if payload_of(detail) == payload.raw else Code.CONFLICT
+        if code is ScriptResult.COMPARE:
+            code = ScriptResult.DUPLICATE if extract_payload(detail) == payload.raw else ScriptResult.CONFLICT
             detail = b""
-        free_from_ms = self._free_from_ms(state, detail) if code in (Code.DUPLICATE, Code.CONFLICT) else None
-        if code is Code.CONFLICT:
+        free_from_ms = (
+            self._free_from_ms(state, detail)
+            if code in (ScriptResult.DUPLICATE, ScriptResult.CONFLICT)
+            else None
+        )
+        if code is ScriptResult.CONFLICT:
             return JobConflict(job_id, state, None if free_from_ms is None else iso_from_ms(free_from_ms))
-        return Receipt(job_id, JobState(state), code is Code.OK, free_from_ms)
+        return Receipt(job_id, JobState(state), code is ScriptResult.OK, free_from_ms)
 
     def _free_from_ms(self, state: str, ended_ms: bytes) -> int | None:
         if state not in (JobState.COMPLETED, JobState.CANCELLED) or not ended_ms.isdigit():
@@ -166,7 +176,7 @@ class Queue:
         return _foreign(job_id, body, float(due_ms), (int(seconds), int(microseconds)))
 
     async def records(
-        self, job_ids: Sequence[str], *, unreadable: Callable[[str, Exception], None] | None = None
+        self, job_ids: Sequence[str], *, on_unreadable: Callable[[str, Exception], None] | None = None
     ) -> list[JobRecord]:
         """What is known of several jobs, without payloads. Unknown ones are left out.
 
@@ -185,9 +195,9 @@ class Queue:
             try:
                 known[job_id] = record_from_redis(job_id, raw)
             except (ValueError, KeyError) as error:
-                if unreadable is None:
+                if on_unreadable is None:
                     raise
-                unreadable(job_id, error)
+                on_unreadable(job_id, error)
         known |= await self._not_taken_in(strangers)
         return [known[job_id] for job_id in job_ids if job_id in known]
 
@@ -217,25 +227,25 @@ class Queue:
         code, state = await self._scripts.run(
             ScriptName.CANCEL, job_id, who, why, self.settings.result_ttl_s * 1000
         )
-        if code == Code.NOT_FOUND:
+        if code == ScriptResult.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)
-        if code == Code.WRONG_STATE:
+        if code == ScriptResult.WRONG_STATE:
             raise WrongState(job_id, state.decode(), "cancel", "waiting, delayed or active")
         return JobState(state.decode())
 
     async def pause(self, *, who: str, why: str = "") -> PauseState:
         """Stops claims; jobs that run go on, submits are accepted. A second pause changes nothing."""
         code, by, reason, since = await self._scripts.run(ScriptName.PAUSE, who, why)
-        return PauseState(True, code == Code.OK, int(since), by.decode(), reason.decode())
+        return PauseState(True, code == ScriptResult.OK, int(since), by.decode(), reason.decode())
 
     async def resume(self, *, who: str, why: str = "") -> PauseState:
         """Lets claims go on."""
         (code,) = await self._scripts.run(ScriptName.RESUME, who, why)
-        return PauseState(False, code == Code.OK)
+        return PauseState(False, code == ScriptResult.OK)
 
-    async def acknowledge_loss(self, *, who: str) -> bool:
+    async def acknowledge_data_loss(self, *, who: str) -> bool:
         """Ends the alarm over lost data; False if there is none."""
-        return Code(await self._scripts.run(ScriptName.ACKNOWLEDGE_LOSS, who)) is Code.OK
+        return ScriptResult(await self._scripts.run(ScriptName.ACKNOWLEDGE_DATA_LOSS, who)) is ScriptResult.OK
 
     async def record_event(self, kind: str, **fields: str) -> None:
         """Puts one event on the queue's stream."""
@@ -243,7 +253,7 @@ class Queue:
         await self._scripts.run(ScriptName.RECORD_EVENT, kind, *pairs)
 
     async def watch(
-        self, job_id: str, *, look_every_s: float = 1.0, timeout_s: float | None = None
+        self, job_id: str, *, poll_interval_s: float = 1.0, timeout_s: float | None = None
     ) -> AsyncGenerator[JobRecord, None]:
         """Looks at a job until it has ended, and yields what each look finds, without the payload.
 
@@ -271,7 +281,7 @@ class Queue:
                     # Forgotten already: PREVIEW_KEEP_COMPLETED may be nought.
                     known = replace(known, state=ended)
                 yield known
-                pause_s = look_every_s if deadline is None else min(look_every_s, deadline - now())
+                pause_s = poll_interval_s if deadline is None else min(poll_interval_s, deadline - now())
                 if not known.state.pending or pause_s <= 0:
                     return
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=pause_s)
@@ -280,13 +290,13 @@ class Queue:
         finally:
             await pubsub.aclose()
 
-    async def watch_end(self, job_id: str, *, check_every_s: float = 1.0) -> JobState:
+    async def wait_until_ended(self, job_id: str, *, poll_interval_s: float = 1.0) -> JobState:
         """Waits until a job has ended and returns its state; ``check_every_s`` is that of ``watch``.
 
         Raises:
             JobNotFound: there is no record of it.
         """
-        async with aclosing(self.watch(job_id, look_every_s=check_every_s)) as looks:
+        async with aclosing(self.watch(job_id, poll_interval_s=poll_interval_s)) as looks:
             async for record in looks:
                 state = record.state
         return state
@@ -294,14 +304,14 @@ class Queue:
 
 def _foreign(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:
     """A job that a stock arq client put there and that no worker has taken in yet; ``now`` is Redis's TIME."""
-    payload = payload_of(body) or {}
+    payload = extract_payload(body) or {}
     named = payload.get("priority")
     return JobRecord(
         job_id=job_id,
         state=JobState.DELAYED if due_ms > now[0] * 1000 + now[1] // 1000 else JobState.WAITING,
         priority=Priority(named) if named in tuple(Priority) else Priority.NORMAL,
         project_id=str(payload.get("projectId", "")),
-        accepted_ms=abs(int(min(due_ms, LAST_MS))),
+        accepted_ms=abs(int(min(due_ms, MAX_DATE_MS))),
         claimed_ms=None,
         finished_ms=None,
         attempts=0,

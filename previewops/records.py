@@ -174,7 +174,7 @@ def record_from_redis(
     fields = {name.decode(): value.decode("utf-8", "replace") for name, value in raw.items()}
     state = JobState(fields["state"])
     outcome = _json_object(result)
-    payload = payload_of(body) or payload_of(result)
+    payload = extract_payload(body) or extract_payload(result)
     made = outcome.get("r") if outcome.get("s") is True else None
     return JobRecord(
         job_id=job_id,
@@ -213,7 +213,7 @@ def _json_object(raw: bytes | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def payload_of(arq_record: bytes | None) -> dict[str, Any] | None:
+def extract_payload(arq_record: bytes | None) -> dict[str, Any] | None:
     """The payload inside one of arq's JSON records (a job or a result), or None if it holds none."""
     arguments = _json_object(arq_record).get("a")
     if isinstance(arguments, list) and arguments and isinstance(arguments[0], dict):

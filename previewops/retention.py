@@ -6,36 +6,36 @@ from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 
-class Item(Protocol):
+class Evictable(Protocol):
     """Something that takes room. ``used_s`` is when it was last of use, in s since the epoch."""
 
     @property
-    def size(self) -> int:
+    def size_bytes(self) -> int:
         """Bytes."""
 
     @property
-    def used_s(self) -> float:
+    def last_used_s(self) -> float:
         """Seconds since the epoch."""
 
 
-_I = TypeVar("_I", bound=Item)
+_I = TypeVar("_I", bound=Evictable)
 
 
-def surplus(
+def select_evictions(
     items: Iterable[_I], *, now_s: float, max_age_s: float | None = None, max_bytes: int | None = None
 ) -> list[_I]:
     """Those unused for longer than ``max_age_s``, and of the rest those beyond ``max_bytes``, longest unused first.
 
     None means no bound. What is to go comes in the order of its last use.
     """
-    by_use = sorted(items, key=lambda item: item.used_s)
-    left = sum(item.size for item in by_use)
+    by_use = sorted(items, key=lambda item: item.last_used_s)
+    left = sum(item.size_bytes for item in by_use)
     found = []
     for item in by_use:
-        too_old = max_age_s is not None and now_s - item.used_s > max_age_s
+        too_old = max_age_s is not None and now_s - item.last_used_s > max_age_s
         too_much = max_bytes is not None and left > max_bytes
         if not too_old and not too_much:
             break
         found.append(item)
-        left -= item.size
+        left -= item.size_bytes
     return found

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from previewops.clock import Random
+from previewops.clock import Rng
 from previewops.errors import FailureKind
 
 
-class Counter(StrEnum):
+class FailureCounter(StrEnum):
     """Which of a job's two counters a failure spends."""
 
     ATTEMPTS = "attempts"
     CRASHES = "crashes"
 
 
-class Cause(StrEnum):
+class DeadLetterCause(StrEnum):
     """Why a job is in the dead-letter queue."""
 
     PERMANENT = "permanent"
@@ -35,22 +35,22 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """Run it again after ``delay_ms``."""
 
-    counter: Counter
+    counter: FailureCounter
     delay_ms: int
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
+class DeadLetter:
     """Keep it for a person to look at."""
 
-    counter: Counter
-    cause: Cause
+    counter: FailureCounter
+    cause: DeadLetterCause
 
 
-def backoff_ms(failures: int, policy: RetryPolicy, dice: Random) -> int:
+def backoff_ms(failures: int, policy: RetryPolicy, rng: Rng) -> int:
     """Delay in ms after the ``failures``-th failure in a row (1 is the first).
 
     Capped exponential backoff with full jitter, uniform over [0, min(cap, base · 2^(failures-1))], after
@@ -58,22 +58,24 @@ def backoff_ms(failures: int, policy: RetryPolicy, dice: Random) -> int:
     """
     # Beyond 2^40 the cap has long since won, and a float would overflow.
     bound = min(policy.backoff_max_ms, policy.backoff_base_ms * 2 ** min(failures - 1, 40))
-    return round(dice.uniform(0, bound))
+    return round(rng.uniform(0, bound))
 
 
-def after_failure(kind: FailureKind, attempts_before: int, policy: RetryPolicy, dice: Random) -> Again | Dead:
+def decide_after_failure(
+    kind: FailureKind, attempts_before: int, policy: RetryPolicy, rng: Rng
+) -> Retry | DeadLetter:
     """What to do after an attempt failed with an exception; ``attempts_before`` had failed earlier."""
     if kind is FailureKind.PERMANENT:
-        return Dead(Counter.ATTEMPTS, Cause.PERMANENT)
+        return DeadLetter(FailureCounter.ATTEMPTS, DeadLetterCause.PERMANENT)
     attempts = attempts_before + 1
     if attempts >= policy.max_attempts:
-        return Dead(Counter.ATTEMPTS, Cause.ATTEMPTS)
-    return Again(Counter.ATTEMPTS, backoff_ms(attempts, policy, dice))
+        return DeadLetter(FailureCounter.ATTEMPTS, DeadLetterCause.ATTEMPTS)
+    return Retry(FailureCounter.ATTEMPTS, backoff_ms(attempts, policy, rng))
 
 
-def after_crash(crashes_before: int, policy: RetryPolicy, dice: Random) -> Again | Dead:
+def decide_after_crash(crashes_before: int, policy: RetryPolicy, rng: Rng) -> Retry | DeadLetter:
     """What to do after the render process died under the job; ``crashes_before`` happened earlier."""
     crashes = crashes_before + 1
     if crashes >= policy.max_crashes:
-        return Dead(Counter.CRASHES, Cause.CRASHES)
-    return Again(Counter.CRASHES, backoff_ms(crashes, policy, dice))
+        return DeadLetter(FailureCounter.CRASHES, DeadLetterCause.CRASHES)
+    return Retry(FailureCounter.CRASHES, backoff_ms(crashes, policy, rng))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _INCLUDE = re.compile(r"^-- @include (\w+)$", re.MULTILINE)
 
-Argument: TypeAlias = str | bytes | int | float
+ScriptArgument: TypeAlias = str | bytes | int | float
 
 
 class ScriptName(StrEnum):
@@ -32,14 +32,14 @@ class ScriptName(StrEnum):
     CLAIM = "claim"
     FINISH = "finish"
     RETRY = "retry"
-    BURY = "bury"
-    RELEASE = "release"
+    DEAD_LETTER = "bury"
+    RELEASE_CLAIMS = "release"
     RENEW = "renew"
     HEARTBEAT = "heartbeat"
     MAINTAIN = "maintain"
-    RELEASE_WORKER = "release_worker"
-    RECLAIM = "reclaim"
-    ADVANCE = "advance"
+    DEREGISTER_WORKER = "release_worker"
+    RELEASE_UNKNOWN_CLAIMS = "reclaim"
+    BUMP_FENCING_TOKEN = "advance"  # noqa: S105 - the name of a script
     CANCEL = "cancel"
     PAUSE = "pause"
     RESUME = "resume"
@@ -48,15 +48,15 @@ class ScriptName(StrEnum):
     RECORD_EVENT = "record_event"
     READ_JOB = "read_job"
     LIST_JOBS = "list_jobs"
-    LIST_DEAD = "list_dead"
-    DEAD_GROUPS = "dead_groups"
-    AMEND = "amend"
+    LIST_DEAD_LETTERS = "list_dead"
+    DEAD_LETTER_GROUPS = "dead_groups"
+    REPLACE_PAYLOAD = "amend"
     SNAPSHOT = "snapshot"
-    ACKNOWLEDGE_LOSS = "acknowledge_loss"
-    REPORT = "report"
-    ORDER = "order"
-    ACKNOWLEDGE = "acknowledge"
-    END_SUPERVISOR = "end_supervisor"
+    ACKNOWLEDGE_DATA_LOSS = "acknowledge_loss"
+    SUPERVISOR_HEARTBEAT = "report"
+    SEND_COMMAND = "order"
+    ACKNOWLEDGE_COMMAND = "acknowledge"
+    DEREGISTER_SUPERVISOR = "end_supervisor"
 
 
 @cache
@@ -98,7 +98,7 @@ class Scripts:
             script = self._loaded[name] = LoadedScript(text, sha, self._key)
         return script
 
-    async def run(self, name: ScriptName, *args: Argument) -> Any:
+    async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
         """Calls a script with the queue's keys.
 
         Raises:

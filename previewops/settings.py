@@ -369,7 +369,7 @@ class Settings:
             for spec in cls.__dataclass_fields__.values()
         ]
 
-    def roots(self, started_in: Path) -> tuple[Path, ...]:
+    def effective_asset_roots(self, started_in: Path) -> tuple[Path, ...]:
         """The folders assets may come from: the setting, or else DATA_DIR/assets and ``started_in``."""
         if self.asset_roots is not None:
             return self.asset_roots

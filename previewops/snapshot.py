@@ -7,22 +7,30 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from previewops.fleetviews import SupervisorState, SupervisorView
-from previewops.histogram import from_fields
+from previewops.fleetviews import SupervisorState, SupervisorStatus
+from previewops.histogram import parse_bins
 from previewops.keys import Keys
 from previewops.scripts import ScriptName, Scripts
 from previewops.settings import Settings
 from previewops.states import Priority
-from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Event, RunView, Snapshot, WorkerView
+from previewops.views import (
+    MINUTE_MS,
+    TEN_SECONDS_MS,
+    CounterBucket,
+    QueueEvent,
+    RunningJob,
+    Snapshot,
+    WorkerState,
+)
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-MOST_HISTORY_S = 3600
-MOST_HISTORY_MIN = 2880
-MOST_EVENTS = 500
-MOST_RUNS = 500
-MOST_SUPERVISORS = 200
+MAX_HISTORY_S = 3600
+MAX_HISTORY_MIN = 2880
+MAX_EVENTS = 500
+MAX_RUNNING_JOBS = 500
+MAX_SUPERVISORS = 200
 
 COUNTERS = (
     "accepted",
@@ -40,21 +48,21 @@ COUNTERS = (
 _EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
-class Snapshots:
+class SnapshotReader:
     """Takes snapshots of one queue."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.keys = Keys(settings.queue_name)
         self._scripts = Scripts(redis, self.keys)
 
-    async def take(
+    async def read(
         self,
         *,
         history_s: int = 0,
         history_min: int = 0,
         events: int = 0,
         after: str = "",
-        runs: bool = False,
+        running_jobs: bool = False,
     ) -> Snapshot:
         """A snapshot, in one round trip whose cost depends on neither depth nor dead letters.
 
@@ -71,16 +79,16 @@ class Snapshots:
         """
         if after and _EVENT_ID.fullmatch(after) is None:
             raise ValueError(f"{after!r} is no id of an event")
-        buckets = _between(0, history_s, MOST_HISTORY_S) * 1000 // TEN_SECONDS_MS
-        minutes = _between(0, history_min, MOST_HISTORY_MIN)
+        buckets = _between(0, history_s, MAX_HISTORY_S) * 1000 // TEN_SECONDS_MS
+        minutes = _between(0, history_min, MAX_HISTORY_MIN)
         reply = await self._scripts.run(
             ScriptName.SNAPSHOT,
             buckets,
             minutes,
-            _between(0, events, MOST_EVENTS),
+            _between(0, events, MAX_EVENTS),
             after,
-            MOST_RUNS if runs else 0,
-            MOST_SUPERVISORS,
+            MAX_RUNNING_JOBS if running_jobs else 0,
+            MAX_SUPERVISORS,
         )
         return _snapshot(self.keys.queue, reply, buckets * TEN_SECONDS_MS // 1000, minutes)
 
@@ -115,22 +123,22 @@ def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history
         counters={name: int(meta.get(name, 0)) for name in COUNTERS},
         workers=tuple(_worker(*row) for row in reply[12]),
         buckets=tuple(_bucket(TEN_SECONDS_MS, *row) for row in reply[13]),
-        lost_ms=int(meta["lost"]) if "lost" in meta and "loss_acknowledged" not in meta else None,
+        data_lost_ms=int(meta["lost"]) if "lost" in meta and "loss_acknowledged" not in meta else None,
         minutes=tuple(_bucket(MINUTE_MS, *row) for row in reply[14]),
         events=tuple(_event(*row) for row in reversed(reply[16])),
         events_total=int(meta.get("events", 0)),
         supervisors=_supervisors(reply[15], now_ms),
-        runs=tuple(_run(*row) for row in reply[17]),
-        heads=heads,
+        running_jobs=tuple(_run(*row) for row in reply[17]),
+        oldest_wait_ms=heads,
         completed_kept=int(reply[7]),
         history_s=history_s,
         history_min=history_min,
     )
 
 
-def _worker(raw_id: bytes, heartbeat: bytes, info_json: bytes) -> WorkerView:
+def _worker(raw_id: bytes, heartbeat: bytes, info_json: bytes) -> WorkerState:
     info: Mapping[str, Any] = json.loads(info_json)
-    return WorkerView(
+    return WorkerState(
         worker_id=raw_id.decode(),
         host=str(info.get("host", "")),
         pid=int(info.get("pid", 0)),
@@ -151,20 +159,20 @@ def _worker(raw_id: bytes, heartbeat: bytes, info_json: bytes) -> WorkerView:
     )
 
 
-def _bucket(width_ms: int, number: bytes, flat: Sequence[bytes]) -> Bucket:
+def _bucket(width_ms: int, number: bytes, flat: Sequence[bytes]) -> CounterBucket:
     fields = {name: int(value) for name, value in _pairs(flat).items()}
     counts = {name: value for name, value in fields.items() if not name[1:].isdigit()}
-    return Bucket(
-        int(number) * width_ms, counts, from_fields(fields, "w"), from_fields(fields, "r"), width_ms
+    return CounterBucket(
+        int(number) * width_ms, counts, parse_bins(fields, "w"), parse_bins(fields, "r"), width_ms
     )
 
 
-def _event(raw_id: bytes, flat: Sequence[bytes]) -> Event:
+def _event(raw_id: bytes, flat: Sequence[bytes]) -> QueueEvent:
     fields = _pairs(flat)
     event_id = raw_id.decode()
     at_ms = fields.pop("at", "")
     # Whoever adds an entry by hand may forget something.
-    return Event(
+    return QueueEvent(
         event_id,
         int(at_ms if at_ms.isdigit() else event_id.partition("-")[0]),
         fields.pop("kind", ""),
@@ -172,9 +180,9 @@ def _event(raw_id: bytes, flat: Sequence[bytes]) -> Event:
     )
 
 
-def _supervisors(rows: Sequence[Sequence[bytes]], now_ms: int) -> tuple[SupervisorView, ...]:
+def _supervisors(rows: Sequence[Sequence[bytes]], now_ms: int) -> tuple[SupervisorStatus, ...]:
     views = (
-        SupervisorView.seen(
+        SupervisorStatus.observed(
             raw_id.decode(), int(float(seen)), SupervisorState.from_json(json.loads(info)), now_ms
         )
         for raw_id, seen, info in rows
@@ -182,11 +190,11 @@ def _supervisors(rows: Sequence[Sequence[bytes]], now_ms: int) -> tuple[Supervis
     return tuple(sorted(views, key=lambda view: view.supervisor_id))
 
 
-def _run(raw_id: bytes, values: Sequence[bytes | None]) -> RunView:
+def _run(raw_id: bytes, values: Sequence[bytes | None]) -> RunningJob:
     _, _, project, priority, worker, claimed, progress, phase, attempts, crashes = (
         None if value is None else value.decode("utf-8", "replace") for value in values
     )
-    return RunView(
+    return RunningJob(
         job_id=raw_id.decode(),
         project_id=project or "",
         priority=Priority(priority or Priority.NORMAL),

@@ -29,7 +29,7 @@ class Priority(StrEnum):
     LOW = "low"
 
 
-class Code(IntEnum):
+class ScriptResult(IntEnum):
     """First element of every script's reply; each script's header names the ones it returns."""
 
     OK = 0

@@ -17,18 +17,18 @@ from dataclasses import dataclass
 
 from previewops.errors import UsageError
 
-FIELDS = ("id", "project", "priority", "state", "error", "worker", "kind", "who")
+FILTER_FIELDS = ("id", "project", "priority", "state", "error", "worker", "kind", "who")
 """What a word can be narrowed to."""
 
 _SPACES = " \t\r\n"
-_FIELD = re.compile(rf"({'|'.join(FIELDS)}):", re.IGNORECASE)
+_FIELD = re.compile(rf"({'|'.join(FILTER_FIELDS)}):", re.IGNORECASE)
 _NAMED = re.compile(r"!?([A-Za-z]+):(?!//)")
 _WORD = re.compile(rf'(?:"(?:[^"]|"")*(?:"|\Z)|[^{_SPACES}"])*')
 _LOWERED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class FilterTerm:
     """One word: ``text`` is looked for in ``field``, or in all for None. Without text it holds always.
 
     Raises:
@@ -48,7 +48,7 @@ class Term:
         """The text as it is compared, ASCII letters in lower case."""
         return _folded(self.text)
 
-    def holds(self, fields: Mapping[str, str]) -> bool:
+    def matches(self, fields: Mapping[str, str]) -> bool:
         """Whether the word holds of something with these fields."""
         if not self.text:
             return True
@@ -72,19 +72,19 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class FilterQuery:
     """A filter: all ``terms`` have to hold, or with ``inverted`` not all of them. Without terms all matches."""
 
-    terms: tuple[Term, ...] = ()
+    terms: tuple[FilterTerm, ...] = ()
     inverted: bool = False
 
     def matches(self, fields: Mapping[str, str]) -> bool:
         """Whether something with these fields, by name, is meant. A field that is absent is empty."""
         if not self:
             return True
-        return all(term.holds(fields) for term in self.terms) is not self.inverted
+        return all(term.matches(fields) for term in self.terms) is not self.inverted
 
-    def arguments(self) -> tuple[str, ...]:
+    def script_arguments(self) -> tuple[str, ...]:
         """The filter as the scripts are given it: inverted, the number of terms, then field, negated and text."""
         flat = [part for term in self.terms for part in (term.field or "", "01"[term.negated], term.folded)]
         return ("01"[self.inverted], str(len(self.terms)), *flat)
@@ -93,7 +93,7 @@ class Terms:
         """Whether anything is asked."""
         return any(term.text for term in self.terms)
 
-    def __iter__(self) -> Iterator[Term]:
+    def __iter__(self) -> Iterator[FilterTerm]:
         return iter(self.terms)
 
     def __len__(self) -> int:
@@ -104,22 +104,22 @@ class Terms:
         return ("! " if self.inverted else "") + " ".join(map(str, self.terms))
 
 
-class UnknownFields(UsageError):
+class UnknownFilterFields(UsageError):
     """Words are narrowed to fields that there are not: ``names``. ``rest`` is the filter without these words.
 
     Taken for text they would find nothing, which reads like good news, and turned round by ``!`` everything.
     """
 
-    def __init__(self, names: tuple[str, ...], rest: Terms) -> None:
+    def __init__(self, names: tuple[str, ...], known_part: FilterQuery) -> None:
         super().__init__(
-            f"no field {', '.join(names)} to filter by; there are {', '.join(FIELDS)}",
+            f"no field {', '.join(names)} to filter by; there are {', '.join(FILTER_FIELDS)}",
             hint=f'text with a colon in it goes in double quotes: "{names[0]}:…"',
         )
         self.names = names
-        self.rest = rest
+        self.known_part = known_part
 
 
-def read_terms(text: str) -> Terms:
+def parse_filter(text: str) -> FilterQuery:
     """Reads what somebody asks for. A quote that is open ends with the text; addresses and what is quoted are text.
 
     A ``!`` that stands alone elsewhere than in front is left out, as a word that is just being typed. A NUL is
@@ -132,27 +132,27 @@ def read_terms(text: str) -> Terms:
 
     def known(word: str) -> bool:
         match = _NAMED.match(word)
-        if match is None or _folded(match[1]) in FIELDS:
+        if match is None or _folded(match[1]) in FILTER_FIELDS:
             return True
         names.append(match[1])
         return False
 
     terms = _read(text, known)
     if names:
-        raise UnknownFields(tuple(dict.fromkeys(names)), terms)
+        raise UnknownFilterFields(tuple(dict.fromkeys(names)), terms)
     return terms
 
 
-def _read(text: str, meant: Callable[[str], bool]) -> Terms:
+def _read(text: str, meant: Callable[[str], bool]) -> FilterQuery:
     """The filter of the words that are ``meant``."""
     text = text.replace("\0", " ")
-    terms: list[Term] = []
+    terms: list[FilterTerm] = []
     at, inverted = 0, False
     while True:
         while at < len(text) and text[at] in _SPACES:
             at += 1
         if at == len(text):
-            return Terms(tuple(terms), inverted)
+            return FilterQuery(tuple(terms), inverted)
         match = _WORD.match(text, at)
         assert match is not None
         word, at = match[0], match.end()
@@ -162,12 +162,12 @@ def _read(text: str, meant: Callable[[str], bool]) -> Terms:
             terms.append(_term(word))
 
 
-def _term(word: str) -> Term:
+def _term(word: str) -> FilterTerm:
     negated = word.startswith("!")
     rest = word[1:] if negated else word
     named = _FIELD.match(rest)
     field = None if named is None else _folded(named[1])
-    return Term(_unquoted(rest if named is None else rest[named.end() :]), field, negated)
+    return FilterTerm(_unquoted(rest if named is None else rest[named.end() :]), field, negated)
 
 
 def _quoted(text: str) -> str:

@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _CANNOT_RUN = 126  # as a shell's status for a command found and not executable
 
 
-def tethered(argv: Sequence[str], signum: signal.Signals) -> list[str]:
+def die_with_parent_argv(argv: Sequence[str], signum: signal.Signals) -> list[str]:
     """The command that runs ``argv`` (program's path first) so that ``signum`` reaches it when we die.
 
     The kernel watches the thread that starts the command, so that thread has to live as long as the program.
@@ -33,7 +33,7 @@ def tethered(argv: Sequence[str], signum: signal.Signals) -> list[str]:
     return [sys.executable, "-I", "-S", script, str(os.getpid()), str(int(signum)), *argv]
 
 
-def tie(parent: int, signum: int) -> bool:
+def set_parent_death_signal(parent: int, signum: int) -> bool:
     """Has the kernel send ``signum`` to this process when its parent dies, whose process id is ``parent``.
 
     A fork does not inherit the tie; an exec does. False: the parent had died before the kernel was asked.
@@ -48,7 +48,7 @@ def tie(parent: int, signum: int) -> bool:
     return os.getppid() == parent
 
 
-def thaw_when_closed(reader: int, pid: int) -> None:
+def continue_on_pipe_close(reader: int, pid: int) -> None:
     """Has the kernel send SIGCONT to process ``pid`` when the last writer of the pipe ``reader`` is gone.
 
     The one who writes is this process, and dies; ``pid`` is a child that has inherited ``reader``, as the kernel
@@ -62,7 +62,7 @@ def thaw_when_closed(reader: int, pid: int) -> None:
 
 def _become(parent: int, signum: int, argv: list[str]) -> int:
     try:
-        if tie(parent, signum):
+        if set_parent_death_signal(parent, signum):
             os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
     except OSError as error:
         sys.stderr.write(f"{argv[0]}: {error.strerror}\n")

@@ -8,7 +8,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from previewops.contract.wording import printable
+from previewops.contract.wording import escape_unprintable
 
 DEFAULT_COLUMNS = 80
 _MIN_FLEXIBLE = 12
@@ -23,10 +23,10 @@ def clean(text: object) -> str:
 
     All text that reaches the terminal passes here: job ids, messages and reasons may come from a stranger.
     """
-    return printable(str(text))
+    return escape_unprintable(str(text))
 
 
-def width(text: str) -> int:
+def display_width(text: str) -> int:
     """How many terminal columns ``text`` takes."""
     if text.isascii():
         return len(text)
@@ -39,21 +39,21 @@ def _columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def cut(text: str, columns: int) -> str:
+def truncate(text: str, columns: int) -> str:
     """``text`` in at most ``columns`` columns, the cut marked by an ellipsis."""
-    if width(text) <= columns:
+    if display_width(text) <= columns:
         return text
     kept = text[:columns]
-    while width(kept) > columns - 1:
+    while display_width(kept) > columns - 1:
         kept = kept[:-1]
     return kept + "…"
 
 
 def _padded(text: str, columns: int) -> str:
-    return text + " " * (columns - width(text))
+    return text + " " * (columns - display_width(text))
 
 
-def table(
+def format_table(
     headers: Sequence[str],
     rows: Iterable[Sequence[object]],
     *,
@@ -67,26 +67,29 @@ def table(
     lines fit ``columns`` (None: the terminal's, or 80); the others, identifiers among them, never are.
     """
     cells = [[clean(cell) for cell in row] for row in rows]
-    widths = [max([width(header), *(width(row[i]) for row in cells)]) for i, header in enumerate(headers)]
+    widths = [
+        max([display_width(header), *(display_width(row[i]) for row in cells)])
+        for i, header in enumerate(headers)
+    ]
     if flexible is not None:
         place = list(headers).index(flexible)
         total = columns or terminal_columns()
         others = sum(widths) - widths[place] + len(_GAP) * (len(widths) - 1)
         widths[place] = min(widths[place], max(_MIN_FLEXIBLE, total - others))
         for row in cells:
-            row[place] = cut(row[place], widths[place])
+            row[place] = truncate(row[place], widths[place])
     return [_line(headers, widths, headers, right)] + [_line(row, widths, headers, right) for row in cells]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], headers: Sequence[str], right: Sequence[str]) -> str:
     parts = [
-        " " * (size - width(cell)) + cell if header in right else _padded(cell, size)
+        " " * (size - display_width(cell)) + cell if header in right else _padded(cell, size)
         for cell, size, header in zip(cells, widths, headers, strict=True)
     ]
     return _GAP.join(parts).rstrip()
 
 
-def fields(
+def format_fields(
     pairs: Iterable[tuple[str, object | None]], *, indent: str = "", columns: int | None = None
 ) -> list[str]:
     """Aligned ``name  value`` lines; pairs whose value is None or empty are left out.
@@ -94,15 +97,15 @@ def fields(
     Long values are wrapped at spaces to fit ``columns`` (None: the terminal's, or 80).
     """
     shown = [(name, clean(value)) for name, value in pairs if value is not None and value != ""]
-    size = max((width(name) for name, _ in shown), default=0)
+    size = max((display_width(name) for name, _ in shown), default=0)
     lines: list[str] = []
     for name, value in shown:
         first = f"{indent}{_padded(name, size)}{_GAP}"
-        lines += wrapped(value, first=first, rest=" " * width(first), columns=columns)
+        lines += wrap_text(value, first=first, rest=" " * display_width(first), columns=columns)
     return lines
 
 
-def wrapped(text: str, *, first: str, rest: str, columns: int | None = None) -> list[str]:
+def wrap_text(text: str, *, first: str, rest: str, columns: int | None = None) -> list[str]:
     """``text`` cleaned and wrapped at spaces to ``columns``.
 
     ``first`` stands before its first line, ``rest`` before the others. Words are never broken, so that a path
@@ -123,7 +126,7 @@ def terminal_columns() -> int:
     return shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns
 
 
-def age(then_ms: int | None, now_ms: int) -> str:
+def format_age(then_ms: int | None, now_ms: int) -> str:
     """How long ago ``then_ms`` was: "just now", "42 s ago", "4 min ago", "3 h ago", "2 d ago", or "-"."""
     if then_ms is None:
         return "-"
@@ -134,7 +137,7 @@ def age(then_ms: int | None, now_ms: int) -> str:
     return "just now"
 
 
-def span(ms: float | None) -> str:
+def format_duration(ms: float | None) -> str:
     """A length of time: "830 ms", "2.4 s", "3 min 20 s", "2 h 5 min", "4 d 2 h", or "-"."""
     if ms is None:
         return "-"
@@ -151,7 +154,7 @@ def span(ms: float | None) -> str:
     return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
 
 
-def size(count: int) -> str:
+def format_bytes(count: int) -> str:
     """Bytes as "512 B", "12.3 KiB", "4.0 MiB" or "1.2 GiB"."""
     if count < 1024:
         return f"{count} B"
@@ -163,7 +166,7 @@ def size(count: int) -> str:
     return f"{value / 1024:.1f} GiB"
 
 
-def plural(count: int, one: str, many: str | None = None) -> str:
+def pluralize(count: int, one: str, many: str | None = None) -> str:
     """``count`` with its noun: "1 job", "3 jobs"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 

@@ -11,20 +11,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from previewops.histogram import LAST_BIN
-from previewops.retry import Cause
+from previewops.histogram import MAX_BIN
+from previewops.retry import DeadLetterCause
 from previewops.states import Priority
 
-FAILURES = ("permanent", "error", "crash", "worker-lost")
+FAILURE_CAUSES = ("permanent", "error", "crash", "worker-lost")
 """Of what an attempt failed: an error that stays, one that may pass, its render process died, its worker died."""
 
-RETRIES = FAILURES[1:]
+RETRY_CAUSES = FAILURE_CAUSES[1:]
 """After what a job is run again."""
 
-DEATHS = tuple(cause.value for cause in Cause)
+DEAD_LETTER_CAUSES = tuple(cause.value for cause in DeadLetterCause)
 """Why a job is a dead letter."""
 
-REFUSALS = ("invalid", "conflict", "full")
+REJECTION_REASONS = ("invalid", "conflict", "full")
 """Why a submit was turned away: it breaks the contract, its id is another job's, the queue is full."""
 
 _COUNT = re.compile(rb"[0-9]{1,19}")
@@ -32,7 +32,7 @@ _BIN = re.compile(r"0|[1-9][0-9]{0,2}")
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class LifetimeCounters:
     """The totals of one queue: by what and class, and then by the last word, "" where there is none.
 
     What was never counted is 0. Fields of other versions, and what was put there by hand and is no count, are left
@@ -42,7 +42,7 @@ class Totals:
     counts: Mapping[tuple[str, str], Mapping[str, int]]
 
     @classmethod
-    def read(cls, raw: Mapping[bytes, bytes]) -> Totals:
+    def parse(cls, raw: Mapping[bytes, bytes]) -> LifetimeCounters:
         """Reads the hash as Redis has it."""
         counts: dict[tuple[str, str], dict[str, int]] = {}
         for name, value in raw.items():
@@ -57,22 +57,20 @@ class Totals:
         """How many ``failed``, ``retried``, ``dead`` (of a cause), ``invalid`` or ``dryrun`` there were."""
         return self.counts.get((what, priority.value), {}).get(cause, 0)
 
-    def refusals(self, reason: str) -> int:
+    def rejections(self, reason: str) -> int:
         """How many submits were turned away for one of ``REFUSALS``."""
         return self.counts.get(("submit", reason), {}).get("", 0)
 
-    def waits(self, priority: Priority) -> dict[int, int]:
+    def wait_histogram(self, priority: Priority) -> dict[int, int]:
         """How long jobs of a class had waited when they were claimed: how many by bin."""
         return self._bins("w", priority)
 
-    def runs(self, priority: Priority) -> dict[int, int]:
+    def run_histogram(self, priority: Priority) -> dict[int, int]:
         """How long completed jobs of a class had run: how many by bin."""
         return self._bins("r", priority)
 
     def _bins(self, series: str, priority: Priority) -> dict[int, int]:
         found = self.counts.get((series, priority.value), {})
         return {
-            int(last): count
-            for last, count in found.items()
-            if _BIN.fullmatch(last) and int(last) <= LAST_BIN
+            int(last): count for last, count in found.items() if _BIN.fullmatch(last) and int(last) <= MAX_BIN
         }

@@ -43,7 +43,7 @@ _PLAIN = re.compile(r"/[^\s\"'\\%$:;#\x00-\x1f\x7f]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class UnitLayout:
     """Where everything is on one host. All paths are absolute.
 
     ``command`` is the words that run previewops, the program's path first; ``user`` tells units of a user's own
@@ -72,9 +72,9 @@ class HostFile:
     keep: bool = False
 
 
-def system_layout(command: tuple[str, ...], data_dir: Path | None) -> Layout:
+def system_layout(command: tuple[str, ...], data_dir: Path | None) -> UnitLayout:
     """Units of the system manager; ``data_dir`` None stands for /var/lib/previewops."""
-    return Layout(
+    return UnitLayout(
         command=command,
         data_dir=data_dir or SYSTEM_DATA_DIR,
         config_dir=Path("/etc/previewops"),
@@ -85,13 +85,13 @@ def system_layout(command: tuple[str, ...], data_dir: Path | None) -> Layout:
 
 def user_layout(
     command: tuple[str, ...], data_dir: Path | None, *, config_home: Path, data_home: Path
-) -> Layout:
+) -> UnitLayout:
     """Units of a user's own manager.
 
     ``config_home`` and ``data_home`` are the base directories of the XDG specification ($XDG_CONFIG_HOME and
     $XDG_DATA_HOME, or what stands for them).
     """
-    return Layout(
+    return UnitLayout(
         command=command,
         data_dir=data_dir or data_home / "previewops",
         config_dir=config_home / "previewops",
@@ -100,7 +100,7 @@ def user_layout(
     )
 
 
-def host_files(layout: Layout, *, systemd_version: int | None) -> list[HostFile]:
+def render_host_files(layout: UnitLayout, *, systemd_version: int | None) -> list[HostFile]:
     """Every file of ``layout``, units first.
 
     ``systemd_version`` None stands for a version that knows every directive.
@@ -126,7 +126,7 @@ def host_files(layout: Layout, *, systemd_version: int | None) -> list[HostFile]
     return files
 
 
-def obstacles(layout: Layout, program_folders: tuple[Path, ...]) -> list[str]:
+def preflight_errors(layout: UnitLayout, program_folders: tuple[Path, ...]) -> list[str]:
     """What will keep the services from running, each a sentence for a person; empty when nothing is known of.
 
     ``program_folders`` are the folders, symbolic links resolved, that the program and its interpreter are read
@@ -148,7 +148,7 @@ def obstacles(layout: Layout, program_folders: tuple[Path, ...]) -> list[str]:
     return found
 
 
-def next_steps(layout: Layout) -> list[str]:
+def next_steps(layout: UnitLayout) -> list[str]:
     """The commands that bring installed files to life, in order."""
     if layout.user:
         return [
@@ -164,7 +164,7 @@ def next_steps(layout: Layout) -> list[str]:
     ]
 
 
-def _refuse_odd_paths(layout: Layout) -> None:
+def _refuse_odd_paths(layout: UnitLayout) -> None:
     for name, path in (
         ("the program's path", layout.command[0]),
         ("DATA_DIR", str(layout.data_dir)),
@@ -185,7 +185,7 @@ def _shipped(*parts: str) -> str:
     return files("previewops").joinpath("systemd", *parts).read_text(encoding="utf-8")
 
 
-def _filled(text: str, layout: Layout) -> str:
+def _filled(text: str, layout: UnitLayout) -> str:
     """``text`` with the snippets in their places and every ``@NAME@`` replaced."""
     whole = "".join(_with_snippets(text, layout))
     values = {
@@ -197,7 +197,7 @@ def _filled(text: str, layout: Layout) -> str:
     return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], whole)
 
 
-def _with_snippets(text: str, layout: Layout) -> Iterator[str]:
+def _with_snippets(text: str, layout: UnitLayout) -> Iterator[str]:
     snippets = {"@SYSTEM_ONLY@\n": "system-only.conf", "@HARDENING@\n": "hardening.conf"}
     for line in text.splitlines(keepends=True):
         name = snippets.get(line)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from previewops.clock import iso_from_ms
-from previewops.health import RECENT_S, Facts, Health, Recent, Thresholds, judge
-from previewops.views import Bucket, Snapshot
+from previewops.health import RECENT_WINDOW_S, Health, HealthInputs, RecentOutcomes, Thresholds, evaluate
+from previewops.views import CounterBucket, Snapshot
 
-OF_A_SNAPSHOT = frozenset(
+SNAPSHOT_CHECKS = frozenset(
     {
         "workers",
         "accounting",
@@ -25,13 +25,15 @@ OF_A_SNAPSHOT = frozenset(
 """The checks that need no more than a snapshot and the last minutes."""
 
 
-def facts_of(snapshot: Snapshot, buckets: Iterable[Bucket] | None, *, heartbeat_ms: int) -> Facts:
+def inputs_from_snapshot(
+    snapshot: Snapshot, buckets: Iterable[CounterBucket] | None, *, heartbeat_ms: int
+) -> HealthInputs:
     """The facts that ``snapshot`` holds; the others are None.
 
     ``buckets`` are the 10 s buckets of the last five minutes at least, None where they are not known; workers are
     heard of every ``heartbeat_ms``.
     """
-    return Facts(
+    return HealthInputs(
         waiting=sum(snapshot.waiting.values()),
         delayed=snapshot.delayed,
         active=snapshot.active,
@@ -45,17 +47,17 @@ def facts_of(snapshot: Snapshot, buckets: Iterable[Bucket] | None, *, heartbeat_
         heartbeat_ms=heartbeat_ms,
         eviction_policy=None,
         persistent=None,
-        lost_at=None if snapshot.lost_ms is None else iso_from_ms(snapshot.lost_ms),
+        lost_at=None if snapshot.data_lost_ms is None else iso_from_ms(snapshot.data_lost_ms),
         recent=None if buckets is None else _recent(buckets, snapshot.now_ms),
         supervisors=snapshot.supervisors,
         versions=frozenset(worker.version for worker in snapshot.workers if worker.version),
     )
 
 
-def renewed(
+def refresh_health(
     health: Health | None,
     snapshot: Snapshot,
-    buckets: Iterable[Bucket],
+    buckets: Iterable[CounterBucket],
     *,
     heartbeat_ms: int,
     thresholds: Thresholds,
@@ -64,8 +66,8 @@ def renewed(
 
     ``buckets`` and ``heartbeat_ms`` as for ``facts_of``.
     """
-    fresh = judge(facts_of(snapshot, buckets, heartbeat_ms=heartbeat_ms), thresholds)
-    checks = {check.name: check for check in fresh.checks if check.name in OF_A_SNAPSHOT}
+    fresh = evaluate(inputs_from_snapshot(snapshot, buckets, heartbeat_ms=heartbeat_ms), thresholds)
+    checks = {check.name: check for check in fresh.checks if check.name in SNAPSHOT_CHECKS}
     if health is None:
         return Health(tuple(checks.values()), fresh.figures)
     figures = {figure.label: figure for figure in fresh.figures}
@@ -75,10 +77,10 @@ def renewed(
     )
 
 
-def _recent(buckets: Iterable[Bucket], now_ms: int) -> Recent:
-    late = [bucket for bucket in buckets if bucket.start_ms > now_ms - RECENT_S * 1000]
+def _recent(buckets: Iterable[CounterBucket], now_ms: int) -> RecentOutcomes:
+    late = [bucket for bucket in buckets if bucket.start_ms > now_ms - RECENT_WINDOW_S * 1000]
 
     def total(*names: str) -> int:
         return sum(bucket.counts.get(name, 0) for bucket in late for name in names)
 
-    return Recent(total("completed"), total("died"), total("requeued", "discarded"))
+    return RecentOutcomes(total("completed"), total("died"), total("requeued", "discarded"))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from previewops.clock import iso_from_ms
-from previewops.fleetviews import SupervisorView
-from previewops.histogram import merge, percentile_ms
+from previewops.fleetviews import SupervisorStatus
+from previewops.histogram import merge_histograms, percentile_ms
 from previewops.states import Priority
 
 TEN_SECONDS_MS = 10_000
@@ -19,7 +19,7 @@ MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class CounterBucket:
     """What happened in ``width_ms``, from ``start_ms`` (server) on: counts by name, histograms of wait and run.
 
     Starts are multiples of the width.
@@ -38,7 +38,7 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class QueueEvent:
     """One entry of the queue's stream: an act of an operator, or a change worth a line.
 
     ``event_id`` is the stream's id, which grows; ``at_ms`` the server's time; ``fields`` all else that was said.
@@ -52,7 +52,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class RunView:
+class RunningJob:
     """A job that runs: who claimed it when (server ms), how far it is (0..1), and what went wrong before."""
 
     job_id: str
@@ -67,7 +67,7 @@ class RunView:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerView:
+class WorkerState:
     """A worker as of its last heartbeat (server ms). ``jobs`` are the ids it is at.
 
     ``rss_bytes`` is the resident memory of the worker, its fork server and its render processes added up; pages
@@ -141,16 +141,16 @@ class Snapshot:
     dead: int
     oldest_waiting_ms: int
     counters: Mapping[str, int]
-    workers: tuple[WorkerView, ...]
-    buckets: tuple[Bucket, ...]
-    lost_ms: int | None = None
+    workers: tuple[WorkerState, ...]
+    buckets: tuple[CounterBucket, ...]
+    data_lost_ms: int | None = None
     """When workers noticed that Redis had lost the queue's data, until somebody acknowledges it."""
-    minutes: tuple[Bucket, ...] = ()
-    events: tuple[Event, ...] = ()
+    minutes: tuple[CounterBucket, ...] = ()
+    events: tuple[QueueEvent, ...] = ()
     events_total: int = 0
-    supervisors: tuple[SupervisorView, ...] = ()
-    runs: tuple[RunView, ...] = ()
-    heads: Mapping[Priority, int] = field(default_factory=dict)
+    supervisors: tuple[SupervisorStatus, ...] = ()
+    running_jobs: tuple[RunningJob, ...] = ()
+    oldest_wait_ms: Mapping[Priority, int] = field(default_factory=dict)
     completed_kept: int = 0
     history_s: int = 0
     history_min: int = 0
@@ -177,7 +177,9 @@ class Snapshot:
 
     def percentiles_ms(self, series: str) -> dict[str, float | None]:
         """p50, p95 and p99 in ms of ``wait`` or ``run`` over the buckets at hand."""
-        histogram = merge(bucket.wait if series == "wait" else bucket.run for bucket in self.buckets)
+        histogram = merge_histograms(
+            bucket.wait if series == "wait" else bucket.run for bucket in self.buckets
+        )
         return {
             name: percentile_ms(histogram, fraction)
             for name, fraction in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
@@ -198,7 +200,7 @@ class Snapshot:
                 "completed": self.counters["completed"],
                 "dead": self.dead,
                 "oldestWaitingMs": self.oldest_waiting_ms,
-                "dataLostAt": None if self.lost_ms is None else iso_from_ms(self.lost_ms),
+                "dataLostAt": None if self.data_lost_ms is None else iso_from_ms(self.data_lost_ms),
             },
             "totals": dict(self.counters),
             "lastHour": {

@@ -17,16 +17,16 @@ from jsonschema import Draft202012Validator, FormatChecker
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from previewops.api.app import create_app, routes
-from previewops.api.backend import Backend
-from previewops.api.guard import Access
-from previewops.api.watch import Watch
+from previewops.api.app import build_app, build_routes
+from previewops.api.backend import ApiBackend
+from previewops.api.guard import AccessPolicy
+from previewops.api.watch import JobWatcher
 from previewops.clock import SystemClock
 from previewops.connection import connect
 from previewops.health import Thresholds
 from previewops.schemas import openapi_text
 from previewops.settings import Settings
-from tests.integration.cli_program import Hand
+from tests.integration.cli_program import QueueDriver
 
 JOBS = "/api/preview/jobs"
 QUEUE = "/api/preview/queue"
@@ -40,7 +40,7 @@ def document() -> dict[str, Any]:
     return found
 
 
-def resolved(node: dict[str, Any]) -> dict[str, Any]:
+def resolve_reference(node: dict[str, Any]) -> dict[str, Any]:
     """What a reference within the document leads to."""
     while "$ref" in node and node["$ref"].startswith("#/"):
         found: Any = document()
@@ -68,7 +68,7 @@ def operation_of(method: str, path: str) -> dict[str, Any] | None:
     return None
 
 
-def check_answer(method: str, path: str, response: httpx.Response, body: bytes) -> None:
+def check_response(method: str, path: str, response: httpx.Response, body: bytes) -> None:
     """Fails where the document does not have this answer as it is."""
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["x-request-id"]
@@ -79,7 +79,7 @@ def check_answer(method: str, path: str, response: httpx.Response, body: bytes) 
         return
     described = operation["responses"].get(str(response.status_code))
     assert described is not None, f"{method} {path} answers {response.status_code}, which is not described"
-    described = resolved(described)
+    described = resolve_reference(described)
     kind = response.headers.get("content-type", "").partition(";")[0]
     content = described.get("content", {})
     assert not content or method == "HEAD" or kind in content, f"{method} {path}: {kind} is not described"
@@ -94,19 +94,19 @@ def validate(body: bytes, schema: dict[str, Any]) -> None:
 
 async def _checked(response: httpx.Response) -> None:
     body = await response.aread()
-    check_answer(response.request.method, response.request.url.path, response, body)
+    check_response(response.request.method, response.request.url.path, response, body)
 
 
 @dataclass
-class Served:
+class ApiUnderTest:
     """The door and what is behind it."""
 
     client: httpx.AsyncClient
     app: ASGIApp
     routes: list[Route]
-    hand: Hand
-    watch: Watch
-    backend: Backend
+    queue_driver: QueueDriver
+    job_watcher: JobWatcher
+    backend: ApiBackend
 
 
 def ids() -> itertools.count[int]:
@@ -114,19 +114,19 @@ def ids() -> itertools.count[int]:
 
 
 @asynccontextmanager
-async def served(
-    url: str, folder: Path, *, heartbeat_s: float = 15.0, look_every_s: float = 0.01, **changes: Any
-) -> AsyncIterator[Served]:
+async def serve_api(
+    url: str, folder: Path, *, heartbeat_s: float = 15.0, poll_interval_s: float = 0.01, **changes: Any
+) -> AsyncIterator[ApiUnderTest]:
     """The door over the queue at ``url``, with bundles under ``folder``. ``changes`` are settings."""
     settings = replace(Settings(queue_max=10_000, data_dir=folder, api_rate=0), **changes)
     redis = connect(url, role="test", socket_timeout_s=2.0)
-    backend = Backend(redis, url, settings, started_in=folder)
-    watch = Watch(backend, most=settings.api_streams, look_every_s=look_every_s)
-    made = routes(backend, watch, Thresholds(), acts_as="api@test", heartbeat_s=heartbeat_s)
+    backend = ApiBackend(redis, url, settings, working_dir=folder)
+    watch = JobWatcher(backend, max_listeners=settings.api_streams, poll_interval_s=poll_interval_s)
+    made = build_routes(backend, watch, Thresholds(), default_operator="api@test", heartbeat_s=heartbeat_s)
     number = ids()
-    app = create_app(
+    app = build_app(
         made,
-        Access.of(settings, loopback=True),
+        AccessPolicy.from_settings(settings, loopback=True),
         rate=settings.api_rate,
         clock=SystemClock(),
         new_id=lambda: f"made-{next(number)}",
@@ -135,12 +135,12 @@ async def served(
     async with httpx.AsyncClient(
         transport=transport, base_url=BASE, event_hooks={"response": [_checked]}, timeout=60
     ) as client:
-        yield Served(client, app, made, Hand(redis, settings), watch, backend)
+        yield ApiUnderTest(client, app, made, QueueDriver(redis, settings), watch, backend)
     await watch.aclose()
     await redis.aclose()
 
 
-def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def require_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """The problem that an answer has to be."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"

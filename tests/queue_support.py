@@ -16,15 +16,15 @@ from previewops.contract import Payload, validate
 from previewops.deadletters import DeadLetters
 from previewops.fingerprint import fingerprint
 from previewops.keys import Keys
-from previewops.lease import Burial, Claim, Finished, Leases
+from previewops.lease import Claim, CompletedJob, DeadLetterReason, Leases
 from previewops.listing import JobList
 from previewops.queue import Queue
 from previewops.records import JobRecord
-from previewops.retry import Cause, Counter
+from previewops.retry import DeadLetterCause, FailureCounter
 from previewops.settings import Settings
-from previewops.snapshot import Snapshots
-from previewops.states import Code, JobState
-from previewops.terms import read_terms
+from previewops.snapshot import SnapshotReader
+from previewops.states import JobState, ScriptResult
+from previewops.terms import parse_filter
 
 QUEUE = "preview-jobs"
 HOUR_MS = 3_600_000
@@ -47,15 +47,15 @@ def payload(
     return validate(raw)
 
 
-def burial(
+def dead_letter_reason(
     code: str = "broken",
     message: str = "it broke",
     *,
-    cause: Cause = Cause.PERMANENT,
+    cause: DeadLetterCause = DeadLetterCause.PERMANENT,
     error_class: str = "BrokenError",
-) -> Burial:
+) -> DeadLetterReason:
     """Why a job is dead, with the fingerprint that the worker would compute."""
-    return Burial(cause, error_class, code, message, fingerprint(error_class, code, message))
+    return DeadLetterReason(cause, error_class, code, message, fingerprint(error_class, code, message))
 
 
 def attempt_json(worker: str = "w1", message: str = "it broke", at: int = 0) -> str:
@@ -74,12 +74,12 @@ def attempt_json(worker: str = "w1", message: str = "it broke", at: int = 0) -> 
     )
 
 
-def done(claim: Claim, result: Any = None, run_ms: float = 3.0) -> Finished:
+def completed_job(claim: Claim, result: Any = None, run_ms: float = 3.0) -> CompletedJob:
     """A claim as finished with a result."""
-    return Finished(claim, json.dumps({"ok": True} if result is None else result), run_ms)
+    return CompletedJob(claim, json.dumps({"ok": True} if result is None else result), run_ms)
 
 
-class Bench:
+class QueueFixture:
     """One queue with everything that acts on it, over one client."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
@@ -88,7 +88,7 @@ class Bench:
         self.keys = Keys(settings.queue_name)
         self.queue = Queue(redis, settings)
         self.dead = DeadLetters(redis, settings)
-        self.snapshots = Snapshots(redis, settings)
+        self.snapshots = SnapshotReader(redis, settings)
         self.list = JobList(redis, settings)
 
     def worker(self, name: str = "w1", **changes: Any) -> Leases:
@@ -97,13 +97,13 @@ class Bench:
 
         return Leases(self.redis, replace(self.settings, **changes), name)
 
-    async def listed(
+    async def list_all(
         self, state: JobState | None = None, text: str = "", **options: Any
     ) -> tuple[JobRecord, ...]:
         """All jobs of a state that a filter means, page by page."""
         cursor, found = None, []
         while True:
-            page = await self.list.page(state=state, terms=read_terms(text), cursor=cursor, **options)
+            page = await self.list.page(state=state, query=parse_filter(text), cursor=cursor, **options)
             found += page.rows
             cursor = page.cursor
             if cursor is None:
@@ -111,21 +111,24 @@ class Bench:
 
     async def claim_one(self, name: str = "w1") -> Claim:
         """Claims one job that has to be there."""
-        (claim,) = (await self.worker(name).claim(1)).jobs
+        (claim,) = (await self.worker(name).claim(1)).claims
         return claim
 
-    async def bury_one(self, job_id: str, why: Burial | None = None, **submit: Any) -> Claim:
+    async def add_dead_letter(self, job_id: str, why: DeadLetterReason | None = None, **submit: Any) -> Claim:
         """Submits a job and makes it a dead letter."""
         await self.queue.submit(payload(job_id, **submit))
         claim = await self.claim_one()
         assert claim.job_id == job_id
-        code = await self.worker().bury(
-            claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=why or burial()
+        code = await self.worker().move_to_dead_letters(
+            claim,
+            counter=FailureCounter.ATTEMPTS,
+            attempt_json=attempt_json(),
+            reason=why or dead_letter_reason(),
         )
-        assert code is Code.OK
+        assert code is ScriptResult.OK
         return claim
 
-    async def expire(self, *job_ids: str) -> None:
+    async def expire_leases(self, *job_ids: str) -> None:
         """Lets leases run out: what the server's clock would do in ``lease_ms``."""
         await self.redis.zadd(self.keys.active, dict.fromkeys(job_ids, 1), xx=True)
         await self.redis.delete(*(f"arq:in-progress:{job_id}" for job_id in job_ids))
@@ -147,7 +150,7 @@ class Bench:
         seconds, microseconds = await self.redis.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
-    async def passing_ms(self) -> int:
+    async def wait_for_next_ms(self) -> int:
         """The server's clock, once it has gone on: what happens from now on is later."""
         before = now = await self.now_ms()
         while now == before:
@@ -172,21 +175,26 @@ class Bench:
         return {name.removeprefix("cmdstat_"): int(row["calls"]) for name, row in stats.items()}
 
 
-async def bury_many(b: Bench, ids: list[str], why: Burial | None = None, **submit: Any) -> None:
+async def add_dead_letters(
+    b: QueueFixture, ids: list[str], why: DeadLetterReason | None = None, **submit: Any
+) -> None:
     """Submits jobs and makes all of them dead letters of one cause."""
     await b.queue.submit_many([payload(job_id, **submit) for job_id in ids])
-    for claim in (await b.worker().claim(len(ids))).jobs:
-        await b.worker().bury(
-            claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=why or burial()
+    for claim in (await b.worker().claim(len(ids))).claims:
+        await b.worker().move_to_dead_letters(
+            claim,
+            counter=FailureCounter.ATTEMPTS,
+            attempt_json=attempt_json(),
+            reason=why or dead_letter_reason(),
         )
 
 
 @asynccontextmanager
-async def bench(url: str, **settings: Any) -> AsyncIterator[Bench]:
+async def queue_fixture(url: str, **settings: Any) -> AsyncIterator[QueueFixture]:
     """A queue on the server at ``url``; the client is closed at the end."""
     redis = connect(url, role="test")
     try:
-        yield Bench(redis, Settings(**{"queue_max": 1_000_000, **settings}))
+        yield QueueFixture(redis, Settings(**{"queue_max": 1_000_000, **settings}))
     finally:
         await redis.aclose()
 

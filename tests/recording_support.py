@@ -9,17 +9,17 @@ from pathlib import Path
 
 from previewops.health import Health
 from previewops.history import DAY_MIN, HOUR_S
-from previewops.recording.codec import Gap, Heading, Look
-from previewops.recording.writer import Writer
+from previewops.recording.codec import Frame, Gap, Header
+from previewops.recording.writer import RecordingWriter
 from previewops.states import Priority
-from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Event, Snapshot
+from previewops.views import MINUTE_MS, TEN_SECONDS_MS, CounterBucket, QueueEvent, Snapshot
 from tests.tui import scenes
 
-HEADING = Heading("preview-jobs", 1.0)
+HEADER = Header("preview-jobs", 1.0)
 MIB = 1 << 20
 
 
-class Hours:
+class SimulatedQueue:
     """A queue that completes jobs as time passes, looked at as a recorder does: the whole past, then what is new."""
 
     def __init__(self, now_ms: int = scenes.NOW_MS, *, pace: float = 2.0, seed: int = 7) -> None:
@@ -28,11 +28,11 @@ class Hours:
         self._pace = pace
         self._ends: dict[int, dict[str, int]] = {}
         self._bins: dict[int, dict[int, int]] = {}
-        self._events: list[Event] = []
+        self._events: list[QueueEvent] = []
         self._told = 0
         self.completed = 0
 
-    def passes(self, ms: int = 1_000) -> None:
+    def advance(self, ms: int = 1_000) -> None:
         """Time goes by, and jobs end in it."""
         self.now_ms += ms
         number = self.now_ms // TEN_SECONDS_MS
@@ -46,19 +46,19 @@ class Hours:
                 place = self._dice.randrange(20, 30)
                 bins[place] = bins.get(place, 0) + 1
         if self._dice.random() < 0.05:
-            self.happens("retry", job=f"job-{self.now_ms}")
+            self.add_event("retry", job=f"job-{self.now_ms}")
 
-    def happens(self, kind: str, **fields: str) -> None:
+    def add_event(self, kind: str, **fields: str) -> None:
         """An event, now."""
-        self._events.append(Event(f"{self.now_ms}-{len(self._events)}", self.now_ms, kind, fields))
+        self._events.append(QueueEvent(f"{self.now_ms}-{len(self._events)}", self.now_ms, kind, fields))
 
-    def look(self, *, whole: bool = False, window_s: int = 90) -> Look:
+    def take_frame(self, *, full_history: bool = False, window_s: int = 90) -> Frame:
         """What a snapshot says now; of events those that no look has told yet, or all for a whole one."""
-        history_s, history_min = (HOUR_S, DAY_MIN) if whole else (window_s, 0)
+        history_s, history_min = (HOUR_S, DAY_MIN) if full_history else (window_s, 0)
         current, minute = self.now_ms // TEN_SECONDS_MS, self.now_ms // MINUTE_MS
-        events = self._events if whole else self._events[self._told :]
+        events = self._events if full_history else self._events[self._told :]
         self._told = len(self._events)
-        return Look(
+        return Frame(
             replace(
                 scenes.BUSY,
                 now_ms=self.now_ms,
@@ -77,14 +77,14 @@ class Hours:
             scenes.HEALTH,
         )
 
-    def _buckets(self, numbers: Iterable[int]) -> tuple[Bucket, ...]:
+    def _buckets(self, numbers: Iterable[int]) -> tuple[CounterBucket, ...]:
         return tuple(
-            Bucket(number * TEN_SECONDS_MS, dict(self._ends[number]), {}, dict(self._bins[number]))
+            CounterBucket(number * TEN_SECONDS_MS, dict(self._ends[number]), {}, dict(self._bins[number]))
             for number in numbers
             if number in self._ends
         )
 
-    def _minutes(self, numbers: Iterable[int]) -> tuple[Bucket, ...]:
+    def _minutes(self, numbers: Iterable[int]) -> tuple[CounterBucket, ...]:
         found = []
         for number in numbers:
             tens = self._buckets(range(number * 6, number * 6 + 6))
@@ -94,41 +94,43 @@ class Hours:
                     for place, count in ten.run.items():
                         bins[place] = bins.get(place, 0) + count
                 done = sum(ten.counts["completed"] for ten in tens)
-                found.append(Bucket(number * MINUTE_MS, {"completed": done}, {}, bins, MINUTE_MS))
+                found.append(CounterBucket(number * MINUTE_MS, {"completed": done}, {}, bins, MINUTE_MS))
         return tuple(found)
 
     @property
-    def events(self) -> tuple[Event, ...]:
+    def events(self) -> tuple[QueueEvent, ...]:
         """All there were."""
         return tuple(self._events)
 
 
-def write(path: Path, looks: Iterable[Look | Gap], *, most_bytes: int = 64 * MIB, keep: int = 3) -> None:
+def write_recording(
+    path: Path, looks: Iterable[Frame | Gap], *, max_bytes: int = 64 * MIB, keep: int = 3
+) -> None:
     """Records what comes."""
-    writer = Writer(path, HEADING, most_bytes=most_bytes, keep=keep)
+    writer = RecordingWriter(path, HEADER, max_bytes=max_bytes, keep=keep)
     for entry in looks:
         if isinstance(entry, Gap):
-            writer.gap(entry)
+            writer.write_gap(entry)
         else:
-            writer.look(entry)
+            writer.write_frame(entry)
     writer.close()
 
 
-def seconds(hours: Hours, count: int) -> Iterator[Look]:
+def frames_per_second(hours: SimulatedQueue, count: int) -> Iterator[Frame]:
     """One look a second, the first of them whole."""
-    yield hours.look(whole=True)
+    yield hours.take_frame(full_history=True)
     for _ in range(count):
-        hours.passes()
-        yield hours.look()
+        hours.advance()
+        yield hours.take_frame()
 
 
-def record_seconds(path: Path, count: int, **options: float) -> Hours:
+def record_seconds(path: Path, count: int, **options: float) -> SimulatedQueue:
     """A recording of so many seconds, and the queue as it was at their end."""
-    hours = Hours(**options)  # type: ignore[arg-type]
-    write(path, seconds(hours, count))
+    hours = SimulatedQueue(**options)  # type: ignore[arg-type]
+    write_recording(path, frames_per_second(hours, count))
     return hours
 
 
-def looked(snapshot: Snapshot, health: Health | None = None) -> Look:
+def make_frame(snapshot: Snapshot, health: Health | None = None) -> Frame:
     """A look by hand."""
-    return Look(snapshot, health)
+    return Frame(snapshot, health)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from previewops.connection import ping_socket
 from previewops.server_binary import find_server_binary
-from previewops.tether import tethered
+from previewops.tether import die_with_parent_argv
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
@@ -59,7 +59,7 @@ class RedisProcess:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
-                tethered([*self.prefix, str(binary), *self._arguments()], signal.SIGTERM),
+                die_with_parent_argv([*self.prefix, str(binary), *self._arguments()], signal.SIGTERM),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -11,7 +11,7 @@ from previewops.contract import validate
 from previewops.worker.assets import FileAssetOpener
 from previewops.worker.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter
-from previewops.worker.render.limits import Limits
+from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.render import RenderResult, render
 
 
@@ -26,7 +26,7 @@ def quarters(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
     return image.convert(mode)
 
 
-def corners(image: Image.Image) -> list[str]:
+def corner_colours(image: Image.Image) -> list[str]:
     """The names of the colours in the four quarters of ``image``, in reading order."""
     names = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220), "yellow": (230, 220, 40)}
 
@@ -67,18 +67,20 @@ def payload(
     return validate(made).raw
 
 
-def render_into(out: Path, job: dict[str, Any], root: Path, limits: Limits | None = None) -> RenderResult:
+def render_into(
+    out: Path, job: dict[str, Any], root: Path, limits: RenderLimits | None = None
+) -> RenderResult:
     """Renders ``job`` with assets from ``root``."""
     return render(
         job,
         opener=FileAssetOpener((root,)),
-        writer=ArtifactWriter(FolderOutput(out), (limits or Limits()).output_bytes),
-        limits=limits or Limits(),
+        writer=ArtifactWriter(FolderOutput(out), (limits or RenderLimits()).output_bytes),
+        limits=limits or RenderLimits(),
         progress=lambda _share, _word: None,
     )
 
 
-def opened(path: Path) -> Image.Image:
+def open_picture(path: Path) -> Image.Image:
     """The picture at ``path``, decoded."""
     image = Image.open(path)
     image.load()

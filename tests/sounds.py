@@ -37,7 +37,7 @@ def tone(
     return file.getvalue()
 
 
-def encoded(wav: bytes, kind: str) -> bytes:
+def encode_sound(wav: bytes, kind: str) -> bytes:
     """The sound of a WAV file in another format."""
     container, codec = KINDS[kind]
     file = BytesIO()
@@ -49,7 +49,7 @@ def encoded(wav: bytes, kind: str) -> bytes:
     return file.getvalue()
 
 
-def heard(video: bytes) -> list[float]:
+def measure_loudness(video: bytes) -> list[float]:
     """How loud each 10 ms of a video's sound is, 0..1: its loudest sample."""
     samples: list[float] = []
     with av.open(BytesIO(video)) as container:

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from previewops.hosts import HostPattern
-from previewops.worker.addresses import why_closed
-from previewops.worker.fetch import WebAssets
+from previewops.worker.addresses import rejection_reason
+from previewops.worker.fetch import WebFetcher
 
 LOOPBACK = "127.0.0.1"
 
@@ -99,10 +99,10 @@ def dripping(head: bytes, drop: bytes, pause_s: float) -> Answer:
 
 def loopback_is_open(address: str) -> str | None:
     """The strict policy, but for the address that the tests' servers have."""
-    return None if address == LOOPBACK else why_closed(address)
+    return None if address == LOOPBACK else rejection_reason(address)
 
 
-def web_assets(server: WebServer, *, timeout_s: float = 10, **changes: object) -> WebAssets:
+def web_assets(server: WebServer, *, timeout_s: float = 10, **changes: object) -> WebFetcher:
     """A fetcher for which pictures.test is ``server``."""
     given: dict[str, object] = {
         "hosts": (HostPattern("pictures.test", port=server.port),),
@@ -110,4 +110,4 @@ def web_assets(server: WebServer, *, timeout_s: float = 10, **changes: object) -
         "closed": loopback_is_open,
         **changes,
     }
-    return WebAssets(timeout_s=timeout_s, **given)  # type: ignore[arg-type]
+    return WebFetcher(timeout_s=timeout_s, **given)  # type: ignore[arg-type]

@@ -23,31 +23,31 @@ from textual.worker import Worker, get_current_worker
 from previewops.clock import Clock, SystemClock
 from previewops.errors import PreviewopsError
 from previewops.text import clean
-from previewops.tui.careful import CarefulSource, foreseen
-from previewops.tui.deeds import EVERYWHERE, Deed, action_name
-from previewops.tui.errands import Errands
+from previewops.tui.careful import ErrorBoundarySource, wrap_errors
+from previewops.tui.deeds import GLOBAL, KeyAction, action_name
+from previewops.tui.errands import CommandRunner
 from previewops.tui.hangup import hang_up, terminal_is_gone
-from previewops.tui.intents import Desk, Intent
-from previewops.tui.judging import Judging
-from previewops.tui.keyboard import Keyboard
+from previewops.tui.intents import CommandExecutor, OperatorCommand
+from previewops.tui.judging import HealthPoller
+from previewops.tui.keyboard import KeyQueue
 from previewops.tui.options import Options
 from previewops.tui.palette import themes
-from previewops.tui.picture import Picture
-from previewops.tui.poller import Arrived, Missed, Poller
-from previewops.tui.ports import Judge, Source
-from previewops.tui.refusals import refusal
+from previewops.tui.picture import QueueView
+from previewops.tui.poller import Poller, SnapshotArrived, SnapshotMissed
+from previewops.tui.ports import DataSource, HealthSource
+from previewops.tui.refusals import check_action_guards
 from previewops.tui.screens.base import OperatorScreen, bindings
-from previewops.tui.shape.radius import Caution
+from previewops.tui.shape.radius import ConfirmationLevel
 from previewops.tui.shape.spans import Span
-from previewops.tui.sight import Sight
+from previewops.tui.sight import DisplayState
 
-PACES_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """What + and - choose from."""
 
 SWITCH_S = 0.01
 """How long a screen that is changed to has before it is painted."""
 
-ASKS = "ask"
+DIALOG_GROUP = "ask"
 """The group of the workers that ask the operator something first."""
 
 
@@ -66,10 +66,10 @@ class OperatorApp(App[int]):
     CSS_PATH = "app.tcss"
     TITLE = "previewops"
     ENABLE_COMMAND_PALETTE = False  # its keys are among the deeds
-    BINDINGS: ClassVar[list[BindingType]] = bindings(EVERYWHERE)
-    FIRST_DEEDS: ClassVar[tuple[Deed, ...]] = ()
+    BINDINGS: ClassVar[list[BindingType]] = bindings(GLOBAL)
+    LEADING_ACTIONS: ClassVar[tuple[KeyAction, ...]] = ()
     """Those of every screen that are told before its own."""
-    LAST_DEEDS: ClassVar[tuple[Deed, ...]] = EVERYWHERE
+    TRAILING_ACTIONS: ClassVar[tuple[KeyAction, ...]] = GLOBAL
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "overview": _lazy("overview", "OverviewScreen"),
         "jobs": _lazy("jobs", "JobsScreen"),
@@ -82,31 +82,31 @@ class OperatorApp(App[int]):
 
     def __init__(
         self,
-        source: Source,
-        desk: Desk,
+        source: DataSource,
+        executor: CommandExecutor,
         options: Options,
         *,
-        judge: Judge | None = None,
+        health_source: HealthSource | None = None,
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
         for theme in themes():
             self.register_theme(theme)
         self.theme = options.theme
-        self.source = CarefulSource(source)
+        self.source = ErrorBoundarySource(source)
         self.options = options
         self.job_id = ""
         self.opened_from = "jobs"
-        self.errands = Errands(self, desk)
+        self.command_runner = CommandRunner(self, executor)
         self._clock = clock or SystemClock()
-        self._judging = None if judge is None else Judging(judge, self._clock)
+        self._judging = None if health_source is None else HealthPoller(health_source, self._clock)
         self._answered: WeakSet[Worker[Any]] = WeakSet()
         """Workers that have asked, and now do what came of it."""
-        self._keyboard = Keyboard(self, super().on_event, self._about_to_ask)
-        self.ending = False
+        self._keyboard = KeyQueue(self, super().on_event, self._about_to_ask)
+        self.exiting = False
         self.failure: Exception | None = None
         """What ended the screen, if it was a fault of its own."""
-        picture = Picture(
+        picture = QueueView(
             place=options.place,
             environment=options.environment,
             read_only=options.read_only,
@@ -114,16 +114,18 @@ class OperatorApp(App[int]):
             thresholds=options.thresholds,
             heartbeat_ms=options.heartbeat_ms,
         )
-        self.sight = Sight(picture, self._clock)
-        self.poller = Poller(source, self, self.sight.wanted, self._clock, every_s=options.every_s)
+        self.display_state = DisplayState(picture, self._clock)
+        self.poller = Poller(
+            source, self, self.display_state.snapshot_query, self._clock, every_s=options.every_s
+        )
 
     def on_mount(self) -> None:
         self.switch_mode("overview")
-        self.begin()
+        self.start_polling()
         if not self.is_headless:
             self._heed_signals()
 
-    def begin(self) -> None:
+    def start_polling(self) -> None:
         """Has pictures come."""
         self.run_worker(self.poller.run(), name="poll", group="poll")
         self.set_interval(1.0, self._grow_old, name="age")
@@ -132,7 +134,7 @@ class OperatorApp(App[int]):
         self, result: int | None = None, return_code: int = 0, message: RenderableType | None = None
     ) -> None:
         # From now on widgets are taken down one by one: nothing is drawn any more.
-        self.ending = True
+        self.exiting = True
         super().exit(result, return_code, message)
 
     def _heed_signals(self) -> None:
@@ -143,41 +145,41 @@ class OperatorApp(App[int]):
         self.set_interval(1.0, self._look_for_terminal, name="terminal")
 
     def _look_for_terminal(self) -> None:
-        if terminal_is_gone() and not self.ending:
+        if terminal_is_gone() and not self.exiting:
             hang_up(self.exit)
 
     # -- pictures ---------------------------------------------------------------------------------------
 
     @property
-    def picture(self) -> Picture:
+    def view(self) -> QueueView:
         """The picture on display."""
-        return self.sight.shown
+        return self.display_state.shown
 
     @property
-    def front(self) -> OperatorScreen | None:
+    def front_screen(self) -> OperatorScreen | None:
         """The screen in front, dialogs aside."""
         return next((each for each in reversed(self.screen_stack) if isinstance(each, OperatorScreen)), None)
 
-    def on_arrived(self, message: Arrived) -> None:
-        self.take_in(message)
+    def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
+        self.show_snapshot(message)
 
-    def take_in(self, message: Arrived) -> None:
+    def show_snapshot(self, message: SnapshotArrived) -> None:
         """Makes a snapshot that has come the picture on display."""
-        if self.sight.arrived(message.snapshot, message.took_ms):
+        if self.display_state.add_snapshot(message.snapshot, message.took_ms):
             self.notify("The picture is live again.", title="connected")
-        self.draw()
-        front = self.front
+        self.redraw()
+        front = self.front_screen
         often = front is not None and front.MODE == "health"
-        if self._judging is not None and self._judging.begins(often=often):
+        if self._judging is not None and self._judging.try_start(often=often):
             self._fetch_health(self._judging, message)
 
-    def on_missed(self, message: Missed) -> None:
-        self.do_without(message)
+    def on_snapshot_missed(self, message: SnapshotMissed) -> None:
+        self.show_missed(message)
 
-    def do_without(self, message: Missed) -> None:
+    def show_missed(self, message: SnapshotMissed) -> None:
         """Says that a snapshot has not come, and why."""
-        self.sight.missed(message.reason, message.tries)
-        self.draw()
+        self.display_state.record_failure(message.reason, message.tries)
+        self.redraw()
 
     def notify(
         self,
@@ -203,46 +205,46 @@ class OperatorApp(App[int]):
             self.exit(1)
 
     def _grow_old(self) -> None:
-        if self.sight.aged():
-            self.draw()
+        if self.display_state.update_age():
+            self.redraw()
 
-    def draw(self) -> None:
+    def redraw(self) -> None:
         """Draws the picture on the screen in front."""
-        front = self.front
+        front = self.front_screen
         # A snapshot may still come while the screens are being taken down.
         if front is not None and front.is_mounted and self.is_running:
             with self.batch_update():
-                front.show_picture(self.picture)
+                front.show_view(self.view)
 
     @work(group="health")
-    async def _fetch_health(self, judging: Judging, message: Arrived) -> None:
+    async def _fetch_health(self, judging: HealthPoller, message: SnapshotArrived) -> None:
         try:
-            with foreseen():
-                health = await judging.verdicts(message.snapshot, self.sight.live.history)
+            with wrap_errors():
+                health = await judging.fetch(message.snapshot, self.display_state.live.history)
         except PreviewopsError as error:  # the next snapshot tells of the connection
             self.log.warning(f"health: {error.message}")
             return
-        self.sight.judged(health)
-        self.draw()
+        self.display_state.set_health(health)
+        self.redraw()
 
     # -- what can be done -------------------------------------------------------------------------------
 
-    def forbids(self, action: str) -> bool:
+    def is_forbidden(self, action: str) -> bool:
         """Whether an action is one that a read-only screen has not."""
-        return self.options.read_only and action in self.dangerous()
+        return self.options.read_only and action in self.mutating_actions()
 
-    def allows(self, screen: Screen[Any], action: str) -> bool:
+    def is_allowed(self, screen: Screen[Any], action: str) -> bool:
         """Whether an action can be done on that screen at this moment."""
-        return not self.forbids(action) and bool(screen.check_action(action, ()))
+        return not self.is_forbidden(action) and bool(screen.check_action(action, ()))
 
-    def dangerous(self) -> set[str]:
+    def mutating_actions(self) -> set[str]:
         """The names of the actions that change the queue or the fleet, of this screen and of everywhere."""
-        front = self.front
-        deeds: Iterable[Deed] = (*EVERYWHERE, *(front.DEEDS if front is not None else ()))
-        return {action_name(deed) for deed in deeds if deed.dangerous}
+        front = self.front_screen
+        deeds: Iterable[KeyAction] = (*GLOBAL, *(front.KEY_ACTIONS if front is not None else ()))
+        return {action_name(deed) for deed in deeds if deed.mutates}
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return False if self.forbids(action) else super().check_action(action, parameters)
+        return False if self.is_forbidden(action) else super().check_action(action, parameters)
 
     async def run_action(
         self,
@@ -251,7 +253,7 @@ class OperatorApp(App[int]):
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
         """As everywhere; what must not be done at this moment is refused, with a word."""
-        reason = refusal(self, action) if isinstance(action, str) else None
+        reason = check_action_guards(self, action) if isinstance(action, str) else None
         if reason is None:
             return await super().run_action(action, default_namespace, namespaces)
         self.notify(f"{reason.message}\n{reason.hint}", title="nothing was done", severity="warning")
@@ -259,18 +261,18 @@ class OperatorApp(App[int]):
 
     async def on_event(self, event: Event) -> None:
         if isinstance(event, (Key, Paste)) and not event.is_forwarded:
-            self._keyboard.take(event)
+            self._keyboard.put(event)
         else:
             await super().on_event(event)
 
     def _about_to_ask(self) -> bool:
         """Whether a dialog is under way that is not there yet: the first of a question, or the next one."""
         return not isinstance(self.screen, ModalScreen) and any(
-            worker.group == ASKS and not worker.is_finished and worker not in self._answered
+            worker.group == DIALOG_GROUP and not worker.is_finished and worker not in self._answered
             for worker in self.workers
         )
 
-    async def ask(self, dialog: Screen[Any]) -> Any:
+    async def show_dialog(self, dialog: Screen[Any]) -> Any:
         """Opens a dialog and waits for its answer; to be called from a worker of the group ``ASKS``."""
         worker = get_current_worker()
         self._answered.discard(worker)
@@ -281,23 +283,23 @@ class OperatorApp(App[int]):
 
     # -- acts -------------------------------------------------------------------------------------------
 
-    def carry_out(self, intent: Intent) -> Worker[None]:
+    def start_command(self, intent: OperatorCommand) -> Worker[None]:
         """Has an intent carried out in the background; its end is a toast, and the picture is renewed at once."""
-        return self.errands.carry_out(intent)
+        return self.command_runner.start(intent)
 
     def action_stop_acts(self) -> None:
-        self.errands.stop()
+        self.command_runner.cancel_foremost()
 
-    @work(group=ASKS)
+    @work(group=DIALOG_GROUP)
     async def action_pause(self) -> None:
-        snapshot = self.picture.snapshot
+        snapshot = self.view.snapshot
         if snapshot is None:
             return
         from previewops.tui.screens.dialogs.pausing import ask_to_pause
 
         intent = await ask_to_pause(self, snapshot)
         if intent is not None:
-            self.carry_out(intent)
+            self.start_command(intent)
 
     # -- moving about -----------------------------------------------------------------------------------
 
@@ -318,8 +320,8 @@ class OperatorApp(App[int]):
         self.action_show("job")
 
     def action_freeze(self) -> None:
-        self.sight.toggle_freeze()
-        self.draw()
+        self.display_state.toggle_freeze()
+        self.redraw()
 
     def action_faster(self) -> None:
         self._pace(-1)
@@ -328,26 +330,28 @@ class OperatorApp(App[int]):
         self._pace(1)
 
     def _pace(self, step: int) -> None:
-        nearest = min(range(len(PACES_S)), key=lambda place: abs(PACES_S[place] - self.poller.every_s))
-        self.poller.every_s = PACES_S[min(max(0, nearest + step), len(PACES_S) - 1)]
-        self.sight.paced(self.poller.every_s)
-        self.draw()
+        nearest = min(
+            range(len(INTERVALS_S)), key=lambda place: abs(INTERVALS_S[place] - self.poller.every_s)
+        )
+        self.poller.every_s = INTERVALS_S[min(max(0, nearest + step), len(INTERVALS_S) - 1)]
+        self.display_state.set_poll_interval(self.poller.every_s)
+        self.redraw()
 
     def action_next_theme(self) -> None:
         names = [theme.name for theme in themes()]
         self.theme = names[(names.index(self.theme) + 1) % len(names)]
 
     async def action_back(self) -> None:
-        if not self._restored() and self.front is not None:
-            self.front.back()
+        if not self._restored() and self.front_screen is not None:
+            self.front_screen.back()
 
     def action_enlarge(self) -> None:
-        if not self._restored() and self.front is not None:
-            self.front.enlarge()
+        if not self._restored() and self.front_screen is not None:
+            self.front_screen.maximize_panel()
 
     def _restored(self) -> bool:
         """Gives an enlarged panel its place again; False when there is none."""
-        front = self.front
+        front = self.front_screen
         if front is None or front.maximized is None:
             return False
         front.minimize()
@@ -356,15 +360,15 @@ class OperatorApp(App[int]):
     def action_help(self) -> None:
         from previewops.tui.screens.help.screen import HelpScreen
 
-        front = self.front
+        front = self.front_screen
         if front is not None and self.screen is front:
-            self.push_screen(HelpScreen(front.MODE, front.available()))
+            self.push_screen(HelpScreen(front.MODE, front.available_actions()))
 
     def action_commands(self) -> None:
-        from previewops.tui.screens.commands import open_commands
+        from previewops.tui.screens.commands import open_action_palette
 
-        if self.front is not None and self.screen is self.front:
-            open_commands(self)
+        if self.front_screen is not None and self.screen is self.front_screen:
+            open_action_palette(self)
 
     async def action_quit(self) -> None:
         if self.options.leaving:
@@ -372,13 +376,15 @@ class OperatorApp(App[int]):
         else:
             self.exit(0)
 
-    @work(group=ASKS, exclusive=True)
+    @work(group=DIALOG_GROUP, exclusive=True)
     async def _ask_to_leave(self) -> None:
-        from previewops.tui.screens.dialogs.confirm import Confirm
+        from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 
         lines = [
             (Span(self.options.leaving),),
             (Span("Jobs that run may end; the others wait, none is lost."),),
         ]
-        if await self.ask(Confirm("Leave", lines, verb="leave", caution=Caution.DIALOG)):
+        if await self.show_dialog(
+            ConfirmDialog("Leave", lines, verb="leave", level=ConfirmationLevel.DIALOG)
+        ):
             self.exit(0)

@@ -11,13 +11,13 @@ from previewops.errors import PreviewopsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
+    from previewops.listviews import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
     from previewops.records import JobRecord
-    from previewops.tui.ports import JobQuery, Looked, Source, Want
+    from previewops.tui.ports import DataSource, ExaminedCallback, JobQuery, SnapshotQuery
     from previewops.views import Snapshot
 
 
-class Unforeseen(PreviewopsError):
+class UnexpectedError(PreviewopsError):
     """Something has failed in a way that nobody had thought of: a refusal of Redis, or a fault of ours."""
 
     code = "unforeseen"
@@ -27,7 +27,7 @@ class Unforeseen(PreviewopsError):
 
 
 @contextmanager
-def foreseen() -> Iterator[None]:
+def wrap_errors() -> Iterator[None]:
     """Turns what has not been foreseen into an error that can be shown.
 
     Raises:
@@ -38,47 +38,50 @@ def foreseen() -> Iterator[None]:
     except PreviewopsError:
         raise
     except Exception as error:
-        raise Unforeseen(error) from error
+        raise UnexpectedError(error) from error
 
 
-class CarefulSource:
+class ErrorBoundarySource:
     """``ports.Source`` over another one. Every failure is a ``PreviewopsError``, so none ends the screen."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DataSource) -> None:
         self._source = source
 
-    async def collect(self, want: Want) -> Snapshot:
-        with foreseen():
-            return await self._source.collect(want)
+    async def collect(self, query: SnapshotQuery) -> Snapshot:
+        with wrap_errors():
+            return await self._source.collect(query)
 
     async def jobs(self, query: JobQuery) -> ListPage:
-        with foreseen():
+        with wrap_errors():
             return await self._source.jobs(query)
 
     async def job(self, job_id: str) -> JobRecord:
-        with foreseen():
+        with wrap_errors():
             return await self._source.job(job_id)
 
-    async def dead_groups(self, limit: int) -> tuple[DeadGroup, ...]:
-        with foreseen():
+    async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
+        with wrap_errors():
             return await self._source.dead_groups(limit)
 
     async def now_ms(self) -> int:
-        with foreseen():
+        with wrap_errors():
             return await self._source.now_ms()
 
     async def dead_page(
-        self, chosen: DeadFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
+        self, chosen: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
     ) -> ListPage:
-        with foreseen():
+        with wrap_errors():
             return await self._source.dead_page(chosen, cursor, limit, cut_off_ms)
 
     async def dead_count(
-        self, chosen: DeadFilter, cut_off_ms: int | None = None, looked: Looked | None = None
+        self,
+        chosen: DeadLetterFilter,
+        cut_off_ms: int | None = None,
+        on_examined: ExaminedCallback | None = None,
     ) -> int:
-        with foreseen():
-            return await self._source.dead_count(chosen, cut_off_ms, looked)
+        with wrap_errors():
+            return await self._source.dead_count(chosen, cut_off_ms, on_examined)
 
     def artifact(self, record: JobRecord, path: str) -> Path:
-        with foreseen():
+        with wrap_errors():
             return self._source.artifact(record, path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class KeyAction:
     """One action and its keys.
 
     ``keys`` are Textual's names, separated by commas; ``shown`` is what the footer calls the key; ``label`` one or
@@ -17,10 +17,10 @@ class Deed:
 
     action: str
     keys: str
-    shown: str
+    key_label: str
     label: str
     help: str
-    dangerous: bool = False
+    mutates: bool = False
 
 
 SCREENS: tuple[tuple[str, str], ...] = (
@@ -34,60 +34,60 @@ SCREENS: tuple[tuple[str, str], ...] = (
 )
 """(mode, title) of every screen, in the order of their number keys."""
 
-EVERYWHERE: tuple[Deed, ...] = (
+GLOBAL: tuple[KeyAction, ...] = (
     *(
-        Deed(f"show('{mode}')", str(number), str(number), "", f"Go to {title}.")
+        KeyAction(f"show('{mode}')", str(number), str(number), "", f"Go to {title}.")
         for number, (mode, title) in enumerate(SCREENS, 1)
     ),
-    Deed("help", "question_mark", "?", "Help", "Say what the keys of this screen do."),
-    Deed("commands", "colon,ctrl+p", ":", "Commands", "Find an action by its name."),
-    Deed(
+    KeyAction("help", "question_mark", "?", "Help", "Say what the keys of this screen do."),
+    KeyAction("commands", "colon,ctrl+p", ":", "Commands", "Find an action by its name."),
+    KeyAction(
         "pause",
         "p",
         "p",
         "Pause",
         "Stop workers from taking jobs, or let them take jobs again.",
-        dangerous=True,
+        mutates=True,
     ),
-    Deed("freeze", "z", "z", "Freeze", "Hold the display still; the queue goes on."),
-    Deed("faster", "plus,equals_sign", "+", "", "Look at the queue more often."),
-    Deed("slower", "minus", "-", "", "Look at the queue less often."),
-    Deed("enlarge", "m", "m", "", "Give one panel the whole screen, or give it back."),
-    Deed("stop_acts", "ctrl+x", "^x", "", "Stop what is being carried out, after its present batch."),
-    Deed("next_theme", "t", "t", "", "Change to the next theme."),
-    Deed("back", "escape", "esc", "", "Go back; clear the filter; close what is open."),
-    Deed("quit", "q,ctrl+q,ctrl+c", "q", "Quit", "Leave the screen."),
+    KeyAction("freeze", "z", "z", "Freeze", "Hold the display still; the queue goes on."),
+    KeyAction("faster", "plus,equals_sign", "+", "", "Look at the queue more often."),
+    KeyAction("slower", "minus", "-", "", "Look at the queue less often."),
+    KeyAction("enlarge", "m", "m", "", "Give one panel the whole screen, or give it back."),
+    KeyAction("stop_acts", "ctrl+x", "^x", "", "Stop what is being carried out, after its present batch."),
+    KeyAction("next_theme", "t", "t", "", "Change to the next theme."),
+    KeyAction("back", "escape", "esc", "", "Go back; clear the filter; close what is open."),
+    KeyAction("quit", "q,ctrl+q,ctrl+c", "q", "Quit", "Leave the screen."),
 )
 
-REPLAYING: tuple[Deed, ...] = (
-    Deed("hold", "h", "h", "Hold", "Stop at this moment of the recording, or play on."),
-    Deed("seek(-10)", "comma", ",", "-10 s", "Go 10 s back in the recording."),
-    Deed("seek(10)", "full_stop", ".", "+10 s", "Go 10 s on in the recording."),
-    Deed("seek(-300)", "less_than_sign", "<", "-5 min", "Go 5 min back in the recording."),
-    Deed("seek(300)", "greater_than_sign", ">", "+5 min", "Go 5 min on in the recording."),
-    Deed("speed(-1)", "left_parenthesis", "(", "Slower", "Play the recording more slowly."),
-    Deed("speed(1)", "right_parenthesis", ")", "Faster", "Play the recording faster."),
-    Deed("to_start", "left_curly_bracket,ctrl+home", "{", "Start", "Go to the start of the recording."),
-    Deed("to_end", "right_curly_bracket,ctrl+end", "}", "End", "Go to the end of the recording."),
+REPLAY: tuple[KeyAction, ...] = (
+    KeyAction("hold", "h", "h", "Hold", "Stop at this moment of the recording, or play on."),
+    KeyAction("seek(-10)", "comma", ",", "-10 s", "Go 10 s back in the recording."),
+    KeyAction("seek(10)", "full_stop", ".", "+10 s", "Go 10 s on in the recording."),
+    KeyAction("seek(-300)", "less_than_sign", "<", "-5 min", "Go 5 min back in the recording."),
+    KeyAction("seek(300)", "greater_than_sign", ">", "+5 min", "Go 5 min on in the recording."),
+    KeyAction("speed(-1)", "left_parenthesis", "(", "Slower", "Play the recording more slowly."),
+    KeyAction("speed(1)", "right_parenthesis", ")", "Faster", "Play the recording faster."),
+    KeyAction("to_start", "left_curly_bracket,ctrl+home", "{", "Start", "Go to the start of the recording."),
+    KeyAction("to_end", "right_curly_bracket,ctrl+end", "}", "End", "Go to the end of the recording."),
 )
 """What there is beside these while a recording is replayed."""
 
 
-def on_every_screen(deed: Deed) -> bool:
+def is_app_action(deed: KeyAction) -> bool:
     """Whether a deed is the app's and not one screen's."""
-    return deed in EVERYWHERE or deed in REPLAYING
+    return deed in GLOBAL or deed in REPLAY
 
 
-def whole_action(deed: Deed) -> str:
+def namespaced_action(deed: KeyAction) -> str:
     """The action with the name of whose it is, as clicks and the palette need it."""
-    return f"{'app' if on_every_screen(deed) else 'screen'}.{deed.action}"
+    return f"{'app' if is_app_action(deed) else 'screen'}.{deed.action}"
 
 
-def action_name(deed: Deed) -> str:
+def action_name(deed: KeyAction) -> str:
     """The action's name without its parameters, as ``check_action`` gets it."""
-    return name_of(deed.action)
+    return parse_action_name(deed.action)
 
 
-def name_of(action: str) -> str:
+def parse_action_name(action: str) -> str:
     """The name of an action without its parameters and without whose it is."""
     return action.partition("(")[0].rpartition(".")[2]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from textual.worker import Worker, get_current_worker
 
 from previewops.errors import PreviewopsError, RedisUnavailable
-from previewops.tui.careful import foreseen
-from previewops.tui.intents import Desk, Intent, NobodyAnswers
-from previewops.tui.shape.acting import acting_words
+from previewops.tui.careful import wrap_errors
+from previewops.tui.intents import CommandExecutor, NotConnected, OperatorCommand
+from previewops.tui.shape.acting import describe_command
 
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
@@ -26,7 +26,7 @@ TELL_AFTER_S = 0.1
 
 
 @dataclass(slots=True)
-class Errand:
+class RunningCommand:
     """One intent under way: its ``name`` in words, and what it has told of ``done`` and ``total``, 0 before that.
 
     ``stopped`` tells that the operator has had enough of it.
@@ -43,24 +43,24 @@ class Errand:
         return f"{self.done:,} of {self.total:,}"
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What it is and how far it is, if that is known."""
         return f"{self.name}: {self.progress}" if self.total else f"{self.name} …"
 
 
-class Errands:
+class CommandRunner:
     """Carries intents out by a desk. ``app`` shows how far the foremost one is, and how each has ended."""
 
-    def __init__(self, app: OperatorApp, desk: Desk) -> None:
+    def __init__(self, app: OperatorApp, desk: CommandExecutor) -> None:
         self._app = app
         self._desk = desk
-        self._under_way: dict[Worker[None], Errand] = {}
+        self._under_way: dict[Worker[None], RunningCommand] = {}
 
-    def carry_out(self, intent: Intent) -> Worker[None]:
+    def start(self, intent: OperatorCommand) -> Worker[None]:
         """Has an intent carried out in the background. It is refused while nobody answers."""
         return self._app.run_worker(self._run(intent), name=type(intent).__name__, group=GROUP)
 
-    def stop(self) -> None:
+    def cancel_foremost(self) -> None:
         """Stops the foremost one: what the operator sees is what is stopped."""
         worker = self._foremost()
         if worker is not None:
@@ -73,9 +73,9 @@ class Errands:
         telling = [worker for worker in going if self._under_way[worker].total]
         return next(reversed(telling or going), None)
 
-    async def _run(self, intent: Intent) -> None:
+    async def _run(self, intent: OperatorCommand) -> None:
         worker: Worker[None] = get_current_worker()
-        errand = self._under_way[worker] = Errand(acting_words(intent))
+        errand = self._under_way[worker] = RunningCommand(describe_command(intent))
         self._app.set_timer(TELL_AFTER_S, self._show)
 
         async def progress(done: int, total: int) -> None:
@@ -83,10 +83,10 @@ class Errands:
             self._show()
 
         try:
-            if self._app.sight.live.lost is not None:
-                raise NobodyAnswers
-            with foreseen():
-                outcome = await self._desk.carry_out(intent, progress)
+            if self._app.display_state.live.lost is not None:
+                raise NotConnected
+            with wrap_errors():
+                outcome = await self._desk.execute(intent, progress)
         except RedisUnavailable as error:
             words = f"{error.message}\nIf it had been sent it may be done all the same: look before you repeat it."
             self._app.notify(words, title=f"no answer: {errand.name}", severity="error", timeout=10)
@@ -98,11 +98,11 @@ class Errands:
                 self._app.notify(_stopped(errand), title="stopped", severity="warning", timeout=10)
             raise
         else:
-            severity: SeverityLevel = "information" if outcome.whole else "warning"
+            severity: SeverityLevel = "information" if outcome.complete else "warning"
             self._app.notify(outcome.message, title="done", severity=severity)
         finally:
             del self._under_way[worker]
-            self._app.poller.hurry()
+            self._app.poller.poll_now()
             self._show()
 
     def _show(self) -> None:
@@ -111,12 +111,12 @@ class Errands:
         words = ""
         if worker is not None:
             others = len(self._under_way) - 1
-            words = self._under_way[worker].words + (f", and {others} more at work" if others else "")
-        self._app.sight.doing(words)
-        self._app.draw()
+            words = self._under_way[worker].summary + (f", and {others} more at work" if others else "")
+        self._app.display_state.set_running_command(words)
+        self._app.redraw()
 
 
-def _stopped(errand: Errand) -> str:
+def _stopped(errand: RunningCommand) -> str:
     if not errand.total:
         return f"{errand.name}: none is known to be done; what had been sent by then may be."
     return f"{errand.name}: {errand.progress} done; a batch that had been sent by then may be done as well."

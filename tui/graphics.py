@@ -10,12 +10,12 @@ import time
 import tty
 from contextlib import suppress
 
-from previewops.tui.terminal import Images
+from previewops.tui.terminal import ImageMode
 
-PATIENCE_S = 1.0
+REPLY_TIMEOUT_S = 1.0
 """A late answer would be taken for keys that the operator has pressed: it is waited for this long."""
 
-QUICK_S = 0.08
+FAST_REPLY_S = 0.08
 """Slower lines have half blocks: the library waits 0.1 s for each of its questions, and pictures are large."""
 
 _ATTRIBUTES = b"\x1b[c"  # DA1, which every terminal answers: \x1b[?62;4;...c, where 4 is Sixel
@@ -23,21 +23,21 @@ _SIXEL = b"4"
 _MOST_BYTES = 128
 
 
-def ready(images: Images, *, forced: bool) -> Images:
+def prepare_graphics(images: ImageMode, *, forced: bool) -> ImageMode:
     """How pictures can be drawn, once the terminal has been asked; imports what that takes.
 
     ``forced`` takes the terminal's graphics for granted: somebody who knows it has asked for them.
     """
-    if images not in (Images.KITTY, Images.SIXEL):
+    if images not in (ImageMode.KITTY, ImageMode.SIXEL):
         return images
     if sys.__stdout__ is None or not sys.__stdout__.isatty():
-        return Images.BLOCKS  # the library writes there
+        return ImageMode.BLOCKS  # the library writes there
     started = time.monotonic()
     answer = _asked()
-    quick = answer is not None and time.monotonic() - started <= QUICK_S
+    quick = answer is not None and time.monotonic() - started <= FAST_REPLY_S
     has_sixel = answer is not None and _SIXEL in answer.removeprefix(b"\x1b[?").removesuffix(b"c").split(b";")
-    if not forced and (not quick or (images is Images.SIXEL and not has_sixel)):
-        return Images.BLOCKS
+    if not forced and (not quick or (images is ImageMode.SIXEL and not has_sixel)):
+        return ImageMode.BLOCKS
     import textual_image.widget  # noqa: F401 - it asks the terminal for the size of a cell when it is imported
 
     return images
@@ -59,7 +59,7 @@ def _asked() -> bytes | None:
 
 
 def _answer(fd: int) -> bytes | None:
-    give_up, answer = time.monotonic() + PATIENCE_S, b""
+    give_up, answer = time.monotonic() + REPLY_TIMEOUT_S, b""
     while len(answer) < _MOST_BYTES:
         readable, _, _ = select.select([fd], [], [], max(0.0, give_up - time.monotonic()))
         if not readable:

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-HANG_UP_S = 3.0
+EXIT_TIMEOUT_S = 3.0
 """How long an orderly end may take once the terminal is gone, in seconds: an act may have a batch under way."""
 
 
@@ -25,7 +25,7 @@ def hang_up(leave: Callable[[], None]) -> None:
 
     There is nothing to restore, and what tries to may fail for ever: Textual's thread of input has been seen to spin.
     """
-    end = threading.Timer(HANG_UP_S, os._exit, (0,))
+    end = threading.Timer(EXIT_TIMEOUT_S, os._exit, (0,))
     end.daemon = True
     end.start()
     leave()

@@ -11,8 +11,8 @@ from previewops.errors import PreviewopsError
 
 if TYPE_CHECKING:
     from previewops.contract.payload import Payload
-    from previewops.fleetviews import Bounds
-    from previewops.listviews import DeadFilter
+    from previewops.fleetviews import WorkerCountRange
+    from previewops.listviews import DeadLetterFilter
     from previewops.states import Priority
 
 
@@ -46,11 +46,11 @@ class Requeue:
     ``cut_off_ms`` (server): what died later was not counted and is left. None is when the act begins.
     """
 
-    chosen: DeadFilter
+    chosen: DeadLetterFilter
     count: int
     priority: Priority | None = None
     why: str = ""
-    also: tuple[DeadFilter, ...] = ()
+    also: tuple[DeadLetterFilter, ...] = ()
     cut_off_ms: int | None = None
 
 
@@ -58,15 +58,15 @@ class Requeue:
 class Discard:
     """Delete dead letters for good. ``also``, ``count`` and ``cut_off_ms`` as for ``Requeue``."""
 
-    chosen: DeadFilter
+    chosen: DeadLetterFilter
     count: int
     why: str = ""
-    also: tuple[DeadFilter, ...] = ()
+    also: tuple[DeadLetterFilter, ...] = ()
     cut_off_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class RequeueEdited:
+class RequeueWithPayload:
     """Replace the payload of one dead letter and give it a new life.
 
     ``instead_of`` is the digest of the payload that was shown: one that somebody has edited since is left.
@@ -74,7 +74,7 @@ class RequeueEdited:
 
     job_id: str
     payload: Payload
-    instead_of: str
+    expected_digest: str
     why: str = ""
 
 
@@ -85,10 +85,10 @@ class Export:
     ``also`` and ``count`` as for ``Requeue``.
     """
 
-    chosen: DeadFilter
+    chosen: DeadLetterFilter
     count: int
     path: Path
-    also: tuple[DeadFilter, ...] = ()
+    also: tuple[DeadLetterFilter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,46 +96,55 @@ class Scale:
     """Have one host run as many workers as the bounds say."""
 
     supervisor_id: str
-    bounds: Bounds
+    bounds: WorkerCountRange
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class FleetAct:
+class FleetActionCommand:
     """``act`` is drain, restart or reset; of one worker, or of all of a host where ``worker_id`` is ""."""
 
-    act: str
+    kind: str
     supervisor_id: str
     worker_id: str = ""
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class AcknowledgeLoss:
+class AcknowledgeDataLoss:
     """End the alarm over lost data."""
 
 
-Intent: TypeAlias = (
-    Pause | Resume | Cancel | Requeue | Discard | RequeueEdited | Export | Scale | FleetAct | AcknowledgeLoss
+OperatorCommand: TypeAlias = (
+    Pause
+    | Resume
+    | Cancel
+    | Requeue
+    | Discard
+    | RequeueWithPayload
+    | Export
+    | Scale
+    | FleetActionCommand
+    | AcknowledgeDataLoss
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CommandOutcome:
     """What became of an intent, in a sentence; ``whole`` is False when part of it could not be done."""
 
     message: str
-    whole: bool = True
+    complete: bool = True
 
 
-Progress: TypeAlias = Callable[[int, int], Awaitable[None]]
+CommandProgress: TypeAlias = Callable[[int, int], Awaitable[None]]
 """Told (done, total) after each batch."""
 
 
-class Desk(Protocol):
+class CommandExecutor(Protocol):
     """Carries intents out. Errors are ``PreviewopsError``."""
 
-    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         """Does it, and says what was done. May be cancelled between batches.
 
         Raises:
@@ -155,7 +164,7 @@ class ReadOnly(PreviewopsError):
         )
 
 
-class NobodyAnswers(PreviewopsError):
+class NotConnected(PreviewopsError):
     """The connection to Redis is lost: what is on the screen is old, and nobody would hear of an act."""
 
     code = "nobody-answers"
@@ -166,14 +175,14 @@ class NobodyAnswers(PreviewopsError):
         )
 
 
-class ReadOnlyDesk:
+class ReadOnlyExecutor:
     """A desk that changes nothing: whatever reaches it is refused, except an export."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: CommandExecutor) -> None:
         self._desk = desk
 
-    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         """Exports; refuses everything else with ``ReadOnly``."""
         if isinstance(intent, Export):
-            return await self._desk.carry_out(intent, progress)
+            return await self._desk.execute(intent, progress)
         raise ReadOnly

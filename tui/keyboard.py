@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from textual.app import App
     from textual.message_pump import MessagePump
 
-PATIENCE_S = 1.0
+KEY_TIMEOUT_S = 1.0
 """So long a key is waited for. What takes longer, as a question that Redis has to be asked about first, holds no key
 up: those that could answer the question unseen are forgotten then."""
 
-ASKING_S = 0.01
+DIALOG_POLL_S = 0.01
 """How often it is looked whether a question has come."""
 
 
-class Keyboard:
+class KeyQueue:
     """Passes keys and pastes to ``deliver`` in order, each when nothing of the one before is under way any more.
 
     ``asking`` says whether a question to the operator is on its way and not there yet.
@@ -44,7 +44,7 @@ class Keyboard:
         self._waiting: deque[Key | Paste] = deque()
         self._at_work = False
 
-    def take(self, event: Key | Paste) -> None:
+    def put(self, event: Key | Paste) -> None:
         """Takes what was typed."""
         self._waiting.append(event)
         if not self._at_work:
@@ -59,7 +59,7 @@ class Keyboard:
                     continue
                 await self._deliver(event)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._done(), PATIENCE_S)
+                    await asyncio.wait_for(self._done(), KEY_TIMEOUT_S)
         finally:
             self._at_work = False
 
@@ -69,7 +69,7 @@ class Keyboard:
             before = self._queued()
             await self._round()
             if self._asking():
-                await asyncio.sleep(ASKING_S)
+                await asyncio.sleep(DIALOG_POLL_S)
             elif not before and not self._queued():
                 return
 

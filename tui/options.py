@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from previewops.health import Thresholds
 from previewops.tui.picture import HEARTBEAT_MS
-from previewops.tui.terminal import Images
+from previewops.tui.terminal import ImageMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Options:
     read_only: bool = False
     every_s: float = 1.0
     theme: str = "previewops-dark"
-    images: Images = Images.BLOCKS
+    images: ImageMode = ImageMode.BLOCKS
     thresholds: Thresholds = field(default_factory=Thresholds)
     """What health goes by."""
     heartbeat_ms: int = HEARTBEAT_MS

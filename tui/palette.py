@@ -91,7 +91,7 @@ _ANSI = {
 }
 
 
-def sixteen_colours(dark: bool) -> Theme:
+def ansi_theme(dark: bool) -> Theme:
     """A theme of the terminal's own 16 colours, for terminals that have no more."""
     return Theme(
         name=f"previewops-16-{'dark' if dark else 'light'}",
@@ -120,7 +120,7 @@ def sixteen_colours(dark: bool) -> Theme:
 
 def themes() -> tuple[Theme, ...]:
     """Every theme that the screen has, dark ones first."""
-    return (DARK, LIGHT, sixteen_colours(True), sixteen_colours(False))
+    return (DARK, LIGHT, ansi_theme(True), ansi_theme(False))
 
 
 _VARIABLE = {
@@ -188,7 +188,7 @@ def _style(tone: Tone, colour: Color, ground: Color) -> Style:
 _BY_THEME: dict[str, Palette] = {}
 
 
-def palette_of(app: App[object]) -> Palette:
+def get_palette(app: App[object]) -> Palette:
     """The palette of the theme that is on. Themes do not change, so each is worked out once."""
     found = _BY_THEME.get(app.theme)
     if found is None:

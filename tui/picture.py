@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from previewops.health import SILENT_HEARTBEATS, Health, Thresholds
 from previewops.history import History
-from previewops.tui.ports import Want
-from previewops.verdicts import renewed
-from previewops.views import Event, Snapshot
+from previewops.tui.ports import SnapshotQuery
+from previewops.verdicts import refresh_health
+from previewops.views import QueueEvent, Snapshot
 
 EVENTS_KEPT = 1_000
 FIRST_EVENTS = 200
@@ -21,7 +21,7 @@ SILENT_MS = SILENT_HEARTBEATS * HEARTBEAT_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class ConnectionLoss:
     """The connection is lost: why, and how often it was tried since; a recording does not tell that (0)."""
 
     reason: str
@@ -29,7 +29,7 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Replaying:
+class ReplayPosition:
     """Where in a recording one is: ``at_ms`` of the ``whole_ms`` that were recorded, played ``speed`` times as fast.
 
     ``held`` is that it stands still; ``opened`` the share of the recording that has been looked through, 1 when it
@@ -37,19 +37,19 @@ class Replaying:
     """
 
     opened: float = 0.0
-    at_ms: int = 0
-    whole_ms: int = 0
+    position_ms: int = 0
+    duration_ms: int = 0
     speed: float = 1.0
-    held: bool = False
+    paused: bool = False
 
     @property
     def ended(self) -> bool:
         """Whether there is nothing left to play."""
-        return self.opened >= 1 and self.at_ms >= self.whole_ms
+        return self.opened >= 1 and self.position_ms >= self.duration_ms
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class QueueView:
     """All that is known at one moment. ``snapshot`` is None until the first has come.
 
     ``age_s`` is how old the snapshot is, in whole seconds, while it cannot be renewed; ``frozen`` tells that the
@@ -62,9 +62,9 @@ class Picture:
 
     snapshot: Snapshot | None = None
     history: History = field(default_factory=History)
-    events: tuple[Event, ...] = ()
+    events: tuple[QueueEvent, ...] = ()
     health: Health | None = None
-    lost: Lost | None = None
+    lost: ConnectionLoss | None = None
     age_s: int = 0
     frozen: bool = False
     every_s: float = 1.0
@@ -73,24 +73,24 @@ class Picture:
     place: str = ""
     environment: str = ""
     read_only: bool = False
-    replaying: Replaying | None = None
+    replaying: ReplayPosition | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
     heartbeat_ms: int = HEARTBEAT_MS
 
     @property
-    def still(self) -> bool:
+    def fetching_paused(self) -> bool:
         """Whether nothing that goes with it is to be fetched: it is held, or there is nobody to ask."""
         return self.frozen or self.lost is not None
 
     @property
-    def trouble(self) -> str:
+    def connection_error(self) -> str:
         """Why it is not renewed, "" while it is."""
         return self.lost.reason if self.lost is not None else ""
 
-    def with_snapshot(self, snapshot: Snapshot, took_ms: float) -> Picture:
+    def with_snapshot(self, snapshot: Snapshot, took_ms: float) -> QueueView:
         """The picture with a snapshot that has just come."""
         events = (*self.events, *snapshot.events)[-EVENTS_KEPT:]
-        history = self.history.plus(snapshot)
+        history = self.history.with_snapshot(snapshot)
         return replace(
             self,
             snapshot=snapshot,
@@ -102,16 +102,16 @@ class Picture:
             took_ms=took_ms,
         )
 
-    def with_health(self, health: Health) -> Picture:
+    def with_health(self, health: Health) -> QueueView:
         """The picture with verdicts that have just come. They may be of an earlier snapshot than its own."""
         if self.snapshot is not None:
             health = _renewed(self, health, self.snapshot, self.history)
         return replace(self, health=health)
 
-    def wanted(self) -> Want:
+    def snapshot_query(self) -> SnapshotQuery:
         """What the next snapshot has to bring."""
-        seconds, minutes = self.history.wanted(self.snapshot is not None)
-        return Want(
+        seconds, minutes = self.history.required_depth(self.snapshot is not None)
+        return SnapshotQuery(
             history_s=seconds,
             history_min=minutes,
             events=FIRST_EVENTS,
@@ -119,8 +119,8 @@ class Picture:
         )
 
 
-def _renewed(picture: Picture, health: Health | None, snapshot: Snapshot, history: History) -> Health:
-    return renewed(
+def _renewed(picture: QueueView, health: Health | None, snapshot: Snapshot, history: History) -> Health:
+    return refresh_health(
         health,
         snapshot,
         history.tens.values(),

@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from previewops.errors import PreviewopsError
-from previewops.tui.ports import Source
-from previewops.tui.shape.artifacts import PICTURE_TYPES, Artifact, Bundle, artifacts_of, captions_of
-from previewops.tui.shape.mosaic import Colour, Pixels, fitting
+from previewops.tui.ports import DataSource
+from previewops.tui.shape.artifacts import (
+    PICTURE_TYPES,
+    BundleContents,
+    BundleFile,
+    parse_artifacts,
+    parse_captions,
+)
+from previewops.tui.shape.mosaic import Colour, Pixels, fit_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,44 +34,44 @@ MOST_JSON_BYTES = 4 * 1024 * 1024
 PREVIEW = "preview.json"
 
 
-class Unshowable(PreviewopsError):
+class PictureUnreadable(PreviewopsError):
     """A file of a bundle cannot be shown: damaged, gone, of no known format, or too large to be opened here."""
 
     code = "picture-unreadable"
 
 
-def read_bundle(source: Source, record: JobRecord) -> Bundle:
+def read_bundle(source: DataSource, record: JobRecord) -> BundleContents:
     """The job's bundle as it lies on the disk, each picture measured by its header.
 
     Raises:
         PreviewopsError: it is not on this machine.
     """
-    artifacts = artifacts_of(record.result)
+    artifacts = parse_artifacts(record.result)
     if not artifacts:
-        return Bundle()
-    bundle_folder(source, record)
+        return BundleContents()
+    find_bundle_folder(source, record)
     measured = tuple(replace(each, pixels=_measured(source, record, each)) for each in artifacts)
-    return Bundle(measured, captions_of(_preview(source, record)))
+    return BundleContents(measured, parse_captions(_preview(source, record)))
 
 
-def bundle_folder(source: Source, record: JobRecord) -> Path:
+def find_bundle_folder(source: DataSource, record: JobRecord) -> Path:
     """Where the bundle of a job that names artifacts is: found by the first of them that is there.
 
     Raises:
         PreviewopsError: none of them is on this machine; why the first is not.
     """
     trouble: PreviewopsError | None = None
-    for artifact in artifacts_of(record.result):
+    for artifact in parse_artifacts(record.result):
         try:
             file = source.artifact(record, artifact.path)
         except PreviewopsError as error:
             trouble = trouble or error
         else:
             return file.parents[artifact.path.count("/")]
-    raise trouble or Unshowable(f"the result of job {record.job_id} names no files")
+    raise trouble or PictureUnreadable(f"the result of job {record.job_id} names no files")
 
 
-def _measured(source: Source, record: JobRecord, artifact: Artifact) -> tuple[int, int] | None:
+def _measured(source: DataSource, record: JobRecord, artifact: BundleFile) -> tuple[int, int] | None:
     if artifact.media_type not in PICTURE_TYPES:
         return None
     try:
@@ -75,7 +81,7 @@ def _measured(source: Source, record: JobRecord, artifact: Artifact) -> tuple[in
         return None  # it says why when somebody wants to see it
 
 
-def _preview(source: Source, record: JobRecord) -> Any:
+def _preview(source: DataSource, record: JobRecord) -> Any:
     try:
         path = source.artifact(record, PREVIEW)
         with path.open("rb") as file:
@@ -99,7 +105,7 @@ def read_picture(path: Path, most: tuple[int, int], ground: Colour) -> Image:
     from PIL import Image
 
     with _opened(path) as image:
-        size = fitting(image.width, image.height, *most)
+        size = fit_size(image.width, image.height, *most)
         shown: Image.Image = image if image.mode in ("RGB", "RGBA", "L") else image.convert("RGBA")
         shown.thumbnail(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
         shown = shown.convert("RGBA")
@@ -121,15 +127,15 @@ def _opened(path: Path) -> Iterator[Image]:
             _refuse_giants(path.name, image.width * image.height, MOST_PIXELS, "pixels")
             yield image
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, MemoryError, Warning) as error:
-        raise Unshowable(
+        raise PictureUnreadable(
             f"{path.name} cannot be shown: {error}", hint="render the job again if it is damaged"
         ) from error
     except Image.DecompressionBombError as error:
-        raise Unshowable(f"{path.name} cannot be shown: {error}") from error
+        raise PictureUnreadable(f"{path.name} cannot be shown: {error}") from error
 
 
 def _refuse_giants(name: str, found: int, allowed: int, unit: str) -> None:
     if found > allowed:
-        raise Unshowable(
+        raise PictureUnreadable(
             f"{name} has {found:,} {unit}; up to {allowed:,} are shown here", hint="open the file itself"
         )

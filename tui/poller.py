@@ -11,7 +11,7 @@ from textual.message import Message
 
 from previewops.clock import Clock
 from previewops.errors import PreviewopsError
-from previewops.tui.ports import Source, Want
+from previewops.tui.ports import DataSource, SnapshotQuery
 from previewops.views import Snapshot
 
 TIMEOUT_S = 4.0
@@ -20,7 +20,7 @@ RETRY_AFTER_S = (0.25, 0.5, 1.0, 2.0)
 
 
 @dataclass
-class Arrived(Message):
+class SnapshotArrived(Message):
     """A snapshot has come, ``took_ms`` after it was asked for."""
 
     snapshot: Snapshot
@@ -28,7 +28,7 @@ class Arrived(Message):
 
 
 @dataclass
-class Missed(Message):
+class SnapshotMissed(Message):
     """A snapshot has not come: why, and how many in a row have not."""
 
     reason: str
@@ -47,7 +47,13 @@ class Poller:
     """Polls ``source`` for ``receiver``. ``want`` is asked before each snapshot."""
 
     def __init__(
-        self, source: Source, receiver: Receiver, want: Callable[[], Want], clock: Clock, *, every_s: float
+        self,
+        source: DataSource,
+        receiver: Receiver,
+        want: Callable[[], SnapshotQuery],
+        clock: Clock,
+        *,
+        every_s: float,
     ) -> None:
         self._source = source
         self._receiver = receiver
@@ -66,7 +72,7 @@ class Poller:
         self._every_s = seconds
         self._hurry.set()
 
-    def hurry(self) -> None:
+    def poll_now(self) -> None:
         """Takes the next snapshot at once."""
         self._hurry.set()
 
@@ -79,7 +85,7 @@ class Poller:
             reason = await self._take(started)
             tries = tries + 1 if reason else 0
             if reason:
-                self._receiver.post_message(Missed(reason, tries))
+                self._receiver.post_message(SnapshotMissed(reason, tries))
             pause = RETRY_AFTER_S[min(tries, len(RETRY_AFTER_S)) - 1] if tries else self._every_s
             await self._rest(pause)
 
@@ -100,7 +106,7 @@ class Poller:
             if not asking.done():
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
-        self._receiver.post_message(Arrived(snapshot, (self._clock.monotonic() - started) * 1000))
+        self._receiver.post_message(SnapshotArrived(snapshot, (self._clock.monotonic() - started) * 1000))
         return ""
 
     async def _rest(self, seconds: float) -> None:

@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from previewops.errors import PreviewopsError
-from previewops.terms import Terms
+from previewops.terms import FilterQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from previewops.health import Health
     from previewops.history import History
-    from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
+    from previewops.listviews import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
     from previewops.records import JobRecord
     from previewops.states import JobState
     from previewops.views import Snapshot
 
 
-Looked: TypeAlias = "Callable[[int], None]"
+ExaminedCallback: TypeAlias = "Callable[[int], None]"
 """Is told how many letters a count has looked at so far."""
 
 
@@ -35,7 +35,7 @@ class NotRecorded(PreviewopsError):
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class SnapshotQuery:
     """What a snapshot has to bring beside figures and active jobs: history in s and min, events after one."""
 
     history_s: int = 0
@@ -49,16 +49,16 @@ class JobQuery:
     """Which jobs are listed, and from where on."""
 
     state: JobState | None = None
-    terms: Terms = field(default_factory=Terms)
+    terms: FilterQuery = field(default_factory=FilterQuery)
     newest_first: bool = True
     cursor: Cursor | None = None
     limit: int = 200
 
 
-class Source(Protocol):
+class DataSource(Protocol):
     """Where pictures come from. Every call may raise ``PreviewopsError``; what it says is shown."""
 
-    async def collect(self, want: Want) -> Snapshot:
+    async def collect(self, query: SnapshotQuery) -> Snapshot:
         """The queue at one moment."""
         ...
 
@@ -70,7 +70,7 @@ class Source(Protocol):
         """One job whole: payload, result, attempts."""
         ...
 
-    async def dead_groups(self, limit: int) -> tuple[DeadGroup, ...]:
+    async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
         """The largest groups of dead letters, largest first."""
         ...
 
@@ -79,13 +79,16 @@ class Source(Protocol):
         ...
 
     async def dead_page(
-        self, chosen: DeadFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
+        self, chosen: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
     ) -> ListPage:
         """A page of dead letters, newest first, of those that had died by the cut-off (now by default)."""
         ...
 
     async def dead_count(
-        self, chosen: DeadFilter, cut_off_ms: int | None = None, looked: Looked | None = None
+        self,
+        chosen: DeadLetterFilter,
+        cut_off_ms: int | None = None,
+        on_examined: ExaminedCallback | None = None,
     ) -> int:
         """How many dead letters a filter means, beyond what is visible; ``cut_off_ms`` as for ``dead_page``.
 
@@ -104,7 +107,7 @@ class Source(Protocol):
         ...
 
 
-class Judge(Protocol):
+class HealthSource(Protocol):
     """Who comes to verdicts on a queue. A call may raise ``PreviewopsError``."""
 
     async def health(self, snapshot: Snapshot, history: History) -> Health:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from previewops.errors import PreviewopsError
-from previewops.tui.deeds import name_of
-from previewops.tui.intents import NobodyAnswers
-from previewops.tui.shape.instead import SMALLEST_COLUMNS, SMALLEST_ROWS, too_small
+from previewops.tui.deeds import parse_action_name
+from previewops.tui.intents import NotConnected
+from previewops.tui.shape.instead import MIN_COLUMNS, MIN_ROWS, is_too_small
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
 
 
-class TooSmall(PreviewopsError):
+class TerminalTooSmall(PreviewopsError):
     """The terminal has ``columns`` and ``rows``, which show no picture."""
 
     code = "terminal-too-small"
@@ -21,17 +21,22 @@ class TooSmall(PreviewopsError):
     def __init__(self, columns: int, rows: int) -> None:
         super().__init__(
             f"on {columns} columns and {rows} rows nobody sees what it would be done to",
-            hint=f"make the terminal {SMALLEST_COLUMNS} columns and {SMALLEST_ROWS} rows large first",
+            hint=f"make the terminal {MIN_COLUMNS} columns and {MIN_ROWS} rows large first",
         )
         self.columns = columns
         self.rows = rows
 
 
-def refusal(app: OperatorApp, action: str) -> PreviewopsError | None:
+def check_action_guards(app: OperatorApp, action: str) -> PreviewopsError | None:
     """Why an action that could be done must not be done now; None when it may be, or when there is no such key."""
-    front, name = app.front, name_of(action)
-    if front is None or front is not app.screen or name not in app.dangerous() or not app.allows(front, name):
+    front, name = app.front_screen, parse_action_name(action)
+    if (
+        front is None
+        or front is not app.screen
+        or name not in app.mutating_actions()
+        or not app.is_allowed(front, name)
+    ):
         return None
-    if app.sight.live.lost is not None:
-        return NobodyAnswers()
-    return TooSmall(*app.size) if too_small(*app.size) else None
+    if app.display_state.live.lost is not None:
+        return NotConnected()
+    return TerminalTooSmall(*app.size) if is_too_small(*app.size) else None

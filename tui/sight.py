@@ -7,27 +7,27 @@ from dataclasses import replace
 from previewops.clock import Clock
 from previewops.health import Health
 from previewops.history import History
-from previewops.tui.picture import Lost, Picture, Replaying
-from previewops.tui.ports import Want
+from previewops.tui.picture import ConnectionLoss, QueueView, ReplayPosition
+from previewops.tui.ports import SnapshotQuery
 from previewops.views import Snapshot
 
 
-class Sight:
+class DisplayState:
     """The live picture and the one that is shown. They are one and the same unless the display is frozen."""
 
-    def __init__(self, picture: Picture, clock: Clock) -> None:
+    def __init__(self, picture: QueueView, clock: Clock) -> None:
         self._live = picture
-        self._held: Picture | None = None
+        self._held: QueueView | None = None
         self._clock = clock
         self._arrived_s = 0.0
 
     @property
-    def live(self) -> Picture:
+    def live(self) -> QueueView:
         """The picture as it would be if it were not frozen."""
         return self._live
 
     @property
-    def shown(self) -> Picture:
+    def shown(self) -> QueueView:
         """What is on display. A frozen one still tells that the connection is lost, and what is being done."""
         if self._held is None:
             return self._live
@@ -41,51 +41,53 @@ class Sight:
             replaying=live.replaying,
         )
 
-    def wanted(self) -> Want:
+    def snapshot_query(self) -> SnapshotQuery:
         """What the next snapshot has to bring."""
-        return self._live.wanted()
+        return self._live.snapshot_query()
 
-    def arrived(self, snapshot: Snapshot, took_ms: float) -> bool:
+    def add_snapshot(self, snapshot: Snapshot, took_ms: float) -> bool:
         """Takes a snapshot in; True when it is the first after the connection had been lost."""
         back = self._live.lost is not None and self._live.snapshot is not None
         self._live = self._live.with_snapshot(snapshot, took_ms)
         self._arrived_s = self._clock.monotonic()
         return back
 
-    def replays(self, where: Replaying) -> None:
+    def set_replay_position(self, where: ReplayPosition) -> None:
         """Notes where in a recording one is."""
         self._live = replace(self._live, replaying=where)
 
-    def recalled(self, snapshot: Snapshot, health: Health | None, lost: Lost | None, age_s: int) -> None:
+    def show_recorded(
+        self, snapshot: Snapshot, health: Health | None, lost: ConnectionLoss | None, age_s: int
+    ) -> None:
         """Takes in what a recording tells of a moment. What was on display before has nothing to do with it."""
         fresh = replace(self._live, history=History(), events=(), health=None).with_snapshot(snapshot, 0.0)
         # What was recorded went by the thresholds of that time.
         self._live = replace(fresh, health=health or fresh.health, lost=lost, age_s=age_s)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Takes the picture off, of which nothing is true any more."""
         self._live = replace(self._live, snapshot=None, history=History(), events=(), health=None, lost=None)
 
-    def missed(self, reason: str, tries: int) -> None:
+    def record_failure(self, reason: str, tries: int) -> None:
         """Notes that a snapshot has not come."""
-        self._live = replace(self._live, lost=Lost(reason, tries), age_s=self._age_s())
+        self._live = replace(self._live, lost=ConnectionLoss(reason, tries), age_s=self._age_s())
 
-    def aged(self) -> bool:
+    def update_age(self) -> bool:
         """Counts the age of a picture that cannot be renewed; False when there is none to count."""
         if self._live.lost is None or self._live.snapshot is None:
             return False
         self._live = replace(self._live, age_s=self._age_s())
         return True
 
-    def judged(self, health: Health) -> None:
+    def set_health(self, health: Health) -> None:
         """Takes the queue's health in."""
         self._live = self._live.with_health(health)
 
-    def paced(self, every_s: float) -> None:
+    def set_poll_interval(self, every_s: float) -> None:
         """Notes how often snapshots are taken."""
         self._live = replace(self._live, every_s=every_s)
 
-    def doing(self, words: str) -> None:
+    def set_running_command(self, words: str) -> None:
         """Notes what is being carried out, "" for nothing."""
         self._live = replace(self._live, doing=words)
 

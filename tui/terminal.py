@@ -10,7 +10,7 @@ from previewops.errors import UsageError
 _THEMES = {"dark": "previewops-dark", "light": "previewops-light", "16": "previewops-16-dark"}
 
 
-def theme_for(wanted: str | None, environ: Mapping[str, str]) -> str:
+def select_theme(wanted: str | None, environ: Mapping[str, str]) -> str:
     """The theme's name: the one that was asked for, or one that the terminal's colours suffice for."""
     if wanted is not None:
         return _THEMES[wanted]
@@ -27,7 +27,7 @@ def few_colours(environ: Mapping[str, str]) -> bool:
     )
 
 
-class Images(StrEnum):
+class ImageMode(StrEnum):
     """How pictures are drawn."""
 
     OFF = "off"
@@ -37,7 +37,7 @@ class Images(StrEnum):
 
 
 AUTO = "auto"
-IMAGES = "PREVIEW_IMAGES"
+IMAGES_VARIABLE = "PREVIEW_IMAGES"
 
 _KITTY = ("kitty", "ghostty")
 _SIXEL_TERMS = ("foot", "mlterm", "contour", "sixel", "vt340")
@@ -46,7 +46,7 @@ _FIRST_KONSOLE = 220400
 """Konsole draws Sixel from 22.04 on."""
 
 
-def images_for(environ: Mapping[str, str]) -> Images:
+def detect_image_mode(environ: Mapping[str, str]) -> ImageMode:
     """How pictures are drawn: as PREVIEW_IMAGES says, or as well as the terminal is known to.
 
     What is not known of has half blocks. A multiplexer has them too: what it passes on of graphics is at best
@@ -56,28 +56,30 @@ def images_for(environ: Mapping[str, str]) -> Images:
     Raises:
         UsageError: PREVIEW_IMAGES is none of the words that there are.
     """
-    if images_forced(environ):
+    if is_image_mode_forced(environ):
         try:
-            return Images(environ[IMAGES].lower())
+            return ImageMode(environ[IMAGES_VARIABLE].lower())
         except ValueError:
-            allowed = ", ".join((AUTO, *Images))
-            raise UsageError(f"{IMAGES} is {environ[IMAGES]!r}; allowed is one of {allowed}") from None
+            allowed = ", ".join((AUTO, *ImageMode))
+            raise UsageError(
+                f"{IMAGES_VARIABLE} is {environ[IMAGES_VARIABLE]!r}; allowed is one of {allowed}"
+            ) from None
     if _multiplexed(environ) or environ.get("NO_COLOR") or environ.get("TERM", "") in ("", "dumb", "linux"):
-        return Images.BLOCKS
+        return ImageMode.BLOCKS
     term, program = environ["TERM"].lower(), environ.get("TERM_PROGRAM", "").lower()
     if environ.get("KITTY_WINDOW_ID") or any(name in term or name == program for name in _KITTY):
-        return Images.KITTY
+        return ImageMode.KITTY
     if any(term.startswith(name) or f"-{name}" in term for name in _SIXEL_TERMS):
-        return Images.SIXEL
+        return ImageMode.SIXEL
     if program in _SIXEL_PROGRAMS or environ.get("WEZTERM_PANE") or environ.get("WT_SESSION"):
-        return Images.SIXEL
+        return ImageMode.SIXEL
     konsole = environ.get("KONSOLE_VERSION", "")
-    return Images.SIXEL if konsole.isdecimal() and int(konsole) >= _FIRST_KONSOLE else Images.BLOCKS
+    return ImageMode.SIXEL if konsole.isdecimal() and int(konsole) >= _FIRST_KONSOLE else ImageMode.BLOCKS
 
 
-def images_forced(environ: Mapping[str, str]) -> bool:
+def is_image_mode_forced(environ: Mapping[str, str]) -> bool:
     """Whether PREVIEW_IMAGES says how pictures are drawn, rather than what is known of the terminal."""
-    return environ.get(IMAGES, "").lower() not in ("", AUTO)
+    return environ.get(IMAGES_VARIABLE, "").lower() not in ("", AUTO)
 
 
 def _multiplexed(environ: Mapping[str, str]) -> bool:

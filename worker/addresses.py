@@ -47,7 +47,7 @@ _CLOSED = tuple(
 )
 
 
-def why_closed(address: str) -> str | None:
+def rejection_reason(address: str) -> str | None:
     """What kind of address ``address`` is, if assets may not come from it; None if they may.
 
     Anything that is no address, an interface's name behind it included, is closed.

@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from previewops.contract import DataUri, UriRefused, WebUri, parse_uri
+from previewops.contract import DataUri, HttpUri, UriNotAllowed, parse_uri
 from previewops.errors import PermanentJobError, TransientJobError
 
 _CHUNK = 1024 * 1024
@@ -40,7 +40,7 @@ class AssetRef:
     sha256: str | None = None
 
     @property
-    def shown_uri(self) -> str:
+    def short_uri(self) -> str:
         """The uri, short enough for a message."""
         return self.uri if len(self.uri) <= _SHOWN else f"{self.uri[:_SHOWN]}… ({len(self.uri)} characters)"
 
@@ -55,7 +55,7 @@ class OpenedAsset:
     file: BinaryIO
     size: int  # bytes
     identity: tuple[int | str, ...]
-    changed_s: float | None = None
+    mtime_s: float | None = None
 
     def sha256(self) -> str:
         """Hex digest of the whole content; the file is left at its beginning."""
@@ -74,17 +74,17 @@ class AssetOpener(Protocol):
         """Opens ``asset`` for reading; the caller closes ``file``."""
 
 
-class WebFiles(Protocol):
+class WebAssetOpener(Protocol):
     """Assets from the web, each fetched once. Raises the typed errors of the job family and no others."""
 
-    def open(self, asset: AssetRef, address: WebUri, *, max_bytes: int) -> OpenedAsset:
+    def open(self, asset: AssetRef, address: HttpUri, *, max_bytes: int) -> OpenedAsset:
         """The content of ``address`` in a file that the caller closes."""
 
 
 class FileAssetOpener:
     """Assets from the file system, under ``roots`` only, from ``data:`` uris, and with ``web`` from web addresses."""
 
-    def __init__(self, roots: tuple[Path, ...], web: WebFiles | None = None) -> None:
+    def __init__(self, roots: tuple[Path, ...], web: WebAssetOpener | None = None) -> None:
         self.roots = roots
         self.web = web
 
@@ -99,8 +99,8 @@ class FileAssetOpener:
         """
         try:
             address = parse_uri(asset.uri)
-        except UriRefused as refused:
-            raise refusal(
+        except UriNotAllowed as refused:
+            raise permanent_asset_error(
                 "asset-uri-unsupported",
                 asset,
                 f"its uri {refused.message}",
@@ -110,14 +110,14 @@ class FileAssetOpener:
             ) from refused
         if isinstance(address, DataUri):
             return _in_memory(asset, address.content, max_bytes)
-        if isinstance(address, WebUri):
+        if isinstance(address, HttpUri):
             return self._fetched(asset, address, max_bytes)
         with storage_errors():
             return self._open_path(asset, self._resolve(asset, str(address.path)), max_bytes)
 
-    def _fetched(self, asset: AssetRef, address: WebUri, max_bytes: int) -> OpenedAsset:
+    def _fetched(self, asset: AssetRef, address: HttpUri, max_bytes: int) -> OpenedAsset:
         if self.web is None:
-            raise refusal(
+            raise permanent_asset_error(
                 "asset-uri-unsupported",
                 asset,
                 "nothing is fetched from the web here",
@@ -138,7 +138,7 @@ class FileAssetOpener:
                 return path_inside
         for path_inside in inside:
             if os.path.lexists(f"{path_inside}.part"):
-                raise hindrance(
+                raise transient_asset_error(
                     "asset-incomplete",
                     asset,
                     "it is still being uploaded",
@@ -148,7 +148,7 @@ class FileAssetOpener:
                 )
         if len(inside) < len(real):
             raise self._outside(asset, next(path for path in real if path not in inside))
-        raise refusal(
+        raise permanent_asset_error(
             "asset-missing",
             asset,
             "there is no such file",
@@ -159,7 +159,7 @@ class FileAssetOpener:
         )
 
     def _outside(self, asset: AssetRef, path: str) -> PermanentJobError:
-        return refusal(
+        return permanent_asset_error(
             "asset-outside-roots",
             asset,
             f"it is at {path}, which is under none of the asset roots",
@@ -178,7 +178,7 @@ class FileAssetOpener:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except PermissionError as refused:
-            raise refusal(
+            raise permanent_asset_error(
                 "asset-unreadable",
                 asset,
                 "the worker's user may not read it",
@@ -192,10 +192,10 @@ class FileAssetOpener:
             opened_at = _path_of(handle, path)
             if not _under(opened_at, [os.path.realpath(root) for root in self.roots]):
                 raise self._outside(asset, opened_at)
-            demand_size(asset, status.st_size, max_bytes)
+            check_size(asset, status.st_size, max_bytes)
             identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             changed_s = max(status.st_mtime, status.st_ctime)
-            return OpenedAsset(os.fdopen(handle, "rb"), status.st_size, identity, changed_s=changed_s)
+            return OpenedAsset(os.fdopen(handle, "rb"), status.st_size, identity, mtime_s=changed_s)
         except BaseException:
             os.close(handle)
             raise
@@ -222,28 +222,28 @@ def storage_errors() -> Iterator[None]:
         ) from failure
 
 
-def refusal(
+def permanent_asset_error(
     code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
 ) -> PermanentJobError:
     """Why ``asset`` is not opened, now or ever."""
     told = _told(asset, message)
     return PermanentJobError(
-        code, told, hint=hint, assetId=asset.id, uri=asset.shown_uri, found=found, allowed=allowed
+        code, told, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
     )
 
 
-def hindrance(
+def transient_asset_error(
     code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
 ) -> TransientJobError:
     """Why ``asset`` cannot be opened just now."""
     told = _told(asset, message)
     return TransientJobError(
-        code, told, hint=hint, assetId=asset.id, uri=asset.shown_uri, found=found, allowed=allowed
+        code, told, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
     )
 
 
 def _told(asset: AssetRef, message: str) -> str:
-    return f"asset {asset.id} ({asset.shown_uri}): {message}"
+    return f"asset {asset.id} ({asset.short_uri}): {message}"
 
 
 def _under(path: str, roots: list[str]) -> bool:
@@ -262,7 +262,7 @@ def _demand_regular(asset: AssetRef, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode):
         return
     found = next((name for test, name in _KINDS if test(status.st_mode)), "no regular file")
-    raise refusal(
+    raise permanent_asset_error(
         "asset-not-a-file",
         asset,
         f"it is {found}",
@@ -272,11 +272,11 @@ def _demand_regular(asset: AssetRef, status: os.stat_result) -> None:
     )
 
 
-def demand_size(asset: AssetRef, size: int, max_bytes: int) -> None:
+def check_size(asset: AssetRef, size: int, max_bytes: int) -> None:
     """Refuses an asset of more than ``max_bytes`` bytes. Raises PermanentJobError "asset-too-large"."""
     if size <= max_bytes:
         return
-    raise refusal(
+    raise permanent_asset_error(
         "asset-too-large",
         asset,
         f"it has {size} bytes, {max_bytes} are allowed",
@@ -287,7 +287,7 @@ def demand_size(asset: AssetRef, size: int, max_bytes: int) -> None:
 
 
 def _in_memory(asset: AssetRef, content: bytes, max_bytes: int) -> OpenedAsset:
-    demand_size(asset, len(content), max_bytes)
+    check_size(asset, len(content), max_bytes)
     return OpenedAsset(BytesIO(content), len(content), ("data", hashlib.sha256(content).hexdigest()))
 
 
@@ -302,7 +302,7 @@ def verify_checksum(asset: AssetRef, opened: OpenedAsset) -> None:
     with storage_errors():
         found = opened.sha256()
     if found != asset.sha256.lower():
-        raise refusal(
+        raise permanent_asset_error(
             "asset-checksum",
             asset,
             f"its content has the checksum {found}, the payload says {asset.sha256}",

@@ -8,26 +8,26 @@ from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 from previewops.worker.assets import AssetRef, OpenedAsset
-from previewops.worker.child import Host
-from previewops.worker.output import CREATED_AT_ONCE
+from previewops.worker.child import TaskContext
+from previewops.worker.output import MAX_CREATE_BATCH
 
 
-class BrokeredAssets:
+class RemoteAssets:
     """Opens the assets of the job by their ids. The worker knows their addresses, and has its own bound."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: TaskContext) -> None:
         self._host = host
 
     def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
         """See ``previewops.worker.assets.AssetOpener``."""
-        about, (handle,) = self._host.ask(open=asset.id)
+        about, (handle,) = self._host.request(open=asset.id)
         return OpenedAsset(os.fdopen(handle, "rb"), about["size"], tuple(about["identity"]))
 
 
-class BrokeredOutput:
+class RemoteOutput:
     """Writes the files of the job. Those that are expected are asked for together, since each question is a wait."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: TaskContext) -> None:
         self._host = host
         self._expected: dict[str, None] = {}
         self._ready: dict[str, int] = {}
@@ -40,9 +40,9 @@ class BrokeredOutput:
         """See ``previewops.worker.output.Output``."""
         if path not in self._ready:
             self._expected.pop(path, None)
-            room = max(0, CREATED_AT_ONCE - 1 - len(self._ready))
+            room = max(0, MAX_CREATE_BATCH - 1 - len(self._ready))
             paths = [path, *islice(self._expected, room)]
-            _, handles = self._host.ask(create=paths)
+            _, handles = self._host.request(create=paths)
             self._ready.update(zip(paths, handles, strict=True))
             for each in paths[1:]:
                 del self._expected[each]
@@ -54,7 +54,7 @@ class BrokeredOutput:
             os.close(self._ready.popitem()[1])
 
 
-class KnownThumbnail(NamedTuple):
+class CachedThumbnail(NamedTuple):
     """A thumbnail's file as it was encoded before, and the placeholder that goes with it."""
 
     content: bytes
@@ -62,16 +62,16 @@ class KnownThumbnail(NamedTuple):
     colour: str
 
 
-class BrokeredThumbnails:
+class RemoteThumbnails:
     """Thumbnails that were made before of the same content."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: TaskContext) -> None:
         self._host = host
 
-    def find(self, asset_id: str, decoded: tuple[int, int]) -> KnownThumbnail | None:
+    def find(self, asset_id: str, decoded: tuple[int, int]) -> CachedThumbnail | None:
         """The thumbnail of an asset that would be decoded at ``decoded`` (pixels), if it is known."""
-        about, handles = self._host.ask(thumbnail=asset_id, size=list(decoded))
+        about, handles = self._host.request(thumbnail=asset_id, size=list(decoded))
         if not handles:
             return None
         with os.fdopen(handles[0], "rb") as file:
-            return KnownThumbnail(file.read(), about["thumbhash"], about["dominantColour"])
+            return CachedThumbnail(file.read(), about["thumbhash"], about["dominantColour"])

@@ -12,18 +12,18 @@ from time import perf_counter
 from typing import Any
 
 from previewops.worker.assets import AssetOpener
-from previewops.worker.broker import BrokeredAssets, BrokeredOutput, BrokeredThumbnails
-from previewops.worker.child import Host
+from previewops.worker.broker import RemoteAssets, RemoteOutput, RemoteThumbnails
+from previewops.worker.child import TaskContext
 from previewops.worker.output import Output
 from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.fontfiles import FontSources
-from previewops.worker.render.limits import Limits
+from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.manifest import CONTAINER, PREVIEW, write_manifests
-from previewops.worker.render.plan import plan
-from previewops.worker.render.render import Thumbnails, render
+from previewops.worker.render.plan import plan_render
+from previewops.worker.render.render import ThumbnailCache, render
 
 
-def build(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+def build(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
     """Builds what ``spec`` asks for and returns a short summary, all in JSON values.
 
     ``spec``: ``payload`` (valid by contract); ``limits`` (optional, names and values as in ``Limits``);
@@ -34,27 +34,27 @@ def build(spec: dict[str, Any], host: Host) -> dict[str, Any]:
         PermanentJobError, TransientJobError: as ``render``.
         MemoryError: as it comes.
     """
-    with closing(BrokeredOutput(host)) as output:
-        return make_bundle(
+    with closing(RemoteOutput(host)) as output:
+        return build_bundle(
             spec["payload"],
-            opener=BrokeredAssets(host),
+            opener=RemoteAssets(host),
             output=output,
-            limits=Limits.from_mapping(spec.get("limits")),
+            limits=RenderLimits.from_mapping(spec.get("limits")),
             fonts=FontSources.from_json(spec.get("fonts")),
             progress=host,
-            known=BrokeredThumbnails(host) if spec.get("thumbnails") else None,
+            cached_thumbnails=RemoteThumbnails(host) if spec.get("thumbnails") else None,
         )
 
 
-def make_bundle(
+def build_bundle(
     payload: Mapping[str, Any],
     *,
     opener: AssetOpener,
     output: Output,
-    limits: Limits,
+    limits: RenderLimits,
     progress: Callable[[float, str], None],
     fonts: FontSources | None = None,
-    known: Thumbnails | None = None,
+    cached_thumbnails: ThumbnailCache | None = None,
 ) -> dict[str, Any]:
     """Renders a valid payload and its manifests to ``output``, or plans it; the summary in JSON values.
 
@@ -64,21 +64,27 @@ def make_bundle(
     """
     if payload["dryRun"]:
         progress(0.0, "plan")
-        return {"dryRun": True, "plan": plan(payload, opener=opener, limits=limits, fonts=fonts)}
+        return {"dryRun": True, "plan": plan_render(payload, opener=opener, limits=limits, fonts=fonts)}
     started = perf_counter()
     writer = ArtifactWriter(output, limits.output_bytes)
     writer.expect((CONTAINER, PREVIEW))
     result = render(
-        payload, opener=opener, writer=writer, limits=limits, progress=progress, fonts=fonts, known=known
+        payload,
+        opener=opener,
+        writer=writer,
+        limits=limits,
+        progress=progress,
+        fonts=fonts,
+        thumbnail_cache=cached_thumbnails,
     )
     write_manifests(result, writer, payload)
     artifacts = sorted(writer.written, key=lambda each: each.path)
     return {
         "dryRun": False,
         "artifacts": [artifact.as_json() for artifact in artifacts],
-        "durationMs": result.board.duration_ms,
-        "width": result.board.size.width,
-        "height": result.board.size.height,
+        "durationMs": result.storyboard.duration_ms,
+        "width": result.storyboard.size.width,
+        "height": result.storyboard.size.height,
         "renderMs": round((perf_counter() - started) * 1000),
         "warnings": list(result.warnings),
     }

@@ -37,7 +37,7 @@ ARCHITECTURES = {
 """By ``platform.machine()``."""
 
 
-def filter_program(machine: Architecture, own_pid: int) -> bytes:
+def build_filter(machine: Architecture, own_pid: int) -> bytes:
     """The program for a process of the id ``own_pid``, as an array of ``struct sock_filter``.
 
     ``clone`` passes for threads only. ``clone3``, whose flags no filter can see, is said not to exist, and
@@ -63,7 +63,7 @@ def filter_program(machine: Architecture, own_pid: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _ArgumentRule:
     """A call that passes or not by one argument: whether ``test`` holds of it and one of ``values``."""
 
     numbers: tuple[int, int]
@@ -90,16 +90,16 @@ class _Judged:
         return [_step(_EQUALS, self.numbers[machine.column], 0, len(inner)), *inner]
 
 
-def _judged_calls(own_pid: int) -> tuple[_Judged, ...]:
+def _judged_calls(own_pid: int) -> tuple[_ArgumentRule, ...]:
     signals = (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)  # by which a file signals whom it is told to
     return (
-        _Judged((56, 220), 0, (_CLONE_THREAD,), passes=True, test=_ANY_BIT),  # clone
-        _Judged((234, 131), 0, (own_pid,), passes=True),  # tgkill: a thread library signals its own
-        _Judged((302, 261), 0, (0,), passes=True),  # prlimit64, of whom
-        _Judged((203, 122), 0, (0,), passes=True),  # sched_setaffinity, of whom
-        _Judged((72, 25), 1, signals, passes=False),  # fcntl
+        _ArgumentRule((56, 220), 0, (_CLONE_THREAD,), passes=True, test=_ANY_BIT),  # clone
+        _ArgumentRule((234, 131), 0, (own_pid,), passes=True),  # tgkill: a thread library signals its own
+        _ArgumentRule((302, 261), 0, (0,), passes=True),  # prlimit64, of whom
+        _ArgumentRule((203, 122), 0, (0,), passes=True),  # sched_setaffinity, of whom
+        _ArgumentRule((72, 25), 1, signals, passes=False),  # fcntl
         # The same by ioctl, and typing into the terminal that a worker's log may go to.
-        _Judged((16, 29), 1, (_FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX), passes=False),
+        _ArgumentRule((16, 29), 1, (_FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX), passes=False),
     )
 
 

@@ -37,14 +37,14 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NoReturn
 
-from previewops.tether import tie
+from previewops.tether import set_parent_death_signal
 from previewops.worker.confinement import confine, readable_paths
-from previewops.worker.errorwire import described, revived
-from previewops.worker.framing import HEADER, BadFrame, body_length, decode, encode
+from previewops.worker.errorwire import decode_error, encode_error
+from previewops.worker.framing import HEADER, ProtocolError, body_length, decode_body, encode_frame
 
-Task = Callable[[dict[str, Any], "Host"], dict[str, Any]]
+Task = Callable[[dict[str, Any], "TaskContext"], dict[str, Any]]
 
-MAX_LOGGED = 20
+MAX_LOG_LINES = 20
 """Lines of one job that libraries may log: the rest is dropped, by the child and by a worker that distrusts it."""
 
 _LOGGED_TEXT = 2_000
@@ -67,7 +67,7 @@ class ChildLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class ChildStart:
+class ChildConfig:
     """What the fork server's new process is told; pickled by the worker, which the child trusts.
 
     ``task`` is "module:function"; ``confined`` has the process give up what ``confinement`` names, but for
@@ -86,8 +86,8 @@ class ChildStart:
         channel, hatch = inherited
         try:
             harden({channel, hatch}, self.limits)
-            _serve(_Channel(channel, hatch), self)
-        except _HungUp:
+            _serve(_WorkerSocket(channel, hatch), self)
+        except _ConnectionClosed:
             os._exit(0)  # recycled, or the worker is gone
         except SystemExit:
             os._exit(1)
@@ -96,7 +96,7 @@ class ChildStart:
             os._exit(1)
 
 
-class _Lines:
+class _StderrLog:
     """What the process logs when it cannot go on, in the form of the worker's lines, whose error output it shares."""
 
     def error(self, event: str, **fields: str) -> None:
@@ -106,14 +106,14 @@ class _Lines:
             os.write(2, f"{line}\n".encode())
 
 
-log = _Lines()
+log = _StderrLog()
 
 
-class _HungUp(BaseException):
+class _ConnectionClosed(BaseException):
     """The worker closed its end. No Exception, so that no task takes it for one of its own connections."""
 
 
-class _Channel:
+class _WorkerSocket:
     """The child's ends of the two sockets, blocking."""
 
     def __init__(self, fd: int, hatch_fd: int) -> None:
@@ -123,22 +123,22 @@ class _Channel:
 
     def send(self, message: dict[str, Any]) -> None:
         """Raises BadFrame when ``message`` cannot be sent, ``_HungUp`` when nobody is there."""
-        frame = encode(message)
+        frame = encode_frame(message)
         try:
             with self._sending:
                 self._socket.sendall(frame)
         except ConnectionError as error:
-            raise _HungUp from error
+            raise _ConnectionClosed from error
 
     def receive(self) -> dict[str, Any]:
         """The next message, however long it takes."""
-        return decode(self._exactly(body_length(self._exactly(HEADER.size))))
+        return decode_body(self._exactly(body_length(self._exactly(HEADER.size))))
 
     def receive_file(self) -> int:
         """The next descriptor that comes with the answer just received; the caller closes it."""
         _, handles, _, _ = socket.recv_fds(self._hatch, 1, 1)
         if not handles:
-            raise _HungUp
+            raise _ConnectionClosed
         os.set_inheritable(handles[0], False)
         return handles[0]
 
@@ -148,17 +148,17 @@ class _Channel:
             try:
                 piece = self._socket.recv(count - len(received))
             except ConnectionError as error:
-                raise _HungUp from error
+                raise _ConnectionClosed from error
             if not piece:
-                raise _HungUp
+                raise _ConnectionClosed
             received += piece
         return bytes(received)
 
 
-class _Libraries(logging.Handler):
+class _LogForwarder(logging.Handler):
     """Sends what libraries log to the worker, which knows whose job it is about. Without a job nothing is sent."""
 
-    def __init__(self, channel: _Channel) -> None:
+    def __init__(self, channel: _WorkerSocket) -> None:
         super().__init__(logging.WARNING)
         self._channel = channel
         self._job = 0
@@ -167,7 +167,7 @@ class _Libraries(logging.Handler):
     @contextmanager
     def about(self, job: int) -> Iterator[None]:
         """Within it, lines are sent as of ``job``; after it, none is, also of a thread that was left behind."""
-        self._job, self._left = job, MAX_LOGGED
+        self._job, self._left = job, MAX_LOG_LINES
         try:
             yield
         finally:
@@ -185,17 +185,17 @@ class _Libraries(logging.Handler):
             self.handleError(record)
 
 
-class Host:
+class TaskContext:
     """What a task has of its worker: called with a fraction, 0..1, and a word, it reports progress."""
 
-    def __init__(self, channel: _Channel, job: int) -> None:
+    def __init__(self, channel: _WorkerSocket, job: int) -> None:
         self._channel = channel
         self._job = job
 
     def __call__(self, fraction: float, text: str) -> None:
         self._channel.send({"job": self._job, "progress": [fraction, text]})
 
-    def ask(self, **question: Any) -> tuple[dict[str, Any], tuple[int, ...]]:
+    def request(self, **question: Any) -> tuple[dict[str, Any], tuple[int, ...]]:
         """The worker's answer to ``question``, and the open files that came with it, which the caller closes.
 
         Raises:
@@ -204,12 +204,12 @@ class Host:
         self._channel.send({"job": self._job, "ask": question})
         reply = self._channel.receive()
         if "error" in reply:
-            raise revived(reply["error"])
+            raise decode_error(reply["error"])
         answer: dict[str, Any] = reply["answer"]
         return answer, tuple(self._channel.receive_file() for _ in range(answer["files"]))
 
 
-def harden(kept: set[int], limits: ChildLimits) -> None:
+def harden(keep_fds: set[int], limits: ChildLimits) -> None:
     """Limits this process, and leaves it no file but ``kept`` and the standard three.
 
     Closing the rest matters beyond tidiness: the fork server hands every child a copy of the pipe that
@@ -224,7 +224,7 @@ def harden(kept: set[int], limits: ChildLimits) -> None:
     os.dup2(devnull, 0)
     os.dup2(2, 1)  # stdout belongs to the command's own output
     low = 3
-    for fd in sorted(kept):
+    for fd in sorted(keep_fds):
         os.closerange(low, fd)
         low = fd + 1
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
@@ -261,20 +261,20 @@ def _die_with_parent() -> None:
     comes: the worker sends none to a child whose server is gone, and the end of the worker is the end of the
     channel.
     """
-    if not tie(os.getppid(), signal.SIGKILL):
+    if not set_parent_death_signal(os.getppid(), signal.SIGKILL):
         os._exit(0)
 
 
-def _serve(channel: _Channel, start: ChildStart) -> NoReturn:
+def _serve(channel: _WorkerSocket, start: ChildConfig) -> NoReturn:
     try:
         task = _load(start.task)
         if start.confined:
             confine([*readable_paths(), *map(Path, start.readable)])
     except Exception as error:
-        channel.send({"error": described(error)})
+        channel.send({"error": encode_error(error)})
         raise SystemExit(1) from None  # said by the worker
     channel.send({"ready": True})
-    libraries = _Libraries(channel)
+    libraries = _LogForwarder(channel)
     logging.getLogger().addHandler(libraries)
     while True:
         request = channel.receive()
@@ -290,21 +290,25 @@ def _load(name: str) -> Task:
 
 
 def _run(
-    channel: _Channel, libraries: _Libraries, task: Task, request: dict[str, Any], memory_limit_bytes: int
+    channel: _WorkerSocket,
+    libraries: _LogForwarder,
+    task: Task,
+    request: dict[str, Any],
+    memory_limit_bytes: int,
 ) -> None:
     job = request["job"]
     try:
         with libraries.about(job):
-            result = task(request["spec"], Host(channel, job))
+            result = task(request["spec"], TaskContext(channel, job))
         channel.send({"job": job, "result": result})
-    except _HungUp:
+    except _ConnectionClosed:
         raise
     except BaseException as error:  # SystemExit of a task too: the process is not the task's to end
         memory = {"found": _peak_address_space_bytes(), "allowed": memory_limit_bytes}
-        told = described(error, out_of_memory=memory if isinstance(error, MemoryError) else None)
+        told = encode_error(error, out_of_memory=memory if isinstance(error, MemoryError) else None)
         try:
             channel.send({"job": job, "error": told})
-        except BadFrame:
+        except ProtocolError:
             channel.send({"job": job, "error": {**told, "data": {}}})
 
 

@@ -12,26 +12,32 @@ import structlog
 
 from previewops.errors import JobError, PermanentJobError
 from previewops.worker import forkserver
-from previewops.worker.child import MAX_LOGGED, ChildStart
-from previewops.worker.errorwire import as_object, described, revived
-from previewops.worker.framing import HEADER, BadFrame, body_length, decode, encode
-from previewops.worker.testimony import TaskNotImportable, death, logged_of, progress_of, unavailable
+from previewops.worker.child import MAX_LOG_LINES, ChildConfig
+from previewops.worker.errorwire import decode_error, encode_error, require_object
+from previewops.worker.framing import HEADER, ProtocolError, body_length, decode_body, encode_frame
+from previewops.worker.testimony import (
+    TaskImportError,
+    crash_error,
+    parse_log,
+    parse_progress,
+    unavailable_error,
+)
 
 log = structlog.get_logger()
 
 ProgressCallback = Callable[[float, str], None]
-Answerer = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], tuple[int, ...]]]]
+RequestHandler = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], tuple[int, ...]]]]
 """Answers a child's question with an object and perhaps a descriptor, which is the receiver's to close."""
 
 START_TIMEOUT_S = 30.0
 """How long a child may take until it is ready: the fork server's start, the imports of the task's module."""
-HANG_UP_GRACE_S = 1.0
+EXIT_GRACE_S = 1.0
 """Between the end of the socket and the exit code of one death."""
 _START_TRIES = 3  # each loses to a fork server that dies just then
 _EXIT_TIMEOUT_S = 5.0  # a killed process goes at once, unless it hangs in the kernel
 
 
-class HungUp(Exception):
+class ConnectionClosed(Exception):
     """The child closed its end of the socket: it is dying or dead."""
 
 
@@ -44,15 +50,15 @@ class Child:
         hatch: socket.socket,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        edition: Hashable,
+        generation: Hashable,
     ) -> None:
-        self.edition = edition
+        self.generation = generation
         self._process = process
         self._hatch = hatch
         self._reader = reader
         self._writer = writer
         self.jobs = 0
-        self.spent = False
+        self.out_of_memory = False
         self.killed = False
 
     @property
@@ -62,21 +68,21 @@ class Child:
     @property
     def usable(self) -> bool:
         """False once it died, hung up or ran out of memory."""
-        return not (self._process.exited.done() or self._reader.at_eof() or self.spent)
+        return not (self._process.exited.done() or self._reader.at_eof() or self.out_of_memory)
 
     async def receive(self) -> dict[str, Any]:
         """The next message. Raises HungUp, BadFrame."""
         try:
             length = body_length(await self._reader.readexactly(HEADER.size))
-            return decode(await self._reader.readexactly(length))
+            return decode_body(await self._reader.readexactly(length))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise HungUp from error
+            raise ConnectionClosed from error
 
-    def request(self, spec: dict[str, Any]) -> bytes:
+    def encode_job(self, spec: dict[str, Any]) -> bytes:
         """The frame that asks for the next job. Raises PermanentJobError when ``spec`` fits in none."""
         try:
-            frame = encode({"job": self.jobs + 1, "spec": spec})
-        except BadFrame as error:
+            frame = encode_frame({"job": self.jobs + 1, "spec": spec})
+        except ProtocolError as error:
             raise PermanentJobError(
                 "spec-unsendable",
                 f"the job cannot be handed to a render process: {error}",
@@ -85,8 +91,8 @@ class Child:
         self.jobs += 1
         return frame
 
-    async def converse(
-        self, frame: bytes, progress: ProgressCallback | None, answer: Answerer | None
+    async def run_job(
+        self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
     ) -> dict[str, Any] | JobError:
         """Sends a ``request`` and reads to the end of that job. Raises HungUp, BadFrame."""
         await self._send(frame)
@@ -94,45 +100,45 @@ class Child:
         while True:
             message = await self.receive()
             if message.get("job") != self.jobs:
-                raise BadFrame("a message about another job")
+                raise ProtocolError("a message about another job")
             if "progress" in message:
-                fraction, text = progress_of(message["progress"])
+                fraction, text = parse_progress(message["progress"])
                 if progress is not None:
                     progress(fraction, text)
             elif "log" in message:
-                level, logger, text = logged_of(message["log"])
+                level, logger, text = parse_log(message["log"])
                 logged += 1
-                if logged <= MAX_LOGGED:
+                if logged <= MAX_LOG_LINES:
                     log.log(level, "render.logged", logger=logger, message=text)
             elif "ask" in message:
-                await self._reply(as_object(message["ask"], "question"), answer)
+                await self._reply(require_object(message["ask"], "question"), handle_request)
             elif "error" in message:
-                outcome = revived(message["error"])
-                self.spent = outcome.code == "out-of-memory"
+                outcome = decode_error(message["error"])
+                self.out_of_memory = outcome.code == "out-of-memory"
                 return outcome
             else:
-                return as_object(message.get("result"), "result")
+                return require_object(message.get("result"), "result")
 
-    async def _reply(self, question: dict[str, Any], answer: Answerer | None) -> None:
+    async def _reply(self, question: dict[str, Any], answer: RequestHandler | None) -> None:
         if answer is None:
-            raise BadFrame("a question where none was expected")
+            raise ProtocolError("a question where none was expected")
         try:
             found, handles = await answer(question)
         except JobError as error:
-            await self._send(encode({"job": self.jobs, "error": described(error)}))
+            await self._send(encode_frame({"job": self.jobs, "error": encode_error(error)}))
             return
         # Ahead of the answer, so that they are there when the answer says so.
         self._pass(handles)
-        await self._send(encode({"job": self.jobs, "answer": {**found, "files": len(handles)}}))
+        await self._send(encode_frame({"job": self.jobs, "answer": {**found, "files": len(handles)}}))
 
     def _pass(self, handles: tuple[int, ...]) -> None:
         try:
             for handle in handles:
                 socket.send_fds(self._hatch, [b"\0"], [handle])
         except BlockingIOError:
-            raise BadFrame("open files that it never took") from None
+            raise ProtocolError("open files that it never took") from None
         except ConnectionError as error:
-            raise HungUp from error
+            raise ConnectionClosed from error
         finally:
             for handle in handles:
                 os.close(handle)
@@ -142,14 +148,14 @@ class Child:
             self._writer.write(frame)
             await self._writer.drain()
         except ConnectionError as error:
-            raise HungUp from error
+            raise ConnectionClosed from error
 
-    def dismiss(self) -> None:
+    def close(self) -> None:
         """Hangs up: the child ends by itself."""
         self._writer.close()
         self._hatch.close()
 
-    async def end(self, *, grace_s: float = 0) -> int | None:
+    async def terminate(self, *, grace_s: float = 0) -> int | None:
         """Waits ``grace_s`` for its end, then kills it. The exit code once it is gone, None if unknown."""
         exited = self._process.exited
         if grace_s and not exited.done():
@@ -163,25 +169,25 @@ class Child:
         return exited.result() if exited.done() else None
 
 
-class Nursery:
+class ProcessSpawner:
     """Starts children, and knows every process that was started and has not gone.
 
     ``edition`` is that of the files which children may read, and is given to each that is started.
     """
 
-    def __init__(self, start: ChildStart, edition: Hashable) -> None:
-        self.edition = edition
+    def __init__(self, start: ChildConfig, generation: Hashable) -> None:
+        self.generation = generation
         self._start = start
         self._processes: set[forkserver.ForkedProcess] = set()
 
-    async def child(self) -> Child:
+    async def start_child(self) -> Child:
         """A new child that is ready. Raises TransientJobError "render-process-unavailable"."""
         for _ in range(_START_TRIES):
             child = await self._attempt()
             if child is not None:
                 return child
             await forkserver.server_end(_EXIT_TIMEOUT_S)
-        raise unavailable(f"the fork server died {_START_TRIES} times in a row")
+        raise unavailable_error(f"the fork server died {_START_TRIES} times in a row")
 
     def pids(self) -> list[int]:
         """Of every process that has started and not gone."""
@@ -197,7 +203,7 @@ class Nursery:
 
     async def _attempt(self) -> Child | None:
         """None when the fork server died meanwhile: the next attempt gets a new one."""
-        edition = self.edition
+        edition = self.generation
         ours, theirs = socket.socketpair()
         hatch, their_hatch = socket.socketpair()
         hatch.setblocking(False)
@@ -208,7 +214,7 @@ class Nursery:
             hatch.close()
             if isinstance(error, ConnectionError):
                 return None
-            raise unavailable(str(error)) from error
+            raise unavailable_error(str(error)) from error
         finally:
             theirs.close()
             their_hatch.close()
@@ -220,7 +226,7 @@ class Nursery:
                 return await _introduced(process, ours, hatch, edition)
         except TimeoutError:
             process.kill()
-            raise unavailable(f"it was not ready after {START_TIMEOUT_S:g} s") from None
+            raise unavailable_error(f"it was not ready after {START_TIMEOUT_S:g} s") from None
         except BaseException:
             process.kill()
             raise
@@ -242,15 +248,17 @@ async def _introduced(
         raise
     try:
         greeting = await child.receive()
-    except (HungUp, BadFrame) as error:
-        code = await child.end(grace_s=HANG_UP_GRACE_S)
+    except (ConnectionClosed, ProtocolError) as error:
+        code = await child.terminate(grace_s=EXIT_GRACE_S)
         if code is None and not child.killed:
             return None
-        raise unavailable(death(code).message if isinstance(error, HungUp) else str(error)) from None
+        raise unavailable_error(
+            crash_error(code).message if isinstance(error, ConnectionClosed) else str(error)
+        ) from None
     except BaseException:
-        child.dismiss()
+        child.close()
         raise
     if "error" in greeting:
-        child.dismiss()
-        raise TaskNotImportable(revived(greeting["error"]))
+        child.close()
+        raise TaskImportError(decode_error(greeting["error"]))
     return child

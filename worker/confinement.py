@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from previewops.worker.callfilter import ARCHITECTURES, filter_program
+from previewops.worker.callfilter import ARCHITECTURES, build_filter
 
 _PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 _PR_GET_SECCOMP, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 21, 22, 2
@@ -43,7 +43,7 @@ RESOURCE_LIMITS = "resource limits"
 
 
 @dataclass(frozen=True, slots=True)
-class Protection:
+class KernelSupport:
     """What the kernel of this machine can deny a render process.
 
     ``landlock`` is the version of its interface, 0 where there is none.
@@ -53,7 +53,7 @@ class Protection:
     seccomp: bool
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """Whether nothing is missing."""
         return self.landlock >= _WHOLE_SINCE and self.seccomp
 
@@ -64,7 +64,7 @@ class Protection:
         found += ["seccomp"] if self.seccomp else []
         return (*found, RESOURCE_LIMITS)
 
-    def as_words(self) -> str:
+    def describe(self) -> str:
         """What is in force, and what is missing, for a log line."""
         missing = [
             name for name, there in (("Landlock", self.landlock), ("seccomp", self.seccomp)) if not there
@@ -72,15 +72,15 @@ class Protection:
         words = ", ".join(self.layers)
         if missing:
             return f"{words}; without {' and '.join(missing)}, which this kernel lacks"
-        return words if self.whole else f"{words}; this Landlock lets files that may be read be emptied"
+        return words if self.complete else f"{words}; this Landlock lets files that may be read be emptied"
 
 
-def available() -> Protection:
+def detect_support() -> KernelSupport:
     """What ``confine`` would put in force here. Costs two system calls and changes nothing."""
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_ONLY)
     has_filters = platform.machine() in ARCHITECTURES and libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
-    return Protection(max(0, version), has_filters)
+    return KernelSupport(max(0, version), has_filters)
 
 
 def readable_paths() -> list[Path]:
@@ -107,13 +107,13 @@ def _folders_of(library: str) -> Iterator[Path]:
         yield from package.parent.glob("*.libs")
 
 
-def confine(readable: Iterable[Path]) -> Protection:
+def confine(readable: Iterable[Path]) -> KernelSupport:
     """Puts in force, for this process and for ever, what the kernel has; ``readable`` stays open to reading.
 
     Raises:
         OSError: the kernel has it and refuses.
     """
-    protection = available()
+    protection = detect_support()
     libc = ctypes.CDLL(None, use_errno=True)
     _checked(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
     if protection.landlock:
@@ -153,7 +153,7 @@ def _allow_reading(libc: ctypes.CDLL, ruleset: int, path: Path) -> None:
 
 
 def _restrict_calls(libc: ctypes.CDLL) -> None:
-    program = filter_program(ARCHITECTURES[platform.machine()], os.getpid())
+    program = build_filter(ARCHITECTURES[platform.machine()], os.getpid())
     code = ctypes.create_string_buffer(program, len(program))
 
     class Program(ctypes.Structure):

@@ -14,15 +14,15 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from previewops.worker.assets import AssetOpener, AssetRef, OpenedAsset, storage_errors
-from previewops.worker.framing import BadFrame
-from previewops.worker.output import CREATED_AT_ONCE, Output
-from previewops.worker.reuse import THUMBNAILS, Digests, MissedThumbnail
-from previewops.worker.store import Store
+from previewops.worker.framing import ProtocolError
+from previewops.worker.output import MAX_CREATE_BATCH, Output
+from previewops.worker.reuse import THUMBNAILS, DigestCache, MissedThumbnail
+from previewops.worker.store import CacheStore
 
-Handed = tuple[dict[str, Any], tuple[int, ...]]
+ReplyWithFds = tuple[dict[str, Any], tuple[int, ...]]
 
 
-class JobDesk:
+class FileServer:
     """The desk of one job.
 
     ``max_bytes`` bounds each asset; ``output`` None is a dry run's, which writes nothing. ``thumbnail_key`` gives
@@ -39,7 +39,7 @@ class JobDesk:
         *,
         max_bytes: int,
         output: Output | None,
-        store: Store | None = None,
+        store: CacheStore | None = None,
         thumbnail_key: Callable[[str, tuple[int, int]], str] | None = None,
     ) -> None:
         self._assets = assets
@@ -49,11 +49,11 @@ class JobDesk:
         self._store = store
         self._thumbnail_key = thumbnail_key
         self._hashed: dict[str, tuple[int | str, ...]] = {}  # identities by asset id
-        self.missed: list[MissedThumbnail] = []
-        self.created: set[str] = set()
-        self.changed = False
+        self.missed_thumbnails: list[MissedThumbnail] = []
+        self.created_paths: set[str] = set()
+        self.asset_changed = False
 
-    async def answer(self, question: dict[str, Any]) -> Handed:
+    async def handle(self, question: dict[str, Any]) -> ReplyWithFds:
         """Raises BadFrame for a question that no renderer asks; and what opening and writing raise."""
         match question:
             case {"open": str(name)} if name in self._assets:
@@ -61,26 +61,26 @@ class JobDesk:
             case {"create": [*paths]} if self._output is not None and _are_paths(paths):
                 output = self._output
                 created = await _in_a_thread(lambda: ({}, _created(output, paths)))
-                self.created.update(paths)
+                self.created_paths.update(paths)
                 return created
             case {"thumbnail": str(name), "size": [int(width), int(height)]} if name in self._assets:
                 return await _in_a_thread(lambda: self._thumbnail(name, (width, height)))
-        raise BadFrame("a question that no renderer asks")
+        raise ProtocolError("a question that no renderer asks")
 
-    async def digests(self, digests: Digests) -> dict[str, str]:
+    async def hash_assets(self, digests: DigestCache) -> dict[str, str]:
         """Hex SHA-256 of every asset's content, by id. Raises what opening raises."""
         return {name: await self._digest(ref, digests) for name, ref in self._assets.items()}
 
-    async def _digest(self, ref: AssetRef, digests: Digests) -> str:
+    async def _digest(self, ref: AssetRef, digests: DigestCache) -> str:
         def hashed() -> str:
             opened = self._opener.open(ref, max_bytes=self._max_bytes)
             self._hashed[ref.id] = opened.identity
             with storage_errors(), opened.file:
-                return digests.of(opened, time.time())
+                return digests.digest(opened, time.time())
 
         return await asyncio.to_thread(hashed)
 
-    def _thumbnail(self, name: str, size: tuple[int, int]) -> Handed:
+    def _thumbnail(self, name: str, size: tuple[int, int]) -> ReplyWithFds:
         if self._store is None or self._thumbnail_key is None:
             return {}, ()
         key = self._thumbnail_key(name, size)
@@ -90,21 +90,21 @@ class JobDesk:
                 OSError, IndexError
             ):  # another worker has pruned it, or its entry is of another make
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-                return kept.about, (os.open(kept.folder / kept.names[0], flags),)
-        self.missed.append(MissedThumbnail(name, key))
+                return kept.metadata, (os.open(kept.folder / kept.file_names[0], flags),)
+        self.missed_thumbnails.append(MissedThumbnail(name, key))
         return {}, ()
 
-    def _open(self, asset: AssetRef) -> Handed:
+    def _open(self, asset: AssetRef) -> ReplyWithFds:
         opened = self._opener.open(asset, max_bytes=self._max_bytes)
         if self._hashed.get(asset.id, opened.identity) != opened.identity:
-            self.changed = True
+            self.asset_changed = True
         about = {"size": opened.size, "identity": list(opened.identity)}
         with storage_errors():
             return about, (_readable(opened),)
 
 
 def _are_paths(paths: list[Any]) -> bool:
-    return 0 < len(paths) <= CREATED_AT_ONCE and all(isinstance(path, str) for path in paths)
+    return 0 < len(paths) <= MAX_CREATE_BATCH and all(isinstance(path, str) for path in paths)
 
 
 def _created(output: Output, paths: list[str]) -> tuple[int, ...]:
@@ -146,7 +146,7 @@ def _detached(file: BinaryIO) -> int:
         return os.dup(file.fileno())
 
 
-async def _in_a_thread(work: Callable[[], Handed]) -> Handed:
+async def _in_a_thread(work: Callable[[], ReplyWithFds]) -> ReplyWithFds:
     """What ``work`` gives; if nobody waits for it any more, its descriptors are closed."""
     working = asyncio.ensure_future(asyncio.to_thread(work))
     try:
@@ -156,7 +156,7 @@ async def _in_a_thread(work: Callable[[], Handed]) -> Handed:
         raise
 
 
-def _close_unclaimed(working: asyncio.Future[Handed]) -> None:
+def _close_unclaimed(working: asyncio.Future[ReplyWithFds]) -> None:
     if not working.cancelled() and working.exception() is None:
         for handle in working.result()[1]:
             os.close(handle)

@@ -24,42 +24,42 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from previewops import __version__
-from previewops.cancellation import end_tasks
-from previewops.clock import Clock, Random, SystemClock, system_random
+from previewops.cancellation import cancel_and_wait
+from previewops.clock import Clock, Rng, SystemClock, system_rng
 from previewops.lease import Claim, Leases
-from previewops.logs import JobLines, lines_of
+from previewops.logs import JobLogContext, job_log_context
 from previewops.retry import RetryPolicy
 from previewops.settings import Settings
-from previewops.worker.exchange import Exchange
-from previewops.worker.execution import Hooks, Interruption, Run, failure_of
-from previewops.worker.hotline import Hotline
-from previewops.worker.persistence import is_temporary, persist
-from previewops.worker.pulse import Pulse
-from previewops.worker.settlement import Settlement
-from previewops.worker.usage import UsageMeter
-from previewops.worker.workbench import End, Workbench
+from previewops.worker.exchange import ClaimChannel
+from previewops.worker.execution import Hooks, JobRun, StopReason, failure_from_error
+from previewops.worker.hotline import FastScriptRunner
+from previewops.worker.persistence import is_temporary, retry_until_connected
+from previewops.worker.pulse import Heartbeat
+from previewops.worker.settlement import OutcomeRecorder
+from previewops.worker.usage import ProcessStatsReader
+from previewops.worker.workbench import JobRunner, RunEnd
 
 log = structlog.get_logger()
 
 IDLE_WAIT_S = 0.25
 """How long an idle worker blocks for a wake-up. Jobs of stock arq clients come without one."""
 
-CANCELLATIONS = 30
+MAX_CANCELLATIONS = 30
 """How often, every ``AGAIN_AFTER_S``, a job that still runs when the worker closes is cancelled."""
 
-ABANDONED_KEPT = 1_000
+MAX_ABANDONED_CLAIMS = 1_000
 """Claims whose outcome could not be recorded, kept until their leases have long ended."""
 
-CALLS_UNDER_WAY = 2
+MAX_CONCURRENT_CALLS = 2
 """Finish-and-claim calls of one worker at a time: while Redis works on one, the worker prepares the other."""
 
 
-def json_bytes(record: dict[str, Any]) -> bytes:
+def serialize_job(record: dict[str, Any]) -> bytes:
     """The serializer that stock arq clients of this queue have to be given."""
     return json.dumps(record).encode()
 
 
-_SERIALIZERS: dict[str, Any] = {"job_serializer": json_bytes, "job_deserializer": json.loads}
+_SERIALIZERS: dict[str, Any] = {"job_serializer": serialize_job, "job_deserializer": json.loads}
 
 
 class PreviewWorker(Worker):
@@ -84,8 +84,8 @@ class PreviewWorker(Worker):
         after_job_end: StartupShutdown | None = None,
         ctx: dict[Any, Any] | None = None,
         clock: Clock | None = None,
-        dice: Random | None = None,
-        helpers: Callable[[], Iterable[int]] = tuple,
+        rng: Rng | None = None,
+        helper_pids: Callable[[], Iterable[int]] = tuple,
         confined_by: Sequence[str] = (),
     ) -> None:
         redis = ArqRedis(pool_or_conn=pool, default_queue_name=settings.queue_name, **_SERIALIZERS)
@@ -110,55 +110,55 @@ class PreviewWorker(Worker):
         self.settings = settings
         self.worker_id = worker_id
         self._clock = clock or SystemClock()
-        self._dice = dice or system_random()
+        self._rng = rng or system_rng()
         self._started_ms = self._clock.now_ms()
-        self._usage = UsageMeter(helpers, self._clock.monotonic)
+        self._usage = ProcessStatsReader(helper_pids, self._clock.monotonic)
         self._host = socket.gethostname()
         self._confined_by = list(confined_by)
         self._set_up_slots()
         self._connect(redis, pool, Hooks(on_job_start, on_job_end, after_job_end))
         self._loops: list[asyncio.Task[None]] = []
         self._drain_asked = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._greeted = False
+        self._force_stop = asyncio.Event()
+        self._registered = False
         self._closed = False
 
     def _set_up_slots(self) -> None:
         # By token: one job can be here twice, once under a lease that it does not know to be lost.
-        self.runs: dict[str, Run] = {}
+        self.runs: dict[str, JobRun] = {}
         self._free = self.settings.worker_concurrency
         self._slot_freed = asyncio.Event()
         self._idle = asyncio.Event()
         self._next_due_ms: int | None = None
-        self._abandoned: deque[Claim] = deque(maxlen=ABANDONED_KEPT)
+        self._abandoned: deque[Claim] = deque(maxlen=MAX_ABANDONED_CLAIMS)
 
     def _connect(self, redis: ArqRedis, pool: ConnectionPool, hooks: Hooks) -> None:
         """Makes what speaks to Redis."""
         settings = self.settings
         self.leases = Leases(redis, settings, self.worker_id)
-        self._hotline = Hotline(pool, self.leases.scripts)
-        self.leases.hot = self._hotline
-        self._exchange = Exchange(
+        self._fast_scripts = FastScriptRunner(pool, self.leases.scripts)
+        self.leases.fast_runner = self._fast_scripts
+        self._claims = ClaimChannel(
             self.leases,
-            calls=CALLS_UNDER_WAY,
-            batch=max(2, settings.worker_concurrency // CALLS_UNDER_WAY),
-            held=self._held,
-            taking=lambda: self.allow_pick_jobs,
-            dice=self._dice,
+            max_calls=MAX_CONCURRENT_CALLS,
+            batch_size=max(2, settings.worker_concurrency // MAX_CONCURRENT_CALLS),
+            held_claims=self._held_claims,
+            accepts_jobs=lambda: self.allow_pick_jobs,
+            rng=self._rng,
         )
         policy = RetryPolicy(
             settings.max_attempts, settings.max_crashes, settings.backoff_base_ms, settings.backoff_max_ms
         )
-        self._workbench = Workbench(
+        self._job_runner = JobRunner(
             self.functions,
             self.ctx,
             hooks,
             leases=self.leases,
-            exchange=self._exchange,
-            settlement=Settlement(self.leases, policy, self._dice, self.worker_id),
-            dice=self._dice,
+            claims=self._claims,
+            recorder=OutcomeRecorder(self.leases, policy, self._rng, self.worker_id),
+            rng=self._rng,
         )
-        self.pulse = Pulse(self.leases, settings, self.runs, self._about, self._dice)
+        self.heartbeat = Heartbeat(self.leases, settings, self.runs, self._status, self._rng)
 
     # ---------------------------------------------------------------- life
 
@@ -176,27 +176,27 @@ class PreviewWorker(Worker):
                 living.result()
             await self._drain()
         finally:
-            await end_tasks([living, asked, *self._loops])
-            await self._give_back_all()
+            await cancel_and_wait([living, asked, *self._loops])
+            await self._release_all()
 
     async def _live(self) -> None:
         """Boots, then claims and beats until the burst is over or an error ends it."""
-        await persist(self._greet, self._dice)
+        await retry_until_connected(self._register, self._rng)
         self.ctx["redis"] = self.pool
         self.ctx["leases"] = self.leases
         if self.on_startup is not None:
             await self.on_startup(self.ctx)
         self._loops = [
-            asyncio.create_task(self.pulse.beat(), name="heartbeat"),
+            asyncio.create_task(self.heartbeat.run(), name="heartbeat"),
             asyncio.create_task(self._claim_loop(), name="claims"),
         ]
         done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
         for ended in done:
             ended.result()
 
-    async def _greet(self) -> None:
-        self._greeted = True
-        await self.pulse.say()
+    async def _register(self) -> None:
+        self._registered = True
+        await self.heartbeat.send()
         log.info(
             "worker.started",
             queue=self.queue_name,
@@ -210,7 +210,7 @@ class PreviewWorker(Worker):
         A second call gives them back at once. Only sets flags: safe to call from a signal handler of the loop.
         """
         if self._drain_asked.is_set():
-            self._hurry.set()
+            self._force_stop.set()
         else:
             log.info("worker.draining", signal=Signals(signum).name, running=len(self.runs))
         self.allow_pick_jobs = False
@@ -224,17 +224,17 @@ class PreviewWorker(Worker):
         if not self.tasks:
             return
         idle = asyncio.create_task(self._idle.wait())
-        hurry = asyncio.create_task(self._hurry.wait())
+        hurry = asyncio.create_task(self._force_stop.wait())
         await asyncio.wait(
             {idle, hurry}, timeout=self.settings.drain_timeout_s, return_when=asyncio.FIRST_COMPLETED
         )
         idle.cancel()
         hurry.cancel()
 
-    async def _give_back_all(self) -> None:
+    async def _release_all(self) -> None:
         self.allow_pick_jobs = False
         for run in self.runs.values():
-            run.interrupt(Interruption.DRAIN)
+            run.stop(StopReason.DRAIN)
         if self.tasks:
             # What cannot be given back because Redis is away is recovered when its lease ends.
             await asyncio.wait(set(self.tasks.values()), timeout=self.settings.lease_ms / 1000)
@@ -246,22 +246,22 @@ class PreviewWorker(Worker):
         self._closed = True
         self.allow_pick_jobs = False
         # Bounded: a job may ignore its cancellation for ever.
-        for task in await end_tasks(self.tasks.values(), rounds=CANCELLATIONS):
+        for task in await cancel_and_wait(self.tasks.values(), max_rounds=MAX_CANCELLATIONS):
             log.error("job.unending", slot=task.get_name())
-        await self._exchange.close()
-        if self._greeted:
-            await self._take_leave()
+        await self._claims.close()
+        if self._registered:
+            await self._deregister()
         try:
             if self.on_shutdown is not None:
                 await self.on_shutdown(self.ctx)
         finally:
-            await self._hotline.close()
+            await self._fast_scripts.close()
             await self.pool.aclose(close_connection_pool=True)
 
-    async def _take_leave(self) -> None:
+    async def _deregister(self) -> None:
         try:
-            await self.leases.reclaim(self._abandoned)
-            await self.leases.end_worker(self.worker_id, "the worker stopped", lost=False)
+            await self.leases.release_unknown_claims(self._abandoned)
+            await self.leases.deregister_worker(self.worker_id, "the worker stopped", lost=False)
         except (RedisError, OSError) as error:
             # Whatever Redis has against us, it shall not hide why the worker ended, nor keep it from cleaning up.
             log.warning("worker.left-silently", error=str(error))
@@ -277,17 +277,19 @@ class PreviewWorker(Worker):
                 await self._slot_freed.wait()
             if not self.allow_pick_jobs:
                 await asyncio.get_running_loop().create_future()
-            claims = await self._exchange.claim(self._free, self._start)
+            claims = await self._claims.claim(self._free, self._start)
             self._next_due_ms = claims.next_due_ms
             if self._free == 0:
                 continue
-            if self.burst and not claims.jobs and not self.tasks and await self._nothing_pending():
+            if self.burst and not claims.claims and not self.tasks and await self._nothing_pending():
                 return
             await self._await_work()
 
     async def _nothing_pending(self) -> bool:
         # As stock arq has it: what waits, backs off or runs elsewhere (and may come back) is in there.
-        pending: int = await persist(lambda: self.pool.zcard(self.leases.keys.schedule), self._dice)
+        pending: int = await retry_until_connected(
+            lambda: self.pool.zcard(self.leases.keys.schedule), self._rng
+        )
         return pending == 0
 
     async def _await_work(self) -> None:
@@ -309,13 +311,13 @@ class PreviewWorker(Worker):
         self.tasks[claim.token] = run.task
         run.task.add_done_callback(lambda task: self._stop(claim.token, task))
 
-    def _hold(self, claim: Claim) -> Run:
+    def _hold(self, claim: Claim) -> JobRun:
         """Holds a claim from the moment it arrives: it is renewed, and not given back as one that got lost."""
-        run = Run(claim)
+        run = JobRun(claim)
         self.runs[claim.token] = run
         if not self.allow_pick_jobs:
             # It was under way when the drain began.
-            run.interrupt(Interruption.DRAIN)
+            run.stop(StopReason.DRAIN)
         return run
 
     def _stop(self, key: str, task: asyncio.Task[None]) -> None:
@@ -341,34 +343,34 @@ class PreviewWorker(Worker):
         log.error(
             "job.unrecorded",
             jobId=claim.job_id,
-            exception="" if error is None else failure_of(error).traceback,
+            exception="" if error is None else failure_from_error(error).traceback,
         )
 
-    async def _slot(self, first: Run) -> None:
+    async def _slot(self, first: JobRun) -> None:
         """Works off one job after the other, as long as each finish brings the next."""
-        run: Run | None = first
+        run: JobRun | None = first
         while run is not None:
             claim = run.claim
             attempt = claim.attempts + claim.crashes + 1
-            with lines_of(JobLines(claim.job_id, attempt, self.worker_id)):
+            with job_log_context(JobLogContext(claim.job_id, attempt, self.worker_id)):
                 run = await self._work(run)
 
-    async def _work(self, run: Run) -> Run | None:
-        end, following = await self._workbench.carry(run, self._hold)
-        if end is End.COMPLETED:
+    async def _work(self, run: JobRun) -> JobRun | None:
+        end, following = await self._job_runner.run(run, self._hold)
+        if end is RunEnd.COMPLETED:
             self.jobs_complete += 1
-        elif end is End.RETRIED:
+        elif end is RunEnd.RETRIED:
             self.jobs_retried += 1
-        elif end is End.FAILED:
+        elif end is RunEnd.FAILED:
             self.jobs_failed += 1
         del self.runs[run.claim.token]
-        await self._workbench.after(run)
+        await self._job_runner.call_after_hook(run)
         return following
 
-    def _held(self) -> Iterable[Claim]:
+    def _held_claims(self) -> Iterable[Claim]:
         return [*(run.claim for run in self.runs.values()), *self._abandoned]
 
-    def _about(self) -> dict[str, Any]:
+    def _status(self) -> dict[str, Any]:
         """What the worker says of itself with each heartbeat."""
         usage = self._usage.read()
         return {
@@ -379,7 +381,7 @@ class PreviewWorker(Worker):
             "busy": len(self.runs),
             "rssBytes": usage.rss_bytes,
             "ownRssBytes": usage.own_rss_bytes,
-            "cpu": usage.cpu,
+            "cpu": usage.cpu_percent,
             "startedMs": self._started_ms,
             "completed": self.jobs_complete,
             "failed": self.jobs_failed,

@@ -6,7 +6,7 @@ import traceback
 from typing import Any
 
 from previewops.errors import FailureKind, JobError, PermanentJobError, TransientJobError
-from previewops.worker.framing import BadFrame
+from previewops.worker.framing import ProtocolError
 
 TRACEBACK_LIMIT = 8 * 1024
 """Characters of a traceback that are sent: the last ones, where the cause is."""
@@ -14,7 +14,7 @@ MESSAGE_LIMIT = 2_000
 """Characters of an exception's message that are sent."""
 
 
-def described(error: BaseException, *, out_of_memory: dict[str, Any] | None = None) -> dict[str, Any]:
+def encode_error(error: BaseException, *, out_of_memory: dict[str, Any] | None = None) -> dict[str, Any]:
     """``error`` as the object that ``revived`` makes an exception of again.
 
     ``out_of_memory``: what was found and is allowed, where the error is a want of memory.
@@ -35,16 +35,16 @@ def described(error: BaseException, *, out_of_memory: dict[str, Any] | None = No
     return found
 
 
-def revived(value: Any) -> JobError:
+def decode_error(value: Any) -> JobError:
     """The exception that ``described`` told of.
 
     Raises:
         BadFrame: ``value`` is no such object.
     """
-    found = as_object(value, "error")
+    found = require_object(value, "error")
     kind = _text(found.get("kind"), "error kind")
     message = _text(found.get("message"), "error message")
-    data = {str(key): item for key, item in as_object(found.get("data"), "error data").items()}
+    data = {str(key): item for key, item in require_object(found.get("data"), "error data").items()}
     error: JobError
     if kind == "out-of-memory":
         error = PermanentJobError(
@@ -60,21 +60,21 @@ def revived(value: Any) -> JobError:
         hint = found.get("hint")
         error = family(_text(found.get("code"), "error code"), message, hint=hint and _text(hint, "hint"))
     else:
-        raise BadFrame(f"error kind {kind!r}")
+        raise ProtocolError(f"error kind {kind!r}")
     error.data = data
     error.error_class = _text(found.get("class"), "error class")
     error.remote_traceback = _text(found.get("traceback"), "traceback")
     return error
 
 
-def as_object(value: Any, name: str) -> dict[str, Any]:
+def require_object(value: Any, name: str) -> dict[str, Any]:
     """``value`` if it is a JSON object. Raises BadFrame."""
     if not isinstance(value, dict):
-        raise BadFrame(f"{name} is a {type(value).__name__}; allowed is an object")
+        raise ProtocolError(f"{name} is a {type(value).__name__}; allowed is an object")
     return value
 
 
 def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        raise BadFrame(f"{name} is a {type(value).__name__}; allowed is a string")
+        raise ProtocolError(f"{name} is a {type(value).__name__}; allowed is a string")
     return value

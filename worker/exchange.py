@@ -16,33 +16,33 @@ from typing import TypeAlias, TypeVar, cast
 import structlog
 from redis.exceptions import ResponseError
 
-from previewops.cancellation import end_tasks
-from previewops.clock import Random
-from previewops.lease import Claim, Claims, Finished, Leases
-from previewops.states import Code
-from previewops.worker.persistence import persist
+from previewops.cancellation import cancel_and_wait
+from previewops.clock import Rng
+from previewops.lease import Claim, ClaimReply, CompletedJob, Leases
+from previewops.states import ScriptResult
+from previewops.worker.persistence import retry_until_connected
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
 
-Adopt: TypeAlias = Callable[[Claim], None]
+OnClaim: TypeAlias = Callable[[Claim], None]
 
 
 @dataclass(slots=True)
-class _Ending:
+class _PendingFinish:
     """A job that waits to be completed, and who waits for that."""
 
-    finished: Finished
-    adopt: Adopt
-    future: asyncio.Future[Code]
+    finished: CompletedJob
+    on_claim: OnClaim
+    future: asyncio.Future[ScriptResult]
 
     def fail(self, error: Exception) -> None:
         if not self.future.done():
             self.future.set_exception(error)
 
 
-class Exchange:
+class ClaimChannel:
     """Claims for one worker.
 
     ``held`` tells which claims the worker holds at a moment; ``adopt`` is handed new claims the moment they
@@ -54,21 +54,21 @@ class Exchange:
         self,
         leases: Leases,
         *,
-        calls: int,
-        batch: int,
-        held: Callable[[], Iterable[Claim]],
-        taking: Callable[[], bool],
-        dice: Random,
+        max_calls: int,
+        batch_size: int,
+        held_claims: Callable[[], Iterable[Claim]],
+        accepts_jobs: Callable[[], bool],
+        rng: Rng,
     ) -> None:
         self._leases = leases
         # Sending is for several jobs: its log lines are not about the one that happened to have it begin.
         self._context = copy_context()
-        self._held = held
-        self._taking = taking
-        self._dice = dice
-        self._batch = batch
-        self._calls = calls
-        self._queued: list[_Ending] = []
+        self._held = held_claims
+        self._taking = accepts_jobs
+        self._rng = rng
+        self._batch = batch_size
+        self._calls = max_calls
+        self._queued: list[_PendingFinish] = []
         self._senders: set[asyncio.Task[None]] = set()
         self._under_way = 0
         self._quiet = asyncio.Event()
@@ -77,29 +77,29 @@ class Exchange:
         self._closed = False
         self._settling_doubt = asyncio.Lock()
 
-    async def claim(self, want: int, adopt: Adopt) -> Claims:
+    async def claim(self, want: int, on_claim: OnClaim) -> ClaimReply:
         """Claims up to ``want`` jobs; each is handed to ``adopt`` before anything else happens."""
 
-        async def call() -> Claims:
+        async def call() -> ClaimReply:
             claims = await self._leases.claim(want if self._taking() else 0)
-            for claim in claims.jobs:
-                adopt(claim)
+            for claim in claims.claims:
+                on_claim(claim)
             return claims
 
         return await self._through(call)
 
-    async def finish(self, finished: Finished, adopt: Adopt) -> Code:
+    async def finish(self, finished: CompletedJob, on_claim: OnClaim) -> ScriptResult:
         """Completes a job and returns how that went; ``adopt`` is handed the slot's next job if there is one.
 
         Raises:
             Exception: an error that trying again cannot heal; the job may be completed or not.
         """
-        future: asyncio.Future[Code] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[ScriptResult] = asyncio.get_running_loop().create_future()
         if self._closed:
             # The worker has said good-bye, and with it gave the job back.
             future.cancel()
             return await future
-        self._queued.append(_Ending(finished, adopt, future))
+        self._queued.append(_PendingFinish(finished, on_claim, future))
         if len(self._senders) < self._calls:
             self._senders.add(asyncio.create_task(self._send(), context=self._context))
         return await future
@@ -107,7 +107,7 @@ class Exchange:
     async def close(self) -> None:
         """Stops what is under way. What it would have brought is for ``Leases.reclaim``."""
         self._closed = True
-        await end_tasks(self._senders)
+        await cancel_and_wait(self._senders)
         for ending in self._queued:
             ending.future.cancel()
         self._queued.clear()
@@ -125,7 +125,7 @@ class Exchange:
             # that is no more.
             self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _deliver(self, batch: Sequence[_Ending]) -> None:
+    async def _deliver(self, batch: Sequence[_PendingFinish]) -> None:
         try:
             await self._send_batch(batch)
         except ResponseError as error:
@@ -145,7 +145,7 @@ class Exchange:
                 ending.future.cancel()
             raise
 
-    async def _send_batch(self, batch: Sequence[_Ending]) -> None:
+    async def _send_batch(self, batch: Sequence[_PendingFinish]) -> None:
         async def call() -> None:
             want = len(batch) if self._taking() else 0
             codes, claims = await self._leases.finish([ending.finished for ending in batch], want)
@@ -155,7 +155,7 @@ class Exchange:
                     self._in_doubt = self._in_doubt or claim is not None
                     continue
                 if claim is not None:
-                    ending.adopt(claim)
+                    ending.on_claim(claim)
                 ending.future.set_result(code)
 
         await self._through(call)
@@ -163,7 +163,7 @@ class Exchange:
     async def _through(self, call: Callable[[], Awaitable[T]]) -> T:
         async def counted() -> T:
             if self._in_doubt:
-                await self._settle_doubt()
+                await self._release_unknown_claims()
             self._under_way += 1
             self._quiet.clear()
             try:
@@ -176,14 +176,14 @@ class Exchange:
                 if self._under_way == 0:
                     self._quiet.set()
 
-        return await persist(counted, self._dice)
+        return await retry_until_connected(counted, self._rng)
 
-    async def _settle_doubt(self) -> None:
+    async def _release_unknown_claims(self) -> None:
         async with self._settling_doubt:
             if not self._in_doubt:
                 return
             await self._quiet.wait()
-            given_back = await self._leases.reclaim(list(self._held()))
+            given_back = await self._leases.release_unknown_claims(list(self._held()))
             self._in_doubt = False
             if given_back:
                 log.warning("claims.returned", jobs=given_back)

@@ -23,10 +23,10 @@ from arq.jobs import DeserializationError, deserialize_job_raw
 from arq.utils import ms_to_datetime
 from arq.worker import Function, Retry, RetryJob
 
-from previewops.clock import LAST_MS
+from previewops.clock import MAX_DATE_MS
 from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.lease import Claim
-from previewops.logs import payload_read
+from previewops.logs import bind_payload
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ MESSAGE_CHARS = 2_000
 Hook: TypeAlias = Callable[[dict[Any, Any]], Awaitable[None]]
 
 
-class Interruption(Enum):
+class StopReason(Enum):
     """Why a running job is stopped from outside."""
 
     DRAIN = auto()  # the worker is going away: the job is given back
@@ -48,35 +48,35 @@ class LeaseLost(Exception):
 
 
 @dataclass(slots=True)
-class Run:
+class JobRun:
     """One claim being worked on: how far it is, and why it is stopped if it is."""
 
     claim: Claim
     started: float = field(default_factory=time.monotonic)
     progress: float = 0.0
     phase: str = "starting"
-    interruption: Interruption | None = None
-    entered: bool = False
-    settling: bool = False
+    stop_reason: StopReason | None = None
+    executing: bool = False
+    recording: bool = False
     task: asyncio.Task[Any] | None = None
     max_tries: int | None = None
 
-    def report(self, progress: float, phase: str) -> None:
+    def report_progress(self, progress: float, phase: str) -> None:
         """Takes note of how far the job is: 0..1 and a word. The next heartbeat tells of it."""
         self.progress = min(1.0, max(0.0, progress))
         self.phase = _encodable(phase[:40])
 
-    def interrupt(self, why: Interruption) -> None:
+    def stop(self, why: StopReason) -> None:
         """Stops the job. The first reason counts; a job whose outcome is being recorded is left to it."""
-        if self.interruption is None and not self.settling:
-            self.interruption = why
+        if self.stop_reason is None and not self.recording:
+            self.stop_reason = why
             # A task that has not begun would be cancelled before it could tell what becomes of its job.
-            if self.entered and self.task is not None:
+            if self.executing and self.task is not None:
                 self.task.cancel()
 
-    def stopped_by(self) -> Interruption | None:
+    def current_stop_reason(self) -> StopReason | None:
         """Why the job is being stopped, or None. A call, as it changes while the job runs."""
-        return self.interruption
+        return self.stop_reason
 
     @property
     def elapsed_ms(self) -> float:
@@ -106,13 +106,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Interrupted:
+class Stopped:
     """The job was stopped from outside."""
 
-    why: Interruption
+    reason: StopReason
 
 
-Outcome: TypeAlias = Completed | Failed | Interrupted
+RunOutcome: TypeAlias = Completed | Failed | Stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +125,20 @@ class Hooks:
 
 
 async def execute(
-    run: Run,
+    run: JobRun,
     functions: Mapping[str, Function | CronJob],
     ctx: Mapping[Any, Any],
     hooks: Hooks,
-) -> Outcome:
+) -> RunOutcome:
     """Runs the job of ``run`` to its outcome. Never raises but for a cancellation that is not ``run``'s."""
-    run.entered = True
-    why = run.stopped_by()
+    run.executing = True
+    why = run.current_stop_reason()
     if why is not None:
-        return Interrupted(why)
+        return Stopped(why)
     try:
         function, args, kwargs, job_ctx = _prepare(run, functions, ctx)
     except PermanentJobError as error:
-        return failure_of(error)
+        return failure_from_error(error)
     if hooks.on_job_start is not None:
         started = await _outcome(run, _hooked(hooks.on_job_start, job_ctx))
         if not isinstance(started, Completed):
@@ -155,28 +155,28 @@ async def execute(
     return outcome
 
 
-async def _outcome(run: Run, work: Coroutine[Any, Any, Any]) -> Outcome:
+async def _outcome(run: JobRun, work: Coroutine[Any, Any, Any]) -> RunOutcome:
     """What comes of one step of a job, by whatever way it ends."""
     try:
         result = await work
         return Completed(_encode(result), isinstance(result, dict) and result.get("dryRun") is True)
     except LeaseLost:
-        return Interrupted(Interruption.LEASE_LOST)
+        return Stopped(StopReason.LEASE_LOST)
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        why = run.stopped_by()
+        why = run.current_stop_reason()
         if why is not None:
             if task is not None:
                 task.uncancel()
-            return Interrupted(why)
+            return Stopped(why)
         if task is not None and task.cancelling():
             raise
         # Nobody cancelled the job: something that it awaited was cancelled, and it let that through.
-        return failure_of(
+        return failure_from_error(
             TransientJobError("cancelled-within", "the job ended by a cancellation that nobody asked for")
         )
     except (Exception, SystemExit) as error:
-        return failure_of(error)
+        return failure_from_error(error)
 
 
 async def _hooked(hook: Hook, job_ctx: dict[Any, Any]) -> None:
@@ -197,10 +197,10 @@ async def _within(timeout_s: float | None, call: Coroutine[Any, Any, Any]) -> An
 
 
 def _prepare(
-    run: Run, functions: Mapping[str, Function | CronJob], ctx: Mapping[Any, Any]
+    run: JobRun, functions: Mapping[str, Function | CronJob], ctx: Mapping[Any, Any]
 ) -> tuple[Function | CronJob, list[Any], dict[str, Any], dict[Any, Any]]:
-    name, args, kwargs, enqueued_ms = decode(run.claim)
-    payload_read(args[0] if args else None)
+    name, args, kwargs, enqueued_ms = decode_job(run.claim)
+    bind_payload(args[0] if args else None)
     function = functions.get(name)
     if function is None:
         raise PermanentJobError(
@@ -222,7 +222,7 @@ def _prepare(
     return function, args, kwargs, job_ctx
 
 
-def decode(claim: Claim) -> tuple[str, list[Any], dict[str, Any], int]:
+def decode_job(claim: Claim) -> tuple[str, list[Any], dict[str, Any], int]:
     """Function name, arguments and enqueue time (ms) out of arq's job record.
 
     Raises:
@@ -240,7 +240,7 @@ def decode(claim: Claim) -> tuple[str, list[Any], dict[str, Any], int]:
         name, args, kwargs, _, enqueued_ms = record
         if not (isinstance(name, str) and isinstance(args, list) and isinstance(kwargs, dict)):
             raise DeserializationError("not an arq job record")
-        if not 0 <= int(enqueued_ms) <= LAST_MS:
+        if not 0 <= int(enqueued_ms) <= MAX_DATE_MS:
             raise DeserializationError("not a time")
         return name, args, kwargs, int(enqueued_ms)
     except (DeserializationError, TypeError, ValueError, RecursionError, OverflowError) as error:
@@ -279,7 +279,7 @@ def _encode(result: Any) -> str:
         ) from error
 
 
-def failure_of(error: BaseException) -> Failed:
+def failure_from_error(error: BaseException) -> Failed:
     """An exception as the outcome that the retry policy decides by. Unknown exceptions count as transient."""
     text = getattr(error, "remote_traceback", None) or "".join(traceback.format_exception(error))
     if isinstance(error, JobError):

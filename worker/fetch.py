@@ -19,11 +19,17 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from previewops.contract import UriRefused, WebUri, parse_uri
+from previewops.contract import HttpUri, UriNotAllowed, parse_uri
 from previewops.errors import PermanentJobError, TransientJobError
-from previewops.hosts import DEFAULT_PORTS, HostPattern, hosts_in_words
-from previewops.worker.addresses import why_closed
-from previewops.worker.assets import AssetRef, demand_size, hindrance, refusal, storage_errors
+from previewops.hosts import DEFAULT_PORTS, HostPattern, format_hosts
+from previewops.worker.addresses import rejection_reason
+from previewops.worker.assets import (
+    AssetRef,
+    check_size,
+    permanent_asset_error,
+    storage_errors,
+    transient_asset_error,
+)
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -35,14 +41,14 @@ Resolver = Callable[[str, int], Sequence[str]]
 AddressPolicy = Callable[[str], str | None]
 
 
-def look_up(host: str, port: int) -> Sequence[str]:
+def resolve_host(host: str, port: int) -> Sequence[str]:
     """The addresses of ``host``, as the system finds them. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 @dataclass(frozen=True, slots=True)
-class WebAssets:
+class WebFetcher:
     """Fetches assets.
 
     ``timeout_s`` bounds the whole of one fetch, redirects included. ``resolve`` finds a host's addresses,
@@ -52,11 +58,11 @@ class WebAssets:
 
     hosts: tuple[HostPattern, ...]
     timeout_s: float
-    resolve: Resolver = look_up
-    closed: AddressPolicy = why_closed
-    tls: Callable[[], ssl.SSLContext] = field(default=ssl.create_default_context)
+    resolve: Resolver = resolve_host
+    address_policy: AddressPolicy = rejection_reason
+    make_ssl_context: Callable[[], ssl.SSLContext] = field(default=ssl.create_default_context)
 
-    def fetch(self, asset: AssetRef, address: WebUri, into: BinaryIO, *, max_bytes: int) -> int:
+    def fetch(self, asset: AssetRef, address: HttpUri, into: BinaryIO, *, max_bytes: int) -> int:
         """Writes the content of ``address`` to ``into``, and returns its length in bytes.
 
         Raises:
@@ -67,12 +73,12 @@ class WebAssets:
         """
         return _in_a_loop_of_its_own(self._within_time(asset, address, into, max_bytes))
 
-    async def _within_time(self, asset: AssetRef, address: WebUri, file: BinaryIO, max_bytes: int) -> int:
+    async def _within_time(self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int) -> int:
         try:
             async with asyncio.timeout(self.timeout_s):
                 return await self._follow(asset, address, file, max_bytes)
         except TimeoutError:
-            raise hindrance(
+            raise transient_asset_error(
                 "asset-fetch-timeout",
                 asset,
                 f"it was not there whole after {self.timeout_s:g} s",
@@ -81,7 +87,7 @@ class WebAssets:
                 hint="try again later, use a smaller file, or raise PREVIEW_FETCH_TIMEOUT_S",
             ) from None
 
-    async def _follow(self, asset: AssetRef, address: WebUri, file: BinaryIO, max_bytes: int) -> int:
+    async def _follow(self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int) -> int:
         for _ in range(MAX_REDIRECTS + 1):
             found = await self._ask(asset, address, file, max_bytes)
             if isinstance(found, int):
@@ -89,7 +95,7 @@ class WebAssets:
             address = _redirected(asset, address, found)
         raise _redirect_refused(asset, f"more than {MAX_REDIRECTS} redirects", f"{MAX_REDIRECTS} redirects")
 
-    async def _ask(self, asset: AssetRef, address: WebUri, file: BinaryIO, max_bytes: int) -> int | str:
+    async def _ask(self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int) -> int | str:
         """The number of bytes that were written to ``file``, or where the answer says to look instead."""
         addresses = await self._addresses(asset, address)
         # An address that swallows everything must leave time for the others, and for the content.
@@ -109,17 +115,17 @@ class WebAssets:
             except (httpx.TransportError, ssl.SSLError) as failure:
                 raise _unreachable(asset, address, str(failure) or type(failure).__name__) from failure
 
-    def _verify(self, address: WebUri) -> ssl.SSLContext | bool:
-        return self.tls() if address.scheme == "https" else True
+    def _verify(self, address: HttpUri) -> ssl.SSLContext | bool:
+        return self.make_ssl_context() if address.scheme == "https" else True
 
-    async def _addresses(self, asset: AssetRef, address: WebUri) -> Sequence[str]:
+    async def _addresses(self, asset: AssetRef, address: HttpUri) -> Sequence[str]:
         if not any(host.allows(address.scheme, address.host, address.port) for host in self.hosts):
-            raise refusal(
+            raise permanent_asset_error(
                 "asset-host-refused",
                 asset,
                 f"{address.host}:{address.port} is no host that assets may come from",
                 found=f"{address.host}:{address.port}",
-                allowed=hosts_in_words(self.hosts),
+                allowed=format_hosts(self.hosts),
                 hint=f"add {address.host} to PREVIEW_ASSET_HOSTS, or submit with --import",
             )
         try:
@@ -127,9 +133,9 @@ class WebAssets:
         except (OSError, UnicodeError) as failure:
             raise _unreachable(asset, address, f"its name cannot be looked up: {failure}") from failure
         for each in found:
-            why = self.closed(each)
+            why = self.address_policy(each)
             if why is not None:
-                raise refusal(
+                raise permanent_asset_error(
                     "asset-address-refused",
                     asset,
                     f"{address.host} leads to {each}, which is {why}",
@@ -176,7 +182,7 @@ async def _first_that_answers(
     raise AssertionError("no address was given")
 
 
-def _request(asset: AssetRef, address: WebUri, to: str, connect_s: float) -> httpx.Request:
+def _request(asset: AssetRef, address: HttpUri, to: str, connect_s: float) -> httpx.Request:
     """What asks the server at ``to`` for ``address``, under the name that it has there.
 
     The name goes by what ``parse_web`` found, which is what was judged: httpx reads some names otherwise.
@@ -190,7 +196,7 @@ def _request(asset: AssetRef, address: WebUri, to: str, connect_s: float) -> htt
             extensions={"sni_hostname": address.host, "timeout": {"connect": connect_s}},
         )
     except (httpx.InvalidURL, UnicodeError) as failure:
-        raise refusal(
+        raise permanent_asset_error(
             "asset-uri-unsupported",
             asset,
             "it holds what no server can be asked for",
@@ -207,11 +213,11 @@ def _bracketed(host: str) -> str:
 async def _store(asset: AssetRef, answer: httpx.Response, file: BinaryIO, max_bytes: int) -> int:
     announced = answer.headers.get("content-length", "")
     if announced.isdecimal():
-        demand_size(asset, int(announced), max_bytes)
+        check_size(asset, int(announced), max_bytes)
     size = 0
     async for piece in _body(answer):
         size += len(piece)
-        demand_size(asset, size, max_bytes)
+        check_size(asset, size, max_bytes)
         with storage_errors():
             file.write(piece)
     with storage_errors():
@@ -225,12 +231,12 @@ def _body(answer: httpx.Response) -> AsyncIterable[bytes]:
     return answer.stream
 
 
-def _redirected(asset: AssetRef, address: WebUri, location: str) -> WebUri:
+def _redirected(asset: AssetRef, address: HttpUri, location: str) -> HttpUri:
     try:
         found = parse_uri(urljoin(address.url, location.partition("#")[0]) if location else "")
-    except (UriRefused, ValueError):
+    except (UriNotAllowed, ValueError):
         found = None
-    if not isinstance(found, WebUri):
+    if not isinstance(found, HttpUri):
         raise _redirect_refused(asset, "a redirect that leads to no web address", "http and https addresses")
     if address.scheme == "https" and found.scheme == "http":
         raise _redirect_refused(asset, "a redirect from https to http", "redirects that stay encrypted")
@@ -238,7 +244,7 @@ def _redirected(asset: AssetRef, address: WebUri, location: str) -> WebUri:
 
 
 def _redirect_refused(asset: AssetRef, found: str, allowed: str) -> PermanentJobError:
-    return refusal(
+    return permanent_asset_error(
         "asset-redirect-refused",
         asset,
         f"its server answers with {found}",
@@ -252,7 +258,7 @@ def _demand_success(asset: AssetRef, status: int) -> None:
     if status == httpx.codes.OK:
         return
     told = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
-    make = hindrance if status in _MAY_HEAL or status >= 500 else refusal
+    make = transient_asset_error if status in _MAY_HEAL or status >= 500 else permanent_asset_error
     raise make(
         "asset-http-status",
         asset,
@@ -263,8 +269,8 @@ def _demand_success(asset: AssetRef, status: int) -> None:
     )
 
 
-def _unreachable(asset: AssetRef, address: WebUri, why: str) -> TransientJobError:
-    return hindrance(
+def _unreachable(asset: AssetRef, address: HttpUri, why: str) -> TransientJobError:
+    return transient_asset_error(
         "asset-unreachable",
         asset,
         f"{address.host}:{address.port} cannot be reached: {why}",

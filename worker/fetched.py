@@ -13,28 +13,28 @@ import weakref
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from previewops.contract import WebUri
+from previewops.contract import HttpUri
 from previewops.errors import PermanentJobError
-from previewops.worker.assets import AssetRef, OpenedAsset, demand_size, refusal, storage_errors
+from previewops.worker.assets import AssetRef, OpenedAsset, check_size, permanent_asset_error, storage_errors
 
-TOTAL_BYTES = 500 * 1024 * 1024
+DEFAULT_TOTAL_BYTES = 500 * 1024 * 1024
 
 
 class Fetcher(Protocol):
     """What gets assets from the web. Raises the typed errors of the job family and no others."""
 
-    def fetch(self, asset: AssetRef, address: WebUri, into: BinaryIO, *, max_bytes: int) -> int:
+    def fetch(self, asset: AssetRef, address: HttpUri, into: BinaryIO, *, max_bytes: int) -> int:
         """Writes the content of ``address`` to ``into``, and returns its length in bytes."""
 
 
-class Fetched:
+class DownloadCache:
     """The fetched assets of one job, ``total_bytes`` at most, in a new folder below ``spool`` (None: the system's).
 
     The folder goes with ``close``, or else with the process that used it. An asset is told by its id.
     """
 
     def __init__(
-        self, fetcher: Fetcher, *, total_bytes: int = TOTAL_BYTES, spool: Path | None = None
+        self, fetcher: Fetcher, *, total_bytes: int = DEFAULT_TOTAL_BYTES, spool: Path | None = None
     ) -> None:
         self._fetcher = fetcher
         self._left = self._total_bytes = total_bytes
@@ -43,7 +43,7 @@ class Fetched:
         self._files: dict[str, Path] = {}
         self._closed = False
 
-    def open(self, asset: AssetRef, address: WebUri, *, max_bytes: int) -> OpenedAsset:
+    def open(self, asset: AssetRef, address: HttpUri, *, max_bytes: int) -> OpenedAsset:
         """The content of ``address``, fetched unless it was before; the caller closes the file.
 
         Raises:
@@ -56,7 +56,7 @@ class Fetched:
             file = os.fdopen(handle, "rb")
         status = os.fstat(handle)
         try:
-            demand_size(asset, status.st_size, max_bytes)
+            check_size(asset, status.st_size, max_bytes)
         except PermanentJobError:
             file.close()
             raise
@@ -68,7 +68,7 @@ class Fetched:
         self._closed = True
         self._remove()
 
-    def _fetch(self, asset: AssetRef, address: WebUri, max_bytes: int) -> Path:
+    def _fetch(self, asset: AssetRef, address: HttpUri, max_bytes: int) -> Path:
         try:
             with storage_errors():
                 path = self._place() / str(len(self._files))
@@ -81,14 +81,14 @@ class Fetched:
         self._files[asset.id] = path
         return path
 
-    def _fetch_into(self, file: BinaryIO, asset: AssetRef, address: WebUri, max_bytes: int) -> int:
+    def _fetch_into(self, file: BinaryIO, asset: AssetRef, address: HttpUri, max_bytes: int) -> int:
         most = min(max_bytes, self._left)
         try:
             return self._fetcher.fetch(asset, address, file, max_bytes=most)
         except PermanentJobError as refused:
             if refused.code != "asset-too-large" or most == max_bytes:
                 raise
-            raise refusal(
+            raise permanent_asset_error(
                 "fetched-too-large",
                 asset,
                 f"with it the job would have fetched more than {self._total_bytes} bytes",

@@ -25,7 +25,7 @@ from multiprocessing import forkserver, get_context, resource_tracker
 from pathlib import Path
 from typing import Any
 
-from previewops.worker.child import ChildStart
+from previewops.worker.child import ChildConfig
 
 _OWN_PRELOAD = ("previewops.worker.forkserver_preload", "previewops.worker.child")
 _KEPT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_", "LD_", "PYTHON", "GLIBC_", "MALLOC_", "PILLOW_")
@@ -133,7 +133,7 @@ def release() -> None:
         _stop()
 
 
-def fork(start: ChildStart, *sockets: socket.socket) -> ForkedProcess:
+def fork(start: ChildConfig, *sockets: socket.socket) -> ForkedProcess:
     """Asks for a process that runs ``start`` with ``sockets``; starts the fork server if there is none.
 
     Await ``started`` of what it returns before anything else.

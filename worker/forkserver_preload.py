@@ -9,9 +9,9 @@ and, because it cannot see that while it is stopped, by SIGKILL from the kernel.
 import os
 import signal
 
-from previewops.tether import tie
+from previewops.tether import set_parent_death_signal
 
 for _unwanted in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(_unwanted, signal.SIG_IGN)
 # A worker that is dead by now has closed its end of the pipe, and the server ends by that.
-tie(os.getppid(), signal.SIGKILL)
+set_parent_death_signal(os.getppid(), signal.SIGKILL)

@@ -14,11 +14,11 @@ HEADER = struct.Struct("!I")
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 
 
-class BadFrame(Exception):
+class ProtocolError(Exception):
     """What arrived is no frame of this protocol: too long, not JSON, or no object."""
 
 
-def encode(message: dict[str, Any]) -> bytes:
+def encode_frame(message: dict[str, Any]) -> bytes:
     """``message`` as a frame.
 
     Raises:
@@ -27,9 +27,9 @@ def encode(message: dict[str, Any]) -> bytes:
     try:
         body = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise BadFrame(f"not JSON: {error}") from error
+        raise ProtocolError(f"not JSON: {error}") from error
     if len(body) > MAX_FRAME_BYTES:
-        raise BadFrame(f"{len(body)} bytes; allowed are {MAX_FRAME_BYTES}")
+        raise ProtocolError(f"{len(body)} bytes; allowed are {MAX_FRAME_BYTES}")
     return HEADER.pack(len(body)) + body
 
 
@@ -41,11 +41,11 @@ def body_length(header: bytes) -> int:
     """
     length: int = HEADER.unpack(header)[0]
     if length > MAX_FRAME_BYTES:
-        raise BadFrame(f"{length} bytes announced; allowed are {MAX_FRAME_BYTES}")
+        raise ProtocolError(f"{length} bytes announced; allowed are {MAX_FRAME_BYTES}")
     return length
 
 
-def decode(body: bytes) -> dict[str, Any]:
+def decode_body(body: bytes) -> dict[str, Any]:
     """The object in ``body``.
 
     Raises:
@@ -54,9 +54,9 @@ def decode(body: bytes) -> dict[str, Any]:
     try:
         message = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise BadFrame(f"not JSON: {error}") from error
+        raise ProtocolError(f"not JSON: {error}") from error
     if not isinstance(message, dict):
-        raise BadFrame(f"a JSON {type(message).__name__}; allowed is an object")
+        raise ProtocolError(f"a JSON {type(message).__name__}; allowed is an object")
     return message
 
 

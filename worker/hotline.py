@@ -15,10 +15,10 @@ from redis.asyncio import Connection, ConnectionPool
 from redis.exceptions import NoScriptError, RedisError
 
 from previewops.connection import SOCKET_TIMEOUT_S
-from previewops.scripts import Argument, LoadedScript, ScriptName, Scripts
+from previewops.scripts import LoadedScript, ScriptArgument, ScriptName, Scripts
 
 
-class Hotline:
+class FastScriptRunner:
     """Runs scripts for one queue. Any number of calls at a time; each has a connection for as long as it lasts."""
 
     def __init__(
@@ -29,7 +29,7 @@ class Hotline:
         self._timeout_s = timeout_s
         self._idle: list[Connection] = []
 
-    async def run(self, name: ScriptName, *args: Argument) -> Any:
+    async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
         """Calls a script with the queue's keys.
 
         Raises:
@@ -58,7 +58,7 @@ class Hotline:
         return connection
 
     async def _evaluate(
-        self, connection: Connection, script: LoadedScript, args: tuple[Argument, ...]
+        self, connection: Connection, script: LoadedScript, args: tuple[ScriptArgument, ...]
     ) -> Any:
         call = ("EVALSHA", script.sha, 1, script.key, *args)
         try:
@@ -75,7 +75,7 @@ class Hotline:
             await self._idle.pop().disconnect()
 
 
-def _packed(command: tuple[Argument, ...]) -> bytes:
+def _packed(command: tuple[ScriptArgument, ...]) -> bytes:
     # hiredis annotates a tuple of one element and means one of any length.
     packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]
     return packed

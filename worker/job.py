@@ -10,27 +10,27 @@ from typing import Any
 
 import structlog
 
-from previewops.clock import Random, system_random
+from previewops.clock import Rng, system_rng
 from previewops.contract import AssetPolicy, Payload, validate
 from previewops.errors import InvalidPayload, PermanentJobError, StaleToken
 from previewops.lease import Claim, Leases
 from previewops.settings import Settings
-from previewops.states import Code
+from previewops.states import ScriptResult
 from previewops.worker.assets import FileAssetOpener
-from previewops.worker.execution import LeaseLost, Run
-from previewops.worker.fetched import Fetched, Fetcher
-from previewops.worker.persistence import persist
+from previewops.worker.execution import JobRun, LeaseLost
+from previewops.worker.fetched import DownloadCache, Fetcher
+from previewops.worker.persistence import retry_until_connected
 from previewops.worker.publish import Publication, bundle_path, fence_path, publish, staging_path
 from previewops.worker.render.fontfiles import FontSources
-from previewops.worker.reuse import Reuse
-from previewops.worker.work import Renders, Work
+from previewops.worker.reuse import RenderCache
+from previewops.worker.work import RenderRunner, RenderTask
 
 log = structlog.get_logger()
 
 MIB = 1024 * 1024
 
 BUILD_TASK = "previewops.worker.bundle:build"
-PRELOAD = ("previewops.worker.bundle",)
+PRELOAD_MODULES = ("previewops.worker.bundle",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,12 @@ class RenderJobs:
     """
 
     settings: Settings
-    renders: Renders
+    runner: RenderRunner
     roots: tuple[Path, ...]
     fonts: FontSources = field(default_factory=FontSources)
-    web: Fetcher | None = None
-    reuse: Reuse | None = None
-    dice: Random = field(default_factory=system_random)
+    fetcher: Fetcher | None = None
+    cache: RenderCache | None = None
+    rng: Rng = field(default_factory=system_rng)
 
     async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:
         """Validates, renders in a child process, and publishes under the claim's fencing token.
@@ -56,20 +56,20 @@ class RenderJobs:
                 the publication do.
             LeaseLost: the job is another worker's by now; nothing was published.
         """
-        run: Run = ctx["run"]
+        run: JobRun = ctx["run"]
         request = self._checked(run.claim, payload)
         staging = staging_path(self.settings.data_dir, request.job_id, int(run.claim.token))
         fetched = self._fetched()
-        work = Work.of(
+        work = RenderTask.prepare(
             self.settings,
             request,
             staging,
             opener=FileAssetOpener(self.roots, fetched),
-            reuse=self.reuse,
+            cache=self.cache,
             fonts=self.fonts,
         )
         try:
-            summary = await work.done(self.renders, run.report)
+            summary = await work.run(self.runner, run.report_progress)
             if not request.dry_run:
                 publication = await self._publish(ctx["leases"], run.claim, request, staging)
                 summary["bundle"] = str(publication.path)
@@ -88,12 +88,12 @@ class RenderJobs:
         )
         return summary
 
-    def _fetched(self) -> Fetched | None:
+    def _fetched(self) -> DownloadCache | None:
         """A place for what one job fetches, beside its staging folder: on a disk, and swept if it stays."""
-        if self.web is None:
+        if self.fetcher is None:
             return None
         total_bytes = self.settings.fetch_max_mb * MIB
-        return Fetched(self.web, total_bytes=total_bytes, spool=self.settings.data_dir / ".staging")
+        return DownloadCache(self.fetcher, total_bytes=total_bytes, spool=self.settings.data_dir / ".staging")
 
     def _checked(self, claim: Claim, payload: Any) -> Payload:
         """The payload, if it keeps the contract: a stock arq client may have put anything there."""
@@ -133,12 +133,12 @@ class RenderJobs:
             # We do hold the job, and yet a larger token has published: Redis has forgotten it, in a fail-over to
             # a server that lacked the last writes and whose clock is behind. The next attempt's will be larger.
             log.error("fence.ahead", token=int(claim.token), newest=newest)
-            await persist(lambda: leases.advance(newest), self.dice)
+            await retry_until_connected(lambda: leases.bump_fencing_token(newest), self.rng)
             raise
 
     async def _demand_lease(self, leases: Leases, claim: Claim) -> None:
-        code = await persist(lambda: leases.renew(claim), self.dice)
-        if code is not Code.OK:
+        code = await retry_until_connected(lambda: leases.renew(claim), self.rng)
+        if code is not ScriptResult.OK:
             raise LeaseLost
 
 

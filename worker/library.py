@@ -20,14 +20,14 @@ from typing import Any
 
 from previewops.contract import AssetPolicy, validate
 from previewops.worker.assets import AssetOpener, FileAssetOpener, storage_errors
-from previewops.worker.bundle import make_bundle
+from previewops.worker.bundle import build_bundle
 from previewops.worker.output import FolderOutput
 from previewops.worker.render.fontfiles import FontSources
-from previewops.worker.render.limits import Limits
+from previewops.worker.render.limits import RenderLimits
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class RenderedBundle:
     """What ``render`` made. Sizes are in pixels, times in ms.
 
     ``files`` has path (relative to ``folder``), bytes, sha256 and mediaType of each file; ``about`` is the content of
@@ -41,32 +41,32 @@ class Bundle:
     render_ms: int
     warnings: tuple[str, ...]
     files: tuple[Mapping[str, Any], ...]
-    about: Mapping[str, Any]
+    preview: Mapping[str, Any]
 
     @property
     def poster(self) -> Path:
         """The picture to show for the whole."""
-        return self.folder / str(self.about["poster"]["path"])
+        return self.folder / str(self.preview["poster"]["path"])
 
     @property
     def sheet(self) -> Path:
         """The contact sheet."""
-        return self.folder / str(self.about["sheet"]["path"])
+        return self.folder / str(self.preview["sheet"]["path"])
 
     @property
     def frames(self) -> tuple[Path, ...]:
         """The title card, then a still of each step."""
-        return tuple(self.folder / str(frame["path"]) for frame in self.about["frames"])
+        return tuple(self.folder / str(frame["path"]) for frame in self.preview["frames"])
 
     @property
     def animation(self) -> Path | None:
         """The animation, unless the format is one of stills."""
-        found = self.about["animation"]
+        found = self.preview["animation"]
         return self.folder / str(found["path"]) if found else None
 
     def _repr_html_(self) -> str:
         """The contact sheet, for a notebook."""
-        kind = next(file["mediaType"] for file in self.files if file["path"] == self.about["sheet"]["path"])
+        kind = next(file["mediaType"] for file in self.files if file["path"] == self.preview["sheet"]["path"])
         content = base64.b64encode(self.sheet.read_bytes()).decode("ascii")
         return f'<img alt="Contact sheet" style="max-width: 100%" src="data:{kind};base64,{content}">'
 
@@ -76,10 +76,10 @@ def render(
     *,
     out: str | Path,
     opener: AssetOpener | None = None,
-    limits: Limits | None = None,
+    limits: RenderLimits | None = None,
     fonts: FontSources | None = None,
     progress: Callable[[float, str], None] | None = None,
-) -> Bundle:
+) -> RenderedBundle:
     """Renders ``request`` into the folder ``out``, made with those above it if need be, and says what is there.
 
     ``request`` is a payload, or its ``previewRequest`` alone; ``dryRun`` is not heeded. ``opener`` is where assets
@@ -100,15 +100,15 @@ def render(
     folder = Path(out)
     with storage_errors():
         folder.parent.mkdir(parents=True, exist_ok=True)
-    summary = make_bundle(
+    summary = build_bundle(
         validate(payload).raw,
         opener=opener,
         output=FolderOutput(folder),
-        limits=limits or Limits(),
-        fonts=fonts.stamped() if fonts else None,
+        limits=limits or RenderLimits(),
+        fonts=fonts.with_stamps() if fonts else None,
         progress=progress or _unheard,
     )
-    return Bundle(
+    return RenderedBundle(
         folder=folder,
         width=summary["width"],
         height=summary["height"],
@@ -116,7 +116,7 @@ def render(
         render_ms=summary["renderMs"],
         warnings=tuple(summary["warnings"]),
         files=tuple(summary["artifacts"]),
-        about=json.loads((folder / "preview.json").read_text("utf-8")),
+        preview=json.loads((folder / "preview.json").read_text("utf-8")),
     )
 
 

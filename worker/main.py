@@ -20,35 +20,35 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import previewops.contract.shape  # noqa: F401 - else imported by the first job, which would fail without it
-from previewops.cancellation import end_tasks
-from previewops.clock import system_random
-from previewops.connection import connection_pool, redact, redis_errors
-from previewops.errors import REINSTALL, CannotBoot, JobError, PreviewopsError, UsageError
+from previewops.cancellation import cancel_and_wait
+from previewops.clock import system_rng
+from previewops.connection import connection_pool, redact_url, redis_errors
+from previewops.errors import REINSTALL, JobError, PreviewopsError, StartupFailed, UsageError
 from previewops.lease import Leases
-from previewops.notify import Notifier
+from previewops.notify import SystemdNotifier
 from previewops.records import RENDER_FUNCTION
 from previewops.settings import Settings
 from previewops.worker.child import ChildLimits
-from previewops.worker.confinement import RESOURCE_LIMITS, available
+from previewops.worker.confinement import RESOURCE_LIMITS, detect_support
 from previewops.worker.engine import PreviewWorker
 from previewops.worker.fetched import Fetcher
 from previewops.worker.fontfinder import find_fonts
-from previewops.worker.job import BUILD_TASK, PRELOAD, RenderJobs
-from previewops.worker.persistence import persist
-from previewops.worker.prune import cache_root, prune_cache
+from previewops.worker.job import BUILD_TASK, PRELOAD_MODULES, RenderJobs
+from previewops.worker.persistence import retry_until_connected
+from previewops.worker.prune import cache_dir, prune_cache
 from previewops.worker.publish import sweep_staging
 from previewops.worker.render.fontfiles import FontSources
-from previewops.worker.reuse import Digests, Reuse
+from previewops.worker.reuse import DigestCache, RenderCache
 from previewops.worker.sandbox import RenderPool
-from previewops.worker.store import Store
-from previewops.worker.testimony import TaskNotImportable
+from previewops.worker.store import CacheStore
+from previewops.worker.testimony import TaskImportError
 
 log = structlog.get_logger()
 
 MIB = 1024 * 1024
 
 
-def worker_identity(name: str | None = None) -> str:
+def make_worker_id(name: str | None = None) -> str:
     """An id that no other worker has, now or later: host, process id and dice."""
     if name is not None:
         return name
@@ -78,10 +78,10 @@ def run_worker(
     """
     # A supervisor sends SIGABRT to a worker that hangs: its stack goes to its log.
     faulthandler.enable()
-    identity = worker_identity(worker_id)
+    identity = make_worker_id(worker_id)
     structlog.contextvars.bind_contextvars(worker=identity)
     _prepare_data_dir(settings)
-    fonts = find_fonts(settings.fonts).stamped()
+    fonts = find_fonts(settings.fonts).with_stamps()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         renders = _renders(settings, build_task, fonts, confined=confined)
         runner.run(_run(settings, redis_url, identity, burst, renders, fonts=fonts))
@@ -112,10 +112,10 @@ def _renders(settings: Settings, build_task: str, fonts: FontSources, *, confine
             file_bytes=settings.output_max_mb * MIB,
         ),
         recycle_jobs=settings.recycle_jobs,
-        preload=PRELOAD,
+        preload=PRELOAD_MODULES,
         confined=confined,
         readable=[file.path for file in (*fonts.preferred, *fonts.system)],
-        edition=fonts,
+        generation=fonts,
     )
 
 
@@ -123,15 +123,15 @@ def _web(settings: Settings) -> Fetcher | None:
     """What fetches assets; nothing where no host is allowed, so that the client is not even loaded."""
     if not settings.asset_hosts:
         return None
-    from previewops.worker.fetch import WebAssets  # noqa: PLC0415 - takes a tenth of a second to import
+    from previewops.worker.fetch import WebFetcher  # noqa: PLC0415 - takes a tenth of a second to import
 
-    return WebAssets(settings.asset_hosts, settings.fetch_timeout_s)
+    return WebFetcher(settings.asset_hosts, settings.fetch_timeout_s)
 
 
-def _reuse(settings: Settings) -> Reuse | None:
+def _reuse(settings: Settings) -> RenderCache | None:
     if settings.cache_max_mb == 0:
         return None
-    return Reuse(Store(cache_root(settings.data_dir)), Digests())
+    return RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache())
 
 
 async def _run(
@@ -144,9 +144,9 @@ async def _run(
     fonts: FontSources,
 ) -> None:
     pool = connection_pool(redis_url, role="worker")
-    roots = tuple(root.resolve() for root in settings.roots(Path.cwd()))
+    roots = tuple(root.resolve() for root in settings.effective_asset_roots(Path.cwd()))
     jobs = RenderJobs(settings, renders, roots, fonts, _web(settings), _reuse(settings))
-    notifier = Notifier(os.environ)
+    notifier = SystemdNotifier(os.environ)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],
         settings=settings,
@@ -154,8 +154,8 @@ async def _run(
         worker_id=worker_id,
         burst=burst,
         on_startup=_at_start(settings, notifier),
-        helpers=renders.process_ids,
-        confined_by=available().layers if renders.confined else (RESOURCE_LIMITS,),
+        helper_pids=renders.all_pids,
+        confined_by=detect_support().layers if renders.confined else (RESOURCE_LIMITS,),
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -170,7 +170,7 @@ async def _run(
             "worker.reads",
             roots=[str(root) for root in roots],
             hosts=[str(host) for host in settings.asset_hosts],
-            redis=redact(redis_url),
+            redis=redact_url(redis_url),
         )
         _tell_protection(renders)
         async with redis_errors(redis_url):
@@ -181,7 +181,7 @@ async def _run(
             await worker.close()
         finally:
             await renders.close()
-            await end_tasks(beside)
+            await cancel_and_wait(beside)
             notifier.close()
 
 
@@ -189,38 +189,38 @@ async def _start(renders: RenderPool) -> None:
     """Starts the render processes before anything is said to Redis: who cannot render takes no job."""
     try:
         await renders.start()
-    except TaskNotImportable as error:
+    except TaskImportError as error:
         if error.error_class not in (ImportError.__name__, ModuleNotFoundError.__name__):
             log.error("render.broken", exception=error.remote_traceback)  # of a module, its name says it all
-        raise CannotBoot(error.message, remedy=error.hint or REINSTALL) from error
+        raise StartupFailed(error.message, remedy=error.hint or REINSTALL) from error
     except JobError as error:
         raise PreviewopsError(error.message, hint=error.hint) from error
 
 
 def _tell_protection(renders: RenderPool) -> None:
     """Says in the log what the render processes are denied, and what this kernel cannot deny them."""
-    protection = available()
+    protection = detect_support()
     if not renders.confined:
         log.warning("worker.unconfined", by=RESOURCE_LIMITS)
-    elif protection.whole:
-        log.info("worker.confined", by=protection.as_words())
+    elif protection.complete:
+        log.info("worker.confined", by=protection.describe())
     else:
-        log.warning("worker.half-confined", by=protection.as_words())
+        log.warning("worker.half-confined", by=protection.describe())
 
 
-def _at_start(settings: Settings, notifier: Notifier) -> StartupShutdown:
+def _at_start(settings: Settings, notifier: SystemdNotifier) -> StartupShutdown:
     async def start(ctx: dict[Any, Any]) -> None:
-        await persist(lambda: _warn_of_eviction(ctx["redis"]), system_random())
+        await retry_until_connected(lambda: _warn_of_eviction(ctx["redis"]), system_rng())
         await _sweep(ctx["leases"], settings)
         notifier.ready(f"working on queue {settings.queue_name}")
 
     return start
 
 
-async def _feed_watchdog(notifier: Notifier) -> None:
+async def _feed_watchdog(notifier: SystemdNotifier) -> None:
     """In the worker's own loop, so that a loop that hangs is found out."""
     while notifier.watchdog_s is not None:
-        notifier.alive()
+        notifier.feed_watchdog()
         await asyncio.sleep(notifier.watchdog_s / 3)
 
 
@@ -252,7 +252,7 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
     What an active job writes stays, and so does what is younger than a job may become: another queue may
     share DATA_DIR.
     """
-    active = await persist(leases.active_attempts, system_random())
+    active = await retry_until_connected(leases.active_attempts, system_rng())
     staging = settings.data_dir / ".staging"
     oldest = time.time() - 2 * settings.job_timeout_s
 

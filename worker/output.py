@@ -13,7 +13,7 @@ from previewops.worker.assets import storage_errors
 
 MAX_FILES = 5_000
 """Files of one bundle: beyond any that the contract allows."""
-CREATED_AT_ONCE = 16
+MAX_CREATE_BATCH = 16
 """Files that a render process may ask for by one question."""
 _PART = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}"
 _PATH = re.compile(rf"(?:{_PART}/)?{_PART}")

@@ -23,13 +23,13 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from previewops.clock import Random
+from previewops.clock import Rng
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
-FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 1.0
+FIRST_DELAY_S = 0.05
+MAX_DELAY_S = 1.0
 
 # The client takes the first word off a reply that it has a class for, and leaves it on the others. What a script
 # met is quoted in the middle of the reply by servers before 7.0.
@@ -57,16 +57,16 @@ def is_temporary(error: BaseException) -> bool:
     return isinstance(error, ResponseError) and any(mark in str(error) for mark in _TEMPORARY_REPLIES)
 
 
-def pause_s(failures: int, dice: Random) -> float:
+def retry_delay_s(failures: int, rng: Rng) -> float:
     """Seconds to wait after the ``failures``-th failure in a row: doubling, capped, at least half of it waited.
 
     The cap keeps a worker within its promise to work again at most two seconds after Redis is back.
     """
-    bound = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failures - 1, 10))
-    return dice.uniform(bound / 2, bound)
+    bound = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(failures - 1, 10))
+    return rng.uniform(bound / 2, bound)
 
 
-async def persist(call: Callable[[], Awaitable[T]], dice: Random) -> T:
+async def retry_until_connected(call: Callable[[], Awaitable[T]], rng: Rng) -> T:
     """Calls until the call gets through, logging that it had to.
 
     Raises:
@@ -83,4 +83,4 @@ async def persist(call: Callable[[], Awaitable[T]], dice: Random) -> T:
             # The first, then ever rarer: an hour without Redis is not 3,600 lines.
             if failures & (failures - 1) == 0:
                 log.warning("redis.away", error=str(error), failures=failures)
-        await asyncio.sleep(pause_s(failures, dice))
+        await asyncio.sleep(retry_delay_s(failures, rng))

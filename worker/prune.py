@@ -8,40 +8,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from previewops.retention import surplus
+from previewops.retention import select_evictions
 from previewops.settings import Settings
 from previewops.worker.publish import fence_path
-from previewops.worker.store import Store, Weighed, remove
+from previewops.worker.store import CacheStore, SizedFolder, remove
 
 MIB = 1024 * 1024
 
 
-def cache_root(data_dir: Path) -> Path:
+def cache_dir(data_dir: Path) -> Path:
     """Where results are kept for reuse."""
     return data_dir / "cache"
 
 
-def surplus_cache(settings: Settings, now_s: float) -> list[Weighed]:
+def cache_to_evict(settings: Settings, now_s: float) -> list[SizedFolder]:
     """Entries beyond PREVIEW_CACHE_MAX_MB and PREVIEW_CACHE_MAX_AGE_S; all of them, if nothing is to be reused."""
-    return surplus(
-        Store(cache_root(settings.data_dir)).weighed(),
+    return select_evictions(
+        CacheStore(cache_dir(settings.data_dir)).list_entries(),
         now_s=now_s,
         max_age_s=settings.cache_max_age_s,
         max_bytes=settings.cache_max_mb * MIB,
     )
 
 
-def prune_cache(settings: Settings, now_s: float) -> list[Weighed]:
+def prune_cache(settings: Settings, now_s: float) -> list[SizedFolder]:
     """Removes ``surplus_cache`` and returns what has gone."""
     gone = []
-    for entry in surplus_cache(settings, now_s):
+    for entry in cache_to_evict(settings, now_s):
         with suppress(OSError):
             remove(entry.folder)
             gone.append(entry)
     return gone
 
 
-def old_bundles(data_dir: Path, *, project: str | None, now_s: float, older_than_s: float) -> list[Weighed]:
+def expired_bundles(
+    data_dir: Path, *, project: str | None, now_s: float, older_than_s: float
+) -> list[SizedFolder]:
     """Published bundles of ``project`` (None: of all) that were made longer than ``older_than_s`` ago."""
     found = []
     for folder in (data_dir / "previews").glob("*/*"):
@@ -49,11 +51,11 @@ def old_bundles(data_dir: Path, *, project: str | None, now_s: float, older_than
             continue
         with suppress(OSError):  # a folder that has no such file is no bundle
             size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
-            found.append(Weighed(folder, size, _made_s(folder)))
-    return surplus(found, now_s=now_s, max_age_s=older_than_s)
+            found.append(SizedFolder(folder, size, _made_s(folder)))
+    return select_evictions(found, now_s=now_s, max_age_s=older_than_s)
 
 
-def remove_bundle(data_dir: Path, bundle: Weighed) -> bool:
+def remove_bundle(data_dir: Path, bundle: SizedFolder) -> bool:
     """Removes a bundle, unless it has been published anew since or is being so. Readers see it whole or not at all.
 
     Its fence stays, so that no late attempt brings it back.
@@ -62,9 +64,9 @@ def remove_bundle(data_dir: Path, bundle: Weighed) -> bool:
         OSError: it cannot be removed.
     """
     with _unpublished(fence_path(data_dir, bundle.folder.parent.name, bundle.folder.name)) as free:
-        if not free or _made_s(bundle.folder) != bundle.used_s:
+        if not free or _made_s(bundle.folder) != bundle.last_used_s:
             return False
-        remove(bundle.folder, by_way_of=data_dir / ".staging")
+        remove(bundle.folder, trash_dir=data_dir / ".staging")
         return True
 
 

@@ -35,7 +35,7 @@ from pathlib import Path
 from previewops.errors import PermanentJobError, StaleToken, TransientJobError
 
 MANIFEST = "container.json"
-PER_RENDER = frozenset({"preview.json"})
+VOLATILE_FILES = frozenset({"preview.json"})
 """Files that differ between two renders of the same bytes: they hold timings."""
 
 LOCK_TIMEOUT_S = 10.0
@@ -49,13 +49,13 @@ _NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-class Outcome(StrEnum):
+class PublishResult(StrEnum):
     """What became of the staging folder."""
 
     FIRST = "first"  # there was no bundle; this is it
     REPLACED = "replaced"  # the bundle that was there is gone
-    KEPT = "kept"  # the bundle that was there has the same bytes and stays, as new; staging is gone
-    ALREADY = "already"  # this very token has published before: its reply was lost
+    UNCHANGED = "kept"  # the bundle that was there has the same bytes and stays, as new; staging is gone
+    ALREADY_PUBLISHED = "already"  # this very token has published before: its reply was lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ class Publication:
 
     path: Path
     token: int
-    outcome: Outcome
+    result: PublishResult
 
 
-Exchange = Callable[[Path, Path], bool]
-Observer = Callable[[str], None]
+SwapFolders = Callable[[Path, Path], bool]
+StepObserver = Callable[[str], None]
 
 
 def bundle_path(data_dir: Path, project_id: str, job_id: str) -> Path:
@@ -92,8 +92,8 @@ def publish(
     *,
     fence: Path,
     token: int,
-    exchange: Exchange | None = None,
-    observe: Observer | None = None,
+    swap_folders: SwapFolders | None = None,
+    on_step: StepObserver | None = None,
 ) -> Publication:
     """Makes ``staging`` the bundle ``target``. Blocks on the disk: call it off the event loop.
 
@@ -112,8 +112,8 @@ def publish(
         "publication-locked", another attempt is in the
             middle of publishing and does not get on.
     """
-    swap = exchange or rename_exchange
-    told = observe or _nobody
+    swap = swap_folders or rename_exchange
+    told = on_step or _nobody
     try:
         with _typed_failures(target), _held(fence, staging) as fence_fd:
             told("locked")
@@ -121,7 +121,7 @@ def publish(
             if token < newest:
                 raise StaleToken(token, newest)
             if token == newest and not staging.exists() and target.is_dir():
-                return Publication(target, token, Outcome.ALREADY)
+                return Publication(target, token, PublishResult.ALREADY_PUBLISHED)
             _flush_tree(staging)
             told("flushed")
             _write_fence(fence_fd, token)
@@ -171,21 +171,21 @@ def rename_exchange(one: Path, other: Path) -> bool:
 _REPLACED_SUFFIX = ".replaced"
 
 
-def _place(staging: Path, target: Path, swap: Exchange, told: Observer) -> Outcome:
+def _place(staging: Path, target: Path, swap: SwapFolders, told: StepObserver) -> PublishResult:
     _make_folders(target.parent)
     if not target.exists():
         staging.rename(target)
         told("renamed")
         _flush_folders(target.parent, staging.parent)
         told("durable")
-        return Outcome.FIRST
+        return PublishResult.FIRST
     if _same_bundle(staging, target):
-        for name in PER_RENDER:
+        for name in VOLATILE_FILES:
             with suppress(OSError):  # of another user, say: all that it says is how old the bundle is
                 os.utime(target / name)
         shutil.rmtree(staging, ignore_errors=True)  # what stays is swept
         told("removed")
-        return Outcome.KEPT
+        return PublishResult.UNCHANGED
     old = staging
     if not swap(staging, target):
         old = _two_renames(staging, target, told)
@@ -194,10 +194,10 @@ def _place(staging: Path, target: Path, swap: Exchange, told: Observer) -> Outco
     told("durable")
     shutil.rmtree(old, ignore_errors=True)
     told("removed")
-    return Outcome.REPLACED
+    return PublishResult.REPLACED
 
 
-def _two_renames(staging: Path, target: Path, told: Observer) -> Path:
+def _two_renames(staging: Path, target: Path, told: StepObserver) -> Path:
     """Puts ``staging`` in the place of ``target`` and returns where the old bundle is now."""
     aside = staging.with_name(staging.name + _REPLACED_SUFFIX)
     target.rename(aside)
@@ -226,7 +226,7 @@ def _same_bundle(staging: Path, target: Path) -> bool:
 def _lengths(folder: Path) -> dict[str, int]:
     """Length in bytes by relative path, 0 for what a render may change from time to time."""
     return {
-        (name := str(path.relative_to(folder))): 0 if name in PER_RENDER else path.stat().st_size
+        (name := str(path.relative_to(folder))): 0 if name in VOLATILE_FILES else path.stat().st_size
         for path in _files(folder)
     }
 

@@ -15,36 +15,36 @@ from typing import Any
 
 import structlog
 
-from previewops.cancellation import end_tasks
-from previewops.clock import Random, iso_from_ms
+from previewops.cancellation import cancel_and_wait
+from previewops.clock import Rng, iso_from_ms
 from previewops.lease import Leases
 from previewops.settings import Settings
-from previewops.worker.execution import Interruption, Run
-from previewops.worker.persistence import is_temporary, pause_s
+from previewops.worker.execution import JobRun, StopReason
+from previewops.worker.persistence import is_temporary, retry_delay_s
 
 log = structlog.get_logger()
 
 
-class Pulse:
+class Heartbeat:
     """Beats for one worker. ``runs`` is the worker's own mapping, by token; ``about`` what it says of itself."""
 
     def __init__(
         self,
         leases: Leases,
         settings: Settings,
-        runs: Mapping[str, Run],
-        about: Callable[[], dict[str, Any]],
-        dice: Random,
+        runs: Mapping[str, JobRun],
+        read_status: Callable[[], dict[str, Any]],
+        rng: Rng,
     ) -> None:
         self._leases = leases
         self._runs = runs
-        self._about = about
-        self._dice = dice
+        self._about = read_status
+        self._rng = rng
         self._pause_s = settings.heartbeat_ms / 1000
         self._lease_s = settings.lease_ms / 1000
-        self.renewed = time.monotonic()
+        self.renewed_at = time.monotonic()
 
-    async def beat(self) -> None:
+    async def run(self) -> None:
         """Renews the leases and does upkeep, every PREVIEW_HEARTBEAT_MS; lets go of jobs whose lease is lost.
 
         Raises:
@@ -59,41 +59,41 @@ class Pulse:
                 if not is_temporary(error):
                     raise
                 failures += 1
-                self.distrust()
+                self.stop_expired_runs()
             pause = self._pause_s
-            await asyncio.sleep(min(pause, pause_s(failures, self._dice)) if failures else pause)
+            await asyncio.sleep(min(pause, retry_delay_s(failures, self._rng)) if failures else pause)
 
-    async def say(self) -> None:
+    async def send(self) -> None:
         """Says that the worker lives and how it is, renews its leases, and lets go of those that are lost.
 
         It logs when the queue is not the one that it knew.
         """
         # By token, so by age: of two claims of one job at most the later one holds.
         running = sorted(
-            (run for run in self._runs.values() if run.interruption is None),
+            (run for run in self._runs.values() if run.stop_reason is None),
             key=lambda run: int(run.claim.token),
         )
-        by_id: dict[str, deque[Run]] = defaultdict(deque)
+        by_id: dict[str, deque[JobRun]] = defaultdict(deque)
         for run in running:
             by_id[run.claim.job_id].append(run)
         heard = await self._leases.heartbeat(
             json.dumps(self._about()), [(run.claim, run.progress, run.phase) for run in running]
         )
-        if heard.knew_us is not None:
+        if heard.previous_born_us is not None:
             log.error(
                 "queue.replaced",
-                knew=iso_from_ms(heard.knew_us // 1000),
-                found=iso_from_ms(heard.born_us // 1000),
-                jobs=len(heard.lost),
+                knew=iso_from_ms(heard.previous_born_us // 1000),
+                found=iso_from_ms(heard.queue_born_us // 1000),
+                jobs=len(heard.lost_job_ids),
             )
-        for job_id in heard.lost:
+        for job_id in heard.lost_job_ids:
             # One that has ended meanwhile is settling, and so is left alone.
-            by_id[job_id].popleft().interrupt(Interruption.LEASE_LOST)
+            by_id[job_id].popleft().stop(StopReason.LEASE_LOST)
 
     async def _upkeep(self) -> None:
         sent = time.monotonic()
-        await self.say()
-        self.renewed = sent
+        await self.send()
+        self.renewed_at = sent
         await self._leases.maintain()
 
     async def _watched(self, upkeep: asyncio.Task[None]) -> None:
@@ -104,16 +104,16 @@ class Pulse:
         """
         try:
             while not (await asyncio.wait({upkeep}, timeout=self._pause_s))[0]:
-                self.distrust()
+                self.stop_expired_runs()
             await upkeep
         finally:
-            await end_tasks([upkeep])
+            await cancel_and_wait([upkeep])
 
-    def distrust(self) -> None:
+    def stop_expired_runs(self) -> None:
         """Stops the jobs that were neither claimed nor renewed within a lease's time."""
         latest = time.monotonic() - self._lease_s
-        if self.renewed > latest:
+        if self.renewed_at > latest:
             return
         for run in list(self._runs.values()):
             if run.started <= latest:
-                run.interrupt(Interruption.LEASE_LOST)
+                run.stop(StopReason.LEASE_LOST)

@@ -22,8 +22,8 @@ import structlog
 
 from previewops.contract import Payload
 from previewops.worker.assets import OpenedAsset
-from previewops.worker.render.jsonfile import encoded
-from previewops.worker.store import Kept, Store, link_or_copy
+from previewops.worker.render.jsonfile import encode_json
+from previewops.worker.store import CacheEntry, CacheStore, link_or_copy
 
 log = structlog.get_logger()
 
@@ -35,21 +35,21 @@ _ABOUT_MAX_BYTES = 16 * 1024 * 1024  # of a preview.json: many times what the la
 _RACY_S = 2.0  # a file that changed so lately may change again within one tick of its clock
 
 
-class Digests:
+class DigestCache:
     """SHA-256 of assets' content, remembered for files that are as they were."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[int | str, ...], str] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, opened: OpenedAsset, now_s: float) -> str:
+    def digest(self, opened: OpenedAsset, now_s: float) -> str:
         """Hex digest of ``opened``, which is left at its beginning."""
         with self._lock:
             known = self._known.get(opened.identity)
         if known is not None:
             return known
         digest = opened.sha256()
-        if opened.changed_s is not None and now_s - opened.changed_s > _RACY_S:
+        if opened.mtime_s is not None and now_s - opened.mtime_s > _RACY_S:
             with self._lock:
                 self._known[opened.identity] = digest
                 while len(self._known) > _REMEMBERED:
@@ -66,13 +66,13 @@ class MissedThumbnail:
 
 
 @dataclass(frozen=True, slots=True)
-class Reuse:
+class RenderCache:
     """What one worker reuses from ``store``."""
 
-    store: Store
-    digests: Digests
+    store: CacheStore
+    digests: DigestCache
 
-    def take(self, key: str, request: Payload, staging: Path) -> dict[str, Any] | None:
+    def find(self, key: str, request: Payload, staging: Path) -> dict[str, Any] | None:
         """Fills ``staging`` with the bundle of ``key`` under the ids of ``request``; None: there is none."""
         started = time.perf_counter()
         kept = self.store.find(BUNDLES, key)
@@ -84,14 +84,14 @@ class Reuse:
             shutil.rmtree(staging, ignore_errors=True)
             return None
 
-    def keep(
+    def put(
         self,
         key: str,
         staging: Path,
         summary: Mapping[str, Any],
-        missed: list[MissedThumbnail],
+        missed_thumbnails: list[MissedThumbnail],
         *,
-        created: Set[str],
+        created_paths: Set[str],
     ) -> None:
         """Keeps the bundle in ``staging``, and the thumbnails in it that were missed.
 
@@ -102,15 +102,15 @@ class Reuse:
             preview = _read_about(staging / PREVIEW)
             if any("error" in asset for asset in preview["assets"]):
                 return  # what was lost may be there the next time, and is told of by the address it had
-            names = [_given(entry["path"], created) for entry in summary["artifacts"]]
-            thumbnails = dict(_thumbnails(preview, missed, created))
+            names = [_given(entry["path"], created_paths) for entry in summary["artifacts"]]
+            thumbnails = dict(_thumbnails(preview, missed_thumbnails, created_paths))
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as odd:
             log.warning("render.untrue", found=repr(odd))
             return
         files = {name: staging / name for name in names if name != PREVIEW}
-        self.store.keep(BUNDLES, key, files, {"summary": dict(summary), "preview": preview})
+        self.store.put(BUNDLES, key, files, {"summary": dict(summary), "preview": preview})
         for thumbnail_key, (path, about) in thumbnails.items():
-            self.store.keep(THUMBNAILS, thumbnail_key, {"thumbnail": staging / path}, about)
+            self.store.put(THUMBNAILS, thumbnail_key, {"thumbnail": staging / path}, about)
 
 
 def _read_about(path: Path) -> dict[str, Any]:
@@ -144,17 +144,17 @@ def _given(path: Any, created: Set[str]) -> str:
     return path
 
 
-def _filled(staging: Path, kept: Kept, request: Payload, started: float) -> dict[str, Any]:
+def _filled(staging: Path, kept: CacheEntry, request: Payload, started: float) -> dict[str, Any]:
     staging.mkdir()
-    for name in kept.names:
+    for name in kept.file_names:
         target = staging / name
         target.parent.mkdir(exist_ok=True)
         link_or_copy(kept.folder / name, target)
     ids = {"jobId": request.job_id, "projectId": request.project_id, "requestId": request.request_id}
     spent_ms = (time.perf_counter() - started) * 1000
-    content = encoded({**kept.about["preview"], **ids, "timingsMs": {"reuse": round(spent_ms, 1)}})
+    content = encode_json({**kept.metadata["preview"], **ids, "timingsMs": {"reuse": round(spent_ms, 1)}})
     (staging / PREVIEW).write_bytes(content)
     ours = {"path": PREVIEW, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    summary: dict[str, Any] = kept.about["summary"]
+    summary: dict[str, Any] = kept.metadata["summary"]
     artifacts = [{**entry, **ours} if entry["path"] == PREVIEW else entry for entry in summary["artifacts"]]
     return {**summary, "artifacts": artifacts, "renderMs": round(spent_ms), "reused": True}

@@ -22,17 +22,17 @@ from typing import Any
 
 from previewops.errors import JobError, RenderCrashed, TransientJobError
 from previewops.worker import forkserver
-from previewops.worker.child import ChildLimits, ChildStart
+from previewops.worker.child import ChildConfig, ChildLimits
 from previewops.worker.children import (
-    HANG_UP_GRACE_S,
-    Answerer,
+    EXIT_GRACE_S,
     Child,
-    HungUp,
-    Nursery,
+    ConnectionClosed,
+    ProcessSpawner,
     ProgressCallback,
+    RequestHandler,
 )
-from previewops.worker.framing import BadFrame
-from previewops.worker.testimony import cpu_time_exceeded, deadline_exceeded, death
+from previewops.worker.framing import ProtocolError
+from previewops.worker.testimony import cpu_time_error, crash_error, deadline_error
 
 
 class RenderPool:
@@ -64,16 +64,16 @@ class RenderPool:
         preload: Sequence[str],
         confined: bool = False,
         readable: Sequence[str] = (),
-        edition: Hashable = None,
+        generation: Hashable = None,
     ) -> None:
         self.crashes = 0
         self.deadline_kills = 0
         self.recycled = 0
         self.confined = confined
-        self._start = ChildStart(task, limits, confined, tuple(readable))
+        self._start = ChildConfig(task, limits, confined, tuple(readable))
         self._recycle_jobs = recycle_jobs
         self._preload = tuple(preload)
-        self._children = Nursery(self._start, edition)
+        self._children = ProcessSpawner(self._start, generation)
         self._slots = [_Slot(self._children) for _ in range(size)]
         self._free = list(self._slots)
         self._vacancies = asyncio.Semaphore(size)
@@ -95,10 +95,10 @@ class RenderPool:
         spec: dict[str, Any],
         *,
         deadline_s: float,
-        spent_s: float = 0.0,
-        edition: Hashable = None,
+        elapsed_s: float = 0.0,
+        generation: Hashable = None,
         progress: ProgressCallback | None = None,
-        answer: Answerer | None = None,
+        handle_request: RequestHandler | None = None,
     ) -> dict[str, Any]:
         """What the task returns for ``spec``; waits for a free slot first.
 
@@ -117,21 +117,21 @@ class RenderPool:
         self._open()
         async with self._vacancies:
             slot = self._free.pop()
-            self._children.edition = edition
+            self._children.generation = generation
             try:
                 child = await slot.child()
                 if child.jobs + 1 >= self._recycle_jobs:
                     slot.prepare_successor()
-                talk = child.converse(child.request(spec), progress, answer)
-                return await self._run_in(slot, child, talk, deadline_s, spent_s)
+                talk = child.run_job(child.encode_job(spec), progress, handle_request)
+                return await self._run_in(slot, child, talk, deadline_s, elapsed_s)
             finally:
                 self._free.append(slot)
 
-    def pids(self) -> list[int]:
+    def child_pids(self) -> list[int]:
         """Process ids of the children that are in a slot now."""
         return [slot.current.pid for slot in self._slots if slot.current is not None]
 
-    def process_ids(self) -> list[int]:
+    def all_pids(self) -> list[int]:
         """Process ids of everything that runs for the pool: the fork server and all children, ready or not."""
         server = forkserver.server_pid()
         return [*self._children.pids(), *([] if server is None else [server])]
@@ -174,18 +174,18 @@ class RenderPool:
                 outcome = await talk
         except BaseException as error:
             slot.vacate()
-            code = await child.end(grace_s=HANG_UP_GRACE_S if isinstance(error, HungUp) else 0)
+            code = await child.terminate(grace_s=EXIT_GRACE_S if isinstance(error, ConnectionClosed) else 0)
             if not self._closed:
                 slot.prepare_successor()
             if deadline.expired() and isinstance(error, TimeoutError):
                 self.deadline_kills += 1
-                raise deadline_exceeded(deadline_s) from None
-            if isinstance(error, HungUp | BadFrame):
+                raise deadline_error(deadline_s) from None
+            if isinstance(error, ConnectionClosed | ProtocolError):
                 raise self._crashed(error, code, killed=child.killed) from None
             raise
-        if child.spent or child.jobs >= self._recycle_jobs:
+        if child.out_of_memory or child.jobs >= self._recycle_jobs:
             slot.vacate()
-            child.dismiss()
+            child.close()
             self.recycled += 1
         if isinstance(outcome, JobError):
             raise outcome
@@ -198,19 +198,19 @@ class RenderPool:
             )
         if code == -signal.SIGXCPU:
             self.deadline_kills += 1
-            return cpu_time_exceeded(self._start.limits.cpu_s)
+            return cpu_time_error(self._start.limits.cpu_s)
         self.crashes += 1
-        if isinstance(error, BadFrame):
+        if isinstance(error, ProtocolError):
             return RenderCrashed(f"broke its protocol ({error}) and was killed")
         if killed:
             return RenderCrashed("hung up without ending and was killed")
-        return death(code)
+        return crash_error(code)
 
 
 class _Slot:
     """A place for one child, and for its successor while that is being started."""
 
-    def __init__(self, nursery: Nursery) -> None:
+    def __init__(self, nursery: ProcessSpawner) -> None:
         self.current: Child | None = None
         self._nursery = nursery
         self._successor: asyncio.Task[Child] | None = None
@@ -219,7 +219,7 @@ class _Slot:
         """The slot's child, a new one if there is none that can be used."""
         if self.current is not None and not self.current.usable:
             self._part()
-        while self.current is None or self.current.edition != self._nursery.edition:
+        while self.current is None or self.current.generation != self._nursery.generation:
             self._part()
             self.current = await self._grown_successor()
         return self.current
@@ -227,7 +227,7 @@ class _Slot:
     def prepare_successor(self) -> None:
         """Starts the next child ahead of its time."""
         if self._successor is None:
-            self._successor = asyncio.create_task(self._nursery.child(), name="render-child-start")
+            self._successor = asyncio.create_task(self._nursery.start_child(), name="render-child-start")
             self._successor.add_done_callback(_retrieve)
 
     def vacate(self) -> None:
@@ -244,7 +244,7 @@ class _Slot:
 
     def _part(self) -> None:
         if self.current is not None:
-            self.current.dismiss()
+            self.current.close()
             self.current = None
 
     async def _grown_successor(self) -> Child:
@@ -273,4 +273,4 @@ def _retrieve(task: asyncio.Task[Child]) -> None:
 def _dismiss(start: asyncio.Task[Child]) -> None:
     """Lets go of a child that was started and is not wanted any more."""
     if not start.cancelled() and start.exception() is None:
-        start.result().dismiss()
+        start.result().close()

@@ -7,45 +7,45 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from previewops.clock import Random
+from previewops.clock import Rng
 from previewops.errors import FailureKind
 from previewops.fingerprint import fingerprint
-from previewops.lease import Burial, Leases
+from previewops.lease import DeadLetterReason, Leases
 from previewops.records import Attempt
-from previewops.retry import Again, Dead, RetryPolicy, after_crash, after_failure
-from previewops.states import Code
-from previewops.worker.execution import Failed, Run
+from previewops.retry import DeadLetter, Retry, RetryPolicy, decide_after_crash, decide_after_failure
+from previewops.states import ScriptResult
+from previewops.worker.execution import Failed, JobRun
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
+class OutcomeRecorder:
     """Settles failures of one worker's jobs by one policy."""
 
     leases: Leases
     policy: RetryPolicy
-    dice: Random
+    rng: Rng
     worker_id: str
 
-    def decide(self, run: Run, failed: Failed) -> Again | Dead:
+    def decide(self, run: JobRun, failed: Failed) -> Retry | DeadLetter:
         """What the policy makes of a failure."""
         if failed.crash:
-            return after_crash(run.claim.crashes, self.policy, self.dice)
+            return decide_after_crash(run.claim.crashes, self.policy, self.rng)
         policy = self.policy
         if run.max_tries is not None:
             # arq's func(max_tries=…) is for this function what PREVIEW_MAX_ATTEMPTS is for all.
             policy = replace(policy, max_attempts=run.max_tries)
-        decision = after_failure(failed.kind, run.claim.attempts, policy, self.dice)
-        if isinstance(decision, Again) and failed.delay_ms is not None:
+        decision = decide_after_failure(failed.kind, run.claim.attempts, policy, self.rng)
+        if isinstance(decision, Retry) and failed.delay_ms is not None:
             # arq's Retry(defer=…): the job knows better when to come back.
-            return Again(decision.counter, failed.delay_ms)
+            return Retry(decision.counter, failed.delay_ms)
         return decision
 
-    async def settle(self, run: Run, failed: Failed, decision: Again | Dead) -> Code:
+    async def record(self, run: JobRun, failed: Failed, decision: Retry | DeadLetter) -> ScriptResult:
         """Carries a decision out: backoff or dead letter, with the attempt on record."""
         attempt = json.dumps(self._attempt(run, failed).as_json())
-        if isinstance(decision, Again):
+        if isinstance(decision, Retry):
             code = await self.leases.retry(
                 run.claim,
                 delay_ms=decision.delay_ms,
@@ -54,11 +54,11 @@ class Settlement:
                 message=failed.message,
             )
         else:
-            code = await self.leases.bury(
+            code = await self.leases.move_to_dead_letters(
                 run.claim,
                 counter=decision.counter,
                 attempt_json=attempt,
-                burial=Burial(
+                reason=DeadLetterReason(
                     decision.cause,
                     failed.error_class,
                     failed.code,
@@ -69,7 +69,7 @@ class Settlement:
         self._tell(failed, decision, code)
         return code
 
-    def _attempt(self, run: Run, failed: Failed) -> Attempt:
+    def _attempt(self, run: JobRun, failed: Failed) -> Attempt:
         return Attempt(
             at_ms=run.claim.claimed_ms,
             duration_ms=round(run.elapsed_ms),
@@ -81,10 +81,10 @@ class Settlement:
             traceback=failed.traceback,
         )
 
-    def _tell(self, failed: Failed, decision: Again | Dead, code: Code) -> None:
-        if code is Code.STALE:
+    def _tell(self, failed: Failed, decision: Retry | DeadLetter, code: ScriptResult) -> None:
+        if code is ScriptResult.STALE:
             log.warning("job.lost", error=failed.code)
-        elif isinstance(decision, Again):
+        elif isinstance(decision, Retry):
             log.warning("job.failed", error=failed.code, message=failed.message, inMs=decision.delay_ms)
         else:
             log.error("job.died", error=failed.code, message=failed.message, cause=decision.cause.value)

@@ -28,30 +28,30 @@ _DRAFT_MAX_AGE_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CacheEntry:
     """An entry that can be used: where its files are, by name, and what was said of them."""
 
     folder: Path
-    names: tuple[str, ...]
-    about: dict[str, Any]
+    file_names: tuple[str, ...]
+    metadata: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class SizedFolder:
     """An entry as retention sees it: bytes of all its files, and when it was last of use (s since the epoch)."""
 
     folder: Path
-    size: int
-    used_s: float
+    size_bytes: int
+    last_used_s: float
 
 
-class Store:
+class CacheStore:
     """The store below ``root``. Trouble with the disk makes it forget, and never fails a job."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def find(self, kind: str, key: str) -> Kept | None:
+    def find(self, kind: str, key: str) -> CacheEntry | None:
         """The entry of ``key``, if there is one whose files are as they were; it then counts as used now."""
         folder = self._folder(kind, key)
         try:
@@ -61,11 +61,11 @@ class Store:
                 if (status.st_size, status.st_mtime_ns) != (size, changed_ns):
                     return None
             os.utime(folder / _ABOUT)
-            return Kept(folder, tuple(name for name, _, _ in found["files"]), found["about"])
+            return CacheEntry(folder, tuple(name for name, _, _ in found["files"]), found["about"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def keep(self, kind: str, key: str, files: Mapping[str, Path], about: Mapping[str, Any]) -> None:
+    def put(self, kind: str, key: str, files: Mapping[str, Path], about: Mapping[str, Any]) -> None:
         """Keeps ``files``, by the names they are to have. What is there already under this key is replaced."""
         folder = self._folder(kind, key)
         draft = folder.parent / f"{_DRAFT}{token_hex(8)}"
@@ -82,16 +82,16 @@ class Store:
         except OSError:
             shutil.rmtree(draft, ignore_errors=True)  # another worker was first, or the disk is full
 
-    def weighed(self) -> Iterator[Weighed]:
+    def list_entries(self) -> Iterator[SizedFolder]:
         """Every entry; drafts that were left behind count as never used."""
         for folder in self.root.glob("*/*/*"):
             with suppress(OSError):
                 if folder.name.startswith(_DRAFT):
                     if time.time() - folder.stat().st_mtime > _DRAFT_MAX_AGE_S:
-                        yield Weighed(folder, _size(folder), 0.0)
+                        yield SizedFolder(folder, _size(folder), 0.0)
                 elif _KEY.fullmatch(folder.name):
                     used_s = (folder / _ABOUT).stat().st_mtime if (folder / _ABOUT).exists() else 0.0
-                    yield Weighed(folder, _size(folder), used_s)
+                    yield SizedFolder(folder, _size(folder), used_s)
 
     def _folder(self, kind: str, key: str) -> Path:
         assert _KEY.fullmatch(key), "a key is 64 hexadecimal digits"
@@ -112,7 +112,7 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-def remove(folder: Path, *, by_way_of: Path | None = None) -> None:
+def remove(folder: Path, *, trash_dir: Path | None = None) -> None:
     """Removes an entry or a bundle: at once for whoever looks for it by its name, then from the disk.
 
     ``by_way_of`` is the folder, on the same file system, that it is moved to first; by default its own.
@@ -120,7 +120,7 @@ def remove(folder: Path, *, by_way_of: Path | None = None) -> None:
     Raises:
         OSError: it cannot be moved away.
     """
-    doomed = (by_way_of or folder.parent) / f"{_DRAFT}{token_hex(8)}"
+    doomed = (trash_dir or folder.parent) / f"{_DRAFT}{token_hex(8)}"
     folder.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 

@@ -18,13 +18,13 @@ from previewops.errors import (
     RenderCrashed,
     TransientJobError,
 )
-from previewops.worker.framing import BadFrame
+from previewops.worker.framing import ProtocolError
 
 _TEXT_LIMIT = 200  # characters of a progress text
 _UNAVAILABLE = "render-process-unavailable"
 
 
-class TaskNotImportable(TransientJobError):
+class TaskImportError(TransientJobError):
     """A render process has started and cannot import what it is to run, because of ``cause``."""
 
     def __init__(self, cause: JobError) -> None:
@@ -36,23 +36,23 @@ class TaskNotImportable(TransientJobError):
         self.error_class, self.remote_traceback = cause.error_class, cause.remote_traceback
 
 
-def progress_of(value: Any) -> tuple[float, str]:
+def parse_progress(value: Any) -> tuple[float, str]:
     """A report of progress: a fraction in 0..1, and a short text. Raises BadFrame."""
     match value:
         case [int() | float() as fraction, str() as text] if math.isfinite(fraction):
             return min(1.0, max(0.0, float(fraction))), text[:_TEXT_LIMIT]
-    raise BadFrame("progress is not [number, text]")
+    raise ProtocolError("progress is not [number, text]")
 
 
-def logged_of(value: Any) -> tuple[int, str, str]:
+def parse_log(value: Any) -> tuple[int, str, str]:
     """What a library logged: the level as the standard library counts it, the logger, the text. Raises BadFrame."""
     match value:
         case ["WARNING" | "ERROR" | "CRITICAL" as level, str() as logger, str() as text]:
             return logging.getLevelNamesMapping()[level], logger, text
-    raise BadFrame("a log line is not [level, logger, text]")
+    raise ProtocolError("a log line is not [level, logger, text]")
 
 
-def deadline_exceeded(deadline_s: float) -> TransientJobError:
+def deadline_error(deadline_s: float) -> TransientJobError:
     """A render did not end within the ``deadline_s`` that its job has."""
     return TransientJobError(
         "deadline-exceeded",
@@ -63,7 +63,7 @@ def deadline_exceeded(deadline_s: float) -> TransientJobError:
     )
 
 
-def cpu_time_exceeded(allowed_s: int | None) -> PermanentJobError:
+def cpu_time_error(allowed_s: int | None) -> PermanentJobError:
     """A render used up the ``allowed_s`` of processor time that a job has."""
     return PermanentJobError(
         "cpu-time-exceeded",
@@ -74,7 +74,7 @@ def cpu_time_exceeded(allowed_s: int | None) -> PermanentJobError:
     )
 
 
-def unavailable(reason: str) -> TransientJobError:
+def unavailable_error(reason: str) -> TransientJobError:
     """No render process can be had."""
     return TransientJobError(
         _UNAVAILABLE,
@@ -83,7 +83,7 @@ def unavailable(reason: str) -> TransientJobError:
     )
 
 
-def death(code: int | None) -> RenderCrashed:
+def crash_error(code: int | None) -> RenderCrashed:
     """How a render process ended: exit ``code`` as ``ForkedProcess.exited`` has it."""
     if code is None:
         return RenderCrashed("died together with its fork server", hint="look at the kernel's log")

@@ -16,7 +16,7 @@ _REAPED_TIMES = slice(13, 15)  # cutime, cstime: of children that have been wait
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessStats:
     """Resident bytes of the worker alone and with its helpers, and processor use in percent of one core.
 
     Pages that processes share count in each. The first reading has nothing to compare with: its ``cpu`` is 0.
@@ -24,10 +24,10 @@ class Usage:
 
     own_rss_bytes: int
     rss_bytes: int
-    cpu: float
+    cpu_percent: float
 
 
-class UsageMeter:
+class ProcessStatsReader:
     """Reads the usage of this process and of others that it names, again and again.
 
     Args:
@@ -35,12 +35,12 @@ class UsageMeter:
         monotonic: seconds that never go back.
     """
 
-    def __init__(self, helpers: Callable[[], Iterable[int]], monotonic: Callable[[], float]) -> None:
-        self._helpers = helpers
+    def __init__(self, helper_pids: Callable[[], Iterable[int]], monotonic: Callable[[], float]) -> None:
+        self._helpers = helper_pids
         self._monotonic = monotonic
         self._last: tuple[float, float] | None = None
 
-    def read(self) -> Usage:
+    def read(self) -> ProcessStats:
         """The usage now; ``cpu`` since the last call. A helper that has just ended counts for nothing."""
         own_s, own_rss = _read(os.getpid())
         busy_s, rss = own_s, own_rss
@@ -51,7 +51,7 @@ class UsageMeter:
                 continue
             busy_s += used_s
             rss += resident
-        return Usage(own_rss, rss, self._share(busy_s))
+        return ProcessStats(own_rss, rss, self._share(busy_s))
 
     def _share(self, busy_s: float) -> float:
         now, last = self._monotonic(), self._last

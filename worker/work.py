@@ -14,18 +14,18 @@ from previewops.contract import Payload
 from previewops.errors import PermanentJobError, TransientJobError
 from previewops.settings import Settings
 from previewops.worker.assets import AssetOpener
-from previewops.worker.children import Answerer, ProgressCallback
-from previewops.worker.desk import JobDesk
+from previewops.worker.children import ProgressCallback, RequestHandler
+from previewops.worker.desk import FileServer
 from previewops.worker.output import FolderOutput
 from previewops.worker.recipes import bundle_key, thumbnail_key
-from previewops.worker.render.demands import check_bounds
+from previewops.worker.render.demands import check_limits
 from previewops.worker.render.fontfiles import FontSources
-from previewops.worker.render.limits import Limits
+from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.storyboard import Storyboard, read_storyboard
-from previewops.worker.reuse import Reuse
+from previewops.worker.reuse import RenderCache
 
 
-class Renders(Protocol):
+class RenderRunner(Protocol):
     """What runs a build in a process that can be killed."""
 
     async def run(
@@ -33,17 +33,17 @@ class Renders(Protocol):
         spec: dict[str, Any],
         *,
         deadline_s: float,
-        spent_s: float = 0.0,
-        edition: Hashable = None,
+        elapsed_s: float = 0.0,
+        generation: Hashable = None,
         progress: ProgressCallback | None = None,
-        answer: Answerer | None = None,
+        handle_request: RequestHandler | None = None,
     ) -> dict[str, Any]:
         """See ``previewops.worker.sandbox.RenderPool.run``."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class RenderTask:
     """One job's work.
 
     ``deadline_s`` bounds the whole of ``done`` but the keeping: what fetching and hashing took, the render has less.
@@ -51,41 +51,41 @@ class Work:
 
     request: Payload
     staging: Path
-    limits: Limits
+    limits: RenderLimits
     deadline_s: float
-    desk: JobDesk
+    file_server: FileServer
     digests: dict[str, str]  # by asset id, once they are known
-    reuse: Reuse | None
+    cache: RenderCache | None
     fonts: FontSources
-    gaps: bool  # whether an asset that cannot be had leaves a gap
+    allow_gaps: bool  # whether an asset that cannot be had leaves a gap
     clock: Clock
 
     @classmethod
-    def of(
+    def prepare(
         cls,
         settings: Settings,
         request: Payload,
         staging: Path,
         *,
         opener: AssetOpener,
-        reuse: Reuse | None,
+        cache: RenderCache | None,
         fonts: FontSources | None = None,
         clock: Clock | None = None,
-    ) -> Work:
+    ) -> RenderTask:
         """The work that a valid ``request`` asks for; nothing is opened yet.
 
         Raises:
             PermanentJobError: it asks for more than the settings allow, see ``check_bounds``.
         """
-        limits, board = Limits.from_settings(settings), read_storyboard(request.raw)
-        check_bounds(board, limits)
+        limits, board = RenderLimits.from_settings(settings), read_storyboard(request.raw)
+        check_limits(board, limits)
         digests: dict[str, str] = {}
-        desk = JobDesk(
+        desk = FileServer(
             {name: asset.ref for name, asset in board.assets.items()},
             opener,
             max_bytes=limits.asset_bytes,
             output=None if request.dry_run else FolderOutput(staging),
-            store=reuse.store if reuse else None,
+            store=cache.store if cache else None,
             thumbnail_key=partial(_thumbnail_key, board, digests),
         )
         return cls(
@@ -95,42 +95,42 @@ class Work:
             settings.job_timeout_s,
             desk,
             digests,
-            None if request.dry_run else reuse,
+            None if request.dry_run else cache,
             fonts or FontSources(),
-            board.gaps,
+            board.allow_gaps,
             clock or SystemClock(),
         )
 
-    async def done(self, renders: Renders, progress: ProgressCallback) -> dict[str, Any]:
+    async def run(self, renders: RenderRunner, progress: ProgressCallback) -> dict[str, Any]:
         """Fills the staging folder, and returns the summary.
 
         Raises:
             PermanentJobError, TransientJobError, RenderCrashed: as the renderer and the sandbox do.
         """
         started_s = self.clock.monotonic()
-        fonts = await asyncio.to_thread(self.fonts.stamped)
-        key = None if self.reuse is None else await self._key(fonts)
-        if self.reuse is None or key is None:
+        fonts = await asyncio.to_thread(self.fonts.with_stamps)
+        key = None if self.cache is None else await self._key(fonts)
+        if self.cache is None or key is None:
             return await self._rendered(renders, progress, started_s, fonts, thumbnails=False)
-        found = await asyncio.to_thread(self.reuse.take, key, self.request, self.staging)
+        found = await asyncio.to_thread(self.cache.find, key, self.request, self.staging)
         if found is not None:
             return found
         summary = await self._rendered(renders, progress, started_s, fonts, thumbnails=True)
-        if self.desk.changed or await asyncio.to_thread(self.fonts.stamped) != fonts:
+        if self.file_server.asset_changed or await asyncio.to_thread(self.fonts.with_stamps) != fonts:
             return summary  # made from other assets or fonts than the key was
         await asyncio.to_thread(
-            self.reuse.keep,
+            self.cache.put,
             key,
             self.staging,
             summary,
-            self.desk.missed,
-            created=self.desk.created,
+            self.file_server.missed_thumbnails,
+            created_paths=self.file_server.created_paths,
         )
         return summary
 
     async def _rendered(
         self,
-        renders: Renders,
+        renders: RenderRunner,
         progress: ProgressCallback,
         started_s: float,
         fonts: FontSources,
@@ -145,21 +145,21 @@ class Work:
                 "fonts": fonts.as_json(),
             },
             deadline_s=self.deadline_s,
-            spent_s=self.clock.monotonic() - started_s,
-            edition=fonts,
+            elapsed_s=self.clock.monotonic() - started_s,
+            generation=fonts,
             progress=progress,
-            answer=self.desk.answer,
+            handle_request=self.file_server.handle,
         )
 
     async def _key(self, fonts: FontSources) -> str | None:
         """What the bundle is kept under; None where an asset cannot be had, and leaves a gap that is not kept."""
-        assert self.reuse is not None
+        assert self.cache is not None
         deadline = asyncio.timeout(self.deadline_s)
         try:
             async with deadline:
-                self.digests.update(await self.desk.digests(self.reuse.digests))
+                self.digests.update(await self.file_server.hash_assets(self.cache.digests))
         except PermanentJobError:
-            if not self.gaps:
+            if not self.allow_gaps:
                 raise
             return None
         except TimeoutError:

@@ -27,18 +27,18 @@ def ours() -> Pipeline:
     from previewops.worker.assets import AssetRef
     from previewops.worker.render.encode import encode_still
     from previewops.worker.render.geometry import Size
-    from previewops.worker.render.limits import Limits
-    from previewops.worker.render.paint import resized
-    from previewops.worker.render.pictures import decode, measure
+    from previewops.worker.render.limits import RenderLimits
+    from previewops.worker.render.paint import resize
+    from previewops.worker.render.pictures import decode_picture, read_header
 
-    ref, limits = AssetRef("it", "it"), Limits()
+    ref, limits = AssetRef("it", "it"), RenderLimits()
 
     def run(picture: Path, kind: str, folder: Path) -> None:
         with picture.open("rb") as file:
-            whole = measure(ref, file, limits).size
-            image = decode(ref, file, limits, whole.shrunk(Size(*SIZES[0])))
+            whole = read_header(ref, file, limits).size
+            image = decode_picture(ref, file, limits, whole.shrunk(Size(*SIZES[0])))
         for name, size in zip(NAMES, SIZES, strict=True):
-            image = resized(image, whole.shrunk(Size(*size)))
+            image = resize(image, whole.shrunk(Size(*size)))
             (folder / f"{name}.{kind}").write_bytes(encode_still(image, kind, QUALITY, (255, 255, 255)))
 
     return run

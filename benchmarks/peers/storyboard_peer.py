@@ -53,7 +53,7 @@ def bundle(job: dict[str, Any], pictures: Path) -> dict[str, float]:
     """Renders everything; returns ms by phase."""
     with tempfile.TemporaryDirectory() as folder:
         made = render(job, out=folder, opener=FileAssetOpener((pictures,)))
-        return dict(made.about["timingsMs"])
+        return dict(made.preview["timingsMs"])
 
 
 def drawn(job: dict[str, Any], pictures: Path) -> list[Image.Image]:

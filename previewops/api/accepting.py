@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import structlog
 
-AT_ONCE = 256
+MAX_ACCEPTS_PER_WAKEUP = 256
 """Connections that are taken before those that are there get their turn."""
 
 PAUSE_S = 0.5
@@ -25,7 +25,7 @@ _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 log = structlog.get_logger()
 
 
-class Acceptor:
+class AcceptLoop:
     """Gives each connection that arrives at ``sockets`` a protocol that ``factory`` makes."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Acceptor:
             self._loop.remove_reader(bound)
 
     def _accept(self, bound: socket.socket) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_ACCEPTS_PER_WAKEUP):
             try:
                 taken, _ = bound.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

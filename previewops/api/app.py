@@ -8,18 +8,18 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from previewops.api import documents
-from previewops.api.artifacts import Artifacts
-from previewops.api.backend import Backend
-from previewops.api.bodies import ALL_BODIES_BYTES, Bodies
-from previewops.api.errors import Refusal
-from previewops.api.events import HEARTBEAT_S, Events
-from previewops.api.guard import Access, Guard
-from previewops.api.jobs import MIB, Jobs
-from previewops.api.letters import Letters
-from previewops.api.operations import Operations
-from previewops.api.rates import RateLimit, Rates
-from previewops.api.trace import Trace
-from previewops.api.watch import Watch
+from previewops.api.artifacts import ArtifactRoutes
+from previewops.api.backend import ApiBackend
+from previewops.api.bodies import MAX_TOTAL_BODY_BYTES, BodyReader
+from previewops.api.errors import ApiError
+from previewops.api.events import HEARTBEAT_S, EventRoutes
+from previewops.api.guard import AccessPolicy, AuthMiddleware
+from previewops.api.jobs import MIB, JobRoutes
+from previewops.api.letters import DeadLetterRoutes
+from previewops.api.operations import QueueRoutes
+from previewops.api.rates import RateLimitMiddleware, TokenBuckets
+from previewops.api.trace import RequestMiddleware
+from previewops.api.watch import JobWatcher
 from previewops.clock import Clock
 from previewops.health import Thresholds
 
@@ -28,21 +28,21 @@ QUEUE = "/api/preview/queue"
 DEAD = "/api/preview/dlq"
 
 
-def routes(
-    backend: Backend,
-    watch: Watch,
+def build_routes(
+    backend: ApiBackend,
+    watch: JobWatcher,
     thresholds: Thresholds,
     *,
-    acts_as: str,
+    default_operator: str,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> list[Route]:
     """Every path of the API. ``acts_as`` is the name of an act whose caller gives none."""
-    bodies = Bodies(max(ALL_BODIES_BYTES, backend.settings.api_max_body_mb * MIB))
-    jobs = Jobs(backend, bodies, acts_as)
-    artifacts = Artifacts(backend)
-    events = Events(backend, watch, heartbeat_s=heartbeat_s)
-    operations = Operations(backend, bodies, thresholds, acts_as)
-    letters = Letters(backend, bodies, acts_as)
+    bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, backend.settings.api_max_body_mb * MIB))
+    jobs = JobRoutes(backend, bodies, default_operator)
+    artifacts = ArtifactRoutes(backend)
+    events = EventRoutes(backend, watch, heartbeat_s=heartbeat_s)
+    operations = QueueRoutes(backend, bodies, thresholds, default_operator)
+    letters = DeadLetterRoutes(backend, bodies, default_operator)
     return [
         Route(JOBS, jobs.submit, methods=["POST"]),
         Route(JOBS + "/{jobId}/status", jobs.status),
@@ -50,7 +50,7 @@ def routes(
         Route(JOBS + "/{jobId}/artifacts", artifacts.manifest),
         Route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file),
         Route(JOBS + "/{jobId}", jobs.cancel, methods=["DELETE"]),
-        Route(QUEUE + "/metrics", operations.figures),
+        Route(QUEUE + "/metrics", operations.stats),
         Route(QUEUE + "/pause", operations.pause, methods=["POST"]),
         Route(QUEUE + "/resume", operations.resume, methods=["POST"]),
         Route(DEAD, letters.list),
@@ -65,24 +65,24 @@ def routes(
     ]
 
 
-def create_app(
-    served: list[Route], access: Access, *, rate: int, clock: Clock, new_id: Callable[[], str]
+def build_app(
+    served: list[Route], access: AccessPolicy, *, rate: int, clock: Clock, new_id: Callable[[], str]
 ) -> ASGIApp:
     """The application. ``rate`` is requests a second for each client, 0 for no bound."""
-    app: ASGIApp = Guard(_Routed(Router(served, redirect_slashes=False)), access)
+    app: ASGIApp = AuthMiddleware(_Routed(Router(served, redirect_slashes=False)), access)
     if rate:
         # Outside the guard: guessing tokens is bounded too.
-        app = RateLimit(app, Rates(rate), clock=clock)
-    return Trace(app, clock=clock, new_id=new_id)
+        app = RateLimitMiddleware(app, TokenBuckets(rate), clock=clock)
+    return RequestMiddleware(app, clock=clock, new_id=new_id)
 
 
-def refusing(refusal: Refusal, *, clock: Clock, new_id: Callable[[], str]) -> ASGIApp:
+def build_error_app(refusal: ApiError, *, clock: Clock, new_id: Callable[[], str]) -> ASGIApp:
     """An application that answers every request with ``refusal``, in the layer that all answers pass."""
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         raise refusal
 
-    return Trace(refuse, clock=clock, new_id=new_id)
+    return RequestMiddleware(refuse, clock=clock, new_id=new_id)
 
 
 class _Routed:

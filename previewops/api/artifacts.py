@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from previewops.api.backend import Backend
-from previewops.api.errors import NoArtifacts, NoSuchRange
-from previewops.api.forms import expect_no_query
-from previewops.api.ranges import Part, Selection, select
-from previewops.bundles import CONTAINER, OpenArtifact, open_artifact
-from previewops.errors import BundleElsewhere, NoSuchArtifact
+from previewops.api.backend import ApiBackend
+from previewops.api.errors import ArtifactNotServed, RangeNotSatisfiable
+from previewops.api.forms import require_no_query
+from previewops.api.ranges import RangeSelection, SelectionKind, select_range
+from previewops.bundles import MANIFEST_FILE, OpenArtifact, open_artifact
+from previewops.errors import ArtifactNotFound, BundleNotFound
 from previewops.records import JobRecord
 from previewops.states import JobState
 
@@ -40,37 +40,37 @@ SENT_AS = frozenset(
 """The media types that files are sent as; others are octets. No browser runs any of these, whatever is listed."""
 
 
-class Artifacts:
+class ArtifactRoutes:
     """The files of completed jobs."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: ApiBackend) -> None:
         self._backend = backend
 
     async def manifest(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/artifacts``: container.json, byte by byte as it was published."""
-        return await self._file(request, CONTAINER)
+        return await self._file(request, MANIFEST_FILE)
 
     async def file(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/artifacts/{name}``: one file of the bundle."""
         return await self._file(request, request.path_params["name"])
 
     async def _file(self, request: Request, name: str) -> Response:
-        expect_no_query(request)
+        require_no_query(request)
         job_id = request.path_params["jobId"]
-        async with self._backend.reached():
+        async with self._backend.redis_slot():
             record = await self._backend.queue.status(job_id)
         if record.state is not JobState.COMPLETED:
-            raise NoArtifacts(
+            raise ArtifactNotServed(
                 f"job {job_id} is {record.state.value}; a job has artifacts when it is completed",
                 hint="GET …/events tells when it ends",
             )
         if (record.result or {}).get("bundle") is None:
-            raise NoArtifacts(f"job {job_id} was a dry run, which makes no artifacts")
+            raise ArtifactNotServed(f"job {job_id} was a dry run, which makes no artifacts")
         file = await asyncio.to_thread(_opened, self._backend.settings.data_dir, record, name)
-        selection = select(request.method, request.headers, _etag(file), file.size)
-        if selection.part is Part.NONE:
+        selection = select_range(request.method, request.headers, _etag(file), file.size)
+        if selection.kind is SelectionKind.NOT_SATISFIABLE:
             file.close()
-            raise NoSuchRange(
+            raise RangeNotSatisfiable(
                 f"the file has {file.size} bytes, and none in that range",
                 headers=(("Content-Range", f"bytes */{file.size}"),),
             )
@@ -81,13 +81,13 @@ def _opened(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
     """The file of the bundle. Where a bundle would be on this machine is nobody's business outside."""
     try:
         return open_artifact(data_dir, record, name)
-    except NoSuchArtifact as error:
-        raise NoArtifacts(
+    except ArtifactNotFound as error:
+        raise ArtifactNotServed(
             f"job {record.job_id} has no artifact of that name",
             hint="GET …/artifacts lists the names there are",
         ) from error
-    except BundleElsewhere as error:
-        raise NoArtifacts(
+    except BundleNotFound as error:
+        raise ArtifactNotServed(
             f"the bundle of job {record.job_id} is not there, or is not what was published",
             hint="it may have been pruned, or DATA_DIR is another folder than the workers'",
         ) from error
@@ -101,19 +101,21 @@ def _etag(file: OpenArtifact) -> str:
 class _FileResponse(StreamingResponse):
     """The selected bytes of a file, which is closed however the sending ends."""
 
-    def __init__(self, file: OpenArtifact, selection: Selection, *, with_body: bool) -> None:
-        status = {Part.WHOLE: 200, Part.RANGE: 206, Part.NOTHING_NEW: 304}[selection.part]
+    def __init__(self, file: OpenArtifact, selection: RangeSelection, *, with_body: bool) -> None:
+        status = {SelectionKind.FULL: 200, SelectionKind.PARTIAL: 206, SelectionKind.NOT_MODIFIED: 304}[
+            selection.kind
+        ]
         headers = {
             "ETag": _etag(file),
             "Accept-Ranges": "bytes",
             # A job that is requeued may publish other bytes under the same name.
             "Cache-Control": "private, no-cache",
         }
-        if selection.part is not Part.NOTHING_NEW:
+        if selection.kind is not SelectionKind.NOT_MODIFIED:
             headers["Content-Length"] = str(selection.length)
-        if selection.part is Part.RANGE:
+        if selection.kind is SelectionKind.PARTIAL:
             headers["Content-Range"] = f"bytes {selection.start}-{selection.end - 1}/{file.size}"
-        sent = selection if with_body else Selection(selection.part, 0, 0)
+        sent = selection if with_body else RangeSelection(selection.kind, 0, 0)
         media_type = file.media_type if file.media_type in SENT_AS else _OCTETS
         super().__init__(_pieces(file, sent), status, headers, media_type=media_type)
         self._file = file
@@ -125,7 +127,7 @@ class _FileResponse(StreamingResponse):
             self._file.close()
 
 
-async def _pieces(file: OpenArtifact, selection: Selection) -> AsyncIterator[bytes]:
+async def _pieces(file: OpenArtifact, selection: RangeSelection) -> AsyncIterator[bytes]:
     at = selection.start
     while at < selection.end:
         piece = await asyncio.to_thread(os.pread, file.descriptor, min(CHUNK_BYTES, selection.end - at), at)

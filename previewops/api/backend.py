@@ -12,33 +12,33 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from previewops.api.errors import Overloaded
-from previewops.api.intake import Intake
+from previewops.api.intake import SubmitBatcher
 from previewops.connection import redis_errors
 from previewops.contract import AssetPolicy
 from previewops.deadletters import DeadLetters
 from previewops.queue import Queue
 from previewops.settings import Settings
-from previewops.snapshot import Snapshots
+from previewops.snapshot import SnapshotReader
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-AT_ONCE = 32
+REDIS_SLOTS = 32
 """Requests that use Redis at a time, and so connections to it; others wait their turn."""
 
-LONG_AT_ONCE = 4
+LONG_REDIS_SLOTS = 4
 """Those among them that may take long."""
 
 CONNECT_TIMEOUT_S = 1.0
 SOCKET_TIMEOUT_S = 2.0
-TURN_TIMEOUT_S = 2.0
+SLOT_TIMEOUT_S = 2.0
 """How long a request waits for its turn before it is told to come again."""
 REPLY_TIMEOUT_S = 3.0
 """How long all that one request asks may take. The client's own timeouts are for each step, and it connects for one
 caller after the other."""
 
 
-class Backend:
+class ApiBackend:
     """The queue of one API process.
 
     Args:
@@ -52,23 +52,23 @@ class Backend:
         url: str,
         settings: Settings,
         *,
-        started_in: Path,
-        turn_timeout_s: float = TURN_TIMEOUT_S,
+        working_dir: Path,
+        slot_timeout_s: float = SLOT_TIMEOUT_S,
     ) -> None:
         self.redis = redis
         self.url = url
         self.settings = settings
         self.queue = Queue(redis, settings)
-        self.intake = Intake(self.queue, url)
-        self.letters = DeadLetters(redis, settings)
-        self.snapshots = Snapshots(redis, settings)
-        self.policy = AssetPolicy(settings.roots(started_in), settings.asset_hosts)
-        self._turns = asyncio.Semaphore(AT_ONCE)
-        self._long_turns = asyncio.Semaphore(LONG_AT_ONCE)
-        self._turn_timeout_s = turn_timeout_s
+        self.submit_batcher = SubmitBatcher(self.queue, url)
+        self.dead_letters = DeadLetters(redis, settings)
+        self.snapshots = SnapshotReader(redis, settings)
+        self.asset_policy = AssetPolicy(settings.effective_asset_roots(working_dir), settings.asset_hosts)
+        self._turns = asyncio.Semaphore(REDIS_SLOTS)
+        self._long_turns = asyncio.Semaphore(LONG_REDIS_SLOTS)
+        self._turn_timeout_s = slot_timeout_s
 
     @asynccontextmanager
-    async def reached(self, *, timeout_s: float = REPLY_TIMEOUT_S) -> AsyncIterator[None]:
+    async def redis_slot(self, *, timeout_s: float = REPLY_TIMEOUT_S) -> AsyncIterator[None]:
         """A turn at Redis, of ``timeout_s`` seconds at most.
 
         Raises:
@@ -79,14 +79,14 @@ class Backend:
             yield
 
     @asynccontextmanager
-    async def reached_for_long(self, timeout_s: float) -> AsyncIterator[None]:
+    async def long_redis_slot(self, timeout_s: float) -> AsyncIterator[None]:
         """A turn for what looks through the whole queue. There are few of them, so that the others get theirs.
 
         Raises:
             Overloaded: none came up in time.
             RedisUnavailable: Redis cannot be used.
         """
-        async with self._turn(self._long_turns), self.reached(timeout_s=timeout_s):
+        async with self._turn(self._long_turns), self.redis_slot(timeout_s=timeout_s):
             yield
 
     @asynccontextmanager
@@ -102,7 +102,7 @@ class Backend:
             turns.release()
 
 
-def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``body`` as JSON."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     # json.dumps lets halves of surrogate pairs through, which a stock client's job may hold.

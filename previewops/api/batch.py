@@ -14,15 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from previewops.api.backend import Backend
-from previewops.api.bodies import JSON_LINES, Bodies
-from previewops.api.errors import Overloaded, TooLarge
-from previewops.api.problems import problem_of
+from previewops.api.backend import ApiBackend
+from previewops.api.bodies import JSON_LINES, BodyReader
+from previewops.api.errors import BodyTooLarge, Overloaded
+from previewops.api.problems import build_problem
 from previewops.contract import ParsedLine, Payload, parse_lines, validate
 from previewops.errors import InvalidPayload, PreviewopsError, RedisUnavailable
 from previewops.queue import Receipt
 
-MOST_LINES = 10_000
+MAX_LINES = 10_000
 AT_ONCE = 100
 """Lines that are validated and submitted together."""
 AT_ONCE_BYTES = 1_000_000
@@ -30,7 +30,7 @@ AT_ONCE_BYTES = 1_000_000
 _Answer = tuple[int, Receipt | PreviewopsError]
 
 
-async def answer_lines(backend: Backend, bodies: Bodies, request: Request, most_bytes: int) -> Response:
+async def submit_lines(backend: ApiBackend, bodies: BodyReader, request: Request, max_bytes: int) -> Response:
     """Answers with 200 and a line for each line: its number, the status it would have had alone, job or problem.
 
     Raises:
@@ -39,20 +39,20 @@ async def answer_lines(backend: Backend, bodies: Bodies, request: Request, most_
     """
     held = AsyncExitStack()
     try:
-        raw = await held.enter_async_context(bodies.read(request, most_bytes))
+        raw = await held.enter_async_context(bodies.read(request, max_bytes))
         found = raw.count(b"\n") + (not raw.endswith(b"\n"))
-        if found > MOST_LINES:
-            raise TooLarge(f"the batch has {found} lines; allowed are {MOST_LINES}", hint="split it")
+        if found > MAX_LINES:
+            raise BodyTooLarge(f"the batch has {found} lines; allowed are {MAX_LINES}", hint="split it")
         batch = _Batch(backend, raw)
         first = await batch.next()
         _see_that_redis_answered(first)
     except BaseException:
         await held.aclose()
         raise
-    return _Lines(_answers(batch, first), held)
+    return _LinesResponse(_answers(batch, first), held)
 
 
-class _Lines(StreamingResponse):
+class _LinesResponse(StreamingResponse):
     """The answers, as they come. ``held`` is let go however the sending ends."""
 
     def __init__(self, lines: AsyncIterator[bytes], held: AsyncExitStack) -> None:
@@ -83,7 +83,7 @@ def _see_that_redis_answered(answers: list[_Answer]) -> None:
 class _Batch:
     """The lines of one batch, worked off some at a time."""
 
-    def __init__(self, backend: Backend, raw: bytes) -> None:
+    def __init__(self, backend: ApiBackend, raw: bytes) -> None:
         self._backend = backend
         self._stream = BytesIO(raw)
         self._lines = parse_lines(self._stream)
@@ -94,7 +94,7 @@ class _Batch:
         payloads = [found for _, found in checked if isinstance(found, Payload)]
         invalid = len(checked) - len(payloads)
         try:
-            async with self._backend.reached():
+            async with self._backend.redis_slot():
                 outcomes: list[Receipt | PreviewopsError] = list(
                     await self._backend.queue.submit_many(payloads, invalid=invalid)
                 )
@@ -116,11 +116,11 @@ class _Batch:
         return found
 
 
-def _checked(backend: Backend, line: ParsedLine) -> tuple[int, Payload | PreviewopsError]:
+def _checked(backend: ApiBackend, line: ParsedLine) -> tuple[int, Payload | PreviewopsError]:
     if line.error is not None:
         return line.number, line.error
     try:
-        return line.number, validate(line.payload, policy=backend.policy)
+        return line.number, validate(line.payload, policy=backend.asset_policy)
     except InvalidPayload as error:
         return line.number, error
 
@@ -130,6 +130,6 @@ def _line(number: int, found: Receipt | PreviewopsError) -> bytes:
     if isinstance(found, Receipt):
         body = {"line": number, "status": 202 if found.new else 200, "job": found.as_json()}
     else:
-        problem = problem_of(found)
+        problem = build_problem(found)
         body = {"line": number, "status": problem.status, "problem": problem.as_json()}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"

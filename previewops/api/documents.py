@@ -7,7 +7,7 @@ from functools import cache
 from starlette.requests import Request
 from starlette.responses import Response
 
-from previewops.api.forms import expect_no_query
+from previewops.api.forms import require_no_query
 from previewops.schemas import openapi_text, schema_text
 
 _CACHED = {"Cache-Control": "max-age=300"}
@@ -15,13 +15,13 @@ _CACHED = {"Cache-Control": "max-age=300"}
 
 async def openapi(request: Request) -> Response:
     """``GET /openapi.json``."""
-    expect_no_query(request)
+    require_no_query(request)
     return Response(_encoded(openapi_text()), headers=_CACHED, media_type="application/json")
 
 
 async def payload_schema(request: Request) -> Response:
     """``GET /preview-job.schema.json``."""
-    expect_no_query(request)
+    require_no_query(request)
     return Response(_encoded(schema_text()), headers=_CACHED, media_type="application/schema+json")
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from previewops.errors import EXIT_USAGE, PreviewopsError, Violation
 
 
-class Refusal(PreviewopsError):
+class ApiError(PreviewopsError):
     """A request that is turned away. ``status`` is the HTTP status, ``headers`` go with the answer.
 
     ``retry_after_s`` says when trying again may help, in seconds; None where it will not.
@@ -32,97 +32,97 @@ class Refusal(PreviewopsError):
         self.headers = tuple(headers)
 
 
-class BadParameter(Refusal):
+class BadParameter(ApiError):
     """A parameter of the query is off. The pointers of the violations name it: ``/limit``."""
 
     code = "bad-parameter"
 
 
-class BadForm(Refusal):
+class InvalidRequestBody(ApiError):
     """The body of an act is off."""
 
     status = 422
     code = "bad-form"
 
 
-class Unauthorized(Refusal):
+class Unauthorized(ApiError):
     """No token, or a wrong one."""
 
     status = 401
     code = "unauthorized"
 
 
-class Forbidden(Refusal):
+class Forbidden(ApiError):
     """The token may look and not act, or another site's page asks."""
 
     status = 403
     code = "forbidden"
 
 
-class NotFound(Refusal):
+class PathNotFound(ApiError):
     """There is nothing at this address."""
 
     status = 404
     code = "no-such-path"
 
 
-class NoArtifacts(Refusal):
+class ArtifactNotServed(ApiError):
     """The job has no bundle, or its bundle has no such file."""
 
     status = 404
     code = "no-such-artifact"
 
 
-class MethodNotAllowed(Refusal):
+class MethodNotAllowed(ApiError):
     """The address has no such method."""
 
     status = 405
     code = "method-not-allowed"
 
 
-class TooLarge(Refusal):
+class BodyTooLarge(ApiError):
     """The body is larger than is taken."""
 
     status = 413
     code = "too-large"
 
 
-class UnsupportedMediaType(Refusal):
+class UnsupportedMediaType(ApiError):
     """The body is said to be something else than what is read here."""
 
     status = 415
     code = "unsupported-media-type"
 
 
-class NoSuchRange(Refusal):
+class RangeNotSatisfiable(ApiError):
     """The file ends before the range that is asked for."""
 
     status = 416
     code = "no-such-range"
 
 
-class Misdirected(Refusal):
+class HostNotAllowed(ApiError):
     """The Host header names somebody else: a page whose name was made to resolve to this address, say."""
 
     status = 421
     code = "misdirected"
 
 
-class TooManyRequests(Refusal):
+class TooManyRequests(ApiError):
     """This client asks faster than it may."""
 
     status = 429
     code = "too-many-requests"
 
 
-class Overloaded(Refusal):
+class Overloaded(ApiError):
     """A bound of this process is reached: connections, streams, bytes of bodies, or patience with Redis."""
 
     status = 503
     code = "overloaded"
 
 
-class CannotListen(PreviewopsError):
+class ListenError(PreviewopsError):
     """The address cannot be listened on."""
 
     exit_code = EXIT_USAGE
@@ -134,7 +134,7 @@ class CannotListen(PreviewopsError):
         self.port = port
 
 
-class Unprotected(PreviewopsError):
+class TokenRequired(PreviewopsError):
     """Others could reach this address, and nothing keeps them from acting."""
 
     exit_code = EXIT_USAGE

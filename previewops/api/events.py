@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from previewops.api.backend import Backend
-from previewops.api.forms import expect_no_query
-from previewops.api.watch import Listener, Watch
+from previewops.api.backend import ApiBackend
+from previewops.api.forms import require_no_query
+from previewops.api.watch import JobListener, JobWatcher
 from previewops.errors import JobNotFound
 from previewops.records import JobRecord
 
@@ -22,57 +22,57 @@ HEARTBEAT_S = 15.0
 """After so long without news a comment is sent, so that nothing on the way takes the connection for dead."""
 
 RECONNECT_MS = 2_000
-LAST_ID = "end"
+LAST_EVENT_ID = "end"
 """The id of the last event. A client that comes back with it has heard all there is, and is told to stay away."""
 
 
-class Events:
+class EventRoutes:
     """Streams of events."""
 
-    def __init__(self, backend: Backend, watch: Watch, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(self, backend: ApiBackend, watch: JobWatcher, *, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._backend = backend
         self._watch = watch
         self._heartbeat_s = heartbeat_s
 
     async def stream(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/events``."""
-        expect_no_query(request)
+        require_no_query(request)
         job_id = request.path_params["jobId"]
-        async with self._backend.reached():
+        async with self._backend.redis_slot():
             record = await self._backend.queue.status(job_id)
-        if request.headers.get("last-event-id") == LAST_ID and not record.state.pending:
+        if request.headers.get("last-event-id") == LAST_EVENT_ID and not record.state.pending:
             return Response(status_code=204)
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
         held = ExitStack()
-        listener = held.enter_context(self._watch.listening(record))
+        listener = held.enter_context(self._watch.subscribe(record))
         return _Stream(self._events(listener), held)
 
-    async def _events(self, listener: Listener) -> AsyncIterator[bytes]:
+    async def _events(self, listener: JobListener) -> AsyncIterator[bytes]:
         yield f"retry: {RECONNECT_MS}\n\n".encode()
         while True:
             while listener.record is not None and listener.record.state.pending:
                 yield _event("progress", _progress(listener.record))
                 if not await self._news(listener):
                     return
-                while not listener.news.is_set():
+                while not listener.changed.is_set():
                     yield b": still here\n\n"
                     if not await self._news(listener):
                         return
-                listener.news.clear()
+                listener.changed.clear()
             whole = await self._whole(listener.job_id)
             if whole is None:
-                yield _event("gone", {"jobId": listener.job_id}, LAST_ID)
+                yield _event("gone", {"jobId": listener.job_id}, LAST_EVENT_ID)
                 return
             if not whole.state.pending:
-                yield _event("end", whole.as_json(), LAST_ID)
+                yield _event("end", whole.as_json(), LAST_EVENT_ID)
                 return
             # It was given a new life between the two looks.
             listener.record = whole
 
-    async def _news(self, listener: Listener) -> bool:
+    async def _news(self, listener: JobListener) -> bool:
         """Waits for news, or for the time of a heartbeat. False: the process is about to end."""
-        waits = [asyncio.ensure_future(event.wait()) for event in (listener.news, self._watch.closing)]
+        waits = [asyncio.ensure_future(event.wait()) for event in (listener.changed, self._watch.closing)]
         try:
             await asyncio.wait(waits, timeout=self._heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -83,7 +83,7 @@ class Events:
     async def _whole(self, job_id: str) -> JobRecord | None:
         """The job with all there is of it, or None once it is gone."""
         try:
-            async with self._backend.reached():
+            async with self._backend.redis_slot():
                 return await self._backend.queue.status(job_id)
         except JobNotFound:
             return None

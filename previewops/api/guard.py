@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from previewops.api.errors import Forbidden, Misdirected, Unauthorized
+from previewops.api.errors import Forbidden, HostNotAllowed, Unauthorized
 from previewops.settings import Settings
 
-OPEN_PATHS = frozenset({"/livez", "/readyz"})
+PUBLIC_PATHS = frozenset({"/livez", "/readyz"})
 """What needs no token: it tells nothing of the queue but that it is there."""
 
 _LOOKING = frozenset({"GET", "HEAD"})
@@ -22,7 +22,7 @@ _ASK_FOR_TOKEN = (("WWW-Authenticate", 'Bearer realm="previewops"'),)
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class AccessPolicy:
     """Who is let in. ``hosts`` are the names that may be called, None for any; tokens are not shown."""
 
     token: str | None = field(default=None, repr=False)
@@ -30,7 +30,7 @@ class Access:
     hosts: frozenset[str] | None = None
 
     @classmethod
-    def of(cls, settings: Settings, *, loopback: bool) -> Access:
+    def from_settings(cls, settings: Settings, *, loopback: bool) -> AccessPolicy:
         """The access that the settings grant.
 
         On a loopback address only names of this machine are served: a page in a browser on it may have made its
@@ -48,13 +48,13 @@ class Access:
             Unauthorized: it has no token, or a wrong one.
         """
         host = host_name(headers.get("host", ""))
-        if self.hosts is not None and not (host in self.hosts or is_this_machine(host)):
-            raise Misdirected(
+        if self.hosts is not None and not (host in self.hosts or is_loopback_host(host)):
+            raise HostNotAllowed(
                 "the Host header names a host that is not served here",
                 hint="name it in PREVIEW_API_HOSTS if it is this one",
             )
         self._check_site(method, headers)
-        if self.token is not None and path not in OPEN_PATHS:
+        if self.token is not None and path not in PUBLIC_PATHS:
             self._check_token(method, headers.get("authorization", ""))
 
     @staticmethod
@@ -67,7 +67,7 @@ class Access:
         if (
             origin is not None
             and method not in _LOOKING
-            and not is_origin_of(origin, headers.get("host", ""))
+            and not is_same_origin(origin, headers.get("host", ""))
         ):
             raise Forbidden("pages of other sites are not served")
 
@@ -101,7 +101,7 @@ def host_name(header: str) -> str:
     return text.rpartition(":")[0] if ":" in text else text
 
 
-def is_origin_of(origin: str, host: str) -> bool:
+def is_same_origin(origin: str, host: str) -> bool:
     """Whether an Origin header names the host and port of a Host header. The scheme's own port may be left out."""
     scheme, separator, named = origin.strip().lower().partition("://")
     default = _DEFAULT_PORTS.get(scheme)
@@ -110,7 +110,7 @@ def is_origin_of(origin: str, host: str) -> bool:
     return named.removesuffix(default) == host.strip().lower().removesuffix(default) != ""
 
 
-def is_this_machine(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
     """Whether a host name is localhost, or a loopback address."""
     if host == "localhost":
         return True
@@ -120,10 +120,10 @@ def is_this_machine(host: str) -> bool:
         return False
 
 
-class Guard:
+class AuthMiddleware:
     """The layer that lets requests in."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: AccessPolicy) -> None:
         self._app = app
         self._access = access
 

@@ -12,14 +12,14 @@ from previewops.connection import redis_errors
 from previewops.contract import Payload
 from previewops.queue import Queue, Receipt
 
-MOST_AT_ONCE = 100
+MAX_BATCH = 100
 REPLY_TIMEOUT_S = 5.0
 """How long the call for all of them may take."""
 
 _Waiting = tuple[Payload, "asyncio.Future[Receipt]"]
 
 
-class Intake:
+class SubmitBatcher:
     """The way of single jobs into the queue."""
 
     def __init__(self, queue: Queue, url: str) -> None:
@@ -29,7 +29,7 @@ class Intake:
         self._invalid = 0
         self._call: asyncio.Task[None] | None = None
 
-    def refused(self, count: int = 1) -> None:
+    def count_invalid(self, count: int = 1) -> None:
         """Has submits counted that break the contract; the answer to them waits neither for this nor for Redis."""
         self._invalid += count
         self._begin()
@@ -47,7 +47,7 @@ class Intake:
         self._begin()
         return await future
 
-    async def drained(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Waits until nothing is under way."""
         while self._call is not None:
             await self._call
@@ -59,7 +59,7 @@ class Intake:
     async def _submit_all(self) -> None:
         try:
             while self._waiting or self._invalid:
-                batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
                 await self._submit(batch)
         finally:
             self._call = None

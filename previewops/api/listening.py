@@ -6,7 +6,7 @@ import errno
 import ipaddress
 import socket
 
-from previewops.api.errors import CannotListen
+from previewops.api.errors import ListenError
 
 BACKLOG = 2048
 """Connections that may wait to be accepted: one that finds no room waits for seconds before it asks again."""
@@ -18,7 +18,7 @@ _REASONS = {
 }
 
 
-def addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
+def resolve_addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
     """The addresses that ``host`` stands for, each once.
 
     Raises:
@@ -27,7 +27,7 @@ def addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        raise CannotListen(
+        raise ListenError(
             host, port, "the name is not known", hint="choose an address of this machine as --host"
         ) from None
     return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
@@ -38,7 +38,7 @@ def is_loopback(found: list[tuple[socket.AddressFamily, str]]) -> bool:
     return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in found)
 
 
-def listen(host: str, port: int, found: list[tuple[socket.AddressFamily, str]]) -> list[socket.socket]:
+def bind_sockets(host: str, port: int, found: list[tuple[socket.AddressFamily, str]]) -> list[socket.socket]:
     """Sockets bound to the addresses, all on one port; 0 stands for one that is free.
 
     Raises:
@@ -60,5 +60,5 @@ def listen(host: str, port: int, found: list[tuple[socket.AddressFamily, str]]) 
         reason, hint = _REASONS.get(
             error.errno or 0, (error.strerror or str(error), "choose another address")
         )
-        raise CannotListen(host, port, reason, hint=hint) from None
+        raise ListenError(host, port, reason, hint=hint) from None
     return sockets

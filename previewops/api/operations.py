@@ -7,48 +7,56 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from previewops.api.backend import Backend, answer
-from previewops.api.bodies import Bodies, demand_json
-from previewops.api.forms import MOST_BYTES, REASON_CHARACTERS, Form, acting, expect_no_query
-from previewops.api.problems import problem_of
+from previewops.api.backend import ApiBackend, json_response
+from previewops.api.bodies import BodyReader, require_json
+from previewops.api.forms import (
+    MAX_BODY_BYTES,
+    MAX_REASON_LENGTH,
+    RequestParams,
+    acting_operator,
+    require_no_query,
+)
+from previewops.api.problems import build_problem
 from previewops.clock import iso_from_ms
 from previewops.errors import RedisUnavailable
-from previewops.health import RECENT_S, Status, Thresholds, judge, unreachable
-from previewops.healthfacts import gather
-from previewops.metrics import CONTENT_TYPE, Reading, expose, take_reading
+from previewops.health import RECENT_WINDOW_S, Status, Thresholds, evaluate, unreachable_health
+from previewops.healthfacts import collect_inputs
+from previewops.metrics import CONTENT_TYPE, ScrapeResult, collect, render_exposition
 from previewops.queue import PauseState
 
 HISTORY_S = 3600
 
 
-class Operations:
+class QueueRoutes:
     """What can be asked and done of the whole queue.
 
     ``thresholds`` are what health is judged by; ``acts_as`` names whoever gives no name.
     """
 
-    def __init__(self, backend: Backend, bodies: Bodies, thresholds: Thresholds, acts_as: str) -> None:
+    def __init__(
+        self, backend: ApiBackend, bodies: BodyReader, thresholds: Thresholds, default_operator: str
+    ) -> None:
         self._backend = backend
         self._bodies = bodies
         self._thresholds = thresholds
-        self._acts_as = acts_as
+        self._acts_as = default_operator
 
-    async def figures(self, request: Request) -> Response:
+    async def stats(self, request: Request) -> Response:
         """``GET /api/preview/queue/metrics``: the same as ``stats --json``."""
-        expect_no_query(request)
-        async with self._backend.reached():
-            snapshot = await self._backend.snapshots.take(history_s=HISTORY_S)
-        return answer(snapshot.as_json())
+        require_no_query(request)
+        async with self._backend.redis_slot():
+            snapshot = await self._backend.snapshots.read(history_s=HISTORY_S)
+        return json_response(snapshot.as_json())
 
     async def metrics(self, request: Request) -> Response:
         """``GET /metrics``: the same figures for Prometheus, as ``previewops metrics`` prints them."""
-        expect_no_query(request)
+        require_no_query(request)
         try:
-            async with self._backend.reached():
-                reading = await take_reading(self._backend.redis, self._backend.settings)
+            async with self._backend.redis_slot():
+                reading = await collect(self._backend.redis, self._backend.settings)
         except RedisUnavailable as error:  # it did not answer in the time that a request has
-            reading = Reading(None, problem_of(error).detail)
-        text = expose(reading, self._backend.settings)
+            reading = ScrapeResult(None, build_problem(error).detail)
+        text = render_exposition(reading, self._backend.settings)
         return Response(text, media_type=CONTENT_TYPE)
 
     async def pause(self, request: Request) -> Response:
@@ -61,40 +69,40 @@ class Operations:
 
     async def health(self, request: Request) -> Response:
         """``GET /api/preview/worker/health``: the verdict of ``health --json``, as 200 or 503."""
-        expect_no_query(request)
+        require_no_query(request)
         try:
-            async with self._backend.reached():
-                snapshot = await self._backend.snapshots.take(history_s=RECENT_S, runs=True)
-                facts = await gather(self._backend.redis, self._backend.settings, snapshot)
+            async with self._backend.redis_slot():
+                snapshot = await self._backend.snapshots.read(history_s=RECENT_WINDOW_S, running_jobs=True)
+                facts = await collect_inputs(self._backend.redis, self._backend.settings, snapshot)
         except RedisUnavailable as error:
-            found = unreachable(problem_of(error).detail)
+            found = unreachable_health(build_problem(error).detail)
         else:
-            found = judge(facts, self._thresholds)
+            found = evaluate(facts, self._thresholds)
         fine = found.status in (Status.OK, Status.WARNING)
-        return answer(found.as_json(), 200 if fine else 503)
+        return json_response(found.as_json(), 200 if fine else 503)
 
     async def alive(self, request: Request) -> Response:
         """``GET /livez``: this process answers."""
-        expect_no_query(request)
-        return answer({"status": "alive"})
+        require_no_query(request)
+        return json_response({"status": "alive"})
 
     async def ready(self, request: Request) -> Response:
         """``GET /readyz``: Redis answers, so that jobs can be taken."""
-        expect_no_query(request)
-        async with self._backend.reached():
+        require_no_query(request)
+        async with self._backend.redis_slot():
             await self._backend.redis.ping()
-        return answer({"status": "ready"})
+        return json_response({"status": "ready"})
 
     async def _switch(self, request: Request, act: Callable[..., Awaitable[PauseState]]) -> Response:
-        expect_no_query(request)
-        demand_json(request)
-        async with self._bodies.read(request, MOST_BYTES) as raw:
-            form = Form.of_body(raw)
-        why = form.text("reason", most=REASON_CHARACTERS) or ""
-        form.done()
-        async with self._backend.reached():
-            state = await act(who=acting(request.headers) or self._acts_as, why=why)
-        return answer(
+        require_no_query(request)
+        require_json(request)
+        async with self._bodies.read(request, MAX_BODY_BYTES) as raw:
+            form = RequestParams.from_body(raw)
+        why = form.text("reason", max_length=MAX_REASON_LENGTH) or ""
+        form.raise_violations()
+        async with self._backend.redis_slot():
+            state = await act(who=acting_operator(request.headers) or self._acts_as, why=why)
+        return json_response(
             {
                 "paused": state.paused,
                 "changed": state.changed,

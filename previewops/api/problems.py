@@ -11,7 +11,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from previewops import errors
-from previewops.api.errors import MethodNotAllowed, NotFound, Refusal
+from previewops.api.errors import ApiError, MethodNotAllowed, PathNotFound
 from previewops.errors import PreviewopsError, Violation
 
 MEDIA_TYPE = "application/problem+json"
@@ -21,23 +21,23 @@ QUEUE_FULL_RETRY_S = 5
 REDIS_RETRY_S = 2
 STORAGE_RETRY_S = 5
 
-STATUSES: dict[type[PreviewopsError], int] = {
+STATUS_BY_ERROR: dict[type[PreviewopsError], int] = {
     errors.InvalidPayload: 422,
-    errors.OtherJob: 422,
+    errors.JobIdMismatch: 422,
     errors.UsageError: 400,
     errors.JobNotFound: 404,
-    errors.BundleElsewhere: 404,
-    errors.NoSuchArtifact: 404,
+    errors.BundleNotFound: 404,
+    errors.ArtifactNotFound: 404,
     errors.BundleUnreadable: 503,
     errors.JobConflict: 409,
     errors.WrongState: 409,
-    errors.BodyChanged: 409,
+    errors.PayloadChanged: 409,
     errors.QueueFull: 429,
     errors.RedisUnavailable: 503,
     errors.EmbeddedUnavailable: 503,
-    errors.OrderRefused: 409,
+    errors.CommandRejected: 409,
     errors.SupervisorRunning: 409,
-    errors.CannotBoot: 500,
+    errors.StartupFailed: 500,
     PreviewopsError: 500,
 }
 """The status of each error of the package; that of a class counts for those derived from it."""
@@ -102,9 +102,9 @@ class Problem:
         return json.dumps(self.as_json(), ensure_ascii=False).encode("utf-8", "replace")
 
 
-def problem_of(error: Exception) -> Problem:
+def build_problem(error: Exception) -> Problem:
     """What a client is told of ``error``. Of one that nobody foresaw, only that there was one."""
-    if isinstance(error, Refusal):
+    if isinstance(error, ApiError):
         return Problem(
             error.status,
             error.code,
@@ -130,7 +130,7 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _of_the_package(error: PreviewopsError) -> Problem:
-    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    status = next(STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR)
     if isinstance(error, errors.InvalidPayload):
         return Problem(status, error.code, error.message, error.hint, error.violations)
     after_s = next((_RETRIES[kind] for kind in type(error).__mro__ if kind in _RETRIES), None)
@@ -143,15 +143,15 @@ def _of_the_router(error: HTTPException) -> Problem:
         allowed = ", ".join(sorted(dict(headers).get("Allow", "").split(", ")))
         detail = f"allowed is {allowed}"
         return Problem(405, MethodNotAllowed.code, detail, headers=(("Allow", allowed),))
-    if error.status_code == NotFound.status:
-        return Problem(404, NotFound.code, "no path of the API; GET /openapi.json lists them")
-    return Problem(error.status_code, Refusal.code, error.detail, headers=headers)
+    if error.status_code == PathNotFound.status:
+        return Problem(404, PathNotFound.code, "no path of the API; GET /openapi.json lists them")
+    return Problem(error.status_code, ApiError.code, error.detail, headers=headers)
 
 
 def _retry(after_s: int | None) -> tuple[tuple[str, str], ...]:
     return () if after_s is None else (("Retry-After", str(after_s)),)
 
 
-def raw_headers(pairs: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+def encode_headers(pairs: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     """Header names and values as ASGI wants them."""
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]

@@ -11,9 +11,9 @@ from typing import Any, cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from previewops.api.errors import Overloaded, Refusal
+from previewops.api.errors import ApiError, Overloaded
 
-MOST_HEAD_BYTES = 65_536
+MAX_HEAD_BYTES = 65_536
 """Bytes of a request beside its body: address, headers and trailers."""
 
 _FIELD_BYTES = 4
@@ -22,22 +22,22 @@ _FIELD_BYTES = 4
 UNREAD = "-"
 """Method and path, as the log has them, of a request whose head did not come or makes no sense."""
 
-BEYOND_CONNECTIONS = 1_000
+EXTRA_CONNECTIONS = 1_000
 """So many more than may be served are told so; those beyond are closed without a word."""
 
 
-class _BadRequest(Refusal):
+class _BadRequest(ApiError):
     """What came is no HTTP."""
 
 
-class _TooLateForRequest(Refusal):
+class _TooLateForRequest(ApiError):
     """The request did not arrive in time."""
 
     status = 408
     code = "request-timeout"
 
 
-class _HeadTooLarge(Refusal):
+class _HeadTooLarge(ApiError):
     """The head of the request, or what follows its body, is larger than is taken."""
 
     status = 431
@@ -56,21 +56,21 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(
         self,
         *args: Any,
-        most_connections: int,
-        patience_s: float,
-        refusing: Callable[[Refusal], ASGIApp],
+        max_connections: int,
+        client_timeout_s: float,
+        build_error_app: Callable[[ApiError], ASGIApp],
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._served = cast("ASGIApp", self.app)
         self.app = cast("Any", self._serve)
-        self._refusing = refusing
-        self._refusal: Refusal | None = None
+        self._refusing = build_error_app
+        self._refusal: ApiError | None = None
         self._refused: Scope | None = None
         """The request that is refused, where it is under way already."""
         self._unanswered: deque[RequestResponseCycle] = deque()
-        self._most_connections = most_connections
-        self._patience_s = patience_s
+        self._most_connections = max_connections
+        self._patience_s = client_timeout_s
         self._arrival: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None
         self._in_head = False
@@ -80,15 +80,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self._overlong: _HeadTooLarge | None = None
 
     @classmethod
-    def bounded(
-        cls, *, most_connections: int, patience_s: float, refusing: Callable[[Refusal], ASGIApp]
+    def factory(
+        cls, *, max_connections: int, client_timeout_s: float, build_error_app: Callable[[ApiError], ASGIApp]
     ) -> Any:
         """A protocol class as uvicorn wants it."""
-        return partial(cls, most_connections=most_connections, patience_s=patience_s, refusing=refusing)
+        return partial(
+            cls, most_connections=max_connections, patience_s=client_timeout_s, refusing=build_error_app
+        )
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self._most_connections + BEYOND_CONNECTIONS:
+        if len(self.connections) > self._most_connections + EXTRA_CONNECTIONS:
             transport.abort()
         elif len(self.connections) > self._most_connections:
             self._served = self._refusing(_full())
@@ -111,7 +113,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # A field is told when it has come whole; until then the parser keeps it, however long it gets.
         self._unfinished_bytes += len(data)
         super().data_received(data)
-        if self._unfinished_bytes > MOST_HEAD_BYTES:
+        if self._unfinished_bytes > MAX_HEAD_BYTES:
             self._refuse(_head_too_large())
 
     def on_message_begin(self) -> None:
@@ -160,7 +162,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _count(self, length: int) -> None:
         self._unfinished_bytes = 0
         self._head_bytes += length
-        if self._head_bytes > MOST_HEAD_BYTES:
+        if self._head_bytes > MAX_HEAD_BYTES:
             # The parser stops at an error, and uvicorn answers it by send_400_response.
             self._overlong = _head_too_large()
             raise self._overlong
@@ -193,7 +195,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
         await self._served(scope, arriving, send)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: ApiError) -> None:
         """Refuses the request that is arriving, in its turn, and closes. What comes after it is not read."""
         if self._refusal is not None or self.transport.is_closing():
             return
@@ -215,7 +217,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             self.cycle.message_event.set()
 
-    def _answer_in_turn(self, refusal: Refusal) -> None:
+    def _answer_in_turn(self, refusal: ApiError) -> None:
         """Answers what has no head, after the answers to the requests before it."""
         cycle = RequestResponseCycle(
             scope=cast("Any", self._unread_scope()),
@@ -260,7 +262,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _head_too_large() -> _HeadTooLarge:
-    return _HeadTooLarge(f"allowed are {MOST_HEAD_BYTES} bytes beside the body")
+    return _HeadTooLarge(f"allowed are {MAX_HEAD_BYTES} bytes beside the body")
 
 
 def _full() -> Overloaded:

@@ -11,20 +11,20 @@ _RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*", re.ASCI
 _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
-class Part(StrEnum):
+class SelectionKind(StrEnum):
     """What of a file is to be sent."""
 
-    WHOLE = "whole"  # 200
-    RANGE = "range"  # 206
-    NOTHING_NEW = "nothing new"  # 304: the client has it
-    NONE = "none"  # 416: there is no such range
+    FULL = "whole"  # 200
+    PARTIAL = "range"  # 206
+    NOT_MODIFIED = "nothing new"  # 304: the client has it
+    NOT_SATISFIABLE = "none"  # 416: there is no such range
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class RangeSelection:
     """The bytes from ``start`` up to and without ``end``; nought of them where nothing is to be sent."""
 
-    part: Part
+    kind: SelectionKind
     start: int
     end: int
 
@@ -34,15 +34,15 @@ class Selection:
         return self.end - self.start
 
 
-def select(method: str, headers: Mapping[str, str], etag: str, size: int) -> Selection:
+def select_range(method: str, headers: Mapping[str, str], etag: str, size: int) -> RangeSelection:
     """What a request for a file of ``size`` bytes means.
 
     ``headers`` have their names in lower case; ``etag`` is a strong one, quotes included. A range that is
     malformed or of another unit, and several ranges at once, mean the whole, as RFC 9110 permits.
     """
-    whole = Selection(Part.WHOLE, 0, size)
+    whole = RangeSelection(SelectionKind.FULL, 0, size)
     if _has(headers.get("if-none-match", ""), etag):
-        return Selection(Part.NOTHING_NEW, 0, 0)
+        return RangeSelection(SelectionKind.NOT_MODIFIED, 0, 0)
     if_range = headers.get("if-range")
     if method != "GET" or (if_range is not None and if_range.strip() != etag):
         return whole
@@ -52,17 +52,17 @@ def select(method: str, headers: Mapping[str, str], etag: str, size: int) -> Sel
     return _bounded(match[1], match[2], size) or whole
 
 
-def _bounded(first: str, last: str, size: int) -> Selection | None:
-    none = Selection(Part.NONE, 0, 0)
+def _bounded(first: str, last: str, size: int) -> RangeSelection | None:
+    none = RangeSelection(SelectionKind.NOT_SATISFIABLE, 0, 0)
     if not first:
         length = min(int(last), size)
-        return Selection(Part.RANGE, size - length, size) if length else none
+        return RangeSelection(SelectionKind.PARTIAL, size - length, size) if length else none
     if last and int(last) < int(first):
         return None  # malformed
     if int(first) >= size:
         return none
     end = min(int(last) + 1, size) if last else size
-    return Selection(Part.RANGE, int(first), end)
+    return RangeSelection(SelectionKind.PARTIAL, int(first), end)
 
 
 def _has(if_none_match: str, etag: str) -> bool:

@@ -9,25 +9,25 @@ from collections import OrderedDict
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from previewops.api.errors import TooManyRequests
-from previewops.api.guard import OPEN_PATHS
+from previewops.api.guard import PUBLIC_PATHS
 from previewops.clock import Clock
 
 BURST_S = 2
 """So many seconds' worth of requests may come at once."""
-MOST_CLIENTS = 10_000
+MAX_CLIENTS = 10_000
 _IPV6_NETWORK_BITS = 64
 
 
-class Rates:
+class TokenBuckets:
     """The buckets. ``rate`` is requests a second for each client; times are seconds of one monotonic clock.
 
     Of more than ``most_clients`` the one that was silent longest is forgotten, and starts over when it comes back.
     """
 
-    def __init__(self, rate: int, *, most_clients: int = MOST_CLIENTS) -> None:
+    def __init__(self, rate: int, *, max_clients: int = MAX_CLIENTS) -> None:
         self._rate = rate
         self._burst = rate * BURST_S
-        self._most_clients = most_clients
+        self._most_clients = max_clients
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, client: str, now: float) -> float:
@@ -45,7 +45,7 @@ class Rates:
         return len(self._buckets)
 
 
-def client_of(address: str) -> str:
+def client_key(address: str) -> str:
     """What counts as one client: an IPv4 address, or the network of an IPv6 one, as a host has all of it."""
     if ":" not in address:
         return address
@@ -56,18 +56,18 @@ def client_of(address: str) -> str:
     return str(network)
 
 
-class RateLimit:
+class RateLimitMiddleware:
     """The layer that turns away those who ask too fast."""
 
-    def __init__(self, app: ASGIApp, rates: Rates, *, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, rates: TokenBuckets, *, clock: Clock) -> None:
         self._app = app
         self._rates = rates
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = scope.get("client")
-        client = client_of(peer[0] if peer else "")
-        if scope["path"] in OPEN_PATHS:
+        client = client_key(peer[0] if peer else "")
+        if scope["path"] in PUBLIC_PATHS:
             client += " probing"  # a busy client is not to make the process look dead
         wait = self._rates.take(client, self._clock.monotonic())
         if wait:

@@ -20,18 +20,18 @@ import uvloop
 from starlette.types import ASGIApp
 
 import previewops.contract.shape  # noqa: F401 - else imported by the first request, which would wait for it
-from previewops.api.accepting import Acceptor
-from previewops.api.app import create_app, refusing, routes
-from previewops.api.backend import AT_ONCE, CONNECT_TIMEOUT_S, SOCKET_TIMEOUT_S, Backend
-from previewops.api.errors import Unprotected
-from previewops.api.guard import Access
-from previewops.api.listening import addresses, is_loopback, listen
-from previewops.api.protocol import BEYOND_CONNECTIONS, BoundedProtocol
-from previewops.api.watch import Watch
+from previewops.api.accepting import AcceptLoop
+from previewops.api.app import build_app, build_error_app, build_routes
+from previewops.api.backend import CONNECT_TIMEOUT_S, REDIS_SLOTS, SOCKET_TIMEOUT_S, ApiBackend
+from previewops.api.errors import TokenRequired
+from previewops.api.guard import AccessPolicy
+from previewops.api.listening import bind_sockets, is_loopback, resolve_addresses
+from previewops.api.protocol import EXTRA_CONNECTIONS, BoundedProtocol
+from previewops.api.watch import JobWatcher
 from previewops.clock import SystemClock
-from previewops.connection import connect, redact
+from previewops.connection import connect, redact_url
 from previewops.health import Thresholds
-from previewops.notify import Notifier
+from previewops.notify import SystemdNotifier
 from previewops.settings import Settings
 
 SHUTDOWN_S = 20
@@ -53,14 +53,14 @@ def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host:
         Unprotected: others can reach ``host``, and there is no token.
         CannotListen: the address cannot be had.
     """
-    found = addresses(host, port)
+    found = resolve_addresses(host, port)
     loopback = is_loopback(found)
     if not loopback and settings.api_token is None:
-        raise Unprotected(host)
-    sockets = listen(host, port, found)
+        raise TokenRequired(host)
+    sockets = bind_sockets(host, port, found)
     try:
         _allow_files(settings.api_connections)
-        access = Access.of(settings, loopback=loopback)
+        access = AccessPolicy.from_settings(settings, loopback=loopback)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, redis_url, access, thresholds, sockets))
     finally:
@@ -71,7 +71,7 @@ def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host:
 def _allow_files(connections: int) -> None:
     """A connection is an open file, and the soft limit is 1024 on most machines."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + BEYOND_CONNECTIONS + _OTHER_FILES
+    wanted = connections + EXTRA_CONNECTIONS + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with suppress(ValueError, OSError):  # beyond it, connections wait to be accepted
@@ -81,7 +81,7 @@ def _allow_files(connections: int) -> None:
 async def _serve(
     settings: Settings,
     redis_url: str,
-    access: Access,
+    access: AccessPolicy,
     thresholds: Thresholds,
     sockets: list[socket.socket],
 ) -> None:
@@ -90,33 +90,33 @@ async def _serve(
         role="api",
         connect_timeout_s=CONNECT_TIMEOUT_S,
         socket_timeout_s=SOCKET_TIMEOUT_S,
-        max_connections=AT_ONCE * 2,
+        max_connections=REDIS_SLOTS * 2,
     )
-    backend = Backend(redis, redis_url, settings, started_in=Path.cwd())
-    watch = Watch(backend, most=settings.api_streams)
+    backend = ApiBackend(redis, redis_url, settings, working_dir=Path.cwd())
+    watch = JobWatcher(backend, max_listeners=settings.api_streams)
     clock = SystemClock()
-    app = create_app(
-        routes(backend, watch, thresholds, acts_as=f"api@{socket.gethostname()}"),
+    app = build_app(
+        build_routes(backend, watch, thresholds, default_operator=f"api@{socket.gethostname()}"),
         access,
         rate=settings.api_rate,
         clock=clock,
         new_id=_new_id,
     )
-    protocol = BoundedProtocol.bounded(
-        most_connections=settings.api_connections,
-        patience_s=settings.api_client_timeout_s,
-        refusing=partial(refusing, clock=clock, new_id=_new_id),
+    protocol = BoundedProtocol.factory(
+        max_connections=settings.api_connections,
+        client_timeout_s=settings.api_client_timeout_s,
+        build_error_app=partial(build_error_app, clock=clock, new_id=_new_id),
     )
-    notifier = Notifier(os.environ)
+    notifier = SystemdNotifier(os.environ)
     try:
         told = [f"http://{_shown(bound)}" for bound in sockets]
-        log.info("api.started", addresses=told, queue=settings.queue_name, redis=redact(redis_url))
+        log.info("api.started", addresses=told, queue=settings.queue_name, redis=redact_url(redis_url))
         await _Server(_config(app, protocol), sockets, notifier, watch.closing.set).serve()
         log.info("api.stopped")
     finally:
         notifier.close()
         await watch.aclose()
-        await backend.intake.drained()
+        await backend.submit_batcher.wait_until_idle()
         await redis.aclose()
 
 
@@ -151,11 +151,11 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         sockets: list[socket.socket],
-        notifier: Notifier,
+        notifier: SystemdNotifier,
         stopping: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._acceptor = Acceptor(asyncio.get_running_loop(), sockets, self._protocol)
+        self._acceptor = AcceptLoop(asyncio.get_running_loop(), sockets, self._protocol)
         self._notifier = notifier
         self._stopping = stopping
 
@@ -177,7 +177,7 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_A_SECOND == 0:
-            self._notifier.alive()
+            self._notifier.feed_watchdog()
         return await super().on_tick(counter)
 
     @contextmanager

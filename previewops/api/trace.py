@@ -10,9 +10,9 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from previewops.api.problems import MEDIA_TYPE, Problem, problem_of, raw_headers
+from previewops.api.problems import MEDIA_TYPE, Problem, build_problem, encode_headers
 from previewops.clock import Clock
-from previewops.contract.wording import printable, shorten
+from previewops.contract.wording import escape_unprintable, shorten
 
 log = structlog.get_logger()
 
@@ -23,7 +23,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _SERVER_ERRORS = 500
 _PATH_CHARACTERS = 300
 
-_EVERYWHERE = raw_headers(
+_EVERYWHERE = encode_headers(
     [
         ("X-Content-Type-Options", "nosniff"),
         ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
@@ -34,7 +34,7 @@ _EVERYWHERE = raw_headers(
 _NOT_STORED = (b"cache-control", b"no-store")
 
 
-class Trace:
+class RequestMiddleware:
     """The outermost layer. ``new_id`` makes the id of a request that brings none, or one that cannot be used."""
 
     def __init__(self, app: ASGIApp, *, clock: Clock, new_id: Callable[[], str]) -> None:
@@ -65,14 +65,14 @@ class Trace:
                 if status:
                     log.error("api.cut-short", error=str(error) or type(error).__name__)
                     raise
-                problem = problem_of(error)
+                problem = build_problem(error)
                 _note(error, problem)
                 await send_problem(problem, tell)
         finally:
             log.info(
                 "api.answered",
                 method=scope["method"],
-                path=printable(shorten(scope["path"], _PATH_CHARACTERS)),
+                path=escape_unprintable(shorten(scope["path"], _PATH_CHARACTERS)),
                 status=status or CLIENT_GONE,
                 client=(scope.get("client") or ("",))[0],
                 ms=round((self._clock.monotonic() - began) * 1000, 1),
@@ -83,7 +83,7 @@ async def send_problem(problem: Problem, send: Send) -> None:
     """Sends ``problem`` as the whole answer."""
     body = problem.body()
     headers = [("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body))), *problem.headers]
-    await send({"type": "http.response.start", "status": problem.status, "headers": raw_headers(headers)})
+    await send({"type": "http.response.start", "status": problem.status, "headers": encode_headers(headers)})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -13,40 +13,42 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from previewops.api.backend import Backend
+from previewops.api.backend import ApiBackend
 from previewops.api.errors import Overloaded
 from previewops.errors import PreviewopsError
 from previewops.records import JobRecord
 
-LOOK_EVERY_S = 0.2
-LOOK_AT_ONCE = 500
+POLL_INTERVAL_S = 0.2
+MAX_JOBS_PER_POLL = 500
 
 log = structlog.get_logger()
 
 
 @dataclass(eq=False, slots=True)
-class Listener:
+class JobListener:
     """One who listens to a job. ``record`` is the latest that is known of it, or None once it is gone."""
 
     job_id: str
     record: JobRecord | None = None
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def tell(self, record: JobRecord | None) -> None:
+    def notify(self, record: JobRecord | None) -> None:
         """Takes the latest; news only if something of it shows."""
         if _seen(record) != _seen(self.record):
             self.record = record
-            self.news.set()
+            self.changed.set()
 
 
-class Watch:
+class JobWatcher:
     """The one who looks. ``look_every_s`` is the time between two looks."""
 
-    def __init__(self, backend: Backend, *, most: int, look_every_s: float = LOOK_EVERY_S) -> None:
+    def __init__(
+        self, backend: ApiBackend, *, max_listeners: int, poll_interval_s: float = POLL_INTERVAL_S
+    ) -> None:
         self._backend = backend
-        self._most = most
-        self._look_every_s = look_every_s
-        self._listeners: dict[str, set[Listener]] = {}
+        self._most = max_listeners
+        self._look_every_s = poll_interval_s
+        self._listeners: dict[str, set[JobListener]] = {}
         self._count = 0
         self._looking: asyncio.Task[None] | None = None
         self._unreadable: frozenset[str] = frozenset()
@@ -54,7 +56,7 @@ class Watch:
         """Set when the process is about to end: whoever listens stops."""
 
     @contextmanager
-    def listening(self, record: JobRecord) -> Iterator[Listener]:
+    def subscribe(self, record: JobRecord) -> Iterator[JobListener]:
         """Listens to a job from the state on that ``record`` has.
 
         Raises:
@@ -66,7 +68,7 @@ class Watch:
                 hint="ask for the status now and then, or raise PREVIEW_API_STREAMS",
                 retry_after_s=5,
             )
-        listener = Listener(record.job_id, record)
+        listener = JobListener(record.job_id, record)
         self._count += 1
         self._listeners.setdefault(record.job_id, set()).add(listener)
         if self._looking is None:
@@ -105,16 +107,16 @@ class Watch:
     async def _look(self) -> None:
         ids = list(self._listeners)
         unreadable: dict[str, Exception] = {}
-        for start in range(0, len(ids), LOOK_AT_ONCE):
-            some = ids[start : start + LOOK_AT_ONCE]
-            async with self._backend.reached():
-                records = await self._backend.queue.records(some, unreadable=unreadable.__setitem__)
+        for start in range(0, len(ids), MAX_JOBS_PER_POLL):
+            some = ids[start : start + MAX_JOBS_PER_POLL]
+            async with self._backend.redis_slot():
+                records = await self._backend.queue.records(some, on_unreadable=unreadable.__setitem__)
             found = {record.job_id: record for record in records}
             for job_id in some:
                 if job_id in unreadable:
                     continue
                 for listener in self._listeners.get(job_id, ()):
-                    listener.tell(found.get(job_id))
+                    listener.notify(found.get(job_id))
         for job_id in unreadable.keys() - self._unreadable:
             error = unreadable[job_id]
             log.error("api.blind", jobId=job_id, error=f"its record cannot be read: {error}", exc_info=error)

@@ -11,9 +11,9 @@ def main() -> NoReturn:
     try:
         from previewops.cli import program
     except ImportError as error:
-        from previewops.errors import CannotBoot
+        from previewops.errors import StartupFailed
 
-        failure = CannotBoot.without(error)
+        failure = StartupFailed.from_import_error(error)
         sys.stderr.write(f"previewops: {failure.message}\n")
         sys.exit(failure.exit_code)
     program.main()

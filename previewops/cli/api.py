@@ -39,9 +39,9 @@ def api(context: Context, host: str, port: int) -> None:
     send as a bearer token.
     """
     from previewops.api.server import run_api
-    from previewops.health import thresholds_of
-    from previewops.logs import configure
+    from previewops.health import parse_thresholds
+    from previewops.logs import configure_logging
 
     settings, redis_url = context.settings, context.redis_url()
-    configure(settings, verbose=context.verbose)
-    run_api(settings, thresholds_of(os.environ), redis_url=redis_url, host=host, port=port)
+    configure_logging(settings, verbose=context.verbose)
+    run_api(settings, parse_thresholds(os.environ), redis_url=redis_url, host=host, port=port)

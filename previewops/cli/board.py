@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from previewops.cli.output import announce
+from previewops.cli.output import print_status
 from previewops.records import JobRecord
 from previewops.states import JobState
 from previewops.text import clean
@@ -22,7 +22,7 @@ _WORDS = {
 }
 
 
-class Board(Protocol):
+class ProgressDisplay(Protocol):
     """What is told of jobs that are being watched."""
 
     def update(self, records: Iterable[JobRecord]) -> None:
@@ -35,16 +35,16 @@ class Board(Protocol):
 
 
 @contextmanager
-def board() -> Iterator[Board]:
+def show_progress() -> Iterator[ProgressDisplay]:
     """Bars if standard output is a terminal, lines otherwise."""
     if not sys.stdout.isatty():
-        yield _Lines()
+        yield _LineProgress()
         return
     with _bars() as bars:
         yield bars
 
 
-class Silence:
+class NoProgress:
     """Shows nothing: whoever watches looks elsewhere."""
 
     def update(self, records: Iterable[JobRecord]) -> None:
@@ -54,7 +54,7 @@ class Silence:
         """Nothing is said."""
 
 
-class _Lines:
+class _LineProgress:
     def __init__(self) -> None:
         self._told: dict[str, tuple[JobState, int]] = {}
 
@@ -63,10 +63,10 @@ class _Lines:
             now = (record.state, record.attempts + record.crashes)
             if self._told.get(record.job_id) != now:
                 self._told[record.job_id] = now
-                announce(f"{clean(record.job_id)}: {_said(record)}")
+                print_status(f"{clean(record.job_id)}: {_said(record)}")
 
     def note(self, line: str) -> None:
-        announce(line)
+        print_status(line)
 
 
 def _said(record: JobRecord) -> str:
@@ -77,7 +77,7 @@ def _said(record: JobRecord) -> str:
 
 
 @contextmanager
-def _bars() -> Iterator[Board]:
+def _bars() -> Iterator[ProgressDisplay]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.output import say
+from previewops.cli.output import print_out
 
 if TYPE_CHECKING:
     from previewops.states import JobState
@@ -27,12 +27,12 @@ Examples:
 def cancel(context: Context, job_id: str, reason: str) -> None:
     """Cancel a job that waits, backs off or runs. A running render is killed within a second or two."""
     before = asyncio.run(_cancel(context, job_id, reason))
-    say(f"cancelled {job_id}; it was {before.value}")
+    print_out(f"cancelled {job_id}; it was {before.value}")
 
 
 async def _cancel(context: Context, job_id: str, reason: str) -> JobState:
-    from previewops.cli.who import operator
+    from previewops.cli.who import acting_operator
     from previewops.queue import Queue
 
     async with context.redis() as redis:
-        return await Queue(redis, context.settings).cancel(job_id, who=operator(), why=reason)
+        return await Queue(redis, context.settings).cancel(job_id, who=acting_operator(), why=reason)

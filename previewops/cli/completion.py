@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from previewops.cli.output import say
+from previewops.cli.output import print_out
 
 
 @click.command(
@@ -26,4 +26,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     assert kind is not None
     script = kind(ctx.find_root().command, {}, PROGRAM, COMPLETION_VARIABLE)
     # Not source(): it runs the shell to look at its version, which need not be the one that is asked for.
-    say(script.source_template % script.source_vars())
+    print_out(script.source_template % script.source_vars())

@@ -24,7 +24,7 @@ class Context:
     """The options of the whole program. ``overlay`` holds environment variables that options replace."""
 
     redis_option: str | None = None
-    overlay: dict[str, str] = field(default_factory=dict)
+    env_overrides: dict[str, str] = field(default_factory=dict)
     verbose: bool = False
     as_json: bool = False
 
@@ -37,7 +37,7 @@ class Context:
         """
         from previewops.settings import Settings
 
-        return Settings.from_env({**os.environ, **self.overlay})
+        return Settings.from_env({**os.environ, **self.env_overrides})
 
     def redis_url(self) -> str:
         """The address of Redis: option, variable, embedded server, default.
@@ -45,9 +45,9 @@ class Context:
         Raises:
             UsageError: it is no address, or a variable is off.
         """
-        from previewops.connection import find_redis_url
+        from previewops.connection import resolve_redis_url
 
-        return find_redis_url(self.settings, option=self.redis_option)
+        return resolve_redis_url(self.settings, option=self.redis_option)
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:

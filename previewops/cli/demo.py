@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from previewops.cli.board import Board, Silence, board
-from previewops.cli.output import announce, say
-from previewops.cli.voice import Voice
+from previewops.cli.board import NoProgress, ProgressDisplay, show_progress
+from previewops.cli.output import print_out, print_status
+from previewops.cli.voice import DeferredOutput
 from previewops.errors import PreviewopsError
 from previewops.records import JobRecord
 from previewops.settings import Settings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from previewops.worker.demo import DemoJob
 
 PROJECT = "nine-mens-morris"
-LOOK_EVERY_S = 0.2
+POLL_INTERVAL_S = 0.2
 
 
 async def run_demo(queue: Queue, settings: Settings) -> None:
@@ -33,11 +33,11 @@ async def run_demo(queue: Queue, settings: Settings) -> None:
         PreviewopsError: a job did not end as the lesson says, or the queue would not take it.
     """
     started = time.monotonic()
-    announce("drawing the lesson's pictures …")
-    with board() as shown:
+    print_status("drawing the lesson's pictures …")
+    with show_progress() as shown:
         lesson, records = await _teach(queue, settings, shown)
     for line in _summary(settings, lesson, records, time.monotonic() - started):
-        say(line)
+        print_out(line)
     surprises = [job.payload["jobId"] for job in lesson if not _as_told(job, records)]
     if surprises:
         raise PreviewopsError(
@@ -46,16 +46,16 @@ async def run_demo(queue: Queue, settings: Settings) -> None:
         )
 
 
-async def run_demo_unseen(queue: Queue, settings: Settings, voice: Voice) -> None:
+async def run_demo_in_background(queue: Queue, settings: Settings, voice: DeferredOutput) -> None:
     """The same while a screen shows what becomes of the jobs: the summary waits until it is left."""
     started = time.monotonic()
-    lesson, records = await _teach(queue, settings, Silence())
+    lesson, records = await _teach(queue, settings, NoProgress())
     for line in _summary(settings, lesson, records, time.monotonic() - started):
-        voice.say(line)
+        voice.print(line)
 
 
 async def _teach(
-    queue: Queue, settings: Settings, shown: Board
+    queue: Queue, settings: Settings, shown: ProgressDisplay
 ) -> tuple[Sequence[DemoJob], dict[str, JobRecord]]:
     """Draws the assets, submits the jobs and watches them to their end."""
     from previewops.contract import validate
@@ -76,7 +76,7 @@ async def _teach(
 async def _watch(
     queue: Queue,
     lesson: Sequence[DemoJob],
-    shown: Board,
+    shown: ProgressDisplay,
     late: set[str],
     finish_upload: Callable[[], object],
 ) -> dict[str, JobRecord]:
@@ -91,7 +91,7 @@ async def _watch(
             shown.note("the late picture has arrived: the retry will find it")
         if not any(record.state.pending for record in records.values()):
             return records
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(POLL_INTERVAL_S)
 
 
 def _as_told(job: DemoJob, records: dict[str, JobRecord]) -> bool:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from previewops.errors import UsageError
-from previewops.terms import Terms, UnknownFields, read_terms
+from previewops.terms import FilterQuery, UnknownFilterFields, parse_filter
 
 
-def terms_of(text: str) -> Terms:
+def parse_filter_option(text: str) -> FilterQuery:
     """The filter in an option.
 
     Raises:
         UsageError: a word names a field that there is not.
     """
     try:
-        return read_terms(text)
-    except UnknownFields as error:
+        return parse_filter(text)
+    except UnknownFilterFields as error:
         raise UsageError(
             error.message,
             hint=f"text with a colon in it goes in double quotes: --filter '\"{error.names[0]}:…\"'",

@@ -10,20 +10,20 @@ from typing import Any, TypeVar
 import click
 
 from previewops.cli.context import Context, json_option, pass_context
-from previewops.cli.output import OutputClosed, say, say_json
+from previewops.cli.output import OutputClosed, print_json, print_out
 from previewops.errors import PreviewopsError, RedisUnavailable, UsageError
 from previewops.health import (
-    BOUNDS,
-    CONFINEMENT,
-    RECENT_S,
-    Facts,
+    CONFINEMENT_VARIABLE,
+    RECENT_WINDOW_S,
+    THRESHOLD_OPTIONS,
     Health,
+    HealthInputs,
     Status,
-    judge,
-    option_of,
-    thresholds_of,
-    unknown,
-    unreachable,
+    evaluate,
+    option_name,
+    parse_thresholds,
+    unknown_health,
+    unreachable_health,
 )
 
 
@@ -36,8 +36,8 @@ class MonitoringCommand(click.Command):
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.UsageError as error:
-            say(unknown(error.format_message()).first_line())
-            raise click.exceptions.Exit(int(unknown("").status)) from None
+            print_out(unknown_health(error.format_message()).first_line())
+            raise click.exceptions.Exit(int(unknown_health("").status)) from None
 
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -45,14 +45,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 def _thresholds(command: _F) -> _F:
     """An option for each threshold; what is written there takes the place of the variable."""
-    for bound in reversed(BOUNDS):
+    for bound in reversed(THRESHOLD_OPTIONS):
         for kind, words in (
             ("critical", "The same, critical."),
-            ("warning", f"{bound.text}, to warn at."),
+            ("warning", f"{bound.help_text}, to warn at."),
         ):
             variable = bound.variable(kind)
             command = click.option(
-                option_of(variable),
+                option_name(variable),
                 variable,
                 metavar=bound.unit,
                 help=f"{words}  [{bound.default(kind)}]",
@@ -76,8 +76,8 @@ the environment too: PREVIEW_HEALTH_DEAD_WARNING, and so on.""",
 )
 @_thresholds
 @click.option(
-    option_of(CONFINEMENT),
-    CONFINEMENT,
+    option_name(CONFINEMENT_VARIABLE),
+    CONFINEMENT_VARIABLE,
     metavar="LEAST",
     help="What render processes are confined by at least: full, seccomp or limits.  [full]",
 )
@@ -89,10 +89,10 @@ def health(context: Context, /, *, acknowledge_loss: bool, as_json: bool, **boun
     given = {variable: value for variable, value in bounds.items() if value is not None}
     found = _examine(context, given, acknowledge_loss=acknowledge_loss)
     if as_json:
-        say_json(found.as_json())
+        print_json(found.as_json())
     else:
-        say(found.first_line())
-        say(_lines(found))
+        print_out(found.first_line())
+        print_out(_lines(found))
     return int(found.status)
 
 
@@ -110,29 +110,31 @@ def _examine(context: Context, given: Mapping[str, str], *, acknowledge_loss: bo
     try:
         if "" in given.values():
             raise UsageError("an option is empty; leave it out for the default")
-        thresholds = thresholds_of({**os.environ, **given})
-        return judge(asyncio.run(_learn(context, acknowledge_loss)), thresholds)
+        thresholds = parse_thresholds({**os.environ, **given})
+        return evaluate(asyncio.run(_learn(context, acknowledge_loss)), thresholds)
     except RedisUnavailable as error:
-        return unreachable(error.message)
+        return unreachable_health(error.message)
     except PreviewopsError as error:
-        return unknown(error.message)
+        return unknown_health(error.message)
     except OutputClosed:
         raise
     except Exception as error:
         if context.verbose:
             raise
-        return unknown(f"unforeseen {type(error).__name__}: {error}")
+        return unknown_health(f"unforeseen {type(error).__name__}: {error}")
 
 
-async def _learn(context: Context, acknowledge_loss: bool) -> Facts:
-    from previewops.healthfacts import gather
-    from previewops.snapshot import Snapshots
+async def _learn(context: Context, acknowledge_loss: bool) -> HealthInputs:
+    from previewops.healthfacts import collect_inputs
+    from previewops.snapshot import SnapshotReader
 
     async with context.redis() as redis:
         if acknowledge_loss:
-            from previewops.cli.who import operator
+            from previewops.cli.who import acting_operator
             from previewops.queue import Queue
 
-            await Queue(redis, context.settings).acknowledge_loss(who=operator())
-        snapshot = await Snapshots(redis, context.settings).take(history_s=RECENT_S, runs=True)
-        return await gather(redis, context.settings, snapshot)
+            await Queue(redis, context.settings).acknowledge_data_loss(who=acting_operator())
+        snapshot = await SnapshotReader(redis, context.settings).read(
+            history_s=RECENT_WINDOW_S, running_jobs=True
+        )
+        return await collect_inputs(redis, context.settings, snapshot)

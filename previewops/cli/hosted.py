@@ -12,8 +12,8 @@ from typing import Any
 
 from previewops.cli.context import Context
 from previewops.cli.output import flush
-from previewops.cli.voice import Voice
-from previewops.tether import tethered
+from previewops.cli.voice import DeferredOutput
+from previewops.tether import die_with_parent_argv
 
 STOP_S = 5.0
 """How long a screen that was asked to end may take, in seconds."""
@@ -29,7 +29,7 @@ Control sequences of xterm (XTerm Control Sequences, "DEC Private Mode Reset") a
 """
 
 
-async def show_screen(context: Context, url: str, *, theme: str | None, voice: Voice) -> bool:
+async def run_tui_process(context: Context, url: str, *, theme: str | None, voice: DeferredOutput) -> bool:
     """Has the screen on the terminal until it is left; True when it was, False when it broke down.
 
     Cancelling takes it off the terminal. What ``voice`` is told meanwhile is said afterwards.
@@ -37,10 +37,12 @@ async def show_screen(context: Context, url: str, *, theme: str | None, voice: V
     words = [sys.executable, "-m", "previewops", "tui", "--leaving-stops"]
     if theme is not None:
         words += ["--theme", theme]
-    environ = {**os.environ, **context.overlay, "REDIS_URL": url}
-    with voice.silent():
+    environ = {**os.environ, **context.env_overrides, "REDIS_URL": url}
+    with voice.deferred():
         before = _terminal_modes()
-        screen = await asyncio.create_subprocess_exec(*tethered(words, signal.SIGTERM), env=environ)
+        screen = await asyncio.create_subprocess_exec(
+            *die_with_parent_argv(words, signal.SIGTERM), env=environ
+        )
         try:
             await screen.wait()
         except asyncio.CancelledError:
@@ -50,7 +52,7 @@ async def show_screen(context: Context, url: str, *, theme: str | None, voice: V
             if screen.returncode != 0:
                 _restore(before)
     if screen.returncode != 0:
-        voice.say(f"the screen ended with status {screen.returncode}; the workers go on, Ctrl-C stops them")
+        voice.print(f"the screen ended with status {screen.returncode}; the workers go on, Ctrl-C stops them")
     return screen.returncode == 0
 
 

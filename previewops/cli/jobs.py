@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, json_option, limit_option, pass_context, server_now_ms
-from previewops.cli.output import say, say_json, tell
+from previewops.cli.output import print_err, print_json, print_out
 from previewops.states import JobState
-from previewops.text import age, table
+from previewops.text import format_age, format_table
 
 if TYPE_CHECKING:
     from previewops.records import JobRecord
@@ -48,10 +48,10 @@ def jobs(
     found, now_ms = asyncio.run(_read(context, chosen, project, text, limit + 1))
     shown, more = found[:limit], len(found) > limit
     if as_json:
-        say_json({"jobs": [record.as_json() for record in shown], "more": more})
+        print_json({"jobs": [record.as_json() for record in shown], "more": more})
         return
     if not shown:
-        tell("no jobs")
+        print_err("no jobs")
         return
     rows = [
         (
@@ -59,28 +59,30 @@ def jobs(
             record.state.value,
             record.priority.value,
             record.project_id,
-            age(record.accepted_ms, now_ms),
+            format_age(record.accepted_ms, now_ms),
             record.reason or "",
         )
         for record in shown
     ]
-    say(table(("JOB", "STATE", "PRIORITY", "PROJECT", "ACCEPTED", "REASON"), rows, flexible="REASON"))
+    print_out(
+        format_table(("JOB", "STATE", "PRIORITY", "PROJECT", "ACCEPTED", "REASON"), rows, flexible="REASON")
+    )
     if more:
-        tell(f"there are more than these {limit}; see --limit")
+        print_err(f"there are more than these {limit}; see --limit")
 
 
 async def _read(
     context: Context, state: JobState | None, project: str | None, text: str, limit: int
 ) -> tuple[list[JobRecord], int]:
-    from previewops.cli.filters import terms_of
+    from previewops.cli.filters import parse_filter_option
     from previewops.listing import JobList
 
-    terms = terms_of(text)
+    terms = parse_filter_option(text)
     found: list[JobRecord] = []
     async with context.redis() as redis:
         listing, cursor = JobList(redis, context.settings), None
         while True:
-            page = await listing.page(state=state, terms=terms, cursor=cursor, limit=limit)
+            page = await listing.page(state=state, query=terms, cursor=cursor, limit=limit)
             found += (record for record in page.rows if project in (None, record.project_id))
             cursor = page.cursor
             if cursor is None or len(found) >= limit:

@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LazyCommand:
     """Where a command is (``module:attribute``) and the line that lists it."""
 
     target: str
@@ -26,7 +26,7 @@ class LazyGroup(click.Group):
         self,
         name: str | None = None,
         *,
-        entries: Mapping[str, Entry],
+        entries: Mapping[str, LazyCommand],
         callback: Callable[..., Any] | None = None,
         params: list[click.Parameter] | None = None,
         help: str | None = None,

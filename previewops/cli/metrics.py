@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.output import say
+from previewops.cli.output import print_out
 from previewops.errors import RedisUnavailable
 
 if TYPE_CHECKING:
-    from previewops.metrics import Reading
+    from previewops.metrics import ScrapeResult
 
 
 @click.command(
@@ -36,23 +36,23 @@ def metrics(context: Context, textfile: Path | None) -> None:
     With --textfile they go into a file for the textfile collector of node_exporter, which takes names that end in
     .prom. If Redis is away the figures say so (preview_redis_up 0), and the exit code is 69.
     """
-    from previewops.connection import redact
-    from previewops.metrics import expose
+    from previewops.connection import redact_url
+    from previewops.metrics import render_exposition
 
     reading = asyncio.run(_read(context))
-    text = expose(reading, context.settings).decode()
+    text = render_exposition(reading, context.settings).decode()
     if textfile is None:
-        say(text.removesuffix("\n"))
+        print_out(text.removesuffix("\n"))
     else:
-        from previewops.exporting import publish_text
+        from previewops.exporting import write_text_atomically
 
-        publish_text(textfile, text)
-    if reading.figures is None:
-        raise RedisUnavailable(redact(context.redis_url()), reading.reason)
+        write_text_atomically(textfile, text)
+    if reading.metrics is None:
+        raise RedisUnavailable(redact_url(context.redis_url()), reading.reason)
 
 
-async def _read(context: Context) -> Reading:
-    from previewops.metrics import take_reading
+async def _read(context: Context) -> ScrapeResult:
+    from previewops.metrics import collect
 
     async with context.redis() as redis:
-        return await take_reading(redis, context.settings)
+        return await collect(redis, context.settings)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from previewops.cli.context import Context, json_option, pass_context
-from previewops.cli.output import say, say_json
+from previewops.cli.output import print_json, print_out
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
-    from previewops.fleetviews import Bounds
-    from previewops.supervisor.orders import Answer, FleetControl
+    from previewops.fleetviews import WorkerCountRange
+    from previewops.supervisor.orders import FleetCommandResult, FleetControl
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -57,13 +57,17 @@ def _act_command(act: str, summary: str, examples: str) -> click.Command:
     @json_option
     @pass_context
     def command(context: Context, worker: str | None, host: str | None, reason: str, as_json: bool) -> None:
-        from previewops.supervisor.orders import Act
+        from previewops.supervisor.orders import FleetCommandKind
 
         if (worker is None) == (host is None):
             raise UsageError(
                 f"name either a worker or a --host to {act}", hint="`previewops workers` lists both"
             )
-        _order(context, as_json, lambda control: control.act(Act(act), worker=worker, host=host, why=reason))
+        _order(
+            context,
+            as_json,
+            lambda control: control.send(FleetCommandKind(act), worker=worker, host=host, why=reason),
+        )
 
     return command
 
@@ -94,30 +98,34 @@ reset = _act_command(
 )
 
 
-def _bounds(text: str) -> Bounds:
-    from previewops.fleetviews import MOST_WORKERS, Bounds
+def _bounds(text: str) -> WorkerCountRange:
+    from previewops.fleetviews import MAX_WORKERS, WorkerCountRange
 
-    bounds = Bounds.parse(text)
+    bounds = WorkerCountRange.parse(text)
     if bounds is not None:
         return bounds
     raise UsageError(
-        f"the number of workers is {text!r}; allowed is N or MIN-MAX, from 0 to {MOST_WORKERS}",
+        f"the number of workers is {text!r}; allowed is N or MIN-MAX, from 0 to {MAX_WORKERS}",
         hint="previewops scale 4, or previewops scale 1-8",
     )
 
 
-def _order(context: Context, as_json: bool, give: Callable[[FleetControl], Awaitable[Answer]]) -> None:
+def _order(
+    context: Context, as_json: bool, give: Callable[[FleetControl], Awaitable[FleetCommandResult]]
+) -> None:
     """Gives an order and tells its answer."""
     answer = asyncio.run(_answer(context, give))
     if as_json:
-        say_json({"supervisor": answer.supervisor_id, "done": answer.message})
+        print_json({"supervisor": answer.supervisor_id, "done": answer.message})
     else:
-        say(f"{answer.supervisor_id}: {answer.message}")
+        print_out(f"{answer.supervisor_id}: {answer.message}")
 
 
-async def _answer(context: Context, give: Callable[[FleetControl], Awaitable[Answer]]) -> Answer:
-    from previewops.cli.who import operator
+async def _answer(
+    context: Context, give: Callable[[FleetControl], Awaitable[FleetCommandResult]]
+) -> FleetCommandResult:
+    from previewops.cli.who import acting_operator
     from previewops.supervisor.orders import FleetControl
 
     async with context.redis() as redis:
-        return await give(FleetControl(redis, context.settings, who=operator()))
+        return await give(FleetControl(redis, context.settings, who=acting_operator()))

@@ -16,30 +16,30 @@ class OutputClosed(Exception):
     """Whoever read our output has gone. Not an OSError, lest it be taken for a failure of Redis."""
 
 
-def say(lines: str | Iterable[str] = "") -> None:
+def print_out(lines: str | Iterable[str] = "") -> None:
     """Prints lines for a person on standard output."""
     _write(sys.stdout, _cleaned(lines))
 
 
-def announce(lines: str | Iterable[str]) -> None:
+def print_status(lines: str | Iterable[str]) -> None:
     """Like ``say``, for whoever watches: the reader of a pipe gets it at once too."""
-    say(lines)
+    print_out(lines)
     flush(sys.stdout)
 
 
-def tell(lines: str | Iterable[str]) -> None:
+def print_err(lines: str | Iterable[str]) -> None:
     """Prints lines beside the output proper, on standard error: notes, questions, errors."""
     _write(sys.stderr, _cleaned(lines))
 
 
-def ask(question: str) -> str:
+def prompt(question: str) -> str:
     """Asks on standard error and returns the answer without its line end; "" at the end of input."""
     _write(sys.stderr, clean(question) + " ")
     flush(sys.stderr)
     return sys.stdin.readline().strip() if sys.stdin is not None else ""
 
 
-def say_json(value: Mapping[str, Any], *, indent: int | None = 2) -> None:
+def print_json(value: Mapping[str, Any], *, indent: int | None = 2) -> None:
     """Prints a JSON object. ``indent`` None puts it on one line."""
     _write(sys.stdout, json_text(value, indent=indent) + "\n")
 
@@ -49,7 +49,7 @@ def json_text(value: Mapping[str, Any], *, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=True, indent=indent)
 
 
-def can_ask() -> bool:
+def can_prompt() -> bool:
     """Whether a person is there to answer."""
     return sys.stdin is not None and sys.stdin.isatty()
 
@@ -89,7 +89,7 @@ def _told(error: OSError) -> Exception:
     return PreviewopsError(f"the output cannot be written: {error.strerror or error}")
 
 
-def abandon_output() -> None:
+def discard_output() -> None:
     """Sends what standard output still holds nowhere, so that the interpreter's flush at the end cannot fail."""
     if sys.stdout is None:
         return

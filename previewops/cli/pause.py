@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, pass_context, server_now_ms
-from previewops.cli.output import say
-from previewops.text import age
+from previewops.cli.output import print_out
+from previewops.text import format_age
 
 if TYPE_CHECKING:
     from previewops.queue import PauseState
@@ -29,10 +29,12 @@ def pause(context: Context, reason: str) -> None:
     state, now_ms = asyncio.run(_pause(context, reason))
     queue = context.settings.queue_name
     if state.changed:
-        say(f"paused {queue}; `previewops resume` lets it go on")
+        print_out(f"paused {queue}; `previewops resume` lets it go on")
         return
     why = f": {state.why}" if state.why else ""
-    say(f"{queue} was paused already, by {state.who or 'nobody known'} {age(state.since_ms, now_ms)}{why}")
+    print_out(
+        f"{queue} was paused already, by {state.who or 'nobody known'} {format_age(state.since_ms, now_ms)}{why}"
+    )
 
 
 @click.command(
@@ -47,21 +49,21 @@ Examples:
 def resume(context: Context, reason: str) -> None:
     """Let workers take jobs again."""
     state = asyncio.run(_resume(context, reason))
-    say(f"{context.settings.queue_name} {'goes on' if state.changed else 'was not paused'}")
+    print_out(f"{context.settings.queue_name} {'goes on' if state.changed else 'was not paused'}")
 
 
 async def _pause(context: Context, reason: str) -> tuple[PauseState, int]:
-    from previewops.cli.who import operator
+    from previewops.cli.who import acting_operator
     from previewops.queue import Queue
 
     async with context.redis() as redis:
-        state = await Queue(redis, context.settings).pause(who=operator(), why=reason)
+        state = await Queue(redis, context.settings).pause(who=acting_operator(), why=reason)
         return state, await server_now_ms(redis)
 
 
 async def _resume(context: Context, reason: str) -> PauseState:
-    from previewops.cli.who import operator
+    from previewops.cli.who import acting_operator
     from previewops.queue import Queue
 
     async with context.redis() as redis:
-        return await Queue(redis, context.settings).resume(who=operator(), why=reason)
+        return await Queue(redis, context.settings).resume(who=acting_operator(), why=reason)

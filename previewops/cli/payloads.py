@@ -32,7 +32,7 @@ The exit code is the worst of all: 2 a file that cannot be read, 65 an invalid
 payload, 69 Redis unreachable, 75 queue full (try again), 1 another refusal."""
 
 
-class Unreadable(PreviewopsError):
+class UnreadableFile(PreviewopsError):
     """A FILE that is not there, or that cannot be read."""
 
     exit_code = EXIT_USAGE
@@ -42,7 +42,7 @@ class Unreadable(PreviewopsError):
         super().__init__(f"{source}: cannot be read: {error.strerror or error}")
 
 
-class Document(NamedTuple):
+class ParsedPayload(NamedTuple):
     """One payload as read: its ``source``, the folder that relative uris are meant from, and what was found."""
 
     source: str
@@ -51,32 +51,32 @@ class Document(NamedTuple):
     error: PreviewopsError | None
 
 
-def worst(codes: Sequence[int]) -> int:
+def worst_exit_code(codes: Sequence[int]) -> int:
     """The exit code that speaks for all of ``codes``."""
     return next((code for code in _WORST_FIRST if code in codes), 0)
 
 
-def read_documents(files: Sequence[str], *, lines: bool) -> Iterator[Document]:
+def read_payloads(files: Sequence[str], *, lines: bool) -> Iterator[ParsedPayload]:
     """Every payload of ``files`` in order; "-" is standard input. ``lines``: each holds a job a line."""
     for name in files:
         yield from _read(name, lines or name.endswith(_LINE_SUFFIXES))
 
 
-def _read(name: str, lines: bool) -> Iterator[Document]:
+def _read(name: str, lines: bool) -> Iterator[ParsedPayload]:
     source = "stdin" if name == STDIN else name
     base = Path.cwd() if name == STDIN else Path(name).parent
     with ExitStack() as stack:
         try:
             stream = _open(name, stack)
             if not lines:
-                yield Document(source, base, _whole(stream, source), None)
+                yield ParsedPayload(source, base, _whole(stream, source), None)
                 return
             for line in parse_lines(stream, source=source):
-                yield Document(f"{source}:{line.number}", base, line.payload, line.error)
+                yield ParsedPayload(f"{source}:{line.number}", base, line.payload, line.error)
         except InvalidPayload as error:
-            yield Document(source, base, None, error)
+            yield ParsedPayload(source, base, None, error)
         except OSError as error:
-            yield Document(source, base, None, Unreadable(source, error))
+            yield ParsedPayload(source, base, None, UnreadableFile(source, error))
 
 
 def _open(name: str, stack: ExitStack) -> BinaryIO:

@@ -14,42 +14,46 @@ import click
 
 from previewops import __version__
 from previewops.cli.context import Context
-from previewops.cli.lazy import Entry, LazyGroup
-from previewops.cli.output import OutputClosed, abandon_output, flush, say_json, tell
-from previewops.errors import EXIT_FAILED, CannotBoot, InvalidPayload, PreviewopsError, UsageError
+from previewops.cli.lazy import LazyCommand, LazyGroup
+from previewops.cli.output import OutputClosed, discard_output, flush, print_err, print_json
+from previewops.errors import EXIT_FAILED, InvalidPayload, PreviewopsError, StartupFailed, UsageError
 
 PROGRAM = "previewops"
 COMPLETION_VARIABLE = "_PREVIEWOPS_COMPLETE"
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-EXIT_NO_READER = 141  # 128 + SIGPIPE
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
-ENTRIES = {
-    "up": Entry("previewops.cli.up:up", "Run everything on this machine; --demo shows what it does."),
-    "submit": Entry("previewops.cli.submit:submit", "Submit jobs from files or standard input."),
-    "validate": Entry("previewops.cli.validate:validate", "Say everything that is wrong with a payload."),
-    "render": Entry("previewops.cli.render:render", "Render a payload here and now, without Redis."),
-    "status": Entry("previewops.cli.status:status", "Show one job."),
-    "jobs": Entry("previewops.cli.jobs:jobs", "List jobs, newest first."),
-    "cancel": Entry("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
-    "dlq": Entry("previewops.cli.dlq:dlq", "Look at dead letters and act on them."),
-    "pause": Entry("previewops.cli.pause:pause", "Stop workers from taking jobs."),
-    "resume": Entry("previewops.cli.pause:resume", "Let workers take jobs again."),
-    "stats": Entry("previewops.cli.stats:stats", "Show the queue in figures."),
-    "workers": Entry("previewops.cli.workers:workers", "List the workers and their supervisors."),
-    "worker": Entry("previewops.cli.worker:worker", "Run one worker process."),
-    "supervise": Entry("previewops.cli.supervise:supervise", "Keep this host's workers running."),
-    "scale": Entry("previewops.cli.orders:scale", "Have a host run more or fewer workers."),
-    "drain": Entry("previewops.cli.orders:drain", "Have workers end their jobs and stay away."),
-    "restart": Entry("previewops.cli.orders:restart", "Replace workers, jobs unharmed."),
-    "reset": Entry("previewops.cli.orders:reset", "Start workers again that were given up."),
-    "tui": Entry("previewops.cli.tui:tui", "Watch the queue and act on it, on one screen."),
-    "record": Entry("previewops.cli.record:record", "Record what the screen shows, for the morning after."),
-    "api": Entry("previewops.cli.api:api", "Serve the queue over HTTP."),
-    "health": Entry("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
-    "metrics": Entry("previewops.cli.metrics:metrics", "Print the queue's figures for Prometheus."),
-    "prune": Entry("previewops.cli.prune:prune", "Remove old bundles, and what is kept for reuse."),
-    "systemd": Entry("previewops.cli.systemd:systemd", "Write the units that run it under systemd."),
-    "completion": Entry("previewops.cli.completion:completion", "Print the shell completion script."),
+COMMANDS = {
+    "up": LazyCommand("previewops.cli.up:up", "Run everything on this machine; --demo shows what it does."),
+    "submit": LazyCommand("previewops.cli.submit:submit", "Submit jobs from files or standard input."),
+    "validate": LazyCommand(
+        "previewops.cli.validate:validate", "Say everything that is wrong with a payload."
+    ),
+    "render": LazyCommand("previewops.cli.render:render", "Render a payload here and now, without Redis."),
+    "status": LazyCommand("previewops.cli.status:status", "Show one job."),
+    "jobs": LazyCommand("previewops.cli.jobs:jobs", "List jobs, newest first."),
+    "cancel": LazyCommand("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
+    "dlq": LazyCommand("previewops.cli.dlq:dlq", "Look at dead letters and act on them."),
+    "pause": LazyCommand("previewops.cli.pause:pause", "Stop workers from taking jobs."),
+    "resume": LazyCommand("previewops.cli.pause:resume", "Let workers take jobs again."),
+    "stats": LazyCommand("previewops.cli.stats:stats", "Show the queue in figures."),
+    "workers": LazyCommand("previewops.cli.workers:workers", "List the workers and their supervisors."),
+    "worker": LazyCommand("previewops.cli.worker:worker", "Run one worker process."),
+    "supervise": LazyCommand("previewops.cli.supervise:supervise", "Keep this host's workers running."),
+    "scale": LazyCommand("previewops.cli.orders:scale", "Have a host run more or fewer workers."),
+    "drain": LazyCommand("previewops.cli.orders:drain", "Have workers end their jobs and stay away."),
+    "restart": LazyCommand("previewops.cli.orders:restart", "Replace workers, jobs unharmed."),
+    "reset": LazyCommand("previewops.cli.orders:reset", "Start workers again that were given up."),
+    "tui": LazyCommand("previewops.cli.tui:tui", "Watch the queue and act on it, on one screen."),
+    "record": LazyCommand(
+        "previewops.cli.record:record", "Record what the screen shows, for the morning after."
+    ),
+    "api": LazyCommand("previewops.cli.api:api", "Serve the queue over HTTP."),
+    "health": LazyCommand("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
+    "metrics": LazyCommand("previewops.cli.metrics:metrics", "Print the queue's figures for Prometheus."),
+    "prune": LazyCommand("previewops.cli.prune:prune", "Remove old bundles, and what is kept for reuse."),
+    "systemd": LazyCommand("previewops.cli.systemd:systemd", "Write the units that run it under systemd."),
+    "completion": LazyCommand("previewops.cli.completion:completion", "Print the shell completion script."),
 }
 
 _HELP = """Render previews in the background, and lose none.
@@ -87,7 +91,7 @@ def _checked(env: str) -> Callable[[click.Context, click.Parameter, str | None],
 
 
 @click.group(
-    cls=LazyGroup, entries=ENTRIES, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=LazyGroup, entries=COMMANDS, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.option("--redis-url", metavar="URL", help="Address of Redis; else REDIS_URL, else found by itself.")
 @click.option(
@@ -112,9 +116,9 @@ def cli(
     context.redis_option = redis_url
     context.verbose = verbose
     if queue is not None:
-        context.overlay["PREVIEW_QUEUE_NAME"] = queue
+        context.env_overrides["PREVIEW_QUEUE_NAME"] = queue
     if data_dir is not None:
-        context.overlay["DATA_DIR"] = data_dir
+        context.env_overrides["DATA_DIR"] = data_dir
 
 
 def main() -> NoReturn:
@@ -143,11 +147,11 @@ def run(args: list[str]) -> int:
         flush(sys.stdout)
         return code
     except OutputClosed:
-        abandon_output()
-        return EXIT_NO_READER
+        discard_output()
+        return EXIT_BROKEN_PIPE
     except PreviewopsError as error:  # the output itself could not be written
-        abandon_output()
-        tell(_in_words(error))
+        discard_output()
+        print_err(_in_words(error))
         return error.exit_code
 
 
@@ -161,12 +165,12 @@ def _invoke(context: Context, args: list[str]) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        tell(["", "interrupted"])  # the terminal has echoed ^C
+        print_err(["", "interrupted"])  # the terminal has echoed ^C
         return EXIT_INTERRUPTED
     except PreviewopsError as error:
-        tell(_in_words(error))
+        print_err(_in_words(error))
         if context.as_json:
-            say_json(error.as_json(), indent=None)
+            print_json(error.as_json(), indent=None)
         return error.exit_code
     except (BrokenPipeError, OutputClosed):  # the former is from what click prints itself
         raise OutputClosed from None
@@ -180,7 +184,7 @@ def _installed(context: Context, args: list[str]) -> int:
     try:
         return _perform(context, args)
     except ImportError as error:
-        raise CannotBoot.without(error) from error
+        raise StartupFailed.from_import_error(error) from error
     except UnicodeEncodeError as error:
         # Bytes that are no UTF-8 are fine in the name of a file; all else goes to Redis as text.
         strange = [ascii(each) for each in args if any("\ud800" <= letter <= "\udfff" for letter in each)]
@@ -211,8 +215,8 @@ def _in_words(error: PreviewopsError) -> list[str]:
 
 def _tell_bug(context: Context, error: Exception) -> None:
     if context.verbose:
-        tell("".join(traceback.format_exception(error)).rstrip())
+        print_err("".join(traceback.format_exception(error)).rstrip())
     words = str(error).strip().partition("\n")[0] or "no message"
-    tell(f"previewops: unforeseen {type(error).__name__}: {words}")
+    print_err(f"previewops: unforeseen {type(error).__name__}: {words}")
     if not context.verbose:
-        tell("hint: run again with --verbose for the traceback: previewops --verbose …")
+        print_err("hint: run again with --verbose for the traceback: previewops --verbose …")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, json_option, pass_context
-from previewops.cli.output import say, say_json, tell
+from previewops.cli.output import print_err, print_json, print_out
 from previewops.errors import EXIT_FAILED, JobError
-from previewops.text import parse_age_ms, plural
+from previewops.text import parse_age_ms, pluralize
 
 if TYPE_CHECKING:
-    from previewops.worker.store import Weighed
+    from previewops.worker.store import SizedFolder
 
 _SHOWN = 20
 
@@ -62,19 +62,19 @@ def prune(
     """
     from dataclasses import replace
 
-    from previewops.worker.prune import old_bundles, surplus_cache
+    from previewops.worker.prune import cache_to_evict, expired_bundles
 
     settings, now_s = context.settings, time.time()
     bounds = replace(settings, cache_max_mb=0) if all_cache else settings
-    cache = surplus_cache(bounds, now_s)
+    cache = cache_to_evict(bounds, now_s)
     old = (
         []
         if bundles is None
-        else old_bundles(settings.data_dir, project=project, now_s=now_s, older_than_s=bundles)
+        else expired_bundles(settings.data_dir, project=project, now_s=now_s, older_than_s=bundles)
     )
     failed = _remove(settings.data_dir, cache, old) if apply else []
     if as_json:
-        say_json(
+        print_json(
             {
                 "applied": apply,
                 "cache": _totals(cache),
@@ -85,11 +85,11 @@ def prune(
     else:
         _say(cache, old if bundles is not None else None, applied=apply)
         for line in failed:
-            tell(f"not removed: {line}")
+            print_err(f"not removed: {line}")
     return EXIT_FAILED if failed else 0
 
 
-def _remove(data_dir: Path, cache: Sequence[Weighed], bundles: Sequence[Weighed]) -> list[str]:
+def _remove(data_dir: Path, cache: Sequence[SizedFolder], bundles: Sequence[SizedFolder]) -> list[str]:
     """What could not be removed, a line each."""
     from previewops.worker.prune import remove_bundle
     from previewops.worker.store import remove
@@ -113,22 +113,22 @@ def _remove(data_dir: Path, cache: Sequence[Weighed], bundles: Sequence[Weighed]
     return failed
 
 
-def _totals(items: Sequence[Weighed]) -> dict[str, int]:
-    return {"count": len(items), "bytes": sum(item.size for item in items)}
+def _totals(items: Sequence[SizedFolder]) -> dict[str, int]:
+    return {"count": len(items), "bytes": sum(item.size_bytes for item in items)}
 
 
-def _say(cache: Sequence[Weighed], bundles: Sequence[Weighed] | None, *, applied: bool) -> None:
+def _say(cache: Sequence[SizedFolder], bundles: Sequence[SizedFolder] | None, *, applied: bool) -> None:
     """What goes; of ``bundles`` nothing if they were not asked about."""
     done = "removed" if applied else "would be removed"
-    say(f"{plural(len(cache), 'entry', 'entries')} kept for reuse {done}, {_mib(cache)}")
+    print_out(f"{pluralize(len(cache), 'entry', 'entries')} kept for reuse {done}, {_mib(cache)}")
     if bundles is not None:
-        say(f"{plural(len(bundles), 'bundle', 'bundles')} {done}, {_mib(bundles)}")
-        say(f"  {bundle.folder}" for bundle in bundles[:_SHOWN])
+        print_out(f"{pluralize(len(bundles), 'bundle', 'bundles')} {done}, {_mib(bundles)}")
+        print_out(f"  {bundle.folder}" for bundle in bundles[:_SHOWN])
         if len(bundles) > _SHOWN:
-            say(f"  … and {len(bundles) - _SHOWN} more")
+            print_out(f"  … and {len(bundles) - _SHOWN} more")
     if not applied and (cache or bundles):
-        say("nothing was removed; --apply does it")
+        print_out("nothing was removed; --apply does it")
 
 
-def _mib(items: Sequence[Weighed]) -> str:
+def _mib(items: Sequence[SizedFolder]) -> str:
     return f"{_totals(items)['bytes'] / 1_048_576:.1f} MiB"

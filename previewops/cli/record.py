@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.output import announce, say, tell
+from previewops.cli.output import print_err, print_out, print_status
 from previewops.errors import EXIT_UNREACHABLE
-from previewops.text import parse_age_ms, plural, size, span
+from previewops.text import format_bytes, format_duration, parse_age_ms, pluralize
 
 if TYPE_CHECKING:
     from previewops.health import Health
     from previewops.history import History
-    from previewops.recording.recorder import Wish
-    from previewops.recording.writer import Writer, Written
+    from previewops.recording.recorder import SnapshotRequest
+    from previewops.recording.writer import RecordingWriter, WriteStats
     from previewops.settings import Settings
     from previewops.views import Snapshot
 
@@ -69,60 +69,70 @@ def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int
     While Redis is away this goes on trying, and records that. A recording of the same queue is continued; a FILE
     that holds anything else is refused. Jobs' payloads and results are not recorded.
     """
-    from previewops.recording.codec import Heading
-    from previewops.recording.writer import Writer
+    from previewops.recording.codec import Header
+    from previewops.recording.writer import RecordingWriter
 
     url, settings = context.redis_url(), context.settings
-    writer = Writer(file, Heading(settings.queue_name, every), most_bytes=max_mb * MIB, keep=keep)
-    lasts = f"for {span(for_s * 1000)}" if for_s is not None else "until Ctrl-C"
-    announce(f"recording {settings.queue_name} into {file} every {every:g} s {lasts}")
+    writer = RecordingWriter(file, Header(settings.queue_name, every), max_bytes=max_mb * MIB, keep=keep)
+    lasts = f"for {format_duration(for_s * 1000)}" if for_s is not None else "until Ctrl-C"
+    print_status(f"recording {settings.queue_name} into {file} every {every:g} s {lasts}")
     try:
         asyncio.run(_record(url, settings, writer, every, for_s))
     finally:
         written = writer.close()
-        say(_in_words(written, file))
-    return 0 if written.looks or not written.gaps else EXIT_UNREACHABLE
+        print_out(_in_words(written, file))
+    return 0 if written.frames or not written.gaps else EXIT_UNREACHABLE
 
 
-async def _record(url: str, settings: Settings, writer: Writer, every_s: float, for_s: float | None) -> None:
+async def _record(
+    url: str, settings: Settings, writer: RecordingWriter, every_s: float, for_s: float | None
+) -> None:
     from previewops.clock import SystemClock
     from previewops.connection import connect, redis_errors
-    from previewops.health import judge, thresholds_of
-    from previewops.healthfacts import gather
+    from previewops.health import evaluate, parse_thresholds
+    from previewops.healthfacts import collect_inputs
     from previewops.recording.recorder import Recorder
-    from previewops.snapshot import Snapshots
+    from previewops.snapshot import SnapshotReader
 
-    thresholds = thresholds_of(os.environ)
+    thresholds = parse_thresholds(os.environ)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
     redis = connect(url, role="record")
 
-    async def take(wish: Wish) -> Snapshot:
+    async def take(wish: SnapshotRequest) -> Snapshot:
         async with redis_errors(url):
-            return await Snapshots(redis, settings).take(
+            return await SnapshotReader(redis, settings).read(
                 history_s=wish.history_s,
                 history_min=wish.history_min,
                 events=wish.events,
                 after=wish.after,
-                runs=True,
+                running_jobs=True,
             )
 
     async def verdicts(snapshot: Snapshot, history: History) -> Health:
         async with redis_errors(url):
-            facts = await gather(redis, settings, snapshot, buckets=history.tens.values())
-        return judge(facts, thresholds)
+            facts = await collect_inputs(redis, settings, snapshot, buckets=history.tens.values())
+        return evaluate(facts, thresholds)
 
     try:
-        recorder = Recorder(take, verdicts, writer, SystemClock(), every_s=every_s, tell=tell)
+        recorder = Recorder(take, verdicts, writer, SystemClock(), interval_s=every_s, print_note=print_err)
         await recorder.run(stop, for_s)
     finally:
         await redis.aclose()
 
 
-def _in_words(written: Written, file: Path) -> str:
-    over = "" if written.first_ms is None else f" over {span((written.last_ms or 0) - written.first_ms)}"
-    turned = f" and {plural(written.files - 1, 'file')} before it" if written.files > 1 else ""
-    gaps = f"; {plural(written.gaps, 'gap')} of {span(written.gap_ms)} in all" if written.gaps else ""
-    return f"{plural(written.looks, 'look')}{over}, {size(written.size)}, in {file}{turned}{gaps}"
+def _in_words(written: WriteStats, file: Path) -> str:
+    over = (
+        ""
+        if written.first_ms is None
+        else f" over {format_duration((written.last_ms or 0) - written.first_ms)}"
+    )
+    turned = f" and {pluralize(written.files - 1, 'file')} before it" if written.files > 1 else ""
+    gaps = (
+        f"; {pluralize(written.gaps, 'gap')} of {format_duration(written.gap_ms)} in all"
+        if written.gaps
+        else ""
+    )
+    return f"{pluralize(written.frames, 'look')}{over}, {format_bytes(written.size_bytes)}, in {file}{turned}{gaps}"

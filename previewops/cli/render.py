@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from previewops.cli.context import Context, json_option, pass_context
-from previewops.cli.output import say, say_json, tell
-from previewops.cli.payloads import read_documents
+from previewops.cli.output import print_err, print_json, print_out
+from previewops.cli.payloads import read_payloads
 from previewops.errors import JobError, PreviewopsError, UsageError
 
 if TYPE_CHECKING:
@@ -69,18 +69,18 @@ def render(context: Context, file: str, output: Path, replace: bool, as_json: bo
     """
     from previewops.contract import AssetPolicy, validate
 
-    (document,) = read_documents([file], lines=False)
+    (document,) = read_payloads([file], lines=False)
     if document.error is not None:
         raise document.error
     settings = context.settings
-    roots = (document.base.resolve(), *settings.roots(Path.cwd()))
+    roots = (document.base.resolve(), *settings.effective_asset_roots(Path.cwd()))
     policy = AssetPolicy(roots, settings.asset_hosts)
     payload = validate(document.payload, policy=policy, source=document.source)
     _demand_place(output, replace=replace)
     with _told_errors(), _progress() as progress, _opener(settings, roots) as opener:
         summary = _render(payload, settings, opener, output, progress)
     if as_json or payload.dry_run:
-        say_json(summary if payload.dry_run else {**summary, "bundle": str(output)})
+        print_json(summary if payload.dry_run else {**summary, "bundle": str(output)})
         return 0
     _say(summary, output)
     return 0
@@ -102,11 +102,11 @@ def _opener(settings: Settings, roots: tuple[Path, ...]) -> Iterator[AssetOpener
     if not settings.asset_hosts:
         yield FileAssetOpener(roots)
         return
-    from previewops.worker.fetch import WebAssets
-    from previewops.worker.fetched import Fetched
+    from previewops.worker.fetch import WebFetcher
+    from previewops.worker.fetched import DownloadCache
 
-    web = WebAssets(settings.asset_hosts, settings.fetch_timeout_s)
-    fetched = Fetched(web, total_bytes=settings.fetch_max_mb * MIB)
+    web = WebFetcher(settings.asset_hosts, settings.fetch_timeout_s)
+    fetched = DownloadCache(web, total_bytes=settings.fetch_max_mb * MIB)
     try:
         yield FileAssetOpener(roots, fetched)
     finally:
@@ -117,17 +117,17 @@ def _render(
     payload: Payload, settings: Settings, opener: AssetOpener, output: Path, progress: Progress
 ) -> dict[str, Any]:
     """Renders beside ``output``, and puts the whole in its place."""
-    from previewops.worker.bundle import make_bundle
+    from previewops.worker.bundle import build_bundle
     from previewops.worker.fontfinder import find_fonts
     from previewops.worker.output import FolderOutput
-    from previewops.worker.render.limits import Limits
+    from previewops.worker.render.limits import RenderLimits
 
     with _beside(output) as draft:
-        summary = make_bundle(
+        summary = build_bundle(
             payload.raw,
             opener=opener,
             output=FolderOutput(draft),
-            limits=Limits.from_settings(settings),
+            limits=RenderLimits.from_settings(settings),
             fonts=find_fonts(settings.fonts),
             progress=progress,
         )
@@ -181,10 +181,10 @@ def _progress() -> Iterator[Progress]:
 def _say(summary: dict[str, Any], output: Path) -> None:
     files = summary["artifacts"]
     total = sum(int(entry["bytes"]) for entry in files)
-    say(
+    print_out(
         f"{output}: {len(files)} files, {total / 1_048_576:.1f} MiB, "
         f"{summary['width']}x{summary['height']}, {summary['durationMs'] / 1000:g} s; "
         f"rendered in {summary['renderMs'] / 1000:.1f} s"
     )
-    say(f"  {entry['path']}" for entry in files)
-    tell(f"note: {warning}" for warning in summary["warnings"])
+    print_out(f"  {entry['path']}" for entry in files)
+    print_err(f"note: {warning}" for warning in summary["warnings"])

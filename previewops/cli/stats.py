@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, json_option, pass_context
-from previewops.cli.output import say, say_json
-from previewops.cli.workers import worker_lines
-from previewops.text import age, fields, plural, span
+from previewops.cli.output import print_json, print_out
+from previewops.cli.workers import format_workers
+from previewops.text import format_age, format_duration, format_fields, pluralize
 
 if TYPE_CHECKING:
     from previewops.views import Snapshot
@@ -31,32 +31,35 @@ def stats(context: Context, as_json: bool) -> None:
     """Show the queue in figures: what waits, runs and has ended, how long it took, and who works."""
     snapshot = asyncio.run(_take(context))
     if as_json:
-        say_json(snapshot.as_json())
+        print_json(snapshot.as_json())
     else:
-        say(_lines(snapshot))
+        print_out(_lines(snapshot))
 
 
 async def _take(context: Context) -> Snapshot:
-    from previewops.snapshot import Snapshots
+    from previewops.snapshot import SnapshotReader
 
     async with context.redis() as redis:
-        return await Snapshots(redis, context.settings).take(history_s=HISTORY_S)
+        return await SnapshotReader(redis, context.settings).read(history_s=HISTORY_S)
 
 
 def _lines(snapshot: Snapshot) -> list[str]:
     waiting = ", ".join(f"{count:,} {priority.value}" for priority, count in snapshot.waiting.items())
-    now = fields(
+    now = format_fields(
         [
             ("queue", snapshot.queue_name),
             ("paused", _paused(snapshot)),
             ("waiting", f"{sum(snapshot.waiting.values()):,} ({waiting})"),
-            ("oldest", span(snapshot.oldest_waiting_ms) if any(snapshot.waiting.values()) else None),
+            (
+                "oldest",
+                format_duration(snapshot.oldest_waiting_ms) if any(snapshot.waiting.values()) else None,
+            ),
             ("delayed", f"{snapshot.delayed:,}"),
             ("active", f"{snapshot.active:,}"),
             ("dead", f"{snapshot.dead:,}"),
         ]
     )
-    total = fields((name, f"{count:,}") for name, count in snapshot.counters.items())
+    total = format_fields((name, f"{count:,}") for name, count in snapshot.counters.items())
     return [
         *now,
         "",
@@ -66,8 +69,8 @@ def _lines(snapshot: Snapshot) -> list[str]:
         "In all",
         *(f"  {line}" for line in total),
         "",
-        plural(len(snapshot.workers), "worker"),
-        *(f"  {line}" for line in worker_lines(snapshot)),
+        pluralize(len(snapshot.workers), "worker"),
+        *(f"  {line}" for line in format_workers(snapshot)),
     ]
 
 
@@ -75,7 +78,7 @@ def _paused(snapshot: Snapshot) -> str | None:
     if not snapshot.paused:
         return None
     why = f": {snapshot.paused_why}" if snapshot.paused_why else ""
-    return f"by {snapshot.paused_by or 'nobody known'} {age(snapshot.paused_since_ms, snapshot.now_ms)}{why}"
+    return f"by {snapshot.paused_by or 'nobody known'} {format_age(snapshot.paused_since_ms, snapshot.now_ms)}{why}"
 
 
 def _hour(snapshot: Snapshot) -> list[str]:
@@ -83,11 +86,13 @@ def _hour(snapshot: Snapshot) -> list[str]:
         (name, f"{sum(bucket.counts.get(name, 0) for bucket in snapshot.buckets):,}")
         for name in ("accepted", "completed", "retried", "crashed", "died")
     ]
-    return fields([*counts, ("wait", _percentiles(snapshot, "wait")), ("run", _percentiles(snapshot, "run"))])
+    return format_fields(
+        [*counts, ("wait", _percentiles(snapshot, "wait")), ("run", _percentiles(snapshot, "run"))]
+    )
 
 
 def _percentiles(snapshot: Snapshot, series: str) -> str | None:
     found = snapshot.percentiles_ms(series)
     if all(value is None for value in found.values()):
         return None
-    return ", ".join(f"{name} {span(value)}" for name, value in found.items())
+    return ", ".join(f"{name} {format_duration(value)}" for name, value in found.items())

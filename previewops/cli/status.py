@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, json_option, pass_context, server_now_ms
-from previewops.cli.output import say, say_json
-from previewops.text import age, fields, size, span, table, wrapped
+from previewops.cli.output import print_json, print_out
+from previewops.text import format_age, format_bytes, format_duration, format_fields, format_table, wrap_text
 
 if TYPE_CHECKING:
     from previewops.records import Attempt, JobRecord
@@ -29,9 +29,9 @@ def status(context: Context, job_id: str, as_json: bool) -> None:
     """Show one job: its state, what it made, and every attempt that failed."""
     record, now_ms = asyncio.run(_read(context, job_id))
     if as_json:
-        say_json(record.as_json())
+        print_json(record.as_json())
     else:
-        say(job_lines(record, now_ms))
+        print_out(format_job(record, now_ms))
 
 
 async def _read(context: Context, job_id: str) -> tuple[JobRecord, int]:
@@ -41,18 +41,18 @@ async def _read(context: Context, job_id: str) -> tuple[JobRecord, int]:
         return await Queue(redis, context.settings).status(job_id), await server_now_ms(redis)
 
 
-def job_lines(record: JobRecord, now_ms: int) -> list[str]:
+def format_job(record: JobRecord, now_ms: int) -> list[str]:
     """All of a job but its payload, for a person."""
     result = record.result or {}
-    lines = fields(
+    lines = format_fields(
         [
             ("job", record.job_id),
             ("project", record.project_id),
             ("state", record.state.value),
             ("priority", record.priority.value),
-            ("accepted", age(record.accepted_ms, now_ms)),
-            ("started", record.claimed_ms and age(record.claimed_ms, now_ms)),
-            ("ended", record.finished_ms and age(record.finished_ms, now_ms)),
+            ("accepted", format_age(record.accepted_ms, now_ms)),
+            ("started", record.claimed_ms and format_age(record.claimed_ms, now_ms)),
+            ("ended", record.finished_ms and format_age(record.finished_ms, now_ms)),
             ("progress", _progress(record)),
             ("worker", record.worker),
             ("attempts", _counts(record)),
@@ -95,14 +95,15 @@ def _counts(record: JobRecord) -> str | None:
 
 def _artifact_lines(artifacts: list[object]) -> list[str]:
     rows = [
-        (each.get("path", ""), each.get("mediaType", ""), size(int(each.get("bytes", 0))))
+        (each.get("path", ""), each.get("mediaType", ""), format_bytes(int(each.get("bytes", 0))))
         for each in artifacts
         if isinstance(each, dict)
     ]
-    return table(("FILE", "TYPE", "SIZE"), rows, right=("SIZE",))
+    return format_table(("FILE", "TYPE", "SIZE"), rows, right=("SIZE",))
 
 
 def _attempt_lines(number: int, attempt: Attempt, now_ms: int) -> list[str]:
-    head = f"  {number}. {age(attempt.at_ms, now_ms)}, after {span(attempt.duration_ms)}, on {attempt.worker}"
+    age, duration = format_age(attempt.at_ms, now_ms), format_duration(attempt.duration_ms)
+    head = f"  {number}. {age}, after {duration}, on {attempt.worker}"
     said = f"{attempt.error_class} / {attempt.code}: {attempt.message}"
-    return [head, *wrapped(said, first="     ", rest="     ")]
+    return [head, *wrap_text(said, first="     ", rest="     ")]

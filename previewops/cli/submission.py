@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from previewops.cli.output import say, say_json, tell
-from previewops.cli.payloads import Document, worst
+from previewops.cli.output import print_err, print_json, print_out
+from previewops.cli.payloads import ParsedPayload, worst_exit_code
 from previewops.contract import AssetPolicy, Payload, explain, validate
-from previewops.contract.report import settled
+from previewops.contract.report import normalize
 from previewops.errors import (
     EXIT_FAILED,
     EXIT_TRY_AGAIN,
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from previewops.records import JobRecord
     from previewops.settings import Settings
 
-BATCH = 100
+BATCH_SIZE = 100
 
 
-class NotSent(PreviewopsError):
+class SubmitUnconfirmed(PreviewopsError):
     """Redis failed before it said that it has the job."""
 
     exit_code = RedisUnavailable.exit_code
@@ -45,70 +45,72 @@ class NotSent(PreviewopsError):
 
 
 @dataclass(slots=True)
-class Account:
+class SubmitReport:
     """What became of each document: told as it happens, remembered as exit codes and accepted jobs."""
 
     as_json: bool
     wait: bool
-    codes: list[int] = field(default_factory=list)
+    exit_codes: list[int] = field(default_factory=list)
     accepted: dict[str, tuple[str, Receipt]] = field(default_factory=dict)
     _hints: set[str] = field(default_factory=set)
 
     @property
     def exit_code(self) -> int:
         """The worst of all."""
-        return worst(self.codes)
+        return worst_exit_code(self.exit_codes)
 
-    def refused(self, source: str, error: PreviewopsError) -> None:
+    def add_rejected(self, source: str, error: PreviewopsError) -> None:
         """A document did not get in."""
-        self.codes.append(error.exit_code)
+        self.exit_codes.append(error.exit_code)
         if self.as_json:
-            say_json({"source": source, **error.as_json()}, indent=None)
+            print_json({"source": source, **error.as_json()}, indent=None)
         if isinstance(error, InvalidPayload):
-            tell(explain(error))
+            print_err(explain(error))
             return
-        tell(error.message if error.message.startswith(source) else f"{source}: {error.message}")
+        print_err(error.message if error.message.startswith(source) else f"{source}: {error.message}")
         if error.hint is not None and error.hint not in self._hints:
             self._hints.add(error.hint)
-            tell(f"hint: {error.hint}")
+            print_err(f"hint: {error.hint}")
 
-    def taken(self, source: str, receipt: Receipt) -> None:
+    def add_accepted(self, source: str, receipt: Receipt) -> None:
         """The queue has the job, or had it already."""
         self.accepted[receipt.job_id] = (source, receipt)
         if self.as_json and not self.wait:
-            say_json(self._receipt(receipt.job_id), indent=None)
+            print_json(self._receipt(receipt.job_id), indent=None)
         elif not self.as_json:
             known = "" if receipt.new else "  (the same job was there already)"
-            say(
+            print_out(
                 f"{'accepted' if receipt.new else 'known   '}  {receipt.job_id}  {receipt.state.value}{known}"
             )
-            if receipt.advice is not None:
-                tell(f"{source}: {receipt.advice}")
+            if receipt.hint is not None:
+                print_err(f"{source}: {receipt.hint}")
 
-    def ended(self, job_id: str, record: JobRecord | None) -> None:
+    def add_finished(self, job_id: str, record: JobRecord | None) -> None:
         """A job that was waited for has ended; None: its record is gone."""
-        self.codes.append(0 if record and record.state is JobState.COMPLETED else EXIT_FAILED)
+        self.exit_codes.append(0 if record and record.state is JobState.COMPLETED else EXIT_FAILED)
         if self.as_json:
-            say_json({**self._receipt(job_id), "job": record and record.as_json()}, indent=None)
+            print_json({**self._receipt(job_id), "job": record and record.as_json()}, indent=None)
         if record is None:
-            tell(f"{job_id}: its record is gone: it was discarded, or is past its retention")
+            print_err(f"{job_id}: its record is gone: it was discarded, or is past its retention")
         elif record.state is JobState.COMPLETED:
             if not self.as_json:
-                say(
+                print_out(
                     f"completed {job_id}  {(record.result or {}).get('bundle', '(a dry run: nothing was rendered)')}"
                 )
         else:
-            tell(f"{job_id}: {record.state.value}: {record.reason or 'no reason was given'}")
+            print_err(f"{job_id}: {record.state.value}: {record.reason or 'no reason was given'}")
             if record.state is JobState.DEAD:
-                tell(f"hint: previewops dlq show {job_id}")
+                print_err(f"hint: previewops dlq show {job_id}")
 
-    def unfinished(self, job_ids: Iterable[str], timeout_s: float) -> None:
+    def add_timed_out(self, job_ids: Iterable[str], timeout_s: float) -> None:
         """The wait was over before these jobs were."""
         for job_id in job_ids:
-            self.codes.append(EXIT_TRY_AGAIN)
+            self.exit_codes.append(EXIT_TRY_AGAIN)
             if self.as_json:
-                say_json({**self._receipt(job_id), "job": None, "timedOut": True}, indent=None)
-            tell(f"{job_id}: has not ended within {timeout_s:g} s; it goes on: previewops status {job_id}")
+                print_json({**self._receipt(job_id), "job": None, "timedOut": True}, indent=None)
+            print_err(
+                f"{job_id}: has not ended within {timeout_s:g} s; it goes on: previewops status {job_id}"
+            )
 
     def _receipt(self, job_id: str) -> dict[str, Any]:
         source, receipt = self.accepted[job_id]
@@ -116,13 +118,13 @@ class Account:
 
 
 @dataclass(slots=True)
-class Door:
+class Submitter:
     """Lets documents in: everything that is wrong with each is told, and none keeps another out."""
 
     settings: Settings
-    account: Account
+    report: SubmitReport
     import_files: bool
-    started_in: Path = field(default_factory=Path.cwd)
+    working_dir: Path = field(default_factory=Path.cwd)
     _down: RedisUnavailable | None = None
     _invalid: int = 0
 
@@ -131,11 +133,11 @@ class Door:
         """Whether Redis went away before all was submitted."""
         return self._down is not None
 
-    async def submit(self, queue: Queue, redis_url: str, documents: Iterator[Document]) -> None:
+    async def submit(self, queue: Queue, redis_url: str, documents: Iterator[ParsedPayload]) -> None:
         """Submits what is valid, a batch a round trip. Redis failing is told of each job it concerns."""
         from previewops.connection import redis_errors
 
-        while batch := list(islice(documents, BATCH)):
+        while batch := list(islice(documents, BATCH_SIZE)):
             ready = [(each.source, payload) for each in batch if (payload := self._checked(each)) is not None]
             invalid, self._invalid = self._invalid, 0
             if (ready or invalid) and self._down is None:
@@ -145,28 +147,28 @@ class Door:
                 except RedisUnavailable as error:
                     self._down = error
             for place, (source, payload) in enumerate(ready):
-                answer = NotSent(payload.job_id, self._down) if self._down else answers[place]
+                answer = SubmitUnconfirmed(payload.job_id, self._down) if self._down else answers[place]
                 if isinstance(answer, PreviewopsError):
                     if isinstance(answer, JobConflict) and not self.import_files:
                         answer.hint = (
                             f"{answer.hint}; a job sent with --import has other uris: send it so again"
                         )
-                    self.account.refused(source, answer)
+                    self.report.add_rejected(source, answer)
                 else:
-                    self.account.taken(source, answer)
+                    self.report.add_accepted(source, answer)
 
-    def _checked(self, document: Document) -> Payload | None:
+    def _checked(self, document: ParsedPayload) -> Payload | None:
         try:
             if document.error is not None:
                 raise document.error
             return self._valid(document)
         except PreviewopsError as error:
             self._invalid += isinstance(error, InvalidPayload)
-            self.account.refused(document.source, error)
+            self.report.add_rejected(document.source, error)
             return None
 
-    def _valid(self, document: Document) -> Payload:
-        policy = AssetPolicy(self.settings.roots(self.started_in), self.settings.asset_hosts)
+    def _valid(self, document: ParsedPayload) -> Payload:
+        policy = AssetPolicy(self.settings.effective_asset_roots(self.working_dir), self.settings.asset_hosts)
         if not self.import_files:
             return validate(document.payload, policy=policy, source=document.source)
         from previewops.importing import plan_import
@@ -179,7 +181,7 @@ class Door:
             max_bytes=self.settings.asset_max_mb * 1024 * 1024,
         )
         payload = _validated(plan, policy, document.source)
-        plan.carry_out()
+        plan.execute()
         return payload
 
 
@@ -197,4 +199,4 @@ def _validated(plan: ImportPlan, policy: AssetPolicy, source: str) -> Payload:
         validate(plan.payload, policy=policy)
     except InvalidPayload as error:
         found += [violation for violation in error.violations if violation.pointer not in told]
-    raise InvalidPayload(settled(found), source=source)
+    raise InvalidPayload(normalize(found), source=source)

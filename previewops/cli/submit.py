@@ -12,7 +12,7 @@ from previewops.cli.payloads import EXIT_HELP
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
-    from previewops.cli.submission import Account, Door
+    from previewops.cli.submission import SubmitReport, Submitter
     from previewops.queue import Queue
     from previewops.records import JobRecord
     from previewops.settings import Settings
@@ -59,15 +59,15 @@ def submit(
     (relative to its own folder) are copied to where the workers find them. With --json, one object a line and
     job.
     """
-    from previewops.cli.submission import Account, Door
+    from previewops.cli.submission import SubmitReport, Submitter
 
     if timeout is not None and not wait:
         raise UsageError("--timeout goes with --wait", hint="add --wait, or leave --timeout out")
     settings = context.settings
     if import_files:
         _demand_open_store(settings)
-    account = Account(as_json=as_json, wait=wait)
-    door = Door(settings, account, import_files)
+    account = SubmitReport(as_json=as_json, wait=wait)
+    door = Submitter(settings, account, import_files)
     asyncio.run(_submit(context, door, files, lines=lines, timeout_s=timeout))
     return account.exit_code
 
@@ -83,35 +83,43 @@ def _demand_open_store(settings: Settings) -> None:
 
 
 async def _submit(
-    context: Context, door: Door, files: tuple[str, ...], *, lines: bool, timeout_s: float | None
+    context: Context, door: Submitter, files: tuple[str, ...], *, lines: bool, timeout_s: float | None
 ) -> None:
-    from previewops.cli.payloads import read_documents
+    from previewops.cli.payloads import read_payloads
     from previewops.queue import Queue
 
     async with context.redis() as redis:
         queue = Queue(redis, context.settings)
-        await door.submit(queue, context.redis_url(), read_documents(files, lines=lines))
-        if door.account.wait and door.account.accepted and not door.redis_failed:
-            await _wait(context, queue, door.account, timeout_s)
+        await door.submit(queue, context.redis_url(), read_payloads(files, lines=lines))
+        if door.report.wait and door.report.accepted and not door.redis_failed:
+            await _wait(context, queue, door.report, timeout_s)
 
 
-async def _wait(context: Context, queue: Queue, account: Account, timeout_s: float | None) -> None:
-    from previewops.cli.waiting import MAX_ON_BOARD, no_progress, progress, tell_obstacles, wait_for_ends
-    from previewops.snapshot import Snapshots
+async def _wait(context: Context, queue: Queue, account: SubmitReport, timeout_s: float | None) -> None:
+    from previewops.cli.waiting import (
+        MAX_PROGRESS_BARS,
+        job_progress,
+        no_job_progress,
+        print_wait_warnings,
+        wait_for_jobs,
+    )
+    from previewops.snapshot import SnapshotReader
 
     if any(receipt.state.pending for _, receipt in account.accepted.values()):
-        tell_obstacles(await Snapshots(queue.redis, context.settings).take())
+        print_wait_warnings(await SnapshotReader(queue.redis, context.settings).read())
     many = len(account.accepted)
-    at_once = account.as_json or many > MAX_ON_BOARD
+    at_once = account.as_json or many > MAX_PROGRESS_BARS
     ends: list[tuple[str, JobRecord | None]] = []
-    with no_progress() if at_once else progress() as show:
-        left = await wait_for_ends(
+    with no_job_progress() if at_once else job_progress() as show:
+        left = await wait_for_jobs(
             queue,
             account.accepted,
             timeout_s=timeout_s,
             show=show,
-            ended=account.ended if at_once else lambda job_id, record: ends.append((job_id, record)),
+            on_finished=account.add_finished
+            if at_once
+            else lambda job_id, record: ends.append((job_id, record)),
         )
     for job_id, record in ends:
-        account.ended(job_id, record)
-    account.unfinished(left, timeout_s or 0)
+        account.add_finished(job_id, record)
+    account.add_timed_out(left, timeout_s or 0)

@@ -15,11 +15,11 @@ from previewops.cli.context import Context, pass_context
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
-    from previewops.fleetviews import Bounds
+    from previewops.fleetviews import WorkerCountRange
     from previewops.settings import Settings
     from previewops.supervisor.environment import Launch
     from previewops.supervisor.loop import Supervisor
-    from previewops.supervisor.recycling import Limits
+    from previewops.supervisor.recycling import RecycleLimits
 
 MIB = 1024 * 1024
 _COUNT = click.IntRange(0, 256)
@@ -79,39 +79,41 @@ def supervise(
     max_age_s: int,
 ) -> None:
     """Keep the workers of this host running, until SIGTERM or Ctrl-C. One a host."""
-    from previewops.logs import configure
-    from previewops.supervisor.recycling import Limits
+    from previewops.logs import configure_logging
+    from previewops.supervisor.recycling import RecycleLimits
 
     # systemd sends SIGABRT to a supervisor whose watchdog has starved: its stack goes to the log.
     faulthandler.enable()
-    limits = Limits(max_rss_mb * MIB, max_jobs, max_age_s)
-    source = Source(context, env_file)
+    limits = RecycleLimits(max_rss_mb * MIB, max_jobs, max_age_s)
+    source = LaunchSource(context, env_file)
     settings = source.settings()
     bounds = _bounds(workers, fewest, most, settings)
-    configure(settings, verbose=context.verbose)
+    configure_logging(settings, verbose=context.verbose)
     asyncio.run(_supervise(source, settings, bounds, limits, backend))
 
 
-def _bounds(workers: int | None, fewest: int | None, most: int | None, settings: Settings) -> Bounds:
-    from previewops.fleetviews import Bounds
+def _bounds(
+    workers: int | None, fewest: int | None, most: int | None, settings: Settings
+) -> WorkerCountRange:
+    from previewops.fleetviews import WorkerCountRange
 
     if fewest is None and most is None:
-        count = default_workers(settings) if workers is None else workers
-        return Bounds(count, count)
+        count = default_worker_count(settings) if workers is None else workers
+        return WorkerCountRange(count, count)
     if workers is not None or fewest is None or most is None or fewest > most:
         raise UsageError(
             "allowed is either --workers, or both --min and --max with --min no more than --max",
             hint="previewops supervise --workers 4, or previewops supervise --min 1 --max 8",
         )
-    return Bounds(fewest, most)
+    return WorkerCountRange(fewest, most)
 
 
-def default_workers(settings: Settings) -> int:
+def default_worker_count(settings: Settings) -> int:
     """So many workers that every processor has a job."""
     return max(1, -(-(os.cpu_count() or 1) // settings.worker_concurrency))
 
 
-class Source:
+class LaunchSource:
     """Where the settings come from: the environment, the file over it, the options over both."""
 
     def __init__(self, context: Context, env_file: Path | None) -> None:
@@ -128,7 +130,7 @@ class Source:
         from previewops.supervisor.environment import read_environment_file
 
         found = {} if self._env_file is None else read_environment_file(self._env_file)
-        return {**os.environ, **found, **self._context.overlay}
+        return {**os.environ, **found, **self._context.env_overrides}
 
     def settings(self) -> Settings:
         """The settings as they are now.
@@ -142,10 +144,10 @@ class Source:
 
     def url(self, settings: Settings) -> str:
         """The address of Redis, looked for once."""
-        from previewops.connection import find_redis_url
+        from previewops.connection import resolve_redis_url
 
         if self._url is None:
-            self._url = find_redis_url(settings, option=self._context.redis_option)
+            self._url = resolve_redis_url(settings, option=self._context.redis_option)
         return self._url
 
     def launch(self) -> Launch:
@@ -163,13 +165,13 @@ class Source:
 
 
 async def _supervise(
-    source: Source, settings: Settings, bounds: Bounds, limits: Limits, backend: str
+    source: LaunchSource, settings: Settings, bounds: WorkerCountRange, limits: RecycleLimits, backend: str
 ) -> None:
     import structlog
 
-    from previewops.connection import redact
+    from previewops.connection import redact_url
     from previewops.supervisor.environment import check_reload
-    from previewops.supervisor.service import BackendName, supervisor_of
+    from previewops.supervisor.service import BackendName, build_supervisor
 
     log = structlog.get_logger()
     url = source.url(settings)
@@ -179,36 +181,36 @@ async def _supervise(
         check_reload(settings, launch.settings)
         return launch
 
-    async with supervisor_of(
+    async with build_supervisor(
         source.launch(),
         url,
         bounds=bounds,
         limits=limits,
         backend=BackendName(backend),
-        tell=lambda words: log.info("supervisor.told", message=words),
+        log_action=lambda words: log.info("supervisor.told", message=words),
         reload=reload,
     ) as supervisor:
         log.info(
             "supervisor.started",
             queue=settings.queue_name,
-            redis=redact(url),
-            min=bounds.fewest,
-            max=bounds.most,
+            redis=redact_url(url),
+            min=bounds.minimum,
+            max=bounds.maximum,
         )
-        heed_signals(supervisor)
+        install_signal_handlers(supervisor)
         await supervisor.run()
 
 
-def heed_signals(supervisor: Supervisor) -> None:
+def install_signal_handlers(supervisor: Supervisor) -> None:
     """Has signals become wishes; the handlers do nothing else."""
-    from previewops.supervisor.events import Wish
+    from previewops.supervisor.events import ControlRequest
 
     loop = asyncio.get_running_loop()
     for signum, wish in (
-        (signal.SIGTERM, Wish.STOP),
-        (signal.SIGINT, Wish.STOP),
-        (signal.SIGHUP, Wish.RELOAD),
-        (signal.SIGTTIN, Wish.MORE),
-        (signal.SIGTTOU, Wish.FEWER),
+        (signal.SIGTERM, ControlRequest.STOP),
+        (signal.SIGINT, ControlRequest.STOP),
+        (signal.SIGHUP, ControlRequest.RELOAD),
+        (signal.SIGTTIN, ControlRequest.ADD_WORKER),
+        (signal.SIGTTOU, ControlRequest.REMOVE_WORKER),
     ):
-        loop.add_signal_handler(signum, supervisor.wish, wish)
+        loop.add_signal_handler(signum, supervisor.request, wish)

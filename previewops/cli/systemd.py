@@ -14,9 +14,17 @@ from typing import Any, TypeVar
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.output import say, tell
+from previewops.cli.output import print_err, print_out
 from previewops.errors import PreviewopsError, UsageError
-from previewops.units import HostFile, Layout, host_files, next_steps, obstacles, system_layout, user_layout
+from previewops.units import (
+    HostFile,
+    UnitLayout,
+    next_steps,
+    preflight_errors,
+    render_host_files,
+    system_layout,
+    user_layout,
+)
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -58,11 +66,11 @@ Examples:
 def print_files(context: Context, names: tuple[str, ...], user: bool) -> None:
     """Print the files, or those named, each below its path."""
     layout = _layout(context, user=user)
-    files = host_files(layout, systemd_version=_systemd_version())
-    for line in obstacles(layout, _program_folders()):
-        tell(f"note: {line}")
+    files = render_host_files(layout, systemd_version=_systemd_version())
+    for line in preflight_errors(layout, _program_folders()):
+        print_err(f"note: {line}")
     for file in _chosen(files, names):
-        say([f"# {file.path}", file.text])
+        print_out([f"# {file.path}", file.text])
 
 
 @systemd.command(
@@ -89,21 +97,21 @@ def install(context: Context, user: bool, prefix: Path | None, dry_run: bool) ->
     environment file is yours: one that is there already is kept.
     """
     layout = _layout(context, user=user)
-    files = host_files(layout, systemd_version=None if prefix is not None else _systemd_version())
-    found = obstacles(layout, _program_folders())
+    files = render_host_files(layout, systemd_version=None if prefix is not None else _systemd_version())
+    found = preflight_errors(layout, _program_folders())
     if found and prefix is None:
         raise UsageError("; ".join(found), hint="or install for your own service manager, with --user")
     for file in files:
         act = _plan(file, prefix)
         if act.writes and not dry_run:
             _write(act.target, file)
-        say(f"{act.would if dry_run else act.did:<16}{act.target}")
+        print_out(f"{act.would if dry_run else act.did:<16}{act.target}")
     if prefix is None and not dry_run:
-        say(["", "What next", *(f"  {line}" for line in next_steps(layout))])
+        print_out(["", "What next", *(f"  {line}" for line in next_steps(layout))])
 
 
-def _layout(context: Context, *, user: bool) -> Layout:
-    chosen = context.overlay.get("DATA_DIR") or os.environ.get("DATA_DIR")
+def _layout(context: Context, *, user: bool) -> UnitLayout:
+    chosen = context.env_overrides.get("DATA_DIR") or os.environ.get("DATA_DIR")
     data_dir = Path(os.path.abspath(chosen)) if chosen else None  # noqa: PTH100 - links stay as they are named
     if not user:
         return system_layout(_command(), data_dir)
@@ -159,26 +167,26 @@ def _chosen(files: list[HostFile], names: tuple[str, ...]) -> list[HostFile]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Act:
+class _InstallStep:
     target: Path
     writes: bool
     did: str
     would: str
 
 
-def _plan(file: HostFile, prefix: Path | None) -> _Act:
+def _plan(file: HostFile, prefix: Path | None) -> _InstallStep:
     target = file.path if prefix is None else prefix / file.path.relative_to("/")
     try:
         found = target.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return _Act(target, True, "written", "would write")
+        return _InstallStep(target, True, "written", "would write")
     except (OSError, UnicodeDecodeError) as error:
         raise _refused(target, error) from error
     if found == file.text:
-        return _Act(target, False, "unchanged", "unchanged")
+        return _InstallStep(target, False, "unchanged", "unchanged")
     if file.keep:
-        return _Act(target, False, "kept", "would keep")
-    return _Act(target, True, "replaced", "would replace")
+        return _InstallStep(target, False, "kept", "would keep")
+    return _InstallStep(target, True, "replaced", "would replace")
 
 
 def _write(target: Path, file: HostFile) -> None:

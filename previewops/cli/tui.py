@@ -16,7 +16,7 @@ from previewops.errors import UsageError
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
-    from previewops.tui.live.link import Link
+    from previewops.tui.live.link import QueueConnection
 
 
 @click.command(
@@ -71,51 +71,53 @@ def tui(
 
 def _live(
     context: Context, read_only: bool, refresh: float | None, theme: str | None, leaving_stops: bool
-) -> tuple[OperatorApp, Link]:
-    from previewops.cli.who import operator
-    from previewops.health import thresholds_of
+) -> tuple[OperatorApp, QueueConnection]:
+    from previewops.cli.who import acting_operator
+    from previewops.health import parse_thresholds
     from previewops.tui.app import OperatorApp
-    from previewops.tui.graphics import ready
-    from previewops.tui.intents import ReadOnlyDesk
-    from previewops.tui.live.desk import LiveDesk
-    from previewops.tui.live.link import Link
+    from previewops.tui.graphics import prepare_graphics
+    from previewops.tui.intents import ReadOnlyExecutor
+    from previewops.tui.live.desk import LiveExecutor
+    from previewops.tui.live.link import QueueConnection
     from previewops.tui.live.source import LiveSource
     from previewops.tui.options import Options
-    from previewops.tui.terminal import images_for, images_forced, theme_for
+    from previewops.tui.terminal import detect_image_mode, is_image_mode_forced, select_theme
 
     settings = context.settings
-    link = Link(context.redis_url(), settings, who=operator())
-    source, desk = LiveSource(link), LiveDesk(link)
+    link = QueueConnection(context.redis_url(), settings, who=acting_operator())
+    source, desk = LiveSource(link), LiveExecutor(link)
     options = Options(
         place=settings.queue_name,
         environment=os.environ.get("PREVIEW_ENV", ""),
         read_only=read_only,
         every_s=refresh or 1.0,
-        theme=theme_for(theme, os.environ),
-        images=ready(images_for(os.environ), forced=images_forced(os.environ)),
-        thresholds=thresholds_of(os.environ),
+        theme=select_theme(theme, os.environ),
+        images=prepare_graphics(detect_image_mode(os.environ), forced=is_image_mode_forced(os.environ)),
+        thresholds=parse_thresholds(os.environ),
         heartbeat_ms=settings.heartbeat_ms,
         leaving="Workers and Redis of this machine stop with it." if leaving_stops else "",
     )
-    return OperatorApp(source, ReadOnlyDesk(desk) if read_only else desk, options, judge=source), link
+    return OperatorApp(
+        source, ReadOnlyExecutor(desk) if read_only else desk, options, health_source=source
+    ), link
 
 
 def _recorded(path: Path, refresh: float | None, theme: str | None) -> OperatorApp:
-    from previewops.recording.reader import peek
+    from previewops.recording.reader import read_header
     from previewops.tui.options import Options
-    from previewops.tui.replay.app import EVERY_S, ReplayApp
-    from previewops.tui.terminal import theme_for
+    from previewops.tui.replay.app import DEFAULT_INTERVAL_S, ReplayApp
+    from previewops.tui.terminal import select_theme
 
     options = Options(
-        place=peek(path).queue,
+        place=read_header(path).queue,
         read_only=True,
-        every_s=refresh or EVERY_S,
-        theme=theme_for(theme, os.environ),
+        every_s=refresh or DEFAULT_INTERVAL_S,
+        theme=select_theme(theme, os.environ),
     )
     return ReplayApp(path, options)
 
 
-def _run(app: OperatorApp, link: Link | None = None) -> int:
+def _run(app: OperatorApp, link: QueueConnection | None = None) -> int:
     """Shows the screen to its end, and closes ``link`` then: its connections belong to the same event loop."""
     status = asyncio.run(_shown(app, link))
     if app.failure is not None:
@@ -123,7 +125,7 @@ def _run(app: OperatorApp, link: Link | None = None) -> int:
     return status or 0
 
 
-async def _shown(app: OperatorApp, link: Link | None) -> int | None:
+async def _shown(app: OperatorApp, link: QueueConnection | None) -> int | None:
     try:
         return await app.run_async()
     finally:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from previewops.cancellation import end_tasks
+from previewops.cancellation import cancel_and_wait
 from previewops.cli.context import Context, pass_context
-from previewops.cli.output import announce
-from previewops.cli.supervise import default_workers
+from previewops.cli.output import print_status
+from previewops.cli.supervise import default_worker_count
 from previewops.cli.theme import theme_option
-from previewops.cli.voice import Voice
+from previewops.cli.voice import DeferredOutput
 from previewops.errors import PreviewopsError, RedisUnavailable
 from previewops.settings import Settings
 
@@ -56,29 +56,29 @@ def up(context: Context, demo: bool, workers: int | None, no_tui: bool, theme: s
     started; a second Ctrl-C gives running jobs back at once. Leaving the screen stops all as well.
     """
     terminal = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
-    manner = Manner(demo=demo, screen=terminal and not no_tui, theme=theme)
-    asyncio.run(_up(context, manner, count=workers or default_workers(context.settings)))
+    manner = UpOptions(demo=demo, tui=terminal and not no_tui, theme=theme)
+    asyncio.run(_up(context, manner, count=workers or default_worker_count(context.settings)))
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class UpOptions:
     """What ``up`` does beside supervising."""
 
     demo: bool
-    screen: bool
+    tui: bool
     theme: str | None
 
 
-async def _up(context: Context, manner: Manner, *, count: int) -> None:
-    from previewops.connection import connect, redact, redis_errors
-    from previewops.fleetviews import Bounds
+async def _up(context: Context, manner: UpOptions, *, count: int) -> None:
+    from previewops.connection import connect, redact_url, redis_errors
+    from previewops.fleetviews import WorkerCountRange
     from previewops.queue import Queue
     from previewops.supervisor.environment import Launch, worker_environment
-    from previewops.supervisor.service import supervisor_of
+    from previewops.supervisor.service import build_supervisor
 
     settings = context.settings
     stop = _stop_requests()
-    voice = Voice()
+    voice = DeferredOutput()
     async with _redis(context, voice) as url, redis_errors(url):
         launch = Launch(settings, worker_environment(os.environ, settings, url))
 
@@ -88,13 +88,13 @@ async def _up(context: Context, manner: Manner, *, count: int) -> None:
         redis = connect(url, role="up")
         try:
             await redis.ping()
-            async with supervisor_of(
-                launch, url, bounds=Bounds(count, count), tell=voice.say, reload=unchanged
+            async with build_supervisor(
+                launch, url, bounds=WorkerCountRange(count, count), log_action=voice.print, reload=unchanged
             ) as supervisor:
-                announce(
+                print_status(
                     f"previewops: {count} worker{'s' if count > 1 else ''} of "
                     f"{settings.worker_concurrency} jobs each on queue {settings.queue_name}\n"
-                    f"  Redis     {redact(url)}\n"
+                    f"  Redis     {redact_url(url)}\n"
                     f"  bundles   {settings.data_dir / 'previews'}\n"
                     f"  logs      {settings.data_dir / 'logs'}"
                 )
@@ -115,7 +115,7 @@ def _stop_requests() -> StopRequests:
 
 
 @asynccontextmanager
-async def _redis(context: Context, voice: Voice) -> AsyncIterator[str]:
+async def _redis(context: Context, voice: DeferredOutput) -> AsyncIterator[str]:
     """The address of the configured server, or of a private one that is kept running meanwhile."""
     if context.redis_option is not None or context.settings.redis_url is not None:
         yield context.redis_url()
@@ -127,13 +127,13 @@ async def _redis(context: Context, voice: Voice) -> AsyncIterator[str]:
         try:
             yield server.url
         finally:
-            await end_tasks([keeper])
+            await cancel_and_wait([keeper])
 
 
-async def _keep_running(server: EmbeddedRedis, settings: Settings, voice: Voice) -> None:
+async def _keep_running(server: EmbeddedRedis, settings: Settings, voice: DeferredOutput) -> None:
     while server.owned:
         status = await server.wait()
-        voice.say(f"Redis ended with status {status}; it starts again")
+        voice.print(f"Redis ended with status {status}; it starts again")
         await server.start()
         with suppress(PreviewopsError, OSError):
             await _record_restart(server.url, settings, status)
@@ -154,22 +154,24 @@ async def _record_restart(url: str, settings: Settings, status: int) -> None:
         await redis.aclose()
 
 
-async def _beside(context: Context, manner: Manner, url: str, queue: Queue, voice: Voice) -> None:
+async def _beside(context: Context, manner: UpOptions, url: str, queue: Queue, voice: DeferredOutput) -> None:
     """What is done and shown meanwhile; all stops when it ends."""
-    from previewops.cli.demo import run_demo, run_demo_unseen
+    from previewops.cli.demo import run_demo, run_demo_in_background
 
-    if not manner.screen:
+    if not manner.tui:
         await (run_demo(queue, context.settings) if manner.demo else _report(queue, url))
         return
-    from previewops.cli.hosted import show_screen
+    from previewops.cli.hosted import run_tui_process
 
-    lesson = asyncio.create_task(run_demo_unseen(queue, context.settings, voice)) if manner.demo else None
+    lesson = (
+        asyncio.create_task(run_demo_in_background(queue, context.settings, voice)) if manner.demo else None
+    )
     try:
-        left = await show_screen(context, url, theme=manner.theme, voice=voice)
+        left = await run_tui_process(context, url, theme=manner.theme, voice=voice)
     finally:
         if lesson is not None:
             await asyncio.wait({lesson}, timeout=LAST_LOOK_S)  # one that has just ended gets to say so
-            await end_tasks([lesson])
+            await cancel_and_wait([lesson])
     if not left:
         await _report(queue, url)
 
@@ -179,22 +181,22 @@ async def _work(
     beside: Coroutine[Any, Any, None],
     settings: Settings,
     stop: StopRequests,
-    voice: Voice,
+    voice: DeferredOutput,
 ) -> None:
     """Supervises until it is asked to stop, nothing is left of the workers, or what is done beside it is over."""
-    from previewops.supervisor.events import Wish
+    from previewops.supervisor.events import ControlRequest
 
     supervising = asyncio.create_task(supervisor.run())
     asked = asyncio.create_task(stop.get())
-    fallen = asyncio.create_task(supervisor.fallen.wait())
+    fallen = asyncio.create_task(supervisor.all_fatal.wait())
     busy = asyncio.create_task(beside)
     abandoned: dict[int, str] = {}
     try:
         await asyncio.wait({supervising, asked, fallen, busy}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         abandoned = supervisor.fatal
-        supervisor.wish(Wish.STOP)
-        await end_tasks([asked, fallen, busy])
+        supervisor.request(ControlRequest.STOP)
+        await cancel_and_wait([asked, fallen, busy])
         await _drained(supervisor, supervising, stop, voice)
     if busy.done() and not busy.cancelled():
         busy.result()
@@ -206,18 +208,18 @@ async def _work(
 
 
 async def _drained(
-    supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests, voice: Voice
+    supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests, voice: DeferredOutput
 ) -> None:
     """Waits for the workers' end; each further request to stop is passed on."""
-    from previewops.supervisor.events import Wish
+    from previewops.supervisor.events import ControlRequest
 
     if sys.stdout.isatty() and not supervising.done():  # a person wonders what is waited for
-        voice.say("draining the workers; Ctrl-C gives running jobs back at once")
+        voice.print("draining the workers; Ctrl-C gives running jobs back at once")
     while not supervising.done():
         again = asyncio.create_task(stop.get())
         await asyncio.wait({supervising, again}, return_when=asyncio.FIRST_COMPLETED)
         if again.done():
-            supervisor.wish(Wish.STOP)
+            supervisor.request(ControlRequest.STOP)
         else:
             again.cancel()
     await supervising
@@ -226,15 +228,15 @@ async def _drained(
 async def _report(queue: Queue, url: str) -> None:
     """Says how the queue is whenever that has changed: in one place in a terminal, line by line elsewhere."""
     from previewops.connection import redis_errors
-    from previewops.snapshot import Snapshots
+    from previewops.snapshot import SnapshotReader
 
-    snapshots = Snapshots(queue.redis, queue.settings)
+    snapshots = SnapshotReader(queue.redis, queue.settings)
     told = ""
     with _state_line() as show:
         while True:
             try:
                 async with redis_errors(url):
-                    line = _in_words(await snapshots.take())
+                    line = _in_words(await snapshots.read())
             except RedisUnavailable as error:
                 line = error.message  # the workers wait for it too
             if line != told:
@@ -246,7 +248,7 @@ async def _report(queue: Queue, url: str) -> None:
 @contextmanager
 def _state_line() -> Iterator[Callable[[str], None]]:
     if not sys.stdout.isatty():
-        yield announce
+        yield print_status
         return
     from rich.console import Console
     from rich.text import Text

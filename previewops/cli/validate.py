@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from previewops.cli.context import Context, json_option, pass_context
-from previewops.cli.output import say, say_json
-from previewops.cli.payloads import EXIT_HELP, Document, read_documents, worst
+from previewops.cli.output import print_json, print_out
+from previewops.cli.payloads import EXIT_HELP, ParsedPayload, read_payloads, worst_exit_code
 from previewops.errors import InvalidPayload, PreviewopsError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def validate(context: Context, files: tuple[str, ...], lines: bool, as_json: boo
     from previewops.contract import AssetPolicy, explain
     from previewops.contract import validate as check
 
-    policy = AssetPolicy(context.settings.roots(Path.cwd()), context.settings.asset_hosts)
+    policy = AssetPolicy(context.settings.effective_asset_roots(Path.cwd()), context.settings.asset_hosts)
 
-    def verdict(document: Document) -> Payload | PreviewopsError:
+    def verdict(document: ParsedPayload) -> Payload | PreviewopsError:
         if document.error is not None:
             return document.error
         try:
@@ -50,20 +50,20 @@ def validate(context: Context, files: tuple[str, ...], lines: bool, as_json: boo
             return error
 
     codes = []
-    for document in read_documents(files, lines=lines):
+    for document in read_payloads(files, lines=lines):
         found = verdict(document)
         codes.append(found.exit_code if isinstance(found, PreviewopsError) else 0)
         if as_json:
-            say_json(_as_json(document.source, found), indent=None)
+            print_json(_as_json(document.source, found), indent=None)
         elif isinstance(found, InvalidPayload):
-            say(explain(found))
+            print_out(explain(found))
         elif isinstance(found, PreviewopsError):
-            say(found.message)
+            print_out(found.message)
         else:
-            say(f"{document.source}: valid (job {found.job_id})")
+            print_out(f"{document.source}: valid (job {found.job_id})")
     if len(codes) > 1 and not as_json:
-        say(f"{codes.count(0)} valid, {len(codes) - codes.count(0)} not")
-    return worst(codes)
+        print_out(f"{codes.count(0)} valid, {len(codes) - codes.count(0)} not")
+    return worst_exit_code(codes)
 
 
 def _as_json(source: str, found: Payload | PreviewopsError) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from previewops.cli.board import board  # here, so that nothing is left to import once a wait has begun
-from previewops.cli.output import tell
+from previewops.cli.board import (
+    show_progress,  # here, so that nothing is left to import once a wait has begun
+)
+from previewops.cli.output import print_err
 from previewops.errors import JobNotFound
 
 if TYPE_CHECKING:
@@ -21,36 +23,36 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LOOK_EVERY_S = 0.2
-PATIENCE_S = 60.0
+POLL_INTERVAL_S = 0.2
+MAX_REDIS_OUTAGE_S = 60.0
 """How long a wait rides out Redis being away, in seconds."""
-LOOK_AT_ONCE = 500
-MAX_ON_BOARD = 24
+MAX_JOBS_PER_POLL = 500
+MAX_PROGRESS_BARS = 24
 """More bars than this do not fit a terminal; beyond it each end is a line of its own."""
 
 Show = Callable[[Iterable["JobRecord"]], None]
 
 
 @contextmanager
-def progress() -> Iterator[Show]:
+def job_progress() -> Iterator[Show]:
     """Shows how jobs get on: bars in a terminal, lines elsewhere."""
-    with board() as shown:
+    with show_progress() as shown:
         yield shown.update
 
 
 @contextmanager
-def no_progress() -> Iterator[Show]:
+def no_job_progress() -> Iterator[Show]:
     """Shows nothing."""
     yield lambda records: None
 
 
-async def wait_for_ends(
+async def wait_for_jobs(
     queue: Queue,
     job_ids: Iterable[str],
     *,
     timeout_s: float | None,
     show: Show,
-    ended: Callable[[str, JobRecord | None], None],
+    on_finished: Callable[[str, JobRecord | None], None],
 ) -> list[str]:
     """Looks until every job has ended or ``timeout_s`` has passed; returns the ids that have not.
 
@@ -59,7 +61,7 @@ async def wait_for_ends(
     pending = dict.fromkeys(job_ids)
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     while pending:
-        ids = list(islice(pending, LOOK_AT_ONCE))
+        ids = list(islice(pending, MAX_JOBS_PER_POLL))
         found = await _patiently(partial(queue.records, ids))
         records = {record.job_id: record for record in found}
         show(records.values())
@@ -69,11 +71,11 @@ async def wait_for_ends(
             if record is not None and record.state.pending:
                 pending[job_id] = None  # behind the others, so that a long list is gone through in turn
             else:
-                ended(job_id, await _whole(queue, job_id))
+                on_finished(job_id, await _whole(queue, job_id))
         if deadline is not None and time.monotonic() >= deadline:
             break
         if pending:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
     return list(pending)
 
 
@@ -90,7 +92,7 @@ async def _patiently(look: Callable[[], Awaitable[T]]) -> T:
 
     from previewops.connection import unavailable_reason
 
-    give_up = time.monotonic() + PATIENCE_S
+    give_up = time.monotonic() + MAX_REDIS_OUTAGE_S
     told = False
     while True:
         try:
@@ -101,15 +103,17 @@ async def _patiently(look: Callable[[], Awaitable[T]]) -> T:
                 raise
             if not told:
                 told = True
-                tell(f"note: Redis does not answer ({reason}); the jobs were accepted, and this waits for it")
-        await asyncio.sleep(LOOK_EVERY_S)
+                print_err(
+                    f"note: Redis does not answer ({reason}); the jobs were accepted, and this waits for it"
+                )
+        await asyncio.sleep(POLL_INTERVAL_S)
 
 
-def tell_obstacles(snapshot: Snapshot) -> None:
+def print_wait_warnings(snapshot: Snapshot) -> None:
     """Says beforehand what would make the wait a long one."""
     if snapshot.paused:
         by = f" by {snapshot.paused_by}" if snapshot.paused_by else ""
         why = f" ({snapshot.paused_why})" if snapshot.paused_why else ""
-        tell(f"note: the queue is paused{by}{why}; `previewops resume` lets it go on")
+        print_err(f"note: the queue is paused{by}{why}; `previewops resume` lets it go on")
     if not snapshot.workers:
-        tell("note: no worker is running; start one with `previewops worker` or `previewops up`")
+        print_err("note: no worker is running; start one with `previewops worker` or `previewops up`")

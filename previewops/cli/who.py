@@ -7,20 +7,20 @@ import pwd
 import socket
 from collections.abc import Mapping
 
-from previewops.contract.wording import printable, shorten
+from previewops.contract.wording import escape_unprintable, shorten
 
 _MAX_CHARACTERS = 100
 
 
-def operator() -> str:
+def acting_operator() -> str:
     """``user@host`` of the person behind this process."""
-    return operator_name(os.environ, _account(os.getuid()), socket.gethostname())
+    return format_operator_name(os.environ, _account(os.getuid()), socket.gethostname())
 
 
-def operator_name(environ: Mapping[str, str], account: str, host: str) -> str:
+def format_operator_name(environ: Mapping[str, str], account: str, host: str) -> str:
     """The person, not the account that sudo lends: SUDO_USER where it is set, else ``account``."""
     user = environ.get("SUDO_USER", "").strip() or account
-    return shorten(printable(f"{user}@{host}"), _MAX_CHARACTERS)
+    return shorten(escape_unprintable(f"{user}@{host}"), _MAX_CHARACTERS)
 
 
 def _account(uid: int) -> str:

@@ -29,11 +29,11 @@ def worker(context: Context, concurrency: int | None, burst: bool, name: str | N
     A first SIGTERM drains: no new jobs, running ones end within PREVIEW_DRAIN_TIMEOUT_S, the rest goes back
     to the queue without an attempt spent. A second one gives everything back at once.
     """
-    from previewops.logs import configure
+    from previewops.logs import configure_logging
     from previewops.worker.main import run_worker
 
     settings = context.settings
     if concurrency is not None:
         settings = replace(settings, worker_concurrency=concurrency)
-    configure(settings, verbose=context.verbose)
+    configure_logging(settings, verbose=context.verbose)
     run_worker(settings, redis_url=context.redis_url(), worker_id=name, burst=burst)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, json_option, pass_context
-from previewops.cli.output import say, say_json, tell
+from previewops.cli.output import print_err, print_json, print_out
 from previewops.clock import iso_from_ms
-from previewops.text import age, size, table, wrapped
+from previewops.text import format_age, format_bytes, format_table, wrap_text
 
 if TYPE_CHECKING:
-    from previewops.fleetviews import SupervisorView
+    from previewops.fleetviews import SupervisorStatus
     from previewops.views import Snapshot
 
 _HEADERS = ("WORKER", "STATE", "BUSY", "DONE", "FAILED", "MEMORY", "SEEN", "JOBS")
@@ -34,7 +34,7 @@ def workers(context: Context, as_json: bool) -> None:
     """List the workers and their supervisors as of their last heartbeat, and what each is at."""
     snapshot = asyncio.run(_take(context))
     if as_json:
-        say_json(
+        print_json(
             {
                 "workers": [worker.as_json() for worker in snapshot.workers],
                 "supervisors": [view.as_json() for view in snapshot.supervisors],
@@ -43,40 +43,40 @@ def workers(context: Context, as_json: bool) -> None:
         )
         return
     if snapshot.workers:
-        say(worker_lines(snapshot))
+        print_out(format_workers(snapshot))
     else:
-        tell("no worker is running; start one with `previewops supervise` or `previewops up`")
-    say(supervisor_lines(snapshot.supervisors, snapshot.now_ms))
+        print_err("no worker is running; start one with `previewops supervise` or `previewops up`")
+    print_out(format_supervisors(snapshot.supervisors, snapshot.now_ms))
 
 
 async def _take(context: Context) -> Snapshot:
-    from previewops.snapshot import Snapshots
+    from previewops.snapshot import SnapshotReader
 
     async with context.redis() as redis:
-        return await Snapshots(redis, context.settings).take()
+        return await SnapshotReader(redis, context.settings).read()
 
 
-def supervisor_lines(supervisors: Sequence[SupervisorView], now_ms: int) -> list[str]:
+def format_supervisors(supervisors: Sequence[SupervisorStatus], now_ms: int) -> list[str]:
     """A line for each supervisor, and one for each worker that it has and that does not run."""
     lines = []
     for view in supervisors:
         state = view.state
-        few, most = state.bounds.fewest, state.bounds.most
+        few, most = state.worker_range.minimum, state.worker_range.maximum
         wanted = f"{state.count}" if few == most else f"{state.count} ({few} to {most})"
         lines.append(
             f"supervisor {view.supervisor_id}  {'silent' if view.silent else state.state}  {wanted} wanted"
-            f"  {state.backend}  pid {state.pid}  {age(view.heartbeat_ms, now_ms)}"
+            f"  {state.backend}  pid {state.pid}  {format_age(view.heartbeat_ms, now_ms)}"
         )
         if state.notice:
-            lines += wrapped(state.notice, first="  ", rest="  ")
+            lines += wrap_text(state.notice, first="  ", rest="  ")
         for worker in state.workers:
             if worker.phase in _TROUBLED:
-                words = f"{worker.phase}  {worker.worker_id or f'worker {worker.place}'}: {worker.reason}"
-                lines += wrapped(words, first="  ", rest="    ")
+                words = f"{worker.phase}  {worker.worker_id or f'worker {worker.slot}'}: {worker.reason}"
+                lines += wrap_text(words, first="  ", rest="    ")
     return lines
 
 
-def worker_lines(snapshot: Snapshot) -> list[str]:
+def format_workers(snapshot: Snapshot) -> list[str]:
     """A table of the workers; none if there are none."""
     if not snapshot.workers:
         return []
@@ -87,10 +87,10 @@ def worker_lines(snapshot: Snapshot) -> list[str]:
             f"{worker.busy}/{worker.slots}",
             worker.completed,
             worker.failed,
-            size(worker.rss_bytes),
-            age(worker.heartbeat_ms, snapshot.now_ms),
+            format_bytes(worker.rss_bytes),
+            format_age(worker.heartbeat_ms, snapshot.now_ms),
             ", ".join(worker.jobs),
         )
         for worker in snapshot.workers
     ]
-    return table(_HEADERS, rows, right=("BUSY", "DONE", "FAILED", "MEMORY"), flexible="JOBS")
+    return format_table(_HEADERS, rows, right=("BUSY", "DONE", "FAILED", "MEMORY"), flexible="JOBS")

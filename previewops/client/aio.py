@@ -12,12 +12,12 @@ from typing import TypeAlias
 
 from redis.exceptions import RedisError
 
-from previewops.bundles import Artifact, artifacts_of
+from previewops.bundles import Artifact, list_artifacts
 from previewops.client import arguments
-from previewops.client.documents import PayloadSource, checked
+from previewops.client.documents import PayloadSource, load_payload
 from previewops.client.failures import JobCancelled, JobFailed, WaitTimeout
 from previewops.client.results import JobResult, Progress
-from previewops.connection import connect, find_redis_url, redact, redis_errors, unavailable_reason
+from previewops.connection import connect, redact_url, redis_errors, resolve_redis_url, unavailable_reason
 from previewops.errors import (
     InvalidPayload,
     JobConflict,
@@ -32,17 +32,17 @@ from previewops.records import JobRecord
 from previewops.settings import Settings
 from previewops.states import JobState
 
-Refusal: TypeAlias = InvalidPayload | JobConflict | QueueFull | UsageError
+SubmitError: TypeAlias = InvalidPayload | JobConflict | QueueFull | UsageError
 """Why one payload of several was not taken. ``UsageError``: its file cannot be read, or it is no payload at all."""
 
-LOOK_EVERY_S = 0.5
+POLL_INTERVAL_S = 0.5
 """How often a job that is waited for is looked at, beside being told of its end."""
 
-PATIENCE_S = 60.0
+MAX_REDIS_OUTAGE_S = 60.0
 """How long a wait rides out Redis being away, in seconds."""
 _AGAIN_AFTER_S = 0.2
 
-COUNT_PATIENCE_S = 1.0
+COUNT_TIMEOUT_S = 1.0
 """How long a submit that is invalid waits for Redis to count it, in seconds."""
 
 
@@ -70,7 +70,7 @@ class AsyncClient:
     ) -> None:
         for argument, value in (("redis_url", redis_url), ("name", name)):
             if value is not None:
-                arguments.text(argument, value)
+                arguments.require_text(argument, value)
         self.settings = Settings.from_env(os.environ) if settings is None else settings
         self.name = name or f"client@{socket.gethostname()}"
         self._option = redis_url
@@ -104,14 +104,14 @@ class AsyncClient:
             raise answer
         return answer
 
-    async def submit_many(self, payloads: Iterable[PayloadSource]) -> list[Receipt | Refusal]:
+    async def submit_many(self, payloads: Iterable[PayloadSource]) -> list[Receipt | SubmitError]:
         """Submits jobs, hundreds a round trip; one answer each, in order. A refusal is returned, not raised."""
-        arguments.several("payloads", payloads)
-        answers: list[Receipt | Refusal | None] = []
+        arguments.require_list("payloads", payloads)
+        answers: list[Receipt | SubmitError | None] = []
         valid = []
         for source in payloads:
             try:
-                valid.append(await checked(source, self.settings))
+                valid.append(await load_payload(source, self.settings))
                 answers.append(None)
             except (InvalidPayload, UsageError) as refusal:
                 answers.append(refusal)
@@ -128,7 +128,7 @@ class AsyncClient:
         """Has refusals totalled. The answer to them is known: it waits for Redis only so long."""
         if invalid:
             with suppress(RedisUnavailable):
-                async with self._queue() as queue, asyncio.timeout(COUNT_PATIENCE_S):
+                async with self._queue() as queue, asyncio.timeout(COUNT_TIMEOUT_S):
                     await queue.submit_many([], invalid=invalid)
 
     async def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobResult:
@@ -158,7 +158,7 @@ class AsyncClient:
         told: Progress | None = None
         async with aclosing(self._looks(job_id, timeout_s)) as looks:
             async for record in looks:
-                found = Progress.of(record)
+                found = Progress.from_record(record)
                 if found != told:
                     told = found
                     yield found
@@ -169,7 +169,7 @@ class AsyncClient:
         Raises:
             JobNotFound: there is no record of it.
         """
-        arguments.text("job_id", job_id)
+        arguments.require_text("job_id", job_id)
         async with self._queue() as queue:
             return await queue.status(job_id)
 
@@ -185,7 +185,7 @@ class AsyncClient:
         if record.state is not JobState.COMPLETED or (record.result or {}).get("dryRun"):
             state = "a dry run" if record.state is JobState.COMPLETED else record.state.value
             raise WrongState(job_id, state, "list the artifacts of", "completed, and no dry runs")
-        return await asyncio.to_thread(artifacts_of, self.settings.data_dir, record)
+        return await asyncio.to_thread(list_artifacts, self.settings.data_dir, record)
 
     async def cancel(self, job_id: str, *, who: str | None = None, why: str = "") -> JobState:
         """Cancels a job that has not ended; returns the state it was in. ``who`` goes on record; None: ``name``.
@@ -194,10 +194,10 @@ class AsyncClient:
             JobNotFound: there is no record of it.
             WrongState: it has ended already.
         """
-        arguments.text("job_id", job_id)
-        arguments.text("why", why)
+        arguments.require_text("job_id", job_id)
+        arguments.require_text("why", why)
         if who is not None:
-            arguments.text("who", who)
+            arguments.require_text("who", who)
         async with self._queue() as queue:
             return await queue.cancel(job_id, who=who or self.name, why=why)
 
@@ -214,7 +214,7 @@ class AsyncClient:
         if known is None:
             # Connections of a loop that is closed are of no use to anybody.
             self._queues = {each: line for each, line in self._queues.items() if not each.is_closed()}
-            url = find_redis_url(self.settings, option=self._option)
+            url = resolve_redis_url(self.settings, option=self._option)
             known = self._queues[loop] = url, Queue(connect(url, role="client"), self.settings)
         return known
 
@@ -226,8 +226,8 @@ class AsyncClient:
         Looks are without payload and result. With ``whole_end`` the record of a job that has ended is read whole,
         and comes last; a job that was given a new life in between has not ended, and is looked at further.
         """
-        arguments.text("job_id", job_id)
-        arguments.seconds("timeout_s", timeout_s)
+        arguments.require_text("job_id", job_id)
+        arguments.require_seconds("timeout_s", timeout_s)
         url, queue = self._line()
         now = asyncio.get_running_loop().time
         began = now()
@@ -235,7 +235,7 @@ class AsyncClient:
         while True:
             left_s = None if timeout_s is None else max(0.0, began + timeout_s - now())
             try:
-                looks = queue.watch(job_id, look_every_s=LOOK_EVERY_S, timeout_s=left_s)
+                looks = queue.watch(job_id, poll_interval_s=POLL_INTERVAL_S, timeout_s=left_s)
                 async with aclosing(looks):
                     async for record in looks:
                         away_since = None
@@ -251,8 +251,8 @@ class AsyncClient:
                 if reason is None:
                     raise
                 away_since = now() if away_since is None else away_since
-                if left_s == 0 or now() - away_since > PATIENCE_S:
-                    raise RedisUnavailable(redact(url), reason) from error
+                if left_s == 0 or now() - away_since > MAX_REDIS_OUTAGE_S:
+                    raise RedisUnavailable(redact_url(url), reason) from error
             await asyncio.sleep(_AGAIN_AFTER_S)
 
 
@@ -261,4 +261,4 @@ def _outcome(record: JobRecord) -> JobResult:
         raise JobFailed(record)
     if record.state is JobState.CANCELLED:
         raise JobCancelled(record)
-    return JobResult.of(record)
+    return JobResult.from_record(record)

@@ -21,7 +21,7 @@ class BadArgument(UsageError, TypeError, ValueError):
         self.allowed = allowed
 
 
-def text(argument: str, value: object) -> None:
+def require_text(argument: str, value: object) -> None:
     """Demands a string that UTF-8 can hold, as it goes to Redis.
 
     Raises:
@@ -35,7 +35,7 @@ def text(argument: str, value: object) -> None:
         raise BadArgument(argument, ascii(value), "a string without lone surrogates") from None
 
 
-def seconds(argument: str, value: object) -> None:
+def require_seconds(argument: str, value: object) -> None:
     """Demands seconds, or None for no end.
 
     Raises:
@@ -54,7 +54,7 @@ def seconds(argument: str, value: object) -> None:
         raise BadArgument(argument, str(value), allowed)
 
 
-def several(argument: str, value: object) -> None:
+def require_list(argument: str, value: object) -> None:
     """Demands something to go through that is no payload itself.
 
     Raises:
@@ -68,7 +68,7 @@ def several(argument: str, value: object) -> None:
         )  # fmt: skip
 
 
-def not_a_payload(value: object) -> BadArgument:
+def payload_error(value: object) -> BadArgument:
     """The refusal of what is neither a payload nor the path of one."""
     hint = None
     if isinstance(value, str | bytes):

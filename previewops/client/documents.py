@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from previewops.client.arguments import not_a_payload
+from previewops.client.arguments import payload_error
 from previewops.contract import AssetPolicy, Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import UsageError
@@ -18,7 +18,7 @@ PayloadSource: TypeAlias = Mapping[str, object] | os.PathLike[str]
 """A payload, or the path of a file with one in JSON. Text is neither, so that no path is taken for a payload."""
 
 
-async def checked(source: PayloadSource, settings: Settings) -> Payload:
+async def load_payload(source: PayloadSource, settings: Settings) -> Payload:
     """The payload in ``source``, if it keeps the contract.
 
     Files and hosts that it names are held against PREVIEW_ASSET_ROOTS and PREVIEW_ASSET_HOSTS where the
@@ -35,7 +35,7 @@ async def checked(source: PayloadSource, settings: Settings) -> Payload:
     if isinstance(source, Mapping):
         return validate(dict(source), policy=policy)
     if not isinstance(source, os.PathLike):
-        raise not_a_payload(source)
+        raise payload_error(source)
     path = Path(source)
     raw = await asyncio.to_thread(_read, path)
     return validate(parse_payload(raw, source=str(path)), policy=policy, source=str(path))

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
-from previewops.cancellation import end_tasks
+from previewops.cancellation import cancel_and_wait
 from previewops.client.failures import ClientClosed
 
 T = TypeVar("T")
@@ -16,16 +16,16 @@ T = TypeVar("T")
 CLOSE_TIMEOUT_S = 5.0
 
 
-class LoopThread:
+class BackgroundLoop:
     """Runs coroutines of any thread in one loop. The thread ends with the process, whatever it is at."""
 
-    def __init__(self, name: str, at_close: Callable[[], Awaitable[None]]) -> None:
-        self._at_close = at_close
+    def __init__(self, name: str, on_close: Callable[[], Awaitable[None]]) -> None:
+        self._at_close = on_close
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Has the loop begin with ``work``.
 
         Raises:
@@ -36,7 +36,7 @@ class LoopThread:
             raise ClientClosed
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def drop(self, steps: AsyncGenerator[Any, None]) -> None:
+    def close_generator(self, steps: AsyncGenerator[Any, None]) -> None:
         """Ends ``steps`` without waiting for that: it is the garbage collector that may come by here."""
         if self._running():
             self._loop.call_soon_threadsafe(lambda: self._loop.create_task(_closed(steps)))
@@ -67,7 +67,7 @@ class LoopThread:
             self._loop.close()
 
     async def _wind_up(self) -> None:
-        await end_tasks(asyncio.all_tasks() - {cast("asyncio.Task[None]", asyncio.current_task())})
+        await cancel_and_wait(asyncio.all_tasks() - {cast("asyncio.Task[None]", asyncio.current_task())})
         await self._at_close()
 
 

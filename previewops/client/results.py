@@ -29,7 +29,7 @@ class JobResult:
     record: JobRecord
 
     @classmethod
-    def of(cls, record: JobRecord) -> JobResult:
+    def from_record(cls, record: JobRecord) -> JobResult:
         """The result in the record of a completed job."""
         said = record.result or {}
         return cls(
@@ -60,7 +60,7 @@ class Progress:
     attempts: int
 
     @classmethod
-    def of(cls, record: JobRecord) -> Progress:
+    def from_record(cls, record: JobRecord) -> Progress:
         """How the job of a record gets on."""
         active = record.state is JobState.ACTIVE
         return cls(

@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from previewops.bundles import Artifact
-from previewops.client.aio import AsyncClient, Refusal
+from previewops.client.aio import AsyncClient, SubmitError
 from previewops.client.documents import PayloadSource
 from previewops.client.failures import ClientClosed
-from previewops.client.loopthread import LoopThread
+from previewops.client.loopthread import BackgroundLoop
 from previewops.client.results import JobResult, Progress
 from previewops.queue import Receipt
 from previewops.records import JobRecord
@@ -42,7 +42,7 @@ class Client:
         self._make = _maker(redis_url, settings, name)
         # Made at once, so that a variable that is off is told here.
         self._client = self._make()
-        self._thread: LoopThread | None = None
+        self._thread: BackgroundLoop | None = None
         self._lock = threading.Lock()
         _CLIENTS.add(self)
 
@@ -65,7 +65,7 @@ class Client:
         """Submits one job; see ``AsyncClient.submit``."""
         return self._call(self._client.submit(payload))
 
-    def submit_many(self, payloads: Iterable[PayloadSource]) -> list[Receipt | Refusal]:
+    def submit_many(self, payloads: Iterable[PayloadSource]) -> list[Receipt | SubmitError]:
         """Submits jobs; one answer each, in order; see ``AsyncClient.submit_many``."""
         return self._call(self._client.submit_many(payloads))
 
@@ -82,7 +82,7 @@ class Client:
                 yield step
             except GeneratorExit:
                 if thread is not None:
-                    thread.drop(steps)
+                    thread.close_generator(steps)
                 raise
 
     def status(self, job_id: str) -> JobRecord:
@@ -100,10 +100,10 @@ class Client:
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         with self._lock:
             if self._thread is None:
-                self._thread = LoopThread("previewops-client", self._client.aclose)
+                self._thread = BackgroundLoop("previewops-client", self._client.aclose)
                 weakref.finalize(self, self._thread.close)
             # Under the lock: a loop that is being closed would never begin with it.
-            future = self._thread.begin(work)
+            future = self._thread.submit(work)
         try:
             return future.result()
         except CancelledError:

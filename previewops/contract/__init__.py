@@ -7,24 +7,24 @@ Schema machinery is loaded by the first validation.
 from previewops.contract.explain import explain
 from previewops.contract.parse import ParsedLine, parse_lines, parse_payload
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
-from previewops.contract.uris import AssetPolicy, DataUri, FileUri, UriRefused, parse_uri
-from previewops.contract.validate import validate, violations
-from previewops.contract.web import WebUri
+from previewops.contract.uris import AssetPolicy, DataUri, FileUri, UriNotAllowed, parse_uri
+from previewops.contract.validate import find_violations, validate
+from previewops.contract.web import HttpUri
 
 __all__ = [
     "AssetPolicy",
     "DataUri",
     "FileUri",
+    "HttpUri",
     "ParsedLine",
     "Payload",
-    "UriRefused",
-    "WebUri",
+    "UriNotAllowed",
     "body_digest",
     "canonical_bytes",
     "explain",
+    "find_violations",
     "parse_lines",
     "parse_payload",
     "parse_uri",
     "validate",
-    "violations",
 ]

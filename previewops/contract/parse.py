@@ -14,9 +14,17 @@ from previewops.contract.limits import (
     MAX_PAYLOAD_BYTES,
     MAX_SAFE_INTEGER,
 )
-from previewops.contract.plain import integer_range, not_finite, plain_copy
-from previewops.contract.report import settled
-from previewops.contract.wording import PathPart, kind, nameable, pointer, printable, quote, shorten
+from previewops.contract.plain import copy_as_json, integer_out_of_range, not_finite
+from previewops.contract.report import normalize
+from previewops.contract.wording import (
+    PathPart,
+    escape_unprintable,
+    is_short_printable,
+    json_pointer,
+    json_type_name,
+    quote,
+    shorten,
+)
 from previewops.errors import InvalidPayload, Violation
 
 _BOMS = (
@@ -105,12 +113,18 @@ def _parse(raw: bytes) -> dict[str, Any]:
     _check_depth(text)
     parsed = _Reader().read(text)
     if re.search(_SURROGATE_ESCAPE, text):
-        _, problems = plain_copy(parsed)
+        _, problems = copy_as_json(parsed)
         if problems:
-            raise _Refused(*settled(problems))
+            raise _Refused(*normalize(problems))
     if not isinstance(parsed, dict):
         raise _Refused(
-            Violation("", "type", f"must be an object, not {kind(parsed)}", kind(parsed), "an object")
+            Violation(
+                "",
+                "type",
+                f"must be an object, not {json_type_name(parsed)}",
+                json_type_name(parsed),
+                "an object",
+            )
         )
     return parsed
 
@@ -189,7 +203,7 @@ class _Reader:
         except json.JSONDecodeError as error:
             raise _Refused(_not_json(text, error)) from None
         if self.off:
-            raise _Refused(*settled(_located(parsed, ())))
+            raise _Refused(*normalize(_located(parsed, ())))
         return parsed
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -236,9 +250,9 @@ def _not_json(text: str, error: json.JSONDecodeError) -> Violation:
 
 def _located(value: Any, path: tuple[PathPart, ...]) -> Iterator[Violation]:
     if isinstance(value, _OffNumber):
-        where = pointer(path)
+        where = json_pointer(path)
         found = shorten(value.text, 40)
-        yield integer_range(where, found) if value.whole else not_finite(where, found)
+        yield integer_out_of_range(where, found) if value.whole else not_finite(where, found)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _located(item, (*path, index))
@@ -250,11 +264,11 @@ def _located(value: Any, path: tuple[PathPart, ...]) -> Iterator[Violation]:
 
 
 def _repeated(path: tuple[PathPart, ...], name: str) -> Violation:
-    where = pointer((*path, name)) if nameable(name) else pointer(path)
+    where = json_pointer((*path, name)) if is_short_printable(name) else json_pointer(path)
     return Violation(
         where,
         "repeated-name",
         "is given more than once in its object",
-        f"{printable(quote(name))} again",
+        f"{escape_unprintable(quote(name))} again",
         "each name once",
     )

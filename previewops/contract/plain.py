@@ -6,14 +6,21 @@ import math
 import re
 
 from previewops.contract.limits import MAX_DEPTH_LEVELS, MAX_SAFE_INTEGER, MAX_VALUES, MAX_VIOLATIONS
-from previewops.contract.wording import PathPart, kind, nameable, pointer, quote, show
+from previewops.contract.wording import (
+    PathPart,
+    describe_value,
+    is_short_printable,
+    json_pointer,
+    json_type_name,
+    quote,
+)
 from previewops.errors import Violation
 
 _SURROGATE = "[\ud800-\udfff]"
 _INTEGERS = f"whole numbers from -{MAX_SAFE_INTEGER} to {MAX_SAFE_INTEGER}"
 
 
-def integer_range(where: str, found: str) -> Violation:
+def integer_out_of_range(where: str, found: str) -> Violation:
     """The violation for an integer that a double cannot hold exactly."""
     return Violation(
         where, "integer-range", "is a whole number that not every reader can hold exactly", found, _INTEGERS
@@ -25,7 +32,7 @@ def not_finite(where: str, found: str) -> Violation:
     return Violation(where, "not-finite", "is not a finite number", found, "finite numbers")
 
 
-def plain_copy(value: object) -> tuple[object, list[Violation]]:
+def copy_as_json(value: object) -> tuple[object, list[Violation]]:
     """Copies ``value`` into str, int, float, bool, None, list and dict.
 
     Floats without a fraction become integers, for JSON knows one kind of number: 24.0 and 24 are the same
@@ -53,7 +60,7 @@ class _Copier:
             return self._number(float(value), path)
         if isinstance(value, list | dict):
             return self._container(value, path)
-        self._refuse(_not_json(pointer(path), value))
+        self._refuse(_not_json(json_pointer(path), value))
         return None
 
     def _refuse(self, violation: Violation) -> None:
@@ -62,19 +69,19 @@ class _Copier:
 
     def _text(self, value: str, path: tuple[PathPart, ...]) -> str | None:
         if not value.isascii() and re.search(_SURROGATE, value):
-            self._refuse(_surrogate(pointer(path), value))
+            self._refuse(_surrogate(json_pointer(path), value))
             return None
         return str(value)
 
     def _integer(self, value: int, path: tuple[PathPart, ...]) -> int | None:
         if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            self._refuse(integer_range(pointer(path), show(value)))
+            self._refuse(integer_out_of_range(json_pointer(path), describe_value(value)))
             return None
         return value
 
     def _number(self, value: float, path: tuple[PathPart, ...]) -> float | None:
         if not math.isfinite(value):
-            self._refuse(not_finite(pointer(path), show(value)))
+            self._refuse(not_finite(json_pointer(path), describe_value(value)))
             return None
         if value.is_integer() and abs(value) <= MAX_SAFE_INTEGER:
             return int(value)
@@ -82,10 +89,10 @@ class _Copier:
 
     def _container(self, value: list[object] | dict[object, object], path: tuple[PathPart, ...]) -> object:
         if len(path) >= MAX_DEPTH_LEVELS:
-            self._refuse(_too_deep(pointer(path)))
+            self._refuse(_too_deep(json_pointer(path)))
             return None
         if self.values + len(value) > MAX_VALUES:
-            self._refuse(_too_many_values(pointer(path)))
+            self._refuse(_too_many_values(json_pointer(path)))
             return None
         if isinstance(value, list):
             return [self.copy(item, (*path, index)) for index, item in enumerate(value)]
@@ -95,10 +102,10 @@ class _Copier:
         copied: dict[str, object] = {}
         for key, item in value.items():
             if not isinstance(key, str):
-                self._refuse(_not_text_key(pointer(path), key))
+                self._refuse(_not_text_key(json_pointer(path), key))
                 continue
-            if not nameable(key) and re.search(_SURROGATE, key):
-                self._refuse(_surrogate_key(pointer(path), key))
+            if not is_short_printable(key) and re.search(_SURROGATE, key):
+                self._refuse(_surrogate_key(json_pointer(path), key))
             copied[str(key)] = self.copy(item, (*path, key))
         return copied
 
@@ -108,7 +115,7 @@ def _not_json(where: str, value: object) -> Violation:
         where,
         "not-json-value",
         "is not a value that JSON has",
-        show(value),
+        describe_value(value),
         "strings, numbers, booleans, null, arrays and objects",
     )
 
@@ -134,7 +141,7 @@ def _not_text_key(where: str, key: object) -> Violation:
         where,
         "not-json-value",
         "has a property whose name is not a string",
-        f"{kind(key)} as a name",
+        f"{json_type_name(key)} as a name",
         "names that are strings",
     )
 

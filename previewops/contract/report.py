@@ -9,7 +9,7 @@ from previewops.contract.limits import MAX_VIOLATIONS
 from previewops.errors import Violation
 
 
-def settled(violations: Iterable[Violation]) -> list[Violation]:
+def normalize(violations: Iterable[Violation]) -> list[Violation]:
     """``violations`` ordered by pointer (array places by number), one for each pointer, code and found.
 
     At most MAX_VIOLATIONS + 1 are drawn, so that a document made of errors costs little; if there were that

@@ -21,8 +21,8 @@ from previewops.contract.limits import (
     MIN_SIDE_PX,
     TITLE_CARD_MS,
 )
-from previewops.contract.uris import AssetPolicy, DataUri, UriRefused, parse_uri, roots_in_words
-from previewops.contract.wording import name_some, pointer, quote
+from previewops.contract.uris import AssetPolicy, DataUri, UriNotAllowed, format_roots, parse_uri
+from previewops.contract.wording import join_names, json_pointer, quote
 from previewops.errors import Violation
 
 _RESOLUTION = r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})"
@@ -75,9 +75,9 @@ def _repeated_ids(listed: str, noun: str, items: list[tuple[int, Object]]) -> It
         if not isinstance(id_, str):
             continue
         if id_ in first:
-            taken = pointer((_REQUEST, listed, first[id_], "id"))
+            taken = json_pointer((_REQUEST, listed, first[id_], "id"))
             yield Violation(
-                pointer((_REQUEST, listed, index, "id")),
+                json_pointer((_REQUEST, listed, index, "id")),
                 "repeated-id",
                 f"is the id of another {noun}",
                 quote(id_),
@@ -100,13 +100,13 @@ def _reference(
 ) -> Iterator[Violation]:
     if not isinstance(asset_id, str) or types.get(asset_id) == wanted:
         return
-    fitting = name_some(id_ for id_, type_ in types.items() if type_ == wanted)
+    fitting = join_names(id_ for id_, type_ in types.items() if type_ == wanted)
     allowed = f"ids of assets of type {wanted}: {fitting}"
     if asset_id not in types:
-        yield Violation(pointer(place), "unknown-asset", "names no asset", quote(asset_id), allowed)
+        yield Violation(json_pointer(place), "unknown-asset", "names no asset", quote(asset_id), allowed)
     elif isinstance(types[asset_id], str):
         yield Violation(
-            pointer(place),
+            json_pointer(place),
             "asset-type",
             f"names an asset that is not of type {wanted}",
             f"{quote(asset_id)}, of type {quote(str(types[asset_id]))}",
@@ -119,7 +119,7 @@ def _total_length(steps: list[tuple[int, Object]]) -> Iterator[Violation]:
     total = TITLE_CARD_MS + sum(ms for ms in durations if isinstance(ms, int) and ms > 0)
     if total > MAX_TOTAL_MS:
         yield Violation(
-            pointer((_REQUEST, "steps")),
+            json_pointer((_REQUEST, "steps")),
             "total-length",
             "last too long together with the title card",
             f"{total} ms",
@@ -134,7 +134,7 @@ def _audio(audio: Object, types: Mapping[str, object], policy: AssetPolicy | Non
     settings = [name for name in ("offsetMs", "gainDb") if name in audio]
     if len(named) > 1:
         yield Violation(
-            pointer(place),
+            json_pointer(place),
             "audio-source",
             "names its sound twice",
             "assetId and uri",
@@ -142,7 +142,7 @@ def _audio(audio: Object, types: Mapping[str, object], policy: AssetPolicy | Non
         )
     if settings and not named:
         yield Violation(
-            pointer(place),
+            json_pointer(place),
             "audio-source",
             "sets how a sound plays, but names none",
             " and ".join(settings),
@@ -161,17 +161,17 @@ def _address(uri: object, type_: object, place: Place, policy: AssetPolicy | Non
             yield from _media_type(parsed, type_, place)
         elif policy is not None:
             policy.check(parsed)
-    except UriRefused as refused:
+    except UriNotAllowed as refused:
         allowed = refused.allowed
         if refused.code == "uri-traversal" and policy is not None and policy.roots:
-            allowed = f"{allowed}; {roots_in_words(policy.roots)}"
-        yield Violation(pointer(place), refused.code, refused.message, refused.found, allowed)
+            allowed = f"{allowed}; {format_roots(policy.roots)}"
+        yield Violation(json_pointer(place), refused.code, refused.message, refused.found, allowed)
 
 
 def _media_type(uri: DataUri, type_: object, place: Place) -> Iterator[Violation]:
     if type_ in ("image", "audio") and not uri.media_type.startswith(f"{type_}/"):
         yield Violation(
-            pointer(place),
+            json_pointer(place),
             "uri-media-type",
             f"carries something else than its use here, {type_}",
             quote(uri.media_type),
@@ -193,7 +193,7 @@ def _resolution(resolution: str, *, even_sided: bool) -> Iterator[Violation]:
     size = parse_resolution(resolution)
     if size is None:
         return
-    place = pointer((_REQUEST, "options", "resolution"))
+    place = json_pointer((_REQUEST, "options", "resolution"))
     width, height = size
     if min(size) < MIN_SIDE_PX or max(size) > MAX_SIDE_PX or width * height > MAX_FRAME_PX:
         yield Violation(

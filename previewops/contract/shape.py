@@ -13,7 +13,15 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
 from previewops.contract.timestamps import is_rfc3339
-from previewops.contract.wording import PathPart, kind, name_some, nameable, pointer, quote, show
+from previewops.contract.wording import (
+    PathPart,
+    describe_value,
+    is_short_printable,
+    join_names,
+    json_pointer,
+    json_type_name,
+    quote,
+)
 from previewops.errors import Violation
 from previewops.schemas import schema
 
@@ -30,7 +38,7 @@ _TYPES_IN_WORDS = {
 Schema = Mapping[str, Any]
 
 
-def shape_violations(payload: object) -> Iterator[Violation]:
+def schema_violations(payload: object) -> Iterator[Violation]:
     """What the schema holds against ``payload``, a value in plain JSON types, in no particular order."""
     for error in _validator().iter_errors(payload):  # type: ignore[arg-type]  # any value is allowed
         yield from _SENTENCES[str(error.validator)](error, tuple(error.absolute_path))
@@ -124,13 +132,17 @@ def _type(error: Any, path: Path) -> Iterator[Violation]:
     names = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
     wanted = " or ".join(_TYPES_IN_WORDS[name] for name in names)
     yield Violation(
-        pointer(path), "type", f"must be {wanted}, not {kind(error.instance)}", show(error.instance), wanted
+        json_pointer(path),
+        "type",
+        f"must be {wanted}, not {json_type_name(error.instance)}",
+        describe_value(error.instance),
+        wanted,
     )
 
 
 def _missing(error: Any, path: Path) -> Iterator[Violation]:
     subschema = _member_schema(error, str(path[-1]))
-    yield Violation(pointer(path), "required", "is missing", "nothing", _in_words(subschema))
+    yield Violation(json_pointer(path), "required", "is missing", "nothing", _in_words(subschema))
 
 
 def _member_schema(error: Any, name: str) -> Schema:
@@ -148,12 +160,12 @@ def _unknown(error: Any, path: Path) -> Iterator[Violation]:
     subschema: Schema = error.schema
     extension = "patternProperties" in subschema
     known = subschema["properties"]
-    allowed = name_some(known) + (", names that begin with x-" if extension else "")
+    allowed = join_names(known) + (", names that begin with x-" if extension else "")
     for name, value in error.instance.items():
         if name not in known and not (extension and name.startswith("x-")):
-            found = show(value) if nameable(name) else f"{quote(name)} as a name"
+            found = describe_value(value) if is_short_printable(name) else f"{quote(name)} as a name"
             yield Violation(
-                pointer((*path, name)),
+                json_pointer((*path, name)),
                 "unknown-property",
                 "is not a property of the contract",
                 found,
@@ -163,26 +175,32 @@ def _unknown(error: Any, path: Path) -> Iterator[Violation]:
 
 def _enum(error: Any, path: Path) -> Iterator[Violation]:
     allowed = ", ".join(str(value) for value in error.validator_value)
-    yield Violation(pointer(path), "enum", "is not one of the values allowed", show(error.instance), allowed)
+    yield Violation(
+        json_pointer(path),
+        "enum",
+        "is not one of the values allowed",
+        describe_value(error.instance),
+        allowed,
+    )
 
 
 def _form(error: Any, path: Path) -> Iterator[Violation]:
     allowed = str(error.schema["x-allowed"])
     yield Violation(
-        pointer(path),
+        json_pointer(path),
         str(error.validator),
         "is not of the form that is allowed",
-        show(error.instance),
+        describe_value(error.instance),
         allowed,
     )
 
 
 def _too_short(error: Any, path: Path) -> Iterator[Violation]:
     yield Violation(
-        pointer(path),
+        json_pointer(path),
         "min-length",
         "is empty",
-        show(error.instance),
+        describe_value(error.instance),
         f"at least {error.validator_value} character",
     )
 
@@ -190,14 +208,14 @@ def _too_short(error: Any, path: Path) -> Iterator[Violation]:
 def _too_long(error: Any, path: Path) -> Iterator[Violation]:
     found = f"{len(error.instance)} characters"
     yield Violation(
-        pointer(path), "max-length", "is too long", found, f"at most {error.validator_value} characters"
+        json_pointer(path), "max-length", "is too long", found, f"at most {error.validator_value} characters"
     )
 
 
 def _too_many(error: Any, path: Path) -> Iterator[Violation]:
     found = f"{len(error.instance)} items"
     yield Violation(
-        pointer(path), "max-items", "has too many items", found, f"at most {error.validator_value} items"
+        json_pointer(path), "max-items", "has too many items", found, f"at most {error.validator_value} items"
     )
 
 
@@ -206,7 +224,11 @@ def _range(error: Any, path: Path) -> Iterator[Violation]:
     code = str(error.validator)
     side = "below the least" if code == "minimum" else "above the most"
     yield Violation(
-        pointer(path), code, f"is {side} that is allowed", show(error.instance), f"from {low} to {high}"
+        json_pointer(path),
+        code,
+        f"is {side} that is allowed",
+        describe_value(error.instance),
+        f"from {low} to {high}",
     )
 
 

@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from previewops.contract.limits import MAX_INLINE_BYTES, MAX_PATH_BYTES
-from previewops.contract.web import BadAddress, WebUri, parse_web
-from previewops.contract.wording import printable, quote, shorten
-from previewops.hosts import HostPattern, hosts_in_words
+from previewops.contract.web import HttpUri, InvalidUrl, parse_url
+from previewops.contract.wording import escape_unprintable, quote, shorten
+from previewops.hosts import HostPattern, format_hosts
 
 ALLOWED_ADDRESSES = "a file path, a file:// uri, a data: uri or a web address"
 
@@ -30,7 +30,7 @@ _ESCAPE = r"(?s:%(.{0,2}))"
 _HEX_PAIR = r"[0-9A-Fa-f]{2}"
 
 
-class UriRefused(Exception):
+class UriNotAllowed(Exception):
     """An address that is not allowed; the fields are those of a violation."""
 
     def __init__(self, code: str, message: str, found: str, allowed: str) -> None:
@@ -66,43 +66,43 @@ class AssetPolicy:
         absolute = tuple(Path(os.path.abspath(root)) for root in self.roots)  # noqa: PTH100
         object.__setattr__(self, "roots", absolute)
 
-    def check(self, uri: FileUri | WebUri) -> None:
+    def check(self, uri: FileUri | HttpUri) -> None:
         """Refuses a file that lies under none of the roots and a host that is not listed, by their text alone.
 
         Raises:
             UriRefused: with the roots or hosts that would allow it.
         """
-        if isinstance(uri, WebUri):
+        if isinstance(uri, HttpUri):
             self._check_host(uri)
             return
         if not self.roots:
-            raise UriRefused(
+            raise UriNotAllowed(
                 "uri-root", "names a file, and no folder is open to assets", str(uri.path), "a data: uri"
             )
         if uri.path.is_absolute() and not any(uri.path.is_relative_to(root) for root in self.roots):
-            raise UriRefused(
+            raise UriNotAllowed(
                 "uri-root",
                 "lies outside the folders that assets may come from",
                 quote(str(uri.path)),
-                roots_in_words(self.roots),
+                format_roots(self.roots),
             )
 
-    def _check_host(self, uri: WebUri) -> None:
+    def _check_host(self, uri: HttpUri) -> None:
         if not any(host.allows(uri.scheme, uri.host, uri.port) for host in self.hosts):
-            raise UriRefused(
+            raise UriNotAllowed(
                 "uri-host",
                 "leads to a host that assets may not come from",
                 f"{uri.host}:{uri.port}",
-                hosts_in_words(self.hosts),
+                format_hosts(self.hosts),
             )
 
 
-def roots_in_words(roots: Sequence[Path]) -> str:
+def format_roots(roots: Sequence[Path]) -> str:
     """The roots as a phrase for the ``allowed`` of a violation."""
-    return "paths under " + ", ".join(dict.fromkeys(printable(str(root)) for root in roots))
+    return "paths under " + ", ".join(dict.fromkeys(escape_unprintable(str(root)) for root in roots))
 
 
-def parse_uri(uri: str) -> FileUri | DataUri | WebUri:
+def parse_uri(uri: str) -> FileUri | DataUri | HttpUri:
     """What an asset's address names.
 
     A plain path is taken as it is; a file:// uri (RFC 8089) is percent-decoded; a data: uri (RFC 2397) must
@@ -122,7 +122,7 @@ def parse_uri(uri: str) -> FileUri | DataUri | WebUri:
         return _file(_path_of_file_uri(uri), uri)
     if name in ("http", "https"):
         return _web(uri)
-    raise UriRefused(
+    raise UriNotAllowed(
         "uri-scheme",
         f"has the scheme {shorten(name, 40)}, which is not read",
         quote(uri),
@@ -130,24 +130,24 @@ def parse_uri(uri: str) -> FileUri | DataUri | WebUri:
     )
 
 
-def _web(uri: str) -> WebUri:
+def _web(uri: str) -> HttpUri:
     try:
-        return parse_web(uri)
-    except BadAddress as bad:
-        raise UriRefused("uri-malformed", bad.message, bad.found, bad.allowed) from None
+        return parse_url(uri)
+    except InvalidUrl as bad:
+        raise UriNotAllowed("uri-malformed", bad.message, bad.found, bad.allowed) from None
 
 
 def _path_of_file_uri(uri: str) -> str:
     match = re.fullmatch(_FILE_URI, uri)
     if match is None:
-        raise UriRefused(
+        raise UriNotAllowed(
             "uri-malformed",
             "is a file: uri without an absolute path on this host",
             quote(uri),
             "file:///absolute/path",
         )
     if "?" in match[1] or "#" in match[1]:
-        raise UriRefused(
+        raise UriNotAllowed(
             "uri-malformed",
             "is a file: uri with a query or fragment",
             quote(uri),
@@ -159,7 +159,7 @@ def _path_of_file_uri(uri: str) -> str:
 def _percent_decoded(path: str, uri: str) -> str:
     off = next((pair[0] for pair in re.finditer(_ESCAPE, path) if not re.fullmatch(_HEX_PAIR, pair[1])), None)
     if off is not None:
-        raise UriRefused(
+        raise UriNotAllowed(
             "uri-malformed",
             "has a % that two hexadecimal digits do not follow",
             quote(off),
@@ -169,7 +169,7 @@ def _percent_decoded(path: str, uri: str) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise UriRefused(
+        raise UriNotAllowed(
             "uri-malformed", "has percent escapes that are not UTF-8", quote(uri), "UTF-8, percent-encoded"
         ) from None
 
@@ -177,30 +177,32 @@ def _percent_decoded(path: str, uri: str) -> str:
 def _file(path: str, uri: str) -> FileUri:
     control = re.search(_CONTROL, path)
     if control:
-        raise UriRefused(
+        raise UriNotAllowed(
             "uri-character",
             "holds a control character",
-            printable(control[0]),
+            escape_unprintable(control[0]),
             "paths without control characters",
         )
     if "\\" in path:
-        raise UriRefused("uri-character", "holds a backslash", quote(uri), "/ between the parts of a path")
+        raise UriNotAllowed("uri-character", "holds a backslash", quote(uri), "/ between the parts of a path")
     parts = path.split("/")
     if ".." in parts:
-        raise UriRefused("uri-traversal", "climbs with '..'", quote(uri), "paths without '..'")
+        raise UriNotAllowed("uri-traversal", "climbs with '..'", quote(uri), "paths without '..'")
     size = len(path.encode("utf-8", "surrogatepass"))
     if size > MAX_PATH_BYTES:
-        raise UriRefused("uri-too-long", "is too long for a path", f"{size} bytes", f"{MAX_PATH_BYTES} bytes")
+        raise UriNotAllowed(
+            "uri-too-long", "is too long for a path", f"{size} bytes", f"{MAX_PATH_BYTES} bytes"
+        )
     clean = "/".join(part for part in parts if part not in ("", "."))
     if not clean:
-        raise UriRefused("uri-malformed", "names no file", quote(uri), ALLOWED_ADDRESSES)
+        raise UriNotAllowed("uri-malformed", "names no file", quote(uri), ALLOWED_ADDRESSES)
     return FileUri(PurePosixPath("/" + clean if path.startswith("/") else clean))
 
 
 def _data(uri: str) -> DataUri:
     head = re.match(_DATA_HEAD, uri)
     if head is None:
-        raise UriRefused(
+        raise UriNotAllowed(
             "uri-media-type",
             "is a data: uri of another kind than is read",
             quote(shorten(uri, 60)),
@@ -210,19 +212,21 @@ def _data(uri: str) -> DataUri:
     try:
         content = binascii.a2b_base64(encoded, strict_mode=True)
     except (binascii.Error, ValueError):
-        raise UriRefused(
+        raise UriNotAllowed(
             "uri-malformed",
             "is a data: uri whose content is not base64",
             quote(encoded),
             "base64 with padding",
         ) from None
     if len(content) > MAX_INLINE_BYTES:
-        raise UriRefused(
+        raise UriNotAllowed(
             "uri-too-long",
             "carries more content than a data: uri may",
             f"{len(content)} bytes",
             f"{MAX_INLINE_BYTES} bytes",
         )
     if not content:
-        raise UriRefused("uri-malformed", "is a data: uri without content", quote(uri), "at least one byte")
+        raise UriNotAllowed(
+            "uri-malformed", "is a data: uri without content", quote(uri), "at least one byte"
+        )
     return DataUri(head["type"].lower(), content)

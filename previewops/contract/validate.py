@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.contract.payload import Payload, canonical_json
-from previewops.contract.plain import plain_copy
-from previewops.contract.report import settled
+from previewops.contract.plain import copy_as_json
+from previewops.contract.report import normalize
 from previewops.contract.semantics import semantic_violations
 from previewops.contract.uris import AssetPolicy
 from previewops.errors import InvalidPayload, Violation
@@ -28,22 +28,22 @@ def validate(payload: object, *, policy: AssetPolicy | None = None, source: str 
     return Payload(plain)
 
 
-def violations(payload: object, policy: AssetPolicy | None = None) -> list[Violation]:
+def find_violations(payload: object, policy: AssetPolicy | None = None) -> list[Violation]:
     """Every violation of ``payload``, ordered by pointer; none if it is valid."""
     return _examined(payload, policy)[1]
 
 
 def _examined(payload: object, policy: AssetPolicy | None) -> tuple[object, list[Violation]]:
-    plain, not_json = plain_copy(payload)
-    return plain, settled(_found(plain, not_json, policy))
+    plain, not_json = copy_as_json(payload)
+    return plain, normalize(_found(plain, not_json, policy))
 
 
 def _found(plain: object, not_json: list[Violation], policy: AssetPolicy | None) -> Iterator[Violation]:
-    from previewops.contract.shape import shape_violations  # noqa: PLC0415 - imports jsonschema
+    from previewops.contract.shape import schema_violations  # noqa: PLC0415 - imports jsonschema
 
     yield from not_json
     known = {violation.pointer for violation in not_json}
-    yield from (item for item in shape_violations(plain) if item.pointer not in known)
+    yield from (item for item in schema_violations(plain) if item.pointer not in known)
     yield from (item for item in semantic_violations(plain, policy) if item.pointer not in known)
     if not not_json:
         yield from _oversize(plain)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from previewops.contract.wording import printable, quote, shorten
+from previewops.contract.wording import escape_unprintable, quote, shorten
 from previewops.hosts import DEFAULT_PORTS, HOST_NAME
 
 MAX_URL_CHARACTERS = 2_048
@@ -16,7 +16,7 @@ MAX_URL_CHARACTERS = 2_048
 _UNPRINTED = r"[\x00-\x20\x7f\\]"
 
 
-class BadAddress(Exception):
+class InvalidUrl(Exception):
     """A web address that cannot be fetched; the fields are those of a violation."""
 
     def __init__(self, message: str, found: str, allowed: str) -> None:
@@ -26,7 +26,7 @@ class BadAddress(Exception):
         self.allowed = allowed
 
 
-class WebUri(NamedTuple):
+class HttpUri(NamedTuple):
     """An http or https address. ``host`` is lower case and ASCII, without brackets; ``url`` the whole of it."""
 
     scheme: str
@@ -35,7 +35,7 @@ class WebUri(NamedTuple):
     url: str
 
 
-def parse_web(url: str) -> WebUri:
+def parse_url(url: str) -> HttpUri:
     """Takes an http or https address apart.
 
     Raises:
@@ -44,25 +44,25 @@ def parse_web(url: str) -> WebUri:
     from urllib.parse import urlsplit  # noqa: PLC0415 - most payloads have no web address
 
     if len(url) > MAX_URL_CHARACTERS:
-        raise BadAddress("is too long", f"{len(url)} characters", f"{MAX_URL_CHARACTERS} characters")
+        raise InvalidUrl("is too long", f"{len(url)} characters", f"{MAX_URL_CHARACTERS} characters")
     if re.search(_UNPRINTED, url):
-        raise BadAddress("holds a space, a control character or a backslash", quote(url), "percent escapes")
+        raise InvalidUrl("holds a space, a control character or a backslash", quote(url), "percent escapes")
     try:
         parts = urlsplit(url)
         port = parts.port
         host = _ascii_host(parts.hostname or "")
     except ValueError as error:
-        reason = shorten(printable(str(error)))
-        raise BadAddress("is a malformed web address", quote(url), f"https://host/path ({reason})") from None
+        reason = shorten(escape_unprintable(str(error)))
+        raise InvalidUrl("is a malformed web address", quote(url), f"https://host/path ({reason})") from None
     if not host or port == 0:
-        raise BadAddress("is a web address without a host or port", quote(url), "https://host/path")
+        raise InvalidUrl("is a web address without a host or port", quote(url), "https://host/path")
     if parts.username is not None or parts.password is not None:
-        raise BadAddress(
+        raise InvalidUrl(
             "carries a user name", f"an address at {host}", "addresses without user and password"
         )
     if parts.fragment:
-        raise BadAddress("has a fragment", quote(parts.fragment), "addresses without #")
-    return WebUri(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme], url)
+        raise InvalidUrl("has a fragment", quote(parts.fragment), "addresses without #")
+    return HttpUri(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme], url)
 
 
 def _ascii_host(host: str) -> str:

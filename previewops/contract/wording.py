@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 MAX_FOUND_CHARACTERS = 80
 MAX_KEY_CHARACTERS = 128
-MAX_NAMED = 12
+MAX_JOINED_NAMES = 12
 MAX_SHOWN_BITS = 256
 
 PathPart = str | int
@@ -22,14 +22,14 @@ _KINDS: tuple[tuple[type, str], ...] = (
 )
 
 
-def kind(value: object) -> str:
+def json_type_name(value: object) -> str:
     """The JSON type of ``value`` with its article, or the Python type's name where JSON has none."""
     if value is None:
         return "null"
     return next((name for type_, name in _KINDS if isinstance(value, type_)), type(value).__name__)
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """``text`` with everything that could move a cursor or hide something written as an escape."""
     if text.isprintable():
         return text
@@ -44,10 +44,10 @@ def shorten(text: str, limit: int = MAX_FOUND_CHARACTERS) -> str:
 def quote(text: str) -> str:
     """``text`` as a JSON string, shortened and safe to print."""
     quoted = json.dumps(shorten(text, MAX_FOUND_CHARACTERS - 2), ensure_ascii=False)
-    return printable(quoted)
+    return escape_unprintable(quoted)
 
 
-def show(value: object) -> str:
+def describe_value(value: object) -> str:
     """``value`` in a few words: scalars as JSON, containers by their size."""
     if isinstance(value, str):
         return quote(value)
@@ -66,25 +66,25 @@ def _show_scalar(value: int | float | None) -> str:
     return json.dumps(value)  # NaN and the infinities by these names
 
 
-def name_some(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """The first of ``names`` as a list in words, with the number of those left out."""
     listed = list(names)
     if not listed:
         return "none"
-    shown = ", ".join(printable(shorten(name, 40)) for name in listed[:MAX_NAMED])
-    return shown if len(listed) <= MAX_NAMED else f"{shown} and {len(listed) - MAX_NAMED} more"
+    shown = ", ".join(escape_unprintable(shorten(name, 40)) for name in listed[:MAX_JOINED_NAMES])
+    return shown if len(listed) <= MAX_JOINED_NAMES else f"{shown} and {len(listed) - MAX_JOINED_NAMES} more"
 
 
-def nameable(key: str) -> bool:
+def is_short_printable(key: str) -> bool:
     """Whether a key can stand in a pointer: short, and safe to print."""
     return len(key) <= MAX_KEY_CHARACTERS and key.isprintable()
 
 
-def pointer(path: Sequence[PathPart]) -> str:
+def json_pointer(path: Sequence[PathPart]) -> str:
     """The RFC 6901 JSON pointer of ``path``; it stops before a key that is too long or cannot be printed."""
     parts: list[str] = []
     for part in path:
-        if isinstance(part, str) and not nameable(part):
+        if isinstance(part, str) and not is_short_printable(part):
             break
         parts.append("/" + str(part).replace("~", "~0").replace("/", "~1"))
     return "".join(parts)

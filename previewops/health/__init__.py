@@ -4,42 +4,48 @@ Codes, first line and performance data follow the Monitoring Plugins Development
 (https://www.monitoring-plugins.org/doc/guidelines.html).
 """
 
-from previewops.health.bounds import BOUNDS, CONFINEMENT, KINDS, option_of, thresholds_of
+from previewops.health.bounds import (
+    CONFINEMENT_VARIABLE,
+    LEVELS,
+    THRESHOLD_OPTIONS,
+    option_name,
+    parse_thresholds,
+)
 from previewops.health.facts import (
-    ENOUGH_JOBS,
-    FATAL,
-    RECENT_S,
+    FATAL_PHASE,
+    MIN_JOBS_FOR_RATE,
+    RECENT_WINDOW_S,
     SILENT_HEARTBEATS,
     STUCK_AFTER_MS,
     Confinement,
-    Facts,
-    Recent,
+    HealthInputs,
+    RecentOutcomes,
     Thresholds,
 )
-from previewops.health.rules import CHECKS, judge
-from previewops.health.verdict import Check, Figure, Health, Status, unknown, unreachable
+from previewops.health.rules import CHECKS, evaluate
+from previewops.health.verdict import Check, Health, PerfdataValue, Status, unknown_health, unreachable_health
 
 __all__ = [
-    "BOUNDS",
     "CHECKS",
-    "CONFINEMENT",
-    "ENOUGH_JOBS",
-    "FATAL",
-    "KINDS",
-    "RECENT_S",
+    "CONFINEMENT_VARIABLE",
+    "FATAL_PHASE",
+    "LEVELS",
+    "MIN_JOBS_FOR_RATE",
+    "RECENT_WINDOW_S",
     "SILENT_HEARTBEATS",
     "STUCK_AFTER_MS",
+    "THRESHOLD_OPTIONS",
     "Check",
     "Confinement",
-    "Facts",
-    "Figure",
     "Health",
-    "Recent",
+    "HealthInputs",
+    "PerfdataValue",
+    "RecentOutcomes",
     "Status",
     "Thresholds",
-    "judge",
-    "option_of",
-    "thresholds_of",
-    "unknown",
-    "unreachable",
+    "evaluate",
+    "option_name",
+    "parse_thresholds",
+    "unknown_health",
+    "unreachable_health",
 ]

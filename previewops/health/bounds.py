@@ -11,11 +11,11 @@ from previewops.errors import UsageError
 from previewops.health.facts import Confinement, Thresholds
 
 _PREFIX = "PREVIEW_HEALTH_"
-CONFINEMENT = f"{_PREFIX}CONFINEMENT"
+CONFINEMENT_VARIABLE = f"{_PREFIX}CONFINEMENT"
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class ThresholdOption:
     """A pair of thresholds as people write them.
 
     ``name`` is "dead" for --dead-warning, PREVIEW_HEALTH_DEAD_WARNING and the fields ``dead_warning`` and
@@ -25,7 +25,7 @@ class Bound:
 
     name: str
     unit: str
-    text: str
+    help_text: str
     suffix: str = ""
     scale: float = 1
     lowest: float = 0
@@ -43,7 +43,7 @@ class Bound:
         """The default as people write it."""
         return f"{getattr(Thresholds(), self.field(kind)) / self.scale:g}"
 
-    def parsed(self, kind: str, raw: str) -> float:
+    def parse(self, kind: str, raw: str) -> float:
         """The field's value.
 
         Raises:
@@ -61,28 +61,32 @@ class Bound:
         return int(value) if whole else value * self.scale
 
 
-KINDS = ("warning", "critical")
+LEVELS = ("warning", "critical")
 
-BOUNDS = (
-    Bound("workers", "N", "Workers that are heard of: fewer than N", falling=True),
-    Bound("depth", "PERCENT", "Jobs pending, of PREVIEW_QUEUE_MAX", scale=0.01, lowest=0.1),
-    Bound("oldest", "S", "Wait of the oldest job", suffix="_ms", scale=1000, lowest=0.001),
-    Bound("dead", "N", "Dead letters", lowest=1),
-    Bound("failure", "PERCENT", "Of the jobs that ended in the last 5 min: died", scale=0.01, lowest=0.01),
-    Bound("growth", "N", "Dead letters that came in the last 5 min", lowest=1),
-    Bound("stuck", "N", "Jobs past their deadline", lowest=1),
-    Bound("latency", "MS", "Time that Redis takes to answer", suffix="_ms", lowest=1),
-    Bound("disk", "PERCENT", "Free under DATA_DIR: less than", scale=0.01, falling=True),
-    Bound("skew", "S", "A host's clock off the one of Redis by", suffix="_ms", scale=1000, lowest=0.001),
+THRESHOLD_OPTIONS = (
+    ThresholdOption("workers", "N", "Workers that are heard of: fewer than N", falling=True),
+    ThresholdOption("depth", "PERCENT", "Jobs pending, of PREVIEW_QUEUE_MAX", scale=0.01, lowest=0.1),
+    ThresholdOption("oldest", "S", "Wait of the oldest job", suffix="_ms", scale=1000, lowest=0.001),
+    ThresholdOption("dead", "N", "Dead letters", lowest=1),
+    ThresholdOption(
+        "failure", "PERCENT", "Of the jobs that ended in the last 5 min: died", scale=0.01, lowest=0.01
+    ),
+    ThresholdOption("growth", "N", "Dead letters that came in the last 5 min", lowest=1),
+    ThresholdOption("stuck", "N", "Jobs past their deadline", lowest=1),
+    ThresholdOption("latency", "MS", "Time that Redis takes to answer", suffix="_ms", lowest=1),
+    ThresholdOption("disk", "PERCENT", "Free under DATA_DIR: less than", scale=0.01, falling=True),
+    ThresholdOption(
+        "skew", "S", "A host's clock off the one of Redis by", suffix="_ms", scale=1000, lowest=0.001
+    ),
 )
 
 
-def option_of(variable: str) -> str:
+def option_name(variable: str) -> str:
     """ "--dead-warning" of PREVIEW_HEALTH_DEAD_WARNING."""
     return "--" + variable.removeprefix(_PREFIX).lower().replace("_", "-")
 
 
-def thresholds_of(environ: Mapping[str, str]) -> Thresholds:
+def parse_thresholds(environ: Mapping[str, str]) -> Thresholds:
     """The thresholds as the environment has them; an empty variable counts as unset.
 
     Raises:
@@ -90,17 +94,19 @@ def thresholds_of(environ: Mapping[str, str]) -> Thresholds:
     """
     values: dict[str, Any] = {}
     problems: list[str] = []
-    for bound in BOUNDS:
-        for kind in KINDS:
+    for bound in THRESHOLD_OPTIONS:
+        for kind in LEVELS:
             raw = environ.get(bound.variable(kind), "")
             try:
                 if raw:
-                    values[bound.field(kind)] = bound.parsed(kind, raw)
+                    values[bound.field(kind)] = bound.parse(kind, raw)
             except ValueError as allowed:
                 problems.append(f"{_named(bound.variable(kind))} is {raw!r}; allowed is {allowed}")
-    wanted = environ.get(CONFINEMENT, "")
+    wanted = environ.get(CONFINEMENT_VARIABLE, "")
     if wanted and wanted not in tuple(Confinement):
-        problems.append(f"{_named(CONFINEMENT)} is {wanted!r}; allowed is one of {', '.join(Confinement)}")
+        problems.append(
+            f"{_named(CONFINEMENT_VARIABLE)} is {wanted!r}; allowed is one of {', '.join(Confinement)}"
+        )
     elif wanted:
         values["confinement"] = Confinement(wanted)
     found = Thresholds(**values)
@@ -111,12 +117,12 @@ def thresholds_of(environ: Mapping[str, str]) -> Thresholds:
 
 
 def _named(variable: str) -> str:
-    return f"{variable} (or {option_of(variable)})"
+    return f"{variable} (or {option_name(variable)})"
 
 
 def _crossed(found: Thresholds) -> Iterable[str]:
-    for bound in BOUNDS:
-        warning, critical = (getattr(found, bound.field(kind)) for kind in KINDS)
+    for bound in THRESHOLD_OPTIONS:
+        warning, critical = (getattr(found, bound.field(kind)) for kind in LEVELS)
         if critical > warning if bound.falling else critical < warning:
             side = "above" if bound.falling else "below"
             yield f"--{bound.name}-critical is {side} --{bound.name}-warning"

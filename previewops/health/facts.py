@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from previewops.fleetviews import SupervisorView
+from previewops.fleetviews import SupervisorStatus
 
 SILENT_HEARTBEATS = 3
 """A worker that has missed this many heartbeats counts as silent."""
 
-RECENT_S = 300
+RECENT_WINDOW_S = 300
 """The time over which failures are counted."""
 
-ENOUGH_JOBS = 5
+MIN_JOBS_FOR_RATE = 5
 """Of fewer jobs that ended the share of failures is not judged."""
 
 STUCK_AFTER_MS = 30_000
@@ -34,7 +34,7 @@ class Confinement(StrEnum):
         return {"full": ("Landlock", "seccomp"), "seccomp": ("seccomp",)}.get(self.value, ())
 
 
-FATAL = "fatal"
+FATAL_PHASE = "fatal"
 """The phase of a worker that its supervisor has given up."""
 
 
@@ -73,7 +73,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class Recent:
+class RecentOutcomes:
     """What happened in the last ``RECENT_S``: jobs completed and died, dead letters requeued and discarded."""
 
     completed: int
@@ -82,7 +82,7 @@ class Recent:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class HealthInputs:
     """What is known of a queue. None: it could not be learnt, and is not judged.
 
     ``worker_ages_ms`` is how long ago each worker was last heard of; ``persistent`` whether Redis writes its
@@ -109,8 +109,8 @@ class Facts:
     persistent: bool | None
     lost_at: str | None = None
     paused_why: str = ""
-    recent: Recent | None = None
-    supervisors: tuple[SupervisorView, ...] = ()
+    recent: RecentOutcomes | None = None
+    supervisors: tuple[SupervisorStatus, ...] = ()
     run_ages_ms: Mapping[str, int] | None = None
     deadline_ms: int = 0
     versions: frozenset[str] = frozenset()

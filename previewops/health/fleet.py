@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from previewops.health.facts import FATAL, SILENT_HEARTBEATS, Facts, Thresholds
-from previewops.health.verdict import Check, Status, checked, status_of
+from previewops.health.facts import FATAL_PHASE, SILENT_HEARTBEATS, HealthInputs, Thresholds
+from previewops.health.verdict import Check, Status, classify, make_check
 from previewops.health.words import plural_s, seconds
 
 
-def workers(facts: Facts, thresholds: Thresholds) -> Check:
+def check_workers(facts: HealthInputs, thresholds: Thresholds) -> Check:
     """Whether there are enough, and all are heard of."""
     count = len(facts.worker_ages_ms)
     if count == 0:
@@ -30,14 +30,14 @@ def workers(facts: Facts, thresholds: Thresholds) -> Check:
         waiting = facts.waiting + facts.delayed
         status, message = Status.OK, f"{told}, {waiting} jobs pending, {facts.active} active"
     advice = "`previewops workers` tells which; see whether its host and its process live"
-    return checked("workers", status, message, f"{heard} of {count}", advice)
+    return make_check("workers", status, message, f"{heard} of {count}", advice)
 
 
-def supervisors(facts: Facts) -> Check:
+def check_supervisors(facts: HealthInputs) -> Check:
     """Whether they are heard of, and have given up no worker."""
     silent = [view.supervisor_id for view in facts.supervisors if view.silent]
     heard = [view for view in facts.supervisors if not view.silent]
-    fatal = [each for view in heard for each in view.state.workers if each.phase == FATAL]
+    fatal = [each for view in heard for each in view.state.workers if each.phase == FATAL_PHASE]
     notices = [f"{view.supervisor_id}: {view.state.notice}" for view in heard if view.state.notice]
     figure = f"{len(heard)} of {len(facts.supervisors)}"
     advice = "`previewops workers` tells more"
@@ -46,7 +46,7 @@ def supervisors(facts: Facts) -> Check:
         said.append(f"silent: {', '.join(silent)}")
         advice = "see whether its host lives; a supervisor that is gone for good is forgotten within a day"
     if fatal:
-        names = ", ".join(each.worker_id or f"worker {each.place}" for each in fatal)
+        names = ", ".join(each.worker_id or f"worker {each.slot}" for each in fatal)
         said.append(f"given up: {names}")
         advice = "`previewops workers` says why; mend that, then `previewops reset`"
     if said or notices:
@@ -54,7 +54,7 @@ def supervisors(facts: Facts) -> Check:
     return Check("supervisors", Status.OK, f"{len(heard)} supervisor{plural_s(len(heard))}", figure)
 
 
-def versions(facts: Facts) -> Check:
+def check_versions(facts: HealthInputs) -> Check:
     """Whether all workers are of one."""
     found = ", ".join(sorted(facts.versions)) or "none"
     if len(facts.versions) > 1:
@@ -63,7 +63,7 @@ def versions(facts: Facts) -> Check:
     return Check("versions", Status.OK, "all workers have one version", found)
 
 
-def confinement(facts: Facts, thresholds: Thresholds) -> Iterable[Check]:
+def check_confinement(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     """Whether hostile pictures meet all locks that are demanded. Workers of before that told are not judged."""
     told = facts.confined_by
     if not told:
@@ -89,15 +89,15 @@ def confinement(facts: Facts, thresholds: Thresholds) -> Iterable[Check]:
     )
 
 
-def clocks(facts: Facts, thresholds: Thresholds) -> Iterable[Check]:
+def check_clocks(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     """Whether logs and files of all hosts tell the same time. Leases do not depend on it."""
     if not facts.clocks_ahead_ms:
         return
     who, ahead = max(facts.clocks_ahead_ms.items(), key=lambda item: abs(item[1]))
-    status = status_of(abs(ahead), thresholds.skew_warning_ms, thresholds.skew_critical_ms)
+    status = classify(abs(ahead), thresholds.skew_warning_ms, thresholds.skew_critical_ms)
     side = "ahead of" if ahead > 0 else "behind"
     message = f"the clock of {who} is {seconds(abs(ahead))} {side} the one of Redis"
     if status is Status.OK:
         message = "the clocks of all hosts agree with the one of Redis"
     advice = "have the hosts set their clocks by NTP: `timedatectl` tells whether they do"
-    yield checked("clocks", status, message, f"{ahead / 1000:+.1f} s", advice)
+    yield make_check("clocks", status, message, f"{ahead / 1000:+.1f} s", advice)

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from previewops.health.facts import ENOUGH_JOBS, RECENT_S, STUCK_AFTER_MS, Facts, Thresholds
-from previewops.health.figures import figures
-from previewops.health.fleet import clocks, confinement, supervisors, versions, workers
-from previewops.health.verdict import Check, Health, Status, checked, status_of
+from previewops.health.facts import (
+    MIN_JOBS_FOR_RATE,
+    RECENT_WINDOW_S,
+    STUCK_AFTER_MS,
+    HealthInputs,
+    Thresholds,
+)
+from previewops.health.figures import collect_perfdata
+from previewops.health.fleet import (
+    check_clocks,
+    check_confinement,
+    check_supervisors,
+    check_versions,
+    check_workers,
+)
+from previewops.health.verdict import Check, Health, Status, classify, make_check
 from previewops.health.words import plural_s, seconds
 
 CHECKS = (
@@ -33,10 +45,10 @@ CHECKS = (
 """The names of all checks, in order."""
 
 
-def judge(facts: Facts, thresholds: Thresholds) -> Health:
+def evaluate(facts: HealthInputs, thresholds: Thresholds) -> Health:
     """Holds ``facts`` against ``thresholds``."""
     checks = (
-        workers(facts, thresholds),
+        check_workers(facts, thresholds),
         _accounting(facts),
         _loss(facts),
         *_depth(facts, thresholds),
@@ -45,24 +57,24 @@ def judge(facts: Facts, thresholds: Thresholds) -> Health:
         *_recent(facts, thresholds),
         *_stuck(facts, thresholds),
         _paused(facts),
-        supervisors(facts),
-        versions(facts),
-        *confinement(facts, thresholds),
-        *clocks(facts, thresholds),
+        check_supervisors(facts),
+        check_versions(facts),
+        *check_confinement(facts, thresholds),
+        *check_clocks(facts, thresholds),
         *_redis(facts, thresholds),
         *_disk(facts, thresholds),
     )
-    return Health(checks, tuple(figures(facts, thresholds)))
+    return Health(checks, tuple(collect_perfdata(facts, thresholds)))
 
 
-def _accounting(facts: Facts) -> Check:
+def _accounting(facts: HealthInputs) -> Check:
     missing = max(0, facts.unaccounted)
     message = f"{missing} accepted jobs are in no state" if missing else "every accepted job is accounted for"
     advice = "somebody deleted keys, or Redis evicted some: see the limits in docs/guarantees.md"
-    return checked("accounting", Status.CRITICAL if missing else Status.OK, message, f"{missing}", advice)
+    return make_check("accounting", Status.CRITICAL if missing else Status.OK, message, f"{missing}", advice)
 
 
-def _loss(facts: Facts) -> Check:
+def _loss(facts: HealthInputs) -> Check:
     if facts.lost_at is None:
         return Check("data-loss", Status.OK, "Redis has kept the queue's data", "none")
     return Check(
@@ -74,53 +86,53 @@ def _loss(facts: Facts) -> Check:
     )
 
 
-def _depth(facts: Facts, thresholds: Thresholds) -> Iterable[Check]:
+def _depth(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     if facts.queue_max is None:
         return
     pending = facts.waiting + facts.delayed
     share = pending / facts.queue_max
-    status = status_of(share, thresholds.depth_warning, thresholds.depth_critical)
+    status = classify(share, thresholds.depth_warning, thresholds.depth_critical)
     full = ": submits are refused" if share >= 1 else ""
     message = f"{pending} jobs are pending, {facts.queue_max} may be{full}"
     advice = "more workers, or a higher PREVIEW_QUEUE_MAX where producers may run ahead"
-    yield checked("depth", status, message, f"{share:.0%}", advice)
+    yield make_check("depth", status, message, f"{share:.0%}", advice)
 
 
-def _oldest(facts: Facts, thresholds: Thresholds) -> Check:
+def _oldest(facts: HealthInputs, thresholds: Thresholds) -> Check:
     found = facts.oldest_waiting_ms
-    status = status_of(found, thresholds.oldest_warning_ms, thresholds.oldest_critical_ms)
+    status = classify(found, thresholds.oldest_warning_ms, thresholds.oldest_critical_ms)
     message = f"a job has waited {seconds(found)}" if status else "no job waits for long"
     advice = "`previewops stats`, then more workers or a higher PREVIEW_WORKER_CONCURRENCY"
-    return checked("oldest-waiting", status, message, seconds(found), advice)
+    return make_check("oldest-waiting", status, message, seconds(found), advice)
 
 
-def _dead(facts: Facts, thresholds: Thresholds) -> Check:
-    status = status_of(facts.dead, thresholds.dead_warning, thresholds.dead_critical)
+def _dead(facts: HealthInputs, thresholds: Thresholds) -> Check:
+    status = classify(facts.dead, thresholds.dead_warning, thresholds.dead_critical)
     advice = "`previewops dlq list --groups`, mend the cause, then requeue that group"
-    return checked(
+    return make_check(
         "dead-letters", status, f"{facts.dead} dead letter{plural_s(facts.dead)}", f"{facts.dead}", advice
     )
 
 
-def _recent(facts: Facts, thresholds: Thresholds) -> Iterable[Check]:
+def _recent(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     if facts.recent is None:
         return
     died, ended = facts.recent.died, facts.recent.died + facts.recent.completed
     share = died / ended if ended else 0.0
-    enough = ended >= ENOUGH_JOBS
-    status = (
-        status_of(share, thresholds.failure_warning, thresholds.failure_critical) if enough else Status.OK
-    )
-    message = f"{died} of {ended} jobs that ended in the last {RECENT_S // 60} min died"
+    enough = ended >= MIN_JOBS_FOR_RATE
+    status = classify(share, thresholds.failure_warning, thresholds.failure_critical) if enough else Status.OK
+    message = f"{died} of {ended} jobs that ended in the last {RECENT_WINDOW_S // 60} min died"
     advice = "`previewops dlq list --groups` tells of what; `previewops pause` if they all would"
-    yield checked("failure-rate", status, message, f"{share:.0%}" if enough else f"{died} of {ended}", advice)
+    yield make_check(
+        "failure-rate", status, message, f"{share:.0%}" if enough else f"{died} of {ended}", advice
+    )
     grown = died - facts.recent.removed
-    status = status_of(grown, thresholds.growth_warning, thresholds.growth_critical)
-    message = f"{max(0, grown)} more dead letters than {RECENT_S // 60} min ago"
-    yield checked("dead-growth", status, message, f"{grown:+d}", advice)
+    status = classify(grown, thresholds.growth_warning, thresholds.growth_critical)
+    message = f"{max(0, grown)} more dead letters than {RECENT_WINDOW_S // 60} min ago"
+    yield make_check("dead-growth", status, message, f"{grown:+d}", advice)
 
 
-def _stuck(facts: Facts, thresholds: Thresholds) -> Iterable[Check]:
+def _stuck(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     if facts.run_ages_ms is None:
         return
     allowed = facts.deadline_ms + STUCK_AFTER_MS
@@ -130,11 +142,11 @@ def _stuck(facts: Facts, thresholds: Thresholds) -> Iterable[Check]:
     if ages:
         message = f"{count} job{plural_s(count)} past the deadline, {ages[0][1]} for {seconds(ages[0][0])}"
     advice = "`previewops workers` tells who is at it; `previewops restart` or `previewops cancel` ends it"
-    status = status_of(count, thresholds.stuck_warning, thresholds.stuck_critical)
-    yield checked("stuck-jobs", status, message, f"{count}", advice)
+    status = classify(count, thresholds.stuck_warning, thresholds.stuck_critical)
+    yield make_check("stuck-jobs", status, message, f"{count}", advice)
 
 
-def _paused(facts: Facts) -> Check:
+def _paused(facts: HealthInputs) -> Check:
     if not facts.paused:
         return Check("paused", Status.OK, "the queue is not paused", "no")
     by = f" by {facts.paused_by}" if facts.paused_by else ""
@@ -143,29 +155,29 @@ def _paused(facts: Facts) -> Check:
     return Check("paused", Status.WARNING, f"the queue is paused{by}{why}", "yes", advice)
 
 
-def _redis(facts: Facts, thresholds: Thresholds) -> Iterable[Check]:
+def _redis(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     if facts.redis_ms is None:
         yield Check("redis", Status.OK, "Redis answers", "answers")
     else:
-        status = status_of(facts.redis_ms, thresholds.latency_warning_ms, thresholds.latency_critical_ms)
+        status = classify(facts.redis_ms, thresholds.latency_warning_ms, thresholds.latency_critical_ms)
         figure = f"{facts.redis_ms:.1f} ms"
         advice = "see the server's load, its SLOWLOG, and the network to it"
-        yield checked("redis", status, f"Redis answers in {figure}", figure, advice)
+        yield make_check("redis", status, f"Redis answers in {figure}", figure, advice)
     if facts.eviction_policy is not None:
         good = facts.eviction_policy == "noeviction"
         message = f"Redis' maxmemory-policy is {facts.eviction_policy}" + (
             "" if good else ": it may drop jobs"
         )
         advice = "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf"
-        yield checked("eviction", status_of(not good, 1, 2), message, facts.eviction_policy, advice)
+        yield make_check("eviction", classify(not good, 1, 2), message, facts.eviction_policy, advice)
     if facts.persistent is not None:
         on = facts.persistent
         message = "Redis writes to disk" if on else "Redis' persistence is off: a restart loses all jobs"
         advice = "CONFIG SET appendonly yes, and the same in redis.conf"
-        yield checked("persistence", status_of(not on, 1, 2), message, "on" if on else "off", advice)
+        yield make_check("persistence", classify(not on, 1, 2), message, "on" if on else "off", advice)
 
 
-def _disk(facts: Facts, thresholds: Thresholds) -> Iterable[Check]:
+def _disk(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     if facts.disk_free_bytes is None or not facts.disk_bytes:
         return
     share = facts.disk_free_bytes / facts.disk_bytes
@@ -174,4 +186,4 @@ def _disk(facts: Facts, thresholds: Thresholds) -> Iterable[Check]:
         status = Status.CRITICAL
     message = f"{facts.disk_free_bytes / 2**30:.1f} GiB free under DATA_DIR, {share:.0%} of it"
     advice = "remove bundles that nobody needs from DATA_DIR/previews, or give it room"
-    yield checked("disk", status, message, f"{share:.0%} free", advice)
+    yield make_check("disk", status, message, f"{share:.0%} free", advice)

@@ -39,7 +39,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class PerfdataValue:
     """One value of the performance data with its unit and bounds ("" for none), after the guidelines."""
 
     label: str
@@ -57,7 +57,7 @@ class Health:
     """All verdicts and figures, and the worst of the verdicts."""
 
     checks: tuple[Check, ...]
-    figures: tuple[Figure, ...] = ()
+    figures: tuple[PerfdataValue, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -85,24 +85,24 @@ class Health:
         }
 
 
-def unreachable(reason: str) -> Health:
+def unreachable_health(reason: str) -> Health:
     """The health of a queue whose Redis cannot be used."""
     advice = "see that the server runs, and that --redis-url or REDIS_URL names it"
     return Health((Check("redis", Status.CRITICAL, reason, "no answer", advice),))
 
 
-def unknown(reason: str) -> Health:
+def unknown_health(reason: str) -> Health:
     """The health when the check itself cannot be made."""
     advice = "`previewops health --help` tells the options"
     return Health((Check("check", Status.UNKNOWN, reason, "", advice),))
 
 
-def checked(name: str, status: Status, message: str, figure: str, advice: str) -> Check:
+def make_check(name: str, status: Status, message: str, figure: str, advice: str) -> Check:
     """A check whose ``advice`` counts where something is wrong."""
     return Check(name, status, message, figure, "" if status is Status.OK else advice)
 
 
-def status_of(found: float, warning: float, critical: float) -> Status:
+def classify(found: float, warning: float, critical: float) -> Status:
     """What a figure comes to that is the worse the higher it is."""
     if found >= critical:
         return Status.CRITICAL

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-from previewops.histogram import BINS_PER_OCTAVE, middle_ms
+from previewops.histogram import BINS_PER_OCTAVE, bin_middle_ms
 
 Rows = Iterable[tuple[tuple[str, ...], float]]
 """The values of the labels after the queue, and the figure."""
@@ -47,7 +47,7 @@ def histogram(
     for values, bins in rows:
         buckets = [(f"{2**n / 1000}", float(_below(bins, n))) for n in octaves]
         buckets.append(("+Inf", float(sum(bins.values()))))
-        total_s = sum(middle_ms(bin_number) * count for bin_number, count in bins.items()) / 1000
+        total_s = sum(bin_middle_ms(bin_number) * count for bin_number, count in bins.items()) / 1000
         family.add_metric((queue, *values), buckets, sum_value=total_s)
     return family
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric
 
-from previewops.health import FATAL, SILENT_HEARTBEATS
+from previewops.health import FATAL_PHASE, SILENT_HEARTBEATS
 from previewops.metrics.families import Rows, gauge
 
 if TYPE_CHECKING:
     from previewops.settings import Settings
-    from previewops.views import Snapshot, WorkerView
+    from previewops.views import Snapshot, WorkerState
 
 STATES = ("working", "draining", "silent", "unknown")
 """What a worker says of itself, or ``silent`` when it has said nothing for three heartbeats."""
@@ -21,7 +21,7 @@ STATES = ("working", "draining", "silent", "unknown")
 HOST = ("host",)
 
 
-def fleet(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
+def fleet_metrics(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
     """Workers by state and by version, their slots and memory by host, and their supervisors."""
     name = snapshot.queue_name
     silent_before_ms = snapshot.now_ms - SILENT_HEARTBEATS * settings.heartbeat_ms
@@ -39,7 +39,7 @@ def fleet(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
     rows = [((state,), supervisors[state]) for state in ("reporting", "silent")]
     yield gauge("preview_supervisors", "Supervisors.", name, rows, ("state",))
     given_up = sum(
-        worker.phase == FATAL
+        worker.phase == FATAL_PHASE
         for view in snapshot.supervisors
         if not view.silent
         for worker in view.state.workers
@@ -48,7 +48,7 @@ def fleet(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
     yield gauge("preview_workers_given_up", said, name, [((), given_up)])
 
 
-_BY_HOST: tuple[tuple[str, str, Callable[[WorkerView], int]], ...] = (
+_BY_HOST: tuple[tuple[str, str, Callable[[WorkerState], int]], ...] = (
     ("preview_worker_slots", "Jobs that the workers of a host run at a time.", lambda worker: worker.slots),
     ("preview_worker_busy", "Slots of a host that are taken.", lambda worker: worker.busy),
     (
@@ -59,7 +59,7 @@ _BY_HOST: tuple[tuple[str, str, Callable[[WorkerView], int]], ...] = (
 )
 
 
-def _state(worker: WorkerView, silent_before_ms: int) -> str:
+def _state(worker: WorkerState, silent_before_ms: int) -> str:
     if worker.heartbeat_ms < silent_before_ms:
         return "silent"
     return worker.state if worker.state in STATES else "unknown"
@@ -70,7 +70,7 @@ def _label(said: str) -> str:
     return said.encode("utf-8", "backslashreplace").decode("utf-8") or "unknown"
 
 
-def _by_host(workers: list[WorkerView], figure: Callable[[WorkerView], int]) -> Rows:
+def _by_host(workers: list[WorkerState], figure: Callable[[WorkerState], int]) -> Rows:
     sums: Counter[str] = Counter()
     for worker in workers:
         sums[_label(worker.host)] += figure(worker)

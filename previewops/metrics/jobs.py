@@ -9,10 +9,10 @@ from prometheus_client.core import Metric
 
 from previewops.metrics.families import counter, histogram
 from previewops.states import Priority
-from previewops.totals import DEATHS, FAILURES, REFUSALS, RETRIES
+from previewops.totals import DEAD_LETTER_CAUSES, FAILURE_CAUSES, REJECTION_REASONS, RETRY_CAUSES
 
 if TYPE_CHECKING:
-    from previewops.metrics.reading import Figures
+    from previewops.metrics.reading import QueueMetrics
 
 CLASS = ("priority",)
 CAUSED = ("priority", "cause")
@@ -24,9 +24,9 @@ WAIT_OCTAVES = range(25)
 """1 ms, which a job waits for an idle worker, to 4.7 h."""
 
 BY_CAUSE = (
-    ("failed", FAILURES, "Attempts that failed."),
-    ("retried", RETRIES, "Failed attempts after which the job runs again."),
-    ("dead", DEATHS, "Jobs that became dead letters."),
+    ("failed", FAILURE_CAUSES, "Attempts that failed."),
+    ("retried", RETRY_CAUSES, "Failed attempts after which the job runs again."),
+    ("dead", DEAD_LETTER_CAUSES, "Jobs that became dead letters."),
 )
 BY_CLASS = (
     ("dryrun", "Dry runs among the completed jobs."),
@@ -41,11 +41,11 @@ WHOLE = (
 )
 
 
-def jobs(figures: Figures) -> Iterator[Metric]:
+def job_metrics(figures: QueueMetrics) -> Iterator[Metric]:
     """Counters and histograms. None of them is set back by a restart of anything but an emptied Redis."""
     name, totals, snapshot = figures.snapshot.queue_name, figures.totals, figures.snapshot
-    waits = {priority: totals.waits(priority) for priority in Priority}
-    runs = {priority: totals.runs(priority) for priority in Priority}
+    waits = {priority: totals.wait_histogram(priority) for priority in Priority}
+    runs = {priority: totals.run_histogram(priority) for priority in Priority}
     # Every claim and every completion is in a histogram, and so counted already.
     started = [((priority.value,), sum(bins.values())) for priority, bins in waits.items()]
     completed = [((priority.value,), sum(bins.values())) for priority, bins in runs.items()]
@@ -63,7 +63,7 @@ def jobs(figures: Figures) -> Iterator[Metric]:
         yield counter(f"preview_job_{what}", said, name, caused, CAUSED)
     for what, said in WHOLE:
         yield counter(f"preview_job_{what}", said, name, [((), snapshot.counters[what])])
-    turned_away = [((reason,), totals.refusals(reason)) for reason in REFUSALS]
+    turned_away = [((reason,), totals.rejections(reason)) for reason in REJECTION_REASONS]
     yield counter("preview_submit_refused", "Submits that were turned away.", name, turned_away, ("reason",))
     crashes = sum(totals.count("failed", priority, "crash") for priority in Priority)
     yield counter("preview_render_crashes", "Render processes that died under a job.", name, [((), crashes)])

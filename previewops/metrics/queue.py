@@ -10,18 +10,18 @@ from prometheus_client.core import Metric
 from previewops.metrics.families import gauge
 
 if TYPE_CHECKING:
-    from previewops.metrics.reading import Figures
+    from previewops.metrics.reading import QueueMetrics
     from previewops.settings import Settings
 
 CLASS = ("priority",)
 
 
-def queue(figures: Figures, settings: Settings) -> Iterator[Metric]:
+def queue_metrics(figures: QueueMetrics, settings: Settings) -> Iterator[Metric]:
     """Depth, age, pause, limits, and what Redis has to be watched for."""
     snapshot, name = figures.snapshot, settings.queue_name
     waiting = [((priority.value,), count) for priority, count in snapshot.waiting.items()]
     yield gauge("preview_queue_waiting", "Jobs that wait for a worker.", name, waiting, CLASS)
-    ages = [((priority.value,), age_ms / 1000) for priority, age_ms in snapshot.heads.items()]
+    ages = [((priority.value,), age_ms / 1000) for priority, age_ms in snapshot.oldest_wait_ms.items()]
     said = "How long ago the oldest waiting job was submitted or due, 0 without one."
     yield gauge("preview_queue_oldest_waiting_seconds", said, name, ages, CLASS)
     for metric, said, figure in (
@@ -42,10 +42,10 @@ def queue(figures: Figures, settings: Settings) -> Iterator[Metric]:
         (
             "preview_queue_data_lost",
             "1 from when workers notice that Redis has lost the queue's data, until it is acknowledged.",
-            snapshot.lost_ms is not None,
+            snapshot.data_lost_ms is not None,
         ),
     ):
         yield gauge(metric, said, name, [((), figure)])
-    if figures.answer_ms is not None:
+    if figures.latency_ms is not None:
         said = "How long Redis took to answer."
-        yield gauge("preview_redis_latency_seconds", said, name, [((), figures.answer_ms / 1000)])
+        yield gauge("preview_redis_latency_seconds", said, name, [((), figures.latency_ms / 1000)])

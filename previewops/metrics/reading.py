@@ -9,10 +9,10 @@ from redis.exceptions import RedisError
 
 from previewops.clock import Clock, SystemClock
 from previewops.connection import unavailable_reason
-from previewops.healthfacts import answer_ms
+from previewops.healthfacts import measure_latency_ms
 from previewops.keys import Keys
-from previewops.snapshot import Snapshots
-from previewops.totals import Totals
+from previewops.snapshot import SnapshotReader
+from previewops.totals import LifetimeCounters
 from previewops.views import Snapshot
 
 if TYPE_CHECKING:
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class QueueMetrics:
     """What Redis told. ``answer_ms`` is how long it takes to answer, None where asking is forbidden."""
 
     snapshot: Snapshot
-    totals: Totals
-    answer_ms: float | None
+    totals: LifetimeCounters
+    latency_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ScrapeResult:
     """One look: ``figures``, or None and, in ``reason``, why Redis cannot be used."""
 
-    figures: Figures | None
+    metrics: QueueMetrics | None
     reason: str = ""
 
 
-async def take_reading(redis: Redis, settings: Settings, *, clock: Clock | None = None) -> Reading:
+async def collect(redis: Redis, settings: Settings, *, clock: Clock | None = None) -> ScrapeResult:
     """Looks at a queue in three round trips; that Redis is away is a reading too.
 
     Args:
@@ -48,11 +48,15 @@ async def take_reading(redis: Redis, settings: Settings, *, clock: Clock | None 
         redis.exceptions.RedisError: Redis answers, but what it has there is none of ours.
     """
     try:
-        snapshot = await Snapshots(redis, settings).take()
-        totals = Totals.read(await redis.execute_command("HGETALL", Keys(settings.queue_name).totals))
-        return Reading(Figures(snapshot, totals, await answer_ms(redis, clock or SystemClock())))
+        snapshot = await SnapshotReader(redis, settings).read()
+        totals = LifetimeCounters.parse(
+            await redis.execute_command("HGETALL", Keys(settings.queue_name).totals)
+        )
+        return ScrapeResult(
+            QueueMetrics(snapshot, totals, await measure_latency_ms(redis, clock or SystemClock()))
+        )
     except (RedisError, OSError) as error:
         reason = unavailable_reason(error)
         if reason is None:
             raise
-        return Reading(None, reason)
+        return ScrapeResult(None, reason)

@@ -12,10 +12,10 @@ from prometheus_client.registry import Collector
 
 from previewops import __version__
 from previewops.metrics.families import gauge
-from previewops.metrics.fleet import fleet
-from previewops.metrics.jobs import jobs
-from previewops.metrics.queue import queue
-from previewops.metrics.reading import Reading, take_reading
+from previewops.metrics.fleet import fleet_metrics
+from previewops.metrics.jobs import job_metrics
+from previewops.metrics.queue import queue_metrics
+from previewops.metrics.reading import ScrapeResult, collect
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -29,28 +29,28 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class _Reader(Collector):
     """What one reading says, family by family."""
 
-    def __init__(self, reading: Reading, settings: Settings) -> None:
+    def __init__(self, reading: ScrapeResult, settings: Settings) -> None:
         self._reading = reading
         self._settings = settings
 
     def collect(self) -> Iterator[Metric]:
-        figures, name = self._reading.figures, self._settings.queue_name
+        figures, name = self._reading.metrics, self._settings.queue_name
         build = {"version": __version__, "python": platform.python_version()}
         yield InfoMetricFamily("previewops_build", "The program that tells these figures.", value=build)
         said = "1 when Redis could be asked about the queue; when 0, nothing below is told."
         yield gauge("preview_redis_up", said, name, [((), figures is not None)])
         if figures is not None:
-            yield from queue(figures, self._settings)
-            yield from jobs(figures)
-            yield from fleet(figures.snapshot, self._settings)
+            yield from queue_metrics(figures, self._settings)
+            yield from job_metrics(figures)
+            yield from fleet_metrics(figures.snapshot, self._settings)
 
 
-def expose(reading: Reading, settings: Settings) -> bytes:
+def render_exposition(reading: ScrapeResult, settings: Settings) -> bytes:
     """A reading in Prometheus' text format 0.0.4."""
     return generate_latest(_Reader(reading, settings))
 
 
-async def exposition(redis: Redis, settings: Settings) -> bytes:
+async def scrape(redis: Redis, settings: Settings) -> bytes:
     """All metrics of a queue at this moment, in Prometheus' text format 0.0.4.
 
     That Redis is away is no error: ``preview_redis_up`` is 0 then, and nothing else is told of the queue.
@@ -58,4 +58,4 @@ async def exposition(redis: Redis, settings: Settings) -> bytes:
     Raises:
         redis.exceptions.RedisError: Redis answers, but what it has there is none of ours.
     """
-    return expose(await take_reading(redis, settings), settings)
+    return render_exposition(await collect(redis, settings), settings)

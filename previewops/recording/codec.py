@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from previewops.clock import LAST_MS
+from previewops.clock import MAX_DATE_MS
 from previewops.health import Health
 from previewops.recording.forms import HEALTH, SNAPSHOT
 from previewops.recording.patch import Plain, applied, difference
@@ -23,15 +23,15 @@ _TIME = re.compile(rb'\{"t":([0-9]{1,15}),"([fdg])":')
 
 
 @dataclass(frozen=True, slots=True)
-class Heading:
+class Header:
     """The first line of a chapter: which queue it is of, and how often it was looked at (s)."""
 
     queue: str
-    every_s: float
+    interval_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Frame:
     """A queue at one moment, and the verdicts on it if they were known."""
 
     snapshot: Snapshot
@@ -51,7 +51,7 @@ class Gap:
     reason: str
 
 
-Entry: TypeAlias = Look | Gap
+Entry: TypeAlias = Frame | Gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +67,15 @@ class Tag:
         return self.mark != "g"
 
 
-class Unreadable(ValueError):
+class InvalidLine(ValueError):
     """A line is none of a recording. The message says what was found, and fits after "line 12: "."""
 
 
-class Foreign(Unreadable):
+class NotARecordingLine(InvalidLine):
     """It does not even begin like one."""
 
 
-class TooNew(Unreadable):
+class UnsupportedVersion(InvalidLine):
     """It is one, of a version that is not known here."""
 
     def __init__(self, version: int) -> None:
@@ -83,19 +83,19 @@ class TooNew(Unreadable):
         self.version = version
 
 
-def heading_line(heading: Heading) -> bytes:
+def heading_line(heading: Header) -> bytes:
     """The first line of a chapter."""
     return _line(
         {
             "previewops": "recording",
             "version": VERSION,
             "queue": heading.queue,
-            "every": heading.every_s,
+            "every": heading.interval_s,
         }
     )
 
 
-def read_heading(line: bytes) -> Heading:
+def parse_header(line: bytes) -> Header:
     """What the first line of a chapter says.
 
     Raises:
@@ -104,16 +104,16 @@ def read_heading(line: bytes) -> Heading:
     """
     try:
         plain = _parsed(line)
-    except Unreadable as error:
-        raise Foreign(str(error)) from None
+    except InvalidLine as error:
+        raise NotARecordingLine(str(error)) from None
     if plain.get("previewops") != "recording" or type(plain.get("version")) is not int:
-        raise Foreign(f"it begins with {line[:40]!r}")
+        raise NotARecordingLine(f"it begins with {line[:40]!r}")
     if plain["version"] != VERSION:
-        raise TooNew(plain["version"])
+        raise UnsupportedVersion(plain["version"])
     queue, every_s = plain.get("queue"), plain.get("every")
     if not isinstance(queue, str) or not isinstance(every_s, int | float) or not 0 < every_s <= 86_400:
-        raise Foreign(f"its heading is {line[:80]!r}")
-    return Heading(queue, float(every_s))
+        raise NotARecordingLine(f"its heading is {line[:80]!r}")
+    return Header(queue, float(every_s))
 
 
 def tag_of(line: bytes) -> Tag:
@@ -123,8 +123,8 @@ def tag_of(line: bytes) -> Tag:
         Unreadable: it begins like no entry.
     """
     match = _TIME.match(line)
-    if match is None or int(match[1]) > LAST_MS:
-        raise Unreadable(f"it begins with {line[:40]!r}, and not with a time and what it is")
+    if match is None or int(match[1]) > MAX_DATE_MS:
+        raise InvalidLine(f"it begins with {line[:40]!r}, and not with a time and what it is")
     return Tag(int(match[1]), match[2].decode())
 
 
@@ -162,12 +162,12 @@ class Decoder:
             plain = self.plain(line)
             try:
                 health = HEALTH.take(plain[_HEALTH_KEY]) if _HEALTH_KEY in plain else None
-                return Look(SNAPSHOT.take(plain, now_ms=tag.at_ms), health)
+                return Frame(SNAPSHOT.take(plain, now_ms=tag.at_ms), health)
             except Unfit as error:
-                raise Unreadable(str(error)) from None
+                raise InvalidLine(str(error)) from None
         reason = _parsed(line).get("g")
         if not isinstance(reason, str):
-            raise Unreadable(f"the reason of the gap is {str(reason)[:40]!r}")
+            raise InvalidLine(f"the reason of the gap is {str(reason)[:40]!r}")
         return Gap(tag.at_ms, reason)
 
     def plain(self, line: bytes) -> Plain:
@@ -182,14 +182,14 @@ class Decoder:
             self._whole = whole
             return whole
         if self._whole is None:
-            raise Unreadable("there is no whole look before it that it could be a change of")
+            raise InvalidLine("there is no whole look before it that it could be a change of")
         try:
             return dict(applied(self._whole, parsed.get("d")))
         except (ValueError, TypeError) as error:
-            raise Unreadable(f"{error}") from None
+            raise InvalidLine(f"{error}") from None
 
 
-def _plain(look: Look) -> Plain:
+def _plain(look: Frame) -> Plain:
     plain = SNAPSHOT.put(look.snapshot)
     if look.health is not None:
         plain[_HEALTH_KEY] = HEALTH.put(look.health)
@@ -202,11 +202,11 @@ def _line(value: Plain) -> bytes:
 
 def _parsed(line: bytes) -> Plain:
     if len(line) > MOST_LINE_BYTES:
-        raise Unreadable(f"it has {len(line):,} bytes; {MOST_LINE_BYTES:,} are read at the most")
+        raise InvalidLine(f"it has {len(line):,} bytes; {MOST_LINE_BYTES:,} are read at the most")
     try:
         value: Any = json.loads(line)
     except (ValueError, RecursionError):
-        raise Unreadable(f"it begins with {line[:40]!r}, which is no JSON") from None
+        raise InvalidLine(f"it begins with {line[:40]!r}, which is no JSON") from None
     if not isinstance(value, dict):
-        raise Unreadable(str(unfit("an object", value)))
+        raise InvalidLine(str(unfit("an object", value)))
     return value

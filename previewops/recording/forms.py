@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from previewops.fleetviews import Bounds, SupervisedWorker, SupervisorState, SupervisorView
-from previewops.health import Check, Figure, Health, Status
+from previewops.fleetviews import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.history import DAY_MIN, HOUR_S
 from previewops.recording.plain import (
     BINS,
@@ -32,7 +32,15 @@ from previewops.recording.plain import (
     unfit,
     up_to,
 )
-from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Event, RunView, Snapshot, WorkerView
+from previewops.views import (
+    MINUTE_MS,
+    TEN_SECONDS_MS,
+    CounterBucket,
+    QueueEvent,
+    RunningJob,
+    Snapshot,
+    WorkerState,
+)
 
 
 def _width(found: Any) -> int:
@@ -42,7 +50,7 @@ def _width(found: Any) -> int:
 
 
 BUCKET = Form(
-    Bucket,
+    CounterBucket,
     {
         "start_ms": ("i", TIME),
         "counts": ("c", COUNTS),
@@ -53,7 +61,7 @@ BUCKET = Form(
 )
 
 EVENT = Form(
-    Event,
+    QueueEvent,
     {
         "event_id": ("i", TEXT),
         "at_ms": ("t", TIME),
@@ -63,7 +71,7 @@ EVENT = Form(
 )
 
 RUN = Form(
-    RunView,
+    RunningJob,
     {
         "job_id": ("i", TEXT),
         "project_id": ("p", TEXT),
@@ -78,7 +86,7 @@ RUN = Form(
 )
 
 WORKER = Form(
-    WorkerView,
+    WorkerState,
     {
         "worker_id": ("i", TEXT),
         "host": ("h", TEXT),
@@ -104,15 +112,15 @@ SUPERVISED = Form(
     SupervisedWorker,
     {
         "worker_id": ("i", TEXT),
-        "place": ("n", INT),
+        "slot": ("n", INT),
         "phase": ("h", TEXT),
         "pid": ("p", PERHAPS_INT),
-        "quick_deaths": ("q", INT),
+        "rapid_exits": ("q", INT),
         "reason": ("r", TEXT),
     },
 )
 
-BOUNDS = Form(Bounds, {"fewest": ("a", INT), "most": ("z", INT)})
+BOUNDS = Form(WorkerCountRange, {"minimum": ("a", INT), "maximum": ("z", INT)})
 
 SUPERVISOR_STATE = Form(
     SupervisorState,
@@ -123,7 +131,7 @@ SUPERVISOR_STATE = Form(
         "backend": ("b", TEXT),
         "state": ("s", TEXT),
         "count": ("n", INT),
-        "bounds": ("l", one(BOUNDS)),
+        "worker_range": ("l", one(BOUNDS)),
         "rss_bytes": ("m", INT),
         "started_ms": ("a", TIME),
         "notice": ("o", TEXT),
@@ -132,7 +140,7 @@ SUPERVISOR_STATE = Form(
 )
 
 SUPERVISOR = Form(
-    SupervisorView,
+    SupervisorStatus,
     {
         "supervisor_id": ("i", TEXT),
         "heartbeat_ms": ("t", TIME),
@@ -150,17 +158,17 @@ SNAPSHOT = Form(
         "paused_by": ("pw", TEXT),
         "paused_why": ("py", TEXT),
         "waiting": ("w", BY_PRIORITY),
-        "heads": ("h", BY_PRIORITY),
+        "oldest_wait_ms": ("h", BY_PRIORITY),
         "oldest_waiting_ms": ("o", INT),
         "delayed": ("l", INT),
         "active": ("a", INT),
         "dead": ("d", INT),
         "completed_kept": ("k", INT),
         "counters": ("c", COUNTS),
-        "lost_ms": ("lt", PERHAPS_TIME),
+        "data_lost_ms": ("lt", PERHAPS_TIME),
         "workers": ("W", many(WORKER)),
         "supervisors": ("S", many(SUPERVISOR)),
-        "runs": ("R", many(RUN)),
+        "running_jobs": ("R", many(RUN)),
         "events": ("E", many(EVENT)),
         "events_total": ("e", INT),
         "buckets": ("B", many(BUCKET)),
@@ -183,7 +191,7 @@ CHECK = Form(
 )
 
 FIGURE = Form(
-    Figure,
+    PerfdataValue,
     {
         "label": ("i", TEXT),
         "value": ("v", NUMBER),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from previewops.recording.codec import VERSION, Foreign, Heading, TooNew, read_heading
+from previewops.recording.codec import VERSION, Header, NotARecordingLine, UnsupportedVersion, parse_header
 from previewops.recording.errors import NotARecording, RecordingTooNew
 
 MOST_CHAPTER_BYTES = 32 << 20
@@ -104,7 +104,7 @@ def _next_member(file: BinaryIO, start: int) -> int:
     return position
 
 
-def heading_of(file: BinaryIO, path: str) -> Heading:
+def heading_of(file: BinaryIO, path: str) -> Header:
     """What a file says of itself in its first line.
 
     Raises:
@@ -119,8 +119,8 @@ def heading_of(file: BinaryIO, path: str) -> Heading:
     if not first.lines:
         raise NotARecording(path, first.fault or "it ends before its first line")
     try:
-        return read_heading(first.lines[0])
-    except TooNew as error:
+        return parse_header(first.lines[0])
+    except UnsupportedVersion as error:
         raise RecordingTooNew(path, error.version, VERSION) from None
-    except Foreign as error:
+    except NotARecordingLine as error:
         raise NotARecording(path, str(error)) from None

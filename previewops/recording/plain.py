@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from previewops.histogram import LAST_BIN
+from previewops.histogram import MAX_BIN
 from previewops.recording.patch import Plain
 from previewops.states import Priority
 
@@ -210,7 +210,7 @@ def one(form: Form[T]) -> Kind[T]:
     return Kind(form.put, form.take, _NEEDED)
 
 
-_BIN = up_to(LAST_BIN)
+_BIN = up_to(MAX_BIN)
 _COUNT = up_to(_MOST)
 
 INT = Kind(_put_whole, _whole, 0)

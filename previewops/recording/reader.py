@@ -13,20 +13,20 @@ from typing import BinaryIO
 from previewops.errors import PreviewopsError
 from previewops.recording.codec import (
     Decoder,
+    Frame,
     Gap,
-    Heading,
-    Look,
+    Header,
+    InvalidLine,
     Tag,
-    Unreadable,
-    read_heading,
+    parse_header,
     tag_of,
 )
 from previewops.recording.errors import NotARecording, RecordingBroken
 from previewops.recording.members import Member, heading_of, members, read_member
-from previewops.recording.past import Past
-from previewops.recording.writer import rotated
+from previewops.recording.past import HistoryIndex
+from previewops.recording.writer import rotated_path
 
-MOST_FAULTS = 100
+MAX_FAULTS = 100
 """So many places that cannot be read are told one by one."""
 
 MOST_LINES = 100_000
@@ -43,7 +43,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Interval:
     """A time during which somebody recorded: from and to (server ms)."""
 
     start_ms: int
@@ -51,10 +51,10 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class FrameAt:
     """What is known of a moment: the last look up to it, and the gap that it lies in, if it does."""
 
-    look: Look | None
+    frame: Frame | None
     gap: Gap | None
 
 
@@ -84,7 +84,7 @@ class _Page:
         self._wholes.append(len(self.entries) if tag.mark == "f" else before)
         self.entries.append((tag, line))
 
-    def latest(self, last: int, troubled: Callable[[int, Unreadable], object]) -> Look | None:
+    def latest(self, last: int, troubled: Callable[[int, InvalidLine], object]) -> Frame | None:
         """The last look up to a line that can be read, None if none of ``MOST_TRIES`` can be.
 
         ``troubled`` is told of each line that could not be.
@@ -94,14 +94,14 @@ class _Page:
             if self.entries[number][0].is_look:
                 try:
                     return self.look_at(number)
-                except Unreadable as error:
+                except InvalidLine as error:
                     troubled(number, error)
                 tries += 1
                 if tries == MOST_TRIES:
                     break
         return None
 
-    def look_at(self, number: int) -> Look:
+    def look_at(self, number: int) -> Frame:
         """The look in that line.
 
         Raises:
@@ -113,8 +113,8 @@ class _Page:
             if whole is not None and whole != number:
                 self._decoder.plain(self.entries[whole][1])
         found = self._decoder.decode(self.entries[number][1])
-        if not isinstance(found, Look):
-            raise Unreadable("it is no look")
+        if not isinstance(found, Frame):
+            raise InvalidLine("it is no look")
         return found
 
 
@@ -122,16 +122,16 @@ class Recording:
     """An opened recording, the old files of it included. ``close`` it."""
 
     def __init__(self, files: list[tuple[Path, BinaryIO]]) -> None:
-        self.heading = Heading("", 1.0)
-        self.stretches: list[Stretch] = []
+        self.header = Header("", 1.0)
+        self.intervals: list[Interval] = []
         self.faults: list[RecordingBroken] = []
         self.fault_count = 0
         self._files = files
-        self._past = Past()
+        self._past = HistoryIndex()
         self._chapters: list[_Chapter] = []
         self._starts: list[int] = []
         self._pages: dict[int, _Page] = {}
-        self._known: tuple[tuple[int, int], Moment] = ((-1, -1), Moment(None, None))
+        self._known: tuple[tuple[int, int], FrameAt] = ((-1, -1), FrameAt(None, None))
 
     @classmethod
     def open(cls, path: Path, progress: Progress | None = None) -> Recording:
@@ -157,7 +157,7 @@ class Recording:
         for _, file in self._files:
             file.close()
 
-    def at(self, at_ms: int) -> Moment:
+    def frame_at(self, at_ms: int) -> FrameAt:
         """What is known of a moment (server ms), the hour and day before it included; the first one of those before.
 
         Lines that cannot be read are passed over.
@@ -173,14 +173,14 @@ class Recording:
         tag, line = page.entries[place]
         gap = None
         if not tag.is_look:
-            with suppress(Unreadable):
+            with suppress(InvalidLine):
                 found = Decoder().decode(line)
                 gap = found if isinstance(found, Gap) else None
-        moment = Moment(self._latest_look(number, place), gap)
+        moment = FrameAt(self._latest_look(number, place), gap)
         self._known = ((number, place), moment)
         return moment
 
-    def _latest_look(self, number: int, place: int) -> Look | None:
+    def _latest_look(self, number: int, place: int) -> Frame | None:
         """The last look up to a line of a chapter, in an earlier one if need be."""
         page = self._page(number)
         if (look := page.latest(place, lambda _line, _error: None)) is not None:
@@ -190,8 +190,8 @@ class Recording:
             return None
         return self._latest_look(before, len(self._page(before).entries) - 1)
 
-    def _behind(self, look: Look, number: int) -> Look:
-        return replace(look, snapshot=self._past.behind(look.snapshot, self._chapters[number].events))
+    def _behind(self, look: Frame, number: int) -> Frame:
+        return replace(look, snapshot=self._past.with_history(look.snapshot, self._chapters[number].events))
 
     # -- finding ----------------------------------------------------------------------------------------
 
@@ -199,12 +199,12 @@ class Recording:
         total = sum(_size(file) for _, file in self._files)
         before = 0
         for number, (path, file) in enumerate(self._files):
-            self.heading = heading_of(file, str(path))
+            self.header = heading_of(file, str(path))
             for member in members(file):
                 self._take_in(number, member)
                 progress(before + member.end, total)
             before += _size(file)
-        self._past.add_up()
+        self._past.build_minutes()
         if not self._chapters:
             if self.faults:
                 raise self.faults[0]
@@ -216,39 +216,39 @@ class Recording:
         if not member.lines:
             return  # cut off before its first line was whole
         try:
-            heading = read_heading(member.lines[0])
-        except Unreadable as error:
+            heading = parse_header(member.lines[0])
+        except InvalidLine as error:
             self._fault(file, member.offset, f"the first line of a chapter: {error}")
             return
         page = self._read(file, member, told=True)
         if not page.entries:
             return
-        events = self._past.events
+        events = self._past.event_count
         last = self._last_look(file, member.offset, page)
         if last is not None and (left_out := self._past.add(last.snapshot)):
             self._fault(file, member.offset, left_out)
         self._note(file, member.offset, page, events, heading, has_look=last is not None)
 
     def _note(
-        self, file: int, offset: int, page: _Page, events: int, heading: Heading, *, has_look: bool
+        self, file: int, offset: int, page: _Page, events: int, heading: Header, *, has_look: bool
     ) -> None:
         # A server whose clock was set back would have moments come twice; the later account follows the earlier.
         start_ms = max(page.entries[0][0].at_ms, self._starts[-1] if self._starts else 0)
         looks = len(self._chapters) if has_look else self._chapters[-1].look if self._chapters else None
         self._chapters.append(_Chapter(file, offset, start_ms, looks, events))
         self._starts.append(start_ms)
-        longest_ms = max(_STRETCH_MS, 3_000 * heading.every_s)
+        longest_ms = max(_STRETCH_MS, 3_000 * heading.interval_s)
         for tag, _ in page.entries:
-            if self.stretches and tag.at_ms - self.stretches[-1].end_ms <= longest_ms:
-                known = self.stretches[-1]
-                self.stretches[-1] = Stretch(known.start_ms, max(known.end_ms, tag.at_ms))
+            if self.intervals and tag.at_ms - self.intervals[-1].end_ms <= longest_ms:
+                known = self.intervals[-1]
+                self.intervals[-1] = Interval(known.start_ms, max(known.end_ms, tag.at_ms))
             else:
-                self.stretches.append(Stretch(tag.at_ms, tag.at_ms))
+                self.intervals.append(Interval(tag.at_ms, tag.at_ms))
 
-    def _last_look(self, file: int, offset: int, page: _Page) -> Look | None:
+    def _last_look(self, file: int, offset: int, page: _Page) -> Frame | None:
         """The last look of a chapter that can be read: it tells all that happened in it."""
 
-        def troubled(number: int, error: Unreadable) -> None:
+        def troubled(number: int, error: InvalidLine) -> None:
             self._fault(file, offset, f"line {number + 2} of the chapter: {error}")
 
         return page.latest(len(page.entries) - 1, troubled)
@@ -259,7 +259,7 @@ class Recording:
         for number, line in enumerate(member.lines[1 : MOST_LINES + 1], 2):
             try:
                 tag = tag_of(line)
-            except Unreadable as error:
+            except InvalidLine as error:
                 if told:
                     self._fault(file, member.offset, f"line {number} of the chapter: {error}")
                 continue
@@ -282,12 +282,12 @@ class Recording:
     def _fault(self, file: int, offset: int, found: str) -> RecordingBroken:
         fault = RecordingBroken(str(self._files[file][0]), f"byte {offset:,}", found)
         self.fault_count += 1
-        if len(self.faults) < MOST_FAULTS:
+        if len(self.faults) < MAX_FAULTS:
             self.faults.append(fault)
         return fault
 
 
-def peek(path: Path) -> Heading:
+def read_header(path: Path) -> Header:
     """Of which queue a recording is, without looking through it.
 
     Raises:
@@ -316,13 +316,13 @@ def _open_series(path: Path) -> list[tuple[Path, BinaryIO]]:
 
 def _old_files(path: Path) -> Iterator[Path]:
     for number in count(1):
-        older = rotated(path, number)
+        older = rotated_path(path, number)
         if not older.is_file():
             return
         yield older
 
 
-def _open_file(path: Path) -> tuple[BinaryIO, Heading]:
+def _open_file(path: Path) -> tuple[BinaryIO, Header]:
     try:
         if not path.is_file():
             found = "it is a folder" if path.is_dir() else "there is no such file"

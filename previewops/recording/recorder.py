@@ -10,13 +10,13 @@ from previewops.clock import Clock
 from previewops.errors import PreviewopsError
 from previewops.health import Health
 from previewops.history import DAY_MIN, HOUR_S, History
-from previewops.recording.codec import Gap, Look
-from previewops.recording.writer import CHAPTER_MS, Writer
-from previewops.text import span
+from previewops.recording.codec import Frame, Gap
+from previewops.recording.writer import CHAPTER_MS, RecordingWriter
+from previewops.text import format_duration
 from previewops.views import Snapshot
 
-EVENTS = 500
-JUDGE_EVERY_S = 10.0
+MAX_EVENTS = 500
+HEALTH_INTERVAL_S = 10.0
 """The verdicts ask the server for more than a look does."""
 
 LATE_S = 15.0
@@ -24,7 +24,7 @@ LATE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SnapshotRequest:
     """What a look has to bring: history in s and min, and the newest so many events after one."""
 
     history_s: int
@@ -33,10 +33,10 @@ class Wish:
     after: str
 
 
-Take = Callable[[Wish], Awaitable[Snapshot]]
+TakeSnapshot = Callable[[SnapshotRequest], Awaitable[Snapshot]]
 """Looks at the queue, the running jobs included; raises ``PreviewopsError`` when that cannot be done."""
 
-Judge = Callable[[Snapshot, History], Awaitable[Health]]
+EvaluateHealth = Callable[[Snapshot, History], Awaitable[Health]]
 """Comes to the verdicts on a look, with the hour before it; raises as ``Take`` does."""
 
 
@@ -45,21 +45,21 @@ class Recorder:
 
     def __init__(
         self,
-        take: Take,
-        judge: Judge,
-        writer: Writer,
+        take_snapshot: TakeSnapshot,
+        evaluate_health: EvaluateHealth,
+        writer: RecordingWriter,
         clock: Clock,
         *,
-        every_s: float,
-        tell: Callable[[str], None],
+        interval_s: float,
+        print_note: Callable[[str], None],
     ) -> None:
-        self._take = take
-        self._judge = judge
+        self._take = take_snapshot
+        self._judge = evaluate_health
         self._writer = writer
         self._clock = clock
-        self._every_s = every_s
-        self._tell = tell
-        self._window_s = min(HOUR_S, CHAPTER_MS // 1000 + int(2 * every_s + LATE_S) + 10)
+        self._every_s = interval_s
+        self._tell = print_note
+        self._window_s = min(HOUR_S, CHAPTER_MS // 1000 + int(2 * interval_s + LATE_S) + 10)
         self._after = ""
         self._history = History()
         self._health: Health | None = None
@@ -92,32 +92,34 @@ class Recorder:
         now = self._clock.monotonic()
         try:
             snapshot = await self._take(self._wish(now))
-            self._history = self._history.plus(snapshot)
-            if self._judged_s is None or now - self._judged_s >= JUDGE_EVERY_S:
+            self._history = self._history.with_snapshot(snapshot)
+            if self._judged_s is None or now - self._judged_s >= HEALTH_INTERVAL_S:
                 self._health, self._judged_s = await self._judge(snapshot, self._history), now
         except PreviewopsError as error:
             if self._lost_s is None:
                 self._lost_s = now
                 self._tell(f"note: no look at the queue, and this goes on trying: {error.message}")
-            self._writer.gap(Gap(self._now_ms(), error.message))
+            self._writer.write_gap(Gap(self._now_ms(), error.message))
             return
         if self._lost_s is not None:
-            self._tell(f"note: the queue is in sight again after {span((now - self._lost_s) * 1000)}")
+            self._tell(
+                f"note: the queue is in sight again after {format_duration((now - self._lost_s) * 1000)}"
+            )
             self._lost_s = None
-        self._writer.look(Look(snapshot, self._health))
+        self._writer.write_frame(Frame(snapshot, self._health))
         self._seen = self._clock.monotonic(), snapshot.now_ms
         if snapshot.events:
             self._after = snapshot.events[-1].event_id
 
-    def _wish(self, now: float) -> Wish:
+    def _wish(self, now: float) -> SnapshotRequest:
         late = self._seen is None or now - self._seen[0] > self._every_s + LATE_S
-        whole = late or self._writer.wants_past
-        return Wish(
+        whole = late or self._writer.needs_full_history
+        return SnapshotRequest(
             history_s=HOUR_S if whole else self._window_s,
             history_min=DAY_MIN if whole else 0,
-            events=EVENTS,
+            events=MAX_EVENTS,
             # A file can be read without the ones before, so it begins with the latest events.
-            after="" if self._writer.wants_past else self._after,
+            after="" if self._writer.needs_full_history else self._after,
         )
 
     def _now_ms(self) -> int:

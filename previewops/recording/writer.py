@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from previewops.history import HOUR_S
-from previewops.recording.codec import Encoder, Gap, Heading, Look, heading_line
+from previewops.recording.codec import Encoder, Frame, Gap, Header, heading_line
 from previewops.recording.errors import CannotRecord, NotARecording
 from previewops.recording.members import Packer, heading_of, members
-from previewops.views import TEN_SECONDS_MS, Event, Snapshot
+from previewops.views import TEN_SECONDS_MS, QueueEvent, Snapshot
 
 CHAPTER_MS = 60_000
 """How long a chapter gets at the most."""
@@ -31,26 +31,26 @@ _MODE = 0o600  # reasons, ids and messages may be nobody else's business
 
 
 @dataclass(slots=True)
-class Written:
+class WriteStats:
     """What was written since the recording was opened. Times in server ms; ``gap_ms`` is how long looks failed."""
 
-    looks: int = 0
+    frames: int = 0
     gaps: int = 0
     gap_ms: int = 0
-    size: int = 0
+    size_bytes: int = 0
     files: int = 1
     first_ms: int | None = None
     last_ms: int | None = None
 
 
-class Writer:
+class RecordingWriter:
     """A recording that is being written. One process at a time; ``close`` ends it.
 
     An existing recording of the same queue is continued. At ``most_bytes`` the file becomes FILE.1, FILE.1 becomes
     FILE.2, and so on up to ``keep`` old ones.
     """
 
-    def __init__(self, path: Path, heading: Heading, *, most_bytes: int, keep: int) -> None:
+    def __init__(self, path: Path, header: Header, *, max_bytes: int, keep: int) -> None:
         """Opens the file.
 
         Raises:
@@ -59,13 +59,13 @@ class Writer:
             CannotRecord: one of these holds another queue, another process writes it, or the disk refuses.
         """
         self.path = path
-        self.written = Written()
-        self._heading = heading
-        self._most_bytes = most_bytes
+        self.stats = WriteStats()
+        self._heading = header
+        self._most_bytes = max_bytes
         self._keep = keep
         self._packer: Packer | None = None
         self._encoder = Encoder()
-        self._events: tuple[Event, ...] = ()
+        self._events: tuple[QueueEvent, ...] = ()
         self._begun_ms = 0
         self._since_ms = 0
         self._look_ms = 0
@@ -85,17 +85,17 @@ class Writer:
                 raise
 
     @property
-    def wants_past(self) -> bool:
+    def needs_full_history(self) -> bool:
         """Whether the next look has to bring the whole hour and day: a file can be read without the ones before."""
         return self._wants_past
 
-    def look(self, look: Look) -> None:
+    def write_frame(self, frame: Frame) -> None:
         """Writes a look. Its events are those since the one before.
 
         Raises:
             CannotRecord: the disk refuses.
         """
-        snapshot = look.snapshot
+        snapshot = frame.snapshot
         whole = snapshot.history_s >= HOUR_S
         if self._looks == 0 or whole or not self._fits(snapshot):
             # No turn of files here: the first look of a file is one that was asked to bring the whole past.
@@ -103,7 +103,7 @@ class Writer:
         if self._packer is None:
             self._begin_chapter(snapshot.now_ms)
         self._events = (*self._events, *snapshot.events)
-        self._write(self._encoder.encode(replace(look, snapshot=replace(snapshot, events=self._events))))
+        self._write(self._encoder.encode(replace(frame, snapshot=replace(snapshot, events=self._events))))
         self._looks += 1
         self._look_ms = snapshot.now_ms
         self._wants_past = False
@@ -111,7 +111,7 @@ class Writer:
         if whole or self._is_full(snapshot.now_ms):
             self._end_chapter()
 
-    def gap(self, gap: Gap) -> None:
+    def write_gap(self, gap: Gap) -> None:
         """Writes that there was no look, and why.
 
         Raises:
@@ -124,13 +124,13 @@ class Writer:
         if self._is_full(gap.at_ms):
             self._end_chapter()
 
-    def close(self) -> Written:
+    def close(self) -> WriteStats:
         """Ends the recording, and says what was written."""
         try:
             self._end_chapter(turn=False)
         finally:
             self._file.close()
-        return self.written
+        return self.stats
 
     # -- chapters ---------------------------------------------------------------------------------------
 
@@ -179,13 +179,13 @@ class Writer:
             self._packer = None  # what follows in this chapter could not be read
             raise self._told(error) from error
         self._size += len(data)
-        self.written.size += len(data)
+        self.stats.size_bytes += len(data)
 
     def _note(self, at_ms: int, *, failed: bool) -> None:
-        said = self.written
+        said = self.stats
         if self._in_gap:
             said.gap_ms += max(0, at_ms - self._last_ms)
-        said.looks += not failed
+        said.frames += not failed
         said.gaps += failed and not self._in_gap
         said.first_ms = at_ms if said.first_ms is None else said.first_ms
         said.last_ms = self._last_ms = at_ms
@@ -195,7 +195,7 @@ class Writer:
 
     def _series(self) -> list[Path]:
         """The file and the old ones, newest first."""
-        return [self.path, *(rotated(self.path, number) for number in range(1, self._keep + 1))]
+        return [self.path, *(rotated_path(self.path, number) for number in range(1, self._keep + 1))]
 
     def _continue(self) -> int:
         """Goes to the end of what is there, whose last chapter may be cut off; returns its size in bytes."""
@@ -228,7 +228,7 @@ class Writer:
         self._file = fresh
         self._size = 0
         self._wants_past = True
-        self.written.files += 1
+        self.stats.files += 1
 
     def _check_replaceable(self, path: Path) -> None:
         """Lets pass what is not there, what is empty, and recordings of this queue."""
@@ -261,7 +261,7 @@ class Writer:
         return CannotRecord(f"{self.path} cannot be written: {error.strerror or error}")
 
 
-def rotated(path: Path, number: int) -> Path:
+def rotated_path(path: Path, number: int) -> Path:
     """The name of an old file; 1 is the newest of them."""
     return path.with_name(f"{path.name}.{number}")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 
-class Handle(Protocol):
+class WorkerHandle(Protocol):
     """One worker process."""
 
     @property
@@ -29,7 +29,7 @@ class Handle(Protocol):
         ...
 
 
-class Backend(Protocol):
+class WorkerBackend(Protocol):
     """Starts workers. It needs no knowledge of what they do."""
 
     @property
@@ -37,7 +37,7 @@ class Backend(Protocol):
         """ "process" or "systemd-run"."""
         ...
 
-    async def start(self, worker_id: str, number: int, environ: Mapping[str, str]) -> Handle:
+    async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
         """Starts a worker in place ``number``.
 
         Raises:
@@ -45,18 +45,18 @@ class Backend(Protocol):
         """
         ...
 
-    async def adopt(self) -> list[Handle]:
+    async def adopt(self) -> list[WorkerHandle]:
         """The workers of an earlier supervisor that go on under this one."""
         ...
 
-    async def sweep(self) -> list[str]:
+    async def kill_orphans(self) -> list[str]:
         """Ends the workers of an earlier supervisor that cannot be adopted; returns their ids."""
         ...
 
-    def forget(self, handle: Handle) -> None:
+    def forget(self, handle: WorkerHandle) -> None:
         """Called when a worker has ended."""
         ...
 
-    def log_of(self, number: int, worker_id: str) -> str:
+    def log_location(self, number: int, worker_id: str) -> str:
         """Where a person finds the log of that worker: a path, or a command."""
         ...

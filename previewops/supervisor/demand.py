@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from previewops.fleetviews import Bounds
+from previewops.fleetviews import WorkerCountRange
 
-UP_HOLD_S = 2.0
-DOWN_HOLD_S = 60.0
-SOON_S = 5.0
+SCALE_UP_WINDOW_S = 2.0
+SCALE_DOWN_WINDOW_S = 60.0
+SHORT_BACKLOG_S = 5.0
 """A backlog that will be worked off within this time needs no further worker."""
 BUSY_CPU = 0.9
 """With this share of the processors busy, another worker would only slow the others down."""
@@ -42,40 +42,40 @@ class Load:
     worker_bytes: int
 
 
-def need(load: Load, running: int) -> int:
+def desired_workers(load: Load, running: int) -> int:
     """How many workers the moment asks for, bounds aside, while ``running`` are there."""
     waiting = 0 if load.paused else load.waiting
     wanted = math.ceil(max(0, waiting + load.active - load.slots_elsewhere) / load.slots)
     if wanted <= running:
         return wanted
-    if waiting <= load.rate * SOON_S or load.cpu >= BUSY_CPU:
+    if waiting <= load.rate * SHORT_BACKLOG_S or load.cpu >= BUSY_CPU:
         return running
     return min(wanted, running + load.free_bytes // max(1, load.worker_bytes))
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class Autoscaler:
     """The number of workers that is aimed at, and the needs (when in s, count) that it rests on.
 
     ``since_s`` is when the first of an unbroken row of needs was observed.
     """
 
-    count: int
-    needs: tuple[tuple[float, int], ...] = ()
+    target: int
+    samples: tuple[tuple[float, int], ...] = ()
     since_s: float | None = None
 
-    def observe(self, now_s: float, needed: int, bounds: Bounds) -> Demand:
+    def observe(self, now_s: float, desired: int, bounds: WorkerCountRange) -> Autoscaler:
         """The demand after a further need. ``now_s`` never goes back."""
         since_s = now_s if self.since_s is None else self.since_s
-        kept = tuple(entry for entry in self.needs if entry[0] > now_s - DOWN_HOLD_S)
-        needs = (*kept, (now_s, bounds.clamp(needed)))
-        count = bounds.clamp(self.count)
-        if now_s - since_s >= UP_HOLD_S:
-            count = max(count, min(n for t, n in needs if t >= now_s - UP_HOLD_S))
-        if now_s - since_s >= DOWN_HOLD_S:
+        kept = tuple(entry for entry in self.samples if entry[0] > now_s - SCALE_DOWN_WINDOW_S)
+        needs = (*kept, (now_s, bounds.clamp(desired)))
+        count = bounds.clamp(self.target)
+        if now_s - since_s >= SCALE_UP_WINDOW_S:
+            count = max(count, min(n for t, n in needs if t >= now_s - SCALE_UP_WINDOW_S))
+        if now_s - since_s >= SCALE_DOWN_WINDOW_S:
             count = min(count, max(n for _, n in needs))
-        return Demand(count, needs, since_s)
+        return Autoscaler(count, needs, since_s)
 
-    def rebased(self, bounds: Bounds) -> Demand:
+    def with_bounds(self, bounds: WorkerCountRange) -> Autoscaler:
         """The demand under new bounds, with what it rested on forgotten."""
-        return Demand(bounds.clamp(self.count))
+        return Autoscaler(bounds.clamp(self.target))

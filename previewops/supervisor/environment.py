@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from previewops.errors import UsageError
-from previewops.notify import ENVIRONMENT
+from previewops.notify import NOTIFY_VARIABLES
 from previewops.settings import Settings
 
 _QUOTES = ("'", '"')
@@ -62,7 +62,7 @@ def _unquoted(value: str) -> str:
 def worker_environment(environ: Mapping[str, str], settings: Settings, url: str) -> dict[str, str]:
     """``environ`` as a worker is to have it, so that it sees the settings of the supervisor."""
     return {
-        **{name: value for name, value in environ.items() if name not in ENVIRONMENT},
+        **{name: value for name, value in environ.items() if name not in NOTIFY_VARIABLES},
         "REDIS_URL": url,
         "PREVIEW_QUEUE_NAME": settings.queue_name,
         "DATA_DIR": str(settings.data_dir.resolve()),

@@ -6,46 +6,46 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-from previewops.supervisor.members import Worker
-from previewops.supervisor.watchtower import Look
+from previewops.supervisor.members import WorkerProcess
+from previewops.supervisor.watchtower import PollResult
 
 
-class Wish(Enum):
+class ControlRequest(Enum):
     """What a signal asks for."""
 
     STOP = auto()  # a second one has draining workers give their jobs back at once
     RELOAD = auto()
-    MORE = auto()
-    FEWER = auto()
+    ADD_WORKER = auto()
+    REMOVE_WORKER = auto()
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class WorkerExited:
     """A worker has ended, with that exit status."""
 
-    worker: Worker
+    worker: WorkerProcess
     status: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Blind:
+class PollFailed:
     """A look at Redis got no answer."""
 
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class OrphansKilled:
     """These workers of an earlier supervisor are gone."""
 
     worker_ids: list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class TaskFailed:
     """A task has failed as none may."""
 
     error: BaseException
 
 
-Event: TypeAlias = Wish | Ended | Look | Blind | Swept | Broken
+Event: TypeAlias = ControlRequest | WorkerExited | PollResult | PollFailed | OrphansKilled | TaskFailed

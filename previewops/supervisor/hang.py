@@ -20,24 +20,24 @@ RUN_MARGIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class HeartbeatTracker:
     """What is known of one worker's heartbeats: the last one (server ms) and the silence since, in s."""
 
     heartbeat_ms: int | None = None
     silent_s: float = 0.0
 
-    def looked(self, heartbeat_ms: int | None, passed_s: float) -> Watch:
+    def after_poll(self, heartbeat_ms: int | None, elapsed_s: float) -> HeartbeatTracker:
         """After a look that got an answer, ``passed_s`` after the look before, which got one too.
 
         ``heartbeat_ms`` None: Redis knows no heartbeat of the worker.
         """
         if heartbeat_ms is not None and heartbeat_ms != self.heartbeat_ms:
-            return Watch(heartbeat_ms, 0.0)
-        return Watch(self.heartbeat_ms, self.silent_s + passed_s)
+            return HeartbeatTracker(heartbeat_ms, 0.0)
+        return HeartbeatTracker(self.heartbeat_ms, self.silent_s + elapsed_s)
 
-    def blind(self) -> Watch:
+    def after_failed_poll(self) -> HeartbeatTracker:
         """After a look that got no answer."""
-        return Watch(self.heartbeat_ms, 0.0)
+        return HeartbeatTracker(self.heartbeat_ms, 0.0)
 
     @property
     def reported(self) -> bool:
@@ -50,16 +50,21 @@ def silence_limit_s(heartbeat_ms: int) -> float:
     return max(SHORTEST_SILENCE_S, SILENT_HEARTBEATS * heartbeat_ms / 1000)
 
 
-def verdict(
-    watch: Watch, *, heartbeat_ms: int, oldest_run_s: float, job_timeout_s: float, draining: bool
+def hang_reason(
+    heartbeats: HeartbeatTracker,
+    *,
+    heartbeat_ms: int,
+    oldest_run_s: float,
+    job_timeout_s: float,
+    draining: bool,
 ) -> str | None:
     """Why a worker counts as hung, or None. ``oldest_run_s`` is the age of its oldest run, 0 without any."""
-    limit_s = silence_limit_s(heartbeat_ms) if watch.reported else START_S
+    limit_s = silence_limit_s(heartbeat_ms) if heartbeats.reported else START_S
     if draining:
         limit_s += DRAIN_GRACE_S
-    if watch.silent_s >= limit_s:
-        what = "no heartbeat" if watch.reported else "no first heartbeat"
-        return f"hung: {what} for {watch.silent_s:.0f} s"
+    if heartbeats.silent_s >= limit_s:
+        what = "no heartbeat" if heartbeats.reported else "no first heartbeat"
+        return f"hung: {what} for {heartbeats.silent_s:.0f} s"
     if oldest_run_s >= job_timeout_s + RUN_MARGIN_S:
         return f"a slot is stuck: a run is {oldest_run_s:.0f} s old, allowed are {job_timeout_s:g} s"
     return None

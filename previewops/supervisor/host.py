@@ -20,7 +20,7 @@ def host_name() -> str:
     return socket.gethostname()
 
 
-class Gauge:
+class HostMetrics:
     """Head-room of this machine and the size of this process."""
 
     def __init__(self) -> None:

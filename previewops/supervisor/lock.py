@@ -14,7 +14,7 @@ from previewops.supervisor.host import host_name
 
 
 @contextmanager
-def sole_supervisor(settings: Settings) -> Iterator[None]:
+def hold_supervisor_lock(settings: Settings) -> Iterator[None]:
     """Holds the lock.
 
     Raises:

@@ -16,29 +16,36 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from previewops import __version__
-from previewops.clock import Clock, Random
+from previewops.clock import Clock, Rng
 from previewops.errors import PreviewopsError
-from previewops.fleetviews import Bounds, SupervisorState
+from previewops.fleetviews import SupervisorState, WorkerCountRange
 from previewops.lease import Leases
-from previewops.notify import Notifier
-from previewops.supervisor.backend import Backend
-from previewops.supervisor.checkup import check_up
-from previewops.supervisor.demand import Demand, need
+from previewops.notify import SystemdNotifier
+from previewops.supervisor.backend import WorkerBackend
+from previewops.supervisor.checkup import check_liveness
+from previewops.supervisor.demand import Autoscaler, desired_workers
 from previewops.supervisor.environment import Launch
-from previewops.supervisor.events import Blind, Broken, Ended, Event, Swept, Wish
-from previewops.supervisor.fleet import KILL_AFTER_S, Fleet, Tell
-from previewops.supervisor.host import Gauge, host_name
-from previewops.supervisor.members import Worker
-from previewops.supervisor.obeying import OrderTaker
-from previewops.supervisor.orders import OrderBook
+from previewops.supervisor.events import (
+    ControlRequest,
+    Event,
+    OrphansKilled,
+    PollFailed,
+    TaskFailed,
+    WorkerExited,
+)
+from previewops.supervisor.fleet import KILL_AFTER_S, LogAction, WorkerPool
+from previewops.supervisor.host import HostMetrics, host_name
+from previewops.supervisor.members import WorkerProcess
+from previewops.supervisor.obeying import CommandHandler
+from previewops.supervisor.orders import CommandChannel
 from previewops.supervisor.phases import Phase
-from previewops.supervisor.recycling import Limits
-from previewops.supervisor.releasing import Releases
-from previewops.supervisor.replacing import Replacements
-from previewops.supervisor.watchtower import Look, Watchtower
+from previewops.supervisor.recycling import RecycleLimits
+from previewops.supervisor.releasing import LeaseReleaser
+from previewops.supervisor.replacing import RollingRestart
+from previewops.supervisor.watchtower import PollResult, RedisPoller
 
-LOOK_EVERY_S = 1.0
-LOOK_AT_STARTING_S = 0.25
+POLL_INTERVAL_S = 1.0
+STARTING_POLL_INTERVAL_S = 0.25
 """Between looks while a worker is starting, so that it is soon known to run."""
 
 
@@ -60,26 +67,26 @@ class Supervisor:
         self,
         launch: Launch,
         *,
-        backend: Backend,
+        backend: WorkerBackend,
         leases: Leases,
-        watchtower: Watchtower,
-        book: OrderBook,
-        gauge: Gauge,
-        bounds: Bounds,
-        limits: Limits,
-        tell: Tell,
+        poller: RedisPoller,
+        channel: CommandChannel,
+        host_metrics: HostMetrics,
+        bounds: WorkerCountRange,
+        limits: RecycleLimits,
+        log_action: LogAction,
         reload: Callable[[], Launch],
-        notifier: Notifier,
+        notifier: SystemdNotifier,
         clock: Clock,
-        dice: Random,
+        rng: Rng,
     ) -> None:
         self._backend = backend
-        self._watchtower = watchtower
-        self._book = book
-        self._gauge = gauge
+        self._watchtower = poller
+        self._book = channel
+        self._gauge = host_metrics
         self._bounds = bounds
-        self._demand = Demand(bounds.fewest)
-        self._tell = tell
+        self._demand = Autoscaler(bounds.minimum)
+        self._tell = log_action
         self._reload = reload
         self._notifier = notifier
         self._clock = clock
@@ -92,34 +99,36 @@ class Supervisor:
         self._failures = 0
         self._stopping = False
         self._notice = ""
-        self._fleet = Fleet(
+        self._fleet = WorkerPool(
             launch,
             backend=backend,
             limits=limits,
-            tell=tell,
-            dice=dice,
+            log_action=log_action,
+            rng=rng,
             spawn=self._spawn,
-            ended=self._ended,
-            oom_kills=gauge.oom_kills,
+            on_worker_exit=self._ended,
+            oom_kills=host_metrics.oom_kills,
         )
-        self._replacements = Replacements(self._fleet, tell=tell, reloaded=self._on_reloaded)
-        self._releases = Releases(leases, clock=clock, tell=tell)
-        self._order_taker = OrderTaker(
+        self._replacements = RollingRestart(
+            self._fleet, log_action=log_action, on_reload_end=self._on_reloaded
+        )
+        self._releases = LeaseReleaser(leases, clock=clock, log_action=log_action)
+        self._order_taker = CommandHandler(
             self._fleet,
             self._replacements,
-            book=book,
+            channel=channel,
             set_bounds=self._set_bounds,
-            tell=tell,
+            log_action=log_action,
             spawn=self._spawn,
         )
-        self.fallen = asyncio.Event()
+        self.all_fatal = asyncio.Event()
         """Set while every place is FATAL."""
 
     # ---------------------------------------------------------------- from outside
 
-    def wish(self, wish: Wish) -> None:
+    def request(self, request: ControlRequest) -> None:
         """Asks for something. Only enqueues: safe to call from a signal handler of the loop."""
-        self._events.put_nowait(wish)
+        self._events.put_nowait(request)
 
     @property
     def fatal(self) -> dict[int, str]:
@@ -145,9 +154,9 @@ class Supervisor:
     async def _begin(self) -> None:
         now = self._clock.monotonic()
         for handle in await self._backend.adopt():
-            self._fleet.take_over(handle, now)
-        places = len(self._fleet.places)
-        self._demand = Demand(self._bounds.clamp(max(self._demand.count, places)))
+            self._fleet.adopt(handle, now)
+        places = len(self._fleet.slots)
+        self._demand = Autoscaler(self._bounds.clamp(max(self._demand.target, places)))
         self._fit(now)
         self._spawn(self._sweep())
         await self._due(self._clock.monotonic())
@@ -164,18 +173,18 @@ class Supervisor:
         now = self._clock.monotonic()
         self._fit(now)
         await self._due(now)
-        self._notifier.alive()
+        self._notifier.feed_watchdog()
 
     def _handle(self, event: Event) -> None:
-        if isinstance(event, Ended):
+        if isinstance(event, WorkerExited):
             self._on_exit(event.worker, event.status)
-        elif isinstance(event, Look):
+        elif isinstance(event, PollResult):
             self._on_look(event)
-        elif isinstance(event, Blind):
+        elif isinstance(event, PollFailed):
             self._on_blind(event.error)
-        elif isinstance(event, Broken):
+        elif isinstance(event, TaskFailed):
             raise event.error
-        elif isinstance(event, Swept):
+        elif isinstance(event, OrphansKilled):
             for worker_id in event.worker_ids:
                 self._tell(f"{worker_id} was left behind by an earlier supervisor; it is gone")
                 self._release(worker_id, "its supervisor died")
@@ -186,20 +195,20 @@ class Supervisor:
         times = self._fleet.due_times()
         if not self._looking:
             times.append(self._look_at)
-        return min(LOOK_EVERY_S, max(0.0, min(times, default=now + LOOK_EVERY_S) - now))
+        return min(POLL_INTERVAL_S, max(0.0, min(times, default=now + POLL_INTERVAL_S) - now))
 
     def _fit(self, now: float) -> None:
         if self._stopping:
             return
-        for place in self._fleet.fit(self._demand.count, now):
-            self._replacements.call_off(place, now)
-        self.fallen.clear()
-        if self._fleet.places and len(self.fatal) == len(self._fleet.places):
-            self.fallen.set()
+        for place in self._fleet.resize(self._demand.target, now):
+            self._replacements.cancel(place, now)
+        self.all_fatal.clear()
+        if self._fleet.slots and len(self.fatal) == len(self._fleet.slots):
+            self.all_fatal.set()
 
     async def _due(self, now: float) -> None:
         """Does everything whose time has come."""
-        await self._fleet.due(now)
+        await self._fleet.run_due(now)
         if not self._stopping:
             await self._replacements.step(now)
         if not self._looking and self._look_at <= now and not self._done():
@@ -219,7 +228,7 @@ class Supervisor:
         # While Redis is away, our silence will tell.
         with suppress(RedisError, OSError):
             async with asyncio.timeout(KILL_AFTER_S):
-                await self._book.end()
+                await self._book.deregister()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -230,51 +239,53 @@ class Supervisor:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._events.put_nowait(Broken(error))
+            self._events.put_nowait(TaskFailed(error))
 
     # ---------------------------------------------------------------- exits
 
-    def _ended(self, worker: Worker, status: int | None) -> None:
-        self._events.put_nowait(Ended(worker, status))
+    def _ended(self, worker: WorkerProcess, status: int | None) -> None:
+        self._events.put_nowait(WorkerExited(worker, status))
 
-    def _on_exit(self, worker: Worker, status: int | None) -> None:
+    def _on_exit(self, worker: WorkerProcess, status: int | None) -> None:
         now = self._look_at = self._clock.monotonic()
-        ended = self._fleet.bury(worker, status, now)
-        if not ended.orderly:
+        ended = self._fleet.remove_exited(worker, status, now)
+        if not ended.clean:
             self._release(worker.worker_id, ended.describe())
         self._replacements.on_exit(worker, ended, now)
-        self._fleet.vacate(worker, ended, now, stopping=self._stopping)
+        self._fleet.on_exit(worker, ended, now, stopping=self._stopping)
 
     def _release(self, worker_id: str, why: str) -> None:
         self._spawn(self._releases.release(worker_id, why, self._fleet.launch.settings.lease_ms))
 
     async def _sweep(self) -> None:
-        self._events.put_nowait(Swept(await self._backend.sweep()))
+        self._events.put_nowait(OrphansKilled(await self._backend.kill_orphans()))
 
     # ---------------------------------------------------------------- looks
 
     async def _look(self, now: float) -> None:
         ids = [worker.worker_id for worker in self._fleet.workers]
         try:
-            self._events.put_nowait(await self._watchtower.look(self._state(), ids, now))
+            self._events.put_nowait(await self._watchtower.poll(self._state(), ids, now))
         except Exception as error:
             # Redis is away, or holds what we do not understand: neither is a reason to leave the workers alone.
-            self._events.put_nowait(Blind(error))
+            self._events.put_nowait(PollFailed(error))
 
-    def _on_look(self, look: Look) -> None:
+    def _on_look(self, look: PollResult) -> None:
         now = self._clock.monotonic()
         if self._failures:
             self._tell("Redis answers again")
         # A look that was late, because we were held up ourselves, says nothing about the workers' silence.
-        passed_s = 0.0 if self._looked is None else min(now - self._looked, 2 * LOOK_EVERY_S)
+        passed_s = 0.0 if self._looked is None else min(now - self._looked, 2 * POLL_INTERVAL_S)
         self._looking, self._failures, self._looked = False, 0, now
         starting = any(worker.phase is Phase.STARTING for worker in self._fleet.workers)
-        self._look_at = look.at + (LOOK_AT_STARTING_S if starting else LOOK_EVERY_S)
-        check_up(self._fleet, self._replacements, look, passed_s, now)
+        self._look_at = look.polled_at + (STARTING_POLL_INTERVAL_S if starting else POLL_INTERVAL_S)
+        check_liveness(self._fleet, self._replacements, look, passed_s, now)
         if not self._stopping:
-            self._demand = self._demand.observe(now, need(look.load, self._demand.count), self._bounds)
-        self._order_taker.obey(look.orders, now, stopping=self._stopping)
-        if look.orders:
+            self._demand = self._demand.observe(
+                now, desired_workers(look.load, self._demand.target), self._bounds
+            )
+        self._order_taker.handle(look.commands, now, stopping=self._stopping)
+        if look.commands:
             self._look_at = now  # who gave one will want to see what came of it
         self._notifier.status(self._summary())
 
@@ -286,32 +297,32 @@ class Supervisor:
                 f"Redis does not answer ({error}); workers are supervised, jobs and orders are not seen"
             )
         self._looking, self._looked = False, None
-        self._look_at = self._clock.monotonic() + LOOK_EVERY_S / 2
+        self._look_at = self._clock.monotonic() + POLL_INTERVAL_S / 2
         for worker in self._fleet.workers:
-            worker.watch = worker.watch.blind()
+            worker.heartbeats = worker.heartbeats.after_failed_poll()
 
     # ---------------------------------------------------------------- wishes
 
-    def _on_wish(self, wish: Wish) -> None:
+    def _on_wish(self, wish: ControlRequest) -> None:
         now = self._clock.monotonic()
-        if wish is Wish.STOP:
+        if wish is ControlRequest.STOP:
             self._stop(now)
         elif self._stopping:
             return
-        elif wish is Wish.RELOAD:
+        elif wish is ControlRequest.RELOAD:
             self._begin_reload()
         else:
-            step = 1 if wish is Wish.MORE else -1
-            count = max(1, self._demand.count + step)
-            self._set_bounds(Bounds(count, count))
+            step = 1 if wish is ControlRequest.ADD_WORKER else -1
+            count = max(1, self._demand.target + step)
+            self._set_bounds(WorkerCountRange(count, count))
             self._tell(f"{count} workers are wanted now")
 
     def _stop(self, now: float) -> None:
         if self._stopping:
-            self._fleet.hurry()
+            self._fleet.force_drain()
             return
         self._stopping = True
-        self._releases.patient = False
+        self._releases.may_retry = False
         self._notifier.stopping("draining the workers")
         self._replacements.clear()
         self._fleet.drain_all(now, "the supervisor stops")
@@ -335,9 +346,9 @@ class Supervisor:
             self._tell("the reload is complete")
         self._notifier.ready(self._summary())
 
-    def _set_bounds(self, bounds: Bounds) -> None:
+    def _set_bounds(self, bounds: WorkerCountRange) -> None:
         self._bounds = bounds
-        self._demand = self._demand.rebased(bounds)
+        self._demand = self._demand.with_bounds(bounds)
 
     # ---------------------------------------------------------------- what is said
 
@@ -348,12 +359,12 @@ class Supervisor:
             version=__version__,
             backend=self._backend.name,
             state="stopping" if self._stopping else "running",
-            count=self._demand.count,
-            bounds=self._bounds,
+            count=self._demand.target,
+            worker_range=self._bounds,
             rss_bytes=self._gauge.rss_bytes(),
             started_ms=self._started_ms,
             notice=self._notice,
-            workers=self._fleet.supervised(),
+            workers=self._fleet.supervised_workers(),
         )
 
     def _say_notice(self, words: str) -> None:
@@ -363,7 +374,7 @@ class Supervisor:
 
     def _summary(self) -> str:
         running = sum(worker.phase is Phase.RUNNING for worker in self._fleet.workers)
-        words = f"{running} of {self._demand.count} workers run"
+        words = f"{running} of {self._demand.target} workers run"
         if self.fatal:
             words += f", {len(self.fatal)} FATAL"
         return f"{words}; {self._notice}" if self._notice else words

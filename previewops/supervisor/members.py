@@ -5,27 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from previewops.fleetviews import SupervisedWorker
-from previewops.supervisor.backend import Handle
-from previewops.supervisor.hang import Watch
+from previewops.supervisor.backend import WorkerHandle
+from previewops.supervisor.hang import HeartbeatTracker
 from previewops.supervisor.phases import Phase
-from previewops.supervisor.recycling import Limits
+from previewops.supervisor.recycling import RecycleLimits
 
 
 @dataclass(slots=True, eq=False)
-class Worker:
+class WorkerProcess:
     """One worker process. Times are monotonic seconds; ``kill_at`` is when SIGKILL falls due."""
 
-    handle: Handle
+    handle: WorkerHandle
     number: int
     started: float
-    limits: Limits
+    recycle_limits: RecycleLimits
     phase: Phase = Phase.STARTING
-    watch: Watch = field(default_factory=Watch)
+    heartbeats: HeartbeatTracker = field(default_factory=HeartbeatTracker)
     oldest_run_s: float = 0.0
     rss_bytes: int = 0
     jobs: int = 0
     kill_at: float | None = None
-    killed_for: str | None = None
+    kill_reason: str | None = None
     reason: str = ""
     oom_kills: int | None = None
     """How many processes the kernel had killed for want of memory when this one was last known to live."""
@@ -38,22 +38,22 @@ class Worker:
     @property
     def serving(self) -> bool:
         """Whether it is meant to take jobs, now or soon."""
-        return self.phase in (Phase.STARTING, Phase.RUNNING) and self.killed_for is None
+        return self.phase in (Phase.STARTING, Phase.RUNNING) and self.kill_reason is None
 
-    def supervised(self, quick_deaths: int) -> SupervisedWorker:
+    def as_supervised_worker(self, rapid_exits: int) -> SupervisedWorker:
         """The worker as it is published."""
         return SupervisedWorker(
             self.worker_id,
             self.number,
             self.phase.value,
             self.handle.pid,
-            quick_deaths,
-            self.killed_for or self.reason,
+            rapid_exits,
+            self.kill_reason or self.reason,
         )
 
 
 @dataclass(slots=True, eq=False)
-class Place:
+class WorkerSlot:
     """One of the workers that are wanted: who holds the place, or why nobody does.
 
     ``phase`` counts while ``worker`` is None; ``start_at`` (monotonic s) is when BACKOFF ends. ``last_id`` is
@@ -62,42 +62,42 @@ class Place:
     """
 
     number: int
-    worker: Worker | None = None
+    worker: WorkerProcess | None = None
     phase: Phase = Phase.BACKOFF
     start_at: float | None = None
-    quick_deaths: int = 0
-    last_id: str = ""
+    rapid_exits: int = 0
+    last_worker_id: str = ""
     reason: str = ""
-    held: bool = False
-    quiet_until: float = 0.0
+    keep_empty: bool = False
+    replace_not_before: float = 0.0
 
-    def supervised(self) -> SupervisedWorker:
+    def as_supervised_worker(self) -> SupervisedWorker:
         """The place as it is published."""
         if self.worker is not None:
-            return self.worker.supervised(self.quick_deaths)
+            return self.worker.as_supervised_worker(self.rapid_exits)
         return SupervisedWorker(
-            self.last_id, self.number, self.phase.value, None, self.quick_deaths, self.reason
+            self.last_worker_id, self.number, self.phase.value, None, self.rapid_exits, self.reason
         )
 
-    def empty(self, phase: Phase, reason: str, *, start_at: float | None = None) -> None:
+    def mark_empty(self, phase: Phase, reason: str, *, start_at: float | None = None) -> None:
         """Nobody holds the place from now on."""
         self.worker, self.phase, self.reason, self.start_at = None, phase, reason, start_at
 
     def reset(self, now: float) -> bool:
         """Forgets why nobody holds the place, so that a worker is started. Whether that changes anything."""
-        self.held = False
+        self.keep_empty = False
         if self.worker is not None:
             return self.worker.phase is Phase.DRAINING
-        self.quick_deaths = 0
-        self.empty(Phase.BACKOFF, "reset", start_at=now)
+        self.rapid_exits = 0
+        self.mark_empty(Phase.BACKOFF, "reset", start_at=now)
         return True
 
 
 @dataclass(slots=True, eq=False)
-class Replacement:
+class PendingReplacement:
     """A worker that gives way to a successor. The old one works on until the new one has reported."""
 
-    place: Place
-    old: Worker
-    new: Worker
+    slot: WorkerSlot
+    old: WorkerProcess
+    new: WorkerProcess
     rolling: bool

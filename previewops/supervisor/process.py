@@ -15,16 +15,16 @@ from typing import BinaryIO
 
 import psutil
 
-from previewops.supervisor.backend import Handle
-from previewops.supervisor.roster import Entry, Roster
-from previewops.tether import tethered
+from previewops.supervisor.backend import WorkerHandle
+from previewops.supervisor.roster import ProcessRegistry, RegisteredProcess
+from previewops.tether import die_with_parent_argv
 
 LOG_BYTES = 10 * 1024 * 1024
-DYING_S = 5.0
+ORPHAN_EXIT_TIMEOUT_S = 5.0
 """How long a worker of a dead supervisor may take to be gone; one that waits for a disk dies late."""
 _LOOK_EVERY_S = 0.1
 
-Command = Callable[[str], Sequence[str]]
+BuildArgv = Callable[[str], Sequence[str]]
 """The command line of the worker of that id."""
 
 
@@ -53,23 +53,23 @@ class ProcessBackend:
 
     name = "process"
 
-    def __init__(self, command: Command, *, log_folder: Path, roster: Roster) -> None:
-        self._command = command
+    def __init__(self, build_argv: BuildArgv, *, log_folder: Path, registry: ProcessRegistry) -> None:
+        self._command = build_argv
         self._log_folder = log_folder
-        self._roster = roster
-        self._left_behind = roster.read()
-        roster.keep(self._left_behind)
+        self._roster = registry
+        self._left_behind = registry.read()
+        registry.restore(self._left_behind)
 
-    async def start(self, worker_id: str, number: int, environ: Mapping[str, str]) -> Handle:
+    async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
         """Starts a worker.
 
         Raises:
             OSError: it cannot be started, or its log cannot be written.
         """
         self._log_folder.mkdir(parents=True, exist_ok=True)
-        with _appended(self._log(number)) as log:
+        with _appended(self._log(slot_number)) as log:
             process = await asyncio.create_subprocess_exec(
-                *tethered(self._command(worker_id), signal.SIGKILL),
+                *die_with_parent_argv(self._command(worker_id), signal.SIGKILL),
                 env=dict(environ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -80,28 +80,28 @@ class ProcessBackend:
         self._roster.add(worker_id, process.pid)
         return ChildWorker(worker_id, process)
 
-    async def adopt(self) -> list[Handle]:
+    async def adopt(self) -> list[WorkerHandle]:
         """None: nobody can wait for another's child, and the kernel has killed them."""
         return []
 
-    async def sweep(self) -> list[str]:
+    async def kill_orphans(self) -> list[str]:
         """Makes sure that the workers of an earlier supervisor are gone, and names them: their jobs are not."""
         await asyncio.gather(*(self._end(entry) for entry in self._left_behind))
         return [entry.worker_id for entry in self._left_behind]
 
-    async def _end(self, entry: Entry) -> None:
+    async def _end(self, entry: RegisteredProcess) -> None:
         process = entry.process()
         if process is not None:
             with suppress(psutil.Error):
                 process.kill()
-            await _gone(entry, DYING_S)
+            await _gone(entry, ORPHAN_EXIT_TIMEOUT_S)
         self._roster.remove(entry.worker_id)
 
-    def forget(self, handle: Handle) -> None:
+    def forget(self, handle: WorkerHandle) -> None:
         """Takes a worker that has ended off the roster."""
         self._roster.remove(handle.worker_id)
 
-    def log_of(self, number: int, worker_id: str) -> str:
+    def log_location(self, number: int, worker_id: str) -> str:
         """The path of the log."""
         return str(self._log(number))
 
@@ -109,7 +109,7 @@ class ProcessBackend:
         return self._log_folder / f"worker-{number}.log"
 
 
-async def _gone(entry: Entry, patience_s: float) -> None:
+async def _gone(entry: RegisteredProcess, patience_s: float) -> None:
     """Returns when the process has ended, or ``patience_s`` have passed. It is not our child, so it is looked at."""
     for _ in range(round(patience_s / _LOOK_EVERY_S)):
         if entry.process() is None:

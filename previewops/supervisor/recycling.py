@@ -7,30 +7,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from previewops.clock import Random
+from previewops.clock import Rng
 
 JITTER = 0.2
 """A limit is drawn from the last fifth below what is configured."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RecycleLimits:
     """Resident memory in bytes, jobs, and age in seconds that a worker may come to. None: any."""
 
     rss_bytes: float | None = None
     jobs: float | None = None
     age_s: float | None = None
 
-    def drawn(self, dice: Random) -> Limits:
+    def jittered(self, rng: Rng) -> RecycleLimits:
         """The limits of one worker."""
-        return Limits(_drawn(self.rss_bytes, dice), _drawn(self.jobs, dice), _drawn(self.age_s, dice))
+        return RecycleLimits(_drawn(self.rss_bytes, rng), _drawn(self.jobs, rng), _drawn(self.age_s, rng))
 
 
-def _drawn(limit: float | None, dice: Random) -> float | None:
-    return None if limit is None else limit * dice.uniform(1 - JITTER, 1)
+def _drawn(limit: float | None, rng: Rng) -> float | None:
+    return None if limit is None else limit * rng.uniform(1 - JITTER, 1)
 
 
-def reason_to_recycle(limits: Limits, *, rss_bytes: int, jobs: int, age_s: float) -> str | None:
+def recycle_reason(limits: RecycleLimits, *, rss_bytes: int, jobs: int, age_s: float) -> str | None:
     """Why a worker is to be replaced, or None."""
     if limits.rss_bytes is not None and rss_bytes >= limits.rss_bytes:
         return f"it holds {rss_bytes / 2**20:.0f} MiB"

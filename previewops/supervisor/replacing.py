@@ -6,38 +6,40 @@ from collections import deque
 from collections.abc import Callable
 
 from previewops.supervisor.environment import Launch
-from previewops.supervisor.fleet import Fleet, Tell
-from previewops.supervisor.members import Place, Replacement, Worker
+from previewops.supervisor.fleet import LogAction, WorkerPool
+from previewops.supervisor.members import PendingReplacement, WorkerProcess, WorkerSlot
 from previewops.supervisor.phases import Phase
-from previewops.supervisor.restarts import Exit
+from previewops.supervisor.restarts import WorkerExit
 
-REPLACE_AGAIN_S = 60.0
+REPLACE_RETRY_S = 60.0
 """How long a worker whose successor failed is left alone, unless somebody asks."""
 
 
-class Replacements:
+class RollingRestart:
     """The queue of replacements, of which one is under way at a time.
 
     A reload replaces every worker and starts the new ones with other settings, which hold for all once it is
     complete. ``reloaded`` is called at its end, with why it was given up, or "".
     """
 
-    def __init__(self, fleet: Fleet, *, tell: Tell, reloaded: Callable[[str], None]) -> None:
-        self._fleet = fleet
-        self._tell = tell
-        self._reloaded = reloaded
-        self._queue: deque[tuple[Worker, bool]] = deque()
-        self._current: Replacement | None = None
+    def __init__(
+        self, pool: WorkerPool, *, log_action: LogAction, on_reload_end: Callable[[str], None]
+    ) -> None:
+        self._fleet = pool
+        self._tell = log_action
+        self._reloaded = on_reload_end
+        self._queue: deque[tuple[WorkerProcess, bool]] = deque()
+        self._current: PendingReplacement | None = None
         self._next_launch: Launch | None = None
 
     def reload(self, launch: Launch) -> None:
         """Replaces all workers by ones that are started with ``launch``."""
         self._next_launch = launch
-        for _, place in sorted(self._fleet.places.items()):
+        for _, place in sorted(self._fleet.slots.items()):
             if place.worker is not None and place.worker.serving:
-                self.queue(place.worker, rolling=True)
+                self.enqueue(place.worker, rolling=True)
 
-    def queue(self, worker: Worker, *, rolling: bool = False) -> None:
+    def enqueue(self, worker: WorkerProcess, *, rolling: bool = False) -> None:
         """Has a worker replaced when its turn comes; ``rolling`` by a reload."""
         if all(queued is not worker for queued, _ in self._queue):
             self._queue.append((worker, rolling))
@@ -46,9 +48,9 @@ class Replacements:
         """Forgets what has not begun."""
         self._queue.clear()
 
-    def call_off(self, place: Place, now: float) -> None:
+    def cancel(self, place: WorkerSlot, now: float) -> None:
         """Nobody is wanted in this place any more: if a successor is on its way there, it drains."""
-        if self._current is not None and self._current.place is place:
+        if self._current is not None and self._current.slot is place:
             self._fleet.drain(self._current.new, now, "no longer wanted")
             self._current = None
 
@@ -56,58 +58,58 @@ class Replacements:
         """Starts the next successor, once the replacement before is complete, and ends a reload that is."""
         while self._current is None and self._queue:
             old, rolling = self._queue.popleft()
-            place = self._fleet.holds_place(old)
+            place = self._fleet.slot_of(old)
             if place is not None and old.serving:
                 await self._begin(place, old, rolling, now)
         if self._next_launch is not None and self._current is None and not self._rolls_queued():
             self._complete_reload(self._next_launch, now)
 
-    async def _begin(self, place: Place, old: Worker, rolling: bool, now: float) -> None:
+    async def _begin(self, place: WorkerSlot, old: WorkerProcess, rolling: bool, now: float) -> None:
         launch = self._next_launch if rolling and self._next_launch is not None else self._fleet.launch
         new = await self._fleet.start(place.number, launch, now)
         if new is None:
             self._give_up(place, "its successor cannot be started", rolling, now)
         else:
-            self._current = Replacement(place, old, new, rolling)
+            self._current = PendingReplacement(place, old, new, rolling)
 
     def _rolls_queued(self) -> bool:
         return any(rolling for _, rolling in self._queue)
 
     def _complete_reload(self, launch: Launch, now: float) -> None:
         self._fleet.launch, self._next_launch = launch, None
-        for place in self._fleet.places.values():
+        for place in self._fleet.slots.values():
             if place.phase in (Phase.BACKOFF, Phase.FATAL) and place.worker is None:
                 place.reset(now)
         self._reloaded("")
 
-    def on_running(self, worker: Worker, now: float) -> None:
+    def on_running(self, worker: WorkerProcess, now: float) -> None:
         """A worker has reported. If it is the successor, it takes the place, and the old one drains."""
         if self._current is None or self._current.new is not worker:
             return
-        place, old = self._current.place, self._current.old
-        place.worker, place.last_id, place.quick_deaths = worker, worker.worker_id, 0
+        place, old = self._current.slot, self._current.old
+        place.worker, place.last_worker_id, place.rapid_exits = worker, worker.worker_id, 0
         self._fleet.drain(old, now, old.reason or "replaced")
 
-    def on_exit(self, worker: Worker, ended: Exit, now: float) -> None:
+    def on_exit(self, worker: WorkerProcess, worker_exit: WorkerExit, now: float) -> None:
         """A worker has ended: with it the replacement under way, if it is part of that."""
         current = self._current
         if current is None or worker not in (current.old, current.new):
             return
         self._current = None
-        if current.place.worker is not current.old:
+        if current.slot.worker is not current.old:
             return
         if worker is current.new:
             why = (
-                f"the successor of worker {worker.number} died ({ended.describe()}); "
-                f"{self._fleet.see_log(worker)}"
+                f"the successor of worker {worker.number} died ({worker_exit.describe()}); "
+                f"{self._fleet.log_hint(worker)}"
             )
-            self._give_up(current.place, why, current.rolling, now)
+            self._give_up(current.slot, why, current.rolling, now)
         else:
             # It died before its successor was there, which takes the place as it is.
-            current.place.worker, current.place.last_id = current.new, current.new.worker_id
+            current.slot.worker, current.slot.last_worker_id = current.new, current.new.worker_id
 
-    def _give_up(self, place: Place, why: str, rolling: bool, now: float) -> None:
-        place.quiet_until = now + REPLACE_AGAIN_S
+    def _give_up(self, place: WorkerSlot, why: str, rolling: bool, now: float) -> None:
+        place.replace_not_before = now + REPLACE_RETRY_S
         if place.worker is not None:
             place.worker.reason = ""
         if not rolling:

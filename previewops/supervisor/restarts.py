@@ -5,20 +5,20 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-from previewops.clock import Random
-from previewops.errors import EXIT_BOOT, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_USAGE
+from previewops.clock import Rng
+from previewops.errors import EXIT_CONFIG, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_USAGE
 
-FIRST_PAUSE_S = 0.2
-LONGEST_PAUSE_S = 30.0
-HEALTHY_S = 10.0
+FIRST_BACKOFF_S = 0.2
+MAX_BACKOFF_S = 30.0
+HEALTHY_UPTIME_S = 10.0
 """A worker that worked this long did not die of how it was started."""
-QUICK_DEATHS = 5
-BOOT_ERRORS = frozenset({EXIT_USAGE, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_BOOT})
+MAX_RAPID_EXITS = 5
+BOOT_ERRORS = frozenset({EXIT_USAGE, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_CONFIG})
 """Statuses by which a worker says, before it has worked, that it never will as things are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Exit:
+class WorkerExit:
     """How a worker process ended.
 
     ``status`` is the exit status, negative for a signal, None when it could not be learnt. ``lived_s`` counts
@@ -28,25 +28,25 @@ class Exit:
     """
 
     status: int | None
-    lived_s: float
-    worked: bool
+    uptime_s: float
+    reported: bool
     cause: str | None = None
-    starved: bool = False
+    oom_kill_seen: bool = False
 
     @property
-    def orderly(self) -> bool:
+    def clean(self) -> bool:
         """Whether it gave its jobs back itself."""
         return self.status == 0
 
     @property
     def probably_out_of_memory(self) -> bool:
         """Whether the kernel has probably killed it for its memory: SIGKILL, and none of ours."""
-        return self.status == -signal.SIGKILL and self.cause is None and self.starved
+        return self.status == -signal.SIGKILL and self.cause is None and self.oom_kill_seen
 
     @property
     def boot_error(self) -> bool:
         """Whether it said that it cannot start as things are. Starting it again would come to the same."""
-        return not self.worked and self.status in BOOT_ERRORS
+        return not self.reported and self.status in BOOT_ERRORS
 
     def describe(self) -> str:
         """The exit in words: "status 1", "SIGSEGV", "SIGKILL, probably out of memory"."""
@@ -72,37 +72,37 @@ def signal_name(number: int) -> str:
 class Restart:
     """Start a worker in its place after ``pause_s`` seconds."""
 
-    pause_s: float
+    delay_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
+class Fatal:
     """Leave the place empty until a person resets it; ``reason`` is for them."""
 
     reason: str
 
 
-def quick_deaths_after(ended: Exit, before: int) -> int:
+def count_rapid_exits(worker_exit: WorkerExit, before: int) -> int:
     """How many workers in a row have died soon after their start, ``ended`` included."""
-    return before + 1 if ended.lived_s < HEALTHY_S or not ended.worked else 0
+    return before + 1 if worker_exit.uptime_s < HEALTHY_UPTIME_S or not worker_exit.reported else 0
 
 
-def after_exit(ended: Exit, quick_deaths: int, dice: Random) -> Restart | GiveUp:
+def decide_restart(worker_exit: WorkerExit, rapid_exits: int, rng: Rng) -> Restart | Fatal:
     """What to do after a worker that was not asked to stop has exited.
 
     ``quick_deaths`` counts as ``quick_deaths_after`` does, this exit included.
     """
-    if ended.boot_error:
-        return GiveUp(f"it cannot start ({ended.describe()})")
-    if quick_deaths >= QUICK_DEATHS:
-        return GiveUp(f"it died {quick_deaths} times in a row soon after its start ({ended.describe()})")
-    return Restart(pause_s(quick_deaths, dice))
+    if worker_exit.boot_error:
+        return Fatal(f"it cannot start ({worker_exit.describe()})")
+    if rapid_exits >= MAX_RAPID_EXITS:
+        return Fatal(f"it died {rapid_exits} times in a row soon after its start ({worker_exit.describe()})")
+    return Restart(backoff_s(rapid_exits, rng))
 
 
-def pause_s(quick_deaths: int, dice: Random) -> float:
+def backoff_s(rapid_exits: int, rng: Rng) -> float:
     """Seconds until the next start: capped exponential backoff, of which the upper half is jitter.
 
     The lower half is always waited, so that a worker that dies at once is never started in a hot loop.
     """
-    bound = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(max(0, quick_deaths - 1), 40))
-    return dice.uniform(bound / 2, bound)
+    bound = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(max(0, rapid_exits - 1), 40))
+    return rng.uniform(bound / 2, bound)

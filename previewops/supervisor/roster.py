@@ -13,7 +13,7 @@ _SAME_START_S = 2.0  # the start is told relative to the wall clock, which may b
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RegisteredProcess:
     """A worker process: its id, its process id and when that process was started (s since the epoch)."""
 
     worker_id: str
@@ -34,18 +34,18 @@ class Entry:
         return None
 
 
-class Roster:
+class ProcessRegistry:
     """The file. It is replaced as a whole, so that a reader never sees half of it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, RegisteredProcess] = {}
 
-    def read(self) -> list[Entry]:
+    def read(self) -> list[RegisteredProcess]:
         """What the last supervisor wrote; nothing if there is no such file, or it cannot be understood."""
         try:
             return [
-                Entry(str(each["worker_id"]), int(each["pid"]), float(each["started_s"]))
+                RegisteredProcess(str(each["worker_id"]), int(each["pid"]), float(each["started_s"]))
                 for each in json.loads(self._path.read_text("utf-8"))
             ]
         except (OSError, ValueError, TypeError, KeyError):
@@ -54,7 +54,7 @@ class Roster:
     def add(self, worker_id: str, pid: int) -> None:
         """Notes a worker that was started."""
         with suppress(psutil.Error):
-            self._entries[worker_id] = Entry(worker_id, pid, psutil.Process(pid).create_time())
+            self._entries[worker_id] = RegisteredProcess(worker_id, pid, psutil.Process(pid).create_time())
             self._write()
 
     def remove(self, worker_id: str) -> None:
@@ -62,7 +62,7 @@ class Roster:
         if self._entries.pop(worker_id, None) is not None:
             self._write()
 
-    def keep(self, entries: list[Entry]) -> None:
+    def restore(self, entries: list[RegisteredProcess]) -> None:
         """Takes over entries that were read, until they are removed."""
         self._entries |= {entry.worker_id: entry for entry in entries}
 

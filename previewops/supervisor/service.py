@@ -8,29 +8,29 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 
-from previewops.clock import SystemClock, system_random
+from previewops.clock import SystemClock, system_rng
 from previewops.connection import connect
-from previewops.fleetviews import Bounds
+from previewops.fleetviews import WorkerCountRange
 from previewops.lease import Leases
-from previewops.notify import Notifier
+from previewops.notify import SystemdNotifier
 from previewops.settings import Settings
-from previewops.snapshot import Snapshots
-from previewops.supervisor.backend import Backend
+from previewops.snapshot import SnapshotReader
+from previewops.supervisor.backend import WorkerBackend
 from previewops.supervisor.environment import Launch
-from previewops.supervisor.fleet import Tell
-from previewops.supervisor.host import Gauge, supervisor_id
-from previewops.supervisor.lock import sole_supervisor, supervisor_folder
+from previewops.supervisor.fleet import LogAction
+from previewops.supervisor.host import HostMetrics, supervisor_id
+from previewops.supervisor.lock import hold_supervisor_lock, supervisor_folder
 from previewops.supervisor.loop import Supervisor
-from previewops.supervisor.orders import OrderBook
-from previewops.supervisor.process import Command, ProcessBackend
-from previewops.supervisor.recycling import Limits
-from previewops.supervisor.roster import Roster
-from previewops.supervisor.transient import TransientBackend, UnitLimits
-from previewops.supervisor.watchtower import Watchtower
+from previewops.supervisor.orders import CommandChannel
+from previewops.supervisor.process import BuildArgv, ProcessBackend
+from previewops.supervisor.recycling import RecycleLimits
+from previewops.supervisor.roster import ProcessRegistry
+from previewops.supervisor.transient import SystemdBackend, UnitLimits
+from previewops.supervisor.watchtower import RedisPoller
 
 MIB = 1024 * 1024
 
-DEFAULT_LIMITS = Limits(rss_bytes=512 * MIB, jobs=50_000, age_s=24 * 3600)
+DEFAULT_RECYCLE_LIMITS = RecycleLimits(rss_bytes=512 * MIB, jobs=50_000, age_s=24 * 3600)
 """When a worker is recycled. It renders in processes of their own, which have limits of theirs."""
 
 
@@ -41,22 +41,22 @@ class BackendName(StrEnum):
     SYSTEMD_RUN = "systemd-run"
 
 
-def worker_command(worker_id: str) -> list[str]:
+def build_worker_argv(worker_id: str) -> list[str]:
     """The command line of a worker of this installation."""
     return [sys.executable, "-m", "previewops", "worker", "--name", worker_id]
 
 
 @asynccontextmanager
-async def supervisor_of(
+async def build_supervisor(
     launch: Launch,
     url: str,
     *,
-    bounds: Bounds,
-    tell: Tell,
+    bounds: WorkerCountRange,
+    log_action: LogAction,
     reload: Callable[[], Launch],
-    limits: Limits = DEFAULT_LIMITS,
+    limits: RecycleLimits = DEFAULT_RECYCLE_LIMITS,
     backend: BackendName = BackendName.PROCESS,
-    command: Command = worker_command,
+    build_argv: BuildArgv = build_worker_argv,
 ) -> AsyncIterator[Supervisor]:
     """A supervisor that has the host's lock; to be set going by its ``run``.
 
@@ -66,35 +66,37 @@ async def supervisor_of(
     """
     settings = launch.settings
     async with AsyncExitStack() as stack:
-        stack.enter_context(sole_supervisor(settings))
+        stack.enter_context(hold_supervisor_lock(settings))
         redis = connect(url, role="supervisor")
         stack.push_async_callback(redis.aclose)
-        notifier = Notifier(os.environ)
+        notifier = SystemdNotifier(os.environ)
         stack.callback(notifier.close)
-        gauge = Gauge()
+        gauge = HostMetrics()
         name = supervisor_id(settings.data_dir)
-        book = OrderBook(redis, settings, name)
+        book = CommandChannel(redis, settings, name)
         yield Supervisor(
             launch,
-            backend=_backend(backend, settings, command),
+            backend=_backend(backend, settings, build_argv),
             leases=Leases(redis, settings, name),
-            watchtower=Watchtower(book, Snapshots(redis, settings), gauge, slots=settings.worker_concurrency),
-            book=book,
-            gauge=gauge,
+            poller=RedisPoller(
+                book, SnapshotReader(redis, settings), gauge, slots=settings.worker_concurrency
+            ),
+            channel=book,
+            host_metrics=gauge,
             bounds=bounds,
             limits=limits,
-            tell=tell,
+            log_action=log_action,
             reload=reload,
             notifier=notifier,
             clock=SystemClock(),
-            dice=system_random(),
+            rng=system_rng(),
         )
 
 
-def _backend(name: BackendName, settings: Settings, command: Command) -> Backend:
+def _backend(name: BackendName, settings: Settings, command: BuildArgv) -> WorkerBackend:
     folder = supervisor_folder(settings)
     if name is BackendName.SYSTEMD_RUN:
-        return TransientBackend(command, settings, folder=folder, limits=UnitLimits.of(settings))
+        return SystemdBackend(command, settings, folder=folder, limits=UnitLimits.of(settings))
     return ProcessBackend(
-        command, log_folder=settings.data_dir / "logs", roster=Roster(folder / "workers.json")
+        command, log_folder=settings.data_dir / "logs", registry=ProcessRegistry(folder / "workers.json")
     )

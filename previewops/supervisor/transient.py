@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from previewops.settings import Settings
-from previewops.supervisor.backend import Handle
-from previewops.supervisor.process import Command
+from previewops.supervisor.backend import WorkerHandle
+from previewops.supervisor.process import BuildArgv
 
 MIB = 1024 * 1024
 OWN_MEMORY_MB = 256
@@ -74,7 +74,7 @@ class UnitWorker:
         status = None
         if self._runner is not None:
             _, said = await self._runner.communicate()
-            status = exit_status(said.decode("utf-8", "replace"))
+            status = parse_exit_status(said.decode("utf-8", "replace"))
         await self._gone()
         return status
 
@@ -97,20 +97,22 @@ class UnitWorker:
                 signal.pidfd_send_signal(self._pidfd, signum)
 
 
-class TransientBackend:
+class SystemdBackend:
     """Starts each worker as ``previewops-worker-<tag>-<worker id>.service``."""
 
     name = "systemd-run"
 
-    def __init__(self, command: Command, settings: Settings, *, folder: Path, limits: UnitLimits) -> None:
-        self._command = command
+    def __init__(
+        self, build_argv: BuildArgv, settings: Settings, *, folder: Path, limits: UnitLimits
+    ) -> None:
+        self._command = build_argv
         self._folder = folder
         self._limits = limits
         whose = f"{settings.queue_name}\0{settings.data_dir.resolve()}"
         self._prefix = f"previewops-worker-{hashlib.sha256(whose.encode()).hexdigest()[:8]}-"
         self._manager = [] if os.geteuid() == 0 else ["--user"]
 
-    async def start(self, worker_id: str, number: int, environ: Mapping[str, str]) -> Handle:
+    async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
         """Starts a worker.
 
         Raises:
@@ -118,7 +120,7 @@ class TransientBackend:
         """
         file = self._environment_file(worker_id)
         file.touch(mode=0o600)
-        file.write_text(environment_text(environ), "utf-8")
+        file.write_text(format_environment_file(environ), "utf-8")
         runner = await asyncio.create_subprocess_exec(
             "systemd-run",
             *self._manager,
@@ -163,12 +165,12 @@ class TransientBackend:
             *(f"--property={name}={value}" for name, value in properties.items()),
         ]
 
-    async def adopt(self) -> list[Handle]:
+    async def adopt(self) -> list[WorkerHandle]:
         """The units of an earlier supervisor of this queue and DATA_DIR."""
         listed = await self._systemctl(
             "list-units", "--type=service", "--state=active,activating", "--output=json", f"{self._prefix}*"
         )
-        handles: list[Handle] = []
+        handles: list[WorkerHandle] = []
         for unit in sorted(row["unit"] for row in json.loads(listed or "[]")):
             pid = await self._main_pid(unit)
             with suppress(ProcessLookupError):
@@ -177,15 +179,15 @@ class TransientBackend:
                     handles.append(UnitWorker(worker_id, pid, None))
         return handles
 
-    async def sweep(self) -> list[str]:
+    async def kill_orphans(self) -> list[str]:
         """None: whatever an earlier supervisor started is adopted."""
         return []
 
-    def forget(self, handle: Handle) -> None:
+    def forget(self, handle: WorkerHandle) -> None:
         """Removes the file with the worker's environment."""
         self._environment_file(handle.worker_id).unlink(missing_ok=True)
 
-    def log_of(self, number: int, worker_id: str) -> str:
+    def log_location(self, number: int, worker_id: str) -> str:
         """The command that shows the log."""
         return " ".join(["journalctl", *self._manager, "-u", self._unit(worker_id)])
 
@@ -212,7 +214,7 @@ class TransientBackend:
         return said.decode("utf-8", "replace")
 
 
-def environment_text(environ: Mapping[str, str]) -> str:
+def format_environment_file(environ: Mapping[str, str]) -> str:
     """``environ`` as a file for EnvironmentFile=. Names that systemd does not take are left out."""
     lines = [
         f'{name}="{_TO_ESCAPE.sub(_ESCAPED, value)}"\n'
@@ -222,9 +224,9 @@ def environment_text(environ: Mapping[str, str]) -> str:
     return "".join(lines)
 
 
-def exit_status(said: str) -> int | None:
+def parse_exit_status(output: str) -> int | None:
     """The exit status out of what ``systemd-run --wait`` said, negative for a signal; None if it is not there."""
-    found = _ENDED.search(said)
+    found = _ENDED.search(output)
     if found is None:
         return None
     status = found["status"]

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from previewops.fleetviews import SupervisorState
-from previewops.snapshot import Snapshots
+from previewops.snapshot import SnapshotReader
 from previewops.supervisor.demand import Load
-from previewops.supervisor.host import Gauge
-from previewops.supervisor.orders import Order, OrderBook
+from previewops.supervisor.host import HostMetrics
+from previewops.supervisor.orders import CommandChannel, FleetCommand
 from previewops.views import Snapshot
 
-RATE_OVER_S = 10.0
+RATE_WINDOW_S = 10.0
 RENDER_BYTES = 128 * 1024 * 1024
 """What a render process is reckoned to need, for the head-room of scaling up."""
 _ENDS = ("completed", "died", "retried", "crashed")
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class WorkerObservation:
     """One worker as it last said it is. ``heartbeat_ms`` is None when Redis knows nothing of it.
 
     ``rss_bytes`` is without its render processes: those are replaced by the worker itself.
@@ -33,40 +33,42 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PollResult:
     """What one look brought. ``at`` is monotonic s; ``workers`` has an entry for every worker asked about."""
 
-    at: float
-    orders: tuple[Order, ...]
-    workers: dict[str, Sighting]
+    polled_at: float
+    commands: tuple[FleetCommand, ...]
+    workers: dict[str, WorkerObservation]
     load: Load
 
 
-class Watchtower:
+class RedisPoller:
     """Publishes the supervisor's state and learns of workers, orders and load, in two round trips."""
 
-    def __init__(self, book: OrderBook, snapshots: Snapshots, gauge: Gauge, *, slots: int) -> None:
-        self._book = book
+    def __init__(
+        self, channel: CommandChannel, snapshots: SnapshotReader, host_metrics: HostMetrics, *, slots: int
+    ) -> None:
+        self._book = channel
         self._snapshots = snapshots
-        self._gauge = gauge
+        self._gauge = host_metrics
         self._slots = slots
         self._ended: deque[tuple[float, int]] = deque()
 
-    async def look(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> Look:
+    async def poll(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> PollResult:
         """Raises what redis-py raises."""
         reply = await self._book.report(state, worker_ids)
-        snapshot = await self._snapshots.take()
+        snapshot = await self._snapshots.read()
         seen = {view.worker_id: view for view in snapshot.workers}
         workers = {}
         for worker_id in worker_ids:
             view = seen.get(worker_id)
-            workers[worker_id] = Sighting(
+            workers[worker_id] = WorkerObservation(
                 heartbeat_ms=None if view is None else view.heartbeat_ms,
                 rss_bytes=0 if view is None else view.own_rss_bytes,
                 jobs=0 if view is None else view.completed + view.failed,
                 oldest_run_s=reply.oldest_run_s[worker_id],
             )
-        return Look(now, reply.orders, workers, self._load(snapshot, frozenset(worker_ids), now))
+        return PollResult(now, reply.commands, workers, self._load(snapshot, frozenset(worker_ids), now))
 
     def _load(self, snapshot: Snapshot, ours: frozenset[str], now: float) -> Load:
         own = [view.own_rss_bytes for view in snapshot.workers if view.worker_id in ours]
@@ -89,7 +91,7 @@ class Watchtower:
     def _rate(self, ended: int, now: float) -> float:
         """Jobs ended per second over the last RATE_OVER_S."""
         self._ended.append((now, ended))
-        while len(self._ended) > 2 and self._ended[1][0] <= now - RATE_OVER_S:
+        while len(self._ended) > 2 and self._ended[1][0] <= now - RATE_WINDOW_S:
             self._ended.popleft()
         since, before = self._ended[0]
         return max(0.0, (ended - before) / (now - since)) if now > since else 0.0

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from previewops.contract import AssetPolicy, parse_payload, violations
+from previewops.contract import AssetPolicy, find_violations, parse_payload
 from previewops.contract import plain as plain_module
 from previewops.contract import semantics as semantics_module
 from previewops.contract import uris as uris_module
@@ -71,7 +71,7 @@ def used_paths(value: Any, at: str = "") -> set[str]:
 
 def literal_codes(module: ModuleType) -> set[str]:
     """The codes that the module's source gives to violations and refusals."""
-    places = {"Violation": 1, "UriRefused": 0}
+    places = {"Violation": 1, "UriNotAllowed": 0}
     found = set()
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in places:
@@ -88,12 +88,12 @@ def test_the_valid_examples_are_the_three_that_are_documented() -> None:
 
 @pytest.mark.parametrize("name", VALID)
 def test_a_valid_example_has_no_violation(name: str) -> None:
-    assert violations(parse_payload((EXAMPLES / f"{name}.json").read_bytes()), POLICY) == []
+    assert find_violations(parse_payload((EXAMPLES / f"{name}.json").read_bytes()), POLICY) == []
 
 
 @pytest.mark.parametrize("name", INVALID)
 def test_an_invalid_example_gives_exactly_its_violations(name: str) -> None:
-    assert [item.as_json() for item in violations(example(name), POLICY)] == expected(name)
+    assert [item.as_json() for item in find_violations(example(name), POLICY)] == expected(name)
 
 
 @pytest.mark.parametrize("name", INVALID)

@@ -23,7 +23,7 @@ from previewops.worker.demo.jobs import jobs
 from previewops.worker.fontfinder import find_fonts
 from previewops.worker.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter
-from previewops.worker.render.limits import Limits
+from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.render import render
 from tests.docs.documents import ROOT
 
@@ -229,8 +229,8 @@ def rendered(made: dict[str, Any], root: Path, out: Path) -> Path:
     render(
         made,
         opener=FileAssetOpener((root,)),
-        writer=ArtifactWriter(FolderOutput(out), Limits().output_bytes),
-        limits=Limits(),
+        writer=ArtifactWriter(FolderOutput(out), RenderLimits().output_bytes),
+        limits=RenderLimits(),
         progress=lambda _share, _word: None,
         fonts=find_fonts([]),
     )

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from previewops.api import backend, intake
-from previewops.api.batch import MOST_LINES
-from previewops.api.letters import ACT_TIMEOUT_S, MOST_PER_ACT
-from previewops.api.protocol import MOST_HEAD_BYTES
+from previewops.api.batch import MAX_LINES
+from previewops.api.letters import BULK_TIMEOUT_S, MAX_PER_REQUEST
+from previewops.api.protocol import MAX_HEAD_BYTES
 from previewops.api.server import SHUTDOWN_S
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from tests.api_support import operations
@@ -38,17 +38,17 @@ def test_the_paths_are_those_of_the_description() -> None:
 
 def test_the_bounds_are_those_of_the_program() -> None:
     text = prose(API)
-    assert f"{MOST_LINES:,} lines" in text
-    assert f"({MOST_PER_ACT:,})" in text
+    assert f"{MAX_LINES:,} lines" in text
+    assert f"({MAX_PER_REQUEST:,})" in text
     assert f"within {SHUTDOWN_S} s" in text
-    assert f"of which there are {backend.AT_ONCE}, and {backend.LONG_AT_ONCE} for acts" in text
-    assert f"{backend.TURN_TIMEOUT_S:g} s for each" in text
+    assert f"of which there are {backend.REDIS_SLOTS}, and {backend.LONG_REDIS_SLOTS} for acts" in text
+    assert f"{backend.SLOT_TIMEOUT_S:g} s for each" in text
     assert (
-        f"{backend.REPLY_TIMEOUT_S:g} s, {ACT_TIMEOUT_S:g} s for an act on dead letters, "
+        f"{backend.REPLY_TIMEOUT_S:g} s, {BULK_TIMEOUT_S:g} s for an act on dead letters, "
         f"{intake.REPLY_TIMEOUT_S:g} s for a call with submits"
     ) in text
-    assert f"up to {intake.MOST_AT_ONCE}, and wait" in text
-    assert (MAX_PAYLOAD_BYTES, MOST_HEAD_BYTES) == (1024 * 1024, 64 * 1024)
+    assert f"up to {intake.MAX_BATCH}, and wait" in text
+    assert (MAX_PAYLOAD_BYTES, MAX_HEAD_BYTES) == (1024 * 1024, 64 * 1024)
 
 
 def test_every_example_works(redis_url: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from previewops.metrics import exposition
+from previewops.metrics import scrape
 from tests.docs.documents import DOCUMENTS, ROOT, anchors, spans
 from tests.docs.rules import (
     DASHBOARD,
@@ -23,7 +23,7 @@ from tests.docs.rules import (
     metrics_of,
     rules,
 )
-from tests.queue_support import bench
+from tests.queue_support import queue_fixture
 
 with_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool, of Debian's prometheus, is not installed"
@@ -84,9 +84,9 @@ def test_every_alert_says_what_a_person_needs() -> None:
 
 @pytest.mark.redis
 async def test_every_figure_that_is_asked_for_is_told(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.worker().heartbeat(json.dumps({"host": "one", "version": "0.1.0"}), [])
-        text = (await exposition(b.redis, b.settings)).decode()
+        text = (await scrape(b.redis, b.settings)).decode()
     parsed = list(text_string_to_metric_families(text))
     families = {family.name for family in parsed}
     told = {sample.name for family in parsed for sample in family.samples}

@@ -18,7 +18,7 @@ from arq.worker import Worker
 from previewops import __version__
 from previewops.cli import program
 from previewops.errors import (
-    EXIT_BOOT,
+    EXIT_CONFIG,
     EXIT_FAILED,
     EXIT_INVALID,
     EXIT_TRY_AGAIN,
@@ -63,7 +63,7 @@ def test_the_settings_are_those_of_the_program() -> None:
 
 def test_the_commands_are_those_of_the_program(capfd: pytest.CaptureFixture[str]) -> None:
     documented = table(README, "## Commands")
-    assert documented == [(name, entry.summary) for name, entry in program.ENTRIES.items()]
+    assert documented == [(name, entry.summary) for name, entry in program.COMMANDS.items()]
     assert program.run(["--help"]) == 0
     listed = capfd.readouterr().out.partition("Commands:\n")[2]
     assert [line.split()[0] for line in listed.splitlines() if line.strip()] == [row[0] for row in documented]
@@ -78,9 +78,9 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
         EXIT_INVALID,
         EXIT_UNREACHABLE,
         EXIT_TRY_AGAIN,
-        EXIT_BOOT,
+        EXIT_CONFIG,
         program.EXIT_INTERRUPTED,
-        program.EXIT_NO_READER,
+        program.EXIT_BROKEN_PIPE,
     ]
     plugin = ", ".join(f"{status.value} {status.name}" for status in Status)
     assert plugin in section(README, "### Exit codes")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.docs.documents import DOCUMENTS, command_lines
 from tests.docs.sources import definition, gives, leads_to
-from tests.integration.cli_program import Outcome, Program, hand_on, payload
+from tests.integration.cli_program import Program, ProgramResult, payload, queue_driver
 from tests.integration.up_program import up
 
 Words = tuple[str, ...]
@@ -121,9 +121,9 @@ async def test_all_other_commands_work_as_shown(redis_url: str, tmp_path: Path) 
         assert done.code in verdicts, f"previewops {' '.join(words)}: {done.err}"
 
 
-async def run_as_shown(program: Program, redis_url: str, words: list[str]) -> Outcome:
+async def run_as_shown(program: Program, redis_url: str, words: list[str]) -> ProgramResult:
     """Runs a command over a queue that has what it speaks of."""
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.redis.flushall()
         if words[0] == "submit":
             return await asyncio.to_thread(submitted, program, words)
@@ -131,12 +131,12 @@ async def run_as_shown(program: Program, redis_url: str, words: list[str]) -> Ou
             await hand.submit(payload(words[1]))
         else:
             await hand.heartbeat()
-            await hand.bury("my-first", project="trial", code="disk-full")
+            await hand.add_dead_letters("my-first", project="trial", code="disk-full")
         stdin = json.dumps(payload("my-first")).encode() if words[-1] == "-" else b""
         return await asyncio.to_thread(lambda: program.run(*words, stdin=stdin))
 
 
-def submitted(program: Program, words: list[str]) -> Outcome:
+def submitted(program: Program, words: list[str]) -> ProgramResult:
     """What a submit came to, with a worker there: some of them wait for the end."""
     with program.start("worker", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
         try:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from previewops.health import BOUNDS, CHECKS, CONFINEMENT, KINDS, Confinement, option_of
+from previewops.health import (
+    CHECKS,
+    CONFINEMENT_VARIABLE,
+    LEVELS,
+    THRESHOLD_OPTIONS,
+    Confinement,
+    option_name,
+)
 from tests.docs.documents import ROOT, table
 
 HEALTH = ROOT / "docs" / "health.md"
@@ -15,14 +22,14 @@ def test_the_checks_are_those_of_the_program() -> None:
 def test_the_thresholds_are_those_of_the_program() -> None:
     wanted = [
         (
-            ", ".join(option_of(bound.variable(kind)) for kind in KINDS),
+            ", ".join(option_name(bound.variable(kind)) for kind in LEVELS),
             bound.unit,
-            *("fewer than " * bound.falling + bound.default(kind) for kind in KINDS),
-            ", ".join(bound.variable(kind) for kind in KINDS),
+            *("fewer than " * bound.falling + bound.default(kind) for kind in LEVELS),
+            ", ".join(bound.variable(kind) for kind in LEVELS),
         )
-        for bound in BOUNDS
+        for bound in THRESHOLD_OPTIONS
     ]
     assert table(HEALTH, "## Thresholds") == wanted
     text = HEALTH.read_text("utf-8")
     assert all(f"`{word}`" in text for word in Confinement)
-    assert option_of(CONFINEMENT) in text
+    assert option_name(CONFINEMENT_VARIABLE) in text

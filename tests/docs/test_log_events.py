@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from previewops.logclean import MAX_LINE
-from previewops.logs import JobLines
+from previewops.logs import JobLogContext
 from previewops.settings import Settings
 from tests.docs.documents import ROOT, section, table
 
@@ -49,7 +49,7 @@ def test_the_events_are_those_of_the_code() -> None:
 
 def test_what_every_line_bears_is_told() -> None:
     documented = {name for name, _ in table(LOGS, "## Every line")}
-    job = JobLines("j", 1, "w", {"projectId": "p", "requestId": "r"})
+    job = JobLogContext("j", 1, "w", {"projectId": "p", "requestId": "r"})
     assert documented == {"event", "level", "timestamp", *job.fields()}
     runbook = section(ROOT / "docs" / "operations.md", "## Reading logs")
     named = set(re.findall(r"`([a-z]\w*)`", runbook))

@@ -14,12 +14,12 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from previewops.health import CHECKS
-from previewops.metrics import exposition
+from previewops.metrics import scrape
 from tests.docs.codes import codes_of_the_program
 from tests.docs.documents import ROOT, SHELL, blocks, command_lines, commands_in_prose, section, spans, table
 from tests.docs.rules import alerts
-from tests.integration.cli_program import Program, hand_on, payload
-from tests.queue_support import bench
+from tests.integration.cli_program import Program, payload, queue_driver
+from tests.queue_support import queue_fixture
 from tests.redis_server import RedisProcess
 
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -57,8 +57,8 @@ def test_every_health_check_is_explained() -> None:
 
 @pytest.mark.redis
 async def test_every_metric_is_explained(redis_url: str) -> None:
-    async with bench(redis_url) as b:
-        text = (await exposition(b.redis, b.settings)).decode()
+    async with queue_fixture(redis_url) as b:
+        text = (await scrape(b.redis, b.settings)).decode()
     told = {
         f"{family.name}_total" if family.type == "counter" else family.name
         for family in text_string_to_metric_families(text)
@@ -72,9 +72,9 @@ async def test_every_metric_is_explained(redis_url: str) -> None:
 @pytest.mark.redis
 async def test_what_only_looks_works_as_shown(redis_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path, redis_url)
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.heartbeat()
-        await hand.bury("my-first", project="trial")
+        await hand.add_dead_letters("my-first", project="trial")
         await hand.submit(payload("another", project="trial"))
     for name in ("job.json", "last-week.jsonl"):
         program.write(name, payload("my-first", project="trial"))
@@ -107,9 +107,9 @@ async def test_what_acts_on_the_queue_works_as_shown(redis_url: str, tmp_path: P
     assert len(acts) >= 8
     program.write("job.json", payload("my-first", project="trial"))
     for words in acts:
-        async with hand_on(redis_url) as hand:
+        async with queue_driver(redis_url) as hand:
             await hand.redis.flushall()
-            await hand.bury("my-first", project="trial", code="disk-full")
+            await hand.add_dead_letters("my-first", project="trial", code="disk-full")
         bulk = words[0] == "dlq" and "--payload" not in words
         done = program.run(*words, *(["--yes"] if bulk else []))
         assert done.code == 0, f"previewops {' '.join(words)}: {done.err}"

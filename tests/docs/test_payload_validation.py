@@ -20,7 +20,7 @@ from tests.docs.payload_validation import DOCUMENT, ROOTS, Example, examples, wr
 TEXT = DOCUMENT.read_text("utf-8")
 EXAMPLES = {each.code: each for each in examples(TEXT)}
 AT_A_DOOR = [each for each in EXAMPLES.values() if each.language != "python"]
-CARRIERS = {"Violation": 1, "UriRefused": 0, "_Refused": 0}
+CARRIERS = {"Violation": 1, "UriNotAllowed": 0, "_Refused": 0}
 
 
 def codes_in(path: Path) -> set[str]:

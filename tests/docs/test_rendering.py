@@ -14,7 +14,7 @@ from previewops.contract import limits as contract_limits
 from previewops.contract.web import MAX_URL_CHARACTERS
 from previewops.settings import Settings
 from previewops.worker.fetch import MAX_REDIRECTS
-from previewops.worker.render.limits import Limits
+from previewops.worker.render.limits import RenderLimits
 from tests.docs.codes import codes_of_the_program, sayings_of
 from tests.docs.documents import ROOT, links, section, spans, table
 from tests.docs.fields import objects
@@ -84,7 +84,7 @@ def test_every_picture_is_shown_and_small() -> None:
 
 
 def test_every_limit_is_listed_with_its_default_and_its_code() -> None:
-    source = ast.parse(textwrap.dedent(inspect.getsource(Limits.from_settings)))
+    source = ast.parse(textwrap.dedent(inspect.getsource(RenderLimits.from_settings)))
     limiting = OF_ONE_RENDER | {
         node.attr
         for node in ast.walk(source)
@@ -103,7 +103,7 @@ def test_every_limit_is_listed_with_its_default_and_its_code() -> None:
 
 
 def test_the_limits_of_a_library_call_are_those_of_the_settings() -> None:
-    assert Limits() == Limits.from_settings(Settings())
+    assert RenderLimits() == RenderLimits.from_settings(Settings())
 
 
 def test_the_bounds_without_a_setting_are_those_of_the_contract() -> None:

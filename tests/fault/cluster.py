@@ -27,9 +27,9 @@ from previewops.lease import Leases
 from previewops.queue import Queue, Receipt
 from previewops.records import JobRecord
 from previewops.settings import Settings
-from previewops.snapshot import Snapshots
+from previewops.snapshot import SnapshotReader
 from previewops.states import JobState
-from previewops.tether import tethered
+from previewops.tether import die_with_parent_argv
 from previewops.views import Snapshot
 
 PROJECT = "faults"
@@ -57,7 +57,7 @@ def payload(job_id: str, *, dry_run: bool = False, **faults: Any) -> dict[str, A
     }
 
 
-class WorkerProcess:
+class WorkerUnderTest:
     """One worker as an operating system process, with its log."""
 
     def __init__(self, environ: dict[str, str], log: Path, name: str, *, prefix: Sequence[str] = ()) -> None:
@@ -65,7 +65,7 @@ class WorkerProcess:
         self.log = log
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                tethered(
+                die_with_parent_argv(
                     [*prefix, sys.executable, "-m", "tests.fault.worker_under_test", name], signal.SIGKILL
                 ),
                 env=environ,
@@ -124,8 +124,8 @@ class Cluster:
         self.redis: Redis = connect(url, role="test")
         self.queue = Queue(self.redis, self.settings)
         self.leases = Leases(self.redis, self.settings, "test")
-        self.snapshots = Snapshots(self.redis, self.settings)
-        self.workers: list[WorkerProcess] = []
+        self.snapshots = SnapshotReader(self.redis, self.settings)
+        self.workers: list[WorkerUnderTest] = []
         self.accepted: set[str] = set()
         self.plans: set[str] = set()
         self.bundles = self.settings.data_dir / "previews" / PROJECT
@@ -144,21 +144,21 @@ class Cluster:
 
     def start_worker(
         self, *, prefix: Sequence[str] = (), env: dict[str, str] | None = None, url: str | None = None
-    ) -> WorkerProcess:
+    ) -> WorkerUnderTest:
         """Starts one worker: under the command ``prefix``, with further variables, by another address."""
         name = f"worker-{len(self.workers) + 1}"
         environ = {**self._environ(), "REDIS_URL": url or self.url, **(env or {})}
-        worker = WorkerProcess(environ, self.folder / f"{name}.log", name, prefix=prefix)
+        worker = WorkerUnderTest(environ, self.folder / f"{name}.log", name, prefix=prefix)
         self.workers.append(worker)
         return worker
 
-    async def start_workers(self, count: int) -> list[WorkerProcess]:
+    async def start_workers(self, count: int) -> list[WorkerUnderTest]:
         """Starts workers and waits until each has said so."""
         started = [self.start_worker() for _ in range(count)]
         await self.reporting(*started)
         return started
 
-    async def reporting(self, *workers: WorkerProcess) -> None:
+    async def reporting(self, *workers: WorkerUnderTest) -> None:
         """Waits until Redis has heard of each."""
         names = {worker.name for worker in workers}
 
@@ -184,7 +184,7 @@ class Cluster:
         self.plans |= {each["jobId"] for each in payloads if each["dryRun"]}
 
     async def snapshot(self) -> Snapshot:
-        return await self.snapshots.take()
+        return await self.snapshots.read()
 
     async def status(self, job_id: str) -> JobRecord:
         return await self.queue.status(job_id)

@@ -14,9 +14,9 @@ from redis.exceptions import RedisError
 
 from previewops.deadletters import DeadLetters
 from previewops.errors import PreviewopsError
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.states import JobState
-from tests.fault.cluster import Cluster, WorkerProcess, payload
+from tests.fault.cluster import Cluster, WorkerUnderTest, payload
 from tests.redis_server import RedisProcess
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ WEIGHTS = {
 }
 
 
-class Machine:
+class FaultMachine:
     """One sequence of faults over one cluster; the same seed gives the same sequence."""
 
     def __init__(self, cluster: Cluster, server: RedisProcess, seed: int) -> None:
@@ -49,7 +49,7 @@ class Machine:
         # Two, so that which faults come, and in what order, hangs on the seed alone and not on what is alive.
         self._plan = random.Random(seed)
         self._dice = random.Random(seed + 1)
-        self._frozen: list[WorkerProcess] = []
+        self._frozen: list[WorkerUnderTest] = []
         self._numbers = iter(range(10**9))
 
     async def run(self, seconds: float) -> None:
@@ -85,7 +85,7 @@ class Machine:
                 # Redis is between two lives, or the connection is of the one before.
                 await asyncio.sleep(0.01)
 
-    def _upright(self) -> list[WorkerProcess]:
+    def _upright(self) -> list[WorkerUnderTest]:
         return [worker for worker in self.cluster.workers if worker.alive and worker not in self._frozen]
 
     def _replace_the_dead(self) -> None:
@@ -118,7 +118,7 @@ class Machine:
 
     async def _requeue(self) -> None:
         letters = DeadLetters(self.cluster.redis, self.cluster.settings)
-        await self._insist(lambda: letters.requeue(DeadFilter(), who="machine"))
+        await self._insist(lambda: letters.requeue(DeadLetterFilter(), who="machine"))
 
     async def _pause(self) -> None:
         await self._insist(lambda: self.cluster.queue.pause(who="machine"))
@@ -128,7 +128,7 @@ class Machine:
 
     # ---------------------------------------------------------------- faults
 
-    def _victim(self) -> WorkerProcess | None:
+    def _victim(self) -> WorkerUnderTest | None:
         """One that is upright; None where all have fallen since they were last replaced."""
         upright = self._upright()
         return self._dice.choice(upright) if upright else None

@@ -10,7 +10,7 @@ import sys
 import time
 
 from previewops.errors import PreviewopsError
-from previewops.logs import configure
+from previewops.logs import configure_logging
 from previewops.settings import Settings
 from previewops.worker.main import run_worker
 
@@ -28,7 +28,7 @@ def main(name: str) -> None:
         raise RuntimeError("a bug, say")
     signal.signal(signal.SIGUSR1, hold_up)
     settings = Settings.from_env(os.environ)
-    configure(settings)
+    configure_logging(settings)
     assert settings.redis_url is not None
     run_worker(
         settings,

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from previewops.fleetviews import SupervisedWorker, SupervisorView
+from previewops.fleetviews import SupervisedWorker, SupervisorStatus
 from previewops.settings import Settings
 from previewops.supervisor.orders import FleetControl
 from tests.fault.cluster import Cluster
@@ -64,23 +64,23 @@ class SupervisorProcess:
         except psutil.NoSuchProcess:
             return []
 
-    async def view(self) -> SupervisorView | None:
+    async def view(self) -> SupervisorStatus | None:
         """What it has published last, while it runs."""
         for view in await self.control.supervisors():
             if view.state.pid == self.process.pid:
                 return view
         return None
 
-    async def sees(self, what: str, predicate: Callable[[SupervisorView], Any]) -> SupervisorView:
+    async def sees(self, what: str, predicate: Callable[[SupervisorStatus], Any]) -> SupervisorStatus:
         """What it publishes once ``predicate`` holds for it."""
 
-        async def seen() -> SupervisorView | None:
+        async def seen() -> SupervisorStatus | None:
             assert self.process.poll() is None, self.words()
             view = await self.view()
             return view if view is not None and predicate(view) else None
 
         try:
-            found: SupervisorView = await self.cluster.eventually(seen, what)
+            found: SupervisorStatus = await self.cluster.eventually(seen, what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{await self.view()}\n{self.words()}") from None
         return found
@@ -88,7 +88,7 @@ class SupervisorProcess:
     async def running(self, count: int) -> tuple[SupervisedWorker, ...]:
         """The workers, once there are ``count`` and all run."""
 
-        def all_run(view: SupervisorView) -> bool:
+        def all_run(view: SupervisorStatus) -> bool:
             phases = [worker.phase for worker in view.state.workers]
             return phases == ["running"] * count
 
@@ -111,7 +111,7 @@ def environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, **spec, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
-def stop(worker_pid: int, which: str) -> None:
+def suspend(worker_pid: int, which: str) -> None:
     """Stops a worker, its fork server or one of its render processes by SIGSTOP: it heeds no signal but SIGKILL."""
     worker = psutil.Process(worker_pid)
     server = next(child for child in worker.children() if "forkserver" in " ".join(child.cmdline()))

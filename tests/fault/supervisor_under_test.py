@@ -16,9 +16,9 @@ def worker_command(worker_id: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    defaults = service.supervisor_of.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
+    defaults = service.build_supervisor.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
     defaults["command"] = worker_command
     if "DOWN_HOLD_S" in os.environ:
-        demand.DOWN_HOLD_S = float(os.environ["DOWN_HOLD_S"])
-        host.Gauge.cpu = lambda _: 0.0  # type: ignore[method-assign]
+        demand.SCALE_DOWN_WINDOW_S = float(os.environ["DOWN_HOLD_S"])
+        host.HostMetrics.cpu = lambda _: 0.0  # type: ignore[method-assign]
     sys.exit(run(["supervise", *sys.argv[1:]]))

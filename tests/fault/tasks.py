@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 
 from previewops.worker import bundle
-from previewops.worker.child import Host
+from previewops.worker.child import TaskContext
 
 
-def build(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+def build(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
     """Obeys ``previewRequest.metadata`` of the payload, then builds."""
     fault = spec["payload"]["previewRequest"].get("metadata", {})
     if "gate" in fault and Path(fault["gate"]).exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from previewops.states import Code, JobState
+from previewops.states import JobState, ScriptResult
 from tests.fault.cluster import PROJECT, Cluster, Gate, check_bundle, payload
 from tests.redis_server import RedisProcess
 
@@ -44,7 +44,7 @@ async def test_row_1_whoever_saw_the_worker_die_has_its_jobs_run_again_at_once(
         holder = (await cluster.status("held")).worker
         victim = next(worker for worker in cluster.workers if worker.name == holder)
         victim.kill()
-        assert await cluster.leases.end_worker(victim.name, "SIGKILL", lost=True) == ["held"]
+        assert await cluster.leases.deregister_worker(victim.name, "SIGKILL", lost=True) == ["held"]
         assert (await cluster.until("held", JobState.COMPLETED)).crashes == 1
         await cluster.judge()
 
@@ -119,7 +119,7 @@ async def test_row_5_a_job_that_kills_its_worker_every_time_is_poison(redis_url:
         for _ in range(3):
             (worker,) = await cluster.start_workers(1)
             await asyncio.to_thread(worker.process.wait, 60)
-            await cluster.leases.end_worker(worker.name, "SIGKILL", lost=True)
+            await cluster.leases.deregister_worker(worker.name, "SIGKILL", lost=True)
         record = await cluster.until("poison", JobState.DEAD)
         assert (record.attempts, record.crashes, record.cause) == (0, 3, "crashes")
         await cluster.start_workers(1)
@@ -169,14 +169,14 @@ async def test_row_9_redis_dies_between_publication_and_finish(redis_process, tm
         await cluster.submit(payload("published"))
         # A first attempt that published and was never heard of again.
         claims = await cluster.leases.claim(1)
-        (claim,) = claims.jobs
+        (claim,) = claims.claims
         (worker,) = await cluster.start_workers(1)
         await cluster.until("published", JobState.COMPLETED)
         assert (await cluster.status("published")).crashes == 1
         bundle = cluster.settings.data_dir / "previews" / PROJECT / "published"
         inode = bundle.stat().st_ino
         # The finish of the first attempt comes late and is refused.
-        assert await cluster.leases.renew(claim) is Code.STALE
+        assert await cluster.leases.renew(claim) is ScriptResult.STALE
         # The same job again, after its record was lost with Redis: same bytes, so the bundle stays.
         worker.kill()
         await cluster.redis.flushall()

@@ -19,7 +19,7 @@ from PIL import Image
 from previewops.connection import connection_pool
 from previewops.keys import ARQ_JOB_PREFIX
 from previewops.states import JobState
-from previewops.worker.engine import json_bytes
+from previewops.worker.engine import serialize_job
 from tests.fault.cluster import Cluster, payload
 from tests.render_support import quarters
 
@@ -94,7 +94,7 @@ class StockClient:
         self._cluster = cluster
         self.redis = ArqRedis(
             pool_or_conn=connection_pool(cluster.url, role="test"),
-            job_serializer=json_bytes,
+            job_serializer=serialize_job,
             job_deserializer=json.loads,
             default_queue_name=cluster.settings.queue_name,
         )
@@ -182,7 +182,7 @@ def mutated(job: dict[str, Any], dice: random.Random) -> Any:
 
 def nested(job_id: str, depth: int) -> bytes:
     """A record whose payload is well formed and very deep."""
-    job = json_bytes(payload(job_id, deep="HERE"))
+    job = serialize_job(payload(job_id, deep="HERE"))
     text = job.replace(b'"HERE"', b"[" * depth + b"]" * depth)
     return b'{"t":null,"f":"render_preview","a":[' + text + b'],"k":{},"et":1}'
 
@@ -241,7 +241,7 @@ async def _put_strangers(client: StockClient, dice: random.Random, count: int) -
         lambda job_id: client.enqueue(job_id, payload("another")),
         lambda job_id: client.enqueue(f"../{job_id}", payload(f"../{job_id}")),
         lambda job_id: client.put_raw(job_id, dice.randbytes(dice.randrange(200))),
-        lambda job_id: client.put_raw(job_id, json_bytes(payload(job_id))),
+        lambda job_id: client.put_raw(job_id, serialize_job(payload(job_id))),
         lambda job_id: client.put_raw(job_id, b'{"t":null,"f":"render_preview","a":' + b"[" * 3_000),
         lambda job_id: client.put_raw(job_id, nested(job_id, 900)),
         lambda job_id: client.put_raw(job_id, nested(job_id, 5_000)),

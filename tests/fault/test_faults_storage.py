@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from previewops.deadletters import DeadLetters
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.states import JobState
-from tests.fault.cluster import Cluster, WorkerProcess, check_bundle, payload
+from tests.fault.cluster import Cluster, WorkerUnderTest, check_bundle, payload
 from tests.fault.hosts import no_mount_namespaces, remount, seen_by, with_small_disk
 
 pytestmark = [pytest.mark.redis]
@@ -21,7 +21,7 @@ DISK_MIB = 4
 
 
 async def requeue_all(cluster: Cluster) -> None:
-    outcome = await DeadLetters(cluster.redis, cluster.settings).requeue(DeadFilter(), who="test")
+    outcome = await DeadLetters(cluster.redis, cluster.settings).requeue(DeadLetterFilter(), who="test")
     assert outcome.done == 1
 
 
@@ -34,7 +34,7 @@ def fill_up(ballast: Path) -> None:
 
 
 @asynccontextmanager
-async def on_a_small_disk(url: str, folder: Path) -> AsyncIterator[tuple[Cluster, WorkerProcess]]:
+async def on_a_small_disk(url: str, folder: Path) -> AsyncIterator[tuple[Cluster, WorkerUnderTest]]:
     """A worker whose DATA_DIR is a disk of its own; the cluster sees the bundles through the worker's eyes."""
     reason = no_mount_namespaces()
     if reason is not None:

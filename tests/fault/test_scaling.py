@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from previewops.fleetviews import Bounds
+from previewops.fleetviews import WorkerCountRange
 from previewops.views import Snapshot
 from tests.fault.cluster import Cluster, payload
 from tests.fault.supervision import SupervisorProcess
@@ -69,12 +69,12 @@ async def test_scaling_from_1_to_8_to_1_by_load_loses_nothing(redis_url: str, tm
 
 async def test_scaling_from_1_to_8_to_1_by_order_loses_nothing(redis_url: str, tmp_path: Path) -> None:
     async with backlog(redis_url, tmp_path, "--workers", "1") as (cluster, supervisor, held):
-        answer = await supervisor.control.scale(Bounds(MOST, MOST), why="rush hour")
+        answer = await supervisor.control.scale(WorkerCountRange(MOST, MOST), why="rush hour")
         assert answer.message == f"{MOST} workers"
         await supervisor.running(MOST)
         await every_slot_is_busy(cluster)
         # Seven drain with the backlog before them and jobs in their hands.
-        await supervisor.control.scale(Bounds(1, 1))
+        await supervisor.control.scale(WorkerCountRange(1, 1))
         held.unlink()
         await cluster.submit(*(payload(f"late-{n}") for n in range(50)))
         assert unharmed(await cluster.drained(), JOBS + 50)

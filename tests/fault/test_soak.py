@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fault.cluster import Cluster
-from tests.fault.machine import Machine, dead_by_dice
+from tests.fault.machine import FaultMachine, dead_by_dice
 from tests.redis_server import RedisProcess
 
 SECONDS = float(os.environ.get("SOAK_SECONDS") or "20")
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(SECONDS +
 async def test_random_faults_under_load_lose_and_double_nothing(redis_process, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     server: RedisProcess = redis_process(options=("--appendfsync", "always"))
     async with Cluster(server.url, tmp_path, max_crashes=5, max_attempts=3, drain_timeout_s=2) as cluster:
-        machine = Machine(cluster, server, SEED)
+        machine = FaultMachine(cluster, server, SEED)
         try:
             await machine.run(SECONDS)
         finally:

@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from previewops.errors import EXIT_FAILED, EXIT_USAGE, OrderRefused
-from previewops.fleetviews import Bounds
+from previewops.errors import EXIT_FAILED, EXIT_USAGE, CommandRejected
+from previewops.fleetviews import WorkerCountRange
 from previewops.states import JobState
-from previewops.supervisor.orders import Act
+from previewops.supervisor.orders import FleetCommandKind
 from tests.fault.cluster import Cluster, Gate, payload
 from tests.fault.supervision import SupervisorProcess
 from tests.redis_server import RedisProcess
@@ -108,12 +108,12 @@ async def test_row_17_a_worker_that_cannot_boot_goes_fatal_and_consumes_no_job(
         view = await supervisor.sees("FATAL", lambda view: view.state.workers[0].phase == "fatal")
         (worker,) = view.state.workers
         assert worker.pid is None
-        assert worker.quick_deaths == starts
+        assert worker.rapid_exits == starts
         assert (await cluster.status("waits")).state is JobState.WAITING
         begun = (cluster.settings.data_dir / "logs" / "worker-1.log").read_text().count("boots as")
         assert begun == starts, "no hot loop"
         # A person resets it, and it tries anew.
-        await supervisor.control.act(Act.RESET, worker=worker.worker_id, why="try again")
+        await supervisor.control.send(FleetCommandKind.RESET, worker=worker.worker_id, why="try again")
         await supervisor.sees(
             "FATAL again",
             lambda view: (
@@ -272,15 +272,15 @@ async def test_orders_are_acknowledged_and_on_record(redis_url: str, tmp_path: P
     ):
         first, second = await supervisor.running(2)
         control = supervisor.control
-        await control.act(Act.DRAIN, worker=first.worker_id, why="hot")
+        await control.send(FleetCommandKind.DRAIN, worker=first.worker_id, why="hot")
         await supervisor.sees(
             "one is away", lambda view: [w.phase for w in view.state.workers] == ["exited", "running"]
         )
-        with pytest.raises(OrderRefused, match="nothing to drain"):
-            await control.act(Act.DRAIN, worker=first.worker_id)
-        await control.act(Act.RESET, worker=first.worker_id)
+        with pytest.raises(CommandRejected, match="nothing to drain"):
+            await control.send(FleetCommandKind.DRAIN, worker=first.worker_id)
+        await control.send(FleetCommandKind.RESET, worker=first.worker_id)
         await supervisor.running(2)
-        await control.act(Act.RESTART, worker=second.worker_id)
+        await control.send(FleetCommandKind.RESTART, worker=second.worker_id)
         await supervisor.sees(
             "the second is another",
             lambda view: (
@@ -289,11 +289,11 @@ async def test_orders_are_acknowledged_and_on_record(redis_url: str, tmp_path: P
             ),
         )
         (view,) = await control.supervisors()
-        await control.act(Act.RESTART, host=view.state.host)
-        with pytest.raises(OrderRefused, match="no supervisor has a worker"):
-            await control.act(Act.DRAIN, worker="nobody")
-        with pytest.raises(OrderRefused, match="0 supervisors"):
-            await control.scale(Bounds(1, 1), host="elsewhere")
+        await control.send(FleetCommandKind.RESTART, host=view.state.host)
+        with pytest.raises(CommandRejected, match="no supervisor has a worker"):
+            await control.send(FleetCommandKind.DRAIN, worker="nobody")
+        with pytest.raises(CommandRejected, match="0 supervisors"):
+            await control.scale(WorkerCountRange(1, 1), host="elsewhere")
         events = await cluster.redis.xrange(cluster.queue.keys.events)
         orders = [fields for _, fields in events if fields[b"kind"] == b"order"]
         assert [fields[b"act"] for fields in orders] == [b"drain", b"drain", b"reset", b"restart", b"restart"]

@@ -26,7 +26,7 @@ async def test_a_worker_without_its_render_processes_stays_small_and_holds_no_pi
         assert process.memory_info().rss < 80 * MIB
         mapped = {Path(region.path).name for region in process.memory_maps()}
         assert not [name for name in mapped if name.startswith(("_imaging", "libwebp"))], "Pillow is loaded"
-        (told,) = (await cluster.snapshots.take()).workers
+        (told,) = (await cluster.snapshots.read()).workers
         assert 0 < told.own_rss_bytes < 80 * MIB
         helpers = sum(child.memory_info().rss for child in process.children(recursive=True))
         assert told.rss_bytes - told.own_rss_bytes > helpers / 2, "render processes count"

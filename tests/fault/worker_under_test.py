@@ -3,13 +3,13 @@
 import os
 import sys
 
-from previewops.logs import configure
+from previewops.logs import configure_logging
 from previewops.settings import Settings
 from previewops.worker.main import run_worker
 
 if __name__ == "__main__":
     settings = Settings.from_env(os.environ)
-    configure(settings)
+    configure_logging(settings)
     assert settings.redis_url is not None
     run_worker(
         settings,

@@ -18,10 +18,10 @@ from previewops.cli.context import server_now_ms
 from previewops.connection import connect
 from previewops.contract import validate
 from previewops.fingerprint import fingerprint
-from previewops.lease import Burial, Claim, Finished, Leases
+from previewops.lease import Claim, CompletedJob, DeadLetterReason, Leases
 from previewops.queue import Queue
 from previewops.records import Attempt
-from previewops.retry import Cause, Counter
+from previewops.retry import DeadLetterCause, FailureCounter
 from previewops.settings import Settings
 
 TIMEOUT_S = 60
@@ -29,7 +29,7 @@ ESCAPES = "\x1b[2Jgone\x07"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProgramResult:
     code: int
     out: str
     err: str
@@ -64,10 +64,10 @@ class Program:
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-W", "error", "-m", "previewops", *words]
 
-    def run(self, *words: str, stdin: bytes = b"", **env: str) -> Outcome:
+    def run(self, *words: str, stdin: bytes = b"", **env: str) -> ProgramResult:
         return self.run_under((), *words, stdin=stdin, **env)
 
-    def run_under(self, prefix: Sequence[str], *words: str, stdin: bytes = b"", **env: str) -> Outcome:
+    def run_under(self, prefix: Sequence[str], *words: str, stdin: bytes = b"", **env: str) -> ProgramResult:
         """Runs the program by the command ``prefix``: on another host, say."""
         done = subprocess.run(
             [*prefix, *self.command(*words)],
@@ -78,7 +78,7 @@ class Program:
             timeout=TIMEOUT_S,
             check=False,
         )
-        outcome = Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+        outcome = ProgramResult(done.returncode, done.stdout.decode(), done.stderr.decode())
         assert "Traceback (most recent call last)" not in outcome.err or "--verbose" in words, outcome.err
         return outcome
 
@@ -105,7 +105,7 @@ def payload(job_id: str = "job-1", *, project: str = "lessons", **changes: Any) 
 
 
 @dataclass(slots=True)
-class Hand:
+class QueueDriver:
     """A worker's hand on the queue, without a worker."""
 
     redis: Redis
@@ -122,7 +122,7 @@ class Hand:
             assert not isinstance(answer, Exception), answer
 
     async def claim(self, want: int = 1) -> tuple[Claim, ...]:
-        return (await self.leases.claim(want)).jobs
+        return (await self.leases.claim(want)).claims
 
     async def complete(self, *job_ids: str, result: dict[str, Any] | None = None) -> None:
         await self.submit(*(payload(job_id) for job_id in job_ids))
@@ -130,9 +130,9 @@ class Hand:
             await self.finish(claim, result)
 
     async def finish(self, claim: Claim, result: dict[str, Any] | None = None) -> None:
-        await self.leases.finish([Finished(claim, json.dumps(result or {}), 12.5)], 0)
+        await self.leases.finish([CompletedJob(claim, json.dumps(result or {}), 12.5)], 0)
 
-    async def bury(
+    async def add_dead_letters(
         self,
         *job_ids: str,
         project: str = "lessons",
@@ -143,9 +143,9 @@ class Hand:
         """Makes dead letters of new jobs."""
         await self.submit(*(payload(job_id, project=project) for job_id in job_ids))
         for claim in await self.claim(len(job_ids)):
-            await self.bury_claim(claim, code=code, message=message, error_class=error_class)
+            await self.dead_letter_claim(claim, code=code, message=message, error_class=error_class)
 
-    async def bury_claim(
+    async def dead_letter_claim(
         self, claim: Claim, *, code: str, message: str, error_class: str = "PermanentJobError"
     ) -> None:
         attempt = Attempt(
@@ -158,16 +158,16 @@ class Hand:
             message,
             "Traceback:\n  line 1\n  line 2",
         )
-        await self.leases.bury(
+        await self.leases.move_to_dead_letters(
             claim,
-            counter=Counter.ATTEMPTS,
+            counter=FailureCounter.ATTEMPTS,
             attempt_json=json.dumps(attempt.as_json()),
-            burial=Burial(
-                Cause.PERMANENT, error_class, code, message, fingerprint(error_class, code, message)
+            reason=DeadLetterReason(
+                DeadLetterCause.PERMANENT, error_class, code, message, fingerprint(error_class, code, message)
             ),
         )
 
-    async def next_ms(self) -> None:
+    async def wait_for_next_ms(self) -> None:
         """Returns in a later millisecond of the server's: what comes now is newer than what came before."""
         began = await server_now_ms(self.redis)
         while await server_now_ms(self.redis) == began:
@@ -187,10 +187,10 @@ class Hand:
 
 
 @asynccontextmanager
-async def hand_on(url: str) -> AsyncIterator[Hand]:
+async def queue_driver(url: str) -> AsyncIterator[QueueDriver]:
     client = connect(url, role="test")
     try:
-        yield Hand(client)
+        yield QueueDriver(client)
     finally:
         await client.aclose()
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from previewops.errors import JobError, PermanentJobError, TransientJobError
-from previewops.worker.child import Host
+from previewops.worker.child import TaskContext
 from previewops.worker.framing import HEADER
 
 Progress = Callable[[float, str], None]
@@ -168,7 +168,7 @@ def _channel() -> socket.socket:
     return socket.socket(fileno=os.dup(fd))
 
 
-def act_try(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+def act_try(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
     """The error number of each attempt at something that a confined process may not do, 0 where it worked."""
     folder = Path(spec["folder"])
     attempts: dict[str, Callable[[], object]] = {
@@ -258,11 +258,11 @@ def _in_a_thread() -> None:
     thread.join()
 
 
-def act_ask(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+def act_ask(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
     """Asks ``spec["questions"]``, and reads or writes what it is given."""
     said = []
     for question in spec["questions"]:
-        answer, handles = host.ask(**question)
+        answer, handles = host.request(**question)
         for handle in handles:
             with os.fdopen(handle, "r+b" if "create" in question else "rb") as file:
                 answer["content"] = file.write(b"made") if "create" in question else file.read().decode()
@@ -270,7 +270,7 @@ def act_ask(spec: dict[str, Any], host: Host) -> dict[str, Any]:
     return {"said": said}
 
 
-def act_ask_and_leave(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+def act_ask_and_leave(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
     """Asks for open files and takes none of them."""
     job = {"job": spec["job"], "ask": spec["question"]}
     body = json.dumps(job).encode()
@@ -280,7 +280,7 @@ def act_ask_and_leave(spec: dict[str, Any], host: Host) -> dict[str, Any]:
     return act_wait(spec, lambda fraction, text: None)
 
 
-def act_burn(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+def act_burn(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
     """Uses a processor until somebody ends it, or for ``spec["seconds"]`` of its time."""
     until = time.process_time() + spec["seconds"]
     while time.process_time() < until:
@@ -288,32 +288,32 @@ def act_burn(spec: dict[str, Any], host: Host) -> dict[str, Any]:
     return {"burnt": True}
 
 
-def act_write_much(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+def act_write_much(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
     return {"number": _number_of(lambda: Path(spec["path"]).write_bytes(bytes(spec["bytes"])))}
 
 
-def act_decode_all(spec: dict[str, Any], host: Host) -> dict[str, Any]:
+def act_decode_all(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
     """Decodes every asset that is named; the code of each, "" where a picture or a sound came of it."""
     return {"codes": [_decoded(host, name, sound=spec["sound"]) for name in spec["names"]]}
 
 
-def _decoded(host: Host, name: str, *, sound: bool) -> str:
+def _decoded(host: TaskContext, name: str, *, sound: bool) -> str:
     from previewops.worker.assets import AssetRef
-    from previewops.worker.broker import BrokeredAssets
+    from previewops.worker.broker import RemoteAssets
     from previewops.worker.render.geometry import Size
-    from previewops.worker.render.limits import Limits
-    from previewops.worker.render.pictures import decode
+    from previewops.worker.render.limits import RenderLimits
+    from previewops.worker.render.pictures import decode_picture
     from previewops.worker.render.sound import SoundTrack
     from previewops.worker.render.storyboard import Sound
 
     ref = AssetRef(name, name)
     try:
-        with BrokeredAssets(host).open(ref, max_bytes=1).file as file:
+        with RemoteAssets(host).open(ref, max_bytes=1).file as file:
             if sound:
                 for _ in SoundTrack(ref, file, Sound(name, 0, 0.0), 2_000).frames():
                     pass
             else:
-                decode(ref, file, Limits(), Size(20, 20))
+                decode_picture(ref, file, RenderLimits(), Size(20, 20))
     except JobError as error:
         return error.code
     except MemoryError:  # a size that is allowed, and more than this process may have

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from previewops.api import accepting
-from previewops.api.accepting import Acceptor
+from previewops.api.accepting import AcceptLoop
 
 CLIENTS = 40
 
@@ -59,7 +59,7 @@ def test_all_that_wait_are_taken_in_one_round_of_the_loop(clients: ExitStack) ->
                 if len(rounds) == CLIENTS:
                     all_there.set()
 
-        acceptor = Acceptor(loop, [bound], Protocol)
+        acceptor = AcceptLoop(loop, [bound], Protocol)
         tick()
         acceptor.start()
         await all_there.wait()
@@ -83,7 +83,7 @@ async def test_without_room_it_waits_and_goes_on(clients: ExitStack, monkeypatch
             transport.close()
             taken.set()
 
-    acceptor = Acceptor(asyncio.get_running_loop(), [bound], Protocol)
+    acceptor = AcceptLoop(asyncio.get_running_loop(), [bound], Protocol)
     acceptor.start()
     await taken.wait()
     acceptor.stop()

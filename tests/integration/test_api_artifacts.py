@@ -16,7 +16,7 @@ import structlog
 
 from previewops.api.artifacts import CHUNK_BYTES, SENT_AS
 from previewops.worker.render.encode import MEDIA_TYPES
-from tests.api_support import JOBS, Served, problem, served
+from tests.api_support import JOBS, ApiUnderTest, require_problem, serve_api
 from tests.integration.cli_program import payload
 
 pytestmark = pytest.mark.redis
@@ -85,13 +85,13 @@ def bundle(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def door(redis_url: str, tmp_path: Path, bundle: Path) -> AsyncIterator[Served]:
-    async with served(redis_url, tmp_path) as found:
-        await found.hand.complete("a", result={"bundle": str(bundle), "artifacts": []})
+async def door(redis_url: str, tmp_path: Path, bundle: Path) -> AsyncIterator[ApiUnderTest]:
+    async with serve_api(redis_url, tmp_path) as found:
+        await found.queue_driver.complete("a", result={"bundle": str(bundle), "artifacts": []})
         yield found
 
 
-async def test_the_manifest_comes_as_it_was_published(door: Served, bundle: Path) -> None:
+async def test_the_manifest_comes_as_it_was_published(door: ApiUnderTest, bundle: Path) -> None:
     response = await door.client.get(ARTIFACTS)
     assert response.content == (bundle / "container.json").read_bytes()
     assert response.headers["content-type"] == "application/json"
@@ -101,7 +101,7 @@ async def test_the_manifest_comes_as_it_was_published(door: Served, bundle: Path
 
 
 @pytest.mark.parametrize("path", FILES)
-async def test_every_file_comes_whole_with_its_checksum_and_type(door: Served, path: str) -> None:
+async def test_every_file_comes_whole_with_its_checksum_and_type(door: ApiUnderTest, path: str) -> None:
     content, kind = FILES[path]
     response = await door.client.get(f"{ARTIFACTS}/{path}")
     assert response.content == content
@@ -113,7 +113,7 @@ async def test_every_file_comes_whole_with_its_checksum_and_type(door: Served, p
     assert response.headers["cache-control"] == "private, no-cache"
 
 
-async def test_head_tells_of_a_file_without_sending_it(door: Served) -> None:
+async def test_head_tells_of_a_file_without_sending_it(door: ApiUnderTest) -> None:
     response = await door.client.head(f"{ARTIFACTS}/poster.webp", headers={"range": "bytes=0-1"})
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["content-length"] == str(len(POSTER))
@@ -128,22 +128,24 @@ async def test_head_tells_of_a_file_without_sending_it(door: Served) -> None:
         (f"bytes={CHUNK_BYTES - 1}-{CHUNK_BYTES}", CHUNK_BYTES - 1, CHUNK_BYTES + 1),
     ],
 )
-async def test_a_part_comes_as_a_part(door: Served, value: str, start: int, end: int) -> None:
+async def test_a_part_comes_as_a_part(door: ApiUnderTest, value: str, start: int, end: int) -> None:
     response = await door.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": value})
     assert response.status_code == 206
     assert response.content == POSTER[start:end]
     assert response.headers["content-range"] == f"bytes {start}-{end - 1}/{len(POSTER)}"
 
 
-async def test_a_part_beyond_the_end_is_refused_and_one_of_other_content_is_the_whole(door: Served) -> None:
+async def test_a_part_beyond_the_end_is_refused_and_one_of_other_content_is_the_whole(
+    door: ApiUnderTest,
+) -> None:
     beyond = await door.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": f"bytes={len(POSTER)}-"})
-    assert problem(beyond, 416, "no-such-range")
+    assert require_problem(beyond, 416, "no-such-range")
     assert beyond.headers["content-range"] == f"bytes */{len(POSTER)}"
     headers = {"range": "bytes=0-0", "if-range": '"other"'}
     assert (await door.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)).status_code == 200
 
 
-async def test_what_the_client_has_is_not_sent_again(door: Served) -> None:
+async def test_what_the_client_has_is_not_sent_again(door: ApiUnderTest) -> None:
     first = await door.client.get(f"{ARTIFACTS}/poster.webp")
     again = await door.client.get(
         f"{ARTIFACTS}/poster.webp", headers={"if-none-match": first.headers["etag"]}
@@ -169,7 +171,7 @@ async def test_what_the_client_has_is_not_sent_again(door: Served) -> None:
         "nothing.webp",
     ],
 )
-async def test_no_name_leads_anywhere_else(door: Served, name: str) -> None:
+async def test_no_name_leads_anywhere_else(door: ApiUnderTest, name: str) -> None:
     response = await door.client.get(f"{ARTIFACTS}/{name}")
     assert response.status_code == 404
     assert b"secret" not in response.content
@@ -177,7 +179,7 @@ async def test_no_name_leads_anywhere_else(door: Served, name: str) -> None:
 
 @pytest.mark.parametrize("escape", ["../../../secret.txt", "/etc/passwd", "frames/../../../../secret.txt"])
 async def test_not_even_a_manifest_that_was_tampered_with_leads_out(
-    door: Served, bundle: Path, escape: str
+    door: ApiUnderTest, bundle: Path, escape: str
 ) -> None:
     entry = {"path": escape, "bytes": 6, "sha256": "0" * 64, "mediaType": "image/webp"}
     (bundle / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
@@ -186,46 +188,48 @@ async def test_not_even_a_manifest_that_was_tampered_with_leads_out(
     assert b"secret" not in response.content
 
 
-async def test_no_link_is_followed(door: Served, bundle: Path, tmp_path: Path) -> None:
+async def test_no_link_is_followed(door: ApiUnderTest, bundle: Path, tmp_path: Path) -> None:
     put_links_in_place(bundle, tmp_path / "elsewhere", tmp_path / "secret.txt")
     for name in ("poster.webp", "frames/001.avif"):
-        problem(await door.client.get(f"{ARTIFACTS}/{name}"), 404, "no-such-artifact")
+        require_problem(await door.client.get(f"{ARTIFACTS}/{name}"), 404, "no-such-artifact")
     put_a_link_to_the_bundle_in_place(bundle)
-    problem(await door.client.get(ARTIFACTS), 404, "no-such-artifact")
+    require_problem(await door.client.get(ARTIFACTS), 404, "no-such-artifact")
 
 
-async def test_what_is_no_file_or_of_another_length_is_not_sent(door: Served, bundle: Path) -> None:
+async def test_what_is_no_file_or_of_another_length_is_not_sent(door: ApiUnderTest, bundle: Path) -> None:
     (bundle / "poster.webp").write_bytes(b"shorter")
     (bundle / "captions.vtt").unlink()
     os.mkfifo(bundle / "captions.vtt")
     (bundle / "odd.bin").unlink()
     for name in ("poster.webp", "captions.vtt", "odd.bin"):
-        problem(await door.client.get(f"{ARTIFACTS}/{name}"), 404, "no-such-artifact")
+        require_problem(await door.client.get(f"{ARTIFACTS}/{name}"), 404, "no-such-artifact")
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"files": 1}', '{"files": [1]}', "{}"])
-async def test_a_broken_manifest_is_no_bug(door: Served, bundle: Path, content: str) -> None:
+async def test_a_broken_manifest_is_no_bug(door: ApiUnderTest, bundle: Path, content: str) -> None:
     (bundle / "container.json").write_text(content)
-    problem(await door.client.get(f"{ARTIFACTS}/poster.webp"), 404, "no-such-artifact")
+    require_problem(await door.client.get(f"{ARTIFACTS}/poster.webp"), 404, "no-such-artifact")
 
 
-async def test_a_job_that_made_nothing_says_why(door: Served) -> None:
-    await door.hand.complete("dry", result={"plan": {}})
-    await door.hand.submit(payload("waits"))
-    told = problem(await door.client.get(f"{JOBS}/dry/artifacts"), 404, "no-such-artifact")
+async def test_a_job_that_made_nothing_says_why(door: ApiUnderTest) -> None:
+    await door.queue_driver.complete("dry", result={"plan": {}})
+    await door.queue_driver.submit(payload("waits"))
+    told = require_problem(await door.client.get(f"{JOBS}/dry/artifacts"), 404, "no-such-artifact")
     assert "dry run" in told["detail"]
-    told = problem(await door.client.get(f"{JOBS}/waits/artifacts/poster.webp"), 404, "no-such-artifact")
+    told = require_problem(
+        await door.client.get(f"{JOBS}/waits/artifacts/poster.webp"), 404, "no-such-artifact"
+    )
     assert "waits is waiting" in told["detail"]
 
 
-async def test_a_pruned_bundle_is_gone(door: Served, bundle: Path) -> None:
+async def test_a_pruned_bundle_is_gone(door: ApiUnderTest, bundle: Path) -> None:
     move_away(bundle, bundle.parents[2] / "pruned")
-    assert "pruned" in problem(await door.client.get(ARTIFACTS), 404, "no-such-artifact")["hint"]
+    assert "pruned" in require_problem(await door.client.get(ARTIFACTS), 404, "no-such-artifact")["hint"]
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.EACCES])
 async def test_a_disk_that_fails_is_not_told_as_a_pruned_bundle(
-    door: Served, monkeypatch: pytest.MonkeyPatch, number: int
+    door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fails(*_: object, **__: object) -> int:
         raise OSError(number, os.strerror(number), "/secret/place")
@@ -233,7 +237,7 @@ async def test_a_disk_that_fails_is_not_told_as_a_pruned_bundle(
     monkeypatch.setattr(os, "open", fails)
     with structlog.testing.capture_logs() as log:
         response = await door.client.get(ARTIFACTS)
-    told = problem(response, 503, "storage-fails")
+    told = require_problem(response, 503, "storage-fails")
     assert os.strerror(number) in told["detail"]
     assert "secret" not in response.text
     assert int(response.headers["retry-after"]) > 0
@@ -241,18 +245,18 @@ async def test_a_disk_that_fails_is_not_told_as_a_pruned_bundle(
     assert os.strerror(number) in unable["error"]
 
 
-async def test_what_is_no_file_is_absent_and_no_failure_of_the_disk(door: Served, bundle: Path) -> None:
+async def test_what_is_no_file_is_absent_and_no_failure_of_the_disk(door: ApiUnderTest, bundle: Path) -> None:
     with socket.socket(socket.AF_UNIX) as bound:
         (bundle / "odd.bin").unlink()
         with chdir(bundle):  # the name of a socket is short
             bound.bind("odd.bin")
-        problem(await door.client.get(f"{ARTIFACTS}/odd.bin"), 404, "no-such-artifact")
+        require_problem(await door.client.get(f"{ARTIFACTS}/odd.bin"), 404, "no-such-artifact")
     entry = {"path": "x" * 300, "bytes": 1, "sha256": "0" * 64}
     (bundle / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
-    problem(await door.client.get(f"{ARTIFACTS}/{'x' * 300}"), 404, "no-such-artifact")
+    require_problem(await door.client.get(f"{ARTIFACTS}/{'x' * 300}"), 404, "no-such-artifact")
 
 
-async def test_no_descriptor_is_left_open(door: Served) -> None:
+async def test_no_descriptor_is_left_open(door: ApiUnderTest) -> None:
     async def all_kinds() -> None:
         for headers in ({}, {"range": "bytes=0-1"}, {"range": "bytes=999999999-"}, {"if-none-match": "*"}):
             await door.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)

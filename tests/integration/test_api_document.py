@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from previewops.schemas import openapi_text, schema_text
-from tests.api_support import Served, document, operations, resolved, served
+from tests.api_support import ApiUnderTest, document, operations, resolve_reference, serve_api
 
 pytestmark = pytest.mark.redis
 
 
 @pytest.fixture
-async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[Served]:
-    async with served(redis_url, tmp_path) as found:
+async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
+    async with serve_api(redis_url, tmp_path) as found:
         yield found
 
 
-async def test_routes_and_document_agree_both_ways(door: Served) -> None:
+async def test_routes_and_document_agree_both_ways(door: ApiUnderTest) -> None:
     served_here = {
         (method, re.sub(r":\w+}", "}", route.path))
         for route in door.routes
@@ -30,7 +30,7 @@ async def test_routes_and_document_agree_both_ways(door: Served) -> None:
     assert served_here == set(operations())
 
 
-async def test_both_documents_are_served_and_refer_to_each_other(door: Served) -> None:
+async def test_both_documents_are_served_and_refer_to_each_other(door: ApiUnderTest) -> None:
     told = await door.client.get("/openapi.json")
     assert told.json() == json.loads(openapi_text())
     submit = operations()["POST", "/api/preview/jobs"]["requestBody"]["content"]["application/json"]["schema"]
@@ -54,7 +54,7 @@ def test_every_reference_leads_somewhere_and_nothing_lies_about() -> None:
 def test_every_failure_is_a_problem_and_every_answer_has_its_request_id() -> None:
     for operation in operations().values():
         for status, found in operation["responses"].items():
-            described = resolved(found)
+            described = resolve_reference(found)
             assert "X-Request-Id" in described["headers"]
             if status >= "4":
                 assert "application/problem+json" in described["content"]

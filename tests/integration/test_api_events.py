@@ -11,24 +11,24 @@ from typing import Any
 import pytest
 import structlog
 
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.records import JobRecord
-from tests.api_support import JOBS, Served, problem, served
+from tests.api_support import JOBS, ApiUnderTest, require_problem, serve_api
 from tests.integration.cli_program import payload
 
 pytestmark = pytest.mark.redis
 
 
 @pytest.fixture
-async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[Served]:
-    async with served(redis_url, tmp_path) as found:
+async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
+    async with serve_api(redis_url, tmp_path) as found:
         yield found
 
 
 class Stream:
     """One stream, read event by event as a browser would, without HTTP between."""
 
-    def __init__(self, door: Served, path: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, door: ApiUnderTest, path: str, headers: dict[str, str] | None = None) -> None:
         self._gone = asyncio.Event()
         self._sent: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.status = 0
@@ -74,15 +74,15 @@ class Stream:
         await self.task
 
 
-async def test_a_job_is_followed_from_waiting_to_its_end(door: Served) -> None:
-    await door.hand.submit(payload("a"))
+async def test_a_job_is_followed_from_waiting_to_its_end(door: ApiUnderTest) -> None:
+    await door.queue_driver.submit(payload("a"))
     stream = Stream(door, f"{JOBS}/a/events")
     name, told = await stream.next()
     assert (name, told["status"], told["progress"]) == ("progress", "waiting", 0.0)
-    (claim,) = await door.hand.claim()
+    (claim,) = await door.queue_driver.claim()
     name, told = await stream.next()
     assert (name, told["status"], told["worker"]) == ("progress", "active", "hand")
-    await door.hand.finish(claim, {"bundle": "x", "artifacts": []})
+    await door.queue_driver.finish(claim, {"bundle": "x", "artifacts": []})
     name, told = await stream.next()
     assert (name, told["status"], told["progress"]) == ("end", "completed", 1.0)
     assert told == (await door.backend.queue.status("a")).as_json()
@@ -90,8 +90,8 @@ async def test_a_job_is_followed_from_waiting_to_its_end(door: Served) -> None:
     await stream.task
 
 
-async def test_of_a_job_that_has_ended_the_end_is_told_and_told_once(door: Served) -> None:
-    await door.hand.complete("a")
+async def test_of_a_job_that_has_ended_the_end_is_told_and_told_once(door: ApiUnderTest) -> None:
+    await door.queue_driver.complete("a")
     response = await door.client.get(f"{JOBS}/a/events")
     assert response.headers["content-type"].startswith("text/event-stream")
     assert [line for line in response.text.splitlines() if line.startswith(("event", "id"))] == [
@@ -103,66 +103,66 @@ async def test_of_a_job_that_has_ended_the_end_is_told_and_told_once(door: Serve
     assert (again.status_code, again.content) == (204, b"")
 
 
-async def test_a_requeued_job_is_followed_though_its_end_was_heard(door: Served) -> None:
-    await door.hand.submit(payload("a"))
+async def test_a_requeued_job_is_followed_though_its_end_was_heard(door: ApiUnderTest) -> None:
+    await door.queue_driver.submit(payload("a"))
     stream = Stream(door, f"{JOBS}/a/events", {"last-event-id": "end"})
     assert (await stream.next())[1]["status"] == "waiting"
     await stream.leave()
 
 
-async def test_a_discarded_job_is_gone(door: Served) -> None:
-    await door.hand.submit(payload("a"))
+async def test_a_discarded_job_is_gone(door: ApiUnderTest) -> None:
+    await door.queue_driver.submit(payload("a"))
     stream = Stream(door, f"{JOBS}/a/events")
     await stream.next()
-    await door.hand.redis.flushall()
+    await door.queue_driver.redis.flushall()
     assert await stream.next() == ("gone", {"jobId": "a"})
     await stream.task
 
 
 async def test_a_job_that_is_revived_between_two_looks_is_followed_on(
-    door: Served, monkeypatch: pytest.MonkeyPatch
+    door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await door.hand.submit(payload("a"))
+    await door.queue_driver.submit(payload("a"))
     stream = Stream(door, f"{JOBS}/a/events")
     await stream.next()
     status = door.backend.queue.status
 
     async def requeued_first(job_id: str) -> JobRecord:
         monkeypatch.undo()
-        await door.backend.letters.requeue(DeadFilter((job_id,)), who="ann", why="")
+        await door.backend.dead_letters.requeue(DeadLetterFilter((job_id,)), who="ann", why="")
         return await status(job_id)
 
     monkeypatch.setattr(door.backend.queue, "status", requeued_first)
-    (claim,) = await door.hand.claim()
-    await door.hand.bury_claim(claim, code="asset-missing", message="gone")
+    (claim,) = await door.queue_driver.claim()
+    await door.queue_driver.dead_letter_claim(claim, code="asset-missing", message="gone")
     told = await stream.next()
     while told[1]["status"] == "active":
         told = await stream.next()
     assert (told[0], told[1]["status"]) == ("progress", "waiting")
-    (claim,) = await door.hand.claim()
-    await door.hand.finish(claim)
+    (claim,) = await door.queue_driver.claim()
+    await door.queue_driver.finish(claim)
     while told[0] == "progress":
         told = await stream.next()
     assert (told[0], told[1]["status"]) == ("end", "completed")
     await stream.task
 
 
-async def test_a_record_that_makes_no_sense_blinds_nobody_else(door: Served) -> None:
-    await door.hand.submit(payload("bad"), payload("good"))
+async def test_a_record_that_makes_no_sense_blinds_nobody_else(door: ApiUnderTest) -> None:
+    await door.queue_driver.submit(payload("bad"), payload("good"))
     streams = {job_id: Stream(door, f"{JOBS}/{job_id}/events") for job_id in ("bad", "good")}
     for stream in streams.values():
         await stream.next()
     bad = door.backend.queue.keys.job_prefix + "bad"
     with structlog.testing.capture_logs() as log:
-        claims = {claim.job_id: claim for claim in await door.hand.claim(2)}
-        await door.hand.redis.execute_command("HSET", bad, "attempts", "xx")
-        await door.hand.finish(claims["good"])
+        claims = {claim.job_id: claim for claim in await door.queue_driver.claim(2)}
+        await door.queue_driver.redis.execute_command("HSET", bad, "attempts", "xx")
+        await door.queue_driver.finish(claims["good"])
         told = await streams["good"].next()
         while told[0] == "progress":
             told = await streams["good"].next()
         assert told[0] == "end"
-        await door.hand.redis.execute_command("HSET", bad, "attempts", "1")
-        await door.hand.finish(claims["bad"])
+        await door.queue_driver.redis.execute_command("HSET", bad, "attempts", "1")
+        await door.queue_driver.finish(claims["bad"])
         told = await streams["bad"].next()
         while told[0] == "progress":
             told = await streams["bad"].next()
@@ -171,8 +171,8 @@ async def test_a_record_that_makes_no_sense_blinds_nobody_else(door: Served) -> 
     assert [(line["jobId"], line["log_level"]) for line in blind] == [("bad", "error")]
 
 
-async def test_a_bug_does_not_end_the_looking(door: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    await door.hand.submit(payload("a"))
+async def test_a_bug_does_not_end_the_looking(door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    await door.queue_driver.submit(payload("a"))
     stream = Stream(door, f"{JOBS}/a/events")
     await stream.next()
 
@@ -182,7 +182,7 @@ async def test_a_bug_does_not_end_the_looking(door: Served, monkeypatch: pytest.
 
     with structlog.testing.capture_logs() as log:
         monkeypatch.setattr(door.backend.queue, "records", broken)
-        await door.hand.claim()
+        await door.queue_driver.claim()
         assert (await stream.next())[1]["status"] == "active"
     (blind,) = (line for line in log if line["event"] == "api.blind")
     assert (blind["log_level"], blind["error"], blind["exc_info"]) == ("error", "a bug", True)
@@ -190,8 +190,8 @@ async def test_a_bug_does_not_end_the_looking(door: Served, monkeypatch: pytest.
 
 
 async def test_silence_is_filled_with_heartbeats(redis_url: str, tmp_path: Path) -> None:
-    async with served(redis_url, tmp_path, heartbeat_s=0.01) as door:
-        await door.hand.submit(payload("a"))
+    async with serve_api(redis_url, tmp_path, heartbeat_s=0.01) as door:
+        await door.queue_driver.submit(payload("a"))
         stream = Stream(door, f"{JOBS}/a/events")
         assert (await stream.next())[0] == "progress"
         assert (await stream.next())[0] == (await stream.next())[0] == "comment"
@@ -199,15 +199,15 @@ async def test_silence_is_filled_with_heartbeats(redis_url: str, tmp_path: Path)
 
 
 async def test_many_listeners_share_one_look(redis_url: str, tmp_path: Path) -> None:
-    async with served(redis_url, tmp_path) as door:
-        await door.hand.submit(payload("a"), payload("b"))
+    async with serve_api(redis_url, tmp_path) as door:
+        await door.queue_driver.submit(payload("a"), payload("b"))
         streams = [Stream(door, f"{JOBS}/{job_id}/events") for job_id in ("a", "b") * 20]
         for stream in streams:
             await stream.next()
         pings = await door.backend.redis.info("stats")
         connections = pings["total_connections_received"]
-        for claim in await door.hand.claim(2):
-            await door.hand.finish(claim)
+        for claim in await door.queue_driver.claim(2):
+            await door.queue_driver.finish(claim)
         for stream in streams:
             told = await stream.next()
             while told[0] == "progress":
@@ -219,12 +219,12 @@ async def test_many_listeners_share_one_look(redis_url: str, tmp_path: Path) -> 
 
 
 async def test_the_number_of_streams_is_bounded_and_comes_back(redis_url: str, tmp_path: Path) -> None:
-    async with served(redis_url, tmp_path, api_streams=2) as door:
-        await door.hand.submit(payload("a"))
+    async with serve_api(redis_url, tmp_path, api_streams=2) as door:
+        await door.queue_driver.submit(payload("a"))
         streams = [Stream(door, f"{JOBS}/a/events") for _ in range(2)]
         assert [await stream.began() for stream in streams] == [200, 200]
         refused = await door.client.get(f"{JOBS}/a/events")
-        assert "2 are allowed" in problem(refused, 503, "overloaded")["detail"]
+        assert "2 are allowed" in require_problem(refused, 503, "overloaded")["detail"]
         await streams[0].leave()
         another = Stream(door, f"{JOBS}/a/events")
         assert await another.began() == 200
@@ -232,17 +232,17 @@ async def test_the_number_of_streams_is_bounded_and_comes_back(redis_url: str, t
             await stream.leave()
 
 
-async def test_streams_end_when_the_process_does(door: Served) -> None:
-    await door.hand.submit(payload("a"))
+async def test_streams_end_when_the_process_does(door: ApiUnderTest) -> None:
+    await door.queue_driver.submit(payload("a"))
     stream = Stream(door, f"{JOBS}/a/events")
     await stream.next()
-    door.watch.closing.set()
+    door.job_watcher.closing.set()
     assert await stream.next() == ("", None)
     await stream.task
 
 
-async def test_nobody_looks_when_nobody_listens(door: Served) -> None:
-    await door.hand.submit(payload("a"))
+async def test_nobody_looks_when_nobody_listens(door: ApiUnderTest) -> None:
+    await door.queue_driver.submit(payload("a"))
     stream = Stream(door, f"{JOBS}/a/events")
     await stream.next()
     looking = [task for task in asyncio.all_tasks() if "_look_on" in repr(task.get_coro())]
@@ -251,7 +251,7 @@ async def test_nobody_looks_when_nobody_listens(door: Served) -> None:
     await looking[0]
 
 
-async def test_head_tells_of_a_stream_without_opening_it(door: Served) -> None:
-    await door.hand.submit(payload("a"))
+async def test_head_tells_of_a_stream_without_opening_it(door: ApiUnderTest) -> None:
+    await door.queue_driver.submit(payload("a"))
     response = await door.client.head(f"{JOBS}/a/events")
     assert response.headers["content-type"].startswith("text/event-stream")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.api_support import document
-from tests.integration.cli_program import Program, hand_on
+from tests.integration.cli_program import Program, queue_driver
 from tests.integration.test_api_program import TOKEN, running
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -52,9 +52,9 @@ async def test_schemathesis_finds_nothing(redis_url: str, tmp_path: Path) -> Non
     # One heartbeat is to last: an unhealthy queue is a 503.
     env = {"PREVIEW_HEARTBEAT_MS": "60000", "PREVIEW_LEASE_MS": "600000"}
     env |= {"PREVIEW_API_TOKEN": TOKEN, "PREVIEW_API_RATE": "0", "PREVIEW_QUEUE_MAX": "1000000"}
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.complete("done", result={"bundle": str(bundle)})
-        await hand.bury("dead")
+        await hand.add_dead_letters("dead")
         await hand.heartbeat()
         with running(Program(tmp_path, redis_url, env)) as api:
             command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml"]

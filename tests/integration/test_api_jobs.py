@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from previewops.api.batch import MOST_LINES
+from previewops.api.batch import MAX_LINES
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.schemas import example
-from previewops.totals import REFUSALS, Totals
-from tests.api_support import JOBS, Served, problem, served
+from previewops.totals import REJECTION_REASONS, LifetimeCounters
+from tests.api_support import JOBS, ApiUnderTest, require_problem, serve_api
 from tests.integration.cli_program import payload
 from tests.redis_server import RedisProcess
 
@@ -26,8 +26,8 @@ LINES = {"content-type": "application/jsonl"}
 
 
 @pytest.fixture
-async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[Served]:
-    async with served(redis_url, tmp_path) as found:
+async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
+    async with serve_api(redis_url, tmp_path) as found:
         yield found
 
 
@@ -37,7 +37,7 @@ def lines(*documents: Any) -> bytes:
     )
 
 
-async def test_a_job_is_accepted_once_and_known_after_that(door: Served) -> None:
+async def test_a_job_is_accepted_once_and_known_after_that(door: ApiUnderTest) -> None:
     first = await door.client.post(JOBS, json=payload("a"))
     again = await door.client.post(JOBS, json=payload("a"))
     assert (first.status_code, again.status_code) == (202, 200)
@@ -48,52 +48,56 @@ async def test_a_job_is_accepted_once_and_known_after_that(door: Served) -> None
     assert status.json() == (await door.backend.queue.status("a")).as_json()
 
 
-async def test_a_cancelled_jobs_id_says_until_when_it_is_taken(door: Served) -> None:
+async def test_a_cancelled_jobs_id_says_until_when_it_is_taken(door: ApiUnderTest) -> None:
     await door.client.post(JOBS, json=payload("a"))
     await door.client.delete(f"{JOBS}/a")
     again = (await door.client.post(JOBS, json=payload("a"))).json()
     assert (again["status"], again["new"]) == ("cancelled", False)
     assert again["freeFrom"] in again["hint"]
-    told = problem(await door.client.post(JOBS, json=payload("a", dryRun=True)), 409, "conflict")
+    told = require_problem(await door.client.post(JOBS, json=payload("a", dryRun=True)), 409, "conflict")
     assert again["freeFrom"] in told["hint"]
 
 
-async def test_another_body_under_the_same_id_is_a_conflict(door: Served) -> None:
+async def test_another_body_under_the_same_id_is_a_conflict(door: ApiUnderTest) -> None:
     await door.client.post(JOBS, json=payload("a"))
-    told = problem(await door.client.post(JOBS, json=payload("a", dryRun=True)), 409, "conflict")
+    told = require_problem(await door.client.post(JOBS, json=payload("a", dryRun=True)), 409, "conflict")
     assert "job a exists already (waiting)" in told["detail"]
 
 
-async def test_everything_that_is_wrong_is_told_at_once(door: Served) -> None:
+async def test_everything_that_is_wrong_is_told_at_once(door: ApiUnderTest) -> None:
     bad = example("invalid/03-wrong-types")
-    told = problem(await door.client.post(JOBS, json=bad), 422, "invalid-payload")
+    told = require_problem(await door.client.post(JOBS, json=bad), 422, "invalid-payload")
     beside = Path(__file__).parents[2] / "schemas/examples/invalid/03-wrong-types.errors.json"
     assert told["errors"] == json.loads(beside.read_text("utf-8"))
-    assert (await door.backend.snapshots.take()).backlog == 0
+    assert (await door.backend.snapshots.read()).backlog == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"jobId": NaN}', b"[" * 100_000])
-async def test_what_is_no_payload_at_all_is_refused(door: Served, body: bytes) -> None:
+async def test_what_is_no_payload_at_all_is_refused(door: ApiUnderTest, body: bytes) -> None:
     response = await door.client.post(JOBS, content=body, headers={"content-type": "application/json"})
-    assert problem(response, 422, "invalid-payload")["errors"]
+    assert require_problem(response, 422, "invalid-payload")["errors"]
 
 
-async def test_uris_are_held_against_the_roots_as_by_submit(door: Served) -> None:
+async def test_uris_are_held_against_the_roots_as_by_submit(door: ApiUnderTest) -> None:
     request = {"steps": [], "assets": [{"id": "x", "uri": "/etc/passwd"}], "audio": {}}
-    told = problem(
+    told = require_problem(
         await door.client.post(JOBS, json=payload("a", previewRequest=request)), 422, "invalid-payload"
     )
     assert told["errors"][0]["pointer"] == "/previewRequest/assets/0/uri"
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "text/json"])
-async def test_a_page_cannot_submit_without_saying_that_it_is_json(door: Served, kind: str | None) -> None:
+async def test_a_page_cannot_submit_without_saying_that_it_is_json(
+    door: ApiUnderTest, kind: str | None
+) -> None:
     headers = {} if kind is None else {"content-type": kind}
     response = await door.client.post(JOBS, content=json.dumps(payload("a")), headers=headers)
-    assert "application/json" in problem(response, 415, "unsupported-media-type")["detail"]
+    assert "application/json" in require_problem(response, 415, "unsupported-media-type")["detail"]
 
 
-async def test_a_body_beyond_the_bound_is_refused_whether_its_length_is_told_or_not(door: Served) -> None:
+async def test_a_body_beyond_the_bound_is_refused_whether_its_length_is_told_or_not(
+    door: ApiUnderTest,
+) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(3):
             yield b" " * (MAX_PAYLOAD_BYTES // 2)
@@ -102,21 +106,21 @@ async def test_a_body_beyond_the_bound_is_refused_whether_its_length_is_told_or_
     told = await door.client.post(JOBS, content=b" " * (MAX_PAYLOAD_BYTES + 1), headers=headers)
     untold = await door.client.post(JOBS, content=pieces(), headers=headers)
     for response in (told, untold):
-        assert str(MAX_PAYLOAD_BYTES) in problem(response, 413, "too-large")["detail"]
+        assert str(MAX_PAYLOAD_BYTES) in require_problem(response, 413, "too-large")["detail"]
 
 
 async def test_a_full_queue_says_when_to_come_again(redis_url: str, tmp_path: Path) -> None:
-    async with served(redis_url, tmp_path, queue_max=2) as door:
+    async with serve_api(redis_url, tmp_path, queue_max=2) as door:
         answers = await asyncio.gather(
             *(door.client.post(JOBS, json=payload(f"job-{number}")) for number in range(5))
         )
     assert sorted(answer.status_code for answer in answers) == [202, 202, 429, 429, 429]
     refused = next(answer for answer in answers if answer.status_code == 429)
-    assert "2 are allowed" in problem(refused, 429, "queue-full")["detail"]
+    assert "2 are allowed" in require_problem(refused, 429, "queue-full")["detail"]
     assert int(refused.headers["retry-after"]) > 0
 
 
-async def test_submits_that_arrive_together_go_in_few_round_trips(door: Served) -> None:
+async def test_submits_that_arrive_together_go_in_few_round_trips(door: ApiUnderTest) -> None:
     before = (await door.backend.redis.info("commandstats")).get("cmdstat_evalsha", {}).get("calls", 0)
     answers = await asyncio.gather(
         *(door.client.post(JOBS, json=payload(f"job-{number}")) for number in range(60))
@@ -127,7 +131,7 @@ async def test_submits_that_arrive_together_go_in_few_round_trips(door: Served) 
     assert after - before < 30
 
 
-async def test_each_of_those_is_told_its_own_outcome(door: Served) -> None:
+async def test_each_of_those_is_told_its_own_outcome(door: ApiUnderTest) -> None:
     await door.client.post(JOBS, json=payload("taken"))
     new, same, other = await asyncio.gather(
         door.client.post(JOBS, json=payload("new")),
@@ -137,7 +141,7 @@ async def test_each_of_those_is_told_its_own_outcome(door: Served) -> None:
     assert (new.status_code, same.status_code, other.status_code) == (202, 200, 409)
 
 
-async def test_a_batch_is_answered_line_by_line(door: Served) -> None:
+async def test_a_batch_is_answered_line_by_line(door: ApiUnderTest) -> None:
     await door.client.post(JOBS, json=payload("known"))
     body = lines(payload("a"), b"{", payload("known"), payload("known", dryRun=True), b"", {"jobId": 1})
     response = await door.client.post(JOBS, content=body, headers=LINES)
@@ -151,34 +155,34 @@ async def test_a_batch_is_answered_line_by_line(door: Served) -> None:
     assert {each["pointer"] for each in told[4]["problem"]["errors"]} >= {"/jobId", "/projectId"}
 
 
-async def test_a_batch_of_hundreds_is_taken_whole_and_in_order(door: Served) -> None:
+async def test_a_batch_of_hundreds_is_taken_whole_and_in_order(door: ApiUnderTest) -> None:
     body = lines(*(payload(f"job-{number:03}") for number in range(350)))
     response = await door.client.post(JOBS, content=body, headers=LINES)
     told = [json.loads(line) for line in response.text.splitlines()]
     assert [each["job"]["jobId"] for each in told] == [f"job-{number:03}" for number in range(350)]
-    assert (await door.backend.snapshots.take()).backlog == 350
+    assert (await door.backend.snapshots.read()).backlog == 350
 
 
 async def test_a_batch_of_too_many_lines_or_bytes_is_refused_whole(redis_url: str, tmp_path: Path) -> None:
-    async with served(redis_url, tmp_path, api_max_body_mb=1) as door:
-        fits = await door.client.post(JOBS, content=b"{}\n" * MOST_LINES, headers=LINES)
+    async with serve_api(redis_url, tmp_path, api_max_body_mb=1) as door:
+        fits = await door.client.post(JOBS, content=b"{}\n" * MAX_LINES, headers=LINES)
         assert fits.status_code == 200
-        many = await door.client.post(JOBS, content=b"{}\n" * (MOST_LINES + 1), headers=LINES)
-        assert str(MOST_LINES) in problem(many, 413, "too-large")["detail"]
+        many = await door.client.post(JOBS, content=b"{}\n" * (MAX_LINES + 1), headers=LINES)
+        assert str(MAX_LINES) in require_problem(many, 413, "too-large")["detail"]
         large = await door.client.post(JOBS, content=b" " * 1_100_000, headers=LINES)
-        problem(large, 413, "too-large")
-        assert (await door.backend.snapshots.take()).backlog == 0
+        require_problem(large, 413, "too-large")
+        assert (await door.backend.snapshots.read()).backlog == 0
 
 
-async def refusals(door: Served) -> dict[str, int]:
+async def refusals(door: ApiUnderTest) -> dict[str, int]:
     """What the metrics tell of submits that were turned away, once nothing is on its way any more."""
-    await door.backend.intake.drained()
-    totals = Totals.read(await door.backend.redis.hgetall(door.backend.queue.keys.totals))
-    return {reason: count for reason in REFUSALS if (count := totals.refusals(reason))}
+    await door.backend.submit_batcher.wait_until_idle()
+    totals = LifetimeCounters.parse(await door.backend.redis.hgetall(door.backend.queue.keys.totals))
+    return {reason: count for reason in REJECTION_REASONS if (count := totals.rejections(reason))}
 
 
 async def test_submits_that_are_turned_away_are_counted(redis_url: str, tmp_path: Path) -> None:
-    async with served(redis_url, tmp_path, queue_max=1) as door:
+    async with serve_api(redis_url, tmp_path, queue_max=1) as door:
         await door.client.post(JOBS, json=payload("a"))
         assert await refusals(door) == {}
         await door.client.post(JOBS, json=payload("a", dryRun=True))
@@ -194,33 +198,33 @@ async def test_submits_that_are_turned_away_are_counted(redis_url: str, tmp_path
 
 
 async def test_what_is_invalid_is_told_while_redis_is_away(tmp_path: Path) -> None:
-    async with served("unix:///nonexistent/redis.sock", tmp_path) as door:
-        problem(await door.client.post(JOBS, json={}), 422, "invalid-payload")
-        await door.backend.intake.drained()
+    async with serve_api("unix:///nonexistent/redis.sock", tmp_path) as door:
+        require_problem(await door.client.post(JOBS, json={}), 422, "invalid-payload")
+        await door.backend.submit_batcher.wait_until_idle()
 
 
-async def test_a_job_is_cancelled_once(door: Served) -> None:
+async def test_a_job_is_cancelled_once(door: ApiUnderTest) -> None:
     await door.client.post(JOBS, json=payload("a"))
     done = await door.client.delete(f"{JOBS}/a?reason=wrong pictures", headers={"x-preview-user": "ann"})
     assert done.json() == {"jobId": "a", "status": "cancelled", "was": "waiting"}
-    told = problem(await door.client.delete(f"{JOBS}/a"), 409, "wrong-state")
+    told = require_problem(await door.client.delete(f"{JOBS}/a"), 409, "wrong-state")
     assert "it is cancelled" in told["detail"]
-    (event,) = (await door.backend.snapshots.take(events=1)).events
+    (event,) = (await door.backend.snapshots.read(events=1)).events
     assert (event.kind, event.fields["who"], event.fields["why"]) == ("cancelled", "ann", "wrong pictures")
 
 
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/status"), ("DELETE", ""), ("GET", "/events"), ("GET", "/artifacts")]
 )
-async def test_an_unknown_job_is_not_found(door: Served, method: str, path: str) -> None:
-    problem(await door.client.request(method, f"{JOBS}/nobody{path}"), 404, "not-found")
+async def test_an_unknown_job_is_not_found(door: ApiUnderTest, method: str, path: str) -> None:
+    require_problem(await door.client.request(method, f"{JOBS}/nobody{path}"), 404, "not-found")
 
 
 async def test_a_frozen_redis_is_told_in_time_and_nobody_hangs(
     redis_process: Callable[..., RedisProcess], tmp_path: Path
 ) -> None:
     server = redis_process(persistent=False)
-    async with served(server.url, tmp_path) as door:
+    async with serve_api(server.url, tmp_path) as door:
         await door.client.post(JOBS, json=payload("a"))
         server.freeze()
         try:

@@ -13,9 +13,9 @@ import pytest
 import structlog
 
 from previewops.api import operations
-from previewops.api.backend import LONG_AT_ONCE
-from previewops.metrics import CONTENT_TYPE, exposition
-from tests.api_support import BASE, DEAD, JOBS, QUEUE, Served, problem, served
+from previewops.api.backend import LONG_REDIS_SLOTS
+from previewops.metrics import CONTENT_TYPE, scrape
+from tests.api_support import BASE, DEAD, JOBS, QUEUE, ApiUnderTest, require_problem, serve_api
 from tests.integration.cli_program import ESCAPES, payload
 
 pytestmark = pytest.mark.redis
@@ -24,45 +24,47 @@ TOKEN, READ = "acting-token-0123456789", "looking-token-0123456789"
 
 
 @pytest.fixture
-async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[Served]:
-    async with served(redis_url, tmp_path) as found:
+async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
+    async with serve_api(redis_url, tmp_path) as found:
         yield found
 
 
-async def events(door: Served) -> list[tuple[str, dict[str, str]]]:
-    found = (await door.backend.snapshots.take(events=10)).events
+async def events(door: ApiUnderTest) -> list[tuple[str, dict[str, str]]]:
+    found = (await door.backend.snapshots.read(events=10)).events
     return [(event.kind, dict(event.fields)) for event in found]
 
 
-async def test_figures_are_those_of_stats(door: Served) -> None:
-    await door.hand.complete("a")
-    await door.hand.heartbeat()
+async def test_figures_are_those_of_stats(door: ApiUnderTest) -> None:
+    await door.queue_driver.complete("a")
+    await door.queue_driver.heartbeat()
     told = (await door.client.get(f"{QUEUE}/metrics")).json()
-    expected = (await door.backend.snapshots.take(history_s=3600)).as_json()
+    expected = (await door.backend.snapshots.read(history_s=3600)).as_json()
     assert {**told, "at": ""} == {**expected, "at": ""}
 
 
-async def test_metrics_are_those_of_the_command(door: Served) -> None:
-    await door.hand.complete("a")
+async def test_metrics_are_those_of_the_command(door: ApiUnderTest) -> None:
+    await door.queue_driver.complete("a")
     told = await door.client.get("/metrics")
     assert told.headers["content-type"] == CONTENT_TYPE
-    expected = await exposition(door.backend.redis, door.backend.settings)
+    expected = await scrape(door.backend.redis, door.backend.settings)
     names = [line.partition("{")[0] for line in expected.decode().splitlines()]
     assert [line.partition("{")[0] for line in told.text.splitlines()] == names
     assert "preview_redis_up" in told.text
 
 
-async def test_metrics_of_a_redis_that_hangs_say_so(door: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_metrics_of_a_redis_that_hangs_say_so(
+    door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def hangs(*_: object) -> None:
         raise TimeoutError  # as asyncio.timeout does when a request's time is over
 
-    monkeypatch.setattr(operations, "take_reading", hangs)
+    monkeypatch.setattr(operations, "collect", hangs)
     told = await door.client.get("/metrics")
     assert told.status_code == 200
     assert 'preview_redis_up{queue="preview-jobs"} 0.0' in told.text
 
 
-async def test_the_queue_is_paused_and_goes_on(door: Served) -> None:
+async def test_the_queue_is_paused_and_goes_on(door: ApiUnderTest) -> None:
     headers = {"x-preview-user": "ann"}
     first = await door.client.post(f"{QUEUE}/pause", json={"reason": "new disks"}, headers=headers)
     assert (first.json()["paused"], first.json()["changed"]) == (True, True)
@@ -76,7 +78,7 @@ async def test_the_queue_is_paused_and_goes_on(door: Served) -> None:
     ]  # fmt: skip
 
 
-async def test_a_name_is_cleaned_and_cut(door: Served) -> None:
+async def test_a_name_is_cleaned_and_cut(door: ApiUnderTest) -> None:
     # httpx refuses such a header; a raw client does not.
     said = ESCAPES + "ü" * 200
     headers = {"x-preview-user": said.encode()}
@@ -98,44 +100,46 @@ async def test_a_name_is_cleaned_and_cut(door: Served) -> None:
         ([], ""),
     ],
 )
-async def test_forms_are_read_strictly(door: Served, body: Any, pointer: str) -> None:
-    told = problem(await door.client.post(f"{QUEUE}/pause", json=body), 422, "bad-form")
+async def test_forms_are_read_strictly(door: ApiUnderTest, body: Any, pointer: str) -> None:
+    told = require_problem(await door.client.post(f"{QUEUE}/pause", json=body), 422, "bad-form")
     assert [each["pointer"] for each in told["errors"]] == [pointer]
-    assert not (await door.backend.snapshots.take()).paused
+    assert not (await door.backend.snapshots.read()).paused
 
 
 @pytest.mark.parametrize("path", [f"{QUEUE}/pause", f"{QUEUE}/resume", f"{DEAD}/requeue", f"{DEAD}/discard"])
-async def test_no_page_can_act_by_a_plain_form(door: Served, path: str) -> None:
+async def test_no_page_can_act_by_a_plain_form(door: ApiUnderTest, path: str) -> None:
     for headers in (
         {},
         {"content-type": "text/plain"},
         {"content-type": "application/x-www-form-urlencoded"},
     ):
-        problem(
+        require_problem(
             await door.client.post(path, content=b'{"all": true}', headers=headers),
             415,
             "unsupported-media-type",
         )
 
 
-async def test_health_is_the_commands_verdict(door: Served) -> None:
+async def test_health_is_the_commands_verdict(door: ApiUnderTest) -> None:
     ill = await door.client.get("/api/preview/worker/health")
     assert (ill.status_code, ill.json()["status"]) == (503, "CRITICAL")
-    await door.hand.heartbeat()
+    await door.queue_driver.heartbeat()
     well = await door.client.get("/api/preview/worker/health")
     assert (well.status_code, well.json()["status"]) == (200, "WARNING")
     assert {check["name"] for check in well.json()["checks"]} >= {"workers", "redis", "persistence"}
 
 
-async def test_alive_and_ready(door: Served) -> None:
+async def test_alive_and_ready(door: ApiUnderTest) -> None:
     assert (await door.client.get("/livez")).json() == {"status": "alive"}
     assert (await door.client.get("/readyz")).json() == {"status": "ready"}
 
 
-async def test_dead_letters_are_listed_in_pages(door: Served) -> None:
+async def test_dead_letters_are_listed_in_pages(door: ApiUnderTest) -> None:
     for number in range(5):
-        await door.hand.bury(f"job-{number}", project="lessons" if number % 2 else "trials")
-        await door.hand.next_ms()
+        await door.queue_driver.add_dead_letters(
+            f"job-{number}", project="lessons" if number % 2 else "trials"
+        )
+        await door.queue_driver.wait_for_next_ms()
     found: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
@@ -157,12 +161,12 @@ async def test_dead_letters_are_listed_in_pages(door: Served) -> None:
         ("error=timeout&project=lessons", []),
     ],
 )
-async def test_dead_letters_are_filtered(door: Served, query: str, expected: list[str]) -> None:
-    await door.hand.bury("a")
-    await door.hand.next_ms()
-    await door.hand.bury("b")
-    await door.hand.next_ms()
-    await door.hand.bury("c", project="trials", code="timeout")
+async def test_dead_letters_are_filtered(door: ApiUnderTest, query: str, expected: list[str]) -> None:
+    await door.queue_driver.add_dead_letters("a")
+    await door.queue_driver.wait_for_next_ms()
+    await door.queue_driver.add_dead_letters("b")
+    await door.queue_driver.wait_for_next_ms()
+    await door.queue_driver.add_dead_letters("c", project="trials", code="timeout")
     page = (await door.client.get(f"{DEAD}?{query}")).json()
     assert [each["jobId"] for each in page["deadLetters"]] == expected
 
@@ -183,21 +187,23 @@ async def test_dead_letters_are_filtered(door: Served, query: str, expected: lis
         ("jobIds=a", "/jobIds"),
     ],
 )
-async def test_a_query_is_read_strictly(door: Served, query: str, pointer: str) -> None:
-    told = problem(await door.client.get(f"{DEAD}?{query}"), 400, "bad-parameter")
+async def test_a_query_is_read_strictly(door: ApiUnderTest, query: str, pointer: str) -> None:
+    told = require_problem(await door.client.get(f"{DEAD}?{query}"), 400, "bad-parameter")
     assert [each["pointer"] for each in told["errors"]] == [pointer]
 
 
-async def test_a_query_of_thousands_of_names_is_answered_shortly(door: Served) -> None:
+async def test_a_query_of_thousands_of_names_is_answered_shortly(door: ApiUnderTest) -> None:
     query = "&".join(f"n{number % 9_000}" for number in range(10_000))
-    told = problem(await door.client.get(f"/livez?{query}"), 400, "bad-parameter")
+    told = require_problem(await door.client.get(f"/livez?{query}"), 400, "bad-parameter")
     assert len(told["errors"]) == 100
 
 
-async def test_an_act_on_dead_letters_counts_first_is_bounded_and_tells_what_is_left(door: Served) -> None:
+async def test_an_act_on_dead_letters_counts_first_is_bounded_and_tells_what_is_left(
+    door: ApiUnderTest,
+) -> None:
     for number in range(5):
-        await door.hand.bury(f"job-{number}")
-        await door.hand.next_ms()
+        await door.queue_driver.add_dead_letters(f"job-{number}")
+        await door.queue_driver.wait_for_next_ms()
     counted = await door.client.post(f"{DEAD}/requeue", json={"error": "asset-missing", "dryRun": True})
     assert counted.json() == {
         "matched": 5,
@@ -231,7 +237,7 @@ async def test_an_act_on_dead_letters_counts_first_is_bounded_and_tells_what_is_
 
 
 async def test_acts_on_dead_letters_leave_turns_to_others(
-    door: Served, monkeypatch: pytest.MonkeyPatch
+    door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under_way, go_on = asyncio.Semaphore(0), asyncio.Event()
 
@@ -240,24 +246,25 @@ async def test_acts_on_dead_letters_leave_turns_to_others(
         await go_on.wait()
         return 0
 
-    monkeypatch.setattr(door.backend.letters, "count", counts)
+    monkeypatch.setattr(door.backend.dead_letters, "count", counts)
     body = {"all": True, "dryRun": True}
     acts = [
-        asyncio.create_task(door.client.post(f"{DEAD}/discard", json=body)) for _ in range(LONG_AT_ONCE + 1)
+        asyncio.create_task(door.client.post(f"{DEAD}/discard", json=body))
+        for _ in range(LONG_REDIS_SLOTS + 1)
     ]
-    for _ in range(LONG_AT_ONCE):
+    for _ in range(LONG_REDIS_SLOTS):
         await under_way.acquire()
     assert (await door.client.get("/readyz")).status_code == 200
     done, _ = await asyncio.wait(acts, return_when=asyncio.FIRST_COMPLETED)
     (refused,) = done
-    problem(refused.result(), 503, "overloaded")
+    require_problem(refused.result(), 503, "overloaded")
     go_on.set()
     answers = await asyncio.gather(*acts)
-    assert sorted(answer.status_code for answer in answers) == [200] * LONG_AT_ONCE + [503]
+    assert sorted(answer.status_code for answer in answers) == [200] * LONG_REDIS_SLOTS + [503]
 
 
-async def test_a_requeue_may_give_another_priority(door: Served) -> None:
-    await door.hand.bury("a")
+async def test_a_requeue_may_give_another_priority(door: ApiUnderTest) -> None:
+    await door.queue_driver.add_dead_letters("a")
     await door.client.post(f"{DEAD}/requeue", json={"jobIds": ["a"], "priority": "high"})
     assert (await door.backend.queue.status("a")).priority.value == "high"
 
@@ -281,21 +288,21 @@ async def test_a_requeue_may_give_another_priority(door: Served) -> None:
         {"all": True, "everything": True},
     ],
 )
-async def test_an_act_without_a_clear_choice_is_refused(door: Served, body: dict[str, Any]) -> None:
-    await door.hand.bury("a")
-    problem(await door.client.post(f"{DEAD}/requeue", json=body), 422, "bad-form")
+async def test_an_act_without_a_clear_choice_is_refused(door: ApiUnderTest, body: dict[str, Any]) -> None:
+    await door.queue_driver.add_dead_letters("a")
+    require_problem(await door.client.post(f"{DEAD}/requeue", json=body), 422, "bad-form")
     assert (await door.backend.queue.status("a")).state.value == "dead"
 
 
-async def test_what_is_not_there_is_told_as_a_problem(door: Served) -> None:
-    problem(await door.client.get("/"), 404, "no-such-path")
-    problem(await door.client.get(f"{JOBS}/a/status/"), 404, "no-such-path")
+async def test_what_is_not_there_is_told_as_a_problem(door: ApiUnderTest) -> None:
+    require_problem(await door.client.get("/"), 404, "no-such-path")
+    require_problem(await door.client.get(f"{JOBS}/a/status/"), 404, "no-such-path")
     told = await door.client.get(JOBS)
-    assert problem(told, 405, "method-not-allowed")["detail"] == "allowed is POST"
+    assert require_problem(told, 405, "method-not-allowed")["detail"] == "allowed is POST"
     assert told.headers["allow"] == "POST"
 
 
-async def test_the_request_id_goes_in_and_out_and_into_the_log(door: Served) -> None:
+async def test_the_request_id_goes_in_and_out_and_into_the_log(door: ApiUnderTest) -> None:
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as log:
         given = await door.client.post(JOBS, json=payload("a"), headers={"x-request-id": "from-ann.1"})
         made = await door.client.get("/livez?secret=1", headers={"x-request-id": "not allowed"})
@@ -312,14 +319,14 @@ async def test_the_request_id_goes_in_and_out_and_into_the_log(door: Served) -> 
 
 
 async def test_tokens_and_bodies_are_not_logged(redis_url: str, tmp_path: Path) -> None:
-    async with served(redis_url, tmp_path, api_token=TOKEN, api_read_token=READ) as door:
+    async with serve_api(redis_url, tmp_path, api_token=TOKEN, api_read_token=READ) as door:
         with structlog.testing.capture_logs() as log:
             refused = await door.client.post(JOBS, json=payload("secret-job"))
-            assert problem(refused, 401, "unauthorized")
+            assert require_problem(refused, 401, "unauthorized")
             assert refused.headers["www-authenticate"].startswith("Bearer")
             read = {"authorization": f"Bearer {READ}"}
             assert (await door.client.get(f"{QUEUE}/metrics", headers=read)).status_code == 200
-            problem(await door.client.post(f"{QUEUE}/pause", json={}, headers=read), 403, "forbidden")
+            require_problem(await door.client.post(f"{QUEUE}/pause", json={}, headers=read), 403, "forbidden")
             full = {"authorization": f"Bearer {TOKEN}"}
             assert (await door.client.post(JOBS, json=payload("a"), headers=full)).status_code == 202
             assert (await door.client.get("/livez")).status_code == 200
@@ -327,32 +334,32 @@ async def test_tokens_and_bodies_are_not_logged(redis_url: str, tmp_path: Path) 
 
 
 async def test_who_asks_too_fast_is_told_when_to_come_again(redis_url: str, tmp_path: Path) -> None:
-    async with served(redis_url, tmp_path, api_rate=1) as door:
+    async with serve_api(redis_url, tmp_path, api_rate=1) as door:
         answers = [await door.client.get(f"{QUEUE}/metrics") for _ in range(4)]
         probe = await door.client.get("/livez")
     assert probe.status_code == 200, "a busy client's probes have a bucket of their own"
     refused = [answer for answer in answers if answer.status_code == 429]
-    assert problem(refused[0], 429, "too-many-requests")
+    assert require_problem(refused[0], 429, "too-many-requests")
     assert int(refused[0].headers["retry-after"]) >= 1
 
 
-async def test_another_name_is_not_served(door: Served) -> None:
-    problem(await door.client.get("/livez", headers={"host": "evil.example"}), 421, "misdirected")
+async def test_another_name_is_not_served(door: ApiUnderTest) -> None:
+    require_problem(await door.client.get("/livez", headers={"host": "evil.example"}), 421, "misdirected")
 
 
-async def test_a_bug_is_told_without_its_words(door: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_is_told_without_its_words(door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("inner secret")
 
-    monkeypatch.setattr(door.backend.snapshots, "take", broken)
+    monkeypatch.setattr(door.backend.snapshots, "read", broken)
     transport = httpx.ASGITransport(app=door.app)
     async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
         response = await client.get(f"{QUEUE}/metrics")
     assert "inner secret" not in response.text
-    problem(response, 500, "internal")
+    require_problem(response, 500, "internal")
 
 
-async def test_every_answer_has_the_headers_that_protect_it(door: Served) -> None:
+async def test_every_answer_has_the_headers_that_protect_it(door: ApiUnderTest) -> None:
     for path in ("/livez", "/nowhere", "/openapi.json"):
         headers = (await door.client.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"

@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from previewops.api.protocol import MOST_HEAD_BYTES
+from previewops.api.protocol import MAX_HEAD_BYTES
 from previewops.errors import EXIT_USAGE
 from tests.api_support import JOBS
-from tests.integration.cli_program import Program, hand_on, payload
+from tests.integration.cli_program import Program, payload, queue_driver
 
 pytestmark = pytest.mark.redis
 
@@ -234,7 +234,7 @@ async def test_a_refusal_waits_for_the_answer_before_it(api: Running) -> None:
 async def test_a_stream_ends_with_its_client_whatever_waits_behind_it(program: Program) -> None:
     assert program.url is not None
     with running(program) as api:
-        async with hand_on(program.url) as hand:
+        async with queue_driver(program.url) as hand:
             await hand.submit(payload("a"))
             async with raw(api) as (reader, writer):
                 writer.write(f"GET {JOBS}/a/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -266,12 +266,12 @@ async def test_a_body_that_makes_no_sense_is_told_so(api: Running) -> None:
 
 async def test_a_head_is_bounded_to_the_byte(api: Running) -> None:
     async with raw(api) as (reader, writer):
-        writer.write(head_of(MOST_HEAD_BYTES))
+        writer.write(head_of(MAX_HEAD_BYTES))
         assert b" 200 " in await reader.readuntil(HEAD_END)
     for request in (
-        head_of(MOST_HEAD_BYTES + 1),
-        b"GET /" + b"x" * MOST_HEAD_BYTES + b" HTTP/1.1\r\nHost: localhost" + HEAD_END,
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"a: \r\n" * (MOST_HEAD_BYTES // 5) + b"\r\n",
+        head_of(MAX_HEAD_BYTES + 1),
+        b"GET /" + b"x" * MAX_HEAD_BYTES + b" HTTP/1.1\r\nHost: localhost" + HEAD_END,
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"a: \r\n" * (MAX_HEAD_BYTES // 5) + b"\r\n",
     ):
         status, problem = await answer_to(api, request)
         assert (status, problem["type"]) == (431, "urn:previewops:problem:head-too-large")
@@ -292,7 +292,7 @@ CHUNKED = f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunke
     ids=["headers", "one header", "trailers", "one trailer", "an extension of a chunk"],
 )
 async def test_what_does_not_end_is_cut_off(api: Running, begin: bytes, piece: bytes) -> None:
-    enough = 100 * MOST_HEAD_BYTES
+    enough = 100 * MAX_HEAD_BYTES
     async with raw(api) as (reader, writer):
         writer.write(begin)
         sent = 0
@@ -351,7 +351,7 @@ async def test_a_client_that_does_not_take_its_answer_is_dropped(program: Progra
     entry = {"path": "big.webm", "bytes": size, "sha256": "0" * 64, "mediaType": "video/webm"}
     (big / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
     assert program.url is not None
-    async with hand_on(program.url) as hand:
+    async with queue_driver(program.url) as hand:
         await hand.complete("a", result={"bundle": str(big)})
     with running(program) as api:
         async with raw(api) as (reader, writer):

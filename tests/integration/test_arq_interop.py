@@ -11,20 +11,20 @@ from arq.jobs import Job, JobStatus, SerializationError
 
 from previewops.errors import JobConflict, PermanentJobError
 from previewops.lease import Claim
-from previewops.listviews import DeadFilter
-from previewops.retry import Counter
-from previewops.states import Code, JobState, Priority
-from previewops.totals import Totals
-from previewops.worker.execution import decode
+from previewops.listviews import DeadLetterFilter
+from previewops.retry import FailureCounter
+from previewops.states import JobState, Priority, ScriptResult
+from previewops.totals import LifetimeCounters
+from previewops.worker.execution import decode_job
 from tests.queue_support import (
     HOUR_MS,
     QUEUE,
-    Bench,
+    QueueFixture,
     attempt_json,
-    bench,
-    burial,
-    done,
+    completed_job,
+    dead_letter_reason,
     payload,
+    queue_fixture,
     stock_pool,
     strict_json,
 )
@@ -32,11 +32,11 @@ from tests.queue_support import (
 pytestmark = pytest.mark.redis
 
 
-async def retry(b: Bench, claim: Claim) -> None:
+async def retry(b: QueueFixture, claim: Claim) -> None:
     code = await b.worker().retry(
-        claim, delay_ms=HOUR_MS, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), message="again"
+        claim, delay_ms=HOUR_MS, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), message="again"
     )
-    assert code is Code.OK
+    assert code is ScriptResult.OK
 
 
 def raw(job_id: str, **words: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def raw(job_id: str, **words: Any) -> dict[str, Any]:
 
 
 async def test_a_stock_clients_job_is_claimed_with_its_priority_and_project(redis_url: str) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         for priority in ("low", "high", "normal"):
             body = raw(priority, priority=priority, project="shop")
             job = await pool.enqueue_job("render_preview", body, _job_id=priority, _queue_name=QUEUE)
@@ -56,7 +56,7 @@ async def test_a_stock_clients_job_is_claimed_with_its_priority_and_project(redi
         await pool.enqueue_job("render_preview", raw("plain"), _job_id="plain")
         await b.make_due("plain")
         assert await b.redis.pttl("arq:job:low") > 0
-        claims = (await b.worker().claim(5)).jobs
+        claims = (await b.worker().claim(5)).claims
         assert [claim.job_id for claim in claims] == ["high", "normal", "plain", "low"]
         assert [claim.priority for claim in claims] == [
             Priority.HIGH,
@@ -66,14 +66,14 @@ async def test_a_stock_clients_job_is_claimed_with_its_priority_and_project(redi
         ]
         assert (await b.queue.status("low")).project_id == "shop"
         assert await b.redis.pttl("arq:job:low") == -1, "nothing that waits or runs expires"
-        name, args, kwargs, _ = decode(claims[0])
+        name, args, kwargs, _ = decode_job(claims[0])
         assert (name, args, kwargs) == ("render_preview", [raw("high", priority="high", project="shop")], {})
-        snapshot = await b.snapshots.take()
+        snapshot = await b.snapshots.read()
         assert (snapshot.counters["accepted"], snapshot.unaccounted) == (4, 0)
 
 
 async def test_upkeep_takes_a_stock_clients_job_in_and_wakes_a_worker(redis_url: str) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await pool.enqueue_job("render_preview", raw("a"), _job_id="a", _expires=600)
         await b.make_due("a")
         assert (await b.worker().maintain()).admitted == 1
@@ -82,18 +82,18 @@ async def test_upkeep_takes_a_stock_clients_job_in_and_wakes_a_worker(redis_url:
 
 
 async def test_a_deferred_job_waits_until_it_is_due(redis_url: str) -> None:
-    async with bench(redis_url, queue_max=1) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url, queue_max=1) as b, stock_pool(redis_url) as pool:
         job = await pool.enqueue_job("render_preview", raw("a"), _job_id="a", _defer_by=3600)
         assert job is not None
         assert await job.status() is JobStatus.deferred
         assert (await b.queue.status("a")).state is JobState.DELAYED
-        assert [record.job_id for record in await b.listed()] == ["a"]
-        assert [record.job_id for record in await b.listed(JobState.DELAYED)] == ["a"]
-        assert await b.listed(JobState.WAITING) == ()
+        assert [record.job_id for record in await b.list_all()] == ["a"]
+        assert [record.job_id for record in await b.list_all(JobState.DELAYED)] == ["a"]
+        assert await b.list_all(JobState.WAITING) == ()
         receipt = await b.queue.submit(payload("a"))
         assert (receipt.new, receipt.state) == (False, JobState.DELAYED)
         claims = await b.worker().claim(1)
-        assert claims.jobs == ()
+        assert claims.claims == ()
         assert claims.next_due_ms is not None
         assert 3_500_000 < claims.next_due_ms <= HOUR_MS
         await b.make_due("a")
@@ -102,7 +102,7 @@ async def test_a_deferred_job_waits_until_it_is_due(redis_url: str) -> None:
 
 
 async def test_the_same_id_is_enqueued_once_by_whichever_client(redis_url: str) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is not None
         await b.make_due("a")
         assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is None
@@ -110,15 +110,18 @@ async def test_the_same_id_is_enqueued_once_by_whichever_client(redis_url: str) 
         with pytest.raises(JobConflict):
             await b.queue.submit(payload("a", title="another"))
         # Only a caller can compare such bodies: what it found is counted by the next round trip.
-        totals = Totals.read(await b.redis.hgetall(b.queue.keys.totals))
-        assert totals.refusals("conflict") == 1
+        totals = LifetimeCounters.parse(await b.redis.hgetall(b.queue.keys.totals))
+        assert totals.rejections("conflict") == 1
         await b.queue.submit(payload("ours"))
         claims = [await b.claim_one(), await b.claim_one()]
         for job_id in ("a", "ours"):
             assert await pool.enqueue_job("render_preview", raw(job_id), _job_id=job_id) is None
-        await b.worker().finish([done(claims[0])], 0)
-        await b.worker().bury(
-            claims[1], counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial()
+        await b.worker().finish([completed_job(claims[0])], 0)
+        await b.worker().move_to_dead_letters(
+            claims[1],
+            counter=FailureCounter.ATTEMPTS,
+            attempt_json=attempt_json(),
+            reason=dead_letter_reason(),
         )
         for job_id in ("a", "ours"):
             assert await pool.enqueue_job("render_preview", raw(job_id), _job_id=job_id) is None
@@ -129,29 +132,29 @@ async def test_the_same_id_is_enqueued_once_by_whichever_client(redis_url: str) 
 
 
 async def test_a_job_enqueued_again_after_its_records_age_is_a_new_one(redis_url: str) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await b.queue.submit(payload("a"))
-        await b.worker().finish([done(await b.claim_one())], 0)
+        await b.worker().finish([completed_job(await b.claim_one())], 0)
         await b.redis.delete("arq:result:a")
         assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is not None
         await b.make_due("a")
         claim = await b.claim_one()
         assert (claim.attempts, claim.crashes) == (0, 0)
-        snapshot = await b.snapshots.take()
+        snapshot = await b.snapshots.read()
         assert (snapshot.counters["accepted"], snapshot.active, snapshot.unaccounted) == (2, 1, 0)
-        assert await b.listed(JobState.COMPLETED) == ()
+        assert await b.list_all(JobState.COMPLETED) == ()
 
 
 async def test_a_stock_clients_job_can_be_cancelled_before_it_is_taken_in(redis_url: str) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await pool.enqueue_job("render_preview", raw("now"), _job_id="now")
         await b.make_due("now")
         await pool.enqueue_job("render_preview", raw("later"), _job_id="later", _defer_by=3600)
         assert await b.queue.cancel("now", who="ann") is JobState.WAITING
         assert await b.queue.cancel("later", who="ann") is JobState.DELAYED
-        snapshot = await b.snapshots.take()
+        snapshot = await b.snapshots.read()
         assert (snapshot.counters["cancelled"], snapshot.pending, snapshot.unaccounted) == (2, 0, 0)
-        assert (await b.worker().claim(2)).jobs == ()
+        assert (await b.worker().claim(2)).claims == ()
 
 
 @pytest.mark.parametrize(
@@ -171,19 +174,19 @@ async def test_a_stock_clients_job_can_be_cancelled_before_it_is_taken_in(redis_
 async def test_a_body_that_cannot_be_read_is_claimed_refused_and_kept_as_a_dead_letter(
     redis_url: str, body: bytes
 ) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await b.redis.set("arq:job:a", body, px=60_000)
         await b.redis.zadd(QUEUE, {"a": await b.now_ms()})
         claim = await b.claim_one()
         assert (claim.body, claim.priority) == (body, Priority.NORMAL)
         if not body.startswith(b'{"t":null,"f":"render_preview","a":[['):
             with pytest.raises(PermanentJobError) as caught:
-                decode(claim)
+                decode_job(claim)
             assert caught.value.code == "payload-unreadable"
-        code = await b.worker().bury(
-            claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial()
+        code = await b.worker().move_to_dead_letters(
+            claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=dead_letter_reason()
         )
-        assert code is Code.OK
+        assert code is ScriptResult.OK
         result = await Job("a", pool, QUEUE, json.loads).result_info()
         assert result is not None
         assert (result.success, result.function) == (False, "render_preview")
@@ -196,14 +199,14 @@ async def test_a_body_that_cannot_be_read_is_claimed_refused_and_kept_as_a_dead_
 async def test_a_job_whose_body_expired_is_claimed_without_and_heals_when_enqueued_again(
     redis_url: str,
 ) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await pool.enqueue_job("render_preview", raw("a"), _job_id="a")
         await b.make_due("a")
         await b.redis.delete("arq:job:a")
         claim = await b.claim_one()
         assert claim.body is None
         with pytest.raises(PermanentJobError) as caught:
-            decode(claim)
+            decode_job(claim)
         assert caught.value.code == "payload-lost"
         await b.worker().release([claim])
         assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is not None
@@ -211,7 +214,7 @@ async def test_a_job_whose_body_expired_is_claimed_without_and_heals_when_enqueu
         again = await b.claim_one()
         assert again.body is not None
         assert await b.redis.pttl("arq:job:a") == -1
-        snapshot = await b.snapshots.take()
+        snapshot = await b.snapshots.read()
         assert (snapshot.counters["accepted"], snapshot.unaccounted) == (1, 0)
 
 
@@ -219,7 +222,7 @@ async def test_a_job_whose_body_expired_is_claimed_without_and_heals_when_enqueu
 
 
 async def test_stock_status_of_every_state(redis_url: str) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         job = Job("a", pool, QUEUE, json.loads)
 
         async def seen() -> JobStatus:
@@ -235,16 +238,18 @@ async def test_stock_status_of_every_state(redis_url: str) -> None:
         await b.make_due("a")
         assert await seen() is JobStatus.queued
         claim = await b.claim_one()
-        await b.worker().bury(claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial())
+        await b.worker().move_to_dead_letters(
+            claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=dead_letter_reason()
+        )
         assert await seen() is JobStatus.complete
-        await b.dead.requeue(DeadFilter(), who="ann")
+        await b.dead.requeue(DeadLetterFilter(), who="ann")
         assert await seen() is JobStatus.queued
-        await b.worker().finish([done(await b.claim_one())], 0)
+        await b.worker().finish([completed_job(await b.claim_one())], 0)
         assert await seen() is JobStatus.complete
 
 
 async def test_stock_info_before_the_end(redis_url: str) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await b.queue.submit_many([payload("a"), payload("b")])
         await b.claim_one()
         info = await Job("a", pool, QUEUE, json.loads).info()
@@ -260,12 +265,12 @@ async def test_stock_info_before_the_end(redis_url: str) -> None:
 
 
 async def test_stock_result_of_a_completed_job(redis_url: str) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await b.queue.submit(payload("a"))
         await retry(b, await b.claim_one())
         await b.make_due("a")
         made = {"artifacts": [], "nested": {"empty": {}, "text": 'Grüße "%1" \\ }'}}
-        await b.worker().finish([done(await b.claim_one(), made)], 0)
+        await b.worker().finish([completed_job(await b.claim_one(), made)], 0)
         job = Job("a", pool, QUEUE, json.loads)
         assert await job.result(timeout=5) == made
         info = await job.result_info()
@@ -284,16 +289,18 @@ async def test_stock_result_of_a_completed_job(redis_url: str) -> None:
 
 @pytest.mark.parametrize("end", ["dead", "lost", "cancelled"])
 async def test_stock_result_of_a_job_that_did_not_complete_raises_readably(redis_url: str, end: str) -> None:
-    async with bench(redis_url, max_crashes=1) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url, max_crashes=1) as b, stock_pool(redis_url) as pool:
         await b.queue.submit(payload("a"))
         claim = await b.claim_one()
         words = 'no file "Grüße.png" \\ at 5 %'
         if end == "dead":
-            why = burial("asset-missing", words, error_class="AssetMissing")
-            await b.worker().bury(claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=why)
+            why = dead_letter_reason("asset-missing", words, error_class="AssetMissing")
+            await b.worker().move_to_dead_letters(
+                claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=why
+            )
             expected = f"AssetMissing: {words}"
         elif end == "lost":
-            await b.worker().end_worker("w1", "killed by SIGKILL", lost=True)
+            await b.worker().deregister_worker("w1", "killed by SIGKILL", lost=True)
             expected = "WorkerLost: killed by SIGKILL"
         else:
             await b.queue.cancel("a", who="ann", why=words)
@@ -324,7 +331,7 @@ BODIES = {
 @pytest.mark.parametrize("end", ["completed", "dead", "cancelled"])
 @pytest.mark.parametrize("form", BODIES)
 async def test_a_body_in_any_json_form_gives_a_whole_result(redis_url: str, form: str, end: str) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         title = 'quo"te, br}ace, [brack]et, \\ back: "t":null,"a":1} %1 ü \u2028'
         record = {
             "t": None,
@@ -336,11 +343,14 @@ async def test_a_body_in_any_json_form_gives_a_whole_result(redis_url: str, form
         await b.redis.set("arq:job:a", BODIES[form](record), px=60_000)
         await b.redis.zadd(QUEUE, {"a": 1_700_000_000_000})
         if end == "completed":
-            await b.worker().finish([done(await b.claim_one(), {"made": []})], 0)
+            await b.worker().finish([completed_job(await b.claim_one(), {"made": []})], 0)
         elif end == "dead":
             claim = await b.claim_one()
-            await b.worker().bury(
-                claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial()
+            await b.worker().move_to_dead_letters(
+                claim,
+                counter=FailureCounter.ATTEMPTS,
+                attempt_json=attempt_json(),
+                reason=dead_letter_reason(),
             )
         else:
             await b.queue.cancel("a", who="ann")

@@ -12,10 +12,10 @@ import redis
 
 from previewops.cli.dlq import bulk
 from previewops.deadletters import DeadLetters
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.queue import Queue
 from previewops.states import JobState
-from tests.integration.cli_program import ESCAPES, Outcome, Program, aligned, hand_on, payload
+from tests.integration.cli_program import ESCAPES, Program, ProgramResult, aligned, payload, queue_driver
 
 pytestmark = pytest.mark.redis
 
@@ -30,12 +30,12 @@ def program(redis_url: str, tmp_path: Path) -> Program:
 @pytest.fixture
 async def graves(program: Program, redis_url: str) -> Program:
     """Three dead letters of one cause and one of another, in two projects."""
-    async with hand_on(redis_url) as hand:
-        await hand.bury("m-1", "m-2", message=LONG)
-        await hand.next_ms()
-        await hand.bury("m-3", project="trials", message=LONG)
-        await hand.next_ms()
-        await hand.bury("c-1", code="image-corrupt", message="asset b: cannot be decoded")
+    async with queue_driver(redis_url) as hand:
+        await hand.add_dead_letters("m-1", "m-2", message=LONG)
+        await hand.wait_for_next_ms()
+        await hand.add_dead_letters("m-3", project="trials", message=LONG)
+        await hand.wait_for_next_ms()
+        await hand.add_dead_letters("c-1", code="image-corrupt", message="asset b: cannot be decoded")
     return program
 
 
@@ -124,7 +124,7 @@ async def test_show(graves: Program) -> None:
 
 
 async def test_show_of_what_is_no_dead_letter(program: Program, redis_url: str) -> None:
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.complete("fine")
     done = program.run("dlq", "show", "fine", "--json")
     assert done.code == 1
@@ -251,7 +251,7 @@ def test_nothing_to_do(program: Program) -> None:
     assert "no dead letters" in program.run("dlq", "list", "--groups").err
 
 
-def answered(program: Program, answer: bytes, *words: str) -> Outcome:
+def answered(program: Program, answer: bytes, *words: str) -> ProgramResult:
     """Runs a command whose standard input is a terminal on which ``answer`` is typed."""
     ours, theirs = pty.openpty()
     try:
@@ -261,7 +261,7 @@ def answered(program: Program, answer: bytes, *words: str) -> Outcome:
             out, err = started.communicate(timeout=30)
     finally:
         os.close(ours)
-    return Outcome(started.returncode, out.decode(), err.decode())
+    return ProgramResult(started.returncode, out.decode(), err.decode())
 
 
 @pytest.mark.parametrize("answer", [b"\n", b"n\n", b"nonsense\n", b"\x04"])
@@ -291,8 +291,8 @@ async def test_what_dies_while_the_question_stands_is_left(graves: Program, redi
                 said = os.read(started.stderr.fileno(), 4096)
                 assert said, asked
                 asked += said
-            async with hand_on(redis_url) as hand:
-                await hand.bury("late")
+            async with queue_driver(redis_url) as hand:
+                await hand.add_dead_letters("late")
             os.write(ours, b"y\n")
             out, _ = started.communicate(timeout=30)
     finally:
@@ -303,8 +303,8 @@ async def test_what_dies_while_the_question_stands_is_left(graves: Program, redi
 
 
 async def test_of_a_hundred_the_word_is_typed(program: Program, redis_url: str) -> None:
-    async with hand_on(redis_url) as hand:
-        await hand.bury(*(f"j-{number}" for number in range(100)))
+    async with queue_driver(redis_url) as hand:
+        await hand.add_dead_letters(*(f"j-{number}" for number in range(100)))
     done = answered(program, b"y\n", "dlq", "discard", "--all")
     assert done.code == 1
     assert "Type discard to go on:" in done.err
@@ -350,7 +350,7 @@ async def test_exported_payloads_can_be_submitted_again(
     graves.run("dlq", "discard", *ids, "--yes")
     again = graves.run("submit", "--jsonl", "-", "--json", stdin=raw)
     assert (again.code, [each["new"] for each in again.json_lines]) == (0, [True, True])
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         for claim in await hand.claim(2):
             await hand.finish(claim)
         states = [(await Queue(hand.redis, hand.settings).status(job_id)).state for job_id in ids]
@@ -378,8 +378,8 @@ def test_jobs_that_are_no_dead_letters_are_not_left_out_of_an_export_unsaid(
 
 
 async def test_escape_sequences_stay_in_redis(program: Program, redis_url: str) -> None:
-    async with hand_on(redis_url) as hand:
-        await hand.bury("m-1", message=f"evil {ESCAPES}\nsecond line", code=f"c{ESCAPES}")
+    async with queue_driver(redis_url) as hand:
+        await hand.add_dead_letters("m-1", message=f"evil {ESCAPES}\nsecond line", code=f"c{ESCAPES}")
     for words in (("list",), ("list", "--groups"), ("show", "m-1"), ("requeue", "m-1")):
         done = program.run("dlq", *words)
         assert done.code == 0
@@ -393,7 +393,7 @@ async def test_more_than_are_looked_at_are_all_counted_and_touched(
     graves: Program, redis_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "LOOKED_AT", 2)
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         letters = DeadLetters(hand.redis, hand.settings)
-        assert await bulk._preview(letters, DeadFilter(), await letters.now_ms()) == (4, ())
+        assert await bulk._preview(letters, DeadLetterFilter(), await letters.now_ms()) == (4, ())
     assert "4 dead letters in 2 groups, here the newest 2:" in capsys.readouterr().err

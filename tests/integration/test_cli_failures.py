@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.integration.cli_program import Program, hand_on, payload
+from tests.integration.cli_program import Program, payload, queue_driver
 from tests.redis_server import RedisProcess
 
 MakeServer = Callable[..., RedisProcess]
@@ -88,8 +88,8 @@ def test_a_bug_is_one_line_and_a_hint(program: Program, redis_url: str) -> None:
 @pytest.mark.redis
 @pytest.mark.parametrize("words", [("jobs",), ("jobs", "--json"), ("dlq", "export"), ("stats",)])
 async def test_a_reader_that_has_gone(program: Program, redis_url: str, words: tuple[str, ...]) -> None:
-    async with hand_on(redis_url) as hand:
-        await hand.bury(*(f"job-{number}" for number in range(50)))
+    async with queue_driver(redis_url) as hand:
+        await hand.add_dead_letters(*(f"job-{number}" for number in range(50)))
     reading, writing = os.pipe()
     os.close(reading)
     with program.start(*words, stdout=writing, stderr=-1) as started:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.integration.cli_program import Program, hand_on, payload
+from tests.integration.cli_program import Program, payload, queue_driver
 from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
@@ -38,7 +38,7 @@ def statuses(program: Program, *words: str) -> dict[str, str]:
 
 
 async def test_an_answer_that_takes_long_is_told(program: Program, server: RedisProcess) -> None:
-    async with hand_on(server.url) as hand:
+    async with queue_driver(server.url) as hand:
         await hand.heartbeat()
     assert statuses(program)["redis"] == "OK"
     done = program.run("health", "--json", *PATIENT)
@@ -46,7 +46,7 @@ async def test_an_answer_that_takes_long_is_told(program: Program, server: Redis
 
 
 async def test_all_is_well(program: Program, server: RedisProcess) -> None:
-    async with hand_on(server.url) as hand:
+    async with queue_driver(server.url) as hand:
         await hand.heartbeat()
         await hand.submit(payload())
     done = program.run("health", *PATIENT)
@@ -76,11 +76,11 @@ async def test_failures_stuck_jobs_versions_and_the_disk_are_looked_at(
     program: Program, server: RedisProcess
 ) -> None:
     (program.folder / "data").mkdir(exist_ok=True)
-    async with hand_on(server.url) as hand:
+    async with queue_driver(server.url) as hand:
         await hand.heartbeat("w-1", version="0.0.2")
         await hand.heartbeat("w-2", version="0.0.1")
         await hand.complete("done")
-        await hand.bury("a", "b", "c", "d")
+        await hand.add_dead_letters("a", "b", "c", "d")
         await hand.submit(payload("slow"))
         await hand.leases.claim(1)
         await hand.redis.hincrby("preview-jobs:job:slow", "claimed", -200_000)
@@ -99,7 +99,7 @@ async def test_failures_stuck_jobs_versions_and_the_disk_are_looked_at(
 async def test_workers_tell_what_confines_them_and_what_time_they_have(
     program: Program, server: RedisProcess
 ) -> None:
-    async with hand_on(server.url) as hand:
+    async with queue_driver(server.url) as hand:
         now_ms = time.time_ns() // 1_000_000
         await hand.heartbeat("w-1", confinedBy=["seccomp", "resource limits"], clockMs=now_ms - 3_600_000)
     found = statuses(program)
@@ -116,9 +116,9 @@ async def test_workers_tell_what_confines_them_and_what_time_they_have(
 async def test_thresholds_of_the_environment_give_way_to_options(
     program: Program, server: RedisProcess
 ) -> None:
-    async with hand_on(server.url) as hand:
+    async with queue_driver(server.url) as hand:
         await hand.heartbeat()
-        await hand.bury("a", "b")
+        await hand.add_dead_letters("a", "b")
     assert program.run("health", *PATIENT, PREVIEW_HEALTH_DEAD_WARNING="3").code == 0
     moved = program.run("health", *PATIENT, "--dead-warning", "2", PREVIEW_HEALTH_DEAD_WARNING="3")
     assert moved.code == 1
@@ -134,7 +134,7 @@ def test_no_worker_is_critical(program: Program) -> None:
 
 
 async def test_silent_workers_are_critical(program: Program, server: RedisProcess) -> None:
-    async with hand_on(server.url) as hand:
+    async with queue_driver(server.url) as hand:
         await hand.heartbeat()
         await hand.redis.zadd("preview-jobs:workers", {"w-1": 1_000})
     done = program.run("health", *PATIENT)
@@ -143,16 +143,16 @@ async def test_silent_workers_are_critical(program: Program, server: RedisProces
 
 
 async def test_dead_letters_warn_by_thresholds(program: Program, server: RedisProcess) -> None:
-    async with hand_on(server.url) as hand:
+    async with queue_driver(server.url) as hand:
         await hand.heartbeat()
-        await hand.bury("a", "b")
+        await hand.add_dead_letters("a", "b")
     assert program.run("health", *PATIENT).code == 1
     assert program.run("health", *PATIENT, "--dead-warning", "3").code == 0
     assert program.run("health", *PATIENT, "--dead-critical", "2").code == 2
 
 
 async def test_pause_eviction_and_persistence_warn(program: Program, server: RedisProcess) -> None:
-    async with hand_on(server.url) as hand:
+    async with queue_driver(server.url) as hand:
         await hand.heartbeat()
     assert set(statuses(program).values()) == {"OK"}
     program.run("pause")
@@ -172,7 +172,7 @@ async def test_pause_eviction_and_persistence_warn(program: Program, server: Red
 
 
 async def test_lost_jobs_are_critical(program: Program, server: RedisProcess) -> None:
-    async with hand_on(server.url) as hand:
+    async with queue_driver(server.url) as hand:
         await hand.heartbeat()
         await hand.submit(payload())
         await hand.redis.delete("preview-jobs", "preview-jobs:waiting:normal")
@@ -182,7 +182,7 @@ async def test_lost_jobs_are_critical(program: Program, server: RedisProcess) ->
 async def test_a_server_that_forbids_to_ask_is_not_judged_for_it(
     program: Program, server: RedisProcess
 ) -> None:
-    async with hand_on(server.url) as hand:
+    async with queue_driver(server.url) as hand:
         await hand.heartbeat()
         await hand.redis.execute_command("ACL", "SETUSER", "default", "-config", "-info")
     found = program.run("health", "--json", *PATIENT)

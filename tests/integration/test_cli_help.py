@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from previewops import __version__
-from previewops.cli.dlq import ENTRIES as DLQ
-from previewops.cli.program import ENTRIES
+from previewops.cli.dlq import COMMANDS as DLQ
+from previewops.cli.program import COMMANDS
 from tests.integration.cli_program import Program, aligned
 
 HEAVY = ("redis", "arq", "jsonschema", "PIL", "rich", "asyncio", "structlog", "textual", "uvloop")
 HEAVY += ("starlette", "uvicorn", "prometheus_client")
-COMMANDS = [(name,) for name in ENTRIES] + [("dlq", name) for name in DLQ]
+COMMANDS = [(name,) for name in COMMANDS] + [("dlq", name) for name in DLQ]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_every_command_has_help_with_an_example(program: Program, words: tuple[s
 def test_the_list_of_commands(program: Program) -> None:
     done = program.run("--help")
     assert done.code == 0
-    for name, entry in ENTRIES.items():
+    for name, entry in COMMANDS.items():
         assert any(
             line.split()[:1] == [name] and entry.summary[:30] in line for line in done.out.splitlines()
         )

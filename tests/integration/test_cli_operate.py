@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli_program import ESCAPES, Program, aligned, hand_on, payload
+from tests.integration.cli_program import ESCAPES, Program, aligned, payload, queue_driver
 
 pytestmark = pytest.mark.redis
 
@@ -23,7 +23,7 @@ async def test_status_of_a_completed_job(program: Program, redis_url: str) -> No
         "bundle": "/data/previews/lessons/job-1",
         "artifacts": [{"path": "poster.webp", "bytes": 20480, "mediaType": "image/webp", "sha256": "0" * 64}],
     }
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.complete("job-1", result=result)
     found = program.run("status", "job-1", "--json").json
     assert {
@@ -44,8 +44,8 @@ async def test_status_of_a_completed_job(program: Program, redis_url: str) -> No
 
 
 async def test_status_of_an_active_and_of_a_dead_job(program: Program, redis_url: str) -> None:
-    async with hand_on(redis_url) as hand:
-        await hand.bury("dead-1", message=LONG)
+    async with queue_driver(redis_url) as hand:
+        await hand.add_dead_letters("dead-1", message=LONG)
         await hand.submit(payload("active-1"))
         await hand.claim()
     assert "state     active" in program.run("status", "active-1").out
@@ -64,8 +64,8 @@ def test_a_job_that_is_not_there(program: Program) -> None:
 
 
 async def test_jobs(program: Program, redis_url: str) -> None:
-    async with hand_on(redis_url) as hand:
-        await hand.bury("dead-1", message=LONG)
+    async with queue_driver(redis_url) as hand:
+        await hand.add_dead_letters("dead-1", message=LONG)
         await hand.complete("done-1")
         await hand.submit(payload("a-1"), payload("b-1", project="trials"))
     done = program.run("jobs")
@@ -98,7 +98,7 @@ async def test_jobs(program: Program, redis_url: str) -> None:
 
 
 async def test_cancel(program: Program, redis_url: str) -> None:
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.submit(payload("job-1"))
     done = program.run("cancel", "job-1", "--reason", "wrong pictures", SUDO_USER="alice")
     assert (done.code, done.out) == (0, "cancelled job-1; it was waiting\n")
@@ -112,7 +112,7 @@ async def test_cancel(program: Program, redis_url: str) -> None:
 async def test_pause_and_resume(program: Program, redis_url: str) -> None:
     done = program.run("pause", "--reason", f"moving {ESCAPES}", SUDO_USER="alice")
     assert (done.code, done.out) == (0, "paused preview-jobs; `previewops resume` lets it go on\n")
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.submit(payload("job-1"))
         assert await hand.claim() == ()
         again = program.run("pause")
@@ -126,9 +126,9 @@ async def test_pause_and_resume(program: Program, redis_url: str) -> None:
 
 
 async def test_stats(program: Program, redis_url: str) -> None:
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.complete("done-1", "done-2")
-        await hand.bury("dead-1")
+        await hand.add_dead_letters("dead-1")
         await hand.submit(payload("a-1"), payload("a-2", priority="high"))
         await hand.heartbeat()
     found = program.run("stats", "--json").json
@@ -156,7 +156,7 @@ async def test_stats(program: Program, redis_url: str) -> None:
 async def test_workers(program: Program, redis_url: str) -> None:
     assert "no worker is running" in program.run("workers").err
     assert program.run("workers", "--json").json["workers"] == []
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.heartbeat("w-1", jobs=["job-1", f"job{ESCAPES}"])
     done = program.run("workers")
     assert done.out.splitlines()[1].split()[:8] == ["w-1", "working", "1/2", "0", "0", "42.9", "MiB", "just"]

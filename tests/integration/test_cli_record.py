@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from previewops.recording.reader import Recording
-from tests.integration.cli_program import Program, hand_on, payload
+from tests.integration.cli_program import Program, payload, queue_driver
 from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
@@ -31,8 +31,8 @@ def wait_for_line(process: subprocess.Popen[bytes], words: str) -> str:
 
 
 async def test_what_a_screen_draws_is_in_it(program: Program, redis_url: str) -> None:
-    async with hand_on(redis_url) as hand:
-        await hand.bury("dead-1")
+    async with queue_driver(redis_url) as hand:
+        await hand.add_dead_letters("dead-1")
         await hand.submit(payload("a-1"), payload("b-1", priority="high"))
         await hand.claim()
         await hand.heartbeat()
@@ -41,12 +41,12 @@ async def test_what_a_screen_draws_is_in_it(program: Program, redis_url: str) ->
     assert done.out.startswith("recording preview-jobs into night.rec every 0.25 s for 1.0 s\n")
     assert " looks over " in done.out
     with closing(Recording.open(program.folder / "night.rec")) as recording:
-        (stretch,) = recording.stretches
-        look = recording.at(stretch.end_ms).look
+        (stretch,) = recording.intervals
+        look = recording.frame_at(stretch.end_ms).frame
     assert look is not None
     snapshot = look.snapshot
     assert (snapshot.queue_name, snapshot.dead, snapshot.active) == ("preview-jobs", 1, 1)
-    assert [run.job_id for run in snapshot.runs] == ["b-1"]
+    assert [run.job_id for run in snapshot.running_jobs] == ["b-1"]
     assert [worker.worker_id for worker in snapshot.workers] == ["w-1"]
     assert [event.kind for event in snapshot.events] == ["dead"]
     assert sum(bucket.counts.get("accepted", 0) for bucket in snapshot.buckets) == 3
@@ -72,7 +72,7 @@ def test_a_signal_ends_it_in_order(program: Program) -> None:
         assert err == b""
     with closing(Recording.open(program.folder / "night.rec")) as recording:
         assert not recording.faults
-        assert len(recording.stretches) == 1, "the second one went on where the first had ended"
+        assert len(recording.intervals) == 1, "the second one went on where the first had ended"
 
 
 def test_it_rides_out_a_server_that_is_away(
@@ -98,10 +98,10 @@ def test_it_rides_out_a_server_that_is_away(
     assert b"2 gaps of " in out
     with closing(Recording.open(tmp_path / "night.rec")) as recording:
         assert not recording.faults
-        start = recording.at(recording.stretches[0].start_ms)
-        assert start.look is None
+        start = recording.frame_at(recording.intervals[0].start_ms)
+        assert start.frame is None
         assert start.gap is not None
-        assert recording.at(recording.stretches[-1].end_ms).look is not None
+        assert recording.frame_at(recording.intervals[-1].end_ms).frame is not None
 
 
 def test_a_server_that_never_came_is_a_failure(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from previewops.totals import REFUSALS, Totals
-from tests.integration.cli_program import Program, hand_on, payload
+from previewops.totals import REJECTION_REASONS, LifetimeCounters
+from tests.integration.cli_program import Program, payload, queue_driver
 
 pytestmark = pytest.mark.redis
 
@@ -110,8 +110,8 @@ def test_refusals_are_counted(program: Program, redis_url: str) -> None:
     program.run("submit", "a.json", "bad.json", "other.json")
     assert program.run("submit", "bad.json").code == 65
     with redis.Redis.from_url(redis_url) as client:
-        totals = Totals.read(client.hgetall("preview-jobs:totals"))
-    assert {reason: totals.refusals(reason) for reason in REFUSALS} == {
+        totals = LifetimeCounters.parse(client.hgetall("preview-jobs:totals"))
+    assert {reason: totals.rejections(reason) for reason in REJECTION_REASONS} == {
         "invalid": 2,
         "conflict": 1,
         "full": 0,
@@ -171,8 +171,8 @@ def test_timeout_needs_wait(program: Program) -> None:
 
 
 async def test_a_known_job_that_is_dead_is_told_by_its_state(program: Program, redis_url: str) -> None:
-    async with hand_on(redis_url) as hand:
-        await hand.bury("job-1")
+    async with queue_driver(redis_url) as hand:
+        await hand.add_dead_letters("job-1")
     done = program.run("submit", program.write("job.json", payload()), "--json")
     assert done.json_lines[0]["status"] == "dead"
     assert done.json_lines[0]["hint"] == "it is a dead letter: `previewops dlq requeue job-1` runs it again"

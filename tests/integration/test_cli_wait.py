@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from previewops.lease import Claim
-from tests.integration.cli_program import ESCAPES, Hand, Program, hand_on, payload
+from tests.integration.cli_program import ESCAPES, Program, QueueDriver, payload, queue_driver
 from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
@@ -25,7 +25,7 @@ def program(redis_url: str, tmp_path: Path) -> Program:
     return Program(tmp_path, redis_url)
 
 
-async def claimed(hand: Hand, want: int = 1) -> list[Claim]:
+async def claimed(hand: QueueDriver, want: int = 1) -> list[Claim]:
     """Claims as soon as the program has submitted."""
     claims = list(await hand.claim(want))
     while len(claims) < want:
@@ -41,7 +41,7 @@ def payload_line(name: str) -> bytes:
 async def test_a_completed_job(program: Program, redis_url: str) -> None:
     program.write("job.json", payload())
     with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
-        async with hand_on(redis_url) as hand:
+        async with queue_driver(redis_url) as hand:
             (claim,) = await claimed(hand)
             await hand.finish(claim, {"bundle": "/data/previews/lessons/job-1"})
         out, err = started.communicate(timeout=30)
@@ -53,9 +53,9 @@ async def test_a_completed_job(program: Program, redis_url: str) -> None:
 async def test_a_dead_job_says_why_and_exits_1(program: Program, redis_url: str) -> None:
     program.write("job.json", payload())
     with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
-        async with hand_on(redis_url) as hand:
+        async with queue_driver(redis_url) as hand:
             (claim,) = await claimed(hand)
-            await hand.bury_claim(claim, code="asset-missing", message=f"no such file {ESCAPES}")
+            await hand.dead_letter_claim(claim, code="asset-missing", message=f"no such file {ESCAPES}")
         out, err = started.communicate(timeout=30)
     assert started.returncode == 1
     assert "job-1: dead: no such file \\u001b[2Jgone\\u0007" in err.decode()
@@ -66,12 +66,12 @@ async def test_a_dead_job_says_why_and_exits_1(program: Program, redis_url: str)
 async def test_several_jobs_as_json(program: Program, redis_url: str) -> None:
     program.write("jobs.jsonl", b"\n".join(payload_line(name) for name in ("a", "b")))
     with program.start("submit", "jobs.jsonl", "--wait", "--json", stdout=-1, stderr=-1) as started:
-        async with hand_on(redis_url) as hand:
+        async with queue_driver(redis_url) as hand:
             for claim in await claimed(hand, 2):
                 if claim.job_id == "a":
                     await hand.finish(claim, {"artifacts": [{"path": "poster.webp"}]})
                 else:
-                    await hand.bury_claim(claim, code="bad", message="bad")
+                    await hand.dead_letter_claim(claim, code="bad", message="bad")
         out, _ = started.communicate(timeout=30)
     assert started.returncode == 1
     ends = {each["jobId"]: each["job"] for each in map(json.loads, out.splitlines())}
@@ -83,7 +83,7 @@ async def test_several_jobs_as_json(program: Program, redis_url: str) -> None:
 async def test_a_cancelled_job_exits_1(program: Program, redis_url: str) -> None:
     program.write("job.json", payload())
     with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
-        async with hand_on(redis_url) as hand:
+        async with queue_driver(redis_url) as hand:
             await claimed(hand)
         assert program.run("cancel", "job-1").code == 0
         _, err = started.communicate(timeout=30)
@@ -98,7 +98,7 @@ def test_a_wait_that_is_too_long_exits_75(program: Program) -> None:
 
 
 async def test_what_has_ended_already_is_not_waited_for(program: Program, redis_url: str) -> None:
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.complete("job-1")
     done = program.run("submit", program.write("job.json", payload()), "--wait")
     assert done.code == 0
@@ -117,7 +117,7 @@ async def test_many_jobs_are_one_line_each(program: Program, redis_url: str) -> 
     program.write("jobs.jsonl", b"\n".join(map(payload_line, names)))
     program.env["PREVIEW_QUEUE_MAX"] = "100"
     with program.start("submit", "jobs.jsonl", "--wait", stdout=-1, stderr=-1) as started:
-        async with hand_on(redis_url) as hand:
+        async with queue_driver(redis_url) as hand:
             for claim in await claimed(hand, 30):
                 await hand.finish(claim)
         out, _ = started.communicate(timeout=30)
@@ -128,7 +128,7 @@ async def test_many_jobs_are_one_line_each(program: Program, redis_url: str) -> 
 async def test_ctrl_c_ends_the_wait_and_leaves_the_job(program: Program, redis_url: str) -> None:
     program.write("job.json", payload())
     with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
-        async with hand_on(redis_url) as hand:
+        async with queue_driver(redis_url) as hand:
             await claimed(hand)
         assert started.stderr is not None
         note = started.stderr.readline()  # it waits by now
@@ -149,7 +149,7 @@ async def test_a_terminal_gets_a_bar(program: Program, redis_url: str) -> None:
             "submit", "job.json", "--wait", stdout=theirs, stderr=subprocess.DEVNULL
         ) as started:
             os.close(theirs)
-            async with hand_on(redis_url) as hand:
+            async with queue_driver(redis_url) as hand:
                 (claim,) = await claimed(hand)
                 await hand.finish(claim)
             shown = b"".join(iter(lambda: read(ours), b"")).decode()
@@ -170,7 +170,7 @@ def read(terminal: int) -> bytes:
 async def test_a_record_that_is_gone_by_the_end(program: Program, redis_url: str) -> None:
     program.write("job.json", payload())
     with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
-        async with hand_on(redis_url) as hand:
+        async with queue_driver(redis_url) as hand:
             hand.settings = replace(hand.settings, keep_completed=0)
             (claim,) = await claimed(hand)
             await hand.finish(claim)
@@ -186,14 +186,14 @@ async def test_a_wait_rides_out_a_restart_of_redis(
     program = Program(tmp_path, server.url)
     program.write("job.json", payload())
     with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
-        async with hand_on(server.url) as hand:
+        async with queue_driver(server.url) as hand:
             (claim,) = await claimed(hand)
         assert started.stderr is not None
         assert b"no worker is running" in started.stderr.readline()  # it waits by now
         server.kill()
         assert b"Redis does not answer" in started.stderr.readline()
         server.start()
-        async with hand_on(server.url) as hand:
+        async with queue_driver(server.url) as hand:
             await hand.finish(claim)
         out, _ = started.communicate(timeout=30)
     assert started.returncode == 0

@@ -30,7 +30,7 @@ from previewops.client import (
 )
 from previewops.deadletters import DeadLetters
 from previewops.errors import (
-    BundleElsewhere,
+    BundleNotFound,
     InvalidPayload,
     JobConflict,
     JobNotFound,
@@ -41,14 +41,14 @@ from previewops.errors import (
 )
 from previewops.keys import Keys
 from previewops.lease import Claim
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.queue import Queue
 from previewops.records import JobRecord
 from previewops.settings import Settings
 from previewops.states import JobState
-from previewops.totals import REFUSALS, Totals
+from previewops.totals import REJECTION_REASONS, LifetimeCounters
 from tests.docs.documents import ROOT
-from tests.integration.cli_program import Hand, hand_on, payload
+from tests.integration.cli_program import QueueDriver, payload, queue_driver
 from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
@@ -61,7 +61,7 @@ def settings(tmp_path: Path) -> Settings:
     return replace(SETTINGS, data_dir=tmp_path / "data")
 
 
-async def claimed(hand: Hand) -> Claim:
+async def claimed(hand: QueueDriver) -> Claim:
     claims = await hand.claim()
     while not claims:
         assert await hand.leases.wait_for_work(30), "nothing was submitted"
@@ -83,7 +83,7 @@ def bundle(settings: Settings, job_id: str, files: dict[str, bytes], **entry: An
 
 
 async def test_from_a_submit_to_the_files(redis_url: str, settings: Settings) -> None:
-    async with AsyncClient(redis_url, settings=settings) as client, hand_on(redis_url) as hand:
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
         assert await client.submit(payload()) == Receipt("job-1", JobState.WAITING, new=True)
         assert await client.submit(payload()) == Receipt("job-1", JobState.WAITING, new=False)
         waiting = asyncio.create_task(client.wait("job-1", timeout_s=60))
@@ -124,12 +124,12 @@ async def test_every_refusal_has_its_error(redis_url: str, settings: Settings, t
 async def test_refusals_are_counted_with_what_is_submitted_beside_them(
     redis_url: str, settings: Settings
 ) -> None:
-    async with AsyncClient(redis_url, settings=settings) as client, hand_on(redis_url) as hand:
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
         await client.submit_many([payload("a"), {}, payload("a", requestId="another")])
         with pytest.raises(InvalidPayload):
             await client.submit({})
-        totals = Totals.read(await hand.redis.hgetall(Keys("preview-jobs").totals))
-        assert {reason: totals.refusals(reason) for reason in REFUSALS} == {
+        totals = LifetimeCounters.parse(await hand.redis.hgetall(Keys("preview-jobs").totals))
+        assert {reason: totals.rejections(reason) for reason in REJECTION_REASONS} == {
             "invalid": 2, "conflict": 1, "full": 0,
         }  # fmt: skip
 
@@ -210,8 +210,11 @@ async def test_roots_that_are_named_are_heeded_at_the_door(redis_url: str, tmp_p
 
 
 async def test_how_a_wait_ends_otherwise(redis_url: str, settings: Settings) -> None:
-    async with AsyncClient(redis_url, settings=settings, name="shop") as client, hand_on(redis_url) as hand:
-        await hand.bury("dead", code="asset-missing", message="no such file")
+    async with (
+        AsyncClient(redis_url, settings=settings, name="shop") as client,
+        queue_driver(redis_url) as hand,
+    ):
+        await hand.add_dead_letters("dead", code="asset-missing", message="no such file")
         with pytest.raises(JobFailed, match="no such file") as failed:
             await client.wait("dead")
         assert (failed.value.error_code, failed.value.reason) == ("asset-missing", "no such file")
@@ -236,19 +239,19 @@ async def test_a_job_that_is_given_a_new_life_is_waited_for_again(
     found: list[JobState] = []
     was_read = asyncio.Event()
 
-    async with AsyncClient(redis_url, settings=settings) as client, hand_on(redis_url) as hand:
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
 
         async def status(queue: Queue, job_id: str) -> JobRecord:
             """Somebody requeues the dead letter between the look that saw it and the reading of the whole of it."""
             if not found:
-                await DeadLetters(hand.redis, hand.settings).requeue(DeadFilter(), who="ann")
+                await DeadLetters(hand.redis, hand.settings).requeue(DeadLetterFilter(), who="ann")
             record = await read_whole(queue, job_id)
             found.append(record.state)
             was_read.set()
             return record
 
         monkeypatch.setattr(Queue, "status", status)
-        await hand.bury("job-1")
+        await hand.add_dead_letters("job-1")
         waiting = asyncio.ensure_future(client.wait("job-1"))
         await was_read.wait()
         await hand.finish(await claimed(hand), {"bundle": "/d/b"})
@@ -270,14 +273,14 @@ async def test_the_last_read_of_a_wait_rides_out_a_lost_connection(
         return await read_whole(queue, job_id)
 
     monkeypatch.setattr(Queue, "status", status)
-    async with AsyncClient(redis_url, settings=settings) as client, hand_on(redis_url) as hand:
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
         await hand.complete("job-1", result={"bundle": "/d/b"})
         assert (await client.wait("job-1")).bundle == Path("/d/b")
         assert tries == 2
 
 
 async def test_events_tell_each_change_once_and_then_end(redis_url: str, settings: Settings) -> None:
-    async with AsyncClient(redis_url, settings=settings) as client, hand_on(redis_url) as hand:
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
         await client.submit(payload())
         told: list[Progress] = []
         async for step in client.events("job-1", timeout_s=60):
@@ -293,12 +296,12 @@ async def test_events_tell_each_change_once_and_then_end(redis_url: str, setting
 
 
 async def test_a_bundle_that_is_not_here(redis_url: str, settings: Settings, tmp_path: Path) -> None:
-    async with AsyncClient(redis_url, settings=settings) as client, hand_on(redis_url) as hand:
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
         await hand.complete("job-1", "plan", result={"bundle": "/d/b"})
-        with pytest.raises(BundleElsewhere, match="not on this machine"):
+        with pytest.raises(BundleNotFound, match="not on this machine"):
             await client.artifacts("job-1")
         bundle(settings, "job-1", {"a.webp": b"a"}, path="../../secret")
-        with pytest.raises(BundleElsewhere, match="leads out of the bundle"):
+        with pytest.raises(BundleNotFound, match="leads out of the bundle"):
             await client.artifacts("job-1")
         await hand.submit(payload("dry"))
         await hand.finish(await claimed(hand), {"dryRun": True, "plan": {"frames": 1}})
@@ -320,7 +323,7 @@ async def test_a_wait_rides_out_a_restart_of_redis(
             await client.submit(payload("other"))
         following = asyncio.ensure_future(anext(steps))
         server.start()
-        async with hand_on(server.url) as hand:
+        async with queue_driver(server.url) as hand:
             await hand.finish(await claimed(hand))
         while (step := await following).state is not JobState.COMPLETED:
             following = asyncio.ensure_future(anext(steps))
@@ -356,7 +359,7 @@ def test_threads_share_a_client(redis_url: str, settings: Settings) -> None:
         assert sum(receipt.new for receipt in receipts) == 20
 
         async def finish_all() -> None:
-            async with hand_on(redis_url) as hand:
+            async with queue_driver(redis_url) as hand:
                 for claim in await hand.claim(20):
                     await hand.finish(claim)
 

@@ -16,17 +16,17 @@ import pytest
 
 from previewops.errors import PermanentJobError, RenderCrashed
 from previewops.worker.assets import AssetRef, FileAssetOpener
-from previewops.worker.bundle import make_bundle
+from previewops.worker.bundle import build_bundle
 from previewops.worker.child import ChildLimits
-from previewops.worker.confinement import Protection, available
-from previewops.worker.desk import JobDesk
-from previewops.worker.fetched import Fetched
+from previewops.worker.confinement import KernelSupport, detect_support
+from previewops.worker.desk import FileServer
+from previewops.worker.fetched import DownloadCache
 from previewops.worker.output import FolderOutput
-from previewops.worker.render.limits import Limits
+from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.sandbox import RenderPool
 from tests.render_support import payload, quarters
-from tests.sounds import encoded, tone
+from tests.sounds import encode_sound, tone
 from tests.web_server import serving, web_assets, whole
 
 MIB = 1024 * 1024
@@ -103,7 +103,7 @@ CALLS = (
 STILL = ("signal itself", "bound itself", "pin itself", "read python", "start a thread", "import late")
 
 
-@pytest.mark.skipif(not available().whole, reason="this kernel lacks Landlock or seccomp")
+@pytest.mark.skipif(not detect_support().complete, reason="this kernel lacks Landlock or seccomp")
 @pytest.mark.parametrize("task", ["sandbox_tasks:run", "old_kernel_tasks:run"])
 async def test_a_confined_process_opens_nothing_and_reaches_nobody(folder: Path, task: str) -> None:
     found = await tried(folder, task)
@@ -131,7 +131,7 @@ except PermissionError:
 """
 
 
-@pytest.mark.skipif(not available().whole, reason="this kernel lacks Landlock or seccomp")
+@pytest.mark.skipif(not detect_support().complete, reason="this kernel lacks Landlock or seccomp")
 def test_libraries_that_are_installed_elsewhere_can_be_read_and_nothing_beside_them(folder: Path) -> None:
     for name in ("PIL/__init__.py", "PIL/late.py", "av/__init__.py", "pillow.libs/some.so"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -156,16 +156,20 @@ async def test_the_same_process_unconfined_could_have(folder: Path) -> None:
 
 
 def test_protection_is_told_in_words() -> None:
-    assert Protection(7, True).as_words() == "Landlock 7, seccomp, resource limits"
-    assert Protection(0, False).as_words().endswith("without Landlock and seccomp, which this kernel lacks")
-    assert [Protection(version, True).whole for version in (0, 1, 2, 3, 7)] == [
+    assert KernelSupport(7, True).describe() == "Landlock 7, seccomp, resource limits"
+    assert (
+        KernelSupport(0, False).describe().endswith("without Landlock and seccomp, which this kernel lacks")
+    )
+    assert [KernelSupport(version, True).complete for version in (0, 1, 2, 3, 7)] == [
         False,
         False,
         False,
         True,
         True,
     ]
-    assert Protection(2, True).as_words().endswith("; this Landlock lets files that may be read be emptied")
+    assert (
+        KernelSupport(2, True).describe().endswith("; this Landlock lets files that may be read be emptied")
+    )
 
 
 async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
@@ -176,19 +180,21 @@ async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
             "web": AssetRef("web", server.url()),
             "none": AssetRef("none", "missing"),
         }
-        fetched = Fetched(web_assets(server), spool=folder)
+        fetched = DownloadCache(web_assets(server), spool=folder)
         opener = FileAssetOpener((folder,), fetched)
-        desk = JobDesk(assets, opener, max_bytes=100, output=FolderOutput(folder / "out"))
+        desk = FileServer(assets, opener, max_bytes=100, output=FolderOutput(folder / "out"))
         try:
             async with pool_of(confined=True) as pool:
                 names = ["file", "inline", "web", "web", "file"]
                 questions = [*({"open": name} for name in names), {"create": ["sub/made.bin"]}]
                 answer = await pool.run(
-                    {"act": "ask", "questions": questions}, deadline_s=60, answer=desk.answer
+                    {"act": "ask", "questions": questions}, deadline_s=60, handle_request=desk.handle
                 )
                 with pytest.raises(PermanentJobError) as caught:
                     await pool.run(
-                        {"act": "ask", "questions": [{"open": "none"}]}, deadline_s=60, answer=desk.answer
+                        {"act": "ask", "questions": [{"open": "none"}]},
+                        deadline_s=60,
+                        handle_request=desk.handle,
                     )
                 assert caught.value.code == "asset-missing"
                 assert caught.value.data["assetId"] == "none"
@@ -220,7 +226,7 @@ async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
     ],
 )
 async def test_nothing_else_is_handed_out(folder: Path, question: dict[str, Any], code: str | None) -> None:
-    desk = JobDesk(
+    desk = FileServer(
         {"file": AssetRef("file", "secret")},
         FileAssetOpener((folder,)),
         max_bytes=100,
@@ -229,7 +235,7 @@ async def test_nothing_else_is_handed_out(folder: Path, question: dict[str, Any]
     async with pool_of(confined=True) as pool:
         error = RenderCrashed if code is None else PermanentJobError
         with pytest.raises(error) as caught:
-            await pool.run({"act": "ask", "questions": [question]}, deadline_s=60, answer=desk.answer)
+            await pool.run({"act": "ask", "questions": [question]}, deadline_s=60, handle_request=desk.handle)
         if code is not None:
             assert caught.value.code == code
     assert not (folder / "out").exists()
@@ -238,14 +244,14 @@ async def test_nothing_else_is_handed_out(folder: Path, question: dict[str, Any]
 async def built_confined(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The summary of a bundle that a confined process has built in ``out``, of assets in ``folder``."""
     board = read_storyboard(job)
-    desk = JobDesk(
+    desk = FileServer(
         {name: asset.ref for name, asset in board.assets.items()},
         FileAssetOpener((folder,)),
         max_bytes=MIB,
         output=FolderOutput(folder / "out"),
     )
     async with pool_of(confined=True, task="previewops.worker.bundle:build") as pool:
-        return await pool.run({"payload": job}, deadline_s=60, answer=desk.answer)
+        return await pool.run({"payload": job}, deadline_s=60, handle_request=desk.handle)
 
 
 def _files(folder: Path) -> set[str]:
@@ -255,7 +261,7 @@ def _files(folder: Path) -> set[str]:
 @pytest.mark.parametrize("kind", ["webp", "gif", "apng", "webm", "mp4"])
 async def test_every_format_is_rendered_in_confinement_as_outside_of_it(folder: Path, kind: str) -> None:
     quarters((400, 300)).save(folder / "picture.avif")
-    (folder / "sound").write_bytes(encoded(tone(1), "m4a"))
+    (folder / "sound").write_bytes(encode_sound(tone(1), "m4a"))
     job = payload(
         [{"title": "A step \u05d0\u05d1", "assetIds": ["it"]}],
         [{"id": "it", "uri": "picture.avif"}],
@@ -263,11 +269,11 @@ async def test_every_format_is_rendered_in_confinement_as_outside_of_it(folder: 
         format=kind,
     )
     summary = await built_confined(job, folder)
-    outside = make_bundle(
+    outside = build_bundle(
         job,
         opener=FileAssetOpener((folder,)),
         output=FolderOutput(folder / "outside"),
-        limits=Limits(),
+        limits=RenderLimits(),
         progress=lambda _share, _word: None,
     )
     assert _files(folder / "out") == {entry["path"] for entry in summary["artifacts"]}
@@ -299,24 +305,26 @@ async def test_a_lost_picture_leaves_no_empty_file(folder: Path) -> None:
 async def test_links_in_the_output_folder_are_not_followed(folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out" / "poster.webp").symlink_to(folder / "secret")
-    desk = JobDesk({}, FileAssetOpener(()), max_bytes=1, output=FolderOutput(folder / "out"))
+    desk = FileServer({}, FileAssetOpener(()), max_bytes=1, output=FolderOutput(folder / "out"))
     async with pool_of(confined=True) as pool:
         with pytest.raises(Exception, match="symbolic"):
             await pool.run(
-                {"act": "ask", "questions": [{"create": ["poster.webp"]}]}, deadline_s=60, answer=desk.answer
+                {"act": "ask", "questions": [{"create": ["poster.webp"]}]},
+                deadline_s=60,
+                handle_request=desk.handle,
             )
     assert (folder / "secret").read_bytes() == b"secret"
 
 
 async def test_files_that_are_asked_for_and_never_taken_end_the_process(folder: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    desk = JobDesk(
+    desk = FileServer(
         {"file": AssetRef("file", "secret")}, FileAssetOpener((folder,)), max_bytes=100, output=None
     )
     async with pool_of(confined=False) as pool:
         spec = {"act": "ask_and_leave", "job": 1, "question": {"open": "file"}, "times": 1_000}
         with pytest.raises(RenderCrashed):
-            await pool.run(spec, deadline_s=60, answer=desk.answer)
+            await pool.run(spec, deadline_s=60, handle_request=desk.handle)
     await asyncio.sleep(0)
     assert len(os.listdir("/proc/self/fd")) <= before + 4  # noqa: PTH208 - the fork server's own
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageStat
 
-from previewops.contract import violations
+from previewops.contract import find_violations
 from previewops.worker.demo import (
     ARRIVING,
     CORRUPT,
@@ -26,7 +26,7 @@ from previewops.worker.demo.assets import MEN, file_name
 from previewops.worker.demo.lesson import GAME, RUNNING, STEPS, position_after, scenes
 from previewops.worker.demo.morris import LINES, POINTS, IllegalMove, Move, Position, Side, neighbours
 from previewops.worker.demo.scene import SIZE, at
-from previewops.worker.render.storyboard import ANIMATED
+from previewops.worker.render.storyboard import ANIMATED_FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_drawing_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> Non
 
 def test_the_contract_accepts_every_job(demo_jobs: list[DemoJob]) -> None:
     for job in demo_jobs:
-        assert violations(job.payload) == []
+        assert find_violations(job.payload) == []
 
 
 def test_the_jobs_are_told_apart_by_the_prefix(demo_jobs: list[DemoJob]) -> None:
@@ -226,7 +226,7 @@ def option(name: str) -> Callable[[DemoJob], Any]:
 
 def test_together_the_jobs_use_every_kind(demo_jobs: list[DemoJob]) -> None:
     assert {job.payload["priority"] for job in demo_jobs} == {"high", "normal", "low"}
-    assert {option("format")(job) for job in demo_jobs} == {*ANIMATED, "png", "jpeg"}
+    assert {option("format")(job) for job in demo_jobs} == {*ANIMATED_FORMATS, "png", "jpeg"}
     assert {option("theme")(job) for job in demo_jobs} >= {"light", "dark"}
     sizes = [tuple(map(int, option("resolution")(job).split("x"))) for job in demo_jobs]
     assert {(width > height) - (width < height) for width, height in sizes} == {1, 0, -1}

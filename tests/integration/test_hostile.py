@@ -15,15 +15,15 @@ from previewops.errors import JobError, PermanentJobError, TransientJobError
 from previewops.settings import Settings
 from previewops.worker.assets import AssetRef, FileAssetOpener
 from previewops.worker.child import ChildLimits
-from previewops.worker.desk import JobDesk
-from previewops.worker.fetch import WebAssets
-from previewops.worker.fetched import Fetched
+from previewops.worker.desk import FileServer
+from previewops.worker.fetch import WebFetcher
+from previewops.worker.fetched import DownloadCache
 from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.sandbox import RenderPool
-from previewops.worker.work import Work
+from previewops.worker.work import RenderTask
 from tests.hostile import corpus, damaged, harmless, no_files, pictures
 from tests.render_support import payload
-from tests.sounds import KINDS, encoded, tone
+from tests.sounds import KINDS, encode_sound, tone
 from tests.web_server import dripping, moved, serving, web_assets, whole
 
 MIB = 1024 * 1024
@@ -39,7 +39,7 @@ class Renderer:
         self.folder = folder
         self._jobs = 0
 
-    async def render(self, uri: str, web: WebAssets | None = None, *, sound: bool = False) -> dict[str, Any]:
+    async def render(self, uri: str, web: WebFetcher | None = None, *, sound: bool = False) -> dict[str, Any]:
         assets = [] if sound else [{"id": "it", "uri": uri}]
         steps = [{"title": "One", "assetIds": [asset["id"] for asset in assets]}]
         audio = {"uri": uri} if sound else None
@@ -47,17 +47,17 @@ class Renderer:
         self._jobs += 1
         staging = self.folder / "staging" / str(self._jobs)
         staging.parent.mkdir(exist_ok=True)
-        fetched = Fetched(web) if web is not None else None
+        fetched = DownloadCache(web) if web is not None else None
         opener = FileAssetOpener((self.folder / "assets",), fetched)
         settings = Settings(data_dir=self.folder, job_timeout_s=60)
-        work = Work.of(settings, job, staging, opener=opener, reuse=None)
+        work = RenderTask.prepare(settings, job, staging, opener=opener, cache=None)
         try:
-            return await work.done(self.pool, lambda _share, _word: None)
+            return await work.run(self.pool, lambda _share, _word: None)
         finally:
             if fetched is not None:
                 fetched.close()
 
-    async def refused(self, uri: str, web: WebAssets | None = None, *, sound: bool = False) -> JobError:
+    async def refused(self, uri: str, web: WebFetcher | None = None, *, sound: bool = False) -> JobError:
         with pytest.raises(JobError) as caught:
             await self.render(uri, web, sound=sound)
         error = caught.value
@@ -78,7 +78,7 @@ async def renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         recycle_jobs=1_000,
         preload=["previewops.worker.bundle"],
         confined=True,
-        edition=FontSources(),
+        generation=FontSources(),
     )
     try:
         await pool.start()
@@ -90,7 +90,7 @@ async def renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 async def test_a_corpus_of_hostile_files_ends_in_its_codes_and_one_process_sees_it_all(
     renderer: Renderer,
 ) -> None:
-    pid = renderer.pool.pids()
+    pid = renderer.pool.child_pids()
     found = {}
     for name, (content, _) in CORPUS.items():
         (renderer.folder / "assets" / name).write_bytes(content)
@@ -98,7 +98,7 @@ async def test_a_corpus_of_hostile_files_ends_in_its_codes_and_one_process_sees_
         assert isinstance(error, PermanentJobError)
         found[name] = error.code
     assert found == {name: code for name, (_, code) in CORPUS.items()}
-    assert renderer.pool.pids() == pid
+    assert renderer.pool.child_pids() == pid
     assert renderer.pool.crashes == 0
 
 
@@ -145,22 +145,22 @@ async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, soun
     found: Counter[str] = Counter()
     try:
         await pool.start()
-        pids = pool.pids()
+        pids = pool.child_pids()
         for start in range(0, count, 100):
             names = [f"mutant-{start + n}" for n in range(min(100, count - start))]
             for number, name in enumerate(names):
                 content = damaged(originals[(start + number) % len(originals)], dice)
                 (renderer.folder / "assets" / name).write_bytes(content)
-            desk = JobDesk(
+            desk = FileServer(
                 {name: AssetRef(name, name) for name in names},
                 FileAssetOpener((renderer.folder / "assets",)),
                 max_bytes=MIB,
                 output=None,
             )
             spec = {"act": "decode_all", "names": names, "sound": sound}
-            answer = await pool.run(spec, deadline_s=120, answer=desk.answer)
+            answer = await pool.run(spec, deadline_s=120, handle_request=desk.handle)
             found.update(answer["codes"])
-        assert pool.pids() == pids, "a process was lost"
+        assert pool.child_pids() == pids, "a process was lost"
         assert (pool.crashes, pool.deadline_kills) == (0, 0)
     finally:
         await pool.close()
@@ -177,7 +177,7 @@ async def test_two_thousand_mutated_pictures_lose_no_process(renderer: Renderer)
 
 
 async def test_mutated_sounds_lose_no_process(renderer: Renderer) -> None:
-    originals = [encoded(tone(0.3), kind) for kind in KINDS]
+    originals = [encode_sound(tone(0.3), kind) for kind in KINDS]
     found = await fuzzed(renderer, originals, 300, sound=True)
     assert set(found) <= {"", "asset-corrupt", "asset-unsupported"}
     assert found[""] > 20

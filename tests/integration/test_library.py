@@ -18,10 +18,10 @@ import pytest
 from previewops.errors import InvalidPayload, PermanentJobError
 from previewops.worker import render
 from previewops.worker.assets import FileAssetOpener
-from previewops.worker.fetched import Fetched
-from previewops.worker.render.limits import Limits
+from previewops.worker.fetched import DownloadCache
+from previewops.worker.render.limits import RenderLimits
 from tests.integration.cli_program import Program
-from tests.render_support import opened, payload, quarters
+from tests.render_support import open_picture, payload, quarters
 from tests.web_server import serving, web_assets, whole
 
 STEPS: list[dict[str, Any]] = [{"title": "One", "assetIds": ["it"]}, {"title": "Two"}]
@@ -40,8 +40,8 @@ def test_a_request_is_rendered_into_a_folder(here: Path) -> None:
     request = payload(STEPS, ASSETS)["previewRequest"]
     bundle = render(request, out="out", progress=lambda share, _word: seen.append(share))
     assert (bundle.width, bundle.height, bundle.duration_ms) == (320, 180, 6_000)
-    assert opened(bundle.poster).size == (320, 180)
-    assert [opened(frame).size for frame in bundle.frames] == [(320, 180)] * 3
+    assert open_picture(bundle.poster).size == (320, 180)
+    assert [open_picture(frame).size for frame in bundle.frames] == [(320, 180)] * 3
     assert bundle.animation == Path("out/animation.webp")
     assert bundle._repr_html_().startswith('<img alt="Contact sheet"')
     assert {file["path"] for file in bundle.files} == {
@@ -53,7 +53,7 @@ def test_a_request_is_rendered_into_a_folder(here: Path) -> None:
 def test_a_whole_payload_gives_the_bytes_that_a_worker_would_publish(here: Path) -> None:
     job = {**payload(STEPS, ASSETS, dry_run=True, format="png"), "projectId": "library"}
     bundle = render(job, out=here / "out", opener=FileAssetOpener((here,)))
-    assert bundle.about["jobId"] == "job-1"
+    assert bundle.preview["jobId"] == "job-1"
     assert bundle.animation is None
     again = render(job["previewRequest"], out=here / "once" / "again")
     hashes = [{file["path"]: file["sha256"] for file in each.files} for each in (bundle, again)]
@@ -70,7 +70,7 @@ def test_a_picture_from_the_web_is_the_one_whose_checksum_was_compared(here: Pat
 
     with serving(answer) as server:
         asset = {"id": "it", "uri": server.url(), "sha256": hashlib.sha256(good).hexdigest()}
-        fetched = Fetched(web_assets(server), spool=here)
+        fetched = DownloadCache(web_assets(server), spool=here)
         bundle = render(payload(STEPS, [asset]), out="out", opener=FileAssetOpener((), fetched))
         fetched.close()
         assert len(server.asked) == 1
@@ -83,7 +83,7 @@ def test_errors_are_those_of_the_contract_and_the_renderer(here: Path) -> None:
     with pytest.raises(InvalidPayload):
         render(payload([], [{"id": "it", "uri": "/etc/passwd"}]), out="out")
     with pytest.raises(PermanentJobError) as caught:
-        render(payload(STEPS, ASSETS), out="out", limits=Limits(frame_pixels=10))
+        render(payload(STEPS, ASSETS), out="out", limits=RenderLimits(frame_pixels=10))
     assert caught.value.code == "asset-too-many-pixels"
     assert not Path("out").exists()
 
@@ -131,7 +131,7 @@ def test_the_command_renders_without_redis(program: Program, job: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"{out}: 11 files")
     assert "  animation.webp\n" in done.out
-    assert opened(out / "poster.webp").size == (320, 180)
+    assert open_picture(out / "poster.webp").size == (320, 180)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
     as_json = program.run("render", str(job), "-o", str(out), "--replace", "--json")
     assert json.loads(as_json.out)["bundle"] == str(out)

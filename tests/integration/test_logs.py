@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli_program import Program, hand_on, payload
+from tests.integration.cli_program import Program, payload, queue_driver
 
 pytestmark = pytest.mark.redis
 
@@ -31,7 +31,7 @@ async def test_every_line_of_a_job_bears_what_it_is_known_by(program: Program, r
     good["previewRequest"]["title"] = "Not for logs"
     bad = payload("bad")
     bad["previewRequest"]["assets"] = [{"id": "a", "uri": "gone.png", "title": "Not for logs"}]
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.submit(good, bad)
     done = program.run("worker", "--burst", "--name", "w-7")
     assert done.code == 0
@@ -51,7 +51,7 @@ async def test_every_line_of_a_job_bears_what_it_is_known_by(program: Program, r
 async def test_secrets_of_addresses_stay_out(program: Program, redis_url: str) -> None:
     stranger = payload("stranger")
     stranger["previewRequest"]["assets"] = [{"id": "a", "uri": f"https://cdn.example/a.png?sig={SECRET}"}]
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.submit(stranger)
     done = program.run("worker", "--burst")
     assert "job.died" in done.err
@@ -59,7 +59,7 @@ async def test_secrets_of_addresses_stay_out(program: Program, redis_url: str) -
 
 
 async def test_format_and_level(program: Program, redis_url: str) -> None:
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.submit(payload("a"))
     text = program.run("worker", "--burst", PREVIEW_LOG_FORMAT="text")
     assert "job.rendered" in text.err
@@ -74,7 +74,7 @@ async def test_format_and_level(program: Program, redis_url: str) -> None:
 
 LIBRARIES = """
 import asyncio, logging
-from previewops.logs import JobLines, configure, lines_of, log, payload_read
+from previewops.logs import JobLogContext, configure, job_log_context, log, bind_payload
 from previewops.settings import Settings
 
 configure(Settings())
@@ -83,8 +83,8 @@ arq = logging.getLogger("arq.worker")
 arq.info("0.01s -> job(%s)", {"title": "Not for logs"})
 
 async def job(name):
-    with lines_of(JobLines(name, 2, "w")):
-        payload_read({"projectId": "p", "requestId": "r\\x1b", "title": "Not for logs"})
+    with job_log_context(JobLogContext(name, 2, "w")):
+        bind_payload({"projectId": "p", "requestId": "r\\x1b", "title": "Not for logs"})
         await asyncio.sleep(0)
         arq.warning("job %s expired at redis://:hunter2@h", name)
         try:
@@ -105,7 +105,7 @@ def test_libraries_log_the_same_way() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", LIBRARIES], capture_output=True, text=True, check=True
     )
-    expired_a, broken_a, expired_b, broken_b, between, last = lines_of(done.stderr)
+    expired_a, broken_a, expired_b, broken_b, between, last = job_log_context(done.stderr)
     assert (expired_a["jobId"], broken_a["jobId"], expired_b["jobId"], broken_b["jobId"]) == (
         "a",
         "a",
@@ -128,31 +128,31 @@ def test_libraries_log_the_same_way() -> None:
 
 SENDING = """
 import asyncio
-from previewops.clock import system_random
-from previewops.lease import Claim, Finished
-from previewops.logs import JobLines, configure, lines_of, log
+from previewops.clock import system_rng
+from previewops.lease import Claim, CompletedJob
+from previewops.logs import JobLogContext, configure, job_log_context, log
 from previewops.settings import Settings
-from previewops.states import Code, Priority
-from previewops.worker.exchange import Exchange
+from previewops.states import ScriptResult, Priority
+from previewops.worker.exchange import ClaimChannel
 
 class Leases:
     calls = 0
-    async def finish(self, finished, want):
+    async def finish(self, completed, max_claims):
         self.calls += 1
         if self.calls == 1:
             raise ConnectionError("gone")
-        return [Code.OK], []
-    async def reclaim(self, held):
+        return [ScriptResult.OK], []
+    async def release_unknown_claims(self, held):
         return 0
 
 async def main():
     configure(Settings())
-    exchange = Exchange(
-        Leases(), calls=1, batch=9, held=list, taking=lambda: False, dice=system_random()
+    exchange = ClaimChannel(
+        Leases(), max_calls=1, batch_size=9, held_claims=list, accepts_jobs=lambda: False, rng=system_rng()
     )
     claim = Claim("a", b"", "1", 0, 0, 0, 0, 0.0, Priority.NORMAL)
-    with lines_of(JobLines("a", 1, "w")):
-        await exchange.finish(Finished(claim, "{}", 1.0), print)
+    with job_log_context(JobLogContext("a", 1, "w")):
+        await exchange.finish(CompletedJob(claim, "{}", 1.0), print)
         log.info("job.rendered")
 
 asyncio.run(main())

@@ -9,9 +9,9 @@ import pytest
 
 from previewops.errors import PermanentJobError
 from tests.render_support import payload, render_into
-from tests.sounds import encoded, tone
+from tests.sounds import encode_sound, tone
 
-FLAC = encoded(tone(2), "flac")
+FLAC = encode_sound(tone(2), "flac")
 BREAKS_OFF = FLAC[:200] + bytes(len(FLAC) - 200)  # a header that promises, and nothing that decodes
 LOST = {
     "missing": (None, "asset-missing"),
@@ -30,7 +30,7 @@ def test_a_video_without_its_sound_is_silent_and_tells(
         (root / "track.wav").write_bytes(content)
     asked = {"audio": {"uri": "track.wav"}, "format": "webm"}
     result = render_into(out, payload([{"title": "One"}], [], **asked, onAssetError="gap"), root)
-    assert [error.code for error in result.lost.values()] == [code]
+    assert [error.code for error in result.asset_errors.values()] == [code]
     assert any(warning.endswith(f"left out ({code})") for warning in result.warnings)
     with av.open(str(out / "animation.webm")) as made:
         assert [stream.type for stream in made.streams] == ["video"]

@@ -9,7 +9,7 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from previewops.terms import FIELDS, Term, Terms
+from previewops.terms import FILTER_FIELDS, FilterQuery, FilterTerm
 from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
@@ -31,14 +31,16 @@ texts = st.text(st.sampled_from("aAbéÉ%.[( !\0"), max_size=4) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=6
 )
 words = texts.map(lambda text: text.replace("\0", ""))
-terms = st.builds(Term, words, st.none() | st.sampled_from(FIELDS), st.booleans())
-filters = st.builds(Terms, st.lists(terms, max_size=3).map(tuple), st.booleans())
+terms = st.builds(FilterTerm, words, st.none() | st.sampled_from(FILTER_FIELDS), st.booleans())
+filters = st.builds(FilterQuery, st.lists(terms, max_size=3).map(tuple), st.booleans())
 
 
-@given(wanted=filters, fields=st.dictionaries(st.sampled_from(FIELDS), texts, max_size=4))
+@given(wanted=filters, fields=st.dictionaries(st.sampled_from(FILTER_FIELDS), texts, max_size=4))
 @settings(deadline=None, max_examples=400)
-def test_both_languages_agree(redis_server: RedisProcess, wanted: Terms, fields: dict[str, str]) -> None:
+def test_both_languages_agree(
+    redis_server: RedisProcess, wanted: FilterQuery, fields: dict[str, str]
+) -> None:
     with redis.Redis.from_url(redis_server.url) as client:
         named = [part for pair in fields.items() for part in pair]
-        answer = client.eval(SCRIPT, 0, len(fields), *named, *wanted.arguments())
+        answer = client.eval(SCRIPT, 0, len(fields), *named, *wanted.script_arguments())
     assert bool(answer) is wanted.matches(fields)

@@ -13,11 +13,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from previewops import __version__
 from previewops.connection import connect
 from previewops.errors import EXIT_UNREACHABLE
-from previewops.lease import Finished
-from previewops.metrics import CONTENT_TYPE, exposition
-from previewops.retry import Cause, Counter
+from previewops.lease import CompletedJob
+from previewops.metrics import CONTENT_TYPE, scrape
+from previewops.retry import DeadLetterCause, FailureCounter
 from tests.integration.cli_program import Program
-from tests.queue_support import Bench, attempt_json, bench, burial, done, payload
+from tests.queue_support import (
+    QueueFixture,
+    attempt_json,
+    completed_job,
+    dead_letter_reason,
+    payload,
+    queue_fixture,
+)
 
 pytestmark = pytest.mark.redis
 
@@ -51,11 +58,11 @@ class Said:
         }
 
 
-async def said_by(b: Bench) -> Said:
-    return Said((await exposition(b.redis, b.settings)).decode())
+async def said_by(b: QueueFixture) -> Said:
+    return Said((await scrape(b.redis, b.settings)).decode())
 
 
-async def settle(b: Bench, job_id: str, how: str, priority: str = "normal") -> None:
+async def settle(b: QueueFixture, job_id: str, how: str, priority: str = "normal") -> None:
     """Submits a job, claims it, and lets it end in one of the ways there are."""
     await b.queue.submit(payload(job_id, priority=priority))
     claim = await b.claim_one()
@@ -63,31 +70,43 @@ async def settle(b: Bench, job_id: str, how: str, priority: str = "normal") -> N
     worker, attempt = b.worker(), {"attempt_json": attempt_json()}
     match how:
         case "completed":
-            await worker.finish([done(claim)], 0)
+            await worker.finish([completed_job(claim)], 0)
         case "dry":
-            await worker.finish([Finished(claim, "{}", 3.0, dry_run=True)], 0)
+            await worker.finish([CompletedJob(claim, "{}", 3.0, dry_run=True)], 0)
         case "retried":
-            await worker.retry(claim, delay_ms=60_000, counter=Counter.ATTEMPTS, message="x", **attempt)
+            await worker.retry(
+                claim, delay_ms=60_000, counter=FailureCounter.ATTEMPTS, message="x", **attempt
+            )
         case "crashed":
-            await worker.retry(claim, delay_ms=60_000, counter=Counter.CRASHES, message="x", **attempt)
+            await worker.retry(claim, delay_ms=60_000, counter=FailureCounter.CRASHES, message="x", **attempt)
         case "invalid":
-            await worker.bury(
+            await worker.move_to_dead_letters(
                 claim,
-                counter=Counter.ATTEMPTS,
-                burial=burial("invalid-payload", cause=Cause.PERMANENT),
+                counter=FailureCounter.ATTEMPTS,
+                reason=dead_letter_reason("invalid-payload", cause=DeadLetterCause.PERMANENT),
                 **attempt,
             )
         case "worn out":
-            await worker.bury(claim, counter=Counter.ATTEMPTS, burial=burial(cause=Cause.ATTEMPTS), **attempt)
+            await worker.move_to_dead_letters(
+                claim,
+                counter=FailureCounter.ATTEMPTS,
+                reason=dead_letter_reason(cause=DeadLetterCause.ATTEMPTS),
+                **attempt,
+            )
         case "poison":
-            await worker.bury(claim, counter=Counter.CRASHES, burial=burial(cause=Cause.CRASHES), **attempt)
+            await worker.move_to_dead_letters(
+                claim,
+                counter=FailureCounter.CRASHES,
+                reason=dead_letter_reason(cause=DeadLetterCause.CRASHES),
+                **attempt,
+            )
         case "lost":
-            await b.expire(job_id)
+            await b.expire_leases(job_id)
             await b.worker().maintain()
 
 
 async def test_every_way_a_job_can_go_is_counted_by_class_and_cause(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         # The first upkeep after a silence recovers nothing.
         await b.worker().maintain()
         for number, how in enumerate(
@@ -126,10 +145,10 @@ async def test_every_way_a_job_can_go_is_counted_by_class_and_cause(redis_url: s
 
 
 async def test_a_worker_that_is_lost_for_the_last_time_leaves_a_dead_letter(redis_url: str) -> None:
-    async with bench(redis_url, max_crashes=1) as b:
+    async with queue_fixture(redis_url, max_crashes=1) as b:
         await b.queue.submit(payload("a"))
         await b.claim_one("w1")
-        await b.worker(max_crashes=1).end_worker("w1", "it was killed", lost=True)
+        await b.worker(max_crashes=1).deregister_worker("w1", "it was killed", lost=True)
         said = await said_by(b)
     assert said.nonzero("preview_job_failed_total") == {"worker-lost normal": 1}
     assert said.nonzero("preview_job_dead_total") == {"crashes normal": 1}
@@ -137,11 +156,13 @@ async def test_a_worker_that_is_lost_for_the_last_time_leaves_a_dead_letter(redi
 
 
 async def test_times_are_counted_below_bounds_that_the_queue_counts_by(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload(f"j-{n}", priority="high") for n in range(4)])
-        claims = (await b.worker().claim(4)).jobs
+        claims = (await b.worker().claim(4)).claims
         times = (3.0, 10.0, 600.0, 2_000_000.0)
-        await b.worker().finish([done(claim, run_ms=ms) for claim, ms in zip(claims, times, strict=True)], 0)
+        await b.worker().finish(
+            [completed_job(claim, run_ms=ms) for claim, ms in zip(claims, times, strict=True)], 0
+        )
         said = await said_by(b)
 
     def below(bound: str) -> float:
@@ -160,7 +181,7 @@ async def test_the_fleet_is_told_by_host_and_state(redis_url: str) -> None:
     def info(host: str, state: str, **more: Any) -> str:
         return json.dumps({"host": host, "state": state, "slots": 2, "version": "0.1.0", **more})
 
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.worker("w1").heartbeat(info("one", "working", busy=1, rssBytes=1_000), [])
         await b.worker("w2").heartbeat(info("one", "draining", busy=2, rssBytes=500), [])
         await b.worker("w3").heartbeat(info("two", "some day", rssBytes=7), [])
@@ -175,7 +196,7 @@ async def test_the_fleet_is_told_by_host_and_state(redis_url: str) -> None:
 
 
 async def test_what_a_worker_says_of_itself_cannot_break_the_text(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.worker().heartbeat(r'{"host": "\ud800\"} 1\n#", "slots": 3}', [])
         said = await said_by(b)
     assert said.nonzero("preview_worker_slots") == {'\\ud800"} 1\n#': 3}
@@ -183,7 +204,7 @@ async def test_what_a_worker_says_of_itself_cannot_break_the_text(redis_url: str
 
 
 async def test_a_queue_that_was_never_used_has_every_family_and_begins_at_nought(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         empty = await said_by(b)
         await b.queue.submit(payload("a"))
         used = await said_by(b)
@@ -195,7 +216,7 @@ async def test_a_queue_that_was_never_used_has_every_family_and_begins_at_nought
 
 
 async def test_submits_that_were_turned_away_are_told_by_reason(redis_url: str) -> None:
-    async with bench(redis_url, queue_max=2) as b:
+    async with queue_fixture(redis_url, queue_max=2) as b:
         await b.queue.submit_many([payload("a"), payload("a"), payload("a", title="other"), payload("b")])
         assert (await said_by(b)).nonzero("preview_submit_refused_total") == {"conflict": 1}
         await b.queue.submit_many([payload("c"), payload("d")], invalid=3)
@@ -206,7 +227,7 @@ async def test_submits_that_were_turned_away_are_told_by_reason(redis_url: str) 
 
 
 async def test_reading_costs_as_many_commands_at_any_depth(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
 
         async def cost() -> dict[str, int]:
             await said_by(b)
@@ -223,7 +244,7 @@ async def test_reading_costs_as_many_commands_at_any_depth(redis_url: str) -> No
 
 
 async def test_any_number_of_processes_say_the_same(redis_url: str) -> None:
-    async with bench(redis_url) as one, bench(redis_url) as other:
+    async with queue_fixture(redis_url) as one, queue_fixture(redis_url) as other:
         await settle(one, "a", "completed")
         first, second = await said_by(one), await said_by(other)
     volatile = {"preview_redis_latency_seconds"}
@@ -233,10 +254,10 @@ async def test_any_number_of_processes_say_the_same(redis_url: str) -> None:
 
 
 async def test_that_redis_is_away_is_a_figure_too(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         assert (await said_by(b)).of("preview_redis_up") == 1
         redis = connect(AWAY, role="test")
-        said = Said((await exposition(redis, b.settings)).decode())
+        said = Said((await scrape(redis, b.settings)).decode())
         await redis.aclose()
     assert said.of("preview_redis_up") == 0
     assert said.families.keys() == {"previewops_build_info", "preview_redis_up"}

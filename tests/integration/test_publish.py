@@ -17,7 +17,14 @@ import pytest
 
 from previewops.errors import StaleToken, TransientJobError
 from previewops.worker import publish as publishing
-from previewops.worker.publish import Outcome, Publication, bundle_path, fence_path, publish, staging_path
+from previewops.worker.publish import (
+    Publication,
+    PublishResult,
+    bundle_path,
+    fence_path,
+    publish,
+    staging_path,
+)
 
 FILES = 8
 
@@ -125,14 +132,14 @@ def left_in_staging(data: Path) -> list[str]:
 
 def test_a_first_bundle(tmp_path: Path) -> None:
     done = put(tmp_path, 1, "one")
-    assert done == Publication(tmp_path / "previews/p/j", 1, Outcome.FIRST)
+    assert done == Publication(tmp_path / "previews/p/j", 1, PublishResult.FIRST)
     assert read(tmp_path) == "one"
     assert left_in_staging(tmp_path) == []
 
 
 def test_a_bundle_that_replaces_another(tmp_path: Path) -> None:
     put(tmp_path, 1, "one")
-    assert put(tmp_path, 2, "two").outcome is Outcome.REPLACED
+    assert put(tmp_path, 2, "two").result is PublishResult.REPLACED
     assert read(tmp_path) == "two"
     assert left_in_staging(tmp_path) == []
 
@@ -140,7 +147,7 @@ def test_a_bundle_that_replaces_another(tmp_path: Path) -> None:
 def test_the_same_bytes_again_leave_the_old_bundle_and_move_the_fence(tmp_path: Path) -> None:
     put(tmp_path, 1, "one")
     before = bundle_path(tmp_path, "p", "j").stat().st_ino
-    assert put(tmp_path, 3, "one").outcome is Outcome.KEPT
+    assert put(tmp_path, 3, "one").result is PublishResult.UNCHANGED
     assert bundle_path(tmp_path, "p", "j").stat().st_ino == before
     assert left_in_staging(tmp_path) == []
     with pytest.raises(StaleToken):
@@ -155,7 +162,7 @@ def test_a_damaged_bundle_is_repaired_by_the_same_bytes(tmp_path: Path, damage: 
         victim.unlink()
     else:
         victim.write_text("")
-    assert put(tmp_path, 2, "one").outcome is Outcome.REPLACED
+    assert put(tmp_path, 2, "one").result is PublishResult.REPLACED
     assert read(tmp_path) == "one"
 
 
@@ -170,7 +177,7 @@ def test_a_late_token_is_refused_and_touches_nothing(tmp_path: Path) -> None:
 
 def test_tokens_are_numbers_not_texts(tmp_path: Path) -> None:
     put(tmp_path, 9, "nine")
-    assert put(tmp_path, 10, "ten").outcome is Outcome.REPLACED
+    assert put(tmp_path, 10, "ten").result is PublishResult.REPLACED
     with pytest.raises(StaleToken):
         put(tmp_path, 9, "late")
 
@@ -183,8 +190,8 @@ def test_the_same_token_again_is_harmless(tmp_path: Path) -> None:
         fence=fence_path(tmp_path, "p", "j"),
         token=1,
     )
-    assert again.outcome is Outcome.ALREADY
-    assert put(tmp_path, 1, "one").outcome is Outcome.KEPT
+    assert again.result is PublishResult.ALREADY_PUBLISHED
+    assert put(tmp_path, 1, "one").result is PublishResult.UNCHANGED
     assert read(tmp_path) == "one"
 
 
@@ -269,7 +276,7 @@ def test_a_frozen_holder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             put(tmp_path, 2, "two")
     assert refused.value.code == "publication-locked"
     assert read(tmp_path) == "one"
-    assert put(tmp_path, 3, "three").outcome is Outcome.REPLACED
+    assert put(tmp_path, 3, "three").result is PublishResult.REPLACED
 
 
 def test_without_an_exchange_two_renames_replace(tmp_path: Path) -> None:
@@ -280,10 +287,10 @@ def test_without_an_exchange_two_renames_replace(tmp_path: Path) -> None:
         bundle_path(tmp_path, "p", "j"),
         fence=fence_path(tmp_path, "p", "j"),
         token=2,
-        exchange=lambda one, other: False,
-        observe=steps.append,
+        swap_folders=lambda one, other: False,
+        on_step=steps.append,
     )
-    assert done.outcome is Outcome.REPLACED
+    assert done.result is PublishResult.REPLACED
     assert steps == STEPS_TWO_RENAMES
     assert read(tmp_path) == "two"
     assert left_in_staging(tmp_path) == []
@@ -303,8 +310,8 @@ def test_a_second_rename_that_fails_takes_the_first_back(tmp_path: Path) -> None
             bundle_path(tmp_path, "p", "j"),
             fence=fence_path(tmp_path, "p", "j"),
             token=2,
-            exchange=lambda one, other: False,
-            observe=lose_staging,
+            swap_folders=lambda one, other: False,
+            on_step=lose_staging,
         )
     assert read(tmp_path) == "one"
     assert left_in_staging(tmp_path) == []
@@ -332,7 +339,7 @@ def test_what_the_file_system_refuses_is_typed(tmp_path: Path, code: int, expect
             bundle_path(tmp_path, "p", "j"),
             fence=fence_path(tmp_path, "p", "j"),
             token=2,
-            exchange=refuse,
+            swap_folders=refuse,
         )
     assert refused.value.code == expected
     assert refused.value.hint

@@ -8,17 +8,25 @@ import time
 import pytest
 
 from previewops.connection import connect
-from previewops.histogram import merge
+from previewops.histogram import merge_histograms
 from previewops.lease import Claim, Leases
-from previewops.retry import Cause, Counter
+from previewops.retry import DeadLetterCause, FailureCounter
 from previewops.settings import Settings
-from previewops.states import Code, JobState
-from tests.queue_support import HOUR_MS, Bench, attempt_json, bench, burial, done, payload
+from previewops.states import JobState, ScriptResult
+from tests.queue_support import (
+    HOUR_MS,
+    QueueFixture,
+    attempt_json,
+    completed_job,
+    dead_letter_reason,
+    payload,
+    queue_fixture,
+)
 
 pytestmark = pytest.mark.redis
 
 
-async def fill(b: Bench, count: int, priority: str, start: int = 0) -> None:
+async def fill(b: QueueFixture, count: int, priority: str, start: int = 0) -> None:
     await b.queue.submit_many(
         [payload(f"{priority}-{n}", priority=priority) for n in range(start, start + count)]
     )
@@ -28,18 +36,18 @@ async def fill(b: Bench, count: int, priority: str, start: int = 0) -> None:
 
 
 async def test_priorities_go_high_normal_low_and_first_in_first_out_within(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         for n in range(3):
             for priority in ("low", "normal", "high"):
                 await b.queue.submit(payload(f"{priority}-{n}", priority=priority))
-        claims = (await b.worker().claim(20)).jobs
+        claims = (await b.worker().claim(20)).claims
         assert [claim.job_id for claim in claims] == [
             f"{priority}-{n}" for priority in ("high", "normal", "low") for n in range(3)
         ]
 
 
 async def test_one_high_job_is_next_before_ten_thousand_low_ones(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await fill(b, 10_000, "low")
         await b.queue.submit(payload("urgent", priority="high"))
         assert (await b.claim_one()).job_id == "urgent"
@@ -49,7 +57,7 @@ async def test_one_high_job_is_next_before_ten_thousand_low_ones(redis_url: str)
 async def test_an_aged_low_job_is_served_within_four_claims_of_a_constant_stream_of_high(
     redis_url: str, way: str
 ) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await fill(b, 3, "low")
         await b.make_older("low-0", "low-1", "low-2", by_ms=HOUR_MS)
         served: list[str] = []
@@ -59,43 +67,43 @@ async def test_an_aged_low_job_is_served_within_four_claims_of_a_constant_stream
             if way == "claim" or held is None:
                 held = await b.claim_one()
             else:
-                _, (held,) = await b.worker().finish([done(held)], 1)
+                _, (held,) = await b.worker().finish([completed_job(held)], 1)
             served.append(held.job_id)
         assert [n for n, job_id in enumerate(served, start=1) if job_id.startswith("low")] == [4, 8, 12]
         assert [job_id for job_id in served if job_id.startswith("low")] == ["low-0", "low-1", "low-2"]
 
 
 async def test_of_several_aged_classes_the_longest_waiting_goes_first(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await fill(b, 20, "high")
         await fill(b, 1, "normal")
         await fill(b, 1, "low")
         await b.make_older("normal-0", by_ms=HOUR_MS)
         await b.make_older("low-0", by_ms=2 * HOUR_MS)
-        claims = (await b.worker().claim(8)).jobs
+        claims = (await b.worker().claim(8)).claims
         assert [claims[3].job_id, claims[7].job_id] == ["low-0", "normal-0"]
 
 
 async def test_what_has_not_aged_waits(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await fill(b, 12, "high")
         await fill(b, 1, "low")
-        claims = (await b.worker().claim(12)).jobs
+        claims = (await b.worker().claim(12)).claims
         assert {claim.priority.value for claim in claims} == {"high"}
 
 
 async def test_a_released_job_keeps_its_place(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await fill(b, 3, "normal")
         first = await b.claim_one()
-        assert await b.worker().release([first]) == [Code.OK]
-        assert [claim.job_id for claim in (await b.worker().claim(3)).jobs] == [
+        assert await b.worker().release([first]) == [ScriptResult.OK]
+        assert [claim.job_id for claim in (await b.worker().claim(3)).claims] == [
             f"normal-{n}" for n in range(3)
         ]
 
 
 async def test_the_time_that_a_job_ran_before_it_was_put_back_is_no_wait(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         await b.make_older("a", by_ms=HOUR_MS)
         await b.redis.hset(b.keys.job_prefix + "a", "order", (await b.now_ms() - HOUR_MS) * 1000)
@@ -104,8 +112,8 @@ async def test_the_time_that_a_job_ran_before_it_was_put_back_is_no_wait(redis_u
         await b.worker().release([first])
         again = await b.claim_one()
         assert again.wait_ms < HOUR_MS
-        snapshot = await b.snapshots.take(history_s=60)
-        assert sorted(merge(bucket.wait for bucket in snapshot.buckets).values()) == [1, 1], (
+        snapshot = await b.snapshots.read(history_s=60)
+        assert sorted(merge_histograms(bucket.wait for bucket in snapshot.buckets).values()) == [1, 1], (
             "a long and a short one"
         )
         # A retry waits from when it is due, which is later than when it was put back.
@@ -117,15 +125,15 @@ async def test_the_time_that_a_job_ran_before_it_was_put_back_is_no_wait(redis_u
 # ---------------------------------------------------------------- cost
 
 
-async def calls_of(b: Bench, claim: bool) -> dict[str, int]:
+async def calls_of(b: QueueFixture, claim: bool) -> dict[str, int]:
     """The commands of one claim, or of one finish that claims."""
     held = [await b.claim_one(), await b.claim_one()]
-    await b.worker().finish([done(held[0])], 0)
+    await b.worker().finish([completed_job(held[0])], 0)
     before = await b.calls()
     if claim:
         await b.worker().claim(2)
     else:
-        await b.worker().finish([done(held[1])], 2)
+        await b.worker().finish([completed_job(held[1])], 2)
     after = await b.calls()
     changed = {name: after[name] - before.get(name, 0) for name in after}
     return {name: count for name, count in changed.items() if count and name != "info"}
@@ -135,11 +143,11 @@ async def calls_of(b: Bench, claim: bool) -> dict[str, int]:
 async def test_a_claim_costs_the_same_at_any_depth_and_with_any_number_of_active_jobs(
     redis_url: str, claim: bool
 ) -> None:
-    async with bench(redis_url, lease_ms=600_000) as b:
+    async with queue_fixture(redis_url, lease_ms=600_000) as b:
         await fill(b, 10, "normal")
         shallow = await calls_of(b, claim)
         await fill(b, 4_000, "normal", start=10)
-        assert len((await b.worker("w2").claim(1_500)).jobs) == 1_500
+        assert len((await b.worker("w2").claim(1_500)).claims) == 1_500
         deep = await calls_of(b, claim)
         # EXPIRE comes with a bucket's new field, and a histogram's bin may be new.
         for calls in (shallow, deep):
@@ -155,7 +163,7 @@ async def test_a_claim_costs_the_same_at_any_depth_and_with_any_number_of_active
 async def test_a_lease_is_timed_by_the_server_whatever_the_clients_clock_says(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with bench(redis_url, lease_ms=10_000) as b:
+    async with queue_fixture(redis_url, lease_ms=10_000) as b:
         await b.queue.submit(payload("a"))
         before_ms = await b.now_ms()
         for shift_s in (-3600, 3600):
@@ -165,13 +173,17 @@ async def test_a_lease_is_timed_by_the_server_whatever_the_clients_clock_says(
                 patch.setattr(time, "time_ns", lambda real=real, shift=shift_s: int((real() + shift) * 1e9))
                 claim = await b.claim_one()
                 await b.worker().maintain()
-                assert await b.worker().renew(claim) is Code.OK
-                assert (await b.worker().heartbeat("{}", [(claim, 0.1, "x")])).lost == ()
+                assert await b.worker().renew(claim) is ScriptResult.OK
+                assert (await b.worker().heartbeat("{}", [(claim, 0.1, "x")])).lost_job_ids == ()
                 ends_ms = await b.redis.zscore(b.keys.active, "a")
                 assert before_ms + 10_000 <= ends_ms <= await b.now_ms() + 10_000
                 assert before_ms <= claim.claimed_ms <= await b.now_ms()
                 await b.worker().retry(
-                    claim, delay_ms=5_000, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), message="x"
+                    claim,
+                    delay_ms=5_000,
+                    counter=FailureCounter.ATTEMPTS,
+                    attempt_json=attempt_json(),
+                    message="x",
                 )
                 due_ms = await b.redis.zscore(b.keys.schedule, "a")
                 assert before_ms + 5_000 <= due_ms <= await b.now_ms() + 5_000
@@ -179,7 +191,7 @@ async def test_a_lease_is_timed_by_the_server_whatever_the_clients_clock_says(
 
 
 async def test_a_heartbeat_and_a_renewal_prolong_a_lease(redis_url: str) -> None:
-    async with bench(redis_url, lease_ms=1_000) as b:
+    async with queue_fixture(redis_url, lease_ms=1_000) as b:
         await b.queue.submit(payload("a"))
         claim = await b.claim_one()
         longer = b.worker(lease_ms=60_000)
@@ -188,98 +200,107 @@ async def test_a_heartbeat_and_a_renewal_prolong_a_lease(redis_url: str) -> None
         assert await b.redis.pttl("arq:in-progress:a") > 50_000
         record = await b.queue.status("a")
         assert (record.progress, record.phase, record.worker) == (0.25, "frames", "w1")
-        await b.expire("a")
-        assert await longer.renew(claim) is Code.OK
+        await b.expire_leases("a")
+        assert await longer.renew(claim) is ScriptResult.OK
         assert await b.redis.zscore(b.keys.active, "a") > await b.now_ms() + 50_000
         assert await b.redis.pttl("arq:in-progress:a") > 50_000
         assert (await longer.maintain()).recovered == 0
 
 
 async def test_a_late_caller_is_refused_and_changes_nothing(redis_url: str) -> None:
-    async with bench(redis_url, lease_ms=600_000) as b:
+    async with queue_fixture(redis_url, lease_ms=600_000) as b:
         await b.queue.submit(payload("a"))
         old = await b.claim_one("w1")
-        await b.expire("a")
+        await b.expire_leases("a")
         await b.worker().maintain()
         new = await b.claim_one("w2")
         assert int(new.token) > int(old.token)
         w1 = b.worker("w1")
         before = await b.dump()
-        assert (await w1.finish([done(old, {"from": "old"})], 0))[0] == [Code.STALE]
+        assert (await w1.finish([completed_job(old, {"from": "old"})], 0))[0] == [ScriptResult.STALE]
         assert (
             await w1.retry(
-                old, delay_ms=1, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), message="x"
+                old, delay_ms=1, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), message="x"
             )
-            is Code.STALE
+            is ScriptResult.STALE
         )
         assert (
-            await w1.bury(old, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial())
-            is Code.STALE
+            await w1.move_to_dead_letters(
+                old, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=dead_letter_reason()
+            )
+            is ScriptResult.STALE
         )
-        assert await w1.release([old]) == [Code.STALE]
-        assert await w1.renew(old) is Code.STALE
+        assert await w1.release([old]) == [ScriptResult.STALE]
+        assert await w1.renew(old) is ScriptResult.STALE
         assert await b.dump() == before
-        assert (await w1.heartbeat("{}", [(old, 0.9, "x")])).lost == ("a",)
-        assert (await b.worker("w2").finish([done(new, {"from": "new"})], 0))[0] == [Code.OK]
+        assert (await w1.heartbeat("{}", [(old, 0.9, "x")])).lost_job_ids == ("a",)
+        assert (await b.worker("w2").finish([completed_job(new, {"from": "new"})], 0))[0] == [ScriptResult.OK]
         assert (await b.queue.status("a")).result == {"from": "new"}
 
 
 async def test_a_call_repeated_because_its_reply_was_lost_is_recognised(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload("a"), payload("b"), payload("c"), payload("d")])
-        a, bb, c, d = (await b.worker().claim(4)).jobs
+        a, bb, c, d = (await b.worker().claim(4)).claims
         w = b.worker()
-        retry = {"delay_ms": 60_000, "counter": Counter.ATTEMPTS, "attempt_json": attempt_json()}
-        assert (await w.finish([done(a)], 0))[0] == [Code.OK]
-        assert await w.retry(bb, message="x", **retry) is Code.OK
-        assert await w.release([c]) == [Code.OK]
-        bury = {"counter": Counter.CRASHES, "attempt_json": attempt_json(), "burial": burial()}
-        assert await w.bury(d, **bury) is Code.OK
+        retry = {"delay_ms": 60_000, "counter": FailureCounter.ATTEMPTS, "attempt_json": attempt_json()}
+        assert (await w.finish([completed_job(a)], 0))[0] == [ScriptResult.OK]
+        assert await w.retry(bb, message="x", **retry) is ScriptResult.OK
+        assert await w.release([c]) == [ScriptResult.OK]
+        bury = {
+            "counter": FailureCounter.CRASHES,
+            "attempt_json": attempt_json(),
+            "burial": dead_letter_reason(),
+        }
+        assert await w.move_to_dead_letters(d, **bury) is ScriptResult.OK
         before = await b.dump()
-        assert (await w.finish([done(a), done(a)], 0))[0] == [Code.ALREADY, Code.ALREADY]
-        assert await w.retry(bb, message="x", **retry) is Code.ALREADY
-        assert await w.release([c, d]) == [Code.ALREADY, Code.ALREADY]
-        assert await w.bury(d, **bury) is Code.ALREADY
-        assert await w.renew(a) is Code.ALREADY
+        assert (await w.finish([completed_job(a), completed_job(a)], 0))[0] == [
+            ScriptResult.ALREADY,
+            ScriptResult.ALREADY,
+        ]
+        assert await w.retry(bb, message="x", **retry) is ScriptResult.ALREADY
+        assert await w.release([c, d]) == [ScriptResult.ALREADY, ScriptResult.ALREADY]
+        assert await w.move_to_dead_letters(d, **bury) is ScriptResult.ALREADY
+        assert await w.renew(a) is ScriptResult.ALREADY
         assert await b.dump() == before
 
 
 async def test_one_finish_of_a_batch_twice_counts_once(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         claim = await b.claim_one()
-        codes, _ = await b.worker().finish([done(claim), done(claim)], 0)
-        assert codes == [Code.OK, Code.ALREADY]
-        assert (await b.snapshots.take()).counters["completed"] == 1
+        codes, _ = await b.worker().finish([completed_job(claim), completed_job(claim)], 0)
+        assert codes == [ScriptResult.OK, ScriptResult.ALREADY]
+        assert (await b.snapshots.read()).counters["completed"] == 1
 
 
 async def test_finishing_a_job_whose_body_was_lost_completes_it_and_its_batch(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload("a"), payload("b")])
-        claims = (await b.worker().claim(2)).jobs
+        claims = (await b.worker().claim(2)).claims
         await b.redis.delete("arq:job:a")
-        codes, _ = await b.worker().finish([done(claim) for claim in claims], 0)
-        assert codes == [Code.OK, Code.OK]
+        codes, _ = await b.worker().finish([completed_job(claim) for claim in claims], 0)
+        assert codes == [ScriptResult.OK, ScriptResult.OK]
         assert (await b.queue.status("a")).result == {"ok": True}
 
 
 async def test_a_job_that_loses_its_worker_three_times_is_a_dead_letter_with_no_attempt_spent(
     redis_url: str,
 ) -> None:
-    async with bench(redis_url, max_crashes=3, lease_ms=600_000) as b:
+    async with queue_fixture(redis_url, max_crashes=3, lease_ms=600_000) as b:
         await b.queue.submit_many([payload("poison"), payload("healthy")])
         for crash in range(1, 4):
             claim = await b.claim_one()
             assert (claim.job_id, claim.attempts, claim.crashes) == ("poison", 0, crash - 1)
             if crash == 2:
-                assert await b.worker().end_worker("w1", "killed by SIGKILL", lost=True) == ["poison"]
+                assert await b.worker().deregister_worker("w1", "killed by SIGKILL", lost=True) == ["poison"]
             else:
-                await b.expire("poison")
+                await b.expire_leases("poison")
                 assert (await b.worker("w2").maintain()).recovered == 1
         record = await b.queue.status("poison")
         assert (record.state, record.cause, record.attempts, record.crashes) == (
             JobState.DEAD,
-            Cause.CRASHES.value,
+            DeadLetterCause.CRASHES.value,
             0,
             3,
         )
@@ -293,12 +314,12 @@ async def test_a_job_that_loses_its_worker_three_times_is_a_dead_letter_with_no_
 
 
 async def test_render_crashes_and_exceptions_are_counted_apart(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         for counter, counts in (
-            (Counter.CRASHES, (0, 1)),
-            (Counter.ATTEMPTS, (1, 1)),
-            (Counter.CRASHES, (1, 2)),
+            (FailureCounter.CRASHES, (0, 1)),
+            (FailureCounter.ATTEMPTS, (1, 1)),
+            (FailureCounter.CRASHES, (1, 2)),
         ):
             claim = await b.claim_one()
             await b.worker().retry(
@@ -307,40 +328,46 @@ async def test_render_crashes_and_exceptions_are_counted_apart(redis_url: str) -
             await b.make_due("a")
             record = await b.queue.status("a")
             assert (record.attempts, record.crashes) == counts
-        counters = (await b.snapshots.take()).counters
+        counters = (await b.snapshots.read()).counters
         assert (counters["crashed"], counters["retried"]) == (2, 1)
 
 
 async def test_release_and_reclaim_cost_neither_an_attempt_nor_a_crash(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         await b.worker().release([await b.claim_one()])
         lost = await b.claim_one()
-        assert await b.worker("w2").reclaim([]) == [], "another worker's claims are not its own"
-        assert await b.worker().reclaim([lost]) == [], "what it holds it keeps"
-        assert await b.worker().reclaim([]) == ["a"]
-        assert (await b.worker().finish([done(lost)], 0))[0] == [Code.STALE]
+        assert await b.worker("w2").release_unknown_claims([]) == [], (
+            "another worker's claims are not its own"
+        )
+        assert await b.worker().release_unknown_claims([lost]) == [], "what it holds it keeps"
+        assert await b.worker().release_unknown_claims([]) == ["a"]
+        assert (await b.worker().finish([completed_job(lost)], 0))[0] == [ScriptResult.STALE]
         claim = await b.claim_one()
         assert (claim.attempts, claim.crashes) == (0, 0)
         assert (await b.queue.status("a")).history == ()
 
 
 async def test_a_failure_whose_words_are_no_unicode_is_recorded(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
         await b.queue.submit_many([payload("a"), payload("b")])
-        a, bb = (await b.worker().claim(2)).jobs
+        a, bb = (await b.worker().claim(2)).claims
         words = f"no such file: '{name}'"
         code = await b.worker().retry(
-            a, delay_ms=1, counter=Counter.ATTEMPTS, attempt_json=attempt_json(message=words), message=words
+            a,
+            delay_ms=1,
+            counter=FailureCounter.ATTEMPTS,
+            attempt_json=attempt_json(message=words),
+            message=words,
         )
-        assert code is Code.OK
+        assert code is ScriptResult.OK
         assert "caf\\udce9.png" in str((await b.queue.status("a")).reason)
-        why = burial(message=words)
-        code = await b.worker().bury(
-            bb, counter=Counter.ATTEMPTS, attempt_json=attempt_json(message=words), burial=why
+        why = dead_letter_reason(message=words)
+        code = await b.worker().move_to_dead_letters(
+            bb, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(message=words), reason=why
         )
-        assert code is Code.OK
+        assert code is ScriptResult.OK
         assert "caf\\udce9.png" in str((await b.queue.status("b")).reason)
 
 
@@ -348,7 +375,7 @@ async def test_a_failure_whose_words_are_no_unicode_is_recorded(redis_url: str) 
 
 
 async def test_a_wake_up_is_left_as_long_as_work_is(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         w = b.worker()
         assert await w.wait_for_work(0.001) is False
         await b.queue.submit_many([payload("a"), payload("b"), payload("c")])
@@ -358,14 +385,14 @@ async def test_a_wake_up_is_left_as_long_as_work_is(redis_url: str) -> None:
             await w.claim(1)
             assert await b.redis.llen(b.keys.wake) == 1, f"{left} jobs are left for another worker"
         assert await w.wait_for_work(1) is True
-        claim = (await w.claim(1)).jobs
+        claim = (await w.claim(1)).claims
         assert await b.redis.llen(b.keys.wake) == 0
         await w.release(claim)
         assert await w.wait_for_work(1) is True
 
 
 async def test_a_worker_that_waits_is_woken_by_a_submit(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         sleeper = connect(redis_url, role="test")
         waiting = asyncio.create_task(Leases(sleeper, Settings(), "w1").wait_for_work(30))
         # Redis tells nobody that a client has begun to wait.
@@ -377,7 +404,7 @@ async def test_a_worker_that_waits_is_woken_by_a_submit(redis_url: str) -> None:
 
 
 async def test_the_next_due_time_is_told(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         assert (await b.worker().claim(1)).next_due_ms is None
         await b.queue.submit(payload("a"))
         claim = await b.claim_one()
@@ -385,7 +412,7 @@ async def test_the_next_due_time_is_told(redis_url: str) -> None:
         await b.worker().retry(
             claim,
             delay_ms=60_000,
-            counter=Counter.ATTEMPTS,
+            counter=FailureCounter.ATTEMPTS,
             attempt_json=attempt_json(),
             message="again",
         )

@@ -9,22 +9,31 @@ import pytest
 
 from previewops.listviews import Cursor
 from previewops.records import RECORD_FIELDS, JobRecord
-from previewops.retry import Counter
+from previewops.retry import FailureCounter
 from previewops.scripts import ScriptName, script_text
 from previewops.states import JobState, Priority
-from previewops.terms import Terms, read_terms
-from tests.queue_support import HOUR_MS, Bench, attempt_json, bench, burial, done, payload, stock_pool
+from previewops.terms import FilterQuery, parse_filter
+from tests.queue_support import (
+    HOUR_MS,
+    QueueFixture,
+    attempt_json,
+    completed_job,
+    dead_letter_reason,
+    payload,
+    queue_fixture,
+    stock_pool,
+)
 
 pytestmark = pytest.mark.redis
 
-ALL = Terms()
+ALL = FilterQuery()
 
 
 def ids(records: tuple[JobRecord, ...]) -> list[str]:
     return [record.job_id for record in records]
 
 
-async def one_of_each(b: Bench) -> None:
+async def one_of_each(b: QueueFixture) -> None:
     """A job in every state, named after it, those that have ended in this order."""
     for state in ("completed", "dead", "cancelled", "delayed", "active"):
         await b.queue.submit(payload(state, project=f"of-{state}"))
@@ -32,19 +41,19 @@ async def one_of_each(b: Bench) -> None:
         if state == "cancelled":
             await b.queue.cancel("cancelled", who="ann", why="a mistake")
         elif claim is not None and state == "completed":
-            await b.worker().finish([done(claim)], 0)
+            await b.worker().finish([completed_job(claim)], 0)
         elif claim is not None and state == "dead":
-            await b.worker().bury(
+            await b.worker().move_to_dead_letters(
                 claim,
-                counter=Counter.ATTEMPTS,
+                counter=FailureCounter.ATTEMPTS,
                 attempt_json=attempt_json(),
-                burial=burial("corrupt-image", "Bad JPEG"),
+                reason=dead_letter_reason("corrupt-image", "Bad JPEG"),
             )
         elif claim is not None and state == "delayed":
             await b.worker().retry(
                 claim,
                 delay_ms=HOUR_MS,
-                counter=Counter.ATTEMPTS,
+                counter=FailureCounter.ATTEMPTS,
                 attempt_json=attempt_json(),
                 message="no answer",
             )
@@ -52,22 +61,22 @@ async def one_of_each(b: Bench) -> None:
 
 
 async def test_what_runs_comes_first_and_all_else_by_time(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await one_of_each(b)
         # The server's clock may have stood still for a millisecond: times are told apart by hand.
         now_ms = await b.now_ms()
         for back, state in enumerate(("cancelled", "dead", "completed"), 1):
             await b.redis.zadd(f"{b.keys.queue}:{state}", {state: now_ms - back * 1_000})
-        assert ids(await b.listed()) == ["active", "delayed", "waiting", "cancelled", "dead", "completed"]
-        backwards = await b.listed(newest_first=False)
+        assert ids(await b.list_all()) == ["active", "delayed", "waiting", "cancelled", "dead", "completed"]
+        backwards = await b.list_all(newest_first=False)
         assert ids(backwards) == ["active", "completed", "dead", "cancelled", "waiting", "delayed"]
 
 
 @pytest.mark.parametrize("state", list(JobState))
 async def test_one_state_is_listed_with_all_that_a_record_tells(redis_url: str, state: JobState) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await one_of_each(b)
-        page = await b.list.page(state=state, terms=ALL)
+        page = await b.list.page(state=state, query=ALL)
         (record,) = page.rows
         assert (page.cursor, page.examined) == (None, 1)
         whole = await b.queue.status(state.value)
@@ -88,14 +97,14 @@ def test_the_scripts_list_the_fields_that_records_are_made_of() -> None:
 async def test_what_runs_is_in_the_order_of_its_claims_whatever_its_lease(
     redis_url: str, newest_first: bool
 ) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload(f"job-{n}") for n in range(5)])
         claims = [await b.claim_one() for _ in range(5)]
         await b.worker().heartbeat("{}", [(claims[2], 0.5, "frames")])
         expected = [claim.job_id for claim in claims]
         if newest_first:
             expected.reverse()
-        found = await b.listed(JobState.ACTIVE, limit=2, newest_first=newest_first)
+        found = await b.list_all(JobState.ACTIVE, limit=2, newest_first=newest_first)
         assert ids(found) == expected
 
 
@@ -104,7 +113,7 @@ async def test_what_runs_is_in_the_order_of_its_claims_whatever_its_lease(
 async def test_pages_give_every_job_once_and_in_order(
     redis_url: str, newest_first: bool, limit: int, budget: int
 ) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         dice = random.Random(7)
         now_ms = await b.now_ms()
         placed: list[tuple[float, int, str]] = []
@@ -137,37 +146,37 @@ async def test_pages_give_every_job_once_and_in_order(
             order.sort(key=lambda job: (-job[0], job[1]))
         else:
             order = sorted(placed)
-        found = await b.listed(newest_first=newest_first, limit=limit, budget=budget)
+        found = await b.list_all(newest_first=newest_first, limit=limit, budget=budget)
         assert ids(found) == [name for _, _, name in order]
 
 
 async def test_what_comes_goes_and_moves_between_pages_shifts_nothing(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         names = [f"job-{n:02}" for n in range(30)]
         await b.queue.submit_many([payload(name) for name in names])
         await b.redis.zadd(b.keys.waiting(Priority.NORMAL), dict.fromkeys(names, 1_000_000_000))
-        first = await b.list.page(state=JobState.WAITING, terms=ALL, limit=10)
+        first = await b.list.page(state=JobState.WAITING, query=ALL, limit=10)
         assert ids(first.rows) == names[:19:-1]
         # The very one that the page ended with goes, and so do its neighbours; a newer one comes.
         for name in ("job-20", "job-21", "job-19"):
             await b.queue.cancel(name, who="ann")
         await b.queue.submit(payload("new"))
-        second = await b.list.page(state=JobState.WAITING, terms=ALL, limit=10, cursor=first.cursor)
+        second = await b.list.page(state=JobState.WAITING, query=ALL, limit=10, cursor=first.cursor)
         assert ids(second.rows) == names[18:8:-1]
         assert second.cursor is not None
-        third = await b.list.page(state=JobState.WAITING, terms=ALL, limit=50, cursor=second.cursor)
+        third = await b.list.page(state=JobState.WAITING, query=ALL, limit=50, cursor=second.cursor)
         assert (ids(third.rows), third.cursor) == (names[8::-1], None)
 
 
 async def test_a_page_stops_at_its_budget_and_goes_on_from_there(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit_many(
             [payload(f"job-{n:03}", project="rare" if n == 5 else "p") for n in range(100)]
         )
         cursor: Cursor | None = None
         pages = []
         while not pages or cursor is not None:
-            page = await b.list.page(state=None, terms=read_terms("project:rare"), budget=40, cursor=cursor)
+            page = await b.list.page(state=None, query=parse_filter("project:rare"), budget=40, cursor=cursor)
             pages.append(page)
             cursor = page.cursor
         assert [page.examined for page in pages] == [40, 40, 20]
@@ -191,81 +200,84 @@ async def test_a_page_stops_at_its_budget_and_goes_on_from_there(redis_url: str)
     ],
 )
 async def test_words_choose_by_every_field(redis_url: str, text: str, expected: set[str]) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await one_of_each(b)
-        assert set(ids(await b.listed(None, text))) == expected
+        assert set(ids(await b.list_all(None, text))) == expected
 
 
 async def test_jobs_of_stock_clients_are_there_before_they_are_taken_in(redis_url: str) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         for name, defer_by in (("due", None), ("later", 3600)):
             raw = payload(name, priority="high", project="shop").raw
             await pool.enqueue_job("render_preview", raw, _job_id=name, _defer_by=defer_by)
         await b.make_due("due")
         await b.queue.submit(payload("ours"))
-        assert set(ids(await b.listed())) == {"due", "later", "ours"}
-        (due, later) = sorted(await b.listed(None, "project:shop"), key=lambda record: record.job_id)
+        assert set(ids(await b.list_all())) == {"due", "later", "ours"}
+        (due, later) = sorted(await b.list_all(None, "project:shop"), key=lambda record: record.job_id)
         assert (due.state, later.state) == (JobState.WAITING, JobState.DELAYED)
         assert (due.priority, due.attempts) == (Priority.HIGH, 0)
-        assert set(ids(await b.listed(JobState.WAITING))) == {"due", "ours"}
-        assert ids(await b.listed(JobState.DELAYED)) == ["later"]
+        assert set(ids(await b.list_all(JobState.WAITING))) == {"due", "ours"}
+        assert ids(await b.list_all(JobState.DELAYED)) == ["later"]
         assert due.accepted_ms == (await b.queue.status("due")).accepted_ms
 
 
 async def test_a_job_that_is_enqueued_again_after_its_record_aged_is_listed_once(redis_url: str) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await b.queue.submit(payload("a"))
-        await b.worker().finish([done(await b.claim_one())], 0)
+        await b.worker().finish([completed_job(await b.claim_one())], 0)
         await b.redis.delete("arq:result:a")
         assert (
             await pool.enqueue_job("render_preview", payload("a").raw, _job_id="a", _defer_by=60) is not None
         )
-        assert ids(await b.listed()) == ["a"]
+        assert ids(await b.list_all()) == ["a"]
 
 
 async def test_a_body_that_has_to_be_read_weighs_more(redis_url: str) -> None:
-    async with bench(redis_url) as b, stock_pool(redis_url) as pool:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         for n in range(9):
             await pool.enqueue_job(
                 "render_preview", payload(f"job-{n}").raw, _job_id=f"job-{n}", _defer_by=60
             )
-        page = await b.list.page(state=None, terms=ALL, budget=63)
+        page = await b.list.page(state=None, query=ALL, budget=63)
         assert (len(page.rows), page.examined) == (3, 3)
-        assert len(await b.listed(budget=63)) == 9
+        assert len(await b.list_all(budget=63)) == 9
 
 
 async def test_an_id_that_is_no_text_is_listed_and_passed(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("good"))
         await b.redis.zadd(b.keys.schedule, {b"\xff\xfe": await b.now_ms() + HOUR_MS})
-        assert set(ids(await b.listed(limit=1))) == {"good", "\ufffd\ufffd"}
+        assert set(ids(await b.list_all(limit=1))) == {"good", "\ufffd\ufffd"}
 
 
 async def test_a_page_is_one_round_trip_of_the_same_cost_at_any_depth(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         serial = itertools.count()
 
         async def fill(count: int) -> None:
             names = [f"job-{next(serial)}" for _ in range(3 * count)]
             await b.queue.submit_many([payload(name) for name in names])
-            claims = (await b.worker().claim(2 * count)).jobs
-            await b.worker().finish([done(claim) for claim in claims[:count]], 0)
+            claims = (await b.worker().claim(2 * count)).claims
+            await b.worker().finish([completed_job(claim) for claim in claims[:count]], 0)
             for claim in claims[count:]:
-                await b.worker().bury(
-                    claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial()
+                await b.worker().move_to_dead_letters(
+                    claim,
+                    counter=FailureCounter.ATTEMPTS,
+                    attempt_json=attempt_json(),
+                    reason=dead_letter_reason(),
                 )
 
         async def cost(cursor: Cursor | None) -> dict[str, int]:
             before = await b.calls()
-            page = await b.list.page(state=None, terms=read_terms("no such job"), budget=30, cursor=cursor)
+            page = await b.list.page(state=None, query=parse_filter("no such job"), budget=30, cursor=cursor)
             assert page.examined == 30
             after = await b.calls()
             spent = {name: count - before.get(name, 0) for name, count in after.items()}
             return {name: count for name, count in spent.items() if count and name != "info"}
 
         await fill(40)
-        await b.list.page(state=None, terms=ALL)
-        middle = (await b.list.page(state=None, terms=ALL, limit=50)).cursor
+        await b.list.page(state=None, query=ALL)
+        middle = (await b.list.page(state=None, query=ALL, limit=50)).cursor
         shallow = [await cost(None), await cost(middle)]
         await fill(700)
         deep = [await cost(None), await cost(middle)]

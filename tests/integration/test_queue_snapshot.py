@@ -6,32 +6,42 @@ import json
 
 import pytest
 
-from previewops.retry import Counter
+from previewops.retry import FailureCounter
 from previewops.states import Priority
-from tests.queue_support import HOUR_MS, Bench, attempt_json, bench, burial, done, payload
+from tests.queue_support import (
+    HOUR_MS,
+    QueueFixture,
+    attempt_json,
+    completed_job,
+    dead_letter_reason,
+    payload,
+    queue_fixture,
+)
 
 pytestmark = pytest.mark.redis
 
 
-async def fill(b: Bench, count: int, start: int) -> None:
+async def fill(b: QueueFixture, count: int, start: int) -> None:
     """Jobs in every state, ``count`` of each of waiting, dead and completed."""
     ids = [f"job-{n}" for n in range(start, start + 3 * count)]
     await b.queue.submit_many([payload(job_id) for job_id in ids])
-    claims = (await b.worker().claim(2 * count)).jobs
-    await b.worker().finish([done(claim) for claim in claims[:count]], 0)
+    claims = (await b.worker().claim(2 * count)).claims
+    await b.worker().finish([completed_job(claim) for claim in claims[:count]], 0)
     for claim in claims[count:]:
-        await b.worker().bury(claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=burial())
+        await b.worker().move_to_dead_letters(
+            claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=dead_letter_reason()
+        )
 
 
 async def test_a_snapshot_is_one_round_trip_of_the_same_commands_at_any_depth(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.worker().heartbeat("{}", [])
 
         async def cost() -> dict[str, int]:
             asked = {"history_s": 600, "history_min": 60, "events": 50, "runs": True}
-            await b.snapshots.take(**asked)
+            await b.snapshots.read(**asked)
             before = await b.calls()
-            await b.snapshots.take(**asked)
+            await b.snapshots.read(**asked)
             after = await b.calls()
             changed = {name: count - before.get(name, 0) for name, count in after.items()}
             return {name: count for name, count in changed.items() if count and name != "info"}
@@ -51,16 +61,16 @@ async def test_a_snapshot_is_one_round_trip_of_the_same_commands_at_any_depth(re
 
 
 async def test_a_snapshot_tells_every_count_and_the_oldest_waiting(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await fill(b, 2, 0)
         await b.queue.submit_many([payload(f"high-{n}", priority="high") for n in range(3)])
         await b.queue.submit(payload("low", priority="low"))
-        first, second = (await b.worker().claim(2)).jobs
+        first, second = (await b.worker().claim(2)).claims
         await b.worker().retry(
-            first, delay_ms=60_000, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), message="x"
+            first, delay_ms=60_000, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), message="x"
         )
         await b.make_older("low", by_ms=HOUR_MS)
-        snapshot = await b.snapshots.take(history_s=60)
+        snapshot = await b.snapshots.read(history_s=60)
         assert snapshot.waiting == {Priority.HIGH: 1, Priority.NORMAL: 2, Priority.LOW: 1}
         assert (snapshot.delayed, snapshot.active, snapshot.dead) == (1, 1, 2)
         assert (snapshot.backlog, snapshot.pending, snapshot.unaccounted) == (5, 6, 0)
@@ -88,49 +98,49 @@ async def test_a_snapshot_tells_every_count_and_the_oldest_waiting(redis_url: st
 
 
 async def test_a_snapshot_tells_who_runs_what_newest_claim_first(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit_many(
             [payload(f"job-{n}", project=f"p{n}", priority="low" if n == 3 else None) for n in range(4)]
         )
-        first = (await b.worker("w1").claim(2)).jobs
-        last = (await b.worker("w2").claim(2)).jobs
+        first = (await b.worker("w1").claim(2)).claims
+        last = (await b.worker("w2").claim(2)).claims
         await b.worker("w1").heartbeat("{}", [(claim, 0.25, "frames") for claim in first])
-        runs = (await b.snapshots.take(runs=True)).runs
+        runs = (await b.snapshots.read(running_jobs=True)).running_jobs
         assert [run.job_id for run in runs] == [claim.job_id for claim in reversed((*first, *last))]
         assert [run.worker_id for run in runs] == ["w2", "w2", "w1", "w1"]
         assert [(run.progress, run.phase) for run in runs[1:3]] == [(0.0, ""), (0.25, "frames")]
         assert (runs[0].project_id, runs[0].priority) == ("p3", Priority.LOW)
         assert abs(runs[0].claimed_ms - await b.now_ms()) < 60_000
-        assert (await b.snapshots.take()).runs == ()
+        assert (await b.snapshots.read()).running_jobs == ()
 
 
 async def test_the_newest_events_that_are_not_known_yet_come_oldest_first(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         for n in range(7):
             await b.queue.pause(who="ann", why=f"why {n}")
             await b.queue.resume(who="ann")
-        snapshot = await b.snapshots.take(events=3)
+        snapshot = await b.snapshots.read(events=3)
         assert [event.kind for event in snapshot.events] == ["resumed", "paused", "resumed"]
         assert snapshot.events[1].fields["why"] == "why 6"
         assert snapshot.events_total == 14
-        later = await b.snapshots.take(events=500, after=snapshot.events[0].event_id)
+        later = await b.snapshots.read(events=500, after=snapshot.events[0].event_id)
         assert later.events == snapshot.events[1:]
-        assert (await b.snapshots.take(events=5, after=snapshot.events[-1].event_id)).events == ()
-        assert len((await b.snapshots.take(events=9_999)).events) == 14
-        assert (await b.snapshots.take()).events == ()
+        assert (await b.snapshots.read(events=5, after=snapshot.events[-1].event_id)).events == ()
+        assert len((await b.snapshots.read(events=9_999)).events) == 14
+        assert (await b.snapshots.read()).events == ()
         with pytest.raises(ValueError, match="no id of an event"):
-            await b.snapshots.take(events=1, after="0 COUNT 1")
+            await b.snapshots.read(events=1, after="0 COUNT 1")
 
 
 async def test_minutes_come_as_they_were_added_up_without_the_current_one(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         while True:
             minute = await b.now_ms() // 60_000
             for back in (0, 1, 2, 5, 2880, 2881):
                 key = f"{b.keys.bucket_prefix}1m:{minute - back}"
                 await b.redis.hset(key, mapping={"completed": back, "w3": 1})
-            snapshot = await b.snapshots.take(history_min=99_999)
-            last = await b.snapshots.take(history_min=2)
+            snapshot = await b.snapshots.read(history_min=99_999)
+            last = await b.snapshots.read(history_min=2)
             if last.now_ms // 60_000 == minute:
                 break
             await b.redis.flushdb()
@@ -142,8 +152,8 @@ async def test_minutes_come_as_they_were_added_up_without_the_current_one(redis_
 
 
 async def test_an_empty_queue_has_a_snapshot(redis_url: str) -> None:
-    async with bench(redis_url) as b:
-        snapshot = await b.snapshots.take(history_s=3600)
+    async with queue_fixture(redis_url) as b:
+        snapshot = await b.snapshots.read(history_s=3600)
         assert (snapshot.pending, snapshot.dead, snapshot.oldest_waiting_ms, snapshot.unaccounted) == (
             0,
             0,
@@ -151,13 +161,18 @@ async def test_an_empty_queue_has_a_snapshot(redis_url: str) -> None:
             0,
         )
         assert (snapshot.workers, snapshot.buckets) == ((), ())
-        assert (snapshot.minutes, snapshot.events, snapshot.runs, snapshot.supervisors) == ((), (), (), ())
-        assert set(snapshot.heads.values()) == {0}
+        assert (snapshot.minutes, snapshot.events, snapshot.running_jobs, snapshot.supervisors) == (
+            (),
+            (),
+            (),
+            (),
+        )
+        assert set(snapshot.oldest_wait_ms.values()) == {0}
         assert snapshot.percentiles_ms("wait") == {"p50": None, "p95": None, "p99": None}
 
 
 async def test_a_worker_is_shown_as_it_described_itself(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         info = {
             "host": "h1",
             "pid": 42,
@@ -176,7 +191,7 @@ async def test_a_worker_is_shown_as_it_described_itself(redis_url: str) -> None:
         before_ms = await b.now_ms()
         await b.worker("w1").heartbeat(json.dumps(info), [])
         await b.worker("w2").heartbeat("{}", [])
-        views = {view.worker_id: view for view in (await b.snapshots.take()).workers}
+        views = {view.worker_id: view for view in (await b.snapshots.read()).workers}
         assert before_ms <= views["w1"].heartbeat_ms <= await b.now_ms()
         shown = views["w1"].as_json()
         assert {shown[name] for name in ("id", "host", "state")} == {"w1", "h1", "working"}
@@ -186,12 +201,12 @@ async def test_a_worker_is_shown_as_it_described_itself(redis_url: str) -> None:
         assert views["w2"].state == "unknown"
 
 
-async def counters_of(b: Bench, key: str) -> dict[str, int]:
+async def counters_of(b: QueueFixture, key: str) -> dict[str, int]:
     return {name.decode(): int(count) for name, count in (await b.redis.hgetall(key)).items()}
 
 
 async def test_closed_ten_second_buckets_are_added_up_into_minutes_once(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         current = await b.now_ms() // 10_000
         minute = current // 6 - 3
         await b.worker().maintain()
@@ -212,7 +227,7 @@ async def test_closed_ten_second_buckets_are_added_up_into_minutes_once(redis_ur
 
 
 async def test_a_long_silence_is_caught_up_in_bounded_steps(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         oldest = await b.now_ms() // 10_000 - 380
         await b.redis.hset(f"{b.keys.bucket_prefix}10s:{oldest}", "accepted", 7)
         await b.redis.hset(b.keys.meta, "rolled", 1)
@@ -224,7 +239,7 @@ async def test_a_long_silence_is_caught_up_in_bounded_steps(redis_url: str) -> N
 
 
 async def test_history_expires_by_itself_and_the_lifetime_counters_do_not(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await fill(b, 1, 0)
         (key,) = await b.redis.keys(f"{b.keys.bucket_prefix}10s:*")
         assert 3600 < await b.redis.ttl(key) <= 3900

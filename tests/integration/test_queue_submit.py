@@ -11,12 +11,19 @@ from previewops.clock import iso_from_ms
 from previewops.connection import connect
 from previewops.deadletters import DeadLetters
 from previewops.errors import JobConflict, QueueFull
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.queue import Queue, Receipt
-from previewops.retry import Counter as Spent
+from previewops.retry import FailureCounter as Spent
 from previewops.settings import Settings
 from previewops.states import JobState
-from tests.queue_support import attempt_json, bench, burial, done, payload, strict_json
+from tests.queue_support import (
+    attempt_json,
+    completed_job,
+    dead_letter_reason,
+    payload,
+    queue_fixture,
+    strict_json,
+)
 
 pytestmark = pytest.mark.redis
 
@@ -33,8 +40,8 @@ async def test_one_of_a_thousand_concurrent_submits_is_accepted_and_all_are_told
     assert connections >= 50
     assert Counter(receipt.new for receipt in receipts) == {True: 1, False: 999}
     assert {(receipt.job_id, receipt.state) for receipt in receipts} == {("one", JobState.WAITING)}
-    async with bench(redis_url) as b:
-        snapshot = await b.snapshots.take()
+    async with queue_fixture(redis_url) as b:
+        snapshot = await b.snapshots.read()
         assert snapshot.counters["accepted"] == snapshot.backlog == 1
 
 
@@ -56,14 +63,14 @@ async def test_eight_concurrent_producers_never_pass_the_bound(redis_url: str) -
     refused = [answer for answer in answers if isinstance(answer, QueueFull)]
     assert len(answers) - len(refused) == limit
     assert all((refusal.backlog, refusal.limit) == (limit, limit) for refusal in refused)
-    async with bench(redis_url) as b:
-        assert (await b.snapshots.take()).backlog == limit
+    async with queue_fixture(redis_url) as b:
+        assert (await b.snapshots.read()).backlog == limit
         for refusal in refused:
             assert not await b.redis.keys(f"*:{refusal.job_id}")
 
 
 async def test_delayed_jobs_count_towards_the_bound_and_active_ones_do_not(redis_url: str) -> None:
-    async with bench(redis_url, queue_max=1) as b:
+    async with queue_fixture(redis_url, queue_max=1) as b:
         await b.queue.submit(payload("a"))
         claim = await b.claim_one()
         await b.queue.submit(payload("b"))
@@ -77,13 +84,13 @@ async def test_delayed_jobs_count_towards_the_bound_and_active_ones_do_not(redis
         with pytest.raises(QueueFull):
             await b.queue.submit(payload("c"))
         assert (await b.queue.submit(payload("a"))).new is False, "a known job is told of though it is full"
-        await b.worker().finish([done(claim)], 0)
+        await b.worker().finish([completed_job(claim)], 0)
 
 
 async def test_the_same_body_is_the_same_job_in_every_state_and_another_body_a_conflict(
     redis_url: str,
 ) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
 
         async def meet(state: JobState) -> None:
             receipt = await b.queue.submit(payload("a"))
@@ -106,13 +113,16 @@ async def test_the_same_body_is_the_same_job_in_every_state_and_another_body_a_c
         )
         await meet(JobState.DELAYED)
         await b.make_due("a")
-        await b.worker().bury(
-            await b.claim_one(), counter=Spent.ATTEMPTS, attempt_json=attempt_json(), burial=burial()
+        await b.worker().move_to_dead_letters(
+            await b.claim_one(),
+            counter=Spent.ATTEMPTS,
+            attempt_json=attempt_json(),
+            reason=dead_letter_reason(),
         )
         await meet(JobState.DEAD)
-        await b.bury_one("b")
+        await b.add_dead_letter("b")
         await b.queue.submit(payload("c"))
-        await b.worker().finish([done(await b.claim_one())], 0)
+        await b.worker().finish([completed_job(await b.claim_one())], 0)
         assert (await b.queue.submit(payload("c"))).state is JobState.COMPLETED
         await b.queue.submit(payload("d"))
         await b.queue.cancel("d", who="ann")
@@ -120,12 +130,15 @@ async def test_the_same_body_is_the_same_job_in_every_state_and_another_body_a_c
 
 
 async def test_until_when_the_id_of_a_job_that_has_ended_is_taken(redis_url: str) -> None:
-    async with bench(redis_url, result_ttl_s=3600) as b:
+    async with queue_fixture(redis_url, result_ttl_s=3600) as b:
         await b.queue.submit_many([payload("done"), payload("gone"), payload("dead"), payload("waits")])
-        await b.worker().finish([done(await b.claim_one())], 0)
+        await b.worker().finish([completed_job(await b.claim_one())], 0)
         await b.queue.cancel("gone", who="ann")
-        await b.worker().bury(
-            await b.claim_one(), counter=Spent.ATTEMPTS, attempt_json=attempt_json(), burial=burial()
+        await b.worker().move_to_dead_letters(
+            await b.claim_one(),
+            counter=Spent.ATTEMPTS,
+            attempt_json=attempt_json(),
+            reason=dead_letter_reason(),
         )
         for job_id in ("done", "gone"):
             ended_ms = (await b.queue.status(job_id)).finished_ms
@@ -135,22 +148,24 @@ async def test_until_when_the_id_of_a_job_that_has_ended_is_taken(redis_url: str
             with pytest.raises(JobConflict) as caught:
                 await b.queue.submit(payload(job_id, title="another"))
             assert (
-                caught.value.free_from == receipt.as_json()["freeFrom"] == iso_from_ms(ended_ms + 3_600_000)
+                caught.value.reusable_from
+                == receipt.as_json()["freeFrom"]
+                == iso_from_ms(ended_ms + 3_600_000)
             )
-            assert caught.value.free_from in str(caught.value.hint)
-        assert "give the payload another jobId" in str((await b.queue.submit(payload("gone"))).advice)
-        assert (await b.queue.submit(payload("done"))).advice is None
+            assert caught.value.reusable_from in str(caught.value.hint)
+        assert "give the payload another jobId" in str((await b.queue.submit(payload("gone"))).hint)
+        assert (await b.queue.submit(payload("done"))).hint is None
         dead = await b.queue.submit(payload("dead"))
-        assert "`previewops dlq requeue dead`" in str(dead.advice)
+        assert "`previewops dlq requeue dead`" in str(dead.hint)
         waits = await b.queue.submit(payload("waits"))
-        assert (dead.free_from_ms, waits.free_from_ms, waits.advice) == (None, None, None)
+        assert (dead.free_from_ms, waits.free_from_ms, waits.hint) == (None, None, None)
         # Its second life has an end on record, of the first.
-        await DeadLetters(b.redis, b.settings).requeue(DeadFilter(job_ids=("dead",)), who="ann")
+        await DeadLetters(b.redis, b.settings).requeue(DeadLetterFilter(job_ids=("dead",)), who="ann")
         assert (await b.queue.submit(payload("dead"))).free_from_ms is None
 
 
 async def test_a_batch_answers_each_in_order_and_a_refusal_stops_no_other(redis_url: str) -> None:
-    async with bench(redis_url, queue_max=3) as b:
+    async with queue_fixture(redis_url, queue_max=3) as b:
         await b.queue.submit(payload("known"))
         answers = await b.queue.submit_many(
             [
@@ -179,19 +194,19 @@ async def test_a_batch_answers_each_in_order_and_a_refusal_stops_no_other(redis_
 
 
 async def test_a_large_batch_goes_in_a_call_per_five_hundred(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("warm"))
         before = await b.calls()
         answers = await b.queue.submit_many([payload(f"job-{n}") for n in range(1201)])
         after = await b.calls()
         assert len(answers) == 1201
         assert after["evalsha"] - before["evalsha"] == 3
-        claims = (await b.worker().claim(1000)).jobs
+        claims = (await b.worker().claim(1000)).claims
         assert [claim.job_id for claim in claims] == ["warm", *(f"job-{n}" for n in range(999))]
 
 
 async def test_counting_refusals_costs_those_who_are_accepted_nothing(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("warm"))
         before = await b.calls()
         await b.queue.submit(payload("a"))
@@ -204,13 +219,13 @@ async def test_counting_refusals_costs_those_who_are_accepted_nothing(redis_url:
 
 
 async def test_an_empty_batch_asks_nothing(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         assert await b.queue.submit_many([]) == []
         assert "evalsha" not in await b.calls()
 
 
 async def test_a_body_is_stored_as_arq_stores_it_with_empty_lists_kept(redis_url: str) -> None:
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a", title='Grüße \\ " % {}'))
         record = strict_json(await b.redis.get("arq:job:a"))
         assert (record["t"], record["f"], record["k"]) == (None, "render_preview", {})
@@ -220,11 +235,11 @@ async def test_a_body_is_stored_as_arq_stores_it_with_empty_lists_kept(redis_url
 
 
 async def test_an_id_at_work_in_another_queue_is_refused_not_swallowed(redis_url: str) -> None:
-    async with bench(redis_url) as b, bench(redis_url, queue_name="other") as other:
+    async with queue_fixture(redis_url) as b, queue_fixture(redis_url, queue_name="other") as other:
         await other.queue.submit(payload("shared"))
         with pytest.raises(JobConflict, match="in another queue"):
             await b.queue.submit(payload("shared"))
-        await other.worker().finish([done(await other.claim_one())], 0)
+        await other.worker().finish([completed_job(await other.claim_one())], 0)
         with pytest.raises(JobConflict, match="in another queue"):
             await b.queue.submit(payload("shared"))
-        assert (await b.snapshots.take()).counters["accepted"] == 0
+        assert (await b.snapshots.read()).counters["accepted"] == 0

@@ -18,11 +18,11 @@ from PIL import Image
 from previewops.contract.limits import TITLE_CARD_MS
 from previewops.errors import JobError, PermanentJobError, TransientJobError
 from previewops.worker.assets import FileAssetOpener
-from previewops.worker.bundle import make_bundle
+from previewops.worker.bundle import build_bundle
 from previewops.worker.output import FolderOutput
-from previewops.worker.render.limits import Limits
-from previewops.worker.render.plan import plan
-from tests.render_support import corners, opened, payload, quarters, render_into
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.plan import plan_render
+from tests.render_support import corner_colours, open_picture, payload, quarters, render_into
 
 EXTENSIONS = {"webp": "webp", "png": "png", "jpeg": "jpg"}
 STEPS: list[dict[str, Any]] = [
@@ -60,11 +60,11 @@ def built(
     progress: Callable[[float, str], None] = lambda _share, _word: None,
     **limits: int,
 ) -> dict[str, Any]:
-    return make_bundle(
+    return build_bundle(
         job,
         opener=FileAssetOpener((root,)),
         output=FolderOutput(out),
-        limits=Limits.from_mapping(limits),
+        limits=RenderLimits.from_mapping(limits),
         progress=progress,
     )
 
@@ -92,13 +92,13 @@ def test_every_format_has_every_file(tmp_path: Path, root: Path, animation: str,
         "container.json",
     }
     for path in out.rglob(f"*.{extension}"):
-        image = opened(path)
+        image = open_picture(path)
         assert (image.format or "").lower() == still
         if path.parent.name == "frames" or path.stem == "poster":
             assert image.size == (320, 180)
-    assert opened(out / f"thumbs/wide.{extension}").size == (320, 180)
-    assert opened(out / f"thumbs/tall.{extension}").size == (90, 180)
-    assert opened(out / f"thumbs/round.{extension}").size == (180, 180)
+    assert open_picture(out / f"thumbs/wide.{extension}").size == (320, 180)
+    assert open_picture(out / f"thumbs/tall.{extension}").size == (90, 180)
+    assert open_picture(out / f"thumbs/round.{extension}").size == (180, 180)
 
 
 @pytest.mark.parametrize("animation", ["webp", "gif", "apng"])
@@ -114,7 +114,7 @@ def test_the_animation_has_one_frame_a_card_at_its_duration(
             image.seek(index)
             image.load()
             durations.append(image.info["duration"])
-            still = opened(
+            still = open_picture(
                 tmp_path / "out" / "frames" / ("000-title.webp" if index == 0 else f"{index:03d}.webp")
             )
             shown, wanted = (each.convert("RGB").resize((16, 9)) for each in (image, still))
@@ -222,7 +222,7 @@ def test_a_job_without_anything_is_a_title_card(tmp_path: Path, root: Path) -> N
     assert summary["durationMs"] == TITLE_CARD_MS
     with Image.open(tmp_path / "out" / "animation.webp") as image:
         assert image.n_frames == 1  # type: ignore[attr-defined]
-    colours = opened(tmp_path / "out" / "poster.webp").convert("RGB").getcolors(100_000)
+    colours = open_picture(tmp_path / "out" / "poster.webp").convert("RGB").getcolors(100_000)
     assert colours is not None
     assert len(colours) > 20
 
@@ -245,7 +245,7 @@ def test_layouts_show_every_picture_at_every_size(
         thumbnails=False,
     )
     result = render_into(tmp_path / "out", job, root)
-    frame = opened(tmp_path / "out" / "frames" / "001.png").convert("RGB")
+    frame = open_picture(tmp_path / "out" / "frames" / "001.png").convert("RGB")
     assert f"{frame.width}x{frame.height}" == resolution
     seen = {colour for _count, colour in frame.getcolors(100_000) or []}
     missing = [shade for shade in shades if shade not in seen]
@@ -264,23 +264,23 @@ def test_focus_keeps_its_point_in_view(tmp_path: Path, root: Path) -> None:
             imageFormat="png",
         )
         render_into(tmp_path / "out", job, root)
-        frame = opened(tmp_path / "out" / "frames" / "001.png")
-        assert corners(frame.crop((30, 40, 170, 340))) == wanted
+        frame = open_picture(tmp_path / "out" / "frames" / "001.png")
+        assert corner_colours(frame.crop((30, 40, 170, 340))) == wanted
 
 
 def test_contain_shows_all_of_a_picture(tmp_path: Path, root: Path) -> None:
     job = payload([{"assetIds": ["tall"]}], assets(), includeCaptions=False, imageFormat="png")
     render_into(tmp_path / "out", job, root)
-    frame = opened(tmp_path / "out" / "frames" / "001.png")
+    frame = open_picture(tmp_path / "out" / "frames" / "001.png")
     middle = frame.crop((frame.width // 2 - 30, 20, frame.width // 2 + 30, 150))
-    assert corners(middle) == ["red", "green", "blue", "yellow"]
+    assert corner_colours(middle) == ["red", "green", "blue", "yellow"]
 
 
 def test_transparency_shows_what_is_behind(tmp_path: Path, root: Path) -> None:
     job = payload([{"assetIds": ["round"]}], assets(), includeCaptions=False, imageFormat="png", theme="dark")
     render_into(tmp_path / "out", job, root)
-    assert opened(tmp_path / "out" / "thumbs" / "round.png").mode == "RGBA"
-    frame = opened(tmp_path / "out" / "frames" / "001.png").convert("RGB")
+    assert open_picture(tmp_path / "out" / "thumbs" / "round.png").mode == "RGBA"
+    frame = open_picture(tmp_path / "out" / "frames" / "001.png").convert("RGB")
     pixel = frame.getpixel((frame.width // 2, 20))
     assert isinstance(pixel, tuple)
     assert max(pixel) < 60  # the dark panel, and not the black or white of no alpha
@@ -295,7 +295,7 @@ def test_captions_are_left_out_when_asked(tmp_path: Path, root: Path) -> None:
             imageFormat="png",
         )
         render_into(tmp_path / str(captions), job, root)
-    with_words, without = (opened(tmp_path / name / "frames" / "001.png") for name in ("True", "False"))
+    with_words, without = (open_picture(tmp_path / name / "frames" / "001.png") for name in ("True", "False"))
     # The left column holds words, or else the edge of the picture and what lies beside it.
     assert with_words.tobytes() != without.tobytes()
     empty = without.convert("RGB").crop((0, 0, 15, 150)).getcolors()
@@ -315,17 +315,17 @@ def test_each_asset_is_decoded_once(tmp_path: Path, root: Path, monkeypatch: pyt
     from previewops.worker.render import gallery
 
     decoded: list[str] = []
-    original = gallery.decode
+    original = gallery.decode_picture
 
     def counting(ref: Any, *rest: Any) -> Image.Image:
         decoded.append(ref.id)
         return original(ref, *rest)
 
-    monkeypatch.setattr(gallery, "decode", counting)
+    monkeypatch.setattr(gallery, "decode_picture", counting)
     render_into(tmp_path / "out", payload(STEPS * 3, assets()), root)
     assert sorted(decoded) == ["round", "tall", "wide"]
     decoded.clear()
-    render_into(tmp_path / "tight", payload(STEPS * 3, assets()), root, Limits(decoded_bytes=1))
+    render_into(tmp_path / "tight", payload(STEPS * 3, assets()), root, RenderLimits(decoded_bytes=1))
     assert len(decoded) > 3
     assert files_in(tmp_path / "out") == files_in(tmp_path / "tight")
 
@@ -377,9 +377,9 @@ def test_a_picture_in_the_payload_itself(tmp_path: Path, root: Path) -> None:
     uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
     job = payload([{"assetIds": ["inline"]}], [{"id": "inline", "uri": uri}], imageFormat="png")
     built(tmp_path / "out", job, root)
-    thumbnail = opened(tmp_path / "out" / "thumbs" / "inline.png")
+    thumbnail = open_picture(tmp_path / "out" / "thumbs" / "inline.png")
     assert thumbnail.size == (40, 30)
-    assert corners(thumbnail) == ["red", "green", "blue", "yellow"]
+    assert corner_colours(thumbnail) == ["red", "green", "blue", "yellow"]
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -470,11 +470,11 @@ def test_a_disk_that_fills_up_under_an_animation_is_named(
     tmp_path: Path, root: Path, kind: str, room: int
 ) -> None:
     with pytest.raises(TransientJobError) as caught:
-        make_bundle(
+        build_bundle(
             payload(STEPS, assets(), format=kind),
             opener=FileAssetOpener((root,)),
             output=FullDisk(tmp_path / "out", room),
-            limits=Limits(),
+            limits=RenderLimits(),
             progress=lambda _share, _word: None,
         )
     assert caught.value.code == "disk-full"
@@ -499,7 +499,7 @@ def test_memory_errors_are_passed_on(tmp_path: Path, root: Path, monkeypatch: py
 
 
 def test_the_plan_is_a_function_of_its_own(root: Path) -> None:
-    answer = plan(payload(STEPS, assets()), opener=FileAssetOpener((root,)), limits=Limits())
+    answer = plan_render(payload(STEPS, assets()), opener=FileAssetOpener((root,)), limits=RenderLimits())
     assert answer["steps"] == 4
     assert json.loads(json.dumps(answer)) == answer
 
@@ -516,7 +516,7 @@ def test_words_over_a_white_picture_can_be_read(tmp_path: Path, root: Path) -> N
         format="png",
     )
     render_into(tmp_path / "out", job, root)
-    frame = opened(tmp_path / "out" / "frames" / "001.png").convert("RGB")
+    frame = open_picture(tmp_path / "out" / "frames" / "001.png").convert("RGB")
     ink = [y for y in range(100, 340) if frame.crop((32, y, 300, y + 1)).getextrema()[0][1] > 250]  # type: ignore[index]
     words = [y for y in ink if frame.getpixel((620, y)) != WHITE]
     assert len(words) > 60

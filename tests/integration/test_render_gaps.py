@@ -14,12 +14,12 @@ from previewops.errors import PermanentJobError, TransientJobError
 from previewops.worker.assets import FileAssetOpener
 from previewops.worker.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter
-from previewops.worker.render.limits import Limits
+from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.manifest import write_manifests
-from previewops.worker.render.plan import plan
+from previewops.worker.render.plan import plan_render
 from previewops.worker.render.render import RenderResult
 from previewops.worker.render.theme import LIGHT
-from tests.render_support import opened, payload, quarters, render_into
+from tests.render_support import open_picture, payload, quarters, render_into
 
 ASSETS = [
     {"id": "good", "uri": "good.png", "title": "A good one"},
@@ -58,7 +58,7 @@ def job(*steps: list[str], layout: str = "auto", **options: Any) -> dict[str, An
 
 def rendered(out: Path, root: Path, made: dict[str, Any]) -> tuple[RenderResult, dict[str, Any]]:
     result = render_into(out, made, root)
-    write_manifests(result, ArtifactWriter(FolderOutput(out), Limits().output_bytes), made)
+    write_manifests(result, ArtifactWriter(FolderOutput(out), RenderLimits().output_bytes), made)
     return result, json.loads((out / "preview.json").read_text("utf-8"))
 
 
@@ -68,7 +68,7 @@ def test_a_lost_picture_is_a_gap_and_told_of(tmp_path: Path, root: Path, code: s
     SPOILED[code](root / "bad.png")
     out = tmp_path / "out"
     result, preview = rendered(out, root, job(["good", "bad"], ["bad"], layout=layout, onAssetError="gap"))
-    assert list(result.lost) == ["bad"]
+    assert list(result.asset_errors) == ["bad"]
     good, bad = preview["assets"]
     assert "error" not in good
     assert bad["error"]["code"] == code
@@ -77,7 +77,7 @@ def test_a_lost_picture_is_a_gap_and_told_of(tmp_path: Path, root: Path, code: s
     assert "thumbnail" not in bad
     assert not (out / "thumbs" / "bad.png").exists()
     assert any(code in warning and "gap" in warning for warning in preview["warnings"])
-    alone = opened(out / "frames" / "002.png").convert("RGB")
+    alone = open_picture(out / "frames" / "002.png").convert("RGB")
     seen = {colour: count for count, colour in alone.getcolors(1_000_000) or []}
     assert seen[LIGHT.surface] > alone.width * alone.height // 8
     assert len(seen) > 20  # its name, the reason and the sign are drawn
@@ -87,7 +87,7 @@ def test_the_title_card_takes_the_next_picture(tmp_path: Path, root: Path) -> No
     cut(root / "bad.png")
     made = job(["bad"], ["good"], onAssetError="gap")
     render_into(tmp_path / "out", made, root)
-    colours = opened(tmp_path / "out" / "poster.png").convert("RGB").getcolors(1_000_000) or []
+    colours = open_picture(tmp_path / "out" / "poster.png").convert("RGB").getcolors(1_000_000) or []
     assert {(220, 30, 30), (30, 180, 30)} <= {colour for _count, colour in colours}
 
 
@@ -119,12 +119,12 @@ def test_an_upload_under_way_is_waited_for_and_no_gap(tmp_path: Path, root: Path
 def test_a_plan_tells_of_what_would_be_a_gap(root: Path) -> None:
     remove(root / "bad.png")
     made = job(["good", "bad"], onAssetError="gap")
-    answer = plan(made, opener=FileAssetOpener((root,)), limits=Limits())
+    answer = plan_render(made, opener=FileAssetOpener((root,)), limits=RenderLimits())
     assert answer["assets"][1]["error"]["code"] == "asset-missing"
     assert "thumbs/bad.png" not in {entry["path"] for entry in answer["artifacts"]}
     assert any("gap" in warning for warning in answer["warnings"])
     with pytest.raises(PermanentJobError):
-        plan(job(["good", "bad"]), opener=FileAssetOpener((root,)), limits=Limits())
+        plan_render(job(["good", "bad"]), opener=FileAssetOpener((root,)), limits=RenderLimits())
 
 
 def test_lost_sound_is_told_of(tmp_path: Path, root: Path) -> None:

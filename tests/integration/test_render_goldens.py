@@ -22,7 +22,7 @@ from previewops.worker.render.layout import lay_out_frames
 from previewops.worker.render.paint import Painter
 from previewops.worker.render.sheet import ContactSheet
 from previewops.worker.render.storyboard import Asset, read_storyboard
-from previewops.worker.render.typesetting import Typesetter, written_language
+from previewops.worker.render.typesetting import Typesetter, detect_language
 from tests.render_support import payload
 from tests.scenery import landscape, mark
 
@@ -138,12 +138,12 @@ def drawn(resolution: str, script: str) -> Image.Image:
     board = read_storyboard(
         payload(steps, assets, title=title, description=description, **{"resolution": resolution, **look})
     )
-    setter = Typesetter(sources(script), written_language(board.words))
+    setter = Typesetter(sources(script), detect_language(board.texts))
     shapes = {name: Size(*picture.size) for name, picture in PICTURES.items()}
     painter, sheet = Painter(board, Shown(), setter), ContactSheet(board, setter)  # type: ignore[arg-type]
     small = []
     for index, layout in enumerate(lay_out_frames(board, shapes, setter)):
-        image = painter.frame(layout)
+        image = painter.draw_frame(layout)
         sheet.add(index, image, board.steps[index - 1].heading if index else title, layout.duration_ms)
         small.append(image.resize(Size(*image.size).fitted(Size(CELL, CELL)), Image.Resampling.BOX))
     assert setter.undrawn == ()

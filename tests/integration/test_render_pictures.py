@@ -16,9 +16,9 @@ from previewops.errors import PermanentJobError
 from previewops.worker.assets import AssetRef
 from previewops.worker.render.encode import encode_still
 from previewops.worker.render.geometry import Size
-from previewops.worker.render.limits import Limits
-from previewops.worker.render.pictures import Measured, decode, measure
-from tests.render_support import corners, quarters
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.pictures import PictureHeader, decode_picture, read_header
+from tests.render_support import corner_colours, quarters
 
 REF = AssetRef("it", "it.png")
 UPRIGHT = ["red", "green", "blue", "yellow"]
@@ -41,10 +41,10 @@ def saved(image: Image.Image, kind: str, **options: object) -> BytesIO:
     return file
 
 
-def refused(content: bytes, limits: Limits | None = None, *, whole: bool = False) -> PermanentJobError:
-    read = partial(decode, wanted=Size(50, 50)) if whole else measure
+def refused(content: bytes, limits: RenderLimits | None = None, *, whole: bool = False) -> PermanentJobError:
+    read = partial(decode_picture, wanted=Size(50, 50)) if whole else read_header
     with pytest.raises(PermanentJobError) as caught:
-        read(REF, BytesIO(content), limits or Limits())
+        read(REF, BytesIO(content), limits or RenderLimits())
     assert caught.value.data["found"]
     assert caught.value.data["allowed"]
     assert caught.value.hint
@@ -54,12 +54,12 @@ def refused(content: bytes, limits: Limits | None = None, *, whole: bool = False
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF"])
 def test_every_format_is_measured_and_decoded(kind: str) -> None:
     file = saved(quarters((400, 300)), kind)
-    found = measure(REF, file, Limits())
+    found = read_header(REF, file, RenderLimits())
     assert (found.format, found.size, found.frames) == (kind.lower(), Size(400, 300), 1)
-    image = decode(REF, file, Limits(), Size(100, 75))
+    image = decode_picture(REF, file, RenderLimits(), Size(100, 75))
     assert image.size == (100, 75)
     assert image.mode == "RGB"
-    assert corners(image) == UPRIGHT
+    assert corner_colours(image) == UPRIGHT
 
 
 @pytest.mark.parametrize("orientation", STORED)
@@ -70,21 +70,21 @@ def test_pictures_come_out_upright(orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     file = saved(upright.transpose(turn) if turn is not None else upright, kind, exif=exif)
-    assert measure(REF, file, Limits()).size == Size(400, 200)
-    image = decode(REF, file, Limits(), Size(100, 50))
+    assert read_header(REF, file, RenderLimits()).size == Size(400, 200)
+    image = decode_picture(REF, file, RenderLimits(), Size(100, 50))
     assert image.size == (100, 50)
-    assert corners(image) == UPRIGHT
+    assert corner_colours(image) == UPRIGHT
 
 
 def test_nothing_is_enlarged_and_shrinking_still_covers() -> None:
     file = saved(quarters((400, 300)), "PNG")
-    assert decode(REF, file, Limits(), Size(4_000, 3_000)).size == (400, 300)
-    assert decode(REF, file, Limits(), Size(100, 10)).size == (100, 75)
+    assert decode_picture(REF, file, RenderLimits(), Size(4_000, 3_000)).size == (400, 300)
+    assert decode_picture(REF, file, RenderLimits(), Size(100, 10)).size == (100, 75)
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
     ramp = Image.frombytes("I;16", (256, 4), struct.pack("<256H", *range(0, 65_536, 256)) * 4)
-    image = decode(REF, saved(ramp, "PNG"), Limits(), Size(256, 4))
+    image = decode_picture(REF, saved(ramp, "PNG"), RenderLimits(), Size(256, 4))
     values = [image.getpixel((x, 1)) for x in (0, 64, 128, 255)]
     for value, wanted in zip(values, (0, 64, 128, 254), strict=True):
         assert isinstance(value, tuple)
@@ -92,19 +92,25 @@ def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
 
 
 def test_cmyk_comes_out_in_its_colours() -> None:
-    image = decode(REF, saved(quarters((80, 80), "CMYK"), "JPEG", quality=95), Limits(), Size(80, 80))
+    image = decode_picture(
+        REF, saved(quarters((80, 80), "CMYK"), "JPEG", quality=95), RenderLimits(), Size(80, 80)
+    )
     assert image.mode == "RGB"
-    assert corners(image) == UPRIGHT
+    assert corner_colours(image) == UPRIGHT
 
 
 def test_a_colour_profile_is_applied() -> None:
     grey = Image.new("RGB", (40, 40), (128, 128, 128))
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    ignored = decode(REF, saved(grey, "PNG", icc_profile=lab), Limits(), Size(40, 40))
+    ignored = decode_picture(REF, saved(grey, "PNG", icc_profile=lab), RenderLimits(), Size(40, 40))
     assert ignored.getpixel((5, 5)) == (128, 128, 128)
-    broken = decode(REF, saved(grey, "PNG", icc_profile=b"no profile at all"), Limits(), Size(40, 40))
+    broken = decode_picture(
+        REF, saved(grey, "PNG", icc_profile=b"no profile at all"), RenderLimits(), Size(40, 40)
+    )
     assert broken.getpixel((5, 5)) == (128, 128, 128)
-    linear = decode(REF, saved(grey, "PNG", icc_profile=linear_profile()), Limits(), Size(40, 40))
+    linear = decode_picture(
+        REF, saved(grey, "PNG", icc_profile=linear_profile()), RenderLimits(), Size(40, 40)
+    )
     pixel = linear.getpixel((5, 5))
     assert isinstance(pixel, tuple)
     assert 183 <= pixel[0] <= 192  # half the light is 188 in sRGB
@@ -130,14 +136,17 @@ def test_transparency_is_kept(mode: str) -> None:
         image = image.quantize(16)
     elif mode == "LA":
         image = image.convert("LA")
-    found = decode(REF, saved(image, "PNG"), Limits(), Size(40, 40))
+    found = decode_picture(REF, saved(image, "PNG"), RenderLimits(), Size(40, 40))
     assert found.mode == "RGBA"
     assert found.getchannel("A").getpixel((10, 10)) == 0
     assert found.getchannel("A").getpixel((30, 30)) == 255
 
 
 def test_alpha_that_hides_nothing_is_dropped() -> None:
-    assert decode(REF, saved(quarters((80, 80), "RGBA"), "PNG"), Limits(), Size(40, 40)).mode == "RGB"
+    assert (
+        decode_picture(REF, saved(quarters((80, 80), "RGBA"), "PNG"), RenderLimits(), Size(40, 40)).mode
+        == "RGB"
+    )
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF"])
@@ -147,23 +156,23 @@ def test_of_an_animation_a_frame_that_stands_for_it_is_taken(kind: str) -> None:
     frames = [*fade, *(ImageChops.offset(scene, 0, shift) for shift in range(20)), *reversed(fade)]
     moving = {"save_all": True, "append_images": frames[1:], "duration": 100}
     file = saved(frames[0], kind, **moving)
-    assert measure(REF, file, Limits()).frames == 30
-    image = decode(REF, file, Limits(), Size(80, 60))
-    assert corners(image.crop((0, 20, 80, 60))) != ["red"] * 4
+    assert read_header(REF, file, RenderLimits()).frames == 30
+    image = decode_picture(REF, file, RenderLimits(), Size(80, 60))
+    assert corner_colours(image.crop((0, 20, 80, 60))) != ["red"] * 4
     assert max(image.convert("L").getextrema()) > 150, "a frame of the fade, and not of the scene"
-    assert decode(REF, file, Limits(), Size(80, 60)).tobytes() == image.tobytes()
+    assert decode_picture(REF, file, RenderLimits(), Size(80, 60)).tobytes() == image.tobytes()
 
 
 def test_two_frames_of_which_one_is_empty() -> None:
     frames = [Image.new("RGBA", (40, 30)), *[quarters((40, 30), "RGBA")] * 3]
     file = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
-    assert corners(decode(REF, file, Limits(), Size(40, 30))) == UPRIGHT
+    assert corner_colours(decode_picture(REF, file, RenderLimits(), Size(40, 30))) == UPRIGHT
 
 
 def test_further_pictures_of_a_camera_are_no_frames() -> None:
     file = saved(quarters((80, 60)), "MPO", save_all=True, append_images=[Image.new("RGB", (80, 60))])
-    assert measure(REF, file, Limits()) == Measured("jpeg", Size(80, 60), 1, 1)
-    assert corners(decode(REF, file, Limits(), Size(80, 60))) == UPRIGHT
+    assert read_header(REF, file, RenderLimits()) == PictureHeader("jpeg", Size(80, 60), 1, 1)
+    assert corner_colours(decode_picture(REF, file, RenderLimits(), Size(80, 60))) == UPRIGHT
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
@@ -176,7 +185,7 @@ def test_nothing_of_the_metadata_goes_on(kind: str) -> None:
         text.add_text("Author", "SECRET NAME")
         more = {"pnginfo": text}
     file = saved(quarters((80, 60)), kind, exif=exif, icc_profile=linear_profile(), **more)
-    image = decode(REF, file, Limits(), Size(40, 30))
+    image = decode_picture(REF, file, RenderLimits(), Size(40, 30))
     assert image.info == {}
     for still in ("webp", "png", "jpeg"):
         written = Image.open(BytesIO(encode_still(image, still, 80, (0, 0, 0))))
@@ -188,12 +197,12 @@ def test_nothing_of_the_metadata_goes_on(kind: str) -> None:
 def test_a_profile_of_cmyk_is_applied() -> None:
     """The profile says that full cyan is green, which no formula would."""
     image = Image.new("CMYK", (40, 40), (255, 0, 0, 0))
-    found = decode(
-        REF, saved(image, "JPEG", quality=100, icc_profile=odd_cmyk_profile()), Limits(), Size(40, 40)
+    found = decode_picture(
+        REF, saved(image, "JPEG", quality=100, icc_profile=odd_cmyk_profile()), RenderLimits(), Size(40, 40)
     )
     red, green, blue = pixel_of(found)
     assert green > 90 + max(red, blue)
-    without = decode(REF, saved(image, "JPEG", quality=100), Limits(), Size(40, 40))
+    without = decode_picture(REF, saved(image, "JPEG", quality=100), RenderLimits(), Size(40, 40))
     assert pixel_of(without) == (0, 255, 255)
 
 
@@ -279,18 +288,18 @@ def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
 
 
 def test_the_bound_itself_is_allowed() -> None:
-    assert measure(REF, BytesIO(png_header(10_000, 10_000)), Limits()).size == Size(10_000, 10_000)
+    assert read_header(REF, BytesIO(png_header(10_000, 10_000)), RenderLimits()).size == Size(10_000, 10_000)
     file = saved(quarters((40, 30)), "PNG")
-    assert measure(REF, file, Limits(frame_pixels=1_200)).size == Size(40, 30)
-    assert refused(file.getvalue(), Limits(frame_pixels=1_199)).code == "asset-too-many-pixels"
+    assert read_header(REF, file, RenderLimits(frame_pixels=1_200)).size == Size(40, 30)
+    assert refused(file.getvalue(), RenderLimits(frame_pixels=1_199)).code == "asset-too-many-pixels"
 
 
 def test_endless_animations_are_refused() -> None:
     frames = [Image.new("RGB", (10, 10), (index * 20, 0, 0)) for index in range(10)]
     content = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50).getvalue()
-    assert refused(content, Limits(frames=9)).code == "asset-too-many-frames"
-    assert refused(content, Limits(total_pixels=999)).code == "asset-too-many-frames"
-    assert measure(REF, BytesIO(content), Limits(frames=10, total_pixels=1_000)).frames == 10
+    assert refused(content, RenderLimits(frames=9)).code == "asset-too-many-frames"
+    assert refused(content, RenderLimits(total_pixels=999)).code == "asset-too-many-frames"
+    assert read_header(REF, BytesIO(content), RenderLimits(frames=10, total_pixels=1_000)).frames == 10
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -301,4 +310,7 @@ def test_mutated_files_give_a_picture_or_a_typed_error(seed: int) -> None:
         place = (seed * 7919 + index * 104_729) % len(content)
         content[place] = (content[place] + seed * 31 + index * 17 + 1) % 256
     with suppress(PermanentJobError):  # any other error fails the test
-        assert decode(REF, BytesIO(bytes(content)), Limits(), Size(20, 20)).mode in ("RGB", "RGBA")
+        assert decode_picture(REF, BytesIO(bytes(content)), RenderLimits(), Size(20, 20)).mode in (
+            "RGB",
+            "RGBA",
+        )

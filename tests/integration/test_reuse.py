@@ -25,14 +25,14 @@ from previewops.errors import PermanentJobError
 from previewops.settings import Settings
 from previewops.worker.assets import AssetRef, FileAssetOpener, OpenedAsset
 from previewops.worker.child import ChildLimits
-from previewops.worker.prune import cache_root, old_bundles, prune_cache, remove_bundle, surplus_cache
+from previewops.worker.prune import cache_dir, cache_to_evict, expired_bundles, prune_cache, remove_bundle
 from previewops.worker.publish import bundle_path, fence_path, publish
 from previewops.worker.recipes import renderer_fingerprint
 from previewops.worker.render.fontfiles import FontFile, FontSources
-from previewops.worker.reuse import Digests, MissedThumbnail, Reuse
+from previewops.worker.reuse import DigestCache, MissedThumbnail, RenderCache
 from previewops.worker.sandbox import RenderPool
-from previewops.worker.store import Kept, Store
-from previewops.worker.work import Renders, Work
+from previewops.worker.store import CacheEntry, CacheStore
+from previewops.worker.work import RenderRunner, RenderTask
 from tests.integration.cli_program import Program
 from tests.render_support import payload, quarters
 
@@ -48,9 +48,9 @@ class Bench:
     def __init__(self, folder: Path, renders: RenderPool) -> None:
         self.folder = folder
         self.settings = Settings(data_dir=folder / "data")
-        self.store = Store(cache_root(self.settings.data_dir))
-        self.reuse = Reuse(self.store, Digests())
-        self.renders: Renders = renders
+        self.store = CacheStore(cache_dir(self.settings.data_dir))
+        self.reuse = RenderCache(self.store, DigestCache())
+        self.renders: RenderRunner = renders
         self._token = 0
         for name in ("staging", "previews"):
             (self.settings.data_dir / {"staging": ".staging"}.get(name, name)).mkdir(parents=True)
@@ -62,8 +62,10 @@ class Bench:
         self._token += 1
         staging = self.settings.data_dir / ".staging" / f"{job_id}.{self._token}"
         opener = FileAssetOpener((self.folder,))
-        work = Work.of(self.settings, request, staging, opener=opener, reuse=self.reuse, fonts=fonts)
-        summary = await work.done(self.renders, lambda _share, _word: None)
+        work = RenderTask.prepare(
+            self.settings, request, staging, opener=opener, cache=self.reuse, fonts=fonts
+        )
+        summary = await work.run(self.renders, lambda _share, _word: None)
         data_dir, token = self.settings.data_dir, self._token
         fence = fence_path(data_dir, "project", job_id)
         await asyncio.to_thread(publish, staging, self.bundle(job_id), fence=fence, token=token)
@@ -88,7 +90,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         recycle_jobs=100,
         preload=["previewops.worker.bundle"],
         confined=True,
-        edition=FontSources(),
+        generation=FontSources(),
         readable=[str(tmp_path / "own.ttf")],
     )
     try:
@@ -203,7 +205,7 @@ async def test_content_counts_and_not_where_it_is(bench: Bench) -> None:
 class Replacing:
     """Renders, but has somebody replace an asset after it was hashed and before it is read."""
 
-    def __init__(self, renders: Renders, replace_it: Callable[[], object]) -> None:
+    def __init__(self, renders: RenderRunner, replace_it: Callable[[], object]) -> None:
         self._renders = renders
         self._replace_it = replace_it
 
@@ -262,15 +264,15 @@ async def test_thumbnails_are_reused_by_content_and_are_the_same(
     assert len(bench.kept("thumbnails")) == 2
     job = payload([*STEPS, {"title": "Three"}], ASSETS)
     found: list[bool] = []
-    find = Store.find
+    find = CacheStore.find
 
-    def watched(self: Store, kind: str, key: str) -> Any:
+    def watched(self: CacheStore, kind: str, key: str) -> Any:
         kept = find(self, kind, key)
         if kind == "thumbnails":
             found.append(kept is not None)
         return kept
 
-    monkeypatch.setattr(Store, "find", watched)
+    monkeypatch.setattr(CacheStore, "find", watched)
     await bench.render(job, "two")
     assert found == [True, True]
     shutil.rmtree(bench.store.root)
@@ -317,10 +319,10 @@ async def test_what_reading_the_assets_took_is_the_render_s_no_more(tmp_path: Pa
     (tmp_path / "a.png").write_bytes(b"a")
     slow, renders = SlowAssets(tmp_path), Watched()
     settings = Settings(data_dir=tmp_path, job_timeout_s=120)
-    reuse = Reuse(Store(tmp_path / "cache"), Digests())
+    reuse = RenderCache(CacheStore(tmp_path / "cache"), DigestCache())
     request = validate(payload([], [{"id": "a", "uri": "a.png"}]))
-    work = Work.of(settings, request, tmp_path / "staging", opener=slow, reuse=reuse, clock=slow)
-    await work.done(renders, lambda _share, _word: None)
+    work = RenderTask.prepare(settings, request, tmp_path / "staging", opener=slow, cache=reuse, clock=slow)
+    await work.run(renders, lambda _share, _word: None)
     assert (renders.deadline_s, renders.spent_s) == (120, 50)
 
 
@@ -334,7 +336,7 @@ def test_what_is_too_much_is_refused_before_an_asset_is_opened(
     request, slow = validate(payload(STEPS, ASSETS)), SlowAssets(tmp_path)
     settings = Settings(data_dir=tmp_path, **bounds)  # type: ignore[arg-type]
     with pytest.raises(PermanentJobError) as caught:
-        Work.of(settings, request, tmp_path / "staging", opener=slow, reuse=None)
+        RenderTask.prepare(settings, request, tmp_path / "staging", opener=slow, cache=None)
     assert caught.value.code == code
     assert slow.now_s == 1_000
 
@@ -372,19 +374,19 @@ def test_only_files_that_were_handed_out_are_kept(
     for secret in (staging / "secret", tmp_path / "secret"):
         secret.write_bytes(b"secret")
     (staging / "thumbs" / "a.webp").write_bytes(b"made")
-    store = Store(tmp_path / "cache")
-    reuse, missed = Reuse(store, Digests()), [MissedThumbnail("a", "1" * 64)]
+    store = CacheStore(tmp_path / "cache")
+    reuse, missed = RenderCache(store, DigestCache()), [MissedThumbnail("a", "1" * 64)]
     created = {"thumbs/a.webp", "preview.json"}
 
     def keep(preview: Any, summary: dict[str, Any]) -> None:
         (staging / "preview.json").write_text(json.dumps(preview))
-        reuse.keep("0" * 64, staging, summary, missed, created=created)
+        reuse.put("0" * 64, staging, summary, missed, created_paths=created)
 
     keep(preview, summary)
     assert not list(store.root.glob("*/*/*"))
     for deep in ("[" * 100_000, "1" * 20_000_000):
         (staging / "preview.json").write_text(deep)
-        reuse.keep("0" * 64, staging, summary, missed, created=created)
+        reuse.put("0" * 64, staging, summary, missed, created_paths=created)
     assert not list(store.root.glob("*/*/*"))
     keep(*lying())
     kept = store.find("thumbnails", "1" * 64)
@@ -393,10 +395,10 @@ def test_only_files_that_were_handed_out_are_kept(
     assert store.find("bundles", "0" * 64) is not None
 
 
-class Pruning(Store):
+class Pruning(CacheStore):
     """A store of which another worker removes each entry as soon as it was found."""
 
-    def find(self, kind: str, key: str) -> Kept | None:
+    def find(self, kind: str, key: str) -> CacheEntry | None:
         kept = super().find(kind, key)
         if kept is not None:
             shutil.rmtree(kept.folder)
@@ -406,7 +408,7 @@ class Pruning(Store):
 async def test_a_thumbnail_that_is_pruned_meanwhile_is_made_anew(bench: Bench) -> None:
     await bench.render(payload(STEPS, ASSETS), "one")
     shutil.rmtree(bench.store.root / "bundles")
-    bench.reuse = Reuse(Pruning(bench.store.root), Digests())
+    bench.reuse = RenderCache(Pruning(bench.store.root), DigestCache())
     assert "reused" not in await bench.render(payload(STEPS, ASSETS), "two")
     for name in ("thumbs/a.webp", "thumbs/b.webp"):
         one, two = ((bench.bundle(job) / name).read_bytes() for job in ("one", "two"))
@@ -430,7 +432,7 @@ async def test_it_is_bounded_by_size_and_age_and_the_longest_unused_goes_first(b
             os.utime(entry / "entry.json", (number, number))
     assert (await bench.render(jobs["one"], "again"))["reused"]
     now_s = time.time()
-    assert surplus_cache(bench.settings, now_s) != []
+    assert cache_to_evict(bench.settings, now_s) != []
     kept = prune_cache(replace(bench.settings, cache_max_age_s=60), now_s)
     assert len(kept) == 2, "those that were last used in 1970"
     assert (await bench.render(jobs["one"], "more"))["reused"]
@@ -451,12 +453,13 @@ async def test_bundles_are_removed_whole_unless_they_are_being_published(bench: 
     await bench.render(payload(STEPS, ASSETS), "one")
     await bench.render(payload(STEPS, ASSETS), "two")
     data_dir, now_s = bench.settings.data_dir, time.time()
-    assert old_bundles(data_dir, project=None, now_s=now_s, older_than_s=60) == []
-    assert old_bundles(data_dir, project="other", now_s=now_s, older_than_s=-60) == []
+    assert expired_bundles(data_dir, project=None, now_s=now_s, older_than_s=60) == []
+    assert expired_bundles(data_dir, project="other", now_s=now_s, older_than_s=-60) == []
     one, two = sorted(
-        old_bundles(data_dir, project="project", now_s=now_s, older_than_s=-60), key=lambda each: each.folder
+        expired_bundles(data_dir, project="project", now_s=now_s, older_than_s=-60),
+        key=lambda each: each.folder,
     )
-    assert one.size > 1_000
+    assert one.size_bytes > 1_000
     assert remove_bundle(data_dir, one)
     assert not one.folder.exists()
     preview = two.folder / "preview.json"
@@ -472,11 +475,11 @@ async def test_a_bundle_that_was_made_again_counts_as_new(bench: Bench) -> None:
     preview = bench.bundle("one") / "preview.json"
     os.utime(preview, (1, 1))
     before = preview.stat().st_ino
-    (old,) = old_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600)
+    (old,) = expired_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600)
     await bench.render(job, "one")
     assert preview.stat().st_ino == before, "the bundle was kept"
     assert not remove_bundle(data_dir, old), "it was confirmed since it was listed"
-    assert old_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600) == []
+    assert expired_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600) == []
 
 
 def test_the_renderer_has_a_fingerprint_of_its_files() -> None:

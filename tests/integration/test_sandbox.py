@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 
 from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.worker import forkserver
-from previewops.worker.child import MAX_LOGGED, ChildLimits
+from previewops.worker.child import MAX_LOG_LINES, ChildLimits
 from previewops.worker.errorwire import MESSAGE_LIMIT, TRACEBACK_LIMIT
 from previewops.worker.framing import HEADER, MAX_FRAME_BYTES
 from previewops.worker.sandbox import RenderPool
@@ -109,7 +109,7 @@ def wait_gone(pidfds: list[int], timeout_s: float = 20.0) -> None:
 async def test_what_a_library_logs_is_logged_by_the_worker_as_of_the_job(make_pool: MakePool) -> None:
     pool = make_pool()
     with capture_logs() as lines:
-        for lines_wanted in (2, MAX_LOGGED + 5):
+        for lines_wanted in (2, MAX_LOG_LINES + 5):
             await do(pool, "log", lines=lines_wanted)
             await do(pool, "echo", value=1)
     assert lines[0] == {
@@ -118,7 +118,7 @@ async def test_what_a_library_logs_is_logged_by_the_worker_as_of_the_job(make_po
         "logger": "a.library",
         "message": "line 0 of secret=hunter2",
     }
-    assert len(lines) == 2 + MAX_LOGGED
+    assert len(lines) == 2 + MAX_LOG_LINES
     assert pool.crashes == 0
 
 
@@ -128,26 +128,26 @@ async def test_results_come_back_from_one_long_lived_child(make_pool: MakePool) 
     first = await do(pool, "echo", value={"text": "Grüße \N{OWL}", "list": [1, None, 2.5]})
     second = await do(pool, "echo")
     assert first["echo"] == {"text": "Grüße \N{OWL}", "list": [1, None, 2.5]}
-    assert first["pid"] == second["pid"] == pool.pids()[0]
+    assert first["pid"] == second["pid"] == pool.child_pids()[0]
     assert first["pid"] != os.getpid()
     assert threading.active_count() == threads
 
 
 async def test_start_makes_every_child(make_pool: MakePool) -> None:
     pool = make_pool(size=2)
-    assert pool.pids() == []
+    assert pool.child_pids() == []
     await pool.start()
-    before = pool.pids()
+    before = pool.child_pids()
     assert len(set(before)) == 2
     await still_works(pool)
-    assert pool.pids() == before
+    assert pool.child_pids() == before
 
 
 async def test_more_jobs_than_slots_wait_for_one(make_pool: MakePool) -> None:
     pool = make_pool(size=2)
     results = await asyncio.gather(*(do(pool, "echo", value=number) for number in range(20)))
     assert [result["echo"] for result in results] == list(range(20))
-    assert {result["pid"] for result in results} <= set(pool.pids())
+    assert {result["pid"] for result in results} <= set(pool.child_pids())
 
 
 async def test_slots_work_at_the_same_time(make_pool: MakePool, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ async def test_data_that_cannot_be_sent_costs_the_data_alone(make_pool: MakePool
         ("unexpected", "ZeroDivisionError"),
         ("connection_error", "ConnectionResetError"),
         ("exit", "SystemExit"),
-        ("not_json", "BadFrame"),
+        ("not_json", "ProtocolError"),
     ],
 )
 async def test_any_other_exception_is_unexpected_and_the_child_lives(
@@ -206,14 +206,14 @@ async def test_any_other_exception_is_unexpected_and_the_child_lives(
 ) -> None:
     pool = make_pool()
     await pool.start()
-    before = pool.pids()
+    before = pool.child_pids()
     with pytest.raises(TransientJobError) as caught:
         await do(pool, act)
     assert (caught.value.code, caught.value.error_class) == ("unexpected", name)
     assert len(caught.value.message) <= MESSAGE_LIMIT + 100
     assert 0 < len(caught.value.remote_traceback or "") <= TRACEBACK_LIMIT
     await still_works(pool)
-    assert pool.pids() == before
+    assert pool.child_pids() == before
     assert pool.crashes == 0
 
 
@@ -223,14 +223,14 @@ async def test_a_bomb_is_out_of_memory_and_its_child_is_replaced(
 ) -> None:
     pool = make_pool()
     await pool.start()
-    before = pool.pids()
+    before = pool.child_pids()
     with pytest.raises(PermanentJobError) as caught:
         await do(pool, act, **spec)
     assert caught.value.code == "out-of-memory"
     assert caught.value.data["allowed"] == MEMORY_LIMIT
     assert 0 < caught.value.data["found"] <= MEMORY_LIMIT
     await still_works(pool)
-    assert pool.pids() != before
+    assert pool.child_pids() != before
 
 
 async def test_a_loop_in_c_is_killed_at_its_deadline(make_pool: MakePool) -> None:
@@ -249,7 +249,7 @@ async def test_what_a_job_has_used_of_its_deadline_is_gone(make_pool: MakePool) 
     pool = make_pool()
     with pytest.raises(TransientJobError) as caught:
         async with asyncio.timeout(LONG_S):
-            await pool.run({"act": "wait"}, deadline_s=1_000_000, spent_s=999_999.8)
+            await pool.run({"act": "wait"}, deadline_s=1_000_000, elapsed_s=999_999.8)
     assert (caught.value.code, caught.value.data["allowed"]) == ("deadline-exceeded", 1_000_000)
     await still_works(pool)
 
@@ -258,7 +258,7 @@ async def test_a_child_of_another_edition_of_its_files_is_replaced(make_pool: Ma
     pool = make_pool()
 
     async def renderer(edition: str) -> int:
-        return int((await pool.run({"act": "echo"}, deadline_s=LONG_S, edition=edition))["pid"])
+        return int((await pool.run({"act": "echo"}, deadline_s=LONG_S, generation=edition))["pid"])
 
     first = await renderer("one")
     handle = os.pidfd_open(first)
@@ -266,7 +266,7 @@ async def test_a_child_of_another_edition_of_its_files_is_replaced(make_pool: Ma
     assert first == pids[0] != pids[1] == pids[2] != pids[3]
     await asyncio.to_thread(wait_gone, [handle])
     os.close(handle)
-    assert pool.pids() == pids[3:]
+    assert pool.child_pids() == pids[3:]
     assert (pool.crashes, pool.deadline_kills) == (0, 0)
 
 
@@ -346,7 +346,7 @@ def framed(text: str) -> str:
 async def test_a_child_that_breaks_the_protocol_is_killed(make_pool: MakePool, raw: str) -> None:
     pool = make_pool()
     await pool.start()
-    (pid,) = pool.pids()
+    (pid,) = pool.child_pids()
     with pytest.raises(RenderCrashed, match="protocol"):
         await do(pool, "babble", raw=raw)
     assert has_ended(pid)
@@ -357,7 +357,7 @@ async def test_a_child_that_breaks_the_protocol_is_killed(make_pool: MakePool, r
 async def test_a_child_that_hangs_up_and_stays_is_killed(make_pool: MakePool) -> None:
     pool = make_pool()
     await pool.start()
-    (pid,) = pool.pids()
+    (pid,) = pool.child_pids()
     with pytest.raises(RenderCrashed, match="hung up"):
         await do(pool, "hang_up")
     assert has_ended(pid)
@@ -434,7 +434,7 @@ async def _sibling(server: psutil.Process, pid: int) -> int:
 async def test_a_child_that_dies_at_rest_is_replaced_without_a_crash(make_pool: MakePool) -> None:
     pool = make_pool()
     await pool.start()
-    (pid,) = pool.pids()
+    (pid,) = pool.child_pids()
     pidfd = os.pidfd_open(pid)
     os.kill(pid, signal.SIGKILL)
     wait_gone([pidfd])
@@ -455,7 +455,7 @@ async def test_a_fork_server_that_dies_is_started_again(make_pool: MakePool) -> 
         await job
     assert has_ended(pid)
     await still_works(pool)
-    assert psutil.Process(pool.pids()[0]).ppid() != server
+    assert psutil.Process(pool.child_pids()[0]).ppid() != server
 
 
 async def test_what_a_child_may_and_has(make_pool: MakePool) -> None:
@@ -517,7 +517,7 @@ async def _lose_the_server(pool: RenderPool) -> None:
     """Kills the fork server, and waits until it and the pool's children are gone."""
     server = forkserver.server_pid()
     assert server is not None
-    pidfds = [os.pidfd_open(pid) for pid in (server, *pool.pids())]
+    pidfds = [os.pidfd_open(pid) for pid in (server, *pool.child_pids())]
     os.kill(server, signal.SIGKILL)
     wait_gone(pidfds)
     for pidfd in pidfds:
@@ -533,7 +533,7 @@ async def test_a_task_that_cannot_be_imported_is_named(make_pool: MakePool) -> N
     assert caught.value.code == "render-process-unavailable"
     assert "no_such_module" in caught.value.message
     assert "ModuleNotFoundError" in (caught.value.remote_traceback or "")
-    assert pool.pids() == []
+    assert pool.child_pids() == []
 
 
 async def test_a_job_that_fits_in_no_frame_is_refused(make_pool: MakePool) -> None:

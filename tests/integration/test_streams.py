@@ -15,11 +15,11 @@ from PIL import Image
 from previewops.contract.limits import TITLE_CARD_MS
 from previewops.errors import PermanentJobError
 from previewops.worker.assets import FileAssetOpener
-from previewops.worker.bundle import make_bundle
+from previewops.worker.bundle import build_bundle
 from previewops.worker.output import FolderOutput
-from previewops.worker.render.limits import Limits
-from tests.render_support import corners, opened, payload, quarters
-from tests.sounds import KINDS, encoded, heard, tone
+from previewops.worker.render.limits import RenderLimits
+from tests.render_support import corner_colours, open_picture, payload, quarters
+from tests.sounds import KINDS, encode_sound, measure_loudness, tone
 
 VIDEO = ("webm", "mp4")
 CODECS = {"webm": ("vp9", "opus"), "mp4": ("h264", "aac")}
@@ -48,11 +48,11 @@ def built(
 ) -> Any:
     assets = [{"id": "wide", "uri": "wide.jpg"}, {"id": "tall", "uri": "tall.png"}]
     job = payload(STEPS if steps is None else steps, assets, audio=sound, **options)
-    return make_bundle(
+    return build_bundle(
         job,
         opener=FileAssetOpener((root,)),
         output=FolderOutput(out),
-        limits=Limits(),
+        limits=RenderLimits(),
         progress=lambda _share, _word: None,
     )
 
@@ -81,12 +81,12 @@ def test_a_video_has_one_frame_a_card_at_its_time(tmp_path: Path, root: Path, ki
         shown = [frame.to_image() for frame in container.decode(video=0)]
     for index, image in enumerate(shown):
         name = "000-title.webp" if index == 0 else f"{index:03d}.webp"
-        still = opened(tmp_path / "out" / "frames" / name)
+        still = open_picture(tmp_path / "out" / "frames" / name)
         small, wanted = (each.convert("RGB").resize((32, 18)) for each in (image, still))
         differences = [abs(a - b) for a, b in zip(small.tobytes(), wanted.tobytes(), strict=True)]
         assert sum(differences) / len(differences) < 6
-    assert corners(shown[4].crop((180, 20, 250, 160))) == corners(
-        opened(tmp_path / "out" / "frames" / "004.webp").crop((180, 20, 250, 160))
+    assert corner_colours(shown[4].crop((180, 20, 250, 160))) == corner_colours(
+        open_picture(tmp_path / "out" / "frames" / "004.webp").crop((180, 20, 250, 160))
     )
 
 
@@ -114,7 +114,7 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 @pytest.mark.parametrize("kind", VIDEO)
 @pytest.mark.parametrize("sound", KINDS)
 def test_sound_of_every_kind_is_muxed_in(tmp_path: Path, root: Path, kind: str, sound: str) -> None:
-    (root / "sound").write_bytes(encoded(tone(8, level=0.25), sound))
+    (root / "sound").write_bytes(encode_sound(tone(8, level=0.25), sound))
     summary = built(
         tmp_path / "out", root, format=kind, sound={"uri": "sound", "offsetMs": 1_000, "gainDb": 6.0}
     )
@@ -123,7 +123,7 @@ def test_sound_of_every_kind_is_muxed_in(tmp_path: Path, root: Path, kind: str, 
     with av.open(BytesIO(video)) as container:
         (stream,) = container.streams.audio
         assert (stream.codec_context.name, stream.rate, stream.channels) == (CODECS[kind][1], 48_000, 2)
-    loud = heard(video)
+    loud = measure_loudness(video)
     assert len(loud) * 10 == pytest.approx(LENGTH_MS, abs=FRAME_MS)
     assert max(loud[5:90]) < 0.02, "silence before the offset"
     assert min(loud[110:480]) == pytest.approx(0.5, abs=0.06), "6 dB more than a quarter"
@@ -137,14 +137,14 @@ def test_a_sound_that_is_shorter_ends_where_it_ends(tmp_path: Path, root: Path, 
     (root / "sound").write_bytes(tone(2, rate=22_050, channels=2))
     built(tmp_path / "out", root, format=kind, sound={"uri": "sound"})
     video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
-    assert len(heard(video)) * 10 == pytest.approx(2_000, abs=FRAME_MS + 10)
+    assert len(measure_loudness(video)) * 10 == pytest.approx(2_000, abs=FRAME_MS + 10)
     assert duration_ms(video) == pytest.approx(LENGTH_MS, abs=FRAME_MS)
 
 
 def test_a_sound_that_begins_after_the_end_is_not_heard(tmp_path: Path, root: Path) -> None:
     (root / "sound").write_bytes(tone(1))
     built(tmp_path / "out", root, format="webm", sound={"uri": "sound", "offsetMs": 600_000})
-    assert max(heard((tmp_path / "out" / "animation.webm").read_bytes()), default=0) < 0.01
+    assert max(measure_loudness((tmp_path / "out" / "animation.webm").read_bytes()), default=0) < 0.01
 
 
 @pytest.mark.parametrize("kind", VIDEO)
@@ -154,14 +154,14 @@ def test_many_steps_with_sound_have_their_index_in_front(tmp_path: Path, root: P
     built(tmp_path / "out", root, steps=steps, format=kind, sound={"uri": "sound"}, resolution="64x64")
     video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
     assert len(times_ms(video)) == 201
-    assert len(heard(video)) * 10 == pytest.approx(22_000, abs=FRAME_MS)
+    assert len(measure_loudness(video)) * 10 == pytest.approx(22_000, abs=FRAME_MS)
     if kind == "mp4":
         assert video.index(b"moov") < video.index(b"mdat")
 
 
 @pytest.mark.parametrize("kind", VIDEO)
 def test_the_same_again_gives_the_same_bytes(tmp_path: Path, root: Path, kind: str) -> None:
-    (root / "sound").write_bytes(encoded(tone(3), "ogg"))
+    (root / "sound").write_bytes(encode_sound(tone(3), "ogg"))
     for name in ("one", "two"):
         built(tmp_path / name, root, format=kind, sound={"uri": "sound"}, transition="fade")
     one, two = ((tmp_path / name / f"animation.{kind}").read_bytes() for name in ("one", "two"))
@@ -195,7 +195,7 @@ def test_what_is_no_sound_has_its_code(
 def test_stills_beside_a_video(tmp_path: Path, root: Path, still: str) -> None:
     built(tmp_path / "out", root, format="mp4", imageFormat=still)
     extension = {"jpeg": "jpg"}.get(still, still)
-    poster = opened(tmp_path / "out" / f"poster.{extension}")
+    poster = open_picture(tmp_path / "out" / f"poster.{extension}")
     assert ((poster.format or "").lower(), poster.size) == (still, (320, 180))
     assert len(list((tmp_path / "out" / "frames").glob(f"*.{extension}"))) == 5
 

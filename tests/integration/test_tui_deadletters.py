@@ -10,31 +10,38 @@ from pathlib import Path
 import pytest
 
 from previewops.contract import validate
-from previewops.errors import BodyChanged
-from previewops.listviews import DeadFilter
-from previewops.retry import Counter
+from previewops.errors import PayloadChanged
+from previewops.listviews import DeadLetterFilter
+from previewops.retry import FailureCounter
 from previewops.states import JobState, Priority
-from previewops.terms import read_terms
+from previewops.terms import parse_filter
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import Discard, Export, Outcome, Requeue, RequeueEdited
-from previewops.tui.live.desk import LiveDesk
-from previewops.tui.live.link import Link
+from previewops.tui.intents import CommandOutcome, Discard, Export, Requeue, RequeueWithPayload
+from previewops.tui.live.desk import LiveExecutor
+from previewops.tui.live.link import QueueConnection
 from previewops.tui.live.source import LiveSource
 from previewops.tui.options import Options
 from previewops.tui.screens.dead.screen import DeadScreen
-from previewops.tui.screens.dead.tally import tally_of
-from previewops.tui.screens.dialogs.confirm import Deliberate
-from previewops.tui.shape.choice import Choice, View
+from previewops.tui.screens.dead.tally import count_selection
+from previewops.tui.screens.dialogs.confirm import ConfirmWithReasonDialog
+from previewops.tui.shape.choice import DeadListQuery, DeadSelection
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
-from tests.queue_support import Bench, attempt_json, bench, burial, bury_many, payload
+from tests.queue_support import (
+    QueueFixture,
+    add_dead_letters,
+    attempt_json,
+    dead_letter_reason,
+    payload,
+    queue_fixture,
+)
 from tests.tui.screen_support import screen_text, until
 
 pytestmark = pytest.mark.redis
 
-MISSING = burial("asset-missing", "no file a.png")
-TIMEOUT = burial("deadline-exceeded", "longer than 120 s")
-CRASH = burial("render-crashed", "killed by SIGSEGV")
+MISSING = dead_letter_reason("asset-missing", "no file a.png")
+TIMEOUT = dead_letter_reason("deadline-exceeded", "longer than 120 s")
+CRASH = dead_letter_reason("render-crashed", "killed by SIGSEGV")
 
 
 class Told:
@@ -48,19 +55,19 @@ class Told:
 
 
 @asynccontextmanager
-async def graves(url: str) -> AsyncIterator[tuple[Bench, Link]]:
+async def graves(url: str) -> AsyncIterator[tuple[QueueFixture, QueueConnection]]:
     """A queue with dead letters of three causes, and a link to it."""
-    async with bench(url) as b:
+    async with queue_fixture(url) as b:
         for why, count, name in ((MISSING, 130, "m"), (TIMEOUT, 70, "t"), (CRASH, 3, "c")):
-            await bury_many(b, [f"{name}-{number}" for number in range(count)], why)
-        link = Link(url, b.settings, who="ada@ops")
+            await add_dead_letters(b, [f"{name}-{number}" for number in range(count)], why)
+        link = QueueConnection(url, b.settings, who="ada@ops")
         try:
             yield b, link
         finally:
             await link.aclose()
 
 
-async def events(b: Bench, kind: str) -> list[dict[str, str]]:
+async def events(b: QueueFixture, kind: str) -> list[dict[str, str]]:
     raw = await b.redis.xrange(b.keys.events)
     entries = [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in raw]
     return [entry for entry in entries if entry["kind"] == kind]
@@ -70,15 +77,15 @@ async def test_several_causes_are_requeued_as_one_act(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         told = Told()
         intent = Requeue(
-            DeadFilter(fingerprint=MISSING.fingerprint),
+            DeadLetterFilter(fingerprint=MISSING.fingerprint),
             200,
             Priority.LOW,
             "the disk is back",
-            also=(DeadFilter(fingerprint=TIMEOUT.fingerprint),),
+            also=(DeadLetterFilter(fingerprint=TIMEOUT.fingerprint),),
         )
-        assert await LiveDesk(link).carry_out(intent, told) == Outcome("requeued 200, skipped 0")
+        assert await LiveExecutor(link).execute(intent, told) == CommandOutcome("requeued 200, skipped 0")
         assert told.steps == [(100, 200), (130, 200), (200, 200)]
-        assert await b.dead.count(DeadFilter()) == 3
+        assert await b.dead.count(DeadLetterFilter()) == 3
         assert (await b.queue.status("t-1")).priority is Priority.LOW
         assert [(event["who"], event["why"], event["done"]) for event in await events(b, "requeued")] == [
             ("ada@ops", "the disk is back", "130"),
@@ -88,51 +95,61 @@ async def test_several_causes_are_requeued_as_one_act(redis_url: str) -> None:
 
 async def test_discarded_is_what_was_chosen_and_no_more(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
-        intent = Discard(DeadFilter(terms=read_terms("error:sigsegv")), 3, "sent twice")
-        assert await LiveDesk(link).carry_out(intent, Told()) == Outcome("discarded 3, skipped 0")
-        assert await b.dead.count(DeadFilter()) == 200
+        intent = Discard(DeadLetterFilter(query=parse_filter("error:sigsegv")), 3, "sent twice")
+        assert await LiveExecutor(link).execute(intent, Told()) == CommandOutcome("discarded 3, skipped 0")
+        assert await b.dead.count(DeadLetterFilter()) == 200
         (event,) = await events(b, "discarded")
         assert (event["who"], event["why"], event["filter"]) == ("ada@ops", "sent twice", "error:sigsegv")
-        again = Discard(DeadFilter(job_ids=("c-0",)), 1)
-        gone = Outcome("discarded 0, skipped 1", whole=False)
-        assert await LiveDesk(link).carry_out(again, Told()) == gone
+        again = Discard(DeadLetterFilter(job_ids=("c-0",)), 1)
+        gone = CommandOutcome("discarded 0, skipped 1", complete=False)
+        assert await LiveExecutor(link).execute(again, Told()) == gone
 
 
 async def test_one_that_died_again_since_it_was_seen_is_left(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         seen = (await b.queue.status("c-0")).finished_ms
         assert seen is not None
-        await b.dead.requeue(DeadFilter(job_ids=("c-0",)), who="grace", why="")
-        await b.passing_ms()
-        (claim,) = (await b.worker().claim(1)).jobs
-        await b.worker().bury(claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=CRASH)
-        intent = Requeue(DeadFilter(job_ids=("c-0",)), 1, cut_off_ms=seen)
-        assert await LiveDesk(link).carry_out(intent, Told()) == Outcome("requeued 0, skipped 1", whole=False)
+        await b.dead.requeue(DeadLetterFilter(job_ids=("c-0",)), who="grace", why="")
+        await b.wait_for_next_ms()
+        (claim,) = (await b.worker().claim(1)).claims
+        await b.worker().move_to_dead_letters(
+            claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=CRASH
+        )
+        intent = Requeue(DeadLetterFilter(job_ids=("c-0",)), 1, cut_off_ms=seen)
+        assert await LiveExecutor(link).execute(intent, Told()) == CommandOutcome(
+            "requeued 0, skipped 1", complete=False
+        )
         again = await b.queue.status("c-0")
         assert (again.state, again.requeues) == (JobState.DEAD, 1)
-        intent = Requeue(DeadFilter(job_ids=("c-0",)), 1, cut_off_ms=again.finished_ms)
-        assert await LiveDesk(link).carry_out(intent, Told()) == Outcome("requeued 1, skipped 0")
+        intent = Requeue(DeadLetterFilter(job_ids=("c-0",)), 1, cut_off_ms=again.finished_ms)
+        assert await LiveExecutor(link).execute(intent, Told()) == CommandOutcome("requeued 1, skipped 0")
 
 
 async def test_what_dies_after_it_was_counted_is_left(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
-        source, cause = LiveSource(link), DeadFilter(fingerprint=CRASH.fingerprint)
-        marked, terms = ("c-0", "c-1", "c-2"), read_terms("id:c-")
+        source, cause = LiveSource(link), DeadLetterFilter(fingerprint=CRASH.fingerprint)
+        marked, terms = ("c-0", "c-1", "c-2"), parse_filter("id:c-")
         choices = [
-            (Choice((cause,), "this cause", (CRASH.fingerprint,)), View()),
-            (Choice((DeadFilter(job_ids=marked),), "the 3 marked", marked), View(flat=True)),
-            (Choice((DeadFilter(terms=terms),), "all that match"), View(flat=True, terms=terms)),
+            (DeadSelection((cause,), "this cause", (CRASH.fingerprint,)), DeadListQuery()),
+            (
+                DeadSelection((DeadLetterFilter(job_ids=marked),), "the 3 marked", marked),
+                DeadListQuery(flat=True),
+            ),
+            (
+                DeadSelection((DeadLetterFilter(query=terms),), "all that match"),
+                DeadListQuery(flat=True, terms=terms),
+            ),
         ]
-        tallies = [await tally_of(source, choice, view, ()) for choice, view in choices]
-        await b.passing_ms()
-        await bury_many(b, [f"c-late-{number}" for number in range(50)], CRASH)
+        tallies = [await count_selection(source, choice, view, ()) for choice, view in choices]
+        await b.wait_for_next_ms()
+        await add_dead_letters(b, [f"c-late-{number}" for number in range(50)], CRASH)
         for (choice, _), tally in zip(choices, tallies, strict=True):
             assert tally.count == 3
             assert tally.cut_off_ms is not None
             chosen = choice.filters[0]
             assert await source.dead_count(chosen, tally.cut_off_ms) == 3
         intent = Discard(cause, tallies[0].count, cut_off_ms=tallies[0].cut_off_ms)
-        assert await LiveDesk(link).carry_out(intent, Told()) == Outcome("discarded 3, skipped 0")
+        assert await LiveExecutor(link).execute(intent, Told()) == CommandOutcome("discarded 3, skipped 0")
         assert await b.dead.count(cause) == 50
 
 
@@ -140,13 +157,13 @@ async def test_several_causes_go_into_one_file(redis_url: str, tmp_path: Path) -
     async with graves(redis_url) as (_, link):
         told, path = Told(), tmp_path / "dead.jsonl"
         intent = Export(
-            DeadFilter(fingerprint=MISSING.fingerprint),
+            DeadLetterFilter(fingerprint=MISSING.fingerprint),
             133,
             path,
-            also=(DeadFilter(fingerprint=CRASH.fingerprint),),
+            also=(DeadLetterFilter(fingerprint=CRASH.fingerprint),),
         )
-        outcome = await LiveDesk(link).carry_out(intent, told)
-        assert outcome == Outcome(f"exported 133 dead letters to {path}")
+        outcome = await LiveExecutor(link).execute(intent, told)
+        assert outcome == CommandOutcome(f"exported 133 dead letters to {path}")
         records = [json.loads(line) for line in path.read_text().splitlines()]
         assert {record["errorCode"] for record in records} == {"asset-missing", "render-crashed"}
         assert records[0]["payload"]["jobId"] == records[0]["jobId"]
@@ -157,7 +174,7 @@ async def test_an_edited_payload_runs(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         edited = validate({**payload("m-1").raw, "requestId": "mended"})
         shown = await LiveSource(link).job("m-1")
-        outcome = await LiveDesk(link).carry_out(RequeueEdited("m-1", edited, shown.digest), Told())
+        outcome = await LiveExecutor(link).execute(RequeueWithPayload("m-1", edited, shown.digest), Told())
         assert outcome.message == "m-1 runs again with its new payload."
         record = await b.queue.status("m-1")
         assert record.state is JobState.WAITING
@@ -167,30 +184,32 @@ async def test_an_edited_payload_runs(redis_url: str) -> None:
 
 async def test_an_edit_of_what_somebody_has_edited_meanwhile_is_refused(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
-        desk, before = LiveDesk(link), await LiveSource(link).job("m-1")
+        desk, before = LiveExecutor(link), await LiveSource(link).job("m-1")
         bobs, adas = (validate({**payload("m-1").raw, "requestId": name}) for name in ("bob", "ada"))
-        await desk.carry_out(RequeueEdited("m-1", bobs, before.digest), Told())
+        await desk.execute(RequeueWithPayload("m-1", bobs, before.digest), Told())
         claim = await b.claim_one()
-        await b.worker().bury(claim, counter=Counter.ATTEMPTS, attempt_json=attempt_json(), burial=MISSING)
+        await b.worker().move_to_dead_letters(
+            claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=MISSING
+        )
         dumped = await b.dump()
-        with pytest.raises(BodyChanged, match="has been edited since"):
-            await desk.carry_out(RequeueEdited("m-1", adas, before.digest), Told())
+        with pytest.raises(PayloadChanged, match="has been edited since"):
+            await desk.execute(RequeueWithPayload("m-1", adas, before.digest), Told())
         assert await b.dump() == dumped
         again = await LiveSource(link).job("m-1")
         assert again.payload == bobs.raw
-        await desk.carry_out(RequeueEdited("m-1", adas, again.digest), Told())
+        await desk.execute(RequeueWithPayload("m-1", adas, again.digest), Told())
         assert (await b.queue.status("m-1")).payload == adas.raw
 
 
 async def test_the_screen_finds_counts_and_requeues_what_matches(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
-        app = OperatorApp(LiveSource(link), LiveDesk(link), Options(place="previews", every_s=0.05))
+        app = OperatorApp(LiveSource(link), LiveExecutor(link), Options(place="previews", every_s=0.05))
         async with app.run_test(size=(120, 40), notifications=True) as pilot:
 
             def title() -> str:
                 return str(app.screen.query_one("#list-panel", Panel).border_title)
 
-            await until(pilot, lambda: app.picture.snapshot is not None)
+            await until(pilot, lambda: app.view.snapshot is not None)
             await pilot.press("4")
             await until(pilot, lambda: isinstance(app.screen, DeadScreen) and "203 dead" in title())
             assert "3 causes" in title()
@@ -204,11 +223,11 @@ async def test_the_screen_finds_counts_and_requeues_what_matches(redis_url: str)
             await pilot.press("A")
             await until(pilot, lambda: title().endswith("all 130 that match are chosen"))
             await pilot.press("r")
-            await until(pilot, lambda: isinstance(app.screen, Deliberate))
+            await until(pilot, lambda: isinstance(app.screen, ConfirmWithReasonDialog))
             assert "130 dead letters of 1 cause" in screen_text(app)
             await pilot.press(*"requeue", "enter")
             await until(pilot, lambda: "requeued 130, skipped 0" in screen_text(app))
             await pilot.press("escape")
             await until(pilot, lambda: title() == "dead letters 1-73 of 73")
             assert len(app.screen.query_one("#by-job Grid", Grid).keys) == 73
-            assert await b.dead.count(DeadFilter()) == 73
+            assert await b.dead.count(DeadLetterFilter()) == 73

@@ -16,9 +16,9 @@ from PIL import Image
 from previewops.connection import connect
 from previewops.deadletters import DeadLetters
 from previewops.embedded import EmbeddedRedis
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.settings import Settings
-from previewops.snapshot import Snapshots
+from previewops.snapshot import SnapshotReader
 from tests.fault.cluster import check_bundle
 
 PROGRAM = [sys.executable, "-m", "previewops"]
@@ -106,8 +106,8 @@ def test_what_it_left_is_there_when_the_server_starts_again(
         async with EmbeddedRedis(settings.data_dir) as server:
             redis = connect(server.url, role="test")
             try:
-                snapshot = await Snapshots(redis, settings).take()
-                dead = await DeadLetters(redis, settings).newest(DeadFilter(), limit=10)
+                snapshot = await SnapshotReader(redis, settings).read()
+                dead = await DeadLetters(redis, settings).newest(DeadLetterFilter(), limit=10)
             finally:
                 await redis.aclose()
         assert (snapshot.counters["completed"], snapshot.dead, snapshot.pending) == (9, 2, 0)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from previewops.errors import EXIT_BOOT, EXIT_FAILED
+from previewops.errors import EXIT_CONFIG, EXIT_FAILED
 from previewops.queue import Queue
 from previewops.settings import Settings
-from tests.integration.cli_program import Program, hand_on, payload
+from tests.integration.cli_program import Program, payload, queue_driver
 
 pytestmark = pytest.mark.redis
 
@@ -38,13 +38,13 @@ async def test_a_missing_module_is_named_in_one_line_and_no_job_is_taken(
     redis_url: str, tmp_path: Path, module: str
 ) -> None:
     program = Program(tmp_path, redis_url, {"PYTHONPATH": ABSENCE, "PYTHON_MISSING_MODULE": module})
-    async with hand_on(redis_url) as hand:
+    async with queue_driver(redis_url) as hand:
         await hand.submit(payload())
         done = program.run("worker", "--burst")
         (line,) = done.err.splitlines()
         assert module in line
         assert "pip install --force-reinstall previewops" in line
-        assert done.code == EXIT_BOOT
+        assert done.code == EXIT_CONFIG
         assert (await Queue(hand.redis, Settings()).status("job-1")).state == "waiting"
 
 
@@ -71,7 +71,7 @@ def test_a_task_that_breaks_as_it_is_imported_leaves_its_traceback_on_one_line(
         text=True,
         check=False,
     )
-    assert done.returncode == EXIT_BOOT
+    assert done.returncode == EXIT_CONFIG
     broken = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert [line["event"] for line in broken] == ["render.broken"]
     assert broken[0]["exception"].endswith("ValueError: first\nsecond\n")

@@ -10,24 +10,24 @@ import pytest
 
 from previewops.records import JobRecord
 from previewops.states import JobState
-from previewops.views import WorkerView
+from previewops.views import WorkerState
 from previewops.worker import engine
 from tests.integration.worker_support import (
     HOUR_MS,
     PATIENCE_S,
-    CountsCalls,
-    Journal,
-    at_work,
-    blocked_clients,
-    ended,
+    CountingRunner,
+    JobLog,
+    enqueue,
+    make_settings,
     make_worker,
-    put,
+    poll_until,
     run_burst,
-    settings_of,
-    soon,
-    until,
+    running_worker,
+    wait_for_blocked_clients,
+    wait_for_end,
+    wait_for_event,
 )
-from tests.queue_support import Bench, bench, stock_pool
+from tests.queue_support import QueueFixture, queue_fixture, stock_pool
 
 pytestmark = [pytest.mark.redis]
 
@@ -55,11 +55,13 @@ class Held:
             return await self.started.get()
 
 
-def patient(url: str, queue: Bench, function: Any, name: str = "w1", **settings: Any) -> engine.PreviewWorker:
+def patient(
+    url: str, queue: QueueFixture, function: Any, name: str = "w1", **settings: Any
+) -> engine.PreviewWorker:
     """A worker that would not look by itself within this test."""
     return make_worker(
         url,
-        settings_of(queue, **{"heartbeat_ms": HOUR_MS, "lease_ms": 3 * HOUR_MS, **settings}),
+        make_settings(queue, **{"heartbeat_ms": HOUR_MS, "lease_ms": 3 * HOUR_MS, **settings}),
         function,
         worker_id=name,
         socket_timeout_s=NEVER_S,
@@ -74,24 +76,24 @@ def never_idle_over(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("never_idle_over")
 async def test_an_idle_worker_is_woken_by_a_submit(redis_url: str) -> None:
     held = Held()
-    async with bench(redis_url) as queue, at_work(patient(redis_url, queue, held.held)):
-        await blocked_clients(queue.redis, 1)
-        await put(queue.redis, "held", "job")
+    async with queue_fixture(redis_url) as queue, running_worker(patient(redis_url, queue, held.held)):
+        await wait_for_blocked_clients(queue.redis, 1)
+        await enqueue(queue.redis, "held", "job")
         assert await held.next_start() == "job"
         held.let_go.set()
-        await ended(queue, "job")
+        await wait_for_end(queue, "job")
 
 
 @pytest.mark.usefixtures("never_idle_over")
 async def test_a_worker_that_leaves_work_behind_wakes_the_next(redis_url: str) -> None:
     held = Held()
     async with (
-        bench(redis_url) as queue,
-        at_work(patient(redis_url, queue, held.held, "w1")),
-        at_work(patient(redis_url, queue, held.held, "w2")),
+        queue_fixture(redis_url) as queue,
+        running_worker(patient(redis_url, queue, held.held, "w1")),
+        running_worker(patient(redis_url, queue, held.held, "w2")),
     ):
-        await blocked_clients(queue.redis, 2)
-        await put(queue.redis, "held", "a", "b")
+        await wait_for_blocked_clients(queue.redis, 2)
+        await enqueue(queue.redis, "held", "a", "b")
         assert {await held.next_start(), await held.next_start()} == {"a", "b"}
         workers = {(await queue.queue.status(job_id)).worker for job_id in ("a", "b")}
         assert workers == {"w1", "w2"}
@@ -101,18 +103,18 @@ async def test_a_worker_that_leaves_work_behind_wakes_the_next(redis_url: str) -
 @pytest.mark.usefixtures("never_idle_over")
 async def test_a_paused_queue_gives_nothing_and_a_resume_wakes(redis_url: str) -> None:
     held = Held()
-    async with bench(redis_url) as queue:
+    async with queue_fixture(redis_url) as queue:
         await queue.queue.pause(who="test")
-        async with at_work(patient(redis_url, queue, held.held)):
-            await blocked_clients(queue.redis, 1)
-            await put(queue.redis, "held", "job")
+        async with running_worker(patient(redis_url, queue, held.held)):
+            await wait_for_blocked_clients(queue.redis, 1)
+            await enqueue(queue.redis, "held", "job")
 
             # Woken by the submit, it looks, finds the pause, and sleeps again.
             async def wake_taken() -> bool:
                 return not await queue.redis.llen(queue.keys.wake)
 
-            await until(wake_taken)
-            await blocked_clients(queue.redis, 1)
+            await poll_until(wake_taken)
+            await wait_for_blocked_clients(queue.redis, 1)
             assert await queue.state("job") == "waiting"
             assert held.started.empty()
             await queue.queue.resume(who="test")
@@ -121,15 +123,18 @@ async def test_a_paused_queue_gives_nothing_and_a_resume_wakes(redis_url: str) -
 
 
 async def test_a_stock_client_s_job_starts_without_a_wake_up(redis_url: str) -> None:
-    async with bench(redis_url) as queue, at_work(make_worker(redis_url, settings_of(queue), noop)):
-        await blocked_clients(queue.redis, 1)
+    async with (
+        queue_fixture(redis_url) as queue,
+        running_worker(make_worker(redis_url, make_settings(queue), noop)),
+    ):
+        await wait_for_blocked_clients(queue.redis, 1)
         async with stock_pool(redis_url) as stock:
             await stock.enqueue_job("noop", None, _job_id="job")
 
         async def completed() -> float | None:
             return await queue.redis.zscore(queue.keys.completed, "job")
 
-        await until(completed)
+        await poll_until(completed)
 
 
 @pytest.mark.usefixtures("never_idle_over")
@@ -143,18 +148,18 @@ async def test_a_job_that_backs_off_becomes_due_without_a_wake_up(redis_url: str
             raise RuntimeError
 
     async with (
-        bench(redis_url) as queue,
-        at_work(patient(redis_url, queue, heals, backoff_base_ms=30, backoff_max_ms=30)),
+        queue_fixture(redis_url) as queue,
+        running_worker(patient(redis_url, queue, heals, backoff_base_ms=30, backoff_max_ms=30)),
     ):
-        await put(queue.redis, "heals", "job")
-        assert (await ended(queue, "job")).state is JobState.COMPLETED
+        await enqueue(queue.redis, "heals", "job")
+        assert (await wait_for_end(queue, "job")).state is JobState.COMPLETED
 
 
 async def test_a_finish_brings_the_next_job_in_the_same_round_trip(redis_url: str) -> None:
     jobs = 60
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "noop", *(f"job-{n}" for n in range(jobs)))
-        worker = make_worker(redis_url, settings_of(queue, heartbeat_ms=HOUR_MS), noop, burst=True)
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "noop", *(f"job-{n}" for n in range(jobs)))
+        worker = make_worker(redis_url, make_settings(queue, heartbeat_ms=HOUR_MS), noop, burst=True)
         before = await queue.calls()
         await run_burst(worker)
         after = await queue.calls()
@@ -163,20 +168,20 @@ async def test_a_finish_brings_the_next_job_in_the_same_round_trip(redis_url: st
         # that the server does not know are counted twice.
         assert jobs <= scripts <= jobs + 16
         assert after.get("blpop", 0) - before.get("blpop", 0) <= 2
-        assert (await queue.snapshots.take()).counters["completed"] == jobs
+        assert (await queue.snapshots.read()).counters["completed"] == jobs
 
 
 async def test_finishes_that_come_together_go_together(redis_url: str) -> None:
     jobs = 64
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "noop", *(f"job-{n}" for n in range(jobs)))
-        worker = make_worker(redis_url, settings_of(queue, worker_concurrency=16), noop, burst=True)
-        counting = worker.leases.hot = CountsCalls(worker.leases.hot)
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "noop", *(f"job-{n}" for n in range(jobs)))
+        worker = make_worker(redis_url, make_settings(queue, worker_concurrency=16), noop, burst=True)
+        counting = worker.leases.fast_runner = CountingRunner(worker.leases.fast_runner)
         await run_burst(worker)
         assert sum(counting.finishes) == jobs
         assert max(counting.finishes) > 1
         assert len(counting.finishes) < jobs
-        assert (await queue.snapshots.take()).counters["completed"] == jobs
+        assert (await queue.snapshots.read()).counters["completed"] == jobs
 
 
 async def test_the_sequence_of_ends_never_leaves_a_finish_behind(redis_url: str) -> None:
@@ -184,10 +189,10 @@ async def test_the_sequence_of_ends_never_leaves_a_finish_behind(redis_url: str)
         for _ in range(turns):
             await asyncio.sleep(0)
 
-    async with bench(redis_url) as queue:
+    async with queue_fixture(redis_url) as queue:
         for turns in range(12):
-            await put(queue.redis, "some", *(f"{turns}-{n}" for n in range(40)), argument=turns)
-        worker = make_worker(redis_url, settings_of(queue, worker_concurrency=4), some, burst=True)
+            await enqueue(queue.redis, "some", *(f"{turns}-{n}" for n in range(40)), argument=turns)
+        worker = make_worker(redis_url, make_settings(queue, worker_concurrency=4), some, burst=True)
         await run_burst(worker)
         assert worker.jobs_complete == 480
 
@@ -198,11 +203,11 @@ async def test_the_next_job_is_held_while_after_job_end_runs(redis_url: str) -> 
     async def look(_ctx: dict[Any, Any]) -> None:
         # Renewed by heartbeats, and not given back as a claim that got lost.
         seen.append([run.claim.job_id for run in worker.runs.values()])
-        assert await worker.leases.reclaim([run.claim for run in worker.runs.values()]) == []
+        assert await worker.leases.release_unknown_claims([run.claim for run in worker.runs.values()]) == []
 
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "noop", "a", "b")
-        worker = make_worker(redis_url, settings_of(queue), noop, burst=True, after_job_end=look)
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "noop", "a", "b")
+        worker = make_worker(redis_url, make_settings(queue), noop, burst=True, after_job_end=look)
         await run_burst(worker)
         assert seen == [["b"], []]
         assert worker.jobs_complete == 2
@@ -220,24 +225,24 @@ async def test_a_burst_waits_for_what_backs_off(redis_url: str) -> None:
         if tries == 1:
             raise RuntimeError
 
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "heals", "job")
-        settings = settings_of(queue, backoff_base_ms=300, backoff_max_ms=300)
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "heals", "job")
+        settings = make_settings(queue, backoff_base_ms=300, backoff_max_ms=300)
         await run_burst(make_worker(redis_url, settings, heals, burst=True))
         assert await queue.state("job") == "completed"
 
 
 async def test_a_burst_waits_for_what_is_paused_or_runs_elsewhere(redis_url: str) -> None:
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "noop", "elsewhere")
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "noop", "elsewhere")
         claim = await queue.claim_one("another")
         await queue.queue.pause(who="test")
-        await put(queue.redis, "noop", "waiting")
-        worker = make_worker(redis_url, settings_of(queue), noop, burst=True)
-        async with at_work(worker) as living:
-            await blocked_clients(queue.redis, 1)
+        await enqueue(queue.redis, "noop", "waiting")
+        worker = make_worker(redis_url, make_settings(queue), noop, burst=True)
+        async with running_worker(worker) as living:
+            await wait_for_blocked_clients(queue.redis, 1)
             await queue.queue.resume(who="test")
-            assert (await ended(queue, "waiting")).state is JobState.COMPLETED
+            assert (await wait_for_end(queue, "waiting")).state is JobState.COMPLETED
             assert not living.done()
             await queue.worker("another").release([claim])
             async with asyncio.timeout(PATIENCE_S):
@@ -246,9 +251,9 @@ async def test_a_burst_waits_for_what_is_paused_or_runs_elsewhere(redis_url: str
 
 
 async def test_a_burst_over_an_empty_queue_ends(redis_url: str) -> None:
-    async with bench(redis_url) as queue:
-        await run_burst(make_worker(redis_url, settings_of(queue), noop, burst=True))
-        assert (await queue.snapshots.take()).workers == ()
+    async with queue_fixture(redis_url) as queue:
+        await run_burst(make_worker(redis_url, make_settings(queue), noop, burst=True))
+        assert (await queue.snapshots.read()).workers == ()
 
 
 # ------------------------------------------------------- heartbeats
@@ -256,10 +261,10 @@ async def test_a_burst_over_an_empty_queue_ends(redis_url: str) -> None:
 
 async def test_a_heartbeat_tells_of_the_worker_and_of_how_far_its_jobs_are(redis_url: str) -> None:
     held = Held()
-    async with bench(redis_url) as queue:
-        settings = settings_of(queue, worker_concurrency=3)
-        async with at_work(make_worker(redis_url, settings, held.held)):
-            await put(queue.redis, "held", "a", "b")
+    async with queue_fixture(redis_url) as queue:
+        settings = make_settings(queue, worker_concurrency=3)
+        async with running_worker(make_worker(redis_url, settings, held.held)):
+            await enqueue(queue.redis, "held", "a", "b")
             await held.next_start()
             await held.next_start()
 
@@ -267,12 +272,12 @@ async def test_a_heartbeat_tells_of_the_worker_and_of_how_far_its_jobs_are(redis
                 record = await queue.queue.status("a")
                 return record if record.progress == 0.25 else None
 
-            async def seen(busy: int, completed: int) -> WorkerView | None:
-                (worker,) = (await queue.snapshots.take()).workers
+            async def seen(busy: int, completed: int) -> WorkerState | None:
+                (worker,) = (await queue.snapshots.read()).workers
                 return worker if (worker.busy, worker.completed) == (busy, completed) else None
 
-            record = await until(progressed)
-            worker = await until(partial(seen, 2, 0))
+            record = await poll_until(progressed)
+            worker = await poll_until(partial(seen, 2, 0))
             assert record is not None
             assert worker is not None
             assert record.phase == "held"
@@ -281,71 +286,71 @@ async def test_a_heartbeat_tells_of_the_worker_and_of_how_far_its_jobs_are(redis
             assert worker.own_rss_bytes > 1_000_000
             assert worker.rss_bytes == worker.own_rss_bytes, "it has no render processes"
             held.let_go.set()
-            await ended(queue, "a")
-            await ended(queue, "b")
-            worker = await until(partial(seen, 0, 2))
+            await wait_for_end(queue, "a")
+            await wait_for_end(queue, "b")
+            worker = await poll_until(partial(seen, 0, 2))
             assert worker is not None
             assert worker.failed == 0
 
 
 async def test_one_lost_lease_of_several_stops_only_that_job(redis_url: str) -> None:
-    held, journal = Held(), Journal()
-    async with bench(redis_url) as queue:
-        settings = settings_of(queue, worker_concurrency=3)
-        worker = make_worker(redis_url, settings, held.held, after_job_end=journal.note)
-        async with at_work(worker):
-            await put(queue.redis, "held", "a", "b", "c")
+    held, journal = Held(), JobLog()
+    async with queue_fixture(redis_url) as queue:
+        settings = make_settings(queue, worker_concurrency=3)
+        worker = make_worker(redis_url, settings, held.held, after_job_end=journal.record)
+        async with running_worker(worker):
+            await enqueue(queue.redis, "held", "a", "b", "c")
             for _ in range(3):
                 await held.next_start()
             assert await queue.queue.cancel("b", who="test") is JobState.ACTIVE
-            assert await journal.until(1) == ["b"]
+            assert await journal.wait_for(1) == ["b"]
             assert {run.claim.job_id for run in worker.runs.values()} == {"a", "c"}
             # The slot is usable again, and the job did not take another with it.
-            await put(queue.redis, "held", "d")
+            await enqueue(queue.redis, "held", "d")
             assert await held.next_start() == "d"
             held.let_go.set()
             for job_id in ("a", "c", "d"):
-                assert (await ended(queue, job_id)).state is JobState.COMPLETED
+                assert (await wait_for_end(queue, job_id)).state is JobState.COMPLETED
         assert await queue.state("b") == "cancelled"
         assert (worker.jobs_complete, worker.jobs_failed) == (3, 0)
 
 
 async def test_a_job_that_comes_back_to_the_worker_that_lost_it(redis_url: str) -> None:
-    held, journal = Held(), Journal()
-    async with bench(redis_url) as queue:
+    held, journal = Held(), JobLog()
+    async with queue_fixture(redis_url) as queue:
         # No heartbeat tells the worker in time: it holds the job twice, once in vain.
-        settings = settings_of(queue, worker_concurrency=2, heartbeat_ms=HOUR_MS, lease_ms=HOUR_MS)
-        worker = make_worker(redis_url, settings, held.held, after_job_end=journal.note)
-        async with at_work(worker):
-            await put(queue.redis, "held", "job")
+        settings = make_settings(queue, worker_concurrency=2, heartbeat_ms=HOUR_MS, lease_ms=HOUR_MS)
+        worker = make_worker(redis_url, settings, held.held, after_job_end=journal.record)
+        async with running_worker(worker):
+            await enqueue(queue.redis, "held", "job")
             await held.next_start()
-            await queue.expire("job")
+            await queue.expire_leases("job")
             await queue.worker("another").maintain()
             assert await held.next_start() == "job"
             assert len(worker.runs) == 2
-            await worker.pulse.say()
-            await journal.until(1)
+            await worker.heartbeat.send()
+            await journal.wait_for(1)
             (run,) = worker.runs.values()
-            assert run.interruption is None
+            assert run.stop_reason is None
             assert (
                 run.claim.token == (await queue.redis.hget("preview-jobs:job:job", "token") or b"").decode()
             )
             held.let_go.set()
-            record = await ended(queue, "job")
+            record = await wait_for_end(queue, "job")
         assert (record.state, record.crashes) == (JobState.COMPLETED, 1)
         assert worker.jobs_complete == 1
 
 
 async def test_the_end_of_a_worker_is_told(redis_url: str) -> None:
-    async with bench(redis_url) as queue:
+    async with queue_fixture(redis_url) as queue:
         started = asyncio.Event()
 
         async def on_startup(_ctx: dict[Any, Any]) -> None:
             started.set()
 
-        worker = make_worker(redis_url, settings_of(queue), noop, on_startup=on_startup)
-        async with at_work(worker):
-            await soon(started)
-            assert [seen.worker_id for seen in (await queue.snapshots.take()).workers] == ["w1"]
-        assert (await queue.snapshots.take()).workers == ()
+        worker = make_worker(redis_url, make_settings(queue), noop, on_startup=on_startup)
+        async with running_worker(worker):
+            await wait_for_event(started)
+            assert [seen.worker_id for seen in (await queue.snapshots.read()).workers] == ["w1"]
+        assert (await queue.snapshots.read()).workers == ()
         await worker.close()

@@ -15,16 +15,16 @@ from previewops.errors import PermanentJobError, RenderCrashed
 from previewops.records import JobRecord
 from previewops.states import JobState
 from tests.integration.worker_support import (
-    BreaksOn,
-    Journal,
-    at_work,
-    ended,
+    FailingRunner,
+    JobLog,
+    enqueue,
+    make_settings,
     make_worker,
-    put,
     run_burst,
-    settings_of,
+    running_worker,
+    wait_for_end,
 )
-from tests.queue_support import Bench, bench, stock_pool
+from tests.queue_support import QueueFixture, queue_fixture, stock_pool
 
 pytestmark = [pytest.mark.redis]
 
@@ -37,15 +37,15 @@ async def outcome(
     url: str, function: Any, *, name: str | None = None, argument: Any = None, **settings: Any
 ) -> JobRecord:
     """What becomes of one job of ``function`` in a burst worker; the worker has to survive it."""
-    async with bench(url) as queue:
-        await put(
+    async with queue_fixture(url) as queue:
+        await enqueue(
             queue.redis,
             name or getattr(function, "__name__", None) or function.name,
             "job",
             argument=argument,
         )
-        await run_burst(make_worker(url, settings_of(queue, **settings), function, burst=True))
-        assert (await queue.snapshots.take()).unaccounted == 0
+        await run_burst(make_worker(url, make_settings(queue, **settings), function, burst=True))
+        assert (await queue.snapshots.read()).unaccounted == 0
         return await queue.queue.status("job")
 
 
@@ -61,10 +61,10 @@ async def test_an_unknown_function_is_a_dead_letter(redis_url: str) -> None:
 
 
 async def test_a_pickled_body_is_a_dead_letter_and_never_unpickled(redis_url: str) -> None:
-    async with bench(redis_url) as queue:
+    async with queue_fixture(redis_url) as queue:
         async with stock_pool(redis_url, job_serializer=pickle.dumps, job_deserializer=pickle.loads) as stock:
             await stock.enqueue_job("echo", Explosive(), _job_id="job", _queue_name="preview-jobs")
-        await run_burst(make_worker(redis_url, settings_of(queue), echo, burst=True))
+        await run_burst(make_worker(redis_url, make_settings(queue), echo, burst=True))
         record = await queue.queue.status("job")
     assert (record.state, record.code, record.attempts) == (JobState.DEAD, "payload-unreadable", 1)
     assert "pickle is never read" in (record.reason or "")
@@ -81,19 +81,19 @@ class Explosive:
     "body", [b"", b"[]", b"{}", b"[" * 100_000, b"\xff", b'{"f":1,"a":[],"k":{},"t":1,"et":1}']
 )
 async def test_a_body_that_is_no_job_record_is_a_dead_letter(redis_url: str, body: bytes) -> None:
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "echo", "job")
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "echo", "job")
         await queue.redis.set("arq:job:job", body)
-        await run_burst(make_worker(redis_url, settings_of(queue), echo, burst=True))
+        await run_burst(make_worker(redis_url, make_settings(queue), echo, burst=True))
         record = await queue.queue.status("job")
     assert (record.state, record.code) == (JobState.DEAD, "payload-unreadable")
 
 
 async def test_a_body_that_is_gone_is_a_dead_letter(redis_url: str) -> None:
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "echo", "job")
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "echo", "job")
         await queue.redis.delete("arq:job:job")
-        await run_burst(make_worker(redis_url, settings_of(queue), echo, burst=True))
+        await run_burst(make_worker(redis_url, make_settings(queue), echo, burst=True))
         record = await queue.queue.status("job")
     assert (record.state, record.code, record.attempts) == (JobState.DEAD, "payload-lost", 1)
 
@@ -130,9 +130,9 @@ async def test_a_plain_exception_is_retried_and_may_heal(redis_url: str) -> None
             raise OSError("not yet")
         return "healed"
 
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "heals", "job")
-        worker = make_worker(redis_url, settings_of(queue), heals, burst=True)
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "heals", "job")
+        worker = make_worker(redis_url, make_settings(queue), heals, burst=True)
         await run_burst(worker)
         record = await queue.queue.status("job")
         assert (record.state, record.attempts, tries) == (JobState.COMPLETED, 2, [1, 2, 3])
@@ -140,39 +140,39 @@ async def test_a_plain_exception_is_retried_and_may_heal(redis_url: str) -> None
 
 
 async def test_a_retry_backs_off(redis_url: str) -> None:
-    journal = Journal()
+    journal = JobLog()
 
     async def raises(_ctx: dict[Any, Any], _argument: Any) -> None:
         raise RuntimeError
 
-    async with bench(redis_url) as queue:
-        settings = settings_of(queue, backoff_base_ms=600_000, backoff_max_ms=3_600_000)
-        async with at_work(make_worker(redis_url, settings, raises, after_job_end=journal.note)):
-            await put(queue.redis, "raises", "job")
-            await journal.until(1)
+    async with queue_fixture(redis_url) as queue:
+        settings = make_settings(queue, backoff_base_ms=600_000, backoff_max_ms=3_600_000)
+        async with running_worker(make_worker(redis_url, settings, raises, after_job_end=journal.record)):
+            await enqueue(queue.redis, "raises", "job")
+            await journal.wait_for(1)
             assert await queue.state("job") == "delayed"
             due_ms = await queue.redis.zscore(queue.keys.schedule, "job")
             assert due_ms is not None
             assert 590_000 < due_ms - await queue.now_ms() <= 600_000
             await queue.make_due("job")
-            await journal.until(2)
+            await journal.wait_for(2)
             due_ms = await queue.redis.zscore(queue.keys.schedule, "job")
             assert due_ms is not None
             assert 1_190_000 < due_ms - await queue.now_ms() <= 1_200_000
 
 
 async def test_arq_s_retry_comes_back_when_it_says(redis_url: str) -> None:
-    journal = Journal()
+    journal = JobLog()
 
     async def later(_ctx: dict[Any, Any], _argument: Any) -> None:
         raise Retry(defer=1234)
 
     async with (
-        bench(redis_url) as queue,
-        at_work(make_worker(redis_url, settings_of(queue), later, after_job_end=journal.note)),
+        queue_fixture(redis_url) as queue,
+        running_worker(make_worker(redis_url, make_settings(queue), later, after_job_end=journal.record)),
     ):
-        await put(queue.redis, "later", "job")
-        await journal.until(1)
+        await enqueue(queue.redis, "later", "job")
+        await journal.wait_for(1)
         record = await queue.queue.status("job")
         due_ms = await queue.redis.zscore(queue.keys.schedule, "job")
         assert due_ms is not None
@@ -289,16 +289,16 @@ async def test_a_message_that_has_no_utf_8_is_kept_readable(
 
 
 async def test_a_job_that_breaks_the_finish_is_a_failure_of_that_job_alone(redis_url: str) -> None:
-    async with bench(redis_url) as queue:
-        settings = settings_of(queue, worker_concurrency=4, max_attempts=2)
+    async with queue_fixture(redis_url) as queue:
+        settings = make_settings(queue, worker_concurrency=4, max_attempts=2)
         worker = make_worker(redis_url, settings, echo)
-        worker.leases.hot = BreaksOn(worker.leases.hot, "bad")
-        await put(queue.redis, "echo", "a", "bad", "b", "c")
-        async with at_work(worker) as living:
+        worker.leases.fast_runner = FailingRunner(worker.leases.fast_runner, "bad")
+        await enqueue(queue.redis, "echo", "a", "bad", "b", "c")
+        async with running_worker(worker) as living:
             for job_id in ("a", "b", "c"):
-                record = await ended(queue, job_id)
+                record = await wait_for_end(queue, job_id)
                 assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
-            bad = await ended(queue, "bad")
+            bad = await wait_for_end(queue, "bad")
             assert (bad.state, bad.cause, bad.error_class) == (JobState.DEAD, "attempts", "ResponseError")
             assert not living.done()
             assert worker.runs == {}
@@ -313,16 +313,16 @@ async def test_an_outcome_that_cannot_be_recorded_costs_a_crash_and_not_the_work
     async def breaks(*_args: Any, **_kwargs: Any) -> None:
         raise ResponseError("user_script:1: attempt to concatenate a nil value")
 
-    async with bench(redis_url) as queue:
-        settings = settings_of(queue, lease_ms=300, heartbeat_ms=50, max_crashes=2)
+    async with queue_fixture(redis_url) as queue:
+        settings = make_settings(queue, lease_ms=300, heartbeat_ms=50, max_crashes=2)
         worker = make_worker(redis_url, settings, raises, echo)
         monkeypatch.setattr(worker.leases, "retry", breaks)
-        await put(queue.redis, "raises", "bad")
-        async with at_work(worker) as living:
-            bad = await ended(queue, "bad")
+        await enqueue(queue.redis, "raises", "bad")
+        async with running_worker(worker) as living:
+            bad = await wait_for_end(queue, "bad")
             assert (bad.state, bad.cause, bad.crashes) == (JobState.DEAD, "crashes", 2)
-            await put(queue.redis, "echo", "next")
-            assert (await ended(queue, "next")).state is JobState.COMPLETED
+            await enqueue(queue.redis, "echo", "next")
+            assert (await wait_for_end(queue, "next")).state is JobState.COMPLETED
             assert not living.done()
             assert worker.runs == {}
 
@@ -353,10 +353,10 @@ class Hooked:
 ALL_HOOKS = ("on_startup", "on_job_start", "on_job_end", "after_job_end", "on_shutdown")
 
 
-async def hooked(queue: Bench, url: str, function: Any, hooks: Hooked) -> JobRecord:
-    await put(queue.redis, function.__name__, "job")
+async def hooked(queue: QueueFixture, url: str, function: Any, hooks: Hooked) -> JobRecord:
+    await enqueue(queue.redis, function.__name__, "job")
     worker = make_worker(
-        url, settings_of(queue, max_attempts=1), function, burst=True, **hooks.options(*ALL_HOOKS)
+        url, make_settings(queue, max_attempts=1), function, burst=True, **hooks.options(*ALL_HOOKS)
     )
     await run_burst(worker)
     return await queue.queue.status("job")
@@ -364,7 +364,7 @@ async def hooked(queue: Bench, url: str, function: Any, hooks: Hooked) -> JobRec
 
 async def test_hooks_are_called_in_order(redis_url: str) -> None:
     hooks = Hooked()
-    async with bench(redis_url) as queue:
+    async with queue_fixture(redis_url) as queue:
         record = await hooked(queue, redis_url, echo, hooks)
     assert record.state is JobState.COMPLETED
     assert hooks.calls == list(ALL_HOOKS)
@@ -375,7 +375,7 @@ async def test_hooks_are_called_around_a_job_that_fails(redis_url: str) -> None:
         raise RuntimeError("the job's own")
 
     hooks = Hooked()
-    async with bench(redis_url) as queue:
+    async with queue_fixture(redis_url) as queue:
         record = await hooked(queue, redis_url, raises, hooks)
     assert (record.state, record.reason) == (JobState.DEAD, "the job's own")
     assert hooks.calls == list(ALL_HOOKS)
@@ -384,7 +384,7 @@ async def test_hooks_are_called_around_a_job_that_fails(redis_url: str) -> None:
 @pytest.mark.parametrize("raising", ["on_job_start", "on_job_end"])
 async def test_a_hook_that_raises_fails_the_job_and_not_the_worker(redis_url: str, raising: str) -> None:
     hooks = Hooked(raising)
-    async with bench(redis_url) as queue:
+    async with queue_fixture(redis_url) as queue:
         record = await hooked(queue, redis_url, echo, hooks)
     assert (record.state, record.reason) == (JobState.DEAD, f"{raising} raised")
     assert hooks.calls[-2:] == ["after_job_end", "on_shutdown"]
@@ -394,21 +394,21 @@ async def test_on_job_end_that_raises_does_not_hide_the_job_s_failure(redis_url:
     async def raises(_ctx: dict[Any, Any], _argument: Any) -> None:
         raise RuntimeError("the job's own")
 
-    async with bench(redis_url) as queue:
+    async with queue_fixture(redis_url) as queue:
         record = await hooked(queue, redis_url, raises, Hooked("on_job_end"))
     assert record.reason == "the job's own"
 
 
 async def test_after_job_end_that_raises_changes_nothing(redis_url: str) -> None:
-    async with bench(redis_url) as queue:
+    async with queue_fixture(redis_url) as queue:
         record = await hooked(queue, redis_url, echo, Hooked("after_job_end"))
     assert record.state is JobState.COMPLETED
 
 
 async def test_on_startup_that_raises_ends_the_worker(redis_url: str) -> None:
     hooks = Hooked("on_startup")
-    async with bench(redis_url) as queue:
+    async with queue_fixture(redis_url) as queue:
         with pytest.raises(RuntimeError, match="on_startup raised"):
             await hooked(queue, redis_url, echo, hooks)
         assert hooks.calls == ["on_startup", "on_shutdown"]
-        assert (await queue.snapshots.take()).workers == ()
+        assert (await queue.snapshots.read()).workers == ()

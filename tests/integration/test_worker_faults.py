@@ -13,27 +13,27 @@ from structlog.testing import capture_logs
 from previewops.clock import iso_from_ms
 from previewops.connection import redis_errors
 from previewops.errors import RedisUnavailable
-from previewops.lease import Finished
+from previewops.lease import CompletedJob
 from previewops.scripts import ScriptName
 from previewops.states import JobState
-from previewops.worker.exchange import Exchange
+from previewops.worker.exchange import ClaimChannel
 from tests.integration.worker_support import (
     HOUR_MS,
     PATIENCE_S,
-    Journal,
-    LargestDice,
-    LosesReplies,
-    at_work,
-    blocked_clients,
-    ended,
+    JobLog,
+    MaxRng,
+    ReplyDroppingRunner,
+    enqueue,
+    make_settings,
     make_worker,
-    put,
+    poll_until,
     run_burst,
-    settings_of,
-    soon,
-    until,
+    running_worker,
+    wait_for_blocked_clients,
+    wait_for_end,
+    wait_for_event,
 )
-from tests.queue_support import Bench, bench
+from tests.queue_support import QueueFixture, queue_fixture
 from tests.redis_server import RedisProcess
 
 pytestmark = [pytest.mark.redis]
@@ -63,14 +63,14 @@ class Held:
         return "done"
 
 
-async def birth(queue: Bench) -> int:
+async def birth(queue: QueueFixture) -> int:
     """When the queue that Redis has was born, in server µs."""
     return int(await queue.redis.hget(queue.keys.meta, "born") or 0)
 
 
-async def worker_is_at(queue: Bench, jobs: int) -> bool:
+async def worker_is_at(queue: QueueFixture, jobs: int) -> bool:
     """Whether a heartbeat has told of so many running jobs: that the queue is known to a worker."""
-    return [worker.busy for worker in (await queue.snapshots.take()).workers] == [jobs]
+    return [worker.busy for worker in (await queue.snapshots.read()).workers] == [jobs]
 
 
 # ------------------------------------------------------- Redis away
@@ -79,22 +79,22 @@ async def worker_is_at(queue: Bench, jobs: int) -> bool:
 async def test_a_worker_survives_redis_killed_and_started_again(redis_process: MakeRedis) -> None:
     server = redis_process(persistent=True, options=("--appendfsync", "always"))
     held = Held()
-    async with bench(server.url) as queue:
-        worker = make_worker(server.url, settings_of(queue), held.held)
-        async with at_work(worker) as living:
-            await put(queue.redis, "held", "running")
-            await soon(held.started)
+    async with queue_fixture(server.url) as queue:
+        worker = make_worker(server.url, make_settings(queue), held.held)
+        async with running_worker(worker) as living:
+            await enqueue(queue.redis, "held", "running")
+            await wait_for_event(held.started)
             server.kill()
             held.let_go.set()
             await asyncio.to_thread(server.start)
             await queue.redis.connection_pool.disconnect()
-            record = await ended(queue, "running")
+            record = await wait_for_end(queue, "running")
             assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
-            await put(queue.redis, "held", "later")
-            assert (await ended(queue, "later")).state is JobState.COMPLETED
+            await enqueue(queue.redis, "held", "later")
+            assert (await wait_for_end(queue, "later")).state is JobState.COMPLETED
             assert not living.done()
             assert worker.jobs_complete == 2
-        assert (await queue.snapshots.take()).unaccounted == 0
+        assert (await queue.snapshots.read()).unaccounted == 0
 
 
 async def test_a_worker_under_which_redis_is_emptied_says_so_once_and_works_on(
@@ -102,23 +102,23 @@ async def test_a_worker_under_which_redis_is_emptied_says_so_once_and_works_on(
 ) -> None:
     server = redis_process()
     held = Held()
-    async with bench(server.url) as queue:
+    async with queue_fixture(server.url) as queue:
         with capture_logs() as log:
-            worker = make_worker(server.url, settings_of(queue, worker_concurrency=2), held.held)
-            async with at_work(worker):
-                await put(queue.redis, "held", "one", "two")
-                await until(lambda: worker_is_at(queue, 2))
+            worker = make_worker(server.url, make_settings(queue, worker_concurrency=2), held.held)
+            async with running_worker(worker):
+                await enqueue(queue.redis, "held", "one", "two")
+                await poll_until(lambda: worker_is_at(queue, 2))
                 born = [await birth(queue)]
                 await queue.redis.flushall()
-                await soon(held.stopped)
+                await wait_for_event(held.stopped)
                 born.append(await birth(queue))
                 held.let_go.set()
-                await put(queue.redis, "held", "three")
-                assert (await ended(queue, "three")).state is JobState.COMPLETED
+                await enqueue(queue.redis, "held", "three")
+                assert (await wait_for_end(queue, "three")).state is JobState.COMPLETED
                 # Heartbeats after the one that noticed.
-                await worker.pulse.say()
-                await worker.pulse.say()
-        assert (await queue.snapshots.take()).lost_ms is not None
+                await worker.heartbeat.send()
+                await worker.heartbeat.send()
+        assert (await queue.snapshots.read()).data_lost_ms is not None
     (told,) = [line for line in log if line["event"] == "queue.replaced"]
     knew, found = (iso_from_ms(us // 1000) for us in born)
     assert told == {
@@ -133,81 +133,81 @@ async def test_a_worker_under_which_redis_is_emptied_says_so_once_and_works_on(
 async def test_a_worker_stops_trusting_its_lease_while_redis_is_frozen(redis_process: MakeRedis) -> None:
     server = redis_process()
     held = Held()
-    async with bench(server.url) as queue:
-        settings = settings_of(queue, lease_ms=600, heartbeat_ms=100)
+    async with queue_fixture(server.url) as queue:
+        settings = make_settings(queue, lease_ms=600, heartbeat_ms=100)
         # The call under way when the lease ends would go on for an hour.
         worker = make_worker(server.url, settings, held.held, socket_timeout_s=3600.0)
-        async with at_work(worker) as living:
-            await put(queue.redis, "held", "job")
-            await soon(held.started)
+        async with running_worker(worker) as living:
+            await enqueue(queue.redis, "held", "job")
+            await wait_for_event(held.started)
             server.freeze()
-            await soon(held.stopped)
+            await wait_for_event(held.stopped)
             server.thaw()
             held.let_go.set()
-            record = await ended(queue, "job")
+            record = await wait_for_end(queue, "job")
             assert (record.state, record.attempts) == (JobState.COMPLETED, 0)
             assert held.starts == 2
             assert not living.done()
-        assert (await queue.snapshots.take()).unaccounted == 0
+        assert (await queue.snapshots.read()).unaccounted == 0
 
 
 async def test_calls_to_a_frozen_redis_time_out_and_the_worker_works_on(redis_process: MakeRedis) -> None:
     server = redis_process()
-    async with bench(server.url) as queue:
-        worker = make_worker(server.url, settings_of(queue), noop, socket_timeout_s=0.2)
-        async with at_work(worker) as living:
-            await blocked_clients(queue.redis, 1)
+    async with queue_fixture(server.url) as queue:
+        worker = make_worker(server.url, make_settings(queue), noop, socket_timeout_s=0.2)
+        async with running_worker(worker) as living:
+            await wait_for_blocked_clients(queue.redis, 1)
             server.freeze()
             async with asyncio.timeout(PATIENCE_S):
                 with pytest.raises(RedisError):
                     await worker.leases.maintain()
             server.thaw()
-            await put(queue.redis, "noop", "job")
-            assert (await ended(queue, "job")).state is JobState.COMPLETED
+            await enqueue(queue.redis, "noop", "job")
+            assert (await wait_for_end(queue, "job")).state is JobState.COMPLETED
             assert not living.done()
 
 
 async def test_a_job_let_go_for_distrust_is_given_back_and_costs_nothing(redis_url: str) -> None:
     held = Held()
-    async with bench(redis_url) as queue:
-        worker = make_worker(redis_url, settings_of(queue), held.held)
-        async with at_work(worker):
-            await put(queue.redis, "held", "job")
-            await soon(held.started)
+    async with queue_fixture(redis_url) as queue:
+        worker = make_worker(redis_url, make_settings(queue), held.held)
+        async with running_worker(worker):
+            await enqueue(queue.redis, "held", "job")
+            await wait_for_event(held.started)
             (run,) = worker.runs.values()
             run.started -= HOUR_MS
-            worker.pulse.renewed -= HOUR_MS
+            worker.heartbeat.renewed_at -= HOUR_MS
             held.started.clear()
-            worker.pulse.distrust()
-            await soon(held.started)
+            worker.heartbeat.stop_expired_runs()
+            await wait_for_event(held.started)
             held.let_go.set()
-            record = await ended(queue, "job")
+            record = await wait_for_end(queue, "job")
         assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
 
 
 async def test_a_job_claimed_since_is_trusted(redis_url: str) -> None:
     held = Held()
-    async with bench(redis_url) as queue:
-        worker = make_worker(redis_url, settings_of(queue), held.held)
-        async with at_work(worker):
-            await put(queue.redis, "held", "job")
-            await soon(held.started)
-            worker.pulse.renewed -= HOUR_MS
-            worker.pulse.distrust()
+    async with queue_fixture(redis_url) as queue:
+        worker = make_worker(redis_url, make_settings(queue), held.held)
+        async with running_worker(worker):
+            await enqueue(queue.redis, "held", "job")
+            await wait_for_event(held.started)
+            worker.heartbeat.renewed_at -= HOUR_MS
+            worker.heartbeat.stop_expired_runs()
             (run,) = worker.runs.values()
-            assert run.interruption is None
+            assert run.stop_reason is None
             held.let_go.set()
-            await ended(queue, "job")
+            await wait_for_end(queue, "job")
 
 
 # ------------------------------------------------------- replies lost
 
 
 async def test_a_claim_whose_reply_was_lost_is_given_back_and_runs(redis_url: str) -> None:
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "noop", "job")
-        worker = make_worker(redis_url, settings_of(queue, heartbeat_ms=HOUR_MS), noop, burst=True)
-        worker.leases.hot = LosesReplies(worker.leases.hot, ScriptName.CLAIM)
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "noop", "job")
+        worker = make_worker(redis_url, make_settings(queue, heartbeat_ms=HOUR_MS), noop, burst=True)
+        worker.leases.fast_runner = ReplyDroppingRunner(worker.leases.fast_runner, ScriptName.CLAIM)
         await run_burst(worker)
         record = await queue.queue.status("job")
         assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
@@ -215,12 +215,14 @@ async def test_a_claim_whose_reply_was_lost_is_given_back_and_runs(redis_url: st
 
 
 async def test_a_finish_whose_reply_was_lost_counts_once_and_its_claim_is_given_back(redis_url: str) -> None:
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "noop", "a", "b", "c")
-        worker = make_worker(redis_url, settings_of(queue, heartbeat_ms=HOUR_MS), noop, burst=True)
-        worker.leases.hot = LosesReplies(worker.leases.hot, ScriptName.FINISH, ScriptName.FINISH)
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "noop", "a", "b", "c")
+        worker = make_worker(redis_url, make_settings(queue, heartbeat_ms=HOUR_MS), noop, burst=True)
+        worker.leases.fast_runner = ReplyDroppingRunner(
+            worker.leases.fast_runner, ScriptName.FINISH, ScriptName.FINISH
+        )
         await run_burst(worker)
-        snapshot = await queue.snapshots.take()
+        snapshot = await queue.snapshots.read()
         assert (worker.jobs_complete, snapshot.counters["completed"], snapshot.unaccounted) == (3, 3, 0)
         for job_id in ("a", "b", "c"):
             record = await queue.queue.status(job_id)
@@ -229,12 +231,14 @@ async def test_a_finish_whose_reply_was_lost_counts_once_and_its_claim_is_given_
 
 async def test_many_lost_replies_under_load_lose_nothing(redis_url: str) -> None:
     jobs = [f"job-{n}" for n in range(200)]
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "noop", *jobs)
-        worker = make_worker(redis_url, settings_of(queue, worker_concurrency=8), noop, burst=True)
-        worker.leases.hot = LosesReplies(worker.leases.hot, *[ScriptName.FINISH] * 5, ScriptName.CLAIM)
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "noop", *jobs)
+        worker = make_worker(redis_url, make_settings(queue, worker_concurrency=8), noop, burst=True)
+        worker.leases.fast_runner = ReplyDroppingRunner(
+            worker.leases.fast_runner, *[ScriptName.FINISH] * 5, ScriptName.CLAIM
+        )
         await run_burst(worker)
-        snapshot = await queue.snapshots.take()
+        snapshot = await queue.snapshots.read()
         assert (worker.jobs_complete, snapshot.counters["completed"], snapshot.unaccounted) == (200, 200, 0)
         assert snapshot.counters["crashed"] == 0
 
@@ -244,10 +248,10 @@ async def test_many_lost_replies_under_load_lose_nothing(redis_url: str) -> None
 
 async def test_a_worker_that_is_locked_out_ends_with_a_typed_error(redis_process: MakeRedis) -> None:
     server = redis_process()
-    async with bench(server.url) as queue:
-        worker = make_worker(server.url, settings_of(queue), noop)
+    async with queue_fixture(server.url) as queue:
+        worker = make_worker(server.url, make_settings(queue), noop)
         living = asyncio.create_task(worker.main())
-        await blocked_clients(queue.redis, 1)
+        await wait_for_blocked_clients(queue.redis, 1)
         await queue.redis.config_set("requirepass", "secret")
         await queue.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         async with asyncio.timeout(PATIENCE_S):
@@ -264,9 +268,9 @@ async def test_a_worker_that_is_locked_out_ends_with_a_typed_error(redis_process
 
 async def test_sigterm_while_redis_has_never_been_there(redis_process: MakeRedis) -> None:
     server = redis_process(start=False)
-    async with bench(server.url) as queue:
-        worker = make_worker(server.url, settings_of(queue), noop)
-        async with at_work(worker) as living:
+    async with queue_fixture(server.url) as queue:
+        worker = make_worker(server.url, make_settings(queue), noop)
+        async with running_worker(worker) as living:
             worker.drain()
             async with asyncio.timeout(PATIENCE_S):
                 await living
@@ -277,21 +281,21 @@ async def test_sigterm_while_redis_has_never_been_there(redis_process: MakeRedis
 async def test_closing_while_redis_is_away(redis_process: MakeRedis) -> None:
     server = redis_process()
     held = Held()
-    async with bench(server.url) as queue:
-        worker = make_worker(server.url, settings_of(queue, lease_ms=300, heartbeat_ms=50), held.held)
-        async with at_work(worker):
-            await put(queue.redis, "held", "job")
-            await soon(held.started)
+    async with queue_fixture(server.url) as queue:
+        worker = make_worker(server.url, make_settings(queue, lease_ms=300, heartbeat_ms=50), held.held)
+        async with running_worker(worker):
+            await enqueue(queue.redis, "held", "job")
+            await wait_for_event(held.started)
             server.kill()
         assert held.stopped.is_set()
         assert worker.tasks == {}
 
 
 async def test_a_drain_of_an_idle_worker_ends_at_once(redis_url: str) -> None:
-    async with bench(redis_url) as queue:
-        worker = make_worker(redis_url, settings_of(queue, drain_timeout_s=86_400), noop)
-        async with at_work(worker) as living:
-            await blocked_clients(queue.redis, 1)
+    async with queue_fixture(redis_url) as queue:
+        worker = make_worker(redis_url, make_settings(queue, drain_timeout_s=86_400), noop)
+        async with running_worker(worker) as living:
+            await wait_for_blocked_clients(queue.redis, 1)
             worker.drain()
             async with asyncio.timeout(PATIENCE_S):
                 await living
@@ -299,11 +303,11 @@ async def test_a_drain_of_an_idle_worker_ends_at_once(redis_url: str) -> None:
 
 async def test_a_drain_lets_a_running_job_end_and_takes_no_other(redis_url: str) -> None:
     held = Held()
-    async with bench(redis_url) as queue:
-        worker = make_worker(redis_url, settings_of(queue), held.held)
-        async with at_work(worker) as living:
-            await put(queue.redis, "held", "running", "waiting")
-            await soon(held.started)
+    async with queue_fixture(redis_url) as queue:
+        worker = make_worker(redis_url, make_settings(queue), held.held)
+        async with running_worker(worker) as living:
+            await enqueue(queue.redis, "held", "running", "waiting")
+            await wait_for_event(held.started)
             worker.drain()
             held.let_go.set()
             async with asyncio.timeout(PATIENCE_S):
@@ -315,11 +319,11 @@ async def test_a_drain_lets_a_running_job_end_and_takes_no_other(redis_url: str)
 
 async def test_a_second_drain_gives_running_jobs_back_at_once(redis_url: str) -> None:
     held = Held()
-    async with bench(redis_url) as queue:
-        worker = make_worker(redis_url, settings_of(queue, drain_timeout_s=86_400), held.held)
-        async with at_work(worker) as living:
-            await put(queue.redis, "held", "job")
-            await soon(held.started)
+    async with queue_fixture(redis_url) as queue:
+        worker = make_worker(redis_url, make_settings(queue, drain_timeout_s=86_400), held.held)
+        async with running_worker(worker) as living:
+            await enqueue(queue.redis, "held", "job")
+            await wait_for_event(held.started)
             worker.drain()
             worker.drain()
             async with asyncio.timeout(PATIENCE_S):
@@ -332,9 +336,9 @@ async def test_a_second_drain_gives_running_jobs_back_at_once(redis_url: str) ->
 
 async def test_a_claim_that_was_under_way_when_the_drain_began_is_given_back(redis_url: str) -> None:
     held = Held()
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "held", "job")
-        worker = make_worker(redis_url, settings_of(queue, drain_timeout_s=86_400), held.held)
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "held", "job")
+        worker = make_worker(redis_url, make_settings(queue, drain_timeout_s=86_400), held.held)
         claim = worker.leases.claim
 
         async def drained_meanwhile(want: int) -> Any:
@@ -343,7 +347,7 @@ async def test_a_claim_that_was_under_way_when_the_drain_began_is_given_back(red
             return claims
 
         worker.leases.claim = drained_meanwhile  # type: ignore[method-assign]
-        async with at_work(worker) as living, asyncio.timeout(PATIENCE_S):
+        async with running_worker(worker) as living, asyncio.timeout(PATIENCE_S):
             await living
         record = await queue.queue.status("job")
         assert (record.state, record.attempts, record.crashes) == (JobState.WAITING, 0, 0)
@@ -352,17 +356,17 @@ async def test_a_claim_that_was_under_way_when_the_drain_began_is_given_back(red
 
 @pytest.mark.parametrize("where", ["finish", "after_job_end"])
 async def test_a_drain_while_a_job_is_settled_leaves_it_settled(redis_url: str, where: str) -> None:
-    journal = Journal()
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "noop", "job")
+    journal = JobLog()
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "noop", "job")
 
         async def hurry(ctx: dict[Any, Any]) -> None:
             if where == "after_job_end":
                 worker.drain()
                 worker.drain()
-            await journal.note(ctx)
+            await journal.record(ctx)
 
-        worker = make_worker(redis_url, settings_of(queue), noop, after_job_end=hurry)
+        worker = make_worker(redis_url, make_settings(queue), noop, after_job_end=hurry)
         finish = worker.leases.finish
 
         async def hurried(*args: Any) -> Any:
@@ -372,7 +376,7 @@ async def test_a_drain_while_a_job_is_settled_leaves_it_settled(redis_url: str, 
             return await finish(*args)
 
         worker.leases.finish = hurried  # type: ignore[method-assign]
-        async with at_work(worker) as living, asyncio.timeout(PATIENCE_S):
+        async with running_worker(worker) as living, asyncio.timeout(PATIENCE_S):
             await living
         assert await queue.state("job") == "completed"
         assert journal.ids == ["job"]
@@ -390,11 +394,11 @@ async def test_a_job_that_ignores_its_cancellation_does_not_keep_the_worker(redi
             except asyncio.CancelledError:
                 continue
 
-    async with bench(redis_url) as queue:
-        worker = make_worker(redis_url, settings_of(queue, lease_ms=300, heartbeat_ms=50), stubborn)
-        async with at_work(worker):
-            await put(queue.redis, "stubborn", "job")
-            await soon(started)
+    async with queue_fixture(redis_url) as queue:
+        worker = make_worker(redis_url, make_settings(queue, lease_ms=300, heartbeat_ms=50), stubborn)
+        async with running_worker(worker):
+            await enqueue(queue.redis, "stubborn", "job")
+            await wait_for_event(started)
         over.set()
         await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
         # The worker is gone, and with it its lease.
@@ -408,16 +412,18 @@ async def test_an_exchange_that_closes_leaves_nobody_waiting(redis_url: str) -> 
         under_way.set()
         await asyncio.Event().wait()
 
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "noop", "a", "b")
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "noop", "a", "b")
         leases = queue.worker()
         leases.finish = hangs  # type: ignore[method-assign]
-        exchange = Exchange(leases, calls=1, batch=1, held=list, taking=lambda: True, dice=LargestDice())
+        exchange = ClaimChannel(
+            leases, max_calls=1, batch_size=1, held_claims=list, accepts_jobs=lambda: True, rng=MaxRng()
+        )
         waiting = [
-            asyncio.create_task(exchange.finish(Finished(claim, "null", 1.0), lambda _: None))
-            for claim in (await leases.claim(2)).jobs
+            asyncio.create_task(exchange.finish(CompletedJob(claim, "null", 1.0), lambda _: None))
+            for claim in (await leases.claim(2)).claims
         ]
-        await soon(under_way)
+        await wait_for_event(under_way)
         await exchange.close()
         async with asyncio.timeout(PATIENCE_S):
             ends = await asyncio.gather(*waiting, return_exceptions=True)

@@ -16,21 +16,21 @@ from previewops.errors import RenderCrashed
 from previewops.records import JobRecord
 from previewops.states import JobState
 from previewops.worker import job as job_module
-from previewops.worker.children import Answerer, ProgressCallback
+from previewops.worker.children import ProgressCallback, RequestHandler
 from previewops.worker.engine import PreviewWorker
 from previewops.worker.job import RenderJobs
 from previewops.worker.publish import bundle_path, fence_path
 from tests.integration.worker_support import (
     PATIENCE_S,
-    LargestDice,
-    at_work,
-    ended,
+    MaxRng,
+    enqueue,
+    make_settings,
     make_worker,
-    put,
-    settings_of,
-    soon,
+    running_worker,
+    wait_for_end,
+    wait_for_event,
 )
-from tests.queue_support import Bench, bench, payload
+from tests.queue_support import QueueFixture, payload, queue_fixture
 
 pytestmark = [pytest.mark.redis]
 
@@ -50,7 +50,7 @@ class PretendedRenders:
         spent_s: float = 0.0,
         edition: Hashable = None,
         progress: ProgressCallback | None = None,
-        answer: Answerer | None = None,
+        answer: RequestHandler | None = None,
     ) -> dict[str, Any]:
         assert answer is not None
         if not spec["payload"]["dryRun"]:
@@ -71,11 +71,11 @@ def raw(job_id: str, *, dry_run: bool = False) -> dict[str, Any]:
 
 
 def rendering(
-    queue: Bench, url: str, folder: Path, renders: PretendedRenders, **settings: Any
+    queue: QueueFixture, url: str, folder: Path, renders: PretendedRenders, **settings: Any
 ) -> PreviewWorker:
     (folder / ".staging").mkdir(exist_ok=True)
-    chosen = settings_of(queue, data_dir=folder, **{"max_attempts": 1, "max_crashes": 1, **settings})
-    jobs = RenderJobs(chosen, renders, (folder,), dice=LargestDice())
+    chosen = make_settings(queue, data_dir=folder, **{"max_attempts": 1, "max_crashes": 1, **settings})
+    jobs = RenderJobs(chosen, renders, (folder,), rng=MaxRng())
 
     async def render_preview(ctx: dict[Any, Any], argument: Any) -> Any:
         return await jobs.render_preview(ctx, argument)
@@ -84,10 +84,10 @@ def rendering(
 
 
 async def rendered(url: str, folder: Path, renders: PretendedRenders, body: Any) -> JobRecord:
-    async with bench(url) as queue:
-        await put(queue.redis, "render_preview", "job", argument=body)
-        async with at_work(rendering(queue, url, folder, renders)):
-            return await ended(queue, "job")
+    async with queue_fixture(url) as queue:
+        await enqueue(queue.redis, "render_preview", "job", argument=body)
+        async with running_worker(rendering(queue, url, folder, renders)):
+            return await wait_for_end(queue, "job")
 
 
 def published(folder: Path) -> bool:
@@ -119,7 +119,7 @@ async def test_a_dry_run_publishes_nothing(redis_url: str, tmp_path: Path) -> No
     record = await rendered(redis_url, tmp_path, PretendedRenders(), raw("job", dry_run=True))
     assert record.state is JobState.COMPLETED
     assert not published(tmp_path)
-    async with bench(redis_url) as b:
+    async with queue_fixture(redis_url) as b:
         assert await b.redis.hget(b.keys.totals, "dryrun:normal") == b"1"
 
 
@@ -138,7 +138,7 @@ async def test_a_failed_render_leaves_no_staging(redis_url: str, tmp_path: Path,
 async def test_a_lease_lost_before_publication_publishes_and_records_nothing(
     redis_url: str, tmp_path: Path
 ) -> None:
-    async with bench(redis_url) as queue:
+    async with queue_fixture(redis_url) as queue:
         cancelled = asyncio.Event()
 
         async def cancel() -> None:
@@ -147,9 +147,9 @@ async def test_a_lease_lost_before_publication_publishes_and_records_nothing(
                 cancelled.set()
 
         renders = PretendedRenders(cancel)
-        await put(queue.redis, "render_preview", "job", "next", argument=raw("job"))
-        async with at_work(rendering(queue, redis_url, tmp_path, renders, heartbeat_ms=100_000)):
-            await ended(queue, "next")
+        await enqueue(queue.redis, "render_preview", "job", "next", argument=raw("job"))
+        async with running_worker(rendering(queue, redis_url, tmp_path, renders, heartbeat_ms=100_000)):
+            await wait_for_end(queue, "next")
             record = await queue.queue.status("job")
         assert (record.state, record.history) == (JobState.CANCELLED, ())
         assert not published(tmp_path)
@@ -163,11 +163,13 @@ async def test_a_fence_ahead_of_a_forgetful_redis_is_overtaken_by_the_next_attem
     fence = fence_path(tmp_path, "p", "job")
     fence.parent.mkdir(parents=True)
     fence.write_text(str(ahead))
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "render_preview", "job", argument=raw("job"))
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "render_preview", "job", argument=raw("job"))
         with capture_logs() as log:
-            async with at_work(rendering(queue, redis_url, tmp_path, PretendedRenders(), max_attempts=2)):
-                record = await ended(queue, "job")
+            async with running_worker(
+                rendering(queue, redis_url, tmp_path, PretendedRenders(), max_attempts=2)
+            ):
+                record = await wait_for_end(queue, "job")
     assert record.state is JobState.COMPLETED
     assert [attempt.code for attempt in record.history] == ["stale-token"]
     (told,) = [line for line in log if line["event"] == "fence.ahead"]
@@ -190,11 +192,11 @@ async def test_a_publication_under_way_is_carried_through_a_drain(
         return publish(*args, **kwargs)
 
     monkeypatch.setattr(job_module, "publish", slow)
-    async with bench(redis_url) as queue:
-        await put(queue.redis, "render_preview", "job", argument=raw("job"))
+    async with queue_fixture(redis_url) as queue:
+        await enqueue(queue.redis, "render_preview", "job", argument=raw("job"))
         worker = rendering(queue, redis_url, tmp_path, PretendedRenders())
-        async with at_work(worker) as living:
-            await soon(begun)
+        async with running_worker(worker) as living:
+            await wait_for_event(begun)
             worker.drain()
             worker.drain()
             (slot,) = worker.tasks.values()

@@ -16,12 +16,12 @@ from redis.exceptions import ResponseError
 
 from previewops.connection import connection_pool
 from previewops.keys import Keys
-from previewops.lease import Runner
+from previewops.lease import ScriptRunner
 from previewops.records import JobRecord
-from previewops.scripts import Argument, ScriptName, Scripts
+from previewops.scripts import ScriptArgument, ScriptName, Scripts
 from previewops.settings import Settings
 from previewops.worker.engine import PreviewWorker
-from tests.queue_support import QUEUE, Bench
+from tests.queue_support import QUEUE, QueueFixture
 
 T = TypeVar("T")
 
@@ -29,14 +29,14 @@ PATIENCE_S = 30.0
 HOUR_MS = 3_600_000
 
 
-class LargestDice:
+class MaxRng:
     """Backoff without luck: always the upper bound."""
 
     def uniform(self, a: float, b: float) -> float:
         return b
 
 
-def settings_of(bench: Bench, **changes: Any) -> Settings:
+def make_settings(bench: QueueFixture, **changes: Any) -> Settings:
     """Short times, so that retries and heartbeats come soon."""
     given = {
         "worker_concurrency": 1,
@@ -50,18 +50,18 @@ def settings_of(bench: Bench, **changes: Any) -> Settings:
     return replace(bench.settings, **given)
 
 
-class Journal:
+class JobLog:
     """What a worker has ended, in order, told by its ``after_job_end`` hook."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
         self._news = asyncio.Event()
 
-    async def note(self, ctx: dict[Any, Any]) -> None:
+    async def record(self, ctx: dict[Any, Any]) -> None:
         self.ids.append(ctx["job_id"])
         self._news.set()
 
-    async def until(self, count: int) -> list[str]:
+    async def wait_for(self, count: int) -> list[str]:
         """Waits until ``count`` attempts have ended, and returns all that have."""
         async with asyncio.timeout(PATIENCE_S):
             while len(self.ids) < count:
@@ -84,13 +84,13 @@ def make_worker(
         settings=settings,
         pool=connection_pool(url, role="worker", socket_timeout_s=socket_timeout_s),
         worker_id=worker_id,
-        dice=LargestDice(),
+        rng=MaxRng(),
         **options,
     )
 
 
 @asynccontextmanager
-async def at_work(worker: PreviewWorker) -> AsyncIterator[asyncio.Task[None]]:
+async def running_worker(worker: PreviewWorker) -> AsyncIterator[asyncio.Task[None]]:
     """Runs a worker meanwhile; hurries it out at the end and closes it."""
     living = asyncio.create_task(worker.main())
     try:
@@ -112,31 +112,31 @@ async def run_burst(worker: PreviewWorker) -> None:
         await worker.close()
 
 
-async def put(redis: Redis, function: str, *job_ids: str, argument: Any = None) -> None:
+async def enqueue(redis: Redis, function: str, *job_ids: str, argument: Any = None) -> None:
     """Submits jobs of any function by the queue's own script, all in one call."""
-    args: list[Argument] = [1_000_000, function, 0, 0]
+    args: list[ScriptArgument] = [1_000_000, function, 0, 0]
     for job_id in job_ids:
         args += (job_id, "normal", "p", f"digest-{job_id}", json.dumps(argument))
     await Scripts(redis, Keys(QUEUE)).run(ScriptName.SUBMIT, *args)
 
 
-async def ended(bench: Bench, job_id: str) -> JobRecord:
+async def wait_for_end(bench: QueueFixture, job_id: str) -> JobRecord:
     """Waits until a job has ended for good."""
     async with asyncio.timeout(PATIENCE_S):
-        await bench.queue.watch_end(job_id, check_every_s=0.2)
+        await bench.queue.wait_until_ended(job_id, poll_interval_s=0.2)
     return await bench.queue.status(job_id)
 
 
-async def blocked_clients(redis: Redis, count: int) -> None:
+async def wait_for_blocked_clients(redis: Redis, count: int) -> None:
     """Waits until ``count`` clients are blocked in Redis, which is how workers are idle."""
 
     async def blocked() -> bool:
         return bool((await redis.info("clients"))["blocked_clients"] == count)
 
-    await until(blocked)
+    await poll_until(blocked)
 
 
-async def until(look: Callable[[], Awaitable[T]]) -> T:
+async def poll_until(look: Callable[[], Awaitable[T]]) -> T:
     """Looks, a round trip at a time, until there is something to be seen, and returns it."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -145,20 +145,20 @@ async def until(look: Callable[[], Awaitable[T]]) -> T:
                 return found
 
 
-async def soon(event: asyncio.Event) -> None:
+async def wait_for_event(event: asyncio.Event) -> None:
     """Waits for an event that has to come."""
     async with asyncio.timeout(PATIENCE_S):
         await event.wait()
 
 
-class LosesReplies:
+class ReplyDroppingRunner:
     """Calls scripts, and loses the first reply of each that is named: the server has done the work."""
 
-    def __init__(self, runner: Runner, *names: ScriptName) -> None:
+    def __init__(self, runner: ScriptRunner, *names: ScriptName) -> None:
         self._runner = runner
         self._names = list(names)
 
-    async def run(self, name: ScriptName, *args: Argument) -> Any:
+    async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
         reply = await self._runner.run(name, *args)
         if name in self._names:
             self._names.remove(name)
@@ -166,27 +166,27 @@ class LosesReplies:
         return reply
 
 
-class BreaksOn:
+class FailingRunner:
     """Calls scripts; finishes that name a certain job break in the script."""
 
-    def __init__(self, runner: Runner, job_id: str) -> None:
+    def __init__(self, runner: ScriptRunner, job_id: str) -> None:
         self._runner = runner
         self._job_id = job_id
 
-    async def run(self, name: ScriptName, *args: Argument) -> Any:
+    async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
         if name is ScriptName.FINISH and self._job_id in args:
             raise ResponseError("user_script:1: attempt to concatenate a nil value")
         return await self._runner.run(name, *args)
 
 
-class CountsCalls:
+class CountingRunner:
     """Calls scripts and keeps how many jobs each finish carried."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: ScriptRunner) -> None:
         self._runner = runner
         self.finishes: list[int] = []
 
-    async def run(self, name: ScriptName, *args: Argument) -> Any:
+    async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
         if name is ScriptName.FINISH:
             self.finishes.append(int(args[6]))
         return await self._runner.run(name, *args)

@@ -29,15 +29,24 @@ from hypothesis.stateful import (
 from previewops.connection import connect
 from previewops.errors import JobConflict, JobNotFound, QueueFull, WrongState
 from previewops.lease import WORKER_LOST_FINGERPRINT, Claim, Leases
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.queue import Receipt
-from previewops.retry import Counter
+from previewops.retry import FailureCounter
 from previewops.settings import Settings
-from previewops.states import Code, JobState, Priority
-from previewops.terms import Term, Terms
-from previewops.totals import DEATHS, FAILURES, RETRIES, Totals
+from previewops.states import JobState, Priority, ScriptResult
+from previewops.terms import FilterQuery, FilterTerm
+from previewops.totals import DEAD_LETTER_CAUSES, FAILURE_CAUSES, RETRY_CAUSES, LifetimeCounters
 from tests.property.queue_model import PRIORITIES, Model, ModelJob
-from tests.queue_support import HOUR_MS, QUEUE, Bench, attempt_json, burial, done, json_bytes, payload
+from tests.queue_support import (
+    HOUR_MS,
+    QUEUE,
+    QueueFixture,
+    attempt_json,
+    completed_job,
+    dead_letter_reason,
+    json_bytes,
+    payload,
+)
 from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
@@ -48,7 +57,7 @@ IDS = [f"job-{n}" for n in range(9)]
 WORKERS = ["w1", "w2", "w3"]
 SETTINGS = Settings(queue_name=QUEUE, queue_max=6, keep_completed=3, max_crashes=2, lease_ms=600_000)
 NEVER_AGED_MS, ALWAYS_AGED_MS = 86_400_000, 0
-CAUSES = [burial("one", "first cause"), burial("two", "second cause")]
+CAUSES = [dead_letter_reason("one", "first cause"), dead_letter_reason("two", "second cause")]
 CAUSE_OF = {why.code: why for why in CAUSES}
 ENDED = {"completed", "cancelled", "dead"}
 
@@ -72,7 +81,7 @@ class Surroundings:
             default_queue_name=QUEUE,
         )
         self.client = connect(url, role="test")
-        self.bench = Bench(self.client, SETTINGS)
+        self.bench = QueueFixture(self.client, SETTINGS)
 
     def run(self, call: Awaitable[T]) -> T:
         async def whole() -> T:
@@ -202,7 +211,7 @@ class QueueMachine(RuleBasedStateMachine):
         expected = self.model.choose(want, aged)
         claims = self.run(self.leases(worker, aged).claim(want))
         self.model.woken.discard(worker)
-        self.got(claims.jobs, expected, worker)
+        self.got(claims.claims, expected, worker)
 
     @precondition(lambda self: self.claims)
     @rule(worker=workers, some=st.lists(picks, min_size=1, max_size=3), want=st.integers(0, 2))
@@ -218,7 +227,9 @@ class QueueMachine(RuleBasedStateMachine):
                 self.model.count("completed")
         expected = self.model.choose(want, aged=False)
         before_ms = self.now_ms()
-        answers, following = self.run(self.leases(worker).finish([done(claim) for claim in claims], want))
+        answers, following = self.run(
+            self.leases(worker).finish([completed_job(claim) for claim in claims], want)
+        )
         assert [code.name for code in answers] == codes
         ended = [claim.job_id for claim, code in zip(claims, codes, strict=True) if code == "OK"]
         for job_id in ended:
@@ -241,15 +252,15 @@ class QueueMachine(RuleBasedStateMachine):
         for job in gone:
             del self.model.jobs[job.job_id]
 
-    def ended_by(self, claim: Claim, answer: Code) -> ModelJob | None:
+    def ended_by(self, claim: Claim, answer: ScriptResult) -> ModelJob | None:
         """Compares the answer to an end of ``claim``; the job if it was the claim's to end."""
         expected = self.model.stale(claim.job_id, claim.token)
         assert answer.name == expected
         return self.model.jobs[claim.job_id] if expected == "OK" else None
 
     @precondition(lambda self: self.claims)
-    @rule(pick=picks, counter=st.sampled_from(Counter))
-    def retry(self, pick: int, counter: Counter) -> None:
+    @rule(pick=picks, counter=st.sampled_from(FailureCounter))
+    def retry(self, pick: int, counter: FailureCounter) -> None:
         claim = self.claim_of(pick)
         before_ms = self.now_ms()
         answer = self.run(
@@ -262,26 +273,28 @@ class QueueMachine(RuleBasedStateMachine):
             self.fail(job, counter)
             job.state, job.due_ms = "delayed", int(self.redis.zscore(QUEUE, job.job_id))
             assert before_ms + HOUR_MS <= job.due_ms <= self.now_ms() + HOUR_MS
-            self.model.count("crashed" if counter is Counter.CRASHES else "retried")
+            self.model.count("crashed" if counter is FailureCounter.CRASHES else "retried")
             assert self.redis.llen(self.keys.wake) == 1, "a sleeper has to learn of the new due time"
 
     @precondition(lambda self: self.claims)
-    @rule(pick=picks, counter=st.sampled_from(Counter), why=st.sampled_from(CAUSES))
-    def bury(self, pick: int, counter: Counter, why: Any) -> None:
+    @rule(pick=picks, counter=st.sampled_from(FailureCounter), why=st.sampled_from(CAUSES))
+    def bury(self, pick: int, counter: FailureCounter, why: Any) -> None:
         claim = self.claim_of(pick)
         answer = self.run(
-            self.leases("w1").bury(claim, counter=counter, attempt_json=attempt_json(), burial=why)
+            self.leases("w1").move_to_dead_letters(
+                claim, counter=counter, attempt_json=attempt_json(), reason=why
+            )
         )
         job = self.ended_by(claim, answer)
         if job is not None:
             self.fail(job, counter)
             self.model.bury(job, why.fingerprint)
-            if counter is Counter.CRASHES:
+            if counter is FailureCounter.CRASHES:
                 self.model.count("crashed")
 
-    def fail(self, job: ModelJob, counter: Counter) -> None:
+    def fail(self, job: ModelJob, counter: FailureCounter) -> None:
         job.failures += 1
-        if counter is Counter.CRASHES:
+        if counter is FailureCounter.CRASHES:
             job.crashes += 1
         else:
             job.attempts += 1
@@ -301,7 +314,7 @@ class QueueMachine(RuleBasedStateMachine):
         claims = self.several(some)
         heard = self.run(self.leases(worker).heartbeat("{}", [(claim, 0.5, "frames") for claim in claims]))
         fates = [(claim, self.model.stale(claim.job_id, claim.token)) for claim in claims]
-        assert heard.lost == tuple(claim.job_id for claim, fate in fates if fate != "OK")
+        assert heard.lost_job_ids == tuple(claim.job_id for claim, fate in fates if fate != "OK")
         for claim, fate in fates:
             if fate == "OK":
                 self.model.jobs[claim.job_id].lease_over = False
@@ -324,7 +337,7 @@ class QueueMachine(RuleBasedStateMachine):
     def lease_runs_out(self, pick: int) -> None:
         active = self.model.of("active")
         job = active[pick % len(active)]
-        self.run(self.bench.expire(job.job_id))
+        self.run(self.bench.expire_leases(job.job_id))
         job.lease_over = True
 
     @precondition(lambda self: self.model.of("delayed", "unadmitted"))
@@ -362,7 +375,7 @@ class QueueMachine(RuleBasedStateMachine):
         for job in held:
             self.model.recover(job, WORKER_LOST_FINGERPRINT)
         self.model.woken.discard(worker)
-        ids = self.run(self.leases("w9").end_worker(worker, "killed by SIGKILL", lost=True))
+        ids = self.run(self.leases("w9").deregister_worker(worker, "killed by SIGKILL", lost=True))
         assert sorted(ids) == sorted(job.job_id for job in held)
         # A wake-up that it had taken is lost with it; idle workers look every quarter of a second anyway.
         self.redis.lpush(self.keys.wake, "1")
@@ -373,7 +386,7 @@ class QueueMachine(RuleBasedStateMachine):
         known = self.several(some)
         tokens = {claim.token for claim in known}
         lost = [job for job in self.model.of("active") if job.worker == worker and job.token not in tokens]
-        ids = self.run(self.leases(worker).reclaim(known))
+        ids = self.run(self.leases(worker).release_unknown_claims(known))
         assert sorted(ids) == sorted(job.job_id for job in lost)
         for job in lost:
             job.token = None
@@ -415,23 +428,28 @@ class QueueMachine(RuleBasedStateMachine):
         self.model.paused = False
 
     dead_filters = st.one_of(
-        st.just(DeadFilter()),
-        st.builds(lambda why: DeadFilter(terms=Terms((Term(why.code, "error"),))), st.sampled_from(CAUSES)),
-        st.builds(lambda some: DeadFilter(job_ids=tuple(some)), st.lists(job_ids, min_size=1, max_size=4)),
-        st.builds(lambda why: DeadFilter(fingerprint=why.fingerprint), st.sampled_from(CAUSES)),
+        st.just(DeadLetterFilter()),
+        st.builds(
+            lambda why: DeadLetterFilter(query=FilterQuery((FilterTerm(why.code, "error"),))),
+            st.sampled_from(CAUSES),
+        ),
+        st.builds(
+            lambda some: DeadLetterFilter(job_ids=tuple(some)), st.lists(job_ids, min_size=1, max_size=4)
+        ),
+        st.builds(lambda why: DeadLetterFilter(fingerprint=why.fingerprint), st.sampled_from(CAUSES)),
     )
 
-    def meant(self, chosen: DeadFilter) -> list[ModelJob]:
+    def meant(self, chosen: DeadLetterFilter) -> list[ModelJob]:
         return [
             job
             for job in self.model.of("dead")
             if (not chosen.job_ids or job.job_id in chosen.job_ids)
             and (chosen.fingerprint is None or job.fingerprint == chosen.fingerprint)
-            and all(job.fingerprint == CAUSE_OF[term.text].fingerprint for term in chosen.terms)
+            and all(job.fingerprint == CAUSE_OF[term.text].fingerprint for term in chosen.query)
         ]
 
     @rule(chosen=dead_filters, priority=st.none() | st.sampled_from(Priority))
-    def requeue(self, chosen: DeadFilter, priority: Priority | None) -> None:
+    def requeue(self, chosen: DeadLetterFilter, priority: Priority | None) -> None:
         meant = self.meant(chosen)
         assert self.run(self.bench.dead.count(chosen)) == len(meant)
         outcome = self.run(self.bench.dead.requeue(chosen, who="ann", why="fixed", priority=priority))
@@ -451,7 +469,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.read_order(job)
 
     @rule(chosen=dead_filters)
-    def discard(self, chosen: DeadFilter) -> None:
+    def discard(self, chosen: DeadLetterFilter) -> None:
         meant = self.meant(chosen)
         outcome = self.run(self.bench.dead.discard(chosen, who="ann", why="useless"))
         assert (outcome.done, outcome.skipped) == (len(meant), 0)
@@ -465,7 +483,9 @@ class QueueMachine(RuleBasedStateMachine):
         edited = payload(job_id, priority=priority, title=title)
 
         def call() -> None:
-            self.run(self.bench.dead.requeue_edited(job_id, edited, who="ann", why="a typo", priority=named))
+            self.run(
+                self.bench.dead.requeue_with_payload(job_id, edited, who="ann", why="a typo", priority=named)
+            )
 
         if job is None or not job.on_record:
             with pytest.raises(JobNotFound):
@@ -575,7 +595,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_unaccounted(self) -> None:
-        snapshot = self.run(self.bench.snapshots.take(history_s=3600))
+        snapshot = self.run(self.bench.snapshots.read(history_s=3600))
         model = self.model
         assert snapshot.unaccounted == -len(model.of("unadmitted"))
         assert {name: count for name, count in snapshot.counters.items() if count} == model.counted
@@ -591,24 +611,26 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def lifetime_totals_agree_with_the_counters(self) -> None:
         raw: dict[bytes, bytes] = self.redis.hgetall(self.keys.totals)
-        totals, counted = Totals.read(raw), self.model.counted
+        totals, counted = LifetimeCounters.parse(raw), self.model.counted
 
         def total(what: str, *causes: str) -> int:
             return sum(totals.count(what, priority, cause) for priority in Priority for cause in causes)
 
-        assert sum(sum(totals.runs(priority).values()) for priority in Priority) == counted.get(
+        assert sum(sum(totals.run_histogram(priority).values()) for priority in Priority) == counted.get(
             "completed", 0
         )
-        assert total("dead", *DEATHS) == counted.get("died", 0)
+        assert total("dead", *DEAD_LETTER_CAUSES) == counted.get("died", 0)
         assert total("retried", "error") == counted.get("retried", 0)
         assert total("failed", "crash", "worker-lost") == counted.get("crashed", 0)
-        assert total("failed", *FAILURES) == total("retried", *RETRIES) + total("dead", *DEATHS)
+        assert total("failed", *FAILURE_CAUSES) == total("retried", *RETRY_CAUSES) + total(
+            "dead", *DEAD_LETTER_CAUSES
+        )
 
     @invariant()
     def every_job_is_listed_once_in_its_state(self) -> None:
         now_ms = self.now_ms()
         for page_size in (2, 100):
-            found = self.run(self.bench.listed(limit=page_size))
+            found = self.run(self.bench.list_all(limit=page_size))
             assert sorted(record.job_id for record in found) == sorted(self.model.jobs)
             for record in found:
                 job = self.model.jobs[record.job_id]

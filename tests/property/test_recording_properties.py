@@ -12,15 +12,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from previewops.errors import PreviewopsError
-from previewops.fleetviews import Bounds, SupervisedWorker, SupervisorState, SupervisorView
-from previewops.health import Check, Figure, Health, Status
+from previewops.fleetviews import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.history import DAY_MIN, HOUR_S
-from previewops.recording.codec import Decoder, Encoder, Entry, Gap, Look, Unreadable, tag_of
+from previewops.recording.codec import Decoder, Encoder, Entry, Frame, Gap, InvalidLine, tag_of
 from previewops.recording.errors import NotARecording
 from previewops.recording.patch import applied, difference
 from previewops.recording.reader import Recording
 from previewops.states import Priority
-from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Event, RunView, Snapshot, WorkerView
+from previewops.views import (
+    MINUTE_MS,
+    TEN_SECONDS_MS,
+    CounterBucket,
+    QueueEvent,
+    RunningJob,
+    Snapshot,
+    WorkerState,
+)
 from tests.recording_support import record_seconds
 
 texts = st.text(max_size=12) | st.sampled_from(["i", "s", "\x1b[2J", "\ud800", "名前"])
@@ -33,29 +41,30 @@ priorities = st.sampled_from(Priority)
 by_priority = st.dictionaries(priorities, counts)
 
 buckets = st.builds(
-    Bucket,
+    CounterBucket,
     moments,
     st.dictionaries(texts, counts, max_size=4),
     bins,
     bins,
     st.sampled_from([TEN_SECONDS_MS, MINUTE_MS]),
 )
-events = st.builds(Event, texts, moments, texts, st.dictionaries(texts, texts, max_size=3))
-runs = st.builds(RunView, texts, texts, priorities, texts, moments, shares, texts, numbers, numbers)
+events = st.builds(QueueEvent, texts, moments, texts, st.dictionaries(texts, texts, max_size=3))
+runs = st.builds(RunningJob, texts, texts, priorities, texts, moments, shares, texts, numbers, numbers)
 workers = st.builds(
-    WorkerView,
+    WorkerState,
     texts, texts, numbers, texts, numbers, numbers, numbers, moments, moments, numbers, numbers, texts,
     st.lists(texts, max_size=3).map(tuple), shares, numbers,
 )  # fmt: skip
 supervised = st.builds(SupervisedWorker, texts, numbers, texts, st.none() | numbers, numbers, texts)
 supervisors = st.builds(
-    SupervisorView,
+    SupervisorStatus,
     texts,
     moments,
     st.booleans(),
     st.builds(
         SupervisorState,
-        texts, numbers, texts, texts, texts, numbers, st.builds(Bounds, numbers, numbers), numbers, moments, texts,
+        texts, numbers, texts, texts, texts, numbers, st.builds(WorkerCountRange, numbers, numbers), numbers,
+        moments, texts,
         st.lists(supervised, max_size=3).map(tuple),
     ),
 )  # fmt: skip
@@ -81,13 +90,13 @@ snapshots = st.builds(
     counters=st.dictionaries(texts, counts, max_size=4),
     workers=several(workers),
     buckets=several(buckets),
-    lost_ms=st.none() | moments,
+    data_lost_ms=st.none() | moments,
     minutes=several(buckets),
     events=several(events),
     events_total=counts,
     supervisors=several(supervisors),
-    runs=several(runs),
-    heads=by_priority,
+    running_jobs=several(runs),
+    oldest_wait_ms=by_priority,
     completed_kept=counts,
     history_s=st.integers(0, HOUR_S),
     history_min=st.integers(0, DAY_MIN),
@@ -95,9 +104,9 @@ snapshots = st.builds(
 verdicts = st.builds(
     Health,
     several(st.builds(Check, texts, st.sampled_from(Status), texts, texts, texts)),
-    several(st.builds(Figure, texts, shares, texts, texts, texts)),
+    several(st.builds(PerfdataValue, texts, shares, texts, texts, texts)),
 )
-looks = st.builds(Look, snapshots, st.none() | verdicts)
+looks = st.builds(Frame, snapshots, st.none() | verdicts)
 gaps = st.builds(Gap, st.integers(0, 253_402_300_799_000), texts)
 
 json_values = st.recursive(
@@ -121,7 +130,7 @@ def hours(draw: st.DrawFn) -> list[Entry]:
         one, other = draw(st.sampled_from(pool)), draw(st.sampled_from(pool))
         names = draw(st.lists(st.sampled_from(Snapshot.__slots__), max_size=6))
         mixed = {name: getattr(other.snapshot, name) for name in names}
-        entries.append(Look(_replaced(one.snapshot, mixed), one.health))
+        entries.append(Frame(_replaced(one.snapshot, mixed), one.health))
         if draw(st.booleans()):
             entries.append(draw(gaps))
     return entries
@@ -164,7 +173,7 @@ def test_a_strange_patch_is_refused_and_no_more(old: dict[str, Any], patch: Any)
 @given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps({"t": 1, "f": value}).encode()))
 def test_a_strange_line_is_unreadable_and_no_more(line: bytes) -> None:
     for strange in (line, b'{"t":1,"f":' + line, b'{"t":1,"d":' + line, b'{"t":1,"g":' + line):
-        with suppress(Unreadable):
+        with suppress(InvalidLine):
             Decoder().decode(strange)
 
 
@@ -193,9 +202,9 @@ def test_a_damaged_file_is_read_as_far_as_it_goes_or_refused(
         recording = Recording.open(path)
     except PreviewopsError:
         return
-    for stretch in recording.stretches:
+    for stretch in recording.intervals:
         for at_ms in (stretch.start_ms, (stretch.start_ms + stretch.end_ms) // 2, stretch.end_ms):
-            recording.at(at_ms)
+            recording.frame_at(at_ms)
     recording.close()
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from previewops.server_binary import find_server_binary
-from previewops.tether import tethered
+from previewops.tether import die_with_parent_argv
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
@@ -116,7 +116,7 @@ class Machine:
             Path(group).mkdir()
         with (self.folder / "console.log").open("wb") as log:
             self._nspawn = subprocess.Popen(
-                tethered(self._command(), signal.SIGTERM),
+                die_with_parent_argv(self._command(), signal.SIGTERM),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

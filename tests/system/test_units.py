@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from previewops.errors import EXIT_BOOT, EXIT_USAGE
+from previewops.errors import EXIT_CONFIG, EXIT_USAGE
 from tests.system.machine import HOME, PREVIEWOPS, Machine
 from tests.system.use import PICTURE, payload, render, stats, status
 
@@ -76,7 +76,7 @@ def test_every_kind_of_animation_is_rendered_under_the_confinement(machine: Mach
     [
         (WORKER, OFF, EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY is 'none'"),
         (SUPERVISOR, OFF, EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY is 'none'"),
-        (WORKER, f"TemporaryFileSystem={HOME}/site/arq:ro", EXIT_BOOT, "install previewops again"),
+        (WORKER, f"TemporaryFileSystem={HOME}/site/arq:ro", EXIT_CONFIG, "install previewops again"),
     ],
     ids=["worker-settings", "supervisor-settings", "worker-installation"],
 )

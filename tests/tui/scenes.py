@@ -5,11 +5,19 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from previewops.fleetviews import Bounds, SupervisedWorker, SupervisorState, SupervisorView
-from previewops.health import Check, Figure, Health, Status
+from previewops.fleetviews import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.records import Attempt, JobRecord
 from previewops.states import JobState, Priority
-from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Event, RunView, Snapshot, WorkerView
+from previewops.views import (
+    MINUTE_MS,
+    TEN_SECONDS_MS,
+    CounterBucket,
+    QueueEvent,
+    RunningJob,
+    Snapshot,
+    WorkerState,
+)
 
 NOW_MS = 1_795_500_187_250  # 2026-11-24T06:03:07.250Z
 GIB = 1 << 30
@@ -36,7 +44,7 @@ def _bins(dice: random.Random, middle: int, count: int) -> dict[int, int]:
     return found
 
 
-def buckets(width_ms: int, count: int, pace: float) -> tuple[Bucket, ...]:
+def buckets(width_ms: int, count: int, pace: float) -> tuple[CounterBucket, ...]:
     """``count`` buckets up to now, with about ``pace`` jobs a minute that come in waves."""
     dice = random.Random(width_ms)
     newest = NOW_MS // width_ms
@@ -52,7 +60,7 @@ def buckets(width_ms: int, count: int, pace: float) -> tuple[Bucket, ...]:
             "retried": int(dice.random() < 0.2),
         }
         made.append(
-            Bucket(
+            CounterBucket(
                 (newest - back) * width_ms,
                 {name: number for name, number in counts.items() if number},
                 _bins(dice, 22, done),
@@ -63,9 +71,9 @@ def buckets(width_ms: int, count: int, pace: float) -> tuple[Bucket, ...]:
     return tuple(bucket for bucket in made if bucket.counts)
 
 
-def worker(number: int, host: str, busy: int, **changes: object) -> WorkerView:
+def worker(number: int, host: str, busy: int, **changes: object) -> WorkerState:
     """A worker of two slots that was heard of 0.4 s ago."""
-    made = WorkerView(
+    made = WorkerState(
         worker_id=f"{host}-{4000 + number}-{number:04x}",
         host=host,
         pid=4000 + number,
@@ -93,7 +101,7 @@ WORKERS = (
 )
 
 
-def supervisor(host: str, workers: tuple[SupervisedWorker, ...], **changes: object) -> SupervisorView:
+def supervisor(host: str, workers: tuple[SupervisedWorker, ...], **changes: object) -> SupervisorStatus:
     """A supervisor that reported half a second ago."""
     state = SupervisorState(
         host=host,
@@ -102,13 +110,13 @@ def supervisor(host: str, workers: tuple[SupervisedWorker, ...], **changes: obje
         backend="process",
         state="running",
         count=len(workers),
-        bounds=Bounds(1, 8),
+        worker_range=WorkerCountRange(1, 8),
         rss_bytes=40 * MIB,
         started_ms=NOW_MS - 86_400_000,
         notice="",
         workers=workers,
     )
-    return SupervisorView(f"{host}-3990", NOW_MS - 500, False, replace(state, **changes))  # type: ignore[arg-type]
+    return SupervisorStatus(f"{host}-3990", NOW_MS - 500, False, replace(state, **changes))  # type: ignore[arg-type]
 
 
 SUPERVISORS = (
@@ -130,7 +138,7 @@ SUPERVISORS = (
 )
 
 RUNS = tuple(
-    RunView(
+    RunningJob(
         job_id,
         "morris",
         Priority.NORMAL,
@@ -199,7 +207,8 @@ _EVENT_ROWS = (
     (300_000, "cancelled", {"job": "trial-8", "who": "grace@ops", "why": "sent twice"}),
 )
 EVENTS = tuple(
-    Event(f"{NOW_MS - back}-0", NOW_MS - back, kind, fields) for back, kind, fields in reversed(_EVENT_ROWS)
+    QueueEvent(f"{NOW_MS - back}-0", NOW_MS - back, kind, fields)
+    for back, kind, fields in reversed(_EVENT_ROWS)
 )
 
 BUSY = Snapshot(
@@ -221,8 +230,8 @@ BUSY = Snapshot(
     events=EVENTS,
     events_total=5_120,
     supervisors=SUPERVISORS,
-    runs=RUNS,
-    heads={Priority.HIGH: 900, Priority.NORMAL: 41_000, Priority.LOW: 412_000},
+    running_jobs=RUNS,
+    oldest_wait_ms={Priority.HIGH: 900, Priority.NORMAL: 41_000, Priority.LOW: 412_000},
     completed_kept=10_000,
     history_s=3_600,
     history_min=1_440,
@@ -231,7 +240,7 @@ BUSY = Snapshot(
 IDLE = replace(
     BUSY,
     waiting=dict.fromkeys(Priority, 0),
-    heads=dict.fromkeys(Priority, 0),
+    oldest_wait_ms=dict.fromkeys(Priority, 0),
     delayed=0,
     active=0,
     dead=0,
@@ -245,7 +254,7 @@ IDLE = replace(
     },
     workers=tuple(replace(each, busy=0, jobs=(), cpu=0.0, state="running") for each in WORKERS),
     supervisors=(SUPERVISORS[0],),
-    runs=(),
+    running_jobs=(),
     buckets=(),
 )
 
@@ -284,7 +293,7 @@ HEALTH = Health(
         Check("eviction", Status.OK, "Redis' maxmemory-policy is noeviction", "noeviction", ""),
         Check("persistence", Status.OK, "Redis writes to disk", "on", ""),
     ),
-    (Figure("waiting", 1419), Figure("dead", 82)),
+    (PerfdataValue("waiting", 1419), PerfdataValue("dead", 82)),
 )
 
 WELL = Health(tuple(replace(check, status=Status.OK, advice="") for check in HEALTH.checks), ())
@@ -519,7 +528,7 @@ CAUSES = (
 SHARES = (41, 22, 11, 6, 2)
 
 
-def letters(count: int = 82) -> tuple[JobRecord, ...]:
+def dead_records(count: int = 82) -> tuple[JobRecord, ...]:
     """So many dead letters of five causes, newest first."""
     dice = random.Random(count)
     whole = sum(SHARES)
@@ -548,7 +557,7 @@ def letters(count: int = 82) -> tuple[JobRecord, ...]:
     return tuple(sorted(made, key=lambda each: -(each.finished_ms or 0)))
 
 
-def whole_letter(letter: JobRecord) -> JobRecord:
+def full_dead_record(letter: JobRecord) -> JobRecord:
     """A dead letter as ``Source.job`` gives it: with its payload and attempts."""
     payload = {
         "jobId": letter.job_id,
@@ -604,11 +613,11 @@ TROUBLED = replace(
             silent=True,
         ),
     ),
-    runs=(replace(RUNS[0], attempts=2, crashes=1), *RUNS[1:]),
+    running_jobs=(replace(RUNS[0], attempts=2, crashes=1), *RUNS[1:]),
 )
 """A fleet in which much is wrong: a worker and a supervisor silent, versions that differ, a lone worker."""
 
-LOST = replace(BUSY, lost_ms=NOW_MS - 300_000)
+LOST = replace(BUSY, data_lost_ms=NOW_MS - 300_000)
 
 FULL_HEALTH = Health(
     (
@@ -625,17 +634,17 @@ FULL_HEALTH = Health(
         Check("disk", Status.UNKNOWN, "the space under DATA_DIR could not be learnt", "-"),
     ),
     (
-        Figure("waiting", 1_419),
-        Figure("delayed", 6),
-        Figure("active", 5),
-        Figure("dead", 82, "", "0", "99"),
-        Figure("oldest_waiting", 412.25, "s", "60", "300"),
-        Figure("workers", 4, "", "", "1:"),
-        Figure("unaccounted", 0, "", "", "0"),
-        Figure("completed_recently", 512),
-        Figure("died_recently", 3),
-        Figure("redis_answer", 0.0004, "s", "0.05", "0.5"),
-        Figure("disk_free", 91_268_055_040, "B"),
+        PerfdataValue("waiting", 1_419),
+        PerfdataValue("delayed", 6),
+        PerfdataValue("active", 5),
+        PerfdataValue("dead", 82, "", "0", "99"),
+        PerfdataValue("oldest_waiting", 412.25, "s", "60", "300"),
+        PerfdataValue("workers", 4, "", "", "1:"),
+        PerfdataValue("unaccounted", 0, "", "", "0"),
+        PerfdataValue("completed_recently", 512),
+        PerfdataValue("died_recently", 3),
+        PerfdataValue("redis_answer", 0.0004, "s", "0.05", "0.5"),
+        PerfdataValue("disk_free", 91_268_055_040, "B"),
     ),
 )
 """The verdicts on BUSY with figures and bounds, and with one that could not be reached."""

@@ -12,21 +12,27 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widget import Widget
 
-from previewops.bundles import artifact_path
-from previewops.errors import BundleElsewhere, JobNotFound, RedisUnavailable
+from previewops.bundles import find_artifact
+from previewops.errors import BundleNotFound, JobNotFound, RedisUnavailable
 from previewops.health import Health
 from previewops.history import History
-from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
+from previewops.listviews import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
 from previewops.records import JobRecord
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import Desk, Intent, Outcome, Progress, ReadOnlyDesk
+from previewops.tui.intents import (
+    CommandExecutor,
+    CommandOutcome,
+    CommandProgress,
+    OperatorCommand,
+    ReadOnlyExecutor,
+)
 from previewops.tui.options import Options
-from previewops.tui.ports import JobQuery, Looked, Want
+from previewops.tui.ports import ExaminedCallback, JobQuery, SnapshotQuery
 from previewops.views import Snapshot
 from tests.tui import scenes
 
 
-class StillClock:
+class ManualClock:
     """Time that passes only when a test says so."""
 
     def __init__(self) -> None:
@@ -40,7 +46,7 @@ class StillClock:
 
 
 @dataclass
-class SceneSource:
+class FakeSource:
     """``ports.Source`` and ``ports.Judge`` over a scene.
 
     While ``down`` is set every call fails as an unreachable Redis does; with ``fault`` all but snapshots fail so.
@@ -50,7 +56,7 @@ class SceneSource:
     verdict: Health = scenes.HEALTH
     down: bool = False
     fault: Exception | None = None
-    wants: list[Want] = field(default_factory=list)
+    snapshot_queries: list[SnapshotQuery] = field(default_factory=list)
     most_at_once: int = 0
     _at_once: int = 0
 
@@ -62,14 +68,14 @@ class SceneSource:
                 "redis://127.0.0.1:6379", "the connection was refused: no server listens there"
             )
 
-    async def collect(self, want: Want) -> Snapshot:
-        self.wants.append(want)
+    async def collect(self, query: SnapshotQuery) -> Snapshot:
+        self.snapshot_queries.append(query)
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         await asyncio.sleep(0)
         self._at_once -= 1
         self._up(snapshot=True)
-        fresh = tuple(event for event in self.snapshot.events if event.event_id > want.events_after)
+        fresh = tuple(event for event in self.snapshot.events if event.event_id > query.events_after)
         return replace(self.snapshot, events=fresh)
 
     async def health(self, snapshot: Snapshot, history: History) -> Health:
@@ -112,9 +118,9 @@ class SceneSource:
         self._up()
         if job_id in self.whole:
             return self.whole[job_id]
-        for letter in self.letters:
+        for letter in self.dead_letters:
             if letter.job_id == job_id:
-                return scenes.whole_letter(letter)
+                return scenes.full_dead_record(letter)
         for job in self.listed:
             if job.job_id == job_id:
                 return replace(job, payload=scenes.PAYLOAD)
@@ -122,33 +128,33 @@ class SceneSource:
 
     def artifact(self, record: JobRecord, path: str) -> Path:
         if self.bundles is None:
-            raise BundleElsewhere(
+            raise BundleNotFound(
                 f"the bundle of job {record.job_id} is not on this machine", hint="set DATA_DIR"
             )
-        return artifact_path(self.bundles, record, path)
+        return find_artifact(self.bundles, record, path)
 
     # -- dead letters: ``letters`` newest first, and of all filters that name no job so many ``beyond`` them
 
-    letters: tuple[JobRecord, ...] = field(default_factory=scenes.letters)
+    dead_letters: tuple[JobRecord, ...] = field(default_factory=scenes.dead_records)
     beyond: int = 0
-    dead_pages: list[DeadFilter] = field(default_factory=list)
-    dead_counts: list[DeadFilter] = field(default_factory=list)
+    dead_pages: list[DeadLetterFilter] = field(default_factory=list)
+    dead_counts: list[DeadLetterFilter] = field(default_factory=list)
     counts_go_on: asyncio.Event | None = None
     """Counts that tell how far they are stop at 40,000 until this is set."""
     counts_end: asyncio.Event | None = None
     """Counts that are cancelled take until this is set to end, as one does whose call of Redis is called back."""
     counts_ended: int = 0
 
-    def _chosen(self, chosen: DeadFilter) -> list[JobRecord]:
-        return [letter for letter in self.letters if _means(chosen, letter)]
+    def _chosen(self, chosen: DeadLetterFilter) -> list[JobRecord]:
+        return [letter for letter in self.dead_letters if _means(chosen, letter)]
 
-    async def dead_groups(self, limit: int) -> tuple[DeadGroup, ...]:
+    async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
         self._up()
         found: dict[str, list[JobRecord]] = {}
-        for letter in self.letters:
+        for letter in self.dead_letters:
             found.setdefault(letter.fingerprint or "", []).append(letter)
         groups = [
-            DeadGroup(name, len(each), each[-1].finished_ms or 0, each[0].finished_ms or 0, each[0])
+            DeadLetterGroup(name, len(each), each[-1].finished_ms or 0, each[0].finished_ms or 0, each[0])
             for name, each in found.items()
         ]
         return tuple(sorted(groups, key=lambda group: -group.count)[:limit])
@@ -158,7 +164,7 @@ class SceneSource:
         return scenes.NOW_MS
 
     async def dead_page(
-        self, chosen: DeadFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
+        self, chosen: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
     ) -> ListPage:
         self._up()
         self.dead_pages.append(chosen)
@@ -173,12 +179,15 @@ class SceneSource:
         return ListPage(tuple(found[start : start + limit]), following, limit)
 
     async def dead_count(
-        self, chosen: DeadFilter, cut_off_ms: int | None = None, looked: Looked | None = None
+        self,
+        chosen: DeadLetterFilter,
+        cut_off_ms: int | None = None,
+        on_examined: ExaminedCallback | None = None,
     ) -> int:
         self._up()
         self.dead_counts.append(chosen)
-        if looked is not None and self.counts_go_on is not None:
-            looked(40_000)
+        if on_examined is not None and self.counts_go_on is not None:
+            on_examined(40_000)
             try:
                 await self.counts_go_on.wait()
             finally:
@@ -189,25 +198,25 @@ class SceneSource:
         return len(self._chosen(chosen)) + beyond
 
 
-def _means(chosen: DeadFilter, letter: JobRecord) -> bool:
+def _means(chosen: DeadLetterFilter, letter: JobRecord) -> bool:
     if chosen.job_ids and letter.job_id not in chosen.job_ids:
         return False
     if chosen.fingerprint is not None and letter.fingerprint != chosen.fingerprint:
         return False
     error = f"{letter.error_class} {letter.code} {letter.reason}"
     fields = {"id": letter.job_id, "project": letter.project_id, "priority": letter.priority, "error": error}
-    return chosen.terms.matches(fields)
+    return chosen.query.matches(fields)
 
 
-class NotingDesk:
+class FakeExecutor:
     """Writes intents down and says that they were done."""
 
     def __init__(self) -> None:
-        self.intents: list[Intent] = []
+        self.commands: list[OperatorCommand] = []
 
-    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
-        self.intents.append(intent)
-        return Outcome("done")
+    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+        self.commands.append(intent)
+        return CommandOutcome("done")
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], object], *, turns: int = 400) -> None:
@@ -244,21 +253,21 @@ async def settled(pilot: Pilot[int], app: OperatorApp) -> None:
 
 
 def make_app(
-    source: SceneSource | None = None,
-    desk: Desk | None = None,
+    source: FakeSource | None = None,
+    executor: CommandExecutor | None = None,
     *,
-    clock: StillClock | None = None,
+    clock: ManualClock | None = None,
     **options: object,
 ) -> OperatorApp:
     """The app over a scene; ``options`` are those of ``Options``."""
     chosen = Options(**{"place": "preview-jobs", **options})  # type: ignore[arg-type]
-    source, desk = source or SceneSource(), desk or NotingDesk()
+    source, executor = source or FakeSource(), executor or FakeExecutor()
     return OperatorApp(
         source,
-        ReadOnlyDesk(desk) if chosen.read_only else desk,
+        ReadOnlyExecutor(executor) if chosen.read_only else executor,
         chosen,
-        judge=source,
-        clock=clock or StillClock(),
+        health_source=source,
+        clock=clock or ManualClock(),
     )
 
 
@@ -267,10 +276,10 @@ def shown(widget: Widget) -> str:
     return "\n".join(widget.render_line(y).text.rstrip() for y in range(widget.size.height))
 
 
-async def renew(pilot: Pilot[int], app: OperatorApp, source: SceneSource, snapshot: Snapshot) -> None:
+async def renew(pilot: Pilot[int], app: OperatorApp, source: FakeSource, snapshot: Snapshot) -> None:
     """Has the next snapshot taken from another scene and shown."""
     source.snapshot = snapshot
-    before = len(source.wants)
-    app.poller.hurry()
-    await until(pilot, lambda: len(source.wants) > before)
+    before = len(source.snapshot_queries)
+    app.poller.poll_now()
+    await until(pilot, lambda: len(source.snapshot_queries) > before)
     await pilot.pause()

@@ -7,16 +7,16 @@ from rich.console import RenderableType
 from textual.app import App
 from textual.screen import Screen
 
-from previewops.tui.app import PACES_S, SWITCH_S
-from previewops.tui.deeds import EVERYWHERE, SCREENS, action_name
-from previewops.tui.intents import Pause, ReadOnly, ReadOnlyDesk, Resume
+from previewops.tui.app import INTERVALS_S, SWITCH_S
+from previewops.tui.deeds import GLOBAL, SCREENS, action_name
+from previewops.tui.intents import Pause, ReadOnly, ReadOnlyExecutor, Resume
 from previewops.tui.palette import themes
 from previewops.tui.screens.base import OperatorScreen
 from tests.tui import scenes
 from tests.tui.screen_support import (
-    NotingDesk,
-    SceneSource,
-    StillClock,
+    FakeExecutor,
+    FakeSource,
+    ManualClock,
     make_app,
     renew,
     screen_text,
@@ -28,7 +28,7 @@ SIZE = (120, 40)
 
 
 async def test_the_first_picture_is_there_before_the_queue_has_answered() -> None:
-    source = SceneSource(down=True)
+    source = FakeSource(down=True)
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "cannot reach the queue" in screen_text(app))
@@ -38,13 +38,13 @@ async def test_the_first_picture_is_there_before_the_queue_has_answered() -> Non
 
 
 async def test_a_lost_connection_keeps_the_last_picture_and_counts() -> None:
-    source, clock = SceneSource(), StillClock()
+    source, clock = FakeSource(), ManualClock()
     app = make_app(source, clock=clock)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "1,204" in screen_text(app))
         source.down = True
         clock.seconds += 12
-        app.poller.hurry()
+        app.poller.poll_now()
         await until(pilot, lambda: "STALE 12 s" in screen_text(app))
         assert "1,204" in screen_text(app), "the last picture stays"
         assert "connection lost" in screen_text(app)
@@ -55,28 +55,30 @@ async def test_a_lost_connection_keeps_the_last_picture_and_counts() -> None:
 
 
 async def test_polls_do_not_overlap_and_ask_only_for_what_is_new() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source, every_s=60.0)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
-        app.poller.hurry()
-        await until(pilot, lambda: len(source.wants) >= 2)
+        await until(pilot, lambda: app.view.snapshot is not None)
+        app.poller.poll_now()
+        await until(pilot, lambda: len(source.snapshot_queries) >= 2)
         assert source.most_at_once == 1
-    first, second = source.wants[:2]
+    first, second = source.snapshot_queries[:2]
     assert (first.history_s, first.history_min) == (3600, 1440)
     assert second.history_s <= 60
     assert second.events_after == scenes.EVENTS[-1].event_id
 
 
 async def test_a_frozen_display_stands_still_and_says_so() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "1,204" in screen_text(app))
         await pilot.press("z")
         source.snapshot = scenes.IDLE
-        app.poller.hurry()
-        await until(pilot, lambda: len(source.wants) >= 2 and app.sight.live.snapshot.active == 0)
+        app.poller.poll_now()
+        await until(
+            pilot, lambda: len(source.snapshot_queries) >= 2 and app.display_state.live.snapshot.active == 0
+        )
         assert "1,204" in screen_text(app)
         assert "DISPLAY FROZEN" in screen_text(app)
         assert "paused" not in screen_text(app).split("Latest events")[0]
@@ -86,7 +88,7 @@ async def test_a_frozen_display_stands_still_and_says_so() -> None:
 
 
 async def test_pausing_asks_why_and_resuming_says_why_it_was() -> None:
-    source, desk = SceneSource(scenes.IDLE), NotingDesk()
+    source, desk = FakeSource(scenes.IDLE), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "healthy" in screen_text(app))
@@ -94,38 +96,38 @@ async def test_pausing_asks_why_and_resuming_says_why_it_was() -> None:
         await until(pilot, lambda: "Pause the queue" in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: "Pause the queue" not in screen_text(app))
-        assert desk.intents == []
+        assert desk.commands == []
         await pilot.press("p")
         await until(pilot, lambda: "Pause the queue" in screen_text(app))
         await pilot.press(*"disks", "enter")
-        await until(pilot, lambda: desk.intents == [Pause("disks")])
+        await until(pilot, lambda: desk.commands == [Pause("disks")])
         source.snapshot = scenes.PAUSED
-        app.poller.hurry()
+        app.poller.poll_now()
         await until(pilot, lambda: "paused 4 min ago by root@host7: deploying" in screen_text(app))
         await pilot.press("p")
         await until(pilot, lambda: "Paused 4 min ago by root@host7:" in screen_text(app))
         assert "  deploying" in screen_text(app)
         await pilot.press("escape")
         await until(pilot, lambda: "Resume the queue" not in screen_text(app))
-        assert desk.intents == [Pause("disks")]
+        assert desk.commands == [Pause("disks")]
         await pilot.press("p")
         await until(pilot, lambda: "Resume the queue" in screen_text(app))
         await pilot.press("enter")
-        await until(pilot, lambda: desk.intents == [Pause("disks"), Resume()])
+        await until(pilot, lambda: desk.commands == [Pause("disks"), Resume()])
 
 
 async def test_what_was_not_done_is_told_with_its_hint() -> None:
-    app = make_app(SceneSource(scenes.IDLE), ReadOnlyDesk(NotingDesk()))
+    app = make_app(FakeSource(scenes.IDLE), ReadOnlyExecutor(FakeExecutor()))
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "healthy" in screen_text(app))
-        app.carry_out(Pause("x"))
+        app.start_command(Pause("x"))
         await until(pilot, lambda: "not done" in screen_text(app))
         assert "open it without --read-only" in screen_text(app)
 
 
 async def test_a_read_only_screen_has_no_dangerous_key_anywhere() -> None:
-    desk = NotingDesk()
-    app = make_app(SceneSource(), desk, read_only=True)
+    desk = FakeExecutor()
+    app = make_app(FakeSource(), desk, read_only=True)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "READ-ONLY" in screen_text(app))
         assert "Pause" not in screen_text(app).splitlines()[-1]
@@ -136,29 +138,32 @@ async def test_a_read_only_screen_has_no_dangerous_key_anywhere() -> None:
         await until(pilot, lambda: "Everywhere" in screen_text(app))
         assert "Stop workers from taking jobs" not in screen_text(app)
         await pilot.press("escape")
-        assert not [deed for deed in app.front.available() if deed.dangerous]
-        app.carry_out(Pause("through a back door"))
+        assert not [deed for deed in app.front_screen.available_actions() if deed.mutates]
+        app.start_command(Pause("through a back door"))
         await until(pilot, lambda: "this screen is read-only" in screen_text(app))
-    assert desk.intents == []
+    assert desk.commands == []
 
 
 async def test_the_desk_below_refuses_too() -> None:
     async def nobody(_done: int, _total: int) -> None: ...
 
     with pytest.raises(ReadOnly, match="nothing was changed"):
-        await ReadOnlyDesk(NotingDesk()).carry_out(Resume(), nobody)
+        await ReadOnlyExecutor(FakeExecutor()).execute(Resume(), nobody)
 
 
 async def test_every_number_goes_to_its_screen_and_the_tabs_can_be_clicked() -> None:
     app = make_app()
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         for number, (mode, _) in enumerate(SCREENS, 1):
             await pilot.press(str(number))
-            await until(pilot, lambda: isinstance(app.screen, OperatorScreen) and mode == app.front.MODE)  # noqa: B023
+            await until(
+                pilot,
+                lambda mode=mode: isinstance(app.screen, OperatorScreen) and mode == app.front_screen.MODE,
+            )
         line = screen_text(app).splitlines()[1]
         await pilot.click(offset=(line.index("Events") + 2, 1))
-        await until(pilot, lambda: app.front.MODE == "events")
+        await until(pilot, lambda: app.front_screen.MODE == "events")
 
 
 async def test_the_pace_goes_up_and_down_and_is_shown() -> None:
@@ -168,25 +173,25 @@ async def test_the_pace_goes_up_and_down_and_is_shown() -> None:
         await pilot.press("minus")
         await until(pilot, lambda: "↻2s" in screen_text(app))
         assert app.poller.every_s == 2.0
-        for _ in PACES_S:
+        for _ in INTERVALS_S:
             await pilot.press("plus")
-        assert app.poller.every_s == PACES_S[0]
-        for _ in PACES_S:
+        assert app.poller.every_s == INTERVALS_S[0]
+        for _ in INTERVALS_S:
             await pilot.press("minus")
-        assert app.poller.every_s == PACES_S[-1]
+        assert app.poller.every_s == INTERVALS_S[-1]
 
 
 async def test_the_palette_knows_the_keys_of_the_screen_and_does_them() -> None:
     app = make_app()
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("colon")
         await until(pilot, lambda: "Hold the display still" in screen_text(app))
         assert "last day" in screen_text(app)
         await pilot.press(*"displaystill")
         await until(pilot, lambda: "last day" not in screen_text(app))
         await pilot.press("enter")
-        await until(pilot, lambda: app.picture.frozen)
+        await until(pilot, lambda: app.view.frozen)
 
 
 async def test_the_line_of_keys_can_be_clicked() -> None:
@@ -195,7 +200,7 @@ async def test_the_line_of_keys_can_be_clicked() -> None:
         await until(pilot, lambda: "1,204" in screen_text(app))
         line = screen_text(app).splitlines()[-1]
         await pilot.click(offset=(line.index("Freeze") + 2, SIZE[1] - 1))
-        await until(pilot, lambda: app.picture.frozen)
+        await until(pilot, lambda: app.view.frozen)
         await pilot.click(offset=(line.index("Hour/day") + 2, SIZE[1] - 1))
         await until(pilot, lambda: "last day" in screen_text(app))
 
@@ -203,11 +208,11 @@ async def test_the_line_of_keys_can_be_clicked() -> None:
 async def test_help_has_every_key() -> None:
     app = make_app()
     async with app.run_test(size=(120, 50)) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("question_mark")
         await until(pilot, lambda: "Everywhere" in screen_text(app))
         shown = " ".join(screen_text(app).split())
-        for deed in EVERYWHERE:
+        for deed in GLOBAL:
             if not deed.action.startswith("show("):
                 assert deed.help.split(";")[0][:40] in shown
 
@@ -238,10 +243,10 @@ async def test_a_panel_can_have_the_whole_screen() -> None:
         await pilot.press("z")
         await until(pilot, lambda: "DISPLAY FROZEN" in screen_text(app).splitlines()[0])
         await pilot.press("z")
-        app.sight.doing("requeue: 1 of 2")
-        app.draw()
+        app.display_state.set_running_command("requeue: 1 of 2")
+        app.redraw()
         await until(pilot, lambda: "requeue: 1 of 2" in screen_text(app).splitlines()[-2])
-        app.sight.doing("")
+        app.display_state.set_running_command("")
         await pilot.resize_terminal(60, 15)
         await until(pilot, lambda: "80 columns and 24 rows" in screen_text(app))
         await pilot.resize_terminal(*SIZE)
@@ -255,10 +260,10 @@ async def test_a_small_terminal_says_what_it_takes_and_keeps_its_keys() -> None:
     async with app.run_test(size=(60, 15), notifications=True) as pilot:
         await until(pilot, lambda: "80 columns and 24 rows" in screen_text(app))
         await pilot.press("z")
-        await until(pilot, lambda: app.picture.frozen)
+        await until(pilot, lambda: app.view.frozen)
         await pilot.press("p")  # what nobody sees is not acted on
         await until(pilot, lambda: "nothing was done" in screen_text(app))
-        assert app.screen is app.front
+        assert app.screen is app.front_screen
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "Latest events" in screen_text(app))
 
@@ -266,7 +271,7 @@ async def test_a_small_terminal_says_what_it_takes_and_keeps_its_keys() -> None:
 async def test_leaving_asks_where_more_than_the_screen_ends() -> None:
     app = make_app(leaving="The workers of this machine stop with it.")
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("q")
         await until(pilot, lambda: "The workers of this machine stop" in screen_text(app))
         await pilot.press("enter")  # Cancel has the focus
@@ -284,7 +289,7 @@ async def test_production_is_named() -> None:
 
 
 async def test_alarms_stand_below_the_headline_with_what_to_do() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "a job has waited 412 s  `previewops stats`, then" in screen_text(app))
@@ -305,7 +310,7 @@ async def test_each_screen_is_set_up_once(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(OperatorScreen, "on_mount", counted)
     app = make_app()
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         for number, (mode, _) in enumerate(SCREENS, 1):
             await pilot.press(str(number))
             await until(pilot, lambda: mode in mounted)  # noqa: B023
@@ -331,7 +336,7 @@ async def test_a_screen_that_is_changed_to_is_painted_at_once(monkeypatch: pytes
     monkeypatch.setattr(App, "_display", noted_paint)
     app = make_app()
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         waits.clear()
         await pilot.press("5")
         await until(pilot, lambda: "workers" in painted)
@@ -339,9 +344,9 @@ async def test_a_screen_that_is_changed_to_is_painted_at_once(monkeypatch: pytes
 
 
 def test_dangerous_deeds_are_flagged() -> None:
-    assert {action_name(deed) for deed in EVERYWHERE if deed.dangerous} == {"pause"}
+    assert {action_name(deed) for deed in GLOBAL if deed.mutates} == {"pause"}
 
 
 def test_no_two_deeds_of_everywhere_share_a_key() -> None:
-    keys = [key for deed in EVERYWHERE for key in deed.keys.split(",")]
+    keys = [key for deed in GLOBAL for key in deed.keys.split(",")]
     assert len(keys) == len(set(keys))

@@ -13,31 +13,39 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input, TextArea
 
 from previewops.errors import RedisUnavailable
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.records import JobRecord
 from previewops.states import JobState, Priority
-from previewops.terms import read_terms
+from previewops.terms import parse_filter
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import Discard, Export, Intent, Outcome, Progress, Requeue, RequeueEdited
-from previewops.tui.screens.dead.catalogue import LOOK_AT
+from previewops.tui.intents import (
+    CommandOutcome,
+    CommandProgress,
+    Discard,
+    Export,
+    OperatorCommand,
+    Requeue,
+    RequeueWithPayload,
+)
+from previewops.tui.screens.dead.catalogue import MAX_EXAMINED
 from previewops.tui.screens.dead.screen import DeadScreen
-from previewops.tui.screens.dialogs.choose import Choose
-from previewops.tui.screens.dialogs.confirm import Deliberate
-from previewops.tui.screens.dialogs.edit import EditPayload
-from previewops.tui.screens.dialogs.reason import Reason
+from previewops.tui.screens.dialogs.choose import ChoiceDialog
+from previewops.tui.screens.dialogs.confirm import ConfirmWithReasonDialog
+from previewops.tui.screens.dialogs.edit import EditPayloadDialog
+from previewops.tui.screens.dialogs.reason import PromptDialog
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.tui import scenes
-from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, settled, until
+from tests.tui.screen_support import FakeExecutor, FakeSource, make_app, screen_text, settled, until
 
 SIZE = (120, 40)
 MISSING, DEADLINE, CRASHED, INVALID, PIXELS = (cause[0] for cause in scenes.CAUSES)
 
 
-def source_of(count: int = 82, *, beyond: int = 0) -> SceneSource:
+def source_of(count: int = 82, *, beyond: int = 0) -> FakeSource:
     """So many dead letters, and so many more that are only counted."""
-    return SceneSource(
-        replace(scenes.BUSY, dead=count + beyond), letters=scenes.letters(count), beyond=beyond
+    return FakeSource(
+        replace(scenes.BUSY, dead=count + beyond), dead_letters=scenes.dead_records(count), beyond=beyond
     )
 
 
@@ -47,12 +55,12 @@ class Stage:
 
     pilot: Pilot[int]
     app: OperatorApp
-    source: SceneSource
-    desk: NotingDesk
+    source: FakeSource
+    desk: FakeExecutor
 
     @property
     def screen(self) -> DeadScreen:
-        front = self.app.front
+        front = self.app.front_screen
         assert isinstance(front, DeadScreen)
         return front
 
@@ -90,20 +98,20 @@ class Stage:
         await self.until(lambda: isinstance(self.app.screen, kind))
         await self.pilot.pause()
 
-    async def done(self, count: int = 1) -> Intent:
+    async def done(self, count: int = 1) -> OperatorCommand:
         """Waits for an act and returns the last."""
-        await self.until(lambda: len(self.desk.intents) == count and self.app.screen is self.screen)
-        return self.desk.intents[-1]
+        await self.until(lambda: len(self.desk.commands) == count and self.app.screen is self.screen)
+        return self.desk.commands[-1]
 
 
 async def at_dead_letters(
-    pilot: Pilot[int], app: OperatorApp, source: SceneSource, desk: NotingDesk | None = None
+    pilot: Pilot[int], app: OperatorApp, source: FakeSource, desk: FakeExecutor | None = None
 ) -> Stage:
     """Goes there, and waits for the causes, or for why there are none."""
-    await until(pilot, lambda: app.picture.snapshot is not None)
+    await until(pilot, lambda: app.view.snapshot is not None)
     await pilot.press("4")
     await until(pilot, lambda: isinstance(app.screen, DeadScreen) and app.screen.query(Grid))
-    stage = Stage(pilot, app, source, desk or NotingDesk())
+    stage = Stage(pilot, app, source, desk or FakeExecutor())
     await stage.until(lambda: "looking …" not in stage.text and stage.title != "dead letters")
     return stage
 
@@ -140,7 +148,7 @@ async def test_enter_opens_a_cause_and_escape_goes_back_to_it() -> None:
         await opened(stage, "j", "enter")
         assert stage.title == "deadline-exceeded 1-22 of 22"
         assert stage.subtitle == "esc goes back to the causes"
-        assert source.dead_pages[-1] == DeadFilter(fingerprint=DEADLINE)
+        assert source.dead_pages[-1] == DeadLetterFilter(fingerprint=DEADLINE)
         job = stage.grid.cursor_key
         await stage.until(lambda: f"{job}  project" in stage.text and "attempt 3" in stage.text)
         await stage.press("escape")
@@ -168,7 +176,7 @@ async def test_f_changes_between_causes_and_all() -> None:
         stage = await at_dead_letters(pilot, app, source)
         await opened(stage, "f")
         assert stage.title == "dead letters 1-82 of 82"
-        assert source.dead_pages[-1] == DeadFilter()
+        assert source.dead_pages[-1] == DeadLetterFilter()
         assert not source.dead_counts, "how many there are is known without counting"
         await stage.press("f")
         await stage.until(lambda: stage.title == "82 dead letters, 5 causes")
@@ -184,14 +192,14 @@ async def test_pages_of_a_long_list() -> None:
         assert stage.title == "dead letters 1-200 of 450"
         await stage.press("right_square_bracket")
         await stage.until(lambda: stage.title == "dead letters 201-400 of 450")
-        assert stage.grid.cursor_place == 0
+        assert stage.grid.cursor_index == 0
         await stage.press("G", "j")  # beyond the last row
         await stage.until(lambda: stage.title == "dead letters 401-450 of 450")
-        assert (len(stage.grid.keys), stage.grid.cursor_place) == (50, 0)
+        assert (len(stage.grid.keys), stage.grid.cursor_index) == (50, 0)
         await stage.press("right_square_bracket")
         await stage.press("k")  # beyond the first row
         await stage.until(lambda: stage.title == "dead letters 201-400 of 450")
-        assert stage.grid.cursor_place == 199
+        assert stage.grid.cursor_index == 199
         await stage.press("left_square_bracket")
         await stage.until(lambda: stage.title == "dead letters 1-200 of 450")
         assert stage.grid.keys == first
@@ -207,9 +215,9 @@ async def test_a_page_that_has_gone_leads_to_the_one_before() -> None:
         await opened(stage, "f")
         await stage.press("right_square_bracket")
         await stage.until(lambda: stage.title == "dead letters 201-250 of 250")
-        source.letters = source.letters[:120]
+        source.dead_letters = source.dead_letters[:120]
         source.snapshot = replace(source.snapshot, dead=120)
-        app.poller.hurry()
+        app.poller.poll_now()
         await stage.until(lambda: stage.title == "dead letters 1-120 of 120" and len(stage.grid.keys) == 120)
 
 
@@ -221,16 +229,16 @@ async def test_it_is_fetched_again_only_when_a_dead_letter_came_or_went() -> Non
         await opened(stage, "f")
         fetched = len(source.dead_pages)
         for _ in range(3):
-            polls = len(source.wants)
-            app.poller.hurry()
-            await stage.until(lambda polls=polls: len(source.wants) > polls)
+            polls = len(source.snapshot_queries)
+            app.poller.poll_now()
+            await stage.until(lambda polls=polls: len(source.snapshot_queries) > polls)
         assert len(source.dead_pages) == fetched
         counters = {**source.snapshot.counters, "died": source.snapshot.counters["died"] + 1}
-        newest = replace(source.letters[0], job_id="lesson-new", finished_ms=scenes.NOW_MS)
-        source.letters = (newest, *source.letters)
+        newest = replace(source.dead_letters[0], job_id="lesson-new", finished_ms=scenes.NOW_MS)
+        source.dead_letters = (newest, *source.dead_letters)
         source.snapshot = replace(source.snapshot, counters=counters, dead=83)
         under = stage.grid.cursor_key
-        app.poller.hurry()
+        app.poller.poll_now()
         await stage.until(lambda: stage.grid.keys[0] == "lesson-new")
         assert stage.grid.cursor_key == under, "the cursor stays with its job"
         assert stage.title == "dead letters 1-83 of 83"
@@ -283,8 +291,8 @@ async def test_the_panel_says_what_it_could_not_fetch_and_what_is_dead_no_more()
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source)
         await opened(stage, "f")
-        revived = replace(source.letters[1], state=JobState.WAITING)
-        source.letters = (source.letters[0], revived, *source.letters[3:])
+        revived = replace(source.dead_letters[1], state=JobState.WAITING)
+        source.dead_letters = (source.dead_letters[0], revived, *source.dead_letters[3:])
         await stage.press("j")
         await stage.until(lambda: "no dead letter any more: it is waiting" in stage.text)
         await stage.press("j")
@@ -305,11 +313,11 @@ async def test_what_fails_leaves_the_rows_and_says_so() -> None:
         await stage.press("j", "r")
         await stage.until(lambda: "not done" in stage.text)
         assert stage.grid.keys == rows
-        stage.screen._list.ask()
+        stage.screen._list.request()
         await stage.until(lambda: stage.subtitle.startswith("not renewed: Redis at"))
         assert stage.grid.keys == rows
         source.down = False
-        app.poller.hurry()
+        app.poller.poll_now()
         await stage.until(lambda: not stage.subtitle.startswith("not renewed"))
 
 
@@ -326,7 +334,7 @@ async def test_without_a_first_answer_it_says_why_and_tries_again() -> None:
         await stage.until(lambda: "no server listens there" in stage.text)
         del source.dead_groups  # type: ignore[attr-defined]
         source.snapshot = replace(source.snapshot)
-        app.poller.hurry()
+        app.poller.poll_now()
         await stage.until(lambda: len(stage.grid.keys) == 5)
 
 
@@ -340,8 +348,10 @@ async def test_a_frozen_display_fetches_nothing() -> None:
         await stage.press("f")
         await stage.until(lambda: "The display is frozen; z lets it go on." in stage.text)
         source.snapshot = replace(source.snapshot, dead=83)
-        app.poller.hurry()
-        await stage.until(lambda: app.sight.live.snapshot is not None and app.sight.live.snapshot.dead == 83)
+        app.poller.poll_now()
+        await stage.until(
+            lambda: app.display_state.live.snapshot is not None and app.display_state.live.snapshot.dead == 83
+        )
         assert not source.dead_pages
         await stage.press("z")
         await stage.until(lambda: len(stage.grid.keys) == 82)
@@ -364,7 +374,7 @@ async def test_a_filter_narrows_causes_while_one_types() -> None:
             lambda: stage.grid.has_focus and "filter: deadline" in stage.text
         )  # it stays in sight
         await opened(stage, "enter")
-        assert source.dead_pages[-1] == DeadFilter(fingerprint=DEADLINE)
+        assert source.dead_pages[-1] == DeadLetterFilter(fingerprint=DEADLINE)
         assert "filter: deadline" not in stage.text
         await stage.press("escape")
         await stage.until(lambda: stage.title == "1 of 5 causes")
@@ -373,11 +383,11 @@ async def test_a_filter_narrows_causes_while_one_types() -> None:
 
 
 async def test_an_act_on_a_filtered_cause_means_what_the_filter_means() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
-        missing = [each for each in source.letters if each.fingerprint == MISSING]
+        missing = [each for each in source.dead_letters if each.fingerprint == MISSING]
         board = re.search(r"middle-game-\d+", missing[-1].reason or "")
         assert board is not None
         await stage.press("slash")
@@ -385,16 +395,16 @@ async def test_an_act_on_a_filtered_cause_means_what_the_filter_means() -> None:
         await stage.until(lambda: stage.title == "1 of 5 causes")
         assert stage.subtitle == "only what matches is acted on"
         await stage.press("enter", "x")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         assert f"Discard {len(missing) - 1} dead letters" in stage.text
         await stage.press("right", "enter")
-        terms = read_terms(f"error:asset-missing !error:{board[0]}.png")
-        chosen = DeadFilter(fingerprint=MISSING, terms=terms)
+        terms = parse_filter(f"error:asset-missing !error:{board[0]}.png")
+        chosen = DeadLetterFilter(fingerprint=MISSING, query=terms)
         assert await stage.done() == Discard(chosen, len(missing) - 1, cut_off_ms=scenes.NOW_MS)
 
 
 async def test_causes_are_not_filtered_by_what_they_do_not_have() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
@@ -408,11 +418,11 @@ async def test_causes_are_not_filtered_by_what_they_do_not_have() -> None:
         await stage.press("enter", "x", "A", "r")
         await settled(pilot, app)
         assert app.screen is stage.screen
-        assert not desk.intents
+        assert not desk.commands
 
 
 async def test_nothing_is_done_to_all_that_match_while_a_word_of_the_filter_is_refused() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
@@ -424,12 +434,12 @@ async def test_nothing_is_done_to_all_that_match_while_a_word_of_the_filter_is_r
         await stage.press("x", "A", "r", "w")
         await settled(pilot, app)
         assert app.screen is stage.screen
-        assert not desk.intents
+        assert not desk.commands
         assert "cause:it" in stage.text
         await stage.press("escape")
         await stage.until(lambda: stage.title == "82 dead letters, 5 causes")
         await stage.press("x")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
 
 
 async def test_an_inverted_filter() -> None:
@@ -452,10 +462,12 @@ async def test_a_filter_of_jobs_is_the_servers_work() -> None:
         await opened(stage, "f")
         await stage.press("slash")
         await stage.type("project:trials sigsegv")
-        chosen = DeadFilter(terms=read_terms("project:trials sigsegv"))
+        chosen = DeadLetterFilter(query=parse_filter("project:trials sigsegv"))
         await stage.until(lambda: source.dead_pages[-1] == chosen and stage.grid.keys)
         expected = [
-            each for each in source.letters if each.project_id == "trials" and each.code == "render-crashed"
+            each
+            for each in source.dead_letters
+            if each.project_id == "trials" and each.code == "render-crashed"
         ]
         assert list(stage.grid.keys) == [each.job_id for each in expected]
         assert stage.title == f"dead letters 1-{len(expected)} of {len(expected)}"
@@ -471,11 +483,11 @@ async def test_a_narrow_filter_is_looked_up_over_many_calls_and_counted() -> Non
     looking: list[str] = []
 
     async def narrow(  # type: ignore[no-untyped-def]
-        chosen: DeadFilter, cursor: object, limit: int, _cut_off_ms: int | None = None
+        chosen: DeadLetterFilter, cursor: object, limit: int, _cut_off_ms: int | None = None
     ):
         looking.append(stage.subtitle)
         whole = await page(chosen, cursor, min(limit, 3))  # type: ignore[arg-type]
-        return replace(whole, examined=LOOK_AT // 4)
+        return replace(whole, examined=MAX_EXAMINED // 4)
 
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -504,10 +516,8 @@ async def test_a_filtered_list_is_not_renewed_with_each_death() -> None:
 
         async def later(ms: int, dead: int) -> None:
             source.snapshot = replace(source.snapshot, dead=dead, now_ms=source.snapshot.now_ms + ms)
-            app.poller.hurry()
-            await stage.until(
-                lambda: app.picture.snapshot is source.snapshot or app.picture.snapshot.dead == dead
-            )  # type: ignore[union-attr]
+            app.poller.poll_now()
+            await stage.until(lambda: app.view.snapshot is source.snapshot or app.view.snapshot.dead == dead)  # type: ignore[union-attr]
 
         await later(1_000, 83)
         assert len(source.dead_pages) == fetched
@@ -566,14 +576,14 @@ async def test_the_mouse_marks_moves_and_opens() -> None:
 
 
 async def test_all_that_match_are_counted_before_they_are_chosen() -> None:
-    source, desk = source_of(450, beyond=81_664), NotingDesk()
+    source, desk = source_of(450, beyond=81_664), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await opened(stage, "f")
         await stage.press("A")
         await stage.until(lambda: stage.title.endswith("all 82,114 are chosen"))
-        assert source.dead_counts == [DeadFilter()]
+        assert source.dead_counts == [DeadLetterFilter()]
         await stage.press("escape")
         await stage.until(lambda: stage.title == "dead letters 1-200 of 82,114")
         await stage.press("slash")
@@ -599,7 +609,7 @@ async def test_a_choice_is_let_go_with_another_view_or_filter() -> None:
 
 
 async def test_marks_are_let_go_with_another_filter_and_over_a_trip_into_a_cause() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
@@ -624,11 +634,11 @@ async def test_marks_are_let_go_with_another_filter_and_over_a_trip_into_a_cause
         await stage.until(lambda: "No dead letter matches" in stage.text)
         await stage.press("enter", "r")
         await settled(pilot, app)
-        assert not desk.intents, "a mark that the filter would hide is gone"
+        assert not desk.commands, "a mark that the filter would hide is gone"
 
 
 async def test_a_marked_job_on_another_page_is_asked_for() -> None:
-    source, desk = source_of(450), NotingDesk()
+    source, desk = source_of(450), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
@@ -639,53 +649,53 @@ async def test_a_marked_job_on_another_page_is_asked_for() -> None:
             lambda: stage.title.startswith("dead letters 201-400") and marked not in stage.grid.keys
         )
         await stage.press("r")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         assert "Requeue 1 dead letter" in stage.text
         await stage.press("right", "enter")
-        assert await stage.done() == Requeue(DeadFilter(job_ids=(marked,)), 1, cut_off_ms=scenes.NOW_MS)
+        assert await stage.done() == Requeue(DeadLetterFilter(job_ids=(marked,)), 1, cut_off_ms=scenes.NOW_MS)
 
 
 # -- acts -----------------------------------------------------------------------------------------------
 
 
 async def test_one_requeue_is_done_unasked() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await opened(stage, "f")
-        letter = next(each for each in source.letters if each.job_id == stage.grid.cursor_key)
+        letter = next(each for each in source.dead_letters if each.job_id == stage.grid.cursor_key)
         await stage.press("r")
         shown = letter.finished_ms
-        assert await stage.done() == Requeue(DeadFilter(job_ids=(letter.job_id,)), 1, cut_off_ms=shown)
+        assert await stage.done() == Requeue(DeadLetterFilter(job_ids=(letter.job_id,)), 1, cut_off_ms=shown)
 
 
 async def test_one_that_has_died_again_since_it_was_shown_is_not_requeued_unasked() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await opened(stage, "f")
         await stage.press("z")
         job = stage.grid.cursor_key
-        source.letters = tuple(
+        source.dead_letters = tuple(
             replace(each, finished_ms=scenes.NOW_MS - 1) if each.job_id == job else each
-            for each in source.letters
+            for each in source.dead_letters
         )
         await stage.press("r")
         await stage.until(lambda: f"{job} is not as shown any more." in stage.text)
-        assert not desk.intents
+        assert not desk.commands
 
 
 async def test_several_are_asked_for_with_cancel_focused() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await opened(stage, "f")
         marked = stage.grid.keys[:3]
         await stage.press("space", "space", "space", "r")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         assert app.focused is app.screen.query_one("#cancel")
         assert "Requeue 3 dead letters" in stage.text
         assert "3 dead letters of 2 causes" in stage.text
@@ -693,78 +703,80 @@ async def test_several_are_asked_for_with_cancel_focused() -> None:
         await stage.until(lambda: app.screen is stage.screen)
         assert stage.grid.marks == marked, "what was not done is still marked"
         await stage.press("r")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         await stage.press("up")
         await stage.type("the disk is back")
         await stage.press(
             "enter", "enter"
         )  # out of the line, onto Cancel: enter here does nothing by mistake
         await stage.until(lambda: app.screen is stage.screen)
-        assert not desk.intents
+        assert not desk.commands
         await stage.press("r")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         app.screen.query_one("#why", Input).value = " the disk is back "
         await stage.press("right", "enter")
         assert await stage.done() == Requeue(
-            DeadFilter(job_ids=marked), 3, None, "the disk is back", cut_off_ms=scenes.NOW_MS
+            DeadLetterFilter(job_ids=marked), 3, None, "the disk is back", cut_off_ms=scenes.NOW_MS
         )
         await stage.until(lambda: stage.grid.marks == ())
 
 
 async def test_a_word_is_typed_for_a_hundred() -> None:
-    source, desk = source_of(120), NotingDesk()
+    source, desk = source_of(120), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await stage.press("A")
         await stage.until(lambda: stage.title.endswith("chosen"))
         await stage.press("r")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         assert app.focused is app.screen.query_one("#word")
         assert app.screen.query_one("#deed", Button).disabled
         await stage.type("requeu")
         await stage.press("enter")
         await pilot.pause()
-        assert isinstance(app.screen, Deliberate)
+        assert isinstance(app.screen, ConfirmWithReasonDialog)
         await stage.type("e")
         await stage.press("enter")
-        assert await stage.done() == Requeue(DeadFilter(), 120, cut_off_ms=scenes.NOW_MS)
+        assert await stage.done() == Requeue(DeadLetterFilter(), 120, cut_off_ms=scenes.NOW_MS)
         await stage.until(lambda: "chosen" not in stage.title)
 
 
 async def test_a_group_of_one_is_requeued_unasked_and_a_large_one_is_counted_anew() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
-        pixels = [each for each in source.letters if each.fingerprint == PIXELS]
-        source.letters = tuple(each for each in source.letters if each is not pixels[0])
+        pixels = [each for each in source.dead_letters if each.fingerprint == PIXELS]
+        source.dead_letters = tuple(each for each in source.dead_letters if each is not pixels[0])
         await stage.press("G", "r")  # two of them are in sight, one is there
-        assert await stage.done() == Requeue(DeadFilter(fingerprint=PIXELS), 1, cut_off_ms=scenes.NOW_MS)
+        assert await stage.done() == Requeue(
+            DeadLetterFilter(fingerprint=PIXELS), 1, cut_off_ms=scenes.NOW_MS
+        )
 
 
 async def test_marked_causes_are_one_act() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await stage.press("j", "space", "space", "r")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         for words in ("Requeue 33 dead letters", "33 dead letters of 2 causes", "22", "11"):
             assert words in stage.text
         await stage.press("right", "enter")
         intent = await stage.done()
         assert intent == Requeue(
-            DeadFilter(fingerprint=DEADLINE),
+            DeadLetterFilter(fingerprint=DEADLINE),
             33,
-            also=(DeadFilter(fingerprint=CRASHED),),
+            also=(DeadLetterFilter(fingerprint=CRASHED),),
             cut_off_ms=scenes.NOW_MS,
         )
 
 
 @pytest.mark.parametrize("key", ["A", "r", "x"])
 async def test_a_count_tells_how_far_it_is_and_escape_stops_it(key: str) -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     source.counts_go_on = asyncio.Event()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
@@ -778,12 +790,14 @@ async def test_a_count_tells_how_far_it_is_and_escape_stops_it(key: str) -> None
         assert app.screen is stage.screen, "nothing is asked any more"
         assert stage.title == "82 dead letters, 5 causes"
         await stage.press(key)
-        await stage.until(lambda: "are chosen" in stage.title or isinstance(app.screen, Deliberate))
-    assert not desk.intents
+        await stage.until(
+            lambda: "are chosen" in stage.title or isinstance(app.screen, ConfirmWithReasonDialog)
+        )
+    assert not desk.commands
 
 
 async def test_a_count_that_takes_the_place_of_another_is_told_and_stopped_too() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     source.counts_go_on, source.counts_end = asyncio.Event(), asyncio.Event()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
@@ -799,11 +813,11 @@ async def test_a_count_that_takes_the_place_of_another_is_told_and_stopped_too()
         assert stage.subtitle == counting
         app.simulate_key("escape")
         await stage.until(lambda: stage.subtitle == "")
-    assert not desk.intents
+    assert not desk.commands
 
 
 async def test_all_of_a_filter_falls_into_its_causes() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
@@ -812,57 +826,61 @@ async def test_all_of_a_filter_falls_into_its_causes() -> None:
         await stage.type("project:trials")
         await stage.press("enter", "A")
         await stage.until(lambda: stage.title.endswith("that match are chosen"))
-        trials = [each for each in source.letters if each.project_id == "trials"]
+        trials = [each for each in source.dead_letters if each.project_id == "trials"]
         await stage.press("x")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         assert f"{len(trials)} dead letters of 5 causes" in stage.text
         missing = sum(each.fingerprint == MISSING for each in trials)
         assert any("asset-missing" in line and f" {missing}  " in line for line in stage.text.splitlines())
         await stage.press("right", "enter")
         assert await stage.done() == Discard(
-            DeadFilter(terms=read_terms("project:trials")), len(trials), cut_off_ms=scenes.NOW_MS
+            DeadLetterFilter(query=parse_filter("project:trials")), len(trials), cut_off_ms=scenes.NOW_MS
         )
 
 
 async def test_discard_always_asks() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await opened(stage, "f")
         job = stage.grid.cursor_key
         await stage.press("x")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         assert app.focused is app.screen.query_one("#cancel")
         assert "It is deleted for good" in stage.text
         await stage.press("escape")
         await stage.until(lambda: app.screen is stage.screen)
-        assert not desk.intents
+        assert not desk.commands
         await stage.press("x")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         app.screen.query_one("#why", Input).value = "sent twice"
         await pilot.click("#deed")
-        shown = source.letters[0].finished_ms
-        assert await stage.done() == Discard(DeadFilter(job_ids=(job,)), 1, "sent twice", cut_off_ms=shown)
+        shown = source.dead_letters[0].finished_ms
+        assert await stage.done() == Discard(
+            DeadLetterFilter(job_ids=(job,)), 1, "sent twice", cut_off_ms=shown
+        )
 
 
 async def test_another_priority_is_chosen_first() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await opened(stage, "f")
         job = stage.grid.cursor_key
         await stage.press("R")
-        await stage.dialog(Choose)
+        await stage.dialog(ChoiceDialog)
         assert f"Requeue {job} with which priority?" in stage.text
         await stage.press("j", "enter")
-        shown = source.letters[0].finished_ms
-        assert await stage.done() == Requeue(DeadFilter(job_ids=(job,)), 1, Priority.LOW, cut_off_ms=shown)
+        shown = source.dead_letters[0].finished_ms
+        assert await stage.done() == Requeue(
+            DeadLetterFilter(job_ids=(job,)), 1, Priority.LOW, cut_off_ms=shown
+        )
         await stage.press("space", "space", "R")
-        await stage.dialog(Choose)
+        await stage.dialog(ChoiceDialog)
         await stage.press("h")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         assert "Requeue 2 dead letters as high" in stage.text
         await stage.press("right", "enter")
         intent = await stage.done(2)
@@ -871,7 +889,7 @@ async def test_another_priority_is_chosen_first() -> None:
 
 
 async def test_a_payload_is_edited_and_requeued() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
@@ -879,39 +897,39 @@ async def test_a_payload_is_edited_and_requeued() -> None:
         await opened(stage, "f")
         job = stage.grid.cursor_key
         await stage.press("e")
-        await stage.dialog(EditPayload)
+        await stage.dialog(EditPayloadDialog)
         editor = app.screen.query_one(TextArea)
         editor.text = editor.text.replace("middle-game.png", "middle.png")
         await stage.press("ctrl+s")
         intent = await stage.done()
-        assert isinstance(intent, RequeueEdited)
-        assert (intent.job_id, intent.instead_of) == (job, "5c1e")
+        assert isinstance(intent, RequeueWithPayload)
+        assert (intent.job_id, intent.expected_digest) == (job, "5c1e")
         assert intent.payload.request["assets"] == [{"id": "board", "uri": "boards/middle.png"}]
 
 
 async def test_what_has_left_meanwhile_is_told_and_nothing_done() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await opened(stage, "f")
         await settled(pilot, app)  # a look that was under way would show who has left
-        gone, revived = source.letters[0], replace(source.letters[1], state=JobState.WAITING)
-        source.letters = (revived, *source.letters[2:])
+        gone, revived = source.dead_letters[0], replace(source.dead_letters[1], state=JobState.WAITING)
+        source.dead_letters = (revived, *source.dead_letters[2:])
         await stage.press("r")
         await stage.until(lambda: f"{gone.job_id} is not as shown any more." in stage.text)
         await stage.press("e")
         await stage.until(lambda: f"no job {gone.job_id}" in stage.text)
         await stage.press("j", "e")
         await stage.until(lambda: "it is waiting" in stage.text)
-        assert not desk.intents
+        assert not desk.commands
 
 
 async def test_a_payload_that_cannot_be_read_is_edited_from_its_id_on() -> None:
     source = source_of()
 
     async def unreadable(job_id: str) -> JobRecord:
-        return replace(source.letters[0], payload=None)
+        return replace(source.dead_letters[0], payload=None)
 
     source.job = unreadable  # type: ignore[method-assign]
     app = make_app(source)
@@ -919,20 +937,20 @@ async def test_a_payload_that_cannot_be_read_is_edited_from_its_id_on() -> None:
         stage = await at_dead_letters(pilot, app, source)
         await opened(stage, "f")
         await stage.press("e")
-        await stage.dialog(EditPayload)
-        assert f'"jobId": "{source.letters[0].job_id}"' in app.screen.query_one(TextArea).text
+        await stage.dialog(EditPayloadDialog)
+        assert f'"jobId": "{source.dead_letters[0].job_id}"' in app.screen.query_one(TextArea).text
 
 
 async def test_an_export_asks_for_a_path_and_keeps_the_choice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await stage.press("space", "w")
-        await stage.dialog(Reason)
+        await stage.dialog(PromptDialog)
         line = app.screen.query_one("#text", Input)
         assert line.value == "dead-letters-preview-jobs-20261124T060307Z.jsonl"
         (tmp_path / "there.jsonl").touch()
@@ -948,7 +966,7 @@ async def test_an_export_asks_for_a_path_and_keeps_the_choice(
             await stage.until(lambda words=words: words in stage.text)
         line.value = "new.jsonl"
         await stage.press("enter")
-        assert await stage.done() == Export(DeadFilter(fingerprint=MISSING), 41, Path("new.jsonl"))
+        assert await stage.done() == Export(DeadLetterFilter(fingerprint=MISSING), 41, Path("new.jsonl"))
         assert stage.grid.marks == (MISSING,)
 
 
@@ -965,39 +983,39 @@ async def test_what_is_under_the_cursor_is_copied(monkeypatch: pytest.MonkeyPatc
         await stage.until(lambda: copied == [MISSING, stage.grid.cursor_key])
 
 
-class SlowDesk(NotingDesk):
+class SlowExecutor(FakeExecutor):
     """Acts in batches, each of which a test lets through."""
 
     def __init__(self) -> None:
         super().__init__()
         self.let_through = asyncio.Semaphore(0)
 
-    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
-        self.intents.append(intent)
+    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+        self.commands.append(intent)
         for done in range(100, 1_000, 100):
             await self.let_through.acquire()
             await progress(done, 900)
-        return Outcome("requeued 898, skipped 2", whole=False)
+        return CommandOutcome("requeued 898, skipped 2", complete=False)
 
 
 async def test_nothing_freezes_while_a_bulk_act_runs() -> None:
-    source, desk = source_of(900), SlowDesk()
+    source, desk = source_of(900), SlowExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await stage.press("A")
         await stage.until(lambda: stage.title.endswith("chosen"))
         await stage.press("r")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         await stage.type("requeue")
         await stage.press("enter")
-        await stage.until(lambda: desk.intents)
+        await stage.until(lambda: desk.commands)
         desk.let_through.release()
         await stage.until(lambda: "requeueing 900 dead letters: 100 of 900" in stage.text)
         await opened(stage, "f")
         await stage.press("j", "j")
-        await stage.until(lambda: stage.grid.cursor_place == 2)
-        source.letters = source.letters[:5]
+        await stage.until(lambda: stage.grid.cursor_index == 2)
+        source.dead_letters = source.dead_letters[:5]
         for _ in range(9):
             desk.let_through.release()
         await stage.until(lambda: "requeued 898, skipped 2" in stage.text)
@@ -1005,24 +1023,24 @@ async def test_nothing_freezes_while_a_bulk_act_runs() -> None:
 
 
 async def test_a_stopped_act_renews_the_list_too() -> None:
-    source, desk = source_of(900), SlowDesk()
+    source, desk = source_of(900), SlowExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
         await stage.press("A")
         await stage.until(lambda: stage.title.endswith("chosen"))
         await stage.press("r")
-        await stage.dialog(Deliberate)
+        await stage.dialog(ConfirmWithReasonDialog)
         await stage.type("requeue")
         await stage.press("enter")
-        await stage.until(lambda: desk.intents)
-        source.letters = source.letters[:5]
+        await stage.until(lambda: desk.commands)
+        source.dead_letters = source.dead_letters[:5]
         await stage.press("ctrl+x")
         await stage.until(lambda: "chosen" not in stage.title and len(stage.grid.keys) < 5)
 
 
 async def test_a_read_only_screen_has_nothing_dangerous() -> None:
-    source, desk = source_of(), NotingDesk()
+    source, desk = source_of(), FakeExecutor()
     app = make_app(source, desk, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, desk)
@@ -1036,5 +1054,5 @@ async def test_a_read_only_screen_has_nothing_dangerous() -> None:
         await pilot.pause()
         assert app.screen is stage.screen
         await stage.press("w")
-        await stage.dialog(Reason)
-        assert not desk.intents
+        await stage.dialog(PromptDialog)
+        assert not desk.commands

@@ -15,19 +15,19 @@ from textual.widgets import Button, Input, OptionList, TextArea
 
 from previewops.contract import Payload
 from previewops.tui.palette import themes
-from previewops.tui.screens.dialogs.choose import Choose, Way
-from previewops.tui.screens.dialogs.confirm import Confirm, Deliberate
+from previewops.tui.screens.dialogs.choose import ChoiceDialog, ChoiceOption
+from previewops.tui.screens.dialogs.confirm import ConfirmDialog, ConfirmWithReasonDialog
 from previewops.tui.screens.dialogs.dialog import Dialog
-from previewops.tui.screens.dialogs.edit import EditPayload
-from previewops.tui.screens.dialogs.reason import Reason
-from previewops.tui.shape.radius import Caution
+from previewops.tui.screens.dialogs.edit import EditPayloadDialog
+from previewops.tui.screens.dialogs.reason import PromptDialog
+from previewops.tui.shape.radius import ConfirmationLevel
 from previewops.tui.shape.spans import Span
 from tests.tui import scenes
 from tests.tui.screen_support import until
 
 LINES = [(Span("3 dead letters"),), (), (Span("They run again."),)]
-LETTER = scenes.whole_letter(scenes.letters(1)[0])
-WAYS = (Way("high", "first"), Way("normal", "as most"), Way("low", "last"))
+LETTER = scenes.full_dead_record(scenes.dead_records(1)[0])
+WAYS = (ChoiceOption("high", "first"), ChoiceOption("normal", "as most"), ChoiceOption("low", "last"))
 SMALLEST = (80, 24)
 
 
@@ -74,12 +74,12 @@ async def asked(
         yield found
 
 
-def confirm(caution: Caution = Caution.DIALOG) -> Confirm:
-    return Confirm("Cancel 3 jobs", LINES, verb="cancel", caution=caution)
+def confirm(caution: ConfirmationLevel = ConfirmationLevel.DIALOG) -> ConfirmDialog:
+    return ConfirmDialog("Cancel 3 jobs", LINES, verb="cancel", level=caution)
 
 
-def deliberate(caution: Caution = Caution.DIALOG) -> Deliberate:
-    return Deliberate("Discard 3", LINES, verb="discard", caution=caution)
+def deliberate(caution: ConfirmationLevel = ConfirmationLevel.DIALOG) -> ConfirmWithReasonDialog:
+    return ConfirmWithReasonDialog("Discard 3", LINES, verb="discard", level=caution)
 
 
 def refuse_two(text: str) -> str:
@@ -89,12 +89,12 @@ def refuse_two(text: str) -> str:
 def all_dialogs() -> dict[str, Dialog[Any]]:
     return {
         "confirm": confirm(),
-        "confirm-word": confirm(Caution.WORD),
+        "confirm-word": confirm(ConfirmationLevel.WORD),
         "deliberate": deliberate(),
-        "deliberate-word": deliberate(Caution.WORD),
-        "reason": Reason("Pause the queue", "Why?", "pause"),
-        "choose": Choose("Priority", LINES, WAYS, verb="go on", initial="normal"),
-        "edit": EditPayload(LETTER.job_id, LETTER.payload or {}),
+        "deliberate-word": deliberate(ConfirmationLevel.WORD),
+        "reason": PromptDialog("Pause the queue", "Why?", "pause"),
+        "choose": ChoiceDialog("Priority", LINES, WAYS, verb="go on", initial="normal"),
+        "edit": EditPayloadDialog(LETTER.job_id, LETTER.payload or {}),
     }
 
 
@@ -163,7 +163,7 @@ async def test_cancel_has_the_focus_and_the_keys_move_it() -> None:
 
 
 async def test_a_word_has_to_be_typed() -> None:
-    async with asked(confirm(Caution.WORD)) as dialog:
+    async with asked(confirm(ConfirmationLevel.WORD)) as dialog:
         assert dialog.focus == "word"
         await dialog.pilot.press(*"cance", "enter")
         await dialog.pilot.click("#deed")
@@ -192,7 +192,7 @@ async def test_a_deliberate_yes_has_a_reason() -> None:
 
 
 async def test_a_reason_and_a_word() -> None:
-    async with asked(deliberate(Caution.WORD)) as dialog:
+    async with asked(deliberate(ConfirmationLevel.WORD)) as dialog:
         assert dialog.focus == "word"
         await dialog.pilot.press("up", *"space", "enter")
         assert dialog.focus == "word"
@@ -201,7 +201,7 @@ async def test_a_reason_and_a_word() -> None:
 
 
 async def test_a_line_is_taken_by_enter_unless_it_is_refused() -> None:
-    dialog_ = Reason("Scale", "How many?", "scale", initial="2", check=refuse_two)
+    dialog_ = PromptDialog("Scale", "How many?", "scale", initial="2", check=refuse_two)
     async with asked(dialog_) as dialog:
         assert dialog.focus == "text"
         await dialog.pilot.press("enter")
@@ -229,14 +229,14 @@ async def test_a_line_is_taken_by_enter_unless_it_is_refused() -> None:
     ],
 )
 async def test_one_of_a_few(keys: tuple[str, ...], answer: str | None) -> None:
-    async with asked(Choose("Priority", LINES, WAYS, verb="go on", initial="normal")) as dialog:
+    async with asked(ChoiceDialog("Priority", LINES, WAYS, verb="go on", initial="normal")) as dialog:
         assert dialog.focus == "ways"
         await dialog.pilot.press(*keys)
         assert await dialog.answer() == answer
 
 
 async def test_one_of_a_few_by_the_mouse() -> None:
-    async with asked(Choose("Priority", LINES, WAYS, verb="go on", initial="normal")) as dialog:
+    async with asked(ChoiceDialog("Priority", LINES, WAYS, verb="go on", initial="normal")) as dialog:
         await dialog.pilot.click(OptionList, offset=(2, 2))
         assert await dialog.answer() == "low"
 
@@ -254,8 +254,8 @@ def said(dialog: Asked) -> str:
     return "\n".join(strip.text for strip in strips)
 
 
-def edit() -> EditPayload:
-    return EditPayload(LETTER.job_id, LETTER.payload or {})
+def edit() -> EditPayloadDialog:
+    return EditPayloadDialog(LETTER.job_id, LETTER.payload or {})
 
 
 async def test_a_payload_that_keeps_the_contract_is_taken() -> None:

@@ -7,52 +7,60 @@ import asyncio
 from textual.pilot import Pilot
 
 from previewops.errors import RedisUnavailable
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import Cancel, Discard, Intent, Outcome, Pause, Progress, Requeue
+from previewops.tui.intents import (
+    Cancel,
+    CommandOutcome,
+    CommandProgress,
+    Discard,
+    OperatorCommand,
+    Pause,
+    Requeue,
+)
 from previewops.tui.screens.dialogs.dialog import Dialog
-from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, until
+from tests.tui.screen_support import FakeExecutor, FakeSource, make_app, screen_text, until
 
 SIZE = (120, 40)
-REQUEUE = Requeue(DeadFilter(), 900)
-DISCARD = Discard(DeadFilter(), 50)
+REQUEUE = Requeue(DeadLetterFilter(), 900)
+DISCARD = Discard(DeadLetterFilter(), 50)
 
 
-class BatchDesk(NotingDesk):
+class BatchExecutor(FakeExecutor):
     """Does a batch of an intent with each ``let``, and ends it with ``end``."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._orders: dict[Intent, asyncio.Queue[tuple[int, int] | None]] = {}
+        self._orders: dict[OperatorCommand, asyncio.Queue[tuple[int, int] | None]] = {}
 
-    def let(self, intent: Intent, done: int, total: int) -> None:
+    def let(self, intent: OperatorCommand, done: int, total: int) -> None:
         self._orders[intent].put_nowait((done, total))
 
-    def end(self, intent: Intent) -> None:
+    def end(self, intent: OperatorCommand) -> None:
         self._orders[intent].put_nowait(None)
 
-    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         orders = self._orders[intent] = asyncio.Queue()
-        self.intents.append(intent)
+        self.commands.append(intent)
         while (order := await orders.get()) is not None:
             await progress(*order)
-        return Outcome(f"{type(intent).__name__} has ended")
+        return CommandOutcome(f"{type(intent).__name__} has ended")
 
 
-async def begun(pilot: Pilot[int], app: OperatorApp, desk: BatchDesk, *intents: Intent) -> None:
-    await until(pilot, lambda: app.picture.snapshot is not None)
+async def begun(pilot: Pilot[int], app: OperatorApp, desk: BatchExecutor, *intents: OperatorCommand) -> None:
+    await until(pilot, lambda: app.view.snapshot is not None)
     for intent in intents:
-        app.carry_out(intent)
-        await until(pilot, lambda intent=intent: intent in desk.intents)  # type: ignore[misc]
+        app.start_command(intent)
+        await until(pilot, lambda intent=intent: intent in desk.commands)  # type: ignore[misc]
 
 
 def doing(app: OperatorApp) -> str:
-    return app.picture.doing
+    return app.view.doing
 
 
 async def test_the_end_of_one_act_leaves_the_other_in_sight() -> None:
-    desk = BatchDesk()
-    app = make_app(desk=desk)
+    desk = BatchExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await begun(pilot, app, desk, REQUEUE, DISCARD)
         await until(pilot, lambda: doing(app) == "discarding 50 dead letters …, and 1 more at work")
@@ -73,8 +81,8 @@ async def test_the_end_of_one_act_leaves_the_other_in_sight() -> None:
 
 
 async def test_only_the_act_in_sight_is_stopped_and_says_how_far_it_came() -> None:
-    desk = BatchDesk()
-    app = make_app(desk=desk)
+    desk = BatchExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await begun(pilot, app, desk, REQUEUE, DISCARD, Pause("quick"))
         desk.let(REQUEUE, 100, 900)
@@ -93,8 +101,8 @@ async def test_only_the_act_in_sight_is_stopped_and_says_how_far_it_came() -> No
 
 
 async def test_an_act_that_has_told_nothing_can_be_stopped_and_claims_nothing() -> None:
-    desk = BatchDesk()
-    app = make_app(desk=desk)
+    desk = BatchExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await begun(pilot, app, desk, Cancel(("a", "b")))
         await pilot.press("ctrl+x")
@@ -102,8 +110,8 @@ async def test_an_act_that_has_told_nothing_can_be_stopped_and_claims_nothing() 
 
 
 async def test_the_end_of_the_screen_is_no_stop() -> None:
-    desk = BatchDesk()
-    app = make_app(desk=desk)
+    desk = BatchExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await begun(pilot, app, desk, REQUEUE)
         told: list[str] = []
@@ -112,8 +120,8 @@ async def test_the_end_of_the_screen_is_no_stop() -> None:
 
 
 async def test_what_is_begun_is_told_before_anything_comes_of_it() -> None:
-    desk = BatchDesk()
-    app = make_app(desk=desk)
+    desk = BatchExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await begun(pilot, app, desk, Pause("disks"))
         await until(pilot, lambda: "pausing the queue …" in screen_text(app))
@@ -123,28 +131,28 @@ async def test_what_is_begun_is_told_before_anything_comes_of_it() -> None:
 
 
 async def test_an_act_that_nobody_answers_says_which_it_was_and_that_it_may_be_done() -> None:
-    class Deaf(NotingDesk):
-        async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+    class Deaf(FakeExecutor):
+        async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
             raise RedisUnavailable("redis://127.0.0.1:6379", "it did not answer in time")
 
-    app = make_app(desk=Deaf())
+    app = make_app(executor=Deaf())
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
-        app.carry_out(Pause("x"))
+        await until(pilot, lambda: app.view.snapshot is not None)
+        app.start_command(Pause("x"))
         await until(pilot, lambda: "no answer: pausing the queue" in screen_text(app))
         assert "it may be done all the same" in screen_text(app)
 
 
 async def test_acts_are_refused_while_nobody_answers() -> None:
-    source, desk = SceneSource(), NotingDesk()
+    source, desk = FakeSource(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("p")
         await until(pilot, lambda: isinstance(app.screen, Dialog))
         source.down = True
-        app.poller.hurry()
-        await until(pilot, lambda: app.picture.lost is not None)
+        app.poller.poll_now()
+        await until(pilot, lambda: app.view.lost is not None)
         await pilot.press("enter")  # what was asked before is refused when it is agreed to
         await until(pilot, lambda: "not done: pausing the queue" in screen_text(app))
         app.clear_notifications()
@@ -153,8 +161,8 @@ async def test_acts_are_refused_while_nobody_answers() -> None:
         await until(pilot, lambda: "Redis does not answer: nothing was done" in screen_text(app))
         assert not isinstance(app.screen, Dialog)
         source.down = False
-        app.poller.hurry()
-        await until(pilot, lambda: app.picture.lost is None)
+        app.poller.poll_now()
+        await until(pilot, lambda: app.view.lost is None)
         await pilot.press("p")
         await until(pilot, lambda: isinstance(app.screen, Dialog))
-    assert desk.intents == []
+    assert desk.commands == []

@@ -13,23 +13,23 @@ from previewops.tui.screens.events.screen import EventsScreen
 from previewops.tui.widgets.filterline import FilterLine
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
-from previewops.views import Event
+from previewops.views import QueueEvent
 from tests.tui import scenes
-from tests.tui.screen_support import SceneSource, make_app, renew, shown, until
+from tests.tui.screen_support import FakeSource, make_app, renew, shown, until
 
 SIZE = (120, 40)
 
 
-def fresh(number: int, kind: str = "retry", **fields: str) -> Event:
+def fresh(number: int, kind: str = "retry", **fields: str) -> QueueEvent:
     """An event that comes after those of the scene."""
-    return Event(
+    return QueueEvent(
         f"{scenes.NOW_MS + number}-0", scenes.NOW_MS + number, kind, {"job": f"new-{number}", **fields}
     )
 
 
 async def opened(pilot: Pilot[int], app: OperatorApp) -> Grid:
     await pilot.press("6")
-    await until(pilot, lambda: isinstance(app.screen, EventsScreen) and app.picture.snapshot is not None)
+    await until(pilot, lambda: isinstance(app.screen, EventsScreen) and app.view.snapshot is not None)
     await until(
         pilot, lambda: bool(app.screen.query(Grid)) and bool(shown(app.screen.query_one(Grid)).strip())
     )
@@ -62,18 +62,18 @@ async def test_events_newest_first_and_the_one_under_the_cursor_in_full(
 
 
 async def test_while_following_new_events_come_in_on_top_and_the_cursor_stays_there() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
         await renew(pilot, app, source, replace(scenes.BUSY, events=(*scenes.EVENTS, fresh(1))))
         await until(pilot, lambda: "new-1" in shown(grid).splitlines()[1])
-        assert grid.cursor_place == 0
+        assert grid.cursor_index == 0
         assert "new-1" in shown(app.screen.query_one("#event"))
 
 
 async def test_off_the_top_the_rows_stand_still_and_what_comes_is_counted() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
@@ -87,7 +87,7 @@ async def test_off_the_top_the_rows_stand_still_and_what_comes_is_counted() -> N
         assert grid.cursor_key == key
         await pilot.press("f")
         await until(pilot, lambda: "new-2" in shown(grid).splitlines()[1])
-        assert grid.cursor_place == 0
+        assert grid.cursor_index == 0
         assert "following" in subtitle(app)
         await pilot.press("f")
         await until(pilot, lambda: "held" in subtitle(app))
@@ -124,13 +124,13 @@ async def test_a_field_that_there_is_not_is_refused_in_the_line() -> None:
         grid = await opened(pilot, app)
         line = app.screen.query_one(FilterLine)
         await pilot.press("slash", *"whom:ada", "enter")
-        await until(pilot, lambda: line.refuses)
+        await until(pilot, lambda: line.has_error)
         await pilot.pause()
         assert line.has_focus_within, "enter does not keep it"
         assert subtitle(app) == "9 events · following"
         assert line.text == "whom:ada"
         await pilot.press("escape")
-        await until(pilot, lambda: not line.display and not line.refuses)
+        await until(pilot, lambda: not line.display and not line.has_error)
         assert grid.has_focus
 
 
@@ -200,14 +200,14 @@ async def test_the_job_of_an_event_is_opened_and_its_id_copied() -> None:
 
 
 async def test_no_events_and_no_connection_are_told_apart() -> None:
-    app = make_app(SceneSource(scenes.EMPTY))
+    app = make_app(FakeSource(scenes.EMPTY))
     async with app.run_test(size=(80, 24)) as pilot:
         grid = await opened(pilot, app)
         assert "no events yet" in shown(grid)
-    down = make_app(SceneSource(down=True))
+    down = make_app(FakeSource(down=True))
     async with down.run_test(size=(80, 24)) as pilot:
         await pilot.press("6")
-        await until(pilot, lambda: down.picture.lost is not None and isinstance(down.screen, EventsScreen))
+        await until(pilot, lambda: down.view.lost is not None and isinstance(down.screen, EventsScreen))
         await until(pilot, lambda: "cannot reach the queue" in shown(down.screen.query_one(Grid)))
 
 

@@ -9,11 +9,11 @@ import pytest
 from redis.exceptions import ResponseError
 
 from previewops.states import JobState
-from previewops.tui.careful import CarefulSource, Unforeseen
+from previewops.tui.careful import ErrorBoundarySource, UnexpectedError
 from previewops.tui.deeds import SCREENS
 from previewops.tui.ports import JobQuery
 from tests.tui import scenes
-from tests.tui.screen_support import SceneSource, make_app, screen_text, settled, until
+from tests.tui.screen_support import FakeSource, make_app, screen_text, settled, until
 
 SIZE = (140, 45)
 BUSY = ResponseError("BUSY Redis is busy running a script")
@@ -21,20 +21,20 @@ TOLD = "unforeseen ResponseError: BUSY"
 
 
 async def test_whatever_goes_wrong_is_an_error_that_can_be_shown() -> None:
-    source = SceneSource(fault=BUSY)
-    with pytest.raises(Unforeseen, match="unforeseen ResponseError: BUSY") as found:
-        await CarefulSource(source).jobs(JobQuery())
+    source = FakeSource(fault=BUSY)
+    with pytest.raises(UnexpectedError, match="unforeseen ResponseError: BUSY") as found:
+        await ErrorBoundarySource(source).jobs(JobQuery())
     assert found.value.__cause__ is BUSY
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["from the start", "later"])
 async def test_a_refusal_that_nobody_has_thought_of_ends_no_screen(before: bool) -> None:
-    source = SceneSource(fault=None if before else BUSY)
+    source = FakeSource(fault=None if before else BUSY)
     app = make_app(source)
     app.job_id = "lesson-10"  # runs
     shown: dict[str, str] = {}
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         for number, (mode, _) in enumerate(SCREENS, 1):
             source.fault = None if before else BUSY
             await pilot.press(str(number))
@@ -44,8 +44,8 @@ async def test_a_refusal_that_nobody_has_thought_of_ends_no_screen(before: bool)
             app._judging._begun_s = None
             dead = source.snapshot.dead + 1
             source.snapshot = replace(source.snapshot, dead=dead)
-            app.poller.hurry()
-            await until(pilot, lambda dead=dead: app.picture.snapshot.dead == dead)  # type: ignore[misc,union-attr]
+            app.poller.poll_now()
+            await until(pilot, lambda dead=dead: app.view.snapshot.dead == dead)  # type: ignore[misc,union-attr]
             await settled(pilot, app)
             shown[mode] = screen_text(app)
             assert app.is_running
@@ -53,10 +53,10 @@ async def test_a_refusal_that_nobody_has_thought_of_ends_no_screen(before: bool)
 
 
 async def test_an_act_on_what_cannot_be_counted_says_so() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("4")
         await until(pilot, lambda: "5 causes" in screen_text(app))
         source.fault = BUSY
@@ -75,26 +75,26 @@ async def test_an_act_on_what_cannot_be_counted_says_so() -> None:
     ],
 )
 async def test_nothing_is_fetched_while_there_is_nobody_to_ask(
-    mode: str, asked: Callable[[SceneSource], int]
+    mode: str, asked: Callable[[FakeSource], int]
 ) -> None:
-    source = SceneSource(whole={"run": scenes.record("run", JobState.ACTIVE, payload=scenes.PAYLOAD)})
+    source = FakeSource(whole={"run": scenes.record("run", JobState.ACTIVE, payload=scenes.PAYLOAD)})
     app = make_app(source)
     app.job_id = "run"
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press(mode)
         await until(pilot, lambda: app.current_mode != "overview")
         await settled(pilot, app)
         source.down = True
-        app.poller.hurry()
-        await until(pilot, lambda: app.picture.lost is not None)
+        app.poller.poll_now()
+        await until(pilot, lambda: app.view.lost is not None)
         await settled(pilot, app)
-        before, tries = asked(source), app.picture.lost.tries  # type: ignore[union-attr]
+        before, tries = asked(source), app.view.lost.tries  # type: ignore[union-attr]
         await pilot.press("j")
-        await until(pilot, lambda: app.picture.lost is not None and app.picture.lost.tries > tries)
+        await until(pilot, lambda: app.view.lost is not None and app.view.lost.tries > tries)
         await settled(pilot, app)
         assert asked(source) == before
         assert "not renewed: Redis at" in screen_text(app)
         source.down = False
-        app.poller.hurry()
-        await until(pilot, lambda: app.picture.lost is None and "not renewed" not in screen_text(app))
+        app.poller.poll_now()
+        await until(pilot, lambda: app.view.lost is None and "not renewed" not in screen_text(app))

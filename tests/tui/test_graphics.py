@@ -25,11 +25,11 @@ from previewops.tui.app import OperatorApp
 from previewops.tui.screens.help.screen import HelpScreen
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.job.screen import JobScreen
-from previewops.tui.terminal import Images
+from previewops.tui.terminal import ImageMode
 from previewops.tui.widgets import graphic as graphic_module
 from previewops.tui.widgets.graphic import Graphic
 from tests.tui import scenes
-from tests.tui.screen_support import SceneSource, make_app, until
+from tests.tui.screen_support import FakeSource, make_app, until
 
 SIZE = (120, 40)
 ASK = """
@@ -97,13 +97,13 @@ def library(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> SceneSource:
+def source(tmp_path: Path) -> FakeSource:
     folder = tmp_path / "previews" / "morris" / "done-3"
     (folder / "frames").mkdir(parents=True)
     Image.new("RGB", (640, 360), (200, 30, 30)).save(folder / "poster.png")
     Image.new("RGB", (640, 360), (30, 200, 30)).save(folder / "frames" / "000-title.png")
     job = scenes.record("done-3", JobState.COMPLETED, payload=scenes.PAYLOAD, result=scenes.RESULT)
-    return SceneSource(whole={"done-3": job, "lesson-500": scenes.DEAD_JOB}, bundles=tmp_path)
+    return FakeSource(whole={"done-3": job, "lesson-500": scenes.DEAD_JOB}, bundles=tmp_path)
 
 
 def drawn(graphic: Graphic) -> str:
@@ -126,12 +126,12 @@ def sent_to(app: OperatorApp, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.usefixtures("library")
 async def test_kitty_is_sent_the_picture_and_shown_placeholders(
-    source: SceneSource, monkeypatch: pytest.MonkeyPatch
+    source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = make_app(source, images=Images.KITTY)
+    app = make_app(source, images=ImageMode.KITTY)
     async with app.run_test(size=SIZE) as pilot:
         sent = sent_to(app, monkeypatch)
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         app.open_job("done-3")
         await until(pilot, lambda: isinstance(app.screen, JobScreen) and app.screen.query(Graphic))
         graphic = app.screen.query_one(Graphic)
@@ -141,8 +141,8 @@ async def test_kitty_is_sent_the_picture_and_shown_placeholders(
         assert (red.format, red.getpixel((1, 1))) == ("PNG", (200, 30, 30))
         place = graphic.children[0].size
         assert f"\x1b_Ga=p,i={number},c={place.width},r={place.height},U=1,q=2\x1b\\" in message
-        app.poller.hurry()
-        await until(pilot, lambda: len(source.wants) >= 2)
+        app.poller.poll_now()
+        await until(pilot, lambda: len(source.snapshot_queries) >= 2)
         assert sent == [message], "a picture that stays is not sent again"
         await pilot.press("n")
         await until(pilot, lambda: len(sent) == 2)
@@ -172,7 +172,7 @@ def received(message: str) -> tuple[int, Image.Image]:
 
 @pytest.mark.usefixtures("library")
 async def test_keys_are_answered_while_kittys_picture_is_made_ready(
-    source: SceneSource, monkeypatch: pytest.MonkeyPatch
+    source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, may_end, encode = threading.Event(), threading.Event(), graphic_module._in_pieces
 
@@ -182,10 +182,10 @@ async def test_keys_are_answered_while_kittys_picture_is_made_ready(
         return encode(number, image)
 
     monkeypatch.setattr(graphic_module, "_in_pieces", held)
-    app = make_app(source, images=Images.KITTY)
+    app = make_app(source, images=ImageMode.KITTY)
     async with app.run_test(size=SIZE) as pilot:
         try:
-            await until(pilot, lambda: app.picture.snapshot is not None)
+            await until(pilot, lambda: app.view.snapshot is not None)
             app.open_job("done-3")
             await until(pilot, begun.is_set)
             await pilot.press("question_mark")
@@ -198,11 +198,11 @@ async def test_keys_are_answered_while_kittys_picture_is_made_ready(
 
 
 async def test_sixels_are_put_where_the_picture_stands_and_not_below_dialogs(
-    source: SceneSource, library: io.StringIO
+    source: FakeSource, library: io.StringIO
 ) -> None:
-    app = make_app(source, images=Images.SIXEL)
+    app = make_app(source, images=ImageMode.SIXEL)
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         app.open_job("done-3")
         await until(pilot, lambda: isinstance(app.screen, JobScreen) and app.screen.query(Graphic))
         graphic, panel = app.screen.query_one(Graphic), app.screen.query_one(PreviewPanel)

@@ -10,7 +10,7 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from previewops.tui.palette import themes
-from previewops.tui.shape.columns import Column
+from previewops.tui.shape.columns import TableColumn
 from previewops.tui.shape.spans import Span
 from previewops.tui.widgets.grid import Grid, Row
 
@@ -31,8 +31,8 @@ class Lists(App[None]):
         self.past: list[int] = []
 
     def compose(self) -> ComposeResult:
-        yield Grid((Column("name", 10, grow=1),), id="upper")
-        yield Grid((Column("name", 10, grow=1),), id="lower")
+        yield Grid((TableColumn("name", 10, grow=1),), id="upper")
+        yield Grid((TableColumn("name", 10, grow=1),), id="lower")
 
     def on_mount(self) -> None:
         for grid in self.query(Grid):
@@ -71,13 +71,13 @@ async def test_a_page_key_goes_to_the_edge_first_and_past_it_only_from_there() -
         grid = app.grid("upper")
         grid.show([Row(f"row-{place}", ((Span(f"row {place}"),),)) for place in range(5)])
         await pilot.press("pagedown")
-        assert (grid.cursor_place, app.past) == (4, [])
+        assert (grid.cursor_index, app.past) == (4, [])
         await pilot.press("pageup")
-        assert (grid.cursor_place, app.past) == (0, [])
+        assert (grid.cursor_index, app.past) == (0, [])
         await pilot.press("pageup")
         assert app.past == [-1]
         await pilot.press("pagedown", "pagedown")
-        assert (grid.cursor_place, app.past) == (4, [-1, 1])
+        assert (grid.cursor_index, app.past) == (4, [-1, 1])
 
 
 async def test_the_only_row_is_both_edges() -> None:

@@ -12,26 +12,26 @@ from textual.widgets import Button
 from previewops.health import Health
 from previewops.history import History
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import AcknowledgeLoss
-from previewops.tui.judging import SELDOM_S
-from previewops.tui.screens.dialogs.confirm import Confirm
+from previewops.tui.intents import AcknowledgeDataLoss
+from previewops.tui.judging import BACKGROUND_INTERVAL_S
+from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.screens.health.screen import HealthScreen
 from previewops.tui.widgets.paper import Paper
 from previewops.views import Snapshot
 from tests.tui import scenes
-from tests.tui.screen_support import NotingDesk, SceneSource, StillClock, make_app, renew, shown, until
+from tests.tui.screen_support import FakeExecutor, FakeSource, ManualClock, make_app, renew, shown, until
 
 SIZE = (120, 40)
 
 
-def judged(**changes: object) -> SceneSource:
-    return replace(SceneSource(verdict=scenes.FULL_HEALTH), **changes)  # type: ignore[arg-type]
+def judged(**changes: object) -> FakeSource:
+    return replace(FakeSource(verdict=scenes.FULL_HEALTH), **changes)  # type: ignore[arg-type]
 
 
 async def opened(pilot: Pilot[int], app: OperatorApp) -> None:
     await pilot.press("7")
     await until(pilot, lambda: isinstance(app.screen, HealthScreen) and bool(app.screen.query("#checks")))
-    await until(pilot, lambda: app.picture.health is not None or app.picture.lost is not None)
+    await until(pilot, lambda: app.view.health is not None or app.view.lost is not None)
     await until(pilot, lambda: bool(verdict(app)))
 
 
@@ -85,7 +85,7 @@ async def test_checks_can_be_read_on_where_there_is_no_room() -> None:
 
 
 async def test_what_is_not_known_yet_is_said() -> None:
-    app = make_app(SceneSource(down=True))
+    app = make_app(FakeSource(down=True))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await until(
@@ -101,18 +101,18 @@ async def test_after_the_connection_is_lost_the_last_verdict_stands_as_what_it_i
         await opened(pilot, app)
         await until(pilot, lambda: "CRITICAL" in verdict(app))
         source.down = True
-        app.poller.hurry()
+        app.poller.poll_now()
         await until(pilot, lambda: "connection lost" in verdict(app))
         assert "found before that" in verdict(app)
         assert "CRITICAL" in verdict(app)
         assert "oldest-waiting" in checks(app)
         source.down = False
-        app.poller.hurry()
+        app.poller.poll_now()
         await until(pilot, lambda: "connection lost" not in verdict(app))
 
 
 async def test_lost_data_is_acknowledged_after_a_question_and_only_while_it_alarms() -> None:
-    desk, source = NotingDesk(), judged()
+    desk, source = FakeExecutor(), judged()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -122,27 +122,27 @@ async def test_lost_data_is_acknowledged_after_a_question_and_only_while_it_alar
         await renew(pilot, app, source, scenes.LOST)
         await until(pilot, lambda: "Acknowledge" in keys(app))
         await pilot.press("a")
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("enter")  # on Cancel
         await until(pilot, lambda: isinstance(app.screen, HealthScreen))
         await pilot.press("a")
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         app.screen.query_one("#deed", Button).press()
-        await until(pilot, lambda: desk.intents == [AcknowledgeLoss()])
+        await until(pilot, lambda: desk.commands == [AcknowledgeDataLoss()])
 
 
 async def test_a_read_only_screen_cannot_acknowledge() -> None:
-    desk = NotingDesk()
+    desk = FakeExecutor()
     app = make_app(judged(snapshot=scenes.LOST), desk, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("a")
         assert isinstance(app.screen, HealthScreen)
         assert "Acknowledge" not in keys(app)
-        assert desk.intents == []
+        assert desk.commands == []
 
 
-class SlowJudge(SceneSource):
+class SlowHealthSource(FakeSource):
     """Comes to its verdict when it is let."""
 
     def __init__(self) -> None:
@@ -157,17 +157,17 @@ class SlowJudge(SceneSource):
 
 
 async def test_a_verdict_that_takes_longer_than_the_pause_is_waited_for() -> None:
-    source, clock = SlowJudge(), StillClock()
+    source, clock = SlowHealthSource(), ManualClock()
     app = make_app(source, clock=clock)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("7")
         await until(pilot, lambda: source.asked == 1)
         for _ in range(3):
-            clock.seconds += 2 * SELDOM_S
+            clock.seconds += 2 * BACKGROUND_INTERVAL_S
             await renew(pilot, app, source, scenes.BUSY)
         assert source.asked == 1
         source.known.set()
-        await until(pilot, lambda: app.picture.health is not None)
-        clock.seconds += 2 * SELDOM_S
+        await until(pilot, lambda: app.view.health is not None)
+        clock.seconds += 2 * BACKGROUND_INTERVAL_S
         await renew(pilot, app, source, scenes.BUSY)
         await until(pilot, lambda: source.asked == 2)

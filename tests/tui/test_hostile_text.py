@@ -15,14 +15,14 @@ from previewops.errors import PreviewopsError
 from previewops.states import JobState
 from previewops.tui.app import OperatorApp
 from previewops.tui.deeds import SCREENS
-from previewops.tui.intents import Intent, Outcome, Pause, Progress
-from previewops.tui.poller import Missed
-from previewops.tui.screens.dialogs.choose import Choose
+from previewops.tui.intents import CommandOutcome, CommandProgress, OperatorCommand, Pause
+from previewops.tui.poller import SnapshotMissed
+from previewops.tui.screens.dialogs.choose import ChoiceDialog
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.jobs.screen import JobsScreen
-from previewops.tui.shape.artifacts import Artifact, Bundle
+from previewops.tui.shape.artifacts import BundleContents, BundleFile
 from tests.tui import scenes
-from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, settled, until
+from tests.tui.screen_support import FakeExecutor, FakeSource, make_app, screen_text, settled, until
 
 SIZE = (160, 50)
 EVIL = "\x1b[2J\u202e\r[/x]"
@@ -57,13 +57,13 @@ def poisoned(value: Any, poison: Callable[[str], str]) -> Any:
     return value
 
 
-def source_of(poison: Callable[[str], str]) -> SceneSource:
+def source_of(poison: Callable[[str], str]) -> FakeSource:
     dead = poisoned(scenes.DEAD_JOB, poison)
-    return SceneSource(
+    return FakeSource(
         poisoned(scenes.BUSY, poison),
         poisoned(scenes.HEALTH, poison),
         listed=poisoned(scenes.JOBS, poison),
-        letters=poisoned(scenes.letters(), poison),
+        dead_letters=poisoned(scenes.dead_records(), poison),
         whole={dead.job_id: dead},
     )
 
@@ -84,11 +84,13 @@ async def test_no_screen_passes_a_strangers_words_on(poison: Callable[[str], str
     source = source_of(poison)
     app = make_app(source, environment="test" + EVIL, place="preview-jobs" + EVIL)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: app.picture.health is not None)
+        await until(pilot, lambda: app.view.health is not None)
         app.job_id = next(iter(source.whole))
         for number, (mode, _) in enumerate(SCREENS, 1):
             await pilot.press(str(number))
-            await until(pilot, lambda mode=mode: app.front is not None and mode == app.front.MODE)  # type: ignore[misc]
+            await until(
+                pilot, lambda mode=mode: app.front_screen is not None and mode == app.front_screen.MODE
+            )  # type: ignore[misc]
             await settled(pilot, app)
             assert_harmless(app)
         await pilot.press("4")
@@ -100,15 +102,17 @@ async def test_no_screen_passes_a_strangers_words_on(poison: Callable[[str], str
 
 
 async def test_why_a_snapshot_has_not_come_is_cleaned_on_every_screen() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: app.picture.health is not None)
+        await until(pilot, lambda: app.view.health is not None)
         app.workers.cancel_group(app, "poll")
-        app.on_missed(Missed(f"gone {EVIL}", 1))
+        app.on_snapshot_missed(SnapshotMissed(f"gone {EVIL}", 1))
         for number, (mode, _) in enumerate(SCREENS, 1):
             await pilot.press(str(number))
-            await until(pilot, lambda mode=mode: app.front is not None and mode == app.front.MODE)  # type: ignore[misc]
+            await until(
+                pilot, lambda mode=mode: app.front_screen is not None and mode == app.front_screen.MODE
+            )  # type: ignore[misc]
             await settled(pilot, app)
             assert_harmless(app)
 
@@ -122,14 +126,14 @@ class Refused(PreviewopsError):
         super().__init__(f"no job {EVIL}", hint=f"look for {EVIL}")
 
 
-class TellingDesk(NotingDesk):
+class HostileExecutor(FakeExecutor):
     """Says what became of an intent in a stranger's words."""
 
-    def __init__(self, end: Outcome | Exception) -> None:
+    def __init__(self, end: CommandOutcome | Exception) -> None:
         super().__init__()
         self.end = end
 
-    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         if isinstance(self.end, Exception):
             raise self.end
         return self.end
@@ -138,16 +142,16 @@ class TellingDesk(NotingDesk):
 @pytest.mark.parametrize(
     ("end", "words"),
     [
-        (Outcome(f"{EVIL} runs again"), [f"{SHOWN} runs again"]),
+        (CommandOutcome(f"{EVIL} runs again"), [f"{SHOWN} runs again"]),
         (Refused(), [f"no job {SHOWN}", f"look for {SHOWN}"]),
         (RuntimeError(EVIL), [f"unforeseen RuntimeError: {SHOWN}"]),
     ],
 )
-async def test_toasts_are_cleaned_line_by_line(end: Outcome | Exception, words: list[str]) -> None:
-    app = make_app(desk=TellingDesk(end))
+async def test_toasts_are_cleaned_line_by_line(end: CommandOutcome | Exception, words: list[str]) -> None:
+    app = make_app(executor=HostileExecutor(end))
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
-        app.carry_out(Pause("x"))
+        await until(pilot, lambda: app.view.snapshot is not None)
+        app.start_command(Pause("x"))
         await until(pilot, lambda: words[0] in screen_text(app))
         lines = [line.strip(" ▌") for line in screen_text(app).split("\n")]
         assert all(any(each in line for line in lines) for each in words)
@@ -156,10 +160,10 @@ async def test_toasts_are_cleaned_line_by_line(end: Outcome | Exception, words: 
 
 
 async def test_a_copied_id_and_a_fetch_that_failed_are_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = SceneSource(listed=(scenes.record(f"evil{EVIL}", JobState.WAITING),))
+    source = FakeSource(listed=(scenes.record(f"evil{EVIL}", JobState.WAITING),))
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("2")
         await until(pilot, lambda: isinstance(app.screen, JobsScreen) and "jobs 1-1" in screen_text(app))
         await pilot.press("c")
@@ -181,27 +185,27 @@ async def test_the_question_of_a_priority_is_cleaned() -> None:
     source = source_of(after)
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("4")
         await until(pilot, lambda: app.current_mode == "dead" and "by cause" not in screen_text(app))
         await pilot.press("f")
         await until(pilot, lambda: "dead letters 1-" in screen_text(app))
         await pilot.press("R")
-        await until(pilot, lambda: isinstance(app.screen, Choose))
+        await until(pilot, lambda: isinstance(app.screen, ChoiceDialog))
         assert_harmless(app)
 
 
 async def test_captions_and_paths_of_pictures_are_cleaned(tmp_path: Path) -> None:
     path = f"frames/{EVIL}.png"
     named = scenes.record("done", JobState.COMPLETED, payload=scenes.PAYLOAD)
-    app = make_app(SceneSource(whole={"done": named}))
+    app = make_app(FakeSource(whole={"done": named}))
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         app.open_job("done")
         await until(pilot, lambda: app.current_mode == "job" and "payload" in screen_text(app))
         app.workers.cancel_group(app, "poll")  # each picture would say again that it has no bundle
         await settled(pilot, app)
         panel = app.screen.query_one(PreviewPanel)
-        panel.show(named, Bundle((Artifact(path, 1, "image/png"),), {path: f"step {EVIL}"}))
+        panel.show(named, BundleContents((BundleFile(path, 1, "image/png"),), {path: f"step {EVIL}"}))
         await harmless(pilot, app, f"step {SHOWN}")
         await harmless(pilot, app, f"1 of 1 · frames/{SHOWN}.png")

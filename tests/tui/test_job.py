@@ -17,20 +17,20 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from previewops.contract.payload import Payload
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import Cancel, Requeue, RequeueEdited
-from previewops.tui.screens.dialogs.edit import EditPayload
-from previewops.tui.screens.job.lower import Lower
+from previewops.tui.intents import Cancel, Requeue, RequeueWithPayload
+from previewops.tui.screens.dialogs.edit import EditPayloadDialog
+from previewops.tui.screens.job.lower import DetailPanels
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.job.screen import JobScreen
 from previewops.tui.screens.job.traceback import TracebackScreen
-from previewops.tui.terminal import Images
+from previewops.tui.terminal import ImageMode
 from previewops.tui.widgets.blocks import Blocks
 from tests.tui import scenes
-from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, until
+from tests.tui.screen_support import FakeExecutor, FakeSource, make_app, screen_text, until
 
 SIZE = (120, 40)
 RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
@@ -61,12 +61,12 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def source_of(*records: JobRecord, data_dir: Path | None = None) -> SceneSource:
-    return SceneSource(whole={record.job_id: record for record in records}, bundles=data_dir)
+def source_of(*records: JobRecord, data_dir: Path | None = None) -> FakeSource:
+    return FakeSource(whole={record.job_id: record for record in records}, bundles=data_dir)
 
 
 async def opened(pilot: Pilot[int], app: OperatorApp, job_id: str, words: str) -> None:
-    await until(pilot, lambda: app.picture.snapshot is not None)
+    await until(pilot, lambda: app.view.snapshot is not None)
     app.open_job(job_id)
     await until(pilot, lambda: isinstance(app.screen, JobScreen) and words in screen_text(app))
 
@@ -87,9 +87,9 @@ def preview(app: OperatorApp) -> tuple[str, str]:
 
 
 async def test_without_a_job_it_says_how_to_get_here() -> None:
-    app = make_app(SceneSource())
+    app = make_app(FakeSource())
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("3")
         await until(pilot, lambda: "No job is open." in screen_text(app))
         assert "2 shows all jobs" in screen_text(app)
@@ -188,7 +188,7 @@ async def test_an_unforeseen_fault_of_a_picture_is_told_in_its_place(
 
 
 async def test_pictures_can_be_switched_off(data_dir: Path) -> None:
-    app = make_app(source_of(DONE, data_dir=data_dir), images=Images.OFF)
+    app = make_app(source_of(DONE, data_dir=data_dir), images=ImageMode.OFF)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "done-3", "Pictures are switched off by PREVIEW_IMAGES.")
         assert app.screen.check_action("picture", ()) is False
@@ -212,19 +212,21 @@ async def test_an_active_job_is_live_until_it_has_ended(data_dir: Path) -> None:
         await opened(pilot, app, "lesson-10", "20% frames")
         assert "It is being rendered." in screen_text(app)
         assert "live" in screen_text(app)
-        source.snapshot = replace(scenes.BUSY, runs=(replace(scenes.RUNS[0], progress=0.9, phase="sheet"),))
-        app.poller.hurry()
+        source.snapshot = replace(
+            scenes.BUSY, running_jobs=(replace(scenes.RUNS[0], progress=0.9, phase="sheet"),)
+        )
+        app.poller.poll_now()
         await until(pilot, lambda: "90% sheet" in screen_text(app))
 
-        source.snapshot = replace(scenes.BUSY, runs=())
+        source.snapshot = replace(scenes.BUSY, running_jobs=())
         source.whole["lesson-10"] = replace(DONE, job_id="lesson-10")
         (data_dir / "previews/morris/done-3").rename(data_dir / "previews/morris/lesson-10")
-        app.poller.hurry()
+        app.poller.poll_now()
         await until(pilot, lambda: "1 of 6" in screen_text(app))
         await until(pilot, lambda: colour_shown(app) == RED)
-        asked, looks = len(source.opened), len(source.wants)
-        app.poller.hurry()
-        await until(pilot, lambda: len(source.wants) > looks)
+        asked, looks = len(source.opened), len(source.snapshot_queries)
+        app.poller.poll_now()
+        await until(pilot, lambda: len(source.snapshot_queries) > looks)
         assert len(source.opened) == asked, "what has ended is not fetched again"
 
 
@@ -235,14 +237,14 @@ async def test_nothing_is_fetched_by_itself_while_the_display_is_frozen() -> Non
         await opened(pilot, app, "lesson-10", "20% frames")
         await pilot.press("z")
         await until(pilot, lambda: "DISPLAY FROZEN" in screen_text(app))
-        asked, looks = len(source.opened), len(source.wants)
-        app.poller.hurry()
-        await until(pilot, lambda: len(source.wants) > looks)
+        asked, looks = len(source.opened), len(source.snapshot_queries)
+        app.poller.poll_now()
+        await until(pilot, lambda: len(source.snapshot_queries) > looks)
         assert len(source.opened) == asked
 
 
 async def test_a_dead_job_shows_its_attempts_and_their_tracebacks() -> None:
-    app = make_app(SceneSource())
+    app = make_app(FakeSource())
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-500", "✖ a dead letter")
         text = screen_text(app)
@@ -260,7 +262,7 @@ async def test_a_dead_job_shows_its_attempts_and_their_tracebacks() -> None:
 
 
 async def test_a_dead_job_is_requeued_without_a_question() -> None:
-    source, desk = SceneSource(), NotingDesk()
+    source, desk = FakeSource(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-500", "a dead letter")
@@ -270,7 +272,7 @@ async def test_a_dead_job_is_requeued_without_a_question() -> None:
         await until(pilot, lambda: "waits for a worker" in screen_text(app))
     shown = scenes.DEAD_JOB.finished_ms
     assert shown is not None
-    assert desk.intents == [Requeue(DeadFilter(job_ids=("lesson-500",)), 1, cut_off_ms=shown)]
+    assert desk.commands == [Requeue(DeadLetterFilter(job_ids=("lesson-500",)), 1, cut_off_ms=shown)]
 
 
 async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,8 +300,8 @@ async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch
     module = ModuleType("edit")
     module.EditPayload = EditPayload  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "previewops.tui.screens.dialogs.edit", module)
-    desk = NotingDesk()
-    app = make_app(SceneSource(), desk)
+    desk = FakeExecutor()
+    app = make_app(FakeSource(), desk)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-500", "a dead letter")
         for key in ("escape", "enter"):
@@ -308,14 +310,14 @@ async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch
             await pilot.press(key)
             await until(pilot, lambda: isinstance(app.screen, JobScreen))
         await until(
-            pilot, lambda: desk.intents == [RequeueEdited("lesson-500", edited, scenes.DEAD_JOB.digest)]
+            pilot, lambda: desk.commands == [RequeueWithPayload("lesson-500", edited, scenes.DEAD_JOB.digest)]
         )
     assert seen[0] == ("lesson-500", scenes.PAYLOAD)
 
 
 async def test_a_pending_job_is_cancelled_for_a_reason() -> None:
-    desk = NotingDesk()
-    app = make_app(SceneSource(), desk)
+    desk = FakeExecutor()
+    app = make_app(FakeSource(), desk)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-200", "waits for a worker")
         assert app.screen.check_action("requeue", ()) is False
@@ -323,7 +325,7 @@ async def test_a_pending_job_is_cancelled_for_a_reason() -> None:
         await pilot.press("x")
         await until(pilot, lambda: "Cancel job lesson-200" in screen_text(app))
         await pilot.press(*"twice", "enter")
-        await until(pilot, lambda: desk.intents == [Cancel(("lesson-200",), "twice")])
+        await until(pilot, lambda: desk.commands == [Cancel(("lesson-200",), "twice")])
 
 
 async def test_a_read_only_screen_shows_it_all_and_changes_nothing(data_dir: Path) -> None:
@@ -362,13 +364,13 @@ async def test_eighty_by_twenty_four_shows_one_panel_at_a_time(data_dir: Path) -
 
 
 async def test_a_job_that_is_not_there_and_one_that_comes_back() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-9999", "no job lesson-9999 in queue preview-jobs")
         assert "2 shows all jobs" in screen_text(app)
         source.whole["lesson-9999"] = replace(scenes.DEAD_JOB, job_id="lesson-9999")
-        app.poller.hurry()
+        app.poller.poll_now()
         await until(pilot, lambda: "a dead letter" in screen_text(app))
 
 
@@ -378,8 +380,8 @@ async def test_a_lost_connection_leaves_the_job_and_says_so() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-10", "20% frames")
         source.down = True
-        app.screen.query_one(Lower)
-        app.poller.hurry()
+        app.screen.query_one(DetailPanels)
+        app.poller.poll_now()
         await until(pilot, lambda: "STALE" in screen_text(app))
         await until(pilot, lambda: "not renewed" in screen_text(app))
         assert "20% frames" in screen_text(app)
@@ -390,7 +392,7 @@ async def test_escape_goes_back_to_where_the_job_was_opened_and_another_one_take
 ) -> None:
     app = make_app(source_of(DONE, scenes.DEAD_JOB, data_dir=data_dir))
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: app.picture.snapshot is not None)
+        await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("2")
         await until(pilot, lambda: "jobs 1-200" in screen_text(app))
         app.open_job("done-3")
@@ -441,7 +443,7 @@ async def test_an_id_that_looks_like_markup_is_shown_as_it_is(odd: str) -> None:
         assert f"attempt 1 of {odd} " in screen_text(app)
         await pilot.press("escape")
         await pilot.press("e")
-        await until(pilot, lambda: isinstance(app.screen, EditPayload))
+        await until(pilot, lambda: isinstance(app.screen, EditPayloadDialog))
         assert f"Payload of {odd} " in screen_text(app)
 
 

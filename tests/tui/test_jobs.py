@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from textual.pilot import Pilot
 
-from previewops.listviews import DeadFilter, ListPage
+from previewops.listviews import DeadLetterFilter, ListPage
 from previewops.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.app import OperatorApp
@@ -17,7 +17,7 @@ from previewops.tui.screens.jobs.screen import REST_PICTURES, JobsScreen
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.tui import scenes
-from tests.tui.screen_support import NotingDesk, SceneSource, make_app, screen_text, settled, until
+from tests.tui.screen_support import FakeExecutor, FakeSource, make_app, screen_text, settled, until
 
 SIZE = (120, 40)
 
@@ -37,13 +37,13 @@ def shows_title(app: OperatorApp, words: str) -> bool:
 
 
 async def opened(pilot: Pilot[int], app: OperatorApp, title: str = "jobs 1-200") -> None:
-    await until(pilot, lambda: app.picture.snapshot is not None)
+    await until(pilot, lambda: app.view.snapshot is not None)
     await pilot.press("2")
     await until(pilot, lambda: shows_title(app, title))
 
 
 async def test_the_newest_jobs_are_there_with_live_progress_and_reasons() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -55,13 +55,13 @@ async def test_the_newest_jobs_are_there_with_live_progress_and_reasons() -> Non
         assert "20% frames" in text, "the record says 10 % inspect; the snapshot is fresher"
 
         runs = tuple(replace(run, progress=0.55, phase="sheet") for run in scenes.RUNS)
-        source.snapshot = replace(scenes.BUSY, runs=runs)
-        app.poller.hurry()
+        source.snapshot = replace(scenes.BUSY, running_jobs=runs)
+        app.poller.poll_now()
         await until(pilot, lambda: "55% sheet" in screen_text(app))
 
 
 async def test_states_are_stepped_through_and_clicked() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -78,7 +78,7 @@ async def test_states_are_stepped_through_and_clicked() -> None:
 
 
 async def test_a_page_of_a_state_that_is_empty_says_so() -> None:
-    source = SceneSource(scenes.EMPTY, listed=())
+    source = FakeSource(scenes.EMPTY, listed=())
     app = make_app(source)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app, "no jobs")
@@ -90,7 +90,7 @@ async def test_a_page_of_a_state_that_is_empty_says_so() -> None:
 
 
 async def test_a_filter_is_applied_while_one_types_kept_by_enter_and_cleared_by_escape() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -100,7 +100,7 @@ async def test_a_filter_is_applied_while_one_types_kept_by_enter_and_cleared_by_
         await until(pilot, lambda: shows_title(app, "50 found among all 359 jobs looked at"))
         assert "checkers" not in screen_text(app)
         assert app.current_mode == "jobs", "letters and digits go to the filter"
-        assert not app.picture.frozen
+        assert not app.view.frozen
         await pilot.press("enter")
         await until(pilot, lambda: grid(app).has_focus)
         await until(pilot, lambda: "kept filter: project:chess !q1z" in screen_text(app))
@@ -121,7 +121,7 @@ async def test_a_filter_is_applied_while_one_types_kept_by_enter_and_cleared_by_
 
 
 async def test_a_field_that_there_is_not_is_refused_in_the_line_and_the_list_stays() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
@@ -142,7 +142,7 @@ async def test_a_field_that_there_is_not_is_refused_in_the_line_and_the_list_sta
 
 
 async def test_a_filter_that_nothing_matches_says_how_far_it_looked_and_enter_on_nothing_closes_it() -> None:
-    app = make_app(SceneSource())
+    app = make_app(FakeSource())
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("slash", *"nowhere", "enter")
@@ -154,7 +154,7 @@ async def test_a_filter_that_nothing_matches_says_how_far_it_looked_and_enter_on
 async def test_a_page_is_filled_in_several_calls_and_looks_on_when_asked() -> None:
     many = tuple(replace(scenes.JOBS[10], job_id=f"job-{number}") for number in range(90_000))
     last = replace(scenes.JOBS[10], job_id="needle")
-    source = SceneSource(listed=(*many, last))
+    source = FakeSource(listed=(*many, last))
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -162,8 +162,8 @@ async def test_a_page_is_filled_in_several_calls_and_looks_on_when_asked() -> No
         await until(pilot, lambda: shows_title(app, "0 found among the newest 40,000 looked at; ] looks on"))
         assert "stands still" in labels(app)[1], "so long a look is not repeated with each picture"
         asked = len(source.queries)
-        app.poller.hurry()
-        await until(pilot, lambda: len(source.wants) >= 2)
+        app.poller.poll_now()
+        await until(pilot, lambda: len(source.snapshot_queries) >= 2)
         assert len(source.queries) == asked
         await pilot.press("right_square_bracket")
         await until(pilot, lambda: shows_title(app, "80,000 looked at; ] looks on"))
@@ -173,36 +173,36 @@ async def test_a_page_is_filled_in_several_calls_and_looks_on_when_asked() -> No
 
 
 async def test_pages_are_turned_by_keys_and_past_the_edges() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         assert app.screen.check_action("turn_page", (-1,)) is False
         await pilot.press("G", "j")
         await until(pilot, lambda: shows_title(app, "jobs 201-359 of 359"))
-        assert grid(app).cursor_place == 0
+        assert grid(app).cursor_index == 0
         assert "page 2 stands still; r looks again" in labels(app)[1]
         assert app.screen.check_action("turn_page", (1,)) is False
 
         asked = len(source.queries)
-        app.poller.hurry()
-        await until(pilot, lambda: len(source.wants) >= 3)
+        app.poller.poll_now()
+        await until(pilot, lambda: len(source.snapshot_queries) >= 3)
         assert len(source.queries) == asked, "a later page is not fetched again"
         await pilot.press("f5")
         await until(pilot, lambda: len(source.queries) == asked + 1)
 
         await pilot.press("k")
         await until(pilot, lambda: shows_title(app, "jobs 1-200 of"))
-        assert grid(app).cursor_place == 199, "one goes on where one came from"
+        assert grid(app).cursor_index == 199, "one goes on where one came from"
         await pilot.press("right_square_bracket")
         await until(pilot, lambda: shows_title(app, "jobs 201-359"))
         await pilot.press("left_square_bracket")
         await until(pilot, lambda: shows_title(app, "jobs 1-200"))
-        assert grid(app).cursor_place == 0
+        assert grid(app).cursor_index == 0
 
 
 async def test_the_order_is_turned() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -212,7 +212,7 @@ async def test_the_order_is_turned() -> None:
 
 
 async def test_one_job_is_cancelled_for_a_reason() -> None:
-    source, desk = SceneSource(), NotingDesk()
+    source, desk = FakeSource(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -221,15 +221,15 @@ async def test_one_job_is_cancelled_for_a_reason() -> None:
         assert "its render is killed" in screen_text(app)
         await pilot.press("escape")
         await until(pilot, lambda: "Cancel job" not in screen_text(app))
-        assert desk.intents == []
+        assert desk.commands == []
         await pilot.press("x")
         await until(pilot, lambda: "Cancel job lesson-10" in screen_text(app))
         await pilot.press(*"twice", "enter")
-        await until(pilot, lambda: desk.intents == [Cancel(("lesson-10",), "twice")])
+        await until(pilot, lambda: desk.commands == [Cancel(("lesson-10",), "twice")])
 
 
 async def test_several_jobs_are_cancelled_after_a_second_question_with_cancel_focused() -> None:
-    source, desk = SceneSource(), NotingDesk()
+    source, desk = FakeSource(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -243,7 +243,7 @@ async def test_several_jobs_are_cancelled_after_a_second_question_with_cancel_fo
         assert "2 of them are running" in screen_text(app)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, JobsScreen))
-        assert desk.intents == [], "Cancel had the focus"
+        assert desk.commands == [], "Cancel had the focus"
         await pilot.press("x")
         await until(pilot, lambda: "Cancel 3 jobs" in screen_text(app))
         await pilot.press("enter")
@@ -251,12 +251,12 @@ async def test_several_jobs_are_cancelled_after_a_second_question_with_cancel_fo
             pilot, lambda: "will not be rendered." in screen_text(app) and "lesson-11" in screen_text(app)
         )
         await pilot.press("tab", "enter")
-        await until(pilot, lambda: desk.intents == [Cancel(marked, "")])
+        await until(pilot, lambda: desk.commands == [Cancel(marked, "")])
         await until(pilot, lambda: grid(app).marks == ())
 
 
 async def test_a_hundred_jobs_take_a_word() -> None:
-    source, desk = SceneSource(), NotingDesk()
+    source, desk = FakeSource(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -271,11 +271,11 @@ async def test_a_hundred_jobs_take_a_word() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: "type cancel jobs" in screen_text(app))
         await pilot.press(*"cancel jobs", "enter")
-        await until(pilot, lambda: desk.intents == [Cancel((*keys, "lesson-500"), "")])
+        await until(pilot, lambda: desk.commands == [Cancel((*keys, "lesson-500"), "")])
 
 
 async def test_jobs_that_have_ended_are_not_cancelled() -> None:
-    source, desk = SceneSource(), NotingDesk()
+    source, desk = FakeSource(), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -288,14 +288,14 @@ async def test_jobs_that_have_ended_are_not_cancelled() -> None:
         await until(pilot, lambda: shows_title(app, "cancelled jobs"))
         await pilot.press("x", "r")
         assert isinstance(app.screen, JobsScreen)
-    assert desk.intents == []
+    assert desk.commands == []
 
 
 async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_letters() -> None:
     dead = tuple(
-        replace(letter, job_id=f"dead-{number}") for number, letter in enumerate(scenes.letters()[:3])
+        replace(letter, job_id=f"dead-{number}") for number, letter in enumerate(scenes.dead_records()[:3])
     )
-    source, desk = SceneSource(listed=(scenes.JOBS[0], *dead), letters=dead), NotingDesk()
+    source, desk = FakeSource(listed=(scenes.JOBS[0], *dead), dead_letters=dead), FakeExecutor()
     app = make_app(source, desk)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await pilot.press("2")
@@ -303,8 +303,8 @@ async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_lett
         await pilot.press("r")  # on one that runs
         assert app.screen.check_action("requeue", ()) is False
         await pilot.press("j", "r")
-        one = Requeue(DeadFilter(job_ids=("dead-0",)), 1, cut_off_ms=dead[0].finished_ms)
-        await until(pilot, lambda: desk.intents == [one])
+        one = Requeue(DeadLetterFilter(job_ids=("dead-0",)), 1, cut_off_ms=dead[0].finished_ms)
+        await until(pilot, lambda: desk.commands == [one])
         await pilot.press("x")
         await until(pilot, lambda: "Discard 1 dead letter" in screen_text(app))
         await pilot.press("escape")
@@ -312,20 +312,20 @@ async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_lett
         await pilot.press("r")
         await until(pilot, lambda: "Requeue 2 dead letters" in screen_text(app))
         await pilot.press("tab", "enter")
-        both = Requeue(DeadFilter(job_ids=("dead-0", "dead-1")), 2, cut_off_ms=scenes.NOW_MS)
-        await until(pilot, lambda: desk.intents == [one, both])
+        both = Requeue(DeadLetterFilter(job_ids=("dead-0", "dead-1")), 2, cut_off_ms=scenes.NOW_MS)
+        await until(pilot, lambda: desk.commands == [one, both])
         await until(pilot, lambda: grid(app).marks == ())
         grid(app).mark(("dead-1", "dead-2"))
         await pilot.press("x")
         await until(pilot, lambda: "Discard 2 dead letters" in screen_text(app))
         await pilot.press("tab", "enter")
-        await until(pilot, lambda: len(desk.intents) == 3)
-        chosen = DeadFilter(job_ids=("dead-1", "dead-2"))
-        assert desk.intents[-1] == Discard(chosen, 2, cut_off_ms=scenes.NOW_MS)
+        await until(pilot, lambda: len(desk.commands) == 3)
+        chosen = DeadLetterFilter(job_ids=("dead-1", "dead-2"))
+        assert desk.commands[-1] == Discard(chosen, 2, cut_off_ms=scenes.NOW_MS)
 
 
 async def test_marks_are_let_go_by_escape_and_ids_copied_and_a_job_opened() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -340,13 +340,13 @@ async def test_marks_are_let_go_by_escape_and_ids_copied_and_a_job_opened() -> N
         assert app.job_id == grid_key_before(source)
 
 
-def grid_key_before(source: SceneSource) -> str:
+def grid_key_before(source: FakeSource) -> str:
     """The job under the cursor: two marked, one further down."""
     return source.listed[3].job_id
 
 
 async def test_a_failed_fetch_leaves_the_rows_and_says_so() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -358,27 +358,27 @@ async def test_a_failed_fetch_leaves_the_rows_and_says_so() -> None:
         await until(pilot, lambda: "It is tried again with the next picture." in screen_text(app))
         assert "lesson-10" not in screen_text(app), "rows of another list would be a lie"
         source.down = False
-        app.poller.hurry()
+        app.poller.poll_now()
         await until(pilot, lambda: shows_title(app, "waiting jobs 1-120"))
 
 
 async def test_nothing_is_fetched_by_itself_while_the_display_is_frozen() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("z")
         await until(pilot, lambda: "frozen" in labels(app)[1])
-        asked, looks = len(source.queries), len(source.wants)
-        app.poller.hurry()
-        await until(pilot, lambda: len(source.wants) > looks)
+        asked, looks = len(source.queries), len(source.snapshot_queries)
+        app.poller.poll_now()
+        await until(pilot, lambda: len(source.snapshot_queries) > looks)
         assert len(source.queries) == asked
         await pilot.press("z")
         await until(pilot, lambda: len(source.queries) > asked)
 
 
 async def test_a_frozen_display_turns_to_no_list_that_is_not_there_and_says_so() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -414,25 +414,25 @@ async def test_rows_that_race_by_are_slowed_down() -> None:
     def batch(number: int) -> tuple[JobRecord, ...]:
         return tuple(replace(scenes.JOBS[10], job_id=f"job-{number}-{place}") for place in range(300))
 
-    source = SceneSource(listed=batch(0))
+    source = FakeSource(listed=batch(0))
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         for number in range(1, 3):
             source.listed = batch(number)
-            asked, looks = len(source.queries), len(source.wants)
-            app.poller.hurry()
+            asked, looks = len(source.queries), len(source.snapshot_queries)
+            app.poller.poll_now()
             await until(pilot, lambda asked=asked: len(source.queries) > asked)  # type: ignore[misc]
             await until(pilot, lambda: "live, slowed down" in labels(app)[1])
             for rest in range(1, REST_PICTURES + 1):
-                app.poller.hurry()
-                await until(pilot, lambda seen=looks + 1 + rest: len(source.wants) >= seen)  # type: ignore[misc]
+                app.poller.poll_now()
+                await until(pilot, lambda seen=looks + 1 + rest: len(source.snapshot_queries) >= seen)  # type: ignore[misc]
             assert len(source.queries) == asked + 1
-        app.poller.hurry()
+        app.poller.poll_now()
         await until(pilot, lambda: labels(app)[1].endswith("live"))
 
 
-class CountingSource(SceneSource):
+class CountingSource(FakeSource):
     """Counts how many queries are under way at once."""
 
     under_way = 0
@@ -448,22 +448,22 @@ class CountingSource(SceneSource):
 
 
 async def test_a_read_only_screen_cancels_nothing() -> None:
-    desk = NotingDesk()
-    app = make_app(SceneSource(), desk, read_only=True)
+    desk = FakeExecutor()
+    app = make_app(FakeSource(), desk, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         assert "Cancel" not in screen_text(app)
         await pilot.press("x")
         await settled(pilot, app)  # a question would have come by now
         assert isinstance(app.screen, JobsScreen)
-        app.carry_out(Cancel(("lesson-10",), "through a back door"))
+        app.start_command(Cancel(("lesson-10",), "through a back door"))
         await settled(pilot, app)
-        assert desk.intents == []
-        assert "cancel" not in {deed.action for deed in app.screen.available()}
+        assert desk.commands == []
+        assert "cancel" not in {deed.action for deed in app.screen.available_actions()}
 
 
 async def test_eighty_columns_show_what_matters() -> None:
-    app = make_app(SceneSource())
+    app = make_app(FakeSource())
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         text = screen_text(app)

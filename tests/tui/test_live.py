@@ -12,19 +12,19 @@ from redis.asyncio import Redis
 
 from previewops.cli import tui as command
 from previewops.connection import connect
-from previewops.errors import BundleElsewhere, JobNotFound
+from previewops.errors import BundleNotFound, JobNotFound
 from previewops.queue import Queue
 from previewops.settings import Settings
 from previewops.states import JobState
-from previewops.terms import read_terms
+from previewops.terms import parse_filter
 from previewops.tui.app import OperatorApp, Options
 from previewops.tui.intents import Cancel
-from previewops.tui.live.desk import LiveDesk
-from previewops.tui.live.link import Link
+from previewops.tui.live.desk import LiveExecutor
+from previewops.tui.live.link import QueueConnection
 from previewops.tui.live.source import LiveSource
 from previewops.tui.ports import JobQuery
-from previewops.tui.screens.jobs.look import look
-from previewops.tui.shape.listing import Listing
+from previewops.tui.screens.jobs.look import fetch_page
+from previewops.tui.shape.listing import JobListState
 from tests.queue_support import payload
 
 pytestmark = pytest.mark.redis
@@ -33,7 +33,7 @@ JOBS = 450
 
 
 @pytest.fixture
-async def link(redis_url: str, tmp_path: Path) -> AsyncIterator[Link]:
+async def link(redis_url: str, tmp_path: Path) -> AsyncIterator[QueueConnection]:
     """A link to a queue with jobs ``job-0`` … that wait, every ninth of project "chess"."""
     settings = Settings(queue_max=1_000, data_dir=tmp_path)
     redis = connect(redis_url, role="test")
@@ -42,7 +42,7 @@ async def link(redis_url: str, tmp_path: Path) -> AsyncIterator[Link]:
             payload(f"job-{number}", project="chess" if number % 9 == 0 else "p") for number in range(JOBS)
         ]
         await Queue(redis, settings).submit_many(jobs)
-        link = Link(redis_url, settings, who="ada@ops")
+        link = QueueConnection(redis_url, settings, who="ada@ops")
         yield link
         await link.aclose()
     finally:
@@ -53,10 +53,10 @@ async def nobody(_done: int, _total: int) -> None:
     """Progress that nobody watches."""
 
 
-async def test_pages_go_through_all_jobs_once(link: Link) -> None:
-    source, listing, seen = LiveSource(link), Listing(), []
+async def test_pages_go_through_all_jobs_once(link: QueueConnection) -> None:
+    source, listing, seen = LiveSource(link), JobListState(), []
     while True:
-        listing = listing.with_page(await look(source, listing, lambda _looked: None))
+        listing = listing.with_page(await fetch_page(source, listing, lambda _looked: None))
         seen += [record.job_id for record in listing.rows or ()]
         if listing.follows is None:
             break
@@ -65,33 +65,33 @@ async def test_pages_go_through_all_jobs_once(link: Link) -> None:
     assert listing.number == 3
 
 
-async def test_a_filter_fills_its_page_in_as_many_calls_as_it_takes(link: Link) -> None:
-    listing = Listing(JobState.WAITING, read_terms("project:chess"))
-    page = await look(LiveSource(link), listing, lambda _looked: None)
+async def test_a_filter_fills_its_page_in_as_many_calls_as_it_takes(link: QueueConnection) -> None:
+    listing = JobListState(JobState.WAITING, parse_filter("project:chess"))
+    page = await fetch_page(LiveSource(link), listing, lambda _looked: None)
     assert len(page.rows) == JOBS // 9
     assert page.cursor is None
     assert page.examined == JOBS
 
 
-async def test_the_oldest_come_first_when_asked(link: Link) -> None:
+async def test_the_oldest_come_first_when_asked(link: QueueConnection) -> None:
     page = await LiveSource(link).jobs(JobQuery(JobState.WAITING, newest_first=False, limit=2))
     assert [record.job_id for record in page.rows] == ["job-0", "job-1"]
 
 
-async def test_one_job_is_read_whole_and_its_bundle_is_not_here(link: Link) -> None:
+async def test_one_job_is_read_whole_and_its_bundle_is_not_here(link: QueueConnection) -> None:
     source = LiveSource(link)
     record = await source.job("job-7")
     assert record.payload == payload("job-7").raw
-    with pytest.raises(BundleElsewhere):
+    with pytest.raises(BundleNotFound):
         source.artifact(record, "poster.webp")
     with pytest.raises(JobNotFound):
         await source.job("nobody")
 
 
-async def test_jobs_are_cancelled_and_those_that_have_ended_skipped(link: Link) -> None:
-    desk, source = LiveDesk(link), LiveSource(link)
-    assert (await desk.carry_out(Cancel(("job-1",), "twice"), nobody)).whole
-    outcome = await desk.carry_out(Cancel(("job-1", "job-2"), "twice"), nobody)
+async def test_jobs_are_cancelled_and_those_that_have_ended_skipped(link: QueueConnection) -> None:
+    desk, source = LiveExecutor(link), LiveSource(link)
+    assert (await desk.execute(Cancel(("job-1",), "twice"), nobody)).complete
+    outcome = await desk.execute(Cancel(("job-1", "job-2"), "twice"), nobody)
     assert outcome.message == "cancelled 1, skipped 1"
     record = await source.job("job-2")
     assert record.state is JobState.CANCELLED
@@ -99,7 +99,7 @@ async def test_jobs_are_cancelled_and_those_that_have_ended_skipped(link: Link) 
     assert {record.job_id for record in page.rows} == {"job-1", "job-2"}
 
 
-async def test_first_calls_at_once_share_a_client(link: Link) -> None:
+async def test_first_calls_at_once_share_a_client(link: QueueConnection) -> None:
     async def client() -> Redis:
         async with link.redis() as redis:
             return redis
@@ -110,7 +110,7 @@ async def test_first_calls_at_once_share_a_client(link: Link) -> None:
 
 @pytest.mark.parametrize("failure", [None, RuntimeError("a fault of the screen")])
 def test_the_command_closes_the_connections_of_its_screen(redis_url: str, failure: Exception | None) -> None:
-    link = Link(redis_url, Settings(), who="ada@ops")
+    link = QueueConnection(redis_url, Settings(), who="ada@ops")
 
     class Screen(OperatorApp):
         async def run_async(self, **_options: object) -> int:
@@ -120,7 +120,7 @@ def test_the_command_closes_the_connections_of_its_screen(redis_url: str, failur
             self.failure = failure
             return 3
 
-    screen = Screen(LiveSource(link), LiveDesk(link), Options(place="q"))
+    screen = Screen(LiveSource(link), LiveExecutor(link), Options(place="q"))
     if failure is None:
         assert command._run(screen, link) == 3
     else:

@@ -9,13 +9,13 @@ from textual.message import Message
 
 from previewops.clock import SystemClock
 from previewops.tui import poller as module
-from previewops.tui.poller import Missed, Poller
-from previewops.tui.ports import Want
+from previewops.tui.poller import Poller, SnapshotMissed
+from previewops.tui.ports import SnapshotQuery
 from previewops.views import Snapshot
-from tests.tui.screen_support import SceneSource
+from tests.tui.screen_support import FakeSource
 
 
-class DeafSource(SceneSource):
+class HangingSource(FakeSource):
     """Never answers, and takes a while to let go when it is given up."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class DeafSource(SceneSource):
         self.log: list[str] = []
         self.asked = asyncio.Event()
 
-    async def collect(self, want: Want) -> Snapshot:
+    async def collect(self, query: SnapshotQuery) -> Snapshot:
         self.log.append("asked")
         self.asked.set()
         try:
@@ -40,16 +40,16 @@ class Impatient:
 
     def __init__(self) -> None:
         self.poller: Poller | None = None
-        self.missed: list[Missed] = []
+        self.missed: list[SnapshotMissed] = []
         self.enough = asyncio.Event()
 
     def post_message(self, message: Message) -> bool:
-        assert isinstance(message, Missed)
+        assert isinstance(message, SnapshotMissed)
         self.missed.append(message)
         if len(self.missed) == 3:
             self.enough.set()
         elif self.poller is not None:
-            self.poller.hurry()
+            self.poller.poll_now()
         return True
 
 
@@ -57,8 +57,8 @@ async def test_a_call_without_an_answer_is_given_up_and_has_ended_before_the_nex
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.0)
-    source, receiver = DeafSource(), Impatient()
-    receiver.poller = Poller(source, receiver, Want, SystemClock(), every_s=60.0)
+    source, receiver = HangingSource(), Impatient()
+    receiver.poller = Poller(source, receiver, SnapshotQuery, SystemClock(), every_s=60.0)
     polling = asyncio.ensure_future(receiver.poller.run())
     await receiver.enough.wait()
     polling.cancel()
@@ -70,8 +70,10 @@ async def test_a_call_without_an_answer_is_given_up_and_has_ended_before_the_nex
 
 
 async def test_who_stops_polling_gives_up_the_call_under_way() -> None:
-    source = DeafSource()
-    polling = asyncio.ensure_future(Poller(source, Impatient(), Want, SystemClock(), every_s=60.0).run())
+    source = HangingSource()
+    polling = asyncio.ensure_future(
+        Poller(source, Impatient(), SnapshotQuery, SystemClock(), every_s=60.0).run()
+    )
     await source.asked.wait()
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)

@@ -11,23 +11,23 @@ import pytest
 from textual.pilot import Pilot
 
 from previewops.history import History, Period
-from previewops.recording.codec import Gap, Look
+from previewops.recording.codec import Frame, Gap
 from previewops.recording.errors import NotARecording, RecordingBroken
 from previewops.tui.app import OperatorApp
-from previewops.tui.deeds import EVERYWHERE, REPLAYING, action_name
+from previewops.tui.deeds import GLOBAL, REPLAY, action_name
 from previewops.tui.intents import Pause
 from previewops.tui.options import Options
-from previewops.tui.picture import Picture, Replaying
+from previewops.tui.picture import QueueView, ReplayPosition
 from previewops.tui.ports import JobQuery, NotRecorded
 from previewops.tui.replay.app import ReplayApp
 from previewops.tui.replay.source import ReplaySource
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.shape.bars import clock_line, title_line
-from previewops.tui.shape.spans import plain
+from previewops.tui.shape.spans import plain_text
 from previewops.tui.widgets.grid import Grid
-from tests.recording_support import Hours, seconds, write
+from tests.recording_support import SimulatedQueue, frames_per_second, write_recording
 from tests.tui import scenes
-from tests.tui.screen_support import StillClock, make_app, screen_text, until
+from tests.tui.screen_support import ManualClock, make_app, screen_text, until
 
 LENGTH_S = 400
 
@@ -37,15 +37,15 @@ class Night:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.hours = Hours(pace=4.0)
+        self.hours = SimulatedQueue(pace=4.0)
         self.begun = self.hours.now_ms
-        self.truth: dict[int, Look] = {}
-        write(path, self._looks())
+        self.truth: dict[int, Frame] = {}
+        write_recording(path, self._looks())
 
-    def _looks(self) -> Iterator[Look]:
-        for look in seconds(self.hours, LENGTH_S):
+    def _looks(self) -> Iterator[Frame]:
+        for look in frames_per_second(self.hours, LENGTH_S):
             if (look.at_ms - self.begun) % 10_000 == 0:
-                self.truth[look.at_ms] = self.hours.look(whole=True)
+                self.truth[look.at_ms] = self.hours.take_frame(full_history=True)
             yield look
 
 
@@ -56,30 +56,30 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
 
 @asynccontextmanager
 async def replayed(
-    path: Path, clock: StillClock, size: tuple[int, int] = (120, 40)
+    path: Path, clock: ManualClock, size: tuple[int, int] = (120, 40)
 ) -> AsyncIterator[tuple[ReplayApp, Pilot[int]]]:
     """The screen over a recording, once its first picture is there."""
     app = ReplayApp(path, Options("preview-jobs", read_only=True, every_s=0.25), clock=clock)
     async with app.run_test(size=size, notifications=True) as pilot:
-        await until(pilot, lambda: where(app).opened == 1 and app.picture.replaying is not None)
-        await until(pilot, lambda: app.picture.snapshot is not None or app.picture.lost is not None)
+        await until(pilot, lambda: where(app).opened == 1 and app.view.replaying is not None)
+        await until(pilot, lambda: app.view.snapshot is not None or app.view.lost is not None)
         yield app, pilot
 
 
-def passes(app: OperatorApp, clock: StillClock, seconds: float) -> None:
+def passes(app: OperatorApp, clock: ManualClock, seconds: float) -> None:
     """Time goes by, and the next picture comes at once."""
     clock.seconds += seconds
-    app.poller.hurry()
+    app.poller.poll_now()
 
 
-def where(app: OperatorApp) -> Replaying:
-    found = app.sight.live.replaying
+def where(app: OperatorApp) -> ReplayPosition:
+    found = app.display_state.live.replaying
     assert found is not None
     return found
 
 
 def now_ms(app: OperatorApp) -> int:
-    snapshot = app.picture.snapshot
+    snapshot = app.view.snapshot
     return snapshot.now_ms if snapshot is not None else 0
 
 
@@ -88,7 +88,7 @@ def charts(history: History, at_ms: int) -> list[object]:
 
 
 async def test_seeking_is_right_in_either_direction(night: Night) -> None:
-    clock = StillClock()
+    clock = ManualClock()
     async with replayed(night.path, clock) as (app, pilot):
         assert now_ms(app) == night.begun
         for key, lands_s in (
@@ -99,17 +99,17 @@ async def test_seeking_is_right_in_either_direction(night: Night) -> None:
             await pilot.press(key)
             at_ms = night.begun + lands_s * 1_000
             await until(pilot, lambda at_ms=at_ms: now_ms(app) == at_ms)
-            await until(pilot, lambda lands_s=lands_s: where(app).at_ms == lands_s * 1_000)
+            await until(pilot, lambda lands_s=lands_s: where(app).position_ms == lands_s * 1_000)
             truth = night.truth[at_ms].snapshot
-            assert charts(app.picture.history, at_ms) == charts(History().plus(truth), at_ms)
-            assert app.picture.events == truth.events
-            assert app.picture.health == scenes.HEALTH
-            assert app.picture.snapshot is not None
-            assert app.picture.snapshot.workers == truth.workers
+            assert charts(app.view.history, at_ms) == charts(History().with_snapshot(truth), at_ms)
+            assert app.view.events == truth.events
+            assert app.view.health == scenes.HEALTH
+            assert app.view.snapshot is not None
+            assert app.view.snapshot.workers == truth.workers
 
 
 async def test_it_plays_at_its_speed_and_stands_when_held(night: Night) -> None:
-    clock = StillClock()
+    clock = ManualClock()
     async with replayed(night.path, clock) as (app, pilot):
         passes(app, clock, 7)
         await until(pilot, lambda: now_ms(app) == night.begun + 7_000)
@@ -118,13 +118,13 @@ async def test_it_plays_at_its_speed_and_stands_when_held(night: Night) -> None:
         passes(app, clock, 4)
         await until(pilot, lambda: now_ms(app) == night.begun + 27_000)
         await pilot.press("left_parenthesis", "h")
-        await until(pilot, lambda: where(app).held)
+        await until(pilot, lambda: where(app).paused)
         passes(app, clock, 1_000)
         await pilot.press("full_stop")
         await until(pilot, lambda: now_ms(app) == night.begun + 37_000)
         assert "REPLAY HELD 2x 0:00:37 of 0:06:40" in screen_text(app)
         await pilot.press("h")
-        await until(pilot, lambda: not where(app).held)
+        await until(pilot, lambda: not where(app).paused)
         passes(app, clock, 10_000)
         await until(pilot, lambda: now_ms(app) == night.begun + LENGTH_S * 1_000)
         await until(pilot, lambda: "REPLAY END 2x 0:06:40 of 0:06:40" in screen_text(app))
@@ -132,9 +132,9 @@ async def test_it_plays_at_its_speed_and_stands_when_held(night: Night) -> None:
 
 async def test_the_title_says_where_one_is(night: Night) -> None:
     for size in ((80, 24), (120, 40)):
-        async with replayed(night.path, StillClock(), size) as (app, pilot):
+        async with replayed(night.path, ManualClock(), size) as (app, pilot):
             await pilot.press("greater_than_sign")
-            await until(pilot, lambda app=app: where(app).at_ms == 300_000)
+            await until(pilot, lambda app=app: where(app).position_ms == 300_000)
             await until(pilot, lambda app=app: "0:05:00" in screen_text(app))
             first = screen_text(app).splitlines()[0]
             assert " REPLAY 1x 0:05:00 of 0:06:40 " in first
@@ -142,45 +142,47 @@ async def test_the_title_says_where_one_is(night: Night) -> None:
 
 
 def test_a_narrow_title_keeps_the_position_in_a_gap_of_a_frozen_display() -> None:
-    picture = Picture(
-        scenes.BUSY, frozen=True, place="preview-jobs", replaying=Replaying(1.0, 5_000, 9_000, 0.5)
+    picture = QueueView(
+        scenes.BUSY, frozen=True, place="preview-jobs", replaying=ReplayPosition(1.0, 5_000, 9_000, 0.5)
     )
-    clock = plain(clock_line(picture))
+    clock = plain_text(clock_line(picture))
     assert clock.endswith(" 2026-11-24 06:03:07Z ")
     assert "FROZEN" in clock
-    assert plain(title_line(picture, 80 - len(clock))).startswith(" REPLAY 0.5x 0:00:05 of")
-    assert plain(title_line(replace(picture, replaying=Replaying(0.4)), 40)).startswith(" REPLAY … ")
+    assert plain_text(title_line(picture, 80 - len(clock))).startswith(" REPLAY 0.5x 0:00:05 of")
+    assert plain_text(title_line(replace(picture, replaying=ReplayPosition(0.4)), 40)).startswith(
+        " REPLAY … "
+    )
 
 
 async def test_nothing_dangerous_is_left_and_nothing_is_carried_out(night: Night) -> None:
-    async with replayed(night.path, StillClock()) as (app, pilot):
+    async with replayed(night.path, ManualClock()) as (app, pilot):
         for number in range(1, 8):
             await pilot.press(str(number))
             await pilot.pause()
-            front = app.front
+            front = app.front_screen
             assert front is not None
-            assert not [deed for deed in front.available() if deed.dangerous]
-            assert set(REPLAYING) <= set(front.available())
-            for deed in front.DEEDS:
-                if deed.dangerous:
+            assert not [deed for deed in front.available_actions() if deed.mutates]
+            assert set(REPLAY) <= set(front.available_actions())
+            for deed in front.KEY_ACTIONS:
+                if deed.mutates:
                     await pilot.press(deed.keys.split(",")[0])
         await pilot.press("p")
         await pilot.pause()
         assert isinstance(app.screen, OperatorScreen), "no dialog has come"
-        app.carry_out(Pause("by a fault of ours"))
+        app.start_command(Pause("by a fault of ours"))
         await until(pilot, lambda: "this is a recording: nothing was changed" in screen_text(app))
 
 
 async def test_jobs_and_dead_letters_say_that_they_are_not_recorded(night: Night) -> None:
-    async with replayed(night.path, StillClock(), (80, 24)) as (app, pilot):
+    async with replayed(night.path, ManualClock(), (80, 24)) as (app, pilot):
         for key in ("2", "3", "4"):
             await pilot.press(key)
             await until(pilot, lambda: "a recording holds no jobs" in screen_text(app))
-            front = app.front
+            front = app.front_screen
             assert front is not None
-            assert not set(front.available()) & set(front.DEEDS)
+            assert not set(front.available_actions()) & set(front.KEY_ACTIONS)
             await pilot.press("slash", "full_stop")
-        await until(pilot, lambda: where(app).at_ms == 30_000)
+        await until(pilot, lambda: where(app).position_ms == 30_000)
         app.open_job("lesson-10")
         await until(
             pilot, lambda: app.current_mode == "job" and "a recording holds no jobs" in screen_text(app)
@@ -195,7 +197,7 @@ async def test_a_source_without_jobs_refuses_to_list_them(night: Night) -> None:
 
 
 async def test_workers_events_and_health_show_the_moment(night: Night) -> None:
-    async with replayed(night.path, StillClock()) as (app, pilot):
+    async with replayed(night.path, ManualClock()) as (app, pilot):
         await pilot.press("h", "5")
         await until(pilot, lambda: "render-2" in screen_text(app))
         await pilot.press("6", "right_curly_bracket")
@@ -208,7 +210,7 @@ async def test_workers_events_and_health_show_the_moment(night: Night) -> None:
 
 
 async def test_help_and_palette_know_the_keys_of_a_recording_and_only_there(night: Night) -> None:
-    async with replayed(night.path, StillClock()) as (app, pilot):
+    async with replayed(night.path, ManualClock()) as (app, pilot):
         await pilot.press("question_mark")
         await until(pilot, lambda: "In the recording" in screen_text(app))
         assert "Go 5 min back in the recording." in screen_text(app)
@@ -220,50 +222,53 @@ async def test_help_and_palette_know_the_keys_of_a_recording_and_only_there(nigh
         await until(pilot, lambda: where(app).ended)
     live = make_app()
     async with live.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: live.picture.snapshot is not None)
-        front = live.front
+        await until(pilot, lambda: live.view.snapshot is not None)
+        front = live.front_screen
         assert front is not None
-        assert not set(front.available()) & set(REPLAYING)
+        assert not set(front.available_actions()) & set(REPLAY)
         await pilot.press("question_mark")
         await pilot.pause()
         assert "In the recording" not in screen_text(live)
 
 
 async def test_a_gap_shows_the_queue_before_it_and_why(tmp_path: Path) -> None:
-    hours = Hours()
+    hours = SimulatedQueue()
     begun = hours.now_ms
     reason = "Redis at x cannot be used"
     gaps = [Gap(begun + 20_000 + 1_000 * number, reason) for number in range(1, 41)]
-    write(tmp_path / "gap.rec", [*seconds(hours, 20), *gaps, Hours(begun + 61_000).look(whole=True)])
-    clock = StillClock()
+    write_recording(
+        tmp_path / "gap.rec",
+        [*frames_per_second(hours, 20), *gaps, SimulatedQueue(begun + 61_000).take_frame(full_history=True)],
+    )
+    clock = ManualClock()
     async with replayed(tmp_path / "gap.rec", clock) as (app, pilot):
         passes(app, clock, 40)
-        await until(pilot, lambda: app.picture.lost is not None)
+        await until(pilot, lambda: app.view.lost is not None)
         assert now_ms(app) == begun + 20_000
         await until(pilot, lambda: "STALE 20 s " in screen_text(app))
         assert reason in screen_text(app)
         assert "try" not in screen_text(app).splitlines()[0]
         await pilot.press("comma", "comma", "comma")
         await until(pilot, lambda: now_ms(app) == begun + 10_000)
-        assert app.picture.lost is None
+        assert app.view.lost is None
         passes(app, clock, 100)
         await until(pilot, lambda: now_ms(app) == begun + 61_000)
-        assert app.picture.lost is None
+        assert app.view.lost is None
 
 
 async def test_a_recording_that_begins_with_a_gap(tmp_path: Path) -> None:
-    hours = Hours()
+    hours = SimulatedQueue()
     begun = hours.now_ms
     gaps = [Gap(begun - 20_000 + 1_000 * number, "no server") for number in range(20)]
-    write(tmp_path / "gap.rec", [*gaps, *seconds(hours, 5)])
-    async with replayed(tmp_path / "gap.rec", StillClock()) as (app, pilot):
+    write_recording(tmp_path / "gap.rec", [*gaps, *frames_per_second(hours, 5)])
+    async with replayed(tmp_path / "gap.rec", ManualClock()) as (app, pilot):
         await until(pilot, lambda: "cannot reach the queue" in screen_text(app))
         assert "no server" in screen_text(app)
         await pilot.press("right_curly_bracket")
         await until(pilot, lambda: now_ms(app) == begun + 5_000)
-        assert app.picture.lost is None
+        assert app.view.lost is None
         await pilot.press("left_curly_bracket")
-        await until(pilot, lambda: app.picture.snapshot is None)
+        await until(pilot, lambda: app.view.snapshot is None)
         assert "cannot reach the queue" in screen_text(app)
 
 
@@ -272,7 +277,7 @@ async def test_what_cannot_be_read_is_told_and_the_rest_shown(night: Night, tmp_
     place = data.find(b"\x1f\x8b\x08", len(data) // 2)
     data[place + 200 : place + 210] = bytes(10)
     (tmp_path / "damaged.rec").write_bytes(data)
-    async with replayed(tmp_path / "damaged.rec", StillClock()) as (app, pilot):
+    async with replayed(tmp_path / "damaged.rec", ManualClock()) as (app, pilot):
         await until(pilot, lambda: "1 place in it cannot be read" in screen_text(app))
         await pilot.press("right_curly_bracket")
         await until(pilot, lambda: now_ms(app) == night.begun + LENGTH_S * 1_000)
@@ -280,7 +285,7 @@ async def test_what_cannot_be_read_is_told_and_the_rest_shown(night: Night, tmp_
 
 async def test_a_file_that_is_no_recording_ends_the_screen(tmp_path: Path) -> None:
     (tmp_path / "x.rec").write_text("dear diary")
-    app = ReplayApp(tmp_path / "x.rec", Options("q", read_only=True), clock=StillClock())
+    app = ReplayApp(tmp_path / "x.rec", Options("q", read_only=True), clock=ManualClock())
     async with app.run_test():
         await app.workers.wait_for_complete()
     assert isinstance(app.failure, NotARecording | RecordingBroken)
@@ -288,15 +293,15 @@ async def test_a_file_that_is_no_recording_ends_the_screen(tmp_path: Path) -> No
 
 
 async def test_no_key_of_a_recording_is_a_key_of_anything_else() -> None:
-    taken = {key for deed in EVERYWHERE for key in deed.keys.split(",")}
+    taken = {key for deed in GLOBAL for key in deed.keys.split(",")}
     taken |= {key for binding in Grid.BINDINGS for key in binding.key.split(",")}  # type: ignore[union-attr]
     async with make_app().run_test():
         for make in OperatorApp.MODES.values():
             assert callable(make)
             screen = make()
             assert isinstance(screen, OperatorScreen)
-            taken |= {key for deed in screen.DEEDS for key in deed.keys.split(",")}
-    ours = [key for deed in REPLAYING for key in deed.keys.split(",")]
+            taken |= {key for deed in screen.KEY_ACTIONS for key in deed.keys.split(",")}
+    ours = [key for deed in REPLAY for key in deed.keys.split(",")]
     assert not taken & set(ours)
     assert len(set(ours)) == len(ours)
-    assert not {action_name(deed) for deed in REPLAYING} & {action_name(deed) for deed in EVERYWHERE}
+    assert not {action_name(deed) for deed in REPLAY} & {action_name(deed) for deed in GLOBAL}

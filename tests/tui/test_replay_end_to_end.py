@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli_program import Program, hand_on
+from tests.integration.cli_program import Program, queue_driver
 from tests.recording_support import record_seconds
 from tests.redis_server import RedisProcess
 from tests.terminal import Terminal, needs_tmux
@@ -35,8 +35,8 @@ async def test_the_morning_after(
     redis_process: Callable[..., RedisProcess], tmp_path: Path, open_replay: Callable[[Path], Terminal]
 ) -> None:
     server = redis_process(persistent=False)
-    async with hand_on(server.url) as hand:
-        await hand.bury("dead-1", "dead-2")
+    async with queue_driver(server.url) as hand:
+        await hand.add_dead_letters("dead-1", "dead-2")
         await hand.heartbeat()
     done = Program(tmp_path, server.url).run("record", "night.rec", "--every", "0.25", "--for", "2s")
     assert done.code == 0, done.err

@@ -16,10 +16,10 @@ from textual.pilot import Pilot
 
 from previewops.tui.app import OperatorApp
 from previewops.tui.deeds import SCREENS
-from previewops.tui.poller import Missed
+from previewops.tui.poller import SnapshotMissed
 from previewops.tui.screens.base import OperatorScreen
 from tests.tui import scenes
-from tests.tui.screen_support import SceneSource, make_app, settled, until
+from tests.tui.screen_support import FakeSource, make_app, settled, until
 
 DRAWN_BY = "8.2.8"
 """The Textual that drew the pictures: another one may draw frames and spaces otherwise, which is no fault."""
@@ -59,19 +59,19 @@ STATES = {
 @pytest.mark.parametrize("state", STATES)
 async def test_screens(state: str, size: str, pictures: SnapshotAssertion) -> None:
     scene, verdict, read_only = STATES[state]
-    source = SceneSource(scene, verdict)
+    source = FakeSource(scene, verdict)
     if state == "empty":
-        source.listed, source.letters = (), ()
+        source.listed, source.dead_letters = (), ()
     app = make_app(source, read_only=read_only)
     async with app.run_test(size=SIZES[size]) as pilot:
-        await until(pilot, lambda: app.picture.health is not None)
+        await until(pilot, lambda: app.view.health is not None)
         if state == "stale":
             await _visit_all(pilot, app)
             source.down = True
-            app.poller.hurry()
-            await until(pilot, lambda: app.picture.lost is not None)
+            app.poller.poll_now()
+            await until(pilot, lambda: app.view.lost is not None)
             app.workers.cancel_group(app, "poll")  # or the count of tries would go on
-            app.on_missed(Missed(app.picture.lost.reason if app.picture.lost else "", 1))
+            app.on_snapshot_missed(SnapshotMissed(app.view.lost.reason if app.view.lost else "", 1))
         for number, (mode, _) in enumerate(SCREENS, 1):
             await _open(pilot, app, str(number), mode)
             assert pictures(name=f"{mode}-{state}-{size}") == _drawing(app)
@@ -84,7 +84,7 @@ async def _visit_all(pilot: Pilot[int], app: OperatorApp) -> None:
 
 
 async def _open(pilot: Pilot[int], app: OperatorApp, key: str, mode: str) -> None:
-    if mode == "job" and app.picture.snapshot is not None and app.picture.snapshot.dead:
+    if mode == "job" and app.view.snapshot is not None and app.view.snapshot.dead:
         app.job_id = scenes.DEAD_JOB.job_id
     await pilot.press(key)
     await until(pilot, lambda: isinstance(app.screen, OperatorScreen) and mode == app.screen.MODE)

@@ -12,12 +12,12 @@ from textual.widgets import Button, Input
 from previewops.tui.app import OperatorApp
 from previewops.tui.intents import Pause
 from previewops.tui.screens.base import OperatorScreen
-from previewops.tui.screens.dialogs.confirm import Confirm
-from previewops.tui.screens.dialogs.reason import Reason
+from previewops.tui.screens.dialogs.confirm import ConfirmDialog
+from previewops.tui.screens.dialogs.reason import PromptDialog
 from previewops.tui.screens.modal import Modal
 from previewops.tui.widgets.filterline import FilterLine
 from previewops.tui.widgets.grid import Grid
-from tests.tui.screen_support import NotingDesk, make_app, screen_text, shown, until
+from tests.tui.screen_support import FakeExecutor, make_app, screen_text, shown, until
 
 
 def at_once(app: OperatorApp, text: str) -> None:
@@ -46,21 +46,21 @@ async def test_a_filter_that_comes_at_once_is_typed_into_its_line() -> None:
 
 
 async def test_what_is_typed_before_a_question_has_come_does_nothing() -> None:
-    desk = NotingDesk()
-    app = make_app(desk=desk)
+    desk = FakeExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app, "5")
         await pilot.press("j")
         theme = app.theme
         at_once(app, "dust7pqz")
-        await until(pilot, lambda: isinstance(app.screen, Reason))
-        assert (app.front, app.theme, app.picture.frozen) == (screen, theme, False)
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
+        assert (app.front_screen, app.theme, app.view.frozen) == (screen, theme, False)
         field = app.screen.query_one(Input)
         at_once(app, "why7pzq")
         await until(pilot, lambda: field.value.endswith("why7pzq"))
         # Of what was typed ahead the keys that came before the line are gone, all others stand there in order.
         assert field.value.removesuffix("why7pzq") in ["ust7pqz"[place:] for place in range(8)]
-        assert desk.intents == []
+        assert desk.commands == []
 
 
 async def test_keys_act_again_while_what_was_agreed_to_is_carried_out() -> None:
@@ -70,34 +70,34 @@ async def test_keys_act_again_while_what_was_agreed_to_is_carried_out() -> None:
         done = asyncio.Event()
 
         async def ask_and_act() -> None:
-            assert await screen.ask_for(Reason("Why", "Why?", "do")) is not None
+            assert await screen.show_dialog(PromptDialog("Why", "Why?", "do")) is not None
             await done.wait()
 
         acting = screen.run_worker(ask_and_act(), group="ask")
         at_once(app, "z")  # meant for the dialog
-        await until(pilot, lambda: isinstance(app.screen, Reason))
-        assert not app.picture.frozen
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
+        assert not app.view.frozen
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is screen)
         assert not acting.is_finished
         await pilot.press("z")
-        await until(pilot, lambda: app.picture.frozen)
+        await until(pilot, lambda: app.view.frozen)
         done.set()
 
 
 async def test_between_two_questions_nothing_acts() -> None:
-    desk = NotingDesk()
-    app = make_app(desk=desk)
+    desk = FakeExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app, "5")
         await pilot.press("d")  # a whole host: agreed to first, then a reason
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         app.screen.query_one("#deed", Button).focus()
         await until(pilot, lambda: app.focused is app.screen.query_one("#deed"))
         app.post_message(Key("enter", "\r"))
         at_once(app, "tz7")
-        await until(pilot, lambda: isinstance(app.screen, Reason))
-        assert (app.front, app.picture.frozen, app.theme) == (screen, False, "previewops-dark")
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
+        assert (app.front_screen, app.view.frozen, app.theme) == (screen, False, "previewops-dark")
 
 
 def burst(app: OperatorApp, *keys: str) -> None:
@@ -123,7 +123,7 @@ async def test_what_is_closed_twice_at_once_is_closed_once(keys: tuple[str, ...]
         await opened(pilot, app, "2")
         burst(app, *keys)
         await pilot.press("z")  # comes after them, and to the screen, as nothing is open any more
-        await until(pilot, lambda: app.picture.frozen)
+        await until(pilot, lambda: app.view.frozen)
         assert isinstance(app.screen, OperatorScreen)
 
 
@@ -134,28 +134,28 @@ async def test_a_command_is_done_before_the_next_key_is_heeded() -> None:
         await pilot.press("colon")
         await until(pilot, lambda: "Show only jobs that some words are found in" in screen_text(app))
         burst(app, "enter", "enter", "enter", "z")  # the first is chosen and done: it opens the filter
-        await until(pilot, lambda: app.picture.frozen)
+        await until(pilot, lambda: app.view.frozen)
         burst(app, "colon", "enter", "enter", "escape", "escape", "z")
-        await until(pilot, lambda: not app.picture.frozen)
+        await until(pilot, lambda: not app.view.frozen)
         assert app.screen is screen
 
 
 async def test_keys_that_come_at_once_keep_their_order() -> None:
-    desk = NotingDesk()
-    app = make_app(desk=desk)
+    desk = FakeExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app, "2")
         burst(app, "p", "enter", "escape")
-        await until(pilot, lambda: desk.intents == [Pause("")])
+        await until(pilot, lambda: desk.commands == [Pause("")])
         await until(pilot, lambda: app.screen is screen)
         at_once(app, "p")
         at_once(app, "disks")
         burst(app, "escape", "p", "enter")
-        await until(pilot, lambda: desk.intents == [Pause(""), Pause("")])
+        await until(pilot, lambda: desk.commands == [Pause(""), Pause("")])
         at_once(app, ":")
         burst(app, "escape")
         at_once(app, "4z")
-        await until(pilot, lambda: app.picture.frozen and app.current_mode == "dead")
+        await until(pilot, lambda: app.view.frozen and app.current_mode == "dead")
 
 
 async def test_a_screen_over_the_screen_closes_once() -> None:

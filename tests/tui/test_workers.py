@@ -8,34 +8,34 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
-from previewops.fleetviews import Bounds
+from previewops.fleetviews import WorkerCountRange
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import FleetAct, Intent, Scale
-from previewops.tui.screens.dialogs.confirm import Confirm
-from previewops.tui.screens.dialogs.reason import Reason
+from previewops.tui.intents import FleetActionCommand, OperatorCommand, Scale
+from previewops.tui.screens.dialogs.confirm import ConfirmDialog
+from previewops.tui.screens.dialogs.reason import PromptDialog
 from previewops.tui.screens.workers.screen import WorkersScreen
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.tui import scenes
-from tests.tui.screen_support import NotingDesk, SceneSource, make_app, renew, screen_text, shown, until
+from tests.tui.screen_support import FakeExecutor, FakeSource, make_app, renew, screen_text, shown, until
 
 SIZE = (120, 40)
 HOST_1 = "host render-1-3990"
 
 
-def many(count: int) -> tuple[scenes.SupervisorView, ...]:
+def many(count: int) -> tuple[scenes.SupervisorStatus, ...]:
     """One host with so many workers that run."""
     workers = tuple(
         scenes.SupervisedWorker(f"render-1-{number}-aa", number, "running", number, 0, "")
         for number in range(1, count + 1)
     )
-    return (scenes.supervisor("render-1", workers, bounds=Bounds(1, 200)),)
+    return (scenes.supervisor("render-1", workers, bounds=WorkerCountRange(1, 200)),)
 
 
 async def opened(pilot: Pilot[int], app: OperatorApp) -> Grid:
     """Goes to the screen, and waits until its rows are there."""
     await pilot.press("5")
-    await until(pilot, lambda: isinstance(app.screen, WorkersScreen) and app.picture.snapshot is not None)
+    await until(pilot, lambda: isinstance(app.screen, WorkersScreen) and app.view.snapshot is not None)
     await until(
         pilot, lambda: bool(app.screen.query(Grid)) and bool(shown(app.screen.query_one(Grid)).strip())
     )
@@ -52,13 +52,13 @@ def keys(app: OperatorApp) -> str:
     return shown(app.screen.query_one("#keys"))
 
 
-async def done(pilot: Pilot[int], desk: NotingDesk, count: int = 1) -> list[Intent]:
-    await until(pilot, lambda: len(desk.intents) == count)
-    return desk.intents
+async def done(pilot: Pilot[int], desk: FakeExecutor, count: int = 1) -> list[OperatorCommand]:
+    await until(pilot, lambda: len(desk.commands) == count)
+    return desk.commands
 
 
 async def test_it_shows_hosts_workers_and_what_the_row_under_the_cursor_is_at() -> None:
-    source = SceneSource(scenes.TROUBLED)
+    source = FakeSource(scenes.TROUBLED)
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
@@ -75,7 +75,7 @@ async def test_it_shows_hosts_workers_and_what_the_row_under_the_cursor_is_at() 
 
 @pytest.mark.parametrize(("size", "wide"), [((80, 24), False), ((120, 40), False), ((200, 60), True)])
 async def test_the_panels_share_the_room(size: tuple[int, int], wide: bool) -> None:
-    app = make_app(SceneSource(scenes.TROUBLED))
+    app = make_app(FakeSource(scenes.TROUBLED))
     async with app.run_test(size=size) as pilot:
         grid = await opened(pilot, app)
         table, detail = (
@@ -92,7 +92,7 @@ async def test_the_panels_share_the_room(size: tuple[int, int], wide: bool) -> N
 
 
 async def test_no_workers_says_what_to_do_and_a_lost_connection_says_that() -> None:
-    app = make_app(SceneSource(scenes.EMPTY))
+    app = make_app(FakeSource(scenes.EMPTY))
     async with app.run_test(size=(80, 24)) as pilot:
         grid = await opened(pilot, app)
         assert "no workers" in shown(grid)
@@ -101,15 +101,15 @@ async def test_no_workers_says_what_to_do_and_a_lost_connection_says_that() -> N
         for key in ("S", "d", "r", "u", "c", "enter"):
             await pilot.press(key)
             assert isinstance(app.screen, WorkersScreen)
-    down = make_app(SceneSource(down=True))
+    down = make_app(FakeSource(down=True))
     async with down.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
-        await until(pilot, lambda: down.picture.lost is not None and isinstance(down.screen, WorkersScreen))
+        await until(pilot, lambda: down.view.lost is not None and isinstance(down.screen, WorkersScreen))
         await until(pilot, lambda: "cannot reach the queue" in shown(down.screen.query_one(Grid)))
 
 
 async def test_rows_stay_when_the_connection_goes_and_the_cursor_stays_with_its_worker() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
@@ -120,14 +120,14 @@ async def test_rows_stay_when_the_connection_goes_and_the_cursor_stays_with_its_
         await until(pilot, lambda: "a-host" in shown(grid))
         assert grid.cursor_key == key
         source.down = True
-        app.poller.hurry()
-        await until(pilot, lambda: app.picture.lost is not None)
+        app.poller.poll_now()
+        await until(pilot, lambda: app.view.lost is not None)
         assert "a-host" in shown(grid)
         assert grid.cursor_key == key
 
 
 async def test_versions_have_a_column_while_they_differ() -> None:
-    source = SceneSource()
+    source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
@@ -139,12 +139,12 @@ async def test_versions_have_a_column_while_they_differ() -> None:
 
 
 async def test_scale_asks_for_a_number_or_a_range_and_refuses_others() -> None:
-    desk = NotingDesk()
-    app = make_app(desk=desk)
+    desk = FakeExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("S")
-        await until(pilot, lambda: isinstance(app.screen, Reason))
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         field = app.screen.query_one(Input)
         assert field.value == "1-8"
         field.value = "300"
@@ -152,106 +152,110 @@ async def test_scale_asks_for_a_number_or_a_range_and_refuses_others() -> None:
         await until(pilot, lambda: "0 to 256" in str(app.screen.query_one("#refused").render()))
         field.value = "2-12"
         await pilot.press("enter")
-        assert await done(pilot, desk) == [Scale("render-1-3990", Bounds(2, 12))]
+        assert await done(pilot, desk) == [Scale("render-1-3990", WorkerCountRange(2, 12))]
 
 
 async def test_scale_asks_again_when_several_workers_have_to_go() -> None:
-    desk = NotingDesk()
-    app = make_app(desk=desk)
+    desk = FakeExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         for answer in ("cancel", "deed"):
             await pilot.press("S")
-            await until(pilot, lambda: isinstance(app.screen, Reason))
+            await until(pilot, lambda: isinstance(app.screen, PromptDialog))
             app.screen.query_one(Input).value = "0"
             await pilot.press("enter")
-            await until(pilot, lambda: isinstance(app.screen, Confirm))
+            await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
             assert app.screen.focused is not None
             assert app.screen.focused.id == "cancel"
             assert "2 workers of render-1 will end their jobs" in shown(app.screen.query_one("#lines"))
             app.screen.query_one(f"#{answer}", Button).press()
             await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
-        assert await done(pilot, desk) == [Scale("render-1-3990", Bounds(0, 0))]
+        assert await done(pilot, desk) == [Scale("render-1-3990", WorkerCountRange(0, 0))]
         # One that goes is not asked for, and escape gives no order.
         await pilot.press("S")
-        await until(pilot, lambda: isinstance(app.screen, Reason))
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         app.screen.query_one(Input).value = "1"
         await pilot.press("enter")
-        assert (await done(pilot, desk, 2))[1] == Scale("render-1-3990", Bounds(1, 1))
+        assert (await done(pilot, desk, 2))[1] == Scale("render-1-3990", WorkerCountRange(1, 1))
         await pilot.press("S")
-        await until(pilot, lambda: isinstance(app.screen, Reason))
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
-        assert len(desk.intents) == 2
+        assert len(desk.commands) == 2
 
 
 @pytest.mark.parametrize(("key", "act"), [("d", "drain"), ("r", "restart")])
 async def test_one_worker_is_drained_or_restarted_for_a_reason(key: str, act: str) -> None:
-    desk = NotingDesk()
-    app = make_app(desk=desk)
+    desk = FakeExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
         await put(pilot, grid, "4001")
         await pilot.press(key)
-        await until(pilot, lambda: isinstance(app.screen, Reason))
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         assert "2 jobs" in shown(app.screen.query_one("#lines"))
         await pilot.press("o", "l", "d", "enter")
-        assert await done(pilot, desk) == [FleetAct(act, "render-1-3990", "render-1-4001-0001", "old")]
+        assert await done(pilot, desk) == [
+            FleetActionCommand(act, "render-1-3990", "render-1-4001-0001", "old")
+        ]
 
 
 @pytest.mark.parametrize(("key", "act"), [("d", "drain"), ("r", "restart")])
 async def test_a_whole_host_is_asked_for_first(key: str, act: str) -> None:
-    desk = NotingDesk()
-    app = make_app(desk=desk)
+    desk = FakeExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
         assert grid.cursor_key == HOST_1
         await pilot.press(key)
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         assert "2 workers of render-1, at 3 jobs now?" in shown(app.screen.query_one("#lines"))
         await pilot.press("enter")  # on Cancel
         await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
         await pilot.press(key)
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("right", "enter")
-        await until(pilot, lambda: isinstance(app.screen, Reason))
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         await pilot.press("n", "o", "w", "enter")
-        assert await done(pilot, desk) == [FleetAct(act, "render-1-3990", "", "now")]
+        assert await done(pilot, desk) == [FleetActionCommand(act, "render-1-3990", "", "now")]
 
 
 async def test_a_large_host_takes_a_typed_word() -> None:
-    desk = NotingDesk()
-    app = make_app(SceneSource(replace(scenes.BUSY, supervisors=many(120))), desk)
+    desk = FakeExecutor()
+    app = make_app(FakeSource(replace(scenes.BUSY, supervisors=many(120))), desk)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("d")
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         assert app.screen.query_one("#deed", Button).disabled
         await pilot.press(*"drain", "enter")
-        await until(pilot, lambda: isinstance(app.screen, Reason))
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         await pilot.press("enter")
-        assert await done(pilot, desk) == [FleetAct("drain", "render-1-3990", "", "")]
+        assert await done(pilot, desk) == [FleetActionCommand("drain", "render-1-3990", "", "")]
 
 
 async def test_one_reset_is_not_asked_for_and_several_are() -> None:
-    desk = NotingDesk()
-    app = make_app(desk=desk)
+    desk = FakeExecutor()
+    app = make_app(executor=desk)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
         await put(pilot, grid, "4004")
         await pilot.press("u")
-        assert await done(pilot, desk) == [FleetAct("reset", "render-2-3990", "render-2-4004-0004", "")]
+        assert await done(pilot, desk) == [
+            FleetActionCommand("reset", "render-2-3990", "render-2-4004-0004", "")
+        ]
         grid.go_to("host render-2-3990")
         await pilot.pause()
         await pilot.press("u")
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         app.screen.query_one("#deed", Button).press()
-        assert (await done(pilot, desk, 2))[1] == FleetAct("reset", "render-2-3990", "", "")
+        assert (await done(pilot, desk, 2))[1] == FleetActionCommand("reset", "render-2-3990", "", "")
 
 
 async def test_deeds_are_gone_where_no_supervisor_takes_them() -> None:
-    desk = NotingDesk()
-    app = make_app(SceneSource(scenes.TROUBLED), desk)
+    desk = FakeExecutor()
+    app = make_app(FakeSource(scenes.TROUBLED), desk)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
         assert all(word in keys(app) for word in ("Scale", "Drain", "Restart"))
@@ -262,20 +266,22 @@ async def test_deeds_are_gone_where_no_supervisor_takes_them() -> None:
             assert not any(word in keys(app) for word in ("Drain", "Restart", "Reset"))
             await pilot.press("S", "d", "r", "u")
             assert isinstance(app.screen, WorkersScreen)
-        assert desk.intents == []
+        assert desk.commands == []
 
 
 async def test_a_read_only_screen_has_no_orders() -> None:
-    desk = NotingDesk()
-    app = make_app(desk=desk, read_only=True)
+    desk = FakeExecutor()
+    app = make_app(executor=desk, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         assert not any(word in keys(app) for word in ("Scale", "Drain", "Restart", "Reset", "Pause"))
         assert "Copy id" in keys(app)
         await pilot.press("S", "d", "r", "u")
         assert isinstance(app.screen, WorkersScreen)
-        assert not {"scale", "drain", "restart", "reset"} & {deed.action for deed in app.screen.available()}
-        assert desk.intents == []
+        assert not {"scale", "drain", "restart", "reset"} & {
+            deed.action for deed in app.screen.available_actions()
+        }
+        assert desk.commands == []
 
 
 async def test_ids_are_copied_and_jobs_opened_by_key_and_by_mouse() -> None:
@@ -303,17 +309,17 @@ async def test_a_key_in_the_last_line_can_be_clicked() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.click("#keys", offset=(keys(app).index("Scale"), 0))
-        await until(pilot, lambda: isinstance(app.screen, Reason))
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
         await pilot.click("#keys", offset=(keys(app).index("Pause"), 0))
-        await until(pilot, lambda: isinstance(app.screen, Reason))
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
 
 
 async def test_a_host_whose_name_looks_like_markup_is_shown_as_it_is() -> None:
     odd = "r[/b][red]1"
     view = replace(scenes.SUPERVISORS[0], state=replace(scenes.SUPERVISORS[0].state, host=odd))
-    app = make_app(SceneSource(replace(scenes.BUSY, supervisors=(view,))))
+    app = make_app(FakeSource(replace(scenes.BUSY, supervisors=(view,))))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         for key, title in (("S", f"Scale {odd}"), ("d", f"Drain 2 workers of {odd}")):

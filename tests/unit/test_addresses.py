@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from previewops.worker.addresses import why_closed
+from previewops.worker.addresses import rejection_reason
 
 
 @pytest.mark.parametrize(
     "address", ["93.184.215.14", "1.1.1.1", "2606:4700::1111", "2a00:1450:4001:80b::200e"]
 )
 def test_the_open_internet_is_open(address: str) -> None:
-    assert why_closed(address) is None
+    assert rejection_reason(address) is None
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_the_open_internet_is_open(address: str) -> None:
     ],
 )
 def test_everything_else_is_closed(address: str, words: str) -> None:
-    assert words in str(why_closed(address))
+    assert words in str(rejection_reason(address))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from previewops.api.bodies import Bodies
-from previewops.api.errors import Overloaded, TooLarge
+from previewops.api.bodies import BodyReader
+from previewops.api.errors import BodyTooLarge, Overloaded
 
 MIB = 1024 * 1024
 PIECE = 65_536
@@ -30,7 +30,7 @@ def request_of(size: int) -> Request:
 
 async def test_a_body_is_there_once() -> None:
     size = 32 * MIB
-    bodies = Bodies(size)
+    bodies = BodyReader(size)
     tracemalloc.start()
     try:
         async with bodies.read(request_of(size), size) as raw:
@@ -43,13 +43,13 @@ async def test_a_body_is_there_once() -> None:
 
 
 async def test_all_together_are_bounded_and_one_that_has_left_makes_room() -> None:
-    bodies = Bodies(3 * MIB)
+    bodies = BodyReader(3 * MIB)
     async with bodies.read(request_of(2 * MIB), 3 * MIB):
         with pytest.raises(Overloaded):
             async with bodies.read(request_of(2 * MIB), 3 * MIB):
                 pass
     async with bodies.read(request_of(3 * MIB), 3 * MIB) as raw:
         assert raw == bytes(3 * MIB)
-    with pytest.raises(TooLarge):
+    with pytest.raises(BodyTooLarge):
         async with bodies.read(request_of(3 * MIB + 1), 3 * MIB):
             pass

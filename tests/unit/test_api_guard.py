@@ -7,11 +7,18 @@ from typing import Any
 import pytest
 
 from previewops import errors
-from previewops.api.errors import CannotListen, Forbidden, Misdirected, Refusal, Unauthorized, Unprotected
-from previewops.api.guard import Access, host_name, is_this_machine
-from previewops.api.listening import addresses, is_loopback, listen
-from previewops.api.problems import STATUSES, problem_of
-from previewops.api.rates import Rates, client_of
+from previewops.api.errors import (
+    ApiError,
+    Forbidden,
+    HostNotAllowed,
+    ListenError,
+    TokenRequired,
+    Unauthorized,
+)
+from previewops.api.guard import AccessPolicy, host_name, is_loopback_host
+from previewops.api.listening import bind_sockets, is_loopback, resolve_addresses
+from previewops.api.problems import STATUS_BY_ERROR, build_problem
+from previewops.api.rates import TokenBuckets, client_key
 from previewops.errors import PreviewopsError, UsageError
 from previewops.settings import Settings
 
@@ -27,7 +34,7 @@ def bearer(token: str) -> dict[str, str]:
     "host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "[::1]"]
 )
 def test_this_machine_is_served_by_any_of_its_names(host: str) -> None:
-    Access.of(Settings(), loopback=True).check("GET", "/", {"host": host})
+    AccessPolicy.from_settings(Settings(), loopback=True).check("GET", "/", {"host": host})
 
 
 @pytest.mark.parametrize(
@@ -35,21 +42,27 @@ def test_this_machine_is_served_by_any_of_its_names(host: str) -> None:
     ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "[::2]", "::1"],
 )
 def test_a_name_that_was_made_to_lead_here_is_not(host: str) -> None:
-    with pytest.raises(Misdirected):
-        Access.of(Settings(), loopback=True).check("GET", "/livez", {"host": host})
+    with pytest.raises(HostNotAllowed):
+        AccessPolicy.from_settings(Settings(), loopback=True).check("GET", "/livez", {"host": host})
 
 
 def test_names_that_are_set_are_served_and_elsewhere_any() -> None:
     named = Settings(api_hosts=("previews.example",), api_token=TOKEN)
     for loopback in (True, False):
-        Access.of(named, loopback=loopback).check("GET", "/", {**bearer(TOKEN), "host": "previews.example"})
-        with pytest.raises(Misdirected):
-            Access.of(named, loopback=loopback).check("GET", "/", {**bearer(TOKEN), "host": "other.example"})
-    Access.of(Settings(api_token=TOKEN), loopback=False).check("GET", "/", {**bearer(TOKEN), "host": "any"})
+        AccessPolicy.from_settings(named, loopback=loopback).check(
+            "GET", "/", {**bearer(TOKEN), "host": "previews.example"}
+        )
+        with pytest.raises(HostNotAllowed):
+            AccessPolicy.from_settings(named, loopback=loopback).check(
+                "GET", "/", {**bearer(TOKEN), "host": "other.example"}
+            )
+    AccessPolicy.from_settings(Settings(api_token=TOKEN), loopback=False).check(
+        "GET", "/", {**bearer(TOKEN), "host": "any"}
+    )
 
 
 def test_pages_of_other_sites_are_turned_away_but_for_links() -> None:
-    access = Access.of(Settings(), loopback=True)
+    access = AccessPolicy.from_settings(Settings(), loopback=True)
     access.check("GET", "/", {**HOST, "sec-fetch-site": "same-origin"})
     access.check("GET", "/", {**HOST, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"})
     for method, mode in (("GET", "cors"), ("GET", "no-cors"), ("POST", "navigate"), ("POST", "cors")):
@@ -69,7 +82,7 @@ def test_pages_of_other_sites_are_turned_away_but_for_links() -> None:
     ],
 )
 def test_a_page_of_this_door_may_act_in_an_old_browser(origin: str, host: str) -> None:
-    access = Access.of(Settings(), loopback=True)
+    access = AccessPolicy.from_settings(Settings(), loopback=True)
     for method in ("POST", "DELETE"):
         access.check(method, "/", {"host": host, "origin": origin})
 
@@ -80,7 +93,7 @@ def test_a_page_of_this_door_may_act_in_an_old_browser(origin: str, host: str) -
      "localhost:8080", "http://", "http://localhost:8080.evil.example", "chrome-extension://localhost:8080"],
 )  # fmt: skip
 def test_a_page_of_another_origin_may_not_act_in_an_old_browser(origin: str) -> None:
-    access = Access.of(Settings(), loopback=True)
+    access = AccessPolicy.from_settings(Settings(), loopback=True)
     for method in ("POST", "DELETE"):
         with pytest.raises(Forbidden, match="other sites"):
             access.check(method, "/", {**HOST, "origin": origin})
@@ -92,7 +105,7 @@ def test_a_page_of_another_origin_may_not_act_in_an_old_browser(origin: str) -> 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_token_that_is_set_is_needed_on_loopback_too(method: str) -> None:
-    access = Access.of(Settings(api_token=TOKEN, api_read_token=READ), loopback=True)
+    access = AccessPolicy.from_settings(Settings(api_token=TOKEN, api_read_token=READ), loopback=True)
     access.check(method, "/x", bearer(TOKEN))
     access.check(method, "/x", {**HOST, "authorization": f"bearer {TOKEN}"})
     for headers in (
@@ -112,7 +125,7 @@ def test_a_token_that_is_set_is_needed_on_loopback_too(method: str) -> None:
 
 
 def test_the_second_token_may_look_and_not_act() -> None:
-    access = Access.of(Settings(api_token=TOKEN, api_read_token=READ), loopback=True)
+    access = AccessPolicy.from_settings(Settings(api_token=TOKEN, api_read_token=READ), loopback=True)
     access.check("GET", "/x", bearer(READ))
     access.check("HEAD", "/x", bearer(READ))
     for method in ("POST", "DELETE", "PUT"):
@@ -122,12 +135,12 @@ def test_the_second_token_may_look_and_not_act() -> None:
 
 def test_without_a_second_token_an_empty_one_is_none() -> None:
     with pytest.raises(Unauthorized):
-        Access.of(Settings(api_token=TOKEN), loopback=True).check("GET", "/x", bearer(""))
+        AccessPolicy.from_settings(Settings(api_token=TOKEN), loopback=True).check("GET", "/x", bearer(""))
 
 
 def test_tokens_stand_in_no_text() -> None:
     settings = Settings(api_token=TOKEN, api_read_token=READ)
-    shown = repr(settings) + repr(Access.of(settings, loopback=True))
+    shown = repr(settings) + repr(AccessPolicy.from_settings(settings, loopback=True))
     assert TOKEN not in shown
     assert READ not in shown
     for value in ("short", "with a space in the middle", "ümlaut-0123456789"):
@@ -147,12 +160,12 @@ def test_tokens_that_make_no_sense_are_refused() -> None:
 
 def test_names_of_hosts() -> None:
     assert [host_name(each) for each in ("a:1", "A", "[::1]:2", "", ":")] == ["a", "a", "[::1]", "", ""]
-    assert is_this_machine("127.0.0.1")
-    assert not is_this_machine("")
+    assert is_loopback_host("127.0.0.1")
+    assert not is_loopback_host("")
 
 
 def test_a_client_has_a_burst_and_then_its_rate() -> None:
-    rates = Rates(10)
+    rates = TokenBuckets(10)
     assert [rates.take("a", 0.0) for _ in range(20)] == [0.0] * 20
     assert rates.take("a", 0.0) == pytest.approx(0.1)
     assert rates.take("b", 0.0) == 0.0
@@ -162,7 +175,7 @@ def test_a_client_has_a_burst_and_then_its_rate() -> None:
 
 
 def test_the_table_of_clients_is_bounded_and_keeps_the_latest() -> None:
-    rates = Rates(1, most_clients=3)
+    rates = TokenBuckets(1, max_clients=3)
     for _ in range(2):
         rates.take("busy", 0.0)
     for number in range(10):
@@ -172,10 +185,10 @@ def test_the_table_of_clients_is_bounded_and_keeps_the_latest() -> None:
 
 
 def test_a_network_of_ipv6_is_one_client() -> None:
-    assert client_of("2001:db8::1") == client_of("2001:db8::2:3")
-    assert client_of("2001:db8::1") != client_of("2001:db8:0:1::1")
-    assert client_of("fe80::1%eth0") == "fe80::/64"
-    assert [client_of(each) for each in ("10.0.0.1", "", "not:an:address")] == [
+    assert client_key("2001:db8::1") == client_key("2001:db8::2:3")
+    assert client_key("2001:db8::1") != client_key("2001:db8:0:1::1")
+    assert client_key("fe80::1%eth0") == "fe80::/64"
+    assert [client_key(each) for each in ("10.0.0.1", "", "not:an:address")] == [
         "10.0.0.1",
         "",
         "not:an:address",
@@ -199,44 +212,44 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_each_error_of_the_package_has_its_status(kind: type[PreviewopsError]) -> None:
-    assert kind in STATUSES
-    problem = problem_of(made(kind))
-    assert problem.status == STATUSES[kind]
+    assert kind in STATUS_BY_ERROR
+    problem = build_problem(made(kind))
+    assert problem.status == STATUS_BY_ERROR[kind]
     assert problem.as_json()["type"] == f"urn:previewops:problem:{kind.code}"
 
 
 def test_of_what_nobody_foresaw_nothing_is_told() -> None:
-    told = problem_of(RuntimeError("secret"))
+    told = build_problem(RuntimeError("secret"))
     assert told.status == 500
     assert "secret" not in str(told.as_json())
 
 
 def test_where_redis_is_is_not_told() -> None:
-    told = problem_of(errors.RedisUnavailable("redis://inner:6379", "it is gone"))
+    told = build_problem(errors.RedisUnavailable("redis://inner:6379", "it is gone"))
     assert "inner" not in str(told.as_json())
     assert told.headers == (("Retry-After", "2"),)
 
 
 def test_refusals_have_codes_of_their_own() -> None:
-    kinds = Refusal.__subclasses__()
+    kinds = ApiError.__subclasses__()
     assert len({kind.code for kind in kinds}) == len(kinds)
 
 
 def test_loopback_is_told_from_the_rest() -> None:
-    assert is_loopback(addresses("127.0.0.1", 0))
-    assert is_loopback(addresses("localhost", 0))
-    assert not is_loopback(addresses("0.0.0.0", 0))
-    assert "PREVIEW_API_TOKEN" in Unprotected("0.0.0.0").message
+    assert is_loopback(resolve_addresses("127.0.0.1", 0))
+    assert is_loopback(resolve_addresses("localhost", 0))
+    assert not is_loopback(resolve_addresses("0.0.0.0", 0))
+    assert "PREVIEW_API_TOKEN" in TokenRequired("0.0.0.0").message
 
 
 def test_an_address_that_cannot_be_had_is_told() -> None:
-    found = addresses("127.0.0.1", 0)
-    (first,) = listen("127.0.0.1", 0, found)
+    found = resolve_addresses("127.0.0.1", 0)
+    (first,) = bind_sockets("127.0.0.1", 0, found)
     with first:
         port = first.getsockname()[1]
-        with pytest.raises(CannotListen, match=f"port {port}: another process listens there"):
-            listen("127.0.0.1", port, found)
-    with pytest.raises(CannotListen, match="the name is not known"):
-        addresses("no.such.host.invalid", 80)
-    with pytest.raises(CannotListen, match="no such address"):
-        listen("192.0.2.1", 0, addresses("192.0.2.1", 0))
+        with pytest.raises(ListenError, match=f"port {port}: another process listens there"):
+            bind_sockets("127.0.0.1", port, found)
+    with pytest.raises(ListenError, match="the name is not known"):
+        resolve_addresses("no.such.host.invalid", 80)
+    with pytest.raises(ListenError, match="no such address"):
+        bind_sockets("192.0.2.1", 0, resolve_addresses("192.0.2.1", 0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from previewops.api.ranges import Part, select
+from previewops.api.ranges import SelectionKind, select_range
 
 ETAG = '"abc"'
 SIZE = 100
@@ -13,37 +13,42 @@ SIZE = 100
 @pytest.mark.parametrize(
     ("value", "part", "start", "end"),
     [
-        ("bytes=0-9", Part.RANGE, 0, 10),
-        ("bytes=90-", Part.RANGE, 90, 100),
-        ("bytes=-10", Part.RANGE, 90, 100),
-        ("bytes=-1000", Part.RANGE, 0, 100),
-        ("bytes=99-99", Part.RANGE, 99, 100),
-        ("bytes=50-1000", Part.RANGE, 50, 100),
-        ("Bytes = 1 - 2", Part.RANGE, 1, 3),
-        ("bytes=100-", Part.NONE, 0, 0),
-        ("bytes=100-200", Part.NONE, 0, 0),
-        ("bytes=-0", Part.NONE, 0, 0),
-        ("bytes=9-0", Part.WHOLE, 0, 100),
-        ("bytes=-", Part.WHOLE, 0, 100),
-        ("bytes=0-1,5-6", Part.WHOLE, 0, 100),
-        ("lines=0-1", Part.WHOLE, 0, 100),
-        ("bytes=a-b", Part.WHOLE, 0, 100),
-        ("bytes=٠-٩", Part.WHOLE, 0, 100),
-        (f"bytes=0-{'9' * 40}", Part.WHOLE, 0, 100),
-        ("", Part.WHOLE, 0, 100),
+        ("bytes=0-9", SelectionKind.PARTIAL, 0, 10),
+        ("bytes=90-", SelectionKind.PARTIAL, 90, 100),
+        ("bytes=-10", SelectionKind.PARTIAL, 90, 100),
+        ("bytes=-1000", SelectionKind.PARTIAL, 0, 100),
+        ("bytes=99-99", SelectionKind.PARTIAL, 99, 100),
+        ("bytes=50-1000", SelectionKind.PARTIAL, 50, 100),
+        ("Bytes = 1 - 2", SelectionKind.PARTIAL, 1, 3),
+        ("bytes=100-", SelectionKind.NOT_SATISFIABLE, 0, 0),
+        ("bytes=100-200", SelectionKind.NOT_SATISFIABLE, 0, 0),
+        ("bytes=-0", SelectionKind.NOT_SATISFIABLE, 0, 0),
+        ("bytes=9-0", SelectionKind.FULL, 0, 100),
+        ("bytes=-", SelectionKind.FULL, 0, 100),
+        ("bytes=0-1,5-6", SelectionKind.FULL, 0, 100),
+        ("lines=0-1", SelectionKind.FULL, 0, 100),
+        ("bytes=a-b", SelectionKind.FULL, 0, 100),
+        ("bytes=٠-٩", SelectionKind.FULL, 0, 100),
+        (f"bytes=0-{'9' * 40}", SelectionKind.FULL, 0, 100),
+        ("", SelectionKind.FULL, 0, 100),
     ],
 )
-def test_ranges(value: str, part: Part, start: int, end: int) -> None:
-    found = select("GET", {"range": value}, ETAG, SIZE)
-    assert (found.part, found.start, found.end) == (part, start, end)
+def test_ranges(value: str, part: SelectionKind, start: int, end: int) -> None:
+    found = select_range("GET", {"range": value}, ETAG, SIZE)
+    assert (found.kind, found.start, found.end) == (part, start, end)
 
 
 @pytest.mark.parametrize(
     ("if_range", "part"),
-    [(ETAG, Part.RANGE), ('"old"', Part.WHOLE), (f"W/{ETAG}", Part.WHOLE), ("Tue, 15 Nov 1994", Part.WHOLE)],
+    [
+        (ETAG, SelectionKind.PARTIAL),
+        ('"old"', SelectionKind.FULL),
+        (f"W/{ETAG}", SelectionKind.FULL),
+        ("Tue, 15 Nov 1994", SelectionKind.FULL),
+    ],
 )
-def test_a_range_of_another_content_is_the_whole(if_range: str, part: Part) -> None:
-    assert select("GET", {"range": "bytes=0-1", "if-range": if_range}, ETAG, SIZE).part is part
+def test_a_range_of_another_content_is_the_whole(if_range: str, part: SelectionKind) -> None:
+    assert select_range("GET", {"range": "bytes=0-1", "if-range": if_range}, ETAG, SIZE).kind is part
 
 
 @pytest.mark.parametrize(
@@ -59,14 +64,14 @@ def test_a_range_of_another_content_is_the_whole(if_range: str, part: Part) -> N
     ],
 )
 def test_what_the_client_has_is_not_sent_again(value: str, known: bool) -> None:
-    found = select("GET", {"if-none-match": value, "range": "bytes=0-1"}, ETAG, SIZE)
-    assert (found.part is Part.NOTHING_NEW) is known
+    found = select_range("GET", {"if-none-match": value, "range": "bytes=0-1"}, ETAG, SIZE)
+    assert (found.kind is SelectionKind.NOT_MODIFIED) is known
 
 
 def test_head_has_no_ranges() -> None:
-    assert select("HEAD", {"range": "bytes=0-1"}, ETAG, SIZE).part is Part.WHOLE
+    assert select_range("HEAD", {"range": "bytes=0-1"}, ETAG, SIZE).kind is SelectionKind.FULL
 
 
 def test_an_empty_file_has_no_range() -> None:
-    assert select("GET", {"range": "bytes=0-0"}, ETAG, 0).part is Part.NONE
-    assert select("GET", {}, ETAG, 0).length == 0
+    assert select_range("GET", {"range": "bytes=0-0"}, ETAG, 0).kind is SelectionKind.NOT_SATISFIABLE
+    assert select_range("GET", {}, ETAG, 0).length == 0

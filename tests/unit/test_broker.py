@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 from previewops.errors import TransientJobError
-from previewops.worker.broker import BrokeredOutput
-from previewops.worker.child import Host
-from previewops.worker.output import CREATED_AT_ONCE
+from previewops.worker.broker import RemoteOutput
+from previewops.worker.child import TaskContext
+from previewops.worker.output import MAX_CREATE_BATCH
 
 
 class _Desk:
@@ -42,11 +42,11 @@ def desk(tmp_path: Path) -> _Desk:
     return _Desk(tmp_path)
 
 
-def _output(desk: _Desk) -> BrokeredOutput:
-    return BrokeredOutput(cast("Host", desk))
+def _output(desk: _Desk) -> RemoteOutput:
+    return RemoteOutput(cast("TaskContext", desk))
 
 
-def _write(output: BrokeredOutput, path: str) -> None:
+def _write(output: RemoteOutput, path: str) -> None:
     with output.create(path) as file:
         file.write(path.encode())
 
@@ -58,7 +58,7 @@ def test_what_is_expected_is_asked_for_together(desk: _Desk) -> None:
     for name in names:
         _write(output, name)
     assert len(desk.asked) == 3
-    assert all(len(each) <= CREATED_AT_ONCE for each in desk.asked)
+    assert all(len(each) <= MAX_CREATE_BATCH for each in desk.asked)
     assert sorted(chain.from_iterable(desk.asked)) == names
     assert all((desk.folder / name).read_text() == name for name in names)
     assert desk.open == 0
@@ -70,7 +70,7 @@ def test_in_any_order_no_more_than_one_question_s_worth_is_open(desk: _Desk) -> 
     output.expect(names)
     for name in reversed(names):
         _write(output, name)
-        assert desk.open <= CREATED_AT_ONCE
+        assert desk.open <= MAX_CREATE_BATCH
     assert sorted(chain.from_iterable(desk.asked)) == names, "each once"
     assert all((desk.folder / name).read_text() == name for name in names)
 

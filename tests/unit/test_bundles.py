@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from previewops.bundles import (
-    MOST_MANIFEST_BYTES,
+    MAX_MANIFEST_BYTES,
     Artifact,
-    artifact_path,
-    artifacts_of,
+    find_artifact,
+    list_artifacts,
     open_artifact,
 )
-from previewops.errors import BundleElsewhere, BundleUnreadable, NoSuchArtifact
+from previewops.errors import ArtifactNotFound, BundleNotFound, BundleUnreadable
 from previewops.records import JobRecord
 from previewops.states import JobState
 from tests.tui import scenes
@@ -49,9 +49,9 @@ def descriptors() -> int:
 
 
 def test_what_was_published_is_found_by_every_way(folder: Path, tmp_path: Path) -> None:
-    poster, frame = artifacts_of(tmp_path, JOB)
+    poster, frame = list_artifacts(tmp_path, JOB)
     assert poster == Artifact("poster.webp", folder / "poster.webp", len(POSTER), SHA256, "image/webp")
-    assert frame.file == artifact_path(tmp_path, JOB, "frames/001.webp") == folder / "frames" / "001.webp"
+    assert frame.file == find_artifact(tmp_path, JOB, "frames/001.webp") == folder / "frames" / "001.webp"
     opened = open_artifact(tmp_path, JOB, "poster.webp")
     try:
         assert os.read(opened.descriptor, 100) == POSTER
@@ -63,9 +63,9 @@ def test_what_was_published_is_found_by_every_way(folder: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     "read",
     [
-        artifacts_of,
+        list_artifacts,
         lambda data_dir, record: open_artifact(data_dir, record, "poster.webp"),
-        lambda data_dir, record: artifact_path(data_dir, record, "poster.webp"),
+        lambda data_dir, record: find_artifact(data_dir, record, "poster.webp"),
     ],
     ids=["list", "open", "path"],
 )
@@ -74,13 +74,13 @@ def test_a_data_dir_that_is_a_circle_of_links_holds_no_bundle(
 ) -> None:
     circle = tmp_path / "circle"
     circle.symlink_to(circle)
-    with pytest.raises(BundleElsewhere, match="not on this machine"):
+    with pytest.raises(BundleNotFound, match="not on this machine"):
         read(circle, JOB)
 
 
 def test_a_data_dir_may_itself_be_a_link(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(tmp_path)
-    assert len(artifacts_of(tmp_path / "data", JOB)) == 2
+    assert len(list_artifacts(tmp_path / "data", JOB)) == 2
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_data_dir_may_itself_be_a_link(folder: Path, tmp_path: Path) -> None:
         '{"files": {"poster.webp": 1}}',
         '{"files": [1]}',
         "[" * 200_000,  # deeper than the parser goes
-        " " * (MOST_MANIFEST_BYTES + 1),
+        " " * (MAX_MANIFEST_BYTES + 1),
         '{"files": [{"path": "poster.webp", "bytes": ' + "9" * 5_000 + "}]}",
         "\udcff",
     ],
@@ -102,9 +102,9 @@ def test_a_data_dir_may_itself_be_a_link(folder: Path, tmp_path: Path) -> None:
 )
 def test_a_manifest_that_is_none_is_told(folder: Path, tmp_path: Path, content: str) -> None:
     (folder / "container.json").write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(BundleElsewhere, match="is not what was published"):
-        artifacts_of(tmp_path, JOB)
-    with pytest.raises(BundleElsewhere, match="is not what was published"):
+    with pytest.raises(BundleNotFound, match="is not what was published"):
+        list_artifacts(tmp_path, JOB)
+    with pytest.raises(BundleNotFound, match="is not what was published"):
         open_artifact(tmp_path, JOB, "poster.webp")
 
 
@@ -141,17 +141,17 @@ def test_an_entry_that_no_renderer_wrote_spoils_the_bundle(
     changed = {**ENTRY, **change}
     manifest(folder, changed)
     before = descriptors()
-    with pytest.raises(BundleElsewhere, match="is not what was published"):
-        artifacts_of(tmp_path, JOB)
-    with pytest.raises(BundleElsewhere):
+    with pytest.raises(BundleNotFound, match="is not what was published"):
+        list_artifacts(tmp_path, JOB)
+    with pytest.raises(BundleNotFound):
         open_artifact(tmp_path, JOB, str(changed["path"]))
     assert descriptors() == before
 
 
 def test_a_file_that_is_listed_twice_spoils_the_bundle(folder: Path, tmp_path: Path) -> None:
     manifest(folder, ENTRY, {**ENTRY, "bytes": 7})
-    with pytest.raises(BundleElsewhere, match="twice"):
-        artifacts_of(tmp_path, JOB)
+    with pytest.raises(BundleNotFound, match="twice"):
+        list_artifacts(tmp_path, JOB)
 
 
 def a_link(folder: Path) -> None:
@@ -200,14 +200,14 @@ def test_no_link_and_nothing_but_files_is_read(
 ) -> None:
     tampering(folder)
     before = descriptors()
-    with pytest.raises(BundleElsewhere):
-        artifacts_of(tmp_path, JOB)
+    with pytest.raises(BundleNotFound):
+        list_artifacts(tmp_path, JOB)
     assert descriptors() == before
 
 
 def test_a_file_that_is_not_listed_is_not_opened(folder: Path, tmp_path: Path) -> None:
     (folder / "unlisted").write_text("not listed")
-    with pytest.raises(NoSuchArtifact, match="has no file unlisted"):
+    with pytest.raises(ArtifactNotFound, match="has no file unlisted"):
         open_artifact(tmp_path, JOB, "unlisted")
 
 
@@ -219,6 +219,6 @@ def test_a_disk_that_fails_is_not_told_as_a_bundle_that_is_elsewhere(
         raise OSError(number, os.strerror(number), "/place")
 
     monkeypatch.setattr(os, "open", fails)
-    for reader in (artifacts_of, artifact_path, open_artifact):
+    for reader in (list_artifacts, find_artifact, open_artifact):
         with pytest.raises(BundleUnreadable, match=os.strerror(number)):
-            reader(tmp_path, JOB, *(() if reader is artifacts_of else ("poster.webp",)))
+            reader(tmp_path, JOB, *(() if reader is list_artifacts else ("poster.webp",)))

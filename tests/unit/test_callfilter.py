@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from previewops.worker.callfilter import ARCHITECTURES, filter_program
+from previewops.worker.callfilter import ARCHITECTURES, build_filter
 
 ALLOWED, REFUSED, ABSENT, KILLED = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS, 0x80000000
 OWN = 4_711
@@ -18,7 +18,7 @@ def verdict(machine: str, number: int, *arguments: int, audit: int | None = None
     """What the program says of a call, as linux/filter.h has it run."""
     architecture = ARCHITECTURES[machine]
     data = struct.pack("<II8x6Q", number, audit or architecture.audit, *(*arguments, *[0] * 6)[:6])
-    steps = list(struct.iter_unpack("<HBBI", filter_program(architecture, OWN)))
+    steps = list(struct.iter_unpack("<HBBI", build_filter(architecture, OWN)))
     value, at = 0, 0
     while True:
         code, if_true, if_false, operand = steps[at]

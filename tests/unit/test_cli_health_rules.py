@@ -9,27 +9,27 @@ from typing import Any
 import pytest
 
 from previewops.errors import UsageError
-from previewops.fleetviews import Bounds, SupervisedWorker, SupervisorState, SupervisorView
+from previewops.fleetviews import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
 from previewops.health import (
-    BOUNDS,
     CHECKS,
-    KINDS,
+    LEVELS,
+    THRESHOLD_OPTIONS,
     Check,
     Confinement,
-    Facts,
     Health,
-    Recent,
+    HealthInputs,
+    RecentOutcomes,
     Status,
     Thresholds,
-    judge,
-    thresholds_of,
-    unknown,
-    unreachable,
+    evaluate,
+    parse_thresholds,
+    unknown_health,
+    unreachable_health,
 )
 
 GB = 1_000_000_000
 
-WELL = Facts(
+WELL = HealthInputs(
     waiting=3,
     delayed=1,
     active=2,
@@ -42,7 +42,7 @@ WELL = Facts(
     heartbeat_ms=1_000,
     eviction_policy="noeviction",
     persistent=True,
-    recent=Recent(completed=40, died=1, removed=0),
+    recent=RecentOutcomes(completed=40, died=1, removed=0),
     supervisors=(),
     run_ages_ms={"a": 149_999},
     deadline_ms=120_000,
@@ -59,14 +59,14 @@ UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_b
 }  # fmt: skip
 
 
-def supervisor(*phases: str, silent: bool = False, notice: str = "") -> SupervisorView:
+def supervisor(*phases: str, silent: bool = False, notice: str = "") -> SupervisorStatus:
     """A supervisor with a worker in each of ``phases``."""
     workers = tuple(SupervisedWorker(f"w{n}", n, phase, 7, 0, "") for n, phase in enumerate(phases, 1))
     state = SupervisorState(
-        host="h", pid=7, version="1", backend="process", state="running", count=1, bounds=Bounds(1, 1),
-        rss_bytes=1, started_ms=1, notice=notice, workers=workers,
+        host="h", pid=7, version="1", backend="process", state="running", count=1,
+        worker_range=WorkerCountRange(1, 1), rss_bytes=1, started_ms=1, notice=notice, workers=workers,
     )  # fmt: skip
-    return SupervisorView("s1", 1, silent, state)
+    return SupervisorStatus("s1", 1, silent, state)
 
 
 TROUBLED = replace(
@@ -79,7 +79,7 @@ TROUBLED = replace(
     eviction_policy="allkeys-lru",
     persistent=False,
     lost_at="2026-01-02T03:04:05.000Z",
-    recent=Recent(10, 100, 0),
+    recent=RecentOutcomes(10, 100, 0),
     supervisors=(supervisor("fatal"),),
     run_ages_ms={"a": 150_900},
     versions=frozenset({"1", "2"}),
@@ -92,7 +92,7 @@ TROUBLED = replace(
 
 
 def test_all_is_well() -> None:
-    health = judge(WELL, Thresholds())
+    health = evaluate(WELL, Thresholds())
     assert health.status is Status.OK
     assert {check.status for check in health.checks} == {Status.OK}
     assert health.first_line().startswith(
@@ -119,16 +119,16 @@ def test_all_is_well() -> None:
         ({"unaccounted": 1}, Status.CRITICAL, "accounting"),
         ({"unaccounted": -1}, Status.OK, "accounting"),
         ({"lost_at": "2026-01-02T03:04:05.000Z"}, Status.CRITICAL, "data-loss"),
-        ({"recent": Recent(95, 4, 0)}, Status.OK, "failure-rate"),
-        ({"recent": Recent(95, 5, 0)}, Status.WARNING, "failure-rate"),
-        ({"recent": Recent(6, 2, 0)}, Status.CRITICAL, "failure-rate"),
-        ({"recent": Recent(0, 4, 0)}, Status.OK, "failure-rate"),
-        ({"recent": Recent(0, 0, 0)}, Status.OK, "failure-rate"),
-        ({"recent": Recent(9_999, 9, 0)}, Status.OK, "dead-growth"),
-        ({"recent": Recent(9_999, 10, 0)}, Status.WARNING, "dead-growth"),
-        ({"recent": Recent(9_999, 99, 90)}, Status.OK, "dead-growth"),
-        ({"recent": Recent(9_999, 100, 0)}, Status.CRITICAL, "dead-growth"),
-        ({"recent": Recent(9_999, 0, 50)}, Status.OK, "dead-growth"),
+        ({"recent": RecentOutcomes(95, 4, 0)}, Status.OK, "failure-rate"),
+        ({"recent": RecentOutcomes(95, 5, 0)}, Status.WARNING, "failure-rate"),
+        ({"recent": RecentOutcomes(6, 2, 0)}, Status.CRITICAL, "failure-rate"),
+        ({"recent": RecentOutcomes(0, 4, 0)}, Status.OK, "failure-rate"),
+        ({"recent": RecentOutcomes(0, 0, 0)}, Status.OK, "failure-rate"),
+        ({"recent": RecentOutcomes(9_999, 9, 0)}, Status.OK, "dead-growth"),
+        ({"recent": RecentOutcomes(9_999, 10, 0)}, Status.WARNING, "dead-growth"),
+        ({"recent": RecentOutcomes(9_999, 99, 90)}, Status.OK, "dead-growth"),
+        ({"recent": RecentOutcomes(9_999, 100, 0)}, Status.CRITICAL, "dead-growth"),
+        ({"recent": RecentOutcomes(9_999, 0, 50)}, Status.OK, "dead-growth"),
         ({"run_ages_ms": {"a": 150_000, "b": 1}}, Status.OK, "stuck-jobs"),
         ({"run_ages_ms": {"a": 150_001, "b": 1}}, Status.WARNING, "stuck-jobs"),
         ({"supervisors": (supervisor("running", "backoff"),)}, Status.OK, "supervisors"),
@@ -156,14 +156,14 @@ def test_all_is_well() -> None:
     ],
 )
 def test_each_rule(change: dict[str, Any], status: Status, name: str) -> None:
-    health = judge(replace(WELL, **change), Thresholds())
+    health = evaluate(replace(WELL, **change), Thresholds())
     assert health.status is status
     assert {check.name: check.status for check in health.checks}[name] is status
     assert sum(check.status is not Status.OK for check in health.checks) == (status is not Status.OK)
 
 
 def test_what_could_not_be_learnt_is_not_judged() -> None:
-    health = judge(replace(WELL, eviction_policy=None, persistent=None, **UNKNOWN), Thresholds())
+    health = evaluate(replace(WELL, eviction_policy=None, persistent=None, **UNKNOWN), Thresholds())
     assert health.status is Status.OK
     unlearnt = {
         "eviction", "persistence", "failure-rate", "dead-growth", "stuck-jobs", "disk",
@@ -173,12 +173,12 @@ def test_what_could_not_be_learnt_is_not_judged() -> None:
 
 
 def test_all_checks_are_listed_in_their_order() -> None:
-    assert tuple(check.name for check in judge(WELL, Thresholds()).checks) == CHECKS
+    assert tuple(check.name for check in evaluate(WELL, Thresholds()).checks) == CHECKS
 
 
 def test_fewer_workers_than_are_wanted() -> None:
     def status(**moved: int) -> Status:
-        return judge(WELL, Thresholds(**moved)).checks[0].status
+        return evaluate(WELL, Thresholds(**moved)).checks[0].status
 
     assert status(workers_warning=2) is Status.OK
     assert status(workers_warning=3) is Status.WARNING
@@ -190,7 +190,7 @@ def test_less_confinement_can_be_accepted() -> None:
     facts = replace(WELL, confined_by=half)
 
     def told(least: Confinement) -> Check:
-        checks = judge(facts, Thresholds(confinement=least)).checks
+        checks = evaluate(facts, Thresholds(confinement=least)).checks
         return next(check for check in checks if check.name == "confinement")
 
     assert told(Confinement.FULL).message == "a and 1 more render without Landlock"
@@ -200,13 +200,13 @@ def test_less_confinement_can_be_accepted() -> None:
 
 
 def test_thresholds_come_from_the_environment() -> None:
-    assert thresholds_of({}) == Thresholds()
-    for bound in BOUNDS:
-        for kind in KINDS:
-            assert bound.parsed(kind, bound.default(kind)) == pytest.approx(
+    assert parse_thresholds({}) == Thresholds()
+    for bound in THRESHOLD_OPTIONS:
+        for kind in LEVELS:
+            assert bound.parse(kind, bound.default(kind)) == pytest.approx(
                 getattr(Thresholds(), bound.field(kind))
             )
-    found = thresholds_of(
+    found = parse_thresholds(
         {
             "PREVIEW_HEALTH_OLDEST_WARNING": "1.5",
             "PREVIEW_HEALTH_DEPTH_CRITICAL": "90",
@@ -233,26 +233,26 @@ def test_thresholds_come_from_the_environment() -> None:
 )
 def test_thresholds_that_make_no_sense_are_refused(name: str, value: str, said: str | None) -> None:
     if said is None:
-        thresholds_of({f"PREVIEW_HEALTH_{name}": value})
+        parse_thresholds({f"PREVIEW_HEALTH_{name}": value})
         return
     with pytest.raises(UsageError, match=re.escape(said)):
-        thresholds_of({f"PREVIEW_HEALTH_{name}": value})
+        parse_thresholds({f"PREVIEW_HEALTH_{name}": value})
 
 
 def test_thresholds_can_be_moved() -> None:
     facts = replace(WELL, dead=5)
-    assert judge(facts, Thresholds(dead_warning=6)).status is Status.OK
-    assert judge(facts, Thresholds(dead_warning=2, dead_critical=5)).status is Status.CRITICAL
+    assert evaluate(facts, Thresholds(dead_warning=6)).status is Status.OK
+    assert evaluate(facts, Thresholds(dead_warning=2, dead_critical=5)).status is Status.CRITICAL
 
 
 def test_each_check_has_a_figure_and_what_is_wrong_has_advice() -> None:
     for facts in (WELL, TROUBLED):
-        for check in judge(facts, Thresholds()).checks:
+        for check in evaluate(facts, Thresholds()).checks:
             assert check.figure, check.name
             assert "\n" not in check.figure + check.advice
             assert bool(check.advice) is (check.status is not Status.OK), check.name
-    assert all(check.status is not Status.OK for check in judge(TROUBLED, Thresholds()).checks)
-    told = {check.name: check.as_json() for check in judge(TROUBLED, Thresholds()).checks}
+    assert all(check.status is not Status.OK for check in evaluate(TROUBLED, Thresholds()).checks)
+    told = {check.name: check.as_json() for check in evaluate(TROUBLED, Thresholds()).checks}
     assert (told["eviction"]["figure"], told["oldest-waiting"]["figure"]) == ("allkeys-lru", "400 s")
     assert (
         told["supervisors"]["advice"] == "`previewops workers` says why; mend that, then `previewops reset`"
@@ -263,12 +263,12 @@ def test_each_check_has_a_figure_and_what_is_wrong_has_advice() -> None:
 
 def test_what_is_wrong_with_a_supervisor_is_said() -> None:
     facts = replace(WELL, supervisors=(supervisor("fatal", notice="no room"), supervisor(silent=True)))
-    said = judge(facts, Thresholds()).first_line()
+    said = evaluate(facts, Thresholds()).first_line()
     assert "silent: s1; given up: w1; s1: no room" in said
 
 
 def test_the_worst_comes_first_in_the_line() -> None:
-    line = judge(replace(WELL, paused=True, dead=200), Thresholds()).first_line()
+    line = evaluate(replace(WELL, paused=True, dead=200), Thresholds()).first_line()
     assert line.startswith("PREVIEWOPS CRITICAL - 200 dead letters; the queue is paused | ")
 
 
@@ -282,7 +282,7 @@ def test_critical_beats_unknown_beats_warning() -> None:
 
 
 def test_performance_data_are_as_the_guidelines_want_them() -> None:
-    line = judge(replace(WELL, oldest_waiting_ms=75_250, dead=7), Thresholds()).first_line()
+    line = evaluate(replace(WELL, oldest_waiting_ms=75_250, dead=7), Thresholds()).first_line()
     data = line.partition(" | ")[2].split(" ")
     number = r"-?[0-9.]+"
     for item in data:
@@ -292,20 +292,20 @@ def test_performance_data_are_as_the_guidelines_want_them() -> None:
 
 
 def test_large_figures_are_written_out() -> None:
-    assert " waiting=1234567;" in judge(replace(WELL, waiting=1_234_567), Thresholds()).first_line()
+    assert " waiting=1234567;" in evaluate(replace(WELL, waiting=1_234_567), Thresholds()).first_line()
 
 
 def test_a_pause_says_by_whom_and_why() -> None:
     paused = replace(WELL, paused=True, paused_by="root@host7", paused_why="deploying")
-    assert "paused by root@host7: deploying" in judge(paused, Thresholds()).first_line()
+    assert "paused by root@host7: deploying" in evaluate(paused, Thresholds()).first_line()
 
 
 def test_a_bar_in_a_message_does_not_end_the_text() -> None:
-    line = judge(replace(WELL, paused=True, paused_by="a|b"), Thresholds()).first_line()
+    line = evaluate(replace(WELL, paused=True, paused_by="a|b"), Thresholds()).first_line()
     assert line.count("|") == 1
 
 
 def test_without_redis_or_sense() -> None:
-    assert unreachable("gone").first_line() == "PREVIEWOPS CRITICAL - gone"
-    assert unknown("what?").first_line() == "PREVIEWOPS UNKNOWN - what?"
-    assert unknown("what?").as_json()["exitCode"] == 3
+    assert unreachable_health("gone").first_line() == "PREVIEWOPS CRITICAL - gone"
+    assert unknown_health("what?").first_line() == "PREVIEWOPS UNKNOWN - what?"
+    assert unknown_health("what?").as_json()["exitCode"] == 3

@@ -46,7 +46,7 @@ def sha256(path: Path) -> str:
 def test_files_go_under_their_hash(base: Path, store: Path) -> None:
     plan = plan_import(job("a.png", str(base / "b.jpg")), base=base, store=store, max_bytes=MAX_BYTES)
     assert not store.exists(), "planning writes nothing"
-    plan.carry_out()
+    plan.execute()
     png, jpg = sha256(base / "a.png"), sha256(base / "b.jpg")
     assert uris(plan) == [f"{png[:2]}/{png}.png", f"{jpg[:2]}/{jpg}.jpg"]
     assert (store / uris(plan)[0]).read_bytes() == (base / "a.png").read_bytes()
@@ -110,7 +110,7 @@ def test_a_missing_file(base: Path, store: Path) -> None:
 
 def test_what_was_imported_before_stays(base: Path, store: Path) -> None:
     first = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
-    first.carry_out()
+    first.execute()
     again = plan_import(first.payload, base=base / "elsewhere", store=store, max_bytes=MAX_BYTES)
     assert (again.payload, again.copies, again.violations) == (first.payload, (), ())
 
@@ -184,7 +184,7 @@ def test_a_file_that_changes_meanwhile_leaves_nothing(base: Path, store: Path) -
     plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
     Image.new("RGB", (4, 3), "green").save(base / "a.png")
     with pytest.raises(ImportFailed, match="changed while it was imported"):
-        plan.carry_out()
+        plan.execute()
     assert [path for path in store.rglob("*") if path.is_file()] == []
 
 
@@ -192,7 +192,7 @@ def test_a_store_that_cannot_be_written(base: Path, store: Path) -> None:
     plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
     store.parent.write_text("a file where DATA_DIR should be")
     with pytest.raises(ImportFailed, match="Not a directory"):
-        plan.carry_out()
+        plan.execute()
 
 
 def test_the_copy_is_readable_by_workers_as_the_umask_allows(base: Path, store: Path) -> None:
@@ -200,7 +200,7 @@ def test_the_copy_is_readable_by_workers_as_the_umask_allows(base: Path, store: 
     before = os.umask(0o022)
     try:
         plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
-        plan.carry_out()
+        plan.execute()
     finally:
         os.umask(before)
     assert (store / uris(plan)[0]).stat().st_mode & 0o777 == 0o644
@@ -208,8 +208,8 @@ def test_the_copy_is_readable_by_workers_as_the_umask_allows(base: Path, store: 
 
 def test_a_copy_that_is_there_is_not_written_again(base: Path, store: Path) -> None:
     plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
-    plan.carry_out()
+    plan.execute()
     before = (store / uris(plan)[0]).stat()
-    plan.carry_out()
+    plan.execute()
     after = (store / uris(plan)[0]).stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)

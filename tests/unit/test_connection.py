@@ -21,10 +21,10 @@ from redis.asyncio.connection import parse_url
 from previewops.connection import (
     SOCKET_PATH_BYTES,
     connect,
-    find_redis_url,
-    listens,
+    is_listening,
     ping_socket,
-    redact,
+    redact_url,
+    resolve_redis_url,
     socket_path,
     socket_url,
     unavailable_reason,
@@ -75,35 +75,37 @@ def listen() -> Iterator[Listener]:
 
 def test_the_option_wins_over_the_environment(data_dir: Path) -> None:
     settings = Settings(redis_url="redis://env", data_dir=data_dir)
-    assert find_redis_url(settings, option="rediss://option") == "rediss://option"
+    assert resolve_redis_url(settings, option="rediss://option") == "rediss://option"
 
 
 def test_the_environment_wins_over_an_embedded_server(data_dir: Path, listen: Listener) -> None:
     listen(socket_path(data_dir), None)
-    assert find_redis_url(Settings(redis_url="redis://env", data_dir=data_dir), option=None) == "redis://env"
+    assert (
+        resolve_redis_url(Settings(redis_url="redis://env", data_dir=data_dir), option=None) == "redis://env"
+    )
 
 
 def test_a_live_embedded_server_wins_over_the_default(data_dir: Path, listen: Listener) -> None:
     listen(data_dir / "redis" / "redis.sock", b"+PONG\r\n")
-    found = find_redis_url(Settings(data_dir=data_dir), option=None)
+    found = resolve_redis_url(Settings(data_dir=data_dir), option=None)
     assert found == f"unix://{data_dir}/redis/redis.sock"
 
 
 def test_without_any_of_them_it_is_the_default(tmp_path: Path) -> None:
-    assert find_redis_url(Settings(data_dir=tmp_path), option=None) == DEFAULT_REDIS_URL
+    assert resolve_redis_url(Settings(data_dir=tmp_path), option=None) == DEFAULT_REDIS_URL
 
 
 def test_a_socket_file_that_nobody_listens_on_is_passed_over(data_dir: Path) -> None:
     with socket.socket(socket.AF_UNIX) as gone:
         gone.bind(str(socket_path(data_dir)))
     assert socket_path(data_dir).is_socket()
-    assert find_redis_url(Settings(data_dir=data_dir), option=None) == DEFAULT_REDIS_URL
+    assert resolve_redis_url(Settings(data_dir=data_dir), option=None) == DEFAULT_REDIS_URL
 
 
 def test_a_frozen_server_counts_as_the_one_to_use(data_dir: Path, listen: Listener) -> None:
     listen(socket_path(data_dir), None)
     assert ping_socket(socket_path(data_dir)) == b""
-    assert listens(socket_path(data_dir))
+    assert is_listening(socket_path(data_dir))
 
 
 @pytest.mark.parametrize(
@@ -113,24 +115,24 @@ def test_a_server_that_answers_with_an_error_is_there(
     data_dir: Path, listen: Listener, answer: bytes
 ) -> None:
     listen(socket_path(data_dir), answer)
-    assert listens(socket_path(data_dir))
+    assert is_listening(socket_path(data_dir))
 
 
 def test_a_server_of_another_protocol_is_not_redis(data_dir: Path, listen: Listener) -> None:
     listen(socket_path(data_dir), b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    assert not listens(socket_path(data_dir))
+    assert not is_listening(socket_path(data_dir))
 
 
 def test_a_folder_that_others_may_write_to_is_not_trusted(data_dir: Path, listen: Listener) -> None:
     listen(socket_path(data_dir), None)
     (data_dir / "redis").chmod(0o777)
-    assert not listens(socket_path(data_dir))
+    assert not is_listening(socket_path(data_dir))
 
 
 @pytest.mark.parametrize("option", ["localhost:6379", "http://x", "", "redis:/x"])
 def test_an_option_that_is_no_address_is_a_usage_error(option: str) -> None:
     with pytest.raises(UsageError, match="allowed is an address that begins with redis://") as caught:
-        find_redis_url(Settings(), option=option)
+        resolve_redis_url(Settings(), option=option)
     assert caught.value.exit_code == 2
 
 
@@ -186,7 +188,7 @@ def test_two_long_folders_have_two_sockets(tmp_path: Path) -> None:
     ],
 )
 def test_no_password_is_shown(url: str, shown: str) -> None:
-    assert redact(url) == shown
+    assert redact_url(url) == shown
 
 
 def test_a_usage_error_shows_no_password() -> None:
@@ -243,9 +245,9 @@ def test_a_mistake_of_our_own_is_no_failure_of_redis(error: Exception) -> None:
 def test_finding_the_address_imports_no_client() -> None:
     code = """
 import sys
-from previewops.connection import find_redis_url
+from previewops.connection import resolve_redis_url
 from previewops.settings import Settings
-find_redis_url(Settings(), option=None)
+resolve_redis_url(Settings(), option=None)
 sys.exit(any(name in sys.modules for name in ("redis", "asyncio")))
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,13 +7,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from previewops.contract import AssetPolicy, DataUri, FileUri, UriRefused, WebUri, parse_uri
+from previewops.contract import AssetPolicy, DataUri, FileUri, HttpUri, UriNotAllowed, parse_uri
 from previewops.contract.limits import MAX_INLINE_BYTES
 from previewops.hosts import HostPattern, parse_host_pattern
 
 
 def code(uri: str) -> str:
-    with pytest.raises(UriRefused) as caught:
+    with pytest.raises(UriNotAllowed) as caught:
         parse_uri(uri)
     return caught.value.code
 
@@ -106,7 +106,7 @@ def test_paths_under_a_root_are_allowed(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/srv/assets2/a.png", "/srv/a.png", "/etc/passwd"])
 def test_a_path_outside_names_the_roots(path: str) -> None:
-    with pytest.raises(UriRefused) as caught:
+    with pytest.raises(UriNotAllowed) as caught:
         AssetPolicy((Path("/srv/assets"), Path("/home/me/job"))).check(FileUri(PurePosixPath(path)))
     assert caught.value.allowed == "paths under /srv/assets, /home/me/job"
 
@@ -119,7 +119,7 @@ def test_relative_roots_are_those_of_the_current_folder(
 
 
 def test_without_a_root_no_file_is_allowed() -> None:
-    with pytest.raises(UriRefused) as caught:
+    with pytest.raises(UriNotAllowed) as caught:
         AssetPolicy(()).check(FileUri(PurePosixPath("a.png")))
     assert (caught.value.code, caught.value.allowed) == ("uri-root", "a data: uri")
 
@@ -135,7 +135,7 @@ def test_without_a_root_no_file_is_allowed() -> None:
     ],
 )
 def test_web_addresses(uri: str, scheme: str, host: str, port: int) -> None:
-    assert parse_uri(uri) == WebUri(scheme, host, port, uri)
+    assert parse_uri(uri) == HttpUri(scheme, host, port, uri)
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,14 @@ def test_hosts_are_allowed_by_name(pattern: str, allowed: tuple[str, ...], refus
     for uri in allowed:
         policy.check(web(uri))
     for uri in refused:
-        with pytest.raises(UriRefused) as caught:
+        with pytest.raises(UriNotAllowed) as caught:
             policy.check(web(uri))
         assert (caught.value.code, caught.value.allowed) == ("uri-host", pattern)
 
 
-def web(uri: str) -> WebUri:
+def web(uri: str) -> HttpUri:
     found = parse_uri(uri)
-    assert isinstance(found, WebUri)
+    assert isinstance(found, HttpUri)
     return found
 
 
@@ -181,7 +181,7 @@ def test_what_is_no_pattern_of_hosts(text: str) -> None:
 
 
 def test_without_a_host_no_web_address_is_allowed() -> None:
-    with pytest.raises(UriRefused) as caught:
+    with pytest.raises(UriNotAllowed) as caught:
         AssetPolicy((Path("/srv"),)).check(web("https://example.org/a.png"))
     assert caught.value.code == "uri-host"
     assert "PREVIEW_ASSET_HOSTS" in caught.value.allowed

@@ -19,10 +19,10 @@ from previewops.contract import (
     body_digest,
     canonical_bytes,
     explain,
+    find_violations,
     limits,
     parse_payload,
     validate,
-    violations,
 )
 from previewops.contract.semantics import parse_resolution
 from previewops.contract.timestamps import is_rfc3339
@@ -30,7 +30,7 @@ from previewops.errors import EXIT_INVALID, InvalidPayload, Violation
 from previewops.schemas import example, schema
 from previewops.states import Priority
 from previewops.worker.render.encode import MEDIA_TYPES
-from previewops.worker.render.storyboard import ANIMATED, STILLS
+from previewops.worker.render.storyboard import ANIMATED_FORMATS, STILL_FORMATS
 
 
 def job(**request: Any) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def job(**request: Any) -> dict[str, Any]:
 
 
 def codes(payload: object) -> list[tuple[str, str]]:
-    return [(item.pointer, item.code) for item in violations(payload)]
+    return [(item.pointer, item.code) for item in find_violations(payload)]
 
 
 def test_importing_the_contract_loads_no_engine_and_no_schema_library() -> None:
@@ -151,7 +151,7 @@ def test_ten_thousand_levels_of_python_do_not_recurse() -> None:
 
 def test_a_payload_too_large_for_the_queue_is_refused_whatever_door_it_came_through() -> None:
     filler = "x" * limits.MAX_PAYLOAD_BYTES
-    (violation,) = violations(job(metadata={"filler": filler}))
+    (violation,) = find_violations(job(metadata={"filler": filler}))
     assert (violation.pointer, violation.code) == ("", "too-large")
 
 
@@ -171,7 +171,7 @@ def test_an_array_over_its_bound_is_one_violation_and_its_items_are_not_searched
 def test_a_payload_made_of_errors_gives_a_bounded_report_in_order() -> None:
     payload = job()
     payload.update({f"k{number}": 0 for number in range(5_000)})
-    found = violations(payload)
+    found = find_violations(payload)
     assert len(found) == limits.MAX_VIOLATIONS + 1
     assert found[-1].code == "more-violations"
 
@@ -194,7 +194,7 @@ def test_a_missing_member_is_named_though_another_is_missing_too() -> None:
 
 @pytest.mark.parametrize("key", ["\x1b[2J", "k" * 129, "\u202ereversed"])
 def test_a_name_that_cannot_be_printed_is_shown_escaped_at_its_object(key: str) -> None:
-    (violation,) = violations(job(**{key: 1}))
+    (violation,) = find_violations(job(**{key: 1}))
     assert (violation.pointer, violation.code) == ("/previewRequest", "unknown-property")
     assert violation.found.isprintable()
     assert len(violation.found) < 120
@@ -207,7 +207,7 @@ def test_nothing_that_moves_a_cursor_reaches_a_message() -> None:
         assets=[{"id": hostile, "uri": f"x{hostile}:y", "type": hostile}],
         options={"format": hostile, hostile: hostile},
     )
-    found = violations(payload | {"jobId": hostile, hostile: 1})
+    found = find_violations(payload | {"jobId": hostile, hostile: 1})
     assert len(found) > 6
     for violation in found:
         assert all(text.isprintable() for text in violation.as_json().values()), violation
@@ -217,7 +217,7 @@ def test_nothing_that_moves_a_cursor_reaches_a_message() -> None:
     "name", ["a", "A-b_c.d", "0", "a" * 128, "tutorial-0042", "a.b.c", "9f86d081-884c-4d65"]
 )
 def test_names_of_folders_that_are_allowed(name: str) -> None:
-    assert violations(job() | {"jobId": name, "projectId": name}) == []
+    assert find_violations(job() | {"jobId": name, "projectId": name}) == []
 
 
 @pytest.mark.parametrize(
@@ -300,8 +300,8 @@ def test_the_total_length_counts_title_card_and_default_steps(last: int, valid: 
 
 def test_every_format_of_the_schema_is_rendered() -> None:
     options = schema()["$defs"]["options"]["properties"]
-    assert set(options["format"]["enum"]) == {*ANIMATED, "png", "jpeg"}
-    assert set(options["imageFormat"]["enum"]) == set(STILLS) < set(MEDIA_TYPES)
+    assert set(options["format"]["enum"]) == {*ANIMATED_FORMATS, "png", "jpeg"}
+    assert set(options["imageFormat"]["enum"]) == set(STILL_FORMATS) < set(MEDIA_TYPES)
     for name in options["format"]["enum"]:
         assert codes(job(options={"format": name})) == []
 
@@ -330,8 +330,8 @@ def test_the_limits_are_those_of_the_schema() -> None:
 
 def test_roots_are_held_against_audio_and_assets_when_a_policy_is_given(tmp_path: Path) -> None:
     payload = job(assets=[{"id": "a", "uri": "/elsewhere/a.png"}], audio={"uri": "/elsewhere/b.ogg"})
-    assert violations(payload) == []
-    found = violations(payload, AssetPolicy((tmp_path,)))
+    assert find_violations(payload) == []
+    found = find_violations(payload, AssetPolicy((tmp_path,)))
     assert [(item.pointer, item.code) for item in found] == [
         ("/previewRequest/assets/0/uri", "uri-root"),
         ("/previewRequest/audio/uri", "uri-root"),
@@ -400,5 +400,5 @@ def test_a_value_of_any_type_in_any_place_is_judged(path: tuple[str | int, ...])
         for part in path[:-1]:
             parent = parent[part]
         parent[path[-1]] = value
-        for violation in violations(document, AssetPolicy(())):
+        for violation in find_violations(document, AssetPolicy(())):
             assert violation.code

@@ -11,12 +11,12 @@ import pytest
 from previewops import errors
 from previewops.client.arguments import BadArgument
 from previewops.errors import (
-    BodyChanged,
     FailureKind,
     InvalidPayload,
     JobConflict,
+    JobIdMismatch,
     JobNotFound,
-    OtherJob,
+    PayloadChanged,
     PermanentJobError,
     PreviewopsError,
     QueueFull,
@@ -38,10 +38,10 @@ VIOLATION = Violation("/jobId", "too-short", "jobId is empty", '""', "1 to 128 c
     [
         (UsageError("wrong words"), 2, "usage", {}),
         (InvalidPayload([VIOLATION]), 65, "invalid-payload", {"violations": (VIOLATION,)}),
-        (OtherJob("a", "b"), 65, "other-job", {"job_id": "a", "found": "b"}),
+        (JobIdMismatch("a", "b"), 65, "other-job", {"job_id": "a", "found": "b"}),
         (JobConflict("a", "dead"), 1, "conflict", {"job_id": "a", "state": "dead"}),
         (JobNotFound("a", "q"), 1, "not-found", {"job_id": "a"}),
-        (BodyChanged("a"), 1, "body-changed", {"job_id": "a"}),
+        (PayloadChanged("a"), 1, "body-changed", {"job_id": "a"}),
         (WrongState("a", "dead", "cancel", "waiting"), 1, "wrong-state", {"job_id": "a", "state": "dead"}),
         (QueueFull("a", 20, 20), 75, "queue-full", {"job_id": "a", "backlog": 20, "limit": 20}),
         (RedisUnavailable("redis://h", "refused"), 69, "redis-unavailable", {"address": "redis://h"}),

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from previewops.exporting import ExportFailed, export_file
+from previewops.exporting import FileWriteFailed, open_jsonl_atomically
 
 
 def test_each_record_is_a_line_of_ascii_and_the_file_its_owners_alone(tmp_path: Path) -> None:
     target = tmp_path / "dead.jsonl"
-    with export_file(target) as write:
+    with open_jsonl_atomically(target) as write:
         write({"jobId": "один", "n": 1})
         write({"jobId": "two\nlines", "n": 2})
         assert not target.exists()  # not before everything is written
@@ -31,7 +31,7 @@ def test_what_ends_midway_leaves_what_was_there(tmp_path: Path) -> None:
     target.write_text("before\n")
 
     def interrupted() -> None:
-        with export_file(target) as write:
+        with open_jsonl_atomically(target) as write:
             write({"n": 1})
             raise KeyboardInterrupt
 
@@ -43,8 +43,8 @@ def test_what_ends_midway_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     target = tmp_path / "nowhere" / "dead.jsonl"
-    with pytest.raises(ExportFailed, match=r"dead\.jsonl cannot be written: No such file or directory"):
-        export_file(target).__enter__()
+    with pytest.raises(FileWriteFailed, match=r"dead\.jsonl cannot be written: No such file or directory"):
+        open_jsonl_atomically(target).__enter__()
 
 
 def test_a_name_that_cannot_be_taken_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_a_name_that_cannot_be_taken_leaves_nothing_behind(tmp_path: Path) -> No
     target.mkdir()
 
     def exported() -> None:
-        with export_file(target) as write:
+        with open_jsonl_atomically(target) as write:
             write({"n": 1})
 
-    with pytest.raises(ExportFailed, match=r"dead\.jsonl cannot be written: Is a directory"):
+    with pytest.raises(FileWriteFailed, match=r"dead\.jsonl cannot be written: Is a directory"):
         exported()
     assert [path.name for path in tmp_path.iterdir()] == ["dead.jsonl"]

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.histogram import from_fields, merge, middle_ms, percentile_ms
+from previewops.histogram import bin_middle_ms, merge_histograms, parse_bins, percentile_ms
 
 durations = st.lists(st.floats(1.0, 1e9), min_size=1, max_size=200)
 histograms = st.dictionaries(st.integers(0, 120), st.integers(1, 1_000), max_size=20)
@@ -36,7 +36,7 @@ def test_a_percentile_is_off_by_nine_per_cent_at_most(values: list[float], fract
 @given(ms=st.floats(1.0, 1e12))
 def test_a_bin_holds_what_is_counted_in_it(ms: float) -> None:
     half_a_bin = 2 ** (1 / 8) * (1 + 1e-9)
-    assert ms / half_a_bin <= middle_ms(bin_of(ms)) <= ms * half_a_bin
+    assert ms / half_a_bin <= bin_middle_ms(bin_of(ms)) <= ms * half_a_bin
 
 
 @given(histogram=histograms)
@@ -46,12 +46,12 @@ def test_percentiles_grow_with_the_fraction(histogram: dict[int, int]) -> None:
         assert set(found) == {None}
         return
     assert found == sorted(found, key=lambda value: value or 0.0)
-    assert (found[0], found[-1]) == (middle_ms(min(histogram)), middle_ms(max(histogram)))
+    assert (found[0], found[-1]) == (bin_middle_ms(min(histogram)), bin_middle_ms(max(histogram)))
 
 
 @given(parts=st.lists(histograms, max_size=5))
 def test_a_sum_loses_nothing(parts: list[dict[int, int]]) -> None:
-    total = merge(parts)
+    total = merge_histograms(parts)
     assert sum(total.values()) == sum(sum(part.values()) for part in parts)
     assert set(total) == {number for part in parts for number in part}
 
@@ -74,5 +74,5 @@ def test_known_figures() -> None:
 
 def test_fields_of_one_series_are_told_from_others_and_from_counters() -> None:
     fields = {"w0": 1, "w12": 2, "r3": 4, "worker": 8, "w": 16, "retried": 32, "accepted": 64}
-    assert from_fields(fields, "w") == {0: 1, 12: 2}
-    assert from_fields(fields, "r") == {3: 4}
+    assert parse_bins(fields, "w") == {0: 1, 12: 2}
+    assert parse_bins(fields, "r") == {3: 4}

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.history import DAY_MIN, FEW_S, HOUR_S, Column, History, Period
+from previewops.history import DAY_MIN, HOUR_S, OVERLAP_S, History, HistoryColumn, Period
 from previewops.states import Priority
-from previewops.views import MINUTE_MS, TEN_SECONDS_MS, Bucket, Snapshot
+from previewops.views import MINUTE_MS, TEN_SECONDS_MS, CounterBucket, Snapshot
 
 NOW_MS = 1_700_000_000_000  # in the midst of a minute, at the beginning of a 10 s bucket
 EVERYTHING = (HOUR_S, DAY_MIN)
-FEW = (FEW_S, 0)
+FEW = (OVERLAP_S, 0)
 
 
 class Server:
@@ -56,21 +56,21 @@ class Server:
         )
 
     def seen(self, history: History) -> History:
-        return history.plus(self.answer(*history.wanted(True)))
+        return history.with_snapshot(self.answer(*history.required_depth(True)))
 
 
-def _buckets(ends: list[int], width_ms: int, first: int, last: int) -> tuple[Bucket, ...]:
+def _buckets(ends: list[int], width_ms: int, first: int, last: int) -> tuple[CounterBucket, ...]:
     counted: dict[int, int] = {}
     for end in ends:
         if first <= end // width_ms <= last:
             counted[end // width_ms] = counted.get(end // width_ms, 0) + 1
     return tuple(
-        Bucket(n * width_ms, {"completed": count}, {}, {7: count}, width_ms)
+        CounterBucket(n * width_ms, {"completed": count}, {}, {7: count}, width_ms)
         for n, count in sorted(counted.items())
     )
 
 
-def total(columns: tuple[Column, ...]) -> int:
+def total(columns: tuple[HistoryColumn, ...]) -> int:
     assert sum(count for column in columns for count in column.run.values()) == sum(
         column.counts.get("completed", 0) for column in columns
     )
@@ -80,17 +80,17 @@ def total(columns: tuple[Column, ...]) -> int:
 def test_everything_is_asked_for_once_and_then_the_last_few() -> None:
     server = Server()
     history = History()
-    assert history.wanted(True) == EVERYTHING
+    assert history.required_depth(True) == EVERYTHING
     history = server.seen(history)
-    assert history.wanted(True) == FEW
+    assert history.required_depth(True) == FEW
     for _ in range(500):
         server.passes(9_000)
         history = server.seen(history)
-        assert history.wanted(True) == FEW
+        assert history.required_depth(True) == FEW
 
 
 def test_who_does_not_know_the_present_asks_for_everything() -> None:
-    assert Server().seen(History()).wanted(False) == EVERYTHING
+    assert Server().seen(History()).required_depth(False) == EVERYTHING
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_after_a_gap_everything_is_asked_for_again(gap_ms: int, expected: tuple[
     history = server.seen(History())
     server.passes(gap_ms)
     history = server.seen(history)
-    assert history.wanted(True) == expected
-    assert server.seen(history).wanted(True) == FEW
+    assert history.required_depth(True) == expected
+    assert server.seen(history).required_depth(True) == FEW
 
 
 def test_what_happened_in_a_gap_is_there_after_the_next_look() -> None:
@@ -141,7 +141,7 @@ def test_a_minute_that_is_half_added_up_does_not_replace_the_whole_one() -> None
         server.passes(10_000, ends=1, rolls=False)
         history = server.seen(history)
     server.rolled_ms = server.now_ms - 40_000
-    history = history.plus(server.answer(*EVERYTHING))
+    history = history.with_snapshot(server.answer(*EVERYTHING))
     assert total(history.columns(Period.DAY, 60, server.now_ms)) == 12
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from previewops.logclean import MAX_ITEMS, MAX_LINE, MAX_TEXT, MAX_TRACEBACK, tidy, without_secrets
+from previewops.logclean import MAX_ITEMS, MAX_LINE, MAX_TEXT, MAX_TRACEBACK, redact, sanitize
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ from previewops.logclean import MAX_ITEMS, MAX_LINE, MAX_TEXT, MAX_TRACEBACK, ti
     ],
 )
 def test_no_secret_stays(text: str, kept: str) -> None:
-    assert without_secrets(text) == kept
-    assert tidy({"event": "e", "message": text, "list": [{"a": text}]}) == {
+    assert redact(text) == kept
+    assert sanitize({"event": "e", "message": text, "list": [{"a": text}]}) == {
         "event": "e",
         "message": kept,
         "list": [{"a": kept}],
@@ -57,24 +57,24 @@ def test_no_secret_stays(text: str, kept: str) -> None:
 
 
 def test_a_number_that_json_has_not_is_written_as_text() -> None:
-    kept = tidy({"error": float("nan"), "x": [float("inf"), 1.5], "y": {"z": -float("inf")}})
+    kept = sanitize({"error": float("nan"), "x": [float("inf"), 1.5], "y": {"z": -float("inf")}})
     assert kept == {"error": "nan", "x": ["inf", 1.5], "y": {"z": "-inf"}}
 
 
 def test_bodies_are_withheld_wherever_they_stand() -> None:
-    assert tidy({"payload": {"title": "t"}, "x": {"body": "b", "n": 1}}) == {
+    assert sanitize({"payload": {"title": "t"}, "x": {"body": "b", "n": 1}}) == {
         "payload": "***",
         "x": {"body": "***", "n": 1},
     }
 
 
 def test_control_characters_are_spelled_out_and_a_traceback_keeps_its_lines() -> None:
-    kept = tidy({"message": "a\x1b[2J\nb\u202e", "exception": "one\n  two\x07"})
+    kept = sanitize({"message": "a\x1b[2J\nb\u202e", "exception": "one\n  two\x07"})
     assert kept == {"message": "a\\u001b[2J\\u000ab\\u202e", "exception": "one\n  two\\u0007"}
 
 
 def test_what_is_too_long_is_cut_where_it_matters_least() -> None:
-    kept = tidy({"message": "m" * 9_999, "exception": "e" * 99_999 + "!", "list": list(range(999))})
+    kept = sanitize({"message": "m" * 9_999, "exception": "e" * 99_999 + "!", "list": list(range(999))})
     assert kept["message"].startswith("mmm")
     assert kept["message"].endswith("m…")
     assert len(kept["message"]) <= MAX_TEXT
@@ -90,7 +90,7 @@ class Odd:
 
 
 def test_values_that_are_not_json_are_written_as_text() -> None:
-    assert tidy({"a": Odd(), "b": b"\xff", "c": None, "d": (1, True, 2.5)}) == {
+    assert sanitize({"a": Odd(), "b": b"\xff", "c": None, "d": (1, True, 2.5)}) == {
         "a": "odd \\u0000",
         "b": "b'\\xff'",
         "c": None,
@@ -110,7 +110,7 @@ anything = st.recursive(
     fields=st.dictionaries(st.text(min_size=1, max_size=20), anything, max_size=12), times=st.integers(1, 400)
 )
 def test_any_line_is_bounded_json_on_one_line(fields: dict[str, Any], times: int) -> None:
-    line = json.dumps(tidy({**fields, "long": "\U0001f600\x1b" * times * 50}), allow_nan=False)
+    line = json.dumps(sanitize({**fields, "long": "\U0001f600\x1b" * times * 50}), allow_nan=False)
     assert len(line) <= 2 * MAX_LINE
     assert json.loads(line)["long"]
     assert line.isprintable()

@@ -7,7 +7,7 @@ from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from previewops.worker.persistence import LONGEST_PAUSE_S, is_temporary, pause_s, persist
+from previewops.worker.persistence import MAX_DELAY_S, is_temporary, retry_delay_s, retry_until_connected
 
 
 class Dice:
@@ -78,11 +78,11 @@ def test_bugs_do_not_heal(error: Exception) -> None:
 
 
 def test_pauses_double_up_to_a_bound_and_are_never_short() -> None:
-    longest = [pause_s(failures, Dice()) for failures in range(1, 9)]
-    shortest = [pause_s(failures, Dice(upper=False)) for failures in range(1, 9)]
-    assert longest == [0.05, 0.1, 0.2, 0.4, 0.8, LONGEST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
+    longest = [retry_delay_s(failures, Dice()) for failures in range(1, 9)]
+    shortest = [retry_delay_s(failures, Dice(upper=False)) for failures in range(1, 9)]
+    assert longest == [0.05, 0.1, 0.2, 0.4, 0.8, MAX_DELAY_S, MAX_DELAY_S, MAX_DELAY_S]
     assert shortest == [pause / 2 for pause in longest]
-    assert pause_s(10_000, Dice()) == LONGEST_PAUSE_S
+    assert retry_delay_s(10_000, Dice()) == MAX_DELAY_S
 
 
 async def test_a_call_is_made_until_it_gets_through() -> None:
@@ -97,7 +97,7 @@ async def test_a_call_is_made_until_it_gets_through() -> None:
         def uniform(self, a: float, b: float) -> float:
             return 0.0
 
-    assert await persist(call, Impatient()) == "through"
+    assert await retry_until_connected(call, Impatient()) == "through"
     assert not failures
 
 
@@ -110,5 +110,5 @@ async def test_an_error_that_does_not_heal_is_raised_at_once() -> None:
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        await persist(call, Dice())
+        await retry_until_connected(call, Dice())
     assert calls == 1

@@ -12,24 +12,24 @@ from previewops.recording import forms
 from previewops.recording.codec import (
     Decoder,
     Encoder,
-    Foreign,
+    Frame,
     Gap,
-    Heading,
-    Look,
+    Header,
+    InvalidLine,
+    NotARecordingLine,
     Tag,
-    TooNew,
-    Unreadable,
+    UnsupportedVersion,
     heading_line,
-    read_heading,
+    parse_header,
     tag_of,
 )
 from previewops.recording.patch import MOST_ITEMS, applied, difference
 from previewops.recording.plain import Form
 from previewops.views import Snapshot
-from tests.recording_support import Hours
+from tests.recording_support import SimulatedQueue
 from tests.tui import scenes
 
-BUSY = Look(scenes.BUSY, scenes.HEALTH)
+BUSY = Frame(scenes.BUSY, scenes.HEALTH)
 
 
 @pytest.mark.parametrize("form", forms.EVERY_FORM, ids=lambda form: form.made.__name__)
@@ -45,7 +45,7 @@ def test_every_field_is_recorded_under_a_key_of_its_own(form: Form[Any]) -> None
 def test_the_scenes_come_back_as_they_were(scene: str) -> None:
     snapshot: Snapshot = getattr(scenes, scene)
     encoder, decoder = Encoder(), Decoder()
-    for look in (BUSY, Look(snapshot), Look(snapshot, scenes.WELL)):
+    for look in (BUSY, Frame(snapshot), Frame(snapshot, scenes.WELL)):
         assert decoder.decode(encoder.encode(look)) == look
 
 
@@ -53,19 +53,19 @@ def test_only_what_has_changed_is_written() -> None:
     encoder = Encoder()
     whole = encoder.encode(BUSY)
     later = replace(scenes.BUSY, now_ms=scenes.NOW_MS + 1_000, dead=83)
-    line = encoder.encode(Look(later, scenes.HEALTH))
+    line = encoder.encode(Frame(later, scenes.HEALTH))
     assert json.loads(line) == {"t": scenes.NOW_MS + 1_000, "d": {"s": {"d": 83}}}
     assert len(whole) > 100 * len(line)
 
 
 def test_each_line_is_a_change_of_the_whole_one_and_of_no_other() -> None:
     encoder, decoder = Encoder(), Decoder()
-    hours = Hours()
-    lines = [encoder.encode(hours.look(whole=True))]
+    hours = SimulatedQueue()
+    lines = [encoder.encode(hours.take_frame(full_history=True))]
     seen = []
     for _ in range(30):
-        hours.passes()
-        seen.append(hours.look())
+        hours.advance()
+        seen.append(hours.take_frame())
         lines.append(encoder.encode(seen[-1]))
     decoder.decode(lines[0])
     for place in (29, 3, 17, 0):
@@ -89,10 +89,10 @@ def test_a_gap_says_why() -> None:
 
 
 def test_a_heading_says_whose_it_is() -> None:
-    heading = Heading("lessons", 2.5)
-    assert read_heading(heading_line(heading)) == heading
-    with pytest.raises(TooNew, match="of version 2; up to 1 is read") as caught:
-        read_heading(heading_line(heading).replace(b'"version":1', b'"version":2'))
+    heading = Header("lessons", 2.5)
+    assert parse_header(heading_line(heading)) == heading
+    with pytest.raises(UnsupportedVersion, match="of version 2; up to 1 is read") as caught:
+        parse_header(heading_line(heading).replace(b'"version":1', b'"version":2'))
     assert caught.value.version == 2
 
 
@@ -110,8 +110,8 @@ def test_a_heading_says_whose_it_is() -> None:
     ],
 )
 def test_other_headings_are_foreign(line: bytes) -> None:
-    with pytest.raises(Foreign):
-        read_heading(line)
+    with pytest.raises(NotARecordingLine):
+        parse_header(line)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_other_headings_are_foreign(line: bytes) -> None:
     ],
 )
 def test_what_does_not_fit_says_where_and_what(line: bytes, words: str) -> None:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(InvalidLine) as caught:
         Decoder().decode(line)
     assert words in str(caught.value)
 
@@ -168,9 +168,9 @@ def test_a_patch_that_does_not_fit_says_what(patch: Any, words: str) -> None:
 
 def test_what_no_reader_would_take_is_not_written() -> None:
     strange = replace(scenes.WORKERS[0], pid=10**30, started_ms=-4, cpu=float("nan"))
-    line = Encoder().encode(Look(replace(scenes.BUSY, workers=(strange,), history_s=2**40, history_min=-1)))
+    line = Encoder().encode(Frame(replace(scenes.BUSY, workers=(strange,), history_s=2**40, history_min=-1)))
     found = Decoder().decode(line)
-    assert isinstance(found, Look)
+    assert isinstance(found, Frame)
     (worker,) = found.snapshot.workers
     assert (found.snapshot.history_s, found.snapshot.history_min) == (3_600, 0)
     assert (worker.pid, worker.started_ms, worker.cpu) == (2**63 - 1, 0, 0.0)

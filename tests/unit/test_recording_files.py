@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from previewops.history import History, Period
-from previewops.recording.codec import Gap, Look
+from previewops.recording.codec import Frame, Gap
 from previewops.recording.errors import CannotRecord, NotARecording, RecordingBroken, RecordingTooNew
-from previewops.recording.past import Past
-from previewops.recording.reader import MOST_TRIES, Recording, Stretch
-from previewops.recording.writer import CHAPTER_EVENTS, Writer, rotated
-from previewops.views import MINUTE_MS, Bucket, Snapshot
-from tests.recording_support import HEADING, Hours, record_seconds, seconds, write
+from previewops.recording.past import HistoryIndex
+from previewops.recording.reader import MOST_TRIES, Interval, Recording
+from previewops.recording.writer import CHAPTER_EVENTS, RecordingWriter, rotated_path
+from previewops.views import MINUTE_MS, CounterBucket, Snapshot
+from tests.recording_support import HEADER, SimulatedQueue, frames_per_second, record_seconds, write_recording
 from tests.tui import scenes
 
 COLUMNS = 60
@@ -31,7 +31,7 @@ Read = Callable[[Path], Recording]
 
 
 def charts(snapshot: Snapshot) -> tuple[object, ...]:
-    history = History().plus(snapshot)
+    history = History().with_snapshot(snapshot)
     return tuple(history.columns(period, COLUMNS, snapshot.now_ms) for period in Period)
 
 
@@ -58,25 +58,25 @@ def read() -> Iterator[Read]:
 
 
 def test_every_moment_is_found_with_the_past_before_it(read: Read, path: Path) -> None:
-    hours = Hours(pace=3.0)
+    hours = SimulatedQueue(pace=3.0)
     for _ in range(1_500):
-        hours.passes(60_000)  # a day before anybody records
-    truth: dict[int, Look] = {}
+        hours.advance(60_000)  # a day before anybody records
+    truth: dict[int, Frame] = {}
 
-    def looks() -> Iterator[Look]:
+    def looks() -> Iterator[Frame]:
         for number in range(900):
-            hours.passes(5_000)
-            yield hours.look(whole=number == 0)
+            hours.advance(5_000)
+            yield hours.take_frame(full_history=number == 0)
             if number % 97 == 0:
-                truth[hours.now_ms] = hours.look(whole=True)
+                truth[hours.now_ms] = hours.take_frame(full_history=True)
 
-    write(path, looks())
+    write_recording(path, looks())
     recording = read(path)
     assert not recording.faults
     moments = list(truth)
     random.Random(5).shuffle(moments)
     for at_ms in (*moments, min(moments), max(moments), min(moments)):
-        found = recording.at(at_ms + 1_300).look
+        found = recording.frame_at(at_ms + 1_300).frame
         assert found is not None
         expected = truth[at_ms]
         assert charts(found.snapshot) == charts(expected.snapshot)
@@ -97,24 +97,24 @@ def test_the_lines_can_be_read_by_other_programs(path: Path) -> None:
 @pytest.mark.parametrize("lost", [1, 9, 40, 200])
 def test_a_file_that_is_cut_off_is_read_up_to_there_and_continued(read: Read, path: Path, lost: int) -> None:
     hours = record_seconds(path, 100)
-    writer = Writer(path, HEADING, most_bytes=1 << 30, keep=0)
+    writer = RecordingWriter(path, HEADER, max_bytes=1 << 30, keep=0)
     for _ in range(30):
-        hours.passes()
-        writer.look(hours.look())
+        hours.advance()
+        writer.write_frame(hours.take_frame())
     data = path.read_bytes()[:-lost]  # as a crash leaves it
     writer.close()
     path.write_bytes(data)
     cut = read(path)
     assert not cut.faults
-    (stretch,) = cut.stretches
+    (stretch,) = cut.intervals
     assert hours.now_ms - 25_000 <= stretch.end_ms <= hours.now_ms
-    hours.passes()
-    write(path, [hours.look(whole=True)])
+    hours.advance()
+    write_recording(path, [hours.take_frame(full_history=True)])
     whole = read(path)
     assert not whole.faults
-    assert whole.stretches == [Stretch(stretch.start_ms, hours.now_ms)]
+    assert whole.intervals == [Interval(stretch.start_ms, hours.now_ms)]
     for at_ms in range(stretch.start_ms, stretch.end_ms, 7_000):
-        assert whole.at(at_ms) == cut.at(at_ms)
+        assert whole.frame_at(at_ms) == cut.frame_at(at_ms)
 
 
 def test_damage_costs_its_chapter_and_is_told(read: Read, path: Path) -> None:
@@ -127,13 +127,13 @@ def test_damage_costs_its_chapter_and_is_told(read: Read, path: Path) -> None:
     damaged = read(path)
     (fault,) = damaged.faults
     assert f"night.rec, byte {place:,}: the compressed data is damaged" in fault.message
-    assert damaged.stretches[0].start_ms == intact.stretches[0].start_ms
-    assert damaged.stretches[-1].end_ms == hours.now_ms
-    one, other = damaged.at(hours.now_ms).look, intact.at(hours.now_ms).look
+    assert damaged.intervals[0].start_ms == intact.intervals[0].start_ms
+    assert damaged.intervals[-1].end_ms == hours.now_ms
+    one, other = damaged.frame_at(hours.now_ms).frame, intact.frame_at(hours.now_ms).frame
     assert one is not None
     assert other is not None
     assert one.snapshot.workers == other.snapshot.workers
-    assert damaged.at(damaged.stretches[0].start_ms) == intact.at(intact.stretches[0].start_ms)
+    assert damaged.frame_at(damaged.intervals[0].start_ms) == intact.frame_at(intact.intervals[0].start_ms)
 
 
 def test_a_broken_line_costs_itself_and_is_told(read: Read, path: Path) -> None:
@@ -149,8 +149,8 @@ def test_a_broken_line_costs_itself_and_is_told(read: Read, path: Path) -> None:
         "line 19 of the chapter: it beg",
         "line 50 of the chapter: it beg",
     ]
-    (stretch,) = recording.stretches
-    found = recording.at(stretch.end_ms).look
+    (stretch,) = recording.intervals
+    found = recording.frame_at(stretch.end_ms).frame
     assert found is not None
     assert found.at_ms == stretch.end_ms - 1_000, (
         "the last line has a time and no look: the one before it holds"
@@ -158,71 +158,71 @@ def test_a_broken_line_costs_itself_and_is_told(read: Read, path: Path) -> None:
 
 
 def test_a_gap_keeps_the_last_look_and_says_why(read: Read, path: Path) -> None:
-    hours = Hours()
+    hours = SimulatedQueue()
     begun = hours.now_ms
     gaps = [Gap(begun + 20_000 + 1_000 * n, "Redis at x cannot be used") for n in range(300)]
-    after = Hours(begun + 321_000)
-    write(path, [*seconds(hours, 19), *gaps, after.look(whole=True)])
+    after = SimulatedQueue(begun + 321_000)
+    write_recording(path, [*frames_per_second(hours, 19), *gaps, after.take_frame(full_history=True)])
     recording = read(path)
-    assert recording.stretches == [Stretch(begun, begun + 321_000)]
+    assert recording.intervals == [Interval(begun, begun + 321_000)]
     for at_ms in (begun + 20_400, begun + 319_900):
-        moment = recording.at(at_ms)
-        assert moment.look is not None
-        assert moment.look.at_ms == begun + 19_000
+        moment = recording.frame_at(at_ms)
+        assert moment.frame is not None
+        assert moment.frame.at_ms == begun + 19_000
         assert moment.gap is not None
         assert moment.gap.reason == "Redis at x cannot be used"
-    assert recording.at(begun + 19_500).gap is None
-    assert recording.at(begun + 400_000).look == recording.at(begun + 321_000).look
+    assert recording.frame_at(begun + 19_500).gap is None
+    assert recording.frame_at(begun + 400_000).frame == recording.frame_at(begun + 321_000).frame
 
 
 def test_a_recording_may_begin_with_a_gap(read: Read, path: Path) -> None:
-    write(path, [Gap(5_000, "no server"), Gap(6_000, "no server")])
+    write_recording(path, [Gap(5_000, "no server"), Gap(6_000, "no server")])
     recording = read(path)
-    assert recording.at(0) == recording.at(5_500)
-    assert recording.at(0).look is None
-    assert recording.at(0).gap == Gap(5_000, "no server")
+    assert recording.frame_at(0) == recording.frame_at(5_500)
+    assert recording.frame_at(0).frame is None
+    assert recording.frame_at(0).gap == Gap(5_000, "no server")
 
 
 def test_time_without_a_recorder_is_no_part_of_it(read: Read, path: Path) -> None:
     first = record_seconds(path, 10)
     begun = first.now_ms - 10_000
-    second = Hours(first.now_ms + 7_200_000)
-    write(path, seconds(second, 10))
+    second = SimulatedQueue(first.now_ms + 7_200_000)
+    write_recording(path, frames_per_second(second, 10))
     recording = read(path)
-    assert recording.stretches == [
-        Stretch(begun, first.now_ms),
-        Stretch(second.now_ms - 10_000, second.now_ms),
+    assert recording.intervals == [
+        Interval(begun, first.now_ms),
+        Interval(second.now_ms - 10_000, second.now_ms),
     ]
 
 
 def test_a_storm_of_events_is_kept_whole(read: Read, path: Path) -> None:
-    hours = Hours(pace=0.0)
+    hours = SimulatedQueue(pace=0.0)
 
-    def looks() -> Iterator[Look]:
-        yield hours.look(whole=True)
+    def looks() -> Iterator[Frame]:
+        yield hours.take_frame(full_history=True)
         for _ in range(40):
-            hours.passes()
+            hours.advance()
             for number in range(CHAPTER_EVENTS // 2):
-                hours.happens("retry", job=f"job-{number}")
-            yield hours.look()
+                hours.add_event("retry", job=f"job-{number}")
+            yield hours.take_frame()
 
-    write(path, looks())
+    write_recording(path, looks())
     recording = read(path)
-    found = recording.at(hours.now_ms).look
+    found = recording.frame_at(hours.now_ms).frame
     assert found is not None
     assert found.snapshot.events == hours.events[-1_000:]
-    early = recording.at(hours.now_ms - 30_000).look
+    early = recording.frame_at(hours.now_ms - 30_000).frame
     assert early is not None
     assert early.snapshot.events == tuple(e for e in hours.events if e.at_ms <= hours.now_ms - 30_000)
 
 
 def test_a_clock_that_was_set_back_ends_a_chapter(read: Read, path: Path) -> None:
     hours = record_seconds(path, 20)
-    earlier = Hours(hours.now_ms - 600_000)
-    write(path, seconds(earlier, 20))
+    earlier = SimulatedQueue(hours.now_ms - 600_000)
+    write_recording(path, frames_per_second(earlier, 20))
     recording = read(path)
     assert not recording.faults
-    found = recording.at(hours.now_ms).look
+    found = recording.frame_at(hours.now_ms).frame
     assert found is not None
     assert found.at_ms == earlier.now_ms, "what was recorded last follows"
 
@@ -231,25 +231,25 @@ def test_a_clock_that_was_set_back_ends_a_chapter(read: Read, path: Path) -> Non
 
 
 def test_files_take_turns_and_each_can_be_read_alone(read: Read, path: Path) -> None:
-    hours = Hours()
-    writer = Writer(path, HEADING, most_bytes=20_000, keep=2)
+    hours = SimulatedQueue()
+    writer = RecordingWriter(path, HEADER, max_bytes=20_000, keep=2)
     begun = hours.now_ms
-    while writer.written.files < 6:
-        writer.look(hours.look(whole=writer.wants_past))
-        hours.passes()
+    while writer.stats.files < 6:
+        writer.write_frame(hours.take_frame(full_history=writer.needs_full_history))
+        hours.advance()
     for _ in range(70):
-        writer.look(hours.look(whole=writer.wants_past))
-        hours.passes()
+        writer.write_frame(hours.take_frame(full_history=writer.needs_full_history))
+        hours.advance()
     writer.close()
     assert sorted(file.name for file in path.parent.iterdir()) == ["night.rec", "night.rec.1", "night.rec.2"]
     series = read(path)
     assert not series.faults
-    assert len(series.stretches) == 1
-    assert series.stretches[0].start_ms > begun, "the oldest files are gone"
+    assert len(series.intervals) == 1
+    assert series.intervals[0].start_ms > begun, "the oldest files are gone"
     for number in (1, 2):
-        alone = read(rotated(path, number))
-        for at_ms in (alone.stretches[0].start_ms, alone.stretches[0].end_ms):
-            one, other = alone.at(at_ms).look, series.at(at_ms).look
+        alone = read(rotated_path(path, number))
+        for at_ms in (alone.intervals[0].start_ms, alone.intervals[0].end_ms):
+            one, other = alone.frame_at(at_ms).frame, series.frame_at(at_ms).frame
             assert one is not None
             assert other is not None
             assert charts(one.snapshot) == charts(other.snapshot)
@@ -257,11 +257,11 @@ def test_files_take_turns_and_each_can_be_read_alone(read: Read, path: Path) -> 
 
 
 def test_keeping_none_leaves_one_file(path: Path) -> None:
-    hours = Hours()
-    writer = Writer(path, HEADING, most_bytes=10_000, keep=0)
-    while writer.written.files < 3:
-        writer.look(hours.look(whole=writer.wants_past))
-        hours.passes()
+    hours = SimulatedQueue()
+    writer = RecordingWriter(path, HEADER, max_bytes=10_000, keep=0)
+    while writer.stats.files < 3:
+        writer.write_frame(hours.take_frame(full_history=writer.needs_full_history))
+        hours.advance()
     writer.close()
     assert [file.name for file in path.parent.iterdir()] == ["night.rec"]
 
@@ -274,16 +274,16 @@ def test_what_is_no_recording_is_left_as_it_is(path: Path, name: str, content: b
     foreign = path.with_name(name)
     foreign.write_bytes(content)
     with pytest.raises(NotARecording, match=name) as caught:
-        Writer(path, HEADING, most_bytes=1, keep=3)
+        RecordingWriter(path, HEADER, max_bytes=1, keep=3)
     assert caught.value.exit_code == 2
     assert foreign.read_bytes() == content
 
 
 def test_what_came_in_the_way_meanwhile_is_left_as_it_is(path: Path) -> None:
-    writer = Writer(path, HEADING, most_bytes=1, keep=1)
+    writer = RecordingWriter(path, HEADER, max_bytes=1, keep=1)
     path.with_name("night.rec.1").write_text("dear diary")
     with pytest.raises(NotARecording):
-        writer.look(Hours().look(whole=True))
+        writer.write_frame(SimulatedQueue().take_frame(full_history=True))
     writer.close()
     assert path.with_name("night.rec.1").read_text() == "dear diary"
 
@@ -293,57 +293,59 @@ def test_folders_pipes_and_other_queues_are_refused(path: Path) -> None:
     folder.mkdir()
     os.mkfifo(pipe)
     with pytest.raises(CannotRecord):
-        Writer(folder, HEADING, most_bytes=1, keep=0)
+        RecordingWriter(folder, HEADER, max_bytes=1, keep=0)
     with pytest.raises(NotARecording, match="no file with contents"):
-        Writer(pipe, HEADING, most_bytes=1, keep=0)
+        RecordingWriter(pipe, HEADER, max_bytes=1, keep=0)
     record_seconds(path, 3)
     before = path.read_bytes()
     with pytest.raises(CannotRecord, match="is a recording of queue preview-jobs, not of lessons"):
-        Writer(path, replace(HEADING, queue="lessons"), most_bytes=1 << 30, keep=0)
+        RecordingWriter(path, replace(HEADER, queue="lessons"), max_bytes=1 << 30, keep=0)
     assert path.read_bytes() == before
 
 
 def test_an_old_file_of_another_queue_is_neither_replaced_nor_replayed(read: Read, path: Path) -> None:
     hours = record_seconds(path, 3)
-    other = Writer(rotated(path, 1), replace(HEADING, queue="lessons"), most_bytes=1 << 30, keep=0)
-    other.look(Hours(hours.now_ms - 100_000).look(whole=True))
+    other = RecordingWriter(
+        rotated_path(path, 1), replace(HEADER, queue="lessons"), max_bytes=1 << 30, keep=0
+    )
+    other.write_frame(SimulatedQueue(hours.now_ms - 100_000).take_frame(full_history=True))
     other.close()
-    before = rotated(path, 1).read_bytes()
-    assert read(path).stretches == [Stretch(hours.now_ms - 3_000, hours.now_ms)]
+    before = rotated_path(path, 1).read_bytes()
+    assert read(path).intervals == [Interval(hours.now_ms - 3_000, hours.now_ms)]
     with pytest.raises(
         CannotRecord, match=r"night\.rec\.1 is a recording of queue lessons, not of preview-jobs"
     ):
-        Writer(path, HEADING, most_bytes=1, keep=1)
-    writer = Writer(path.with_name("late.rec"), HEADING, most_bytes=1, keep=1)
+        RecordingWriter(path, HEADER, max_bytes=1, keep=1)
+    writer = RecordingWriter(path.with_name("late.rec"), HEADER, max_bytes=1, keep=1)
     path.with_name("late.rec.1").write_bytes(before)  # it came in the way meanwhile
     with pytest.raises(CannotRecord, match=r"late\.rec\.1 is a recording of queue lessons"):
-        writer.look(hours.look(whole=True))
+        writer.write_frame(hours.take_frame(full_history=True))
     writer.close()
-    assert rotated(path, 1).read_bytes() == path.with_name("late.rec.1").read_bytes() == before
+    assert rotated_path(path, 1).read_bytes() == path.with_name("late.rec.1").read_bytes() == before
 
 
 def test_only_one_process_writes(path: Path) -> None:
-    writer = Writer(path, HEADING, most_bytes=1 << 30, keep=0)
+    writer = RecordingWriter(path, HEADER, max_bytes=1 << 30, keep=0)
     with pytest.raises(CannotRecord, match="another process writes"):
-        Writer(path, HEADING, most_bytes=1 << 30, keep=0)
+        RecordingWriter(path, HEADER, max_bytes=1 << 30, keep=0)
     writer.close()
-    Writer(path, HEADING, most_bytes=1 << 30, keep=0).close()
+    RecordingWriter(path, HEADER, max_bytes=1 << 30, keep=0).close()
 
 
 def test_a_full_disk_is_told(read: Read, path: Path) -> None:
-    hours = Hours()
-    writer = Writer(path, HEADING, most_bytes=1 << 30, keep=0)
-    writer.look(hours.look(whole=True))
+    hours = SimulatedQueue()
+    writer = RecordingWriter(path, HEADER, max_bytes=1 << 30, keep=0)
+    writer.write_frame(hours.take_frame(full_history=True))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, limits[1]))
     try:
-        hours.passes()
+        hours.advance()
         with pytest.raises(CannotRecord, match=r"night\.rec cannot be written: File too large"):
-            writer.look(hours.look())
+            writer.write_frame(hours.take_frame())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert writer.close().looks == 1
-    assert read(path).at(hours.now_ms).look is not None
+    assert writer.close().frames == 1
+    assert read(path).frame_at(hours.now_ms).frame is not None
 
 
 # -- reading what is none ---------------------------------------------------------------------------------
@@ -369,13 +371,13 @@ def test_a_later_version_is_told(path: Path) -> None:
     record_seconds(path, 3)
     data = gzip.decompress(path.read_bytes()).replace(b'"version":1', b'"version":9')
     path.write_bytes(gzip.compress(data, mtime=0))
-    for attempt in (lambda: Recording.open(path), lambda: Writer(path, HEADING, most_bytes=1, keep=0)):
+    for attempt in (lambda: Recording.open(path), lambda: RecordingWriter(path, HEADER, max_bytes=1, keep=0)):
         with pytest.raises(RecordingTooNew, match="of version 9; up to 1 is read here"):
             attempt()
 
 
 def test_one_that_has_only_begun_says_so(path: Path) -> None:
-    Writer(path, HEADING, most_bytes=1, keep=0).close()
+    RecordingWriter(path, HEADER, max_bytes=1, keep=0).close()
     with pytest.raises(NotARecording, match="it is empty"):
         Recording.open(path)
     path.write_bytes(
@@ -401,42 +403,46 @@ def test_a_chapter_of_changes_of_nothing_is_given_up_after_some(read: Read, path
     recording = read(path)
     assert recording.fault_count == MOST_TRIES
     assert "there is no whole look before it" in recording.faults[0].message
-    found = recording.at(after_ms + 90_000).look
+    found = recording.frame_at(after_ms + 90_000).frame
     assert found is not None
     assert found.at_ms < after_ms, "what was known before is what is known"
 
 
 def test_buckets_of_another_time_are_left_out(read: Read, path: Path) -> None:
     now_ms = scenes.NOW_MS // MINUTE_MS * MINUTE_MS
-    within = [Bucket(now_ms - ago, {"completed": 1}, {}, {}) for ago in (86_400_000, 0)]
-    beyond = [Bucket(start_ms, {}, {}, {}) for start_ms in (0, now_ms - 90_000_000, now_ms + 10_000, 2**62)]
-    ahead = Bucket(now_ms + 60_000, {"died": 7}, {}, {}, MINUTE_MS)
+    within = [CounterBucket(now_ms - ago, {"completed": 1}, {}, {}) for ago in (86_400_000, 0)]
+    beyond = [
+        CounterBucket(start_ms, {}, {}, {}) for start_ms in (0, now_ms - 90_000_000, now_ms + 10_000, 2**62)
+    ]
+    ahead = CounterBucket(now_ms + 60_000, {"died": 7}, {}, {}, MINUTE_MS)
     strange = replace(
         scenes.BUSY, now_ms=now_ms, buckets=(*within, *beyond), minutes=(ahead,), history_s=0, history_min=0
     )
     later = replace(scenes.BUSY, now_ms=now_ms + 120_000, buckets=(), minutes=(), history_s=0, history_min=0)
-    write(path, [Look(strange), Look(later)])
+    write_recording(path, [Frame(strange), Frame(later)])
     recording = read(path)
     (fault,) = recording.faults
     assert "byte 0: 5 buckets not of the day before the look, left out" in fault.message
-    found = recording.at(later.now_ms).look
+    found = recording.frame_at(later.now_ms).frame
     assert found is not None
     assert [bucket.start_ms for bucket in found.snapshot.buckets] == [now_ms]
     assert [bucket.start_ms for bucket in found.snapshot.minutes] == [now_ms]
 
 
 def test_what_is_kept_of_all_looks_is_bounded() -> None:
-    past, hours = Past(most_bytes=20_000), Hours()
+    past, hours = HistoryIndex(most_bytes=20_000), SimulatedQueue()
     told = []
     for _ in range(200):
-        hours.passes(20_000)
-        hours.happens("retry", job="x" * 100)
-        told.append(past.add(hours.look(whole=True).snapshot))
+        hours.advance(20_000)
+        hours.add_event("retry", job="x" * 100)
+        told.append(past.add(hours.take_frame(full_history=True).snapshot))
     assert told[0] == told[10] == ""
     assert told[-1] == "the past of all its looks takes more than 20,000 bytes; the rest is left out"
-    assert 10 < past.events < 200
-    latest = hours.look(whole=True).snapshot
-    assert past.behind(latest, past.events).events[-1] == latest.events[-1], "its own are shown all the same"
+    assert 10 < past.event_count < 200
+    latest = hours.take_frame(full_history=True).snapshot
+    assert past.with_history(latest, past.event_count).events[-1] == latest.events[-1], (
+        "its own are shown all the same"
+    )
 
 
 def test_a_change_is_read_with_the_whole_look_before_it(read: Read, path: Path) -> None:
@@ -458,7 +464,7 @@ def test_a_change_is_read_with_the_whole_look_before_it(read: Read, path: Path) 
     path.write_bytes(gzip.compress(b"\n".join((heading, whole, *changes, b'{"t":1,"f":7}', changes[0], b""))))
     broken = read(path)
     assert "there is no whole look before it" in broken.faults[0].message
-    found = broken.at(hours.now_ms).look
+    found = broken.frame_at(hours.now_ms).frame
     assert found is not None
     assert found.at_ms == hours.now_ms, "the look before the broken one"
 

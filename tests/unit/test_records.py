@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.records import Attempt, payload_of, record_from_redis
+from previewops.records import Attempt, extract_payload, record_from_redis
 from previewops.states import JobState, Priority
 
 WAITING = {b"state": b"waiting", b"priority": b"low", b"accepted": b"1700000000000", b"project": b"shop"}
@@ -120,10 +120,10 @@ def test_an_attempt_comes_back_as_it_went(attempt: Attempt) -> None:
     ],
 )
 def test_what_holds_no_payload_gives_none(body: bytes | None) -> None:
-    assert payload_of(body) is None
+    assert extract_payload(body) is None
 
 
 @given(body=st.binary(max_size=60))
 def test_any_bytes_are_read_without_an_error(body: bytes) -> None:
-    payload_of(body)
+    extract_payload(body)
     record_from_redis("a", WAITING, body=body, result=body)

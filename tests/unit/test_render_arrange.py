@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.worker.render.arrange import Spacing, arrange
+from previewops.worker.render.arrange import Spacing, pack_boxes
 from previewops.worker.render.geometry import Box, Size
 
 LAYOUTS = ("auto", "full", "split", "grid", "focus")
@@ -39,7 +39,7 @@ def apart(one: Box, other: Box) -> bool:
 def test_cells_lie_inside_apart_and_large_enough(
     area: Box, pictures: list[Size], layout: str, gap: int, label: int
 ) -> None:
-    cells = arrange(area, pictures, layout, Spacing(gap, label, 24, frozenset((0, 3))))
+    cells = pack_boxes(area, pictures, layout, Spacing(gap, label, 24, frozenset((0, 3))))
     assert 1 <= len(cells) <= len(pictures)
     for cell in cells:
         assert area.left <= cell.left < cell.right <= area.right
@@ -51,7 +51,7 @@ def test_cells_lie_inside_apart_and_large_enough(
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shape", [WIDE, Size(300, 400), Size(1000, 800)])
 def test_one_picture_touches_two_edges_and_keeps_its_shape(layout: str, shape: Size) -> None:
-    (cell,) = arrange(AREA, [shape], layout, Spacing(10, 0, 24))
+    (cell,) = pack_boxes(AREA, [shape], layout, Spacing(10, 0, 24))
     assert cell.width == AREA.width or cell.height == AREA.height
     assert cell.width / cell.height == pytest.approx(shape.width / shape.height, rel=0.01)
 
@@ -61,18 +61,18 @@ def test_one_picture_touches_two_edges_and_keeps_its_shape(layout: str, shape: S
 )
 def test_cells_have_the_shapes_of_their_pictures(shapes: list[Size]) -> None:
     for layout in ("auto", "split", "focus"):
-        for cell, shape in zip(arrange(AREA, shapes, layout, Spacing(10)), shapes, strict=True):
+        for cell, shape in zip(pack_boxes(AREA, shapes, layout, Spacing(10)), shapes, strict=True):
             assert abs(cell.width - cell.height * shape.width / shape.height) <= 4
 
 
 def test_a_grid_has_cells_of_one_size() -> None:
-    cells = arrange(AREA, [WIDE, Size(600, 800), WIDE, WIDE, Size(500, 500)], "grid", Spacing(10))
+    cells = pack_boxes(AREA, [WIDE, Size(600, 800), WIDE, WIDE, Size(500, 500)], "grid", Spacing(10))
     assert len({cell.size for cell in cells}) == 1
 
 
 def test_below_each_row_there_is_room_for_labels() -> None:
     for layout in ("auto", "split", "grid", "focus"):
-        cells = arrange(AREA, [WIDE] * 4, layout, Spacing(10, 25, 24, frozenset(range(4))))
+        cells = pack_boxes(AREA, [WIDE] * 4, layout, Spacing(10, 25, 24, frozenset(range(4))))
         for cell in cells:
             assert cell.bottom + 25 <= AREA.bottom
             under = [other for other in cells if other.top > cell.bottom and other.left < cell.right]
@@ -80,16 +80,16 @@ def test_below_each_row_there_is_room_for_labels() -> None:
 
 
 def test_two_tall_pictures_stand_side_by_side_and_two_wide_ones_on_each_other() -> None:
-    left, right = arrange(AREA, [Size(900, 1600)] * 2, "auto", Spacing(10, 0, 24))
+    left, right = pack_boxes(AREA, [Size(900, 1600)] * 2, "auto", Spacing(10, 0, 24))
     assert left.top == right.top
     assert right.left == left.right + 10
-    above, below = arrange(AREA, [Size(1600, 600)] * 2, "auto", Spacing(10, 0, 24))
+    above, below = pack_boxes(AREA, [Size(1600, 600)] * 2, "auto", Spacing(10, 0, 24))
     assert above.left == below.left
     assert below.top == above.bottom + 10
 
 
 def test_rows_have_one_width() -> None:
-    cells = arrange(AREA, [WIDE] * 7, "auto", Spacing(10, 0, 24))
+    cells = pack_boxes(AREA, [WIDE] * 7, "auto", Spacing(10, 0, 24))
     rows = {top: [cell for cell in cells if cell.top == top] for top in {cell.top for cell in cells}}
     assert len(rows) > 1
     for row in rows.values():
@@ -98,15 +98,15 @@ def test_rows_have_one_width() -> None:
 
 
 def test_focus_gives_the_first_the_most() -> None:
-    first, *others = arrange(AREA, [WIDE] * 4, "focus", Spacing(10, 0, 24))
+    first, *others = pack_boxes(AREA, [WIDE] * 4, "focus", Spacing(10, 0, 24))
     assert all(first.size.pixels > 4 * other.size.pixels for other in others)
-    first, second = arrange(AREA, [WIDE] * 2, "focus", Spacing(10, 0, 24))
+    first, second = pack_boxes(AREA, [WIDE] * 2, "focus", Spacing(10, 0, 24))
     assert first.size.pixels > 3 * second.size.pixels
 
 
 def test_where_there_is_no_room_fewer_cells_come_back() -> None:
-    assert len(arrange(Box(0, 0, 100, 100), [Size(50, 50)] * 64, "grid", Spacing(4, 0, 30))) == 9
+    assert len(pack_boxes(Box(0, 0, 100, 100), [Size(50, 50)] * 64, "grid", Spacing(4, 0, 30))) == 9
 
 
 def test_no_pictures_have_no_cells() -> None:
-    assert arrange(AREA, [], "auto", Spacing(10, 0, 24)) == ()
+    assert pack_boxes(AREA, [], "auto", Spacing(10, 0, 24)) == ()

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from previewops.worker.render.bidi import base_level, levels, visual_order
+from previewops.worker.render.bidi import embedding_levels, paragraph_level, visual_order
 
 FONT = ImageFont.truetype(str(files("previewops.worker.fonts") / "DejaVuSans.ttf"), 20)
 LETTERS = "אבגדabcd"
@@ -29,7 +29,7 @@ def by_levels(text: str, base: int) -> Image.Image:
     """Each character by itself, from left to right in the order that its level puts it."""
     image = Image.new("L", (1_000, 40))
     canvas, x = ImageDraw.Draw(image), 10.0
-    found = levels(text, base)
+    found = embedding_levels(text, base)
     for at in visual_order(found):
         if text[at] in "".join(CONTROLS):
             continue
@@ -80,20 +80,20 @@ def test_isolates_do_too(before: str, control: str, inside: str, after: str, bas
     ],
 )
 def test_a_paragraph_runs_as_its_first_letter_does(text: str, base: int) -> None:
-    assert base_level(text) == base
+    assert paragraph_level(text) == base
 
 
 def test_numbers_in_arabic_keep_their_own_order() -> None:
-    assert levels("سا 123 سا", 1) == [1, 1, 1, 2, 2, 2, 1, 1, 1]
+    assert embedding_levels("سا 123 سا", 1) == [1, 1, 1, 2, 2, 2, 1, 1, 1]
     assert visual_order([1, 1, 2, 2, 1]) == [4, 2, 3, 1, 0]
 
 
 def test_embeddings_and_overrides_are_heeded() -> None:
-    assert levels("a\u202bb\u202cc", 0)[0::2] == [0, 2, 0]
-    assert levels("a\u202bbא\u202cc", 0) == [0, 0, 2, 1, 1, 0]
-    assert levels("a\u202ebc\u202cd", 0) == [0, 0, 1, 1, 1, 0]
-    assert levels("\u202b0\u202c:1", 0)[1::2] == [2, 1]
+    assert embedding_levels("a\u202bb\u202cc", 0)[0::2] == [0, 2, 0]
+    assert embedding_levels("a\u202bbא\u202cc", 0) == [0, 0, 2, 1, 1, 0]
+    assert embedding_levels("a\u202ebc\u202cd", 0) == [0, 0, 1, 1, 1, 0]
+    assert embedding_levels("\u202b0\u202c:1", 0)[1::2] == [2, 1]
 
 
 def test_blanks_at_the_end_stay_at_the_end_of_the_line() -> None:
-    assert levels("abc אב  ", 0) == [0, 0, 0, 0, 1, 1, 0, 0]
+    assert embedding_levels("abc אב  ", 0) == [0, 0, 0, 0, 1, 1, 0, 0]

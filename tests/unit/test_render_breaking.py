@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.worker.render.breaking import clusters, is_emoji, shown, words
-from previewops.worker.render.fonts import Weight
-from previewops.worker.render.typesetting import Typesetter, written_language
+from previewops.worker.render.breaking import (
+    grapheme_clusters,
+    is_emoji,
+    resolve_soft_hyphens,
+    split_segments,
+)
+from previewops.worker.render.fonts import FontWeight
+from previewops.worker.render.typesetting import Typesetter, detect_language
 
 
 @pytest.mark.parametrize(
@@ -30,12 +35,12 @@ from previewops.worker.render.typesetting import Typesetter, written_language
     ],
 )
 def test_clusters_are_what_a_reader_sees_as_one(text: str, count: int) -> None:
-    assert len(clusters(text)) == count
+    assert len(grapheme_clusters(text)) == count
 
 
 @given(st.text(max_size=80))
 def test_clusters_lose_nothing(text: str) -> None:
-    assert "".join(clusters(text)) == text
+    assert "".join(grapheme_clusters(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -73,26 +78,28 @@ def test_emoji_are_told_from_signs(text: str, emoji: bool) -> None:
     ],
 )
 def test_lines_may_end_where_readers_expect_it(text: str, pieces: list[str]) -> None:
-    assert [piece for piece, _ in words(text)] == pieces
+    assert [piece for piece, _ in split_segments(text)] == pieces
 
 
 @given(st.text("ab -/「」。漢字\u00ad\u3000", max_size=40))
 def test_pieces_and_joints_make_up_the_text(text: str) -> None:
-    joined = "".join(piece + joint for piece, joint in words(text))
+    joined = "".join(piece + joint for piece, joint in split_segments(text))
     assert joined.split() == text.split()
 
 
 def test_a_soft_hyphen_is_seen_at_the_end_of_a_line_only() -> None:
-    assert shown("soft\u00adhyphen") == "softhyphen"
-    assert shown("soft\u00ad") == "soft-"
+    assert resolve_soft_hyphens("soft\u00adhyphen") == "softhyphen"
+    assert resolve_soft_hyphens("soft\u00ad") == "soft-"
     block = Typesetter().fit(
-        "Donau\u00addampf\u00adschiff", Weight.REGULAR, width=120, height=200, size=20, floor=20
+        "Donau\u00addampf\u00adschiff", FontWeight.REGULAR, width=120, height=200, size=20, min_size=20
     )
     assert [line.text for line in block.lines] == ["Donau-", "dampfschiff"]
 
 
 def test_each_line_knows_the_direction_of_its_paragraph() -> None:
-    block = Typesetter().fit("Hello\nשלום עולם", Weight.REGULAR, width=300, height=200, size=20, floor=20)
+    block = Typesetter().fit(
+        "Hello\nשלום עולם", FontWeight.REGULAR, width=300, height=200, size=20, min_size=20
+    )
     assert [line.rtl for line in block.lines] == [False, True]
 
 
@@ -103,4 +110,4 @@ def test_each_line_knows_the_direction_of_its_paragraph() -> None:
 def test_the_language_of_chinese_characters_is_read_off_the_script(
     texts: list[str], language: str | None
 ) -> None:
-    assert written_language(texts) == language
+    assert detect_language(texts) == language

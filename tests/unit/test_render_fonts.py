@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from previewops.worker.render.fontfiles import FontFile, FontSources
-from previewops.worker.render.fonts import FontChain, Weight
+from previewops.worker.render.fonts import FontChain, FontWeight
 from previewops.worker.render.shaping import Shaper
 from previewops.worker.render.typesetting import Typesetter
 
@@ -20,7 +20,7 @@ DEJAVU = FontFile(str(OWN / "DejaVuSans.ttf"))
 DEJAVU_BOLD = FontFile(str(OWN / "DejaVuSans-Bold.ttf"))
 
 
-def name_of(chain: FontChain, cluster: str, weight: Weight = Weight.REGULAR) -> str | None:
+def name_of(chain: FontChain, cluster: str, weight: FontWeight = FontWeight.REGULAR) -> str | None:
     face = chain.find(cluster, weight)
     return face and Path(face.file.path).name
 
@@ -28,16 +28,16 @@ def name_of(chain: FontChain, cluster: str, weight: Weight = Weight.REGULAR) -> 
 def test_the_own_fonts_are_enough_for_what_is_promised() -> None:
     chain = FontChain(FontSources())
     assert name_of(chain, "a") == "Inter-Regular.ttf"
-    assert name_of(chain, "a", Weight.BOLD) == "Inter-Bold.ttf"
+    assert name_of(chain, "a", FontWeight.BOLD) == "Inter-Bold.ttf"
     assert name_of(chain, "ع") == "DejaVuSans.ttf"
-    assert name_of(chain, "ع", Weight.SEMIBOLD) == "DejaVuSans-Bold.ttf"
+    assert name_of(chain, "ع", FontWeight.SEMIBOLD) == "DejaVuSans-Bold.ttf"
     assert name_of(chain, "漢") is None
 
 
 def test_preferred_fonts_go_first_in_the_weight_that_is_nearest() -> None:
     chain = FontChain(FontSources(preferred=(DEJAVU_BOLD, DEJAVU)))
     assert name_of(chain, "a") == "DejaVuSans.ttf"
-    assert name_of(chain, "a", Weight.BOLD) == "DejaVuSans-Bold.ttf"
+    assert name_of(chain, "a", FontWeight.BOLD) == "DejaVuSans-Bold.ttf"
     assert name_of(chain, "ğ") == "Inter-Regular.ttf"  # which the subset of DejaVu leaves to Inter
 
 
@@ -59,7 +59,7 @@ def test_what_is_no_font_is_passed_over_and_told_of(tmp_path: Path) -> None:
         FontFile(str(tmp_path / name)) for name in ("empty.ttf", "text.otf", "cut.ttf", "absent.ttf")
     )
     setter = Typesetter(FontSources(preferred=broken, system=broken))
-    assert setter.line("Still set", Weight.REGULAR, 20, 300).width > 0
+    assert setter.fit_line("Still set", FontWeight.REGULAR, 20, 300).width > 0
     assert set(setter.unusable_fonts) == {file.path for file in broken}
 
 
@@ -67,48 +67,51 @@ def test_a_fingerprint_changes_with_every_change(tmp_path: Path) -> None:
     copied = Path(shutil.copy(DEJAVU.path, tmp_path / "one.ttf"))
     one = FontFile(str(copied))
     prints = [
-        FontSources().stamped().fingerprint(),
-        FontSources(preferred=(one,)).stamped().fingerprint(),
-        FontSources(system=(one,)).stamped().fingerprint(),
-        FontSources(system=(one, DEJAVU)).stamped().fingerprint(),
-        FontSources(system=(DEJAVU, one)).stamped().fingerprint(),
+        FontSources().with_stamps().fingerprint(),
+        FontSources(preferred=(one,)).with_stamps().fingerprint(),
+        FontSources(system=(one,)).with_stamps().fingerprint(),
+        FontSources(system=(one, DEJAVU)).with_stamps().fingerprint(),
+        FontSources(system=(DEJAVU, one)).with_stamps().fingerprint(),
     ]
     copied.write_bytes(Path(DEJAVU_BOLD.path).read_bytes())
-    prints.append(FontSources(preferred=(one,)).stamped().fingerprint())
+    prints.append(FontSources(preferred=(one,)).with_stamps().fingerprint())
     copied.unlink()
-    prints.append(FontSources(preferred=(one,)).stamped().fingerprint())
+    prints.append(FontSources(preferred=(one,)).with_stamps().fingerprint())
     assert len(set(prints)) == len(prints)
     assert (
-        FontSources(preferred=(DEJAVU,)).stamped().fingerprint()
-        == FontSources(preferred=(DEJAVU,)).stamped().fingerprint()
+        FontSources(preferred=(DEJAVU,)).with_stamps().fingerprint()
+        == FontSources(preferred=(DEJAVU,)).with_stamps().fingerprint()
     )
 
 
 def test_a_font_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     copied = Path(shutil.copy(DEJAVU.path, tmp_path / "one.ttf"))
     sources = FontSources(preferred=(FontFile(str(copied)),))
-    before = FontChain(sources.stamped()).find("a", Weight.REGULAR)
+    before = FontChain(sources.with_stamps()).find("a", FontWeight.REGULAR)
     assert before is not None
-    assert FontChain(sources.stamped()).find("a", Weight.REGULAR) is before, "remembered"
+    assert FontChain(sources.with_stamps()).find("a", FontWeight.REGULAR) is before, "remembered"
     shutil.copy(OWN / "Inter-Regular.ttf", tmp_path / "new")
     os.utime(tmp_path / "new", ns=(0, copied.stat().st_mtime_ns))
     (tmp_path / "new").replace(copied)
-    after = FontChain(sources.stamped()).find("a", Weight.REGULAR)
+    after = FontChain(sources.with_stamps()).find("a", FontWeight.REGULAR)
     assert after is not None
     assert (before.name, after.name) == ("DejaVu Sans", "Inter")
-    assert before.sized(20) is not after.sized(20)
+    assert before.at_size(20) is not after.at_size(20)
 
 
 def test_sources_travel_as_json() -> None:
     sources = FontSources((DEJAVU,), (FontFile("/x.ttc", 3), DEJAVU_BOLD))
     assert FontSources.from_json(sources.as_json()) == sources
-    assert FontSources.from_json(json.loads(json.dumps(sources.stamped().as_json()))) == sources.stamped()
+    assert (
+        FontSources.from_json(json.loads(json.dumps(sources.with_stamps().as_json())))
+        == sources.with_stamps()
+    )
     assert FontSources.from_json(None) == FontSources()
 
 
 def test_signs_stay_in_the_font_of_their_word_and_runs_are_in_visual_order() -> None:
     shaper = Shaper(FontChain(FontSources()))
-    runs = shaper.runs("abc אבג, 12 (דה)", Weight.REGULAR, 20, base=1)
+    runs = shaper.split_runs("abc אבג, 12 (דה)", FontWeight.REGULAR, 20, base=1)
     assert [(run.text, run.rtl) for run in runs][-1] == ("abc", False)
     assert any(run.text.startswith("אבג,") and run.rtl for run in runs)
     assert "".join(sorted("".join(run.text for run in runs))) == "".join(sorted("abc אבג, 12 (דה)"))
@@ -117,5 +120,7 @@ def test_signs_stay_in_the_font_of_their_word_and_runs_are_in_visual_order() -> 
 @pytest.mark.parametrize("size", [10, 23, 24, 60])
 def test_small_type_is_as_wide_as_its_size_says(size: int) -> None:
     setter = Typesetter()
-    large = setter.width("Hamburgefonstiv", Weight.REGULAR, 400) / 400
-    assert setter.width("Hamburgefonstiv", Weight.REGULAR, size) / size == pytest.approx(large, rel=0.03)
+    large = setter.measure("Hamburgefonstiv", FontWeight.REGULAR, 400) / 400
+    assert setter.measure("Hamburgefonstiv", FontWeight.REGULAR, size) / size == pytest.approx(
+        large, rel=0.03
+    )

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from previewops.worker.render.frames import FrameLayout, PlacedText, mirror
+from previewops.worker.render.frames import FrameLayout, PlacedText, mirror_frame
 from previewops.worker.render.geometry import Box, Size
 from previewops.worker.render.layout import lay_out_frames
-from previewops.worker.render.metrics import Metrics
+from previewops.worker.render.metrics import LayoutMetrics
 from previewops.worker.render.storyboard import Storyboard, read_storyboard
-from previewops.worker.render.titlecard import hero_of
+from previewops.worker.render.titlecard import choose_hero
 from previewops.worker.render.typesetting import Typesetter
 from tests.render_support import payload
 
@@ -50,7 +50,7 @@ def board_of(resolution: str, layout: str, words: str, ids: list[str], **more: A
 
 def box_of(text: PlacedText, layout: FrameLayout) -> Box:
     left = text.left + round(
-        (text.right - text.left - text.block.width) * text.shift(mirrored=layout.mirrored)
+        (text.right - text.left - text.block.width) * text.align_fraction(mirrored=layout.mirrored)
     )
     return Box.at(left, text.top, (text.block.width, text.block.height))
 
@@ -63,7 +63,7 @@ def overlap(one: Box, other: Box) -> int:
 
 
 def demand_order(board: Storyboard, layout: FrameLayout) -> None:
-    metrics = Metrics(board.size)
+    metrics = LayoutMetrics(board.size)
     safe, frame = metrics.safe, Box(0, 0, *board.size)
     boxes = [(text, box_of(text, layout)) for text in layout.texts if text.block.lines]
     for text, box in boxes:
@@ -121,10 +121,12 @@ def test_a_story_from_right_to_left_is_the_mirror_of_one_from_left_to_right(capt
     assert picture.cell.left > other.cell.left or picture.cell.bottom <= other.cell.top
     if captions:
         assert frames[1].badge is not None
-        assert frames[1].badge.right == Metrics(board.size).safe.right
+        assert frames[1].badge.right == LayoutMetrics(board.size).safe.right
     for frame in frames:
-        back = mirror(frame, board.size.width)
-        assert back.placements == mirror(mirror(back, board.size.width), board.size.width).placements
+        back = mirror_frame(frame, board.size.width)
+        assert (
+            back.placements == mirror_frame(mirror_frame(back, board.size.width), board.size.width).placements
+        )
 
 
 def test_the_direction_is_that_of_the_first_words_that_have_one() -> None:
@@ -138,7 +140,7 @@ def test_auto_puts_words_where_pictures_are_seen_larger() -> None:
     beside = lay_out_frames(board_of("1280x720", "auto", "short", ["tall"]), SHAPES, setter)[1]
     below = lay_out_frames(board_of("1280x720", "auto", "short", ["pano"]), SHAPES, setter)[1]
     assert beside.placements[0].cell.left > 1280 * 0.4
-    assert below.placements[0].cell.width == Metrics(Size(1280, 720)).content.width
+    assert below.placements[0].cell.width == LayoutMetrics(Size(1280, 720)).content.width
 
 
 def test_full_runs_to_the_edges_and_crops_a_little_but_not_much() -> None:
@@ -148,7 +150,7 @@ def test_full_runs_to_the_edges_and_crops_a_little_but_not_much() -> None:
         frame = lay_out_frames(board_of("1280x720", "full", "short", [name]), SHAPES, setter)[1]
         (placement,) = frame.placements
         assert placement.cell == whole
-        assert (placement.crops, placement.fills) == (crops, not crops)
+        assert (placement.crops, placement.has_backdrop) == (crops, not crops)
         assert frame.scrim is not None
         assert all(text.top > frame.scrim - 12 for text in frame.texts if text.role == "on_picture")
 
@@ -156,7 +158,8 @@ def test_full_runs_to_the_edges_and_crops_a_little_but_not_much() -> None:
 def test_a_hero_is_a_picture_that_is_there() -> None:
     board = board_of("1280x720", "auto", "short", ["tall", "wide"])
     assert [
-        hero_of(board, lost) and hero_of(board, lost).ref.id for lost in (set(), {"tall"}, set(SHAPES))
+        choose_hero(board, lost) and choose_hero(board, lost).ref.id
+        for lost in (set(), {"tall"}, set(SHAPES))
     ] == [  # type: ignore[union-attr]
         "tall",
         "wide",

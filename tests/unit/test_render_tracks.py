@@ -7,10 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 from previewops.worker.render.geometry import Box
-from previewops.worker.render.names import bundle_names
-from previewops.worker.render.sheet import lay_out
+from previewops.worker.render.names import choose_bundle_paths
+from previewops.worker.render.sheet import lay_out_sheet
 from previewops.worker.render.storyboard import read_storyboard
-from previewops.worker.render.tracks import tracks
+from previewops.worker.render.tracks import build_tracks
 from tests.render_support import payload
 
 CUE = re.compile(r"(\d\d:\d\d:\d\d\.\d{3}) --> (\d\d:\d\d:\d\d\.\d{3})\n(.+)", re.S)
@@ -32,7 +32,7 @@ def cues(content: bytes) -> list[tuple[str, str, str]]:
 
 def made(**options: Any) -> dict[str, bytes]:
     board = read_storyboard(payload(STEPS, **options))
-    return tracks(board, bundle_names(board), lay_out(board))
+    return build_tracks(board, choose_bundle_paths(board), lay_out_sheet(board))
 
 
 def test_captions_are_what_is_said_of_each_step_while_it_stands() -> None:
@@ -50,8 +50,8 @@ def test_without_captions_or_animation_there_is_no_such_track() -> None:
 
 def test_the_index_names_the_part_of_the_sheet_for_each_moment() -> None:
     board = read_storyboard(payload(STEPS, imageFormat="jpeg"))
-    sheet = lay_out(board)
-    found = cues(tracks(board, bundle_names(board), sheet)["sheet.vtt"])
+    sheet = lay_out_sheet(board)
+    found = cues(build_tracks(board, choose_bundle_paths(board), sheet)["sheet.vtt"])
     assert len(found) == 5
     assert [found[0][0], found[-1][1]] == ["00:00:00.000", "00:09:55.600"]
     assert all(one[1] == other[0] for one, other in pairwise(found))
@@ -65,7 +65,7 @@ def test_the_index_names_the_part_of_the_sheet_for_each_moment() -> None:
 
 
 def test_a_sheet_from_right_to_left_begins_at_the_right() -> None:
-    one, two = (lay_out(read_storyboard(payload(STEPS, title=title))) for title in ("Hello", "שלום"))
+    one, two = (lay_out_sheet(read_storyboard(payload(STEPS, title=title))) for title in ("Hello", "שלום"))
     assert one.cell_box(0).left < one.cell_box(1).left
     assert two.cell_box(0).left > two.cell_box(1).left
     assert two.cell_box(0).right == two.size.width - one.cell_box(0).left

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from previewops.worker.render.fonts import Weight
-from previewops.worker.render.sfnt import read_facts
+from previewops.worker.render.fonts import FontWeight
+from previewops.worker.render.sfnt import read_font_info
 from previewops.worker.render.shaping import REPLACEMENT
 from previewops.worker.render.typesetting import ELLIPSIS, TextBlock, Typesetter
 
@@ -31,10 +31,10 @@ def texts(block: TextBlock) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("script", PANGRAMS)
-@pytest.mark.parametrize("weight", list(Weight))
-def test_every_script_that_is_promised_has_glyphs(script: str, weight: Weight) -> None:
+@pytest.mark.parametrize("weight", list(FontWeight))
+def test_every_script_that_is_promised_has_glyphs(script: str, weight: FontWeight) -> None:
     setter = Typesetter()
-    block = setter.line(PANGRAMS[script], weight, 24, 10_000)
+    block = setter.fit_line(PANGRAMS[script], weight, 24, 10_000)
     assert setter.undrawn == ()
     assert REPLACEMENT not in texts(block)[0]
     assert block.width > 0
@@ -42,29 +42,29 @@ def test_every_script_that_is_promised_has_glyphs(script: str, weight: Weight) -
 
 def test_what_no_font_has_is_replaced_and_told_of() -> None:
     setter = Typesetter()
-    block = setter.line("ab 日本 c\U000e0041d", Weight.REGULAR, 20, 1_000)
+    block = setter.fit_line("ab 日本 c\U000e0041d", FontWeight.REGULAR, 20, 1_000)
     assert texts(block) == (f"ab {REPLACEMENT * 2} cd",)
     assert setter.undrawn == ("日", "本")
 
 
 def test_the_replacement_itself_has_a_glyph() -> None:
     setter = Typesetter()
-    assert setter.width(REPLACEMENT, Weight.REGULAR, 20) > 5
-    assert setter.clean(REPLACEMENT, Weight.BOLD) == REPLACEMENT
+    assert setter.measure(REPLACEMENT, FontWeight.REGULAR, 20) > 5
+    assert setter.clean(REPLACEMENT, FontWeight.BOLD) == REPLACEMENT
     assert setter.undrawn == ()
 
 
 # A line whose words, measured one by one, are a pixel narrower than the line.
-@example("00C**)aanv«\u0354\x0c0AI.\u0380\u0526\u0588\u07e8\u07fb", Weight.SEMIBOLD, 167, 20)
+@example("00C**)aanv«\u0354\x0c0AI.\u0380\u0526\u0588\u07e8\u07fb", FontWeight.SEMIBOLD, 167, 20)
 @settings(deadline=None, max_examples=60)
 @given(
     st.text(max_size=300),
-    st.sampled_from(list(Weight)),
+    st.sampled_from(list(FontWeight)),
     st.integers(40, 600),
     st.integers(20, 300),
 )
-def test_fitted_text_stays_inside_its_box(text: str, weight: Weight, width: int, height: int) -> None:
-    block = Typesetter().fit(text, weight, width=width, height=height, size=30, floor=9)
+def test_fitted_text_stays_inside_its_box(text: str, weight: FontWeight, width: int, height: int) -> None:
+    block = Typesetter().fit(text, weight, width=width, height=height, size=30, min_size=9)
     assert block.width <= width
     assert block.height <= max(height, block.size)
     assert 9 <= block.size <= 30
@@ -73,9 +73,9 @@ def test_fitted_text_stays_inside_its_box(text: str, weight: Weight, width: int,
 def test_short_text_keeps_its_size_and_long_text_shrinks_before_it_is_cut() -> None:
     setter = Typesetter()
     box = {"width": 300, "height": 100, "size": 30, "floor": 10}
-    short = setter.fit("Short", Weight.REGULAR, **box)
-    longer = setter.fit("Word " * 30, Weight.REGULAR, **box)
-    longest = setter.fit("Word " * 300, Weight.REGULAR, **box)
+    short = setter.fit("Short", FontWeight.REGULAR, **box)
+    longer = setter.fit("Word " * 30, FontWeight.REGULAR, **box)
+    longest = setter.fit("Word " * 300, FontWeight.REGULAR, **box)
     assert (short.size, short.truncated) == (30, False)
     assert 10 < longer.size < 30
     assert not longer.truncated
@@ -85,36 +85,38 @@ def test_short_text_keeps_its_size_and_long_text_shrinks_before_it_is_cut() -> N
 
 def test_uncut_lines_hold_every_word_in_order() -> None:
     text = "One two three four five six seven eight nine ten eleven twelve"
-    for weight in Weight:
-        block = Typesetter().fit(text, weight, width=200, height=400, size=24, floor=24)
+    for weight in FontWeight:
+        block = Typesetter().fit(text, weight, width=200, height=400, size=24, min_size=24)
         assert len(block.lines) > 2
         assert " ".join(texts(block)).split() == text.split()
 
 
 def test_a_title_does_not_end_on_a_lone_word() -> None:
     block = Typesetter().fit(
-        "Compare the two best openings now", Weight.BOLD, width=520, height=200, size=30, floor=30
+        "Compare the two best openings now", FontWeight.BOLD, width=520, height=200, size=30, min_size=30
     )
     setter = Typesetter()
-    first, last = (setter.width(line, Weight.BOLD, 30) for line in (texts(block)[0], texts(block)[-1]))
+    first, last = (setter.measure(line, FontWeight.BOLD, 30) for line in (texts(block)[0], texts(block)[-1]))
     assert len(block.lines) == 1 or last > first / 2
 
 
 def test_a_word_wider_than_the_line_is_broken_and_loses_nothing() -> None:
     word = "Donaudampfschifffahrtsgesellschaft" * 3
-    block = Typesetter().fit(word, Weight.REGULAR, width=150, height=900, size=20, floor=20)
+    block = Typesetter().fit(word, FontWeight.REGULAR, width=150, height=900, size=20, min_size=20)
     assert "".join(line.removesuffix("-") for line in texts(block)) == word
     assert all(line.endswith("-") for line in texts(block)[:-1])
 
 
 def test_line_ends_of_the_text_are_kept() -> None:
-    block = Typesetter().fit("one\r\ntwo\n\nthree", Weight.REGULAR, width=400, height=400, size=20, floor=20)
+    block = Typesetter().fit(
+        "one\r\ntwo\n\nthree", FontWeight.REGULAR, width=400, height=400, size=20, min_size=20
+    )
     assert texts(block) == ("one", "two", "", "three")
 
 
 def test_drawing_leaves_ink_inside_the_measured_width() -> None:
     setter = Typesetter()
-    block = setter.line("Играём ☃ fair", Weight.SEMIBOLD, 32, 1_000)
+    block = setter.fit_line("Играём ☃ fair", FontWeight.SEMIBOLD, 32, 1_000)
     image = Image.new("L", (block.width + 40, block.height + 20), 0)
     setter.draw(image, 20, 10, block, 255)  # type: ignore[arg-type]
     bounds = image.getbbox()
@@ -127,4 +129,4 @@ def test_drawing_leaves_ink_inside_the_measured_width() -> None:
 def test_what_is_no_font_is_refused() -> None:
     for rubbish in (b"", b"\0\1\0\0" + b"\0" * 60, b"ttcf" + b"\xff" * 40, b"\0\1\0\0\0\3cmap"):
         with pytest.raises(ValueError, match="font"):
-            read_facts(BytesIO(rubbish))
+            read_font_info(BytesIO(rubbish))

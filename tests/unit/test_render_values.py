@@ -15,14 +15,14 @@ from previewops.worker.render import apng, gif
 from previewops.worker.render.encode import encode_still
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.gif import count_frames
-from previewops.worker.render.limits import Limits
-from previewops.worker.render.metrics import Metrics
-from previewops.worker.render.names import bundle_names
-from previewops.worker.render.stopwatch import Stopwatch
-from previewops.worker.render.storyboard import ANIMATED, read_storyboard
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.metrics import LayoutMetrics
+from previewops.worker.render.names import choose_bundle_paths
+from previewops.worker.render.stopwatch import PhaseTimer
+from previewops.worker.render.storyboard import ANIMATED_FORMATS, read_storyboard
 from previewops.worker.render.theme import DARK, LIGHT, choose_theme, contrast
-from previewops.worker.render.thumbhash import thumbhash
-from previewops.worker.render.titlecard import clock_time
+from previewops.worker.render.thumbhash import encode_thumbhash
+from previewops.worker.render.titlecard import format_duration
 from previewops.worker.render.webp import write_animation
 from tests.render_support import payload, quarters
 
@@ -56,28 +56,35 @@ def test_theme_and_background_are_read_as_documented() -> None:
 
 
 def test_limits_are_replaced_by_name_and_checked() -> None:
-    assert Limits.from_mapping({"frames": 5}).frames == 5
-    assert Limits.from_mapping(None) == Limits()
+    assert RenderLimits.from_mapping({"frames": 5}).frames == 5
+    assert RenderLimits.from_mapping(None) == RenderLimits()
     with pytest.raises(ValueError, match="unknown limit 'frame'"):
-        Limits.from_mapping({"frame": 5})
+        RenderLimits.from_mapping({"frame": 5})
     for wrong in (0, True, "5", 1.5):
         with pytest.raises(ValueError, match="positive whole number"):
-            Limits.from_mapping({"frames": wrong})
+            RenderLimits.from_mapping({"frames": wrong})
 
 
 @pytest.mark.parametrize("resolution", ["64x64", "320x180", "720x1280", "1000x64", "3840x2160"])
 def test_the_grid_holds_at_every_size(resolution: str) -> None:
     width, height = map(int, resolution.split("x"))
-    metrics = Metrics(Size(width, height))
+    metrics = LayoutMetrics(Size(width, height))
     content = metrics.content
     assert 0 < content.left < content.right < width
-    assert 0 < content.top < content.bottom < metrics.rail_box.top < metrics.rail_box.bottom < height
-    assert metrics.body_floor <= metrics.body <= metrics.heading <= metrics.display
+    assert (
+        0
+        < content.top
+        < content.bottom
+        < metrics.progress_bar_box.top
+        < metrics.progress_bar_box.bottom
+        < height
+    )
+    assert metrics.body_min <= metrics.body <= metrics.heading <= metrics.display
 
 
 def test_names_of_thumbnails_are_safe_and_never_collide() -> None:
     ids = ["board", "../../etc/passwd", "a b", "a-b", "A-B", "日本", "x" * 128, ".", "board.png"]
-    names = bundle_names(read_storyboard(payload(assets=[{"id": name, "uri": "f"} for name in ids])))
+    names = choose_bundle_paths(read_storyboard(payload(assets=[{"id": name, "uri": "f"} for name in ids])))
     paths = list(names.thumbnails.values())
     assert names.thumbnails["board"] == "thumbs/board.webp"
     assert len({path.lower() for path in paths}) == len(ids)
@@ -85,7 +92,7 @@ def test_names_of_thumbnails_are_safe_and_never_collide() -> None:
 
 
 def test_frames_sort_by_name_whatever_their_number() -> None:
-    names = bundle_names(read_storyboard(payload(steps=[{}] * 12)))
+    names = choose_bundle_paths(read_storyboard(payload(steps=[{}] * 12)))
     assert names.frames[0] == "frames/000-title.webp"
     assert names.frames[12] == "frames/012.webp"
     assert list(names.frames) == sorted(names.frames)
@@ -98,7 +105,7 @@ def test_frames_sort_by_name_whatever_their_number() -> None:
         ({"format": "webp"}, "webp"),
         ({"format": "png"}, "png"),
         ({"format": "jpeg"}, "jpeg"),
-        *(({"format": kind}, "jpeg") for kind in ANIMATED if kind != "webp"),
+        *(({"format": kind}, "jpeg") for kind in ANIMATED_FORMATS if kind != "webp"),
         ({"format": "gif", "imageFormat": "avif"}, "avif"),
     ],
 )
@@ -187,15 +194,15 @@ def test_frames_of_a_gif_are_counted_without_decoding(frames: int) -> None:
 
 
 def test_thumbhash_says_shape_average_and_alpha() -> None:
-    plain = base64.b64decode(thumbhash(Image.new("RGB", (200, 100), (255, 255, 255))))
+    plain = base64.b64decode(encode_thumbhash(Image.new("RGB", (200, 100), (255, 255, 255))))
     assert plain[0] & 63 == 63  # full luminance
     assert plain[2] >> 7 == 0  # no alpha
     assert plain[4] >> 7 == 1  # wider than high
-    tall = base64.b64decode(thumbhash(Image.new("RGBA", (100, 200), (0, 0, 0, 128))))
+    tall = base64.b64decode(encode_thumbhash(Image.new("RGBA", (100, 200), (0, 0, 0, 128))))
     assert tall[2] >> 7 == 1
     assert tall[4] >> 7 == 0
-    assert len(base64.b64decode(thumbhash(quarters((300, 200))))) <= 25
-    assert thumbhash(quarters((300, 200))) != thumbhash(quarters((300, 200)).rotate(180))
+    assert len(base64.b64decode(encode_thumbhash(quarters((300, 200))))) <= 25
+    assert encode_thumbhash(quarters((300, 200))) != encode_thumbhash(quarters((300, 200)).rotate(180))
 
 
 @pytest.mark.parametrize(
@@ -203,11 +210,11 @@ def test_thumbhash_says_shape_average_and_alpha() -> None:
     [(100, "0.1 s"), (2_000, "2 s"), (9_500, "9.5 s"), (10_000, "0:10"), (600_000, "10:00")],
 )
 def test_clock_time(milliseconds: int, text: str) -> None:
-    assert clock_time(milliseconds) == text
+    assert format_duration(milliseconds) == text
 
 
 def test_nested_phases_count_for_themselves() -> None:
-    watch = Stopwatch()
+    watch = PhaseTimer()
     with watch.phase("outer"), watch.phase("inner"):
         pass
-    assert set(watch.milliseconds()) == {"outer", "inner"}
+    assert set(watch.elapsed_ms()) == {"outer", "inner"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from previewops.retention import surplus
+from previewops.retention import select_evictions
 
 
 @dataclass(frozen=True)
@@ -33,4 +33,4 @@ THINGS = [Thing("new", 10, 900), Thing("old", 10, 100), Thing("middle", 10, 500)
     ],
 )
 def test_surplus(bounds: dict[str, int], gone: list[str]) -> None:
-    assert [thing.name for thing in surplus(THINGS, now_s=1_000, **bounds)] == gone
+    assert [thing.name for thing in select_evictions(THINGS, now_s=1_000, **bounds)] == gone

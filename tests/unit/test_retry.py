@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from previewops.errors import FailureKind
-from previewops.retry import Again, Cause, Counter, Dead, RetryPolicy, after_crash, after_failure, backoff_ms
+from previewops.retry import (
+    DeadLetter,
+    DeadLetterCause,
+    FailureCounter,
+    Retry,
+    RetryPolicy,
+    backoff_ms,
+    decide_after_crash,
+    decide_after_failure,
+)
 
 POLICY = RetryPolicy(max_attempts=5, max_crashes=3, backoff_base_ms=1_000, backoff_max_ms=300_000)
 
@@ -67,8 +76,8 @@ def test_jitter_uses_the_whole_width() -> None:
 
 @given(before=st.integers(0, 10_000), policy=policies, dice=seeds)
 def test_permanent_failures_are_dead_at_once(before: int, policy: RetryPolicy, dice: random.Random) -> None:
-    assert after_failure(FailureKind.PERMANENT, before, policy, dice) == Dead(
-        Counter.ATTEMPTS, Cause.PERMANENT
+    assert decide_after_failure(FailureKind.PERMANENT, before, policy, dice) == DeadLetter(
+        FailureCounter.ATTEMPTS, DeadLetterCause.PERMANENT
     )
 
 
@@ -76,22 +85,25 @@ def test_permanent_failures_are_dead_at_once(before: int, policy: RetryPolicy, d
 def test_a_transient_failure_is_tried_exactly_as_often_as_allowed(
     policy: RetryPolicy, dice: random.Random
 ) -> None:
-    decisions = [after_failure(FailureKind.TRANSIENT, n, policy, dice) for n in range(policy.max_attempts)]
-    assert all(isinstance(decision, Again) for decision in decisions[:-1])
-    assert decisions[-1] == Dead(Counter.ATTEMPTS, Cause.ATTEMPTS)
+    decisions = [
+        decide_after_failure(FailureKind.TRANSIENT, n, policy, dice) for n in range(policy.max_attempts)
+    ]
+    assert all(isinstance(decision, Retry) for decision in decisions[:-1])
+    assert decisions[-1] == DeadLetter(FailureCounter.ATTEMPTS, DeadLetterCause.ATTEMPTS)
 
 
 @given(policy=policies, dice=seeds)
 def test_crashes_are_counted_by_their_own_bound(policy: RetryPolicy, dice: random.Random) -> None:
-    decisions = [after_crash(n, policy, dice) for n in range(policy.max_crashes)]
+    decisions = [decide_after_crash(n, policy, dice) for n in range(policy.max_crashes)]
     assert all(
-        isinstance(decision, Again) and decision.counter is Counter.CRASHES for decision in decisions[:-1]
+        isinstance(decision, Retry) and decision.counter is FailureCounter.CRASHES
+        for decision in decisions[:-1]
     )
-    assert decisions[-1] == Dead(Counter.CRASHES, Cause.CRASHES)
+    assert decisions[-1] == DeadLetter(FailureCounter.CRASHES, DeadLetterCause.CRASHES)
 
 
 @pytest.mark.parametrize("before", [5, 6, 1_000])
 def test_a_lowered_limit_ends_jobs_that_are_past_it(before: int) -> None:
-    assert after_failure(FailureKind.TRANSIENT, before, POLICY, Highest()) == Dead(
-        Counter.ATTEMPTS, Cause.ATTEMPTS
+    assert decide_after_failure(FailureKind.TRANSIENT, before, POLICY, Highest()) == DeadLetter(
+        FailureCounter.ATTEMPTS, DeadLetterCause.ATTEMPTS
     )

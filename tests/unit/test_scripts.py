@@ -14,7 +14,7 @@ from previewops.histogram import BINS_PER_OCTAVE
 from previewops.keys import Keys
 from previewops.scripts import ScriptName, Scripts, script_text
 from previewops.snapshot import COUNTERS
-from previewops.states import Code
+from previewops.states import ScriptResult
 
 FOLDER = files("previewops.lua")
 INCLUDES = {path.name for path in FOLDER.joinpath("include").iterdir()}
@@ -70,7 +70,7 @@ def test_the_result_codes_are_the_enum() -> None:
     told: dict[str, int] = {}
     for names, numbers in re.findall(r"^local ([A-Z_, ]+) = ([\d, ]+)$", text, re.MULTILINE):
         told |= dict(zip(names.split(", "), map(int, numbers.split(", ")), strict=True))
-    assert told == {code.name: code.value for code in Code}
+    assert told == {code.name: code.value for code in ScriptResult}
 
 
 def test_the_counters_are_those_that_snapshots_read() -> None:
@@ -81,7 +81,7 @@ def test_the_counters_are_those_that_snapshots_read() -> None:
 
 
 def test_no_script_reads_more_than_it_should() -> None:
-    walking_active = {ScriptName.RECLAIM, ScriptName.RELEASE_WORKER}
+    walking_active = {ScriptName.RELEASE_UNKNOWN_CLAIMS, ScriptName.DEREGISTER_WORKER}
     for name in ScriptName:
         text = script_text(name)
         assert not re.search(r"redis\.call\('(KEYS|SCAN|SMEMBERS|HVALS)'", text)

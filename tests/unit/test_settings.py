@@ -128,8 +128,11 @@ def test_addresses_that_are_not(url: str) -> None:
 def test_folders() -> None:
     settings = Settings.from_env({"DATA_DIR": "/srv/d", "PREVIEW_ASSET_ROOTS": "/a:b::/c"})
     assert settings.data_dir == Path("/srv/d")
-    assert settings.roots(Path("/here")) == (Path("/a"), Path("b"), Path("/c"))
-    assert Settings(data_dir=Path("/d")).roots(Path("/here")) == (Path("/d/assets"), Path("/here"))
+    assert settings.effective_asset_roots(Path("/here")) == (Path("/a"), Path("b"), Path("/c"))
+    assert Settings(data_dir=Path("/d")).effective_asset_roots(Path("/here")) == (
+        Path("/d/assets"),
+        Path("/here"),
+    )
     with pytest.raises(UsageError, match="DATA_DIR"):
         Settings.from_env({"DATA_DIR": "a\0b"})
 

@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from previewops.health import Check, Figure, Health, Status
-from previewops.tui.picture import Lost, Picture
+from previewops.health import Check, Health, PerfdataValue, Status
+from previewops.tui.picture import ConnectionLoss, QueueView
 from previewops.tui.shape import checks
-from previewops.tui.shape.spans import plain, width_of
+from previewops.tui.shape.spans import plain_text, width_of
 from tests.tui.scenes import FULL_HEALTH, WELL
 
 
-def verdict(picture: Picture, columns: int = 100) -> list[str]:
-    return [plain(line).strip() for line in checks.verdict_lines(picture, columns)]
+def verdict(picture: QueueView, columns: int = 100) -> list[str]:
+    return [plain_text(line).strip() for line in checks.verdict_lines(picture, columns)]
 
 
 def rows(health: Health | None, columns: int = 120) -> list[str]:
     lines = checks.check_lines(health, columns)
     assert all(width_of(line) <= columns for line in lines)
-    return [plain(line) for line in lines]
+    return [plain_text(line) for line in lines]
 
 
 def test_the_verdict_comes_in_words_first() -> None:
-    assert verdict(Picture(health=FULL_HEALTH)) == [
+    assert verdict(QueueView(health=FULL_HEALTH)) == [
         "✖ CRITICAL: the queue is in trouble  1 critical, 1 unknown, 2 warnings, 7 well"
     ]
-    assert verdict(Picture(health=WELL)) == ["✓ OK: the queue is well  7 well"]
+    assert verdict(QueueView(health=WELL)) == ["✓ OK: the queue is well  7 well"]
 
 
 def test_no_verdict_yet_is_said() -> None:
-    assert verdict(Picture()) == ["○ The queue is not judged yet."]
+    assert verdict(QueueView()) == ["○ The queue is not judged yet."]
     assert rows(None) == ["nothing is known yet"]
 
 
 def test_a_lost_connection_stands_before_what_was_found_earlier() -> None:
-    lost = Picture(lost=Lost("refused", 3))
+    lost = QueueView(lost=ConnectionLoss("refused", 3))
     assert verdict(lost) == ["✖ connection lost: refused (try 3)"]
     later = verdict(replace(lost, health=WELL))
     assert later[:2] == ["✖ connection lost: refused (try 3)", "What follows was found before that."]
@@ -67,7 +67,7 @@ def test_long_messages_go_on_under_themselves() -> None:
 
 
 def test_figures_stand_in_a_column_with_the_bounds_that_alarm() -> None:
-    lines = [plain(line) for line in checks.figure_lines(FULL_HEALTH.figures, 60)]
+    lines = [plain_text(line) for line in checks.figure_lines(FULL_HEALTH.figures, 60)]
     assert lines[3].endswith("82  ▲>0 ✖>99")
     assert lines[4].startswith("oldest waiting")
     assert lines[4].endswith("412 s  ▲>60 s ✖>300 s")
@@ -75,24 +75,24 @@ def test_figures_stand_in_a_column_with_the_bounds_that_alarm() -> None:
     assert lines[9].endswith("0.4 ms  ▲>50 ms ✖>500 ms")
     assert lines[10].rstrip().endswith("85.0 GiB")
     assert lines[0].rstrip().endswith("1,419")
-    assert [plain(line) for line in checks.figure_lines((), 40)] == ["no figures"]
+    assert [plain_text(line) for line in checks.figure_lines((), 40)] == ["no figures"]
 
 
 def test_figures_stand_side_by_side_where_there_is_room() -> None:
-    lines = [plain(line) for line in checks.figure_lines(FULL_HEALTH.figures, 110)]
+    lines = [plain_text(line) for line in checks.figure_lines(FULL_HEALTH.figures, 110)]
     assert len(lines) == 6
     assert "waiting" in lines[0]
     assert "unaccounted" in lines[0]
 
 
 def test_small_values_keep_their_digits() -> None:
-    assert "2.25 x" in plain(checks.figure_lines([Figure("wait", 2.25, "x")], 40)[0])
+    assert "2.25 x" in plain_text(checks.figure_lines([PerfdataValue("wait", 2.25, "x")], 40)[0])
 
 
 def test_what_strangers_say_cannot_steer_the_terminal() -> None:
     evil = Health(
-        (Check("\x1b[2J", Status.WARNING, "\x9b", "\r", "\x07"),), (Figure("\x1b", 1, "\x1b", "\x1b"),)
+        (Check("\x1b[2J", Status.WARNING, "\x9b", "\r", "\x07"),), (PerfdataValue("\x1b", 1, "\x1b", "\x1b"),)
     )
     assert "".join(
-        [*rows(evil), *(plain(line) for line in checks.figure_lines(evil.figures, 40))]
+        [*rows(evil), *(plain_text(line) for line in checks.figure_lines(evil.figures, 40))]
     ).isprintable()

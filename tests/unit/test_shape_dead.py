@@ -7,53 +7,53 @@ from typing import cast
 
 import pytest
 
-from previewops.listviews import Cursor, DeadFilter, DeadGroup
+from previewops.listviews import Cursor, DeadLetterFilter, DeadLetterGroup
 from previewops.states import JobState, Priority
-from previewops.terms import Terms, read_terms
+from previewops.terms import FilterQuery, parse_filter
 from previewops.tui.shape.bulk import (
     DIALOG_COLUMNS,
-    Part,
-    Tally,
+    CauseCount,
+    CountPreview,
+    count_lines,
     discard_lines,
     requeue_lines,
     requeue_title,
-    tally_lines,
 )
-from previewops.tui.shape.choice import View, choose
-from previewops.tui.shape.columns import fit
+from previewops.tui.shape.choice import DeadListQuery, select
+from previewops.tui.shape.columns import fit_widths
 from previewops.tui.shape.dead import (
     ALL_COLUMNS,
     GROUP_COLUMNS,
     ONE_GROUP_COLUMNS,
     ago,
+    filter_groups,
     group_cells,
     group_lines,
     job_cells,
     job_lines,
-    matching,
-    on_errors,
+    restrict_to_errors,
 )
-from previewops.tui.shape.deadwords import Extent, empty_lines, subtitle_of, title_of
-from previewops.tui.shape.paging import Paging, extent
-from previewops.tui.shape.spans import plain, width_of
+from previewops.tui.shape.deadwords import ListExtent, empty_lines, subtitle_of, title_of
+from previewops.tui.shape.paging import Paging, row_range
+from previewops.tui.shape.spans import plain_text, width_of
 from tests.tui import scenes
 
-LETTERS = scenes.letters()
+LETTERS = scenes.dead_records()
 MISSING = next(letter for letter in LETTERS if letter.code == "asset-missing")
-GROUP = DeadGroup("9a1c33d0be77", 41, scenes.NOW_MS - 7_200_000, scenes.NOW_MS - 31_000, MISSING)
-OTHER = DeadGroup(
+GROUP = DeadLetterGroup("9a1c33d0be77", 41, scenes.NOW_MS - 7_200_000, scenes.NOW_MS - 31_000, MISSING)
+OTHER = DeadLetterGroup(
     "41f0c2aa9310",
     22,
     0,
     scenes.NOW_MS,
     next(letter for letter in LETTERS if letter.code == "deadline-exceeded"),
 )
-HERE = View(group=GROUP)
-FLAT = View(flat=True)
+HERE = DeadListQuery(group=GROUP)
+FLAT = DeadListQuery(flat=True)
 
 
 def text(lines: object) -> str:
-    return "\n".join(map(plain, lines))  # type: ignore[call-overload]
+    return "\n".join(map(plain_text, lines))  # type: ignore[call-overload]
 
 
 # -- pages ----------------------------------------------------------------------------------------------
@@ -83,14 +83,14 @@ def test_pages_lead_there_and_back() -> None:
     ],
 )
 def test_how_much_is_shown(start: int, rows: int, total: int | None, words: str) -> None:
-    assert extent(start, rows, total) == words
+    assert row_range(start, rows, total) == words
 
 
 # -- rows -----------------------------------------------------------------------------------------------
 
 
 def test_a_cause_is_its_count_its_share_and_its_newest_reason() -> None:
-    cells = [plain(cell) for cell in group_cells(GROUP, 82, scenes.NOW_MS)]
+    cells = [plain_text(cell) for cell in group_cells(GROUP, 82, scenes.NOW_MS)]
     assert cells[0] == "41"
     assert cells[1].endswith("50 %")
     assert cells[2:5] == ["asset-missing", "30 s ago", "2 h ago"]
@@ -101,12 +101,12 @@ def test_a_cause_is_its_count_its_share_and_its_newest_reason() -> None:
 @pytest.mark.parametrize(("count", "total", "words"), [(1, 9_000, "<1 %"), (3, 0, "0 %"), (9, 3, "100 %")])
 def test_shares_at_their_ends(count: int, total: int, words: str) -> None:
     cells = group_cells(replace(GROUP, count=count), total, scenes.NOW_MS)
-    assert plain(cells[1]).split("·")[-1].strip().endswith(words)
+    assert plain_text(cells[1]).split("·")[-1].strip().endswith(words)
 
 
 def test_a_job_is_its_id_error_and_reason() -> None:
     letter = replace(MISSING, requeues=2, attempts=1, crashes=2, priority=Priority.LOW)
-    cells = [plain(cell) for cell in job_cells(letter, scenes.NOW_MS, with_error=True)]
+    cells = [plain_text(cell) for cell in job_cells(letter, scenes.NOW_MS, with_error=True)]
     assert cells[0] == letter.job_id
     assert cells[2] == "asset-missing"
     assert cells[4:7] == ["low", "3", "2"]
@@ -117,7 +117,7 @@ def test_a_job_is_its_id_error_and_reason() -> None:
 def test_text_of_jobs_steers_no_terminal() -> None:
     hostile = replace(MISSING, job_id="a\x1b[2Jb", reason="c\x1b]0;x\x07\nd", code="e\u202e", project_id="\r")
     shown = text(job_cells(hostile, scenes.NOW_MS, with_error=True))
-    shown += text(job_lines(scenes.whole_letter(hostile), scenes.NOW_MS, 60))
+    shown += text(job_lines(scenes.full_dead_record(hostile), scenes.NOW_MS, 60))
     shown += text(group_lines(replace(GROUP, example=hostile), 82, scenes.NOW_MS, 60))
     assert shown.replace("\n", "").isprintable()
 
@@ -140,7 +140,7 @@ def test_ages_are_those_of_the_list_of_all_jobs() -> None:
 )
 def test_eighty_columns_have_room_for_what_matters(columns: object, titles: set[str]) -> None:
     named = cast("tuple", columns)  # type: ignore[type-arg]
-    widths = fit(named, 80 - 2 - 2 - 2 - 1)  # frame, padding, marks, scroll bar
+    widths = fit_widths(named, 80 - 2 - 2 - 2 - 1)  # frame, padding, marks, scroll bar
     assert {column.title for column, width in zip(named, widths, strict=True) if width} == titles
 
 
@@ -150,7 +150,7 @@ def test_eighty_columns_have_room_for_what_matters(columns: object, titles: set[
 @pytest.mark.parametrize("columns", [38, 60, 120])
 def test_the_panel_says_all_of_a_job_within_its_columns(columns: int) -> None:
     letter = replace(MISSING, reason="a reason that is long " * 20, requeues=2)
-    lines = job_lines(scenes.whole_letter(letter), scenes.NOW_MS, columns)
+    lines = job_lines(scenes.full_dead_record(letter), scenes.NOW_MS, columns)
     assert max(map(width_of, lines)) <= columns
     words = " ".join(text(lines).split())
     assert words.count("a reason that is long") == 20, "nothing is cut"
@@ -175,105 +175,119 @@ def test_the_panel_tells_when_a_job_is_dead_no_more_or_left_nothing() -> None:
 
 def test_causes_are_filtered_by_their_errors() -> None:
     groups = (GROUP, OTHER)
-    assert matching(groups, read_terms("")) == groups
-    assert matching(groups, read_terms("deadline")) == (OTHER,)
-    assert matching(groups, read_terms("!deadline")) == (GROUP,)
-    assert matching(groups, read_terms("! deadline")) == (GROUP,)
-    assert matching(groups, read_terms("permanentjoberror")) == (GROUP,)
-    assert matching(groups, read_terms("error:deadline")) == (OTHER,)
-    assert matching(groups, read_terms("priority:")) == groups, "a word that is just being typed"
+    assert filter_groups(groups, parse_filter("")) == groups
+    assert filter_groups(groups, parse_filter("deadline")) == (OTHER,)
+    assert filter_groups(groups, parse_filter("!deadline")) == (GROUP,)
+    assert filter_groups(groups, parse_filter("! deadline")) == (GROUP,)
+    assert filter_groups(groups, parse_filter("permanentjoberror")) == (GROUP,)
+    assert filter_groups(groups, parse_filter("error:deadline")) == (OTHER,)
+    assert filter_groups(groups, parse_filter("priority:")) == groups, "a word that is just being typed"
 
 
 @pytest.mark.parametrize("typed", ["project:morris", "!priority:low", "! id:lesson", "missing worker:w1"])
 def test_causes_are_not_filtered_by_what_they_do_not_have(typed: str) -> None:
-    view = View(terms=read_terms(typed))
-    assert matching((GROUP, OTHER), view.terms) == ()
+    view = DeadListQuery(terms=parse_filter(typed))
+    assert filter_groups((GROUP, OTHER), view.terms) == ()
     told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=None)
     assert told == "causes are filtered by words of their errors only"
-    lines = text(empty_lines(view, Extent(0, total=2), trouble="", frozen=False))
+    lines = text(empty_lines(view, ListExtent(0, total=2), trouble="", frozen=False))
     assert "words of their errors,\nnot by " in lines
     assert "f lists the jobs; esc clears the filter." in lines
 
 
 def test_a_filter_of_causes_looks_at_no_ids_and_projects_of_jobs() -> None:
-    assert str(on_errors(read_terms("missing !board error:x"))) == "error:missing !error:board error:x"
-    assert on_errors(read_terms("! a")).inverted
-    assert View(terms=read_terms("missing")).filter == DeadFilter(terms=read_terms("error:missing"))
+    assert (
+        str(restrict_to_errors(parse_filter("missing !board error:x")))
+        == "error:missing !error:board error:x"
+    )
+    assert restrict_to_errors(parse_filter("! a")).inverted
+    assert DeadListQuery(terms=parse_filter("missing")).filter == DeadLetterFilter(
+        query=parse_filter("error:missing")
+    )
 
 
 def test_what_a_view_means_beyond_what_is_visible() -> None:
-    terms = read_terms("chess")
-    assert View().filter == DeadFilter()
-    assert View(flat=True, terms=terms).filter == DeadFilter(terms=terms)
-    assert View(group=GROUP, terms=terms).filter == DeadFilter(fingerprint=GROUP.fingerprint, terms=terms)
+    terms = parse_filter("chess")
+    assert DeadListQuery().filter == DeadLetterFilter()
+    assert DeadListQuery(flat=True, terms=terms).filter == DeadLetterFilter(query=terms)
+    assert DeadListQuery(group=GROUP, terms=terms).filter == DeadLetterFilter(
+        fingerprint=GROUP.fingerprint, query=terms
+    )
 
 
 def test_an_act_means_all_that_are_chosen_else_the_marked_else_the_cursor() -> None:
-    everything = choose(FLAT, everything=True, marks=["a", "b"], cursor="c", shown=["a", "c"])
+    everything = select(FLAT, everything=True, marks=["a", "b"], cursor="c", shown=["a", "c"])
     assert everything is not None
-    assert (everything.filters, everything.keys, everything.one_job) == ((DeadFilter(),), (), "")
-    marked = choose(FLAT, everything=False, marks=["a", "b"], cursor="c", shown=["a", "c"])
+    assert (everything.filters, everything.keys, everything.single_job_id) == ((DeadLetterFilter(),), (), "")
+    marked = select(FLAT, everything=False, marks=["a", "b"], cursor="c", shown=["a", "c"])
     assert marked is not None
-    assert (marked.filters, marked.keys) == ((DeadFilter(job_ids=("a", "b")),), ("a", "b"))
-    assert (marked.words, marked.one_job, marked.unseen) == ("the 2 marked", "", 1)
-    under = choose(HERE, everything=False, marks=[], cursor="c", shown=["a", "c"])
+    assert (marked.filters, marked.keys) == ((DeadLetterFilter(job_ids=("a", "b")),), ("a", "b"))
+    assert (marked.label, marked.single_job_id, marked.hidden_count) == ("the 2 marked", "", 1)
+    under = select(HERE, everything=False, marks=[], cursor="c", shown=["a", "c"])
     assert under is not None
-    assert (under.filters, under.one_job, under.unseen) == ((DeadFilter(job_ids=("c",)),), "c", 0)
-    assert choose(FLAT, everything=False, marks=[], cursor="", shown=[]) is None
+    assert (under.filters, under.single_job_id, under.hidden_count) == (
+        (DeadLetterFilter(job_ids=("c",)),),
+        "c",
+        0,
+    )
+    assert select(FLAT, everything=False, marks=[], cursor="", shown=[]) is None
 
 
 def test_among_causes_an_act_means_whole_groups() -> None:
-    view = View()
-    marked = choose(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
+    view = DeadListQuery()
+    marked = select(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
     assert marked is not None
-    assert marked.filters == (DeadFilter(fingerprint="f1"), DeadFilter(fingerprint="f2"))
-    assert (marked.words, marked.one_job) == ("the 2 marked causes", "")
-    under = choose(view, everything=False, marks=[], cursor="f3", shown=["f1", "f2", "f3"])
+    assert marked.filters == (DeadLetterFilter(fingerprint="f1"), DeadLetterFilter(fingerprint="f2"))
+    assert (marked.label, marked.single_job_id) == ("the 2 marked causes", "")
+    under = select(view, everything=False, marks=[], cursor="f3", shown=["f1", "f2", "f3"])
     assert under is not None
-    assert (under.filters, under.words) == ((DeadFilter(fingerprint="f3"),), "this cause")
+    assert (under.filters, under.label) == ((DeadLetterFilter(fingerprint="f3"),), "this cause")
 
 
 def test_of_a_filtered_cause_an_act_means_what_the_filter_means() -> None:
-    view = View(terms=read_terms("missing !board"))
+    view = DeadListQuery(terms=parse_filter("missing !board"))
     told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=None)
     assert told == "only what matches is acted on"
-    terms = read_terms("error:missing !error:board")
-    assert view.filter == DeadFilter(terms=terms)
-    under = choose(view, everything=False, marks=[], cursor="f3", shown=["f3"])
+    terms = parse_filter("error:missing !error:board")
+    assert view.filter == DeadLetterFilter(query=terms)
+    under = select(view, everything=False, marks=[], cursor="f3", shown=["f3"])
     assert under is not None
-    assert under.filters == (DeadFilter(fingerprint="f3", terms=terms),)
-    assert under.words == "what matches of this cause"
-    marked = choose(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
+    assert under.filters == (DeadLetterFilter(fingerprint="f3", query=terms),)
+    assert under.label == "what matches of this cause"
+    marked = select(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
     assert marked is not None
-    assert marked.filters == tuple(DeadFilter(fingerprint=key, terms=terms) for key in ("f1", "f2"))
+    assert marked.filters == tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in ("f1", "f2"))
 
 
 # -- the frame ------------------------------------------------------------------------------------------
 
 
 def test_the_title_says_what_is_listed_and_what_is_chosen() -> None:
-    assert title_of(View(), Extent(None)) == "dead letters by cause"
-    assert title_of(View(), Extent(5, total=5, dead=82)) == "82 dead letters, 5 causes"
-    assert title_of(View(), Extent(200, total=200, whole=False)) == "200 largest causes"
-    page = Extent(200, start=200, total=82_114)
+    assert title_of(DeadListQuery(), ListExtent(None)) == "dead letters by cause"
+    assert title_of(DeadListQuery(), ListExtent(5, total=5, dead=82)) == "82 dead letters, 5 causes"
+    assert title_of(DeadListQuery(), ListExtent(200, total=200, whole=False)) == "200 largest causes"
+    page = ListExtent(200, start=200, total=82_114)
     assert title_of(FLAT, page) == "dead letters 201-400 of 82,114"
     assert title_of(FLAT, replace(page, marked=3)) == "dead letters 201-400 of 82,114 · 3 marked"
     assert title_of(FLAT, replace(page, marked=3, chosen=82_114)).endswith(" · all 82,114 are chosen")
-    assert title_of(HERE, Extent(41, total=41)) == "asset-missing 1-41 of 41"
-    assert title_of(HERE, Extent(None)) == "asset-missing"
+    assert title_of(HERE, ListExtent(41, total=41)) == "asset-missing 1-41 of 41"
+    assert title_of(HERE, ListExtent(None)) == "asset-missing"
 
 
 def test_the_title_of_a_filtered_list() -> None:
-    narrowed = View(flat=True, terms=read_terms("chess"))
-    assert title_of(narrowed, Extent(3, total=3, chosen=3)).endswith("all 3 that match are chosen")
-    assert title_of(View(terms=read_terms("chess")), Extent(1, total=5, dead=82)) == "1 of 5 causes"
+    narrowed = DeadListQuery(flat=True, terms=parse_filter("chess"))
+    assert title_of(narrowed, ListExtent(3, total=3, chosen=3)).endswith("all 3 that match are chosen")
+    assert (
+        title_of(DeadListQuery(terms=parse_filter("chess")), ListExtent(1, total=5, dead=82))
+        == "1 of 5 causes"
+    )
 
 
 def test_the_subtitle_says_how_fresh_it_is() -> None:
     usual = {"trouble": "", "looking": None, "frozen": False, "counting": None}
-    assert subtitle_of(View(), **usual) == ""  # type: ignore[arg-type]
+    assert subtitle_of(DeadListQuery(), **usual) == ""  # type: ignore[arg-type]
     assert subtitle_of(FLAT, **usual) == "esc goes back to the causes"  # type: ignore[arg-type]
-    assert subtitle_of(View(flat=True, terms=read_terms("x")), **usual) == ""  # type: ignore[arg-type]
+    assert subtitle_of(DeadListQuery(flat=True, terms=parse_filter("x")), **usual) == ""  # type: ignore[arg-type]
     for change, words in (
         ({"trouble": "gone"}, "not renewed: gone"),
         ({"looking": 40_000}, "looking: 40,000 looked at"),
@@ -285,37 +299,39 @@ def test_the_subtitle_says_how_fresh_it_is() -> None:
 
 
 def test_what_stands_where_rows_would_be() -> None:
-    def empty(view: View, shown: int | None, trouble: str = "", frozen: bool = False) -> str:
-        return text(empty_lines(view, Extent(shown), trouble=trouble, frozen=frozen))
+    def empty(view: DeadListQuery, shown: int | None, trouble: str = "", frozen: bool = False) -> str:
+        return text(empty_lines(view, ListExtent(shown), trouble=trouble, frozen=frozen))
 
-    assert empty(View(), None) == "looking …"
-    assert "z lets it go on" in empty(View(), None, frozen=True)
-    assert "no server listens" in empty(View(), None, trouble="no server listens")
-    assert "There are no dead letters." in empty(View(), 0)
+    assert empty(DeadListQuery(), None) == "looking …"
+    assert "z lets it go on" in empty(DeadListQuery(), None, frozen=True)
+    assert "no server listens" in empty(DeadListQuery(), None, trouble="no server listens")
+    assert "There are no dead letters." in empty(DeadListQuery(), 0)
     assert "None of this cause are left." in empty(HERE, 0)
-    assert 'No dead letter matches "two words"' in empty(View(flat=True, terms=read_terms('"two words"')), 0)
-    assert "No cause matches x" in empty(View(terms=read_terms("x")), 0)
+    assert 'No dead letter matches "two words"' in empty(
+        DeadListQuery(flat=True, terms=parse_filter('"two words"')), 0
+    )
+    assert "No cause matches x" in empty(DeadListQuery(terms=parse_filter("x")), 0)
 
 
 # -- dialogs --------------------------------------------------------------------------------------------
 
-PARTS = tuple(Part(count, f"code-{count}", "reason " * 30) for count in (40, 30, 20, 10, 5, 4, 3))
+PARTS = tuple(CauseCount(count, f"code-{count}", "reason " * 30) for count in (40, 30, 20, 10, 5, 4, 3))
 
 
 def test_the_count_comes_first_and_the_parts_make_it_up() -> None:
-    lines = tally_lines(Tally(112, PARTS))
+    lines = count_lines(CountPreview(112, PARTS))
     words = text(lines)
     assert words.splitlines()[0] == "112 dead letters of 7 causes"
     assert "code-5" in words
     assert "code-4 " not in words
     assert "  7  of other causes" in words
     assert max(map(width_of, lines)) <= DIALOG_COLUMNS
-    assert "of 1 cause and more" in text(tally_lines(Tally(50, PARTS[:1])))
-    assert text(tally_lines(Tally(1, (Part(1, "a", "b"),)))).splitlines()[0] == "1 dead letter"
+    assert "of 1 cause and more" in text(count_lines(CountPreview(50, PARTS[:1])))
+    assert text(count_lines(CountPreview(1, (CauseCount(1, "a", "b"),)))).splitlines()[0] == "1 dead letter"
 
 
 def test_a_dialog_says_what_will_happen() -> None:
-    tally = Tally(3, (Part(3, "asset-missing", "no file"),))
+    tally = CountPreview(3, (CauseCount(3, "asset-missing", "no file"),))
     own = text(requeue_lines(tally, None, paused=False))
     assert "with their own priority" in own
     assert "paused" not in own
@@ -328,5 +344,5 @@ def test_a_dialog_says_what_will_happen() -> None:
 
 
 def test_a_view_without_terms_is_not_narrowed() -> None:
-    assert not View(terms=Terms()).narrowed
-    assert View(terms=read_terms("x")).narrowed
+    assert not DeadListQuery(terms=FilterQuery()).is_filtered
+    assert DeadListQuery(terms=parse_filter("x")).is_filtered

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import pytest
 
-from previewops.terms import read_terms
+from previewops.terms import parse_filter
 from previewops.tui.shape import feed as shape
-from previewops.tui.shape.eventlines import event_about, event_line, event_story
-from previewops.tui.shape.feed import Feed
-from previewops.tui.shape.spans import plain
-from previewops.views import Event
+from previewops.tui.shape.eventlines import event_description, event_line, event_subject
+from previewops.tui.shape.feed import EventFeed
+from previewops.tui.shape.spans import plain_text
+from previewops.views import QueueEvent
 from tests.tui.scenes import EVENTS, NOW_MS
 
 DAY = 86_400_000
 
 
-def event(kind: str, number: int = 1, **fields: str) -> Event:
-    return Event(f"{NOW_MS}-{number}", NOW_MS, kind, fields)
+def event(kind: str, number: int = 1, **fields: str) -> QueueEvent:
+    return QueueEvent(f"{NOW_MS}-{number}", NOW_MS, kind, fields)
 
 
-def kinds(events: list[Event]) -> list[str]:
+def kinds(events: list[QueueEvent]) -> list[str]:
     return [each.kind for each in events]
 
 
 def test_the_newest_comes_first() -> None:
-    assert kinds(Feed().shown(EVENTS))[:3] == ["retry", "dead", "resumed"]
+    assert kinds(EventFeed().shown(EVENTS))[:3] == ["retry", "dead", "resumed"]
 
 
 def test_while_held_nothing_moves_and_what_comes_is_counted() -> None:
-    held = Feed().hold(EVENTS)
+    held = EventFeed().hold(EVENTS)
     more = (*EVENTS, event("dead"), event("resumed", 2, who="ada"))
-    assert held.shown(more) == Feed().shown(EVENTS)
+    assert held.shown(more) == EventFeed().shown(EVENTS)
     assert held.waiting(more) == 2
     assert held.hold(more) is held
     assert held.follow().shown(more)[0].kind == "resumed"
@@ -38,13 +38,13 @@ def test_while_held_nothing_moves_and_what_comes_is_counted() -> None:
 
 
 def test_what_has_left_the_picture_stays_while_held() -> None:
-    held = Feed().hold(EVENTS[:2])
-    assert kinds(held.shown(EVENTS[5:])) == kinds(Feed().shown(EVENTS[:2]))
+    held = EventFeed().hold(EVENTS[:2])
+    assert kinds(held.shown(EVENTS[5:])) == kinds(EventFeed().shown(EVENTS[:2]))
     assert held.waiting(EVENTS[5:]) == len(EVENTS) - 5
 
 
 def test_operators_acts_alone() -> None:
-    shown = Feed(acts_only=True).shown(EVENTS)
+    shown = EventFeed(acts_only=True).shown(EVENTS)
     assert kinds(shown) == ["resumed", "paused", "requeued", "order", "cancelled"]
 
 
@@ -63,28 +63,28 @@ def test_operators_acts_alone() -> None:
     ],
 )
 def test_filters(typed: str, found: list[str]) -> None:
-    assert kinds(Feed(terms=read_terms(typed)).shown(EVENTS)) == found
+    assert kinds(EventFeed(terms=parse_filter(typed)).shown(EVENTS)) == found
 
 
 def test_the_subtitle_says_which_events_these_are() -> None:
-    assert shape.subtitle(Feed(), 9, 0) == "9 events · following"
-    held = Feed(terms=read_terms("kind:dead"), acts_only=True).hold(EVENTS)
+    assert shape.subtitle(EventFeed(), 9, 0) == "9 events · following"
+    held = EventFeed(terms=parse_filter("kind:dead"), acts_only=True).hold(EVENTS)
     assert shape.subtitle(held, 1, 1_200) == "/ kind:dead · operators' acts · 1 event · 1,200 new, f follows"
 
 
 def test_nothing_to_show_says_why() -> None:
-    def words(feed: Feed) -> str:
-        return " ".join(plain(line) for line in shape.nothing(feed))
+    def words(feed: EventFeed) -> str:
+        return " ".join(plain_text(line) for line in shape.empty_lines(feed))
 
-    assert "no events yet" in words(Feed())
-    assert "esc takes the filter away" in words(Feed(terms=read_terms("x")))
-    assert "o shows all events" in words(Feed(acts_only=True))
+    assert "no events yet" in words(EventFeed())
+    assert "esc takes the filter away" in words(EventFeed(terms=parse_filter("x")))
+    assert "o shows all events" in words(EventFeed(acts_only=True))
 
 
 def test_times_have_their_date_only_when_it_is_another_day() -> None:
-    now, before = event("dead"), Event("1-0", NOW_MS - DAY, "dead", {})
-    assert plain(shape.cells(now, NOW_MS)[0]) == "06:03:07"
-    assert plain(shape.cells(before, NOW_MS)[0]) == "11-23 06:03"
+    now, before = event("dead"), QueueEvent("1-0", NOW_MS - DAY, "dead", {})
+    assert plain_text(shape.cells(now, NOW_MS)[0]) == "06:03:07"
+    assert plain_text(shape.cells(before, NOW_MS)[0]) == "11-23 06:03"
     assert shape.dated([now, before], NOW_MS)
     assert not shape.dated([now], NOW_MS)
     assert not shape.dated([], NOW_MS)
@@ -92,24 +92,27 @@ def test_times_have_their_date_only_when_it_is_another_day() -> None:
 
 def test_an_event_in_a_row_says_what_it_is_about_and_what_happened() -> None:
     by_kind = {each.kind: each for each in EVENTS}
-    assert event_about(by_kind["worker-exited"]) == "render-2-3998-00f1"
-    assert event_about(by_kind["order"]) == "render-1-3990"
-    assert event_about(by_kind["paused"]) == ""
-    assert plain(event_story(by_kind["retry"])).strip() == (
+    assert event_subject(by_kind["worker-exited"]) == "render-2-3998-00f1"
+    assert event_subject(by_kind["order"]) == "render-1-3990"
+    assert event_subject(by_kind["paused"]) == ""
+    assert plain_text(event_description(by_kind["retry"])).strip() == (
         "asset-incomplete: the upload is under way  again in 1.8 s"
     )
-    assert plain(event_story(by_kind["order"])) == "scale 2 workers by ada@ops: evening peak"
-    assert plain(event_story(by_kind["recovered"])).strip() == "killed by SIGKILL  on render-2-3998-00f1"
-    assert "done 58, skipped 2" in plain(event_story(by_kind["requeued"]))
-    assert plain(event_line(by_kind["cancelled"])).endswith("trial-8 by grace@ops: sent twice")
+    assert plain_text(event_description(by_kind["order"])) == "scale 2 workers by ada@ops: evening peak"
+    assert (
+        plain_text(event_description(by_kind["recovered"])).strip()
+        == "killed by SIGKILL  on render-2-3998-00f1"
+    )
+    assert "done 58, skipped 2" in plain_text(event_description(by_kind["requeued"]))
+    assert plain_text(event_line(by_kind["cancelled"])).endswith("trial-8 by grace@ops: sent twice")
 
 
 def test_a_refused_order_says_so() -> None:
     refused = event(
         "order", act="drain", target="w-1", host="h", outcome="refused", message="it is stopping", who="a"
     )
-    assert event_about(refused) == "w-1"
-    assert plain(event_story(refused)) == "drain refused: it is stopping by a"
+    assert event_subject(refused) == "w-1"
+    assert plain_text(event_description(refused)) == "drain refused: it is stopping by a"
 
 
 def test_an_order_is_not_named_twice() -> None:
@@ -122,12 +125,12 @@ def test_an_order_is_not_named_twice() -> None:
         message="drain of 1 worker begun",
         who="a",
     )
-    assert plain(event_story(done)) == "drain of 1 worker begun by a"
+    assert plain_text(event_description(done)) == "drain of 1 worker begun by a"
 
 
 def test_an_event_in_full_has_every_field_and_wraps_long_ones() -> None:
     long = event("dead", job="a", message="word " * 30, stray="x", empty="")
-    lines = [plain(line) for line in shape.detail_lines(long, 40)]
+    lines = [plain_text(line) for line in shape.detail_lines(long, 40)]
     assert lines[0] == "dead  2026-11-24 06:03:07.250 UTC"
     assert lines[1] == "job         a"
     assert lines[2].startswith("message     word word")
@@ -141,6 +144,7 @@ def test_an_event_in_full_has_every_field_and_wraps_long_ones() -> None:
 def test_what_strangers_say_cannot_steer_the_terminal() -> None:
     evil = event("\x1b[2J", job="\x9b2J", worker="\r", message="\x07", who="\u202e", **{"\x1b": "\x00"})
     text = "".join(
-        plain(line) for line in (*shape.detail_lines(evil, 60), *shape.cells(evil, NOW_MS), event_line(evil))
+        plain_text(line)
+        for line in (*shape.detail_lines(evil, 60), *shape.cells(evil, NOW_MS), event_line(evil))
     )
     assert text.isprintable()

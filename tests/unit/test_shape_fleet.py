@@ -6,29 +6,29 @@ from dataclasses import replace
 
 from previewops.fleetviews import SupervisedWorker
 from previewops.tui.shape import fleet, fleetdetail
-from previewops.tui.shape.fleet import Post
-from previewops.tui.shape.spans import plain, width_of
+from previewops.tui.shape.fleet import FleetRow
+from previewops.tui.shape.spans import plain_text, width_of
 from previewops.views import Snapshot
 from tests.tui import scenes
 from tests.tui.scenes import BUSY, NOW_MS, SUPERVISORS, TROUBLED, WORKERS
 
 
-def row(post: Post, snapshot: Snapshot) -> str:
+def row(post: FleetRow, snapshot: Snapshot) -> str:
     differ = len(fleet.versions(snapshot)) > 1
-    runs = fleet.runs_by_id(snapshot.runs)
-    return " | ".join(plain(cell) for cell in fleet.cells(post, snapshot.now_ms, runs, differ=differ))
+    runs = fleet.runs_by_id(snapshot.running_jobs)
+    return " | ".join(plain_text(cell) for cell in fleet.cells(post, snapshot.now_ms, runs, differ=differ))
 
 
 def table(snapshot: Snapshot) -> list[str]:
-    return [row(post, snapshot) for post in fleet.posts(snapshot)]
+    return [row(post, snapshot) for post in fleet.fleet_rows(snapshot)]
 
 
-def detail(post: Post, snapshot: Snapshot, columns: int = 100) -> str:
-    among = fleet.posts(snapshot)
+def detail(post: FleetRow, snapshot: Snapshot, columns: int = 100) -> str:
+    among = fleet.fleet_rows(snapshot)
     jobs = fleetdetail.jobs_of(post, snapshot, among)
-    lines = fleetdetail.detail_lines(post, jobs, snapshot, fleet.runs_by_id(snapshot.runs), columns)
+    lines = fleetdetail.detail_lines(post, jobs, snapshot, fleet.runs_by_id(snapshot.running_jobs), columns)
     assert all(width_of(line) <= columns for line in lines)
-    return "\n".join(plain(line) for line in lines)
+    return "\n".join(plain_text(line) for line in lines)
 
 
 def test_hosts_are_headings_over_their_workers() -> None:
@@ -90,7 +90,7 @@ def test_lone_workers_stand_under_a_heading_for_each_host() -> None:
 
 def test_a_worker_that_another_supervisor_has_taken_over_stands_there_once() -> None:
     old = replace(SUPERVISORS[0], supervisor_id="render-1-1", silent=True)
-    posts = fleet.posts(replace(BUSY, supervisors=(old, *SUPERVISORS)))
+    posts = fleet.fleet_rows(replace(BUSY, supervisors=(old, *SUPERVISORS)))
     assert [post.worker_id for post in posts].count(WORKERS[0].worker_id) == 1
     assert len({post.key for post in posts}) == len(posts)
 
@@ -99,14 +99,18 @@ def test_phases_and_states_have_their_words() -> None:
     def words(phase: str, **changes: object) -> str:
         place = SupervisedWorker("w", 1, phase, 7, 0, "")
         worker = replace(WORKERS[0], **changes) if changes.pop("there", True) else None  # type: ignore[arg-type]
-        return fleet.state_of_post(Post("k", "h", SUPERVISORS[0], place, worker), NOW_MS)[1]
+        return fleet.row_state(FleetRow("k", "h", SUPERVISORS[0], place, worker), NOW_MS)[1]
 
     assert words("running") == "working"
     assert words("running", busy=0) == "idle"
     assert words("draining") == words("running", state="draining") == "draining"
     assert words("starting", there=False) == "starting"
     assert words("running", there=False) == "not heard of"
-    assert [words(phase, there=False) for phase in fleet.AWAY] == ["drained", "backing off", "given up"]
+    assert [words(phase, there=False) for phase in fleet.STOPPED_PHASES] == [
+        "drained",
+        "backing off",
+        "given up",
+    ]
     assert words("running", heartbeat_ms=NOW_MS - 70_000) == "silent 1 min"
 
 
@@ -117,14 +121,16 @@ def test_the_summary_counts_what_is_wrong_too() -> None:
 
 
 def test_no_workers_is_unlike_busy_and_says_what_to_do() -> None:
-    assert fleet.posts(scenes.EMPTY) == ()
-    words = "\n".join(plain(line) for line in fleet.nobody(replace(BUSY, workers=(), supervisors=())))
+    assert fleet.fleet_rows(scenes.EMPTY) == ()
+    words = "\n".join(
+        plain_text(line) for line in fleet.empty_lines(replace(BUSY, workers=(), supervisors=()))
+    )
     assert "1,430 jobs pending, and nothing takes them." in words
     assert "previewops supervise" in words
 
 
 def test_what_a_worker_is_at_comes_first_and_in_full() -> None:
-    text = detail(fleet.posts(TROUBLED)[1], TROUBLED)
+    text = detail(fleet.fleet_rows(TROUBLED)[1], TROUBLED)
     lines = text.splitlines()
     assert lines[0] == "● working  7 of 12 slots busy"
     assert "lesson-10" in lines[2]
@@ -137,14 +143,14 @@ def test_what_a_worker_is_at_comes_first_and_in_full() -> None:
 
 
 def test_narrow_details_keep_the_job_and_its_progress() -> None:
-    lines = detail(fleet.posts(TROUBLED)[1], TROUBLED, 48).splitlines()
+    lines = detail(fleet.fleet_rows(TROUBLED)[1], TROUBLED, 48).splitlines()
     assert "lesson-10" in lines[2]
     assert "20%" in lines[2]
     assert "morris" not in lines[2]
 
 
 def test_a_host_tells_the_jobs_of_all_its_workers() -> None:
-    host = fleet.posts(BUSY)[0]
+    host = fleet.fleet_rows(BUSY)[0]
     text = detail(host, BUSY)
     assert "2 running" in text
     assert "4002-0002" in next(line for line in text.splitlines() if "lesson-20" in line)
@@ -152,14 +158,14 @@ def test_a_host_tells_the_jobs_of_all_its_workers() -> None:
 
 
 def test_a_given_up_worker_tells_what_to_do() -> None:
-    text = detail(fleet.posts(BUSY)[-1], BUSY, 120)
+    text = detail(fleet.fleet_rows(BUSY)[-1], BUSY, 120)
     assert text.splitlines()[0] == "✖ given up: exit status 78: module PIL is missing"
     assert "died 5 times" in text
     assert "reset it" in text
 
 
 def test_silence_is_told_with_what_follows_from_it() -> None:
-    posts = fleet.posts(TROUBLED)
+    posts = fleet.fleet_rows(TROUBLED)
     assert "no order reaches it" in detail(posts[7], TROUBLED)
     assert "takes no orders" in detail(posts[9], TROUBLED)
     assert "what it said last" in detail(posts[2], TROUBLED)
@@ -177,8 +183,8 @@ def test_what_strangers_say_cannot_steer_the_terminal() -> None:
         BUSY,
         supervisors=(replace(SUPERVISORS[0], state=state),),
         workers=(worker, replace(worker, worker_id=evil)),
-        runs=(run,),
+        running_jobs=(run,),
     )
-    posts = fleet.posts(snapshot)
+    posts = fleet.fleet_rows(snapshot)
     text = "".join(row(post, snapshot) + detail(post, snapshot).replace("\n", "") for post in posts)
     assert text.isprintable()

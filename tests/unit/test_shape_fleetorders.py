@@ -6,84 +6,91 @@ from dataclasses import replace
 
 import pytest
 
-from previewops.fleetviews import Bounds
+from previewops.fleetviews import WorkerCountRange
 from previewops.tui.shape import fleet, fleetorders
-from previewops.tui.shape.fleetorders import Target, bounds_refusal, dismissed, question, scalable, target_of
-from previewops.tui.shape.spans import plain
+from previewops.tui.shape.fleetorders import (
+    CommandTarget,
+    check_worker_range,
+    confirmation_lines,
+    count_surplus_workers,
+    find_target,
+    scalable_supervisor,
+)
+from previewops.tui.shape.spans import plain_text
 from tests.tui.scenes import BUSY, SUPERVISORS, TROUBLED
 
-POSTS = fleet.posts(BUSY)
+POSTS = fleet.fleet_rows(BUSY)
 HOST_1, WORKER, _, HOST_2, _, DRAINING, NAMELESS = POSTS
 
 
 def test_on_a_worker_an_order_is_for_that_worker() -> None:
-    expected = Target("drain", "render-1-3990", "render-1", "render-1-4001-0001", 1, 2)
-    assert target_of("drain", WORKER, POSTS) == expected
-    assert expected.whom == "render-1-4001-0001"
+    expected = CommandTarget("drain", "render-1-3990", "render-1", "render-1-4001-0001", 1, 2)
+    assert find_target("drain", WORKER, POSTS) == expected
+    assert expected.label == "render-1-4001-0001"
 
 
 def test_on_a_heading_an_order_is_for_the_host_and_counts_whom_it_changes() -> None:
-    drain = target_of("drain", HOST_2, POSTS)
-    assert drain == Target(
+    drain = find_target("drain", HOST_2, POSTS)
+    assert drain == CommandTarget(
         "drain", "render-2-3990", "render-2", "", 2, 2
     )  # the draining one is not drained again
     assert drain is not None
-    assert drain.whom == "2 workers of render-2"
-    reset = target_of("reset", HOST_2, POSTS)
+    assert drain.label == "2 workers of render-2"
+    reset = find_target("reset", HOST_2, POSTS)
     assert reset is not None
-    assert (reset.worker_id, reset.hits) == ("", 2)
+    assert (reset.worker_id, reset.affected) == ("", 2)
 
 
 @pytest.mark.parametrize(
     ("act", "post"),
     [("reset", WORKER), ("drain", DRAINING), ("restart", DRAINING), ("reset", HOST_1), ("drain", NAMELESS)],
 )
-def test_what_would_change_nothing_cannot_be_ordered(act: str, post: fleet.Post) -> None:
-    assert target_of(act, post, POSTS) is None
+def test_what_would_change_nothing_cannot_be_ordered(act: str, post: fleet.FleetRow) -> None:
+    assert find_target(act, post, POSTS) is None
 
 
 def test_a_place_without_a_name_is_reset_through_its_host() -> None:
-    target = target_of("reset", NAMELESS, POSTS)
+    target = find_target("reset", NAMELESS, POSTS)
     assert target is not None
     assert (target.supervisor_id, target.worker_id) == ("render-2-3990", "")
 
 
 def test_nothing_can_be_ordered_where_no_supervisor_hears() -> None:
-    posts = fleet.posts(TROUBLED)
+    posts = fleet.fleet_rows(TROUBLED)
     deaf = [post for post in posts if post.host in ("render-3", "render-4")]
     assert len(deaf) == 5
     for post in (None, *deaf):
-        assert scalable(post) is None
-        assert all(target_of(act, post, posts) is None for act in ("drain", "restart", "reset"))
+        assert scalable_supervisor(post) is None
+        assert all(find_target(act, post, posts) is None for act in ("drain", "restart", "reset"))
 
 
 def test_what_is_said_before_an_order() -> None:
-    one = target_of("drain", WORKER, POSTS)
-    many = target_of("restart", HOST_1, POSTS)
+    one = find_target("drain", WORKER, POSTS)
+    many = find_target("restart", HOST_1, POSTS)
     assert one is not None
     assert many is not None
-    assert fleetorders.in_words(question(one)) == (
+    assert fleetorders.join_text(confirmation_lines(one)) == (
         "It ends its 2 jobs, takes no more, and stays away until it is reset."
     )
-    assert [plain(line) for line in question(many)] == [
+    assert [plain_text(line) for line in confirmation_lines(many)] == [
         "Restart 2 workers of render-1, at 3 jobs now?",
         "Each is replaced by a successor, one after the other, and ends its jobs meanwhile.",
     ]
 
 
 def test_a_wrong_number_of_workers_is_told_with_what_is_allowed() -> None:
-    assert bounds_refusal("1-8") == bounds_refusal("0") == ""
-    assert bounds_refusal("300") == (
+    assert check_worker_range("1-8") == check_worker_range("0") == ""
+    assert check_worker_range("300") == (
         "'300' is not that: a number or a range is needed, like 4 or 1-8, from 0 to 256"
     )
-    assert bounds_refusal("").startswith("a number or a range is needed")
+    assert check_worker_range("").startswith("a number or a range is needed")
 
 
 def test_fewer_workers_than_run_have_some_go() -> None:
     view = SUPERVISORS[0]
-    assert [dismissed(view, Bounds(0, most)) for most in (0, 1, 2, 8)] == [2, 1, 0, 0]
-    words = "".join(plain(line) for line in fleetorders.dismissal(view, Bounds(0, 1)))
+    assert [count_surplus_workers(view, WorkerCountRange(0, most)) for most in (0, 1, 2, 8)] == [2, 1, 0, 0]
+    words = "".join(plain_text(line) for line in fleetorders.scale_down_lines(view, WorkerCountRange(0, 1)))
     assert words == "1 worker of render-1 will end its jobs and go."
-    assert "1 to 8 by load; 2 are wanted" in fleetorders.scale_question(view)
-    fixed = replace(view, state=replace(view.state, bounds=Bounds(2, 2)))
-    assert "Now it is 2;" in fleetorders.scale_question(fixed)
+    assert "1 to 8 by load; 2 are wanted" in fleetorders.scale_prompt(view)
+    fixed = replace(view, state=replace(view.state, worker_range=WorkerCountRange(2, 2)))
+    assert "Now it is 2;" in fleetorders.scale_prompt(fixed)

@@ -8,17 +8,17 @@ import pytest
 
 from previewops.history import Period
 from previewops.states import Priority
-from previewops.tui.picture import Picture
+from previewops.tui.picture import QueueView
 from previewops.tui.shape import overview
-from previewops.tui.shape.bars import clock_line, key_line, short, tab_line, title_line
-from previewops.tui.shape.spans import Tone, plain, width_of
+from previewops.tui.shape.bars import clock_line, key_line, short_count, tab_line, title_line
+from previewops.tui.shape.spans import Tone, plain_text, width_of
 from tests.tui.scenes import BUSY, EMPTY, HEALTH, IDLE, PAUSED, WELL
 
-BUSY_PICTURE = replace(Picture(place="preview-jobs").with_snapshot(BUSY, 1.2), health=HEALTH)
+BUSY_PICTURE = replace(QueueView(place="preview-jobs").with_snapshot(BUSY, 1.2), health=HEALTH)
 
 
 def text(lines: object) -> str:
-    return "\n".join(plain(line) for line in lines)  # type: ignore[attr-defined]
+    return "\n".join(plain_text(line) for line in lines)  # type: ignore[attr-defined]
 
 
 def test_depth_tells_count_and_age_of_every_class() -> None:
@@ -28,7 +28,7 @@ def test_depth_tells_count_and_age_of_every_class() -> None:
     assert "oldest 6 min 52 s" in shown
     assert "delayed 6" in shown
     assert "dead 82" in shown
-    assert "oldest" not in text(overview.depth_lines(Picture().with_snapshot(IDLE, 1), 60))
+    assert "oldest" not in text(overview.depth_lines(QueueView().with_snapshot(IDLE, 1), 60))
 
 
 @pytest.mark.parametrize("columns", [30, 50, 90])
@@ -45,7 +45,7 @@ def test_no_line_is_wider_than_its_panel(columns: int) -> None:
 
 
 def test_alarms_come_worst_first_and_say_what_to_do() -> None:
-    lines = [plain(line) for line in overview.headline(BUSY_PICTURE, 100)]
+    lines = [plain_text(line) for line in overview.headline(BUSY_PICTURE, 100)]
     assert lines[1].startswith(" ✖ a job has waited 412 s  add workers or slots")
     assert lines[2].startswith(" ▲ 82 dead letters")
     well = replace(BUSY_PICTURE, health=WELL)
@@ -53,7 +53,7 @@ def test_alarms_come_worst_first_and_say_what_to_do() -> None:
 
 
 def test_no_workers_says_how_to_start_some() -> None:
-    shown = text(overview.worker_lines(Picture().with_snapshot(EMPTY, 1), 60, 5))
+    shown = text(overview.worker_lines(QueueView().with_snapshot(EMPTY, 1), 60, 5))
     assert "no workers" in shown
     assert "previewops up" in shown
 
@@ -69,7 +69,7 @@ def test_a_single_job_that_waits_fills_no_bar() -> None:
     one = replace(IDLE, waiting={**IDLE.waiting, Priority.HIGH: 1})
     many = replace(IDLE, waiting={**IDLE.waiting, Priority.HIGH: overview.FULL_FROM})
     bars = [
-        plain(overview.depth_lines(Picture().with_snapshot(each, 1), 60)[0]).count("█")
+        plain_text(overview.depth_lines(QueueView().with_snapshot(each, 1), 60)[0]).count("█")
         for each in (one, many)
     ]
     assert 0 < bars[0] * 8 <= bars[1]
@@ -78,10 +78,10 @@ def test_a_single_job_that_waits_fills_no_bar() -> None:
 def test_charts_fill_their_room_and_end_now() -> None:
     lines = overview.throughput_lines(BUSY_PICTURE, Period.HOUR, 70, 12)
     assert len(lines) == 12
-    assert plain(lines[-1]).endswith("now")
+    assert plain_text(lines[-1]).endswith("now")
     counted = BUSY_PICTURE.history.count_within("completed", 60_000, BUSY.now_ms)
-    assert f"done {counted:,}" in plain(lines[0])
-    assert plain(lines[0]).endswith("in 60 s")
+    assert f"done {counted:,}" in plain_text(lines[0])
+    assert plain_text(lines[0]).endswith("in 60 s")
     assert any(Tone.DIED in (span.tone, span.ground) for line in lines for span in line), "what died is shown"
     assert len(overview.latency_lines(BUSY_PICTURE, Period.DAY, 70, 16)) == 16
 
@@ -90,33 +90,33 @@ def test_percentiles_are_those_of_the_period() -> None:
     shown = text(overview.latency_lines(BUSY_PICTURE, Period.HOUR, 70, 5))
     assert "p50" in shown
     assert "ms" in shown.splitlines()[1]
-    nothing = text(overview.latency_lines(Picture().with_snapshot(EMPTY, 1), Period.HOUR, 70, 5))
+    nothing = text(overview.latency_lines(QueueView().with_snapshot(EMPTY, 1), Period.HOUR, 70, 5))
     assert nothing.splitlines()[1].split() == ["wait", "-", "-", "-", *nothing.splitlines()[1].split()[4:]]
 
 
 def test_nothing_is_drawn_before_the_first_snapshot() -> None:
-    empty = Picture()
+    empty = QueueView()
     assert overview.depth_lines(empty, 60) == []
     assert overview.worker_lines(empty, 60, 5) == []
     assert overview.throughput_lines(empty, Period.HOUR, 60, 10) == []
-    assert plain(overview.event_lines(empty, 60, 5)[0]) == "no events yet"
+    assert plain_text(overview.event_lines(empty, 60, 5)[0]) == "no events yet"
 
 
 def test_tabs_fit_80_columns_and_are_clicked_by_name() -> None:
     line = tab_line(BUSY_PICTURE, "dead", 80)
     assert width_of(line) <= 80
-    assert "7 Health" in plain(line)
+    assert "7 Health" in plain_text(line)
     assert {span.action for span in line if span.action} >= {"app.show('dead')", "app.show('health')"}
     assert next(span.text for span in line if span.tone is Tone.BADGE) == " 4 Dead "
 
 
 def test_a_frozen_display_looks_unlike_a_paused_queue() -> None:
     frozen = replace(BUSY_PICTURE, frozen=True)
-    paused = Picture().with_snapshot(PAUSED, 1)
-    assert "FROZEN" in plain(clock_line(frozen))
-    assert "FROZEN" not in plain(clock_line(paused))
-    assert "paused" in plain(title_line(paused, 120))
-    assert "paused" not in plain(title_line(frozen, 120))
+    paused = QueueView().with_snapshot(PAUSED, 1)
+    assert "FROZEN" in plain_text(clock_line(frozen))
+    assert "FROZEN" not in plain_text(clock_line(paused))
+    assert "paused" in plain_text(title_line(paused, 120))
+    assert "paused" not in plain_text(title_line(frozen, 120))
 
 
 @pytest.mark.parametrize(
@@ -124,13 +124,13 @@ def test_a_frozen_display_looks_unlike_a_paused_queue() -> None:
     [(7, "7"), (9_999, "9,999"), (12_340, "12.3k"), (412_000, "412k"), (1_204_331, "1.2M")],
 )
 def test_counts_are_short(number: int, said: str) -> None:
-    assert short(number) == said
+    assert short_count(number) == said
 
 
 def test_help_is_among_the_keys_however_little_room_there_is() -> None:
-    from previewops.tui.deeds import EVERYWHERE
+    from previewops.tui.deeds import GLOBAL
 
     for columns in (12, 40, 120):
-        line = key_line(EVERYWHERE, columns)
+        line = key_line(GLOBAL, columns)
         assert width_of(line) <= columns
-        assert "? Help" in " ".join(plain(line).split())
+        assert "? Help" in " ".join(plain_text(line).split())

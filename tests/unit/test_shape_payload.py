@@ -6,13 +6,19 @@ import json
 
 import pytest
 
-from previewops.contract.wording import pointer
+from previewops.contract.wording import json_pointer
 from previewops.errors import InvalidPayload, Violation
-from previewops.tui.shape.payload import SHOWN, accepted, editable, place_of, violation_lines
-from previewops.tui.shape.spans import plain, width_of
+from previewops.tui.shape.payload import (
+    SHOWN,
+    format_editable,
+    locate_violation,
+    parse_edited,
+    violation_lines,
+)
+from previewops.tui.shape.spans import plain_text, width_of
 from tests.tui import scenes
 
-PAYLOAD = scenes.whole_letter(scenes.letters(1)[0]).payload or {}
+PAYLOAD = scenes.full_dead_record(scenes.dead_records(1)[0]).payload or {}
 JOB = str(PAYLOAD["jobId"])
 
 
@@ -22,20 +28,20 @@ def at(place: str, code: str = "type") -> Violation:
 
 def refused(text: str, job_id: str = JOB) -> list[Violation]:
     with pytest.raises(InvalidPayload) as error:
-        accepted(text, job_id)
+        parse_edited(text, job_id)
     return list(error.value.violations)
 
 
 def test_what_is_edited_is_the_payload_itself() -> None:
-    text = editable(PAYLOAD)
+    text = format_editable(PAYLOAD)
     assert json.loads(text) == PAYLOAD
     assert "Мельница" in text, "people read it"
-    assert accepted(text, JOB).raw == PAYLOAD
+    assert parse_edited(text, JOB).raw == PAYLOAD
 
 
 def test_nothing_hidden_reaches_the_terminal() -> None:
     hostile = {"a": "\x1b[2J\u202e\u2028\x9b\ud83d\U000e0001 fine ☃"}
-    text = editable(hostile)
+    text = format_editable(hostile)
     assert text.replace("\n", "").isprintable()
     assert "fine ☃" in text
     assert json.loads(text) == hostile
@@ -49,17 +55,17 @@ def test_what_breaks_the_contract_is_told_whole() -> None:
 
 
 def test_semantics_are_checked_too() -> None:
-    text = editable(PAYLOAD).replace('"id": "board"', '"id": "bord"')
+    text = format_editable(PAYLOAD).replace('"id": "board"', '"id": "bord"')
     assert any("assetIds" in violation.pointer for violation in refused(text))
 
 
 def test_it_stays_the_same_job() -> None:
-    (violation,) = refused(editable({**PAYLOAD, "jobId": "another"}))
+    (violation,) = refused(format_editable({**PAYLOAD, "jobId": "another"}))
     assert (violation.pointer, violation.found, violation.allowed) == ("/jobId", '"another"', f'"{JOB}"')
 
 
 def test_half_a_character_is_refused_and_no_traceback() -> None:
-    assert refused(editable(PAYLOAD).replace("nine", "\ud83d"))
+    assert refused(format_editable(PAYLOAD).replace("nine", "\ud83d"))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": NaN}', "[" * 100_000, '{"a": 1, "a": 2}'])
@@ -70,8 +76,8 @@ def test_what_is_no_payload_is_refused(text: str) -> None:
 def test_the_place_of_what_is_no_json() -> None:
     text = '{\n  "a": 1,\n  b\n}'
     (violation,) = refused(text)
-    assert place_of(text, violation) == (2, 2)
-    assert place_of("", refused("")[0]) == (0, 0)
+    assert locate_violation(text, violation) == (2, 2)
+    assert locate_violation("", refused("")[0]) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -92,23 +98,23 @@ def test_the_place_of_a_pointer(where: str, word: str) -> None:
         ' "steps": [{"n": [1, [2]]}, {"assetIds": ["x, }"]}],\n "we\\"ird": null}'
     )
     json.loads(text)
-    place = place_of(text, at(where))
+    place = locate_violation(text, at(where))
     assert place is not None
     row, column = place
     assert text.splitlines()[row][column:].startswith(word)
 
 
 def test_the_whole_document_has_no_place() -> None:
-    assert place_of("{}", at("")) is None
-    assert place_of("{}", at("/missing")) is None
+    assert locate_violation("{}", at("")) is None
+    assert locate_violation("{}", at("/missing")) is None
 
 
 def test_every_value_of_a_document_is_found_where_it_is() -> None:
-    text = editable(PAYLOAD)
+    text = format_editable(PAYLOAD)
     lines = text.splitlines()
 
     def walk(value: object, path: tuple[str | int, ...]) -> None:
-        place = place_of(text, at(pointer(path)))
+        place = locate_violation(text, at(json_pointer(path)))
         if path:
             assert place is not None
             start = lines[place[0]][place[1] :]
@@ -127,12 +133,12 @@ def test_every_value_of_a_document_is_found_where_it_is() -> None:
 
 def test_violations_are_written_out_within_their_columns() -> None:
     lines = violation_lines([at(f"/steps/{number}") for number in range(SHOWN + 7)], 50)
-    words = "\n".join(map(plain, lines))
+    words = "\n".join(map(plain_text, lines))
     assert f"{SHOWN + 7} violations: nothing was sent" in words
     assert "/steps/0" in words
     assert "found    this" in words
     assert "allowed  that" in words
     assert "and 7 more" in words
     assert max(map(width_of, lines)) <= 50
-    assert "1 violation:" in plain(violation_lines([at("")], 50)[0])
-    assert "(document)" in "".join(map(plain, violation_lines([at("")], 50)))
+    assert "1 violation:" in plain_text(violation_lines([at("")], 50)[0])
+    assert "(document)" in "".join(map(plain_text, violation_lines([at("")], 50)))

@@ -7,24 +7,24 @@ from dataclasses import replace
 import pytest
 
 from previewops.states import Priority
-from previewops.tui.picture import Lost, Picture
+from previewops.tui.picture import ConnectionLoss, QueueView
 from previewops.tui.shape.spans import Tone
-from previewops.tui.shape.state import drain_ms, state_of
-from previewops.views import Bucket, Snapshot
+from previewops.tui.shape.state import drain_ms, queue_status
+from previewops.views import CounterBucket, Snapshot
 from tests.tui.scenes import BUSY, EMPTY, IDLE, NOW_MS, PAUSED, SUPERVISORS
 
 WELL = replace(IDLE, dead=0, supervisors=(SUPERVISORS[0],))
 
 
-def picture(snapshot: Snapshot) -> Picture:
-    return Picture().with_snapshot(snapshot, 1.0)
+def picture(snapshot: Snapshot) -> QueueView:
+    return QueueView().with_snapshot(snapshot, 1.0)
 
 
 def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
     """The snapshot with these counts in the last whole 10 s and nothing before."""
     start = NOW_MS // 10_000 * 10_000 - 10_000
     return replace(
-        snapshot, buckets=(Bucket(start, counts, {}, {}),), minutes=(), supervisors=(SUPERVISORS[0],)
+        snapshot, buckets=(CounterBucket(start, counts, {}, {}),), minutes=(), supervisors=(SUPERVISORS[0],)
     )
 
 
@@ -38,7 +38,7 @@ def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
         (PAUSED, "paused 4 min ago by root@host7: deploying", Tone.BAD),
         (replace(WELL, paused=True, paused_since_ms=NOW_MS - 5_000), "paused 5 s ago", Tone.WARN),
         (BUSY, "1 worker given up", Tone.BAD),
-        (replace(PAUSED, lost_ms=NOW_MS - 1_000), "Redis lost the queue's data", Tone.BAD),
+        (replace(PAUSED, data_lost_ms=NOW_MS - 1_000), "Redis lost the queue's data", Tone.BAD),
         (with_counts(BUSY, accepted=900, completed=100), "backlog growing", Tone.BAD),
         (with_counts(WELL, accepted=100, completed=900), "healthy", Tone.GOOD),
         (with_counts(WELL, completed=80, died=20), "needs attention", Tone.WARN),
@@ -46,7 +46,7 @@ def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
     ],
 )
 def test_the_first_words(snapshot: Snapshot, words: str, tone: Tone) -> None:
-    state = state_of(picture(snapshot))
+    state = queue_status(picture(snapshot))
     assert (state.words, state.tone) == (words, tone)
 
 
@@ -54,17 +54,17 @@ def test_no_workers_is_unlike_busy_and_unlike_silent_ones() -> None:
     silent = replace(
         BUSY, workers=tuple(replace(each, heartbeat_ms=NOW_MS - 60_000) for each in BUSY.workers)
     )
-    assert state_of(picture(silent)).words == "no worker answers (4 silent)"
-    assert "1,430 jobs waiting" in state_of(picture(silent)).more
+    assert queue_status(picture(silent)).words == "no worker answers (4 silent)"
+    assert "1,430 jobs waiting" in queue_status(picture(silent)).more
 
 
 def test_a_lost_connection_wins_and_says_how_old_the_picture_is() -> None:
-    lost = replace(picture(PAUSED), lost=Lost("the connection was refused", 7), age_s=12)
-    state = state_of(lost)
+    lost = replace(picture(PAUSED), lost=ConnectionLoss("the connection was refused", 7), age_s=12)
+    state = queue_status(lost)
     assert state.words == "connection lost"
     assert "try 7" in state.more
     assert "12 s ago" in state.more
-    never = state_of(Picture(lost=Lost("no such socket", 3)))
+    never = queue_status(QueueView(lost=ConnectionLoss("no such socket", 3)))
     assert never.words == "cannot reach the queue"
 
 
@@ -80,4 +80,4 @@ def test_when_the_backlog_is_gone_is_told_only_while_it_shrinks() -> None:
 
 def test_depth_of_every_class_counts_as_pending() -> None:
     deep = replace(IDLE, waiting={Priority.HIGH: 1, Priority.NORMAL: 2, Priority.LOW: 3})
-    assert "6 jobs in hand" in state_of(picture(deep)).more
+    assert "6 jobs in hand" in queue_status(picture(deep)).more

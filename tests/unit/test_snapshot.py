@@ -8,7 +8,7 @@ import pytest
 
 from previewops.snapshot import _snapshot
 from previewops.states import Priority
-from previewops.views import Bucket, Event, RunView, Snapshot
+from previewops.views import CounterBucket, QueueEvent, RunningJob, Snapshot
 
 NAMES = (
     "accepted",
@@ -56,29 +56,33 @@ def test_a_reply_becomes_a_snapshot() -> None:
     assert snapshot.oldest_waiting_ms == 10_000
     assert set(snapshot.counters) == set(NAMES)
     assert (snapshot.workers[0].host, snapshot.workers[0].heartbeat_ms) == ("h", 1_699_999_999_500)
-    assert snapshot.buckets == (Bucket(1_699_999_990_000, {"accepted": 2, "retried": 1}, {5: 3}, {13: 4}),)
+    assert snapshot.buckets == (
+        CounterBucket(1_699_999_990_000, {"accepted": 2, "retried": 1}, {5: 3}, {13: 4}),
+    )
 
 
 def test_the_rest_of_a_reply_is_read_too() -> None:
     snapshot = _snapshot("q", REPLY, 600, 60)
-    assert snapshot.minutes == (Bucket(1_699_999_920_000, {"completed": 7}, {5: 9}, {}, 60_000),)
+    assert snapshot.minutes == (CounterBucket(1_699_999_920_000, {"completed": 7}, {5: 9}, {}, 60_000),)
     assert snapshot.minutes[0].number == 28_333_332
     (supervisor,) = snapshot.supervisors
     assert (supervisor.supervisor_id, supervisor.silent, supervisor.state.count) == ("s1", False, 2)
     assert [worker.phase for worker in supervisor.state.workers] == ["running"]
     assert snapshot.events == (
-        Event("1699999998000-0", 1_699_999_998_000, "dead", {"job": "a"}),
-        Event("1699999999000-1", 1_699_999_999_000, "paused", {"who": "ann"}),
+        QueueEvent("1699999998000-0", 1_699_999_998_000, "dead", {"job": "a"}),
+        QueueEvent("1699999999000-1", 1_699_999_999_000, "paused", {"who": "ann"}),
     )
-    assert snapshot.runs == (RunView("a", "p", Priority.HIGH, "w1", 1_699_999_999_400, 0.5, "frames", 1, 0),)
-    assert snapshot.heads == {Priority.HIGH: 1_000, Priority.NORMAL: 0, Priority.LOW: 10_000}
+    assert snapshot.running_jobs == (
+        RunningJob("a", "p", Priority.HIGH, "w1", 1_699_999_999_400, 0.5, "frames", 1, 0),
+    )
+    assert snapshot.oldest_wait_ms == {Priority.HIGH: 1_000, Priority.NORMAL: 0, Priority.LOW: 10_000}
     assert (snapshot.completed_kept, snapshot.history_s, snapshot.history_min) == (4, 600, 60)
 
 
 def test_an_event_that_lacks_something_is_shown_all_the_same() -> None:
     by_hand = [*REPLY[:16], [[b"1699999999000-1", [b"what", b"ever"]]], REPLY[17]]
     assert _snapshot("q", by_hand).events == (
-        Event("1699999999000-1", 1_699_999_999_000, "", {"what": "ever"}),
+        QueueEvent("1699999999000-1", 1_699_999_999_000, "", {"what": "ever"}),
     )
 
 
@@ -121,15 +125,15 @@ def test_a_clock_that_stepped_back_gives_no_negative_age() -> None:
     assert _snapshot("q", ahead).oldest_waiting_ms == 0
 
 
-def with_buckets(snapshot: Snapshot, *buckets: Bucket) -> Snapshot:
+def with_buckets(snapshot: Snapshot, *buckets: CounterBucket) -> Snapshot:
     return replace(snapshot, buckets=buckets)
 
 
 def test_percentiles_and_sums_are_over_all_buckets() -> None:
     snapshot = with_buckets(
         _snapshot("q", REPLY),
-        Bucket(0, {"completed": 2, "other": 5}, {0: 99}, {10: 1}),
-        Bucket(10_000, {"completed": 3}, {21: 1}, {10: 1}),
+        CounterBucket(0, {"completed": 2, "other": 5}, {0: 99}, {10: 1}),
+        CounterBucket(10_000, {"completed": 3}, {21: 1}, {10: 1}),
     )
     wait = snapshot.percentiles_ms("wait")
     assert (wait["p50"], wait["p99"]) == (0.5, 0.5)

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from previewops.fleetviews import Bounds, SupervisorState
-from previewops.notify import Notifier
+from previewops.fleetviews import SupervisorState, WorkerCountRange
+from previewops.notify import SystemdNotifier
 from previewops.settings import Settings
-from previewops.supervisor.backend import Handle
-from previewops.supervisor.demand import DOWN_HOLD_S, Load
+from previewops.supervisor.backend import WorkerHandle
+from previewops.supervisor.demand import SCALE_DOWN_WINDOW_S, Load
 from previewops.supervisor.environment import Launch
-from previewops.supervisor.events import Wish
-from previewops.supervisor.host import Gauge
-from previewops.supervisor.loop import LOOK_EVERY_S, Supervisor
-from previewops.supervisor.orders import Order
-from previewops.supervisor.recycling import Limits
-from previewops.supervisor.watchtower import Look, Sighting
+from previewops.supervisor.events import ControlRequest
+from previewops.supervisor.host import HostMetrics
+from previewops.supervisor.loop import POLL_INTERVAL_S, Supervisor
+from previewops.supervisor.orders import FleetCommand
+from previewops.supervisor.recycling import RecycleLimits
+from previewops.supervisor.watchtower import PollResult, WorkerObservation
 
 IDLE = Load(
     waiting=0,
@@ -85,22 +85,22 @@ class FakeBackend:
         self.workers: list[FakeWorker] = []
         self.broken = False
 
-    async def start(self, worker_id: str, number: int, environ: Mapping[str, str]) -> Handle:
+    async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
         if self.broken:
             raise OSError("no more processes")
         self.workers.append(FakeWorker(worker_id, len(self.workers) + 1))
         return self.workers[-1]
 
-    async def adopt(self) -> list[Handle]:
+    async def adopt(self) -> list[WorkerHandle]:
         return []
 
-    async def sweep(self) -> list[str]:
+    async def kill_orphans(self) -> list[str]:
         return []
 
-    def forget(self, handle: Handle) -> None:
+    def forget(self, handle: WorkerHandle) -> None:
         pass
 
-    def log_of(self, number: int, worker_id: str) -> str:
+    def log_location(self, number: int, worker_id: str) -> str:
         return "nowhere"
 
 
@@ -116,29 +116,29 @@ class FakeRedis:
         self.beaten_ms: int | None = None
         """When every worker's last heartbeat was, if not just now."""
 
-    async def look(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> Look:
+    async def poll(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> PollResult:
         await asyncio.sleep(0)
-        self.clock.now += LOOK_EVERY_S
+        self.clock.now += POLL_INTERVAL_S
         self.states.append(state)
         if self.away:
             # The next look is due a while after this one's failure has been taken in.
-            asyncio.get_running_loop().call_later(0.01, self.clock.pass_s, LOOK_EVERY_S)
+            asyncio.get_running_loop().call_later(0.01, self.clock.pass_s, POLL_INTERVAL_S)
             raise OSError("nobody is there")
-        seen = Sighting(self.beaten_ms or self.clock.now_ms(), 2**20, 0, 0.0)
-        return Look(now, (), dict.fromkeys(worker_ids, seen), self.load)
+        seen = WorkerObservation(self.beaten_ms or self.clock.now_ms(), 2**20, 0, 0.0)
+        return PollResult(now, (), dict.fromkeys(worker_ids, seen), self.load)
 
-    async def acknowledge(self, order: Order, *, done: bool, message: str) -> None:
+    async def acknowledge(self, command: FleetCommand, *, done: bool, message: str) -> None:
         raise AssertionError("nobody gave an order")
 
-    async def end(self) -> None:
+    async def deregister(self) -> None:
         pass
 
-    async def end_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
+    async def deregister_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
         self.released.append(worker_id)
         return []
 
 
-class Kernel(Gauge):
+class Kernel(HostMetrics):
     """A machine that has killed ``killed`` processes for want of memory."""
 
     killed = 3
@@ -148,7 +148,7 @@ class Kernel(Gauge):
 
 
 class Stage:
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: WorkerCountRange) -> None:
         self.clock = FakeClock()
         self.backend = FakeBackend()
         self.redis = FakeRedis(self.clock)
@@ -160,16 +160,16 @@ class Stage:
             Launch(Settings(), {}),
             backend=self.backend,
             leases=anything,
-            watchtower=anything,
-            book=anything,
-            gauge=self.kernel,
+            poller=anything,
+            channel=anything,
+            host_metrics=self.kernel,
             bounds=bounds,
-            limits=Limits(),
-            tell=self.said.append,
+            limits=RecycleLimits(),
+            log_action=self.said.append,
             reload=lambda: Launch(Settings(), {}),
-            notifier=Notifier({}),
+            notifier=SystemdNotifier({}),
             clock=self.clock,
-            dice=random.Random(7),
+            rng=random.Random(7),
         )
 
     async def until(self, count: int, *, without: FakeWorker | None = None) -> float:
@@ -191,18 +191,18 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(bounds: Bounds) -> Any:
+async def stage(bounds: WorkerCountRange) -> Any:
     made = Stage(bounds)
     running = asyncio.create_task(made.supervisor.run())
     try:
         yield made
     finally:
-        made.supervisor.wish(Wish.STOP)
+        made.supervisor.request(ControlRequest.STOP)
         await asyncio.wait_for(running, 30)
 
 
 async def test_it_scales_up_soon_and_down_late() -> None:
-    async with stage(Bounds(1, 4)) as made:
+    async with stage(WorkerCountRange(1, 4)) as made:
         await made.until(1)
         made.redis.load = RUSH
         began = made.clock.now
@@ -210,13 +210,13 @@ async def test_it_scales_up_soon_and_down_late() -> None:
         assert risen - began < 10
         made.redis.load = IDLE
         fallen = await made.until(1)
-        assert fallen - risen >= DOWN_HOLD_S - 10
+        assert fallen - risen >= SCALE_DOWN_WINDOW_S - 10
         assert [worker.signals for worker in made.backend.workers] == [[], *[[signal.SIGTERM]] * 3]
     assert made.redis.released == [], "who ends in order gives its jobs back itself"
 
 
 async def test_a_dead_worker_is_released_and_replaced() -> None:
-    async with stage(Bounds(1, 1)) as made:
+    async with stage(WorkerCountRange(1, 1)) as made:
         await made.until(1)
         first = made.backend.workers[0]
         first.die(-signal.SIGSEGV)
@@ -226,7 +226,7 @@ async def test_a_dead_worker_is_released_and_replaced() -> None:
 
 
 async def test_memory_is_blamed_only_where_the_kernel_has_killed_for_it() -> None:
-    async with stage(Bounds(2, 2)) as made:
+    async with stage(WorkerCountRange(2, 2)) as made:
         await made.until(2)
         first, second = made.backend.workers
         first.die(-signal.SIGKILL)
@@ -240,12 +240,12 @@ async def test_memory_is_blamed_only_where_the_kernel_has_killed_for_it() -> Non
 
 
 def test_the_kernel_is_asked() -> None:
-    found = Gauge().oom_kills()
+    found = HostMetrics().oom_kills()
     assert found is None or found >= 0
 
 
 async def test_a_worker_that_falls_silent_is_killed_after_a_word_for_its_log() -> None:
-    async with stage(Bounds(1, 1)) as made:
+    async with stage(WorkerCountRange(1, 1)) as made:
         await made.until(1)
         worker = made.backend.workers[0]
         worker.deaf = True
@@ -260,7 +260,7 @@ async def test_a_worker_that_falls_silent_is_killed_after_a_word_for_its_log() -
 
 
 async def test_silence_around_an_outage_of_redis_is_no_hang() -> None:
-    async with stage(Bounds(1, 1)) as made:
+    async with stage(WorkerCountRange(1, 1)) as made:
         await made.until(1)
         made.redis.beaten_ms = made.clock.now_ms()
         await made.looks(2)
@@ -274,7 +274,7 @@ async def test_silence_around_an_outage_of_redis_is_no_hang() -> None:
 
 
 async def test_what_cannot_be_started_goes_fatal() -> None:
-    async with stage(Bounds(1, 2)) as made:
+    async with stage(WorkerCountRange(1, 2)) as made:
         made.backend.broken = True
         await asyncio.wait_for(made.supervisor.fallen.wait(), 30)
         assert "it cannot be started" in made.supervisor.fatal[1]
@@ -283,14 +283,14 @@ async def test_what_cannot_be_started_goes_fatal() -> None:
 
 
 async def test_a_bug_in_a_task_ends_the_supervisor_and_its_workers() -> None:
-    made = Stage(Bounds(1, 1))
+    made = Stage(WorkerCountRange(1, 1))
     running = asyncio.create_task(made.supervisor.run())
     await made.until(1)
 
     async def broken(worker_id: str, why: str, *, lost: bool) -> list[str]:
         raise ValueError("a bug")
 
-    made.redis.end_worker = broken  # type: ignore[method-assign]
+    made.redis.deregister_worker = broken  # type: ignore[method-assign]
     made.backend.workers[0].die(1)
     with pytest.raises(ValueError, match="a bug"):
         await asyncio.wait_for(running, 30)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from previewops.errors import SupervisorRunning, UsageError
-from previewops.notify import Notifier
+from previewops.notify import SystemdNotifier
 from previewops.settings import Settings
 from previewops.supervisor.environment import check_reload, read_environment_file, worker_environment
-from previewops.supervisor.lock import sole_supervisor, supervisor_folder
-from previewops.supervisor.roster import Roster
-from previewops.supervisor.transient import environment_text, exit_status
+from previewops.supervisor.lock import hold_supervisor_lock, supervisor_folder
+from previewops.supervisor.roster import ProcessRegistry
+from previewops.supervisor.transient import format_environment_file, parse_exit_status
 
 
 def test_an_environment_file(tmp_path: Path) -> None:
@@ -63,14 +63,14 @@ def test_a_reload_cannot_move_to_another_queue() -> None:
 
 def test_the_roster_knows_a_process_again_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "workers.json"
-    roster = Roster(path)
+    roster = ProcessRegistry(path)
     with subprocess.Popen(
         [sys.executable, "-c", "input()", "vm-1-abc"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as process:
         assert process.stdout is None
         roster.add("vm-1-abc", process.pid)
         roster.add("vm-1-other", process.pid)
-        first, other = Roster(path).read()
+        first, other = ProcessRegistry(path).read()
         found = first.process()
         assert found is not None
         assert found.pid == process.pid
@@ -81,21 +81,21 @@ def test_the_roster_knows_a_process_again_and_no_other(tmp_path: Path) -> None:
         process.communicate(b"\n")
     assert first.process() is None
     roster.remove("vm-1-abc")
-    assert Roster(path).read() == [other]
+    assert ProcessRegistry(path).read() == [other]
     path.write_text("[{]")
-    assert Roster(path).read() == []
+    assert ProcessRegistry(path).read() == []
 
 
 def test_one_supervisor_a_queue_and_data_dir(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
-    with sole_supervisor(settings):
-        second = sole_supervisor(settings)
+    with hold_supervisor_lock(settings):
+        second = hold_supervisor_lock(settings)
         with pytest.raises(SupervisorRunning, match=f"process {os.getpid()} supervises") as refused, second:
             pytest.fail("the lock is held")
         assert refused.value.pid == os.getpid()
-        with sole_supervisor(replace(settings, queue_name="another")):
+        with hold_supervisor_lock(replace(settings, queue_name="another")):
             pass
-    with sole_supervisor(settings):
+    with hold_supervisor_lock(settings):
         pass
 
 
@@ -103,9 +103,9 @@ def test_hosts_that_share_a_data_dir_have_a_supervisor_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(data_dir=tmp_path)
-    with sole_supervisor(settings):
+    with hold_supervisor_lock(settings):
         monkeypatch.setattr("previewops.supervisor.lock.host_name", lambda: "another-host")
-        with sole_supervisor(settings):
+        with hold_supervisor_lock(settings):
             assert supervisor_folder(settings).is_relative_to(tmp_path / "supervisor" / "host-another-host")
 
 
@@ -119,12 +119,12 @@ def test_systemd_is_told_by_datagrams(tmp_path: Path) -> None:
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(path)
-        notifier = Notifier(
+        notifier = SystemdNotifier(
             {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "6000000", "WATCHDOG_PID": str(os.getpid())}
         )
         assert notifier.watchdog_s == 6.0
         notifier.ready("works")
-        notifier.alive()
+        notifier.feed_watchdog()
         notifier.reloading(7)
         notifier.stopping("drains")
         told = [manager.recv(1000).decode() for _ in range(4)]
@@ -134,19 +134,19 @@ def test_systemd_is_told_by_datagrams(tmp_path: Path) -> None:
             "RELOADING=1\nMONOTONIC_USEC=7",
             "STOPPING=1\nSTATUS=drains",
         ]
-        unwatched = Notifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "6000000", "WATCHDOG_PID": "1"})
-        unwatched.alive()
+        unwatched = SystemdNotifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "6000000", "WATCHDOG_PID": "1"})
+        unwatched.feed_watchdog()
         unwatched.status("idle")
         assert manager.recv(1000) == b"STATUS=idle"
         notifier.close()
         unwatched.close()
-    alone = Notifier({"NOTIFY_SOCKET": path})
+    alone = SystemdNotifier({"NOTIFY_SOCKET": path})
     alone.ready("nobody listens")
     alone.close()
 
 
 def test_without_systemd_nothing_is_told() -> None:
-    notifier = Notifier({"WATCHDOG_USEC": "1"})
+    notifier = SystemdNotifier({"WATCHDOG_USEC": "1"})
     assert notifier.watchdog_s is None
     notifier.ready("works")
     notifier.close()
@@ -165,9 +165,9 @@ def test_without_systemd_nothing_is_told() -> None:
     ],
 )
 def test_how_a_unit_ended_is_read_from_what_systemd_run_says(said: str, status: int | None) -> None:
-    assert exit_status(said) == status
+    assert parse_exit_status(said) == status
 
 
 def test_a_unit_s_environment_file_escapes_what_systemd_would_change() -> None:
     environ = {"A": 'a "b" \\ $C `d`', "INVOCATION_ID": "ours", "BASH_FUNC_x%%": "() {}", "B": "two\nlines"}
-    assert environment_text(environ) == 'A="a \\"b\\" \\\\ \\$C \\`d\\`"\nB="two\nlines"\n'
+    assert format_environment_file(environ) == 'A="a \\"b\\" \\\\ \\$C \\`d\\`"\nB="two\nlines"\n'

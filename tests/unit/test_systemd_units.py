@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from previewops.api.server import SHUTDOWN_S
-from previewops.errors import EXIT_BOOT, EXIT_USAGE, UsageError
+from previewops.errors import EXIT_CONFIG, EXIT_USAGE, UsageError
 from previewops.settings import Settings
 from previewops.supervisor.environment import read_environment_file
 from previewops.units import (
@@ -19,10 +19,10 @@ from previewops.units import (
     SUPERVISOR,
     UNITS,
     HostFile,
-    Layout,
-    host_files,
+    UnitLayout,
     next_steps,
-    obstacles,
+    preflight_errors,
+    render_host_files,
     system_layout,
     user_layout,
 )
@@ -40,11 +40,11 @@ needs_analyze = pytest.mark.skipif(
 )
 
 
-def files_of(layout: Layout, version: int | None = None) -> dict[str, HostFile]:
-    return {str(file.path): file for file in host_files(layout, systemd_version=version)}
+def files_of(layout: UnitLayout, version: int | None = None) -> dict[str, HostFile]:
+    return {str(file.path): file for file in render_host_files(layout, systemd_version=version)}
 
 
-def text_of(name: str, layout: Layout = SYSTEM, version: int | None = None) -> str:
+def text_of(name: str, layout: UnitLayout = SYSTEM, version: int | None = None) -> str:
     (found,) = (file.text for path, file in files_of(layout, version).items() if path.endswith(f"/{name}"))
     return found
 
@@ -89,7 +89,7 @@ def test_the_environment_file_alone_is_kept_and_closed_to_others() -> None:
 
 
 @pytest.mark.parametrize("layout", [SYSTEM, USER], ids=["system", "user"])
-def test_no_name_is_left_open(layout: Layout) -> None:
+def test_no_name_is_left_open(layout: UnitLayout) -> None:
     for path, file in files_of(layout).items():
         assert not re.search(r"@[A-Z_]+@", file.text), path
         assert file.text.endswith("\n"), path
@@ -121,7 +121,7 @@ def test_a_users_manager_is_not_asked_for_what_only_the_systems_can(name: str) -
 
 
 @pytest.mark.parametrize(("layout", "target"), [(SYSTEM, "multi-user.target"), (USER, "default.target")])
-def test_what_they_are_wanted_by(layout: Layout, target: str) -> None:
+def test_what_they_are_wanted_by(layout: UnitLayout, target: str) -> None:
     assert values(text_of(SUPERVISOR, layout), "WantedBy") == [target]
 
 
@@ -138,7 +138,7 @@ def test_the_promises_of_what_runs_for_long(name: str) -> None:
     text = text_of(name)
     assert values(text, "Type") == ["notify"]
     assert values(text, "Restart") == ["on-failure"]
-    assert values(text, "RestartPreventExitStatus") == [f"{EXIT_USAGE} {EXIT_BOOT}"]
+    assert values(text, "RestartPreventExitStatus") == [f"{EXIT_USAGE} {EXIT_CONFIG}"]
     assert values(text, "KillMode") == ["mixed"]
     assert values(text, "OOMPolicy") == ["continue"]
     assert seconds(text, "TimeoutStopSec") >= Settings().drain_timeout_s + 10
@@ -151,7 +151,7 @@ def test_the_promises_of_the_rest_door() -> None:
     text = text_of(API)
     assert values(text, "Type") == ["notify"]
     assert values(text, "Restart") == ["on-failure"]
-    assert values(text, "RestartPreventExitStatus") == [f"{EXIT_USAGE} {EXIT_BOOT}"]
+    assert values(text, "RestartPreventExitStatus") == [f"{EXIT_USAGE} {EXIT_CONFIG}"]
     assert seconds(text, "TimeoutStopSec") >= SHUTDOWN_S + 10
     assert f"Longer than the {SHUTDOWN_S} s" in text
     assert int(*values(text, "LimitNOFILE")) > Settings().api_connections
@@ -197,7 +197,7 @@ def test_the_environment_file_changes_nothing_as_it_is_nor_with_every_line_in_fo
 def test_paths_that_systemd_would_read_otherwise_are_refused(path: str) -> None:
     for layout in (system_layout(PROGRAM, Path(path)), system_layout((path,), None)):
         with pytest.raises(UsageError, match="allowed in a unit is an absolute path") as caught:
-            host_files(layout, systemd_version=None)
+            render_host_files(layout, systemd_version=None)
         assert repr(path) in caught.value.message
 
 
@@ -209,16 +209,16 @@ def test_letters_of_any_script_are_fine_in_paths() -> None:
     "folder", ["/home/ann/venv", "/root/.pyenv", "/run/user/1000/x", "/tmp/venv", "/home"]
 )
 def test_what_the_services_cannot_see_is_told(folder: str) -> None:
-    (told,) = obstacles(SYSTEM, (Path("/usr"), Path(folder), Path(folder)))
+    (told,) = preflight_errors(SYSTEM, (Path("/usr"), Path(folder), Path(folder)))
     assert told.startswith(f"the program is read from {folder},")
     assert "/opt/previewops" in told
-    (told,) = obstacles(system_layout(PROGRAM, Path(folder)), (Path("/usr"),))
+    (told,) = preflight_errors(system_layout(PROGRAM, Path(folder)), (Path("/usr"),))
     assert told.startswith(f"DATA_DIR is {folder},")
-    assert obstacles(USER, (Path(folder),)) == []
+    assert preflight_errors(USER, (Path(folder),)) == []
 
 
 def test_nothing_is_told_of_a_plain_installation() -> None:
-    assert obstacles(SYSTEM, (Path("/opt/previewops/venv"), Path("/usr"), Path("/homes/x"))) == []
+    assert preflight_errors(SYSTEM, (Path("/opt/previewops/venv"), Path("/usr"), Path("/homes/x"))) == []
 
 
 def test_the_next_steps_name_units_that_exist() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.terms import FIELDS, Term, Terms, UnknownFields, read_terms
+from previewops.terms import FILTER_FIELDS, FilterQuery, FilterTerm, UnknownFilterFields, parse_filter
 
 JOB = {
     "id": "lesson-1",
@@ -19,8 +19,8 @@ JOB = {
 texts = st.text(st.sampled_from('aB! \t":éproject'), max_size=8) | st.text(
     st.characters(exclude_characters="\0"), max_size=8
 )
-terms = st.builds(Term, texts, st.none() | st.sampled_from(FIELDS), st.booleans())
-filters = st.builds(Terms, st.lists(terms, max_size=4).map(tuple), st.booleans())
+terms = st.builds(FilterTerm, texts, st.none() | st.sampled_from(FILTER_FIELDS), st.booleans())
+filters = st.builds(FilterQuery, st.lists(terms, max_size=4).map(tuple), st.booleans())
 
 
 @pytest.mark.parametrize(
@@ -28,35 +28,35 @@ filters = st.builds(Terms, st.lists(terms, max_size=4).map(tuple), st.booleans()
     [
         ("", ()),
         ("  \t ", ()),
-        ("high", (Term("high"),)),
+        ("high", (FilterTerm("high"),)),
         (
             "project:lessons high !timeout",
-            (Term("lessons", "project"), Term("high"), Term("timeout", negated=True)),
+            (FilterTerm("lessons", "project"), FilterTerm("high"), FilterTerm("timeout", negated=True)),
         ),
-        ("PROJECT:Lessons", (Term("Lessons", "project"),)),
-        ("!state:dead", (Term("dead", "state", negated=True),)),
-        ('"colour:red"', (Term("colour:red"),)),
-        ("http://x", (Term("http://x"),)),
-        ('error:"no file"', (Term("no file", "error"),)),
-        ('"no file" "project:x" "!x"', (Term("no file"), Term("project:x"), Term("!x"))),
-        ('a" "b', (Term("a b"),)),
-        ('"a ""quoted"" word"', (Term('a "quoted" word'),)),
-        ('error:"still typing', (Term("still typing", "error"),)),
-        ("error:", (Term("", "error"),)),
-        ("error:!x", (Term("!x", "error"),)),
-        ('"a\0b"', (Term("a b"),)),
-        ("a ! b", (Term("a"), Term("b"))),
+        ("PROJECT:Lessons", (FilterTerm("Lessons", "project"),)),
+        ("!state:dead", (FilterTerm("dead", "state", negated=True),)),
+        ('"colour:red"', (FilterTerm("colour:red"),)),
+        ("http://x", (FilterTerm("http://x"),)),
+        ('error:"no file"', (FilterTerm("no file", "error"),)),
+        ('"no file" "project:x" "!x"', (FilterTerm("no file"), FilterTerm("project:x"), FilterTerm("!x"))),
+        ('a" "b', (FilterTerm("a b"),)),
+        ('"a ""quoted"" word"', (FilterTerm('a "quoted" word'),)),
+        ('error:"still typing', (FilterTerm("still typing", "error"),)),
+        ("error:", (FilterTerm("", "error"),)),
+        ("error:!x", (FilterTerm("!x", "error"),)),
+        ('"a\0b"', (FilterTerm("a b"),)),
+        ("a ! b", (FilterTerm("a"), FilterTerm("b"))),
         ("!", ()),
-        ("a !", (Term("a"),)),
+        ("a !", (FilterTerm("a"),)),
     ],
 )
-def test_what_is_typed_means(text: str, expected: tuple[Term, ...]) -> None:
-    assert read_terms(text) == Terms(expected)
+def test_what_is_typed_means(text: str, expected: tuple[FilterTerm, ...]) -> None:
+    assert parse_filter(text) == FilterQuery(expected)
 
 
 @pytest.mark.parametrize("text", ["! high", "  ! high", "! ! high"])
 def test_a_lone_mark_in_front_inverts_the_whole(text: str) -> None:
-    assert read_terms(text) == Terms((Term("high"),), inverted=True)
+    assert parse_filter(text) == FilterQuery((FilterTerm("high"),), inverted=True)
 
 
 @pytest.mark.parametrize(
@@ -85,38 +85,38 @@ def test_a_lone_mark_in_front_inverts_the_whole(text: str) -> None:
     ],
 )
 def test_all_words_have_to_hold(text: str, matches: bool) -> None:
-    assert read_terms(text).matches(JOB) is matches
+    assert parse_filter(text).matches(JOB) is matches
 
 
 def test_only_ascii_letters_have_two_cases() -> None:
-    assert read_terms("STRASSE").matches({"id": "strasse"})
-    assert not read_terms("ÉTÉ").matches({"id": "été"})
-    assert read_terms("éTé").matches({"id": "étÉ été"})
+    assert parse_filter("STRASSE").matches({"id": "strasse"})
+    assert not parse_filter("ÉTÉ").matches({"id": "été"})
+    assert parse_filter("éTé").matches({"id": "étÉ été"})
 
 
 def test_a_word_has_no_nul_in_it() -> None:
     with pytest.raises(ValueError, match="NUL"):
-        Term("a\0b")
+        FilterTerm("a\0b")
 
 
 @given(filters)
-def test_what_is_printed_means_the_same(wanted: Terms) -> None:
-    assert read_terms(str(wanted)) == wanted
+def test_what_is_printed_means_the_same(wanted: FilterQuery) -> None:
+    assert parse_filter(str(wanted)) == wanted
 
 
 @given(st.text())
 def test_whatever_is_typed_means_something_and_has_one_form(text: str) -> None:
     try:
-        once = read_terms(text)
-    except UnknownFields as error:
-        once = error.rest
-    assert read_terms(str(once)) == once
-    assert str(read_terms(str(once))) == str(once)
+        once = parse_filter(text)
+    except UnknownFilterFields as error:
+        once = error.known_part
+    assert parse_filter(str(once)) == once
+    assert str(parse_filter(str(once))) == str(once)
 
 
 @given(filters)
-def test_the_form_for_scripts_says_as_much(wanted: Terms) -> None:
-    inverted, count, *rest = wanted.arguments()
+def test_the_form_for_scripts_says_as_much(wanted: FilterQuery) -> None:
+    inverted, count, *rest = wanted.script_arguments()
     assert (inverted == "1", int(count)) == (wanted.inverted, len(wanted))
     assert len(rest) == 3 * len(wanted)
 
@@ -133,12 +133,12 @@ def test_the_form_for_scripts_says_as_much(wanted: Terms) -> None:
 def test_names_that_look_like_fields_and_are_none_are_refused(
     text: str, strange: tuple[str, ...], rest: str
 ) -> None:
-    with pytest.raises(UnknownFields) as caught:
-        read_terms(text)
-    assert (caught.value.names, str(caught.value.rest)) == (strange, rest)
+    with pytest.raises(UnknownFilterFields) as caught:
+        parse_filter(text)
+    assert (caught.value.names, str(caught.value.known_part)) == (strange, rest)
     assert f"no field {', '.join(strange)} to filter by; there are id, project" in caught.value.message
 
 
 @pytest.mark.parametrize("text", ['project:a ERROR:"x:y" "foo:bar"', "https://example.org 12:30 :x", ""])
 def test_addresses_times_and_quotes_name_no_field(text: str) -> None:
-    read_terms(text)
+    parse_filter(text)

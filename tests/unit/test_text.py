@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from previewops.cli.payloads import worst
-from previewops.cli.who import operator, operator_name
-from previewops.text import age, clean, cut, fields, parse_age_ms, plural, size, span, table, width
+from previewops.cli.payloads import worst_exit_code
+from previewops.cli.who import acting_operator, format_operator_name
+from previewops.text import (
+    clean,
+    display_width,
+    format_age,
+    format_bytes,
+    format_duration,
+    format_fields,
+    format_table,
+    parse_age_ms,
+    pluralize,
+    truncate,
+)
 
 DAY = 86_400_000
 
@@ -38,11 +49,11 @@ def test_letters_of_all_scripts_stay() -> None:
     ],
 )
 def test_ages(passed: int, said: str) -> None:
-    assert age(1_000_000_000_000 - passed, 1_000_000_000_000) == said
+    assert format_age(1_000_000_000_000 - passed, 1_000_000_000_000) == said
 
 
 def test_no_time_has_no_age() -> None:
-    assert age(None, 5) == "-"
+    assert format_age(None, 5) == "-"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +71,7 @@ def test_no_time_has_no_age() -> None:
     ],
 )
 def test_spans(ms: float | None, said: str) -> None:
-    assert span(ms) == said
+    assert format_duration(ms) == said
 
 
 @pytest.mark.parametrize(
@@ -68,7 +79,7 @@ def test_spans(ms: float | None, said: str) -> None:
     [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_048_575, "1.0 MiB"), (5 << 30, "5.0 GiB")],
 )
 def test_sizes(count: int, said: str) -> None:
-    assert size(count) == said
+    assert format_bytes(count) == said
 
 
 @pytest.mark.parametrize(
@@ -84,29 +95,29 @@ def test_what_is_no_age(text: str) -> None:
 
 
 def test_a_table_is_aligned_by_columns_not_characters() -> None:
-    lines = table(("NAME", "N"), [("二人", 1), ("abc", 20)], right=("N",))
+    lines = format_table(("NAME", "N"), [("二人", 1), ("abc", 20)], right=("N",))
     assert lines == ["NAME   N", "二人   1", "abc   20"]
 
 
 def test_only_the_flexible_column_is_cut() -> None:
     long_id = "j" * 50
-    lines = table(("JOB", "REASON"), [(long_id, "r" * 100)], flexible="REASON", columns=80)
+    lines = format_table(("JOB", "REASON"), [(long_id, "r" * 100)], flexible="REASON", columns=80)
     assert lines[1] == f"{long_id}  {'r' * 27}…"
-    lines = table(("JOB", "REASON"), [(long_id, "r" * 100)], flexible="REASON", columns=40)
+    lines = format_table(("JOB", "REASON"), [(long_id, "r" * 100)], flexible="REASON", columns=40)
     assert lines[1].startswith(f"{long_id}  rrrrrrrrrrr…")
 
 
 def test_cells_stay_on_their_line() -> None:
-    assert len(table(("A", "B"), [("x\ny", "z\r\n")])) == 2
+    assert len(format_table(("A", "B"), [("x\ny", "z\r\n")])) == 2
 
 
 def test_a_cut_never_splits_a_wide_letter() -> None:
-    assert cut("二人三脚", 5) == "二人…"
-    assert width(cut("二人三脚", 4)) <= 4
+    assert truncate("二人三脚", 5) == "二人…"
+    assert display_width(truncate("二人三脚", 4)) <= 4
 
 
 def test_fields_leave_out_what_is_not_known_and_wrap_the_rest() -> None:
-    lines = fields([("job", "j"), ("worker", None), ("reason", "word " * 30)], columns=40)
+    lines = format_fields([("job", "j"), ("worker", None), ("reason", "word " * 30)], columns=40)
     assert lines[0] == "job     j"
     assert all(len(line) <= 40 for line in lines)
     assert all(line.startswith("        ") for line in lines[2:])
@@ -114,7 +125,11 @@ def test_fields_leave_out_what_is_not_known_and_wrap_the_rest() -> None:
 
 
 def test_plurals() -> None:
-    assert [plural(0, "job"), plural(1, "job"), plural(12_345, "job")] == ["0 jobs", "1 job", "12,345 jobs"]
+    assert [pluralize(0, "job"), pluralize(1, "job"), pluralize(12_345, "job")] == [
+        "0 jobs",
+        "1 job",
+        "12,345 jobs",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -122,22 +137,22 @@ def test_plurals() -> None:
     [([], 0), ([0, 0], 0), ([0, 1], 1), ([1, 75], 75), ([75, 69], 69), ([69, 65], 65), ([65, 2, 0], 2)],
 )
 def test_the_worst_code(codes: list[int], code: int) -> None:
-    assert worst(codes) == code
+    assert worst_exit_code(codes) == code
 
 
 def test_who_is_the_person_behind_sudo() -> None:
-    assert operator_name({}, "carol", "host") == "carol@host"
-    assert operator_name({"SUDO_USER": "alice"}, "root", "host") == "alice@host"
-    assert operator_name({"SUDO_USER": ""}, "root", "host") == "root@host"
+    assert format_operator_name({}, "carol", "host") == "carol@host"
+    assert format_operator_name({"SUDO_USER": "alice"}, "root", "host") == "alice@host"
+    assert format_operator_name({"SUDO_USER": ""}, "root", "host") == "root@host"
 
 
 def test_a_name_made_up_in_the_environment_is_harmless() -> None:
-    name = operator_name({"SUDO_USER": "\x1b[2J" + "x" * 1000}, "root", "host")
+    name = format_operator_name({"SUDO_USER": "\x1b[2J" + "x" * 1000}, "root", "host")
     assert name.isprintable()
     assert len(name) <= 100
 
 
 def test_this_process_has_an_operator() -> None:
-    user, _, host = operator().partition("@")
+    user, _, host = acting_operator().partition("@")
     assert user
     assert host

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from previewops.metrics.families import histogram
 from previewops.states import Priority
-from previewops.totals import DEATHS, FAILURES, RETRIES, Totals
+from previewops.totals import DEAD_LETTER_CAUSES, FAILURE_CAUSES, RETRY_CAUSES, LifetimeCounters
 
 
 def test_fields_are_read_by_what_class_and_cause() -> None:
-    totals = Totals.read(
+    totals = LifetimeCounters.parse(
         {
             b"w:high:0": b"2",
             b"w:high:12": b"3",
@@ -17,23 +17,23 @@ def test_fields_are_read_by_what_class_and_cause() -> None:
             b"dryrun:normal": b"6",
         }
     )
-    assert totals.waits(Priority.HIGH) == {0: 2, 12: 3}
-    assert totals.runs(Priority.HIGH) == {12: 4}
-    assert totals.runs(Priority.LOW) == {}
+    assert totals.wait_histogram(Priority.HIGH) == {0: 2, 12: 3}
+    assert totals.run_histogram(Priority.HIGH) == {12: 4}
+    assert totals.run_histogram(Priority.LOW) == {}
     assert totals.count("failed", Priority.LOW, "worker-lost") == 5
     assert totals.count("dryrun", Priority.NORMAL) == 6
     assert totals.count("dead", Priority.NORMAL, "attempts") == 0
 
 
 def test_a_field_of_a_later_version_is_no_hindrance() -> None:
-    totals = Totals.read(
+    totals = LifetimeCounters.parse(
         {b"w:high:3": b"1", b"something:new": b"1", b"w:urgent:3": b"9", b"w:high:odd": b"9"}
     )
-    assert totals.waits(Priority.HIGH) == {3: 1}
+    assert totals.wait_histogram(Priority.HIGH) == {3: 1}
 
 
 def test_what_is_no_count_costs_no_other() -> None:
-    totals = Totals.read(
+    totals = LifetimeCounters.parse(
         {
             b"w:high:3": b"1",
             b"x": b"1.5",
@@ -48,17 +48,27 @@ def test_what_is_no_count_costs_no_other() -> None:
             b"r:high:256": b"2",
         }
     )
-    assert totals.waits(Priority.HIGH) == {3: 1}
-    assert totals.runs(Priority.HIGH) == {256: 2}
+    assert totals.wait_histogram(Priority.HIGH) == {3: 1}
+    assert totals.run_histogram(Priority.HIGH) == {256: 2}
     family = histogram(
-        "x", "x", "q", [(("high",), totals.runs(Priority.HIGH))], labels=("priority",), octaves=range(3)
+        "x",
+        "x",
+        "q",
+        [(("high",), totals.run_histogram(Priority.HIGH))],
+        labels=("priority",),
+        octaves=range(3),
     )
     assert family.samples[-1].value < float("inf")
 
 
 def test_causes_are_of_fixed_lists() -> None:
-    assert set(RETRIES) < set(FAILURES)
-    assert len(FAILURES) * len(Priority) + len(RETRIES) * len(Priority) + len(DEATHS) * len(Priority) == 30
+    assert set(RETRY_CAUSES) < set(FAILURE_CAUSES)
+    assert (
+        len(FAILURE_CAUSES) * len(Priority)
+        + len(RETRY_CAUSES) * len(Priority)
+        + len(DEAD_LETTER_CAUSES) * len(Priority)
+        == 30
+    )
 
 
 def test_bounds_of_a_histogram_are_bounds_of_bins() -> None:

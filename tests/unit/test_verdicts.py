@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from previewops.health import Check, Figure, Health, Status, Thresholds
-from previewops.tui.picture import HEARTBEAT_MS, Picture
+from previewops.health import Check, Health, PerfdataValue, Status, Thresholds
+from previewops.tui.picture import HEARTBEAT_MS, QueueView
 from previewops.tui.shape.bars import tab_line
 from previewops.tui.shape.overview import headline
-from previewops.tui.shape.spans import plain
-from previewops.tui.shape.state import state_of
-from previewops.verdicts import OF_A_SNAPSHOT, renewed
+from previewops.tui.shape.spans import plain_text
+from previewops.tui.shape.state import queue_status
+from previewops.verdicts import SNAPSHOT_CHECKS, refresh_health
 from previewops.views import Snapshot
 from tests.tui.scenes import BUSY, IDLE, SUPERVISORS
 
@@ -21,27 +21,27 @@ OLD = Health(
         Check("dead-letters", Status.WARNING, "3 dead letters", "3", "look"),
         Check("disk", Status.WARNING, "1.0 GB free", "5% free", "make room"),
     ),
-    (Figure("dead", 3), Figure("disk_free", 1e9, "B")),
+    (PerfdataValue("dead", 3), PerfdataValue("disk_free", 1e9, "B")),
 )
 CALM = replace(IDLE, dead=0, supervisors=(SUPERVISORS[0],))
 MARKS = {Status.OK: ("●", "✓"), Status.WARNING: ("▲", "▲"), Status.CRITICAL: ("✖", "✖")}
 
 
 def test_what_a_snapshot_tells_is_of_it_and_the_rest_stays() -> None:
-    found = renewed(OLD, replace(CALM, dead=2), (), heartbeat_ms=HEARTBEAT_MS, thresholds=Thresholds())
+    found = refresh_health(OLD, replace(CALM, dead=2), (), heartbeat_ms=HEARTBEAT_MS, thresholds=Thresholds())
     assert [check.message for check in found.checks] == ["2 dead letters", "1.0 GB free"]
     assert [figure.value for figure in found.figures] == [2, 1e9]
 
 
 def test_before_anything_was_asked_for_the_snapshot_is_judged_alone() -> None:
-    found = renewed(None, CALM, (), heartbeat_ms=HEARTBEAT_MS, thresholds=Thresholds())
-    assert {check.name for check in found.checks} == OF_A_SNAPSHOT
+    found = refresh_health(None, CALM, (), heartbeat_ms=HEARTBEAT_MS, thresholds=Thresholds())
+    assert {check.name for check in found.checks} == SNAPSHOT_CHECKS
     assert found.status is Status.OK
 
 
 def test_the_thresholds_are_those_of_the_environment() -> None:
-    easy = Picture(thresholds=Thresholds(dead_warning=3)).with_snapshot(replace(CALM, dead=2), 1)
-    assert state_of(easy).words == "healthy"
+    easy = QueueView(thresholds=Thresholds(dead_warning=3)).with_snapshot(replace(CALM, dead=2), 1)
+    assert queue_status(easy).words == "healthy"
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_the_thresholds_are_those_of_the_environment() -> None:
     ],
 )
 def test_headline_alarms_and_tab_agree(snapshot: Snapshot, status: Status) -> None:
-    picture = Picture().with_snapshot(snapshot, 1)
+    picture = QueueView().with_snapshot(snapshot, 1)
     mark, tab = MARKS[status]
-    assert state_of(picture).mark == mark
-    assert f"Health {tab}" in plain(tab_line(picture, "overview", 120))
-    alarms = [plain(line) for line in headline(picture, 120)[1:]]
+    assert queue_status(picture).mark == mark
+    assert f"Health {tab}" in plain_text(tab_line(picture, "overview", 120))
+    alarms = [plain_text(line) for line in headline(picture, 120)[1:]]
     assert bool(alarms) == (status is not Status.OK)
     if status is Status.WARNING:
         assert alarms[0].startswith(" ▲ 2 dead letters  ")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from previewops.worker.usage import UsageMeter
+from previewops.worker.usage import ProcessStatsReader
 
 HELPER = """
 import sys, time
@@ -47,28 +47,28 @@ def helper() -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_worker_alone_holds_what_the_kernel_says() -> None:
-    usage = UsageMeter(list, Ticking()).read()
+    usage = ProcessStatsReader(list, Ticking()).read()
     assert usage.rss_bytes == usage.own_rss_bytes
     found = psutil.Process(os.getpid()).memory_info().rss
     assert abs(usage.own_rss_bytes - found) < 8 * 1024 * 1024
-    assert usage.cpu == 0.0, "the first reading has nothing to compare with"
+    assert usage.cpu_percent == 0.0, "the first reading has nothing to compare with"
 
 
 def test_helpers_count_with_their_memory_and_their_time(helper: subprocess.Popen[str]) -> None:
     helpers: list[int] = []
-    meter = UsageMeter(lambda: helpers, Ticking())
+    meter = ProcessStatsReader(lambda: helpers, Ticking())
     meter.read()
     helpers.append(helper.pid)
     usage = meter.read()
     assert usage.rss_bytes - usage.own_rss_bytes > 32 * 1024 * 1024
-    assert usage.cpu >= 29.0, "0.3 s of a second, to the clock tick"
+    assert usage.cpu_percent >= 29.0, "0.3 s of a second, to the clock tick"
 
 
 def test_a_helper_that_has_gone_takes_nothing_along(helper: subprocess.Popen[str]) -> None:
-    meter = UsageMeter(lambda: [helper.pid], Ticking())
+    meter = ProcessStatsReader(lambda: [helper.pid], Ticking())
     meter.read()
     helper.kill()
     helper.wait()
     usage = meter.read()
     assert usage.rss_bytes == usage.own_rss_bytes
-    assert usage.cpu >= 0.0
+    assert usage.cpu_percent >= 0.0

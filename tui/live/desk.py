@@ -6,72 +6,76 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from previewops.errors import PreviewopsError
-from previewops.text import plural
+from previewops.text import pluralize
 from previewops.tui.intents import (
-    AcknowledgeLoss,
+    AcknowledgeDataLoss,
     Cancel,
+    CommandOutcome,
+    CommandProgress,
     Discard,
     Export,
-    FleetAct,
-    Intent,
-    Outcome,
+    FleetActionCommand,
+    OperatorCommand,
     Pause,
-    Progress,
     Requeue,
-    RequeueEdited,
+    RequeueWithPayload,
     Resume,
     Scale,
 )
-from previewops.tui.live.link import Link
+from previewops.tui.live.link import QueueConnection
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from previewops.deadletters import DeadLetters
-    from previewops.listviews import BulkOutcome
+    from previewops.listviews import BulkResult
     from previewops.queue import Queue
     from previewops.supervisor.orders import FleetControl
 
 
-class LiveDesk:
+class LiveExecutor:
     """``intents.Desk`` over a link."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: QueueConnection) -> None:
         self._link = link
 
-    async def carry_out(self, intent: Intent, progress: Progress) -> Outcome:
+    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         """Does it. Errors are ``PreviewopsError``."""
         async with self._link.redis() as redis:
             way = self._ways()[type(intent)]
             return await way(intent, redis, progress)
 
-    def _ways(self) -> dict[type, Callable[..., Awaitable[Outcome]]]:
+    def _ways(self) -> dict[type, Callable[..., Awaitable[CommandOutcome]]]:
         return {
             Pause: self._pause,
             Resume: self._resume,
-            AcknowledgeLoss: self._acknowledge,
+            AcknowledgeDataLoss: self._acknowledge,
             Cancel: self._cancel,
             Requeue: self._requeue,
             Discard: self._discard,
-            RequeueEdited: self._requeue_edited,
+            RequeueWithPayload: self._requeue_edited,
             Export: self._export,
             Scale: self._scale,
-            FleetAct: self._fleet_act,
+            FleetActionCommand: self._fleet_act,
         }
 
-    async def _pause(self, intent: Pause, redis: Redis, _progress: Progress) -> Outcome:
+    async def _pause(self, intent: Pause, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
         state = await self._queue(redis).pause(who=self._link.who, why=intent.why)
-        return Outcome("The queue is paused." if state.changed else f"It was paused already, by {state.who}.")
+        return CommandOutcome(
+            "The queue is paused." if state.changed else f"It was paused already, by {state.who}."
+        )
 
-    async def _resume(self, intent: Resume, redis: Redis, _progress: Progress) -> Outcome:
+    async def _resume(self, intent: Resume, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
         state = await self._queue(redis).resume(who=self._link.who, why=intent.why)
-        return Outcome("Workers take jobs again." if state.changed else "It was not paused.")
+        return CommandOutcome("Workers take jobs again." if state.changed else "It was not paused.")
 
-    async def _acknowledge(self, _intent: AcknowledgeLoss, redis: Redis, _progress: Progress) -> Outcome:
-        ended = await self._queue(redis).acknowledge_loss(who=self._link.who)
-        return Outcome("The alarm is over." if ended else "There was no alarm.")
+    async def _acknowledge(
+        self, _intent: AcknowledgeDataLoss, redis: Redis, _progress: CommandProgress
+    ) -> CommandOutcome:
+        ended = await self._queue(redis).acknowledge_data_loss(who=self._link.who)
+        return CommandOutcome("The alarm is over." if ended else "There was no alarm.")
 
-    async def _cancel(self, intent: Cancel, redis: Redis, progress: Progress) -> Outcome:
+    async def _cancel(self, intent: Cancel, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         queue = self._queue(redis)
         refused: list[str] = []
         for done, job_id in enumerate(intent.job_ids, 1):
@@ -82,13 +86,13 @@ class LiveDesk:
             await progress(done, len(intent.job_ids))
         done = len(intent.job_ids) - len(refused)
         if len(intent.job_ids) == 1 and refused:
-            return Outcome(refused[0], whole=False)
-        return Outcome(f"cancelled {done:,}, skipped {len(refused):,}", whole=not refused)
+            return CommandOutcome(refused[0], complete=False)
+        return CommandOutcome(f"cancelled {done:,}, skipped {len(refused):,}", complete=not refused)
 
-    async def _requeue(self, intent: Requeue, redis: Redis, progress: Progress) -> Outcome:
+    async def _requeue(self, intent: Requeue, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         outcome = await self._letters(redis).requeue(
             intent.chosen,
-            also=intent.also,
+            other_filters=intent.also,
             who=self._link.who,
             why=intent.why,
             priority=intent.priority,
@@ -97,10 +101,10 @@ class LiveDesk:
         )
         return _told("requeued", outcome, intent.count)
 
-    async def _discard(self, intent: Discard, redis: Redis, progress: Progress) -> Outcome:
+    async def _discard(self, intent: Discard, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         outcome = await self._letters(redis).discard(
             intent.chosen,
-            also=intent.also,
+            other_filters=intent.also,
             who=self._link.who,
             why=intent.why,
             cut_off_ms=intent.cut_off_ms,
@@ -108,43 +112,47 @@ class LiveDesk:
         )
         return _told("discarded", outcome, intent.count)
 
-    async def _requeue_edited(self, intent: RequeueEdited, redis: Redis, _progress: Progress) -> Outcome:
-        await self._letters(redis).requeue_edited(
+    async def _requeue_edited(
+        self, intent: RequeueWithPayload, redis: Redis, _progress: CommandProgress
+    ) -> CommandOutcome:
+        await self._letters(redis).requeue_with_payload(
             intent.job_id,
             intent.payload,
             who=self._link.who,
             why=intent.why,
-            instead_of=intent.instead_of,
+            expected_digest=intent.expected_digest,
         )
-        return Outcome(f"{intent.job_id} runs again with its new payload.")
+        return CommandOutcome(f"{intent.job_id} runs again with its new payload.")
 
-    async def _export(self, intent: Export, redis: Redis, progress: Progress) -> Outcome:
-        from previewops.exporting import export_file
+    async def _export(self, intent: Export, redis: Redis, progress: CommandProgress) -> CommandOutcome:
+        from previewops.exporting import open_jsonl_atomically
 
         count = 0
-        with export_file(intent.path) as write:
+        with open_jsonl_atomically(intent.path) as write:
             for chosen in (intent.chosen, *intent.also):
                 async for record in self._letters(redis).export(chosen):
                     write({**record.as_json(), "payload": record.payload})
                     count += 1
                     if count % 100 == 0:
                         await progress(count, max(count, intent.count))
-        return Outcome(f"exported {plural(count, 'dead letter')} to {intent.path}")
+        return CommandOutcome(f"exported {pluralize(count, 'dead letter')} to {intent.path}")
 
-    async def _scale(self, intent: Scale, redis: Redis, _progress: Progress) -> Outcome:
+    async def _scale(self, intent: Scale, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
         answer = await self._fleet(redis).scale(intent.bounds, host=intent.supervisor_id, why=intent.why)
-        return Outcome(f"{answer.supervisor_id}: {answer.message}")
+        return CommandOutcome(f"{answer.supervisor_id}: {answer.message}")
 
-    async def _fleet_act(self, intent: FleetAct, redis: Redis, _progress: Progress) -> Outcome:
-        from previewops.supervisor.orders import Act
+    async def _fleet_act(
+        self, intent: FleetActionCommand, redis: Redis, _progress: CommandProgress
+    ) -> CommandOutcome:
+        from previewops.supervisor.orders import FleetCommandKind
 
-        answer = await self._fleet(redis).act(
-            Act(intent.act),
+        answer = await self._fleet(redis).send(
+            FleetCommandKind(intent.kind),
             worker=intent.worker_id or None,
             host=None if intent.worker_id else intent.supervisor_id,
             why=intent.why,
         )
-        return Outcome(f"{answer.supervisor_id}: {answer.message}")
+        return CommandOutcome(f"{answer.supervisor_id}: {answer.message}")
 
     def _queue(self, redis: Redis) -> Queue:
         from previewops.queue import Queue
@@ -162,7 +170,7 @@ class LiveDesk:
         return FleetControl(redis, self._link.settings, who=self._link.who)
 
 
-def _told(done_word: str, outcome: BulkOutcome, counted: int) -> Outcome:
+def _told(done_word: str, outcome: BulkResult, counted: int) -> CommandOutcome:
     # Some that were counted may have gone, or died again, before the act looked for them.
     skipped = max(outcome.skipped, counted - outcome.done)
-    return Outcome(f"{done_word} {outcome.done:,}, skipped {skipped:,}", whole=not skipped)
+    return CommandOutcome(f"{done_word} {outcome.done:,}, skipped {skipped:,}", complete=not skipped)

@@ -20,7 +20,7 @@ SOCKET_TIMEOUT_S = 3.0
 CONNECT_TIMEOUT_S = 2.0
 
 
-class Link:
+class QueueConnection:
     """A client of the queue's Redis, made with the first call. ``who`` is on record with every act.
 
     Its library is imported beside the event loop: the first frame is on the terminal meanwhile.

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from previewops.bundles import artifact_path
-from previewops.tui.live.link import Link
-from previewops.tui.ports import JobQuery, Looked, Want
+from previewops.bundles import find_artifact
+from previewops.tui.live.link import QueueConnection
+from previewops.tui.ports import ExaminedCallback, JobQuery, SnapshotQuery
 
 if TYPE_CHECKING:
     from previewops.health import Health
     from previewops.history import History
-    from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
+    from previewops.listviews import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
     from previewops.records import JobRecord
     from previewops.views import Snapshot
 
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 class LiveSource:
     """``ports.Source`` and ``ports.Judge`` over a link."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: QueueConnection) -> None:
         self._link = link
 
-    async def collect(self, want: Want) -> Snapshot:
+    async def collect(self, query: SnapshotQuery) -> Snapshot:
         """One snapshot, in one round trip."""
         async with self._link.redis() as redis:
-            from previewops.snapshot import Snapshots
+            from previewops.snapshot import SnapshotReader
 
-            return await Snapshots(redis, self._link.settings).take(
-                history_s=want.history_s,
-                history_min=want.history_min,
-                events=want.events,
-                after=want.events_after,
-                runs=True,
+            return await SnapshotReader(redis, self._link.settings).read(
+                history_s=query.history_s,
+                history_min=query.history_min,
+                events=query.events,
+                after=query.events_after,
+                running_jobs=True,
             )
 
     async def health(self, snapshot: Snapshot, history: History) -> Health:
         """The verdicts of the command ``health``, with the environment's thresholds."""
         async with self._link.redis() as redis:
-            from previewops.health import judge, thresholds_of
-            from previewops.healthfacts import gather
+            from previewops.health import evaluate, parse_thresholds
+            from previewops.healthfacts import collect_inputs
 
-            return judge(
-                await gather(redis, self._link.settings, snapshot, buckets=history.tens.values()),
-                thresholds_of(os.environ),
+            return evaluate(
+                await collect_inputs(redis, self._link.settings, snapshot, buckets=history.tens.values()),
+                parse_thresholds(os.environ),
             )
 
     async def jobs(self, query: JobQuery) -> ListPage:
@@ -55,7 +55,7 @@ class LiveSource:
 
             return await JobList(redis, self._link.settings).page(
                 state=query.state,
-                terms=query.terms,
+                query=query.terms,
                 newest_first=query.newest_first,
                 cursor=query.cursor,
                 limit=query.limit,
@@ -68,7 +68,7 @@ class LiveSource:
 
             return await Queue(redis, self._link.settings).status(job_id)
 
-    async def dead_groups(self, limit: int) -> tuple[DeadGroup, ...]:
+    async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
         """The largest groups of dead letters."""
         async with self._link.redis() as redis:
             from previewops.deadletters import DeadLetters
@@ -83,7 +83,7 @@ class LiveSource:
             return await DeadLetters(redis, self._link.settings).now_ms()
 
     async def dead_page(
-        self, chosen: DeadFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
+        self, chosen: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
     ) -> ListPage:
         """A page of dead letters, newest first."""
         async with self._link.redis() as redis:
@@ -94,13 +94,16 @@ class LiveSource:
             )
 
     async def dead_count(
-        self, chosen: DeadFilter, cut_off_ms: int | None = None, looked: Looked | None = None
+        self,
+        chosen: DeadLetterFilter,
+        cut_off_ms: int | None = None,
+        on_examined: ExaminedCallback | None = None,
     ) -> int:
         """How many dead letters a filter means."""
 
         async def tell(done: int, _total: int) -> None:
-            if looked is not None:
-                looked(done)
+            if on_examined is not None:
+                on_examined(done)
 
         async with self._link.redis() as redis:
             from previewops.deadletters import DeadLetters
@@ -110,4 +113,4 @@ class LiveSource:
 
     def artifact(self, record: JobRecord, path: str) -> Path:
         """Where a file of the job's bundle is below DATA_DIR."""
-        return artifact_path(self._link.settings.data_dir, record, path)
+        return find_artifact(self._link.settings.data_dir, record, path)

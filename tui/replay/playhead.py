@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from previewops.clock import Clock
-from previewops.recording.reader import Stretch
+from previewops.recording.reader import Interval
 
 SPEEDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """How many times as fast as it was."""
@@ -16,18 +16,18 @@ SPEEDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 class Timeline:
     """The time that was recorded, without the time in which nobody did."""
 
-    def __init__(self, stretches: Sequence[Stretch]) -> None:
+    def __init__(self, stretches: Sequence[Interval]) -> None:
         """``stretches`` is not empty, and in the order of time."""
         self._stretches = tuple(stretches)
         lengths = [max(0, each.end_ms - each.start_ms) for each in stretches]
         self._begins = (0, *accumulate(lengths))
 
     @property
-    def whole_ms(self) -> int:
+    def duration_ms(self) -> int:
         """How much was recorded."""
         return self._begins[-1]
 
-    def moment(self, into_ms: int) -> int:
+    def server_time_ms(self, into_ms: int) -> int:
         """The server's time (ms) so far into the recording; at a seam, where it goes on."""
         place = min(bisect_right(self._begins, into_ms) - 1, len(self._stretches) - 1)
         stretch = self._stretches[max(0, place)]
@@ -39,7 +39,7 @@ class Playhead:
 
     def __init__(self, timeline: Timeline, clock: Clock) -> None:
         self.timeline = timeline
-        self.held = False
+        self.paused = False
         self._clock = clock
         self._speed = SPEEDS.index(1.0)
         self._left_ms = 0.0
@@ -51,31 +51,31 @@ class Playhead:
         return SPEEDS[self._speed]
 
     @property
-    def into_ms(self) -> int:
+    def position_ms(self) -> int:
         """How far into the recorded time it is."""
-        gone_ms = 0.0 if self.held else (self._clock.monotonic() - self._left_s) * 1_000 * self.speed
-        return round(min(self._left_ms + gone_ms, self.timeline.whole_ms))
+        gone_ms = 0.0 if self.paused else (self._clock.monotonic() - self._left_s) * 1_000 * self.speed
+        return round(min(self._left_ms + gone_ms, self.timeline.duration_ms))
 
     @property
-    def moment(self) -> int:
+    def server_time_ms(self) -> int:
         """The server's time (ms) where it is."""
-        return self.timeline.moment(self.into_ms)
+        return self.timeline.server_time_ms(self.position_ms)
 
-    def go_to(self, into_ms: int) -> None:
+    def seek(self, into_ms: int) -> None:
         """Goes on from there, or from the nearest place that was recorded."""
-        self._left_ms = max(0, min(into_ms, self.timeline.whole_ms))
+        self._left_ms = max(0, min(into_ms, self.timeline.duration_ms))
         self._left_s = self._clock.monotonic()
 
-    def go_by(self, ms: int) -> None:
+    def seek_by(self, ms: int) -> None:
         """Goes forward, or back when it is below 0."""
-        self.go_to(self.into_ms + ms)
+        self.seek(self.position_ms + ms)
 
     def change_speed(self, step: int) -> None:
         """The next speed above or below, if there is one."""
-        self.go_to(self.into_ms)
+        self.seek(self.position_ms)
         self._speed = max(0, min(self._speed + step, len(SPEEDS) - 1))
 
-    def hold(self) -> None:
+    def toggle_pause(self) -> None:
         """Stands still, or goes on."""
-        self.go_to(self.into_ms)
-        self.held = not self.held
+        self.seek(self.position_ms)
+        self.paused = not self.paused

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from previewops.errors import PreviewopsError
-from previewops.recording.reader import Moment, Recording
-from previewops.tui.intents import Intent, Outcome, Progress
-from previewops.tui.ports import JobQuery, Looked, NotRecorded, Want
+from previewops.recording.reader import FrameAt, Recording
+from previewops.tui.intents import CommandOutcome, CommandProgress, OperatorCommand
+from previewops.tui.ports import ExaminedCallback, JobQuery, NotRecorded, SnapshotQuery
 from previewops.tui.replay.playhead import Playhead
 
 if TYPE_CHECKING:
-    from previewops.listviews import Cursor, DeadFilter, DeadGroup, ListPage
+    from previewops.listviews import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
     from previewops.records import JobRecord
     from previewops.views import Snapshot
 
 _HINT = "it has what the queue's screens show: figures, workers, events and health"
 
 
-class NothingSeen(PreviewopsError):
+class NothingRecorded(PreviewopsError):
     """There is no look at the queue up to this moment."""
 
     code = "nothing-seen"
@@ -32,16 +32,16 @@ class ReplaySource:
     """
 
     def __init__(self) -> None:
-        self.moment = Moment(None, None)
+        self.moment = FrameAt(None, None)
         self._recording: Recording | None = None
         self._playhead: Playhead | None = None
         self._at_ms: int | None = None
 
-    def begin(self, recording: Recording, playhead: Playhead) -> None:
+    def set_recording(self, recording: Recording, playhead: Playhead) -> None:
         """Reads from there from now on."""
         self._recording, self._playhead = recording, playhead
 
-    async def collect(self, _want: Want) -> Snapshot:
+    async def collect(self, _want: SnapshotQuery) -> Snapshot:
         """The queue at that moment, always with the whole hour, day and latest events before it.
 
         Raises:
@@ -49,16 +49,16 @@ class ReplaySource:
             RecordingBroken: the file is not any more what it was.
         """
         if self._recording is None or self._playhead is None:
-            raise NothingSeen("the recording is being opened")
-        at_ms = self._playhead.moment
+            raise NothingRecorded("the recording is being opened")
+        at_ms = self._playhead.server_time_ms
         if at_ms != self._at_ms:
-            self.moment = self._recording.at(at_ms)
+            self.moment = self._recording.frame_at(at_ms)
             self._at_ms = at_ms
-        if self.moment.look is None:
-            raise NothingSeen(
+        if self.moment.frame is None:
+            raise NothingRecorded(
                 self.moment.gap.reason if self.moment.gap is not None else "nothing is recorded"
             )
-        return self.moment.look.snapshot
+        return self.moment.frame.snapshot
 
     async def jobs(self, _query: JobQuery) -> ListPage:
         """Refuses."""
@@ -68,7 +68,7 @@ class ReplaySource:
         """Refuses."""
         _no_jobs()
 
-    async def dead_groups(self, _limit: int) -> tuple[DeadGroup, ...]:
+    async def dead_groups(self, _limit: int) -> tuple[DeadLetterGroup, ...]:
         """Refuses."""
         _no_jobs()
 
@@ -77,13 +77,16 @@ class ReplaySource:
         _no_jobs()
 
     async def dead_page(
-        self, _chosen: DeadFilter, _cursor: Cursor | None, _limit: int, _cut_off_ms: int | None = None
+        self, _chosen: DeadLetterFilter, _cursor: Cursor | None, _limit: int, _cut_off_ms: int | None = None
     ) -> ListPage:
         """Refuses."""
         _no_jobs()
 
     async def dead_count(
-        self, _chosen: DeadFilter, _cut_off_ms: int | None = None, _looked: Looked | None = None
+        self,
+        _chosen: DeadLetterFilter,
+        _cut_off_ms: int | None = None,
+        _looked: ExaminedCallback | None = None,
     ) -> int:
         """Refuses."""
         _no_jobs()
@@ -97,10 +100,10 @@ def _no_jobs() -> NoReturn:
     raise NotRecorded("a recording holds no jobs", hint=_HINT)
 
 
-class ReplayDesk:
+class ReplayExecutor:
     """A desk at which nothing can be done."""
 
-    async def carry_out(self, _intent: Intent, _progress: Progress) -> Outcome:
+    async def execute(self, _intent: OperatorCommand, _progress: CommandProgress) -> CommandOutcome:
         """Refuses with ``NotRecorded``."""
         raise NotRecorded(
             "this is a recording: nothing was changed", hint="open the screen without --replay to act"

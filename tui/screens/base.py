@@ -10,10 +10,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.screen import Screen
 
-from previewops.tui.deeds import Deed, action_name
-from previewops.tui.picture import Picture
-from previewops.tui.shape.bars import clock_line, doing_line, key_line, tab_line, title_line
-from previewops.tui.shape.instead import too_small, too_small_lines, unrecorded_lines
+from previewops.tui.deeds import KeyAction, action_name
+from previewops.tui.picture import QueueView
+from previewops.tui.shape.bars import clock_line, key_line, running_command_line, tab_line, title_line
+from previewops.tui.shape.instead import is_too_small, not_in_replay_lines, too_small_lines
 from previewops.tui.shape.spans import width_of
 from previewops.tui.widgets.canvas import Canvas
 from previewops.tui.widgets.panel import Panel
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
 
 
-def bindings(deeds: Iterable[Deed]) -> list[BindingType]:
+def bindings(deeds: Iterable[KeyAction]) -> list[BindingType]:
     """Textual's bindings for some deeds."""
     return [Binding(deed.keys, deed.action, deed.label or deed.help, show=bool(deed.label)) for deed in deeds]
 
@@ -31,10 +31,10 @@ class OperatorScreen(Screen[None]):
     """One of the seven screens. A subclass says its ``MODE`` and ``DEEDS``, composes ``body`` and draws pictures."""
 
     MODE: ClassVar[str] = ""
-    DEEDS: ClassVar[tuple[Deed, ...]] = ()
+    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = ()
     ALLOW_IN_MAXIMIZED_VIEW = "#bar, #too-small, #doing, #keys"
     """What stays when one panel has the screen: how the queue is, how old the picture is, and the keys."""
-    RECORDED: ClassVar[bool] = True
+    AVAILABLE_IN_REPLAY: ClassVar[bool] = True
     """Whether a recording holds what it shows; of one that does not, a replay says so in its place."""
 
     def __init__(self) -> None:
@@ -46,10 +46,10 @@ class OperatorScreen(Screen[None]):
     @property
     def composed(self) -> bool:
         """Whether all its widgets are there: pictures may come before that, and while the app takes them down."""
-        return self._composed and self.app.is_running and not self.operator.ending
+        return self._composed and self.app.is_running and not self.operator_app.exiting
 
     @property
-    def operator(self) -> OperatorApp:
+    def operator_app(self) -> OperatorApp:
         """The app, by its own type."""
         return cast("OperatorApp", self.app)
 
@@ -60,30 +60,30 @@ class OperatorScreen(Screen[None]):
             yield Canvas(id="clock")
         yield Canvas(id="tabs")
         with Container(id="body"):
-            yield from self.body()
+            yield from self.compose_body()
         yield Canvas(id="unrecorded")
         yield Canvas(id="too-small")
         yield Canvas(id="doing")
         yield Canvas(id="keys")
 
-    def body(self) -> ComposeResult:
+    def compose_body(self) -> ComposeResult:
         """The widgets between the bars."""
         raise NotImplementedError
 
-    def draw_picture(self, picture: Picture) -> None:
+    def draw_view(self, picture: QueueView) -> None:
         """Shows a picture. Called with each one that comes while the screen is in front, and when it comes there."""
         raise NotImplementedError
 
     @property
-    def unrecorded(self) -> bool:
+    def unavailable_in_replay(self) -> bool:
         """Whether there is nothing to show, as a recording is replayed that does not hold it."""
-        return not self.RECORDED and self.operator.picture.replaying is not None
+        return not self.AVAILABLE_IN_REPLAY and self.operator_app.view.replaying is not None
 
     def back(self) -> bool:
         """Takes back the screen's latest narrowing (a filter, an open group); False when there was none."""
         return False
 
-    def show_picture(self, picture: Picture) -> None:
+    def show_view(self, picture: QueueView) -> None:
         """Draws the bars and the body."""
         if not self.composed:
             return
@@ -92,11 +92,11 @@ class OperatorScreen(Screen[None]):
         self.query_one("#tabs", Canvas).draw(lambda columns, _: [tab_line(picture, self.MODE, columns)])
         doing = self.query_one("#doing", Canvas)
         doing.display = bool(picture.doing)
-        doing.draw(lambda columns, _: [doing_line(picture, columns)])
-        if not self.unrecorded:
-            self.draw_picture(picture)
+        doing.draw(lambda columns, _: [running_command_line(picture, columns)])
+        if not self.unavailable_in_replay:
+            self.draw_view(picture)
 
-    def _draw_clock(self, picture: Picture) -> None:
+    def _draw_clock(self, picture: QueueView) -> None:
         clock = self.query_one("#clock", Canvas)
         line = clock_line(picture)
         if self._clock_columns != width_of(line):
@@ -106,33 +106,33 @@ class OperatorScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._composed = True
-        self.set_class(self.unrecorded, "-unrecorded")
-        self.query_one("#unrecorded", Canvas).draw(unrecorded_lines)
-        self.show_picture(self.operator.picture)
+        self.set_class(self.unavailable_in_replay, "-unrecorded")
+        self.query_one("#unrecorded", Canvas).draw(not_in_replay_lines)
+        self.show_view(self.operator_app.view)
         self.query_one("#too-small", Canvas).draw(too_small_lines)
         self.draw_keys()
 
     def on_screen_resume(self) -> None:
-        self.show_picture(self.operator.picture)
+        self.show_view(self.operator_app.view)
         self.draw_keys()
 
     def on_resize(self) -> None:
-        self.set_class(too_small(*self.app.size), "-too-small")
+        self.set_class(is_too_small(*self.app.size), "-too-small")
 
     def draw_keys(self) -> None:
         """Writes the keys that there are at this moment into the last line."""
         if not self.composed:
             return
-        deeds = self.available()
+        deeds = self.available_actions()
         self.query_one("#keys", Canvas).draw(lambda columns, _: [key_line(deeds, columns)])
 
-    def available(self) -> tuple[Deed, ...]:
+    def available_actions(self) -> tuple[KeyAction, ...]:
         """The deeds that can be done here and now, this screen's before those of everywhere."""
-        operator = self.operator
-        deeds = (*operator.FIRST_DEEDS, *self.DEEDS, *operator.LAST_DEEDS)
-        return tuple(deed for deed in deeds if operator.allows(self, action_name(deed)))
+        operator = self.operator_app
+        deeds = (*operator.LEADING_ACTIONS, *self.KEY_ACTIONS, *operator.TRAILING_ACTIONS)
+        return tuple(deed for deed in deeds if operator.is_allowed(self, action_name(deed)))
 
-    def enlarge(self) -> None:
+    def maximize_panel(self) -> None:
         """Gives a panel the whole screen: the one with the focus, or the one after the last that had it."""
         panels = [panel for panel in self.query(Panel) if panel.display]
         if not panels:
@@ -144,8 +144,8 @@ class OperatorScreen(Screen[None]):
         self.maximize(focused, container=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return False if self.operator.forbids(action) else super().check_action(action, parameters)
+        return False if self.operator_app.is_forbidden(action) else super().check_action(action, parameters)
 
-    async def ask_for(self, dialog: Screen[Any]) -> Any:
+    async def show_dialog(self, dialog: Screen[Any]) -> Any:
         """Opens a dialog and waits for its answer; to be called from a worker."""
-        return await self.operator.ask(dialog)
+        return await self.operator_app.show_dialog(dialog)

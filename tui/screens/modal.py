@@ -10,7 +10,7 @@ from textual.screen import ModalScreen, Screen
 Answer = TypeVar("Answer")
 
 
-class ClosesOnce(Screen[Answer]):
+class DismissOnce(Screen[Answer]):
     """Heeds the first of two that close it: the second would close what is below it."""
 
     def dismiss(self, result: Answer | None = None) -> AwaitComplete:
@@ -18,5 +18,5 @@ class ClosesOnce(Screen[Answer]):
         return super().dismiss(result) if self.is_active else AwaitComplete()
 
 
-class Modal(ModalScreen[Answer], ClosesOnce[Answer]):
+class Modal(ModalScreen[Answer], DismissOnce[Answer]):
     """A screen over the screen in front, which goes on below it."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from textual.dom import DOMNode
 
 
-class Renewal:
+class CoalescedFetch:
     """Runs ``fetch`` in a worker of ``node`` called ``name``, never two at a time."""
 
     def __init__(self, node: DOMNode, name: str, fetch: Callable[[], Awaitable[None]]) -> None:
@@ -22,7 +22,7 @@ class Renewal:
         """Whether it is being fetched."""
         return self._under_way
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Fetches now, or once more after the fetch that is under way."""
         if self._under_way:
             self._again = True

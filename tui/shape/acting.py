@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from previewops.text import clean, plural
+from previewops.text import clean, pluralize
 from previewops.tui.intents import (
-    AcknowledgeLoss,
+    AcknowledgeDataLoss,
     Cancel,
     Discard,
     Export,
-    FleetAct,
-    Intent,
+    FleetActionCommand,
+    OperatorCommand,
     Pause,
     Requeue,
-    RequeueEdited,
+    RequeueWithPayload,
     Resume,
     Scale,
 )
@@ -20,7 +20,7 @@ from previewops.tui.intents import (
 _FLEET_ACTS = {"drain": "draining", "restart": "restarting", "reset": "resetting"}
 
 
-def acting_words(intent: Intent) -> str:
+def describe_command(intent: OperatorCommand) -> str:
     """What is done while an intent is carried out: "pausing the queue"."""
     match intent:
         case Pause():
@@ -30,19 +30,19 @@ def acting_words(intent: Intent) -> str:
         case Cancel(job_ids=(job_id,)):
             words = f"cancelling {clean(job_id)}"
         case Cancel():
-            words = f"cancelling {plural(len(intent.job_ids), 'job')}"
+            words = f"cancelling {pluralize(len(intent.job_ids), 'job')}"
         case Requeue():
-            words = f"requeueing {plural(intent.count, 'dead letter')}"
+            words = f"requeueing {pluralize(intent.count, 'dead letter')}"
         case Discard():
-            words = f"discarding {plural(intent.count, 'dead letter')}"
-        case RequeueEdited():
+            words = f"discarding {pluralize(intent.count, 'dead letter')}"
+        case RequeueWithPayload():
             words = f"requeueing {clean(intent.job_id)} with another payload"
         case Export():
-            words = f"exporting {plural(intent.count, 'dead letter')}"
+            words = f"exporting {pluralize(intent.count, 'dead letter')}"
         case Scale():
             words = f"scaling {clean(intent.supervisor_id)}"
-        case FleetAct():
-            words = f"{_FLEET_ACTS[intent.act]} {clean(intent.worker_id or intent.supervisor_id)}"
-        case AcknowledgeLoss():
+        case FleetActionCommand():
+            words = f"{_FLEET_ACTS[intent.kind]} {clean(intent.worker_id or intent.supervisor_id)}"
+        case AcknowledgeDataLoss():
             words = "ending the alarm over lost data"
     return words

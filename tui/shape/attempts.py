@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from previewops.clock import iso_from_ms
-from previewops.text import age
-from previewops.tui.shape.columns import Column
-from previewops.tui.shape.spans import Line, Span, Tone, said
-from previewops.tui.shape.times import brief
+from previewops.text import format_age
+from previewops.tui.shape.columns import TableColumn
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span
+from previewops.tui.shape.times import short_duration
 
 if TYPE_CHECKING:
     from previewops.records import Attempt
 
 ATTEMPT_COLUMNS = (
-    Column("#", 2, right=True),
-    Column("when", 10, right=True, drop=3),
-    Column("took", 8, right=True, drop=2),
-    Column("kind", 9, drop=4),
-    Column("error", 16, grow=1),
-    Column("worker", 16, drop=5),
-    Column("message", 20, grow=4, drop=1),
+    TableColumn("#", 2, right=True),
+    TableColumn("when", 10, right=True, drop=3),
+    TableColumn("took", 8, right=True, drop=2),
+    TableColumn("kind", 9, drop=4),
+    TableColumn("error", 16, grow=1),
+    TableColumn("worker", 16, drop=5),
+    TableColumn("message", 20, grow=4, drop=1),
 )
 
 _TONES = {"permanent": Tone.BAD, "crash": Tone.BAD}
@@ -30,12 +30,12 @@ def attempt_cells(number: int, attempt: Attempt, now_ms: int) -> tuple[Line, ...
     """The cells of ``ATTEMPT_COLUMNS``."""
     return (
         (Span(str(number), Tone.DIM),),
-        (Span(age(attempt.at_ms, now_ms), Tone.DIM),),
-        (Span(brief(attempt.duration_ms)),),
-        (said(attempt.kind, _TONES.get(attempt.kind, Tone.WARN)),),
-        (said(attempt.code or attempt.error_class),),
-        (said(attempt.worker, Tone.DIM),),
-        (said(attempt.message),),
+        (Span(format_age(attempt.at_ms, now_ms), Tone.DIM),),
+        (Span(short_duration(attempt.duration_ms)),),
+        (clean_span(attempt.kind, _TONES.get(attempt.kind, Tone.WARN)),),
+        (clean_span(attempt.code or attempt.error_class),),
+        (clean_span(attempt.worker, Tone.DIM),),
+        (clean_span(attempt.message),),
     )
 
 
@@ -43,13 +43,13 @@ def attempt_lines(attempt: Attempt) -> tuple[Line, ...]:
     """One attempt with its traceback."""
     facts = (
         ("ended", iso_from_ms(attempt.at_ms)),
-        ("took", brief(attempt.duration_ms)),
+        ("took", short_duration(attempt.duration_ms)),
         ("worker", attempt.worker),
         ("kind", attempt.kind),
         ("error", " / ".join(filter(None, (attempt.error_class, attempt.code)))),
         ("message", attempt.message),
     )
-    lines: list[Line] = [(Span(f"{name:<9}", Tone.DIM), said(value)) for name, value in facts]
+    lines: list[Line] = [(Span(f"{name:<9}", Tone.DIM), clean_span(value)) for name, value in facts]
     lines.append(())
     if attempt.traceback:
         lines += traceback_lines(attempt.traceback)
@@ -65,4 +65,4 @@ def traceback_lines(text: str) -> list[Line]:
 
 def _of_traceback(row: str) -> Line:
     place = row.lstrip().startswith("File ")
-    return (said(row, Tone.DIM if row.startswith("    ") else Tone.INFO if place else Tone.TEXT),)
+    return (clean_span(row, Tone.DIM if row.startswith("    ") else Tone.INFO if place else Tone.TEXT),)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from previewops.clock import iso_from_ms
 from previewops.health import Status
 from previewops.text import clean
-from previewops.tui.deeds import SCREENS, Deed, whole_action
-from previewops.tui.picture import Picture, Replaying
-from previewops.tui.shape.spans import Line, Span, Tone, clip, spread, width_of
-from previewops.tui.shape.state import alive_workers, state_of
+from previewops.tui.deeds import SCREENS, KeyAction, namespaced_action
+from previewops.tui.picture import QueueView, ReplayPosition
+from previewops.tui.shape.spans import Line, Span, Tone, clip, justify, width_of
+from previewops.tui.shape.state import alive_workers, queue_status
 
 _LIVE_ENVIRONMENTS = ("prod", "production", "live")
 _HEALTH_MARKS = {
@@ -21,7 +21,7 @@ _HEALTH_MARKS = {
 }
 
 
-def title_line(picture: Picture, columns: int) -> Line:
+def title_line(picture: QueueView, columns: int) -> Line:
     """Which queue it is, in which environment, and how it is."""
     replaying = picture.replaying
     # A recording says where in it one is in its first words, so that a narrow terminal does not cut them off.
@@ -34,18 +34,18 @@ def title_line(picture: Picture, columns: int) -> Line:
     left.append(Span(f" {clean(picture.place)} ", Tone.STRONG))
     if picture.read_only and replaying is None:
         left.append(Span(" READ-ONLY ", Tone.BADGE))
-    state = state_of(picture)
+    state = queue_status(picture)
     return clip((*left, Span(f"  {state.mark} {state.words}", state.tone)), columns)
 
 
-def _where(replaying: Replaying) -> str:
+def _where(replaying: ReplayPosition) -> str:
     """Speed or stillness, and how far into the recording: "2x 0:12:07 of 1:00:00"."""
     if replaying.opened < 1:
         return "…"
     pace = f"{replaying.speed:g}x"
-    if replaying.held or replaying.ended:
-        pace = f"{'HELD' if replaying.held else 'END'} {pace}"
-    return f"{pace} {_h_mm_ss(replaying.at_ms)} of {_h_mm_ss(replaying.whole_ms)}"
+    if replaying.paused or replaying.ended:
+        pace = f"{'HELD' if replaying.paused else 'END'} {pace}"
+    return f"{pace} {_h_mm_ss(replaying.position_ms)} of {_h_mm_ss(replaying.duration_ms)}"
 
 
 def _h_mm_ss(ms: int) -> str:
@@ -53,7 +53,7 @@ def _h_mm_ss(ms: int) -> str:
     return f"{seconds // 3_600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def clock_line(picture: Picture) -> Line:
+def clock_line(picture: QueueView) -> Line:
     """How fresh the picture is. A still one looks unlike a live one, a frozen display unlike a paused queue."""
     parts: list[Span] = []
     if picture.frozen:
@@ -71,7 +71,7 @@ def clock_line(picture: Picture) -> Line:
     return tuple(parts)
 
 
-def tab_line(picture: Picture, current: str, columns: int) -> Line:
+def tab_line(picture: QueueView, current: str, columns: int) -> Line:
     """The screens with their number keys, each with the one figure that says whether it is worth a look."""
     for whole in (True, False):
         spans: list[Span] = []
@@ -87,14 +87,14 @@ def tab_line(picture: Picture, current: str, columns: int) -> Line:
     return clip(tuple(spans), columns)
 
 
-def _figure(picture: Picture, mode: str) -> list[Span]:
+def _figure(picture: QueueView, mode: str) -> list[Span]:
     snapshot = picture.snapshot
     if snapshot is None:
         return []
     if mode == "jobs" and snapshot.pending:
-        return [Span(f"{short(snapshot.pending)}", Tone.NORMAL)]
+        return [Span(f"{short_count(snapshot.pending)}", Tone.NORMAL)]
     if mode == "dead" and snapshot.dead:
-        return [Span(f"{short(snapshot.dead)}", Tone.BAD)]
+        return [Span(f"{short_count(snapshot.dead)}", Tone.BAD)]
     if mode == "workers":
         alive, known = len(alive_workers(snapshot)), len(snapshot.workers)
         return [Span(f"{alive}/{known}" if known != alive else f"{alive}", Tone.GOOD if alive else Tone.BAD)]
@@ -105,13 +105,13 @@ def _figure(picture: Picture, mode: str) -> list[Span]:
     return []
 
 
-def doing_line(picture: Picture, columns: int) -> Line:
+def running_command_line(picture: QueueView, columns: int) -> Line:
     """What is being carried out, and how it is stopped."""
     stop = (Span(" ctrl+x ", Tone.INFO, "app.stop_acts"), Span("stops it after this batch ", Tone.DIM))
-    return spread((Span(f" ⟳ {clean(picture.doing)}", Tone.WARN),), stop, columns)
+    return justify((Span(f" ⟳ {clean(picture.doing)}", Tone.WARN),), stop, columns)
 
 
-def short(number: int) -> str:
+def short_count(number: int) -> str:
     """A count in at most five characters: 950, 12.3k, 1.2M."""
     if number < 10_000:
         return f"{number:,}"
@@ -122,7 +122,7 @@ def short(number: int) -> str:
     return str(number)
 
 
-def key_line(deeds: Sequence[Deed], columns: int) -> Line:
+def key_line(deeds: Sequence[KeyAction], columns: int) -> Line:
     """As many keys as fit, those of the screen first; help is always there."""
     entries = [_key(deed) for deed in deeds if deed.label]
     fixed = [
@@ -144,8 +144,8 @@ def key_line(deeds: Sequence[Deed], columns: int) -> Line:
     return tuple(shown)
 
 
-def _key(deed: Deed) -> Line:
+def _key(deed: KeyAction) -> Line:
     return (
-        Span(f" {deed.shown} ", Tone.INFO, whole_action(deed)),
-        Span(f"{deed.label} ", Tone.DIM, whole_action(deed)),
+        Span(f" {deed.key_label} ", Tone.INFO, namespaced_action(deed)),
+        Span(f"{deed.label} ", Tone.DIM, namespaced_action(deed)),
     )

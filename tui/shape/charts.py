@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from previewops.tui.shape.spans import Line, Span, Tone, pad
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
-AXIS = 8
+AXIS_COLUMNS = 8
 """Columns that the labels of the value axis take."""
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class ValueAxis:
     """A value axis from ``low`` to ``high``. ``logarithmic`` axes begin above nought."""
 
     low: float
     high: float
     logarithmic: bool = False
 
-    def share(self, value: float) -> float:
+    def fraction(self, value: float) -> float:
         """Where a value lies, 0 at the bottom and 1 at the top."""
         if self.logarithmic:
             if value <= self.low:
@@ -29,34 +29,34 @@ class Scale:
             return min(1.0, math.log(value / self.low) / math.log(self.high / self.low))
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
-    def at(self, share: float) -> float:
+    def value_at(self, share: float) -> float:
         """The value at a height from 0 to 1."""
         if self.logarithmic:
             return float(self.low * (self.high / self.low) ** share)
         return self.low + (self.high - self.low) * share
 
 
-def round_scale(most: float) -> Scale:
+def linear_axis(most: float) -> ValueAxis:
     """An axis from nought to the next 1, 2 or 5 times a power of ten, at least to 1."""
     if most <= 1:
-        return Scale(0, 1)
+        return ValueAxis(0, 1)
     power = 10.0 ** math.floor(math.log10(most))
-    return Scale(0, next(step * power for step in (1, 2, 5, 10) if step * power >= most))
+    return ValueAxis(0, next(step * power for step in (1, 2, 5, 10) if step * power >= most))
 
 
-def decades(least: float, most: float) -> Scale:
+def log_axis(least: float, most: float) -> ValueAxis:
     """A logarithmic axis of whole decades that holds both values."""
     low = 10.0 ** math.floor(math.log10(max(least, 0.1)))
     high = 10.0 ** math.ceil(math.log10(max(most, low * 10)))
-    return Scale(low, high, logarithmic=True)
+    return ValueAxis(low, high, logarithmic=True)
 
 
-def columns_chart(
+def column_chart(
     stacks: Sequence[Sequence[float]],
     tones: Sequence[Tone],
     *,
     rows: int,
-    scale: Scale,
+    scale: ValueAxis,
     label: Callable[[float], str],
 ) -> list[Line]:
     """A chart of one column a stack, ``rows`` cells high, with labels of the value axis on its left.
@@ -73,12 +73,12 @@ def columns_chart(
     return lines
 
 
-def _eighths(stack: Sequence[float], scale: Scale, most: int) -> list[int]:
+def _eighths(stack: Sequence[float], scale: ValueAxis, most: int) -> list[int]:
     """The heights in eighths of a cell. A part that is not nothing is seen: one failure among thousands, say."""
     found: list[int] = []
     below, floor = 0.0, 0
     for height in stack:
-        reach = round(scale.share(height) * most)
+        reach = round(scale.fraction(height) * most)
         if height > below and reach <= floor:
             reach = min(floor + 1, most)
             found = [min(earlier, reach - 1) for earlier in found]
@@ -87,14 +87,14 @@ def _eighths(stack: Sequence[float], scale: Scale, most: int) -> list[int]:
     return found
 
 
-def _axis(row: int, rows: int, scale: Scale, label: Callable[[float], str]) -> Line:
+def _axis(row: int, rows: int, scale: ValueAxis, label: Callable[[float], str]) -> Line:
     """A label at the top and at the bottom."""
     shares = {0: 1.0, rows - 1: 0.0}
     if rows == 1:
         shares = {0: 1.0}
-    text = label(scale.at(shares[row])) if row in shares else ""
+    text = label(scale.value_at(shares[row])) if row in shares else ""
     mark = "┤" if row in shares else "│"
-    return (*pad((Span(text, Tone.DIM),), AXIS - 2, right=True), Span(f" {mark}", Tone.FAINT))
+    return (*pad((Span(text, Tone.DIM),), AXIS_COLUMNS - 2, right=True), Span(f" {mark}", Tone.FAINT))
 
 
 def _cell(stack: Sequence[int], tones: Sequence[Tone], floor: int) -> Span:
@@ -129,7 +129,7 @@ def time_axis(columns: int, labels: Sequence[str]) -> Line:
     for place, label in enumerate(labels):
         start = round((columns - len(label)) * place / last)
         text[start : start + len(label)] = label
-    return (Span(" " * AXIS), Span("".join(text[:columns]), Tone.DIM))
+    return (Span(" " * AXIS_COLUMNS), Span("".join(text[:columns]), Tone.DIM))
 
 
 def bar(share: float, columns: int, tone: Tone) -> Line:
@@ -143,7 +143,7 @@ def bar(share: float, columns: int, tone: Tone) -> Line:
     return (Span(text, tone), Span("·" * (columns - len(text)), Tone.FAINT))
 
 
-def spark(values: Sequence[float]) -> str:
+def sparkline(values: Sequence[float]) -> str:
     """The values as one row of blocks, the highest as a full one; nought is the lowest block."""
     most = max(values, default=0)
     if most <= 0:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from previewops.health import Check, Figure, Health, Status
-from previewops.text import plural, size
-from previewops.tui.picture import Picture
-from previewops.tui.shape.spans import Line, Span, Tone, beside, pad, said, width_of
-from previewops.tui.shape.state import why_lost
+from previewops.health import Check, Health, PerfdataValue, Status
+from previewops.text import format_bytes, pluralize
+from previewops.tui.picture import QueueView
+from previewops.tui.shape.spans import Line, Span, Tone, beside, clean_span, pad, width_of
+from previewops.tui.shape.state import connection_loss_text
 from previewops.tui.shape.wrap import wrap
 
 MARKS: dict[Status, tuple[str, Tone]] = {
@@ -24,7 +24,7 @@ _WORDS = {
     Status.UNKNOWN: "the queue cannot be judged",
 }
 _WORST_FIRST = (Status.CRITICAL, Status.UNKNOWN, Status.WARNING, Status.OK)
-LOSS: tuple[Line, ...] = (
+DATA_LOSS_LINES: tuple[Line, ...] = (
     (Span("Redis lost the queue's data: jobs that were pending then are unknown to it."),),
     (),
     (Span("Bundles are kept. End the alarm once those jobs have been submitted again.", Tone.DIM),),
@@ -39,12 +39,12 @@ _ROOMY = 60
 """From so many columns on what to do stands below what was found, otherwise it begins further left."""
 
 
-def verdict_lines(picture: Picture, columns: int) -> list[Line]:
+def verdict_lines(picture: QueueView, columns: int) -> list[Line]:
     """The verdict over all; before it, that it cannot be renewed."""
     lines: list[Line] = []
     if picture.lost is not None:
-        reason = f"✖ connection lost: {why_lost(picture.lost)}"
-        lines.append((said(reason, Tone.BAD),))
+        reason = f"✖ connection lost: {connection_loss_text(picture.lost)}"
+        lines.append((clean_span(reason, Tone.BAD),))
         if picture.health is not None:
             lines.append((Span("What follows was found before that.", Tone.DIM),))
     health = picture.health
@@ -63,7 +63,7 @@ def _tally(health: Health) -> str:
     words = {
         Status.CRITICAL: f"{counts[Status.CRITICAL]} critical",
         Status.UNKNOWN: f"{counts[Status.UNKNOWN]} unknown",
-        Status.WARNING: plural(counts[Status.WARNING], "warning"),
+        Status.WARNING: pluralize(counts[Status.WARNING], "warning"),
         Status.OK: f"{counts[Status.OK]} well",
     }
     return ", ".join(words[status] for status, count in counts.items() if count)
@@ -82,21 +82,23 @@ def check_lines(health: Health | None, columns: int) -> list[Line]:
 def _check(check: Check, columns: int) -> list[Line]:
     mark, tone = MARKS[check.status]
     well = check.status is Status.OK
-    name = pad((said(check.name, Tone.DIM if well else Tone.STRONG),), _NAME)
-    figure = pad((said(check.figure, Tone.DIM if well else tone),), _FIGURE)
+    name = pad((clean_span(check.name, Tone.DIM if well else Tone.STRONG),), _NAME)
+    figure = pad((clean_span(check.figure, Tone.DIM if well else tone),), _FIGURE)
     before = 2 + _NAME + 1 + _FIGURE + 1
-    rows = wrap((said(check.message, Tone.DIM if well else Tone.TEXT),), max(12, columns - before)) or [()]
+    rows = wrap((clean_span(check.message, Tone.DIM if well else Tone.TEXT),), max(12, columns - before)) or [
+        ()
+    ]
     lines: list[Line] = [(Span(f"{mark} ", tone), *name, Span(" "), *figure, Span(" "), *rows[0])]
     lines += [(Span(" " * before), *row) for row in rows[1:]]
     if check.advice and not well:
         indent = before if columns - before >= _ROOMY else _ADVICE
-        advice = wrap((said(check.advice, Tone.INFO),), max(12, columns - indent - 2))
+        advice = wrap((clean_span(check.advice, Tone.INFO),), max(12, columns - indent - 2))
         for number, row in enumerate(advice):
             lines.append((Span(" " * indent), Span("  " if number else "→ ", Tone.INFO), *row))
     return lines
 
 
-def figure_lines(figures: Sequence[Figure], columns: int) -> list[Line]:
+def figure_lines(figures: Sequence[PerfdataValue], columns: int) -> list[Line]:
     """What was measured, and from where on it alarms."""
     if not figures:
         return [(Span("no figures", Tone.DIM),)]
@@ -105,8 +107,8 @@ def figure_lines(figures: Sequence[Figure], columns: int) -> list[Line]:
     room = max(map(len, values))
     lines: list[Line] = [
         (
-            *pad((said(figure.label.replace("_", " "), Tone.DIM),), labels + 2),
-            *pad((said(value, Tone.STRONG),), room, right=True),
+            *pad((clean_span(figure.label.replace("_", " "), Tone.DIM),), labels + 2),
+            *pad((clean_span(value, Tone.STRONG),), room, right=True),
             Span(" "),
             *_alarms(figure),
         )
@@ -122,14 +124,14 @@ def figure_lines(figures: Sequence[Figure], columns: int) -> list[Line]:
 def _amount(value: float, unit: str) -> str:
     """A value with its unit, in few characters."""
     if unit == "B":
-        return size(round(value))
+        return format_bytes(round(value))
     if unit == "s" and 0 < value < 1:
         value, unit = value * 1000, "ms"
     number = f"{value:,.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.3g}"
     return f"{number} {unit}".rstrip()
 
 
-def _alarms(figure: Figure) -> Line:
+def _alarms(figure: PerfdataValue) -> Line:
     """From where on it alarms. The notation is that of the Monitoring Plugins Development Guidelines: "7" is
     above 7, "1:" is below 1."""
     spans: list[Span] = []
@@ -139,7 +141,7 @@ def _alarms(figure: Figure) -> Line:
             sign = "<" if bound.endswith(":") else ">"
             spans += [
                 Span(f" {mark}", tone),
-                said(f"{sign}{_bound(bound.rstrip(':'), figure.unit)}", Tone.DIM),
+                clean_span(f"{sign}{_bound(bound.rstrip(':'), figure.unit)}", Tone.DIM),
             ]
     return tuple(spans)
 

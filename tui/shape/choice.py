@@ -6,45 +6,45 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from previewops.listviews import DeadFilter
-from previewops.terms import Terms
-from previewops.text import plural
-from previewops.tui.shape.dead import on_errors
+from previewops.listviews import DeadLetterFilter
+from previewops.terms import FilterQuery
+from previewops.text import pluralize
+from previewops.tui.shape.dead import restrict_to_errors
 
 if TYPE_CHECKING:
-    from previewops.listviews import DeadGroup
+    from previewops.listviews import DeadLetterGroup
     from previewops.records import JobRecord
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class DeadListQuery:
     """What is looked at: the causes, or the jobs of one ``group``, or with ``flat`` all jobs; through ``terms``."""
 
     flat: bool = False
-    group: DeadGroup | None = None
-    terms: Terms = field(default_factory=Terms)
+    group: DeadLetterGroup | None = None
+    terms: FilterQuery = field(default_factory=FilterQuery)
 
     @property
-    def causes(self) -> bool:
+    def by_cause(self) -> bool:
         """Whether the rows are causes rather than jobs."""
         return not self.flat and self.group is None
 
     @property
-    def filter(self) -> DeadFilter:
+    def filter(self) -> DeadLetterFilter:
         """All dead letters that the view means, those beyond what is visible too."""
-        if self.causes:
-            return DeadFilter(terms=on_errors(self.terms))
+        if self.by_cause:
+            return DeadLetterFilter(query=restrict_to_errors(self.terms))
         fingerprint = None if self.group is None else self.group.fingerprint
-        return DeadFilter(fingerprint=fingerprint, terms=self.terms)
+        return DeadLetterFilter(fingerprint=fingerprint, query=self.terms)
 
     @property
-    def narrowed(self) -> bool:
+    def is_filtered(self) -> bool:
         """Whether a filter is on."""
         return bool(self.terms.terms)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DeadSelection:
     """What an act applies to.
 
     ``filters`` mean jobs that are in none of the others; ``keys`` are the rows that the choice is made of, none
@@ -53,42 +53,44 @@ class Choice:
     death of the same job is not meant. None where more are meant, which are counted and asked for.
     """
 
-    filters: tuple[DeadFilter, ...]
-    words: str
+    filters: tuple[DeadLetterFilter, ...]
+    label: str
     keys: tuple[str, ...] = ()
-    unseen: int = 0
+    hidden_count: int = 0
     seen_ms: int | None = None
 
-    def as_seen(self, rows: Sequence[JobRecord]) -> Choice:
+    def with_seen_death(self, rows: Sequence[JobRecord]) -> DeadSelection:
         """The choice, bound to the death that its one job has in these rows."""
-        deaths = (row.finished_ms for row in rows if row.job_id == self.one_job)
+        deaths = (row.finished_ms for row in rows if row.job_id == self.single_job_id)
         return replace(self, seen_ms=next(deaths, None))
 
     @property
-    def one_job(self) -> str:
+    def single_job_id(self) -> str:
         """The id, when it is a single job; otherwise ""."""
         ids = self.filters[0].job_ids if len(self.filters) == 1 else ()
         return ids[0] if len(ids) == 1 else ""
 
 
-def choose(
-    view: View, *, everything: bool, marks: Sequence[str], cursor: str, shown: Sequence[str]
-) -> Choice | None:
+def select(
+    view: DeadListQuery, *, everything: bool, marks: Sequence[str], cursor: str, shown: Sequence[str]
+) -> DeadSelection | None:
     """All that match if ``everything`` is chosen, else what is marked, else what the cursor is on; or nothing.
 
     ``shown`` are the rows in sight. Of a cause only those jobs are meant that the filter means.
     """
     if everything:
-        return Choice((view.filter,), "all that match" if view.narrowed else "all of them")
+        return DeadSelection((view.filter,), "all that match" if view.is_filtered else "all of them")
     keys = tuple(marks) or ((cursor,) if cursor else ())
     if not keys:
         return None
     unseen = len(set(keys) - set(shown))
-    if view.causes:
-        words = "this cause" if not marks else f"the {plural(len(keys), 'marked cause')}"
-        if view.narrowed:
+    if view.by_cause:
+        words = "this cause" if not marks else f"the {pluralize(len(keys), 'marked cause')}"
+        if view.is_filtered:
             words = f"what matches of {words}"
-        terms = on_errors(view.terms)
-        return Choice(tuple(DeadFilter(fingerprint=key, terms=terms) for key in keys), words, keys, unseen)
+        terms = restrict_to_errors(view.terms)
+        return DeadSelection(
+            tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in keys), words, keys, unseen
+        )
     words = keys[0] if not marks else f"the {len(keys):,} marked"
-    return Choice((DeadFilter(job_ids=keys),), words, keys, unseen)
+    return DeadSelection((DeadLetterFilter(job_ids=keys),), words, keys, unseen)

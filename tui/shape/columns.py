@@ -10,7 +10,7 @@ GAP = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """One column of a table.
 
     ``width`` is what it needs. Of the room that is left over, columns share by ``grow``. When there is too
@@ -26,7 +26,7 @@ class Column:
     middle: bool = False
 
 
-def fit(columns: Sequence[Column], available: int) -> tuple[int, ...]:
+def fit_widths(columns: Sequence[TableColumn], available: int) -> tuple[int, ...]:
     """The width of each column in ``available`` columns; 0 for those that are left out."""
     kept = [True] * len(columns)
     while _needed(columns, kept) > available:
@@ -47,6 +47,6 @@ def fit(columns: Sequence[Column], available: int) -> tuple[int, ...]:
     return tuple(widths)
 
 
-def _needed(columns: Sequence[Column], kept: Sequence[bool]) -> int:
+def _needed(columns: Sequence[TableColumn], kept: Sequence[bool]) -> int:
     widths = [column.width for column, there in zip(columns, kept, strict=True) if there]
     return sum(widths) + GAP * max(0, len(widths) - 1)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-MOST = 10**15
+MAX_COUNT = 10**15
 """Bytes or ms beyond all that there is; what is larger does not fit into the words for it either."""
 
 
-def counted(value: object) -> int | None:
+def safe_count(value: object) -> int | None:
     """A count of bytes, ms or pixels, None where it is none that can be."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
-    return value if 0 <= value <= MOST else None
+    return value if 0 <= value <= MAX_COUNT else None
 
 
-def counted_in(text: str) -> int | None:
+def parse_count(text: str) -> int | None:
     """The same of digits."""
-    return counted(int(text)) if len(text) <= len(str(MOST)) and text.isascii() and text.isdigit() else None
+    return (
+        safe_count(int(text))
+        if len(text) <= len(str(MAX_COUNT)) and text.isascii() and text.isdigit()
+        else None
+    )

@@ -8,38 +8,38 @@ from typing import TYPE_CHECKING
 
 from previewops.clock import iso_from_ms
 from previewops.states import JobState
-from previewops.terms import Terms
-from previewops.text import clean, plural
+from previewops.terms import FilterQuery
+from previewops.text import clean, pluralize
 from previewops.tui.shape.attempts import traceback_lines
 from previewops.tui.shape.charts import bar
-from previewops.tui.shape.columns import Column
+from previewops.tui.shape.columns import TableColumn
 from previewops.tui.shape.jobrows import PRIORITY_TONES
-from previewops.tui.shape.spans import Line, Span, Tone, pad, said
-from previewops.tui.shape.times import brief, coarse
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span, pad
+from previewops.tui.shape.times import coarse_duration, short_duration
 from previewops.tui.shape.wrap import wrap, wrap_lines
 
 if TYPE_CHECKING:
-    from previewops.listviews import DeadGroup
+    from previewops.listviews import DeadLetterGroup
     from previewops.records import Attempt, JobRecord
 
 GROUP_COLUMNS = (
-    Column("count", 7, right=True),
-    Column("share", 10, drop=2),
-    Column("error", 17, grow=1),
-    Column("last", 10),
-    Column("first", 10, drop=3),
-    Column("reason", 13, grow=4),
+    TableColumn("count", 7, right=True),
+    TableColumn("share", 10, drop=2),
+    TableColumn("error", 17, grow=1),
+    TableColumn("last", 10),
+    TableColumn("first", 10, drop=3),
+    TableColumn("reason", 13, grow=4),
 )
 
 ALL_COLUMNS = (
-    Column("job", 16, grow=2, middle=True),
-    Column("project", 12, grow=1, drop=3),
-    Column("error", 17, grow=1),
-    Column("died", 10),
-    Column("prio", 6, drop=5),
-    Column("tries", 5, right=True, drop=4),
-    Column("requeued", 8, right=True, drop=6),
-    Column("reason", 15, grow=5),
+    TableColumn("job", 16, grow=2, middle=True),
+    TableColumn("project", 12, grow=1, drop=3),
+    TableColumn("error", 17, grow=1),
+    TableColumn("died", 10),
+    TableColumn("prio", 6, drop=5),
+    TableColumn("tries", 5, right=True, drop=4),
+    TableColumn("requeued", 8, right=True, drop=6),
+    TableColumn("reason", 15, grow=5),
 )
 
 ONE_GROUP_COLUMNS = tuple(column for column in ALL_COLUMNS if column.title != "error")
@@ -57,9 +57,9 @@ def error_of(record: JobRecord) -> str:
     return clean(record.code or record.error_class or "unknown")
 
 
-def matching(groups: Sequence[DeadGroup], terms: Terms) -> tuple[DeadGroup, ...]:
+def filter_groups(groups: Sequence[DeadLetterGroup], terms: FilterQuery) -> tuple[DeadLetterGroup, ...]:
     """The groups whose newest job has an error that the filter means; none where it asks for what no cause has."""
-    if strange_fields(terms):
+    if unsupported_fields(terms):
         return ()
     return tuple(group for group in groups if terms.matches({"error": _error_text(group.example)}))
 
@@ -69,18 +69,20 @@ def _error_text(record: JobRecord) -> str:
     return f"{record.error_class or ''}\n{record.code or ''}\n{record.reason or ''}"
 
 
-def strange_fields(terms: Terms) -> tuple[str, ...]:
+def unsupported_fields(terms: FilterQuery) -> tuple[str, ...]:
     """What a filter asks for that no cause has: jobs of many projects and priorities may have died of one."""
     named = (term.field for term in terms if term.text and term.field is not None)
     return tuple(dict.fromkeys(name for name in named if name != "error"))
 
 
-def on_errors(terms: Terms) -> Terms:
+def restrict_to_errors(terms: FilterQuery) -> FilterQuery:
     """A filter of causes as one of jobs: its words are looked for in the error only, not in ids or projects."""
-    return Terms(tuple(replace(term, field=term.field or "error") for term in terms.terms), terms.inverted)
+    return FilterQuery(
+        tuple(replace(term, field=term.field or "error") for term in terms.terms), terms.inverted
+    )
 
 
-def group_cells(group: DeadGroup, total: int, now_ms: int) -> tuple[Line, ...]:
+def group_cells(group: DeadLetterGroup, total: int, now_ms: int) -> tuple[Line, ...]:
     """One cause as a row; ``total`` is how many dead letters there are."""
     share = min(1.0, group.count / total) if total else 0.0
     return (
@@ -89,7 +91,7 @@ def group_cells(group: DeadGroup, total: int, now_ms: int) -> tuple[Line, ...]:
         (Span(error_of(group.example), Tone.BAD),),
         (Span(ago(group.last_ms, now_ms)),),
         (Span(ago(group.first_ms, now_ms), Tone.DIM),),
-        (said(group.example.reason or ""),),
+        (clean_span(group.example.reason or ""),),
     )
 
 
@@ -99,7 +101,7 @@ def _percent(share: float) -> str:
 
 def ago(then_ms: int | None, now_ms: int) -> str:
     """An age as the list of all jobs has it: it changes every ten seconds at most."""
-    return "-" if then_ms is None else f"{coarse(now_ms - then_ms)} ago"
+    return "-" if then_ms is None else f"{coarse_duration(now_ms - then_ms)} ago"
 
 
 # -- jobs -----------------------------------------------------------------------------------------------
@@ -109,28 +111,28 @@ def job_cells(record: JobRecord, now_ms: int, *, with_error: bool) -> tuple[Line
     """One dead letter as a row of ``ALL_COLUMNS``, or of ``ONE_GROUP_COLUMNS`` without its error."""
     error: tuple[Line, ...] = ((Span(error_of(record), Tone.BAD),),) if with_error else ()
     return (
-        (said(record.job_id, Tone.STRONG),),
-        (said(record.project_id),),
+        (clean_span(record.job_id, Tone.STRONG),),
+        (clean_span(record.project_id),),
         *error,
         (Span(ago(record.finished_ms, now_ms)),),
         (Span(record.priority.value, PRIORITY_TONES[record.priority]),),
         (Span(str(record.attempts + record.crashes), Tone.DIM),),
         (Span(str(record.requeues or ""), Tone.WARN),),
-        (said(record.reason or ""),),
+        (clean_span(record.reason or ""),),
     )
 
 
 # -- the panel of one -----------------------------------------------------------------------------------
 
 
-def group_lines(group: DeadGroup, total: int, now_ms: int, columns: int) -> list[Line]:
+def group_lines(group: DeadLetterGroup, total: int, now_ms: int, columns: int) -> list[Line]:
     """What a cause is: how many, since when, and which fingerprint; the newest job of it follows."""
     share = f", {_percent(min(1.0, group.count / total))} of all" if total else ""
     return wrap_lines(
         [
             (Span(error_of(group.example), Tone.BAD), Span(f"  group {clean(group.fingerprint)}", Tone.DIM)),
             (
-                Span(plural(group.count, "dead letter"), Tone.STRONG),
+                Span(pluralize(group.count, "dead letter"), Tone.STRONG),
                 Span(f"{share}, first {ago(group.first_ms, now_ms)}, last {ago(group.last_ms, now_ms)}"),
             ),
             (),
@@ -142,12 +144,14 @@ def group_lines(group: DeadGroup, total: int, now_ms: int, columns: int) -> list
 
 def job_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
     """One dead letter: its reason in full, where it is from, and every attempt with its traceback."""
-    lines: list[Line] = [(said(record.job_id, Tone.STRONG), said(f"  project {record.project_id}", Tone.DIM))]
+    lines: list[Line] = [
+        (clean_span(record.job_id, Tone.STRONG), clean_span(f"  project {record.project_id}", Tone.DIM))
+    ]
     if record.state is not JobState.DEAD:
         lines.append((Span(f"▲ no dead letter any more: it is {record.state.value}", Tone.WARN),))
     lines += [
         (Span(error_of(record), Tone.BAD), *_class_and_kind(record)),
-        (said(record.reason or "no reason is on record"),),
+        (clean_span(record.reason or "no reason is on record"),),
         (),
         (Span(_story(record, now_ms), Tone.DIM),),
     ]
@@ -161,7 +165,7 @@ def job_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
 
 def _class_and_kind(record: JobRecord) -> Line:
     parts = [part for part in (record.error_class, record.cause) if part and part != record.code]
-    return (said("  " + ", ".join(parts), Tone.DIM),) if parts else ()
+    return (clean_span("  " + ", ".join(parts), Tone.DIM),) if parts else ()
 
 
 def _story(record: JobRecord, now_ms: int) -> str:
@@ -169,7 +173,7 @@ def _story(record: JobRecord, now_ms: int) -> str:
     died = f"died {ago(record.finished_ms, now_ms)}"
     if record.finished_ms is not None:
         died += f" ({iso_from_ms(record.finished_ms)[:19].replace('T', ' ')}Z)"
-    tries = [plural(record.attempts, "attempt"), plural(record.crashes, "crash", "crashes")]
+    tries = [pluralize(record.attempts, "attempt"), pluralize(record.crashes, "crash", "crashes")]
     parts = [died, f"priority {record.priority.value}", f"after {tries[0]} and {tries[1]}"]
     if record.requeues:
         parts.append(
@@ -182,10 +186,10 @@ def _attempt_lines(number: int, attempt: Attempt, columns: int) -> list[Line]:
     clock = iso_from_ms(attempt.at_ms)[11:19]
     head: Line = (
         Span(f"attempt {number}", Tone.STRONG),
-        Span(f"  {clock}Z, {brief(attempt.duration_ms)}, ", Tone.DIM),
-        said(f"{attempt.kind}, on {attempt.worker}", Tone.DIM),
+        Span(f"  {clock}Z, {short_duration(attempt.duration_ms)}, ", Tone.DIM),
+        clean_span(f"{attempt.kind}, on {attempt.worker}", Tone.DIM),
     )
-    said_by: Line = (said(f"{attempt.code}: ", Tone.WARN), said(attempt.message))
+    said_by: Line = (clean_span(f"{attempt.code}: ", Tone.WARN), clean_span(attempt.message))
     rows = [*wrap(head, columns), *_indented(said_by, columns)]
     for line in traceback_lines(attempt.traceback) if attempt.traceback else ():
         rows += _indented(line, columns)

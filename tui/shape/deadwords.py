@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from previewops.text import plural
-from previewops.tui.shape.choice import View
-from previewops.tui.shape.dead import error_of, strange_fields
-from previewops.tui.shape.instead import not_there_yet
-from previewops.tui.shape.paging import extent
-from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.text import pluralize
+from previewops.tui.shape.choice import DeadListQuery
+from previewops.tui.shape.dead import error_of, unsupported_fields
+from previewops.tui.shape.instead import loading_lines
+from previewops.tui.shape.paging import row_range
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class ListExtent:
     """How much of what there is is shown.
 
     ``shown`` are the rows of the page, None while they are to come; ``start`` how many come before them; ``total``
@@ -32,36 +32,38 @@ class Extent:
     chosen: int | None = None
 
 
-def title_of(view: View, extent_: Extent) -> str:
+def title_of(view: DeadListQuery, extent_: ListExtent) -> str:
     """What is listed and how much of it, then what an act would apply to."""
-    parts = [_causes(view, extent_) if view.causes else _jobs(view, extent_)]
+    parts = [_causes(view, extent_) if view.by_cause else _jobs(view, extent_)]
     if extent_.chosen is not None:
-        matching = " that match" if view.narrowed else ""
+        matching = " that match" if view.is_filtered else ""
         parts.append(f"all {extent_.chosen:,}{matching} are chosen")
     elif extent_.marked:
         parts.append(f"{extent_.marked:,} marked")
     return " · ".join(parts)
 
 
-def _causes(view: View, shown: Extent) -> str:
+def _causes(view: DeadListQuery, shown: ListExtent) -> str:
     if shown.shown is None or shown.total is None:
         return "dead letters by cause"
     most = "" if shown.whole else " largest"
     causes = f"{shown.total:,}{most} {'cause' if shown.total == 1 else 'causes'}"
-    if view.narrowed:
+    if view.is_filtered:
         return f"{shown.shown:,} of {causes}"
-    of = "" if shown.dead is None else f"{plural(shown.dead, 'dead letter')}, "
+    of = "" if shown.dead is None else f"{pluralize(shown.dead, 'dead letter')}, "
     return f"{of}{causes}"
 
 
-def _jobs(view: View, shown: Extent) -> str:
+def _jobs(view: DeadListQuery, shown: ListExtent) -> str:
     name = "dead letters" if view.group is None else error_of(view.group.example)
     if shown.shown is None:
         return name
-    return f"{name} {extent(shown.start, shown.shown, shown.total)}"
+    return f"{name} {row_range(shown.start, shown.shown, shown.total)}"
 
 
-def subtitle_of(view: View, *, trouble: str, looking: int | None, frozen: bool, counting: int | None) -> str:
+def subtitle_of(
+    view: DeadListQuery, *, trouble: str, looking: int | None, frozen: bool, counting: int | None
+) -> str:
     """How fresh it is, and the way back. ``looking`` is how far a long look is, ``counting`` how far a count."""
     if counting is not None:
         return f"counting … {counting:,} looked at, esc stops" if counting else "counting …"
@@ -71,22 +73,22 @@ def subtitle_of(view: View, *, trouble: str, looking: int | None, frozen: bool, 
         return f"looking: {looking:,} looked at"
     if frozen:
         return "frozen"
-    if view.narrowed:  # escape clears the filter first; its line says so
-        return _how_causes_are_filtered(view) if view.causes else ""
-    return "" if view.causes else "esc goes back to the causes"
+    if view.is_filtered:  # escape clears the filter first; its line says so
+        return _how_causes_are_filtered(view) if view.by_cause else ""
+    return "" if view.by_cause else "esc goes back to the causes"
 
 
-def _how_causes_are_filtered(view: View) -> str:
-    if strange_fields(view.terms):
+def _how_causes_are_filtered(view: DeadListQuery) -> str:
+    if unsupported_fields(view.terms):
         return "causes are filtered by words of their errors only"
     return "only what matches is acted on"
 
 
-def empty_lines(view: View, shown: Extent, *, trouble: str, frozen: bool) -> Sequence[Line]:
+def empty_lines(view: DeadListQuery, shown: ListExtent, *, trouble: str, frozen: bool) -> Sequence[Line]:
     """What stands where rows would be."""
     if shown.shown is None:
-        return not_there_yet(trouble, frozen=frozen)
-    strange = strange_fields(view.terms) if view.causes else ()
+        return loading_lines(trouble, frozen=frozen)
+    strange = unsupported_fields(view.terms) if view.by_cause else ()
     if strange:
         names = ", ".join(f"{name}:" for name in strange)
         return [
@@ -94,13 +96,13 @@ def empty_lines(view: View, shown: Extent, *, trouble: str, frozen: bool) -> Seq
             (Span(f"not by {names}", Tone.DIM),),
             (Span("f", Tone.INFO), Span(" lists the jobs; ", Tone.DIM), Span("esc", Tone.INFO), *_clears),
         ]
-    if view.narrowed:
-        what = "cause" if view.causes else "dead letter"
+    if view.is_filtered:
+        what = "cause" if view.by_cause else "dead letter"
         return [
-            (Span(f"No {what} matches ", Tone.DIM), said(view.terms)),
+            (Span(f"No {what} matches ", Tone.DIM), clean_span(view.terms)),
             (Span("esc", Tone.INFO), *_clears),
         ]
-    if not view.causes and view.group is not None:
+    if not view.by_cause and view.group is not None:
         return [(Span("None of this cause are left.", Tone.GOOD),), (Span("esc", Tone.INFO), *_goes_back)]
     return [
         (Span("There are no dead letters.", Tone.GOOD),),

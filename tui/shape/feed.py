@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from previewops.clock import iso_from_ms
-from previewops.terms import Terms
-from previewops.text import plural
-from previewops.tui.shape.columns import Column
-from previewops.tui.shape.eventlines import event_about, event_story, tone_of
-from previewops.tui.shape.spans import Line, Span, Tone, pad, said
+from previewops.terms import FilterQuery
+from previewops.text import pluralize
+from previewops.tui.shape.columns import TableColumn
+from previewops.tui.shape.eventlines import event_description, event_subject, tone_of
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span, pad
 from previewops.tui.shape.wrap import wrap
-from previewops.views import Event
+from previewops.views import QueueEvent
 
 DAY_MS = 86_400_000
 _FIELD = 12
@@ -20,33 +20,33 @@ _FIRST = ("job", "worker", "who", "why", "message")
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class EventFeed:
     """Which events are shown. ``held`` is what stands still while new ones come; None while they are followed."""
 
-    terms: Terms = field(default_factory=Terms)
+    terms: FilterQuery = field(default_factory=FilterQuery)
     acts_only: bool = False
-    held: tuple[Event, ...] | None = None
+    held: tuple[QueueEvent, ...] | None = None
 
     @property
     def following(self) -> bool:
         """Whether new events come in on top."""
         return self.held is None
 
-    def follow(self) -> Feed:
+    def follow(self) -> EventFeed:
         """The feed with everything that has come."""
         return replace(self, held=None)
 
-    def hold(self, events: tuple[Event, ...]) -> Feed:
+    def hold(self, events: tuple[QueueEvent, ...]) -> EventFeed:
         """The feed with the rows that there are, whatever comes."""
         return self if self.held is not None else replace(self, held=events)
 
-    def shown(self, events: Sequence[Event]) -> list[Event]:
+    def shown(self, events: Sequence[QueueEvent]) -> list[QueueEvent]:
         """The events to show, newest first."""
         return [
-            event for event in reversed(self.held if self.held is not None else events) if self.means(event)
+            event for event in reversed(self.held if self.held is not None else events) if self.matches(event)
         ]
 
-    def waiting(self, events: Sequence[Event]) -> int:
+    def waiting(self, events: Sequence[QueueEvent]) -> int:
         """How many that would be shown have come since the rows stand still."""
         if self.held is None:
             return 0
@@ -55,45 +55,45 @@ class Feed:
         for event in reversed(events):
             if event.event_id == last:
                 break
-            count += self.means(event)
+            count += self.matches(event)
         return count
 
-    def means(self, event: Event) -> bool:
+    def matches(self, event: QueueEvent) -> bool:
         """Whether the filter lets an event through."""
         if self.acts_only and not event.fields.get("who"):
             return False
-        return self.terms.matches(fields_of(event))
+        return self.terms.matches(filter_fields(event))
 
 
-def fields_of(event: Event) -> Mapping[str, str]:
+def filter_fields(event: QueueEvent) -> Mapping[str, str]:
     """An event as filters see it: its own fields, and those that they can name."""
     fields = event.fields
     error = " ".join(fields[name] for name in ("class", "code", "message") if fields.get(name))
     return {**fields, "kind": event.kind, "id": fields.get("job", ""), "error": error}
 
 
-def columns(*, dated: bool) -> tuple[Column, ...]:
+def columns(*, dated: bool) -> tuple[TableColumn, ...]:
     """The columns; times have their date only where some are ``dated``, of another day."""
     return (
-        Column("time", 11 if dated else 8),
-        Column("event", 14),
-        Column("about", 16, grow=1),
-        Column("what", 24, grow=5),
+        TableColumn("time", 11 if dated else 8),
+        TableColumn("event", 14),
+        TableColumn("about", 16, grow=1),
+        TableColumn("what", 24, grow=5),
     )
 
 
-def dated(events: Sequence[Event], now_ms: int) -> bool:
+def dated(events: Sequence[QueueEvent], now_ms: int) -> bool:
     """Whether any of them, newest first, is of another day (UTC) than ``now_ms``."""
     return bool(events) and events[-1].at_ms // DAY_MS != now_ms // DAY_MS
 
 
-def cells(event: Event, now_ms: int) -> tuple[Line, ...]:
+def cells(event: QueueEvent, now_ms: int) -> tuple[Line, ...]:
     """An event's cells."""
     return (
         (Span(_clock(event.at_ms, now_ms), Tone.DIM),),
-        (said(event.kind, tone_of(event)),),
-        (said(event_about(event), Tone.STRONG),),
-        event_story(event),
+        (clean_span(event.kind, tone_of(event)),),
+        (clean_span(event_subject(event), Tone.STRONG),),
+        event_description(event),
     )
 
 
@@ -103,11 +103,11 @@ def _clock(at_ms: int, now_ms: int) -> str:
     return at[11:19] if at[:10] == now[:10] else f"{at[5:10]} {at[11:16]}"
 
 
-def nothing(feed: Feed) -> tuple[Line, ...]:
+def empty_lines(feed: EventFeed) -> tuple[Line, ...]:
     """What stands there when no event is shown."""
     if feed.terms:
         return (
-            (Span("no event matches ", Tone.DIM), said(feed.terms)),
+            (Span("no event matches ", Tone.DIM), clean_span(feed.terms)),
             (Span("esc takes the filter away", Tone.DIM),),
         )
     if feed.acts_only:
@@ -121,12 +121,12 @@ def nothing(feed: Feed) -> tuple[Line, ...]:
     )
 
 
-def subtitle(feed: Feed, shown: int, waiting: int) -> str:
+def subtitle(feed: EventFeed, shown: int, waiting: int) -> str:
     """Which events these are."""
     parts = [f"/ {feed.terms}"] if feed.terms else []
     if feed.acts_only:
         parts.append("operators' acts")
-    parts.append(plural(shown, "event"))
+    parts.append(pluralize(shown, "event"))
     if feed.following:
         parts.append("following")
     else:
@@ -134,17 +134,17 @@ def subtitle(feed: Feed, shown: int, waiting: int) -> str:
     return " · ".join(parts)
 
 
-def detail_lines(event: Event, columns: int) -> list[Line]:
+def detail_lines(event: QueueEvent, columns: int) -> list[Line]:
     """An event with all its fields, those first that tell most."""
     when = iso_from_ms(event.at_ms)
     fields = {name: value for name, value in event.fields.items() if value}
     order = [name for name in _FIRST if name in fields] + [name for name in fields if name not in _FIRST]
     lines: list[Line] = [
-        (said(event.kind, tone_of(event)), Span(f"  {when[:10]} {when[11:23]} UTC", Tone.DIM))
+        (clean_span(event.kind, tone_of(event)), Span(f"  {when[:10]} {when[11:23]} UTC", Tone.DIM))
     ]
     for name in order:
-        rows = wrap((said(fields[name]),), max(8, columns - _FIELD)) or [()]
-        lines.append((*pad((said(name, Tone.DIM),), _FIELD), *rows[0]))
+        rows = wrap((clean_span(fields[name]),), max(8, columns - _FIELD)) or [()]
+        lines.append((*pad((clean_span(name, Tone.DIM),), _FIELD), *rows[0]))
         lines += [(Span(" " * _FIELD), *row) for row in rows[1:]]
-    lines.append((*pad((Span("event id", Tone.DIM),), _FIELD), said(event.event_id, Tone.DIM)))
+    lines.append((*pad((Span("event id", Tone.DIM),), _FIELD), clean_span(event.event_id, Tone.DIM)))
     return lines

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from previewops.fleetviews import MOST_WORKERS, Bounds, SupervisedWorker, SupervisorView
-from previewops.text import clean, plural
-from previewops.tui.shape.fleet import Post
-from previewops.tui.shape.spans import Line, Span, Tone, plain, said
+from previewops.fleetviews import MAX_WORKERS, SupervisedWorker, SupervisorStatus, WorkerCountRange
+from previewops.text import clean, pluralize
+from previewops.tui.shape.fleet import FleetRow
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span, plain_text
 
 _HITS: Mapping[str, tuple[str, ...]] = {
     "drain": ("starting", "running", "backoff", "fatal"),
@@ -30,93 +30,97 @@ _MEANS_ONE: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class CommandTarget:
     """Whom an order goes to. ``worker_id`` is "" for a whole host.
 
     ``hits`` counts the workers that it changes, ``jobs`` what they are at.
     """
 
-    act: str
+    kind: str
     supervisor_id: str
     host: str
     worker_id: str
-    hits: int
+    affected: int
     jobs: int
 
     @property
-    def whom(self) -> str:
+    def label(self) -> str:
         """The workers in words."""
         if self.worker_id:
             return clean(self.worker_id)
-        return f"{plural(self.hits, 'worker')} of {clean(self.host)}"
+        return f"{pluralize(self.affected, 'worker')} of {clean(self.host)}"
 
 
-def target_of(act: str, post: Post | None, among: Sequence[Post]) -> Target | None:
+def find_target(act: str, post: FleetRow | None, among: Sequence[FleetRow]) -> CommandTarget | None:
     """Whom ``act`` would hit from the cursor's row; None when nobody there can take it or would be changed.
 
     A place that has had no worker has no name of its own: a reset of it goes to its host, whose supervisor
     resets what does not run and nothing else.
     """
-    if post is None or post.supervisor is None or not post.obeys:
+    if post is None or post.supervisor is None or not post.accepts_commands:
         return None
-    whole = post.heading
+    whole = post.is_heading
     if not whole and not post.worker_id:
         if act != "reset":
             return None
         whole = True
     view = post.supervisor
-    rows = [each for each in among if each.supervisor is view and each.place is not None] if whole else [post]
-    hit = [each for each in rows if each.place is not None and each.place.phase in _HITS[act]]
-    if not hit or (not post.heading and post not in hit):
+    rows = [each for each in among if each.supervisor is view and each.slot is not None] if whole else [post]
+    hit = [each for each in rows if each.slot is not None and each.slot.phase in _HITS[act]]
+    if not hit or (not post.is_heading and post not in hit):
         return None
     jobs = sum(each.worker.busy for each in hit if each.worker is not None)
-    return Target(act, view.supervisor_id, view.state.host, "" if whole else post.worker_id, len(hit), jobs)
+    return CommandTarget(
+        act, view.supervisor_id, view.state.host, "" if whole else post.worker_id, len(hit), jobs
+    )
 
 
-def question(target: Target) -> list[Line]:
+def confirmation_lines(target: CommandTarget) -> list[Line]:
     """What is said before an order is given."""
-    jobs = plural(target.jobs, "job") if target.jobs else "no job"
-    if target.hits == 1:
+    jobs = pluralize(target.jobs, "job") if target.jobs else "no job"
+    if target.affected == 1:
         ends = {0: "what it is at", 1: "its job"}.get(target.jobs, f"its {target.jobs} jobs")
-        return [(Span(_MEANS_ONE[target.act].format(ends)),)]
-    words = _MEANS[target.act].format("They end")
+        return [(Span(_MEANS_ONE[target.kind].format(ends)),)]
+    words = _MEANS[target.kind].format("They end")
     return [
-        (Span(f"{target.act.capitalize()} "), Span(target.whom, Tone.STRONG), Span(f", at {jobs} now?")),
+        (Span(f"{target.kind.capitalize()} "), Span(target.label, Tone.STRONG), Span(f", at {jobs} now?")),
         (Span(words, Tone.DIM),),
     ]
 
 
-def in_words(lines: Sequence[Line]) -> str:
+def join_text(lines: Sequence[Line]) -> str:
     """The lines as one text."""
-    return " ".join(filter(None, map(plain, lines)))
+    return " ".join(filter(None, map(plain_text, lines)))
 
 
-def scalable(post: Post | None) -> SupervisorView | None:
+def scalable_supervisor(post: FleetRow | None) -> SupervisorStatus | None:
     """The supervisor that a scale order from the cursor's row would go to."""
-    return post.supervisor if post is not None and post.obeys else None
+    return post.supervisor if post is not None and post.accepts_commands else None
 
 
-def bounds_refusal(text: str) -> str:
+def check_worker_range(text: str) -> str:
     """What is wrong with a number of workers as it was typed, "" when nothing is."""
-    if Bounds.parse(text) is not None:
+    if WorkerCountRange.parse(text) is not None:
         return ""
     found = f"{clean(text)!r} is not that: " if text else ""
-    return f"{found}a number or a range is needed, like 4 or 1-8, from 0 to {MOST_WORKERS}"
+    return f"{found}a number or a range is needed, like 4 or 1-8, from 0 to {MAX_WORKERS}"
 
 
-def dismissed(view: SupervisorView, bounds: Bounds) -> int:
+def count_surplus_workers(view: SupervisorStatus, bounds: WorkerCountRange) -> int:
     """How many of the workers that run would have to go under those bounds."""
     running: list[SupervisedWorker] = [
         each for each in view.state.workers if each.phase in ("starting", "running")
     ]
-    return max(0, len(running) - bounds.most)
+    return max(0, len(running) - bounds.maximum)
 
 
-def scale_question(view: SupervisorView) -> str:
+def scale_prompt(view: SupervisorStatus) -> str:
     """What is asked for a new number of workers."""
-    bounds = view.state.bounds
+    bounds = view.state.worker_range
     present = (
-        f"{bounds.fewest}" if bounds.fewest == bounds.most else f"{bounds.fewest} to {bounds.most} by load"
+        f"{bounds.minimum}"
+        if bounds.minimum == bounds.maximum
+        else f"{bounds.minimum} to {bounds.maximum} by load"
     )
     return (
         f"How many workers? A number, or a range to choose from by load. "
@@ -124,13 +128,13 @@ def scale_question(view: SupervisorView) -> str:
     )
 
 
-def dismissal(view: SupervisorView, bounds: Bounds) -> list[Line]:
+def scale_down_lines(view: SupervisorStatus, bounds: WorkerCountRange) -> list[Line]:
     """What is said before workers have to go."""
-    count = dismissed(view, bounds)
+    count = count_surplus_workers(view, bounds)
     return [
         (
-            Span(f"{plural(count, 'worker')} of "),
-            said(view.state.host, Tone.STRONG),
+            Span(f"{pluralize(count, 'worker')} of "),
+            clean_span(view.state.host, Tone.STRONG),
             Span(f" will end {'its' if count == 1 else 'their'} jobs and go."),
         )
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from previewops.tui.deeds import REPLAYING, SCREENS, Deed, on_every_screen
+from previewops.tui.deeds import REPLAY, SCREENS, KeyAction, is_app_action
 from previewops.tui.shape.spans import Line, Span, Tone, pad
 from previewops.tui.shape.wrap import wrap
 
@@ -16,15 +16,15 @@ _MOVING = (
 )
 
 
-def help_lines(mode: str, deeds: Sequence[Deed], columns: int) -> Sequence[Line]:
+def help_lines(mode: str, deeds: Sequence[KeyAction], columns: int) -> Sequence[Line]:
     """The keys of the screen, those of a recording that is replayed, then those of everywhere."""
     title = dict(SCREENS)[mode]
-    own = [(deed.shown, deed.help, deed.dangerous) for deed in deeds if not on_every_screen(deed)]
-    replaying = [(deed.shown, deed.help) for deed in deeds if deed in REPLAYING]
+    own = [(deed.key_label, deed.help, deed.mutates) for deed in deeds if not is_app_action(deed)]
+    replaying = [(deed.key_label, deed.help) for deed in deeds if deed in REPLAY]
     common = [
-        (deed.shown, deed.help, deed.dangerous)
+        (deed.key_label, deed.help, deed.mutates)
         for deed in deeds
-        if on_every_screen(deed) and deed not in REPLAYING and not _number(deed)
+        if is_app_action(deed) and deed not in REPLAY and not _number(deed)
     ]
     lines: list[Line] = [(), (Span(f"On {title}", Tone.STRONG),)]
     for shown, words, dangerous in (*own, *((key, text, False) for key, text in _MOVING)):
@@ -40,7 +40,7 @@ def help_lines(mode: str, deeds: Sequence[Deed], columns: int) -> Sequence[Line]
     return [*lines, (), (Span("▲ changes the queue or the fleet", Tone.DIM),), ()]
 
 
-def _number(deed: Deed) -> bool:
+def _number(deed: KeyAction) -> bool:
     return deed.action.startswith("show(")
 
 

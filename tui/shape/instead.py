@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from previewops.tui.shape.spans import Line, Span, Tone, clip, said, width_of
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span, clip, width_of
 
-SMALLEST_COLUMNS = 80
-SMALLEST_ROWS = 24
+MIN_COLUMNS = 80
+MIN_ROWS = 24
 
 
-def too_small(columns: int, rows: int) -> bool:
+def is_too_small(columns: int, rows: int) -> bool:
     """Whether a terminal of that size shows no picture."""
-    return columns < SMALLEST_COLUMNS or rows < SMALLEST_ROWS
+    return columns < MIN_COLUMNS or rows < MIN_ROWS
 
 
 def too_small_lines(columns: int, rows: int) -> Sequence[Line]:
     """What is said instead of a picture that would be cut. ``rows`` are those between the bars."""
     lines: list[Line] = [
         (Span("This terminal is too small to show it all.", Tone.WARN),),
-        (Span(f"That takes {SMALLEST_COLUMNS} columns and {SMALLEST_ROWS} rows.", Tone.TEXT),),
+        (Span(f"That takes {MIN_COLUMNS} columns and {MIN_ROWS} rows.", Tone.TEXT),),
         (Span("No key changes anything meanwhile; q leaves.", Tone.DIM),),
     ]
     return _in_the_middle(lines, columns, rows)
 
 
-def unrecorded_lines(columns: int, rows: int) -> Sequence[Line]:
+def not_in_replay_lines(columns: int, rows: int) -> Sequence[Line]:
     """What is said instead of jobs and dead letters while a recording is replayed."""
     lines: list[Line] = [
         (Span("a recording holds no jobs", Tone.STRONG),),
@@ -35,10 +35,13 @@ def unrecorded_lines(columns: int, rows: int) -> Sequence[Line]:
     return _in_the_middle(lines, columns, rows)
 
 
-def not_there_yet(trouble: str, *, frozen: bool) -> Sequence[Line]:
+def loading_lines(trouble: str, *, frozen: bool) -> Sequence[Line]:
     """What stands where rows are yet to come. ``trouble`` is why they could not be fetched, "" for none."""
     if trouble:
-        return [(said(trouble, Tone.BAD),), (Span("It is tried again with the next picture.", Tone.DIM),)]
+        return [
+            (clean_span(trouble, Tone.BAD),),
+            (Span("It is tried again with the next picture.", Tone.DIM),),
+        ]
     if frozen:
         return [
             (

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from previewops.clock import iso_from_ms
 from previewops.states import JobState
-from previewops.text import age, plural, size
+from previewops.text import format_age, format_bytes, pluralize
 from previewops.tui.shape.attempts import attempt_lines
 from previewops.tui.shape.charts import bar
-from previewops.tui.shape.counts import counted
+from previewops.tui.shape.counts import safe_count
 from previewops.tui.shape.jobrows import PRIORITY_TONES, STATE_TONES
 from previewops.tui.shape.jsonlines import json_lines
-from previewops.tui.shape.spans import Line, Span, Tone, said
-from previewops.tui.shape.times import brief, coarse
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span
+from previewops.tui.shape.times import coarse_duration, short_duration
 from previewops.tui.shape.wrap import wrap
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ _WORDS: Mapping[JobState, tuple[str, str]] = {
 
 def state_words(record: JobRecord) -> str:
     """The state as a person would say it."""
-    if record.state is JobState.COMPLETED and is_dry(record):
+    if record.state is JobState.COMPLETED and is_dry_run(record):
         return "done: a dry run, nothing was rendered"
     return _WORDS[record.state][1]
 
 
-def is_dry(record: JobRecord) -> bool:
+def is_dry_run(record: JobRecord) -> bool:
     """Whether it has ended with a plan rather than with pictures."""
     return bool((record.result or {}).get("dryRun"))
 
@@ -60,7 +60,7 @@ def fact_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
 
 def _progress(record: JobRecord, columns: int) -> Line:
     share = min(1.0, max(0.0, record.progress or 0.0))
-    phase = said(f" {record.phase}" if record.phase else "", Tone.DIM)
+    phase = clean_span(f" {record.phase}" if record.phase else "", Tone.DIM)
     room = max(4, columns - 6 - phase.cells)
     return (*bar(share, room, Tone.GOOD), Span(f"{share:>5.0%}"), phase)
 
@@ -70,7 +70,7 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
 
     def add(name: str, value: object, tone: Tone = Tone.TEXT) -> None:
         if value not in (None, ""):
-            facts.append((name, (said(value, tone),)))
+            facts.append((name, (clean_span(value, tone),)))
 
     add("reason", record.reason, Tone.BAD if record.state is JobState.DEAD else Tone.WARN)
     add("error", " / ".join(filter(None, (record.error_class, record.code))))
@@ -80,7 +80,7 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
             (
                 Span(record.priority.value, PRIORITY_TONES[record.priority]),
                 Span("  project ", Tone.DIM),
-                said(record.project_id),
+                clean_span(record.project_id),
             ),
         )
     )
@@ -88,13 +88,13 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
     facts.append(("accepted", _moment(record.accepted_ms, now_ms)))
     if record.claimed_ms is not None:
         if not record.requeues:  # of a later life it is not known when it began
-            add("waited", brief(max(0, record.claimed_ms - record.accepted_ms)))
+            add("waited", short_duration(max(0, record.claimed_ms - record.accepted_ms)))
         facts.append(("started", _moment(record.claimed_ms, now_ms)))
     elif record.state.pending:
-        add("waits", coarse(now_ms - record.accepted_ms))
+        add("waits", coarse_duration(now_ms - record.accepted_ms))
     if record.finished_ms is not None:
         if record.claimed_ms is not None and record.finished_ms >= record.claimed_ms:
-            add("took", brief(record.finished_ms - record.claimed_ms))
+            add("took", short_duration(record.finished_ms - record.claimed_ms))
         facts.append(("ended", _moment(record.finished_ms, now_ms)))
     add("worker", record.worker)
     add("cause", record.cause)
@@ -104,42 +104,42 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
 
 
 def _moment(ms: int, now_ms: int) -> Line:
-    return (Span(age(ms, now_ms)), Span(f"  {iso_from_ms(ms)[11:19]}Z", Tone.DIM))
+    return (Span(format_age(ms, now_ms)), Span(f"  {iso_from_ms(ms)[11:19]}Z", Tone.DIM))
 
 
 def _tries(record: JobRecord) -> str:
     parts = []
     if record.attempts:
-        parts.append(f"{plural(record.attempts, 'attempt')} failed")
+        parts.append(f"{pluralize(record.attempts, 'attempt')} failed")
     if record.crashes:
-        parts.append(plural(record.crashes, "crash", "crashes"))
+        parts.append(pluralize(record.crashes, "crash", "crashes"))
     if record.requeues:
-        parts.append(f"requeued {plural(record.requeues, 'time')}")
+        parts.append(f"requeued {pluralize(record.requeues, 'time')}")
     return ", ".join(parts)
 
 
 def _of_result(result: Mapping[str, Any]) -> list[tuple[str, Line]]:
     facts: list[tuple[str, Line]] = []
     names = ("renderMs", "width", "height", "durationMs")
-    render_ms, width, height, length_ms = (counted(result.get(name)) for name in names)
+    render_ms, width, height, length_ms = (safe_count(result.get(name)) for name in names)
     if render_ms is not None:
-        facts.append(("rendered", (Span(f"in {brief(render_ms)}"),)))
+        facts.append(("rendered", (Span(f"in {short_duration(render_ms)}"),)))
     if width is not None and height is not None:
         words = f"{width}x{height} pixels"
         if length_ms is not None:
-            words += f", {brief(length_ms)} long"
+            words += f", {short_duration(length_ms)} long"
         facts.append(("shows", (Span(words),)))
     if isinstance(result.get("bundle"), str):
-        facts.append(("bundle", (said(result["bundle"], Tone.DIM),)))
+        facts.append(("bundle", (clean_span(result["bundle"], Tone.DIM),)))
     warnings = result.get("warnings")
     if isinstance(warnings, list):
-        facts += [("warning", (said(each, Tone.WARN),)) for each in warnings[:20]]
+        facts += [("warning", (clean_span(each, Tone.WARN),)) for each in warnings[:20]]
     return facts
 
 
-def instead_of_picture(record: JobRecord, columns: int) -> list[Line]:
+def preview_placeholder(record: JobRecord, columns: int) -> list[Line]:
     """What stands where the picture would be, of a job that has none."""
-    if record.state is JobState.COMPLETED and is_dry(record):
+    if record.state is JobState.COMPLETED and is_dry_run(record):
         plan = (record.result or {}).get("plan")
         return [(Span("The plan of a dry run", Tone.STRONG), *_estimate(plan)), (), *json_lines(plan)]
     if record.state is JobState.ACTIVE:
@@ -162,15 +162,15 @@ def _estimate(plan: object) -> Line:
     if not isinstance(estimate, dict):
         return ()
     parts = []
-    size_bytes, ms = counted(estimate.get("bytes")), counted(estimate.get("ms"))
+    size_bytes, ms = safe_count(estimate.get("bytes")), safe_count(estimate.get("ms"))
     if size_bytes is not None:
-        parts.append(f"about {size(size_bytes)}")
+        parts.append(f"about {format_bytes(size_bytes)}")
     if ms is not None:
-        parts.append(f"in about {brief(ms)}")
+        parts.append(f"in about {short_duration(ms)}")
     return (Span("  " + " ".join(parts), Tone.DIM),)
 
 
-def how_to_get_here() -> list[Line]:
+def no_job_lines() -> list[Line]:
     """What is said while no job has been chosen."""
     return [
         (Span("No job is open.", Tone.TEXT),),

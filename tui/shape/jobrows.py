@@ -7,34 +7,34 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from previewops.states import JobState, Priority
-from previewops.tui.shape.bars import short
+from previewops.tui.shape.bars import short_count
 from previewops.tui.shape.charts import bar
-from previewops.tui.shape.columns import Column
+from previewops.tui.shape.columns import TableColumn
 from previewops.tui.shape.listing import state_counts
-from previewops.tui.shape.spans import Line, Span, Tone, said, width_of
-from previewops.tui.shape.times import brief, coarse
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span, width_of
+from previewops.tui.shape.times import coarse_duration, short_duration
 
 if TYPE_CHECKING:
     from previewops.records import JobRecord
-    from previewops.views import RunView, Snapshot
+    from previewops.views import RunningJob, Snapshot
 
-_STATE = Column("state", 9)
+_STATE = TableColumn("state", 9)
 _FAILING = (JobState.DELAYED, JobState.DEAD, JobState.CANCELLED)
 
 
-def job_columns(state: JobState | None) -> tuple[Column, ...]:
+def job_columns(state: JobState | None) -> tuple[TableColumn, ...]:
     """The columns of a list of jobs in a state, or in all. Of one state it need not be said in each row."""
     failing = state in _FAILING
     columns = (
         _STATE,
-        Column("pri", 6),
-        Column("job", 16, grow=4, middle=True),
-        Column("project", 12, grow=1, drop=3),
-        Column("fail/crash", 10, right=True, drop=4 if failing else 5),
-        Column("since", 6, right=True),
-        Column("wait/run", 8, right=True),
-        Column("worker", 13, drop=5 if failing else 4, middle=True),
-        Column("reason" if failing else "progress/reason", 18 if state is None else 29, grow=4),
+        TableColumn("pri", 6),
+        TableColumn("job", 16, grow=4, middle=True),
+        TableColumn("project", 12, grow=1, drop=3),
+        TableColumn("fail/crash", 10, right=True, drop=4 if failing else 5),
+        TableColumn("since", 6, right=True),
+        TableColumn("wait/run", 8, right=True),
+        TableColumn("worker", 13, drop=5 if failing else 4, middle=True),
+        TableColumn("reason" if failing else "progress/reason", 18 if state is None else 29, grow=4),
     )
     return columns if state is None else columns[1:]
 
@@ -69,7 +69,7 @@ def state_tabs(snapshot: Snapshot | None, current: JobState | None, columns: int
             spans.append(Span(f" {name} ", Tone.BADGE if state is current else Tone.DIM, action))
             if state is not None and counts.get(state):
                 # Forgotten ones are counted too, hence "at most".
-                figure = ("≤" if state is JobState.CANCELLED else "") + short(counts[state])
+                figure = ("≤" if state is JobState.CANCELLED else "") + short_count(counts[state])
                 spans.append(Span(figure, STATE_TONES[state], action))
             spans.append(Span(" " * gap))
         if width_of(tuple(spans)) <= columns:
@@ -77,7 +77,7 @@ def state_tabs(snapshot: Snapshot | None, current: JobState | None, columns: int
     return tuple(spans)
 
 
-def fresher(record: JobRecord, run: RunView | None) -> JobRecord:
+def merge_running_job(record: JobRecord, run: RunningJob | None) -> JobRecord:
     """The record as the list of active jobs has it, where that knows more."""
     if run is None:
         return record
@@ -94,10 +94,10 @@ def fresher(record: JobRecord, run: RunView | None) -> JobRecord:
     )
 
 
-def with_runs(rows: Sequence[JobRecord], snapshot: Snapshot | None) -> tuple[JobRecord, ...]:
+def merge_running_jobs(rows: Sequence[JobRecord], snapshot: Snapshot | None) -> tuple[JobRecord, ...]:
     """The rows, each as fresh as the snapshot makes it."""
-    runs = {run.job_id: run for run in snapshot.runs} if snapshot is not None else {}
-    return tuple(fresher(record, runs.get(record.job_id)) for record in rows)
+    runs = {run.job_id: run for run in snapshot.running_jobs} if snapshot is not None else {}
+    return tuple(merge_running_job(record, runs.get(record.job_id)) for record in rows)
 
 
 def job_cells(record: JobRecord, now_ms: int, state: JobState | None) -> tuple[Line, ...]:
@@ -107,13 +107,13 @@ def job_cells(record: JobRecord, now_ms: int, state: JobState | None) -> tuple[L
     cells = (
         (Span(record.state.value, STATE_TONES[record.state]),),
         (Span(record.priority.value, PRIORITY_TONES[record.priority]),),
-        (said(record.job_id, Tone.STRONG if record.state is JobState.ACTIVE else Tone.TEXT),),
-        (said(record.project_id, quiet),),
+        (clean_span(record.job_id, Tone.STRONG if record.state is JobState.ACTIVE else Tone.TEXT),),
+        (clean_span(record.project_id, quiet),),
         _failures(record),
         # What the list is ordered by: when it ended, or came.
-        (Span(coarse(now_ms - (record.finished_ms or record.accepted_ms)), Tone.DIM),),
+        (Span(coarse_duration(now_ms - (record.finished_ms or record.accepted_ms)), Tone.DIM),),
         (Span(*_time(record, now_ms)),),
-        (said(record.worker or "", Tone.DIM),),
+        (clean_span(record.worker or "", Tone.DIM),),
         progress_or_reason(record),
     )
     return cells if state is None else cells[1:]
@@ -133,22 +133,26 @@ def _time(record: JobRecord, now_ms: int) -> tuple[str, Tone]:
     """How long it has waited, has been rendering, or was rendering."""
     if record.state is JobState.ACTIVE:
         passed = max(0, now_ms - (record.claimed_ms or now_ms))
-        return (f"{passed // 1_000} s" if passed < 60_000 else coarse(passed)), Tone.GOOD
+        return (f"{passed // 1_000} s" if passed < 60_000 else coarse_duration(passed)), Tone.GOOD
     if record.state.pending:
-        return coarse(now_ms - record.accepted_ms), Tone.DIM
+        return coarse_duration(now_ms - record.accepted_ms), Tone.DIM
     if record.claimed_ms is None or record.finished_ms is None or record.finished_ms < record.claimed_ms:
         return "-", Tone.FAINT
-    return brief(record.finished_ms - record.claimed_ms), Tone.TEXT
+    return short_duration(record.finished_ms - record.claimed_ms), Tone.TEXT
 
 
 def progress_or_reason(record: JobRecord) -> Line:
     """How far an active job is; of any other, what went wrong with it last."""
     if record.state is JobState.ACTIVE:
         share = min(1.0, max(0.0, record.progress or 0.0))
-        phase = (Span(" "), said(record.phase, Tone.DIM)) if record.phase else ()
+        phase = (Span(" "), clean_span(record.phase, Tone.DIM)) if record.phase else ()
         return (*bar(share, _BAR, Tone.GOOD), Span(f"{share:>5.0%}"), *phase)
     tone = Tone.BAD if record.state is JobState.DEAD else Tone.WARN
     if record.state is JobState.COMPLETED:
         return ()
-    code = (said(record.code, tone), Span(": ", Tone.DIM)) if record.code else ()
-    return (*code, said(record.reason or "", Tone.DIM if code else Tone.TEXT)) if record.reason else code[:1]
+    code = (clean_span(record.code, tone), Span(": ", Tone.DIM)) if record.code else ()
+    return (
+        (*code, clean_span(record.reason or "", Tone.DIM if code else Tone.TEXT))
+        if record.reason
+        else code[:1]
+    )

@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Sequence
 
-from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span
 from previewops.tui.shape.wrap import wrap
 
-MOST_LINES = 5_000
+MAX_LINES = 5_000
 
 _TOKEN = re.compile(
     r'(?P<name>"(?:[^"\\]|\\.)*")(?=: )|(?P<string>"(?:[^"\\]|\\.)*")|(?P<number>-?\d[\d.eE+-]*)'
@@ -33,9 +33,9 @@ def json_lines(value: object) -> tuple[Line, ...]:
     except RecursionError:
         return ((Span("It is nested too deeply to be shown.", Tone.WARN),),)
     rows = text.split("\n")
-    lines = [_toned(row) for row in rows[:MOST_LINES]]
-    if len(rows) > MOST_LINES:
-        lines.append((Span(f"… and {len(rows) - MOST_LINES:,} lines more", Tone.WARN),))
+    lines = [_toned(row) for row in rows[:MAX_LINES]]
+    if len(rows) > MAX_LINES:
+        lines.append((Span(f"… and {len(rows) - MAX_LINES:,} lines more", Tone.WARN),))
     return tuple(lines)
 
 
@@ -43,11 +43,11 @@ def _toned(row: str) -> Line:
     indent = len(row) - len(row.lstrip(" "))
     spans = [Span(" " * indent)] if indent else []
     for match in _TOKEN.finditer(row, indent):
-        spans.append(said(match[0], _TONES[match.lastgroup or "rest"]))
+        spans.append(clean_span(match[0], _TONES[match.lastgroup or "rest"]))
     return tuple(spans)
 
 
-def wrapped_json(lines: Sequence[Line], columns: int) -> list[Line]:
+def wrap_json(lines: Sequence[Line], columns: int) -> list[Line]:
     """The lines in a width: what does not fit goes on below, a little further in."""
     rows: list[Line] = []
     for line in lines:

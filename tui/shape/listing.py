@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from previewops.states import JobState
-from previewops.terms import Terms
+from previewops.terms import FilterQuery
 from previewops.tui.ports import JobQuery
-from previewops.tui.shape.instead import not_there_yet
-from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.tui.shape.instead import loading_lines
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span
 
 if TYPE_CHECKING:
     from previewops.listviews import Cursor, ListPage
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 PAGE_ROWS = 200
 
-LOOK_AT = 40_000
+MAX_EXAMINED = 40_000
 """So many jobs are looked at for one page of a filtered list; then the operator decides whether to look on."""
 
-LIVE_LOOK_AT = 10_000
+MAX_EXAMINED_LIVE = 10_000
 """A first page for which more had to be looked at is not looked up again and again: that is felt by the server."""
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class PageStart:
     """Where a page begins: the cursor, how many rows come before it, and how many jobs were looked at for those."""
 
     cursor: Cursor | None = None
@@ -36,7 +36,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class JobListState:
     """A list of jobs, and the page of it that is shown.
 
     ``starts`` are the beginnings of all pages up to the one shown; ``rows`` is None until that has come;
@@ -44,9 +44,9 @@ class Listing:
     """
 
     state: JobState | None = None
-    terms: Terms = field(default_factory=Terms)
+    terms: FilterQuery = field(default_factory=FilterQuery)
     newest_first: bool = True
-    starts: tuple[Start, ...] = (Start(),)
+    starts: tuple[PageStart, ...] = (PageStart(),)
     rows: tuple[JobRecord, ...] | None = None
     looked: int = 0
     follows: Cursor | None = None
@@ -62,7 +62,7 @@ class Listing:
 
         Only the first is: rows that move while one reads far down help nobody.
         """
-        return self.number == 1 and self.looked <= LIVE_LOOK_AT
+        return self.number == 1 and self.looked <= MAX_EXAMINED_LIVE
 
     @property
     def first(self) -> int:
@@ -83,7 +83,7 @@ class Listing:
         """What is asked of the source for rows of the page from ``cursor`` on."""
         return JobQuery(self.state, self.terms, self.newest_first, cursor, limit)
 
-    def same_page(self, other: Listing) -> bool:
+    def same_page(self, other: JobListState) -> bool:
         """Whether both mean the same page of the same list, whatever has come of it so far."""
         return (self.state, self.terms, self.newest_first, self.starts) == (
             other.state,
@@ -92,28 +92,28 @@ class Listing:
             other.starts,
         )
 
-    def with_page(self, page: ListPage) -> Listing:
+    def with_page(self, page: ListPage) -> JobListState:
         """The page has come."""
         return replace(self, rows=page.rows, looked=page.examined, follows=page.cursor)
 
-    def next_page(self) -> Listing:
+    def next_page(self) -> JobListState:
         """The page after this one, yet to come. Only where ``follows`` says that there is one."""
-        start = Start(self.follows, self.last, self.looked_at)
+        start = PageStart(self.follows, self.last, self.looked_at)
         return replace(self, starts=(*self.starts, start), rows=None, looked=0, follows=None)
 
-    def previous_page(self) -> Listing:
+    def previous_page(self) -> JobListState:
         """The page before this one, yet to come."""
         return replace(self, starts=self.starts[:-1], rows=None, looked=0, follows=None)
 
-    def narrowed(self, state: JobState | None, terms: Terms, newest_first: bool) -> Listing:
+    def with_query(self, state: JobState | None, terms: FilterQuery, newest_first: bool) -> JobListState:
         """Another list from its first page on."""
-        return Listing(state, terms, newest_first)
+        return JobListState(state, terms, newest_first)
 
 
 _TOP_ROWS = 40
 
 
-def races(before: Sequence[JobRecord] | None, after: Sequence[JobRecord]) -> bool:
+def changes_too_fast(before: Sequence[JobRecord] | None, after: Sequence[JobRecord]) -> bool:
     """Whether most of the rows on top are others than before: too many a second to be read, or sent over a line."""
     top = after[:_TOP_ROWS]
     known = {record.job_id for record in before or ()}
@@ -140,7 +140,7 @@ def state_counts(snapshot: Snapshot) -> dict[JobState, int]:
     }
 
 
-def title_of(listing: Listing, snapshot: Snapshot | None) -> str:
+def title_of(listing: JobListState, snapshot: Snapshot | None) -> str:
     """Which jobs are shown, out of how many."""
     what = "jobs" if listing.state is None else f"{listing.state.value} jobs"
     if listing.rows is None:
@@ -152,7 +152,7 @@ def title_of(listing: Listing, snapshot: Snapshot | None) -> str:
     return f"{what} {listing.first:,}-{listing.last:,}{_of(listing, snapshot)}"
 
 
-def _of(listing: Listing, snapshot: Snapshot | None) -> str:
+def _of(listing: JobListState, snapshot: Snapshot | None) -> str:
     if listing.follows is None:
         return f" of {listing.last:,}"
     total = total_of(snapshot, listing.state)
@@ -162,7 +162,7 @@ def _of(listing: Listing, snapshot: Snapshot | None) -> str:
     return f" of {about}{total:,}"
 
 
-def _found(listing: Listing, what: str) -> str:
+def _found(listing: JobListState, what: str) -> str:
     end = "newest" if listing.newest_first else "oldest"
     if listing.follows is None:
         where = f"all {listing.looked_at:,} {what} looked at"
@@ -174,7 +174,13 @@ def _found(listing: Listing, what: str) -> str:
 
 
 def subtitle_of(
-    listing: Listing, *, trouble: str, looking: int | None, frozen: bool, marked: int, slowed: bool = False
+    listing: JobListState,
+    *,
+    trouble: str,
+    looking: int | None,
+    frozen: bool,
+    marked: int,
+    slowed: bool = False,
 ) -> str:
     """How fresh the page is.
 
@@ -198,10 +204,10 @@ def subtitle_of(
     return " · ".join(parts)
 
 
-def empty_lines(listing: Listing, trouble: str, *, frozen: bool) -> Sequence[Line]:
+def empty_lines(listing: JobListState, trouble: str, *, frozen: bool) -> Sequence[Line]:
     """What stands where rows would be."""
     if listing.rows is None:
-        return not_there_yet(trouble, frozen=frozen)
+        return loading_lines(trouble, frozen=frozen)
     if listing.terms:
         return _nothing_matches(listing)
     if listing.number > 1:
@@ -217,10 +223,13 @@ def empty_lines(listing: Listing, trouble: str, *, frozen: bool) -> Sequence[Lin
 _goes_back = (Span(" goes back to it.", Tone.DIM),)
 
 
-def _nothing_matches(listing: Listing) -> Sequence[Line]:
+def _nothing_matches(listing: JobListState) -> Sequence[Line]:
     which = "Nothing else" if listing.number > 1 else "Nothing"
     lines: list[Line] = [
-        (Span(f"{which} of {listing.looked_at:,} jobs looked at matches ", Tone.DIM), said(listing.terms))
+        (
+            Span(f"{which} of {listing.looked_at:,} jobs looked at matches ", Tone.DIM),
+            clean_span(listing.terms),
+        )
     ]
     clears = (Span("esc", Tone.INFO), Span(" clears the filter.", Tone.DIM))
     if listing.follows is not None:

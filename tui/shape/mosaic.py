@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 UPPER = "▀"
-PIXELS_A_ROW = 2
+PIXELS_PER_ROW = 2
 """A terminal's cell is about twice as high as it is wide, so that half of it is about a square."""
 
 Colour = tuple[int, int, int]
@@ -26,7 +26,7 @@ class Pixels:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class CellRun:
     """``cells`` cells side by side that look alike: their upper half's colour, and their lower one's (None: none)."""
 
     cells: int
@@ -34,27 +34,27 @@ class Run:
     lower: Colour | None
 
 
-def fitting(width: int, height: int, most_width: int, most_height: int) -> tuple[int, int]:
+def fit_size(width: int, height: int, most_width: int, most_height: int) -> tuple[int, int]:
     """The largest size of that shape that fits, in pixels; never larger than the picture, at least one pixel."""
     scale = min(1.0, most_width / max(1, width), most_height / max(1, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def mosaic(pixels: Pixels) -> list[list[Run]]:
+def half_block_rows(pixels: Pixels) -> list[list[CellRun]]:
     """The picture as rows of cells, half as many as it has rows of pixels."""
-    return [_row(pixels, y) for y in range(0, pixels.height, PIXELS_A_ROW)]
+    return [_row(pixels, y) for y in range(0, pixels.height, PIXELS_PER_ROW)]
 
 
-def _row(pixels: Pixels, y: int) -> list[Run]:
-    runs: list[Run] = []
+def _row(pixels: Pixels, y: int) -> list[CellRun]:
+    runs: list[CellRun] = []
     below = y + 1 < pixels.height
     start, seen = 0, _cell(pixels, 0, y, below)
     for x in range(1, pixels.width):
         cell = _cell(pixels, x, y, below)
         if cell != seen:
-            runs.append(Run(x - start, *seen))
+            runs.append(CellRun(x - start, *seen))
             start, seen = x, cell
-    runs.append(Run(pixels.width - start, *seen))
+    runs.append(CellRun(pixels.width - start, *seen))
     return runs
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from previewops.health import Status
-from previewops.histogram import merge, percentile_ms
-from previewops.history import Column, Period
+from previewops.histogram import merge_histograms, percentile_ms
+from previewops.history import HistoryColumn, Period
 from previewops.states import Priority
-from previewops.text import clean, plural, span
-from previewops.tui.picture import Picture
-from previewops.tui.shape.bars import short
-from previewops.tui.shape.charts import AXIS, bar, columns_chart, decades, round_scale, spark, time_axis
+from previewops.text import clean, format_duration, pluralize
+from previewops.tui.picture import QueueView
+from previewops.tui.shape.bars import short_count
+from previewops.tui.shape.charts import (
+    AXIS_COLUMNS,
+    bar,
+    column_chart,
+    linear_axis,
+    log_axis,
+    sparkline,
+    time_axis,
+)
 from previewops.tui.shape.eventlines import event_line
-from previewops.tui.shape.spans import Line, Span, Tone, clip, pad, spread, width_of
-from previewops.tui.shape.state import alive_workers, drain_ms, flow, state_of
+from previewops.tui.shape.spans import Line, Span, Tone, clip, justify, pad, width_of
+from previewops.tui.shape.state import alive_workers, drain_ms, flow_rates, queue_status
 from previewops.views import Snapshot
 
 _TONES = {Priority.HIGH: Tone.HIGH, Priority.NORMAL: Tone.NORMAL, Priority.LOW: Tone.LOW}
@@ -25,9 +33,9 @@ FULL_FROM = 10
 """So many waiting jobs fill a bar, unless there are more of another class: a single one is no full house."""
 
 
-def headline(picture: Picture, columns: int) -> list[Line]:
+def headline(picture: QueueView, columns: int) -> list[Line]:
     """The state of the queue in words, then what is not as it should be."""
-    state = state_of(picture)
+    state = queue_status(picture)
     lines: list[Line] = [
         clip((Span(f" {state.mark} {state.words}", state.tone), Span(f"  {state.more}", Tone.TEXT)), columns)
     ]
@@ -45,20 +53,20 @@ def headline(picture: Picture, columns: int) -> list[Line]:
     return lines
 
 
-def depth_lines(picture: Picture, columns: int) -> list[Line]:
+def depth_lines(picture: QueueView, columns: int) -> list[Line]:
     """How much waits in each class and since when; then what is delayed, active and dead."""
     snapshot = picture.snapshot
     if snapshot is None:
         return []
     most = max(FULL_FROM, *snapshot.waiting.values())
     lines = [_class_line(snapshot, priority, most, columns) for priority in Priority]
-    coming, going = flow(picture.history, snapshot.now_ms)
+    coming, going = flow_rates(picture.history, snapshot.now_ms)
     left = drain_ms(snapshot, picture.history)
-    trend = "gone in " + span(left) if snapshot.backlog and left is not None else ""
+    trend = "gone in " + format_duration(left) if snapshot.backlog and left is not None else ""
     if snapshot.backlog and left is None and coming > going:
         trend = f"grows by {coming - going:.0f} a minute"
     lines.append(
-        spread(
+        justify(
             (
                 *_count("delayed", snapshot.delayed, Tone.TEXT),
                 *_count("active", snapshot.active, Tone.GOOD if snapshot.active else Tone.DIM),
@@ -77,10 +85,10 @@ def depth_lines(picture: Picture, columns: int) -> list[Line]:
 
 def _class_line(snapshot: Snapshot, priority: Priority, most: int, columns: int) -> Line:
     count = snapshot.waiting.get(priority, 0)
-    since = f"oldest {span(snapshot.heads.get(priority, 0))}" if count else ""
+    since = f"oldest {format_duration(snapshot.oldest_wait_ms.get(priority, 0))}" if count else ""
     left = (
         Span(f"{priority.value:<7}", _TONES[priority]),
-        *pad((Span(short(count), Tone.STRONG if count else Tone.DIM),), 6, right=True),
+        *pad((Span(short_count(count), Tone.STRONG if count else Tone.DIM),), 6, right=True),
         Span(" "),
     )
     right = pad((Span(since, Tone.DIM),), 18, right=True)
@@ -89,10 +97,10 @@ def _class_line(snapshot: Snapshot, priority: Priority, most: int, columns: int)
 
 
 def _count(name: str, count: int, tone: Tone) -> Line:
-    return (Span(f"{name} ", Tone.DIM), Span(f"{short(count)}  ", tone))
+    return (Span(f"{name} ", Tone.DIM), Span(f"{short_count(count)}  ", tone))
 
 
-def worker_lines(picture: Picture, columns: int, rows: int) -> list[Line]:
+def worker_lines(picture: QueueView, columns: int, rows: int) -> list[Line]:
     """Slots that are busy, and each host in a line."""
     snapshot = picture.snapshot
     if snapshot is None:
@@ -113,8 +121,8 @@ def worker_lines(picture: Picture, columns: int, rows: int) -> list[Line]:
     busy = sum(worker.busy for worker in workers)
     share = busy / slots if slots else 0.0
     lines: list[Line] = [
-        spread(
-            (Span(plural(len(workers), "worker"), Tone.STRONG),),
+        justify(
+            (Span(pluralize(len(workers), "worker"), Tone.STRONG),),
             (Span(f"{busy} of {slots} slots busy", Tone.TEXT if busy else Tone.DIM),),
             columns,
         ),
@@ -139,30 +147,34 @@ def _host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> list[Line]
         trouble = [f"{gone} silent"] * bool(gone) + [f"{fatal.get(host, 0)} given up"] * bool(fatal.get(host))
         mark = Span("▲ " if trouble else "● ", Tone.WARN if trouble else Tone.GOOD)
         right = (Span(", ".join(trouble), Tone.WARN),) if trouble else (Span(f"{busy} busy", Tone.DIM),)
-        left = (mark, Span(clean(host)), Span(f"  {plural(there, 'worker')}", Tone.DIM))
-        lines.append(spread(left, right, columns))
+        left = (mark, Span(clean(host)), Span(f"  {pluralize(there, 'worker')}", Tone.DIM))
+        lines.append(justify(left, right, columns))
     return lines
 
 
-def throughput_lines(picture: Picture, period: Period, columns: int, rows: int) -> list[Line]:
+def throughput_lines(picture: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
     """Jobs a minute that ended well, and those that died, over the last hour or day."""
     snapshot = picture.snapshot
     if snapshot is None or rows < 3:
         return []
     history = picture.history
-    width = max(10, columns - AXIS)
+    width = max(10, columns - AXIS_COLUMNS)
     found = history.columns(period, width, snapshot.now_ms)
     done = [_per_minute(column, "completed") for column in found]
     died = [_per_minute(column, "died") for column in found]
     stacks = [(good, good + bad) for good, bad in zip(done, died, strict=True)]
-    scale = round_scale(max((top for _, top in stacks), default=0))
-    chart = columns_chart(
-        stacks, (Tone.DONE, Tone.DIED), rows=rows - 2, scale=scale, label=lambda value: short(round(value))
+    scale = linear_axis(max((top for _, top in stacks), default=0))
+    chart = column_chart(
+        stacks,
+        (Tone.DONE, Tone.DIED),
+        rows=rows - 2,
+        scale=scale,
+        label=lambda value: short_count(round(value)),
     )
     return [_last_minute(picture, snapshot, columns), *chart, _when(found, snapshot.now_ms)]
 
 
-def _last_minute(picture: Picture, snapshot: Snapshot, columns: int) -> Line:
+def _last_minute(picture: QueueView, snapshot: Snapshot, columns: int) -> Line:
     """What the colours mean, each with how often it happened in the last minute."""
     spans: list[Span] = []
     for name, words, tone in (
@@ -176,7 +188,7 @@ def _last_minute(picture: Picture, snapshot: Snapshot, columns: int) -> Line:
         entry = (
             Span("■ ", tone if count else Tone.FAINT),
             Span(f"{words} ", Tone.DIM),
-            Span(f"{short(count)}  "),
+            Span(f"{short_count(count)}  "),
         )
         if width_of((*spans, *entry)) <= columns:
             spans += entry
@@ -184,7 +196,7 @@ def _last_minute(picture: Picture, snapshot: Snapshot, columns: int) -> Line:
     return (*spans, told) if width_of((*spans, told)) <= columns else tuple(spans)
 
 
-def _when(found: Sequence[Column], now_ms: int) -> Line:
+def _when(found: Sequence[HistoryColumn], now_ms: int) -> Line:
     """What a chart's columns reach back to, as they come: rather more than the hour or day that was asked for."""
     back_ms = now_ms - found[0].start_ms
     unit_ms, unit = (3_600_000, "h") if back_ms > 5_400_000 else (60_000, "min")
@@ -192,16 +204,16 @@ def _when(found: Sequence[Column], now_ms: int) -> Line:
     return time_axis(len(found), (f"-{ages[0]} {unit}", *(f"-{age}" for age in ages[1:]), "now"))
 
 
-def _per_minute(column: Column, name: str) -> float:
+def _per_minute(column: HistoryColumn, name: str) -> float:
     return column.counts.get(name, 0) * 60_000 / column.width_ms
 
 
-def latency_lines(picture: Picture, period: Period, columns: int, rows: int) -> list[Line]:
+def latency_lines(picture: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
     """Percentiles of wait and render time: as figures, and where there is room as charts below them."""
     snapshot = picture.snapshot
     if snapshot is None:
         return []
-    width = max(10, columns - AXIS)
+    width = max(10, columns - AXIS_COLUMNS)
     found = picture.history.columns(period, width, snapshot.now_ms)
     cell = min(10, (columns - 8) // 3)
     head = f"{'':<8}{'p50':>{cell}}{'p95':>{cell}}{'p99':>{cell}}"
@@ -217,30 +229,30 @@ def latency_lines(picture: Picture, period: Period, columns: int, rows: int) -> 
     return [*lines, _when(found, snapshot.now_ms)]
 
 
-def _percentiles(name: str, series: str, found: Sequence[Column], cell: int, columns: int) -> Line:
+def _percentiles(name: str, series: str, found: Sequence[HistoryColumn], cell: int, columns: int) -> Line:
     """One row of figures; where there is room in ``columns``, the course of the p95 behind them."""
-    whole = merge(_bins(column, series) for column in found)
+    whole = merge_histograms(_bins(column, series) for column in found)
     spans = [Span(f"{name:<8}", Tone.DIM)]
     for fraction, tone in ((0.5, Tone.STRONG), (0.95, Tone.TEXT), (0.99, Tone.TEXT)):
-        spans.append(Span(f"{span(percentile_ms(whole, fraction)):>{cell}}", tone))
+        spans.append(Span(f"{format_duration(percentile_ms(whole, fraction)):>{cell}}", tone))
     room = columns - width_of(tuple(spans)) - 2
     if room >= 8:
         last = [percentile_ms(_bins(column, series), 0.95) or 0.0 for column in found[-room:]]
-        spans.append(Span(f"  {spark(last)}", Tone.SLOW))
+        spans.append(Span(f"  {sparkline(last)}", Tone.SLOW))
     return tuple(spans)
 
 
-def _latency_chart(name: str, series: str, found: Sequence[Column], rows: int) -> list[Line]:
+def _latency_chart(name: str, series: str, found: Sequence[HistoryColumn], rows: int) -> list[Line]:
     stacks = []
     for column in found:
         bins = _bins(column, series)
         stacks.append(tuple(percentile_ms(bins, fraction) or 0.0 for fraction in (0.5, 0.95, 0.99)))
     known = [value for stack in stacks for value in stack if value]
-    scale = decades(min(known, default=1.0), max(known, default=1_000.0))
+    scale = log_axis(min(known, default=1.0), max(known, default=1_000.0))
     tones = (Tone.FAST, Tone.SLOW, Tone.SLOWEST)
-    chart = columns_chart(stacks, tones, rows=rows - 1, scale=scale, label=_ms)
+    chart = column_chart(stacks, tones, rows=rows - 1, scale=scale, label=_ms)
     legend = (
-        Span(f"{name:<{AXIS}}", Tone.DIM),
+        Span(f"{name:<{AXIS_COLUMNS}}", Tone.DIM),
         *(
             part
             for tone, word in zip(tones, ("p50", "p95", "p99"), strict=True)
@@ -256,11 +268,11 @@ def _ms(value: float) -> str:
     return f"{value / 1_000:.0f}s" if value < 600_000 else f"{value / 60_000:.0f}min"
 
 
-def _bins(column: Column, series: str) -> dict[int, int]:
+def _bins(column: HistoryColumn, series: str) -> dict[int, int]:
     return dict(column.wait if series == "wait" else column.run)
 
 
-def event_lines(picture: Picture, columns: int, rows: int) -> list[Line]:
+def event_lines(picture: QueueView, columns: int, rows: int) -> list[Line]:
     """The latest events, newest first."""
     if not picture.events:
         return [(Span("no events yet", Tone.DIM),)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from previewops.listviews import Cursor
 
-PAGE = 200
+PAGE_ROWS = 200
 """Rows of a page."""
 
 
@@ -19,33 +19,33 @@ class Paging:
     Rows count from 0. Cursors lead forward only, so the way back is kept.
     """
 
-    way: tuple[tuple[Cursor | None, int], ...] = ((None, 0),)
+    pages: tuple[tuple[Cursor | None, int], ...] = ((None, 0),)
 
     @property
     def cursor(self) -> Cursor | None:
         """Where the present page begins."""
-        return self.way[-1][0]
+        return self.pages[-1][0]
 
     @property
     def start(self) -> int:
         """How many rows there are before it."""
-        return self.way[-1][1]
+        return self.pages[-1][1]
 
     @property
     def is_first(self) -> bool:
         """Whether there is no page before it."""
-        return len(self.way) == 1
+        return len(self.pages) == 1
 
     def next(self, cursor: Cursor, rows: int) -> Paging:
         """The page after the present one, which had so many ``rows`` and ended at ``cursor``."""
-        return Paging((*self.way, (cursor, self.start + rows)))
+        return Paging((*self.pages, (cursor, self.start + rows)))
 
     def previous(self) -> Paging:
         """The page before it; the first has none and stays."""
-        return self if self.is_first else Paging(self.way[:-1])
+        return self if self.is_first else Paging(self.pages[:-1])
 
 
-def extent(start: int, rows: int, total: int | None) -> str:
+def row_range(start: int, rows: int, total: int | None) -> str:
     """Which rows are shown: "201-400 of 82,114", "1-12", or "none". ``total`` is None while it is not known."""
     if not rows:
         return "none" if not total else f"none of {total:,}"

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from previewops.contract import Payload, parse_payload, validate
-from previewops.contract.wording import pointer, quote
+from previewops.contract.wording import json_pointer, quote
 from previewops.errors import InvalidPayload, Violation
-from previewops.text import plural
-from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.text import pluralize
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span
 from previewops.tui.shape.wrap import wrap_lines
 
 SHOWN = 50
@@ -20,13 +20,13 @@ SHOWN = 50
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
-def editable(payload: Mapping[str, Any]) -> str:
+def format_editable(payload: Mapping[str, Any]) -> str:
     """The payload as JSON over several lines. What could steer a terminal, or hide, is written as an escape."""
     text = json.dumps(payload, indent=2, ensure_ascii=False)
     return "".join(each if each == "\n" or each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
-def accepted(text: str, job_id: str) -> Payload:
+def parse_edited(text: str, job_id: str) -> Payload:
     """The text as a valid payload of that job.
 
     Raises:
@@ -50,7 +50,7 @@ def accepted(text: str, job_id: str) -> Payload:
     return payload
 
 
-def place_of(text: str, violation: Violation) -> tuple[int, int] | None:
+def locate_violation(text: str, violation: Violation) -> tuple[int, int] | None:
     """(row, column), both from 0, of what a violation is about; None where that is the whole text.
 
     Of what is missing it is the place of the object that lacks it.
@@ -93,7 +93,7 @@ def _offset_of(text: str, wanted: str) -> int | None:
             if path and path[-1] is None:
                 path[-1] = str(json.loads(piece))
                 continue
-            if pointer([part for part in path if part is not None]) == wanted:
+            if json_pointer([part for part in path if part is not None]) == wanted:
                 return match.start()
             if piece in "{[":
                 path.append(None if piece == "{" else 0)
@@ -102,12 +102,12 @@ def _offset_of(text: str, wanted: str) -> int | None:
 
 def violation_lines(violations: Sequence[Violation], columns: int) -> list[Line]:
     """Each violation: where and what, then what was found and what is allowed."""
-    lines: list[Line] = [(Span(f"✖ {plural(len(violations), 'violation')}: nothing was sent", Tone.BAD),)]
+    lines: list[Line] = [(Span(f"✖ {pluralize(len(violations), 'violation')}: nothing was sent", Tone.BAD),)]
     for each in violations[:SHOWN]:
         lines += [
-            (said(each.pointer or "(document)", Tone.STRONG), said(f"  {each.message}")),
-            (Span("  found    ", Tone.DIM), said(each.found)),
-            (Span("  allowed  ", Tone.DIM), said(each.allowed)),
+            (clean_span(each.pointer or "(document)", Tone.STRONG), clean_span(f"  {each.message}")),
+            (Span("  found    ", Tone.DIM), clean_span(each.found)),
+            (Span("  allowed  ", Tone.DIM), clean_span(each.allowed)),
         ]
     if len(violations) > SHOWN:
         lines.append((Span(f"and {len(violations) - SHOWN:,} more", Tone.DIM),))

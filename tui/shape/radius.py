@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-WORD_FROM = 100
+TYPED_WORD_FROM = 100
 """From so many jobs on, a word has to be typed."""
 
 
-class Caution(Enum):
+class ConfirmationLevel(Enum):
     """What stands between an act and its being done."""
 
     NONE = auto()
@@ -16,8 +16,8 @@ class Caution(Enum):
     WORD = auto()  # a dialog in which the act's name has to be typed
 
 
-def caution(count: int, *, reversible: bool) -> Caution:
+def confirmation_level(count: int, *, reversible: bool) -> ConfirmationLevel:
     """What an act on ``count`` jobs asks for. One that cannot be taken back is never done unasked."""
-    if count >= WORD_FROM:
-        return Caution.WORD
-    return Caution.NONE if count == 1 and reversible else Caution.DIALOG
+    if count >= TYPED_WORD_FROM:
+        return ConfirmationLevel.WORD
+    return ConfirmationLevel.NONE if count == 1 and reversible else ConfirmationLevel.DIALOG

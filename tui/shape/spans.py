@@ -71,7 +71,7 @@ Line: TypeAlias = tuple[Span, ...]
 BLANK: Line = ()
 
 
-def said(text: object, tone: Tone = Tone.TEXT) -> Span:
+def clean_span(text: object, tone: Tone = Tone.TEXT) -> Span:
     """A span of text that came from a job or another stranger: one line, nothing in it that steers a terminal."""
     return Span(clean(text), tone)
 
@@ -121,7 +121,7 @@ def pad(line: Line, columns: int, *, right: bool = False) -> Line:
     return (space, *fitted) if right else (*fitted, space)
 
 
-def merged(line: Line) -> Line:
+def merge_spans(line: Line) -> Line:
     """The line in as few spans as show the same: each one costs a terminal line more than its text.
 
     Neighbours that look alike become one, and blanks become part of the text beside them.
@@ -144,7 +144,7 @@ def _alike(one: Span, other: Span) -> bool:
     return (one.tone, one.action, one.ground) == (other.tone, other.action, other.ground)
 
 
-def spread(left: Line, right: Line, columns: int) -> Line:
+def justify(left: Line, right: Line, columns: int) -> Line:
     """``left`` flush left and ``right`` flush right in one line; the left one is cut where they meet."""
     room = max(0, columns - width_of(right) - 1)
     return (*pad(left, room), Span(" "), *right) if room else clip(right, columns)
@@ -174,6 +174,6 @@ def joined(parts: Iterable[Line], between: Line) -> Line:
     return tuple(result)
 
 
-def plain(line: Line) -> str:
+def plain_text(line: Line) -> str:
     """The text without its tones."""
     return "".join(span.text for span in line)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from previewops.health import Status
 from previewops.history import History
-from previewops.text import age, clean, plural, span
-from previewops.tui.picture import SILENT_MS, Lost, Picture
+from previewops.text import clean, format_age, format_duration, pluralize
+from previewops.tui.picture import SILENT_MS, ConnectionLoss, QueueView
 from previewops.tui.shape.spans import Tone
 from previewops.views import Snapshot
 
@@ -24,7 +24,7 @@ _FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class QueueStatus:
     """One sentence on the queue: its first words tell most, ``more`` the rest. ``mark`` is its sign."""
 
     mark: str
@@ -33,62 +33,67 @@ class State:
     tone: Tone
 
 
-def state_of(picture: Picture) -> State:
+def queue_status(picture: QueueView) -> QueueStatus:
     """The one thing that an operator has to know first; the most serious one wins."""
     snapshot = picture.snapshot
     if snapshot is None:
         if picture.lost is not None:
-            return State("✖", "cannot reach the queue", why_lost(picture.lost), Tone.BAD)
+            return QueueStatus("✖", "cannot reach the queue", connection_loss_text(picture.lost), Tone.BAD)
         if picture.replaying is not None:
-            return State("○", "opening the recording", f"{picture.replaying.opened:.0%}", Tone.DIM)
-        return State("○", "connecting", "", Tone.DIM)
+            return QueueStatus("○", "opening the recording", f"{picture.replaying.opened:.0%}", Tone.DIM)
+        return QueueStatus("○", "connecting", "", Tone.DIM)
     if picture.lost is not None:
-        more = f"{why_lost(picture.lost)}; this is the queue {picture.age_s} s ago"
-        return State("✖", "connection lost", more, Tone.BAD)
+        more = f"{connection_loss_text(picture.lost)}; this is the queue {picture.age_s} s ago"
+        return QueueStatus("✖", "connection lost", more, Tone.BAD)
     status = picture.health.status if picture.health is not None else Status.UNKNOWN
     return _of_queue(snapshot, picture.history, status)
 
 
-def why_lost(lost: Lost) -> str:
+def connection_loss_text(lost: ConnectionLoss) -> str:
     """Why there is no snapshot, and how often it was tried, if that is known."""
     return f"{clean(lost.reason)} (try {lost.tries})" if lost.tries else clean(lost.reason)
 
 
-def _of_queue(snapshot: Snapshot, history: History, status: Status) -> State:
+def _of_queue(snapshot: Snapshot, history: History, status: Status) -> QueueStatus:
     """Its mark and its tone are those of the verdict over all, whatever the words tell of."""
     mark, word, tone = _JUDGED[status]
-    if snapshot.lost_ms is not None:
-        more = f"noticed {age(snapshot.lost_ms, snapshot.now_ms)}; bundles are kept"
-        return State(mark, "Redis lost the queue's data", more, tone)
+    if snapshot.data_lost_ms is not None:
+        more = f"noticed {format_age(snapshot.data_lost_ms, snapshot.now_ms)}; bundles are kept"
+        return QueueStatus(mark, "Redis lost the queue's data", more, tone)
     if snapshot.paused:
-        since = age(snapshot.paused_since_ms, snapshot.now_ms)
+        since = format_age(snapshot.paused_since_ms, snapshot.now_ms)
         by = f" by {clean(snapshot.paused_by)}" if snapshot.paused_by else ""
         why = f": {clean(snapshot.paused_why)}" if snapshot.paused_why else ""
-        return State("‖", f"paused {since}{by}{why}", f"{snapshot.active} still running", tone)
+        return QueueStatus("‖", f"paused {since}{by}{why}", f"{snapshot.active} still running", tone)
     alive = len(alive_workers(snapshot))
-    pending = plural(snapshot.pending, "job")
+    pending = pluralize(snapshot.pending, "job")
     if alive == 0:
         silent = len(snapshot.workers)
         words = "no workers" if not silent else f"no worker answers ({silent} silent)"
         more = f"{pending} waiting for one" if snapshot.pending else "nothing is waiting"
-        return State(mark, words, more, tone)
+        return QueueStatus(mark, words, more, tone)
     fatal = sum(worker.phase == "fatal" for view in snapshot.supervisors for worker in view.state.workers)
     if fatal:
-        return State(mark, f"{plural(fatal, 'worker')} given up", "see Workers; reset them when mended", tone)
-    growing, more = _at_work(snapshot, history, plural(alive, "worker"))
-    return State(mark, "backlog growing" if growing else word, more, tone)
+        return QueueStatus(
+            mark, f"{pluralize(fatal, 'worker')} given up", "see Workers; reset them when mended", tone
+        )
+    growing, more = _at_work(snapshot, history, pluralize(alive, "worker"))
+    return QueueStatus(mark, "backlog growing" if growing else word, more, tone)
 
 
 def _at_work(snapshot: Snapshot, history: History, workers: str) -> tuple[bool, str]:
     """Whether more comes than goes, and what there is to do."""
-    coming, going = flow(history, snapshot.now_ms)
+    coming, going = flow_rates(history, snapshot.now_ms)
     if snapshot.backlog > _FEW and coming > going and coming > 0:
         return True, f"{coming:.0f} come and {going:.0f} go a minute; {workers}"
     left = drain_ms(snapshot, history)
     if snapshot.backlog and left is not None:
-        return False, f"{plural(snapshot.backlog, 'job')} behind, gone in {span(left)}; {workers}"
+        return (
+            False,
+            f"{pluralize(snapshot.backlog, 'job')} behind, gone in {format_duration(left)}; {workers}",
+        )
     if snapshot.pending:
-        return False, f"{plural(snapshot.pending, 'job')} in hand; {workers}"
+        return False, f"{pluralize(snapshot.pending, 'job')} in hand; {workers}"
     return False, f"idle; {workers}"
 
 
@@ -99,7 +104,7 @@ def alive_workers(snapshot: Snapshot) -> tuple[str, ...]:
     )
 
 
-def flow(history: History, now_ms: int) -> tuple[float, float]:
+def flow_rates(history: History, now_ms: int) -> tuple[float, float]:
     """(jobs that came, jobs that ended) a minute over the last five minutes."""
     coming = sum(history.rate_per_min(name, WINDOW_MS, now_ms) for name in ("accepted", "requeued"))
     going = sum(history.rate_per_min(name, WINDOW_MS, now_ms) for name in ("completed", "died", "cancelled"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 _COARSE = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"))
 
 
-def coarse(ms: int) -> str:
+def coarse_duration(ms: int) -> str:
     """A length that grows: "<10 s", "20 s" in steps of ten, then minutes, hours, days. At most seven columns."""
     for unit_ms, name in _COARSE:
         if ms >= unit_ms:
@@ -14,7 +14,7 @@ def coarse(ms: int) -> str:
     return f"{tens} s" if tens > 0 else "<10 s"
 
 
-def brief(ms: int) -> str:
+def short_duration(ms: int) -> str:
     """A length that is over: "830 ms", "2.4 s", "3.3 min", "2.1 h". At most eight columns."""
     if ms < 1_000:
         return f"{max(0, ms)} ms"

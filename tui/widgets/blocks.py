@@ -10,10 +10,10 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from previewops.tui.shape.mosaic import UPPER, Colour, Run
+from previewops.tui.shape.mosaic import UPPER, CellRun, Colour
 
 
-def strips_of(rows: Sequence[Sequence[Run]]) -> list[Strip]:
+def strips_of(rows: Sequence[Sequence[CellRun]]) -> list[Strip]:
     """Rows of cells as strips. Takes a while for a large picture: made in the thread that has read it."""
     styles: dict[tuple[Colour, Colour | None], Style] = {}
     strips = []

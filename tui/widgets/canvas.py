@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from textual.geometry import Size
 from textual.strip import Strip
 
-from previewops.tui.palette import palette_of
+from previewops.tui.palette import get_palette
 from previewops.tui.shape.spans import Line
-from previewops.tui.widgets.drawn import Drawn, strip_of
+from previewops.tui.widgets.drawn import LineWidget, strip_of
 
 Draw = Callable[[int, int], Sequence[Line]]
 """(columns, rows) to lines: a view-model function with its values bound."""
 
 
-class Canvas(Drawn, can_focus=False):
+class Canvas(LineWidget, can_focus=False):
     """Draws what a function of its size returns; the function is replaced whenever the values change.
 
     With ``fit_height`` it is as high as its lines, otherwise as high as its style says.
@@ -50,13 +50,13 @@ class Canvas(Drawn, can_focus=False):
     def _lines(self, columns: int) -> Sequence[Line]:
         return self._draw(columns, self.content_size.height or 1)
 
-    def drawn(self) -> list[Strip]:
+    def build_strips(self) -> list[Strip]:
         columns, rows = self.content_size
         if not columns or not rows:
             return []
         lines = list(self._draw(columns, rows))[:rows]
         lines += [()] * (rows - len(lines))
-        palette = palette_of(self.app)
+        palette = get_palette(self.app)
         ground = self.rich_style
         return [strip_of(line, columns, palette).apply_style(ground) for line in lines]
 

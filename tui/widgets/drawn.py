@@ -10,13 +10,13 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from previewops.tui.palette import Palette
-from previewops.tui.shape.spans import Line, merged, pad
+from previewops.tui.shape.spans import Line, merge_spans, pad
 
 SCROLLBAR = 1
 """Columns that are kept free for a scroll bar, whether there is one or not: so its coming shifts nothing."""
 
 
-class Drawn(Widget):
+class LineWidget(Widget):
     """A widget whose lines are ``drawn``: when they are drawn anew, only the cells that differ are sent."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -24,7 +24,7 @@ class Drawn(Widget):
         self._strips: list[Strip] = []
         self._look: object = None
 
-    def drawn(self) -> list[Strip]:
+    def build_strips(self) -> list[Strip]:
         """The lines in the size that there is, none if there is no room."""
         raise NotImplementedError
 
@@ -33,7 +33,7 @@ class Drawn(Widget):
 
     def draw_changes(self) -> None:
         """Draws the lines anew; what has not changed is not sent again."""
-        before, self._strips = self._strips, self.drawn()
+        before, self._strips = self._strips, self.build_strips()
         inset = self.content_region.offset - self.region.offset if self.size.width else Offset()
         regions = [region.translate(inset) for region in changed_regions(before, self._strips)]
         if regions:
@@ -41,7 +41,7 @@ class Drawn(Widget):
 
     def draw_all(self) -> None:
         """Draws the lines anew and sends all of them."""
-        self._strips = self.drawn()
+        self._strips = self.build_strips()
         self.refresh()
 
     def notify_style_update(self) -> None:
@@ -55,7 +55,7 @@ class Drawn(Widget):
 
 def strip_of(line: Line, columns: int, palette: Palette) -> Strip:
     """The line in exactly ``columns`` columns."""
-    fitted = merged(pad(line, columns))
+    fitted = merge_spans(pad(line, columns))
     return Strip([Segment(span.text, palette.style(span)) for span in fitted], columns)
 
 

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Input, Label
 
-from previewops.terms import Terms, UnknownFields, read_terms
+from previewops.terms import FilterQuery, UnknownFilterFields, parse_filter
 
 PAUSE_S = 0.15
 """A filter is applied when nothing was typed for so long."""
@@ -46,13 +46,13 @@ class FilterLine(Vertical):
     """
 
     @dataclass
-    class Typed(Message):
+    class Changed(Message):
         """The filter is to be this from now on."""
 
-        terms: Terms
+        terms: FilterQuery
 
     @dataclass
-    class Kept(Message):
+    class Submitted(Message):
         """Enter: the keys belong to the list again."""
 
     def __init__(self, example: str = EXAMPLE, *, id: str | None = None) -> None:
@@ -60,7 +60,7 @@ class FilterLine(Vertical):
         self._example = example
         self._pause: Timer | None = None
         self._applied = ""
-        self._terms = Terms()
+        self._terms = FilterQuery()
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -83,12 +83,12 @@ class FilterLine(Vertical):
         return self._input.value
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> FilterQuery:
         """The filter in force: what was posted last."""
         return self._terms
 
     @property
-    def refuses(self) -> bool:
+    def has_error(self) -> bool:
         """Whether words in the line are not in force, as they are narrowed to fields that there are not."""
         return self.has_class("-refused")
 
@@ -131,11 +131,11 @@ class FilterLine(Vertical):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self._apply()
-        if self.refuses:
+        if self.has_error:
             return
         if not self._says_something:
             self.clear()
-        self.post_message(self.Kept())
+        self.post_message(self.Submitted())
 
     @property
     def _says_something(self) -> bool:
@@ -147,9 +147,9 @@ class FilterLine(Vertical):
             return
         self._applied = self.text
         try:
-            terms = read_terms(self.text)
-        except UnknownFields as error:
-            terms = error.rest
+            terms = parse_filter(self.text)
+        except UnknownFilterFields as error:
+            terms = error.known_part
             words = Content(f"▲ {error.message}; {error.hint}")
             self.query_one(".-refusal", Label).update(words)
             self.add_class("-refused")
@@ -157,7 +157,7 @@ class FilterLine(Vertical):
             self.remove_class("-refused")
         if terms != self._terms:
             self._terms = terms
-            self.post_message(self.Typed(terms))
+            self.post_message(self.Changed(terms))
 
     def _stop(self) -> None:
         if self._pause is not None:

@@ -19,7 +19,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from previewops.tui.terminal import Images
+from previewops.tui.terminal import ImageMode
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,7 +49,7 @@ class Graphic(Container, can_focus=True):
         width, height = sys.modules["textual_image.widget"].__dict__["get_cell_size"]()
         return width, height
 
-    def prepared(self, image: Image) -> Any:
+    def prepare(self, image: Image) -> Any:
         """The picture as ``show`` takes it. Called in a thread."""
         raise NotImplementedError
 
@@ -81,7 +81,7 @@ class KittyGraphic(Graphic):
     def compose(self) -> ComposeResult:
         yield self._cells
 
-    def prepared(self, image: Image) -> KittyPicture:
+    def prepare(self, image: Image) -> KittyPicture:
         number = next(_numbers)
         drawing = sys.modules["textual_image.renderable.tgp"].__dict__["Image"](image)
         drawing.terminal_image_id = number  # so it takes the picture for sent, and draws its cells only
@@ -155,7 +155,7 @@ class SixelGraphic(Graphic):
     def compose(self) -> ComposeResult:
         yield self._sixels
 
-    def prepared(self, image: Image) -> tuple[str, int, int]:
+    def prepare(self, image: Image) -> tuple[str, int, int]:
         width, height = self.cell_pixels()
         columns, rows = max(1, round(image.width / width)), max(1, round(image.height / height))
         drawing = sys.modules["textual_image.renderable"].__dict__["SixelImage"](image)
@@ -195,6 +195,6 @@ class _Sixels(Widget):
         return [*[Strip([])] * (crop.height - 1), Strip(drawn, crop.width)]
 
 
-def graphic_of(images: Images) -> Graphic | None:
+def make_graphic(images: ImageMode) -> Graphic | None:
     """What draws pictures in that way; None where half blocks do, or nothing."""
-    return {Images.KITTY: KittyGraphic, Images.SIXEL: SixelGraphic}.get(images, lambda: None)()
+    return {ImageMode.KITTY: KittyGraphic, ImageMode.SIXEL: SixelGraphic}.get(images, lambda: None)()

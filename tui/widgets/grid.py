@@ -14,10 +14,10 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from previewops.tui.palette import palette_of
-from previewops.tui.shape.columns import GAP, Column, fit
+from previewops.tui.palette import get_palette
+from previewops.tui.shape.columns import GAP, TableColumn, fit_widths
 from previewops.tui.shape.spans import Line, Span, Tone, clip, clip_middle, pad, width_of
-from previewops.tui.widgets.drawn import SCROLLBAR, Drawn, strip_of
+from previewops.tui.widgets.drawn import SCROLLBAR, LineWidget, strip_of
 
 _MARK = 2
 _WHEEL_ROWS = 3
@@ -34,7 +34,7 @@ class Row:
     cells: tuple[Line, ...]
 
 
-class Grid(Drawn, ScrollView, can_focus=True):
+class Grid(LineWidget, ScrollView, can_focus=True):
     """Rows under a header. The cursor follows its row's key; rows can be marked where ``marking`` is on."""
 
     DEFAULT_CSS = """
@@ -57,21 +57,21 @@ class Grid(Drawn, ScrollView, can_focus=True):
     ]
 
     @dataclass
-    class Moved(Message):
+    class CursorMoved(Message):
         """The cursor stands on another row; ``key`` is "" when there is none."""
 
         grid: Grid
         key: str
 
     @dataclass
-    class Chosen(Message):
+    class RowSelected(Message):
         """Enter or a double click on a row."""
 
         grid: Grid
         key: str
 
     @dataclass
-    class Marked(Message):
+    class MarksChanged(Message):
         """The set of marked rows has changed."""
 
         grid: Grid
@@ -83,7 +83,9 @@ class Grid(Drawn, ScrollView, can_focus=True):
         grid: Grid
         step: int
 
-    def __init__(self, columns: Sequence[Column], *, marking: bool = False, id: str | None = None) -> None:
+    def __init__(
+        self, columns: Sequence[TableColumn], *, marking: bool = False, id: str | None = None
+    ) -> None:
         super().__init__(id=id)
         self._columns = tuple(columns)
         self._rows: tuple[Row, ...] = ()
@@ -100,7 +102,7 @@ class Grid(Drawn, ScrollView, can_focus=True):
         return self._key
 
     @property
-    def cursor_place(self) -> int:
+    def cursor_index(self) -> int:
         """The number of that row, from 0."""
         return self._cursor
 
@@ -125,7 +127,7 @@ class Grid(Drawn, ScrollView, can_focus=True):
             self.virtual_size = size
         self.draw_changes()
 
-    def set_columns(self, columns: Sequence[Column]) -> None:
+    def set_columns(self, columns: Sequence[TableColumn]) -> None:
         """Replaces the columns; the rows shown next have to fit them."""
         self._columns = tuple(columns)
         self._rows = ()
@@ -151,13 +153,13 @@ class Grid(Drawn, ScrollView, can_focus=True):
             del self._marks[self._key]
         else:
             self._marks[self._key] = None
-        self.post_message(self.Marked(self))
+        self.post_message(self.MarksChanged(self))
 
     def mark(self, keys: Sequence[str]) -> None:
         """Marks exactly these rows."""
         self._marks = dict.fromkeys(keys)
         self.draw_changes()
-        self.post_message(self.Marked(self))
+        self.post_message(self.MarksChanged(self))
 
     # -- keys and mouse ---------------------------------------------------------------------------------
 
@@ -173,7 +175,7 @@ class Grid(Drawn, ScrollView, can_focus=True):
 
     def action_choose(self) -> None:
         if self._key:
-            self.post_message(self.Chosen(self, self._key))
+            self.post_message(self.RowSelected(self, self._key))
 
     def on_click(self, event: Click) -> None:
         self.focus()
@@ -216,7 +218,7 @@ class Grid(Drawn, ScrollView, can_focus=True):
         self._key = key
         self._follow()
         if moved:
-            self.post_message(self.Moved(self, key))
+            self.post_message(self.CursorMoved(self, key))
 
     def _follow(self) -> None:
         """Scrolls so that the cursor is in sight."""
@@ -252,14 +254,14 @@ class Grid(Drawn, ScrollView, can_focus=True):
     def watch_show_vertical_scrollbar(self) -> None:
         self.draw_all()
 
-    def drawn(self) -> list[Strip]:
+    def build_strips(self) -> list[Strip]:
         columns, height = self.size.width - SCROLLBAR, self.size.height
         if columns < 1 or height < 1:
             return []
-        palette = palette_of(self.app)
+        palette = get_palette(self.app)
         ground = self.rich_style
         room = columns - (_MARK if self._marking else 0)
-        widths = self._widths = fit(self._columns, room)
+        widths = self._widths = fit_widths(self._columns, room)
         titles = tuple((Span(column.title, Tone.DIM),) for column in self._columns)
         strips = [strip_of(self._laid_out(titles, widths, Span("  ")), columns, palette)]
         top = self.scroll_offset.y

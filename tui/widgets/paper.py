@@ -10,15 +10,15 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from previewops.tui.palette import palette_of
+from previewops.tui.palette import get_palette
 from previewops.tui.shape.spans import Line
-from previewops.tui.widgets.drawn import SCROLLBAR, Drawn, strip_of
+from previewops.tui.widgets.drawn import SCROLLBAR, LineWidget, strip_of
 
 Write = Callable[[int], Sequence[Line]]
 """Columns to lines: a view-model function with its values bound."""
 
 
-class Paper(Drawn, ScrollView, can_focus=True):
+class Paper(LineWidget, ScrollView, can_focus=True):
     """Shows all lines of a function of its width. Only those that differ are sent when the function is replaced."""
 
     DEFAULT_CSS = """
@@ -65,11 +65,11 @@ class Paper(Drawn, ScrollView, can_focus=True):
         if size != self.virtual_size:
             self.virtual_size = size
 
-    def drawn(self) -> list[Strip]:
+    def build_strips(self) -> list[Strip]:
         columns, height = self.size.width - SCROLLBAR, self.size.height
         if columns < 1 or height < 1:
             return []
-        palette, ground = palette_of(self.app), self.rich_style
+        palette, ground = get_palette(self.app), self.rich_style
         top = self.scroll_offset.y
         seen = [*self._lines[top : top + height]]
         seen += [()] * (height - len(seen))

@@ -10,7 +10,7 @@ from typing import Any
 from previewops.clock import iso_from_ms
 from previewops.states import Priority
 from previewops.worker.demo.assets import ARRIVING, CORRUPT, FOLDER, MEN, MISSING, file_name
-from previewops.worker.demo.lesson import DESCRIPTION, STEPS, TITLE, Step
+from previewops.worker.demo.lesson import DESCRIPTION, STEPS, TITLE, LessonStep
 
 
 class Expectation(StrEnum):
@@ -37,7 +37,7 @@ class _Plan:
     name: str
     priority: Priority
     title: str
-    frames: tuple[tuple[Step, tuple[str, ...]], ...]
+    frames: tuple[tuple[LessonStep, tuple[str, ...]], ...]
     options: dict[str, Any]
     note: str
     description: str = DESCRIPTION
@@ -84,7 +84,7 @@ def _payload(plan: _Plan, project_id: str, created_at: str, prefix: str) -> dict
     }
 
 
-def _step(step: Step, files: tuple[str, ...]) -> dict[str, Any]:
+def _step(step: LessonStep, files: tuple[str, ...]) -> dict[str, Any]:
     return {
         "id": step.id,
         "title": step.title,
@@ -106,7 +106,7 @@ def _each_once(files: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(files))
 
 
-def _frame(name: str, *others: str) -> tuple[Step, tuple[str, ...]]:
+def _frame(name: str, *others: str) -> tuple[LessonStep, tuple[str, ...]]:
     """The lesson's step of that name with its own scene, and further files beside it."""
     step = next(step for step in STEPS if step.id == name)
     return step, (file_name(step.asset), *others)

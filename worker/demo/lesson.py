@@ -33,7 +33,7 @@ def before_taking(turns: int) -> Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LessonStep:
     """One step of the lesson: its words, the asset that shows it, and for how long (ms)."""
 
     id: str
@@ -98,52 +98,52 @@ def scenes() -> dict[str, Scene]:
     }
 
 
-STEPS: tuple[Step, ...] = (
-    Step(
+STEPS: tuple[LessonStep, ...] = (
+    LessonStep(
         "board",
         "The board",
         "Three squares, joined in the middle of each side: 24 points on 16 lines. Each side has nine men.",
         "board",
     ),
-    Step(
+    LessonStep(
         "placing",
         "Place your men",
         "White begins. In turn, each puts one man on any empty point until all eighteen are placed.",
         "placing",
     ),
-    Step(
+    LessonStep(
         "mill",
         "Make a mill",
         "Three of your men next to each other on one line are a mill. White's man on d7 has just closed one.",
         "mill",
     ),
-    Step(
+    LessonStep(
         "capture",
         "Take a man",
         "Whoever closes a mill takes one man of the opponent for good. A man in a mill is safe, unless all are.",
         "capture",
     ),
-    Step(
+    LessonStep(
         "moving",
         "Move along the lines",
         "With all men placed, move one man each turn along a line to the next empty point. From d5: to c5 or e5.",
         "moving",
     ),
-    Step(
+    LessonStep(
         "running-mill",
         "The running mill",
         "The strongest position: one man goes to and fro between g1 and d1, and closes a mill at every step.",
         "running-mill",
         3500,
     ),
-    Step(
+    LessonStep(
         "flying",
         "Three men may fly",
         "Down to three men, Black no longer follows the lines: each turn, a man may jump to any empty point.",
         "flying",
         3000,
     ),
-    Step(
+    LessonStep(
         "victory",
         "Win the game",
         "With two men left no mill can be made: White has won. A player who cannot move has lost as well.",

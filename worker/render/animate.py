@@ -17,8 +17,8 @@ from previewops.worker.render import apng, gif, webp
 from previewops.worker.render.encode import encode_still
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.sound import SoundTrack
-from previewops.worker.render.stopwatch import Stopwatch
-from previewops.worker.render.storyboard import VIDEO
+from previewops.worker.render.stopwatch import PhaseTimer
+from previewops.worker.render.storyboard import VIDEO_FORMATS
 from previewops.worker.render.theme import Colour
 from previewops.worker.render.video import VideoWriter
 
@@ -26,7 +26,7 @@ _GIF_COLOURS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class RenderedFrame:
     """A finished frame: its pixels, how long it stands, and its still file, which has the format ``kind``."""
 
     image: Image.Image
@@ -36,7 +36,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Animator:
+class AnimationWriter:
     """Writes one animation: ``count`` frames of ``size``, ``length_ms`` in all, in the format ``kind``.
 
     ``quality`` is 1..100, of lossy formats. ``keep`` are colours that come out exactly where there are only 256.
@@ -45,22 +45,24 @@ class Animator:
 
     kind: str
     size: Size
-    count: int
+    frame_count: int
     quality: int
-    keep: Sequence[Colour]
-    watch: Stopwatch
+    exact_colours: Sequence[Colour]
+    timer: PhaseTimer
     length_ms: int
     fade_fps: int | None
 
-    def write(self, target: BinaryIO, frames: Iterator[Drawn], sound: SoundTrack | None) -> None:
+    def write(self, target: BinaryIO, frames: Iterator[RenderedFrame], sound: SoundTrack | None) -> None:
         """Writes to ``target``, taking each frame when its turn comes; ``sound`` goes into video only.
 
         Raises:
             PermanentJobError: what ``sound`` raises.
         """
-        if self.kind in VIDEO:
-            video = VideoWriter(self.kind, self.size, self.count, self.length_ms, self.quality, self.fade_fps)
-            with self.watch.phase("encode"):
+        if self.kind in VIDEO_FORMATS:
+            video = VideoWriter(
+                self.kind, self.size, self.frame_count, self.length_ms, self.quality, self.fade_fps
+            )
+            with self.timer.phase("encode"):
                 video.write(target, self._drawn(frames), sound.frames() if sound is not None else None)
             return
         pieces = ((self._piece(frame), frame.duration_ms) for frame in frames)
@@ -69,25 +71,25 @@ class Animator:
         elif self.kind == "gif":
             gif.write_animation(target, self.size, pieces)
         else:
-            apng.write_animation(target, self.count, pieces)
+            apng.write_animation(target, self.frame_count, pieces)
 
-    def _drawn(self, frames: Iterator[Drawn]) -> Iterator[tuple[Image.Image, int]]:
+    def _drawn(self, frames: Iterator[RenderedFrame]) -> Iterator[tuple[Image.Image, int]]:
         while True:
-            with self.watch.phase("draw"):
+            with self.timer.phase("draw"):
                 frame = next(frames, None)
             if frame is None:
                 return
             yield frame.image, frame.duration_ms
 
-    def _piece(self, frame: Drawn) -> bytes:
+    def _piece(self, frame: RenderedFrame) -> bytes:
         """The frame as a file of its own in the format that the animation is put together from."""
         wanted = "png" if self.kind == "apng" else self.kind
         if frame.kind == wanted:
             return frame.still
-        with self.watch.phase("encode"):
+        with self.timer.phase("encode"):
             if wanted == "gif":
                 buffer = BytesIO()
-                _indexed(frame.image, self.keep).save(buffer, "GIF", optimize=False)
+                _indexed(frame.image, self.exact_colours).save(buffer, "GIF", optimize=False)
                 return buffer.getvalue()
             return encode_still(frame.image, wanted, self.quality, (0, 0, 0))
 

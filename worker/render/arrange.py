@@ -27,15 +27,15 @@ class Spacing:
 
     gap: int
     label: int = 0
-    smallest: int = 0
+    min_side: int = 0
     labelled: frozenset[int] = frozenset()
 
-    def below(self, first: int, last: int) -> int:
+    def label_height(self, first: int, last: int) -> int:
         """The room below cells that stand in one row."""
         return self.label if any(at in self.labelled for at in range(first, last)) else 0
 
 
-def arrange(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacing) -> tuple[Box, ...]:
+def pack_boxes(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacing) -> tuple[Box, ...]:
     """A cell for each of ``shapes``, in order, inside ``area``; below each there is room for its label.
 
     ``layout`` is full or focus (the first large, the others in a strip), split (one row or one column), grid (cells
@@ -48,7 +48,7 @@ def arrange(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacing) ->
     for count in range(len(shapes), 1, -1):
         for tried in dict.fromkeys((layout, "auto", "grid")):
             cells = _clipped(_arranged(area, shapes[:count], tried, spacing), area)
-            if min(cell.size.short for cell in cells) >= max(1, spacing.smallest):
+            if min(cell.size.short for cell in cells) >= max(1, spacing.min_side):
                 return cells
     return _clipped(_rows(area, [[_ratio(shapes[0])]], spacing), area)
 
@@ -110,7 +110,7 @@ def _rows(area: Box, rows: Sequence[Sequence[float]], spacing: Spacing) -> tuple
     """Rows of one width, as wide as the area or as its height allows, in the middle of it."""
     gap = spacing.gap
     ends = list(accumulate(len(row) for row in rows))
-    labels = [spacing.below(end - len(row), end) for row, end in zip(rows, ends, strict=True)]
+    labels = [spacing.label_height(end - len(row), end) for row, end in zip(rows, ends, strict=True)]
     between = gap * (len(rows) - 1) + sum(labels)
     # The height of a row of width w is (w - gaps) / ratios: the sum over rows is to be what there is.
     slope = sum(1 / sum(row) for row in rows)
@@ -140,7 +140,7 @@ def _grid(area: Box, ratios: Sequence[float], rows: int, spacing: Spacing) -> tu
     """Cells of one size, of the shape that pictures most have; the last row may have fewer."""
     columns = -(-len(ratios) // rows)
     rows = -(-len(ratios) // columns)
-    gap, label, ratio = spacing.gap, spacing.below(0, len(ratios)), _usual(ratios)
+    gap, label, ratio = spacing.gap, spacing.label_height(0, len(ratios)), _usual(ratios)
     width = (area.width - gap * (columns - 1)) // columns
     height = (area.height - gap * (rows - 1)) // rows - label
     width, height = max(1, min(width, round(height * ratio))), max(1, min(height, round(width / ratio)))
@@ -171,7 +171,7 @@ def _focus(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, .
 
 def _beside(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, ...]:
     """The strip as a column that is as high as the large one, if that makes it neither too wide nor too narrow."""
-    gap, label = spacing.gap, spacing.below(0, len(ratios))
+    gap, label = spacing.gap, spacing.label_height(0, len(ratios))
     first, others = ratios[0], ratios[1:]
     inverse = sum(1 / ratio for ratio in others)
     between = (gap + label) * (len(others) - 1)
@@ -200,7 +200,7 @@ def _beside(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, 
 def _below(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, ...]:
     """The strip as a row that is as wide as the large one, if that makes it not too high."""
     gap = spacing.gap
-    label, lower = spacing.below(0, 1), spacing.below(1, len(ratios))
+    label, lower = spacing.label_height(0, 1), spacing.label_height(1, len(ratios))
     first, others = ratios[0], ratios[1:]
     room = area.height - gap - label - lower
     between = gap * (len(others) - 1)

@@ -17,7 +17,7 @@ _CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Artifact:
+class WrittenArtifact:
     """One file. ``path`` is relative to the bundle, with forward slashes."""
 
     path: str
@@ -35,17 +35,17 @@ class ArtifactWriter:
     Trouble with the disk comes out as ``TransientJobError``.
     """
 
-    def __init__(self, output: Output, most_bytes: int) -> None:
+    def __init__(self, output: Output, max_bytes: int) -> None:
         self._output = output
-        self._most_bytes = most_bytes
+        self._most_bytes = max_bytes
         self._total = 0
-        self.written: list[Artifact] = []
+        self.written: list[WrittenArtifact] = []
 
     def expect(self, paths: Iterable[str]) -> None:
         """Says which files will be written, unless the job fails."""
         self._output.expect(paths)
 
-    def write(self, path: str, kind: str, content: bytes) -> Artifact:
+    def write(self, path: str, kind: str, content: bytes) -> WrittenArtifact:
         """Writes ``content`` to ``path``; ``kind`` names its media type.
 
         Raises:
@@ -92,9 +92,9 @@ class ArtifactWriter:
                 allowed=f"at most {self._most_bytes} bytes",
             )
 
-    def _record(self, path: str, kind: str, size: int, sha256: str) -> Artifact:
+    def _record(self, path: str, kind: str, size: int, sha256: str) -> WrittenArtifact:
         self._total += size
-        artifact = Artifact(path, size, sha256, MEDIA_TYPES[kind])
+        artifact = WrittenArtifact(path, size, sha256, MEDIA_TYPES[kind])
         self.written.append(artifact)
         return artifact
 

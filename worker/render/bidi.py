@@ -24,7 +24,7 @@ _CLOSING = {close: opening for opening, close in _BRACKETS.items()}
 _DIRECTION = ("L", "R")  # of a level, by whether it is odd
 
 
-def base_level(text: str) -> int:
+def paragraph_level(text: str) -> int:
     """1 where the first letter with a direction is written from right to left, else 0 (rules P2, P3)."""
     depth = 0
     for char in text:
@@ -38,7 +38,7 @@ def base_level(text: str) -> int:
     return 0
 
 
-def has_direction(text: str) -> bool:
+def has_strong_direction(text: str) -> bool:
     """Whether there is a letter in ``text`` that says which way it runs."""
     return any(unicodedata.bidirectional(char) in ("L", "R", "AL") for char in text)
 
@@ -48,7 +48,7 @@ def is_neutral(char: str) -> bool:
     return unicodedata.bidirectional(char) in _SIGNS
 
 
-def levels(text: str, base: int) -> list[int]:
+def embedding_levels(text: str, base: int) -> list[int]:
     """The embedding level of each character of one line; odd ones run from right to left."""
     kinds = [unicodedata.bidirectional(char) or "L" for char in text]
     if base == 0 and not {"R", "AL", "AN", "RLE", "RLO", "RLI", "FSI", "LRE", "LRO"}.intersection(kinds):

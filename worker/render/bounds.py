@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from previewops.errors import PermanentJobError
 from previewops.worker.assets import AssetOpener
-from previewops.worker.render.gallery import Inspected
-from previewops.worker.render.limits import Limits
-from previewops.worker.render.sound import SoundTrack, demand_sound
+from previewops.worker.render.gallery import InspectedAsset
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.sound import SoundTrack, detect_sound_format
 from previewops.worker.render.storyboard import Storyboard
 
 
 def check_sound(
     board: Storyboard,
-    inspected: dict[str, Inspected],
+    inspected: dict[str, InspectedAsset],
     opener: AssetOpener,
-    limits: Limits,
+    limits: RenderLimits,
     *,
-    decoding: bool,
+    decode: bool,
 ) -> None:
     """Refuses a sound track that is none; where gaps are allowed, marks it in ``inspected`` as lost instead.
 
@@ -27,17 +27,17 @@ def check_sound(
         PermanentJobError: asset-unsupported, and what ``opener`` raises.
         TransientJobError: what ``opener`` raises.
     """
-    heard = board.heard
+    heard = board.animation_sound
     if heard is None or inspected[heard.asset_id].error is not None:
         return
     ref = board.assets[heard.asset_id].ref
     try:
         with opener.open(ref, max_bytes=limits.asset_bytes).file as file:
-            demand_sound(ref, file)
-            if decoding and board.gaps:
+            detect_sound_format(ref, file)
+            if decode and board.allow_gaps:
                 for _ in SoundTrack(ref, file, heard, board.duration_ms).frames():
                     pass
     except PermanentJobError as refused:
-        if not board.gaps:
+        if not board.allow_gaps:
             raise
-        inspected[heard.asset_id] = Inspected(0, (), None, refused)
+        inspected[heard.asset_id] = InspectedAsset(0, (), None, refused)

@@ -51,12 +51,12 @@ def _within(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:
     return any(first <= code <= last for first, last in ranges)
 
 
-def shapeless(char: str) -> bool:
+def is_invisible(char: str) -> bool:
     """Whether ``char`` has no shape of its own: controls, joiners, variation selectors, tags."""
-    return unicodedata.category(char) in ("Cc", "Cf", "Cs") or selects(char)
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs") or is_selector_or_tag(char)
 
 
-def selects(char: str) -> bool:
+def is_selector_or_tag(char: str) -> bool:
     """Whether ``char`` chooses a form of the one before it, or tags it: of use to fonts in colour only."""
     code = ord(char)
     return 0xFE00 <= code <= 0xFE0F or 0xE0020 <= code <= 0xE007F or 0xE0100 <= code <= 0xE01EF
@@ -76,7 +76,7 @@ def _extends(char: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def clusters(text: str) -> tuple[str, ...]:
+def grapheme_clusters(text: str) -> tuple[str, ...]:
     """``text`` in pieces that a reader sees as one character each: a letter with its marks, an emoji sequence."""
     if text.isascii():
         return tuple(text)
@@ -127,7 +127,7 @@ def is_ideographic(char: str) -> bool:
     return _within(ord(char), _IDEOGRAPHIC)
 
 
-def words(paragraph: str) -> list[tuple[str, str]]:
+def split_segments(paragraph: str) -> list[tuple[str, str]]:
     """The pieces of one paragraph between which a line may end, each with what joins it to the next on a line.
 
     The joint is a blank, or empty where nothing stands between two pieces. A soft hyphen stays at the end of its
@@ -150,7 +150,7 @@ def _split_at_blanks(paragraph: str) -> list[str]:
 
 def _pieces(word: str) -> list[str]:
     pieces: list[str] = []
-    for cluster in clusters(word):
+    for cluster in grapheme_clusters(word):
         if cluster == ZERO_WIDTH_SPACE:
             pieces.append("")
         elif pieces and not (pieces[-1] and _may_part(pieces[-1], cluster)):
@@ -174,7 +174,7 @@ def _may_part(before: str, cluster: str) -> bool:
     return is_ideographic(last) or is_ideographic(first) or is_emoji(cluster)
 
 
-def shown(line: str) -> str:
+def resolve_soft_hyphens(line: str) -> str:
     """A finished line: soft hyphens inside it vanish, one at its end is seen."""
     if _SOFT_HYPHEN not in line:
         return line
@@ -182,7 +182,7 @@ def shown(line: str) -> str:
     return inner + ("-" if line.endswith(_SOFT_HYPHEN) else line[-1:])
 
 
-def hyphenates(head: str, tail: str) -> bool:
+def needs_hyphen(head: str, tail: str) -> bool:
     """Whether a word that is broken here, for want of room, is to be marked by a hyphen."""
     if not head or not head[-1].isalpha() or not tail[:1].isalpha() or is_ideographic(head[-1]):
         return False

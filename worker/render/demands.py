@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from previewops.errors import PermanentJobError
-from previewops.worker.render.limits import Limits
+from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.storyboard import Storyboard
 
 
-def check_bounds(board: Storyboard, limits: Limits) -> None:
+def check_limits(board: Storyboard, limits: RenderLimits) -> None:
     """Refuses what ``limits`` do not allow, before any asset is opened.
 
     Raises:

@@ -41,7 +41,7 @@ class FontSources:
             )
         )
 
-    def stamped(self) -> FontSources:
+    def with_stamps(self) -> FontSources:
         """The same files as they are now. Looks at each: off the event loop."""
         return FontSources(*(tuple(map(_stamped, files)) for files in (self.preferred, self.system)))
 

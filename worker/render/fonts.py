@@ -17,15 +17,15 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-from previewops.worker.render.breaking import is_emoji, shapeless
+from previewops.worker.render.breaking import is_emoji, is_invisible
 from previewops.worker.render.fontfiles import FontFile, FontSources
-from previewops.worker.render.sfnt import FontFacts, read_facts
+from previewops.worker.render.sfnt import FontInfo, read_font_info
 
 _LOADED_BYTES = 128 * 1024 * 1024  # of address space, for loaded fonts: each size of each face maps its file
 _DISPLAY_SIZE = 28  # pixels
 
 
-class Weight(StrEnum):
+class FontWeight(StrEnum):
     """The three weights of the design."""
 
     REGULAR = "Regular"
@@ -33,33 +33,33 @@ class Weight(StrEnum):
     BOLD = "Bold"
 
     @property
-    def number(self) -> int:
+    def weight_class(self) -> int:
         """The weight class, as font files state it."""
         return {"Regular": 400, "SemiBold": 600, "Bold": 700}[self.value]
 
-    def at(self, size: int) -> Weight:
+    def for_size(self, size: int) -> FontWeight:
         """The weight for type of ``size`` pixels: the bold is cut for large sizes, and runs together when small."""
-        return Weight.SEMIBOLD if self is Weight.BOLD and size < _DISPLAY_SIZE else self
+        return FontWeight.SEMIBOLD if self is FontWeight.BOLD and size < _DISPLAY_SIZE else self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Face:
+class FontFace:
     """One face, read and usable."""
 
     file: FontFile
-    facts: FontFacts
+    info: FontInfo
 
     @property
     def name(self) -> str:
-        return self.facts.family or Path(self.file.path).stem
+        return self.info.family or Path(self.file.path).stem
 
-    def has(self, text: str) -> bool:
+    def covers(self, text: str) -> bool:
         """Whether it has everything in ``text`` that has a shape."""
-        return all(ord(char) in self.facts.coverage or shapeless(char) for char in text)
+        return all(ord(char) in self.info.coverage or is_invisible(char) for char in text)
 
-    def sized(self, size: int) -> ImageFont.FreeTypeFont:
+    def at_size(self, size: int) -> ImageFont.FreeTypeFont:
         """The face at ``size`` pixels; bitmaps in colour come in their one size, whatever is asked for."""
-        return _LOADED.get(self.file, self.facts.strike or size)
+        return _LOADED.get(self.file, self.info.strike or size)
 
 
 class _Loaded:
@@ -88,32 +88,34 @@ _LOADED = _Loaded()
 
 
 @lru_cache(maxsize=512)
-def _face(file: FontFile) -> Face | None:
+def _face(file: FontFile) -> FontFace | None:
     """The face, or None where it cannot be used: an operator's folder may hold anything."""
     try:
         with Path(file.path).open("rb") as opened:
-            facts = read_facts(opened, file.face)
+            facts = read_font_info(opened, file.face)
         if not facts.drawable:
             return None
-        face = Face(file, facts)
-        face.sized(16)
+        face = FontFace(file, facts)
+        face.at_size(16)
     except (OSError, ValueError):
         return None
     return face
 
 
-def _own(name: str) -> Face:
+def _own(name: str) -> FontFace:
     face = _face(FontFile(str(files("previewops.worker.fonts").joinpath(f"{name}.ttf"))))
     assert face is not None, f"the package lacks its font {name}"
     return face
 
 
-def _of_weight(faces: Iterable[Face], weight: Weight) -> list[Face]:
+def _of_weight(faces: Iterable[FontFace], weight: FontWeight) -> list[FontFace]:
     """One face a family, in the order in which the families come: the one nearest to ``weight``."""
-    families: dict[str, list[Face]] = {}
+    families: dict[str, list[FontFace]] = {}
     for face in faces:
         families.setdefault(face.name, []).append(face)
-    return [min(each, key=lambda face: abs(face.facts.weight - weight.number)) for each in families.values()]
+    return [
+        min(each, key=lambda face: abs(face.info.weight - weight.weight_class)) for each in families.values()
+    ]
 
 
 class FontChain:
@@ -121,15 +123,15 @@ class FontChain:
 
     def __init__(self, sources: FontSources) -> None:
         self._sources = sources
-        self._found: dict[tuple[str, Weight], Face | None] = {}
-        self._chains: dict[tuple[Weight, bool], list[Face]] = {}
+        self._found: dict[tuple[str, FontWeight], FontFace | None] = {}
+        self._chains: dict[tuple[FontWeight, bool], list[FontFace]] = {}
 
     @property
     def unusable(self) -> tuple[str, ...]:
         """Paths among the preferred fonts that are no fonts, or of a kind that is not drawn."""
         return tuple(file.path for file in self._sources.preferred if _face(file) is None)
 
-    def find(self, cluster: str, weight: Weight) -> Face | None:
+    def find(self, cluster: str, weight: FontWeight) -> FontFace | None:
         """The face for a cluster, or None if no font has its first character.
 
         One that has the whole of it goes before one that has only its first character.
@@ -139,7 +141,7 @@ class FontChain:
             self._found[key] = self._look(cluster, weight)
         return self._found[key]
 
-    def _look(self, cluster: str, weight: Weight) -> Face | None:
+    def _look(self, cluster: str, weight: FontWeight) -> FontFace | None:
         for wanted in (cluster, cluster[0]):
             own = self._first(self._chain(weight, deep=False), wanted, in_colour=False)
             if own is not None and not is_emoji(cluster):
@@ -151,10 +153,10 @@ class FontChain:
         return None
 
     @staticmethod
-    def _first(chain: Iterable[Face], wanted: str, *, in_colour: bool) -> Face | None:
-        return next((face for face in chain if face.facts.coloured == in_colour and face.has(wanted)), None)
+    def _first(chain: Iterable[FontFace], wanted: str, *, in_colour: bool) -> FontFace | None:
+        return next((face for face in chain if face.info.coloured == in_colour and face.covers(wanted)), None)
 
-    def _chain(self, weight: Weight, *, deep: bool) -> list[Face]:
+    def _chain(self, weight: FontWeight, *, deep: bool) -> list[FontFace]:
         """The faces in order; those behind Inter are only read when something is asked for that it lacks."""
         key = (weight, deep)
         if key not in self._chains:
@@ -162,16 +164,16 @@ class FontChain:
             faces.append(_own(f"Inter-{weight}"))
             if deep:
                 faces += _of_weight(_usable(self._sources.system), weight)
-                faces.append(_own("DejaVuSans" if weight is Weight.REGULAR else "DejaVuSans-Bold"))
+                faces.append(_own("DejaVuSans" if weight is FontWeight.REGULAR else "DejaVuSans-Bold"))
             self._chains[key] = faces
         return self._chains[key]
 
 
-def _usable(files_: Iterable[FontFile]) -> list[Face]:
+def _usable(files_: Iterable[FontFile]) -> list[FontFace]:
     return [face for face in map(_face, files_) if face is not None]
 
 
 @lru_cache(maxsize=4)
-def font_chain(sources: FontSources) -> FontChain:
+def get_font_chain(sources: FontSources) -> FontChain:
     """The chain of ``sources``; a process keeps it from job to job."""
     return FontChain(sources)

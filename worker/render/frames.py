@@ -31,7 +31,7 @@ class PlacedText:
     def bottom(self) -> int:
         return self.top + self.block.height
 
-    def shift(self, *, mirrored: bool) -> float:
+    def align_fraction(self, *, mirrored: bool) -> float:
         """Where the block lies in its column, and lines in the block: 0 at the left, 1 at the right."""
         if self.align == "centre":
             return 0.5
@@ -53,9 +53,9 @@ class Placement:
     box: Box
     crops: bool
     bleeds: bool = False
-    fills: bool = False
+    has_backdrop: bool = False
 
-    def needed(self, shape: Size) -> Size:
+    def decode_size(self, shape: Size) -> Size:
         """The size at which the whole picture (of ``shape``) is wanted, pixels."""
         return shape.covering(self.box.size) if self.crops else self.box.size
 
@@ -74,7 +74,7 @@ class FrameLayout:
     placements: tuple[Placement, ...] = ()
     badge: Box | None = None
     bar: Box | None = None
-    more: Box | None = None
+    more_box: Box | None = None
     ornament: Box | None = None
     scrim: int | None = None
     position: int = 0  # steps that the rail shows as begun
@@ -82,7 +82,7 @@ class FrameLayout:
     mirrored: bool = False
 
 
-def mirror(layout: FrameLayout, width: int) -> FrameLayout:
+def mirror_frame(layout: FrameLayout, width: int) -> FrameLayout:
     """The frame for readers from right to left: everything on the other side, nothing turned round."""
 
     def flip(box: Box) -> Box:
@@ -99,7 +99,7 @@ def mirror(layout: FrameLayout, width: int) -> FrameLayout:
         ),
         badge=other(layout.badge),
         bar=other(layout.bar),
-        more=other(layout.more),
+        more_box=other(layout.more_box),
         ornament=other(layout.ornament),
         mirrored=True,
     )

@@ -11,25 +11,25 @@ from PIL import Image
 from previewops.errors import PermanentJobError
 from previewops.worker.assets import AssetOpener, OpenedAsset, verify_checksum
 from previewops.worker.render.geometry import Size
-from previewops.worker.render.limits import Limits
-from previewops.worker.render.pictures import Measured, decode, measure
-from previewops.worker.render.stopwatch import Stopwatch
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.pictures import PictureHeader, decode_picture, read_header
+from previewops.worker.render.stopwatch import PhaseTimer
 from previewops.worker.render.storyboard import Asset
 
 
 @dataclass(frozen=True, slots=True)
-class Inspected:
+class InspectedAsset:
     """An asset that passed its checks, or why it did not. ``picture`` is None for sound, and for what is lost."""
 
     size_bytes: int
     identity: tuple[int | str, ...]
-    picture: Measured | None
+    picture: PictureHeader | None
     error: PermanentJobError | None = None
 
 
-def inspect(
-    assets: Iterable[Asset], opener: AssetOpener, limits: Limits, *, gaps: bool = False
-) -> dict[str, Inspected]:
+def inspect_assets(
+    assets: Iterable[Asset], opener: AssetOpener, limits: RenderLimits, *, allow_gaps: bool = False
+) -> dict[str, InspectedAsset]:
     """Opens every asset, compares its checksum and reads its header; decodes none.
 
     With ``gaps`` an asset that is refused for good is kept with its error, as long as one picture is left.
@@ -38,19 +38,19 @@ def inspect(
         PermanentJobError: what ``opener``, ``verify_checksum`` and ``measure`` raise.
         TransientJobError: what ``opener`` raises.
     """
-    found: dict[str, Inspected] = {}
+    found: dict[str, InspectedAsset] = {}
     for asset in assets:
         try:
             found[asset.ref.id] = _inspect(asset, opener, limits)
         except PermanentJobError as refused:
-            if not gaps:
+            if not allow_gaps:
                 raise
-            found[asset.ref.id] = Inspected(0, (), None, refused)
-    demand_a_picture(assets, {name: one.error for name, one in found.items() if one.error})
+            found[asset.ref.id] = InspectedAsset(0, (), None, refused)
+    require_picture(assets, {name: one.error for name, one in found.items() if one.error})
     return found
 
 
-def demand_a_picture(assets: Iterable[Asset], lost: Mapping[str, PermanentJobError]) -> None:
+def require_picture(assets: Iterable[Asset], lost: Mapping[str, PermanentJobError]) -> None:
     """A preview none of whose pictures could be had is of no use, whatever gaps are allowed.
 
     Raises:
@@ -61,15 +61,15 @@ def demand_a_picture(assets: Iterable[Asset], lost: Mapping[str, PermanentJobErr
         raise lost[pictures[0]]
 
 
-def _inspect(asset: Asset, opener: AssetOpener, limits: Limits) -> Inspected:
+def _inspect(asset: Asset, opener: AssetOpener, limits: RenderLimits) -> InspectedAsset:
     opened = opener.open(asset.ref, max_bytes=limits.asset_bytes)
     with opened.file:
         verify_checksum(asset.ref, opened)
-        picture = measure(asset.ref, opened.file, limits) if asset.is_image else None
-        return Inspected(opened.size, opened.identity, picture)
+        picture = read_header(asset.ref, opened.file, limits) if asset.is_image else None
+        return InspectedAsset(opened.size, opened.identity, picture)
 
 
-class Gallery:
+class PictureCache:
     """Decoded pictures on demand.
 
     ``needed`` says for each asset the size at which the whole picture is wanted, ``uses`` how often it will be
@@ -80,35 +80,35 @@ class Gallery:
     def __init__(
         self,
         opener: AssetOpener,
-        limits: Limits,
-        inspected: Mapping[str, Inspected],
+        limits: RenderLimits,
+        inspected: Mapping[str, InspectedAsset],
         *,
-        needed: Mapping[str, Size],
+        decode_sizes: Mapping[str, Size],
         uses: Counter[str],
-        watch: Stopwatch,
-        decoded: Callable[[Asset, Image.Image], None],
-        gaps: bool = False,
+        timer: PhaseTimer,
+        on_decoded: Callable[[Asset, Image.Image], None],
+        allow_gaps: bool = False,
     ) -> None:
-        self.lost = {name: one.error for name, one in inspected.items() if one.error is not None}
-        self._gaps = gaps
+        self.asset_errors = {name: one.error for name, one in inspected.items() if one.error is not None}
+        self._gaps = allow_gaps
         self._opener = opener
         self._limits = limits
         self._inspected = inspected
-        self._needed = needed
+        self._needed = decode_sizes
         self._uses = Counter(uses)
-        self._watch = watch
-        self._decoded = decoded
+        self._watch = timer
+        self._decoded = on_decoded
         self._seen: set[str] = set()
         self._kept: OrderedDict[str, Image.Image] = OrderedDict()
 
-    def take(self, asset: Asset) -> Image.Image | None:
+    def get(self, asset: Asset) -> Image.Image | None:
         """The picture of ``asset``, upright, in sRGB, RGB or RGBA; None if it is ``lost``.
 
         Raises:
             PermanentJobError, TransientJobError: as in ``inspect``; asset-corrupt where decoding fails.
         """
         name = asset.ref.id
-        if name in self.lost:
+        if name in self.asset_errors:
             return None
         image = self._kept.get(name)
         if image is None:
@@ -118,7 +118,7 @@ class Gallery:
             except PermanentJobError as refused:
                 if not self._gaps:
                     raise
-                self.lost[name] = refused
+                self.asset_errors[name] = refused
                 return None
             if name not in self._seen:
                 self._seen.add(name)
@@ -136,7 +136,7 @@ class Gallery:
         opened = self._opener.open(asset.ref, max_bytes=self._limits.asset_bytes)
         with opened.file:
             self._check_again(asset, opened)
-            return decode(asset.ref, opened.file, self._limits, self._needed[asset.ref.id])
+            return decode_picture(asset.ref, opened.file, self._limits, self._needed[asset.ref.id])
 
     def _check_again(self, asset: Asset, opened: OpenedAsset) -> None:
         """A file that was replaced since its checksum was compared is compared again."""

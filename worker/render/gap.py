@@ -5,10 +5,10 @@ from __future__ import annotations
 from PIL import Image, ImageDraw
 
 from previewops.errors import PermanentJobError
-from previewops.worker.render.fonts import Weight
+from previewops.worker.render.fonts import FontWeight
 from previewops.worker.render.frames import Placement
 from previewops.worker.render.geometry import Box, Size
-from previewops.worker.render.metrics import Metrics
+from previewops.worker.render.metrics import LayoutMetrics
 from previewops.worker.render.shapes import dash_rounded, fill_rounded
 from previewops.worker.render.theme import Theme, mix
 from previewops.worker.render.typesetting import Typesetter
@@ -25,13 +25,13 @@ _REASONS = {
 }
 
 
-def draw_gap(
+def draw_missing_picture(
     image: Image.Image,
     placement: Placement,
     reason: PermanentJobError,
     *,
     theme: Theme,
-    metrics: Metrics,
+    metrics: LayoutMetrics,
     setter: Typesetter,
 ) -> None:
     """Draws the gap into the placement's cell, with the picture's name and the reason as far as there is room."""
@@ -46,10 +46,12 @@ def draw_gap(
     else:
         # Words may lie over the lower half.
         room = Box(cell.left, cell.top, cell.right, cell.top + round(cell.height * 0.6)).inset(metrics.gap)
-    name = setter.line(
-        placement.asset.title or placement.asset.ref.id, Weight.SEMIBOLD, metrics.small, room.width
+    name = setter.fit_line(
+        placement.asset.title or placement.asset.ref.id, FontWeight.SEMIBOLD, metrics.small, room.width
     )
-    why = setter.line(_REASONS.get(reason.code, "not available"), Weight.REGULAR, metrics.small, room.width)
+    why = setter.fit_line(
+        _REASONS.get(reason.code, "not available"), FontWeight.REGULAR, metrics.small, room.width
+    )
     side = min(metrics.units(9), room.size.short // 2)
     lines = [(name, theme.ink), (why, theme.muted)]
     step = round(metrics.small * 1.4)

@@ -18,7 +18,7 @@ _KEEP_WHAT_IS_THERE = 1 << 2
 _LOOP_FOR_EVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
 
 
-def count_frames(file: BinaryIO, most: int) -> int:
+def count_frames(file: BinaryIO, limit: int) -> int:
     """Frames in ``file``, decoding none; counting stops at ``most`` + 1. The position is left as it was."""
     start = file.tell()
     try:
@@ -26,7 +26,7 @@ def count_frames(file: BinaryIO, most: int) -> int:
         header = file.read(13)
         _read_colours(file, header[10] if len(header) == 13 else 0)
         frames = 0
-        while frames <= most and (kind := file.read(1)):
+        while frames <= limit and (kind := file.read(1)):
             if kind[0] == _EXTENSION:
                 file.read(1)
             elif kind[0] == _IMAGE and len(descriptor := file.read(9)) == 9:

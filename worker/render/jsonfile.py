@@ -7,6 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def encoded(content: Mapping[str, Any]) -> bytes:
+def encode_json(content: Mapping[str, Any]) -> bytes:
     """``content`` as indented JSON in UTF-8, with a line break at its end."""
     return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "replace")

@@ -4,40 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 
-from previewops.worker.render.frames import FrameLayout, mirror
+from previewops.worker.render.frames import FrameLayout, mirror_frame
 from previewops.worker.render.geometry import Size
-from previewops.worker.render.metrics import Metrics
-from previewops.worker.render.placing import Placer
+from previewops.worker.render.metrics import LayoutMetrics
+from previewops.worker.render.placing import PicturePlacer
 from previewops.worker.render.steps import StepFrames
 from previewops.worker.render.storyboard import Storyboard
-from previewops.worker.render.titlecard import TitleCard, hero_of
+from previewops.worker.render.titlecard import TitleCard, choose_hero
 from previewops.worker.render.typesetting import Typesetter
 
 
 def lay_out_frames(
-    board: Storyboard, shapes: Mapping[str, Size], setter: Typesetter, lost: Set[str] = frozenset()
+    board: Storyboard, picture_sizes: Mapping[str, Size], setter: Typesetter, missing: Set[str] = frozenset()
 ) -> tuple[FrameLayout, ...]:
     """The title card and the steps, in order.
 
     ``shapes`` has the upright size of every picture that could be opened, by asset id, ``lost`` the ids of those
     that could not. Where the story is told from right to left, so is each frame.
     """
-    steps = StepFrames(board, _placer(board, shapes, setter), setter)
+    steps = StepFrames(board, _placer(board, picture_sizes, setter), setter)
     frames = (steps.layout(step) for step in board.steps)
-    return (lay_out_title_card(board, shapes, setter, lost), *(_turned(board, frame) for frame in frames))
+    return (
+        lay_out_title_card(board, picture_sizes, setter, missing),
+        *(_turned(board, frame) for frame in frames),
+    )
 
 
 def lay_out_title_card(
-    board: Storyboard, shapes: Mapping[str, Size], setter: Typesetter, lost: Set[str]
+    board: Storyboard, picture_sizes: Mapping[str, Size], setter: Typesetter, missing: Set[str]
 ) -> FrameLayout:
     """The title card alone, with a picture that is not ``lost``."""
-    card = TitleCard(board, _placer(board, shapes, setter), setter, hero_of(board, lost))
+    card = TitleCard(board, _placer(board, picture_sizes, setter), setter, choose_hero(board, missing))
     return _turned(board, card.layout())
 
 
-def _placer(board: Storyboard, shapes: Mapping[str, Size], setter: Typesetter) -> Placer:
-    return Placer(shapes, setter, Metrics(board.size), labels=board.captions)
+def _placer(board: Storyboard, shapes: Mapping[str, Size], setter: Typesetter) -> PicturePlacer:
+    return PicturePlacer(shapes, setter, LayoutMetrics(board.size), labels=board.captions)
 
 
 def _turned(board: Storyboard, frame: FrameLayout) -> FrameLayout:
-    return mirror(frame, board.size.width) if board.right_to_left else frame
+    return mirror_frame(frame, board.size.width) if board.right_to_left else frame

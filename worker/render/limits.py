@@ -13,7 +13,7 @@ MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RenderLimits:
     """Bounds on one job. Input beyond one of them is refused before it is decoded."""
 
     asset_bytes: int = 100 * MIB  # bytes of one asset's file
@@ -28,7 +28,7 @@ class Limits:
     decoded_bytes: int = 64 * MIB  # decoded pictures kept in memory between the frames that use them
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, object] | None) -> Limits:
+    def from_mapping(cls, values: Mapping[str, object] | None) -> RenderLimits:
         """Limits with some of them replaced.
 
         Raises:
@@ -45,7 +45,7 @@ class Limits:
         return cls(**known)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Limits:
+    def from_settings(cls, settings: Settings) -> RenderLimits:
         """The limits that the settings ask for."""
         return cls(
             asset_bytes=settings.asset_max_mb * MIB,

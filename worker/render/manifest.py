@@ -11,8 +11,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from previewops.worker.render.artifacts import Artifact, ArtifactWriter
-from previewops.worker.render.jsonfile import encoded
+from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
+from previewops.worker.render.jsonfile import encode_json
 from previewops.worker.render.placeholder import Placeholder
 from previewops.worker.render.render import RenderResult
 
@@ -27,13 +27,13 @@ def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mappi
     Raises:
         TransientJobError: io-error, disk-full.
     """
-    container = encoded(container_json(result.artifacts))
+    container = encode_json(build_container(result.artifacts))
     writer.write(CONTAINER, "json", container)
-    preview = preview_json(result, payload, hashlib.sha256(container).hexdigest())
-    writer.write(PREVIEW, "json", encoded(preview))
+    preview = build_preview(result, payload, hashlib.sha256(container).hexdigest())
+    writer.write(PREVIEW, "json", encode_json(preview))
 
 
-def container_json(artifacts: tuple[Artifact, ...]) -> dict[str, Any]:
+def build_container(artifacts: tuple[WrittenArtifact, ...]) -> dict[str, Any]:
     """The content of ``container.json``: every file but itself and ``preview.json``, sorted by path."""
     return {
         "version": 1,
@@ -41,9 +41,9 @@ def container_json(artifacts: tuple[Artifact, ...]) -> dict[str, Any]:
     }
 
 
-def preview_json(result: RenderResult, payload: Mapping[str, Any], container_sha256: str) -> dict[str, Any]:
+def build_preview(result: RenderResult, payload: Mapping[str, Any], container_sha256: str) -> dict[str, Any]:
     """The content of ``preview.json``. Lengths are in pixels, durations and timings in ms."""
-    board, names = result.board, result.names
+    board, names = result.storyboard, result.paths
     return {
         "version": 1,
         "renderer": RENDERER_VERSION,
@@ -58,7 +58,7 @@ def preview_json(result: RenderResult, payload: Mapping[str, Any], container_sha
         "frames": _frames(result),
         "sheet": {
             "path": names.sheet,
-            "index": names.index,
+            "index": names.sheet_index,
             "width": result.sheet.size.width,
             "height": result.sheet.size.height,
         },
@@ -83,8 +83,8 @@ def preview_json(result: RenderResult, payload: Mapping[str, Any], container_sha
 
 
 def _frames(result: RenderResult) -> list[dict[str, Any]]:
-    board, start, entries = result.board, 0, []
-    for index, path in enumerate(result.names.frames):
+    board, start, entries = result.storyboard, 0, []
+    for index, path in enumerate(result.paths.frames):
         step = board.steps[index - 1] if index else None
         duration = result.durations_ms[index]
         title = step.title if step else board.title
@@ -106,13 +106,13 @@ def _asset(result: RenderResult, name: str) -> dict[str, Any]:
             "width": found.picture.size.width,
             "height": found.picture.size.height,
         }
-    if name in result.lost:
-        error = result.lost[name]
+    if name in result.asset_errors:
+        error = result.asset_errors[name]
         entry["error"] = {"code": error.code, "message": error.message}
     if name in result.placeholders:
         entry |= _placeholder(result.placeholders[name])
-    if name in result.names.thumbnails and name not in result.lost:
-        entry["thumbnail"] = result.names.thumbnails[name]
+    if name in result.paths.thumbnails and name not in result.asset_errors:
+        entry["thumbnail"] = result.paths.thumbnails[name]
     return entry
 
 

@@ -15,7 +15,7 @@ _WIDE = 1.25  # ratio of sides from which words stand beside pictures
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
+class LayoutMetrics:
     """Lengths in pixels for a frame of ``size``; type sizes are in pixels too."""
 
     size: Size
@@ -54,7 +54,7 @@ class Metrics:
         return self._of_short(0.0014, 1)
 
     @property
-    def rail(self) -> int:
+    def progress_bar(self) -> int:
         """Height of the progress rail."""
         return self._of_short(0.0075, 2)
 
@@ -64,7 +64,7 @@ class Metrics:
         return self._of_short(0.122, 20)
 
     @property
-    def display_floor(self) -> int:
+    def display_min(self) -> int:
         return self._of_short(0.058, 13)
 
     @property
@@ -78,7 +78,7 @@ class Metrics:
         return self._of_short(0.064, 13)
 
     @property
-    def heading_floor(self) -> int:
+    def heading_min(self) -> int:
         return self._of_short(0.042, 11)
 
     @property
@@ -87,7 +87,7 @@ class Metrics:
         return self._of_short(0.041, 10)
 
     @property
-    def body_floor(self) -> int:
+    def body_min(self) -> int:
         return self._of_short(0.030, 9)
 
     @property
@@ -101,7 +101,7 @@ class Metrics:
         return round(self.small * 1.9)
 
     @property
-    def smallest_cell(self) -> int:
+    def min_cell(self) -> int:
         """Below this a picture tells nothing any more."""
         return self._of_short(0.1, 24)
 
@@ -111,13 +111,13 @@ class Metrics:
         return self.size.width >= self.size.height * _WIDE
 
     @property
-    def rail_box(self) -> Box:
+    def progress_bar_box(self) -> Box:
         """At the lower edge of the safe area."""
         safe = self.safe
-        return Box(safe.left, safe.bottom - self.rail, safe.right, safe.bottom)
+        return Box(safe.left, safe.bottom - self.progress_bar, safe.right, safe.bottom)
 
     @property
     def content(self) -> Box:
         """The safe area above the rail."""
         safe = self.safe
-        return Box(safe.left, safe.top, safe.right, self.rail_box.top - max(5, self.units(3)))
+        return Box(safe.left, safe.top, safe.right, self.progress_bar_box.top - max(5, self.units(3)))

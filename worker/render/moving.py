@@ -14,7 +14,7 @@ _WALKED_PIXELS = 100_000_000  # to reach a frame, those before it have to be dec
 _SMALL, _SPARSE = (64, 64), (256, 256)  # pixels
 
 
-def show_representative_frame(image: Image.Image, frames: int) -> None:
+def seek_representative_frame(image: Image.Image, frames: int) -> None:
     """Leaves ``image``, an opened picture of ``frames`` frames, at the frame that stands for it.
 
     Raises whatever the decoder does over a broken frame.

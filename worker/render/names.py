@@ -13,43 +13,43 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class BundleNames:
+class BundlePaths:
     """The path of every picture of a bundle, decided before any is made."""
 
     poster: str
     frames: tuple[str, ...]  # the title card first
     sheet: str
-    index: str  # into the sheet
+    sheet_index: str  # into the sheet
     animation: str | None
     captions: str | None  # beside the animation, where it shows captions
     thumbnails: dict[str, str]  # by asset id
 
     @property
-    def all(self) -> tuple[str, ...]:
+    def all_paths(self) -> tuple[str, ...]:
         """Every path, in the order in which they are made known."""
-        return self.certain(thumbnails=True)
+        return self.expected(thumbnails=True)
 
-    def certain(self, *, thumbnails: bool) -> tuple[str, ...]:
+    def expected(self, *, thumbnails: bool) -> tuple[str, ...]:
         """Every path that a job which does not fail writes; ``thumbnails``: those too, as no picture may be lost."""
         animation = (self.animation,) if self.animation else ()
         captions = (self.captions,) if self.captions else ()
         stills = (self.poster, *self.frames, self.sheet)
         thumbs = self.thumbnails.values() if thumbnails else ()
-        return (*stills, self.index, *animation, *captions, *thumbs)
+        return (*stills, self.sheet_index, *animation, *captions, *thumbs)
 
 
-def bundle_names(board: Storyboard) -> BundleNames:
+def choose_bundle_paths(board: Storyboard) -> BundlePaths:
     """The names of what ``board`` asks for."""
     extension, steps = EXTENSIONS[board.image_format], len(board.steps)
     digits = max(3, len(str(steps)))
     frames = [f"frames/{0:0{digits}d}-title.{extension}"]
     frames += [f"frames/{number:0{digits}d}.{extension}" for number in range(1, steps + 1)]
     ids = [asset.ref.id for asset in board.images] if board.thumbnail else []
-    return BundleNames(
+    return BundlePaths(
         poster=f"poster.{extension}",
         frames=tuple(frames),
         sheet=f"sheet.{extension}",
-        index="sheet.vtt",
+        sheet_index="sheet.vtt",
         captions="captions.vtt" if board.animation and board.captions else None,
         animation=f"animation.{EXTENSIONS[board.animation]}" if board.animation else None,
         thumbnails=_thumbnail_names(ids, extension),

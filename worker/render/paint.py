@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from PIL import Image, ImageDraw
 
 from previewops.worker.render.frames import FrameLayout, PlacedText, Placement
-from previewops.worker.render.gallery import Gallery
-from previewops.worker.render.gap import draw_gap
+from previewops.worker.render.gallery import PictureCache
+from previewops.worker.render.gap import draw_missing_picture
 from previewops.worker.render.geometry import Box, Size
-from previewops.worker.render.metrics import Metrics
-from previewops.worker.render.shapes import blurred, darken, fill_rounded, panel, paste_rounded
+from previewops.worker.render.metrics import LayoutMetrics
+from previewops.worker.render.shapes import blur_to_fill, darken, draw_panel, fill_rounded, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
 from previewops.worker.render.theme import WHITE, Colour, mix
 from previewops.worker.render.typesetting import Typesetter
@@ -26,14 +26,14 @@ class Painter:
     """Draws the frames of one storyboard."""
 
     board: Storyboard
-    gallery: Gallery
+    pictures: PictureCache
     setter: Typesetter
-    metrics: Metrics = field(init=False)
+    metrics: LayoutMetrics = field(init=False)
 
     def __post_init__(self) -> None:
-        self.metrics = Metrics(self.board.size)
+        self.metrics = LayoutMetrics(self.board.size)
 
-    def frame(self, layout: FrameLayout) -> Image.Image:
+    def draw_frame(self, layout: FrameLayout) -> Image.Image:
         """One frame as an RGB picture of the storyboard's size."""
         theme, metrics = self.board.theme, self.metrics
         image = Image.new("RGB", self.board.size, theme.background)
@@ -45,8 +45,8 @@ class Painter:
             darken(image, layout.scrim - metrics.gap, round(image.height * 0.24), _SCRIM)
         if layout.bar is not None:
             fill_rounded(image, layout.bar, layout.bar.height // 2, theme.accent)
-        if layout.more is not None:
-            self._panel(image, layout.more)
+        if layout.more_box is not None:
+            self._panel(image, layout.more_box)
         if layout.badge is not None:
             fill_rounded(image, layout.badge, layout.badge.height // 2, theme.accent)
         for text in layout.texts:
@@ -56,7 +56,7 @@ class Painter:
         return image
 
     def _text(self, image: Image.Image, text: PlacedText, *, mirrored: bool) -> None:
-        shift = text.shift(mirrored=mirrored)
+        shift = text.align_fraction(mirrored=mirrored)
         left = text.left + round((text.right - text.left - text.block.width) * shift)
         self.setter.draw(image, left, text.top, text.block, self._colour(text), align=shift)
 
@@ -71,19 +71,19 @@ class Painter:
 
     def _panel(self, image: Image.Image, box: Box) -> None:
         theme, metrics = self.board.theme, self.metrics
-        panel(image, box, metrics.radius, fill=theme.surface, line=theme.line, hairline=metrics.hairline)
+        draw_panel(image, box, metrics.radius, fill=theme.surface, line=theme.line, hairline=metrics.hairline)
 
     def _picture(self, image: Image.Image, placement: Placement) -> None:
         radius = 0 if placement.bleeds else self.metrics.radius
-        picture = self.gallery.take(placement.asset)
+        picture = self.pictures.get(placement.asset)
         if picture is None:
-            reason = self.gallery.lost[placement.asset.ref.id]
-            draw_gap(
+            reason = self.pictures.asset_errors[placement.asset.ref.id]
+            draw_missing_picture(
                 image, placement, reason, theme=self.board.theme, metrics=self.metrics, setter=self.setter
             )
             return
         size = placement.box.size
-        drawn = cropped(picture, placement) if placement.crops else resized(picture, size)
+        drawn = crop_to_cover(picture, placement) if placement.crops else resize(picture, size)
         if drawn.size != placement.cell.size or drawn.mode != "RGB":
             drawn = self._backed(drawn, picture, placement)
         paste_rounded(image, drawn, placement.cell, radius)
@@ -91,8 +91,8 @@ class Painter:
     def _backed(self, drawn: Image.Image, picture: Image.Image, placement: Placement) -> Image.Image:
         """A picture that does not fill its cell, or that something shows through, on what lies behind it."""
         cell, box = placement.cell, placement.box
-        if placement.fills:
-            ground = blurred(picture, cell.size, _BACKDROP)
+        if placement.has_backdrop:
+            ground = blur_to_fill(picture, cell.size, _BACKDROP)
         else:
             ground = Image.new("RGB", cell.size, self.board.theme.surface)
         offset = (box.left - cell.left, box.top - cell.top)
@@ -101,7 +101,7 @@ class Painter:
 
     def _rail(self, image: Image.Image, layout: FrameLayout) -> None:
         """Progress through the steps, each as long as it lasts; one bar where there are too many to tell apart."""
-        theme, box = self.board.theme, self.metrics.rail_box
+        theme, box = self.board.theme, self.metrics.progress_bar_box
         durations = [step.duration_ms for step in self.board.steps]
         gap = max(2, self.metrics.gap // 4)
         total, position = sum(durations), layout.position
@@ -159,14 +159,14 @@ class Painter:
         image.paste(self.board.theme.on_accent, (box.left + nudge, box.top), smooth)
 
 
-def resized(picture: Image.Image, size: Size) -> Image.Image:
+def resize(picture: Image.Image, size: Size) -> Image.Image:
     """``picture`` at ``size``, itself where it has that size already."""
     if picture.size == size:
         return picture
     return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
-def cropped(picture: Image.Image, placement: Placement) -> Image.Image:
+def crop_to_cover(picture: Image.Image, placement: Placement) -> Image.Image:
     """The part of ``picture`` that covers the placement's box, its focus as near to the middle as can be."""
     shape, size = Size(*picture.size), placement.box.size
     covering = shape.covering(size)

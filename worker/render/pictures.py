@@ -15,14 +15,14 @@ from previewops.errors import JobError, PermanentJobError
 from previewops.worker.assets import AssetRef, storage_errors
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.gif import count_frames
-from previewops.worker.render.limits import Limits
-from previewops.worker.render.moving import show_representative_frame
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.moving import seek_representative_frame
 
 # All of Pillow's at once, and where the fork server imports this: else each process does by itself, from files that
 # may have been replaced meanwhile.
 Image.init()
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
+PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 _ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 _DRAFT_GAP = (
@@ -33,7 +33,7 @@ _SRGB = ImageCms.createProfile("sRGB")
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class PictureHeader:
     """What a file's header says: ``size`` is as shown, its orientation applied."""
 
     format: str
@@ -42,7 +42,7 @@ class Measured:
     orientation: int
 
 
-def measure(ref: AssetRef, file: BinaryIO, limits: Limits) -> Measured:
+def read_header(ref: AssetRef, file: BinaryIO, limits: RenderLimits) -> PictureHeader:
     """Reads the header of the picture in ``file``; decodes nothing.
 
     Raises:
@@ -53,7 +53,7 @@ def measure(ref: AssetRef, file: BinaryIO, limits: Limits) -> Measured:
         return measured
 
 
-def decode(ref: AssetRef, file: BinaryIO, limits: Limits, wanted: Size) -> Image.Image:
+def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, wanted: Size) -> Image.Image:
     """The picture as RGB, or as RGBA where something shows through, in sRGB, upright, and free of metadata.
 
     Of an animation it is the frame that stands for all. It is shrunk while it is decoded, to the smallest
@@ -67,7 +67,7 @@ def decode(ref: AssetRef, file: BinaryIO, limits: Limits, wanted: Size) -> Image
         target = _target(Size(*image.size), stored)
         image.draft(image.mode, (round(target.width * _DRAFT_GAP), round(target.height * _DRAFT_GAP)))
         if measured.frames > 1:
-            show_representative_frame(image, measured.frames)
+            seek_representative_frame(image, measured.frames)
         image.load()
         profile = image.info.get("icc_profile")
         shrunk = _shrink(_eight_bits(image), target)
@@ -83,7 +83,9 @@ def _target(stored: Size, wanted: Size) -> Size:
 
 
 @contextmanager
-def _opened(ref: AssetRef, file: BinaryIO, limits: Limits) -> Iterator[tuple[Image.Image, Measured]]:
+def _opened(
+    ref: AssetRef, file: BinaryIO, limits: RenderLimits
+) -> Iterator[tuple[Image.Image, PictureHeader]]:
     """The opened picture; whatever is wrong with the file inside the block comes out as a typed error."""
     file.seek(0)
     head = file.read(32)
@@ -95,7 +97,7 @@ def _opened(ref: AssetRef, file: BinaryIO, limits: Limits) -> Iterator[tuple[Ima
         with warnings.catch_warnings(), storage_errors():
             warnings.simplefilter("ignore")  # of metadata: what matters is raised
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as image:
+            with Image.open(file, formats=PICTURE_FORMATS) as image:
                 yield image, _measured(ref, image, file, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
         raise _refusal(
@@ -113,7 +115,7 @@ def _opened(ref: AssetRef, file: BinaryIO, limits: Limits) -> Iterator[tuple[Ima
         Image.MAX_IMAGE_PIXELS = ceiling
 
 
-def _measured(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: Limits) -> Measured:
+def _measured(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: RenderLimits) -> PictureHeader:
     width, height = image.size
     if width * height > limits.frame_pixels:
         raise _refusal(
@@ -136,10 +138,10 @@ def _measured(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: Limits)
         )
     orientation = _orientation(image)
     size = Size(height, width) if orientation in _SIDEWAYS else Size(width, height)
-    return Measured(kind.lower(), size, frames, orientation)
+    return PictureHeader(kind.lower(), size, frames, orientation)
 
 
-def _frames(kind: str, image: Image.Image, file: BinaryIO, limits: Limits) -> int:
+def _frames(kind: str, image: Image.Image, file: BinaryIO, limits: RenderLimits) -> int:
     if kind == "GIF":
         # Pillow counts by walking to the end, however far that is.
         return count_frames(file, limits.frames)
@@ -241,7 +243,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 
 def _unreadable(ref: AssetRef, head: bytes, reason: BaseException) -> PermanentJobError:
     kind = next((name for at, mark, name in _SIGNATURES if head[at:].startswith(mark)), None)
-    if kind in FORMATS or not head:
+    if kind in PICTURE_FORMATS or not head:
         what = f"{kind} data that does not decode" if kind else "an empty file"
         detail = "" if isinstance(reason, UnidentifiedImageError) else f" ({reason})"
         return _refusal(
@@ -263,9 +265,9 @@ def _unreadable(ref: AssetRef, head: bytes, reason: BaseException) -> PermanentJ
 def _refusal(ref: AssetRef, code: str, *, hint: str, **data: Any) -> PermanentJobError:
     return PermanentJobError(
         code,
-        f"asset {ref.id} ({ref.shown_uri}): found {data['found']}, allowed is {data['allowed']}",
+        f"asset {ref.id} ({ref.short_uri}): found {data['found']}, allowed is {data['allowed']}",
         hint=hint,
         assetId=ref.id,
-        uri=ref.shown_uri,
+        uri=ref.short_uri,
         **data,
     )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from previewops.worker.render.theme import Colour, as_hex
-from previewops.worker.render.thumbhash import thumbhash
+from previewops.worker.render.theme import Colour, format_hex
+from previewops.worker.render.thumbhash import encode_thumbhash
 
 _SAMPLE = (32, 32)  # pixels, at most: the hash has 7 waves across
 _COLOURS = 8
@@ -21,11 +21,11 @@ class Placeholder:
     colour: str
 
 
-def placeholder(image: Image.Image, background: Colour) -> Placeholder:
+def make_placeholder(image: Image.Image, background: Colour) -> Placeholder:
     """The placeholder of ``image``; ``background`` is what shows through it."""
     sample = image.copy()
     sample.thumbnail(_SAMPLE, Image.Resampling.BOX, reducing_gap=None)
-    return Placeholder(thumbhash(sample), as_hex(_dominant(sample, background)))
+    return Placeholder(encode_thumbhash(sample), format_hex(_dominant(sample, background)))
 
 
 def _dominant(sample: Image.Image, background: Colour) -> Colour:

@@ -7,18 +7,18 @@ from typing import Any
 
 from previewops.worker.assets import AssetOpener
 from previewops.worker.render.bounds import check_sound
-from previewops.worker.render.demands import check_bounds
+from previewops.worker.render.demands import check_limits
 from previewops.worker.render.encode import MEDIA_TYPES
 from previewops.worker.render.fontfiles import FontSources
-from previewops.worker.render.gallery import Inspected, inspect
+from previewops.worker.render.gallery import InspectedAsset, inspect_assets
 from previewops.worker.render.geometry import Size
-from previewops.worker.render.limits import Limits
-from previewops.worker.render.names import bundle_names
-from previewops.worker.render.remarks import warnings_of
-from previewops.worker.render.render import lay_out, typesetter
-from previewops.worker.render.sheet import lay_out as lay_out_sheet
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.names import choose_bundle_paths
+from previewops.worker.render.remarks import collect_warnings
+from previewops.worker.render.render import lay_out_cards, make_typesetter
+from previewops.worker.render.sheet import lay_out_sheet
 from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
-from previewops.worker.render.tracks import tracks
+from previewops.worker.render.tracks import build_tracks
 
 # Measured on one core of a small server over frames half of which is a photograph; orders of magnitude.
 _BYTES_PER_PIXEL = {
@@ -33,8 +33,8 @@ _DECODE_NS_PER_PIXEL = 9
 _OVERHEAD_MS = 30
 
 
-def plan(
-    payload: Mapping[str, Any], *, opener: AssetOpener, limits: Limits, fonts: FontSources | None = None
+def plan_render(
+    payload: Mapping[str, Any], *, opener: AssetOpener, limits: RenderLimits, fonts: FontSources | None = None
 ) -> dict[str, Any]:
     """The plan for a payload that has passed ``previewops.contract.validate``, as JSON values.
 
@@ -44,11 +44,11 @@ def plan(
         PermanentJobError, TransientJobError: as ``render``, but for what only decoding brings to light.
     """
     board = read_storyboard(payload)
-    check_bounds(board, limits)
-    inspected = inspect(board.assets.values(), opener, limits, gaps=board.gaps)
-    check_sound(board, inspected, opener, limits, decoding=False)
-    setter = typesetter(board, fonts)
-    layouts = lay_out(board, inspected, setter)
+    check_limits(board, limits)
+    inspected = inspect_assets(board.assets.values(), opener, limits, allow_gaps=board.allow_gaps)
+    check_sound(board, inspected, opener, limits, decode=False)
+    setter = make_typesetter(board, fonts)
+    layouts = lay_out_cards(board, inspected, setter)
     lost = {name: found.error for name, found in inspected.items() if found.error is not None}
     artifacts = _artifacts(board, inspected)
     return {
@@ -63,12 +63,12 @@ def plan(
             "ms": _estimated_ms(board, inspected, artifacts),
         },
         "undrawn": list(setter.undrawn),
-        "warnings": list(warnings_of(board, inspected, layouts, setter, lost)),
+        "warnings": list(collect_warnings(board, inspected, layouts, setter, lost)),
     }
 
 
-def _artifacts(board: Storyboard, inspected: Mapping[str, Inspected]) -> list[dict[str, Any]]:
-    names = bundle_names(board)
+def _artifacts(board: Storyboard, inspected: Mapping[str, InspectedAsset]) -> list[dict[str, Any]]:
+    names = choose_bundle_paths(board)
     sheet = lay_out_sheet(board).size
     entries = [
         _artifact(path, board.image_format, board, board.size) for path in (names.poster, *names.frames)
@@ -76,7 +76,9 @@ def _artifacts(board: Storyboard, inspected: Mapping[str, Inspected]) -> list[di
     entries.append(_artifact(names.sheet, board.image_format, board, sheet))
     if names.animation and board.animation:
         entries.append(_artifact(names.animation, board.animation, board, board.size, len(names.frames)))
-    entries += [_text(path, content) for path, content in tracks(board, names, lay_out_sheet(board)).items()]
+    entries += [
+        _text(path, content) for path, content in build_tracks(board, names, lay_out_sheet(board)).items()
+    ]
     for name, path in names.thumbnails.items():
         picture = inspected[name].picture
         if picture is not None and board.thumbnail is not None:
@@ -101,10 +103,10 @@ def _text(path: str, content: bytes) -> dict[str, Any]:
     return {"path": path, "mediaType": MEDIA_TYPES["vtt"], "estimatedBytes": len(content)}
 
 
-def _asset(asset: Asset, found: Inspected) -> dict[str, Any]:
+def _asset(asset: Asset, found: InspectedAsset) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "id": asset.ref.id,
-        "uri": asset.ref.shown_uri,
+        "uri": asset.ref.short_uri,
         "type": "image" if asset.is_image else "audio",
     }
     if found.error is None:
@@ -124,7 +126,7 @@ def _asset(asset: Asset, found: Inspected) -> dict[str, Any]:
 
 
 def _estimated_ms(
-    board: Storyboard, inspected: Mapping[str, Inspected], artifacts: list[dict[str, Any]]
+    board: Storyboard, inspected: Mapping[str, InspectedAsset], artifacts: list[dict[str, Any]]
 ) -> int:
     frames = board.size.pixels * (len(board.steps) + 1)
     decoded: int = sum(found.picture.size.pixels for found in inspected.values() if found.picture is not None)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from previewops.errors import PermanentJobError
 from previewops.worker.render.frames import FrameLayout
-from previewops.worker.render.gallery import Inspected
-from previewops.worker.render.storyboard import VIDEO, Storyboard
+from previewops.worker.render.gallery import InspectedAsset
+from previewops.worker.render.storyboard import VIDEO_FORMATS, Storyboard
 from previewops.worker.render.typesetting import Typesetter
 
 
-def warnings_of(
+def collect_warnings(
     board: Storyboard,
-    inspected: Mapping[str, Inspected],
+    inspected: Mapping[str, InspectedAsset],
     layouts: tuple[FrameLayout, ...],
     setter: Typesetter,
     lost: Mapping[str, PermanentJobError],
@@ -36,9 +36,9 @@ def warnings_of(
         if asset.picture is not None and asset.picture.frames > 1 and name not in lost:
             found.append(f"asset {name}: of its {asset.picture.frames} frames one is shown")
     shown_as = board.animation or board.image_format
-    if board.sound is not None and board.heard is None:
+    if board.sound is not None and board.animation_sound is None:
         found.append(f"audio: {shown_as} carries no sound; the track is listed only")
-    if board.fades and board.animation not in VIDEO:
+    if board.fades and board.animation not in VIDEO_FORMATS:
         found.append(f"transition: {shown_as} does not fade; steps follow each other at once")
     if setter.undrawn:
         found.append(f"{len(setter.undrawn)} characters are in no font here and are shown as U+FFFD")

@@ -12,32 +12,32 @@ from PIL import Image
 
 from previewops.errors import PermanentJobError
 from previewops.worker.assets import AssetOpener, verify_checksum
-from previewops.worker.render.animate import Animator, Drawn
-from previewops.worker.render.artifacts import Artifact, ArtifactWriter
+from previewops.worker.render.animate import AnimationWriter, RenderedFrame
+from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
 from previewops.worker.render.bounds import check_sound
-from previewops.worker.render.demands import check_bounds
+from previewops.worker.render.demands import check_limits
 from previewops.worker.render.encode import encode_still
 from previewops.worker.render.fontfiles import FontSources
 from previewops.worker.render.frames import FrameLayout
-from previewops.worker.render.gallery import Gallery, Inspected, demand_a_picture, inspect
+from previewops.worker.render.gallery import InspectedAsset, PictureCache, inspect_assets, require_picture
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.layout import lay_out_frames, lay_out_title_card
-from previewops.worker.render.limits import Limits
-from previewops.worker.render.names import BundleNames, bundle_names
-from previewops.worker.render.paint import Painter, resized
-from previewops.worker.render.placeholder import Placeholder, placeholder
-from previewops.worker.render.remarks import warnings_of
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.names import BundlePaths, choose_bundle_paths
+from previewops.worker.render.paint import Painter, resize
+from previewops.worker.render.placeholder import Placeholder, make_placeholder
+from previewops.worker.render.remarks import collect_warnings
 from previewops.worker.render.sheet import ContactSheet, SheetLayout
 from previewops.worker.render.sound import SoundTrack
-from previewops.worker.render.stopwatch import Stopwatch
+from previewops.worker.render.stopwatch import PhaseTimer
 from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
-from previewops.worker.render.tracks import tracks
-from previewops.worker.render.typesetting import Typesetter, written_language
+from previewops.worker.render.tracks import build_tracks
+from previewops.worker.render.typesetting import Typesetter, detect_language
 
 Progress = Callable[[float, str], None]
 
 
-class Thumbnails(Protocol):
+class ThumbnailCache(Protocol):
     """Thumbnails that were made before."""
 
     def find(self, asset_id: str, decoded: tuple[int, int]) -> tuple[bytes, str, str] | None:
@@ -48,14 +48,14 @@ class Thumbnails(Protocol):
 class RenderResult:
     """What was rendered."""
 
-    board: Storyboard
-    names: BundleNames
-    artifacts: tuple[Artifact, ...]
-    inspected: Mapping[str, Inspected]  # by asset id
+    storyboard: Storyboard
+    paths: BundlePaths
+    artifacts: tuple[WrittenArtifact, ...]
+    inspected: Mapping[str, InspectedAsset]  # by asset id
     poster_placeholder: Placeholder
     placeholders: Mapping[str, Placeholder]  # by asset id, of those that were decoded
     sheet: SheetLayout
-    lost: Mapping[str, PermanentJobError]  # by asset id: what is shown as a gap
+    asset_errors: Mapping[str, PermanentJobError]  # by asset id: what is shown as a gap
     undrawn: tuple[str, ...]  # characters that no font has, shown as U+FFFD
     fonts: tuple[str, ...]  # names of those that were used
     warnings: tuple[str, ...]
@@ -68,10 +68,10 @@ def render(
     *,
     opener: AssetOpener,
     writer: ArtifactWriter,
-    limits: Limits,
+    limits: RenderLimits,
     progress: Progress,
     fonts: FontSources | None = None,
-    known: Thumbnails | None = None,
+    thumbnail_cache: ThumbnailCache | None = None,
 ) -> RenderResult:
     """Renders a payload that has passed ``previewops.contract.validate`` and writes its pictures to ``writer``.
 
@@ -85,15 +85,15 @@ def render(
         MemoryError: as it comes.
     """
     board = read_storyboard(payload)
-    check_bounds(board, limits)
-    watch = Stopwatch()
+    check_limits(board, limits)
+    watch = PhaseTimer()
     with watch.phase("inspect"):
-        inspected = inspect(board.assets.values(), opener, limits, gaps=board.gaps)
-        check_sound(board, inspected, opener, limits, decoding=True)
-    setter = typesetter(board, fonts)
+        inspected = inspect_assets(board.assets.values(), opener, limits, allow_gaps=board.allow_gaps)
+        check_sound(board, inspected, opener, limits, decode=True)
+    setter = make_typesetter(board, fonts)
     with watch.phase("layout"):
-        layouts = lay_out(board, inspected, setter)
-    run = _Run(
+        layouts = lay_out_cards(board, inspected, setter)
+    run = _RenderSession(
         board,
         layouts,
         inspected,
@@ -101,109 +101,109 @@ def render(
         limits=limits,
         writer=writer,
         setter=setter,
-        watch=watch,
+        timer=watch,
         progress=progress,
-        known=known,
+        thumbnail_cache=thumbnail_cache,
     )
     with watch.phase("draw"):
-        run.animation()
+        run.draw_frames()
     with watch.phase("thumbnails"):
-        run.remaining_thumbnails()
+        run.write_remaining_thumbnails()
     with watch.phase("sheet"):
-        run.contact_sheet()
-        run.tracks()
-    demand_a_picture(board.assets.values(), run.lost)
+        run.write_contact_sheet()
+        run.write_tracks()
+    require_picture(board.assets.values(), run.asset_errors)
     return run.result()
 
 
-def typesetter(board: Storyboard, fonts: FontSources | None) -> Typesetter:
+def make_typesetter(board: Storyboard, fonts: FontSources | None) -> Typesetter:
     """The typesetter for the words of ``board``."""
-    return Typesetter(fonts, written_language(board.words))
+    return Typesetter(fonts, detect_language(board.texts))
 
 
-def lay_out(
-    board: Storyboard, inspected: Mapping[str, Inspected], setter: Typesetter
+def lay_out_cards(
+    board: Storyboard, inspected: Mapping[str, InspectedAsset], setter: Typesetter
 ) -> tuple[FrameLayout, ...]:
     """The layouts of title card and steps, in order."""
     lost = {name for name, found in inspected.items() if found.error}
     return lay_out_frames(board, _shapes(inspected), setter, lost)
 
 
-def _shapes(inspected: Mapping[str, Inspected]) -> dict[str, Size]:
+def _shapes(inspected: Mapping[str, InspectedAsset]) -> dict[str, Size]:
     return {name: found.picture.size for name, found in inspected.items() if found.picture}
 
 
-class _Run:
+class _RenderSession:
     """The drawing of one job, once everything is laid out."""
 
     def __init__(
         self,
         board: Storyboard,
         layouts: tuple[FrameLayout, ...],
-        inspected: Mapping[str, Inspected],
+        inspected: Mapping[str, InspectedAsset],
         *,
         opener: AssetOpener,
-        limits: Limits,
+        limits: RenderLimits,
         writer: ArtifactWriter,
         setter: Typesetter,
-        watch: Stopwatch,
+        timer: PhaseTimer,
         progress: Progress,
-        known: Thumbnails | None,
+        thumbnail_cache: ThumbnailCache | None,
     ) -> None:
         self.board = board
         self._setter = setter
-        self._known = known
+        self._known = thumbnail_cache
         self._opener = opener
         self._limits = limits
         self._inspected = inspected
         self.layouts = layouts
         self.writer = writer
-        self.watch = watch
-        self.names = bundle_names(board)
-        writer.expect(self.names.certain(thumbnails=not board.gaps))
+        self.timer = timer
+        self.paths = choose_bundle_paths(board)
+        writer.expect(self.paths.expected(thumbnails=not board.allow_gaps))
         self.sheet = ContactSheet(board, setter)
         self.placeholders: dict[str, Placeholder] = {}
         self._needed, uses = _demands(board, layouts, inspected)
-        self._gallery = Gallery(
+        self._gallery = PictureCache(
             opener,
             limits,
             inspected,
-            needed=self._needed,
+            decode_sizes=self._needed,
             uses=uses,
-            watch=watch,
-            decoded=self._decoded,
-            gaps=board.gaps,
+            timer=timer,
+            on_decoded=self._decoded,
+            allow_gaps=board.allow_gaps,
         )
-        self.lost = self._gallery.lost
+        self.asset_errors = self._gallery.asset_errors
         self._painter = Painter(board, self._gallery, setter)
         self._progress = progress
-        self._total = len(layouts) + len(self.names.thumbnails) + 1
+        self._total = len(layouts) + len(self.paths.thumbnails) + 1
         self._done = 0
 
-    def animation(self) -> None:
+    def draw_frames(self) -> None:
         """Every frame: as a still, on the contact sheet, and in the animation where one is asked for."""
         frames = self._frames()
-        if self.names.animation is None or self.board.animation is None:
+        if self.paths.animation is None or self.board.animation is None:
             for _ in frames:
                 pass
             return
-        animator = Animator(
+        animator = AnimationWriter(
             self.board.animation,
             self.board.size,
             len(self.layouts),
             self.board.quality,
-            keep=(self.board.theme.background, self.board.theme.surface),
-            watch=self.watch,
+            exact_colours=(self.board.theme.background, self.board.theme.surface),
+            timer=self.timer,
             length_ms=self.board.duration_ms,
             fade_fps=self.board.fps if self.board.fades else None,
         )
-        with ExitStack() as opened, self.writer.stream(self.names.animation, self.board.animation) as file:
+        with ExitStack() as opened, self.writer.stream(self.paths.animation, self.board.animation) as file:
             animator.write(file, frames, self._sound(opened))
 
     def _sound(self, opened: ExitStack) -> SoundTrack | None:
         """The sound track of an animation that has one, from a file that stays open as long as ``opened``."""
-        heard = self.board.heard
-        if heard is None or heard.asset_id in self.lost:
+        heard = self.board.animation_sound
+        if heard is None or heard.asset_id in self.asset_errors:
             return None
         ref = self.board.assets[heard.asset_id].ref
         asset = self._opener.open(ref, max_bytes=self._limits.asset_bytes)
@@ -212,99 +212,103 @@ class _Run:
             verify_checksum(ref, asset)
         return SoundTrack(ref, asset.file, heard, self.board.duration_ms)
 
-    def remaining_thumbnails(self) -> None:
+    def write_remaining_thumbnails(self) -> None:
         """Thumbnails of the pictures that no frame shows; those of the others were made on the way."""
         for asset in self.board.images:
             if self.board.thumbnail is None or asset.ref.id in self.placeholders:
                 continue
             if not self._reused(asset):
-                self._gallery.take(asset)
+                self._gallery.get(asset)
 
-    def contact_sheet(self) -> None:
+    def write_contact_sheet(self) -> None:
         """The contact sheet, once every frame is on it."""
-        self._write_still(self.names.sheet, self.sheet.image)
+        self._write_still(self.paths.sheet, self.sheet.image)
         self._step_done("sheet")
 
-    def tracks(self) -> None:
+    def write_tracks(self) -> None:
         """The captions, and the index into the contact sheet."""
-        for path, content in tracks(self.board, self.names, self.sheet.layout).items():
+        for path, content in build_tracks(self.board, self.paths, self.sheet.layout).items():
             self.writer.write(path, "vtt", content)
 
     def result(self) -> RenderResult:
         """What was rendered, when all of it is."""
         return RenderResult(
-            board=self.board,
-            names=self.names,
+            storyboard=self.board,
+            paths=self.paths,
             artifacts=tuple(self.writer.written),
             inspected=self._inspected,
             poster_placeholder=self.poster_placeholder,
             placeholders=self.placeholders,
             sheet=self.sheet.layout,
-            lost=self.lost,
+            asset_errors=self.asset_errors,
             undrawn=self._setter.undrawn,
             fonts=self._setter.fonts,
-            warnings=warnings_of(self.board, self._inspected, self.layouts, self._setter, self.lost),
+            warnings=collect_warnings(
+                self.board, self._inspected, self.layouts, self._setter, self.asset_errors
+            ),
             durations_ms=tuple(layout.duration_ms for layout in self.layouts),
-            timings_ms=self.watch.milliseconds(),
+            timings_ms=self.timer.elapsed_ms(),
         )
 
-    def _frames(self) -> Iterator[Drawn]:
+    def _frames(self) -> Iterator[RenderedFrame]:
         for index, layout in enumerate(self.layouts):
-            image = self._painter.frame(layout) if index else self._title_card()
-            still = self._write_still(self.names.frames[index], image)
+            image = self._painter.draw_frame(layout) if index else self._title_card()
+            still = self._write_still(self.paths.frames[index], image)
             step = self.board.steps[index - 1] if index else None
             if step is None:
-                self.writer.write(self.names.poster, self.board.image_format, still)
-                with self.watch.phase("placeholders"):
-                    self.poster_placeholder = placeholder(image, self.board.theme.background)
-            with self.watch.phase("sheet"):
+                self.writer.write(self.paths.poster, self.board.image_format, still)
+                with self.timer.phase("placeholders"):
+                    self.poster_placeholder = make_placeholder(image, self.board.theme.background)
+            with self.timer.phase("sheet"):
                 heading = step.heading if step else self.board.title
                 self.sheet.add(index, image, heading, layout.duration_ms)
             self._step_done("frames")
-            yield Drawn(image, layout.duration_ms, self.board.image_format, still)
+            yield RenderedFrame(image, layout.duration_ms, self.board.image_format, still)
 
     def _title_card(self) -> Image.Image:
         """The title card; a picture that turns out to be lost leaves no gap there, but its place to the next."""
         layout = self.layouts[0]
         while True:
-            image = self._painter.frame(layout)
-            if not any(placement.asset.ref.id in self.lost for placement in layout.placements):
+            image = self._painter.draw_frame(layout)
+            if not any(placement.asset.ref.id in self.asset_errors for placement in layout.placements):
                 return image
-            layout = lay_out_title_card(self.board, _shapes(self._inspected), self._setter, self.lost.keys())
+            layout = lay_out_title_card(
+                self.board, _shapes(self._inspected), self._setter, self.asset_errors.keys()
+            )
 
     def _reused(self, asset: Asset) -> bool:
         """Writes the asset's thumbnail as it was made before, if it was."""
         name = asset.ref.id
-        if self._known is None or self.board.thumbnail is None or name in self.lost:
+        if self._known is None or self.board.thumbnail is None or name in self.asset_errors:
             return False
         found = self._known.find(name, self._needed[name])
         if found is None:
             return False
         content, thumbhash, colour = found
         self.placeholders[name] = Placeholder(thumbhash, colour)
-        self.writer.write(self.names.thumbnails[name], self.board.image_format, content)
+        self.writer.write(self.paths.thumbnails[name], self.board.image_format, content)
         self._step_done("thumbnails")
         return True
 
     def _decoded(self, asset: Asset, image: Image.Image) -> None:
         if self._reused(asset):
             return
-        with self.watch.phase("placeholders"):
-            self.placeholders[asset.ref.id] = placeholder(image, self.board.theme.background)
+        with self.timer.phase("placeholders"):
+            self.placeholders[asset.ref.id] = make_placeholder(image, self.board.theme.background)
         if self.board.thumbnail is None:
             return
-        with self.watch.phase("thumbnails"):
+        with self.timer.phase("thumbnails"):
             shape = self._inspected[asset.ref.id].picture
             size = (shape.size if shape else Size(*image.size)).shrunk(self.board.thumbnail)
-            small = resized(image, size)
-        self._write_still(self.names.thumbnails[asset.ref.id], small)
+            small = resize(image, size)
+        self._write_still(self.paths.thumbnails[asset.ref.id], small)
         self._step_done("thumbnails")
 
     def _write_still(self, path: str, image: Image.Image) -> bytes:
         kind, theme = self.board.image_format, self.board.theme
-        with self.watch.phase("encode"):
+        with self.timer.phase("encode"):
             content = encode_still(image, kind, self.board.quality, theme.background)
-        with self.watch.phase("write"):
+        with self.timer.phase("write"):
             self.writer.write(path, kind, content)
         return content
 
@@ -314,7 +318,7 @@ class _Run:
 
 
 def _demands(
-    board: Storyboard, layouts: tuple[FrameLayout, ...], inspected: Mapping[str, Inspected]
+    board: Storyboard, layouts: tuple[FrameLayout, ...], inspected: Mapping[str, InspectedAsset]
 ) -> tuple[dict[str, Size], Counter[str]]:
     """For each picture the size at which the whole of it is wanted, and how often it is drawn."""
     needed: dict[str, Size] = {}
@@ -329,7 +333,7 @@ def _demands(
             name = placement.asset.ref.id
             found = inspected[name].picture
             if found is not None:
-                want(name, placement.needed(found.size))
+                want(name, placement.decode_size(found.size))
                 uses[name] += 1
     for name, asset in inspected.items():
         if asset.picture is not None and board.thumbnail is not None:

@@ -44,7 +44,7 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class FontFacts:
+class FontInfo:
     """One face of a font file. ``family`` is its name for people, empty where it has none.
 
     ``weight`` is the weight class, 1..1000, 400 is regular. ``strike`` is the one size, pixels, that coloured
@@ -60,7 +60,7 @@ class FontFacts:
     drawable: bool
 
 
-def read_facts(file: BinaryIO, index: int = 0) -> FontFacts:
+def read_font_info(file: BinaryIO, index: int = 0) -> FontInfo:
     """The facts of face ``index`` (other than 0 in a collection only) of the font in ``file``.
 
     Raises:
@@ -74,7 +74,7 @@ def read_facts(file: BinaryIO, index: int = 0) -> FontFacts:
         outlines = b"glyf" in tables or b"CFF " in tables or b"CFF2" in tables
         layers = b"COLR" in tables and _content(file, tables[b"COLR"])[:2] == b"\0\0"
         strike = _strike(file, tables)
-        return FontFacts(
+        return FontInfo(
             family=_family(file, tables),
             coverage=Coverage(_characters(_content(file, tables[b"cmap"]))),
             weight=_weight(file, tables),

@@ -85,7 +85,7 @@ def _eased(share: float) -> float:
     return share * share * (3 - 2 * share)
 
 
-def blurred(picture: Image.Image, size: Size, share: float) -> Image.Image:
+def blur_to_fill(picture: Image.Image, size: Size, share: float) -> Image.Image:
     """``picture`` out of focus, filling ``size``, with ``share`` (0..1) of it darkened away."""
     shape = Size(*picture.size)
     covering = shape.covering(size)
@@ -102,7 +102,9 @@ def _tiny(size: Size) -> Size:
     return size.fitted(Size(48, 48))
 
 
-def panel(image: Image.Image, box: Box, radius: int, *, fill: Colour, line: Colour, hairline: int) -> None:
+def draw_panel(
+    image: Image.Image, box: Box, radius: int, *, fill: Colour, line: Colour, hairline: int
+) -> None:
     """A filled rounded box with a thin edge."""
     fill_rounded(image, box, radius, line)
     fill_rounded(image, box.inset(hairline), max(0, radius - hairline), fill)

@@ -12,12 +12,16 @@ from typing import Any, NamedTuple
 from PIL import Image, ImageDraw
 
 from previewops.worker.render import bidi
-from previewops.worker.render.breaking import clusters, is_ideographic
-from previewops.worker.render.fonts import Face, FontChain, Weight
+from previewops.worker.render.breaking import grapheme_clusters, is_ideographic
+from previewops.worker.render.fonts import FontChain, FontFace, FontWeight
 from previewops.worker.render.theme import Colour
 
 REPLACEMENT = "\ufffd"
-_EMBOLDENING = {Weight.REGULAR: 0.0, Weight.SEMIBOLD: 0.009, Weight.BOLD: 0.012}  # of the size, a side
+_EMBOLDENING = {
+    FontWeight.REGULAR: 0.0,
+    FontWeight.SEMIBOLD: 0.009,
+    FontWeight.BOLD: 0.012,
+}  # of the size, a side
 _FINE = (
     24  # pixels: type smaller than this is drawn larger and scaled down, so that letters keep their distances
 )
@@ -28,10 +32,10 @@ _EMOJI_MIDDLE = (
 )
 
 
-class Run(NamedTuple):
+class TextRun(NamedTuple):
     """A part of a line that one face draws in one direction."""
 
-    face: Face
+    face: FontFace
     text: str
     rtl: bool
 
@@ -44,17 +48,17 @@ class Shaper:
     language: str | None = None
     used: set[str] = field(default_factory=set)  # names of the faces that have drawn something
 
-    def runs(self, text: str, weight: Weight, size: int, base: int) -> list[Run]:
+    def split_runs(self, text: str, weight: FontWeight, size: int, base: int) -> list[TextRun]:
         """The runs of a line whose paragraph has the level ``base``, from left to right."""
-        weight = weight.at(size)
+        weight = weight.for_size(size)
         if text.isascii() and base == 0:
             face = self.chain.find("a", weight)
-            if face is not None and face.has(text):
-                return [Run(face, text, rtl=False)]
-        runs: list[tuple[Face, str, int]] = []
-        levels = bidi.levels(text, base)
+            if face is not None and face.covers(text):
+                return [TextRun(face, text, rtl=False)]
+        runs: list[tuple[FontFace, str, int]] = []
+        levels = bidi.embedding_levels(text, base)
         place = 0
-        for cluster in clusters(text):
+        for cluster in grapheme_clusters(text):
             level = levels[place]
             place += len(cluster)
             face = self._face(cluster, weight, runs[-1] if runs else None)
@@ -63,22 +67,22 @@ class Shaper:
             else:
                 runs.append((face, cluster, level))
         order = bidi.visual_order([level for _, _, level in runs])
-        return [Run(runs[at][0], runs[at][1], rtl=runs[at][2] % 2 == 1) for at in order]
+        return [TextRun(runs[at][0], runs[at][1], rtl=runs[at][2] % 2 == 1) for at in order]
 
-    def _face(self, cluster: str, weight: Weight, before: tuple[Face, str, int] | None) -> Face:
+    def _face(self, cluster: str, weight: FontWeight, before: tuple[FontFace, str, int] | None) -> FontFace:
         """The face for a cluster; signs and blanks stay in the face of the word that they follow."""
-        if before is not None and not before[1].endswith(" ") and not before[0].facts.coloured:
-            stays = bidi.is_neutral(cluster[0]) and before[0].has(cluster)
+        if before is not None and not before[1].endswith(" ") and not before[0].info.coloured:
+            stays = bidi.is_neutral(cluster[0]) and before[0].covers(cluster)
             if stays:
                 return before[0]
         face = self.chain.find(cluster, weight) or self.chain.find(REPLACEMENT, weight)
         assert face is not None, "the package's fonts have the replacement character"
         return face
 
-    def advance(self, run: Run, size: int) -> float:
+    def advance(self, run: TextRun, size: int) -> float:
         """How far a run moves the pen, pixels."""
         drawn_at = _drawn_at(run, size)
-        font = run.face.sized(drawn_at)
+        font = run.face.at_size(drawn_at)
         scale = size / drawn_at
         return scale * font.getlength(run.text, direction=_direction(run), language=self._language(run))
 
@@ -87,7 +91,7 @@ class Shaper:
         image: Image.Image,
         at: tuple[float, int],
         line: str,
-        weight: Weight,
+        weight: FontWeight,
         size: int,
         *,
         base: int,
@@ -95,9 +99,9 @@ class Shaper:
     ) -> None:
         """Draws a line with its left end and baseline at ``at``."""
         x, baseline = at
-        for run in self.runs(line, weight, size, base):
+        for run in self.split_runs(line, weight, size, base):
             self.used.add(run.face.name)
-            if run.face.facts.strike:
+            if run.face.info.strike:
                 _paste_emoji(image, run, size, (x, baseline))
             elif size < _FINE:
                 self._paste_fine(
@@ -107,19 +111,19 @@ class Shaper:
                 ImageDraw.Draw(image).text((x, baseline), run.text, fill, **self._style(run, weight, size))
             x += self.advance(run, size)
 
-    def _style(self, run: Run, weight: Weight, size: int) -> dict[str, Any]:
+    def _style(self, run: TextRun, weight: FontWeight, size: int) -> dict[str, Any]:
         """How Pillow is to set ``run`` in type of ``size`` pixels."""
         return {
-            "font": run.face.sized(size),
+            "font": run.face.at_size(size),
             "anchor": "ls",
             "direction": _direction(run),
             "language": self._language(run),
-            "embedded_color": run.face.facts.coloured,
+            "embedded_color": run.face.info.coloured,
             "stroke_width": _stroke(run, weight, size),
         }
 
     def _paste_fine(
-        self, image: Image.Image, at: tuple[float, int], run: Run, style: dict[str, Any], fill: Colour
+        self, image: Image.Image, at: tuple[float, int], run: TextRun, style: dict[str, Any], fill: Colour
     ) -> None:
         """Small type: FreeType puts letters on whole pixels, which at ten pixels a letter is seen."""
         size = style["font"].size // _OVERSAMPLING
@@ -130,27 +134,27 @@ class Shaper:
         ImageDraw.Draw(mask).text(origin, run.text, 255, **style | {"embedded_color": False})
         image.paste(fill, (left - margin, at[1] - 2 * size), mask.reduce(_OVERSAMPLING))
 
-    def _language(self, run: Run) -> str | None:
+    def _language(self, run: TextRun) -> str | None:
         return self.language if self.language and any(map(is_ideographic, run.text)) else None
 
 
-def _stroke(run: Run, weight: Weight, size: int) -> float:
+def _stroke(run: TextRun, weight: FontWeight, size: int) -> float:
     """What a face that has no such weight is to be thickened by, pixels: few fonts for Chinese come in bold."""
-    if run.face.facts.coloured or weight.number - run.face.facts.weight < _LIGHTER:
+    if run.face.info.coloured or weight.weight_class - run.face.info.weight < _LIGHTER:
         return 0.0
     return size * _EMBOLDENING[weight]
 
 
-def _direction(run: Run) -> str:
+def _direction(run: TextRun) -> str:
     return "rtl" if run.rtl else "ltr"
 
 
-def _drawn_at(run: Run, size: int) -> int:
+def _drawn_at(run: TextRun, size: int) -> int:
     """The size in pixels that a run is set in before it is scaled to ``size``."""
-    return run.face.facts.strike or (size * _OVERSAMPLING if size < _FINE else size)
+    return run.face.info.strike or (size * _OVERSAMPLING if size < _FINE else size)
 
 
-def _paste_emoji(image: Image.Image, run: Run, size: int, at: tuple[float, int]) -> None:
+def _paste_emoji(image: Image.Image, run: TextRun, size: int, at: tuple[float, int]) -> None:
     picture = _emoji(run, size)
     top = at[1] - round(_EMOJI_MIDDLE * size) - picture.height // 2
     if image.mode == "RGB":
@@ -161,10 +165,10 @@ def _paste_emoji(image: Image.Image, run: Run, size: int, at: tuple[float, int])
 
 
 @lru_cache(maxsize=128)
-def _emoji(run: Run, size: int) -> Image.Image:
+def _emoji(run: TextRun, size: int) -> Image.Image:
     """A run of bitmap glyphs, scaled from the size that they have."""
-    direction, font = _direction(run), run.face.sized(size)
-    strike = run.face.facts.strike or size
+    direction, font = _direction(run), run.face.at_size(size)
+    strike = run.face.info.strike or size
     left, top, right, bottom = (
         round(edge) for edge in font.getbbox(run.text, direction=direction, anchor="ls")
     )

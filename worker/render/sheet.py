@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from previewops.worker.render.fonts import Weight
+from previewops.worker.render.fonts import FontWeight
 from previewops.worker.render.geometry import Box, Size
-from previewops.worker.render.metrics import Metrics
-from previewops.worker.render.shapes import panel, paste_rounded
+from previewops.worker.render.metrics import LayoutMetrics
+from previewops.worker.render.shapes import draw_panel, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
 from previewops.worker.render.theme import Colour
-from previewops.worker.render.titlecard import clock_time, facts_of
-from previewops.worker.render.typesetting import ASCENT, TextBlock, Typesetter
+from previewops.worker.render.titlecard import format_duration, format_facts
+from previewops.worker.render.typesetting import ASCENT_EM, TextBlock, Typesetter
 
 _SMALLEST_WIDTH, _LARGEST_WIDTH = 1_280, 2_560  # pixels
 _TALLEST = 8_000  # pixels: below what every still format can hold
@@ -44,7 +44,7 @@ class SheetLayout:
         return Box.at(left, top, self.cell)
 
 
-def lay_out(board: Storyboard) -> SheetLayout:
+def lay_out_sheet(board: Storyboard) -> SheetLayout:
     """The grid for the title card and the steps of ``board``."""
     cards, frame = len(board.steps) + 1, board.size
     width = min(_LARGEST_WIDTH, max(_SMALLEST_WIDTH, frame.width))
@@ -88,7 +88,7 @@ class ContactSheet:
     def __init__(self, board: Storyboard, setter: Typesetter) -> None:
         self._board = board
         self._setter = setter
-        self.layout = lay_out(board)
+        self.layout = lay_out_sheet(board)
         self._unit = self.layout.size.width / 1280
         self.image = Image.new("RGB", self.layout.size, board.theme.background)
         self._header()
@@ -97,21 +97,21 @@ class ContactSheet:
         """Places card ``index`` (0 is the title card)."""
         box, theme = self.layout.cell_box(index), self._board.theme
         radius = max(2, round(10 * self._unit * min(1.0, box.width / 300)))
-        hairline = Metrics(self.layout.size).hairline
+        hairline = LayoutMetrics(self.layout.size).hairline
         edge = Box(box.left - hairline, box.top - hairline, box.right + hairline, box.bottom + hairline)
-        panel(self.image, edge, radius + hairline, fill=theme.line, line=theme.line, hairline=hairline)
+        draw_panel(self.image, edge, radius + hairline, fill=theme.line, line=theme.line, hairline=hairline)
         small = frame.resize(box.size, Image.Resampling.HAMMING, reducing_gap=1.5)
         paste_rounded(self.image, small, box, radius)
         if box.width >= _READABLE_CELL * self._unit:
-            self._caption(box, str(index) if index else "", heading, clock_time(duration_ms))
+            self._caption(box, str(index) if index else "", heading, format_duration(duration_ms))
 
     def _caption(self, box: Box, number: str, heading: str, duration: str) -> None:
         theme, setter, size = self._board.theme, self._setter, round(17 * self._unit)
         top, gap = box.bottom + round(12 * self._unit), round(10 * self._unit)
-        time = setter.line(duration, Weight.REGULAR, size, box.width)
-        figure = setter.line(number, Weight.BOLD, size, box.width)
+        time = setter.fit_line(duration, FontWeight.REGULAR, size, box.width)
+        figure = setter.fit_line(number, FontWeight.BOLD, size, box.width)
         indent = figure.width + gap if number else 0
-        title = setter.line(heading, Weight.SEMIBOLD, size, box.width - indent - time.width - gap)
+        title = setter.fit_line(heading, FontWeight.SEMIBOLD, size, box.width - indent - time.width - gap)
         span = (box.left, box.right)
         self._set(figure, span, top, theme.accent)
         self._set(title, span, top, theme.ink, indent=indent)
@@ -121,13 +121,13 @@ class ContactSheet:
         theme, setter, unit = self._board.theme, self._setter, self._unit
         span = (self.layout.margin, self.layout.size.width - self.layout.margin)
         width, height = self._board.size
-        facts = f"{facts_of(self._board)}  \u00b7  {width}\u00d7{height}"
-        small = setter.line(facts, Weight.SEMIBOLD, round(19 * unit), (span[1] - span[0]) // 2)
+        facts = f"{format_facts(self._board)}  \u00b7  {width}\u00d7{height}"
+        small = setter.fit_line(facts, FontWeight.SEMIBOLD, round(19 * unit), (span[1] - span[0]) // 2)
         room = span[1] - span[0] - small.width - round(40 * unit)
-        title = setter.line(self._board.title or "Untitled", Weight.BOLD, round(36 * unit), room)
+        title = setter.fit_line(self._board.title or "Untitled", FontWeight.BOLD, round(36 * unit), room)
         top = self.layout.margin
         self._set(title, span, top, theme.ink)
-        lower = round(title.size * ASCENT) - round(small.size * ASCENT)
+        lower = round(title.size * ASCENT_EM) - round(small.size * ASCENT_EM)
         self._set(small, span, top + lower, theme.muted, at_end=True)
 
     def _set(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from previewops.errors import PermanentJobError
-from previewops.worker.assets import AssetRef, refusal, storage_errors
+from previewops.worker.assets import AssetRef, permanent_asset_error, storage_errors
 from previewops.worker.render.storyboard import Sound
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _ALLOWED = "WAV, MP3, Ogg, FLAC, AAC or M4A"
 _CODECS = ("aac", "alac", "flac", "mp3", "mp3float", "opus", "libopus", "vorbis", "libvorbis")
 
 
-def demuxer_of(head: bytes) -> str | None:
+def detect_demuxer(head: bytes) -> str | None:
     """FFmpeg's name of the format that begins with ``head`` (16 bytes); None for one that is not read."""
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return "wav"
@@ -40,7 +40,7 @@ def demuxer_of(head: bytes) -> str | None:
     return None
 
 
-def demand_sound(ref: AssetRef, file: BinaryIO) -> str:
+def detect_sound_format(ref: AssetRef, file: BinaryIO) -> str:
     """FFmpeg's name of the format of ``file``, by its signature.
 
     Raises:
@@ -50,9 +50,9 @@ def demand_sound(ref: AssetRef, file: BinaryIO) -> str:
         file.seek(0)
         head = file.read(_HEAD_BYTES)
         file.seek(0)
-    found = demuxer_of(head)
+    found = detect_demuxer(head)
     if found is None:
-        raise refusal(
+        raise permanent_asset_error(
             "asset-unsupported",
             ref,
             "it is no sound that is read here",
@@ -88,7 +88,7 @@ class SoundTrack:
         import av  # noqa: PLC0415 - heavy, and most jobs have no sound
 
         silence_ffmpeg()
-        demuxer = demand_sound(self.ref, self.file)
+        demuxer = detect_sound_format(self.ref, self.file)
         try:
             with av.open(self.file, "r", format=demuxer) as container:
                 yield from self._filtered(container)
@@ -101,7 +101,7 @@ class SoundTrack:
         stream = container.streams.audio[0]
         codec = stream.codec_context.name
         if codec not in _CODECS and not codec.startswith("pcm_"):
-            raise refusal(
+            raise permanent_asset_error(
                 "asset-unsupported",
                 self.ref,
                 f"its sound is encoded as {codec}",
@@ -152,7 +152,7 @@ class SoundTrack:
         return graph
 
     def _corrupt(self, why: str) -> PermanentJobError:
-        return refusal(
+        return permanent_asset_error(
             "asset-corrupt",
             self.ref,
             f"its sound does not decode: {why}",

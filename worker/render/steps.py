@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from previewops.worker.render.fonts import Weight
+from previewops.worker.render.fonts import FontWeight
 from previewops.worker.render.frames import FrameLayout, PlacedText, Placement, Role
 from previewops.worker.render.geometry import Box
-from previewops.worker.render.placing import Placed, Placer, contained, crop_loss
+from previewops.worker.render.placing import PicturePlacer, PlacedPictures, contained_size, crop_loss
 from previewops.worker.render.storyboard import Asset, Step, Storyboard
-from previewops.worker.render.typesetting import ASCENT, CAPITALS, TextBlock, Typesetter
+from previewops.worker.render.typesetting import ASCENT_EM, CAP_HEIGHT_EM, TextBlock, Typesetter
 
 _CROPPED_FULL = 0.16  # of a picture that fills the frame: more is not cropped unless asked for
 _ACROSS = 0.8  # of the width: pictures that end before this would leave half of the frame empty
@@ -21,7 +21,7 @@ class StepFrames:
     """Lays out the frames of the steps of one storyboard."""
 
     board: Storyboard
-    placer: Placer
+    placer: PicturePlacer
     setter: Typesetter
 
     def layout(self, step: Step) -> FrameLayout:
@@ -50,7 +50,7 @@ class StepFrames:
         if pictures:
             placed = self.placer.place(pictures, content, step.layout)
             return _frame(step, placed, placed.texts)
-        number = self.setter.line(str(step.number), Weight.BOLD, metrics.display * 2, content.width)
+        number = self.setter.fit_line(str(step.number), FontWeight.BOLD, metrics.display * 2, content.width)
         top = content.top + (content.height - number.height) // 2
         text = PlacedText(number, content.left, content.right, top, "accent", "centre")
         return FrameLayout(step.duration_ms, texts=(text,))
@@ -58,10 +58,10 @@ class StepFrames:
     def _full(self, step: Step, picture: Asset) -> FrameLayout:
         """One picture out to the edges, the words over its darkened lower part, as subtitles."""
         metrics = self.placer.metrics
-        frame, shape = Box(0, 0, *self.board.size), self.placer.shape(picture)
+        frame, shape = Box(0, 0, *self.board.size), self.placer.picture_size(picture)
         crops = picture.cover or crop_loss(shape, frame.size) <= _CROPPED_FULL
-        box = frame if crops else frame.centred(contained(shape, frame.size))
-        placement = Placement(picture, frame, box, crops=crops, bleeds=True, fills=not crops)
+        box = frame if crops else frame.centred(contained_size(shape, frame.size))
+        placement = Placement(picture, frame, box, crops=crops, bleeds=True, has_backdrop=not crops)
         content = metrics.content
         if not self.board.captions:
             return FrameLayout(step.duration_ms, placements=(placement,), scrim=content.bottom)
@@ -91,21 +91,21 @@ class StepFrames:
         heading = step.title or ("" if step.text else step.heading)
         title = setter.fit(
             heading,
-            Weight.BOLD,
+            FontWeight.BOLD,
             width=measure,
             height=round(room * (0.55 if step.text else 1)),
             size=metrics.statement,
-            floor=metrics.heading_floor,
+            min_size=metrics.heading_min,
             max_lines=5,
         )
-        above = title.height + title.space
+        above = title.height + title.space_below
         text = setter.fit(
             step.text,
-            Weight.REGULAR,
+            FontWeight.REGULAR,
             width=min(measure, round(metrics.body * 27)),
-            height=max(metrics.body_floor, room - above),
+            height=max(metrics.body_min, room - above),
             size=round(metrics.body * (1.2 if heading else 1.5)),
-            floor=metrics.body_floor,
+            min_size=metrics.body_min,
         )
         down = top + max(0, room - above - text.height) // 2
         # Seen as a whole the middle of a frame lies above its centre.
@@ -127,10 +127,10 @@ class StepFrames:
         metrics = self.placer.metrics
         content = metrics.content
         size = round(metrics.size.short * 0.62)
-        block = self.setter.line(str(step.number), Weight.BOLD, size, metrics.size.width)
+        block = self.setter.fit_line(str(step.number), FontWeight.BOLD, size, metrics.size.width)
         if not metrics.wide or content.right - block.width < words_end + metrics.gap:
             return ()
-        top = (content.top + content.bottom) // 2 - round(block.size * (ASCENT - CAPITALS / 2))
+        top = (content.top + content.bottom) // 2 - round(block.size * (ASCENT_EM - CAP_HEIGHT_EM / 2))
         return (PlacedText(block, content.right - block.width, content.right, top, "faint", "end"),)
 
     def _beside(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
@@ -160,22 +160,22 @@ class StepFrames:
         indent = badge.width + round(metrics.gap * 0.8)
         title = setter.fit(
             step.title,
-            Weight.BOLD,
+            FontWeight.BOLD,
             width=content.width - indent,
             height=round(content.height * 0.2),
             size=round(metrics.heading * 0.86),
-            floor=metrics.heading_floor,
+            min_size=metrics.heading_min,
             max_lines=2,
         )
-        title_top = max(content.top, _middle(badge) - round(title.size * (ASCENT - CAPITALS / 2)))
+        title_top = max(content.top, _middle(badge) - round(title.size * (ASCENT_EM - CAP_HEIGHT_EM / 2)))
         header = max(badge.bottom, title_top + title.height)
         text = setter.fit(
             step.text,
-            Weight.REGULAR,
+            FontWeight.REGULAR,
             width=min(content.width, metrics.body * 32),
             height=round(content.height * 0.24),
             size=metrics.body,
-            floor=metrics.body_floor,
+            min_size=metrics.body_min,
         )
         foot = content.bottom - text.height - (metrics.gap if text.lines else 0)
         top = header + round(metrics.gap * 0.9)
@@ -208,28 +208,28 @@ class StepFrames:
         metrics, setter = self.placer.metrics, self.setter
         title = setter.fit(
             step.title,
-            Weight.BOLD,
+            FontWeight.BOLD,
             width=width,
             height=round(room * (0.5 if step.text else 1)),
             size=size,
-            floor=metrics.heading_floor,
+            min_size=metrics.heading_min,
             max_lines=5,
         )
-        left = room - title.height - title.space
+        left = room - title.height - title.space_below
         text = setter.fit(
-            step.text if left >= metrics.body_floor else "",
-            Weight.REGULAR,
+            step.text if left >= metrics.body_min else "",
+            FontWeight.REGULAR,
             width=width,
-            height=max(metrics.body_floor, left),
+            height=max(metrics.body_min, left),
             size=metrics.body,
-            floor=metrics.body_floor,
+            min_size=metrics.body_min,
         )
         return title, text
 
     @staticmethod
     def _column(title: TextBlock, text: TextBlock, box: Box) -> tuple[PlacedText, ...]:
         """Title and text one below the other from the top of ``box``."""
-        down = title.height + title.space
+        down = title.height + title.space_below
         rows: tuple[tuple[TextBlock, int, Role], ...] = ((title, 0, "ink"), (text, down, "muted"))
         return tuple(
             PlacedText(block, box.left, box.right, box.top + offset, role)
@@ -241,17 +241,17 @@ class StepFrames:
         """The number of the step, and of how many."""
         metrics = self.placer.metrics
         content = metrics.content
-        number = self.setter.line(
-            f"{step.number} / {len(self.board.steps)}", Weight.SEMIBOLD, metrics.small, content.width
+        number = self.setter.fit_line(
+            f"{step.number} / {len(self.board.steps)}", FontWeight.SEMIBOLD, metrics.small, content.width
         )
         box = Box.at(content.left, content.top, (number.width + round(metrics.small * 1.5), metrics.badge))
-        top = _middle(box) - round(number.size * (ASCENT - CAPITALS / 2))
+        top = _middle(box) - round(number.size * (ASCENT_EM - CAP_HEIGHT_EM / 2))
         return box, PlacedText(number, box.left, box.right, top, "on_accent", "centre")
 
 
 def _frame(
     step: Step,
-    placed: Placed,
+    placed: PlacedPictures,
     texts: tuple[PlacedText, ...],
     badge: Box | None = None,
     *blocks: TextBlock,
@@ -261,13 +261,13 @@ def _frame(
         texts=tuple(text for text in texts if text.block.lines),
         placements=placed.placements,
         badge=badge,
-        more=placed.more,
+        more_box=placed.more,
         truncated=any(block.truncated for block in blocks),
     )
 
 
 def _height(title: TextBlock, text: TextBlock) -> int:
-    return title.height + text.height + (title.space if text.lines else 0)
+    return title.height + text.height + (title.space_below if text.lines else 0)
 
 
 def _pixels(frame: FrameLayout) -> int:

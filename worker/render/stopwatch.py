@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from time import perf_counter
 
 
-class Stopwatch:
+class PhaseTimer:
     """Adds up phases. A phase inside another counts for itself only, so the phases add up to the whole."""
 
     def __init__(self) -> None:
@@ -33,6 +33,6 @@ class Stopwatch:
             self._spent[self._open[-1]] += now - self._since
         self._since = now
 
-    def milliseconds(self) -> dict[str, float]:
+    def elapsed_ms(self) -> dict[str, float]:
         """What each phase took, ms, to a tenth."""
         return {name: round(seconds * 1000, 1) for name, seconds in self._spent.items()}

@@ -8,14 +8,14 @@ from typing import Any
 
 from previewops.contract import limits as contract
 from previewops.worker.assets import AssetRef
-from previewops.worker.render.bidi import base_level, has_direction
+from previewops.worker.render.bidi import has_strong_direction, paragraph_level
 from previewops.worker.render.geometry import Size
 from previewops.worker.render.theme import Theme, choose_theme
 
-THUMBNAIL = Size(320, 320 * 9 // 16)
-STILLS = ("webp", "avif", "png", "jpeg")
-ANIMATED = ("webp", "gif", "apng", "webm", "mp4")
-VIDEO = ("webm", "mp4")  # what carries sound and can fade
+DEFAULT_THUMBNAIL_BOX = Size(320, 320 * 9 // 16)
+STILL_FORMATS = ("webp", "avif", "png", "jpeg")
+ANIMATED_FORMATS = ("webp", "gif", "apng", "webm", "mp4")
+VIDEO_FORMATS = ("webm", "mp4")  # what carries sound and can fade
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Storyboard:
     quality: int  # 1..100, of lossy formats
     theme: Theme
     thumbnail: Size | None  # the box that thumbnails fit; None: no thumbnails
-    gaps: bool  # whether a picture that cannot be had leaves a gap; otherwise the job fails
+    allow_gaps: bool  # whether a picture that cannot be had leaves a gap; otherwise the job fails
     fades: bool  # whether a card fades into the next, where the format can
     fps: int  # frames a second of the fades
 
@@ -82,9 +82,9 @@ class Storyboard:
         return contract.TITLE_CARD_MS + sum(step.duration_ms for step in self.steps)
 
     @property
-    def heard(self) -> Sound | None:
+    def animation_sound(self) -> Sound | None:
         """The sound track, where the animation can carry it."""
-        return self.sound if self.animation in VIDEO else None
+        return self.sound if self.animation in VIDEO_FORMATS else None
 
     @property
     def images(self) -> tuple[Asset, ...]:
@@ -98,7 +98,7 @@ class Storyboard:
         )
 
     @property
-    def words(self) -> Iterator[str]:
+    def texts(self) -> Iterator[str]:
         """Every text that is shown, the title's first."""
         yield self.title
         yield self.description
@@ -111,7 +111,7 @@ class Storyboard:
     @property
     def right_to_left(self) -> bool:
         """Whether the story is told from right to left: as its first text with a direction is written."""
-        return next((base_level(text) == 1 for text in self.words if has_direction(text)), False)
+        return next((paragraph_level(text) == 1 for text in self.texts if has_strong_direction(text)), False)
 
 
 def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
@@ -119,7 +119,7 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
     request = payload["previewRequest"]
     options = request.get("options", {})
     wanted = options.get("format", contract.DEFAULT_FORMAT)
-    still = options.get("imageFormat", wanted if wanted in STILLS else contract.DEFAULT_IMAGE_FORMAT)
+    still = options.get("imageFormat", wanted if wanted in STILL_FORMATS else contract.DEFAULT_IMAGE_FORMAT)
     assets = {entry["id"]: _asset(entry) for entry in request["assets"]}
     sound = _sound(request["audio"], assets)
     return Storyboard(
@@ -130,13 +130,13 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
         assets=assets,
         sound=sound,
         size=_size(options.get("resolution", contract.DEFAULT_RESOLUTION)),
-        animation=wanted if wanted in ANIMATED else None,
+        animation=wanted if wanted in ANIMATED_FORMATS else None,
         image_format=still,
         captions=options.get("includeCaptions", True),
         quality=options.get("quality", contract.DEFAULT_QUALITY_PERCENT),
         theme=choose_theme(options.get("theme"), options.get("background")),
         thumbnail=_thumbnail(options.get("thumbnails", True)),
-        gaps=options.get("onAssetError", contract.DEFAULT_ON_ASSET_ERROR) == "gap",
+        allow_gaps=options.get("onAssetError", contract.DEFAULT_ON_ASSET_ERROR) == "gap",
         fades=options.get("transition", contract.DEFAULT_TRANSITION) == "fade",
         fps=options.get("fps", contract.DEFAULT_FPS),
     )
@@ -186,4 +186,4 @@ def _size(resolution: str) -> Size:
 def _thumbnail(wanted: bool | Mapping[str, Any]) -> Size | None:
     if isinstance(wanted, Mapping):
         return Size(wanted["width"], wanted["height"])
-    return THUMBNAIL if wanted else None
+    return DEFAULT_THUMBNAIL_BOX if wanted else None

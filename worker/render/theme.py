@@ -78,7 +78,7 @@ def parse_hex(text: str) -> Colour:
     return (int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16))
 
 
-def as_hex(colour: Colour) -> str:
+def format_hex(colour: Colour) -> str:
     """A colour as ``#rrggbb``."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 

@@ -15,13 +15,13 @@ from PIL import Image
 _LONG_SIDE = 32  # pixels; the format allows 100, and has no more than seven terms a side to say it with
 
 
-class _Channel(NamedTuple):
+class _DctChannel(NamedTuple):
     constant: float
     terms: list[float]  # scaled to 0..1
     scale: float
 
 
-def thumbhash(image: Image.Image) -> str:
+def encode_thumbhash(image: Image.Image) -> str:
     """The ThumbHash of ``image`` in base64, as web pages expect it."""
     small = image.convert("RGBA")
     small.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.BOX, reducing_gap=None)
@@ -82,7 +82,7 @@ def _plane(values: bytes, alpha: list[float]) -> list[float]:
     return [average * (1 - a) + a / 255 * value for a, value in zip(alpha, values, strict=True)]
 
 
-def _channel(plane: list[float], width: int, height: int, across: int, down: int) -> _Channel:
+def _channel(plane: list[float], width: int, height: int, across: int, down: int) -> _DctChannel:
     """The low corner of the plane's cosine transform; rows first, since the transform is separable."""
     waves_x = [[math.cos(math.pi / width * n * (x + 0.5)) for x in range(width)] for n in range(across)]
     waves_y = [[math.cos(math.pi / height * n * (y + 0.5)) for y in range(height)] for n in range(down)]
@@ -96,4 +96,4 @@ def _channel(plane: list[float], width: int, height: int, across: int, down: int
     ]
     constant, rest = terms[0], terms[1:]
     scale = max(map(abs, rest), default=0.0)
-    return _Channel(constant, [0.5 + 0.5 / scale * term for term in rest] if scale else rest, scale)
+    return _DctChannel(constant, [0.5 + 0.5 / scale * term for term in rest] if scale else rest, scale)

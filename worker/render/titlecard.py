@@ -6,10 +6,10 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from previewops.contract.limits import TITLE_CARD_MS
-from previewops.worker.render.fonts import Weight
+from previewops.worker.render.fonts import FontWeight
 from previewops.worker.render.frames import Align, FrameLayout, PlacedText, Placement, Role
 from previewops.worker.render.geometry import Box
-from previewops.worker.render.placing import Placer, contained, crop_loss
+from previewops.worker.render.placing import PicturePlacer, contained_size, crop_loss
 from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.typesetting import TextBlock, Typesetter
 
@@ -22,7 +22,7 @@ class TitleCard:
     """Lays out the title card. ``hero`` is its picture."""
 
     board: Storyboard
-    placer: Placer
+    placer: PicturePlacer
     setter: Typesetter
     hero: Asset | None
 
@@ -47,7 +47,7 @@ class TitleCard:
     def _picture_area(self) -> Box:
         """As much of the card as its picture's shape asks for, in bounds."""
         width, height = self.board.size
-        shape = self.placer.shape(self.hero) if self.hero else None
+        shape = self.placer.picture_size(self.hero) if self.hero else None
         if self.placer.metrics.wide:
             natural = height * shape.width / shape.height if shape else 0.0
             share = min(0.54, max(0.36, natural / width)) if shape else 0.42
@@ -58,23 +58,25 @@ class TitleCard:
         return Box(0, 0, width, round(height * share))
 
     def _hero(self, hero: Asset, area: Box) -> Placement:
-        shape = self.placer.shape(hero)
+        shape = self.placer.picture_size(hero)
         if hero.cover or crop_loss(shape, area.size) <= _DECORATION:
             return Placement(hero, area, area, crops=True, bleeds=True)
         inner = area.inset(self.placer.metrics.gutter)
-        return Placement(hero, area, inner.centred(contained(shape, inner.size)), crops=False, bleeds=True)
+        return Placement(
+            hero, area, inner.centred(contained_size(shape, inner.size)), crops=False, bleeds=True
+        )
 
     def _words(self, area: Box) -> tuple[tuple[PlacedText, ...], Box | None, bool]:
         """The project at the top, the facts at the bottom, between them title and description."""
         metrics, setter = self.placer.metrics, self.setter
-        project = setter.line(self.board.project, Weight.SEMIBOLD, metrics.small, area.width)
-        facts = setter.line(facts_of(self.board), Weight.SEMIBOLD, metrics.small, area.width)
-        bar_height = max(2, metrics.rail)
+        project = setter.fit_line(self.board.project, FontWeight.SEMIBOLD, metrics.small, area.width)
+        facts = setter.fit_line(format_facts(self.board), FontWeight.SEMIBOLD, metrics.small, area.width)
+        bar_height = max(2, metrics.progress_bar)
         top, bottom = area.top + project.height, area.bottom - facts.height
         room = bottom - top - 2 * metrics.gutter - bar_height - metrics.gap
-        title, description = self._title(area.width, max(metrics.display_floor, room))
+        title, description = self._title(area.width, max(metrics.display_min, room))
         total = bar_height + round(metrics.gutter * 0.6) + title.height
-        total += title.space + description.height if description.lines else 0
+        total += title.space_below + description.height if description.lines else 0
         start = max(top, top + (bottom - top - total) // 2)
         bar = Box.at(area.left, start, (round(metrics.display * 0.72), bar_height))
         title_top = bar.bottom + round(metrics.gutter * 0.6)
@@ -82,7 +84,7 @@ class TitleCard:
             (title, title_top, "ink", "start"),
             (
                 description,
-                title_top + title.height + title.space,
+                title_top + title.height + title.space_below,
                 "muted",
                 "start",
             ),
@@ -102,39 +104,39 @@ class TitleCard:
         metrics, setter, text = self.placer.metrics, self.setter, self.board.description
         title = setter.fit(
             self.board.title or "Untitled",
-            Weight.BOLD,
+            FontWeight.BOLD,
             width=width,
             height=round(room * (0.55 if text else 1.0)),
             size=metrics.display,
-            floor=metrics.display_floor,
+            min_size=metrics.display_min,
             max_lines=5,
         )
-        left = room - title.height - title.space
+        left = room - title.height - title.space_below
         description = setter.fit(
-            text if left >= metrics.body_floor else "",
-            Weight.REGULAR,
+            text if left >= metrics.body_min else "",
+            FontWeight.REGULAR,
             width=min(width, metrics.body * 24),
-            height=max(metrics.body_floor, left),
+            height=max(metrics.body_min, left),
             size=metrics.body,
-            floor=metrics.body_floor,
+            min_size=metrics.body_min,
             max_lines=6,
         )
         return title, description
 
 
-def facts_of(board: Storyboard) -> str:
+def format_facts(board: Storyboard) -> str:
     """How many steps, and how long they take together."""
-    count, length = len(board.steps), clock_time(board.duration_ms)
+    count, length = len(board.steps), format_duration(board.duration_ms)
     return f"{count} {'step' if count == 1 else 'steps'}  \u00b7  {length}" if count else length
 
 
-def hero_of(board: Storyboard, lost: Set[str]) -> Asset | None:
+def choose_hero(board: Storyboard, lost: Set[str]) -> Asset | None:
     """The picture of the title card: the first that a step shows, else the first there is, of those not ``lost``."""
     shown = [asset for step in board.steps for asset in board.pictures_of(step)]
     return next((asset for asset in (*shown, *board.images) if asset.ref.id not in lost), None)
 
 
-def clock_time(milliseconds: int) -> str:
+def format_duration(milliseconds: int) -> str:
     """``m:ss``, or ``s.s s`` below ten seconds."""
     if milliseconds < 10_000:
         return f"{milliseconds / 1000:.1f}".removesuffix(".0") + " s"

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from previewops.contract.limits import TITLE_CARD_MS
-from previewops.worker.render.names import BundleNames
+from previewops.worker.render.names import BundlePaths
 from previewops.worker.render.sheet import SheetLayout
 from previewops.worker.render.storyboard import Storyboard
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def tracks(board: Storyboard, names: BundleNames, sheet: SheetLayout) -> dict[str, bytes]:
+def build_tracks(board: Storyboard, names: BundlePaths, sheet: SheetLayout) -> dict[str, bytes]:
     """The content of each track of the bundle, by its path."""
-    found = {names.index: _written(_index(board, names.sheet, sheet))}
+    found = {names.sheet_index: _written(_index(board, names.sheet, sheet))}
     if names.captions:
         found[names.captions] = _written(_captions(board))
     return found

@@ -63,7 +63,7 @@ class VideoWriter:
 
     kind: str
     size: Size
-    count: int
+    frame_count: int
     length_ms: int
     quality: int
     fade_fps: int | None
@@ -117,7 +117,7 @@ class VideoWriter:
             # The index goes before the data, so that playing can begin at once; its place is kept free.
             fades = (self.fade_fps or 0) * _FADE_MS // 1000 + 1
             packets = self.length_ms * SAMPLES_PER_S // 1000 // 1024
-            options["moov_size"] = str(8_192 + 64 * self.count * (1 + fades) + 8 * packets)
+            options["moov_size"] = str(8_192 + 64 * self.frame_count * (1 + fades) + 8 * packets)
         return options
 
     def _timed(self, frames: Iterable[tuple[Image.Image, int]]) -> Iterator[tuple[Image.Image, int, int]]:

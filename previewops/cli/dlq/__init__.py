@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from previewops.cli.lazy import Entry, LazyGroup
+from previewops.cli.lazy import LazyCommand, LazyGroup
 
-ENTRIES = {
-    "list": Entry("previewops.cli.dlq.look:list_", "List dead letters, or their groups."),
-    "show": Entry("previewops.cli.dlq.look:show", "Show one dead letter whole."),
-    "requeue": Entry("previewops.cli.dlq.bulk:requeue", "Give dead letters a new life."),
-    "discard": Entry("previewops.cli.dlq.bulk:discard", "Delete dead letters for good."),
-    "export": Entry("previewops.cli.dlq.export:export", "Write dead letters as JSON lines."),
+COMMANDS = {
+    "list": LazyCommand("previewops.cli.dlq.look:list_", "List dead letters, or their groups."),
+    "show": LazyCommand("previewops.cli.dlq.look:show", "Show one dead letter whole."),
+    "requeue": LazyCommand("previewops.cli.dlq.bulk:requeue", "Give dead letters a new life."),
+    "discard": LazyCommand("previewops.cli.dlq.bulk:discard", "Delete dead letters for good."),
+    "export": LazyCommand("previewops.cli.dlq.export:export", "Write dead letters as JSON lines."),
 }
 
 dlq = LazyGroup(
     "dlq",
-    entries=ENTRIES,
+    entries=COMMANDS,
     help="""Look at dead letters, the jobs that failed for good, and act on them.
 
 \b

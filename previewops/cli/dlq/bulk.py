@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.dlq.choice import choice_options, chosen
-from previewops.cli.output import ask, can_ask, say, tell
+from previewops.cli.dlq.choice import build_filter, selection_options
+from previewops.cli.output import can_prompt, print_err, print_out, prompt
 from previewops.errors import EXIT_FAILED, PreviewopsError, UsageError
 from previewops.states import Priority
-from previewops.text import plural, table
+from previewops.text import format_table, pluralize
 
 if TYPE_CHECKING:
     from previewops.deadletters import DeadLetters
-    from previewops.listviews import BulkOutcome, DeadFilter
+    from previewops.listviews import BulkResult, DeadLetterFilter
 
 LOOKED_AT = 10_000
 """Of more dead letters than this, the newest are shown by group, and all are counted."""
@@ -28,7 +28,7 @@ TYPE_THE_WORD = 100
 
 _SHOWN_GROUPS = 10
 
-Act = Callable[["DeadLetters", int], Awaitable["BulkOutcome"]]
+BulkAction = Callable[["DeadLetters", int], Awaitable["BulkResult"]]
 """Is told the cut-off (server ms) that what was shown went by."""
 
 
@@ -39,16 +39,16 @@ class NotConfirmed(PreviewopsError):
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class BulkCommand:
     """A bulk act in words: what is typed, and what is reported."""
 
     verb: str
-    done: str
+    past_tense: str
     consequence: str
 
 
-_REQUEUE = Deed("requeue", "requeued", "they run again, attempts counted from nought")
-_DISCARD = Deed("discard", "discarded", "they are deleted for good, payloads included")
+_REQUEUE = BulkCommand("requeue", "requeued", "they run again, attempts counted from nought")
+_DISCARD = BulkCommand("discard", "discarded", "they are deleted for good, payloads included")
 
 _yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 _reason = click.option("--reason", metavar="TEXT", default="", help="Why; kept with the event.")
@@ -66,7 +66,7 @@ Examples:
 A single JOB is requeued without a question.
 """
 )
-@choice_options
+@selection_options
 @click.option(
     "--priority", type=click.Choice([each.value for each in Priority]), help="Instead of their own."
 )
@@ -87,19 +87,21 @@ def requeue(
 
     Their attempts count from nought again, and their history stays.
     """
-    from previewops.cli.who import operator
+    from previewops.cli.who import acting_operator
 
-    which = chosen(**choice, needed=True)
+    which = build_filter(**choice, required=True)
     single = len(which.job_ids) == 1
     rank = None if priority is None else Priority(priority)
     if file is not None:
-        from previewops.cli.dlq.amend import requeue_with
+        from previewops.cli.dlq.amend import requeue_with_payload
 
-        asyncio.run(requeue_with(context, file, which, why=reason, priority=rank))
+        asyncio.run(requeue_with_payload(context, file, which, why=reason, priority=rank))
         return 0
 
-    async def act(letters: DeadLetters, cut_off_ms: int) -> BulkOutcome:
-        return await letters.requeue(which, who=operator(), why=reason, priority=rank, cut_off_ms=cut_off_ms)
+    async def act(letters: DeadLetters, cut_off_ms: int) -> BulkResult:
+        return await letters.requeue(
+            which, who=acting_operator(), why=reason, priority=rank, cut_off_ms=cut_off_ms
+        )
 
     return asyncio.run(_run(context, which, _REQUEUE, act, confirmed=yes or single))
 
@@ -112,7 +114,7 @@ Examples:
   previewops dlq discard --all --yes --reason "storage was reset"
 """
 )
-@choice_options
+@selection_options
 @_reason
 @_yes
 @pass_context
@@ -121,17 +123,19 @@ def discard(context: Context, /, reason: str, yes: bool, **choice: Any) -> int:
 
     `previewops dlq export` keeps them in a file before.
     """
-    from previewops.cli.who import operator
+    from previewops.cli.who import acting_operator
 
-    which = chosen(**choice, needed=True)
+    which = build_filter(**choice, required=True)
 
-    async def act(letters: DeadLetters, cut_off_ms: int) -> BulkOutcome:
-        return await letters.discard(which, who=operator(), why=reason, cut_off_ms=cut_off_ms)
+    async def act(letters: DeadLetters, cut_off_ms: int) -> BulkResult:
+        return await letters.discard(which, who=acting_operator(), why=reason, cut_off_ms=cut_off_ms)
 
     return asyncio.run(_run(context, which, _DISCARD, act, confirmed=yes))
 
 
-async def _run(context: Context, which: DeadFilter, deed: Deed, act: Act, *, confirmed: bool) -> int:
+async def _run(
+    context: Context, which: DeadLetterFilter, deed: BulkCommand, act: BulkAction, *, confirmed: bool
+) -> int:
     from previewops.deadletters import DeadLetters
 
     async with context.redis() as redis:
@@ -139,53 +143,56 @@ async def _run(context: Context, which: DeadFilter, deed: Deed, act: Act, *, con
         cut_off_ms = await letters.now_ms()
         count, missing = await _preview(letters, which, cut_off_ms)
         if missing:
-            tell(f"not in the dead-letter queue: {', '.join(missing)}")
+            print_err(f"not in the dead-letter queue: {', '.join(missing)}")
         if count and not confirmed:
             _confirm(deed, count)
         outcome = await act(letters, cut_off_ms) if count else None
     done, skipped = (outcome.done, outcome.skipped) if outcome else (0, 0)
-    say(f"{deed.done} {done}, skipped {skipped + len(missing)}")
+    print_out(f"{deed.past_tense} {done}, skipped {skipped + len(missing)}")
     return EXIT_FAILED if missing else 0
 
 
-async def _preview(letters: DeadLetters, which: DeadFilter, cut_off_ms: int) -> tuple[int, tuple[str, ...]]:
+async def _preview(
+    letters: DeadLetters, which: DeadLetterFilter, cut_off_ms: int
+) -> tuple[int, tuple[str, ...]]:
     """Tells how many dead letters are meant and of what kinds; returns their number and the JOBs that are none."""
-    from previewops.cli.dlq.groups import grouped
+    from previewops.cli.dlq.groups import group_by_cause
 
     records = await letters.newest(which, limit=LOOKED_AT, cut_off_ms=cut_off_ms)
     few = len(records) < LOOKED_AT
     count = len(records) if few else await letters.count(which, cut_off_ms=cut_off_ms)
     if count:
-        groups = grouped(records)
+        groups = group_by_cause(records)
         of = "" if count == len(records) else f", here the newest {LOOKED_AT:,}"
-        tell(f"{plural(count, 'dead letter')} in {plural(len(groups), 'group')}{of}:")
+        print_err(f"{pluralize(count, 'dead letter')} in {pluralize(len(groups), 'group')}{of}:")
         rows = [
             (group.count, group.fingerprint, group.example.code or "", group.example.reason or "")
             for group in groups[:_SHOWN_GROUPS]
         ]
-        lines = table(("COUNT", "GROUP", "ERROR", "REASON"), rows, right=("COUNT",), flexible="REASON")
-        tell(f"  {line}" for line in lines)
+        lines = format_table(("COUNT", "GROUP", "ERROR", "REASON"), rows, right=("COUNT",), flexible="REASON")
+        print_err(f"  {line}" for line in lines)
         if len(groups) > _SHOWN_GROUPS:
-            tell(f"  and {plural(len(groups) - _SHOWN_GROUPS, 'group')} more")
-    return count, which.missing({record.job_id for record in records})
+            print_err(f"  and {pluralize(len(groups) - _SHOWN_GROUPS, 'group')} more")
+    return count, which.missing_ids({record.job_id for record in records})
 
 
-def _confirm(deed: Deed, count: int) -> None:
+def _confirm(deed: BulkCommand, count: int) -> None:
     """Asks before the deed.
 
     Raises:
         UsageError: nobody is there to answer.
         NotConfirmed: the answer was no.
     """
-    what = plural(count, "dead letter")
-    if not can_ask():
+    what = pluralize(count, "dead letter")
+    if not can_prompt():
         raise UsageError(
-            f"{what} would be {deed.done}; there is no terminal to ask on", hint="add --yes to do it unasked"
+            f"{what} would be {deed.past_tense}; there is no terminal to ask on",
+            hint="add --yes to do it unasked",
         )
-    tell(f"{deed.verb} {what}: {deed.consequence}")
+    print_err(f"{deed.verb} {what}: {deed.consequence}")
     if count >= TYPE_THE_WORD:
-        agreed = ask(f"Type {deed.verb} to go on:").lower() == deed.verb
+        agreed = prompt(f"Type {deed.verb} to go on:").lower() == deed.verb
     else:
-        agreed = ask("Go on? [y/N]").lower() in ("y", "yes")
+        agreed = prompt("Go on? [y/N]").lower() in ("y", "yes")
     if not agreed:
-        raise NotConfirmed(f"nothing was {deed.done}")
+        raise NotConfirmed(f"nothing was {deed.past_tense}")

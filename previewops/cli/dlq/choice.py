@@ -10,7 +10,7 @@ import click
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
-    from previewops.listviews import DeadFilter
+    from previewops.listviews import DeadLetterFilter
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -47,14 +47,14 @@ _OPTIONS = (
 )
 
 
-def choice_options(command: _F) -> _F:
+def selection_options(command: _F) -> _F:
     """JOB arguments and filters; the command gets them as keywords for :func:`chosen`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def chosen(
+def build_filter(
     *,
     job_ids: tuple[str, ...],
     error: str | None,
@@ -63,17 +63,17 @@ def chosen(
     older_than_ms: int | None,
     text: str | None,
     everything: bool,
-    needed: bool,
-) -> DeadFilter:
+    required: bool,
+) -> DeadLetterFilter:
     """The filter that the options mean. Every one given has to hold.
 
     Raises:
         UsageError: --all beside something that narrows the choice, or nothing at all where it is ``needed``.
     """
-    from previewops.cli.filters import terms_of
-    from previewops.listviews import DeadFilter
+    from previewops.cli.filters import parse_filter_option
+    from previewops.listviews import DeadLetterFilter
 
-    terms = terms_of(text or "")
+    terms = parse_filter_option(text or "")
     for name, value in (
         ("--error", error),
         ("--project", project),
@@ -82,7 +82,7 @@ def chosen(
     ):
         if value == "":
             raise UsageError(f"{name} is empty", hint="leave it out, or say what is meant")
-    found = DeadFilter(
+    found = DeadLetterFilter(
         tuple(dict.fromkeys(job_ids)),
         error,
         project,
@@ -90,10 +90,10 @@ def chosen(
         older_than_ms,
         terms,
     )
-    narrowed = found != DeadFilter()
+    narrowed = found != DeadLetterFilter()
     if everything and narrowed:
         raise UsageError("--all does not go with a job or a filter", hint="leave one of them out")
-    if needed and not everything and not narrowed:
+    if required and not everything and not narrowed:
         raise UsageError(
             "no dead letter is named",
             hint="name jobs, or give --error, --project, --fingerprint, --older-than, --filter or --all",

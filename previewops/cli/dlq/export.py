@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.dlq.choice import choice_options, chosen
-from previewops.cli.output import say_json, tell
+from previewops.cli.dlq.choice import build_filter, selection_options
+from previewops.cli.output import print_err, print_json
 from previewops.errors import EXIT_FAILED
-from previewops.text import plural
+from previewops.text import pluralize
 
 if TYPE_CHECKING:
-    from previewops.exporting import Write
-    from previewops.listviews import DeadFilter
+    from previewops.exporting import WriteRecord
+    from previewops.listviews import DeadLetterFilter
 
 
 @click.command(
@@ -30,7 +30,7 @@ Examples:
   previewops dlq export | jq -r .failedReason
 """
 )
-@choice_options
+@selection_options
 @click.option(
     "-o",
     "--output",
@@ -46,29 +46,29 @@ def export(context: Context, /, output: str | None, payloads: bool, **choice: An
     Without a filter, all of them. With --payloads, what can be submitted again: in this Redis once they are
     discarded, in another one as it is.
     """
-    which = chosen(**choice, needed=False)
+    which = build_filter(**choice, required=False)
     target = None if output in (None, "-") else Path(str(output))
     found, without = asyncio.run(_export(context, which, target, payloads=payloads))
-    what = plural(len(found) - len(without), "payload" if payloads else "dead letter")
-    tell(f"exported {what}" + (f" to {target}" if target else ""))
+    what = pluralize(len(found) - len(without), "payload" if payloads else "dead letter")
+    print_err(f"exported {what}" + (f" to {target}" if target else ""))
     if without:
-        tell(f"left out, as the payload is gone: {', '.join(without)}")
-    if missing := which.missing(found):
-        tell(f"not in the dead-letter queue: {', '.join(missing)}")
+        print_err(f"left out, as the payload is gone: {', '.join(without)}")
+    if missing := which.missing_ids(found):
+        print_err(f"not in the dead-letter queue: {', '.join(missing)}")
     return EXIT_FAILED if without or missing else 0
 
 
 async def _export(
-    context: Context, which: DeadFilter, target: Path | None, *, payloads: bool
+    context: Context, which: DeadLetterFilter, target: Path | None, *, payloads: bool
 ) -> tuple[set[str], list[str]]:
     """Returns the ids of all that were found, and of those among them that have no payload to be written."""
     from previewops.deadletters import DeadLetters
-    from previewops.exporting import export_file
+    from previewops.exporting import open_jsonl_atomically
 
     found: set[str] = set()
     without: list[str] = []
     async with context.redis() as redis:
-        with export_file(target) if target else _stdout() as write:
+        with open_jsonl_atomically(target) if target else _stdout() as write:
             async for record in DeadLetters(redis, context.settings).export(which):
                 found.add(record.job_id)
                 if not payloads:
@@ -81,5 +81,5 @@ async def _export(
 
 
 @contextmanager
-def _stdout() -> Iterator[Write]:
-    yield lambda record: say_json(record, indent=None)
+def _stdout() -> Iterator[WriteRecord]:
+    yield lambda record: print_json(record, indent=None)

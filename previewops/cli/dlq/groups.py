@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from previewops.listviews import DeadGroup
+from previewops.listviews import DeadLetterGroup
 from previewops.records import JobRecord
 
 
-def grouped(newest_first: Iterable[JobRecord]) -> tuple[DeadGroup, ...]:
+def group_by_cause(newest_first: Iterable[JobRecord]) -> tuple[DeadLetterGroup, ...]:
     """The groups of these dead letters, largest first; the example of each is its newest."""
     members: dict[str, list[JobRecord]] = {}
     for record in newest_first:
         members.setdefault(record.fingerprint or "", []).append(record)
     groups = [
-        DeadGroup(name, len(of), of[-1].finished_ms or 0, of[0].finished_ms or 0, of[0])
+        DeadLetterGroup(name, len(of), of[-1].finished_ms or 0, of[0].finished_ms or 0, of[0])
         for name, of in members.items()
     ]
     return tuple(sorted(groups, key=lambda group: (-group.count, group.fingerprint)))

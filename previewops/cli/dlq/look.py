@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from previewops.cli.context import Context, json_option, limit_option, pass_context, server_now_ms
-from previewops.cli.dlq.choice import choice_options, chosen
-from previewops.cli.dlq.groups import grouped
-from previewops.cli.output import say, say_json, tell
+from previewops.cli.dlq.choice import build_filter, selection_options
+from previewops.cli.dlq.groups import group_by_cause
+from previewops.cli.output import print_err, print_json, print_out
 from previewops.clock import iso_from_ms
 from previewops.errors import PreviewopsError
 from previewops.states import JobState
-from previewops.text import age, table
+from previewops.text import format_age, format_table
 
 if TYPE_CHECKING:
-    from previewops.listviews import DeadFilter, DeadGroup
+    from previewops.listviews import DeadLetterFilter, DeadLetterGroup
     from previewops.records import JobRecord
 
 
@@ -31,14 +31,14 @@ Examples:
   previewops dlq list --error asset-missing --older-than 1h --json
 """,
 )
-@choice_options
+@selection_options
 @click.option("--groups", is_flag=True, help="One line a group of the same cause.")
 @limit_option
 @json_option
 @pass_context
 def list_(context: Context, /, groups: bool, limit: int, as_json: bool, **choice: Any) -> None:
     """List dead letters, newest first; every filter that is given has to hold."""
-    which = chosen(**choice, needed=False)
+    which = build_filter(**choice, required=False)
     if groups:
         found, now_ms = asyncio.run(_groups(context, which, limit))
         _print_groups(found, now_ms, as_json)
@@ -59,7 +59,7 @@ Examples:
 @pass_context
 def show(context: Context, job_id: str, as_json: bool) -> None:
     """Show a dead letter whole: why it died, every attempt with its traceback, and the payload."""
-    from previewops.cli.status import job_lines
+    from previewops.cli.status import format_job
 
     record, now_ms = asyncio.run(_one(context, job_id))
     if record.state is not JobState.DEAD:
@@ -67,18 +67,18 @@ def show(context: Context, job_id: str, as_json: bool) -> None:
             f"job {job_id} is {record.state.value}, not a dead letter", hint=f"previewops status {job_id}"
         )
     if as_json:
-        say_json({**record.as_json(), "payload": record.payload})
+        print_json({**record.as_json(), "payload": record.payload})
         return
-    say(job_lines(record, now_ms))
+    print_out(format_job(record, now_ms))
     for number, attempt in enumerate(record.history, 1):
         if attempt.traceback:
-            say(["", f"Traceback of attempt {number}"])
-            say(f"  {line}" for line in attempt.traceback.rstrip().splitlines())
-    say(["", "Payload"])
-    say(f"  {line}" for line in json.dumps(record.payload, indent=2, ensure_ascii=False).splitlines())
+            print_out(["", f"Traceback of attempt {number}"])
+            print_out(f"  {line}" for line in attempt.traceback.rstrip().splitlines())
+    print_out(["", "Payload"])
+    print_out(f"  {line}" for line in json.dumps(record.payload, indent=2, ensure_ascii=False).splitlines())
 
 
-async def _newest(context: Context, which: DeadFilter, limit: int) -> tuple[tuple[JobRecord, ...], int]:
+async def _newest(context: Context, which: DeadLetterFilter, limit: int) -> tuple[tuple[JobRecord, ...], int]:
     from previewops.deadletters import DeadLetters
 
     async with context.redis() as redis:
@@ -86,16 +86,18 @@ async def _newest(context: Context, which: DeadFilter, limit: int) -> tuple[tupl
         return records, await server_now_ms(redis)
 
 
-async def _groups(context: Context, which: DeadFilter, limit: int) -> tuple[tuple[DeadGroup, ...], int]:
+async def _groups(
+    context: Context, which: DeadLetterFilter, limit: int
+) -> tuple[tuple[DeadLetterGroup, ...], int]:
     from previewops.deadletters import DeadLetters
-    from previewops.listviews import DeadFilter
+    from previewops.listviews import DeadLetterFilter
 
     async with context.redis() as redis:
         letters = DeadLetters(redis, context.settings)
-        if which == DeadFilter():
+        if which == DeadLetterFilter():
             found = await letters.groups(limit=limit)
         else:
-            found = grouped(await letters.newest(which, limit=await letters.count(which)))[:limit]
+            found = group_by_cause(await letters.newest(which, limit=await letters.count(which)))[:limit]
         return found, await server_now_ms(redis)
 
 
@@ -106,26 +108,26 @@ async def _one(context: Context, job_id: str) -> tuple[JobRecord, int]:
         return await Queue(redis, context.settings).status(job_id), await server_now_ms(redis)
 
 
-def _print_groups(groups: tuple[DeadGroup, ...], now_ms: int, as_json: bool) -> None:
+def _print_groups(groups: tuple[DeadLetterGroup, ...], now_ms: int, as_json: bool) -> None:
     if as_json:
-        say_json({"groups": [_group_json(group) for group in groups]})
+        print_json({"groups": [_group_json(group) for group in groups]})
         return
     if not groups:
-        tell("no dead letters")
+        print_err("no dead letters")
         return
     rows = [
         (
             group.fingerprint,
             group.count,
             group.example.code or group.example.error_class or "",
-            age(group.last_ms, now_ms),
+            format_age(group.last_ms, now_ms),
             group.example.job_id,
             group.example.reason or "",
         )
         for group in groups
     ]
-    say(
-        table(
+    print_out(
+        format_table(
             ("GROUP", "COUNT", "ERROR", "LAST", "EXAMPLE", "REASON"),
             rows,
             right=("COUNT",),
@@ -134,7 +136,7 @@ def _print_groups(groups: tuple[DeadGroup, ...], now_ms: int, as_json: bool) -> 
     )
 
 
-def _group_json(group: DeadGroup) -> dict[str, Any]:
+def _group_json(group: DeadLetterGroup) -> dict[str, Any]:
     return {
         "fingerprint": group.fingerprint,
         "count": group.count,
@@ -147,21 +149,21 @@ def _group_json(group: DeadGroup) -> dict[str, Any]:
 def _print_records(records: tuple[JobRecord, ...], limit: int, now_ms: int, as_json: bool) -> None:
     shown, more = records[:limit], len(records) > limit
     if as_json:
-        say_json({"deadLetters": [record.as_json() for record in shown], "more": more})
+        print_json({"deadLetters": [record.as_json() for record in shown], "more": more})
         return
     if not shown:
-        tell("no dead letters")
+        print_err("no dead letters")
         return
     rows = [
         (
             record.job_id,
             record.project_id,
             record.code or record.error_class or "",
-            age(record.finished_ms, now_ms),
+            format_age(record.finished_ms, now_ms),
             record.reason or "",
         )
         for record in shown
     ]
-    say(table(("JOB", "PROJECT", "ERROR", "DIED", "REASON"), rows, flexible="REASON"))
+    print_out(format_table(("JOB", "PROJECT", "ERROR", "DIED", "REASON"), rows, flexible="REASON"))
     if more:
-        tell(f"there are more than these {limit}; see --limit and --groups")
+        print_err(f"there are more than these {limit}; see --limit and --groups")

@@ -13,25 +13,25 @@ from textual.worker import Worker, WorkerError
 from previewops.clock import iso_from_ms
 from previewops.errors import PreviewopsError
 from previewops.states import JobState, Priority
-from previewops.text import plural
-from previewops.tui.intents import Discard, Export, Intent, Requeue, RequeueEdited
-from previewops.tui.screens.dialogs.choose import Choose, Way
-from previewops.tui.screens.dialogs.confirm import Deliberate
+from previewops.text import pluralize
+from previewops.tui.intents import Discard, Export, OperatorCommand, Requeue, RequeueWithPayload
+from previewops.tui.screens.dialogs.choose import ChoiceDialog, ChoiceOption
+from previewops.tui.screens.dialogs.confirm import ConfirmWithReasonDialog
 from previewops.tui.screens.dialogs.late import edit_payload
-from previewops.tui.screens.dialogs.reason import Reason
+from previewops.tui.screens.dialogs.reason import PromptDialog
 from previewops.tui.shape.bulk import (
-    Tally,
+    CountPreview,
+    count_lines,
     discard_lines,
     requeue_lines,
     requeue_title,
-    tally_lines,
 )
-from previewops.tui.shape.choice import Choice
-from previewops.tui.shape.radius import Caution, caution
-from previewops.tui.shape.spans import Line, Span, said
+from previewops.tui.shape.choice import DeadSelection
+from previewops.tui.shape.radius import ConfirmationLevel, confirmation_level
+from previewops.tui.shape.spans import Line, Span, clean_span
 
 if TYPE_CHECKING:
-    from previewops.tui.ports import Looked
+    from previewops.tui.ports import ExaminedCallback
     from previewops.tui.screens.base import OperatorScreen
 
 Counted = TypeVar("Counted")
@@ -43,7 +43,7 @@ _WAYS = (
 )
 
 
-class Acts:
+class DeadLetterActions:
     """What can be done to dead letters.
 
     ``tally`` counts a choice and tells how many it has looked at. ``counting`` is told that, 0 when it begins and
@@ -53,10 +53,10 @@ class Acts:
     def __init__(
         self,
         screen: OperatorScreen,
-        tally: Callable[[Choice, Looked], Awaitable[Tally]],
+        tally: Callable[[DeadSelection, ExaminedCallback], Awaitable[CountPreview]],
         *,
         counting: Callable[[int | None], None],
-        done: Callable[[Choice], None],
+        done: Callable[[DeadSelection], None],
     ) -> None:
         self._screen = screen
         self._tally = tally
@@ -64,17 +64,17 @@ class Acts:
         self._counts = 0  # under way: one that is replaced ends after the next has begun
         self._done = done
 
-    async def requeue(self, choice: Choice, priority: Priority | None = None) -> None:
+    async def requeue(self, choice: DeadSelection, priority: Priority | None = None) -> None:
         """A new life; asked for if it is for several, or for one that is out of sight."""
         tally = await self._counted(choice)
         if tally is None:
             return
         why: str | None = ""
-        care = caution(tally.count, reversible=True)
-        if choice.unseen and care is Caution.NONE:
-            care = Caution.DIALOG  # one that is not looked at is not done unasked
-        if care is not Caution.NONE:
-            snapshot = self._screen.operator.picture.snapshot
+        care = confirmation_level(tally.count, reversible=True)
+        if choice.hidden_count and care is ConfirmationLevel.NONE:
+            care = ConfirmationLevel.DIALOG  # one that is not looked at is not done unasked
+        if care is not ConfirmationLevel.NONE:
+            snapshot = self._screen.operator_app.view.snapshot
             paused = snapshot is not None and snapshot.paused
             lines = requeue_lines(tally, priority, paused=paused)
             why = await self._deliberated(requeue_title(tally.count, priority), lines, "requeue", care)
@@ -83,38 +83,38 @@ class Acts:
         first, *also = choice.filters
         self._carry_out(Requeue(first, tally.count, priority, why, tuple(also), tally.cut_off_ms), choice)
 
-    async def requeue_as(self, choice: Choice) -> None:
+    async def requeue_as(self, choice: DeadSelection) -> None:
         """A new life with another priority, which is chosen first."""
-        ways = [Way(priority.value, sense) for priority, sense in _WAYS]
-        lines: list[Line] = [(said(f"Requeue {choice.words} with which priority?"),)]
-        answer = await self._screen.ask_for(
-            Choose("Another priority", lines, ways, verb="go on", initial=Priority.NORMAL.value)
+        ways = [ChoiceOption(priority.value, sense) for priority, sense in _WAYS]
+        lines: list[Line] = [(clean_span(f"Requeue {choice.label} with which priority?"),)]
+        answer = await self._screen.show_dialog(
+            ChoiceDialog("Another priority", lines, ways, verb="go on", initial=Priority.NORMAL.value)
         )
         if answer is not None:
             await self.requeue(choice, Priority(answer))
 
-    async def discard(self, choice: Choice) -> None:
+    async def discard(self, choice: DeadSelection) -> None:
         """Deletion for good; always asked for."""
         tally = await self._counted(choice)
         if tally is None:
             return
-        title = f"Discard {plural(tally.count, 'dead letter')}"
-        care = caution(tally.count, reversible=False)
+        title = f"Discard {pluralize(tally.count, 'dead letter')}"
+        care = confirmation_level(tally.count, reversible=False)
         why = await self._deliberated(title, discard_lines(tally), "discard", care, dangerous=True)
         if why is None:
             return
         first, *also = choice.filters
         self._carry_out(Discard(first, tally.count, why, tuple(also), tally.cut_off_ms), choice)
 
-    async def export(self, choice: Choice) -> None:
+    async def export(self, choice: DeadSelection) -> None:
         """A file with all of each, whose path is asked for."""
         tally = await self._counted(choice)
         if tally is None:
             return
-        lines = [*tally_lines(tally), (), (Span("Into which file? Payloads and attempts are in it."),)]
-        path = await self._screen.ask_for(
-            Reason(
-                f"Export {plural(tally.count, 'dead letter')}",
+        lines = [*count_lines(tally), (), (Span("Into which file? Payloads and attempts are in it."),)]
+        path = await self._screen.show_dialog(
+            PromptDialog(
+                f"Export {pluralize(tally.count, 'dead letter')}",
                 lines,
                 "export",
                 initial=self._default_path(),
@@ -125,21 +125,21 @@ class Acts:
             return
         first, *also = choice.filters
         # What was chosen stays so: to delete what is in a file now is often the next thing.
-        self._screen.operator.carry_out(Export(first, tally.count, path_of(path), tuple(also)))
+        self._screen.operator_app.start_command(Export(first, tally.count, path_of(path), tuple(also)))
 
-    async def edit(self, choice: Choice) -> None:
+    async def edit(self, choice: DeadSelection) -> None:
         """Another payload and a new life for one job."""
-        record = await self.counted(self._screen.operator.source.job(choice.one_job))
+        record = await self.counted(self._screen.operator_app.source.job(choice.single_job_id))
         if record is None:
             return
         if record.state is not JobState.DEAD:
             self._tell(f"{record.job_id} is no dead letter any more: it is {record.state.value}.")
             return
-        payload = await self._screen.ask_for(
+        payload = await self._screen.show_dialog(
             edit_payload(record.job_id, record.payload or {"jobId": record.job_id})
         )
         if payload is not None:
-            self._carry_out(RequeueEdited(record.job_id, payload, record.digest), choice)
+            self._carry_out(RequeueWithPayload(record.job_id, payload, record.digest), choice)
 
     async def counted(self, counting: Awaitable[Counted]) -> Counted | None:
         """What is counted or looked up, or None after saying why it could not be."""
@@ -155,37 +155,37 @@ class Acts:
             if not self._counts:
                 self._counting(None)
 
-    def _carry_out(self, intent: Intent, choice: Choice) -> None:
-        act = self._screen.operator.carry_out(intent)
+    def _carry_out(self, intent: OperatorCommand, choice: DeadSelection) -> None:
+        act = self._screen.operator_app.start_command(intent)
         self._screen.run_worker(self._afterwards(act, choice), name="dead-afterwards", group="afterwards")
 
-    async def _afterwards(self, act: Worker[None], choice: Choice) -> None:
+    async def _afterwards(self, act: Worker[None], choice: DeadSelection) -> None:
         with suppress(WorkerError):  # it was stopped; how far it came is told elsewhere
             await act.wait()
         self._done(choice)
 
-    async def _counted(self, choice: Choice) -> Tally | None:
+    async def _counted(self, choice: DeadSelection) -> CountPreview | None:
         tally = await self.counted(self._tally(choice, self._counting))
         if tally is not None and not tally.count:
             gone = "None of them is a dead letter any more."
             if choice.seen_ms is not None:
-                gone = f"{choice.one_job} is not as shown any more.\nIt has left, or died again."
+                gone = f"{choice.single_job_id} is not as shown any more.\nIt has left, or died again."
             self._tell(gone)
             return None
         return tally
 
     async def _deliberated(
-        self, title: str, lines: list[Line], verb: str, care: Caution, *, dangerous: bool = False
+        self, title: str, lines: list[Line], verb: str, care: ConfirmationLevel, *, dangerous: bool = False
     ) -> str | None:
-        dialog = Deliberate(title, lines, verb=verb, caution=care, dangerous=dangerous)
-        answer: str | None = await self._screen.ask_for(dialog)
+        dialog = ConfirmWithReasonDialog(title, lines, verb=verb, level=care, dangerous=dangerous)
+        answer: str | None = await self._screen.show_dialog(dialog)
         return answer
 
     def _tell(self, words: str) -> None:
         self._screen.notify(words, title="nothing was done", severity="warning")
 
     def _default_path(self) -> str:
-        picture = self._screen.operator.picture
+        picture = self._screen.operator_app.view
         snapshot = picture.snapshot
         clock = "" if snapshot is None else re.sub(r"[-:]", "", iso_from_ms(snapshot.now_ms)[:19]) + "Z"
         queue = re.sub(r"[^A-Za-z0-9._-]", "-", picture.place)

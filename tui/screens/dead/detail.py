@@ -6,39 +6,39 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from previewops.errors import PreviewopsError
-from previewops.tui.picture import Picture
-from previewops.tui.screens.renewal import Renewal
+from previewops.tui.picture import QueueView
+from previewops.tui.screens.renewal import CoalescedFetch
 from previewops.tui.shape.dead import group_lines, job_lines
-from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span
 from previewops.tui.shape.wrap import wrap_lines
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.paper import Paper
 
 if TYPE_CHECKING:
-    from previewops.listviews import DeadGroup
+    from previewops.listviews import DeadLetterGroup
     from previewops.records import JobRecord
     from previewops.tui.app import OperatorApp
 
 _MINUTE_MS = 60_000
 
 
-class Detail(Panel):
+class DeadDetailPanel(Panel):
     """Fetches the job that it is told of, and shows its reason in full and each attempt with its traceback."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__("Under the cursor", Paper(id="detail"), id=id)
-        self._renewal = Renewal(self, "dead-detail", self._fetch)
+        self._renewal = CoalescedFetch(self, "dead-detail", self._fetch)
         self._job_id = ""
-        self._group: DeadGroup | None = None
+        self._group: DeadLetterGroup | None = None
         self._record: JobRecord | None = None
         self._trouble = ""
         self._drawn: tuple[object, ...] = ()
 
     def on_show(self) -> None:
         self.draw()
-        self.renew()
+        self.refetch()
 
-    def about(self, job_id: str, group: DeadGroup | None) -> None:
+    def set_subject(self, job_id: str, group: DeadLetterGroup | None) -> None:
         """Is about that job from now on, which is the newest of ``group`` if one is given."""
         if (job_id, group) == (self._job_id, self._group):
             return
@@ -49,10 +49,10 @@ class Detail(Panel):
             self.query_one(Paper).scroll_home(animate=False)
         self.draw()
 
-    def renew(self) -> None:
+    def refetch(self) -> None:
         """Fetches the job, unless it is out of sight or the picture stands still."""
-        if self.display and self._job_id and not self._picture.still:
-            self._renewal.ask()
+        if self.display and self._job_id and not self._picture.fetching_paused:
+            self._renewal.request()
 
     async def _fetch(self) -> None:
         job_id = self._job_id
@@ -67,8 +67,8 @@ class Detail(Panel):
         self.draw()
 
     @property
-    def _picture(self) -> Picture:
-        return cast("OperatorApp", self.app).picture
+    def _picture(self) -> QueueView:
+        return cast("OperatorApp", self.app).view
 
     def draw(self) -> None:
         """Shows what is known; made anew only when something in it can have changed."""
@@ -80,7 +80,7 @@ class Detail(Panel):
         group = self._group
         record = self._record if self._record is not None and self._record.job_id == self._job_id else None
         # Of a connection that is lost the frame of the list tells: what there is of the job stays where it is read.
-        trouble = self._trouble or (picture.trouble if record is None else "")
+        trouble = self._trouble or (picture.connection_error if record is None else "")
         drawn = (self._job_id, group, record, trouble, dead, now_ms // _MINUTE_MS)
         if drawn == self._drawn:
             return
@@ -90,7 +90,7 @@ class Detail(Panel):
         def lines(columns: int) -> Sequence[Line]:
             rows = [] if group is None else group_lines(group, dead, now_ms, columns)
             if trouble:
-                rows += wrap_lines([(said(f"not renewed: {trouble}", Tone.WARN),)], columns)
+                rows += wrap_lines([(clean_span(f"not renewed: {trouble}", Tone.WARN),)], columns)
             if record is not None:
                 rows += job_lines(record, now_ms, columns)
             return [*rows, (Span("looking …", Tone.DIM),)] if waits else rows

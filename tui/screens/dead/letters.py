@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Container
 
-from previewops.tui.picture import Picture
-from previewops.tui.screens.dead.catalogue import MOST_GROUPS, Catalogue
+from previewops.tui.picture import QueueView
+from previewops.tui.screens.dead.catalogue import MAX_GROUPS, DeadLetterData
 from previewops.tui.shape import dead as shape
-from previewops.tui.shape.choice import View
-from previewops.tui.shape.deadwords import Extent, empty_lines, subtitle_of, title_of
+from previewops.tui.shape.choice import DeadListQuery
+from previewops.tui.shape.deadwords import ListExtent, empty_lines, subtitle_of, title_of
 from previewops.tui.widgets.filterline import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
-    from previewops.listviews import DeadGroup
+    from previewops.listviews import DeadLetterGroup
 
 CAUSES_EXAMPLE = 'asset-missing "no file" !timeout'
 """What stands in the empty line of the causes, which have nothing but errors to look into."""
@@ -25,10 +25,10 @@ CAUSES_EXAMPLE = 'asset-missing "no file" !timeout'
 _MINUTE_MS = 60_000
 
 
-class Letters(Panel):
+class DeadListPanel(Panel):
     """Draws what a catalogue has fetched of its present view."""
 
-    def __init__(self, catalogue: Catalogue, *, id: str) -> None:
+    def __init__(self, catalogue: DeadLetterData, *, id: str) -> None:
         super().__init__(
             "dead letters",
             Container(Grid(shape.GROUP_COLUMNS, marking=True), FilterLine(CAUSES_EXAMPLE), id="by-cause"),
@@ -54,24 +54,24 @@ class Letters(Panel):
     @property
     def grid(self) -> Grid:
         """The rows in sight."""
-        return self.causes if self._catalogue.view.causes else self.jobs
+        return self.causes if self._catalogue.query.by_cause else self.jobs
 
     @property
     def filter(self) -> FilterLine:
         """The filter of the rows in sight."""
-        return self.filter_of(self._catalogue.view)
+        return self.filter_of(self._catalogue.query)
 
-    def filter_of(self, view: View) -> FilterLine:
+    def filter_of(self, view: DeadListQuery) -> FilterLine:
         """The filter of a view's rows."""
-        side = "#by-cause" if view.causes else "#by-job"
+        side = "#by-cause" if view.by_cause else "#by-job"
         return self.query_one(f"{side} FilterLine", FilterLine)
 
     @property
-    def group(self) -> DeadGroup | None:
+    def group(self) -> DeadLetterGroup | None:
         """The cause under the cursor, when causes are in sight."""
-        return self.group_of(self.causes.cursor_key) if self._catalogue.view.causes else None
+        return self.group_of(self.causes.cursor_key) if self._catalogue.query.by_cause else None
 
-    def group_of(self, fingerprint: str) -> DeadGroup | None:
+    def group_of(self, fingerprint: str) -> DeadLetterGroup | None:
         """A cause by its fingerprint."""
         groups = self._catalogue.groups or ()
         return next((group for group in groups if group.fingerprint == fingerprint), None)
@@ -79,29 +79,29 @@ class Letters(Panel):
     @property
     def job_id(self) -> str:
         """The job under the cursor, among the causes the newest of the one under it; "" for none."""
-        if not self._catalogue.view.causes:
+        if not self._catalogue.query.by_cause:
             return self.jobs.cursor_key
         return self.group.example.job_id if self.group is not None else ""
 
-    def change_level(self, view: View) -> None:
+    def change_level(self, view: DeadListQuery) -> None:
         """Brings the rows of causes, of one cause, or of all jobs into sight."""
-        if not view.causes:
+        if not view.by_cause:
             self.jobs.set_columns(shape.ALL_COLUMNS if view.group is None else shape.ONE_GROUP_COLUMNS)
-        self.query_one("#by-cause").display = view.causes
-        self.query_one("#by-job").display = not view.causes
+        self.query_one("#by-cause").display = view.by_cause
+        self.query_one("#by-job").display = not view.by_cause
         self.grid.focus()
 
-    def draw_rows(self, picture: Picture) -> None:
+    def draw_rows(self, picture: QueueView) -> None:
         """Makes the rows anew if something in them can have changed: ages change by the minute."""
-        catalogue, view = self._catalogue, self._catalogue.view
+        catalogue, view = self._catalogue, self._catalogue.query
         now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
-        fetched = catalogue.groups if view.causes else catalogue.rows
-        trouble = catalogue.trouble or picture.trouble
+        fetched = catalogue.groups if view.by_cause else catalogue.rows
+        trouble = catalogue.fetch_error or picture.connection_error
         drawn = (view, fetched, trouble, picture.frozen, now_ms // _MINUTE_MS)
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        if view.causes:
+        if view.by_cause:
             dead = picture.snapshot.dead if picture.snapshot is not None else 0
             total = max(dead, sum(group.count for group in catalogue.groups or ()))
             rows = [Row(each.fingerprint, shape.group_cells(each, total, now_ms)) for each in self._groups]
@@ -111,40 +111,40 @@ class Letters(Panel):
         empty = empty_lines(view, self._extent(picture), trouble=trouble, frozen=picture.frozen)
         self.grid.show(rows, empty=empty)
 
-    def draw_frame(self, picture: Picture, *, chosen: int | None, counting: int | None) -> None:
+    def draw_frame(self, picture: QueueView, *, chosen: int | None, counting: int | None) -> None:
         """Writes into the frame what is listed; ``chosen`` and ``counting`` as in ``deadwords``."""
         catalogue = self._catalogue
         subtitle = subtitle_of(
-            catalogue.view,
-            trouble=catalogue.trouble or picture.trouble,
-            looking=catalogue.looking,
+            catalogue.query,
+            trouble=catalogue.fetch_error or picture.connection_error,
+            looking=catalogue.examined,
             frozen=picture.frozen,
             counting=counting,
         )
-        self.label(title_of(catalogue.view, self._extent(picture, chosen)), subtitle)
+        self.label(title_of(catalogue.query, self._extent(picture, chosen)), subtitle)
 
     @property
-    def _groups(self) -> tuple[DeadGroup, ...]:
-        return shape.matching(self._catalogue.groups or (), self._catalogue.view.terms)
+    def _groups(self) -> tuple[DeadLetterGroup, ...]:
+        return shape.filter_groups(self._catalogue.groups or (), self._catalogue.query.terms)
 
-    def _extent(self, picture: Picture, chosen: int | None = None) -> Extent:
-        catalogue, view = self._catalogue, self._catalogue.view
+    def _extent(self, picture: QueueView, chosen: int | None = None) -> ListExtent:
+        catalogue, view = self._catalogue, self._catalogue.query
         dead = picture.snapshot.dead if picture.snapshot is not None else None
         marked = len(self.grid.marks)
-        if view.causes:
+        if view.by_cause:
             groups = catalogue.groups
-            return Extent(
+            return ListExtent(
                 shown=None if groups is None else len(self._groups),
                 total=None if groups is None else len(groups),
-                whole=groups is None or len(groups) < MOST_GROUPS,
+                whole=groups is None or len(groups) < MAX_GROUPS,
                 dead=dead,
                 marked=marked,
                 chosen=chosen,
             )
-        return Extent(
+        return ListExtent(
             shown=None if catalogue.rows is None else len(catalogue.rows),
             start=catalogue.paging.start,
-            total=dead if view.flat and not view.narrowed else catalogue.total,
+            total=dead if view.flat and not view.is_filtered else catalogue.total,
             dead=dead,
             marked=marked,
             chosen=chosen,

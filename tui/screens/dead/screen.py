@@ -10,18 +10,18 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from previewops.tui.picture import Picture
-from previewops.tui.ports import Looked
+from previewops.tui.picture import QueueView
+from previewops.tui.ports import ExaminedCallback
 from previewops.tui.screens.base import OperatorScreen, bindings
-from previewops.tui.screens.dead.acts import Acts
-from previewops.tui.screens.dead.catalogue import Catalogue
-from previewops.tui.screens.dead.deeds import DEEDS, ON_A_CHOICE
-from previewops.tui.screens.dead.detail import Detail
-from previewops.tui.screens.dead.letters import Letters
-from previewops.tui.screens.dead.tally import tally_of
-from previewops.tui.screens.renewal import Renewal
-from previewops.tui.shape.bulk import Tally
-from previewops.tui.shape.choice import Choice, View, choose
+from previewops.tui.screens.dead.acts import DeadLetterActions
+from previewops.tui.screens.dead.catalogue import DeadLetterData
+from previewops.tui.screens.dead.deeds import KEY_ACTIONS, SELECTION_ACTIONS
+from previewops.tui.screens.dead.detail import DeadDetailPanel
+from previewops.tui.screens.dead.letters import DeadListPanel
+from previewops.tui.screens.dead.tally import count_selection
+from previewops.tui.screens.renewal import CoalescedFetch
+from previewops.tui.shape.bulk import CountPreview
+from previewops.tui.shape.choice import DeadListQuery, DeadSelection, select
 from previewops.tui.widgets.filterline import FilterLine
 from previewops.tui.widgets.grid import Grid
 
@@ -39,25 +39,25 @@ class DeadScreen(OperatorScreen):
     """Dead letters: why they died, and what becomes of them."""
 
     MODE = "dead"
-    RECORDED = False
+    AVAILABLE_IN_REPLAY = False
     CSS_PATH = "dead.tcss"
-    DEEDS = DEEDS
-    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+    KEY_ACTIONS = KEY_ACTIONS
+    BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
         super().__init__()
-        self._catalogue = Catalogue(self.operator.source, self._fetched)
-        self._list = Renewal(self, "dead-list", self._catalogue.renew)
-        self._acts = Acts(self, self._tally, counting=self._count, done=self._done)
+        self._catalogue = DeadLetterData(self.operator_app.source, self._fetched)
+        self._list = CoalescedFetch(self, "dead-list", self._catalogue.fetch)
+        self._acts = DeadLetterActions(self, self._tally, counting=self._count, done=self._done)
         self._chosen: int | None = None
         self._counting: int | None = None
         self._turned = 0
         self._details: bool | None = None
 
-    def body(self) -> ComposeResult:
+    def compose_body(self) -> ComposeResult:
         with Container(id="dead"):
-            yield Letters(self._catalogue, id="list-panel")
-            yield Detail(id="detail-panel")
+            yield DeadListPanel(self._catalogue, id="list-panel")
+            yield DeadDetailPanel(id="detail-panel")
 
     def on_mount(self) -> None:
         self._letters.causes.focus()
@@ -80,12 +80,12 @@ class DeadScreen(OperatorScreen):
         return self.is_mounted and self.app.is_running
 
     @property
-    def _view(self) -> View:
-        return self._catalogue.view
+    def _view(self) -> DeadListQuery:
+        return self._catalogue.query
 
     @property
-    def _letters(self) -> Letters:
-        return self.query_one(Letters)
+    def _letters(self) -> DeadListPanel:
+        return self.query_one(DeadListPanel)
 
     @property
     def _grid(self) -> Grid:
@@ -96,38 +96,38 @@ class DeadScreen(OperatorScreen):
         return self._letters.filter
 
     @property
-    def _detail(self) -> Detail:
-        return self.query_one(Detail)
+    def _detail(self) -> DeadDetailPanel:
+        return self.query_one(DeadDetailPanel)
 
     @property
-    def _choice(self) -> Choice | None:
+    def _choice(self) -> DeadSelection | None:
         grid = self._grid
-        choice = choose(
+        choice = select(
             self._view,
             everything=self._chosen is not None,
             marks=grid.marks,
             cursor=grid.cursor_key,
             shown=grid.keys,
         )
-        return None if choice is None else choice.as_seen(self._catalogue.rows or ())
+        return None if choice is None else choice.with_seen_death(self._catalogue.rows or ())
 
-    def draw_picture(self, picture: Picture) -> None:
+    def draw_view(self, picture: QueueView) -> None:
         snapshot = picture.snapshot
-        if snapshot is not None and not picture.still and self._catalogue.due(snapshot):
-            self._list.ask()
+        if snapshot is not None and not picture.fetching_paused and self._catalogue.is_stale(snapshot):
+            self._list.request()
         self._letters.draw_rows(picture)
         self._draw_frame(picture)
         self._detail.draw()
 
     def _redraw(self) -> None:
-        self.draw_picture(self.operator.picture)
+        self.draw_view(self.operator_app.view)
         self.draw_keys()
 
     def _fetched(self) -> None:
         """The catalogue has something new."""
         if not self._there:
             return
-        picture = self.operator.picture
+        picture = self.operator_app.view
         self._letters.draw_rows(picture)
         if self._turned and self._catalogue.rows is not None:
             self._letters.jobs.action_edge(-self._turned)
@@ -135,20 +135,20 @@ class DeadScreen(OperatorScreen):
         self._draw_frame(picture)
         self.draw_keys()
         self._tell_detail()
-        self._detail.renew()
+        self._detail.refetch()
 
-    def _draw_frame(self, picture: Picture) -> None:
+    def _draw_frame(self, picture: QueueView) -> None:
         self._letters.draw_frame(picture, chosen=self._chosen, counting=self._counting)
         self.set_class(self._chosen is not None, "-chosen")
 
     # -- moving about -----------------------------------------------------------------------------------
 
-    def _show(self, view: View) -> None:
+    def _show(self, view: DeadListQuery) -> None:
         """Another view: what was chosen or marked in the present one is let go, as it may not be in sight."""
         level = (self._view.flat, self._view.group)
         self._let_go()
         self._turned = 0
-        self._catalogue.show(view)
+        self._catalogue.set_query(view)
         if (view.flat, view.group) != level:
             self._letters.change_level(view)
         self._renew()
@@ -156,24 +156,24 @@ class DeadScreen(OperatorScreen):
 
     def _renew(self) -> None:
         """Fetches the list, unless the display is held still: what it shows then comes when it goes on."""
-        if not self.operator.picture.frozen:
-            self._list.ask()
+        if not self.operator_app.view.frozen:
+            self._list.request()
 
-    def on_grid_chosen(self, event: Grid.Chosen) -> None:
-        if not self._view.causes:
-            self.operator.open_job(event.key)
+    def on_grid_row_selected(self, event: Grid.RowSelected) -> None:
+        if not self._view.by_cause:
+            self.operator_app.open_job(event.key)
         elif (group := self._letters.group_of(event.key)) is not None:
-            self._show(View(group=group))
+            self._show(DeadListQuery(group=group))
 
     def action_flat(self) -> None:
         if self._view.flat:
             self._to_causes()
         else:
-            self._show(View(flat=True))
+            self._show(DeadListQuery(flat=True))
 
     def _to_causes(self) -> None:
         self._filter.clear()
-        self._show(View(terms=self._letters.filter_of(View()).terms))
+        self._show(DeadListQuery(terms=self._letters.filter_of(DeadListQuery()).terms))
 
     def back(self) -> bool:
         if self._counting is not None:
@@ -185,33 +185,33 @@ class DeadScreen(OperatorScreen):
             self._let_go()
         elif self._filter.is_open:
             self._filter.clear()
-        elif not self._view.causes:
+        elif not self._view.by_cause:
             self._to_causes()
         else:
             return False
         return True
 
     def action_page(self, step: int) -> None:
-        if self._catalogue.turn(step):
+        if self._catalogue.turn_page(step):
             self._turned = step
             self._renew()
             self._redraw()
 
     def on_grid_past_edge(self, event: Grid.PastEdge) -> None:
-        if not self._view.causes:
+        if not self._view.by_cause:
             self.action_page(event.step)
 
     def action_details(self) -> None:
         self._details = not self.has_class("-details")
         self._arrange()
 
-    def on_grid_moved(self) -> None:
+    def on_grid_cursor_moved(self) -> None:
         self._tell_detail()
-        self._detail.renew()
+        self._detail.refetch()
         self.draw_keys()
 
     def _tell_detail(self) -> None:
-        self._detail.about(self._letters.job_id, self._letters.group)
+        self._detail.set_subject(self._letters.job_id, self._letters.group)
 
     # -- filters and marks ------------------------------------------------------------------------------
 
@@ -221,12 +221,12 @@ class DeadScreen(OperatorScreen):
     def action_filter_out(self) -> None:
         self._filter.open(inverted=True)
 
-    def on_filter_line_typed(self) -> None:
+    def on_filter_line_changed(self) -> None:
         terms = self._filter.terms
         if terms != self._view.terms:
             self._show(replace(self._view, terms=terms))
 
-    def on_filter_line_kept(self) -> None:
+    def on_filter_line_submitted(self) -> None:
         self._grid.focus()
 
     def action_mark(self) -> None:
@@ -242,7 +242,7 @@ class DeadScreen(OperatorScreen):
         else:
             grid.mark(list(dict.fromkeys((*marks, *shown))))
 
-    def on_grid_marked(self) -> None:
+    def on_grid_marks_changed(self) -> None:
         self._redraw()
 
     def _let_go(self) -> None:
@@ -253,7 +253,9 @@ class DeadScreen(OperatorScreen):
     @work(group="ask", exclusive=True)
     async def action_choose_all(self) -> None:
         view = self._view
-        count = await self._acts.counted(self.operator.source.dead_count(view.filter, looked=self._count))
+        count = await self._acts.counted(
+            self.operator_app.source.dead_count(view.filter, on_examined=self._count)
+        )
         if count is not None and view == self._view:
             self._chosen = count
             self._redraw()
@@ -267,18 +269,20 @@ class DeadScreen(OperatorScreen):
 
     def _possible(self, action: str) -> bool:
         """Whether there is anything that an action could be done to."""
-        if action in (*ON_A_CHOICE, "choose_all") and self._filter.refuses:
+        if action in (*SELECTION_ACTIONS, "choose_all") and self._filter.has_error:
             return False  # more is in force than what somebody has typed
-        if action in ON_A_CHOICE:
+        if action in SELECTION_ACTIONS:
             return self._choice is not None
         if action == "edit":
             choice = self._choice
-            return choice is not None and bool(choice.one_job)
+            return choice is not None and bool(choice.single_job_id)
         if action in ("mark", "mark_all", "choose_all", "copy"):
             return bool(self._grid.cursor_key)
         if action == "page":
             catalogue = self._catalogue
-            return not self._view.causes and (catalogue.follows is not None or not catalogue.paging.is_first)
+            return not self._view.by_cause and (
+                catalogue.next_cursor is not None or not catalogue.paging.is_first
+            )
         return True
 
     @work(group="ask", exclusive=True)
@@ -303,7 +307,7 @@ class DeadScreen(OperatorScreen):
 
     @work(group="ask", exclusive=True)
     async def action_edit(self) -> None:
-        if (choice := self._choice) is not None and choice.one_job:
+        if (choice := self._choice) is not None and choice.single_job_id:
             await self._acts.edit(choice)
 
     def action_copy(self) -> None:
@@ -314,9 +318,9 @@ class DeadScreen(OperatorScreen):
 
     # -- what the acts need to know, and what they tell -------------------------------------------------
 
-    async def _tally(self, choice: Choice, looked: Looked) -> Tally:
+    async def _tally(self, choice: DeadSelection, looked: ExaminedCallback) -> CountPreview:
         groups = self._catalogue.groups or ()
-        return await tally_of(self.operator.source, choice, self._view, groups, looked)
+        return await count_selection(self.operator_app.source, choice, self._view, groups, looked)
 
     def _count(self, looked: int | None) -> None:
         # Each call looks at some hundred: what is shown changes in steps that can be read.
@@ -324,9 +328,9 @@ class DeadScreen(OperatorScreen):
         if looked != self._counting:
             self._counting = looked
             if self._there:
-                self._draw_frame(self.operator.picture)
+                self._draw_frame(self.operator_app.view)
 
-    def _done(self, choice: Choice) -> None:
+    def _done(self, choice: DeadSelection) -> None:
         """What an act was done to is chosen no more, and the list is renewed."""
         if not self._there:
             return

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from previewops.tui.ports import Looked, Source
-from previewops.tui.screens.dead.catalogue import MOST_GROUPS
-from previewops.tui.shape.bulk import Part, Tally
-from previewops.tui.shape.choice import Choice, View
+from previewops.tui.ports import DataSource, ExaminedCallback
+from previewops.tui.screens.dead.catalogue import MAX_GROUPS
+from previewops.tui.shape.bulk import CauseCount, CountPreview
+from previewops.tui.shape.choice import DeadListQuery, DeadSelection
 from previewops.tui.shape.dead import error_of
 
 if TYPE_CHECKING:
-    from previewops.listviews import Cursor, DeadFilter, DeadGroup
+    from previewops.listviews import Cursor, DeadLetterFilter, DeadLetterGroup
     from previewops.records import JobRecord
 
 _COUNTED_GROUPS = 20
@@ -23,9 +23,13 @@ _COUNTED_GROUPS = 20
 _PAGE = 500
 
 
-async def tally_of(
-    source: Source, choice: Choice, view: View, groups: Sequence[DeadGroup], looked: Looked | None = None
-) -> Tally:
+async def count_selection(
+    source: DataSource,
+    choice: DeadSelection,
+    view: DeadListQuery,
+    groups: Sequence[DeadLetterGroup],
+    looked: ExaminedCallback | None = None,
+) -> CountPreview:
     """How many dead letters are meant at this moment, and the causes they fall into.
 
     ``looked`` is told how many were looked at so far by a count that takes long.
@@ -35,28 +39,28 @@ async def tally_of(
     """
     cut_off_ms = await source.now_ms() if choice.seen_ms is None else choice.seen_ms
     added = _Added(looked)
-    if choice.keys and view.causes:
+    if choice.keys and view.by_cause:
         parts = await _of_groups(source, choice, groups, cut_off_ms, added)
-        return Tally(sum(part.count for part in parts), parts, cut_off_ms)
+        return CountPreview(sum(part.count for part in parts), parts, cut_off_ms)
     chosen = choice.filters[0]
     if choice.keys:
         rows = await _rows(source, chosen, cut_off_ms)
-        return Tally(len(rows), _of_records(rows), cut_off_ms)
+        return CountPreview(len(rows), _of_records(rows), cut_off_ms)
     count = await source.dead_count(chosen, cut_off_ms, added())
     if view.group is not None:
-        return Tally(count, (_part(count, view.group.example),), cut_off_ms)
-    largest = await _largest(source, chosen, count, cut_off_ms, added, narrowed=view.narrowed)
-    return Tally(count, largest, cut_off_ms)
+        return CountPreview(count, (_part(count, view.group.example),), cut_off_ms)
+    largest = await _largest(source, chosen, count, cut_off_ms, added, narrowed=view.is_filtered)
+    return CountPreview(count, largest, cut_off_ms)
 
 
 class _Added:
     """Adds up how many letters several counts, one after the other, have looked at."""
 
-    def __init__(self, told: Looked | None) -> None:
+    def __init__(self, told: ExaminedCallback | None) -> None:
         self._told = told
         self._before = self._sum = 0
 
-    def __call__(self) -> Looked:
+    def __call__(self) -> ExaminedCallback:
         """What the next count tells how far it is."""
         self._before = self._sum
         return self._look
@@ -68,19 +72,23 @@ class _Added:
 
 
 async def _of_groups(
-    source: Source, choice: Choice, groups: Sequence[DeadGroup], cut_off_ms: int, added: _Added
-) -> tuple[Part, ...]:
+    source: DataSource,
+    choice: DeadSelection,
+    groups: Sequence[DeadLetterGroup],
+    cut_off_ms: int,
+    added: _Added,
+) -> tuple[CauseCount, ...]:
     examples = {group.fingerprint: group.example for group in groups}
-    parts: list[Part] = []
+    parts: list[CauseCount] = []
     for chosen in choice.filters:
         count = await source.dead_count(chosen, cut_off_ms, added())
         example = examples.get(chosen.fingerprint or "")
         if count:
-            parts.append(Part(count, "unknown", "") if example is None else _part(count, example))
+            parts.append(CauseCount(count, "unknown", "") if example is None else _part(count, example))
     return _largest_first(parts)
 
 
-async def _rows(source: Source, chosen: DeadFilter, cut_off_ms: int) -> list[JobRecord]:
+async def _rows(source: DataSource, chosen: DeadLetterFilter, cut_off_ms: int) -> list[JobRecord]:
     rows: list[JobRecord] = []
     cursor: Cursor | None = None
     while True:
@@ -91,7 +99,7 @@ async def _rows(source: Source, chosen: DeadFilter, cut_off_ms: int) -> list[Job
             return rows
 
 
-def _of_records(rows: Sequence[JobRecord]) -> tuple[Part, ...]:
+def _of_records(rows: Sequence[JobRecord]) -> tuple[CauseCount, ...]:
     counts = Counter(row.fingerprint for row in rows)
     examples = {row.fingerprint: row for row in reversed(rows)}
     parts = [_part(count, examples[fingerprint]) for fingerprint, count in counts.items()]
@@ -99,12 +107,18 @@ def _of_records(rows: Sequence[JobRecord]) -> tuple[Part, ...]:
 
 
 async def _largest(
-    source: Source, chosen: DeadFilter, count: int, cut_off_ms: int, added: _Added, *, narrowed: bool
-) -> tuple[Part, ...]:
+    source: DataSource,
+    chosen: DeadLetterFilter,
+    count: int,
+    cut_off_ms: int,
+    added: _Added,
+    *,
+    narrowed: bool,
+) -> tuple[CauseCount, ...]:
     """The parts that the largest groups have in a filter, until they make up all of it."""
-    parts: list[Part] = []
+    parts: list[CauseCount] = []
     left = count
-    groups = await source.dead_groups(MOST_GROUPS)
+    groups = await source.dead_groups(MAX_GROUPS)
     for group in groups[:_COUNTED_GROUPS] if narrowed else groups:
         if left <= 0:
             break
@@ -116,9 +130,9 @@ async def _largest(
     return _largest_first(parts)
 
 
-def _part(count: int, example: JobRecord) -> Part:
-    return Part(count, error_of(example), example.reason or "")
+def _part(count: int, example: JobRecord) -> CauseCount:
+    return CauseCount(count, error_of(example), example.reason or "")
 
 
-def _largest_first(parts: Sequence[Part]) -> tuple[Part, ...]:
+def _largest_first(parts: Sequence[CauseCount]) -> tuple[CauseCount, ...]:
     return tuple(sorted(parts, key=lambda part: -part.count))

@@ -18,14 +18,14 @@ from previewops.tui.shape.spans import Line
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ChoiceOption:
     """One that can be chosen: its ``name``, which is the answer and whose first letter is its key, and its sense."""
 
     name: str
-    sense: str
+    description: str
 
 
-class Choose(Dialog[str]):
+class ChoiceDialog(Dialog[str]):
     """Asks for one of some ways by arrows and enter, its first letter, or the mouse."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -34,16 +34,16 @@ class Choose(Dialog[str]):
     ]
 
     def __init__(
-        self, title: str, lines: Sequence[Line], ways: Sequence[Way], *, verb: str, initial: str
+        self, title: str, lines: Sequence[Line], ways: Sequence[ChoiceOption], *, verb: str, initial: str
     ) -> None:
         super().__init__(title, lines, verb=verb)
         self._ways = tuple(ways)
         self._initial = initial
 
-    def middle(self) -> ComposeResult:
+    def compose_fields(self) -> ComposeResult:
         width = max(len(way.name) for way in self._ways)
         yield OptionList(
-            *(Option(Content(f"{way.name:<{width}}  {way.sense}"), id=way.name) for way in self._ways),
+            *(Option(Content(f"{way.name:<{width}}  {way.description}"), id=way.name) for way in self._ways),
             id="ways",
             compact=True,
         )
@@ -69,7 +69,7 @@ class Choose(Dialog[str]):
         else:
             ways.action_cursor_up()
 
-    def agree(self) -> None:
+    def submit(self) -> None:
         highlighted = self.query_one(OptionList).highlighted
         if highlighted is not None:
             self.dismiss(self._ways[highlighted].name)

@@ -10,22 +10,28 @@ from textual.containers import Horizontal
 from textual.widgets import Button, Input, Label
 
 from previewops.tui.screens.dialogs.dialog import Dialog
-from previewops.tui.shape.radius import Caution
+from previewops.tui.shape.radius import ConfirmationLevel
 from previewops.tui.shape.spans import Line
 
 Answer = TypeVar("Answer")
 
 
-class Guarded(Dialog[Answer]):
+class ConfirmationDialog(Dialog[Answer]):
     """A yes that is guarded: Cancel has the focus, and with ``Caution.WORD`` the verb has to be typed first."""
 
     def __init__(
-        self, title: str, lines: Sequence[Line], *, verb: str, caution: Caution, dangerous: bool = True
+        self,
+        title: str,
+        lines: Sequence[Line],
+        *,
+        verb: str,
+        level: ConfirmationLevel,
+        dangerous: bool = True,
     ) -> None:
-        self._typed = caution is Caution.WORD
+        self._typed = level is ConfirmationLevel.WORD
         super().__init__(title, lines, verb=verb, dangerous=dangerous)
 
-    def middle(self) -> ComposeResult:
+    def compose_fields(self) -> ComposeResult:
         if self._typed:
             yield from field(f"type {self._verb}", Input(id="word", placeholder=self._verb, compact=True))
 
@@ -39,7 +45,7 @@ class Guarded(Dialog[Answer]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.input.id == "word" and self._agreed:
-            self.agree()
+            self.submit()
         elif event.input.id != "word":
             self.focus_next()
 
@@ -48,23 +54,23 @@ class Guarded(Dialog[Answer]):
         return not self._typed or self.query_one("#word", Input).value.strip().lower() == self._verb
 
 
-class Confirm(Guarded[bool]):
+class ConfirmDialog(ConfirmationDialog[bool]):
     """Yes, or None."""
 
-    def agree(self) -> None:
+    def submit(self) -> None:
         self.dismiss(True)
 
 
-class Deliberate(Guarded[str]):
+class ConfirmWithReasonDialog(ConfirmationDialog[str]):
     """Yes with a reason, which may be empty and is kept with the event; or None."""
 
-    def middle(self) -> ComposeResult:
+    def compose_fields(self) -> ComposeResult:
         yield from field(
             "reason", Input(id="why", placeholder="kept with the event", compact=True, max_length=500)
         )
-        yield from super().middle()
+        yield from super().compose_fields()
 
-    def agree(self) -> None:
+    def submit(self) -> None:
         self.dismiss(self.query_one("#why", Input).value.strip())
 
 

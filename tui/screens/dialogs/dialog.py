@@ -42,13 +42,13 @@ class Dialog(Modal[Answer | None]):
         with Vertical(id="box") as box:
             box.border_title = framed(self._title)
             yield Canvas(id="lines", fit_height=True)
-            yield from self.middle()
+            yield from self.compose_fields()
             with Horizontal(id="buttons"):
                 # Beside "Cancel jobs" a button "Cancel" would say too little.
                 yield Button("Go back" if self._verb.startswith("cancel") else "Cancel", id="cancel")
                 yield Button(self._verb.capitalize(), id="deed", classes="-deed")
 
-    def middle(self) -> ComposeResult:
+    def compose_fields(self) -> ComposeResult:
         """What stands between the words and the buttons."""
         yield from ()
 
@@ -66,10 +66,10 @@ class Dialog(Modal[Answer | None]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
         if event.button.id == "deed":
-            self.agree()
+            self.submit()
         else:
             self.dismiss(None)
 
-    def agree(self) -> None:
+    def submit(self) -> None:
         """Dismisses with the answer, if there is one."""
         raise NotImplementedError

@@ -13,7 +13,7 @@ from textual.widgets import TextArea
 from previewops.contract import Payload
 from previewops.errors import InvalidPayload, Violation
 from previewops.tui.screens.dialogs.dialog import Dialog
-from previewops.tui.shape.payload import accepted, editable, place_of, violation_lines
+from previewops.tui.shape.payload import format_editable, locate_violation, parse_edited, violation_lines
 from previewops.tui.shape.spans import Span, Tone
 from previewops.tui.widgets.canvas import Canvas
 
@@ -22,7 +22,7 @@ _KEYS_WRONG = "ctrl+s checks it again, ctrl+n goes to the next violation"
 _KEYS_CHANGED = "esc once more forgets what you have changed"
 
 
-class EditPayload(Dialog[Payload]):
+class EditPayloadDialog(Dialog[Payload]):
     """A payload as JSON, which is taken once it keeps the contract; until then it says all that is wrong with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -33,13 +33,13 @@ class EditPayload(Dialog[Payload]):
     def __init__(self, job_id: str, payload: Mapping[str, Any]) -> None:
         super().__init__(f"Payload of {job_id}", (), verb="requeue")
         self._job_id = job_id
-        self._original = editable(payload)
+        self._original = format_editable(payload)
         self._violations: tuple[Violation, ...] = ()
         self._next = 0
         self._warned = False
         self.add_class("-large")
 
-    def middle(self) -> ComposeResult:
+    def compose_fields(self) -> ComposeResult:
         yield TextArea(
             self._original, id="payload", soft_wrap=True, show_line_numbers=True, tab_behavior="focus"
         )
@@ -51,16 +51,16 @@ class EditPayload(Dialog[Payload]):
         self._say(_KEYS)
         self.query_one(TextArea).focus()
 
-    def agree(self) -> None:
+    def submit(self) -> None:
         try:
-            payload = accepted(self.query_one(TextArea).text, self._job_id)
+            payload = parse_edited(self.query_one(TextArea).text, self._job_id)
         except InvalidPayload as error:
             self._refuse(error.violations)
         else:
             self.dismiss(payload)
 
     def action_send(self) -> None:
-        self.agree()
+        self.submit()
 
     def action_leave(self) -> None:
         """Leaves; what was typed is not forgotten by one stroke."""
@@ -79,7 +79,7 @@ class EditPayload(Dialog[Payload]):
         editor = self.query_one(TextArea)
         violation = self._violations[self._next % len(self._violations)]
         self._next += 1
-        place = place_of(editor.text, violation)
+        place = locate_violation(editor.text, violation)
         editor.focus()
         if place is not None:
             editor.move_cursor(place, center=True)

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from textual.widgets import Button
 
-from previewops.text import age, plural
+from previewops.text import format_age, pluralize
 from previewops.tui.intents import Pause, Resume
 from previewops.tui.screens.dialogs.dialog import Dialog
-from previewops.tui.screens.dialogs.reason import Reason
-from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.tui.screens.dialogs.reason import PromptDialog
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
     from previewops.views import Snapshot
 
 
-class Resuming(Dialog[bool]):
+class ResumeDialog(Dialog[bool]):
     """Whether a pause is to end that somebody had a reason for. Enter ends it: it is one act, undone by another."""
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -27,27 +27,32 @@ class Resuming(Dialog[bool]):
         super().on_mount()
         self.query_one("#deed", Button).focus()
 
-    def agree(self) -> None:
+    def submit(self) -> None:
         self.dismiss(True)
 
 
 def resume_lines(snapshot: Snapshot) -> list[Line]:
     """Who has paused it, when and why, and what waits for its end."""
-    by = (Span(" by "), said(snapshot.paused_by)) if snapshot.paused_by else ()
-    why = said(snapshot.paused_why) if snapshot.paused_why else Span("no reason was given", Tone.DIM)
+    by = (Span(" by "), clean_span(snapshot.paused_by)) if snapshot.paused_by else ()
+    why = clean_span(snapshot.paused_why) if snapshot.paused_why else Span("no reason was given", Tone.DIM)
     return [
-        (Span("Paused "), Span(age(snapshot.paused_since_ms, snapshot.now_ms), Tone.STRONG), *by, Span(":")),
+        (
+            Span("Paused "),
+            Span(format_age(snapshot.paused_since_ms, snapshot.now_ms), Tone.STRONG),
+            *by,
+            Span(":"),
+        ),
         (Span("  "), why),
         (),
-        (Span(f"{plural(snapshot.backlog, 'job')} will be taken when it ends."),),
+        (Span(f"{pluralize(snapshot.backlog, 'job')} will be taken when it ends."),),
     ]
 
 
 async def ask_to_pause(app: OperatorApp, snapshot: Snapshot) -> Pause | Resume | None:
     """What is to be done: the queue paused for a reason, or resumed if it is paused; None for nothing."""
     if snapshot.paused:
-        return Resume() if await app.ask(Resuming(snapshot)) else None
-    why: str | None = await app.ask(
-        Reason("Pause the queue", "Workers take no more jobs; what runs goes on. Why?", "pause")
+        return Resume() if await app.show_dialog(ResumeDialog(snapshot)) else None
+    why: str | None = await app.show_dialog(
+        PromptDialog("Pause the queue", "Workers take no more jobs; what runs goes on. Why?", "pause")
     )
     return None if why is None else Pause(why)

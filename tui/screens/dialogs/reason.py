@@ -10,16 +10,16 @@ from textual.widgets import Input, Label
 from previewops.tui.screens.dialogs.dialog import Dialog
 from previewops.tui.shape.spans import Line, Span
 
-Check = Callable[[str], str]
+TextCheck = Callable[[str], str]
 """Says what is wrong with a text, "" when nothing is."""
 
 
-def anything(_text: str) -> str:
+def accept_any(_text: str) -> str:
     """Takes every text."""
     return ""
 
 
-class Reason(Dialog[str]):
+class PromptDialog(Dialog[str]):
     """Asks for a line; enter takes it. What ``check`` refuses is told and can be mended."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Reason(Dialog[str]):
         *,
         initial: str = "",
         hint: str = "",
-        check: Check = anything,
+        check: TextCheck = accept_any,
     ) -> None:
         lines = [(Span(question),)] if isinstance(question, str) else question
         super().__init__(title, lines, verb=verb)
@@ -38,7 +38,7 @@ class Reason(Dialog[str]):
         self._hint = hint
         self._check = check
 
-    def middle(self) -> ComposeResult:
+    def compose_fields(self) -> ComposeResult:
         yield Input(self._initial, id="text", placeholder=self._hint, max_length=500, compact=True)
         yield Label("", id="refused", markup=False)
 
@@ -46,9 +46,9 @@ class Reason(Dialog[str]):
         self.query_one("#text", Input).focus()
 
     def on_input_submitted(self, _event: Input.Submitted) -> None:
-        self.agree()
+        self.submit()
 
-    def agree(self) -> None:
+    def submit(self) -> None:
         text = self.query_one("#text", Input).value.strip()
         wrong = self._check(text)
         if wrong:

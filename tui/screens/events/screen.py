@@ -9,19 +9,19 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from previewops.tui.deeds import Deed
-from previewops.tui.picture import Picture
+from previewops.tui.deeds import KeyAction
+from previewops.tui.picture import QueueView
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.shape import feed as shape
-from previewops.tui.shape.eventlines import event_about
-from previewops.tui.shape.feed import Feed
+from previewops.tui.shape.eventlines import event_subject
+from previewops.tui.shape.feed import EventFeed
 from previewops.tui.shape.spans import Span
-from previewops.tui.shape.state import state_of
+from previewops.tui.shape.state import queue_status
 from previewops.tui.widgets.filterline import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.paper import Paper
-from previewops.views import Event
+from previewops.views import QueueEvent
 
 WIDE_COLUMNS = 160
 """From so many columns on the panels stand side by side."""
@@ -32,26 +32,26 @@ class EventsScreen(OperatorScreen):
 
     MODE = "events"
     CSS_PATH = "events.tcss"
-    DEEDS: ClassVar[tuple[Deed, ...]] = (
-        Deed(
+    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
+        KeyAction(
             "filter(False)", "slash", "/", "Filter", "Show the events that match: kind:dead who:ada timeout."
         ),
-        Deed("filter(True)", "exclamation_mark", "!", "Inverse", "Show the events that do not match."),
-        Deed("follow", "f", "f", "Follow", "Let new events come in on top, or hold the rows still."),
-        Deed("acts_only", "o", "o", "Operators", "Show only what operators have done, or everything."),
-        Deed("open", "enter", "enter", "Job", "Open the job that the event is about."),
-        Deed("copy_id", "c", "c", "Copy id", "Copy the id of what the event is about to the clipboard."),
+        KeyAction("filter(True)", "exclamation_mark", "!", "Inverse", "Show the events that do not match."),
+        KeyAction("follow", "f", "f", "Follow", "Let new events come in on top, or hold the rows still."),
+        KeyAction("acts_only", "o", "o", "Operators", "Show only what operators have done, or everything."),
+        KeyAction("open", "enter", "enter", "Job", "Open the job that the event is about."),
+        KeyAction("copy_id", "c", "c", "Copy id", "Copy the id of what the event is about to the clipboard."),
     )
-    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
         super().__init__()
-        self._feed = Feed()
-        self._events: dict[str, Event] = {}
+        self._feed = EventFeed()
+        self._events: dict[str, QueueEvent] = {}
         self._drawn: tuple[object, ...] = ()
         self._dated = False
 
-    def body(self) -> ComposeResult:
+    def compose_body(self) -> ComposeResult:
         with Container(id="feed"):
             yield Panel(
                 "Events",
@@ -66,11 +66,11 @@ class EventsScreen(OperatorScreen):
 
     # -- drawing ----------------------------------------------------------------------------------------
 
-    def draw_picture(self, picture: Picture) -> None:
+    def draw_view(self, picture: QueueView) -> None:
         snapshot, feed = picture.snapshot, self._feed
         grid = self.query_one("#events", Grid)
         if snapshot is None:
-            state = state_of(picture)
+            state = queue_status(picture)
             grid.show((), empty=[(Span(f"{state.mark} {state.words}", state.tone),), (Span(state.more),)])
             return
         last = picture.events[-1].event_id if picture.events else ""
@@ -87,7 +87,7 @@ class EventsScreen(OperatorScreen):
             grid.set_columns(shape.columns(dated=dated))
         grid.show(
             [Row(event.event_id, shape.cells(event, snapshot.now_ms)) for event in shown],
-            empty=shape.nothing(feed),
+            empty=shape.empty_lines(feed),
         )
         if feed.following and shown:
             grid.go_to(shown[0].event_id)
@@ -105,25 +105,25 @@ class EventsScreen(OperatorScreen):
         self.draw_keys()
 
     @property
-    def _event(self) -> Event | None:
+    def _event(self) -> QueueEvent | None:
         return self._events.get(self.query_one("#events", Grid).cursor_key)
 
-    def _see(self, feed: Feed) -> None:
+    def _see(self, feed: EventFeed) -> None:
         self._feed = feed
-        self.draw_picture(self.operator.picture)
+        self.draw_view(self.operator_app.view)
 
-    def on_grid_moved(self, event: Grid.Moved) -> None:
-        if self._feed.following and event.grid.cursor_place:
-            self._see(self._feed.hold(self.operator.picture.events))
+    def on_grid_cursor_moved(self, event: Grid.CursorMoved) -> None:
+        if self._feed.following and event.grid.cursor_index:
+            self._see(self._feed.hold(self.operator_app.view.events))
         self._draw_event()
 
-    def on_grid_chosen(self, _event: Grid.Chosen) -> None:
+    def on_grid_row_selected(self, _event: Grid.RowSelected) -> None:
         self.action_open()
 
-    def on_filter_line_typed(self, event: FilterLine.Typed) -> None:
+    def on_filter_line_changed(self, event: FilterLine.Changed) -> None:
         self._see(replace(self._feed, terms=event.terms))
 
-    def on_filter_line_kept(self, _event: FilterLine.Kept) -> None:
+    def on_filter_line_submitted(self, _event: FilterLine.Submitted) -> None:
         self.query_one("#events", Grid).focus()
 
     # -- deeds ------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class EventsScreen(OperatorScreen):
             case "open":
                 return event is not None and bool(event.fields.get("job"))
             case "copy_id":
-                return event is not None and bool(event_about(event))
+                return event is not None and bool(event_subject(event))
         return True
 
     def action_filter(self, inverse: bool) -> None:
@@ -144,7 +144,7 @@ class EventsScreen(OperatorScreen):
 
     def action_follow(self) -> None:
         feed = self._feed
-        self._see(feed.hold(self.operator.picture.events) if feed.following else feed.follow())
+        self._see(feed.hold(self.operator_app.view.events) if feed.following else feed.follow())
 
     def action_acts_only(self) -> None:
         self._see(replace(self._feed, acts_only=not self._feed.acts_only))
@@ -152,12 +152,12 @@ class EventsScreen(OperatorScreen):
     def action_open(self) -> None:
         event = self._event
         if event is not None and event.fields.get("job"):
-            self.operator.open_job(event.fields["job"])
+            self.operator_app.open_job(event.fields["job"])
 
     def action_copy_id(self) -> None:
         event = self._event
         if event is not None:
-            copied = event_about(event)
+            copied = event_subject(event)
             self.app.copy_to_clipboard(copied)
             self.notify(copied, title="copied")
 

@@ -9,13 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from previewops.tui.deeds import Deed
-from previewops.tui.intents import AcknowledgeLoss
-from previewops.tui.picture import Picture
+from previewops.tui.deeds import KeyAction
+from previewops.tui.intents import AcknowledgeDataLoss
+from previewops.tui.picture import QueueView
 from previewops.tui.screens.base import OperatorScreen, bindings
-from previewops.tui.screens.dialogs.confirm import Confirm
+from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.shape import checks as shape
-from previewops.tui.shape.radius import Caution
+from previewops.tui.shape.radius import ConfirmationLevel
 from previewops.tui.widgets.canvas import Canvas
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.paper import Paper
@@ -29,19 +29,19 @@ class HealthScreen(OperatorScreen):
 
     MODE = "health"
     CSS_PATH = "health.tcss"
-    DEEDS: ClassVar[tuple[Deed, ...]] = (
-        Deed(
+    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
+        KeyAction(
             "acknowledge",
             "a",
             "a",
             "Acknowledge",
             "End the alarm over lost data, once what was pending is submitted again.",
-            dangerous=True,
+            mutates=True,
         ),
     )
-    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
-    def body(self) -> ComposeResult:
+    def compose_body(self) -> ComposeResult:
         yield Canvas(id="verdict", fit_height=True)
         with Container(id="parts"):
             yield Panel("Checks", Paper(id="checks"), id="checks-panel")
@@ -50,7 +50,7 @@ class HealthScreen(OperatorScreen):
     def on_resize(self) -> None:
         self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
 
-    def draw_picture(self, picture: Picture) -> None:
+    def draw_view(self, picture: QueueView) -> None:
         health = picture.health
         figures = health.figures if health is not None else ()
         self.query_one("#verdict", Canvas).draw(lambda columns, _: shape.verdict_lines(picture, columns))
@@ -65,13 +65,18 @@ class HealthScreen(OperatorScreen):
 
     @property
     def _alarm(self) -> bool:
-        snapshot = self.operator.picture.snapshot
-        return snapshot is not None and snapshot.lost_ms is not None
+        snapshot = self.operator_app.view.snapshot
+        return snapshot is not None and snapshot.data_lost_ms is not None
 
     @work(group="ask")
     async def action_acknowledge(self) -> None:
-        agreed = await self.ask_for(
-            Confirm("Acknowledge the loss of data", shape.LOSS, verb="acknowledge", caution=Caution.DIALOG)
+        agreed = await self.show_dialog(
+            ConfirmDialog(
+                "Acknowledge the loss of data",
+                shape.DATA_LOSS_LINES,
+                verb="acknowledge",
+                level=ConfirmationLevel.DIALOG,
+            )
         )
         if agreed:
-            self.operator.carry_out(AcknowledgeLoss())
+            self.operator_app.start_command(AcknowledgeDataLoss())

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
-from previewops.tui.deeds import Deed
+from previewops.tui.deeds import KeyAction
 from previewops.tui.screens.modal import Modal
 from previewops.tui.shape.help import help_lines
 from previewops.tui.widgets.canvas import Canvas
@@ -21,7 +21,7 @@ class HelpScreen(Modal[None]):
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "leave", show=False)]
 
-    def __init__(self, mode: str, deeds: Sequence[Deed]) -> None:
+    def __init__(self, mode: str, deeds: Sequence[KeyAction]) -> None:
         super().__init__()
         self._mode = mode
         self._deeds = tuple(deeds)

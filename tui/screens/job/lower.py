@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
 
-from previewops.tui.shape.artifacts import ARTIFACT_COLUMNS, Artifact, artifact_cells, total_words
+from previewops.tui.shape.artifacts import ARTIFACT_COLUMNS, BundleFile, artifact_cells, total_words
 from previewops.tui.shape.attempts import ATTEMPT_COLUMNS, attempt_cells
-from previewops.tui.shape.jsonlines import json_lines, wrapped_json
+from previewops.tui.shape.jsonlines import json_lines, wrap_json
 from previewops.tui.shape.spans import Line, Span, Tone
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PARTS = ("payload", "attempts", "artifacts")
 
 
-class Lower(Horizontal):
+class DetailPanels(Horizontal):
     """Three panels. ``chosen`` is the one that is shown where there is room for one only."""
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -29,7 +29,7 @@ class Lower(Horizontal):
         self.chosen = PARTS[0]
         self._payload: tuple[Line, ...] = ()
         self._of: object = None
-        self._artifacts: tuple[Artifact, ...] = ()
+        self._artifacts: tuple[BundleFile, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Panel("payload", Paper(id="payload"), id="payload-panel")
@@ -37,7 +37,7 @@ class Lower(Horizontal):
             yield Panel("attempts", Grid(ATTEMPT_COLUMNS, id="attempts"), id="attempts-panel")
             yield Panel("artifacts", Grid(ARTIFACT_COLUMNS, id="artifacts"), id="artifacts-panel")
 
-    def show(self, record: JobRecord, artifacts: tuple[Artifact, ...], now_ms: int) -> None:
+    def show(self, record: JobRecord, artifacts: tuple[BundleFile, ...], now_ms: int) -> None:
         """Shows what is known of a job."""
         self._artifacts = artifacts
         self._write_payload(record)
@@ -81,7 +81,7 @@ class Lower(Horizontal):
         else:
             lines = json_lines(record.payload)
         self._of, self._payload = record.payload, lines
-        self.query_one("#payload", Paper).write(lambda columns: wrapped_json(lines, columns))
+        self.query_one("#payload", Paper).write(lambda columns: wrap_json(lines, columns))
 
     def _label(self, attempts: int) -> None:
         switch = "v shows another" if self.screen.has_class("-small") else ""

@@ -14,17 +14,17 @@ from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.widget import Widget
 
 from previewops.errors import PreviewopsError
-from previewops.tui.careful import foreseen
+from previewops.tui.careful import wrap_errors
 from previewops.tui.pictures import read_picture, read_pixels
-from previewops.tui.ports import Source
-from previewops.tui.screens.renewal import Renewal
-from previewops.tui.shape.artifacts import Bundle, picture_subtitle, picture_title
-from previewops.tui.shape.jsonlines import wrapped_json
-from previewops.tui.shape.mosaic import PIXELS_A_ROW, Colour, mosaic
-from previewops.tui.shape.spans import Line, Span, Tone, said
-from previewops.tui.terminal import Images
+from previewops.tui.ports import DataSource
+from previewops.tui.screens.renewal import CoalescedFetch
+from previewops.tui.shape.artifacts import BundleContents, picture_subtitle, picture_title
+from previewops.tui.shape.jsonlines import wrap_json
+from previewops.tui.shape.mosaic import PIXELS_PER_ROW, Colour, half_block_rows
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span
+from previewops.tui.terminal import ImageMode
 from previewops.tui.widgets.blocks import Blocks, strips_of
-from previewops.tui.widgets.graphic import Graphic, graphic_of
+from previewops.tui.widgets.graphic import Graphic, make_graphic
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.paper import Paper
 
@@ -45,33 +45,33 @@ class PreviewPanel(Panel):
         Binding("left,up,k", "step(-1)", show=False),
     ]
 
-    def __init__(self, source: Source, images: Images, *, id: str | None = None) -> None:
+    def __init__(self, source: DataSource, images: ImageMode, *, id: str | None = None) -> None:
         self._paper = Paper()
         self._blocks = Blocks()
-        self._graphic = graphic_of(images)
+        self._graphic = make_graphic(images)
         self._parts: tuple[Widget, ...] = (self._paper, self._graphic or self._blocks)
         super().__init__(TITLE, *self._parts, id=id)
         self._source = source
         self._images = images
         self._record: JobRecord | None = None
-        self._bundle = Bundle()
+        self._bundle = BundleContents()
         self._place = 0
         self._drawn: OrderedDict[tuple[object, ...], Any] = OrderedDict()
-        self._renewal = Renewal(self, "picture", self._read)
+        self._renewal = CoalescedFetch(self, "picture", self._read)
 
     @property
     def many(self) -> bool:
         """Whether there is more than one picture to step through."""
-        return self._images is not Images.OFF and len(self._bundle.pictures) > 1
+        return self._images is not ImageMode.OFF and len(self._bundle.pictures) > 1
 
-    def show(self, record: JobRecord, bundle: Bundle) -> None:
+    def show(self, record: JobRecord, bundle: BundleContents) -> None:
         """Shows the first picture of a bundle that has at least one."""
         self._record, self._bundle, self._place = record, bundle, 0
         self._turn()
 
-    def say(self, lines: Sequence[Line]) -> None:
+    def show_text(self, lines: Sequence[Line]) -> None:
         """Shows words in place of pictures."""
-        self._bundle = Bundle()
+        self._bundle = BundleContents()
         self._words(lines)
         self.label(TITLE, "")
 
@@ -100,25 +100,25 @@ class PreviewPanel(Panel):
 
     def on_resize(self) -> None:
         if self._bundle.pictures:
-            self._renewal.ask()
+            self._renewal.request()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         if self.is_mounted and self._bundle.pictures:
-            self._renewal.ask()
+            self._renewal.request()
 
     def _turn(self) -> None:
         self.label(picture_title(self._bundle, self._place), picture_subtitle(self._bundle, self._place))
-        if self._images is Images.OFF:
+        if self._images is ImageMode.OFF:
             self._words([(Span("Pictures are switched off by PREVIEW_IMAGES.", Tone.DIM),)])
         else:
-            self._renewal.ask()
+            self._renewal.request()
 
     def _words(self, lines: Sequence[Line]) -> None:
         if self._graphic is not None:
             self._graphic.show(None)
         self._put_forward(self._paper)
-        self._paper.write(lambda columns: wrapped_json(lines, columns))
+        self._paper.write(lambda columns: wrap_json(lines, columns))
 
     def _put_forward(self, part: Widget) -> None:
         """Shows one of the parts; the focus stays in the panel if it was there."""
@@ -134,7 +134,7 @@ class PreviewPanel(Panel):
         if record is None or not bundle.pictures or not columns or not rows:
             return
         try:
-            with foreseen():
+            with wrap_errors():
                 path = await asyncio.to_thread(self._source.artifact, record, bundle.pictures[place].path)
                 made = await self._made(path, columns, rows)
         except PreviewopsError as error:
@@ -180,10 +180,10 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _make(graphic: Graphic | None, path: Path, columns: int, rows: int, ground: Colour) -> Any:
     if graphic is None:
-        return strips_of(mosaic(read_pixels(path, (columns, rows * PIXELS_A_ROW), ground)))
+        return strips_of(half_block_rows(read_pixels(path, (columns, rows * PIXELS_PER_ROW), ground)))
     width, height = graphic.cell_pixels()
-    return graphic.prepared(read_picture(path, (columns * width, rows * height), ground))
+    return graphic.prepare(read_picture(path, (columns * width, rows * height), ground))
 
 
 def _said(words: str, tone: Tone) -> Line:
-    return (said(words, tone),)
+    return (clean_span(words, tone),)

@@ -13,25 +13,25 @@ from textual.containers import Horizontal
 from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.states import JobState
-from previewops.tui.careful import foreseen
-from previewops.tui.deeds import Deed
-from previewops.tui.intents import Cancel, Intent, Requeue, RequeueEdited
-from previewops.tui.picture import Picture
-from previewops.tui.pictures import bundle_folder, read_bundle
+from previewops.tui.careful import wrap_errors
+from previewops.tui.deeds import KeyAction
+from previewops.tui.intents import Cancel, OperatorCommand, Requeue, RequeueWithPayload
+from previewops.tui.picture import QueueView
+from previewops.tui.pictures import find_bundle_folder, read_bundle
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.screens.dialogs.late import edit_payload
-from previewops.tui.screens.job.lower import PARTS, Lower
+from previewops.tui.screens.job.lower import PARTS, DetailPanels
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.job.traceback import TracebackScreen
 from previewops.tui.screens.jobs.ask import ask_to_cancel
-from previewops.tui.screens.renewal import Renewal
-from previewops.tui.shape.artifacts import Bundle, artifacts_of
+from previewops.tui.screens.renewal import CoalescedFetch
+from previewops.tui.shape.artifacts import BundleContents, parse_artifacts
 from previewops.tui.shape.attempts import attempt_lines
-from previewops.tui.shape.jobfacts import fact_lines, how_to_get_here, instead_of_picture
-from previewops.tui.shape.jobrows import fresher
-from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.tui.shape.jobfacts import fact_lines, no_job_lines, preview_placeholder
+from previewops.tui.shape.jobrows import merge_running_job
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span
 from previewops.tui.shape.wrap import wrap_lines
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
@@ -50,37 +50,37 @@ class JobScreen(OperatorScreen):
     """A job whole: what it has made, what it was made of, and how it went."""
 
     MODE = "job"
-    RECORDED = False
+    AVAILABLE_IN_REPLAY = False
     CSS_PATH = "job.tcss"
-    DEEDS: ClassVar[tuple[Deed, ...]] = (
-        Deed("picture(1)", "n", "n", "Next", "Show the next picture of the preview."),
-        Deed("picture(-1)", "N", "N", "", "Show the picture before."),
-        Deed("switch", "v", "v", "View", "Change between payload, failed attempts and artifacts."),
-        Deed("requeue", "r", "r", "Requeue", "Give this dead letter a new life.", dangerous=True),
-        Deed("edit", "e", "e", "Edit", "Edit the payload and requeue the job.", dangerous=True),
-        Deed("cancel", "x", "x", "Cancel", "Cancel this job.", dangerous=True),
-        Deed("copy", "c", "c", "Copy id", "Copy the job's id to the clipboard."),
-        Deed("copy_path", "C", "C", "Copy path", "Copy the path of the job's bundle to the clipboard."),
+    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
+        KeyAction("picture(1)", "n", "n", "Next", "Show the next picture of the preview."),
+        KeyAction("picture(-1)", "N", "N", "", "Show the picture before."),
+        KeyAction("switch", "v", "v", "View", "Change between payload, failed attempts and artifacts."),
+        KeyAction("requeue", "r", "r", "Requeue", "Give this dead letter a new life.", mutates=True),
+        KeyAction("edit", "e", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
+        KeyAction("cancel", "x", "x", "Cancel", "Cancel this job.", mutates=True),
+        KeyAction("copy", "c", "c", "Copy id", "Copy the job's id to the clipboard."),
+        KeyAction("copy_path", "C", "C", "Copy path", "Copy the path of the job's bundle to the clipboard."),
     )
-    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
         super().__init__()
         self._record: JobRecord | None = None
         self._asked_for = ""
         self._seen: object = None
-        self._bundle = Bundle()
+        self._bundle = BundleContents()
         self._bundle_trouble: PreviewopsError | None = None
         self._trouble: PreviewopsError | None = None
-        self._renewal = Renewal(self, "job", self._fetch)
-        self._bundle_renewal = Renewal(self, "bundle", self._fetch_bundle)
+        self._renewal = CoalescedFetch(self, "job", self._fetch)
+        self._bundle_renewal = CoalescedFetch(self, "bundle", self._fetch_bundle)
 
-    def body(self) -> ComposeResult:
+    def compose_body(self) -> ComposeResult:
         yield Paper(id="nothing")
         with Horizontal(id="upper"):
             yield Panel("job", Paper(id="facts"), id="facts-panel")
-            yield PreviewPanel(self.operator.source, self.operator.options.images, id="preview")
-        yield Lower(id="lower")
+            yield PreviewPanel(self.operator_app.source, self.operator_app.options.images, id="preview")
+        yield DetailPanels(id="lower")
 
     def on_resize(self) -> None:
         size = self.app.size
@@ -90,12 +90,12 @@ class JobScreen(OperatorScreen):
 
     # -- fetching ---------------------------------------------------------------------------------------
 
-    def draw_picture(self, picture: Picture) -> None:
-        chosen = self.operator.job_id
+    def draw_view(self, picture: QueueView) -> None:
+        chosen = self.operator_app.job_id
         if chosen != self._asked_for:
             self._open(chosen)
-        elif chosen and not picture.still and self._may_differ:
-            self._renewal.ask()
+        elif chosen and not picture.fetching_paused and self._may_differ:
+            self._renewal.request()
         self._draw()
 
     @property
@@ -104,22 +104,22 @@ class JobScreen(OperatorScreen):
         return self._record is None or self._record.state.pending or self._trouble is not None
 
     def on_screen_resume(self) -> None:
-        if self._record is not None and not self.operator.picture.still:
-            self._renewal.ask()
+        if self._record is not None and not self.operator_app.view.fetching_paused:
+            self._renewal.request()
 
     def _open(self, job_id: str) -> None:
         self._asked_for = job_id
         self._record, self._seen, self._trouble = None, None, None
-        self._bundle, self._bundle_trouble = Bundle(), None
-        self.query_one(Lower).chosen = PARTS[0]
-        self._renewal.ask()
+        self._bundle, self._bundle_trouble = BundleContents(), None
+        self.query_one(DetailPanels).chosen = PARTS[0]
+        self._renewal.request()
 
     async def _fetch(self) -> None:
         job_id = self._asked_for
         if not job_id:
             return
         try:
-            record = await self.operator.source.job(job_id)
+            record = await self.operator_app.source.job(job_id)
         except PreviewopsError as error:
             self._trouble = error
         else:
@@ -135,31 +135,31 @@ class JobScreen(OperatorScreen):
 
     def _begin(self, record: JobRecord) -> None:
         """Chooses what to show first: of a failed job the attempts, of a finished one what it has made."""
-        lower = self.query_one(Lower)
+        lower = self.query_one(DetailPanels)
         lower.chosen = (
-            "attempts" if record.history else "artifacts" if artifacts_of(record.result) else PARTS[0]
+            "attempts" if record.history else "artifacts" if parse_artifacts(record.result) else PARTS[0]
         )
-        lower.show(record, artifacts_of(record.result), self._now_ms())
+        lower.show(record, parse_artifacts(record.result), self._now_ms())
         self.call_after_refresh(self.query_one(f"#{lower.chosen}").focus)
 
     def _look_at_bundle(self, record: JobRecord) -> None:
         """Reads the bundle again when there is another one than before."""
         if _life(record) != self._seen:
             self._seen = _life(record)
-            self._bundle, self._bundle_trouble = Bundle(artifacts_of(record.result)), None
+            self._bundle, self._bundle_trouble = BundleContents(parse_artifacts(record.result)), None
             # What stands there belongs to another bundle.
-            self.query_one(PreviewPanel).say(_LOOKING)
-            self._bundle_renewal.ask()
+            self.query_one(PreviewPanel).show_text(_LOOKING)
+            self._bundle_renewal.request()
 
     async def _fetch_bundle(self) -> None:
         record = self._record
-        if record is None or not artifacts_of(record.result):
+        if record is None or not parse_artifacts(record.result):
             self._draw_preview()
             return
-        bundle, trouble = Bundle(artifacts_of(record.result)), None
+        bundle, trouble = BundleContents(parse_artifacts(record.result)), None
         try:
-            with foreseen():
-                bundle = await asyncio.to_thread(read_bundle, self.operator.source, record)
+            with wrap_errors():
+                bundle = await asyncio.to_thread(read_bundle, self.operator_app.source, record)
         except PreviewopsError as error:
             trouble = error
         if _life(record) != self._seen or not self.composed:
@@ -173,7 +173,7 @@ class JobScreen(OperatorScreen):
     # -- drawing ----------------------------------------------------------------------------------------
 
     def _now_ms(self) -> int:
-        snapshot = self.operator.picture.snapshot
+        snapshot = self.operator_app.view.snapshot
         return snapshot.now_ms if snapshot is not None else 0
 
     def _draw(self) -> None:
@@ -187,57 +187,59 @@ class JobScreen(OperatorScreen):
         record, now_ms = self._fresh(self._record), self._now_ms()
         self.query_one("#facts", Paper).write(lambda columns: fact_lines(record, now_ms, columns))
         self.query_one("#facts-panel", Panel).label(record.job_id, self._freshness(record))
-        self.query_one(Lower).show(record, self._bundle.artifacts, now_ms)
+        self.query_one(DetailPanels).show(record, self._bundle.artifacts, now_ms)
         self._draw_preview()
 
     def _fresh(self, record: JobRecord) -> JobRecord:
         """The record with the progress of the snapshot, which comes more often."""
-        snapshot = self.operator.picture.snapshot
+        snapshot = self.operator_app.view.snapshot
         if snapshot is None or not record.state.pending:
             return record
-        return fresher(record, next((run for run in snapshot.runs if run.job_id == record.job_id), None))
+        return merge_running_job(
+            record, next((run for run in snapshot.running_jobs if run.job_id == record.job_id), None)
+        )
 
     def _draw_preview(self) -> None:
         record, panel = self._record, self.query_one(PreviewPanel)
         if record is None:
             return
         if self._bundle_trouble is not None:
-            panel.say(_told(self._bundle_trouble))
+            panel.show_text(_told(self._bundle_trouble))
         elif not self._bundle.pictures:
             fresh, width = self._fresh(record), max(20, panel.content_size.width)
-            panel.say(instead_of_picture(fresh, width))
+            panel.show_text(preview_placeholder(fresh, width))
 
     def _freshness(self, record: JobRecord) -> str:
-        picture, pending = self.operator.picture, record.state.pending
+        picture, pending = self.operator_app.view, record.state.pending
         if self._trouble is not None:
             return f"not renewed: {self._trouble.message}"
-        if picture.trouble and pending:
-            return f"not renewed: {picture.trouble}"
+        if picture.connection_error and pending:
+            return f"not renewed: {picture.connection_error}"
         if picture.frozen:
             return "frozen"
         return "live" if pending else ""
 
     def _instead(self) -> list[Line]:
         if not self._asked_for:
-            return how_to_get_here()
+            return no_job_lines()
         if self._trouble is not None:
-            return [*_told(self._trouble), (), *how_to_get_here()[2:]]
+            return [*_told(self._trouble), (), *no_job_lines()[2:]]
         return _LOOKING
 
     # -- looking ----------------------------------------------------------------------------------------
 
     def back(self) -> bool:
-        self.operator.action_show(self.operator.opened_from)
+        self.operator_app.action_show(self.operator_app.opened_from)
         return True
 
     def action_picture(self, step: int) -> None:
         self.query_one(PreviewPanel).action_step(step)
 
     def action_switch(self) -> None:
-        lower = self.query_one(Lower)
+        lower = self.query_one(DetailPanels)
         lower.choose(PARTS[(PARTS.index(lower.chosen) + 1) % len(PARTS)])
 
-    def on_grid_chosen(self, message: Grid.Chosen) -> None:
+    def on_grid_row_selected(self, message: Grid.RowSelected) -> None:
         if message.grid.id == "artifacts":
             self.query_one(PreviewPanel).show_file(message.key)
         elif self._record is not None:
@@ -256,7 +258,7 @@ class JobScreen(OperatorScreen):
             return
         path, note = str((record.result or {}).get("bundle", "")), " (on the worker's machine)"
         with suppress(PreviewopsError):
-            path = str(await asyncio.to_thread(bundle_folder, self.operator.source, record))
+            path = str(await asyncio.to_thread(find_bundle_folder, self.operator_app.source, record))
             note = ""
         self.app.copy_to_clipboard(path)
         self.notify(f"{path} copied{note}")
@@ -278,21 +280,23 @@ class JobScreen(OperatorScreen):
         record = self._record
         if record is not None:
             # It is done unasked, so it means the death that is shown and no later one.
-            await self._do(Requeue(DeadFilter(job_ids=(record.job_id,)), 1, cut_off_ms=record.finished_ms))
+            await self._do(
+                Requeue(DeadLetterFilter(job_ids=(record.job_id,)), 1, cut_off_ms=record.finished_ms)
+            )
 
     @work(group="ask")
     async def action_edit(self) -> None:
         record = self._record
         if record is None or record.payload is None:
             return
-        payload = await self.ask_for(edit_payload(record.job_id, record.payload))
+        payload = await self.show_dialog(edit_payload(record.job_id, record.payload))
         if payload is not None:
-            await self._do(RequeueEdited(record.job_id, payload, record.digest))
+            await self._do(RequeueWithPayload(record.job_id, payload, record.digest))
 
-    async def _do(self, intent: Intent) -> None:
+    async def _do(self, intent: OperatorCommand) -> None:
         with suppress(WorkerError):  # what became of it is told by the app
-            await self.operator.carry_out(intent).wait()
-        self._renewal.ask()
+            await self.operator_app.start_command(intent).wait()
+        self._renewal.request()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not super().check_action(action, parameters):
@@ -316,4 +320,4 @@ def _life(record: JobRecord) -> tuple[str, int, int | None]:
 
 
 def _told(error: PreviewopsError) -> list[Line]:
-    return [(said(error.message, Tone.WARN),), (said(error.hint or "", Tone.DIM),)]
+    return [(clean_span(error.message, Tone.WARN),), (clean_span(error.hint or "", Tone.DIM),)]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from previewops.text import plural
+from previewops.text import pluralize
 from previewops.tui.screens.base import OperatorScreen
-from previewops.tui.screens.dialogs.confirm import Confirm
-from previewops.tui.screens.dialogs.reason import Reason
-from previewops.tui.shape.radius import caution
-from previewops.tui.shape.spans import Line, Span, Tone, said
+from previewops.tui.screens.dialogs.confirm import ConfirmDialog
+from previewops.tui.screens.dialogs.reason import PromptDialog
+from previewops.tui.shape.radius import confirmation_level
+from previewops.tui.shape.spans import Line, Span, Tone, clean_span
 
 _NAMED = 5
 
@@ -22,12 +22,12 @@ async def ask_to_cancel(
     ``active`` of the jobs are running; ``ended`` are others that were chosen and cannot be cancelled any more.
     """
     count = len(job_ids)
-    what = f"job {job_ids[0]}" if count == 1 else plural(count, "job")
+    what = f"job {job_ids[0]}" if count == 1 else pluralize(count, "job")
     ends = "They will not be rendered." if count > 1 else "It will not be rendered."
     if active and count == 1:
         ends = "It is running: its render is killed."
     verb = "cancel job" if count == 1 else "cancel jobs"
-    why = await screen.ask_for(Reason(f"Cancel {what}", f"{ends} Why?", verb))
+    why = await screen.show_dialog(PromptDialog(f"Cancel {what}", f"{ends} Why?", verb))
     if why is None or count == 1:
         return None if why is None else str(why)
     lines: list[Line] = [
@@ -41,12 +41,12 @@ async def ask_to_cancel(
             (Span(f"{active:,}", Tone.STRONG), Span(" of them are running: their renders are killed."))
         )
     if ended:
-        lines.append((Span(f"{plural(ended, 'other')} that you marked have ended already.", Tone.DIM),))
+        lines.append((Span(f"{pluralize(ended, 'other')} that you marked have ended already.", Tone.DIM),))
     lines.append(())
-    lines += [(Span("  "), said(job_id)) for job_id in job_ids[:_NAMED]]
+    lines += [(Span("  "), clean_span(job_id)) for job_id in job_ids[:_NAMED]]
     if count > _NAMED:
         lines.append((Span(f"  and {count - _NAMED:,} more", Tone.DIM),))
-    sure = await screen.ask_for(
-        Confirm(f"Cancel {what}", lines, verb=verb, caution=caution(count, reversible=False))
+    sure = await screen.show_dialog(
+        ConfirmDialog(f"Cancel {what}", lines, verb=verb, level=confirmation_level(count, reversible=False))
     )
     return str(why) if sure else None

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from previewops.listviews import ListPage
-from previewops.tui.shape.listing import LOOK_AT, PAGE_ROWS, Listing
+from previewops.tui.shape.listing import MAX_EXAMINED, PAGE_ROWS, JobListState
 
 if TYPE_CHECKING:
     from previewops.records import JobRecord
-    from previewops.tui.ports import Source
+    from previewops.tui.ports import DataSource
 
 
-async def look(source: Source, listing: Listing, told: Callable[[int], None]) -> ListPage:
+async def fetch_page(source: DataSource, listing: JobListState, told: Callable[[int], None]) -> ListPage:
     """The page that ``listing`` shows: full, or all there are, or all among ``LOOK_AT`` jobs.
 
     One call looks at a bounded number of jobs, of which a filter may let few through. ``told`` is called between
@@ -28,6 +28,6 @@ async def look(source: Source, listing: Listing, told: Callable[[int], None]) ->
         page = await source.jobs(listing.query(cursor=cursor, limit=PAGE_ROWS - len(rows)))
         rows += page.rows
         cursor, looked = page.cursor, looked + page.examined
-        if cursor is None or len(rows) >= PAGE_ROWS or looked >= LOOK_AT or not page.examined:
+        if cursor is None or len(rows) >= PAGE_ROWS or looked >= MAX_EXAMINED or not page.examined:
             return ListPage(tuple(rows), cursor, looked)
         told(looked)

@@ -11,21 +11,21 @@ from textual.binding import BindingType
 from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
-from previewops.listviews import DeadFilter
+from previewops.listviews import DeadLetterFilter
 from previewops.states import JobState
-from previewops.tui.deeds import Deed
+from previewops.tui.deeds import KeyAction
 from previewops.tui.intents import Cancel
-from previewops.tui.picture import Picture
+from previewops.tui.picture import QueueView
 from previewops.tui.screens.base import OperatorScreen, bindings
-from previewops.tui.screens.dead.acts import Acts
-from previewops.tui.screens.dead.tally import tally_of
+from previewops.tui.screens.dead.acts import DeadLetterActions
+from previewops.tui.screens.dead.tally import count_selection
 from previewops.tui.screens.jobs.ask import ask_to_cancel
-from previewops.tui.screens.jobs.look import look
-from previewops.tui.screens.renewal import Renewal
-from previewops.tui.shape.bulk import Tally
-from previewops.tui.shape.choice import Choice, View
-from previewops.tui.shape.jobrows import job_cells, job_columns, state_tabs, with_runs
-from previewops.tui.shape.listing import Listing, empty_lines, races, subtitle_of, title_of
+from previewops.tui.screens.jobs.look import fetch_page
+from previewops.tui.screens.renewal import CoalescedFetch
+from previewops.tui.shape.bulk import CountPreview
+from previewops.tui.shape.choice import DeadListQuery, DeadSelection
+from previewops.tui.shape.jobrows import job_cells, job_columns, merge_running_jobs, state_tabs
+from previewops.tui.shape.listing import JobListState, changes_too_fast, empty_lines, subtitle_of, title_of
 from previewops.tui.widgets.canvas import Canvas
 from previewops.tui.widgets.filterline import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
@@ -33,7 +33,7 @@ from previewops.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from previewops.records import JobRecord
-    from previewops.tui.ports import Looked
+    from previewops.tui.ports import ExaminedCallback
 
 REST_PICTURES = 3
 """So many pictures bring no new rows after one that has brought hardly anything else."""
@@ -45,54 +45,58 @@ class JobsScreen(OperatorScreen):
     """Jobs of one state or all, newest first, a page at a time."""
 
     MODE = "jobs"
-    RECORDED = False
+    AVAILABLE_IN_REPLAY = False
     CSS_PATH = "jobs.tcss"
-    DEEDS: ClassVar[tuple[Deed, ...]] = (
-        Deed("filter(False)", "slash", "/", "Filter", "Show only jobs that some words are found in."),
-        Deed("filter(True)", "exclamation_mark", "!", "", "Show only jobs that some words are not found in."),
-        Deed("step_state(1)", "s", "s", "State", "Show the jobs of the next state."),
-        Deed("step_state(-1)", "S", "S", "", "Show the jobs of the state before."),
-        Deed("turn_page(1)", "right_square_bracket", "]", "", "Go to the next page."),
-        Deed("turn_page(-1)", "left_square_bracket", "[", "", "Go to the page before."),
-        Deed("cancel", "x", "x", "Cancel", "Cancel the marked jobs, or this one.", dangerous=True),
-        Deed(
+    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
+        KeyAction("filter(False)", "slash", "/", "Filter", "Show only jobs that some words are found in."),
+        KeyAction(
+            "filter(True)", "exclamation_mark", "!", "", "Show only jobs that some words are not found in."
+        ),
+        KeyAction("step_state(1)", "s", "s", "State", "Show the jobs of the next state."),
+        KeyAction("step_state(-1)", "S", "S", "", "Show the jobs of the state before."),
+        KeyAction("turn_page(1)", "right_square_bracket", "]", "", "Go to the next page."),
+        KeyAction("turn_page(-1)", "left_square_bracket", "[", "", "Go to the page before."),
+        KeyAction("cancel", "x", "x", "Cancel", "Cancel the marked jobs, or this one.", mutates=True),
+        KeyAction(
             "discard",
             "x",
             "x",
             "Discard",
             "Delete the marked dead jobs for good, or this one.",
-            dangerous=True,
+            mutates=True,
         ),
-        Deed(
+        KeyAction(
             "requeue",
             "r",
             "r",
             "Requeue",
             "Give the marked dead jobs a new life, or this one.",
-            dangerous=True,
+            mutates=True,
         ),
-        Deed("mark", "space", "space", "Mark", "Mark this job, or take its mark away."),
-        Deed("order", "o", "o", "Order", "Show the oldest first, or the newest."),
-        Deed("copy", "c", "c", "Copy id", "Copy the id of this job, or the marked ones, to the clipboard."),
-        Deed("look_again", "f5", "F5", "", "Look at this page again."),
+        KeyAction("mark", "space", "space", "Mark", "Mark this job, or take its mark away."),
+        KeyAction("order", "o", "o", "Order", "Show the oldest first, or the newest."),
+        KeyAction(
+            "copy", "c", "c", "Copy id", "Copy the id of this job, or the marked ones, to the clipboard."
+        ),
+        KeyAction("look_again", "f5", "F5", "", "Look at this page again."),
     )
-    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
         super().__init__()
-        self._listing = Listing()
+        self._listing = JobListState()
         self._shown: tuple[JobRecord, ...] = ()
         self._trouble = ""
         self._looking: int | None = None
         self._land_on_last = False
         self._resting = 0
         self._slowed = False
-        self._renewal = Renewal(self, "jobs", self._fetch)
-        self._acts = Acts(
+        self._renewal = CoalescedFetch(self, "jobs", self._fetch)
+        self._acts = DeadLetterActions(
             self, self._tally, counting=lambda _counting: None, done=lambda _choice: self._acted()
         )
 
-    def body(self) -> ComposeResult:
+    def compose_body(self) -> ComposeResult:
         yield Canvas(id="states")
         yield Panel(
             "jobs", Grid(job_columns(None), marking=True, id="jobs"), FilterLine(id="filter"), id="jobs-panel"
@@ -107,19 +111,19 @@ class JobsScreen(OperatorScreen):
 
     # -- pictures and pages -----------------------------------------------------------------------------
 
-    def draw_picture(self, picture: Picture) -> None:
+    def draw_view(self, picture: QueueView) -> None:
         self._draw()
-        if picture.still or not (self._listing.live or self._listing.rows is None):
+        if picture.fetching_paused or not (self._listing.live or self._listing.rows is None):
             return
         if self._resting and self._listing.rows is not None:
             self._resting -= 1
         else:
-            self._renewal.ask()
+            self._renewal.request()
 
     async def _fetch(self) -> None:
         asked = self._listing
         try:
-            page = await look(self.operator.source, asked, self._tell_looking)
+            page = await fetch_page(self.operator_app.source, asked, self._tell_looking)
         except PreviewopsError as error:
             self._trouble = error.message
         else:
@@ -128,7 +132,7 @@ class JobsScreen(OperatorScreen):
                 return
             self._trouble = ""
             arrives = self._listing.rows is None
-            self._slowed = races(self._listing.rows, page.rows)
+            self._slowed = changes_too_fast(self._listing.rows, page.rows)
             self._resting = REST_PICTURES if self._slowed else 0
             self._listing = self._listing.with_page(page)
             self._looking = None
@@ -144,7 +148,7 @@ class JobsScreen(OperatorScreen):
             self._looking = looked
             self._draw_labels()
 
-    def _show(self, listing: Listing, *, land_on_last: bool = False) -> None:
+    def _show(self, listing: JobListState, *, land_on_last: bool = False) -> None:
         """Shows another page: its rows come as soon as they are there, the old ones stay until then."""
         self._listing = listing
         self._land_on_last = land_on_last
@@ -155,8 +159,8 @@ class JobsScreen(OperatorScreen):
 
     def _renew(self) -> None:
         """Fetches the page, unless the display is held still: what it shows then comes when it goes on."""
-        if not self.operator.picture.frozen:
-            self._renewal.ask()
+        if not self.operator_app.view.frozen:
+            self._renewal.request()
 
     def _land(self) -> None:
         """Puts the cursor where somebody who has turned the page expects it."""
@@ -166,10 +170,10 @@ class JobsScreen(OperatorScreen):
     def _draw(self) -> None:
         if not self.composed:
             return
-        picture, listing = self.operator.picture, self._listing
-        trouble = self._trouble or picture.trouble
+        picture, listing = self.operator_app.view, self._listing
+        trouble = self._trouble or picture.connection_error
         if listing.rows is not None:
-            self._shown = with_runs(listing.rows, picture.snapshot)
+            self._shown = merge_running_jobs(listing.rows, picture.snapshot)
         elif trouble or picture.frozen:
             self._shown = ()  # those that stand there belong to another list
         now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
@@ -182,10 +186,10 @@ class JobsScreen(OperatorScreen):
         self._draw_labels()
 
     def _draw_labels(self) -> None:
-        picture = self.operator.picture
+        picture = self.operator_app.view
         subtitle = subtitle_of(
             self._listing,
-            trouble=self._trouble or picture.trouble,
+            trouble=self._trouble or picture.connection_error,
             looking=self._looking,
             frozen=picture.frozen,
             marked=len(self._grid.marks),
@@ -203,19 +207,19 @@ class JobsScreen(OperatorScreen):
 
     def action_order(self) -> None:
         listing = self._listing
-        self._show(listing.narrowed(listing.state, listing.terms, not listing.newest_first))
+        self._show(listing.with_query(listing.state, listing.terms, not listing.newest_first))
 
     def _narrow(self, *, state: JobState | None) -> None:
-        self._show(self._listing.narrowed(state, self._listing.terms, self._listing.newest_first))
+        self._show(self._listing.with_query(state, self._listing.terms, self._listing.newest_first))
 
     def action_filter(self, inverted: bool) -> None:
         self.query_one(FilterLine).open(inverted=inverted)
 
-    def on_filter_line_typed(self, message: FilterLine.Typed) -> None:
+    def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
         listing = self._listing
-        self._show(listing.narrowed(listing.state, message.terms, listing.newest_first))
+        self._show(listing.with_query(listing.state, message.terms, listing.newest_first))
 
-    def on_filter_line_kept(self, _message: FilterLine.Kept) -> None:
+    def on_filter_line_submitted(self, _message: FilterLine.Submitted) -> None:
         self._grid.focus()
 
     def back(self) -> bool:
@@ -246,15 +250,15 @@ class JobsScreen(OperatorScreen):
 
     # -- one job, or some -------------------------------------------------------------------------------
 
-    def on_grid_moved(self, _message: Grid.Moved) -> None:
+    def on_grid_cursor_moved(self, _message: Grid.CursorMoved) -> None:
         self.draw_keys()
 
-    def on_grid_marked(self, _message: Grid.Marked) -> None:
+    def on_grid_marks_changed(self, _message: Grid.MarksChanged) -> None:
         self._draw_labels()
         self.draw_keys()
 
-    def on_grid_chosen(self, message: Grid.Chosen) -> None:
-        self.operator.open_job(message.key)
+    def on_grid_row_selected(self, message: Grid.RowSelected) -> None:
+        self.operator_app.open_job(message.key)
 
     def action_mark(self) -> None:
         self._grid.toggle_mark()
@@ -279,14 +283,16 @@ class JobsScreen(OperatorScreen):
         others = {record.job_id for record in self._shown if record.state is not JobState.DEAD}
         return tuple(job_id for job_id in self._chosen() if job_id not in others)
 
-    def _dead_letters(self) -> Choice:
+    def _dead_letters(self) -> DeadSelection:
         dead = self._dead()
         words = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
-        choice = Choice((DeadFilter(job_ids=dead),), words, dead, len(set(dead) - set(self._grid.keys)))
-        return choice.as_seen(self._shown)
+        choice = DeadSelection(
+            (DeadLetterFilter(job_ids=dead),), words, dead, len(set(dead) - set(self._grid.keys))
+        )
+        return choice.with_seen_death(self._shown)
 
-    async def _tally(self, choice: Choice, looked: Looked) -> Tally:
-        return await tally_of(self.operator.source, choice, View(flat=True), (), looked)
+    async def _tally(self, choice: DeadSelection, looked: ExaminedCallback) -> CountPreview:
+        return await count_selection(self.operator_app.source, choice, DeadListQuery(flat=True), (), looked)
 
     def _acted(self) -> None:
         if self.composed:
@@ -310,7 +316,7 @@ class JobsScreen(OperatorScreen):
             return
         self._grid.mark(())
         with suppress(WorkerError):  # what became of it is told by the app
-            await self.operator.carry_out(Cancel(pending, why)).wait()
+            await self.operator_app.start_command(Cancel(pending, why)).wait()
         self._renew()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -319,7 +325,7 @@ class JobsScreen(OperatorScreen):
         if action == "turn_page" and parameters:
             return self._listing.follows is not None if parameters[0] == 1 else self._listing.number > 1
         if action == "look_again":
-            return not self.operator.picture.frozen
+            return not self.operator_app.view.frozen
         if not self.composed:
             return True
         possible = {

@@ -9,8 +9,8 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from previewops.history import Period
-from previewops.tui.deeds import Deed
-from previewops.tui.picture import Picture
+from previewops.tui.deeds import KeyAction
+from previewops.tui.picture import QueueView
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.shape import overview as shape
 from previewops.tui.widgets.canvas import Canvas
@@ -27,17 +27,19 @@ class OverviewScreen(OperatorScreen):
 
     MODE = "overview"
     CSS_PATH = "overview.tcss"
-    DEEDS: ClassVar[tuple[Deed, ...]] = (
-        Deed("period", "d", "d", "Hour/day", "Change the charts between the last hour and the last day."),
+    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
+        KeyAction(
+            "period", "d", "d", "Hour/day", "Change the charts between the last hour and the last day."
+        ),
     )
-    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
         super().__init__()
         self._period = Period.HOUR
         self._tall = False
 
-    def body(self) -> ComposeResult:
+    def compose_body(self) -> ComposeResult:
         yield Canvas(id="headline", fit_height=True)
         with Horizontal(id="now"):
             yield Panel("Waiting", Canvas(id="depth"), id="depth-panel")
@@ -48,7 +50,7 @@ class OverviewScreen(OperatorScreen):
                 yield Panel("Wait and render time", Canvas(id=f"latency-{period}"))
         yield Panel("Latest events", Canvas(id="events"), id="events-panel")
 
-    def draw_picture(self, picture: Picture) -> None:
+    def draw_view(self, picture: QueueView) -> None:
         self.query_one("#headline", Canvas).draw(lambda columns, _: shape.headline(picture, columns))
         self.query_one("#depth", Canvas).draw(lambda columns, _: shape.depth_lines(picture, columns))
         self.query_one("#fleet", Canvas).draw(
@@ -61,7 +63,7 @@ class OverviewScreen(OperatorScreen):
             lambda columns, rows: shape.event_lines(picture, columns, rows)
         )
 
-    def _draw_charts(self, picture: Picture, period: Period) -> None:
+    def _draw_charts(self, picture: QueueView, period: Period) -> None:
         self.query_one(f"#throughput-{period}", Canvas).draw(
             lambda columns, rows: shape.throughput_lines(picture, period, columns, rows)
         )
@@ -90,4 +92,4 @@ class OverviewScreen(OperatorScreen):
     def action_period(self) -> None:
         self._period = Period.DAY if self._period is Period.HOUR else Period.HOUR
         self._arrange()
-        self.draw_picture(self.operator.picture)
+        self.draw_view(self.operator_app.view)

@@ -9,18 +9,18 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from previewops.fleetviews import Bounds
-from previewops.tui.deeds import Deed
-from previewops.tui.intents import FleetAct, Scale
-from previewops.tui.picture import Picture
+from previewops.fleetviews import WorkerCountRange
+from previewops.tui.deeds import KeyAction
+from previewops.tui.intents import FleetActionCommand, Scale
+from previewops.tui.picture import QueueView
 from previewops.tui.screens.base import OperatorScreen, bindings
-from previewops.tui.screens.dialogs.confirm import Confirm
-from previewops.tui.screens.dialogs.reason import Reason
+from previewops.tui.screens.dialogs.confirm import ConfirmDialog
+from previewops.tui.screens.dialogs.reason import PromptDialog
 from previewops.tui.shape import fleet, fleetdetail, fleetorders
-from previewops.tui.shape.fleet import Post
-from previewops.tui.shape.radius import Caution, caution
+from previewops.tui.shape.fleet import FleetRow
+from previewops.tui.shape.radius import ConfirmationLevel, confirmation_level
 from previewops.tui.shape.spans import Line, Span
-from previewops.tui.shape.state import state_of
+from previewops.tui.shape.state import queue_status
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.paper import Paper
@@ -34,43 +34,45 @@ class WorkersScreen(OperatorScreen):
 
     MODE = "workers"
     CSS_PATH = "workers.tcss"
-    DEEDS: ClassVar[tuple[Deed, ...]] = (
-        Deed("scale", "S", "S", "Scale", "Have the host run another number of workers.", dangerous=True),
-        Deed(
+    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
+        KeyAction("scale", "S", "S", "Scale", "Have the host run another number of workers.", mutates=True),
+        KeyAction(
             "drain",
             "d",
             "d",
             "Drain",
             "Have the worker, or all of the host, end its jobs and stay away.",
-            dangerous=True,
+            mutates=True,
         ),
-        Deed(
+        KeyAction(
             "restart",
             "r",
             "r",
             "Restart",
             "Replace the worker, or all of the host one by one.",
-            dangerous=True,
+            mutates=True,
         ),
-        Deed(
+        KeyAction(
             "reset",
             "u",
             "u",
             "Reset",
             "Start again what is given up, backing off or drained.",
-            dangerous=True,
+            mutates=True,
         ),
-        Deed("open_run(0)", "enter", "enter", "Job", "Open the first job that it is at."),
-        Deed("copy_id", "c", "c", "Copy id", "Copy the id of the worker or supervisor to the clipboard."),
+        KeyAction("open_run(0)", "enter", "enter", "Job", "Open the first job that it is at."),
+        KeyAction(
+            "copy_id", "c", "c", "Copy id", "Copy the id of the worker or supervisor to the clipboard."
+        ),
     )
-    BINDINGS: ClassVar[list[BindingType]] = bindings(DEEDS)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
         super().__init__()
-        self._posts: dict[str, Post] = {}
+        self._posts: dict[str, FleetRow] = {}
         self._differ = False
 
-    def body(self) -> ComposeResult:
+    def compose_body(self) -> ComposeResult:
         with Container(id="fleet"):
             yield Panel("Workers", Grid(fleet.columns(differ=False), id="table"), id="table-panel")
             yield Panel("At work", Paper(id="detail"), id="detail-panel")
@@ -80,31 +82,31 @@ class WorkersScreen(OperatorScreen):
 
     # -- drawing ----------------------------------------------------------------------------------------
 
-    def draw_picture(self, picture: Picture) -> None:
+    def draw_view(self, picture: QueueView) -> None:
         snapshot = picture.snapshot
         grid = self.query_one("#table", Grid)
         if snapshot is None:
-            state = state_of(picture)
+            state = queue_status(picture)
             grid.show((), empty=[(Span(f"{state.mark} {state.words}", state.tone),), (Span(state.more),)])
             return
-        posts = fleet.posts(snapshot)
+        posts = fleet.fleet_rows(snapshot)
         self._posts = {post.key: post for post in posts}
         differ = len(fleet.versions(snapshot)) > 1
         if differ is not self._differ:
             self._differ = differ
             grid.set_columns(fleet.columns(differ=differ))
-        runs = fleet.runs_by_id(snapshot.runs)
+        runs = fleet.runs_by_id(snapshot.running_jobs)
         now_ms = snapshot.now_ms
         grid.show(
             [Row(post.key, fleet.cells(post, now_ms, runs, differ=differ)) for post in posts],
-            empty=fleet.nobody(snapshot),
+            empty=fleet.empty_lines(snapshot),
         )
         self.query_one("#table-panel", Panel).label(subtitle=fleet.summary(snapshot) if posts else "")
         self.query_one("#detail-panel", Panel).display = bool(posts)
         self._draw_detail()
 
     def _draw_detail(self) -> None:
-        snapshot = self.operator.picture.snapshot
+        snapshot = self.operator_app.view.snapshot
         post = self._post
         self.query_one("#detail-panel", Panel).label(fleetdetail.title_of(post))
         detail = self.query_one("#detail", Paper)
@@ -112,24 +114,24 @@ class WorkersScreen(OperatorScreen):
             detail.write(lambda _columns: ())
         else:
             jobs = self._jobs()
-            runs = fleet.runs_by_id(snapshot.runs)
+            runs = fleet.runs_by_id(snapshot.running_jobs)
             detail.write(lambda columns: fleetdetail.detail_lines(post, jobs, snapshot, runs, columns))
         self.draw_keys()
 
     @property
-    def _post(self) -> Post | None:
+    def _post(self) -> FleetRow | None:
         return self._posts.get(self.query_one("#table", Grid).cursor_key)
 
     def _jobs(self) -> tuple[str, ...]:
-        snapshot, post = self.operator.picture.snapshot, self._post
+        snapshot, post = self.operator_app.view.snapshot, self._post
         if snapshot is None or post is None:
             return ()
         return fleetdetail.jobs_of(post, snapshot, tuple(self._posts.values()))
 
-    def on_grid_moved(self, _event: Grid.Moved) -> None:
+    def on_grid_cursor_moved(self, _event: Grid.CursorMoved) -> None:
         self._draw_detail()
 
-    def on_grid_chosen(self, _event: Grid.Chosen) -> None:
+    def on_grid_row_selected(self, _event: Grid.RowSelected) -> None:
         self.action_open_run(0)
 
     # -- deeds ------------------------------------------------------------------------------------------
@@ -139,7 +141,7 @@ class WorkersScreen(OperatorScreen):
             return False
         match action:
             case "scale":
-                return fleetorders.scalable(self._post) is not None
+                return fleetorders.scalable_supervisor(self._post) is not None
             case "drain" | "restart" | "reset":
                 return self._target(action) is not None
             case "open_run":
@@ -148,13 +150,13 @@ class WorkersScreen(OperatorScreen):
                 return bool(self._copied())
         return True
 
-    def _target(self, act: str) -> fleetorders.Target | None:
-        return fleetorders.target_of(act, self._post, tuple(self._posts.values()))
+    def _target(self, act: str) -> fleetorders.CommandTarget | None:
+        return fleetorders.find_target(act, self._post, tuple(self._posts.values()))
 
     def action_open_run(self, place: int) -> None:
         jobs = self._jobs()
         if place < len(jobs):
-            self.operator.open_job(jobs[place])
+            self.operator_app.open_job(jobs[place])
 
     def _copied(self) -> str:
         post = self._post
@@ -169,26 +171,28 @@ class WorkersScreen(OperatorScreen):
 
     @work(group="ask")
     async def action_scale(self) -> None:
-        view = fleetorders.scalable(self._post)
+        view = fleetorders.scalable_supervisor(self._post)
         if view is None:
             return
-        typed = await self.ask_for(
-            Reason(
+        typed = await self.show_dialog(
+            PromptDialog(
                 f"Scale {view.state.host}",
-                fleetorders.scale_question(view),
+                fleetorders.scale_prompt(view),
                 "scale",
-                initial=str(view.state.bounds),
+                initial=str(view.state.worker_range),
                 hint="4 or 1-8",
-                check=fleetorders.bounds_refusal,
+                check=fleetorders.check_worker_range,
             )
         )
-        bounds = Bounds.parse(typed) if typed is not None else None
+        bounds = WorkerCountRange.parse(typed) if typed is not None else None
         if bounds is None:
             return
-        gone = fleetorders.dismissed(view, bounds)
-        if gone and not await self._agreed("Scale down", fleetorders.dismissal(view, bounds), "scale", gone):
+        gone = fleetorders.count_surplus_workers(view, bounds)
+        if gone and not await self._agreed(
+            "Scale down", fleetorders.scale_down_lines(view, bounds), "scale", gone
+        ):
             return
-        self.operator.carry_out(Scale(view.supervisor_id, bounds))
+        self.operator_app.start_command(Scale(view.supervisor_id, bounds))
 
     @work(group="ask")
     async def action_drain(self) -> None:
@@ -206,20 +210,24 @@ class WorkersScreen(OperatorScreen):
         target = self._target(act)
         if target is None:
             return
-        title = f"{act.capitalize()} {target.whom}"
-        lines = fleetorders.question(target)
-        if not await self._agreed(title, lines, act, target.hits):
+        title = f"{act.capitalize()} {target.label}"
+        lines = fleetorders.confirmation_lines(target)
+        if not await self._agreed(title, lines, act, target.affected):
             return
         why = ""
         if act != "reset":
-            asked = "Why? It goes on record." if target.hits > 1 else f"{fleetorders.in_words(lines)} Why?"
-            why = await self.ask_for(Reason(title, asked, act))
+            asked = (
+                "Why? It goes on record." if target.affected > 1 else f"{fleetorders.join_text(lines)} Why?"
+            )
+            why = await self.show_dialog(PromptDialog(title, asked, act))
         if why is not None:
-            self.operator.carry_out(FleetAct(act, target.supervisor_id, target.worker_id, why))
+            self.operator_app.start_command(
+                FleetActionCommand(act, target.supervisor_id, target.worker_id, why)
+            )
 
     async def _agreed(self, title: str, lines: list[Line], verb: str, hits: int) -> bool:
         """Asks for agreement, as hard as the order is wide; one worker is not asked for."""
-        asked = caution(hits, reversible=True)
-        if asked is Caution.NONE:
+        asked = confirmation_level(hits, reversible=True)
+        if asked is ConfirmationLevel.NONE:
             return True
-        return bool(await self.ask_for(Confirm(title, lines, verb=verb, caution=asked)))
+        return bool(await self.show_dialog(ConfirmDialog(title, lines, verb=verb, level=asked)))
