@@ -21,9 +21,9 @@ import redis
 
 from benchmarks.queue import private_redis
 from benchmarks.screen import fill
-from previewops.connection import connect
-from previewops.keys import Keys
 from previewops.metrics import collect, render_exposition, scrape
+from previewops.queue.keys import Keys
+from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 
 BINS = 100

@@ -30,13 +30,13 @@ from typing import Any
 from benchmarks.peers.storyboard_peer import request
 from benchmarks.queue import private_redis
 from benchmarks.render import photograph
-from previewops.connection import connect
 from previewops.contract import validate
-from previewops.queue import Queue, Receipt
+from previewops.queue.queue import Queue, Receipt
+from previewops.redis_server.connection import connect
 from previewops.settings import Settings
-from previewops.snapshot import SnapshotReader
+from previewops.snapshot.reader import SnapshotReader
 from previewops.worker import render
-from previewops.worker.assets import FileAssetOpener
+from previewops.worker.assets.opener import FileAssetOpener
 
 MIX = [
     ("webp", 6, "1280x720"),

@@ -26,7 +26,7 @@ from typing import Any
 
 import redis
 
-from previewops.server_binary import find_server_binary
+from previewops.redis_server.binary import find_server_binary
 
 PEERS = Path(__file__).parent / "peers"
 CONCURRENCIES = (2, 10, 50)

@@ -147,16 +147,16 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
     from benchmarks.peers.storyboard_peer import request
     from previewops.contract import validate
     from previewops.settings import Settings
-    from previewops.worker.assets import FileAssetOpener
-    from previewops.worker.child import ChildLimits
-    from previewops.worker.job import BUILD_TASK, PRELOAD_MODULES
+    from previewops.worker.assets.opener import FileAssetOpener
+    from previewops.worker.cache.render_cache import DigestCache, RenderCache
+    from previewops.worker.cache.store import CacheStore
+    from previewops.worker.engine.jobs import BUILD_TASK, PRELOAD_MODULES
     from previewops.worker.prune import cache_dir
-    from previewops.worker.publish import bundle_path, fence_path, publish, staging_path
-    from previewops.worker.render.fontfiles import FontSources
-    from previewops.worker.reuse import DigestCache, RenderCache
-    from previewops.worker.sandbox import RenderPool
-    from previewops.worker.store import CacheStore
-    from previewops.worker.work import RenderTask
+    from previewops.worker.publish.publish import bundle_path, fence_path, publish, staging_path
+    from previewops.worker.render.text.fontfiles import FontSources
+    from previewops.worker.render_task import RenderTask
+    from previewops.worker.sandbox.child import ChildLimits
+    from previewops.worker.sandbox.pool import RenderPool
 
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder))

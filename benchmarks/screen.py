@@ -31,10 +31,10 @@ import psutil
 import redis
 
 from benchmarks.queue import private_redis
-from previewops.connection import connect
-from previewops.keys import Keys
+from previewops.queue.keys import Keys
+from previewops.redis_server.connection import connect
 from previewops.settings import Settings
-from previewops.snapshot import SnapshotReader
+from previewops.snapshot.reader import SnapshotReader
 
 COLUMNS, ROWS = 120, 40
 SETTLE_S = 5.0

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from previewops.errors import ArtifactNotFound, BundleNotFound, BundleUnreadable
 
 if TYPE_CHECKING:
-    from previewops.records import JobRecord
+    from previewops.queue.records import JobRecord
 
 PREVIEWS_FOLDER = "previews"
 """The folder of DATA_DIR that readers see bundles in."""

@@ -10,9 +10,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from previewops.ceilings import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
+from previewops.contract_maxima import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.errors import UsageError
-from previewops.hosts import HostPattern, parse_host_pattern
+from previewops.host_patterns import HostPattern, parse_host_pattern
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379"
 

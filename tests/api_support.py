@@ -18,12 +18,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from previewops.api.app import build_app, build_routes
+from previewops.api.auth import AccessPolicy
 from previewops.api.backend import ApiBackend
-from previewops.api.guard import AccessPolicy
-from previewops.api.watch import JobWatcher
+from previewops.api.job_watcher import JobWatcher
 from previewops.clock import SystemClock
-from previewops.connection import connect
 from previewops.health import Thresholds
+from previewops.redis_server.connection import connect
 from previewops.schemas import openapi_text
 from previewops.settings import Settings
 from tests.integration.cli_program import QueueDriver

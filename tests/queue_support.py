@@ -11,20 +11,20 @@ from typing import Any
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis.asyncio import Redis
 
-from previewops.connection import connect
 from previewops.contract import Payload, validate
-from previewops.deadletters import DeadLetters
-from previewops.fingerprint import fingerprint
-from previewops.keys import Keys
-from previewops.lease import Claim, CompletedJob, DeadLetterReason, Leases
-from previewops.listing import JobList
-from previewops.queue import Queue
-from previewops.records import JobRecord
-from previewops.retry import DeadLetterCause, FailureCounter
+from previewops.queue.dead_letters import DeadLetters
+from previewops.queue.filter_query import parse_filter
+from previewops.queue.fingerprint import fingerprint
+from previewops.queue.keys import Keys
+from previewops.queue.leases import Claim, CompletedJob, DeadLetterReason, Leases
+from previewops.queue.listing import JobList
+from previewops.queue.queue import Queue
+from previewops.queue.records import JobRecord
+from previewops.queue.retry import DeadLetterCause, FailureCounter
+from previewops.redis_server.connection import connect
 from previewops.settings import Settings
-from previewops.snapshot import SnapshotReader
+from previewops.snapshot.reader import SnapshotReader
 from previewops.states import JobState, ScriptResult
-from previewops.terms import parse_filter
 
 QUEUE = "preview-jobs"
 HOUR_MS = 3_600_000

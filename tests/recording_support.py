@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from previewops.health import Health
-from previewops.history import DAY_MIN, HOUR_S
-from previewops.recording.codec import Frame, Gap, Header
+from previewops.recording.format import Frame, Gap, Header
 from previewops.recording.writer import RecordingWriter
+from previewops.snapshot.history import DAY_MIN, HOUR_S
+from previewops.snapshot.model import MINUTE_MS, TEN_SECONDS_MS, CounterBucket, QueueEvent, Snapshot
 from previewops.states import Priority
-from previewops.views import MINUTE_MS, TEN_SECONDS_MS, CounterBucket, QueueEvent, Snapshot
 from tests.tui import scenes
 
 HEADER = Header("preview-jobs", 1.0)

@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from previewops.connection import ping_socket
-from previewops.server_binary import find_server_binary
-from previewops.tether import die_with_parent_argv
+from previewops.process.parent_death import die_with_parent_argv
+from previewops.redis_server.binary import find_server_binary
+from previewops.redis_server.connection import ping_socket
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0

@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from previewops.contract import validate
-from previewops.worker.assets import FileAssetOpener
-from previewops.worker.output import FolderOutput
+from previewops.worker.assets.opener import FileAssetOpener
+from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.render import RenderResult, render

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from previewops.hosts import HostPattern
-from previewops.worker.addresses import rejection_reason
-from previewops.worker.fetch import WebFetcher
+from previewops.host_patterns import HostPattern
+from previewops.worker.assets.fetch import WebFetcher
+from previewops.worker.assets.ip_policy import rejection_reason
 
 LOOPBACK = "127.0.0.1"
 

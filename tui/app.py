@@ -22,24 +22,24 @@ from textual.worker import Worker, get_current_worker
 
 from previewops.clock import Clock, SystemClock
 from previewops.errors import PreviewopsError
-from previewops.text import clean
-from previewops.tui.careful import ErrorBoundarySource, wrap_errors
-from previewops.tui.deeds import GLOBAL, KeyAction, action_name
-from previewops.tui.errands import CommandRunner
-from previewops.tui.hangup import hang_up, terminal_is_gone
-from previewops.tui.intents import CommandExecutor, OperatorCommand
-from previewops.tui.judging import HealthPoller
-from previewops.tui.keyboard import KeyQueue
+from previewops.formatting import clean
+from previewops.tui.commands.action_guards import check_action_guards
+from previewops.tui.commands.command_runner import CommandRunner
+from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
+from previewops.tui.data.error_boundary import ErrorBoundarySource, wrap_errors
+from previewops.tui.data.health_poller import HealthPoller
+from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed
+from previewops.tui.keymap import GLOBAL, KeyAction, action_name
 from previewops.tui.options import Options
-from previewops.tui.palette import themes
-from previewops.tui.picture import QueueView
-from previewops.tui.poller import Poller, SnapshotArrived, SnapshotMissed
-from previewops.tui.ports import DataSource, HealthSource
-from previewops.tui.refusals import check_action_guards
+from previewops.tui.protocols import DataSource, HealthSource
 from previewops.tui.screens.base import OperatorScreen, bindings
-from previewops.tui.shape.radius import ConfirmationLevel
-from previewops.tui.shape.spans import Span
-from previewops.tui.sight import DisplayState
+from previewops.tui.state.display_state import DisplayState
+from previewops.tui.state.queue_view import QueueView
+from previewops.tui.terminal.hangup import hang_up, terminal_is_gone
+from previewops.tui.terminal.key_queue import KeyQueue
+from previewops.tui.terminal.palette import themes
+from previewops.tui.viewmodel.confirmation import ConfirmationLevel
+from previewops.tui.viewmodel.spans import Span
 
 INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """What + and - choose from."""
@@ -295,7 +295,7 @@ class OperatorApp(App[int]):
         snapshot = self.view.snapshot
         if snapshot is None:
             return
-        from previewops.tui.screens.dialogs.pausing import ask_to_pause
+        from previewops.tui.screens.dialogs.pause import ask_to_pause
 
         intent = await ask_to_pause(self, snapshot)
         if intent is not None:
@@ -365,7 +365,7 @@ class OperatorApp(App[int]):
             self.push_screen(HelpScreen(front.MODE, front.available_actions()))
 
     def action_commands(self) -> None:
-        from previewops.tui.screens.commands import open_action_palette
+        from previewops.tui.screens.command_palette import open_action_palette
 
         if self.front_screen is not None and self.screen is self.front_screen:
             open_action_palette(self)

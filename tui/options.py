@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from previewops.health import Thresholds
-from previewops.tui.picture import HEARTBEAT_MS
-from previewops.tui.terminal import ImageMode
+from previewops.tui.state.queue_view import HEARTBEAT_MS
+from previewops.tui.terminal.capabilities import ImageMode
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The arq worker, the render sandbox and the renderer. Import name: ``previewops.worker``.
 
-``from previewops.worker import render`` gives the renderer as a function, see ``previewops.worker.library``.
+``from previewops.worker import render`` gives the renderer as a function, see ``previewops.worker.render_api``.
 Importing this package loads neither arq nor the imaging library.
 """
 
@@ -11,7 +11,7 @@ if __name__ != "previewops.worker":
     raise ImportError(f"import previewops.worker, not {__name__}: the folder is reached through the package")
 
 if TYPE_CHECKING:
-    from previewops.worker.library import render as render
+    from previewops.worker.render_api import render as render
 else:
 
     def __getattr__(name: str) -> Any:

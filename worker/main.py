@@ -19,29 +19,29 @@ from arq.worker import func
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-import previewops.contract.shape  # noqa: F401 - else imported by the first job, which would fail without it
-from previewops.cancellation import cancel_and_wait
+import previewops.contract.schema_validation  # noqa: F401 - else imported by the first job, which would fail without it
 from previewops.clock import system_rng
-from previewops.connection import connection_pool, redact_url, redis_errors
 from previewops.errors import REINSTALL, JobError, PreviewopsError, StartupFailed, UsageError
-from previewops.lease import Leases
-from previewops.notify import SystemdNotifier
-from previewops.records import RENDER_FUNCTION
+from previewops.process.sd_notify import SystemdNotifier
+from previewops.queue.leases import Leases
+from previewops.queue.records import RENDER_FUNCTION
+from previewops.redis_server.connection import connection_pool, redact_url, redis_errors
 from previewops.settings import Settings
-from previewops.worker.child import ChildLimits
-from previewops.worker.confinement import RESOURCE_LIMITS, detect_support
-from previewops.worker.engine import PreviewWorker
-from previewops.worker.fetched import Fetcher
-from previewops.worker.fontfinder import find_fonts
-from previewops.worker.job import BUILD_TASK, PRELOAD_MODULES, RenderJobs
-from previewops.worker.persistence import retry_until_connected
+from previewops.tasks import cancel_and_wait
+from previewops.worker.assets.download_cache import Fetcher
+from previewops.worker.cache.render_cache import DigestCache, RenderCache
+from previewops.worker.cache.store import CacheStore
+from previewops.worker.engine.jobs import BUILD_TASK, PRELOAD_MODULES, RenderJobs
+from previewops.worker.engine.redis_retry import retry_until_connected
+from previewops.worker.engine.worker import PreviewWorker
 from previewops.worker.prune import cache_dir, prune_cache
-from previewops.worker.publish import sweep_staging
-from previewops.worker.render.fontfiles import FontSources
-from previewops.worker.reuse import DigestCache, RenderCache
-from previewops.worker.sandbox import RenderPool
-from previewops.worker.store import CacheStore
-from previewops.worker.testimony import TaskImportError
+from previewops.worker.publish.publish import sweep_staging
+from previewops.worker.render.text.fontconfig import find_fonts
+from previewops.worker.render.text.fontfiles import FontSources
+from previewops.worker.sandbox.child import ChildLimits
+from previewops.worker.sandbox.child_messages import TaskImportError
+from previewops.worker.sandbox.confinement import RESOURCE_LIMITS, detect_support
+from previewops.worker.sandbox.pool import RenderPool
 
 log = structlog.get_logger()
 
@@ -67,7 +67,7 @@ def run_worker(
     """Runs a worker until SIGTERM or SIGINT, or until the queue is empty with ``burst``.
 
     ``build_task`` is "module:function", what a render process runs in place of
-    ``previewops.worker.bundle:build``; one that opens files itself has to run with ``confined`` False.
+    ``previewops.worker.bundle_builder:build``; one that opens files itself has to run with ``confined`` False.
 
     Raises:
         UsageError: DATA_DIR cannot be used.
@@ -123,7 +123,7 @@ def _web(settings: Settings) -> Fetcher | None:
     """What fetches assets; nothing where no host is allowed, so that the client is not even loaded."""
     if not settings.asset_hosts:
         return None
-    from previewops.worker.fetch import WebFetcher  # noqa: PLC0415 - takes a tenth of a second to import
+    from previewops.worker.assets.fetch import WebFetcher  # noqa: PLC0415 - takes a tenth of a second to import
 
     return WebFetcher(settings.asset_hosts, settings.fetch_timeout_s)
 

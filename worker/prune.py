@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from previewops.retention import select_evictions
 from previewops.settings import Settings
-from previewops.worker.publish import fence_path
-from previewops.worker.store import CacheStore, SizedFolder, remove
+from previewops.worker.cache.eviction import select_evictions
+from previewops.worker.cache.store import CacheStore, SizedFolder, remove
+from previewops.worker.publish.publish import fence_path
 
 MIB = 1024 * 1024
 

@@ -10,11 +10,11 @@ import uvloop
 from arq.worker import func
 
 from benchmarks.peers.previewops_peer import payload
-from previewops.connection import connect, connection_pool
-from previewops.queue import Queue
-from previewops.records import RENDER_FUNCTION
+from previewops.queue.queue import Queue
+from previewops.queue.records import RENDER_FUNCTION
+from previewops.redis_server.connection import connect, connection_pool
 from previewops.settings import Settings
-from previewops.worker.engine import PreviewWorker
+from previewops.worker.engine.worker import PreviewWorker
 
 TICK_S = 0.1
 

@@ -24,9 +24,9 @@ Pipeline = Callable[[Path, str, Path], None]
 
 def ours() -> Pipeline:
     """The renderer's own: one decoding, no larger than needed, and each size from the one before."""
-    from previewops.worker.assets import AssetRef
-    from previewops.worker.render.encode import encode_still
-    from previewops.worker.render.geometry import Size
+    from previewops.worker.assets.opener import AssetRef
+    from previewops.worker.render.encode.stills import encode_still
+    from previewops.worker.render.layout.geometry import Size
     from previewops.worker.render.limits import RenderLimits
     from previewops.worker.render.paint import resize
     from previewops.worker.render.pictures import decode_picture, read_header

@@ -14,12 +14,12 @@ import structlog
 import uvloop
 from arq.worker import func
 
-from previewops.connection import connect, connection_pool
 from previewops.contract import Payload, validate
-from previewops.queue import Queue
-from previewops.records import RENDER_FUNCTION
+from previewops.queue.queue import Queue
+from previewops.queue.records import RENDER_FUNCTION
+from previewops.redis_server.connection import connect, connection_pool
 from previewops.settings import Settings
-from previewops.worker.engine import PreviewWorker
+from previewops.worker.engine.worker import PreviewWorker
 
 
 def payload(number: int) -> Payload:

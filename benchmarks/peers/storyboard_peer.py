@@ -22,7 +22,7 @@ from PIL import Image
 
 from benchmarks.peers.preview_peer import peak_kib
 from previewops.worker import render
-from previewops.worker.assets import FileAssetOpener
+from previewops.worker.assets.opener import FileAssetOpener
 
 STEP_MS = 2_000
 PEER_FPS = 10

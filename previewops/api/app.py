@@ -7,19 +7,19 @@ from collections.abc import Callable
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from previewops.api import documents
-from previewops.api.artifacts import ArtifactRoutes
+from previewops.api import schema_routes
+from previewops.api.artifact_routes import ArtifactRoutes
+from previewops.api.auth import AccessPolicy, AuthMiddleware
 from previewops.api.backend import ApiBackend
-from previewops.api.bodies import MAX_TOTAL_BODY_BYTES, BodyReader
+from previewops.api.body_reader import MAX_TOTAL_BODY_BYTES, BodyReader
+from previewops.api.dead_letter_routes import DeadLetterRoutes
 from previewops.api.errors import ApiError
-from previewops.api.events import HEARTBEAT_S, EventRoutes
-from previewops.api.guard import AccessPolicy, AuthMiddleware
-from previewops.api.jobs import MIB, JobRoutes
-from previewops.api.letters import DeadLetterRoutes
-from previewops.api.operations import QueueRoutes
-from previewops.api.rates import RateLimitMiddleware, TokenBuckets
-from previewops.api.trace import RequestMiddleware
-from previewops.api.watch import JobWatcher
+from previewops.api.event_routes import HEARTBEAT_S, EventRoutes
+from previewops.api.job_routes import MIB, JobRoutes
+from previewops.api.job_watcher import JobWatcher
+from previewops.api.queue_routes import QueueRoutes
+from previewops.api.rate_limit import RateLimitMiddleware, TokenBuckets
+from previewops.api.request_middleware import RequestMiddleware
 from previewops.clock import Clock
 from previewops.health import Thresholds
 
@@ -60,8 +60,8 @@ def build_routes(
         Route("/metrics", operations.metrics),
         Route("/livez", operations.alive),
         Route("/readyz", operations.ready),
-        Route("/openapi.json", documents.openapi),
-        Route("/preview-job.schema.json", documents.payload_schema),
+        Route("/openapi.json", schema_routes.openapi),
+        Route("/preview-job.schema.json", schema_routes.payload_schema),
     ]
 
 

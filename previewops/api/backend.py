@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from previewops.api.errors import Overloaded
-from previewops.api.intake import SubmitBatcher
-from previewops.connection import redis_errors
+from previewops.api.submit_batcher import SubmitBatcher
 from previewops.contract import AssetPolicy
-from previewops.deadletters import DeadLetters
-from previewops.queue import Queue
+from previewops.queue.dead_letters import DeadLetters
+from previewops.queue.queue import Queue
+from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
-from previewops.snapshot import SnapshotReader
+from previewops.snapshot.reader import SnapshotReader
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -19,19 +19,19 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-import previewops.contract.shape  # noqa: F401 - else imported by the first request, which would wait for it
-from previewops.api.accepting import AcceptLoop
+import previewops.contract.schema_validation  # noqa: F401 - else imported by the first request, which would wait for it
+from previewops.api.accept_loop import AcceptLoop
 from previewops.api.app import build_app, build_error_app, build_routes
+from previewops.api.auth import AccessPolicy
 from previewops.api.backend import CONNECT_TIMEOUT_S, REDIS_SLOTS, SOCKET_TIMEOUT_S, ApiBackend
+from previewops.api.bounded_protocol import EXTRA_CONNECTIONS, BoundedProtocol
 from previewops.api.errors import TokenRequired
-from previewops.api.guard import AccessPolicy
-from previewops.api.listening import bind_sockets, is_loopback, resolve_addresses
-from previewops.api.protocol import EXTRA_CONNECTIONS, BoundedProtocol
-from previewops.api.watch import JobWatcher
+from previewops.api.job_watcher import JobWatcher
+from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
 from previewops.clock import SystemClock
-from previewops.connection import connect, redact_url
 from previewops.health import Thresholds
-from previewops.notify import SystemdNotifier
+from previewops.process.sd_notify import SystemdNotifier
+from previewops.redis_server.connection import connect, redact_url
 from previewops.settings import Settings
 
 SHUTDOWN_S = 20

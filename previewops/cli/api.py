@@ -40,7 +40,7 @@ def api(context: Context, host: str, port: int) -> None:
     """
     from previewops.api.server import run_api
     from previewops.health import parse_thresholds
-    from previewops.logs import configure_logging
+    from previewops.logs.setup import configure_logging
 
     settings, redis_url = context.settings, context.redis_url()
     configure_logging(settings, verbose=context.verbose)

@@ -31,8 +31,8 @@ def cancel(context: Context, job_id: str, reason: str) -> None:
 
 
 async def _cancel(context: Context, job_id: str, reason: str) -> JobState:
-    from previewops.cli.who import acting_operator
-    from previewops.queue import Queue
+    from previewops.cli.acting_operator import acting_operator
+    from previewops.queue.queue import Queue
 
     async with context.redis() as redis:
         return await Queue(redis, context.settings).cancel(job_id, who=acting_operator(), why=reason)

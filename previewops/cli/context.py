@@ -45,14 +45,14 @@ class Context:
         Raises:
             UsageError: it is no address, or a variable is off.
         """
-        from previewops.connection import resolve_redis_url
+        from previewops.redis_server.connection import resolve_redis_url
 
         return resolve_redis_url(self.settings, option=self.redis_option)
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
         """A client that is closed in the end; failures of Redis come out as ``RedisUnavailable``."""
-        from previewops.connection import connect, redis_errors
+        from previewops.redis_server.connection import connect, redis_errors
 
         url = self.redis_url()
         client = connect(url, role="cli")

@@ -9,17 +9,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from previewops.cli.board import NoProgress, ProgressDisplay, show_progress
+from previewops.cli.deferred_output import DeferredOutput
 from previewops.cli.output import print_out, print_status
-from previewops.cli.voice import DeferredOutput
+from previewops.cli.progress import NoProgress, ProgressDisplay, show_progress
 from previewops.errors import PreviewopsError
-from previewops.records import JobRecord
+from previewops.formatting import clean
+from previewops.queue.records import JobRecord
 from previewops.settings import Settings
 from previewops.states import JobState
-from previewops.text import clean
 
 if TYPE_CHECKING:
-    from previewops.queue import Queue
+    from previewops.queue.queue import Queue
     from previewops.worker.demo import DemoJob
 
 PROJECT = "nine-mens-morris"

@@ -125,13 +125,13 @@ def _examine(context: Context, given: Mapping[str, str], *, acknowledge_loss: bo
 
 
 async def _learn(context: Context, acknowledge_loss: bool) -> HealthInputs:
-    from previewops.healthfacts import collect_inputs
-    from previewops.snapshot import SnapshotReader
+    from previewops.health.collect import collect_inputs
+    from previewops.snapshot.reader import SnapshotReader
 
     async with context.redis() as redis:
         if acknowledge_loss:
-            from previewops.cli.who import acting_operator
-            from previewops.queue import Queue
+            from previewops.cli.acting_operator import acting_operator
+            from previewops.queue.queue import Queue
 
             await Queue(redis, context.settings).acknowledge_data_loss(who=acting_operator())
         snapshot = await SnapshotReader(redis, context.settings).read(

@@ -9,11 +9,11 @@ import click
 
 from previewops.cli.context import Context, json_option, limit_option, pass_context, server_now_ms
 from previewops.cli.output import print_err, print_json, print_out
+from previewops.formatting import format_age, format_table
 from previewops.states import JobState
-from previewops.text import format_age, format_table
 
 if TYPE_CHECKING:
-    from previewops.records import JobRecord
+    from previewops.queue.records import JobRecord
 
 
 @click.command(
@@ -74,8 +74,8 @@ def jobs(
 async def _read(
     context: Context, state: JobState | None, project: str | None, text: str, limit: int
 ) -> tuple[list[JobRecord], int]:
-    from previewops.cli.filters import parse_filter_option
-    from previewops.listing import JobList
+    from previewops.cli.filter_option import parse_filter_option
+    from previewops.queue.listing import JobList
 
     terms = parse_filter_option(text)
     found: list[JobRecord] = []

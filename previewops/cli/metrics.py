@@ -36,15 +36,15 @@ def metrics(context: Context, textfile: Path | None) -> None:
     With --textfile they go into a file for the textfile collector of node_exporter, which takes names that end in
     .prom. If Redis is away the figures say so (preview_redis_up 0), and the exit code is 69.
     """
-    from previewops.connection import redact_url
     from previewops.metrics import render_exposition
+    from previewops.redis_server.connection import redact_url
 
     reading = asyncio.run(_read(context))
     text = render_exposition(reading, context.settings).decode()
     if textfile is None:
         print_out(text.removesuffix("\n"))
     else:
-        from previewops.exporting import write_text_atomically
+        from previewops.atomic_files import write_text_atomically
 
         write_text_atomically(textfile, text)
     if reading.metrics is None:

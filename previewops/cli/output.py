@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from previewops.errors import PreviewopsError
-from previewops.text import clean
+from previewops.formatting import clean
 
 
 class OutputClosed(Exception):

@@ -9,10 +9,10 @@ import click
 
 from previewops.cli.context import Context, pass_context, server_now_ms
 from previewops.cli.output import print_out
-from previewops.text import format_age
+from previewops.formatting import format_age
 
 if TYPE_CHECKING:
-    from previewops.queue import PauseState
+    from previewops.queue.queue import PauseState
 
 
 @click.command(
@@ -53,8 +53,8 @@ def resume(context: Context, reason: str) -> None:
 
 
 async def _pause(context: Context, reason: str) -> tuple[PauseState, int]:
-    from previewops.cli.who import acting_operator
-    from previewops.queue import Queue
+    from previewops.cli.acting_operator import acting_operator
+    from previewops.queue.queue import Queue
 
     async with context.redis() as redis:
         state = await Queue(redis, context.settings).pause(who=acting_operator(), why=reason)
@@ -62,8 +62,8 @@ async def _pause(context: Context, reason: str) -> tuple[PauseState, int]:
 
 
 async def _resume(context: Context, reason: str) -> PauseState:
-    from previewops.cli.who import acting_operator
-    from previewops.queue import Queue
+    from previewops.cli.acting_operator import acting_operator
+    from previewops.queue.queue import Queue
 
     async with context.redis() as redis:
         return await Queue(redis, context.settings).resume(who=acting_operator(), why=reason)

@@ -14,7 +14,7 @@ import click
 
 from previewops import __version__
 from previewops.cli.context import Context
-from previewops.cli.lazy import LazyCommand, LazyGroup
+from previewops.cli.lazy_group import LazyCommand, LazyGroup
 from previewops.cli.output import OutputClosed, discard_output, flush, print_err, print_json
 from previewops.errors import EXIT_FAILED, InvalidPayload, PreviewopsError, StartupFailed, UsageError
 
@@ -40,10 +40,10 @@ COMMANDS = {
     "workers": LazyCommand("previewops.cli.workers:workers", "List the workers and their supervisors."),
     "worker": LazyCommand("previewops.cli.worker:worker", "Run one worker process."),
     "supervise": LazyCommand("previewops.cli.supervise:supervise", "Keep this host's workers running."),
-    "scale": LazyCommand("previewops.cli.orders:scale", "Have a host run more or fewer workers."),
-    "drain": LazyCommand("previewops.cli.orders:drain", "Have workers end their jobs and stay away."),
-    "restart": LazyCommand("previewops.cli.orders:restart", "Replace workers, jobs unharmed."),
-    "reset": LazyCommand("previewops.cli.orders:reset", "Start workers again that were given up."),
+    "scale": LazyCommand("previewops.cli.fleet:scale", "Have a host run more or fewer workers."),
+    "drain": LazyCommand("previewops.cli.fleet:drain", "Have workers end their jobs and stay away."),
+    "restart": LazyCommand("previewops.cli.fleet:restart", "Replace workers, jobs unharmed."),
+    "reset": LazyCommand("previewops.cli.fleet:reset", "Start workers again that were given up."),
     "tui": LazyCommand("previewops.cli.tui:tui", "Watch the queue and act on it, on one screen."),
     "record": LazyCommand(
         "previewops.cli.record:record", "Record what the screen shows, for the morning after."

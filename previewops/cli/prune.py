@@ -12,10 +12,10 @@ import click
 from previewops.cli.context import Context, json_option, pass_context
 from previewops.cli.output import print_err, print_json, print_out
 from previewops.errors import EXIT_FAILED, JobError
-from previewops.text import parse_age_ms, pluralize
+from previewops.formatting import parse_age_ms, pluralize
 
 if TYPE_CHECKING:
-    from previewops.worker.store import SizedFolder
+    from previewops.worker.cache.store import SizedFolder
 
 _SHOWN = 20
 
@@ -91,8 +91,8 @@ def prune(
 
 def _remove(data_dir: Path, cache: Sequence[SizedFolder], bundles: Sequence[SizedFolder]) -> list[str]:
     """What could not be removed, a line each."""
+    from previewops.worker.cache.store import remove
     from previewops.worker.prune import remove_bundle
-    from previewops.worker.store import remove
 
     failed = []
     for entry in cache:

@@ -13,15 +13,15 @@ import click
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_out, print_status
 from previewops.errors import EXIT_UNREACHABLE
-from previewops.text import format_bytes, format_duration, parse_age_ms, pluralize
+from previewops.formatting import format_bytes, format_duration, parse_age_ms, pluralize
 
 if TYPE_CHECKING:
     from previewops.health import Health
-    from previewops.history import History
     from previewops.recording.recorder import SnapshotRequest
     from previewops.recording.writer import RecordingWriter, WriteStats
     from previewops.settings import Settings
-    from previewops.views import Snapshot
+    from previewops.snapshot.history import History
+    from previewops.snapshot.model import Snapshot
 
 MIB = 1 << 20
 
@@ -69,7 +69,7 @@ def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int
     While Redis is away this goes on trying, and records that. A recording of the same queue is continued; a FILE
     that holds anything else is refused. Jobs' payloads and results are not recorded.
     """
-    from previewops.recording.codec import Header
+    from previewops.recording.format import Header
     from previewops.recording.writer import RecordingWriter
 
     url, settings = context.redis_url(), context.settings
@@ -88,11 +88,11 @@ async def _record(
     url: str, settings: Settings, writer: RecordingWriter, every_s: float, for_s: float | None
 ) -> None:
     from previewops.clock import SystemClock
-    from previewops.connection import connect, redis_errors
     from previewops.health import evaluate, parse_thresholds
-    from previewops.healthfacts import collect_inputs
+    from previewops.health.collect import collect_inputs
     from previewops.recording.recorder import Recorder
-    from previewops.snapshot import SnapshotReader
+    from previewops.redis_server.connection import connect, redis_errors
+    from previewops.snapshot.reader import SnapshotReader
 
     thresholds = parse_thresholds(os.environ)
     stop = asyncio.Event()

@@ -14,13 +14,13 @@ import click
 
 from previewops.cli.context import Context, json_option, pass_context
 from previewops.cli.output import print_err, print_json, print_out
-from previewops.cli.payloads import read_payloads
+from previewops.cli.payload_files import read_payloads
 from previewops.errors import JobError, PreviewopsError, UsageError
 
 if TYPE_CHECKING:
     from previewops.contract import Payload
     from previewops.settings import Settings
-    from previewops.worker.assets import AssetOpener
+    from previewops.worker.assets.opener import AssetOpener
 
 Progress = Callable[[float, str], None]
 _MANIFEST = "container.json"
@@ -97,13 +97,13 @@ def _demand_place(output: Path, *, replace: bool) -> None:
 
 @contextmanager
 def _opener(settings: Settings, roots: tuple[Path, ...]) -> Iterator[AssetOpener]:
-    from previewops.worker.assets import FileAssetOpener
+    from previewops.worker.assets.opener import FileAssetOpener
 
     if not settings.asset_hosts:
         yield FileAssetOpener(roots)
         return
-    from previewops.worker.fetch import WebFetcher
-    from previewops.worker.fetched import DownloadCache
+    from previewops.worker.assets.download_cache import DownloadCache
+    from previewops.worker.assets.fetch import WebFetcher
 
     web = WebFetcher(settings.asset_hosts, settings.fetch_timeout_s)
     fetched = DownloadCache(web, total_bytes=settings.fetch_max_mb * MIB)
@@ -117,10 +117,10 @@ def _render(
     payload: Payload, settings: Settings, opener: AssetOpener, output: Path, progress: Progress
 ) -> dict[str, Any]:
     """Renders beside ``output``, and puts the whole in its place."""
-    from previewops.worker.bundle import build_bundle
-    from previewops.worker.fontfinder import find_fonts
-    from previewops.worker.output import FolderOutput
+    from previewops.worker.bundle_builder import build_bundle
+    from previewops.worker.publish.output import FolderOutput
     from previewops.worker.render.limits import RenderLimits
+    from previewops.worker.render.text.fontconfig import find_fonts
 
     with _beside(output) as draft:
         summary = build_bundle(

@@ -10,10 +10,10 @@ import click
 from previewops.cli.context import Context, json_option, pass_context
 from previewops.cli.output import print_json, print_out
 from previewops.cli.workers import format_workers
-from previewops.text import format_age, format_duration, format_fields, pluralize
+from previewops.formatting import format_age, format_duration, format_fields, pluralize
 
 if TYPE_CHECKING:
-    from previewops.views import Snapshot
+    from previewops.snapshot.model import Snapshot
 
 HISTORY_S = 3600
 
@@ -37,7 +37,7 @@ def stats(context: Context, as_json: bool) -> None:
 
 
 async def _take(context: Context) -> Snapshot:
-    from previewops.snapshot import SnapshotReader
+    from previewops.snapshot.reader import SnapshotReader
 
     async with context.redis() as redis:
         return await SnapshotReader(redis, context.settings).read(history_s=HISTORY_S)

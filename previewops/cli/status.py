@@ -9,10 +9,17 @@ import click
 
 from previewops.cli.context import Context, json_option, pass_context, server_now_ms
 from previewops.cli.output import print_json, print_out
-from previewops.text import format_age, format_bytes, format_duration, format_fields, format_table, wrap_text
+from previewops.formatting import (
+    format_age,
+    format_bytes,
+    format_duration,
+    format_fields,
+    format_table,
+    wrap_text,
+)
 
 if TYPE_CHECKING:
-    from previewops.records import Attempt, JobRecord
+    from previewops.queue.records import Attempt, JobRecord
 
 
 @click.command(
@@ -35,7 +42,7 @@ def status(context: Context, job_id: str, as_json: bool) -> None:
 
 
 async def _read(context: Context, job_id: str) -> tuple[JobRecord, int]:
-    from previewops.queue import Queue
+    from previewops.queue.queue import Queue
 
     async with context.redis() as redis:
         return await Queue(redis, context.settings).status(job_id), await server_now_ms(redis)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, json_option, pass_context
-from previewops.cli.payloads import EXIT_HELP
+from previewops.cli.payload_files import EXIT_HELP
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
-    from previewops.cli.submission import SubmitReport, Submitter
-    from previewops.queue import Queue
-    from previewops.records import JobRecord
+    from previewops.cli.submitter import SubmitReport, Submitter
+    from previewops.queue.queue import Queue
+    from previewops.queue.records import JobRecord
     from previewops.settings import Settings
 
 
@@ -59,7 +59,7 @@ def submit(
     (relative to its own folder) are copied to where the workers find them. With --json, one object a line and
     job.
     """
-    from previewops.cli.submission import SubmitReport, Submitter
+    from previewops.cli.submitter import SubmitReport, Submitter
 
     if timeout is not None and not wait:
         raise UsageError("--timeout goes with --wait", hint="add --wait, or leave --timeout out")
@@ -85,8 +85,8 @@ def _demand_open_store(settings: Settings) -> None:
 async def _submit(
     context: Context, door: Submitter, files: tuple[str, ...], *, lines: bool, timeout_s: float | None
 ) -> None:
-    from previewops.cli.payloads import read_payloads
-    from previewops.queue import Queue
+    from previewops.cli.payload_files import read_payloads
+    from previewops.queue.queue import Queue
 
     async with context.redis() as redis:
         queue = Queue(redis, context.settings)
@@ -103,7 +103,7 @@ async def _wait(context: Context, queue: Queue, account: SubmitReport, timeout_s
         print_wait_warnings,
         wait_for_jobs,
     )
-    from previewops.snapshot import SnapshotReader
+    from previewops.snapshot.reader import SnapshotReader
 
     if any(receipt.state.pending for _, receipt in account.accepted.values()):
         print_wait_warnings(await SnapshotReader(queue.redis, context.settings).read())

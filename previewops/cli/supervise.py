@@ -15,11 +15,11 @@ from previewops.cli.context import Context, pass_context
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
-    from previewops.fleetviews import WorkerCountRange
     from previewops.settings import Settings
+    from previewops.snapshot.fleet import WorkerCountRange
     from previewops.supervisor.environment import Launch
     from previewops.supervisor.loop import Supervisor
-    from previewops.supervisor.recycling import RecycleLimits
+    from previewops.supervisor.recycle_policy import RecycleLimits
 
 MIB = 1024 * 1024
 _COUNT = click.IntRange(0, 256)
@@ -79,8 +79,8 @@ def supervise(
     max_age_s: int,
 ) -> None:
     """Keep the workers of this host running, until SIGTERM or Ctrl-C. One a host."""
-    from previewops.logs import configure_logging
-    from previewops.supervisor.recycling import RecycleLimits
+    from previewops.logs.setup import configure_logging
+    from previewops.supervisor.recycle_policy import RecycleLimits
 
     # systemd sends SIGABRT to a supervisor whose watchdog has starved: its stack goes to the log.
     faulthandler.enable()
@@ -95,7 +95,7 @@ def supervise(
 def _bounds(
     workers: int | None, fewest: int | None, most: int | None, settings: Settings
 ) -> WorkerCountRange:
-    from previewops.fleetviews import WorkerCountRange
+    from previewops.snapshot.fleet import WorkerCountRange
 
     if fewest is None and most is None:
         count = default_worker_count(settings) if workers is None else workers
@@ -144,7 +144,7 @@ class LaunchSource:
 
     def url(self, settings: Settings) -> str:
         """The address of Redis, looked for once."""
-        from previewops.connection import resolve_redis_url
+        from previewops.redis_server.connection import resolve_redis_url
 
         if self._url is None:
             self._url = resolve_redis_url(settings, option=self._context.redis_option)
@@ -169,9 +169,9 @@ async def _supervise(
 ) -> None:
     import structlog
 
-    from previewops.connection import redact_url
+    from previewops.redis_server.connection import redact_url
     from previewops.supervisor.environment import check_reload
-    from previewops.supervisor.service import BackendName, build_supervisor
+    from previewops.supervisor.factory import BackendName, build_supervisor
 
     log = structlog.get_logger()
     url = source.url(settings)

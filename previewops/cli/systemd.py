@@ -15,8 +15,7 @@ import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_out
-from previewops.errors import PreviewopsError, UsageError
-from previewops.units import (
+from previewops.cli.systemd_units import (
     HostFile,
     UnitLayout,
     next_steps,
@@ -25,6 +24,7 @@ from previewops.units import (
     system_layout,
     user_layout,
 )
+from previewops.errors import PreviewopsError, UsageError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

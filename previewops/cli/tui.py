@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.theme import theme_option
+from previewops.cli.shared_options import theme_option
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
-    from previewops.tui.live.link import QueueConnection
+    from previewops.tui.data.live.connection import QueueConnection
 
 
 @click.command(
@@ -72,16 +72,16 @@ def tui(
 def _live(
     context: Context, read_only: bool, refresh: float | None, theme: str | None, leaving_stops: bool
 ) -> tuple[OperatorApp, QueueConnection]:
-    from previewops.cli.who import acting_operator
+    from previewops.cli.acting_operator import acting_operator
     from previewops.health import parse_thresholds
     from previewops.tui.app import OperatorApp
-    from previewops.tui.graphics import prepare_graphics
-    from previewops.tui.intents import ReadOnlyExecutor
-    from previewops.tui.live.desk import LiveExecutor
-    from previewops.tui.live.link import QueueConnection
-    from previewops.tui.live.source import LiveSource
+    from previewops.tui.commands.commands import ReadOnlyExecutor
+    from previewops.tui.data.live.connection import QueueConnection
+    from previewops.tui.data.live.executor import LiveExecutor
+    from previewops.tui.data.live.source import LiveSource
     from previewops.tui.options import Options
-    from previewops.tui.terminal import detect_image_mode, is_image_mode_forced, select_theme
+    from previewops.tui.terminal.capabilities import detect_image_mode, is_image_mode_forced, select_theme
+    from previewops.tui.terminal.graphics import prepare_graphics
 
     settings = context.settings
     link = QueueConnection(context.redis_url(), settings, who=acting_operator())
@@ -105,8 +105,8 @@ def _live(
 def _recorded(path: Path, refresh: float | None, theme: str | None) -> OperatorApp:
     from previewops.recording.reader import read_header
     from previewops.tui.options import Options
-    from previewops.tui.replay.app import DEFAULT_INTERVAL_S, ReplayApp
-    from previewops.tui.terminal import select_theme
+    from previewops.tui.replay_app import DEFAULT_INTERVAL_S, ReplayApp
+    from previewops.tui.terminal.capabilities import select_theme
 
     options = Options(
         place=read_header(path).queue,

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from previewops.cancellation import cancel_and_wait
 from previewops.cli.context import Context, pass_context
+from previewops.cli.deferred_output import DeferredOutput
 from previewops.cli.output import print_status
+from previewops.cli.shared_options import theme_option
 from previewops.cli.supervise import default_worker_count
-from previewops.cli.theme import theme_option
-from previewops.cli.voice import DeferredOutput
 from previewops.errors import PreviewopsError, RedisUnavailable
 from previewops.settings import Settings
+from previewops.tasks import cancel_and_wait
 
 if TYPE_CHECKING:
-    from previewops.embedded import EmbeddedRedis
-    from previewops.queue import Queue
+    from previewops.queue.queue import Queue
+    from previewops.redis_server.embedded import EmbeddedRedis
+    from previewops.snapshot.model import Snapshot
     from previewops.supervisor.environment import Launch
     from previewops.supervisor.loop import Supervisor
-    from previewops.views import Snapshot
 
 REPORT_EVERY_S = 1.0
 LAST_LOOK_S = 0.5
@@ -70,11 +70,11 @@ class UpOptions:
 
 
 async def _up(context: Context, manner: UpOptions, *, count: int) -> None:
-    from previewops.connection import connect, redact_url, redis_errors
-    from previewops.fleetviews import WorkerCountRange
-    from previewops.queue import Queue
+    from previewops.queue.queue import Queue
+    from previewops.redis_server.connection import connect, redact_url, redis_errors
+    from previewops.snapshot.fleet import WorkerCountRange
     from previewops.supervisor.environment import Launch, worker_environment
-    from previewops.supervisor.service import build_supervisor
+    from previewops.supervisor.factory import build_supervisor
 
     settings = context.settings
     stop = _stop_requests()
@@ -120,7 +120,7 @@ async def _redis(context: Context, voice: DeferredOutput) -> AsyncIterator[str]:
     if context.redis_option is not None or context.settings.redis_url is not None:
         yield context.redis_url()
         return
-    from previewops.embedded import EmbeddedRedis
+    from previewops.redis_server.embedded import EmbeddedRedis
 
     async with EmbeddedRedis(context.settings.data_dir) as server:
         keeper = asyncio.create_task(_keep_running(server, context.settings, voice))
@@ -141,8 +141,8 @@ async def _keep_running(server: EmbeddedRedis, settings: Settings, voice: Deferr
 
 async def _record_restart(url: str, settings: Settings, status: int) -> None:
     """Puts it on the queue's record too: whoever looks the next morning was not there to read the line."""
-    from previewops.connection import connect, redis_errors
-    from previewops.queue import Queue
+    from previewops.queue.queue import Queue
+    from previewops.redis_server.connection import connect, redis_errors
 
     redis = connect(url, role="up")
     try:
@@ -161,7 +161,7 @@ async def _beside(context: Context, manner: UpOptions, url: str, queue: Queue, v
     if not manner.tui:
         await (run_demo(queue, context.settings) if manner.demo else _report(queue, url))
         return
-    from previewops.cli.hosted import run_tui_process
+    from previewops.cli.tui_process import run_tui_process
 
     lesson = (
         asyncio.create_task(run_demo_in_background(queue, context.settings, voice)) if manner.demo else None
@@ -227,8 +227,8 @@ async def _drained(
 
 async def _report(queue: Queue, url: str) -> None:
     """Says how the queue is whenever that has changed: in one place in a terminal, line by line elsewhere."""
-    from previewops.connection import redis_errors
-    from previewops.snapshot import SnapshotReader
+    from previewops.redis_server.connection import redis_errors
+    from previewops.snapshot.reader import SnapshotReader
 
     snapshots = SnapshotReader(queue.redis, queue.settings)
     told = ""

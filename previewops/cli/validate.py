@@ -9,7 +9,7 @@ import click
 
 from previewops.cli.context import Context, json_option, pass_context
 from previewops.cli.output import print_json, print_out
-from previewops.cli.payloads import EXIT_HELP, ParsedPayload, read_payloads, worst_exit_code
+from previewops.cli.payload_files import EXIT_HELP, ParsedPayload, read_payloads, worst_exit_code
 from previewops.errors import InvalidPayload, PreviewopsError
 
 if TYPE_CHECKING:

@@ -10,16 +10,16 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from previewops.cli.board import (
+from previewops.cli.output import print_err
+from previewops.cli.progress import (
     show_progress,  # here, so that nothing is left to import once a wait has begun
 )
-from previewops.cli.output import print_err
 from previewops.errors import JobNotFound
 
 if TYPE_CHECKING:
-    from previewops.queue import Queue
-    from previewops.records import JobRecord
-    from previewops.views import Snapshot
+    from previewops.queue.queue import Queue
+    from previewops.queue.records import JobRecord
+    from previewops.snapshot.model import Snapshot
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ async def _patiently(look: Callable[[], Awaitable[T]]) -> T:
     """Looks again while Redis is away, for a restart's length: the jobs were accepted and are worth waiting for."""
     from redis.exceptions import RedisError
 
-    from previewops.connection import unavailable_reason
+    from previewops.redis_server.connection import unavailable_reason
 
     give_up = time.monotonic() + MAX_REDIS_OUTAGE_S
     told = False

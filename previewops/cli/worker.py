@@ -29,7 +29,7 @@ def worker(context: Context, concurrency: int | None, burst: bool, name: str | N
     A first SIGTERM drains: no new jobs, running ones end within PREVIEW_DRAIN_TIMEOUT_S, the rest goes back
     to the queue without an attempt spent. A second one gives everything back at once.
     """
-    from previewops.logs import configure_logging
+    from previewops.logs.setup import configure_logging
     from previewops.worker.main import run_worker
 
     settings = context.settings

@@ -11,11 +11,11 @@ import click
 from previewops.cli.context import Context, json_option, pass_context
 from previewops.cli.output import print_err, print_json, print_out
 from previewops.clock import iso_from_ms
-from previewops.text import format_age, format_bytes, format_table, wrap_text
+from previewops.formatting import format_age, format_bytes, format_table, wrap_text
 
 if TYPE_CHECKING:
-    from previewops.fleetviews import SupervisorStatus
-    from previewops.views import Snapshot
+    from previewops.snapshot.fleet import SupervisorStatus
+    from previewops.snapshot.model import Snapshot
 
 _HEADERS = ("WORKER", "STATE", "BUSY", "DONE", "FAILED", "MEMORY", "SEEN", "JOBS")
 _TROUBLED = ("exited", "backoff", "fatal")
@@ -50,7 +50,7 @@ def workers(context: Context, as_json: bool) -> None:
 
 
 async def _take(context: Context) -> Snapshot:
-    from previewops.snapshot import SnapshotReader
+    from previewops.snapshot.reader import SnapshotReader
 
     async with context.redis() as redis:
         return await SnapshotReader(redis, context.settings).read()

@@ -4,12 +4,12 @@
 """
 
 from previewops.bundles import Artifact
-from previewops.client.aio import AsyncClient
 from previewops.client.arguments import BadArgument
-from previewops.client.failures import ClientClosed, JobCancelled, JobFailed, WaitTimeout
+from previewops.client.async_client import AsyncClient
+from previewops.client.client import Client
+from previewops.client.errors import ClientClosed, JobCancelled, JobFailed, WaitTimeout
 from previewops.client.results import JobResult, Progress
-from previewops.client.sync import Client
-from previewops.queue import Receipt
+from previewops.queue.queue import Receipt
 
 __all__ = [
     "Artifact",

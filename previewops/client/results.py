@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from previewops.records import JobRecord
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
 
 

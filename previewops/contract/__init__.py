@@ -8,8 +8,8 @@ from previewops.contract.explain import explain
 from previewops.contract.parse import ParsedLine, parse_lines, parse_payload
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
 from previewops.contract.uris import AssetPolicy, DataUri, FileUri, UriNotAllowed, parse_uri
+from previewops.contract.url import HttpUri
 from previewops.contract.validate import find_violations, validate
-from previewops.contract.web import HttpUri
 
 __all__ = [
     "AssetPolicy",

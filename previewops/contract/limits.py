@@ -1,13 +1,13 @@
 """Every bound and default of the contract that is not the schema's alone. Units are in the names.
 
-Those that a setting may lower are in ``previewops.ceilings``.
+Those that a setting may lower are in ``previewops.contract_maxima``.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from previewops.ceilings import MAX_LENGTH_S
+from previewops.contract_maxima import MAX_LENGTH_S
 
 # The document.
 MAX_PAYLOAD_BYTES: Final = 1_048_576

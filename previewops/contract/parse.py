@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
+from previewops.contract.json_copy import copy_as_json, integer_out_of_range, not_finite
 from previewops.contract.limits import (
     MAX_DEPTH_LEVELS,
     MAX_INTEGER_DIGITS,
     MAX_PAYLOAD_BYTES,
     MAX_SAFE_INTEGER,
 )
-from previewops.contract.plain import copy_as_json, integer_out_of_range, not_finite
-from previewops.contract.report import normalize
-from previewops.contract.wording import (
+from previewops.contract.violations import normalize
+from previewops.errors import InvalidPayload, Violation
+from previewops.message_formatting import (
     PathPart,
     escape_unprintable,
     is_short_printable,
@@ -25,7 +26,6 @@ from previewops.contract.wording import (
     quote,
     shorten,
 )
-from previewops.errors import InvalidPayload, Violation
 
 _BOMS = (
     (b"\xef\xbb\xbf", "a UTF-8 byte order mark"),

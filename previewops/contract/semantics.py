@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from previewops.ceilings import MAX_ASSETS, MAX_STEPS
 from previewops.contract.limits import (
     DEFAULT_FORMAT,
     DEFAULT_STEP_MS,
@@ -22,8 +21,9 @@ from previewops.contract.limits import (
     TITLE_CARD_MS,
 )
 from previewops.contract.uris import AssetPolicy, DataUri, UriNotAllowed, format_roots, parse_uri
-from previewops.contract.wording import join_names, json_pointer, quote
+from previewops.contract_maxima import MAX_ASSETS, MAX_STEPS
 from previewops.errors import Violation
+from previewops.message_formatting import join_names, json_pointer, quote
 
 _RESOLUTION = r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})"
 _REQUEST = "previewRequest"

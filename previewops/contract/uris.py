@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from previewops.contract.limits import MAX_INLINE_BYTES, MAX_PATH_BYTES
-from previewops.contract.web import HttpUri, InvalidUrl, parse_url
-from previewops.contract.wording import escape_unprintable, quote, shorten
-from previewops.hosts import HostPattern, format_hosts
+from previewops.contract.url import HttpUri, InvalidUrl, parse_url
+from previewops.host_patterns import HostPattern, format_hosts
+from previewops.message_formatting import escape_unprintable, quote, shorten
 
 ALLOWED_ADDRESSES = "a file path, a file:// uri, a data: uri or a web address"
 

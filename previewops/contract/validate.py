@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from previewops.contract.json_copy import copy_as_json
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.contract.payload import Payload, canonical_json
-from previewops.contract.plain import copy_as_json
-from previewops.contract.report import normalize
 from previewops.contract.semantics import semantic_violations
 from previewops.contract.uris import AssetPolicy
+from previewops.contract.violations import normalize
 from previewops.errors import InvalidPayload, Violation
 
 
@@ -39,7 +39,7 @@ def _examined(payload: object, policy: AssetPolicy | None) -> tuple[object, list
 
 
 def _found(plain: object, not_json: list[Violation], policy: AssetPolicy | None) -> Iterator[Violation]:
-    from previewops.contract.shape import schema_violations  # noqa: PLC0415 - imports jsonschema
+    from previewops.contract.schema_validation import schema_violations  # noqa: PLC0415 - imports jsonschema
 
     yield from not_json
     known = {violation.pointer for violation in not_json}

@@ -4,14 +4,7 @@ Codes, first line and performance data follow the Monitoring Plugins Development
 (https://www.monitoring-plugins.org/doc/guidelines.html).
 """
 
-from previewops.health.bounds import (
-    CONFINEMENT_VARIABLE,
-    LEVELS,
-    THRESHOLD_OPTIONS,
-    option_name,
-    parse_thresholds,
-)
-from previewops.health.facts import (
+from previewops.health.inputs import (
     FATAL_PHASE,
     MIN_JOBS_FOR_RATE,
     RECENT_WINDOW_S,
@@ -22,8 +15,15 @@ from previewops.health.facts import (
     RecentOutcomes,
     Thresholds,
 )
+from previewops.health.results import Check, Health, PerfdataValue, Status, unknown_health, unreachable_health
 from previewops.health.rules import CHECKS, evaluate
-from previewops.health.verdict import Check, Health, PerfdataValue, Status, unknown_health, unreachable_health
+from previewops.health.thresholds import (
+    CONFINEMENT_VARIABLE,
+    LEVELS,
+    THRESHOLD_OPTIONS,
+    option_name,
+    parse_thresholds,
+)
 
 __all__ = [
     "CHECKS",

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from previewops.health.facts import (
-    MIN_JOBS_FOR_RATE,
-    RECENT_WINDOW_S,
-    STUCK_AFTER_MS,
-    HealthInputs,
-    Thresholds,
-)
-from previewops.health.figures import collect_perfdata
-from previewops.health.fleet import (
+from previewops.health.fleet_rules import (
     check_clocks,
     check_confinement,
     check_supervisors,
     check_versions,
     check_workers,
 )
-from previewops.health.verdict import Check, Health, Status, classify, make_check
+from previewops.health.inputs import (
+    MIN_JOBS_FOR_RATE,
+    RECENT_WINDOW_S,
+    STUCK_AFTER_MS,
+    HealthInputs,
+    Thresholds,
+)
+from previewops.health.perfdata import collect_perfdata
+from previewops.health.results import Check, Health, Status, classify, make_check
 from previewops.health.words import plural_s, seconds
 
 CHECKS = (

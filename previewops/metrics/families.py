@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-from previewops.histogram import BINS_PER_OCTAVE, bin_middle_ms
+from previewops.snapshot.histogram import BINS_PER_OCTAVE, bin_middle_ms
 
 Rows = Iterable[tuple[tuple[str, ...], float]]
 """The values of the labels after the queue, and the figure."""
@@ -39,7 +39,7 @@ def histogram(
     labels: tuple[str, ...],
     octaves: range,
 ) -> HistogramMetricFamily:
-    """Times in seconds out of bins of ``previewops.histogram``, with a bound at 2^n ms for each n of ``octaves``.
+    """Times in seconds from the bins of ``snapshot.histogram``, with a bound at 2^n ms for each n of ``octaves``.
 
     These bounds are bounds of bins, so the counts are exact. The sum is made of the bins' middles.
     """

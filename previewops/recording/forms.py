@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from previewops.fleetviews import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
 from previewops.health import Check, Health, PerfdataValue, Status
-from previewops.history import DAY_MIN, HOUR_S
 from previewops.recording.plain import (
     BINS,
     BY_PRIORITY,
@@ -32,7 +30,9 @@ from previewops.recording.plain import (
     unfit,
     up_to,
 )
-from previewops.views import (
+from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.snapshot.history import DAY_MIN, HOUR_S
+from previewops.snapshot.model import (
     MINUTE_MS,
     TEN_SECONDS_MS,
     CounterBucket,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from previewops.histogram import MAX_BIN
 from previewops.recording.patch import Plain
+from previewops.snapshot.histogram import MAX_BIN
 from previewops.states import Priority
 
 T = TypeVar("T")

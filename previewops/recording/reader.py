@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from previewops.errors import PreviewopsError
-from previewops.recording.codec import (
+from previewops.recording.chapters import Member, heading_of, members, read_member
+from previewops.recording.errors import NotARecording, RecordingBroken
+from previewops.recording.format import (
     Decoder,
     Frame,
     Gap,
@@ -21,9 +23,7 @@ from previewops.recording.codec import (
     parse_header,
     tag_of,
 )
-from previewops.recording.errors import NotARecording, RecordingBroken
-from previewops.recording.members import Member, heading_of, members, read_member
-from previewops.recording.past import HistoryIndex
+from previewops.recording.history_index import HistoryIndex
 from previewops.recording.writer import rotated_path
 
 MAX_FAULTS = 100

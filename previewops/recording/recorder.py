@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from previewops.clock import Clock
 from previewops.errors import PreviewopsError
+from previewops.formatting import format_duration
 from previewops.health import Health
-from previewops.history import DAY_MIN, HOUR_S, History
-from previewops.recording.codec import Frame, Gap
+from previewops.recording.format import Frame, Gap
 from previewops.recording.writer import CHAPTER_MS, RecordingWriter
-from previewops.text import format_duration
-from previewops.views import Snapshot
+from previewops.snapshot.history import DAY_MIN, HOUR_S, History
+from previewops.snapshot.model import Snapshot
 
 MAX_EVENTS = 500
 HEALTH_INTERVAL_S = 10.0

@@ -12,11 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from previewops.history import HOUR_S
-from previewops.recording.codec import Encoder, Frame, Gap, Header, heading_line
+from previewops.recording.chapters import Packer, heading_of, members
 from previewops.recording.errors import CannotRecord, NotARecording
-from previewops.recording.members import Packer, heading_of, members
-from previewops.views import TEN_SECONDS_MS, QueueEvent, Snapshot
+from previewops.recording.format import Encoder, Frame, Gap, Header, heading_line
+from previewops.snapshot.history import HOUR_S
+from previewops.snapshot.model import TEN_SECONDS_MS, QueueEvent, Snapshot
 
 CHAPTER_MS = 60_000
 """How long a chapter gets at the most."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from previewops.errors import UsageError
-from previewops.notify import NOTIFY_VARIABLES
+from previewops.process.sd_notify import NOTIFY_VARIABLES
 from previewops.settings import Settings
 
 _QUOTES = ("'", '"')

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-from previewops.supervisor.members import WorkerProcess
-from previewops.supervisor.watchtower import PollResult
+from previewops.supervisor.redis_poller import PollResult
+from previewops.supervisor.slots import WorkerProcess
 
 
 class ControlRequest(Enum):

@@ -18,12 +18,13 @@ from redis.exceptions import RedisError
 from previewops import __version__
 from previewops.clock import Clock, Rng
 from previewops.errors import PreviewopsError
-from previewops.fleetviews import SupervisorState, WorkerCountRange
-from previewops.lease import Leases
-from previewops.notify import SystemdNotifier
+from previewops.process.sd_notify import SystemdNotifier
+from previewops.queue.leases import Leases
+from previewops.snapshot.fleet import SupervisorState, WorkerCountRange
+from previewops.supervisor.autoscaling import Autoscaler, desired_workers
 from previewops.supervisor.backend import WorkerBackend
-from previewops.supervisor.checkup import check_liveness
-from previewops.supervisor.demand import Autoscaler, desired_workers
+from previewops.supervisor.command_handler import CommandHandler
+from previewops.supervisor.commands import CommandChannel
 from previewops.supervisor.environment import Launch
 from previewops.supervisor.events import (
     ControlRequest,
@@ -33,16 +34,15 @@ from previewops.supervisor.events import (
     TaskFailed,
     WorkerExited,
 )
-from previewops.supervisor.fleet import KILL_AFTER_S, LogAction, WorkerPool
 from previewops.supervisor.host import HostMetrics, host_name
-from previewops.supervisor.members import WorkerProcess
-from previewops.supervisor.obeying import CommandHandler
-from previewops.supervisor.orders import CommandChannel
+from previewops.supervisor.lease_release import LeaseReleaser
+from previewops.supervisor.liveness import check_liveness
 from previewops.supervisor.phases import Phase
-from previewops.supervisor.recycling import RecycleLimits
-from previewops.supervisor.releasing import LeaseReleaser
-from previewops.supervisor.replacing import RollingRestart
-from previewops.supervisor.watchtower import PollResult, RedisPoller
+from previewops.supervisor.pool import KILL_AFTER_S, LogAction, WorkerPool
+from previewops.supervisor.recycle_policy import RecycleLimits
+from previewops.supervisor.redis_poller import PollResult, RedisPoller
+from previewops.supervisor.rolling_restart import RollingRestart
+from previewops.supervisor.slots import WorkerProcess
 
 POLL_INTERVAL_S = 1.0
 STARTING_POLL_INTERVAL_S = 0.25

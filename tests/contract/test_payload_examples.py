@@ -14,10 +14,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from previewops.contract import AssetPolicy, find_violations, parse_payload
-from previewops.contract import plain as plain_module
+from previewops.contract import json_copy as plain_module
 from previewops.contract import semantics as semantics_module
 from previewops.contract import uris as uris_module
-from previewops.contract.shape import _ANNOTATIONS, _SENTENCES
+from previewops.contract.schema_validation import _ANNOTATIONS, _SENTENCES
 from previewops.schemas import example, schema, schema_text
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"

@@ -17,14 +17,14 @@ import av
 from PIL import Image
 
 from previewops.contract import validate
-from previewops.worker.assets import FileAssetOpener
+from previewops.worker.assets.opener import FileAssetOpener
 from previewops.worker.demo.assets import FOLDER, MEN, write_assets
 from previewops.worker.demo.jobs import jobs
-from previewops.worker.fontfinder import find_fonts
-from previewops.worker.output import FolderOutput
+from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.render import render
+from previewops.worker.render.text.fontconfig import find_fonts
 from tests.docs.documents import ROOT
 
 IMAGES = ROOT / "docs" / "images"

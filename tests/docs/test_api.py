@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from previewops.api import backend, intake
-from previewops.api.batch import MAX_LINES
-from previewops.api.letters import BULK_TIMEOUT_S, MAX_PER_REQUEST
-from previewops.api.protocol import MAX_HEAD_BYTES
+from previewops.api import backend, submit_batcher
+from previewops.api.bounded_protocol import MAX_HEAD_BYTES
+from previewops.api.dead_letter_routes import BULK_TIMEOUT_S, MAX_PER_REQUEST
+from previewops.api.jsonl_submit import MAX_LINES
 from previewops.api.server import SHUTDOWN_S
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from tests.api_support import operations
@@ -45,9 +45,9 @@ def test_the_bounds_are_those_of_the_program() -> None:
     assert f"{backend.SLOT_TIMEOUT_S:g} s for each" in text
     assert (
         f"{backend.REPLY_TIMEOUT_S:g} s, {BULK_TIMEOUT_S:g} s for an act on dead letters, "
-        f"{intake.REPLY_TIMEOUT_S:g} s for a call with submits"
+        f"{submit_batcher.REPLY_TIMEOUT_S:g} s for a call with submits"
     ) in text
-    assert f"up to {intake.MAX_BATCH}, and wait" in text
+    assert f"up to {submit_batcher.MAX_BATCH}, and wait" in text
     assert (MAX_PAYLOAD_BYTES, MAX_HEAD_BYTES) == (1024 * 1024, 64 * 1024)
 
 

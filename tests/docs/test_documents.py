@@ -26,8 +26,8 @@ from previewops.errors import (
     EXIT_USAGE,
 )
 from previewops.health import Status
-from previewops.keys import ARQ_IN_PROGRESS_PREFIX, ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, Keys
-from previewops.scripts import ScriptName
+from previewops.queue.keys import ARQ_IN_PROGRESS_PREFIX, ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, Keys
+from previewops.queue.scripts import ScriptName
 from previewops.settings import Settings
 from tests.docs.documents import (
     CHANGELOG,

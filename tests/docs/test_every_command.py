@@ -25,7 +25,7 @@ ELSEWHERE: dict[Words, tuple[str, ...]] = {
     ("record",): ("tests/integration/test_cli_record.py::test_what_a_screen_draws_is_in_it",),
     ("supervise",): (
         "tests/fault/test_supervisor.py::test_signals_scale_and_sigterm_drains",
-        "tests/fault/supervision.py::SupervisorProcess",
+        "tests/fault/supervisor_process.py::SupervisorProcess",
         "tests/fault/supervisor_under_test.py",
     ),
     ("systemd", "install"): (
@@ -33,7 +33,7 @@ ELSEWHERE: dict[Words, tuple[str, ...]] = {
     ),
     ("tui",): (
         "tests/tui/test_end_to_end.py::test_an_operator_at_work",
-        "tests/tui/stage.py::Stage::open_screen",
+        "tests/tui/terminal_session.py::Stage::open_screen",
     ),
     ("tui", "--replay"): (
         "tests/tui/test_replay_end_to_end.py::test_the_morning_after",

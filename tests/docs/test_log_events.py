@@ -7,8 +7,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from previewops.logclean import MAX_LINE
-from previewops.logs import JobLogContext
+from previewops.logs.redaction import MAX_LINE
+from previewops.logs.setup import JobLogContext
 from previewops.settings import Settings
 from tests.docs.documents import ROOT, section, table
 

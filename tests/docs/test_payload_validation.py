@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from previewops import contract, importing
-from previewops.cli import program
+from previewops import contract
+from previewops.cli import asset_import, program
 from previewops.contract import explain, semantics, uris
 from previewops.errors import EXIT_INVALID
 from tests.contract.test_payload_examples import CODE_OF_KEYWORD
@@ -61,7 +61,7 @@ def test_every_rule_beyond_the_schema_is_listed() -> None:
 
 def test_every_error_of_an_import_is_listed() -> None:
     listed = {code for code, *_ in table(DOCUMENT, "## Errors of an import")}
-    assert listed == codes_in(module_path(importing))
+    assert listed == codes_in(module_path(asset_import))
 
 
 @pytest.mark.parametrize("door", ["validate", "submit"])

@@ -11,9 +11,9 @@ from dataclasses import fields as members
 from PIL import Image
 
 from previewops.contract import limits as contract_limits
-from previewops.contract.web import MAX_URL_CHARACTERS
+from previewops.contract.url import MAX_URL_CHARACTERS
 from previewops.settings import Settings
-from previewops.worker.fetch import MAX_REDIRECTS
+from previewops.worker.assets.fetch import MAX_REDIRECTS
 from previewops.worker.render.limits import RenderLimits
 from tests.docs.codes import codes_of_the_program, sayings_of
 from tests.docs.documents import ROOT, links, section, spans, table

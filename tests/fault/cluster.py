@@ -20,17 +20,17 @@ from typing import Any
 import psutil
 from redis.asyncio import Redis
 
-from previewops.connection import connect
 from previewops.contract import validate
 from previewops.errors import JobNotFound
-from previewops.lease import Leases
-from previewops.queue import Queue, Receipt
-from previewops.records import JobRecord
+from previewops.process.parent_death import die_with_parent_argv
+from previewops.queue.leases import Leases
+from previewops.queue.queue import Queue, Receipt
+from previewops.queue.records import JobRecord
+from previewops.redis_server.connection import connect
 from previewops.settings import Settings
-from previewops.snapshot import SnapshotReader
+from previewops.snapshot.model import Snapshot
+from previewops.snapshot.reader import SnapshotReader
 from previewops.states import JobState
-from previewops.tether import die_with_parent_argv
-from previewops.views import Snapshot
 
 PROJECT = "faults"
 PATIENCE_S = 60.0
@@ -40,7 +40,7 @@ LEDGER = "PREVIEW_FAULT_LEDGER"
 
 
 def payload(job_id: str, *, dry_run: bool = False, **faults: Any) -> dict[str, Any]:
-    """A title card, the quickest job there is. ``faults`` are obeyed by tests/fault/tasks.py."""
+    """A title card, the quickest job there is. ``faults`` are obeyed by tests/fault/faulty_render.py."""
     return {
         "jobId": job_id,
         "projectId": PROJECT,

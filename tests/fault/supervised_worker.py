@@ -10,7 +10,7 @@ import sys
 import time
 
 from previewops.errors import PreviewopsError
-from previewops.logs import configure_logging
+from previewops.logs.setup import configure_logging
 from previewops.settings import Settings
 from previewops.worker.main import run_worker
 
@@ -34,7 +34,7 @@ def main(name: str) -> None:
         settings,
         redis_url=settings.redis_url,
         worker_id=name,
-        build_task="tests.fault.tasks:build",
+        build_task="tests.fault.faulty_render:build",
         confined=False,
     )
 

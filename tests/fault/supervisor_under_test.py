@@ -8,7 +8,7 @@ import os
 import sys
 
 from previewops.cli.program import run
-from previewops.supervisor import demand, host, service
+from previewops.supervisor import autoscaling, factory, host
 
 
 def worker_command(worker_id: str) -> list[str]:
@@ -16,9 +16,9 @@ def worker_command(worker_id: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    defaults = service.build_supervisor.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
+    defaults = factory.build_supervisor.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
     defaults["command"] = worker_command
     if "DOWN_HOLD_S" in os.environ:
-        demand.SCALE_DOWN_WINDOW_S = float(os.environ["DOWN_HOLD_S"])
+        autoscaling.SCALE_DOWN_WINDOW_S = float(os.environ["DOWN_HOLD_S"])
         host.HostMetrics.cpu = lambda _: 0.0  # type: ignore[method-assign]
     sys.exit(run(["supervise", *sys.argv[1:]]))

@@ -16,10 +16,10 @@ import pytest
 from arq.connections import ArqRedis
 from PIL import Image
 
-from previewops.connection import connection_pool
-from previewops.keys import ARQ_JOB_PREFIX
+from previewops.queue.keys import ARQ_JOB_PREFIX
+from previewops.redis_server.connection import connection_pool
 from previewops.states import JobState
-from previewops.worker.engine import serialize_job
+from previewops.worker.engine.worker import serialize_job
 from tests.fault.cluster import Cluster, payload
 from tests.render_support import quarters
 

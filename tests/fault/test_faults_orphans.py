@@ -11,7 +11,7 @@ import pytest
 
 from previewops.states import JobState
 from tests.fault.cluster import Cluster, Gate, payload
-from tests.fault.supervision import SupervisorProcess, survivors, suspend
+from tests.fault.supervisor_process import SupervisorProcess, survivors, suspend
 from tests.integration.cli_program import Program
 from tests.integration.up_program import PATIENCE_S, up
 

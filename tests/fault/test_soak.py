@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fault.cluster import Cluster
-from tests.fault.machine import FaultMachine, dead_by_dice
+from tests.fault.state_machine import FaultMachine, dead_by_dice
 from tests.redis_server import RedisProcess
 
 SECONDS = float(os.environ.get("SOAK_SECONDS") or "20")

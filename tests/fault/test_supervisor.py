@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from previewops.errors import EXIT_FAILED, EXIT_USAGE, CommandRejected
-from previewops.fleetviews import WorkerCountRange
+from previewops.snapshot.fleet import WorkerCountRange
 from previewops.states import JobState
-from previewops.supervisor.orders import FleetCommandKind
+from previewops.supervisor.commands import FleetCommandKind
 from tests.fault.cluster import Cluster, Gate, payload
-from tests.fault.supervision import SupervisorProcess
+from tests.fault.supervisor_process import SupervisorProcess
 from tests.redis_server import RedisProcess
 
 pytestmark = [pytest.mark.redis]

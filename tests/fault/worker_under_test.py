@@ -3,7 +3,7 @@
 import os
 import sys
 
-from previewops.logs import configure_logging
+from previewops.logs.setup import configure_logging
 from previewops.settings import Settings
 from previewops.worker.main import run_worker
 
@@ -15,6 +15,6 @@ if __name__ == "__main__":
         settings,
         redis_url=settings.redis_url,
         worker_id=sys.argv[1],
-        build_task="tests.fault.tasks:build",
+        build_task="tests.fault.faulty_render:build",
         confined=False,
     )

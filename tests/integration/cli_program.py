@@ -15,13 +15,13 @@ from typing import Any
 from redis.asyncio import Redis
 
 from previewops.cli.context import server_now_ms
-from previewops.connection import connect
 from previewops.contract import validate
-from previewops.fingerprint import fingerprint
-from previewops.lease import Claim, CompletedJob, DeadLetterReason, Leases
-from previewops.queue import Queue
-from previewops.records import Attempt
-from previewops.retry import DeadLetterCause, FailureCounter
+from previewops.queue.fingerprint import fingerprint
+from previewops.queue.leases import Claim, CompletedJob, DeadLetterReason, Leases
+from previewops.queue.queue import Queue
+from previewops.queue.records import Attempt
+from previewops.queue.retry import DeadLetterCause, FailureCounter
+from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 
 TIMEOUT_S = 60

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from previewops.worker import confinement
+from previewops.worker.sandbox import confinement
 from tests.integration.sandbox_tasks import run
 
 __all__ = ["run"]

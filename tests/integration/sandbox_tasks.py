@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from previewops.errors import JobError, PermanentJobError, TransientJobError
-from previewops.worker.child import TaskContext
-from previewops.worker.framing import HEADER
+from previewops.worker.sandbox.child import TaskContext
+from previewops.worker.sandbox.framing import HEADER
 
 Progress = Callable[[float, str], None]
 
@@ -298,13 +298,13 @@ def act_decode_all(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
 
 
 def _decoded(host: TaskContext, name: str, *, sound: bool) -> str:
-    from previewops.worker.assets import AssetRef
-    from previewops.worker.broker import RemoteAssets
-    from previewops.worker.render.geometry import Size
+    from previewops.worker.assets.opener import AssetRef
+    from previewops.worker.render.encode.sound import SoundTrack
+    from previewops.worker.render.layout.geometry import Size
     from previewops.worker.render.limits import RenderLimits
     from previewops.worker.render.pictures import decode_picture
-    from previewops.worker.render.sound import SoundTrack
     from previewops.worker.render.storyboard import Sound
+    from previewops.worker.sandbox.file_client import RemoteAssets
 
     ref = AssetRef(name, name)
     try:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from previewops.api.artifacts import CHUNK_BYTES, SENT_AS
-from previewops.worker.render.encode import MEDIA_TYPES
+from previewops.api.artifact_routes import CHUNK_BYTES, SENT_AS
+from previewops.worker.render.encode.stills import MEDIA_TYPES
 from tests.api_support import JOBS, ApiUnderTest, require_problem, serve_api
 from tests.integration.cli_program import payload
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import structlog
 
-from previewops.listviews import DeadLetterFilter
-from previewops.records import JobRecord
+from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.records import JobRecord
 from tests.api_support import JOBS, ApiUnderTest, require_problem, serve_api
 from tests.integration.cli_program import payload
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from previewops.api.batch import MAX_LINES
+from previewops.api.jsonl_submit import MAX_LINES
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
+from previewops.metrics.lifetime_counters import REJECTION_REASONS, LifetimeCounters
 from previewops.schemas import example
-from previewops.totals import REJECTION_REASONS, LifetimeCounters
 from tests.api_support import JOBS, ApiUnderTest, require_problem, serve_api
 from tests.integration.cli_program import payload
 from tests.redis_server import RedisProcess

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from previewops.api.protocol import MAX_HEAD_BYTES
+from previewops.api.bounded_protocol import MAX_HEAD_BYTES
 from previewops.errors import EXIT_USAGE
 from tests.api_support import JOBS
 from tests.integration.cli_program import Program, payload, queue_driver

@@ -10,12 +10,12 @@ import pytest
 from arq.jobs import Job, JobStatus, SerializationError
 
 from previewops.errors import JobConflict, PermanentJobError
-from previewops.lease import Claim
-from previewops.listviews import DeadLetterFilter
-from previewops.retry import FailureCounter
+from previewops.metrics.lifetime_counters import LifetimeCounters
+from previewops.queue.leases import Claim
+from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.retry import FailureCounter
 from previewops.states import JobState, Priority, ScriptResult
-from previewops.totals import LifetimeCounters
-from previewops.worker.execution import decode_job
+from previewops.worker.engine.execution import decode_job
 from tests.queue_support import (
     HOUR_MS,
     QUEUE,

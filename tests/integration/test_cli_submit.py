@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from previewops.totals import REJECTION_REASONS, LifetimeCounters
+from previewops.metrics.lifetime_counters import REJECTION_REASONS, LifetimeCounters
 from tests.integration.cli_program import Program, payload, queue_driver
 
 pytestmark = pytest.mark.redis

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from previewops.lease import Claim
+from previewops.queue.leases import Claim
 from tests.integration.cli_program import ESCAPES, Program, QueueDriver, payload, queue_driver
 from tests.redis_server import RedisProcess
 

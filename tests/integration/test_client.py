@@ -28,7 +28,6 @@ from previewops.client import (
     Receipt,
     WaitTimeout,
 )
-from previewops.deadletters import DeadLetters
 from previewops.errors import (
     BundleNotFound,
     InvalidPayload,
@@ -39,14 +38,15 @@ from previewops.errors import (
     UsageError,
     WrongState,
 )
-from previewops.keys import Keys
-from previewops.lease import Claim
-from previewops.listviews import DeadLetterFilter
-from previewops.queue import Queue
-from previewops.records import JobRecord
+from previewops.metrics.lifetime_counters import REJECTION_REASONS, LifetimeCounters
+from previewops.queue.dead_letters import DeadLetters
+from previewops.queue.keys import Keys
+from previewops.queue.leases import Claim
+from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.queue import Queue
+from previewops.queue.records import JobRecord
 from previewops.settings import Settings
 from previewops.states import JobState
-from previewops.totals import REJECTION_REASONS, LifetimeCounters
 from tests.docs.documents import ROOT
 from tests.integration.cli_program import QueueDriver, payload, queue_driver
 from tests.redis_server import RedisProcess

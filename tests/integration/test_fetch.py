@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from previewops.errors import JobError, PermanentJobError, TransientJobError
-from previewops.hosts import HostPattern
-from previewops.worker.assets import AssetRef, FileAssetOpener
-from previewops.worker.fetch import MAX_REDIRECTS, WebFetcher
-from previewops.worker.fetched import DownloadCache
+from previewops.host_patterns import HostPattern
+from previewops.worker.assets.download_cache import DownloadCache
+from previewops.worker.assets.fetch import MAX_REDIRECTS, WebFetcher
+from previewops.worker.assets.opener import AssetRef, FileAssetOpener
 from tests.certificates import certificate, needs_openssl
 from tests.web_server import LOOPBACK, WebServer, dripping, moved, serving, web_assets, whole
 

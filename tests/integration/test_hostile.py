@@ -13,17 +13,17 @@ import pytest
 from previewops.contract import validate
 from previewops.errors import JobError, PermanentJobError, TransientJobError
 from previewops.settings import Settings
-from previewops.worker.assets import AssetRef, FileAssetOpener
-from previewops.worker.child import ChildLimits
-from previewops.worker.desk import FileServer
-from previewops.worker.fetch import WebFetcher
-from previewops.worker.fetched import DownloadCache
-from previewops.worker.render.fontfiles import FontSources
-from previewops.worker.sandbox import RenderPool
-from previewops.worker.work import RenderTask
+from previewops.worker.assets.download_cache import DownloadCache
+from previewops.worker.assets.fetch import WebFetcher
+from previewops.worker.assets.opener import AssetRef, FileAssetOpener
+from previewops.worker.render.text.fontfiles import FontSources
+from previewops.worker.render_task import RenderTask
+from previewops.worker.sandbox.child import ChildLimits
+from previewops.worker.sandbox.file_server import FileServer
+from previewops.worker.sandbox.pool import RenderPool
 from tests.hostile import corpus, damaged, harmless, no_files, pictures
 from tests.render_support import payload
-from tests.sounds import KINDS, encode_sound, tone
+from tests.sample_sounds import KINDS, encode_sound, tone
 from tests.web_server import dripping, moved, serving, web_assets, whole
 
 MIB = 1024 * 1024
@@ -72,11 +72,11 @@ async def renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     (tmp_path / "assets").mkdir()
     pool = RenderPool(
-        "previewops.worker.bundle:build",
+        "previewops.worker.bundle_builder:build",
         size=1,
         limits=ChildLimits(512 * MIB, cpu_s=60, file_bytes=64 * MIB),
         recycle_jobs=1_000,
-        preload=["previewops.worker.bundle"],
+        preload=["previewops.worker.bundle_builder"],
         confined=True,
         generation=FontSources(),
     )

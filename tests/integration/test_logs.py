@@ -74,7 +74,7 @@ async def test_format_and_level(program: Program, redis_url: str) -> None:
 
 LIBRARIES = """
 import asyncio, logging
-from previewops.logs import JobLogContext, configure, job_log_context, log, bind_payload
+from previewops.logs.setup import JobLogContext, configure, job_log_context, log, bind_payload
 from previewops.settings import Settings
 
 configure(Settings())
@@ -105,7 +105,7 @@ def test_libraries_log_the_same_way() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", LIBRARIES], capture_output=True, text=True, check=True
     )
-    expired_a, broken_a, expired_b, broken_b, between, last = job_log_context(done.stderr)
+    expired_a, broken_a, expired_b, broken_b, between, last = lines_of(done.stderr)
     assert (expired_a["jobId"], broken_a["jobId"], expired_b["jobId"], broken_b["jobId"]) == (
         "a",
         "a",
@@ -129,11 +129,11 @@ def test_libraries_log_the_same_way() -> None:
 SENDING = """
 import asyncio
 from previewops.clock import system_rng
-from previewops.lease import Claim, CompletedJob
-from previewops.logs import JobLogContext, configure, job_log_context, log
+from previewops.queue.leases import Claim, CompletedJob
+from previewops.logs.setup import JobLogContext, configure, job_log_context, log
 from previewops.settings import Settings
 from previewops.states import ScriptResult, Priority
-from previewops.worker.exchange import ClaimChannel
+from previewops.worker.engine.claims import ClaimChannel
 
 class Leases:
     calls = 0

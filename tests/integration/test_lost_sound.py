@@ -9,7 +9,7 @@ import pytest
 
 from previewops.errors import PermanentJobError
 from tests.render_support import payload, render_into
-from tests.sounds import encode_sound, tone
+from tests.sample_sounds import encode_sound, tone
 
 FLAC = encode_sound(tone(2), "flac")
 BREAKS_OFF = FLAC[:200] + bytes(len(FLAC) - 200)  # a header that promises, and nothing that decodes

@@ -11,11 +11,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from previewops import __version__
-from previewops.connection import connect
 from previewops.errors import EXIT_UNREACHABLE
-from previewops.lease import CompletedJob
 from previewops.metrics import CONTENT_TYPE, scrape
-from previewops.retry import DeadLetterCause, FailureCounter
+from previewops.queue.leases import CompletedJob
+from previewops.queue.retry import DeadLetterCause, FailureCounter
+from previewops.redis_server.connection import connect
 from tests.integration.cli_program import Program
 from tests.queue_support import (
     QueueFixture,

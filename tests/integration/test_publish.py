@@ -16,8 +16,8 @@ from typing import IO
 import pytest
 
 from previewops.errors import StaleToken, TransientJobError
-from previewops.worker import publish as publishing
-from previewops.worker.publish import (
+from previewops.worker.publish import publish as publishing
+from previewops.worker.publish.publish import (
     Publication,
     PublishResult,
     bundle_path,
@@ -31,7 +31,7 @@ FILES = 8
 PUBLISHER = """
 import sys
 from pathlib import Path
-from previewops.worker.publish import bundle_path, fence_path, publish, rename_exchange, staging_path
+from previewops.worker.publish.publish import bundle_path, fence_path, publish, rename_exchange, staging_path
 
 data, token, stop_at, exchange = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 

@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from previewops.connection import connect
-from previewops.histogram import merge_histograms
-from previewops.lease import Claim, Leases
-from previewops.retry import DeadLetterCause, FailureCounter
+from previewops.queue.leases import Claim, Leases
+from previewops.queue.retry import DeadLetterCause, FailureCounter
+from previewops.redis_server.connection import connect
 from previewops.settings import Settings
+from previewops.snapshot.histogram import merge_histograms
 from previewops.states import JobState, ScriptResult
 from tests.queue_support import (
     HOUR_MS,

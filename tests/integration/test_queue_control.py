@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from previewops.connection import connect
 from previewops.errors import JobNotFound, WrongState
-from previewops.lease import WORKER_LOST_FINGERPRINT
-from previewops.queue import Queue
-from previewops.retry import FailureCounter
-from previewops.scripts import ScriptName, Scripts
+from previewops.queue.leases import WORKER_LOST_FINGERPRINT
+from previewops.queue.queue import Queue
+from previewops.queue.retry import FailureCounter
+from previewops.queue.scripts import ScriptName, Scripts
+from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState, ScriptResult
 from tests.queue_support import QueueFixture, attempt_json, completed_job, payload, queue_fixture

@@ -7,12 +7,12 @@ import random
 
 import pytest
 
-from previewops.listviews import Cursor
-from previewops.records import RECORD_FIELDS, JobRecord
-from previewops.retry import FailureCounter
-from previewops.scripts import ScriptName, script_text
+from previewops.queue.filter_query import FilterQuery, parse_filter
+from previewops.queue.pages import Cursor
+from previewops.queue.records import RECORD_FIELDS, JobRecord
+from previewops.queue.retry import FailureCounter
+from previewops.queue.scripts import ScriptName, script_text
 from previewops.states import JobState, Priority
-from previewops.terms import FilterQuery, parse_filter
 from tests.queue_support import (
     HOUR_MS,
     QueueFixture,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from previewops.retry import FailureCounter
+from previewops.queue.retry import FailureCounter
 from previewops.states import Priority
 from tests.queue_support import (
     HOUR_MS,

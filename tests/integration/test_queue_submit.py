@@ -8,12 +8,12 @@ from collections import Counter
 import pytest
 
 from previewops.clock import iso_from_ms
-from previewops.connection import connect
-from previewops.deadletters import DeadLetters
 from previewops.errors import JobConflict, QueueFull
-from previewops.listviews import DeadLetterFilter
-from previewops.queue import Queue, Receipt
-from previewops.retry import FailureCounter as Spent
+from previewops.queue.dead_letters import DeadLetters
+from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.queue import Queue, Receipt
+from previewops.queue.retry import FailureCounter as Spent
+from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState
 from tests.queue_support import (

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from previewops.connection import connect, redis_errors
 from previewops.errors import RedisUnavailable
+from previewops.redis_server.connection import connect, redis_errors
 from tests.certificates import certificate, needs_openssl
 
 

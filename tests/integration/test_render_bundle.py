@@ -17,11 +17,11 @@ from PIL import Image
 
 from previewops.contract.limits import TITLE_CARD_MS
 from previewops.errors import JobError, PermanentJobError, TransientJobError
-from previewops.worker.assets import FileAssetOpener
-from previewops.worker.bundle import build_bundle
-from previewops.worker.output import FolderOutput
+from previewops.worker.assets.opener import FileAssetOpener
+from previewops.worker.bundle_builder import build_bundle
+from previewops.worker.publish.output import FolderOutput
+from previewops.worker.render.dry_run import plan_render
 from previewops.worker.render.limits import RenderLimits
-from previewops.worker.render.plan import plan_render
 from tests.render_support import corner_colours, open_picture, payload, quarters, render_into
 
 EXTENSIONS = {"webp": "webp", "png": "png", "jpeg": "jpg"}
@@ -312,16 +312,16 @@ def test_every_frame_of_a_gif_has_the_same_background(tmp_path: Path, root: Path
 
 
 def test_each_asset_is_decoded_once(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from previewops.worker.render import gallery
+    from previewops.worker.render import picture_cache
 
     decoded: list[str] = []
-    original = gallery.decode_picture
+    original = picture_cache.decode_picture
 
     def counting(ref: Any, *rest: Any) -> Image.Image:
         decoded.append(ref.id)
         return original(ref, *rest)
 
-    monkeypatch.setattr(gallery, "decode_picture", counting)
+    monkeypatch.setattr(picture_cache, "decode_picture", counting)
     render_into(tmp_path / "out", payload(STEPS * 3, assets()), root)
     assert sorted(decoded) == ["round", "tall", "wide"]
     decoded.clear()

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
-from previewops.worker.render.fontfiles import FontFile, FontSources
-from previewops.worker.render.geometry import Size
-from previewops.worker.render.layout import lay_out_frames
+from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.layout.layout import lay_out_frames
+from previewops.worker.render.layout.sheet import ContactSheet
 from previewops.worker.render.paint import Painter
-from previewops.worker.render.sheet import ContactSheet
 from previewops.worker.render.storyboard import Asset, read_storyboard
-from previewops.worker.render.typesetting import Typesetter, detect_language
+from previewops.worker.render.text.fontfiles import FontFile, FontSources
+from previewops.worker.render.text.typesetting import Typesetter, detect_language
 from tests.render_support import payload
-from tests.scenery import landscape, mark
+from tests.sample_pictures import landscape, mark
 
 FOLDER = Path(__file__).parent.parent / "goldens"
 CELL = 200  # pixels of the longer side of a frame on a golden

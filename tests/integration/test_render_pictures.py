@@ -13,9 +13,9 @@ from PIL import Image, ImageChops, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from previewops.errors import PermanentJobError
-from previewops.worker.assets import AssetRef
-from previewops.worker.render.encode import encode_still
-from previewops.worker.render.geometry import Size
+from previewops.worker.assets.opener import AssetRef
+from previewops.worker.render.encode.stills import encode_still
+from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.pictures import PictureHeader, decode_picture, read_header
 from tests.render_support import corner_colours, quarters

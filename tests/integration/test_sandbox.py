@@ -22,11 +22,11 @@ import uvloop
 from structlog.testing import capture_logs
 
 from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
-from previewops.worker import forkserver
-from previewops.worker.child import MAX_LOG_LINES, ChildLimits
-from previewops.worker.errorwire import MESSAGE_LIMIT, TRACEBACK_LIMIT
-from previewops.worker.framing import HEADER, MAX_FRAME_BYTES
-from previewops.worker.sandbox import RenderPool
+from previewops.worker.sandbox import forkserver
+from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildLimits
+from previewops.worker.sandbox.error_codec import MESSAGE_LIMIT, TRACEBACK_LIMIT
+from previewops.worker.sandbox.framing import HEADER, MAX_FRAME_BYTES
+from previewops.worker.sandbox.pool import RenderPool
 
 MIB = 1024 * 1024
 MEMORY_LIMIT = 512 * MIB
@@ -631,8 +631,8 @@ import asyncio, signal, sys
 
 sys.path.insert(0, sys.argv[1])
 from previewops.worker import forkserver
-from previewops.worker.child import ChildLimits
-from previewops.worker.sandbox import RenderPool
+from previewops.worker.sandbox.child import ChildLimits
+from previewops.worker.sandbox.pool import RenderPool
 
 
 async def main():
@@ -712,7 +712,7 @@ def test_signals_to_the_whole_group_are_the_workers_to_decide(tmp_path: Path) ->
 
 def test_the_child_imports_nothing_of_the_queue() -> None:
     listing = subprocess.run(
-        [sys.executable, "-c", "import sys, previewops.worker.child; print(*sys.modules)"],
+        [sys.executable, "-c", "import sys, previewops.worker.sandbox.child; print(*sys.modules)"],
         stdout=subprocess.PIPE,
         text=True,
         check=True,

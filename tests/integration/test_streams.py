@@ -14,12 +14,12 @@ from PIL import Image
 
 from previewops.contract.limits import TITLE_CARD_MS
 from previewops.errors import PermanentJobError
-from previewops.worker.assets import FileAssetOpener
-from previewops.worker.bundle import build_bundle
-from previewops.worker.output import FolderOutput
+from previewops.worker.assets.opener import FileAssetOpener
+from previewops.worker.bundle_builder import build_bundle
+from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.limits import RenderLimits
 from tests.render_support import corner_colours, open_picture, payload, quarters
-from tests.sounds import KINDS, encode_sound, measure_loudness, tone
+from tests.sample_sounds import KINDS, encode_sound, measure_loudness, tone
 
 VIDEO = ("webm", "mp4")
 CODECS = {"webm": ("vp9", "opus"), "mp4": ("h264", "aac")}
@@ -210,5 +210,5 @@ def test_other_formats_say_that_they_carry_no_sound_and_do_not_fade(tmp_path: Pa
 
 
 def test_pyav_is_loaded_by_the_jobs_that_need_it_alone() -> None:
-    script = "import sys, previewops.worker.bundle; sys.exit('av' in sys.modules)"
+    script = "import sys, previewops.worker.bundle_builder; sys.exit('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

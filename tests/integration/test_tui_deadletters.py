@@ -11,20 +11,20 @@ import pytest
 
 from previewops.contract import validate
 from previewops.errors import PayloadChanged
-from previewops.listviews import DeadLetterFilter
-from previewops.retry import FailureCounter
+from previewops.queue.filter_query import parse_filter
+from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.retry import FailureCounter
 from previewops.states import JobState, Priority
-from previewops.terms import parse_filter
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import CommandOutcome, Discard, Export, Requeue, RequeueWithPayload
-from previewops.tui.live.desk import LiveExecutor
-from previewops.tui.live.link import QueueConnection
-from previewops.tui.live.source import LiveSource
+from previewops.tui.commands.commands import CommandOutcome, Discard, Export, Requeue, RequeueWithPayload
+from previewops.tui.data.live.connection import QueueConnection
+from previewops.tui.data.live.executor import LiveExecutor
+from previewops.tui.data.live.source import LiveSource
 from previewops.tui.options import Options
+from previewops.tui.screens.dead.count_preview import count_selection
 from previewops.tui.screens.dead.screen import DeadScreen
-from previewops.tui.screens.dead.tally import count_selection
 from previewops.tui.screens.dialogs.confirm import ConfirmWithReasonDialog
-from previewops.tui.shape.choice import DeadListQuery, DeadSelection
+from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.queue_support import (

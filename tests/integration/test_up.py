@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from previewops.embedded import EmbeddedRedis
+from previewops.redis_server.embedded import EmbeddedRedis
 from tests.integration.cli_program import Program
 from tests.integration.up_program import PATIENCE_S, running, up
 from tests.redis_server import RedisProcess

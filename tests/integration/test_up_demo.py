@@ -13,12 +13,12 @@ import psutil
 import pytest
 from PIL import Image
 
-from previewops.connection import connect
-from previewops.deadletters import DeadLetters
-from previewops.embedded import EmbeddedRedis
-from previewops.listviews import DeadLetterFilter
+from previewops.queue.dead_letters import DeadLetters
+from previewops.queue.pages import DeadLetterFilter
+from previewops.redis_server.connection import connect
+from previewops.redis_server.embedded import EmbeddedRedis
 from previewops.settings import Settings
-from previewops.snapshot import SnapshotReader
+from previewops.snapshot.reader import SnapshotReader
 from tests.fault.cluster import check_bundle
 
 PROGRAM = [sys.executable, "-m", "previewops"]

@@ -44,8 +44,8 @@ def test_every_tracked_file_is_there(names: set[str], folder: str) -> None:
 def test_data_that_the_program_reads_is_there(names: set[str]) -> None:
     assert {
         "previewops/py.typed",
-        "previewops/lua/finish.lua",
-        "previewops/lua/include/claim.lua",
+        "previewops/queue/lua/finish.lua",
+        "previewops/queue/lua/include/claim.lua",
         "previewops/schemas/preview-job.schema.json",
         "previewops/schemas/openapi.json",
         "previewops/worker/fonts/Inter-Regular.ttf",

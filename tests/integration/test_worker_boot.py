@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from previewops.errors import EXIT_CONFIG, EXIT_FAILED
-from previewops.queue import Queue
+from previewops.queue.queue import Queue
 from previewops.settings import Settings
 from tests.integration.cli_program import Program, payload, queue_driver
 
@@ -24,7 +24,7 @@ ABSENCE = str(Path(__file__).parents[1] / "missing_module")
     "module",
     [
         "PIL",
-        "previewops.worker.bundle",
+        "previewops.worker.bundle_builder",
         "jsonschema",
         "arq",
         "redis",

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from previewops.records import JobRecord
+from previewops.queue.records import JobRecord
+from previewops.snapshot.model import WorkerState
 from previewops.states import JobState
-from previewops.views import WorkerState
-from previewops.worker import engine
+from previewops.worker.engine import worker
 from tests.integration.worker_support import (
     HOUR_MS,
     PATIENCE_S,
@@ -57,7 +57,7 @@ class Held:
 
 def patient(
     url: str, queue: QueueFixture, function: Any, name: str = "w1", **settings: Any
-) -> engine.PreviewWorker:
+) -> worker.PreviewWorker:
     """A worker that would not look by itself within this test."""
     return make_worker(
         url,
@@ -70,7 +70,7 @@ def patient(
 
 @pytest.fixture
 def never_idle_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "IDLE_WAIT_S", NEVER_S)
+    monkeypatch.setattr(worker, "IDLE_WAIT_S", NEVER_S)
 
 
 @pytest.mark.usefixtures("never_idle_over")

@@ -12,7 +12,7 @@ from arq.worker import Retry, func
 from redis.exceptions import ResponseError
 
 from previewops.errors import PermanentJobError, RenderCrashed
-from previewops.records import JobRecord
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from tests.integration.worker_support import (
     FailingRunner,

@@ -11,12 +11,12 @@ from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
 from previewops.clock import iso_from_ms
-from previewops.connection import redis_errors
 from previewops.errors import RedisUnavailable
-from previewops.lease import CompletedJob
-from previewops.scripts import ScriptName
+from previewops.queue.leases import CompletedJob
+from previewops.queue.scripts import ScriptName
+from previewops.redis_server.connection import redis_errors
 from previewops.states import JobState
-from previewops.worker.exchange import ClaimChannel
+from previewops.worker.engine.claims import ClaimChannel
 from tests.integration.worker_support import (
     HOUR_MS,
     PATIENCE_S,

@@ -13,13 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from previewops.errors import RenderCrashed
-from previewops.records import JobRecord
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
-from previewops.worker import job as job_module
-from previewops.worker.children import ProgressCallback, RequestHandler
-from previewops.worker.engine import PreviewWorker
-from previewops.worker.job import RenderJobs
-from previewops.worker.publish import bundle_path, fence_path
+from previewops.worker.engine import jobs as job_module
+from previewops.worker.engine.jobs import RenderJobs
+from previewops.worker.engine.worker import PreviewWorker
+from previewops.worker.publish.publish import bundle_path, fence_path
+from previewops.worker.sandbox.children import ProgressCallback, RequestHandler
 from tests.integration.worker_support import (
     PATIENCE_S,
     MaxRng,

@@ -14,13 +14,13 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from previewops.connection import connection_pool
-from previewops.keys import Keys
-from previewops.lease import ScriptRunner
-from previewops.records import JobRecord
-from previewops.scripts import ScriptArgument, ScriptName, Scripts
+from previewops.queue.keys import Keys
+from previewops.queue.leases import ScriptRunner
+from previewops.queue.records import JobRecord
+from previewops.queue.scripts import ScriptArgument, ScriptName, Scripts
+from previewops.redis_server.connection import connection_pool
 from previewops.settings import Settings
-from previewops.worker.engine import PreviewWorker
+from previewops.worker.engine.worker import PreviewWorker
 from tests.queue_support import QUEUE, QueueFixture
 
 T = TypeVar("T")

@@ -12,15 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from previewops.errors import PreviewopsError
-from previewops.fleetviews import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
 from previewops.health import Check, Health, PerfdataValue, Status
-from previewops.history import DAY_MIN, HOUR_S
-from previewops.recording.codec import Decoder, Encoder, Entry, Frame, Gap, InvalidLine, tag_of
 from previewops.recording.errors import NotARecording
+from previewops.recording.format import Decoder, Encoder, Entry, Frame, Gap, InvalidLine, tag_of
 from previewops.recording.patch import applied, difference
 from previewops.recording.reader import Recording
-from previewops.states import Priority
-from previewops.views import (
+from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.snapshot.history import DAY_MIN, HOUR_S
+from previewops.snapshot.model import (
     MINUTE_MS,
     TEN_SECONDS_MS,
     CounterBucket,
@@ -29,6 +28,7 @@ from previewops.views import (
     Snapshot,
     WorkerState,
 )
+from previewops.states import Priority
 from tests.recording_support import record_seconds
 
 texts = st.text(max_size=12) | st.sampled_from(["i", "s", "\x1b[2J", "\ud800", "名前"])

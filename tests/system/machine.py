@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from previewops.server_binary import find_server_binary
-from previewops.tether import die_with_parent_argv
+from previewops.process.parent_death import die_with_parent_argv
+from previewops.redis_server.binary import find_server_binary
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.system.installed import payload, render, stats, status
 from tests.system.machine import Machine
-from tests.system.use import payload, render, stats, status
 
 UNIT = "previewops-supervisor.service"
 WORKERS = 2

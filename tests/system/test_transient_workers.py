@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.system.installed import payload, render
 from tests.system.machine import PREVIEWOPS, Machine
-from tests.system.use import payload, render
 
 UNIT = "previewops-transient-test.service"
 DATA_DIR = "/var/lib/previewops-transient"

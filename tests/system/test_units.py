@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from previewops.errors import EXIT_CONFIG, EXIT_USAGE
+from tests.system.installed import PICTURE, payload, render, stats, status
 from tests.system.machine import HOME, PREVIEWOPS, Machine
-from tests.system.use import PICTURE, payload, render, stats, status
 
 SUPERVISOR = "previewops-supervisor.service"
 WORKER = "previewops-worker@1.service"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.system.installed import payload, render
 from tests.system.machine import HOME, PREVIEWOPS, Machine
-from tests.system.use import payload, render
 
 ANN = 1500
 UNIT = "previewops-supervisor.service"

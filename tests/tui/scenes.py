@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from previewops.fleetviews import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
 from previewops.health import Check, Health, PerfdataValue, Status
-from previewops.records import Attempt, JobRecord
-from previewops.states import JobState, Priority
-from previewops.views import (
+from previewops.queue.records import Attempt, JobRecord
+from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.snapshot.model import (
     MINUTE_MS,
     TEN_SECONDS_MS,
     CounterBucket,
@@ -18,6 +17,7 @@ from previewops.views import (
     Snapshot,
     WorkerState,
 )
+from previewops.states import JobState, Priority
 
 NOW_MS = 1_795_500_187_250  # 2026-11-24T06:03:07.250Z
 GIB = 1 << 30
@@ -325,7 +325,7 @@ def record(job_id: str, state: JobState, **changes: object) -> JobRecord:
 
 
 TRACEBACK = """Traceback (most recent call last):
-  File "worker/assets.py", line 120, in open
+  File "worker/assets/opener.py", line 120, in open
     raise PermanentJobError(
 PermanentJobError: no file boards/middle-game.png under the roots
 """

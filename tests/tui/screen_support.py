@@ -15,11 +15,12 @@ from textual.widget import Widget
 from previewops.bundles import find_artifact
 from previewops.errors import BundleNotFound, JobNotFound, RedisUnavailable
 from previewops.health import Health
-from previewops.history import History
-from previewops.listviews import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
-from previewops.records import JobRecord
+from previewops.queue.pages import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
+from previewops.queue.records import JobRecord
+from previewops.snapshot.history import History
+from previewops.snapshot.model import Snapshot
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import (
+from previewops.tui.commands.commands import (
     CommandExecutor,
     CommandOutcome,
     CommandProgress,
@@ -27,8 +28,7 @@ from previewops.tui.intents import (
     ReadOnlyExecutor,
 )
 from previewops.tui.options import Options
-from previewops.tui.ports import ExaminedCallback, JobQuery, SnapshotQuery
-from previewops.views import Snapshot
+from previewops.tui.protocols import ExaminedCallback, JobQuery, SnapshotQuery
 from tests.tui import scenes
 
 

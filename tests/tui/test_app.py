@@ -8,10 +8,10 @@ from textual.app import App
 from textual.screen import Screen
 
 from previewops.tui.app import INTERVALS_S, SWITCH_S
-from previewops.tui.deeds import GLOBAL, SCREENS, action_name
-from previewops.tui.intents import Pause, ReadOnly, ReadOnlyExecutor, Resume
-from previewops.tui.palette import themes
+from previewops.tui.commands.commands import Pause, ReadOnly, ReadOnlyExecutor, Resume
+from previewops.tui.keymap import GLOBAL, SCREENS, action_name
 from previewops.tui.screens.base import OperatorScreen
+from previewops.tui.terminal.palette import themes
 from tests.tui import scenes
 from tests.tui.screen_support import (
     FakeExecutor,

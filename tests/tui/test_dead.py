@@ -13,12 +13,12 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input, TextArea
 
 from previewops.errors import RedisUnavailable
-from previewops.listviews import DeadLetterFilter
-from previewops.records import JobRecord
+from previewops.queue.filter_query import parse_filter
+from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.records import JobRecord
 from previewops.states import JobState, Priority
-from previewops.terms import parse_filter
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import (
+from previewops.tui.commands.commands import (
     CommandOutcome,
     CommandProgress,
     Discard,
@@ -27,12 +27,12 @@ from previewops.tui.intents import (
     Requeue,
     RequeueWithPayload,
 )
-from previewops.tui.screens.dead.catalogue import MAX_EXAMINED
+from previewops.tui.screens.dead.data import MAX_EXAMINED
 from previewops.tui.screens.dead.screen import DeadScreen
 from previewops.tui.screens.dialogs.choose import ChoiceDialog
 from previewops.tui.screens.dialogs.confirm import ConfirmWithReasonDialog
 from previewops.tui.screens.dialogs.edit import EditPayloadDialog
-from previewops.tui.screens.dialogs.reason import PromptDialog
+from previewops.tui.screens.dialogs.prompt import PromptDialog
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.tui import scenes

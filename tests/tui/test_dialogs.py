@@ -14,14 +14,14 @@ from textual.screen import Screen
 from textual.widgets import Button, Input, OptionList, TextArea
 
 from previewops.contract import Payload
-from previewops.tui.palette import themes
 from previewops.tui.screens.dialogs.choose import ChoiceDialog, ChoiceOption
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog, ConfirmWithReasonDialog
 from previewops.tui.screens.dialogs.dialog import Dialog
 from previewops.tui.screens.dialogs.edit import EditPayloadDialog
-from previewops.tui.screens.dialogs.reason import PromptDialog
-from previewops.tui.shape.radius import ConfirmationLevel
-from previewops.tui.shape.spans import Span
+from previewops.tui.screens.dialogs.prompt import PromptDialog
+from previewops.tui.terminal.palette import themes
+from previewops.tui.viewmodel.confirmation import ConfirmationLevel
+from previewops.tui.viewmodel.spans import Span
 from tests.tui import scenes
 from tests.tui.screen_support import until
 

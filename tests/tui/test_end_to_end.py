@@ -11,7 +11,7 @@ import pytest
 from tests.fault.cluster import Gate, payload
 from tests.redis_server import RedisProcess
 from tests.terminal import needs_tmux
-from tests.tui.stage import Stage, set_stage
+from tests.tui.terminal_session import Stage, set_stage
 
 pytestmark = [needs_tmux, pytest.mark.redis, pytest.mark.slow]
 

@@ -8,12 +8,12 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from previewops.snapshot.model import QueueEvent
 from previewops.tui.app import OperatorApp
 from previewops.tui.screens.events.screen import EventsScreen
-from previewops.tui.widgets.filterline import FilterLine
+from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
-from previewops.views import QueueEvent
 from tests.tui import scenes
 from tests.tui.screen_support import FakeSource, make_app, renew, shown, until
 

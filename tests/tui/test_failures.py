@@ -9,9 +9,9 @@ import pytest
 from redis.exceptions import ResponseError
 
 from previewops.states import JobState
-from previewops.tui.careful import ErrorBoundarySource, UnexpectedError
-from previewops.tui.deeds import SCREENS
-from previewops.tui.ports import JobQuery
+from previewops.tui.data.error_boundary import ErrorBoundarySource, UnexpectedError
+from previewops.tui.keymap import SCREENS
+from previewops.tui.protocols import JobQuery
 from tests.tui import scenes
 from tests.tui.screen_support import FakeSource, make_app, screen_text, settled, until
 

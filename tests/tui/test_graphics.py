@@ -25,7 +25,7 @@ from previewops.tui.app import OperatorApp
 from previewops.tui.screens.help.screen import HelpScreen
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.job.screen import JobScreen
-from previewops.tui.terminal import ImageMode
+from previewops.tui.terminal.capabilities import ImageMode
 from previewops.tui.widgets import graphic as graphic_module
 from previewops.tui.widgets.graphic import Graphic
 from tests.tui import scenes
@@ -34,8 +34,8 @@ from tests.tui.screen_support import FakeSource, make_app, until
 SIZE = (120, 40)
 ASK = """
 import sys
-from previewops.tui.graphics import ready
-from previewops.tui.terminal import Images
+from previewops.tui.terminal.graphics import ready
+from previewops.tui.terminal.capabilities import Images
 found = ready(Images(sys.argv[1]), forced=sys.argv[2] == "forced")
 print(found, "textual_image" in sys.modules, file=sys.stderr)
 """

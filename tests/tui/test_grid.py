@@ -9,9 +9,9 @@ from rich.color import Color
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from previewops.tui.palette import themes
-from previewops.tui.shape.columns import TableColumn
-from previewops.tui.shape.spans import Span
+from previewops.tui.terminal.palette import themes
+from previewops.tui.viewmodel.columns import TableColumn
+from previewops.tui.viewmodel.spans import Span
 from previewops.tui.widgets.grid import Grid, Row
 
 SIZE = (40, 20)

@@ -10,14 +10,14 @@ from textual.pilot import Pilot
 from textual.widgets import Button
 
 from previewops.health import Health
-from previewops.history import History
+from previewops.snapshot.history import History
+from previewops.snapshot.model import Snapshot
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import AcknowledgeDataLoss
-from previewops.tui.judging import BACKGROUND_INTERVAL_S
+from previewops.tui.commands.commands import AcknowledgeDataLoss
+from previewops.tui.data.health_poller import BACKGROUND_INTERVAL_S
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.screens.health.screen import HealthScreen
-from previewops.tui.widgets.paper import Paper
-from previewops.views import Snapshot
+from previewops.tui.widgets.scroll_text import Paper
 from tests.tui import scenes
 from tests.tui.screen_support import FakeExecutor, FakeSource, ManualClock, make_app, renew, shown, until
 

@@ -14,13 +14,13 @@ from textual.pilot import Pilot
 from previewops.errors import PreviewopsError
 from previewops.states import JobState
 from previewops.tui.app import OperatorApp
-from previewops.tui.deeds import SCREENS
-from previewops.tui.intents import CommandOutcome, CommandProgress, OperatorCommand, Pause
-from previewops.tui.poller import SnapshotMissed
+from previewops.tui.commands.commands import CommandOutcome, CommandProgress, OperatorCommand, Pause
+from previewops.tui.data.poller import SnapshotMissed
+from previewops.tui.keymap import SCREENS
 from previewops.tui.screens.dialogs.choose import ChoiceDialog
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.jobs.screen import JobsScreen
-from previewops.tui.shape.artifacts import BundleContents, BundleFile
+from previewops.tui.viewmodel.job.artifacts import BundleContents, BundleFile
 from tests.tui import scenes
 from tests.tui.screen_support import FakeExecutor, FakeSource, make_app, screen_text, settled, until
 

@@ -17,17 +17,17 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from previewops.contract.payload import Payload
-from previewops.listviews import DeadLetterFilter
-from previewops.records import JobRecord
+from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import Cancel, Requeue, RequeueWithPayload
+from previewops.tui.commands.commands import Cancel, Requeue, RequeueWithPayload
 from previewops.tui.screens.dialogs.edit import EditPayloadDialog
-from previewops.tui.screens.job.lower import DetailPanels
+from previewops.tui.screens.job.details import DetailPanels
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.job.screen import JobScreen
 from previewops.tui.screens.job.traceback import TracebackScreen
-from previewops.tui.terminal import ImageMode
+from previewops.tui.terminal.capabilities import ImageMode
 from previewops.tui.widgets.blocks import Blocks
 from tests.tui import scenes
 from tests.tui.screen_support import FakeExecutor, FakeSource, make_app, screen_text, until
@@ -250,7 +250,7 @@ async def test_a_dead_job_shows_its_attempts_and_their_tracebacks() -> None:
         text = screen_text(app)
         assert "failed attempts · 3" in text
         assert "There is no preview: no attempt came to its end." in text
-        assert 'File "worker/assets.py", line 120, in open' in text, "the latest failure whole"
+        assert 'File "worker/assets/opener.py", line 120, in open' in text, "the latest failure whole"
         assert '"jobId": "lesson-10"' in text
         await until(pilot, lambda: app.focused is not None and app.focused.id == "attempts")
         await pilot.press("enter")

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from textual.pilot import Pilot
 
-from previewops.listviews import DeadLetterFilter, ListPage
-from previewops.records import JobRecord
+from previewops.queue.pages import DeadLetterFilter, ListPage
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import Cancel, Discard, Requeue
-from previewops.tui.ports import JobQuery
+from previewops.tui.commands.commands import Cancel, Discard, Requeue
+from previewops.tui.protocols import JobQuery
 from previewops.tui.screens.jobs.screen import REST_PICTURES, JobsScreen
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel

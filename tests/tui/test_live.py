@@ -11,20 +11,20 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from previewops.cli import tui as command
-from previewops.connection import connect
 from previewops.errors import BundleNotFound, JobNotFound
-from previewops.queue import Queue
+from previewops.queue.filter_query import parse_filter
+from previewops.queue.queue import Queue
+from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState
-from previewops.terms import parse_filter
 from previewops.tui.app import OperatorApp, Options
-from previewops.tui.intents import Cancel
-from previewops.tui.live.desk import LiveExecutor
-from previewops.tui.live.link import QueueConnection
-from previewops.tui.live.source import LiveSource
-from previewops.tui.ports import JobQuery
-from previewops.tui.screens.jobs.look import fetch_page
-from previewops.tui.shape.listing import JobListState
+from previewops.tui.commands.commands import Cancel
+from previewops.tui.data.live.connection import QueueConnection
+from previewops.tui.data.live.executor import LiveExecutor
+from previewops.tui.data.live.source import LiveSource
+from previewops.tui.protocols import JobQuery
+from previewops.tui.screens.jobs.fetch_page import fetch_page
+from previewops.tui.viewmodel.jobs.list_state import JobListState
 from tests.queue_support import payload
 
 pytestmark = pytest.mark.redis

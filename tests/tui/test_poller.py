@@ -8,10 +8,10 @@ import pytest
 from textual.message import Message
 
 from previewops.clock import SystemClock
-from previewops.tui import poller as module
-from previewops.tui.poller import Poller, SnapshotMissed
-from previewops.tui.ports import SnapshotQuery
-from previewops.views import Snapshot
+from previewops.snapshot.model import Snapshot
+from previewops.tui.data import poller as module
+from previewops.tui.data.poller import Poller, SnapshotMissed
+from previewops.tui.protocols import SnapshotQuery
 from tests.tui.screen_support import FakeSource
 
 

@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from previewops.history import History, Period
-from previewops.recording.codec import Frame, Gap
 from previewops.recording.errors import NotARecording, RecordingBroken
+from previewops.recording.format import Frame, Gap
+from previewops.snapshot.history import History, Period
 from previewops.tui.app import OperatorApp
-from previewops.tui.deeds import GLOBAL, REPLAY, action_name
-from previewops.tui.intents import Pause
+from previewops.tui.commands.commands import Pause
+from previewops.tui.data.replay.source import ReplaySource
+from previewops.tui.keymap import GLOBAL, REPLAY, action_name
 from previewops.tui.options import Options
-from previewops.tui.picture import QueueView, ReplayPosition
-from previewops.tui.ports import JobQuery, NotRecorded
-from previewops.tui.replay.app import ReplayApp
-from previewops.tui.replay.source import ReplaySource
+from previewops.tui.protocols import JobQuery, NotRecorded
+from previewops.tui.replay_app import ReplayApp
 from previewops.tui.screens.base import OperatorScreen
-from previewops.tui.shape.bars import clock_line, title_line
-from previewops.tui.shape.spans import plain_text
+from previewops.tui.state.queue_view import QueueView, ReplayPosition
+from previewops.tui.viewmodel.bars import clock_line, title_line
+from previewops.tui.viewmodel.spans import plain_text
 from previewops.tui.widgets.grid import Grid
 from tests.recording_support import SimulatedQueue, frames_per_second, write_recording
 from tests.tui import scenes

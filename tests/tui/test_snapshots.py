@@ -15,8 +15,8 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.pilot import Pilot
 
 from previewops.tui.app import OperatorApp
-from previewops.tui.deeds import SCREENS
-from previewops.tui.poller import SnapshotMissed
+from previewops.tui.data.poller import SnapshotMissed
+from previewops.tui.keymap import SCREENS
 from previewops.tui.screens.base import OperatorScreen
 from tests.tui import scenes
 from tests.tui.screen_support import FakeSource, make_app, settled, until

@@ -8,11 +8,11 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
-from previewops.fleetviews import WorkerCountRange
+from previewops.snapshot.fleet import WorkerCountRange
 from previewops.tui.app import OperatorApp
-from previewops.tui.intents import FleetActionCommand, OperatorCommand, Scale
+from previewops.tui.commands.commands import FleetActionCommand, OperatorCommand, Scale
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
-from previewops.tui.screens.dialogs.reason import PromptDialog
+from previewops.tui.screens.dialogs.prompt import PromptDialog
 from previewops.tui.screens.workers.screen import WorkersScreen
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel

@@ -20,7 +20,7 @@ from previewops.bundles import (
     open_artifact,
 )
 from previewops.errors import ArtifactNotFound, BundleNotFound, BundleUnreadable
-from previewops.records import JobRecord
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from tests.tui import scenes
 

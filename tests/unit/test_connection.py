@@ -18,7 +18,8 @@ from arq.connections import RedisSettings
 from redis import exceptions
 from redis.asyncio.connection import parse_url
 
-from previewops.connection import (
+from previewops.errors import UsageError
+from previewops.redis_server.connection import (
     SOCKET_PATH_BYTES,
     connect,
     is_listening,
@@ -29,7 +30,6 @@ from previewops.connection import (
     socket_url,
     unavailable_reason,
 )
-from previewops.errors import UsageError
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 Listener = Callable[[Path, bytes | None], None]
@@ -245,7 +245,7 @@ def test_a_mistake_of_our_own_is_no_failure_of_redis(error: Exception) -> None:
 def test_finding_the_address_imports_no_client() -> None:
     code = """
 import sys
-from previewops.connection import resolve_redis_url
+from previewops.redis_server.connection import resolve_redis_url
 from previewops.settings import Settings
 resolve_redis_url(Settings(), option=None)
 sys.exit(any(name in sys.modules for name in ("redis", "asyncio")))

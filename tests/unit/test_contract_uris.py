@@ -9,7 +9,7 @@ import pytest
 
 from previewops.contract import AssetPolicy, DataUri, FileUri, HttpUri, UriNotAllowed, parse_uri
 from previewops.contract.limits import MAX_INLINE_BYTES
-from previewops.hosts import HostPattern, parse_host_pattern
+from previewops.host_patterns import HostPattern, parse_host_pattern
 
 
 def code(uri: str) -> str:

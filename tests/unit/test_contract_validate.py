@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from previewops import ceilings
+from previewops import contract_maxima
 from previewops.contract import (
     AssetPolicy,
     Payload,
@@ -29,7 +29,7 @@ from previewops.contract.timestamps import is_rfc3339
 from previewops.errors import EXIT_INVALID, InvalidPayload, Violation
 from previewops.schemas import example, schema
 from previewops.states import Priority
-from previewops.worker.render.encode import MEDIA_TYPES
+from previewops.worker.render.encode.stills import MEDIA_TYPES
 from previewops.worker.render.storyboard import ANIMATED_FORMATS, STILL_FORMATS
 
 
@@ -310,8 +310,8 @@ def test_the_limits_are_those_of_the_schema() -> None:
     request = schema()["$defs"]["previewRequest"]["properties"]
     options = schema()["$defs"]["options"]["properties"]
     step = schema()["$defs"]["step"]["properties"]
-    assert request["steps"]["maxItems"] == ceilings.MAX_STEPS
-    assert request["assets"]["maxItems"] == ceilings.MAX_ASSETS
+    assert request["steps"]["maxItems"] == contract_maxima.MAX_STEPS
+    assert request["assets"]["maxItems"] == contract_maxima.MAX_ASSETS
     assert step["durationMs"]["default"] == limits.DEFAULT_STEP_MS
     assert step["durationMs"]["maximum"] == limits.MAX_TOTAL_MS
     assert options["resolution"]["default"] == limits.DEFAULT_RESOLUTION

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.fingerprint import FINGERPRINT_DIGITS, fingerprint
+from previewops.queue.fingerprint import FINGERPRINT_DIGITS, fingerprint
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789_-.äß ", min_size=1, max_size=20)
 PATHS = st.lists(st.text("abcxyz0189_-.", min_size=1, max_size=8), min_size=1, max_size=5).map("/".join)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from previewops.recording.reader import Interval
-from previewops.tui.replay.playhead import SPEEDS, Playhead, Timeline
+from previewops.tui.data.replay.playhead import SPEEDS, Playhead, Timeline
 
 TWO = (Interval(1_000_000, 1_060_000), Interval(9_000_000, 9_030_000))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from previewops.errors import PermanentJobError
-from previewops.worker.publish import bundle_path, fence_path, staging_path, sweep_staging
+from previewops.worker.publish.publish import bundle_path, fence_path, staging_path, sweep_staging
 
 
 def test_the_layout(tmp_path: Path) -> None:

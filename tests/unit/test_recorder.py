@@ -13,11 +13,11 @@ import pytest
 
 from previewops.errors import RedisUnavailable
 from previewops.health import Health
-from previewops.history import DAY_MIN, HOUR_S, History
 from previewops.recording.reader import Recording
 from previewops.recording.recorder import HEALTH_INTERVAL_S, LATE_S, MAX_EVENTS, Recorder, SnapshotRequest
 from previewops.recording.writer import RecordingWriter
-from previewops.views import Snapshot
+from previewops.snapshot.history import DAY_MIN, HOUR_S, History
+from previewops.snapshot.model import Snapshot
 from tests.recording_support import HEADER, SimulatedQueue
 from tests.tui import scenes
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from previewops.history import History, Period
-from previewops.recording.codec import Frame, Gap
 from previewops.recording.errors import CannotRecord, NotARecording, RecordingBroken, RecordingTooNew
-from previewops.recording.past import HistoryIndex
+from previewops.recording.format import Frame, Gap
+from previewops.recording.history_index import HistoryIndex
 from previewops.recording.reader import MOST_TRIES, Interval, Recording
 from previewops.recording.writer import CHAPTER_EVENTS, RecordingWriter, rotated_path
-from previewops.views import MINUTE_MS, CounterBucket, Snapshot
+from previewops.snapshot.history import History, Period
+from previewops.snapshot.model import MINUTE_MS, CounterBucket, Snapshot
 from tests.recording_support import HEADER, SimulatedQueue, frames_per_second, record_seconds, write_recording
 from tests.tui import scenes
 

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from previewops.worker.render.bidi import embedding_levels, paragraph_level, visual_order
+from previewops.worker.render.text.bidi import embedding_levels, paragraph_level, visual_order
 
 FONT = ImageFont.truetype(str(files("previewops.worker.fonts") / "DejaVuSans.ttf"), 20)
 LETTERS = "אבגדabcd"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from previewops.worker.render.fontfiles import FontFile, FontSources
-from previewops.worker.render.fonts import FontChain, FontWeight
-from previewops.worker.render.shaping import Shaper
-from previewops.worker.render.typesetting import Typesetter
+from previewops.worker.render.text.fontfiles import FontFile, FontSources
+from previewops.worker.render.text.fonts import FontChain, FontWeight
+from previewops.worker.render.text.shaping import Shaper
+from previewops.worker.render.text.typesetting import Typesetter
 
 OWN = Path(str(files("previewops.worker.fonts")))
 DEJAVU = FontFile(str(OWN / "DejaVuSans.ttf"))

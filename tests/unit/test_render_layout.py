@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from previewops.worker.render.frames import FrameLayout, PlacedText, mirror_frame
-from previewops.worker.render.geometry import Box, Size
-from previewops.worker.render.layout import lay_out_frames
-from previewops.worker.render.metrics import LayoutMetrics
+from previewops.worker.render.layout.frames import FrameLayout, PlacedText, mirror_frame
+from previewops.worker.render.layout.geometry import Box, Size
+from previewops.worker.render.layout.layout import lay_out_frames
+from previewops.worker.render.layout.titlecard import choose_hero
+from previewops.worker.render.layout.type_scale import LayoutMetrics
 from previewops.worker.render.storyboard import Storyboard, read_storyboard
-from previewops.worker.render.titlecard import choose_hero
-from previewops.worker.render.typesetting import Typesetter
+from previewops.worker.render.text.typesetting import Typesetter
 from tests.render_support import payload
 
 RESOLUTIONS = ("320x180", "1280x720", "3840x2160", "1080x1920", "1080x1080", "640x360", "600x100", "64x64")

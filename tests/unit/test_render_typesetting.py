@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from previewops.worker.render.fonts import FontWeight
-from previewops.worker.render.sfnt import read_font_info
-from previewops.worker.render.shaping import REPLACEMENT
-from previewops.worker.render.typesetting import ELLIPSIS, TextBlock, Typesetter
+from previewops.worker.render.text.fonts import FontWeight
+from previewops.worker.render.text.sfnt import read_font_info
+from previewops.worker.render.text.shaping import REPLACEMENT
+from previewops.worker.render.text.typesetting import ELLIPSIS, TextBlock, Typesetter
 
 PANGRAMS = {
     "latin": "Sphinx of black quartz, judge my vow — “yes” → ½ €",

@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from previewops.worker.render import apng, gif
-from previewops.worker.render.encode import encode_still
-from previewops.worker.render.geometry import Size
-from previewops.worker.render.gif import count_frames
+from previewops.worker.render.bundle_paths import choose_bundle_paths
+from previewops.worker.render.encode import apng, gif
+from previewops.worker.render.encode.gif import count_frames
+from previewops.worker.render.encode.stills import encode_still
+from previewops.worker.render.encode.thumbhash import encode_thumbhash
+from previewops.worker.render.encode.webp import write_animation
+from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.layout.titlecard import format_duration
+from previewops.worker.render.layout.type_scale import LayoutMetrics
 from previewops.worker.render.limits import RenderLimits
-from previewops.worker.render.metrics import LayoutMetrics
-from previewops.worker.render.names import choose_bundle_paths
-from previewops.worker.render.stopwatch import PhaseTimer
 from previewops.worker.render.storyboard import ANIMATED_FORMATS, read_storyboard
 from previewops.worker.render.theme import DARK, LIGHT, choose_theme, contrast
-from previewops.worker.render.thumbhash import encode_thumbhash
-from previewops.worker.render.titlecard import format_duration
-from previewops.worker.render.webp import write_animation
+from previewops.worker.render.timings import PhaseTimer
 from tests.render_support import payload, quarters
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from previewops.errors import FailureKind
-from previewops.retry import (
+from previewops.queue.retry import (
     DeadLetter,
     DeadLetterCause,
     FailureCounter,

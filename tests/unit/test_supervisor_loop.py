@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from previewops.fleetviews import SupervisorState, WorkerCountRange
-from previewops.notify import SystemdNotifier
+from previewops.process.sd_notify import SystemdNotifier
 from previewops.settings import Settings
+from previewops.snapshot.fleet import SupervisorState, WorkerCountRange
+from previewops.supervisor.autoscaling import SCALE_DOWN_WINDOW_S, Load
 from previewops.supervisor.backend import WorkerHandle
-from previewops.supervisor.demand import SCALE_DOWN_WINDOW_S, Load
+from previewops.supervisor.commands import FleetCommand
 from previewops.supervisor.environment import Launch
 from previewops.supervisor.events import ControlRequest
 from previewops.supervisor.host import HostMetrics
 from previewops.supervisor.loop import POLL_INTERVAL_S, Supervisor
-from previewops.supervisor.orders import FleetCommand
-from previewops.supervisor.recycling import RecycleLimits
-from previewops.supervisor.watchtower import PollResult, WorkerObservation
+from previewops.supervisor.recycle_policy import RecycleLimits
+from previewops.supervisor.redis_poller import PollResult, WorkerObservation
 
 IDLE = Load(
     waiting=0,

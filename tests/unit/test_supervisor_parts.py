@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from previewops.errors import SupervisorRunning, UsageError
-from previewops.notify import SystemdNotifier
+from previewops.process.sd_notify import SystemdNotifier
 from previewops.settings import Settings
 from previewops.supervisor.environment import check_reload, read_environment_file, worker_environment
 from previewops.supervisor.lock import hold_supervisor_lock, supervisor_folder
-from previewops.supervisor.roster import ProcessRegistry
-from previewops.supervisor.transient import format_environment_file, parse_exit_status
+from previewops.supervisor.process_registry import ProcessRegistry
+from previewops.supervisor.systemd_backend import format_environment_file, parse_exit_status
 
 
 def test_an_environment_file(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from previewops.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_USAGE
-from previewops.fleetviews import WorkerCountRange
-from previewops.supervisor.demand import (
+from previewops.snapshot.fleet import WorkerCountRange
+from previewops.supervisor.autoscaling import (
     BUSY_CPU,
     SCALE_DOWN_WINDOW_S,
     SCALE_UP_WINDOW_S,
@@ -20,7 +20,7 @@ from previewops.supervisor.demand import (
     Load,
     desired_workers,
 )
-from previewops.supervisor.hang import (
+from previewops.supervisor.hang_policy import (
     DRAIN_GRACE_S,
     RUN_MARGIN_S,
     START_S,
@@ -28,8 +28,8 @@ from previewops.supervisor.hang import (
     hang_reason,
     silence_limit_s,
 )
-from previewops.supervisor.recycling import JITTER, RecycleLimits, recycle_reason
-from previewops.supervisor.restarts import (
+from previewops.supervisor.recycle_policy import JITTER, RecycleLimits, recycle_reason
+from previewops.supervisor.restart_policy import (
     FIRST_BACKOFF_S,
     HEALTHY_UPTIME_S,
     MAX_BACKOFF_S,

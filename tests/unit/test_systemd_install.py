@@ -9,7 +9,7 @@ import pytest
 
 from previewops.cli import systemd as command
 from previewops.cli.program import run
-from previewops.units import SUPERVISOR, UNITS
+from previewops.cli.systemd_units import SUPERVISOR, UNITS
 
 UNIT = f"etc/systemd/system/{SUPERVISOR}"
 ENVIRONMENT = "etc/previewops/previewops.env"

@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 
 from previewops.api.server import SHUTDOWN_S
-from previewops.errors import EXIT_CONFIG, EXIT_USAGE, UsageError
-from previewops.settings import Settings
-from previewops.supervisor.environment import read_environment_file
-from previewops.units import (
+from previewops.cli.systemd_units import (
     API,
     ENVIRONMENT_FILE,
     SUPERVISOR,
@@ -26,6 +23,9 @@ from previewops.units import (
     system_layout,
     user_layout,
 )
+from previewops.errors import EXIT_CONFIG, EXIT_USAGE, UsageError
+from previewops.settings import Settings
+from previewops.supervisor.environment import read_environment_file
 
 PROGRAM = ("/bin/true",)
 HOME = Path("/home/ann")

@@ -10,12 +10,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.screen import Screen
 
-from previewops.tui.deeds import KeyAction, action_name
-from previewops.tui.picture import QueueView
-from previewops.tui.shape.bars import clock_line, key_line, running_command_line, tab_line, title_line
-from previewops.tui.shape.instead import is_too_small, not_in_replay_lines, too_small_lines
-from previewops.tui.shape.spans import width_of
-from previewops.tui.widgets.canvas import Canvas
+from previewops.tui.keymap import KeyAction, action_name
+from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.bars import clock_line, key_line, running_command_line, tab_line, title_line
+from previewops.tui.viewmodel.empty_states import is_too_small, not_in_replay_lines, too_small_lines
+from previewops.tui.viewmodel.spans import width_of
+from previewops.tui.widgets.diffed_lines import Canvas
 from previewops.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:

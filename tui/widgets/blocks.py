@@ -10,7 +10,7 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from previewops.tui.shape.mosaic import UPPER, CellRun, Colour
+from previewops.tui.viewmodel.half_blocks import UPPER, CellRun, Colour
 
 
 def strips_of(rows: Sequence[Sequence[CellRun]]) -> list[Strip]:

@@ -19,7 +19,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from previewops.tui.terminal import ImageMode
+from previewops.tui.terminal.capabilities import ImageMode
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -14,10 +14,10 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from previewops.tui.palette import get_palette
-from previewops.tui.shape.columns import GAP, TableColumn, fit_widths
-from previewops.tui.shape.spans import Line, Span, Tone, clip, clip_middle, pad, width_of
-from previewops.tui.widgets.drawn import SCROLLBAR, LineWidget, strip_of
+from previewops.tui.terminal.palette import get_palette
+from previewops.tui.viewmodel.columns import GAP, TableColumn, fit_widths
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, clip_middle, pad, width_of
+from previewops.tui.widgets.line_rendering import SCROLLBAR, LineWidget, strip_of
 
 _MARK = 2
 _WHEEL_ROWS = 3

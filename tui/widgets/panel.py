@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.geometry import Region
 from textual.widget import Widget
 
-from previewops.text import clean
+from previewops.formatting import clean
 
 
 def framed(words: str) -> Content:

@@ -1,6 +1,6 @@
 """The renderer: from a preview payload to pictures. Knows neither queue nor Redis; usable as a library.
 
-The package can be called, as ``previewops.worker.library.render`` is: ``from previewops.worker import render`` finds
+The package can be called, as ``worker.render_api.render`` is: ``from previewops.worker import render`` finds
 this package, and what it is asked to do is to render.
 """
 
@@ -13,14 +13,14 @@ class _Renderer(ModuleType):
     """This package, with a call to ``render``. Importing it loads no imaging library; calling it does."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        from previewops.worker.library import render  # noqa: PLC0415
+        from previewops.worker.render_api import render  # noqa: PLC0415
 
         return render(*args, **kwargs)
 
     @property
     def __wrapped__(self) -> Any:
         """What is called, for ``help`` and ``inspect.signature``."""
-        from previewops.worker.library import render  # noqa: PLC0415
+        from previewops.worker.render_api import render  # noqa: PLC0415
 
         return render
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from previewops.errors import PermanentJobError
-from previewops.worker.assets import storage_errors
-from previewops.worker.output import Output
-from previewops.worker.render.encode import MEDIA_TYPES
+from previewops.worker.assets.opener import storage_errors
+from previewops.worker.publish.output import Output
+from previewops.worker.render.encode.stills import MEDIA_TYPES
 
 _CHUNK = 1024 * 1024
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from previewops.ceilings import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.contract.limits import MAX_SIDE_PX
+from previewops.contract_maxima import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.settings import Settings
 
 MIB = 1024 * 1024

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 from PIL import Image, ImageDraw
 
-from previewops.worker.render.frames import FrameLayout, PlacedText, Placement
-from previewops.worker.render.gallery import PictureCache
-from previewops.worker.render.gap import draw_missing_picture
-from previewops.worker.render.geometry import Box, Size
-from previewops.worker.render.metrics import LayoutMetrics
+from previewops.worker.render.layout.frames import FrameLayout, PlacedText, Placement
+from previewops.worker.render.layout.geometry import Box, Size
+from previewops.worker.render.layout.type_scale import LayoutMetrics
+from previewops.worker.render.missing_picture import draw_missing_picture
+from previewops.worker.render.picture_cache import PictureCache
 from previewops.worker.render.shapes import blur_to_fill, darken, draw_panel, fill_rounded, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
+from previewops.worker.render.text.typesetting import Typesetter
 from previewops.worker.render.theme import WHITE, Colour, mix
-from previewops.worker.render.typesetting import Typesetter
 
 _SCRIM = 0.74  # white words on it have 4.5:1 and more over any picture
 _BACKDROP = 0.5  # how much of a blurred backdrop is darkened away

@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from previewops.errors import JobError, PermanentJobError
-from previewops.worker.assets import AssetRef, storage_errors
-from previewops.worker.render.geometry import Size
-from previewops.worker.render.gif import count_frames
+from previewops.worker.assets.opener import AssetRef, storage_errors
+from previewops.worker.render.encode.gif import count_frames
+from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
-from previewops.worker.render.moving import seek_representative_frame
+from previewops.worker.render.representative_frame import seek_representative_frame
 
 # All of Pillow's at once, and where the fork server imports this: else each process does by itself, from files that
 # may have been replaced meanwhile.

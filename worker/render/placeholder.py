@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from previewops.worker.render.encode.thumbhash import encode_thumbhash
 from previewops.worker.render.theme import Colour, format_hex
-from previewops.worker.render.thumbhash import encode_thumbhash
 
 _SAMPLE = (32, 32)  # pixels, at most: the hash has 7 waves across
 _COLOURS = 8

@@ -11,28 +11,33 @@ from typing import Any, Protocol
 from PIL import Image
 
 from previewops.errors import PermanentJobError
-from previewops.worker.assets import AssetOpener, verify_checksum
-from previewops.worker.render.animate import AnimationWriter, RenderedFrame
+from previewops.worker.assets.opener import AssetOpener, verify_checksum
 from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
-from previewops.worker.render.bounds import check_sound
-from previewops.worker.render.demands import check_limits
-from previewops.worker.render.encode import encode_still
-from previewops.worker.render.fontfiles import FontSources
-from previewops.worker.render.frames import FrameLayout
-from previewops.worker.render.gallery import InspectedAsset, PictureCache, inspect_assets, require_picture
-from previewops.worker.render.geometry import Size
-from previewops.worker.render.layout import lay_out_frames, lay_out_title_card
+from previewops.worker.render.bundle_paths import BundlePaths, choose_bundle_paths
+from previewops.worker.render.bundle_warnings import collect_warnings
+from previewops.worker.render.encode.animation import AnimationWriter, RenderedFrame
+from previewops.worker.render.encode.sound import SoundTrack
+from previewops.worker.render.encode.sound_check import check_sound
+from previewops.worker.render.encode.stills import encode_still
+from previewops.worker.render.encode.webvtt import build_tracks
+from previewops.worker.render.layout.frames import FrameLayout
+from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.layout.layout import lay_out_frames, lay_out_title_card
+from previewops.worker.render.layout.sheet import ContactSheet, SheetLayout
+from previewops.worker.render.limit_checks import check_limits
 from previewops.worker.render.limits import RenderLimits
-from previewops.worker.render.names import BundlePaths, choose_bundle_paths
 from previewops.worker.render.paint import Painter, resize
+from previewops.worker.render.picture_cache import (
+    InspectedAsset,
+    PictureCache,
+    inspect_assets,
+    require_picture,
+)
 from previewops.worker.render.placeholder import Placeholder, make_placeholder
-from previewops.worker.render.remarks import collect_warnings
-from previewops.worker.render.sheet import ContactSheet, SheetLayout
-from previewops.worker.render.sound import SoundTrack
-from previewops.worker.render.stopwatch import PhaseTimer
 from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
-from previewops.worker.render.tracks import build_tracks
-from previewops.worker.render.typesetting import Typesetter, detect_language
+from previewops.worker.render.text.fontfiles import FontSources
+from previewops.worker.render.text.typesetting import Typesetter, detect_language
+from previewops.worker.render.timings import PhaseTimer
 
 Progress = Callable[[float, str], None]
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from previewops.worker.render.geometry import Box, Size
+from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.theme import Colour
 
 SCRIM: Colour = (10, 11, 14)  # what pictures are darkened with under words

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from previewops.contract import limits as contract
-from previewops.worker.assets import AssetRef
-from previewops.worker.render.bidi import has_strong_direction, paragraph_level
-from previewops.worker.render.geometry import Size
+from previewops.worker.assets.opener import AssetRef
+from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.text.bidi import has_strong_direction, paragraph_level
 from previewops.worker.render.theme import Theme, choose_theme
 
 DEFAULT_THUMBNAIL_BOX = Size(320, 320 * 9 // 16)

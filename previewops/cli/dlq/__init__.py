@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from previewops.cli.lazy import LazyCommand, LazyGroup
+from previewops.cli.lazy_group import LazyCommand, LazyGroup
 
 COMMANDS = {
-    "list": LazyCommand("previewops.cli.dlq.look:list_", "List dead letters, or their groups."),
-    "show": LazyCommand("previewops.cli.dlq.look:show", "Show one dead letter whole."),
+    "list": LazyCommand("previewops.cli.dlq.show:list_", "List dead letters, or their groups."),
+    "show": LazyCommand("previewops.cli.dlq.show:show", "Show one dead letter whole."),
     "requeue": LazyCommand("previewops.cli.dlq.bulk:requeue", "Give dead letters a new life."),
     "discard": LazyCommand("previewops.cli.dlq.bulk:discard", "Delete dead letters for good."),
     "export": LazyCommand("previewops.cli.dlq.export:export", "Write dead letters as JSON lines."),

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.dlq.choice import build_filter, selection_options
+from previewops.cli.dlq.selection import build_filter, selection_options
 from previewops.cli.output import can_prompt, print_err, print_out, prompt
 from previewops.errors import EXIT_FAILED, PreviewopsError, UsageError
+from previewops.formatting import format_table, pluralize
 from previewops.states import Priority
-from previewops.text import format_table, pluralize
 
 if TYPE_CHECKING:
-    from previewops.deadletters import DeadLetters
-    from previewops.listviews import BulkResult, DeadLetterFilter
+    from previewops.queue.dead_letters import DeadLetters
+    from previewops.queue.pages import BulkResult, DeadLetterFilter
 
 LOOKED_AT = 10_000
 """Of more dead letters than this, the newest are shown by group, and all are counted."""
@@ -87,13 +87,13 @@ def requeue(
 
     Their attempts count from nought again, and their history stays.
     """
-    from previewops.cli.who import acting_operator
+    from previewops.cli.acting_operator import acting_operator
 
     which = build_filter(**choice, required=True)
     single = len(which.job_ids) == 1
     rank = None if priority is None else Priority(priority)
     if file is not None:
-        from previewops.cli.dlq.amend import requeue_with_payload
+        from previewops.cli.dlq.requeue_payload import requeue_with_payload
 
         asyncio.run(requeue_with_payload(context, file, which, why=reason, priority=rank))
         return 0
@@ -123,7 +123,7 @@ def discard(context: Context, /, reason: str, yes: bool, **choice: Any) -> int:
 
     `previewops dlq export` keeps them in a file before.
     """
-    from previewops.cli.who import acting_operator
+    from previewops.cli.acting_operator import acting_operator
 
     which = build_filter(**choice, required=True)
 
@@ -136,7 +136,7 @@ def discard(context: Context, /, reason: str, yes: bool, **choice: Any) -> int:
 async def _run(
     context: Context, which: DeadLetterFilter, deed: BulkCommand, act: BulkAction, *, confirmed: bool
 ) -> int:
-    from previewops.deadletters import DeadLetters
+    from previewops.queue.dead_letters import DeadLetters
 
     async with context.redis() as redis:
         letters = DeadLetters(redis, context.settings)

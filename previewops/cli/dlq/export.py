@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.dlq.choice import build_filter, selection_options
+from previewops.cli.dlq.selection import build_filter, selection_options
 from previewops.cli.output import print_err, print_json
 from previewops.errors import EXIT_FAILED
-from previewops.text import pluralize
+from previewops.formatting import pluralize
 
 if TYPE_CHECKING:
-    from previewops.exporting import WriteRecord
-    from previewops.listviews import DeadLetterFilter
+    from previewops.atomic_files import WriteRecord
+    from previewops.queue.pages import DeadLetterFilter
 
 
 @click.command(
@@ -62,8 +62,8 @@ async def _export(
     context: Context, which: DeadLetterFilter, target: Path | None, *, payloads: bool
 ) -> tuple[set[str], list[str]]:
     """Returns the ids of all that were found, and of those among them that have no payload to be written."""
-    from previewops.deadletters import DeadLetters
-    from previewops.exporting import open_jsonl_atomically
+    from previewops.atomic_files import open_jsonl_atomically
+    from previewops.queue.dead_letters import DeadLetters
 
     found: set[str] = set()
     without: list[str] = []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from previewops.listviews import DeadLetterGroup
-from previewops.records import JobRecord
+from previewops.queue.pages import DeadLetterGroup
+from previewops.queue.records import JobRecord
 
 
 def group_by_cause(newest_first: Iterable[JobRecord]) -> tuple[DeadLetterGroup, ...]:

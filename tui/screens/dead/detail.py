@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from previewops.errors import PreviewopsError
-from previewops.tui.picture import QueueView
-from previewops.tui.screens.renewal import CoalescedFetch
-from previewops.tui.shape.dead import group_lines, job_lines
-from previewops.tui.shape.spans import Line, Span, Tone, clean_span
-from previewops.tui.shape.wrap import wrap_lines
+from previewops.tui.screens.coalesced_fetch import CoalescedFetch
+from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.dead.rows import group_lines, job_lines
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+from previewops.tui.viewmodel.wrap import wrap_lines
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.paper import Paper
+from previewops.tui.widgets.scroll_text import Paper
 
 if TYPE_CHECKING:
-    from previewops.listviews import DeadLetterGroup
-    from previewops.records import JobRecord
+    from previewops.queue.pages import DeadLetterGroup
+    from previewops.queue.records import JobRecord
     from previewops.tui.app import OperatorApp
 
 _MINUTE_MS = 60_000

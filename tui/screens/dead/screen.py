@@ -10,19 +10,19 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from previewops.tui.picture import QueueView
-from previewops.tui.ports import ExaminedCallback
+from previewops.tui.protocols import ExaminedCallback
 from previewops.tui.screens.base import OperatorScreen, bindings
-from previewops.tui.screens.dead.acts import DeadLetterActions
-from previewops.tui.screens.dead.catalogue import DeadLetterData
-from previewops.tui.screens.dead.deeds import KEY_ACTIONS, SELECTION_ACTIONS
+from previewops.tui.screens.coalesced_fetch import CoalescedFetch
+from previewops.tui.screens.dead.actions import DeadLetterActions
+from previewops.tui.screens.dead.count_preview import count_selection
+from previewops.tui.screens.dead.data import DeadLetterData
 from previewops.tui.screens.dead.detail import DeadDetailPanel
-from previewops.tui.screens.dead.letters import DeadListPanel
-from previewops.tui.screens.dead.tally import count_selection
-from previewops.tui.screens.renewal import CoalescedFetch
-from previewops.tui.shape.bulk import CountPreview
-from previewops.tui.shape.choice import DeadListQuery, DeadSelection, select
-from previewops.tui.widgets.filterline import FilterLine
+from previewops.tui.screens.dead.keymap import KEY_ACTIONS, SELECTION_ACTIONS
+from previewops.tui.screens.dead.list_panel import DeadListPanel
+from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.dead.dialog_text import CountPreview
+from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection, select
+from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid
 
 WIDE_COLUMNS = 120

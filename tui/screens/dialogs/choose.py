@@ -14,7 +14,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from previewops.tui.screens.dialogs.dialog import Dialog
-from previewops.tui.shape.spans import Line
+from previewops.tui.viewmodel.spans import Line
 
 
 @dataclass(frozen=True, slots=True)

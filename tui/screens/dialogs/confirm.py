@@ -10,8 +10,8 @@ from textual.containers import Horizontal
 from textual.widgets import Button, Input, Label
 
 from previewops.tui.screens.dialogs.dialog import Dialog
-from previewops.tui.shape.radius import ConfirmationLevel
-from previewops.tui.shape.spans import Line
+from previewops.tui.viewmodel.confirmation import ConfirmationLevel
+from previewops.tui.viewmodel.spans import Line
 
 Answer = TypeVar("Answer")
 

@@ -11,9 +11,9 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
 from previewops.tui.screens.modal import Modal
-from previewops.tui.shape.spans import Line
-from previewops.tui.shape.wrap import wrap_lines
-from previewops.tui.widgets.canvas import Canvas
+from previewops.tui.viewmodel.spans import Line
+from previewops.tui.viewmodel.wrap import wrap_lines
+from previewops.tui.widgets.diffed_lines import Canvas
 from previewops.tui.widgets.panel import framed
 
 Answer = TypeVar("Answer")

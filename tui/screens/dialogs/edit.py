@@ -13,9 +13,14 @@ from textual.widgets import TextArea
 from previewops.contract import Payload
 from previewops.errors import InvalidPayload, Violation
 from previewops.tui.screens.dialogs.dialog import Dialog
-from previewops.tui.shape.payload import format_editable, locate_violation, parse_edited, violation_lines
-from previewops.tui.shape.spans import Span, Tone
-from previewops.tui.widgets.canvas import Canvas
+from previewops.tui.viewmodel.payload_editor import (
+    format_editable,
+    locate_violation,
+    parse_edited,
+    violation_lines,
+)
+from previewops.tui.viewmodel.spans import Span, Tone
+from previewops.tui.widgets.diffed_lines import Canvas
 
 _KEYS = "ctrl+s checks it and requeues the job, esc leaves it as it is"
 _KEYS_WRONG = "ctrl+s checks it again, ctrl+n goes to the next violation"

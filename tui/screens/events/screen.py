@@ -9,19 +9,19 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from previewops.tui.deeds import KeyAction
-from previewops.tui.picture import QueueView
+from previewops.snapshot.model import QueueEvent
+from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.base import OperatorScreen, bindings
-from previewops.tui.shape import feed as shape
-from previewops.tui.shape.eventlines import event_subject
-from previewops.tui.shape.feed import EventFeed
-from previewops.tui.shape.spans import Span
-from previewops.tui.shape.state import queue_status
-from previewops.tui.widgets.filterline import FilterLine
+from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.event_text import event_subject
+from previewops.tui.viewmodel.events import feed as shape
+from previewops.tui.viewmodel.events.feed import EventFeed
+from previewops.tui.viewmodel.queue_status import queue_status
+from previewops.tui.viewmodel.spans import Span
+from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.paper import Paper
-from previewops.views import QueueEvent
+from previewops.tui.widgets.scroll_text import Paper
 
 WIDE_COLUMNS = 160
 """From so many columns on the panels stand side by side."""

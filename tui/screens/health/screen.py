@@ -9,16 +9,16 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from previewops.tui.deeds import KeyAction
-from previewops.tui.intents import AcknowledgeDataLoss
-from previewops.tui.picture import QueueView
+from previewops.tui.commands.commands import AcknowledgeDataLoss
+from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
-from previewops.tui.shape import checks as shape
-from previewops.tui.shape.radius import ConfirmationLevel
-from previewops.tui.widgets.canvas import Canvas
+from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.confirmation import ConfirmationLevel
+from previewops.tui.viewmodel.health import checks as shape
+from previewops.tui.widgets.diffed_lines import Canvas
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.paper import Paper
+from previewops.tui.widgets.scroll_text import Paper
 
 WIDE_COLUMNS = 150
 """From so many columns on the panels stand side by side."""

@@ -9,10 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
-from previewops.tui.deeds import KeyAction
+from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.modal import Modal
-from previewops.tui.shape.help import help_lines
-from previewops.tui.widgets.canvas import Canvas
+from previewops.tui.viewmodel.help import help_lines
+from previewops.tui.widgets.diffed_lines import Canvas
 
 
 class HelpScreen(Modal[None]):

@@ -14,22 +14,22 @@ from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.widget import Widget
 
 from previewops.errors import PreviewopsError
-from previewops.tui.careful import wrap_errors
-from previewops.tui.pictures import read_picture, read_pixels
-from previewops.tui.ports import DataSource
-from previewops.tui.screens.renewal import CoalescedFetch
-from previewops.tui.shape.artifacts import BundleContents, picture_subtitle, picture_title
-from previewops.tui.shape.jsonlines import wrap_json
-from previewops.tui.shape.mosaic import PIXELS_PER_ROW, Colour, half_block_rows
-from previewops.tui.shape.spans import Line, Span, Tone, clean_span
-from previewops.tui.terminal import ImageMode
+from previewops.tui.data.error_boundary import wrap_errors
+from previewops.tui.protocols import DataSource
+from previewops.tui.screens.coalesced_fetch import CoalescedFetch
+from previewops.tui.terminal.bundle_images import read_picture, read_pixels
+from previewops.tui.terminal.capabilities import ImageMode
+from previewops.tui.viewmodel.half_blocks import PIXELS_PER_ROW, Colour, half_block_rows
+from previewops.tui.viewmodel.job.artifacts import BundleContents, picture_subtitle, picture_title
+from previewops.tui.viewmodel.json_lines import wrap_json
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.widgets.blocks import Blocks, strips_of
 from previewops.tui.widgets.graphic import Graphic, make_graphic
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.paper import Paper
+from previewops.tui.widgets.scroll_text import Paper
 
 if TYPE_CHECKING:
-    from previewops.records import JobRecord
+    from previewops.queue.records import JobRecord
 
 KEPT = 24
 """Pictures that are kept as they were drawn: stepping to and fro reads nothing."""

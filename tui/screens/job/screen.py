@@ -13,32 +13,32 @@ from textual.containers import Horizontal
 from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
-from previewops.listviews import DeadLetterFilter
+from previewops.queue.pages import DeadLetterFilter
 from previewops.states import JobState
-from previewops.tui.careful import wrap_errors
-from previewops.tui.deeds import KeyAction
-from previewops.tui.intents import Cancel, OperatorCommand, Requeue, RequeueWithPayload
-from previewops.tui.picture import QueueView
-from previewops.tui.pictures import find_bundle_folder, read_bundle
+from previewops.tui.commands.commands import Cancel, OperatorCommand, Requeue, RequeueWithPayload
+from previewops.tui.data.error_boundary import wrap_errors
+from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.base import OperatorScreen, bindings
-from previewops.tui.screens.dialogs.late import edit_payload
-from previewops.tui.screens.job.lower import PARTS, DetailPanels
+from previewops.tui.screens.coalesced_fetch import CoalescedFetch
+from previewops.tui.screens.dialogs.lazy import edit_payload
+from previewops.tui.screens.job.details import PARTS, DetailPanels
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.job.traceback import TracebackScreen
-from previewops.tui.screens.jobs.ask import ask_to_cancel
-from previewops.tui.screens.renewal import CoalescedFetch
-from previewops.tui.shape.artifacts import BundleContents, parse_artifacts
-from previewops.tui.shape.attempts import attempt_lines
-from previewops.tui.shape.jobfacts import fact_lines, no_job_lines, preview_placeholder
-from previewops.tui.shape.jobrows import merge_running_job
-from previewops.tui.shape.spans import Line, Span, Tone, clean_span
-from previewops.tui.shape.wrap import wrap_lines
+from previewops.tui.screens.jobs.cancel_dialog import ask_to_cancel
+from previewops.tui.state.queue_view import QueueView
+from previewops.tui.terminal.bundle_images import find_bundle_folder, read_bundle
+from previewops.tui.viewmodel.attempts import attempt_lines
+from previewops.tui.viewmodel.job.artifacts import BundleContents, parse_artifacts
+from previewops.tui.viewmodel.job.facts import fact_lines, no_job_lines, preview_placeholder
+from previewops.tui.viewmodel.jobs.rows import merge_running_job
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+from previewops.tui.viewmodel.wrap import wrap_lines
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.paper import Paper
+from previewops.tui.widgets.scroll_text import Paper
 
 if TYPE_CHECKING:
-    from previewops.records import JobRecord
+    from previewops.queue.records import JobRecord
 
 _SMALL_COLUMNS = 110
 _SMALL_ROWS = 34

@@ -10,10 +10,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 
 from previewops.tui.screens.modal import Modal
-from previewops.tui.shape.spans import Line
-from previewops.tui.shape.wrap import wrap_lines
+from previewops.tui.viewmodel.spans import Line
+from previewops.tui.viewmodel.wrap import wrap_lines
 from previewops.tui.widgets.panel import framed
-from previewops.tui.widgets.paper import Paper
+from previewops.tui.widgets.scroll_text import Paper
 
 
 class TracebackScreen(Modal[None]):

@@ -11,29 +11,35 @@ from textual.binding import BindingType
 from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
-from previewops.listviews import DeadLetterFilter
+from previewops.queue.pages import DeadLetterFilter
 from previewops.states import JobState
-from previewops.tui.deeds import KeyAction
-from previewops.tui.intents import Cancel
-from previewops.tui.picture import QueueView
+from previewops.tui.commands.commands import Cancel
+from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.base import OperatorScreen, bindings
-from previewops.tui.screens.dead.acts import DeadLetterActions
-from previewops.tui.screens.dead.tally import count_selection
-from previewops.tui.screens.jobs.ask import ask_to_cancel
-from previewops.tui.screens.jobs.look import fetch_page
-from previewops.tui.screens.renewal import CoalescedFetch
-from previewops.tui.shape.bulk import CountPreview
-from previewops.tui.shape.choice import DeadListQuery, DeadSelection
-from previewops.tui.shape.jobrows import job_cells, job_columns, merge_running_jobs, state_tabs
-from previewops.tui.shape.listing import JobListState, changes_too_fast, empty_lines, subtitle_of, title_of
-from previewops.tui.widgets.canvas import Canvas
-from previewops.tui.widgets.filterline import FilterLine
+from previewops.tui.screens.coalesced_fetch import CoalescedFetch
+from previewops.tui.screens.dead.actions import DeadLetterActions
+from previewops.tui.screens.dead.count_preview import count_selection
+from previewops.tui.screens.jobs.cancel_dialog import ask_to_cancel
+from previewops.tui.screens.jobs.fetch_page import fetch_page
+from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.dead.dialog_text import CountPreview
+from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
+from previewops.tui.viewmodel.jobs.list_state import (
+    JobListState,
+    changes_too_fast,
+    empty_lines,
+    subtitle_of,
+    title_of,
+)
+from previewops.tui.viewmodel.jobs.rows import job_cells, job_columns, merge_running_jobs, state_tabs
+from previewops.tui.widgets.diffed_lines import Canvas
+from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
-    from previewops.records import JobRecord
-    from previewops.tui.ports import ExaminedCallback
+    from previewops.queue.records import JobRecord
+    from previewops.tui.protocols import ExaminedCallback
 
 REST_PICTURES = 3
 """So many pictures bring no new rows after one that has brought hardly anything else."""

@@ -8,12 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from previewops.history import Period
-from previewops.tui.deeds import KeyAction
-from previewops.tui.picture import QueueView
+from previewops.snapshot.history import Period
+from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.base import OperatorScreen, bindings
-from previewops.tui.shape import overview as shape
-from previewops.tui.widgets.canvas import Canvas
+from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.overview import panels as shape
+from previewops.tui.widgets.diffed_lines import Canvas
 from previewops.tui.widgets.panel import Panel
 
 _TALL_ROWS = 50

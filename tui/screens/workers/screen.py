@@ -9,21 +9,21 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from previewops.fleetviews import WorkerCountRange
-from previewops.tui.deeds import KeyAction
-from previewops.tui.intents import FleetActionCommand, Scale
-from previewops.tui.picture import QueueView
+from previewops.snapshot.fleet import WorkerCountRange
+from previewops.tui.commands.commands import FleetActionCommand, Scale
+from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
-from previewops.tui.screens.dialogs.reason import PromptDialog
-from previewops.tui.shape import fleet, fleetdetail, fleetorders
-from previewops.tui.shape.fleet import FleetRow
-from previewops.tui.shape.radius import ConfirmationLevel, confirmation_level
-from previewops.tui.shape.spans import Line, Span
-from previewops.tui.shape.state import queue_status
+from previewops.tui.screens.dialogs.prompt import PromptDialog
+from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.confirmation import ConfirmationLevel, confirmation_level
+from previewops.tui.viewmodel.fleet import command_targets, detail, table
+from previewops.tui.viewmodel.fleet.table import FleetRow
+from previewops.tui.viewmodel.queue_status import queue_status
+from previewops.tui.viewmodel.spans import Line, Span
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.paper import Paper
+from previewops.tui.widgets.scroll_text import Paper
 
 WIDE_COLUMNS = 150
 """From so many columns on the panels stand side by side."""
@@ -74,7 +74,7 @@ class WorkersScreen(OperatorScreen):
 
     def compose_body(self) -> ComposeResult:
         with Container(id="fleet"):
-            yield Panel("Workers", Grid(fleet.columns(differ=False), id="table"), id="table-panel")
+            yield Panel("Workers", Grid(table.columns(differ=False), id="table"), id="table-panel")
             yield Panel("At work", Paper(id="detail"), id="detail-panel")
 
     def on_resize(self) -> None:
@@ -89,33 +89,33 @@ class WorkersScreen(OperatorScreen):
             state = queue_status(picture)
             grid.show((), empty=[(Span(f"{state.mark} {state.words}", state.tone),), (Span(state.more),)])
             return
-        posts = fleet.fleet_rows(snapshot)
+        posts = table.fleet_rows(snapshot)
         self._posts = {post.key: post for post in posts}
-        differ = len(fleet.versions(snapshot)) > 1
+        differ = len(table.versions(snapshot)) > 1
         if differ is not self._differ:
             self._differ = differ
-            grid.set_columns(fleet.columns(differ=differ))
-        runs = fleet.runs_by_id(snapshot.running_jobs)
+            grid.set_columns(table.columns(differ=differ))
+        runs = table.runs_by_id(snapshot.running_jobs)
         now_ms = snapshot.now_ms
         grid.show(
-            [Row(post.key, fleet.cells(post, now_ms, runs, differ=differ)) for post in posts],
-            empty=fleet.empty_lines(snapshot),
+            [Row(post.key, table.cells(post, now_ms, runs, differ=differ)) for post in posts],
+            empty=table.empty_lines(snapshot),
         )
-        self.query_one("#table-panel", Panel).label(subtitle=fleet.summary(snapshot) if posts else "")
+        self.query_one("#table-panel", Panel).label(subtitle=table.summary(snapshot) if posts else "")
         self.query_one("#detail-panel", Panel).display = bool(posts)
         self._draw_detail()
 
     def _draw_detail(self) -> None:
         snapshot = self.operator_app.view.snapshot
         post = self._post
-        self.query_one("#detail-panel", Panel).label(fleetdetail.title_of(post))
-        detail = self.query_one("#detail", Paper)
+        self.query_one("#detail-panel", Panel).label(detail.title_of(post))
+        pane = self.query_one("#detail", Paper)
         if snapshot is None or post is None:
-            detail.write(lambda _columns: ())
+            pane.write(lambda _columns: ())
         else:
             jobs = self._jobs()
-            runs = fleet.runs_by_id(snapshot.running_jobs)
-            detail.write(lambda columns: fleetdetail.detail_lines(post, jobs, snapshot, runs, columns))
+            runs = table.runs_by_id(snapshot.running_jobs)
+            pane.write(lambda columns: detail.detail_lines(post, jobs, snapshot, runs, columns))
         self.draw_keys()
 
     @property
@@ -126,7 +126,7 @@ class WorkersScreen(OperatorScreen):
         snapshot, post = self.operator_app.view.snapshot, self._post
         if snapshot is None or post is None:
             return ()
-        return fleetdetail.jobs_of(post, snapshot, tuple(self._posts.values()))
+        return detail.jobs_of(post, snapshot, tuple(self._posts.values()))
 
     def on_grid_cursor_moved(self, _event: Grid.CursorMoved) -> None:
         self._draw_detail()
@@ -141,7 +141,7 @@ class WorkersScreen(OperatorScreen):
             return False
         match action:
             case "scale":
-                return fleetorders.scalable_supervisor(self._post) is not None
+                return command_targets.scalable_supervisor(self._post) is not None
             case "drain" | "restart" | "reset":
                 return self._target(action) is not None
             case "open_run":
@@ -150,8 +150,8 @@ class WorkersScreen(OperatorScreen):
                 return bool(self._copied())
         return True
 
-    def _target(self, act: str) -> fleetorders.CommandTarget | None:
-        return fleetorders.find_target(act, self._post, tuple(self._posts.values()))
+    def _target(self, act: str) -> command_targets.CommandTarget | None:
+        return command_targets.find_target(act, self._post, tuple(self._posts.values()))
 
     def action_open_run(self, place: int) -> None:
         jobs = self._jobs()
@@ -171,25 +171,25 @@ class WorkersScreen(OperatorScreen):
 
     @work(group="ask")
     async def action_scale(self) -> None:
-        view = fleetorders.scalable_supervisor(self._post)
+        view = command_targets.scalable_supervisor(self._post)
         if view is None:
             return
         typed = await self.show_dialog(
             PromptDialog(
                 f"Scale {view.state.host}",
-                fleetorders.scale_prompt(view),
+                command_targets.scale_prompt(view),
                 "scale",
                 initial=str(view.state.worker_range),
                 hint="4 or 1-8",
-                check=fleetorders.check_worker_range,
+                check=command_targets.check_worker_range,
             )
         )
         bounds = WorkerCountRange.parse(typed) if typed is not None else None
         if bounds is None:
             return
-        gone = fleetorders.count_surplus_workers(view, bounds)
+        gone = command_targets.count_surplus_workers(view, bounds)
         if gone and not await self._agreed(
-            "Scale down", fleetorders.scale_down_lines(view, bounds), "scale", gone
+            "Scale down", command_targets.scale_down_lines(view, bounds), "scale", gone
         ):
             return
         self.operator_app.start_command(Scale(view.supervisor_id, bounds))
@@ -211,13 +211,15 @@ class WorkersScreen(OperatorScreen):
         if target is None:
             return
         title = f"{act.capitalize()} {target.label}"
-        lines = fleetorders.confirmation_lines(target)
+        lines = command_targets.confirmation_lines(target)
         if not await self._agreed(title, lines, act, target.affected):
             return
         why = ""
         if act != "reset":
             asked = (
-                "Why? It goes on record." if target.affected > 1 else f"{fleetorders.join_text(lines)} Why?"
+                "Why? It goes on record."
+                if target.affected > 1
+                else f"{command_targets.join_text(lines)} Why?"
             )
             why = await self.show_dialog(PromptDialog(title, asked, act))
         if why is not None:

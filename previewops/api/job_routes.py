@@ -1,0 +1,92 @@
+"""The routes of jobs: submit one or a batch, look, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from previewops.api.backend import ApiBackend, json_response
+from previewops.api.body_reader import (
+    JSON,
+    JSON_LINES,
+    BodyReader,
+    request_media_type,
+    unsupported_media_type,
+)
+from previewops.api.errors import BodyTooLarge
+from previewops.api.jsonl_submit import submit_lines
+from previewops.api.request_params import MAX_REASON_LENGTH, RequestParams, acting_operator, require_no_query
+from previewops.contract import Payload, parse_payload, validate
+from previewops.contract.limits import MAX_PAYLOAD_BYTES
+from previewops.errors import InvalidPayload
+from previewops.queue.queue import Receipt
+
+MIB = 1024 * 1024
+_BESIDE_THE_LOOP_BYTES = 16_384
+"""From this size on a payload is validated in a thread: others are served meanwhile."""
+
+
+class JobRoutes:
+    """What can be done with jobs. ``acts_as`` names whoever gives no name."""
+
+    def __init__(self, backend: ApiBackend, bodies: BodyReader, default_operator: str) -> None:
+        self._backend = backend
+        self._bodies = bodies
+        self._acts_as = default_operator
+
+    async def submit(self, request: Request) -> Response:
+        """``POST /api/preview/jobs``: one job as JSON, or a batch as a job a line."""
+        require_no_query(request)
+        try:
+            return await self._submit(request)
+        except (InvalidPayload, BodyTooLarge):
+            self._backend.submit_batcher.count_invalid()
+            raise
+
+    async def _submit(self, request: Request) -> Response:
+        found = request_media_type(request)
+        if found in JSON_LINES:
+            most = self._backend.settings.api_max_body_mb * MIB
+            return await submit_lines(self._backend, self._bodies, request, most)
+        if found != JSON:
+            raise unsupported_media_type(found, f"{JSON}, or for a batch {JSON_LINES[0]}")
+        async with self._bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
+            payload = await self._validated(raw)
+            structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
+            receipt = await self._backend.submit_batcher.submit(payload)
+        return json_response(receipt.as_json(), 202 if receipt.new else 200, _located(receipt))
+
+    async def status(self, request: Request) -> Response:
+        """``GET /api/preview/jobs/{jobId}/status``: the same as ``status --json``."""
+        require_no_query(request)
+        async with self._backend.redis_slot():
+            record = await self._backend.queue.status(request.path_params["jobId"])
+        return json_response(record.as_json())
+
+    async def cancel(self, request: Request) -> Response:
+        """``DELETE /api/preview/jobs/{jobId}``: cancels a job that has not ended."""
+        query = RequestParams.from_query(request.query_params)
+        why = query.text("reason", max_length=MAX_REASON_LENGTH) or ""
+        query.raise_violations()
+        job_id = request.path_params["jobId"]
+        async with self._backend.redis_slot():
+            before = await self._backend.queue.cancel(
+                job_id, who=acting_operator(request.headers) or self._acts_as, why=why
+            )
+        return json_response({"jobId": job_id, "status": "cancelled", "was": before.value})
+
+    async def _validated(self, raw: bytes) -> Payload:
+        def check() -> Payload:
+            return validate(parse_payload(raw), policy=self._backend.asset_policy)
+
+        if len(raw) < _BESIDE_THE_LOOP_BYTES:
+            return check()
+        return await asyncio.to_thread(check)
+
+
+def _located(receipt: Receipt) -> dict[str, str]:
+    # A jobId is letters, digits, '.', '_' and '-': nothing to escape.
+    return {"Location": f"/api/preview/jobs/{receipt.job_id}/status"}

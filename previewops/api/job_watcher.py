@@ -1,0 +1,130 @@
+"""Tells any number of listeners how their jobs get on, with one look at the queue for all of them.
+
+There is one look at a time, a pipeline of as many commands as there are jobs listened to; while nobody listens
+there is none. A listener that is slow is told the latest and not what was between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from previewops.api.backend import ApiBackend
+from previewops.api.errors import Overloaded
+from previewops.errors import PreviewopsError
+from previewops.queue.records import JobRecord
+
+POLL_INTERVAL_S = 0.2
+MAX_JOBS_PER_POLL = 500
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False, slots=True)
+class JobListener:
+    """One who listens to a job. ``record`` is the latest that is known of it, or None once it is gone."""
+
+    job_id: str
+    record: JobRecord | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def notify(self, record: JobRecord | None) -> None:
+        """Takes the latest; news only if something of it shows."""
+        if _seen(record) != _seen(self.record):
+            self.record = record
+            self.changed.set()
+
+
+class JobWatcher:
+    """The one who looks. ``look_every_s`` is the time between two looks."""
+
+    def __init__(
+        self, backend: ApiBackend, *, max_listeners: int, poll_interval_s: float = POLL_INTERVAL_S
+    ) -> None:
+        self._backend = backend
+        self._most = max_listeners
+        self._look_every_s = poll_interval_s
+        self._listeners: dict[str, set[JobListener]] = {}
+        self._count = 0
+        self._looking: asyncio.Task[None] | None = None
+        self._unreadable: frozenset[str] = frozenset()
+        self.closing = asyncio.Event()
+        """Set when the process is about to end: whoever listens stops."""
+
+    @contextmanager
+    def subscribe(self, record: JobRecord) -> Iterator[JobListener]:
+        """Listens to a job from the state on that ``record`` has.
+
+        Raises:
+            Overloaded: as many listen as may.
+        """
+        if self._count >= self._most:
+            raise Overloaded(
+                f"{self._count} streams of events are open, {self._most} are allowed",
+                hint="ask for the status now and then, or raise PREVIEW_API_STREAMS",
+                retry_after_s=5,
+            )
+        listener = JobListener(record.job_id, record)
+        self._count += 1
+        self._listeners.setdefault(record.job_id, set()).add(listener)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_on())
+        try:
+            yield listener
+        finally:
+            self._count -= 1
+            others = self._listeners[record.job_id]
+            others.discard(listener)
+            if not others:
+                del self._listeners[record.job_id]
+
+    async def aclose(self) -> None:
+        """Ends the looking."""
+        self.closing.set()
+        if self._looking is not None:
+            self._looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._looking
+
+    async def _look_on(self) -> None:
+        try:
+            while self._listeners:
+                await asyncio.sleep(self._look_every_s)
+                # Those who listen are not told of failures: what they know stays true until the next look.
+                try:
+                    await self._look()
+                except PreviewopsError as error:
+                    log.warning("api.blind", error=error.message)
+                except Exception as error:
+                    log.error("api.blind", error=str(error) or type(error).__name__, exc_info=True)
+        finally:
+            self._looking = None
+
+    async def _look(self) -> None:
+        ids = list(self._listeners)
+        unreadable: dict[str, Exception] = {}
+        for start in range(0, len(ids), MAX_JOBS_PER_POLL):
+            some = ids[start : start + MAX_JOBS_PER_POLL]
+            async with self._backend.redis_slot():
+                records = await self._backend.queue.records(some, on_unreadable=unreadable.__setitem__)
+            found = {record.job_id: record for record in records}
+            for job_id in some:
+                if job_id in unreadable:
+                    continue
+                for listener in self._listeners.get(job_id, ()):
+                    listener.notify(found.get(job_id))
+        for job_id in unreadable.keys() - self._unreadable:
+            error = unreadable[job_id]
+            log.error("api.blind", jobId=job_id, error=f"its record cannot be read: {error}", exc_info=error)
+        self._unreadable = frozenset(unreadable)
+
+
+def _seen(record: JobRecord | None) -> object:
+    """What of a job is worth telling when it changes."""
+    if record is None:
+        return None
+    return (record.state, record.progress, record.phase, record.attempts, record.crashes, record.requeues)

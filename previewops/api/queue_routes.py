@@ -1,0 +1,113 @@
+"""The routes of the queue as a whole: figures, pause, health, and whether this process lives and is of use."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from previewops.api.backend import ApiBackend, json_response
+from previewops.api.body_reader import BodyReader, require_json
+from previewops.api.problems import build_problem
+from previewops.api.request_params import (
+    MAX_BODY_BYTES,
+    MAX_REASON_LENGTH,
+    RequestParams,
+    acting_operator,
+    require_no_query,
+)
+from previewops.clock import iso_from_ms
+from previewops.errors import RedisUnavailable
+from previewops.health import RECENT_WINDOW_S, Status, Thresholds, evaluate, unreachable_health
+from previewops.health.collect import collect_inputs
+from previewops.metrics import CONTENT_TYPE, ScrapeResult, collect, render_exposition
+from previewops.queue.queue import PauseState
+
+HISTORY_S = 3600
+
+
+class QueueRoutes:
+    """What can be asked and done of the whole queue.
+
+    ``thresholds`` are what health is judged by; ``acts_as`` names whoever gives no name.
+    """
+
+    def __init__(
+        self, backend: ApiBackend, bodies: BodyReader, thresholds: Thresholds, default_operator: str
+    ) -> None:
+        self._backend = backend
+        self._bodies = bodies
+        self._thresholds = thresholds
+        self._acts_as = default_operator
+
+    async def stats(self, request: Request) -> Response:
+        """``GET /api/preview/queue/metrics``: the same as ``stats --json``."""
+        require_no_query(request)
+        async with self._backend.redis_slot():
+            snapshot = await self._backend.snapshots.read(history_s=HISTORY_S)
+        return json_response(snapshot.as_json())
+
+    async def metrics(self, request: Request) -> Response:
+        """``GET /metrics``: the same figures for Prometheus, as ``previewops metrics`` prints them."""
+        require_no_query(request)
+        try:
+            async with self._backend.redis_slot():
+                reading = await collect(self._backend.redis, self._backend.settings)
+        except RedisUnavailable as error:  # it did not answer in the time that a request has
+            reading = ScrapeResult(None, build_problem(error).detail)
+        text = render_exposition(reading, self._backend.settings)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    async def pause(self, request: Request) -> Response:
+        """``POST /api/preview/queue/pause``: stops claims."""
+        return await self._switch(request, self._backend.queue.pause)
+
+    async def resume(self, request: Request) -> Response:
+        """``POST /api/preview/queue/resume``: lets claims go on."""
+        return await self._switch(request, self._backend.queue.resume)
+
+    async def health(self, request: Request) -> Response:
+        """``GET /api/preview/worker/health``: the verdict of ``health --json``, as 200 or 503."""
+        require_no_query(request)
+        try:
+            async with self._backend.redis_slot():
+                snapshot = await self._backend.snapshots.read(history_s=RECENT_WINDOW_S, running_jobs=True)
+                facts = await collect_inputs(self._backend.redis, self._backend.settings, snapshot)
+        except RedisUnavailable as error:
+            found = unreachable_health(build_problem(error).detail)
+        else:
+            found = evaluate(facts, self._thresholds)
+        fine = found.status in (Status.OK, Status.WARNING)
+        return json_response(found.as_json(), 200 if fine else 503)
+
+    async def alive(self, request: Request) -> Response:
+        """``GET /livez``: this process answers."""
+        require_no_query(request)
+        return json_response({"status": "alive"})
+
+    async def ready(self, request: Request) -> Response:
+        """``GET /readyz``: Redis answers, so that jobs can be taken."""
+        require_no_query(request)
+        async with self._backend.redis_slot():
+            await self._backend.redis.ping()
+        return json_response({"status": "ready"})
+
+    async def _switch(self, request: Request, act: Callable[..., Awaitable[PauseState]]) -> Response:
+        require_no_query(request)
+        require_json(request)
+        async with self._bodies.read(request, MAX_BODY_BYTES) as raw:
+            form = RequestParams.from_body(raw)
+        why = form.text("reason", max_length=MAX_REASON_LENGTH) or ""
+        form.raise_violations()
+        async with self._backend.redis_slot():
+            state = await act(who=acting_operator(request.headers) or self._acts_as, why=why)
+        return json_response(
+            {
+                "paused": state.paused,
+                "changed": state.changed,
+                "pausedAt": None if state.since_ms is None else iso_from_ms(state.since_ms),
+                "pausedBy": state.who or None,
+                "pausedWhy": state.why or None,
+            }
+        )

@@ -1,0 +1,169 @@
+"""``previewops dlq list`` and ``previewops dlq show``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from previewops.cli.context import Context, json_option, limit_option, pass_context, server_now_ms
+from previewops.cli.dlq.groups import group_by_cause
+from previewops.cli.dlq.selection import build_filter, selection_options
+from previewops.cli.output import print_err, print_json, print_out
+from previewops.clock import iso_from_ms
+from previewops.errors import PreviewopsError
+from previewops.formatting import format_age, format_table
+from previewops.states import JobState
+
+if TYPE_CHECKING:
+    from previewops.queue.pages import DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.records import JobRecord
+
+
+@click.command(
+    "list",
+    epilog="""\b
+Examples:
+  previewops dlq list
+  previewops dlq list --groups
+  previewops dlq list --error asset-missing --older-than 1h --json
+""",
+)
+@selection_options
+@click.option("--groups", is_flag=True, help="One line a group of the same cause.")
+@limit_option
+@json_option
+@pass_context
+def list_(context: Context, /, groups: bool, limit: int, as_json: bool, **choice: Any) -> None:
+    """List dead letters, newest first; every filter that is given has to hold."""
+    which = build_filter(**choice, required=False)
+    if groups:
+        found, now_ms = asyncio.run(_groups(context, which, limit))
+        _print_groups(found, now_ms, as_json)
+    else:
+        records, now_ms = asyncio.run(_newest(context, which, limit + 1))
+        _print_records(records, limit, now_ms, as_json)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  previewops dlq show lesson-1
+  previewops dlq show lesson-1 --json
+"""
+)
+@click.argument("job_id", metavar="JOB")
+@json_option
+@pass_context
+def show(context: Context, job_id: str, as_json: bool) -> None:
+    """Show a dead letter whole: why it died, every attempt with its traceback, and the payload."""
+    from previewops.cli.status import format_job
+
+    record, now_ms = asyncio.run(_one(context, job_id))
+    if record.state is not JobState.DEAD:
+        raise PreviewopsError(
+            f"job {job_id} is {record.state.value}, not a dead letter", hint=f"previewops status {job_id}"
+        )
+    if as_json:
+        print_json({**record.as_json(), "payload": record.payload})
+        return
+    print_out(format_job(record, now_ms))
+    for number, attempt in enumerate(record.history, 1):
+        if attempt.traceback:
+            print_out(["", f"Traceback of attempt {number}"])
+            print_out(f"  {line}" for line in attempt.traceback.rstrip().splitlines())
+    print_out(["", "Payload"])
+    print_out(f"  {line}" for line in json.dumps(record.payload, indent=2, ensure_ascii=False).splitlines())
+
+
+async def _newest(context: Context, which: DeadLetterFilter, limit: int) -> tuple[tuple[JobRecord, ...], int]:
+    from previewops.queue.dead_letters import DeadLetters
+
+    async with context.redis() as redis:
+        records = await DeadLetters(redis, context.settings).newest(which, limit=limit)
+        return records, await server_now_ms(redis)
+
+
+async def _groups(
+    context: Context, which: DeadLetterFilter, limit: int
+) -> tuple[tuple[DeadLetterGroup, ...], int]:
+    from previewops.queue.dead_letters import DeadLetters
+    from previewops.queue.pages import DeadLetterFilter
+
+    async with context.redis() as redis:
+        letters = DeadLetters(redis, context.settings)
+        if which == DeadLetterFilter():
+            found = await letters.groups(limit=limit)
+        else:
+            found = group_by_cause(await letters.newest(which, limit=await letters.count(which)))[:limit]
+        return found, await server_now_ms(redis)
+
+
+async def _one(context: Context, job_id: str) -> tuple[JobRecord, int]:
+    from previewops.queue.queue import Queue
+
+    async with context.redis() as redis:
+        return await Queue(redis, context.settings).status(job_id), await server_now_ms(redis)
+
+
+def _print_groups(groups: tuple[DeadLetterGroup, ...], now_ms: int, as_json: bool) -> None:
+    if as_json:
+        print_json({"groups": [_group_json(group) for group in groups]})
+        return
+    if not groups:
+        print_err("no dead letters")
+        return
+    rows = [
+        (
+            group.fingerprint,
+            group.count,
+            group.example.code or group.example.error_class or "",
+            format_age(group.last_ms, now_ms),
+            group.example.job_id,
+            group.example.reason or "",
+        )
+        for group in groups
+    ]
+    print_out(
+        format_table(
+            ("GROUP", "COUNT", "ERROR", "LAST", "EXAMPLE", "REASON"),
+            rows,
+            right=("COUNT",),
+            flexible="REASON",
+        )
+    )
+
+
+def _group_json(group: DeadLetterGroup) -> dict[str, Any]:
+    return {
+        "fingerprint": group.fingerprint,
+        "count": group.count,
+        "firstAt": iso_from_ms(group.first_ms),
+        "lastAt": iso_from_ms(group.last_ms),
+        "example": group.example.as_json(),
+    }
+
+
+def _print_records(records: tuple[JobRecord, ...], limit: int, now_ms: int, as_json: bool) -> None:
+    shown, more = records[:limit], len(records) > limit
+    if as_json:
+        print_json({"deadLetters": [record.as_json() for record in shown], "more": more})
+        return
+    if not shown:
+        print_err("no dead letters")
+        return
+    rows = [
+        (
+            record.job_id,
+            record.project_id,
+            record.code or record.error_class or "",
+            format_age(record.finished_ms, now_ms),
+            record.reason or "",
+        )
+        for record in shown
+    ]
+    print_out(format_table(("JOB", "PROJECT", "ERROR", "DIED", "REASON"), rows, flexible="REASON"))
+    if more:
+        print_err(f"there are more than these {limit}; see --limit and --groups")

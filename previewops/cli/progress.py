@@ -1,0 +1,125 @@
+"""Shows how a handful of jobs are getting on: bars in a terminal, a line a change elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from previewops.cli.output import print_status
+from previewops.formatting import clean
+from previewops.queue.records import JobRecord
+from previewops.states import JobState
+
+_WORDS = {
+    JobState.WAITING: "waiting",
+    JobState.DELAYED: "runs again soon",
+    JobState.ACTIVE: "rendering",
+    JobState.COMPLETED: "done",
+    JobState.DEAD: "dead letter",
+    JobState.CANCELLED: "cancelled",
+}
+
+
+class ProgressDisplay(Protocol):
+    """What is told of jobs that are being watched."""
+
+    def update(self, records: Iterable[JobRecord]) -> None:
+        """Shows what has changed."""
+        ...
+
+    def note(self, line: str) -> None:
+        """Says something beside the jobs."""
+        ...
+
+
+@contextmanager
+def show_progress() -> Iterator[ProgressDisplay]:
+    """Bars if standard output is a terminal, lines otherwise."""
+    if not sys.stdout.isatty():
+        yield _LineProgress()
+        return
+    with _bars() as bars:
+        yield bars
+
+
+class NoProgress:
+    """Shows nothing: whoever watches looks elsewhere."""
+
+    def update(self, records: Iterable[JobRecord]) -> None:
+        """Nothing is shown."""
+
+    def note(self, line: str) -> None:
+        """Nothing is said."""
+
+
+class _LineProgress:
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[JobState, int]] = {}
+
+    def update(self, records: Iterable[JobRecord]) -> None:
+        for record in records:
+            now = (record.state, record.attempts + record.crashes)
+            if self._told.get(record.job_id) != now:
+                self._told[record.job_id] = now
+                print_status(f"{clean(record.job_id)}: {_said(record)}")
+
+    def note(self, line: str) -> None:
+        print_status(line)
+
+
+def _said(record: JobRecord) -> str:
+    words = _WORDS[record.state]
+    if record.state in (JobState.DELAYED, JobState.DEAD, JobState.CANCELLED) and record.reason:
+        return f"{words}: {clean(record.reason)}"
+    return words
+
+
+@contextmanager
+def _bars() -> Iterator[ProgressDisplay]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    class Bars:
+        def __init__(self, progress: Progress) -> None:
+            self._progress = progress
+            self._tasks: dict[str, TaskID] = {}
+
+        def update(self, records: Iterable[JobRecord]) -> None:
+            for record in records:
+                task = self._tasks.get(record.job_id)
+                if task is None:
+                    task = self._progress.add_task(clean(record.job_id), total=1.0, start=False, said="")
+                    self._tasks[record.job_id] = task
+                if record.state is JobState.ACTIVE:
+                    self._progress.start_task(task)
+                elif not record.state.pending:
+                    self._progress.stop_task(task)
+                self._progress.update(task, completed=_share(record), said=_short(record))
+
+        def note(self, line: str) -> None:
+            self._progress.console.print(line, markup=False, highlight=False)
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[said]}", markup=False),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(), refresh_per_second=8) as progress:
+        yield Bars(progress)
+
+
+def _share(record: JobRecord) -> float:
+    if record.state is JobState.ACTIVE:
+        return record.progress or 0.0
+    return 0.0 if record.state.pending else 1.0
+
+
+def _short(record: JobRecord) -> str:
+    if record.state is JobState.ACTIVE and record.phase:
+        return clean(record.phase)
+    if record.state is JobState.DEAD and record.code:
+        return f"dead letter ({clean(record.code)})"
+    return _WORDS[record.state]

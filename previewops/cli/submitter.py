@@ -1,0 +1,202 @@
+"""The way of documents into the queue: import, validation, submission, and an account of every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from previewops.cli.output import print_err, print_json, print_out
+from previewops.cli.payload_files import ParsedPayload, worst_exit_code
+from previewops.contract import AssetPolicy, Payload, explain, validate
+from previewops.contract.violations import normalize
+from previewops.errors import (
+    EXIT_FAILED,
+    EXIT_TRY_AGAIN,
+    InvalidPayload,
+    JobConflict,
+    PreviewopsError,
+    RedisUnavailable,
+)
+from previewops.states import JobState
+
+if TYPE_CHECKING:
+    from previewops.cli.asset_import import ImportPlan
+    from previewops.queue.queue import Queue, Receipt
+    from previewops.queue.records import JobRecord
+    from previewops.settings import Settings
+
+BATCH_SIZE = 100
+
+
+class SubmitUnconfirmed(PreviewopsError):
+    """Redis failed before it said that it has the job."""
+
+    exit_code = RedisUnavailable.exit_code
+    code = RedisUnavailable.code
+
+    def __init__(self, job_id: str, reason: RedisUnavailable) -> None:
+        super().__init__(
+            f"job {job_id} is not known to be accepted: {reason.message}",
+            hint="submit it again: the same job is never made twice",
+        )
+
+
+@dataclass(slots=True)
+class SubmitReport:
+    """What became of each document: told as it happens, remembered as exit codes and accepted jobs."""
+
+    as_json: bool
+    wait: bool
+    exit_codes: list[int] = field(default_factory=list)
+    accepted: dict[str, tuple[str, Receipt]] = field(default_factory=dict)
+    _hints: set[str] = field(default_factory=set)
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of all."""
+        return worst_exit_code(self.exit_codes)
+
+    def add_rejected(self, source: str, error: PreviewopsError) -> None:
+        """A document did not get in."""
+        self.exit_codes.append(error.exit_code)
+        if self.as_json:
+            print_json({"source": source, **error.as_json()}, indent=None)
+        if isinstance(error, InvalidPayload):
+            print_err(explain(error))
+            return
+        print_err(error.message if error.message.startswith(source) else f"{source}: {error.message}")
+        if error.hint is not None and error.hint not in self._hints:
+            self._hints.add(error.hint)
+            print_err(f"hint: {error.hint}")
+
+    def add_accepted(self, source: str, receipt: Receipt) -> None:
+        """The queue has the job, or had it already."""
+        self.accepted[receipt.job_id] = (source, receipt)
+        if self.as_json and not self.wait:
+            print_json(self._receipt(receipt.job_id), indent=None)
+        elif not self.as_json:
+            known = "" if receipt.new else "  (the same job was there already)"
+            print_out(
+                f"{'accepted' if receipt.new else 'known   '}  {receipt.job_id}  {receipt.state.value}{known}"
+            )
+            if receipt.hint is not None:
+                print_err(f"{source}: {receipt.hint}")
+
+    def add_finished(self, job_id: str, record: JobRecord | None) -> None:
+        """A job that was waited for has ended; None: its record is gone."""
+        self.exit_codes.append(0 if record and record.state is JobState.COMPLETED else EXIT_FAILED)
+        if self.as_json:
+            print_json({**self._receipt(job_id), "job": record and record.as_json()}, indent=None)
+        if record is None:
+            print_err(f"{job_id}: its record is gone: it was discarded, or is past its retention")
+        elif record.state is JobState.COMPLETED:
+            if not self.as_json:
+                print_out(
+                    f"completed {job_id}  {(record.result or {}).get('bundle', '(a dry run: nothing was rendered)')}"
+                )
+        else:
+            print_err(f"{job_id}: {record.state.value}: {record.reason or 'no reason was given'}")
+            if record.state is JobState.DEAD:
+                print_err(f"hint: previewops dlq show {job_id}")
+
+    def add_timed_out(self, job_ids: Iterable[str], timeout_s: float) -> None:
+        """The wait was over before these jobs were."""
+        for job_id in job_ids:
+            self.exit_codes.append(EXIT_TRY_AGAIN)
+            if self.as_json:
+                print_json({**self._receipt(job_id), "job": None, "timedOut": True}, indent=None)
+            print_err(
+                f"{job_id}: has not ended within {timeout_s:g} s; it goes on: previewops status {job_id}"
+            )
+
+    def _receipt(self, job_id: str) -> dict[str, Any]:
+        source, receipt = self.accepted[job_id]
+        return {"source": source, **receipt.as_json()}
+
+
+@dataclass(slots=True)
+class Submitter:
+    """Lets documents in: everything that is wrong with each is told, and none keeps another out."""
+
+    settings: Settings
+    report: SubmitReport
+    import_files: bool
+    working_dir: Path = field(default_factory=Path.cwd)
+    _down: RedisUnavailable | None = None
+    _invalid: int = 0
+
+    @property
+    def redis_failed(self) -> bool:
+        """Whether Redis went away before all was submitted."""
+        return self._down is not None
+
+    async def submit(self, queue: Queue, redis_url: str, documents: Iterator[ParsedPayload]) -> None:
+        """Submits what is valid, a batch a round trip. Redis failing is told of each job it concerns."""
+        from previewops.redis_server.connection import redis_errors
+
+        while batch := list(islice(documents, BATCH_SIZE)):
+            ready = [(each.source, payload) for each in batch if (payload := self._checked(each)) is not None]
+            invalid, self._invalid = self._invalid, 0
+            if (ready or invalid) and self._down is None:
+                try:
+                    async with redis_errors(redis_url):
+                        answers = await queue.submit_many([payload for _, payload in ready], invalid=invalid)
+                except RedisUnavailable as error:
+                    self._down = error
+            for place, (source, payload) in enumerate(ready):
+                answer = SubmitUnconfirmed(payload.job_id, self._down) if self._down else answers[place]
+                if isinstance(answer, PreviewopsError):
+                    if isinstance(answer, JobConflict) and not self.import_files:
+                        answer.hint = (
+                            f"{answer.hint}; a job sent with --import has other uris: send it so again"
+                        )
+                    self.report.add_rejected(source, answer)
+                else:
+                    self.report.add_accepted(source, answer)
+
+    def _checked(self, document: ParsedPayload) -> Payload | None:
+        try:
+            if document.error is not None:
+                raise document.error
+            return self._valid(document)
+        except PreviewopsError as error:
+            self._invalid += isinstance(error, InvalidPayload)
+            self.report.add_rejected(document.source, error)
+            return None
+
+    def _valid(self, document: ParsedPayload) -> Payload:
+        policy = AssetPolicy(self.settings.effective_asset_roots(self.working_dir), self.settings.asset_hosts)
+        if not self.import_files:
+            return validate(document.payload, policy=policy, source=document.source)
+        from previewops.cli.asset_import import plan_import
+
+        store = self.settings.data_dir / "assets"
+        plan = plan_import(
+            document.payload or {},
+            base=document.base,
+            store=store,
+            max_bytes=self.settings.asset_max_mb * 1024 * 1024,
+        )
+        payload = _validated(plan, policy, document.source)
+        plan.execute()
+        return payload
+
+
+def _validated(plan: ImportPlan, policy: AssetPolicy, source: str) -> Payload:
+    """The payload of a plan, if neither the import nor the contract has anything against it.
+
+    Raises:
+        InvalidPayload: with what both found; where both speak of one place, the import knows more.
+    """
+    if not plan.violations:
+        return validate(plan.payload, policy=policy, source=source)
+    told = {violation.pointer for violation in plan.violations}
+    found = list(plan.violations)
+    try:
+        validate(plan.payload, policy=policy)
+    except InvalidPayload as error:
+        found += [violation for violation in error.violations if violation.pointer not in told]
+    raise InvalidPayload(normalize(found), source=source)

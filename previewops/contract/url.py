@@ -1,0 +1,75 @@
+"""Web addresses of assets, taken apart and judged by their text alone.
+
+Where a name leads is looked up when the file is fetched, and judged again by address then.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from previewops.host_patterns import DEFAULT_PORTS, HOST_NAME
+from previewops.message_formatting import escape_unprintable, quote, shorten
+
+MAX_URL_CHARACTERS = 2_048
+
+_UNPRINTED = r"[\x00-\x20\x7f\\]"
+
+
+class InvalidUrl(Exception):
+    """A web address that cannot be fetched; the fields are those of a violation."""
+
+    def __init__(self, message: str, found: str, allowed: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.found = found
+        self.allowed = allowed
+
+
+class HttpUri(NamedTuple):
+    """An http or https address. ``host`` is lower case and ASCII, without brackets; ``url`` the whole of it."""
+
+    scheme: str
+    host: str
+    port: int
+    url: str
+
+
+def parse_url(url: str) -> HttpUri:
+    """Takes an http or https address apart.
+
+    Raises:
+        BadAddress: it is too long, malformed, or has a user name, a fragment or a port that is none.
+    """
+    from urllib.parse import urlsplit  # noqa: PLC0415 - most payloads have no web address
+
+    if len(url) > MAX_URL_CHARACTERS:
+        raise InvalidUrl("is too long", f"{len(url)} characters", f"{MAX_URL_CHARACTERS} characters")
+    if re.search(_UNPRINTED, url):
+        raise InvalidUrl("holds a space, a control character or a backslash", quote(url), "percent escapes")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = _ascii_host(parts.hostname or "")
+    except ValueError as error:
+        reason = shorten(escape_unprintable(str(error)))
+        raise InvalidUrl("is a malformed web address", quote(url), f"https://host/path ({reason})") from None
+    if not host or port == 0:
+        raise InvalidUrl("is a web address without a host or port", quote(url), "https://host/path")
+    if parts.username is not None or parts.password is not None:
+        raise InvalidUrl(
+            "carries a user name", f"an address at {host}", "addresses without user and password"
+        )
+    if parts.fragment:
+        raise InvalidUrl("has a fragment", quote(parts.fragment), "addresses without #")
+    return HttpUri(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme], url)
+
+
+def _ascii_host(host: str) -> str:
+    """``host`` as the name system has it. Raises ValueError for one that it cannot hold."""
+    if ":" in host:
+        return host.lower()
+    found = host if host.isascii() else host.encode("idna").decode("ascii")
+    if found and re.fullmatch(HOST_NAME, found.lower()) is None:
+        raise ValueError("not a host name")
+    return found.lower()

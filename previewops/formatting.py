@@ -1,0 +1,180 @@
+"""Text for people, made of plain values: cleaned, aligned, with ages instead of times. Nothing is printed here."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from previewops.message_formatting import escape_unprintable
+
+DEFAULT_COLUMNS = 80
+_MIN_FLEXIBLE = 12
+_GAP = "  "
+_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_AGES = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
+MAX_DURATION_MS = 36_500 * _UNIT_MS["d"]
+
+
+def clean(text: object) -> str:
+    """``text`` on one line, with every character that could steer a terminal written as an escape.
+
+    All text that reaches the terminal passes here: job ids, messages and reasons may come from a stranger.
+    """
+    return escape_unprintable(str(text))
+
+
+def display_width(text: str) -> int:
+    """How many terminal columns ``text`` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def truncate(text: str, columns: int) -> str:
+    """``text`` in at most ``columns`` columns, the cut marked by an ellipsis."""
+    if display_width(text) <= columns:
+        return text
+    kept = text[:columns]
+    while display_width(kept) > columns - 1:
+        kept = kept[:-1]
+    return kept + "…"
+
+
+def _padded(text: str, columns: int) -> str:
+    return text + " " * (columns - display_width(text))
+
+
+def format_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    flexible: str | None = None,
+    columns: int | None = None,
+) -> list[str]:
+    """Lines of an aligned table.
+
+    ``right`` names the columns that are set flush right. ``flexible`` names the one that is cut so that
+    lines fit ``columns`` (None: the terminal's, or 80); the others, identifiers among them, never are.
+    """
+    cells = [[clean(cell) for cell in row] for row in rows]
+    widths = [
+        max([display_width(header), *(display_width(row[i]) for row in cells)])
+        for i, header in enumerate(headers)
+    ]
+    if flexible is not None:
+        place = list(headers).index(flexible)
+        total = columns or terminal_columns()
+        others = sum(widths) - widths[place] + len(_GAP) * (len(widths) - 1)
+        widths[place] = min(widths[place], max(_MIN_FLEXIBLE, total - others))
+        for row in cells:
+            row[place] = truncate(row[place], widths[place])
+    return [_line(headers, widths, headers, right)] + [_line(row, widths, headers, right) for row in cells]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], headers: Sequence[str], right: Sequence[str]) -> str:
+    parts = [
+        " " * (size - display_width(cell)) + cell if header in right else _padded(cell, size)
+        for cell, size, header in zip(cells, widths, headers, strict=True)
+    ]
+    return _GAP.join(parts).rstrip()
+
+
+def format_fields(
+    pairs: Iterable[tuple[str, object | None]], *, indent: str = "", columns: int | None = None
+) -> list[str]:
+    """Aligned ``name  value`` lines; pairs whose value is None or empty are left out.
+
+    Long values are wrapped at spaces to fit ``columns`` (None: the terminal's, or 80).
+    """
+    shown = [(name, clean(value)) for name, value in pairs if value is not None and value != ""]
+    size = max((display_width(name) for name, _ in shown), default=0)
+    lines: list[str] = []
+    for name, value in shown:
+        first = f"{indent}{_padded(name, size)}{_GAP}"
+        lines += wrap_text(value, first=first, rest=" " * display_width(first), columns=columns)
+    return lines
+
+
+def wrap_text(text: str, *, first: str, rest: str, columns: int | None = None) -> list[str]:
+    """``text`` cleaned and wrapped at spaces to ``columns``.
+
+    ``first`` stands before its first line, ``rest`` before the others. Words are never broken, so that a path
+    can be copied.
+    """
+    return textwrap.wrap(
+        clean(text),
+        columns or terminal_columns(),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def terminal_columns() -> int:
+    """The width of the terminal, of COLUMNS, or 80."""
+    return shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns
+
+
+def format_age(then_ms: int | None, now_ms: int) -> str:
+    """How long ago ``then_ms`` was: "just now", "42 s ago", "4 min ago", "3 h ago", "2 d ago", or "-"."""
+    if then_ms is None:
+        return "-"
+    passed = now_ms - then_ms
+    for unit_ms, name in _AGES:
+        if passed >= unit_ms:
+            return f"{passed // unit_ms} {name} ago"
+    return "just now"
+
+
+def format_duration(ms: float | None) -> str:
+    """A length of time: "830 ms", "2.4 s", "3 min 20 s", "2 h 5 min", "4 d 2 h", or "-"."""
+    if ms is None:
+        return "-"
+    if ms < 999.5:
+        return f"{ms:.0f} ms"
+    seconds = ms / 1000
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def format_bytes(count: int) -> str:
+    """Bytes as "512 B", "12.3 KiB", "4.0 MiB" or "1.2 GiB"."""
+    if count < 1024:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("KiB", "MiB"):
+        value /= 1024
+        if value < 1023.95:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1024:.1f} GiB"
+
+
+def pluralize(count: int, one: str, many: str | None = None) -> str:
+    """``count`` with its noun: "1 job", "3 jobs"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def parse_age_ms(text: str) -> int | None:
+    """ "30s", "15m", "2h" or "7d" in ms, or None when ``text`` is none of these."""
+    match = re.fullmatch(r"([0-9]{1,12})([smhd])", text.strip())
+    if match is None:
+        return None
+    ms = int(match[1]) * _UNIT_MS[match[2]]
+    return ms if ms <= MAX_DURATION_MS else None

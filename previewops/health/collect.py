@@ -1,0 +1,125 @@
+"""Gathers what health is judged by: of a snapshot, of the Redis server, and of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from previewops.clock import Clock, SystemClock
+from previewops.health import RECENT_WINDOW_S, HealthInputs
+from previewops.health.from_snapshot import inputs_from_snapshot
+from previewops.settings import Settings
+from previewops.snapshot.model import CounterBucket, Snapshot
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+async def collect_inputs(
+    redis: Redis,
+    settings: Settings,
+    snapshot: Snapshot,
+    *,
+    buckets: Iterable[CounterBucket] | None = None,
+    clock: Clock | None = None,
+) -> HealthInputs:
+    """Everything that ``previewops.health.judge`` wants to know, with two round trips.
+
+    Args:
+        snapshot: one that was taken with ``runs=True``, or stuck jobs are not judged.
+        buckets: the 10 s buckets of the last five minutes at least, as ``History.tens`` has them. None: those of
+            the snapshot; if they do not reach back so far, failures are not judged.
+        clock: times the answer of Redis.
+
+    Raises:
+        redis.exceptions.RedisError: the server cannot be used.
+    """
+    if buckets is None and snapshot.history_s >= RECENT_WINDOW_S:
+        buckets = snapshot.buckets
+    redis_ms, ahead_ms = await _answer(redis, clock or SystemClock())
+    eviction_policy, persistent = await _server(redis)
+    free_bytes, disk_bytes = await asyncio.to_thread(_disk, settings.data_dir)
+    return replace(
+        inputs_from_snapshot(snapshot, buckets, heartbeat_ms=settings.heartbeat_ms),
+        eviction_policy=eviction_policy,
+        persistent=persistent,
+        run_ages_ms=_run_ages_ms(snapshot),
+        deadline_ms=settings.job_timeout_s * 1000,
+        disk_free_bytes=free_bytes,
+        disk_bytes=disk_bytes,
+        redis_ms=redis_ms,
+        queue_max=settings.queue_max,
+        confined_by={each.worker_id: each.confined_by for each in snapshot.workers if each.confined_by},
+        clocks_ahead_ms=_clocks(snapshot, ahead_ms),
+    )
+
+
+def _clocks(snapshot: Snapshot, here_ms: int | None) -> dict[str, int]:
+    found = {
+        each.worker_id: each.clock_ahead_ms for each in snapshot.workers if each.clock_ahead_ms is not None
+    }
+    return found if here_ms is None else {**found, "this host": here_ms}
+
+
+def _run_ages_ms(snapshot: Snapshot) -> dict[str, int] | None:
+    if snapshot.active and not snapshot.running_jobs:
+        return None
+    return {run.job_id: snapshot.now_ms - run.claimed_ms for run in snapshot.running_jobs}
+
+
+async def measure_latency_ms(redis: Redis, clock: Clock) -> float | None:
+    """How long an answer takes, in ms, on a connection that is open already; None where asking is forbidden.
+
+    Raises:
+        redis.exceptions.RedisError: the server cannot be used.
+    """
+    took_ms, _ = await _answer(redis, clock)
+    return took_ms
+
+
+async def _answer(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
+    """How long an answer takes on a connection that is open already, and how far this host's clock is ahead, in ms.
+
+    None where asking is forbidden.
+    """
+    from redis.exceptions import ResponseError  # noqa: PLC0415 - start-up time of commands without Redis
+
+    before = clock.monotonic()
+    try:
+        seconds, microseconds = await redis.time()
+    except ResponseError:
+        return None, None
+    took_ms = (clock.monotonic() - before) * 1000
+    told_ms = int(seconds) * 1000 + int(microseconds) // 1000
+    # The server looked at its clock about half-way.
+    return took_ms, round(clock.now_ms() - took_ms / 2) - told_ms
+
+
+async def _server(redis: Redis) -> tuple[str | None, bool | None]:
+    """(eviction policy, whether data goes to disk) as far as the server lets us know: hosted ones forbid some."""
+    from redis.exceptions import ResponseError  # noqa: PLC0415 - as above
+
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.info("memory")
+        pipe.info("persistence")
+        pipe.config_get("save")
+        memory, persistence, save = await pipe.execute(raise_on_error=False)
+    policy = None if isinstance(memory, ResponseError) else memory.get("maxmemory_policy")
+    if not isinstance(persistence, ResponseError) and persistence.get("aof_enabled"):
+        return policy, True
+    if isinstance(persistence, ResponseError) or isinstance(save, ResponseError):
+        return policy, None
+    return policy, bool(next(iter(save.values()), ""))
+
+
+def _disk(folder: Path) -> tuple[int | None, int | None]:
+    """Bytes that this user can still write there, and bytes in all; None where there is no such folder."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None, None
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize

@@ -1,0 +1,86 @@
+"""What a snapshot alone tells of a queue's health, so that verdicts and figures on one screen are of one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from previewops.clock import iso_from_ms
+from previewops.health import RECENT_WINDOW_S, Health, HealthInputs, RecentOutcomes, Thresholds, evaluate
+from previewops.snapshot.model import CounterBucket, Snapshot
+
+SNAPSHOT_CHECKS = frozenset(
+    {
+        "workers",
+        "accounting",
+        "data-loss",
+        "oldest-waiting",
+        "dead-letters",
+        "failure-rate",
+        "dead-growth",
+        "paused",
+        "supervisors",
+        "versions",
+    }
+)
+"""The checks that need no more than a snapshot and the last minutes."""
+
+
+def inputs_from_snapshot(
+    snapshot: Snapshot, buckets: Iterable[CounterBucket] | None, *, heartbeat_ms: int
+) -> HealthInputs:
+    """The facts that ``snapshot`` holds; the others are None.
+
+    ``buckets`` are the 10 s buckets of the last five minutes at least, None where they are not known; workers are
+    heard of every ``heartbeat_ms``.
+    """
+    return HealthInputs(
+        waiting=sum(snapshot.waiting.values()),
+        delayed=snapshot.delayed,
+        active=snapshot.active,
+        dead=snapshot.dead,
+        oldest_waiting_ms=snapshot.oldest_waiting_ms,
+        paused=snapshot.paused,
+        paused_by=snapshot.paused_by,
+        paused_why=snapshot.paused_why,
+        unaccounted=snapshot.unaccounted,
+        worker_ages_ms=tuple(snapshot.now_ms - worker.heartbeat_ms for worker in snapshot.workers),
+        heartbeat_ms=heartbeat_ms,
+        eviction_policy=None,
+        persistent=None,
+        lost_at=None if snapshot.data_lost_ms is None else iso_from_ms(snapshot.data_lost_ms),
+        recent=None if buckets is None else _recent(buckets, snapshot.now_ms),
+        supervisors=snapshot.supervisors,
+        versions=frozenset(worker.version for worker in snapshot.workers if worker.version),
+    )
+
+
+def refresh_health(
+    health: Health | None,
+    snapshot: Snapshot,
+    buckets: Iterable[CounterBucket],
+    *,
+    heartbeat_ms: int,
+    thresholds: Thresholds,
+) -> Health:
+    """``health`` with all that ``snapshot`` tells as it is now; the rest stays as it was found, if it ever was.
+
+    ``buckets`` and ``heartbeat_ms`` as for ``facts_of``.
+    """
+    fresh = evaluate(inputs_from_snapshot(snapshot, buckets, heartbeat_ms=heartbeat_ms), thresholds)
+    checks = {check.name: check for check in fresh.checks if check.name in SNAPSHOT_CHECKS}
+    if health is None:
+        return Health(tuple(checks.values()), fresh.figures)
+    figures = {figure.label: figure for figure in fresh.figures}
+    return Health(
+        tuple(checks.get(check.name, check) for check in health.checks),
+        tuple(figures.get(figure.label, figure) for figure in health.figures),
+    )
+
+
+def _recent(buckets: Iterable[CounterBucket], now_ms: int) -> RecentOutcomes:
+    late = [bucket for bucket in buckets if bucket.start_ms > now_ms - RECENT_WINDOW_S * 1000]
+
+    def total(*names: str) -> int:
+        return sum(bucket.counts.get(name, 0) for bucket in late for name in names)
+
+    return RecentOutcomes(total("completed"), total("died"), total("requeued", "discarded"))

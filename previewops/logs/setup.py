@@ -1,0 +1,119 @@
+"""Structured logs on standard error: lines for a person on a terminal, JSON for everything else.
+
+Event names are fixed words, what differs stands in fields; docs/logs.md has them all.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from previewops.logs.redaction import sanitize
+from previewops.settings import LogFormat, Settings
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class JobLogContext:
+    """What every line about one attempt at a job bears. ``payload`` is None until it has been read."""
+
+    job_id: str
+    attempt: int
+    worker: str
+    payload: Mapping[str, Any] | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """The fields, by the contract's names."""
+        found = {"jobId": self.job_id, "attempt": self.attempt, "worker": self.worker}
+        if self.payload is not None:
+            found |= {name: self.payload.get(name) for name in ("projectId", "requestId")}
+        return found
+
+
+# One variable that is expanded when a line is written: a job that writes none pays for setting it alone.
+_JOB: ContextVar[JobLogContext | None] = ContextVar("previewops_job_lines", default=None)
+
+
+@contextmanager
+def job_log_context(job: JobLogContext) -> Iterator[None]:
+    """Within it, every line of this task and of those that it starts is about ``job``."""
+    token = _JOB.set(job)
+    try:
+        yield
+    finally:
+        _JOB.reset(token)
+
+
+def bind_payload(payload: object) -> None:
+    """Has the lines of the current job bear what its payload is known by elsewhere."""
+    job = _JOB.get()
+    if job is not None and isinstance(payload, Mapping):
+        job.payload = payload
+
+
+def configure_logging(settings: Settings, *, verbose: bool = False) -> None:
+    """Sets logging up for this process, the standard library's included, as PREVIEW_LOG_LEVEL and _FORMAT say.
+
+    ``verbose`` means debug, whatever the level.
+    """
+    level = logging.DEBUG if verbose else logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            _add_job,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _tidy,
+            _renderer(settings.log_format),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    for handler in [each for each in root.handlers if isinstance(each, _Library)]:
+        root.removeHandler(handler)
+    # Not below: arq tells of each job with its arguments, which are payloads.
+    root.addHandler(_Library(max(level, logging.WARNING)))
+
+
+def _renderer(chosen: LogFormat) -> structlog.typing.Processor:
+    terminal = sys.stderr.isatty()
+    if chosen is LogFormat.JSON or (chosen is LogFormat.AUTO and not terminal):
+        return structlog.processors.JSONRenderer()
+    return structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=24)
+
+
+def _add_job(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    job = _JOB.get()
+    return event if job is None else {**job.fields(), **event}
+
+
+def _tidy(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    first = {name: event[name] for name in ("event", "level", "timestamp") if name in event}
+    return sanitize({**first, **event})
+
+
+class _Library(logging.Handler):
+    """What libraries log by the standard library, as lines like all others."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            log.log(
+                min(record.levelno // 10 * 10, logging.CRITICAL),  # structlog knows no levels in between
+                "library.logged",
+                logger=record.name,
+                message=record.getMessage(),
+                exc_info=record.exc_info,
+            )
+        except Exception:
+            self.handleError(record)

@@ -1,0 +1,1 @@
+"""Process primitives: parent-death signal and the sd_notify protocol."""

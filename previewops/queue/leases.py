@@ -1,0 +1,290 @@
+"""The worker's side of the queue: claims under a lease with a fencing token, and the ways a claim can end.
+
+Leases are timed by the Redis server's clock alone. A fencing token (M. Kleppmann, "How to do distributed
+locking", 2016) grows with every claim; whoever shows an older one is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from previewops.queue.fingerprint import fingerprint
+from previewops.queue.keys import Keys
+from previewops.queue.retry import DeadLetterCause, FailureCounter
+from previewops.queue.scripts import ScriptArgument, ScriptName, Scripts
+from previewops.settings import Settings
+from previewops.states import Priority, ScriptResult
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+_CLAIM_WIDTH = 8
+
+WORKER_LOST_FINGERPRINT = fingerprint("WorkerLost", "worker-lost", "")
+"""The group of jobs whose workers died under them, whatever the words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One job under lease. ``body`` is arq's job record, or None if it is gone. Times are server ms.
+
+    ``wait_ms`` is how long it had waited since it was submitted, due or put back; an earlier run is no part of it.
+    """
+
+    job_id: str
+    body: bytes | None
+    token: str
+    accepted_ms: int
+    claimed_ms: int
+    attempts: int
+    crashes: int
+    wait_ms: float
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimReply:
+    """The answer to a claim: the jobs, and in how many ms the next delayed one is due (None: none is)."""
+
+    claims: tuple[Claim, ...]
+    next_due_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedJob:
+    """A job that is done: its claim, the result as JSON text, how long it ran in ms, and whether it was a dry run."""
+
+    claim: Claim
+    result_json: str
+    run_ms: float
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReply:
+    """The answer to a heartbeat: the ids whose lease is lost, and when the queue was born, in server µs.
+
+    ``knew_us`` is the birth of the queue that the heartbeat before found; None if that was this queue, or there was
+    no heartbeat before.
+    """
+
+    lost_job_ids: tuple[str, ...]
+    queue_born_us: int
+    previous_born_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceResult:
+    """What a maintenance step did, and when the next one has something to do, in ms (None: nothing known)."""
+
+    recovered: int
+    admitted: int
+    next_due_ms: int | None
+    next_expiry_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterReason:
+    """Why a job is dead, as it is kept and grouped."""
+
+    cause: DeadLetterCause
+    error_class: str
+    code: str
+    message: str
+    fingerprint: str
+
+
+class ScriptRunner(Protocol):
+    """What calls scripts."""
+
+    async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
+        """Calls a script with the queue's keys."""
+        ...
+
+
+class Leases:
+    """All that a worker does to jobs, on behalf of one worker id. Claims and finishes go by ``hot``."""
+
+    def __init__(
+        self, redis: Redis, settings: Settings, worker_id: str, *, fast_runner: ScriptRunner | None = None
+    ) -> None:
+        self.keys = Keys(settings.queue_name)
+        self.scripts = Scripts(redis, self.keys)
+        self.fast_runner: ScriptRunner = fast_runner or self.scripts
+        self._redis = redis
+        self._settings = settings
+        self._worker = worker_id
+        self._queue_born = ""
+
+    async def wait_for_work(self, timeout_s: float) -> bool:
+        """Blocks until a wake-up comes or ``timeout_s`` (at least 5 ms) has passed; True if one came."""
+        # Before 7.0 Redis rounds a wait down to whole ms, and waits without end when nothing is left of it.
+        wait_s = max(timeout_s, 0.005)
+        # Not redis.blpop: its signature knows whole seconds only.
+        return await self._redis.execute_command("BLPOP", self.keys.wake, wait_s) is not None
+
+    async def claim(self, max_claims: int) -> ClaimReply:
+        """Claims up to ``want`` jobs, none while the queue is paused."""
+        reply = await self.fast_runner.run(
+            ScriptName.CLAIM, self._worker, self._settings.lease_ms, self._settings.ageing_ms, max_claims
+        )
+        return ClaimReply(_claims(reply, 2), _optional(reply[1]))
+
+    async def finish(
+        self, completed: Sequence[CompletedJob], max_claims: int
+    ) -> tuple[list[ScriptResult], tuple[Claim, ...]]:
+        """Completes jobs and claims up to ``want`` next ones in the same round trip.
+
+        Returns one code per job (OK, ALREADY, or STALE where the lease was lost) and the claims.
+        """
+        settings = self._settings
+        args: list[ScriptArgument] = [
+            self._worker,
+            settings.lease_ms,
+            settings.ageing_ms,
+            max_claims,
+            settings.keep_completed,
+            settings.result_ttl_s * 1000,
+            len(completed),
+        ]
+        for job in completed:
+            args += (job.claim.job_id, job.claim.token, job.result_json, job.run_ms, int(job.dry_run))
+        reply = await self.fast_runner.run(ScriptName.FINISH, *args)
+        return [ScriptResult(code) for code in reply[1 : 1 + len(completed)]], _claims(
+            reply, 1 + len(completed)
+        )
+
+    async def retry(
+        self, claim: Claim, *, delay_ms: int, counter: FailureCounter, attempt_json: str, message: str
+    ) -> ScriptResult:
+        """Sends a failed job into backoff; it is due in ``delay_ms``."""
+        reply = await self.scripts.run(
+            ScriptName.RETRY, claim.job_id, claim.token, delay_ms, counter.value, attempt_json, _text(message)
+        )
+        return ScriptResult(reply)
+
+    async def move_to_dead_letters(
+        self, claim: Claim, *, counter: FailureCounter, attempt_json: str, reason: DeadLetterReason
+    ) -> ScriptResult:
+        """Sends a failed job to the dead-letter queue."""
+        reply = await self.scripts.run(
+            ScriptName.DEAD_LETTER,
+            claim.job_id,
+            claim.token,
+            counter.value,
+            attempt_json,
+            reason.cause.value,
+            _text(reason.error_class),
+            reason.code,
+            _text(reason.message),
+            reason.fingerprint,
+        )
+        return ScriptResult(reply)
+
+    async def release(self, claims: Iterable[Claim]) -> list[ScriptResult]:
+        """Gives jobs back without spending an attempt."""
+        args: list[ScriptArgument] = [self._worker]
+        for claim in claims:
+            args += (claim.job_id, claim.token)
+        reply = await self.scripts.run(ScriptName.RELEASE_CLAIMS, *args)
+        return [ScriptResult(code) for code in reply]
+
+    async def renew(self, claim: Claim) -> ScriptResult:
+        """Renews one lease and tells whether it still holds. To be asked right before publishing."""
+        reply = await self.scripts.run(ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms)
+        return ScriptResult(reply)
+
+    async def heartbeat(self, info_json: str, running: Iterable[tuple[Claim, float, str]]) -> HeartbeatReply:
+        """Says that the worker lives and renews leases; ``running`` is (claim, progress 0..1, phase).
+
+        One that finds another queue than the one before it, as after a FLUSHALL, raises the alarm that
+        ``previewops health`` tells of. Only it has ``knew_us``: those after it know the new queue.
+        """
+        args: list[ScriptArgument] = [self._worker, info_json, self._settings.lease_ms, self._queue_born]
+        for claim, progress, phase in running:
+            args += (claim.job_id, claim.token, round(progress, 3), phase)
+        reply = await self.scripts.run(ScriptName.HEARTBEAT, *args)
+        knew, self._queue_born = self._queue_born, reply[1].decode()
+        return HeartbeatReply(
+            lost_job_ids=tuple(job_id.decode() for job_id in reply[2:]),
+            queue_born_us=int(self._queue_born),
+            previous_born_us=int(knew) if knew not in ("", self._queue_born) else None,
+        )
+
+    async def release_unknown_claims(self, held: Iterable[Claim]) -> list[str]:
+        """Gives back claims of this worker that it does not hold: their reply was lost with a connection."""
+        reply = await self.scripts.run(
+            ScriptName.RELEASE_UNKNOWN_CLAIMS, self._worker, *(claim.token for claim in held)
+        )
+        return [job_id.decode() for job_id in reply]
+
+    async def bump_fencing_token(self, token: int) -> None:
+        """Has the next fencing token be larger than ``token``."""
+        await self.scripts.run(ScriptName.BUMP_FENCING_TOKEN, token)
+
+    async def maintain(self) -> MaintenanceResult:
+        """One bounded step of upkeep: expired leases, due jobs, aged records, history."""
+        recovered, admitted, due, expiry = await self.scripts.run(
+            ScriptName.MAINTAIN,
+            self._settings.max_crashes,
+            WORKER_LOST_FINGERPRINT,
+            self._settings.result_ttl_s * 1000,
+            max(60_000, self._settings.lease_ms * 3),
+            self._settings.lease_ms,
+        )
+        return MaintenanceResult(recovered, admitted, _optional(due), _optional(expiry))
+
+    async def deregister_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
+        """Recovers every lease of a worker that is known to be gone, and forgets it. Returns the ids."""
+        reply = await self.scripts.run(
+            ScriptName.DEREGISTER_WORKER,
+            worker_id,
+            self._settings.max_crashes,
+            why,
+            WORKER_LOST_FINGERPRINT,
+            "worker-lost" if lost else "worker-stopped",
+        )
+        return [job_id.decode() for job_id in reply]
+
+    async def active_attempts(self) -> frozenset[str]:
+        """ "<jobId>.<token>" of every job that is under lease, anywhere in the fleet."""
+        ids = [job_id.decode() for job_id in await self._redis.zrange(self.keys.active, 0, -1)]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hget(self.keys.job_prefix + job_id, "token")
+            tokens = await pipe.execute()
+        return frozenset(
+            f"{job_id}.{token.decode()}" for job_id, token in zip(ids, tokens, strict=True) if token
+        )
+
+
+def _text(words: str) -> bytes:
+    """What an error says, as UTF-8. A file's name may be no valid text (``\\udcff``), which is then spelled out."""
+    return words.encode("utf-8", "backslashreplace")
+
+
+def _optional(raw: bytes) -> int | None:
+    value = int(raw)
+    return None if value < 0 else value
+
+
+def _claims(reply: Sequence[Any], start: int) -> tuple[Claim, ...]:
+    if len(reply) == start:
+        return ()
+    now_ms = int(reply[0])
+    return tuple(
+        Claim(
+            job_id=reply[i].decode(),
+            body=reply[i + 1],
+            token=reply[i + 2].decode(),
+            accepted_ms=int(reply[i + 3]),
+            claimed_ms=now_ms,
+            attempts=int(reply[i + 4]),
+            crashes=int(reply[i + 5]),
+            wait_ms=float(reply[i + 6]),
+            priority=Priority(reply[i + 7].decode()),
+        )
+        for i in range(start, len(reply), _CLAIM_WIDTH)
+    )

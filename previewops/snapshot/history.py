@@ -1,0 +1,191 @@
+"""The recent past of a queue, gathered from one snapshot after the other. Pure.
+
+The last hour is kept in buckets of 10 s, the last day in minutes. A minute is added up here as well as by the
+workers, so it is whole as soon as it is over, and also while no worker is alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from previewops.snapshot.histogram import merge_histograms
+from previewops.snapshot.model import MINUTE_MS, TEN_SECONDS_MS, CounterBucket, Snapshot
+
+HOUR_S = 3600
+DAY_MIN = 1440
+OVERLAP_S = 60
+"""What a snapshot brings again once the past is known: a gap between two looks may be as long."""
+
+_PER_MINUTE = MINUTE_MS // TEN_SECONDS_MS
+_PER_HOUR = HOUR_S * 1000 // TEN_SECONDS_MS
+
+
+class Period(StrEnum):
+    """How far back a picture reaches."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def bucket_ms(self) -> int:
+        """The width of the buckets that it is made of."""
+        return TEN_SECONDS_MS if self is Period.HOUR else MINUTE_MS
+
+    @property
+    def buckets(self) -> int:
+        """How many of them it spans."""
+        return _PER_HOUR if self is Period.HOUR else DAY_MIN
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryColumn:
+    """The sums of the buckets that begin in ``width_ms`` from ``start_ms`` (server) on."""
+
+    start_ms: int
+    width_ms: int
+    counts: Mapping[str, int]
+    wait: Mapping[int, int]
+    run: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Buckets by number, and from which number on none is missing. ``now_ms`` is that of the last snapshot."""
+
+    tens: Mapping[int, CounterBucket] = field(default_factory=dict)
+    minutes: Mapping[int, CounterBucket] = field(default_factory=dict)
+    tens_since: int | None = None
+    minutes_since: int | None = None
+    now_ms: int = 0
+
+    def with_snapshot(self, snapshot: Snapshot) -> History:
+        """The history with what a snapshot brings; what is older than a day is forgotten.
+
+        A server whose clock is behind by more than a minute (another one, after a fail-over) starts it anew.
+        """
+        if snapshot.now_ms < self.now_ms - MINUTE_MS:
+            return History().with_snapshot(snapshot)
+        now_ms = max(self.now_ms, snapshot.now_ms)
+        current, minute = now_ms // TEN_SECONDS_MS, now_ms // MINUTE_MS
+        first = current + 1 - snapshot.history_s * 1000 // TEN_SECONDS_MS
+        # The bucket of the last look was not over then: it has to be among those that come now.
+        joined = self.tens_since is not None and first <= self.now_ms // TEN_SECONDS_MS
+        first_minute = minute - snapshot.history_min if snapshot.history_min else -(-first // _PER_MINUTE)
+        tens = {**self.tens, **{bucket.number: bucket for bucket in snapshot.buckets}}
+        minutes = dict(self.minutes)
+        for bucket in snapshot.minutes:
+            minutes[bucket.number] = prefer_complete(minutes.get(bucket.number), bucket)
+        kept_minute = (current - _PER_HOUR) // _PER_MINUTE
+        for number, bucket in merge_buckets(
+            bucket for n, bucket in tens.items() if n // _PER_MINUTE < kept_minute
+        ):
+            minutes[number] = prefer_complete(minutes.get(number), bucket)
+        return History(
+            tens={n: bucket for n, bucket in tens.items() if n // _PER_MINUTE >= kept_minute},
+            minutes={n: bucket for n, bucket in minutes.items() if n >= minute - DAY_MIN},
+            tens_since=_earlier(self.tens_since if joined else None, first),
+            minutes_since=_earlier(self.minutes_since if joined else None, first_minute),
+            now_ms=now_ms,
+        )
+
+    def required_depth(self, now_known: bool) -> tuple[int, int]:
+        """What the next snapshot has to bring: ``history_s`` and ``history_min`` of ``Snapshots.take``.
+
+        Everything at first and after a gap, later the last few buckets. ``now_known`` is whether the caller
+        knows the present, from having looked within ``FEW_S``; who cannot tell says False.
+        """
+        current, minute = self.now_ms // TEN_SECONDS_MS, self.now_ms // MINUTE_MS
+        whole = (
+            self.tens_since is not None
+            and self.minutes_since is not None
+            and self.tens_since <= current + 1 - _PER_HOUR
+            and self.minutes_since <= minute - DAY_MIN + 1
+        )
+        return (OVERLAP_S, 0) if now_known and whole else (HOUR_S, DAY_MIN)
+
+    def columns(self, period: Period, count: int, now_ms: int) -> tuple[HistoryColumn, ...]:
+        """Exactly ``count`` columns, the last of them with ``now_ms`` (server) in it.
+
+        Each is as wide as so many whole buckets as make ``count`` of them reach back a ``period`` at least, and
+        begins at a multiple of its width, so that a bucket stays in its column as time goes by. Columns of
+        before what is known are empty.
+
+        Raises:
+            ValueError: ``count`` is below 1.
+        """
+        if count < 1:
+            raise ValueError(f"there cannot be {count} columns")
+        width_ms = -(-period.buckets // count) * period.bucket_ms
+        first = now_ms // width_ms - count + 1
+        members: list[list[CounterBucket]] = [[] for _ in range(count)]
+        for bucket in self.tens.values() if period is Period.HOUR else self._all_minutes():
+            place = bucket.start_ms // width_ms - first
+            if 0 <= place < count:
+                members[place].append(bucket)
+        return tuple(
+            HistoryColumn((first + place) * width_ms, width_ms, *_sums(of))
+            for place, of in enumerate(members)
+        )
+
+    def rate_per_min(self, name: str, window_ms: int, now_ms: int) -> float:
+        """How often per minute ``name`` was counted in the last ``window_ms`` (an hour at most).
+
+        Counted are whole buckets and the current one, over the time that they took: the last 10 s at least.
+        """
+        current = now_ms // TEN_SECONDS_MS
+        first = min((now_ms - window_ms) // TEN_SECONDS_MS + 1, current - 1)
+        found = sum(bucket.counts.get(name, 0) for n, bucket in self.tens.items() if first <= n <= current)
+        return found * MINUTE_MS / (now_ms - first * TEN_SECONDS_MS)
+
+    def count_within(self, name: str, window_ms: int, now_ms: int) -> int:
+        """How often ``name`` was counted in the last ``window_ms`` (an hour at most), and never more than that.
+
+        Of a bucket that has begun before it, nobody knows what belongs to it: such a one is left out.
+        """
+        first = -(-(now_ms - window_ms) // TEN_SECONDS_MS)
+        return sum(bucket.counts.get(name, 0) for number, bucket in self.tens.items() if number >= first)
+
+    def _all_minutes(self) -> Iterable[CounterBucket]:
+        minutes = dict(self.minutes)
+        for number, bucket in merge_buckets(self.tens.values()):
+            minutes[number] = prefer_complete(minutes.get(number), bucket)
+        return minutes.values()
+
+
+def _earlier(known: int | None, new: int) -> int:
+    return new if known is None else min(known, new)
+
+
+def _sums(
+    buckets: Iterable[CounterBucket],
+) -> tuple[Mapping[str, int], Mapping[int, int], Mapping[int, int]]:
+    counts: dict[str, int] = {}
+    every = tuple(buckets)
+    for bucket in every:
+        for name, count in bucket.counts.items():
+            counts[name] = counts.get(name, 0) + count
+    return (
+        counts,
+        merge_histograms(bucket.wait for bucket in every),
+        merge_histograms(bucket.run for bucket in every),
+    )
+
+
+def merge_buckets(tens: Iterable[CounterBucket]) -> Iterable[tuple[int, CounterBucket]]:
+    """Minutes by number, each of as many of its buckets as there are."""
+    members: dict[int, list[CounterBucket]] = {}
+    for bucket in tens:
+        members.setdefault(bucket.start_ms // MINUTE_MS, []).append(bucket)
+    for number, of in members.items():
+        yield number, CounterBucket(number * MINUTE_MS, *_sums(of), MINUTE_MS)
+
+
+def prefer_complete(known: CounterBucket | None, new: CounterBucket) -> CounterBucket:
+    """Counts only grow: of two accounts of one minute the one that counts more is the whole one."""
+    return new if known is None or _total(new) >= _total(known) else known
+
+
+def _total(bucket: CounterBucket) -> int:
+    return sum(bucket.counts.values()) + sum(bucket.wait.values()) + sum(bucket.run.values())

@@ -1,0 +1,102 @@
+"""Puts a supervisor together, and takes it apart."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from enum import StrEnum
+
+from previewops.clock import SystemClock, system_rng
+from previewops.process.sd_notify import SystemdNotifier
+from previewops.queue.leases import Leases
+from previewops.redis_server.connection import connect
+from previewops.settings import Settings
+from previewops.snapshot.fleet import WorkerCountRange
+from previewops.snapshot.reader import SnapshotReader
+from previewops.supervisor.backend import WorkerBackend
+from previewops.supervisor.commands import CommandChannel
+from previewops.supervisor.environment import Launch
+from previewops.supervisor.host import HostMetrics, supervisor_id
+from previewops.supervisor.lock import hold_supervisor_lock, supervisor_folder
+from previewops.supervisor.loop import Supervisor
+from previewops.supervisor.pool import LogAction
+from previewops.supervisor.process_backend import BuildArgv, ProcessBackend
+from previewops.supervisor.process_registry import ProcessRegistry
+from previewops.supervisor.recycle_policy import RecycleLimits
+from previewops.supervisor.redis_poller import RedisPoller
+from previewops.supervisor.systemd_backend import SystemdBackend, UnitLimits
+
+MIB = 1024 * 1024
+
+DEFAULT_RECYCLE_LIMITS = RecycleLimits(rss_bytes=512 * MIB, jobs=50_000, age_s=24 * 3600)
+"""When a worker is recycled. It renders in processes of their own, which have limits of theirs."""
+
+
+class BackendName(StrEnum):
+    """What runs the workers."""
+
+    PROCESS = "process"
+    SYSTEMD_RUN = "systemd-run"
+
+
+def build_worker_argv(worker_id: str) -> list[str]:
+    """The command line of a worker of this installation."""
+    return [sys.executable, "-m", "previewops", "worker", "--name", worker_id]
+
+
+@asynccontextmanager
+async def build_supervisor(
+    launch: Launch,
+    url: str,
+    *,
+    bounds: WorkerCountRange,
+    log_action: LogAction,
+    reload: Callable[[], Launch],
+    limits: RecycleLimits = DEFAULT_RECYCLE_LIMITS,
+    backend: BackendName = BackendName.PROCESS,
+    build_argv: BuildArgv = build_worker_argv,
+) -> AsyncIterator[Supervisor]:
+    """A supervisor that has the host's lock; to be set going by its ``run``.
+
+    Raises:
+        SupervisorRunning: another process supervises this queue in this DATA_DIR.
+        UsageError: DATA_DIR cannot be used.
+    """
+    settings = launch.settings
+    async with AsyncExitStack() as stack:
+        stack.enter_context(hold_supervisor_lock(settings))
+        redis = connect(url, role="supervisor")
+        stack.push_async_callback(redis.aclose)
+        notifier = SystemdNotifier(os.environ)
+        stack.callback(notifier.close)
+        gauge = HostMetrics()
+        name = supervisor_id(settings.data_dir)
+        book = CommandChannel(redis, settings, name)
+        yield Supervisor(
+            launch,
+            backend=_backend(backend, settings, build_argv),
+            leases=Leases(redis, settings, name),
+            poller=RedisPoller(
+                book, SnapshotReader(redis, settings), gauge, slots=settings.worker_concurrency
+            ),
+            channel=book,
+            host_metrics=gauge,
+            bounds=bounds,
+            limits=limits,
+            log_action=log_action,
+            reload=reload,
+            notifier=notifier,
+            clock=SystemClock(),
+            rng=system_rng(),
+        )
+
+
+def _backend(name: BackendName, settings: Settings, command: BuildArgv) -> WorkerBackend:
+    folder = supervisor_folder(settings)
+    if name is BackendName.SYSTEMD_RUN:
+        return SystemdBackend(command, settings, folder=folder, limits=UnitLimits.of(settings))
+    return ProcessBackend(
+        command, log_folder=settings.data_dir / "logs", registry=ProcessRegistry(folder / "workers.json")
+    )

@@ -1,0 +1,43 @@
+"""What the workers under test run in their render processes: the real build, after the fault that is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from previewops.worker import bundle_builder
+from previewops.worker.sandbox.child import TaskContext
+
+
+def build(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
+    """Obeys ``previewRequest.metadata`` of the payload, then builds."""
+    fault = spec["payload"]["previewRequest"].get("metadata", {})
+    if "gate" in fault and Path(fault["gate"]).exists():
+        host(0.5, "at the gate")
+        with Path(fault["gate"]).open("rb") as gate:
+            gate.read()
+    if "while_there" in fault:
+        while Path(fault["while_there"]).exists():
+            time.sleep(0.02)
+    if "takes_s" in fault:
+        time.sleep(fault["takes_s"])
+    if fault.get("spin"):
+        # One call into C that holds on for hours.
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+    if fault.get("segfault"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if fault.get("kills_worker"):
+        # Our parent is the fork server, and its parent the worker.
+        psutil.Process(os.getppid()).parent().kill()
+        signal.pause()
+    if "raises_while" in fault and Path(fault["raises_while"]).exists():
+        raise RuntimeError("the cause has not been mended")
+    if fault.get("raises"):
+        raise RuntimeError(fault["raises"])
+    return bundle_builder.build(spec, host)

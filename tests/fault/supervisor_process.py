@@ -1,0 +1,132 @@
+"""A supervisor as an operating system process, over the cluster that judges it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from previewops.settings import Settings
+from previewops.snapshot.fleet import SupervisedWorker, SupervisorStatus
+from previewops.supervisor.commands import FleetControl
+from tests.fault.cluster import Cluster
+
+
+class SupervisorProcess:
+    """``previewops supervise`` with workers under test; its log, and what it publishes."""
+
+    def __init__(self, cluster: Cluster, *words: str, **environ: str) -> None:
+        self.cluster = cluster
+        self.log = cluster.folder / "supervisor.log"
+        self.control = FleetControl(cluster.redis, cluster.settings, who="test")
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.fault.supervisor_under_test", *words],
+                env={**environment(cluster.settings), **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    async def __aenter__(self) -> SupervisorProcess:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        family = self.family()
+        for process in family:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        await asyncio.to_thread(psutil.wait_procs, family, timeout=20)
+        self.process.wait()
+
+    def signal(self, signum: signal.Signals) -> None:
+        self.process.send_signal(signum)
+
+    async def stopped(self) -> int:
+        """Its exit status, once it has ended."""
+        return await asyncio.to_thread(self.process.wait, 60)
+
+    def family(self) -> list[psutil.Process]:
+        """Itself, its workers, their fork servers and render processes."""
+        try:
+            root = psutil.Process(self.process.pid)
+            return [root, *root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    async def view(self) -> SupervisorStatus | None:
+        """What it has published last, while it runs."""
+        for view in await self.control.supervisors():
+            if view.state.pid == self.process.pid:
+                return view
+        return None
+
+    async def sees(self, what: str, predicate: Callable[[SupervisorStatus], Any]) -> SupervisorStatus:
+        """What it publishes once ``predicate`` holds for it."""
+
+        async def seen() -> SupervisorStatus | None:
+            assert self.process.poll() is None, self.words()
+            view = await self.view()
+            return view if view is not None and predicate(view) else None
+
+        try:
+            found: SupervisorStatus = await self.cluster.eventually(seen, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{await self.view()}\n{self.words()}") from None
+        return found
+
+    async def running(self, count: int) -> tuple[SupervisedWorker, ...]:
+        """The workers, once there are ``count`` and all run."""
+
+        def all_run(view: SupervisorStatus) -> bool:
+            phases = [worker.phase for worker in view.state.workers]
+            return phases == ["running"] * count
+
+        return (await self.sees(f"{count} workers run", all_run)).state.workers
+
+    def words(self) -> str:
+        logs = sorted((self.cluster.settings.data_dir / "logs").glob("*.log"))
+        return "\n".join(
+            f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in (self.log, *logs)
+        )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment that yields these settings."""
+    spec = {
+        field.metadata["env"]: str(value)
+        for name, field in Settings.__dataclass_fields__.items()
+        if (value := getattr(settings, name)) not in (None, ())
+    }
+    return {**os.environ, **spec, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def suspend(worker_pid: int, which: str) -> None:
+    """Stops a worker, its fork server or one of its render processes by SIGSTOP: it heeds no signal but SIGKILL."""
+    worker = psutil.Process(worker_pid)
+    server = next(child for child in worker.children() if "forkserver" in " ".join(child.cmdline()))
+    targets = {
+        "nobody": [],
+        "worker": [worker],
+        "fork server": [server],
+        "render process": server.children()[:1],
+    }[which]
+    assert targets or which == "nobody"
+    for process in targets:
+        process.suspend()
+
+
+async def survivors(family: list[psutil.Process], within_s: float = 30) -> list[psutil.Process]:
+    """Which of these have not ended in the end. Their parent is gone, and not every init reaps what it inherits."""
+    _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=within_s)
+    return [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]

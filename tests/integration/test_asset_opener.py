@@ -1,0 +1,244 @@
+"""Assets from real files: what is allowed is opened, everything else is refused with its code, and nothing hangs."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.worker.assets.opener import AssetRef, FileAssetOpener, storage_errors, verify_checksum
+
+CONTENT = b"content of an asset"
+BOUND = 1_000
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    (folder / "here.png").write_bytes(CONTENT)
+    return folder
+
+
+def read(uri: str, *roots: Path, max_bytes: int = BOUND) -> bytes:
+    opened = FileAssetOpener(roots).open(AssetRef("it", uri), max_bytes=max_bytes)
+    with opened.file:
+        content = opened.file.read()
+    assert opened.size == len(content)
+    return content
+
+
+def refused(uri: str, *roots: Path, max_bytes: int = BOUND) -> JobError:
+    with pytest.raises(JobError) as caught:
+        read(uri, *roots, max_bytes=max_bytes)
+    error = caught.value
+    assert error.data["assetId"] == "it"
+    assert str(error.data["uri"]).startswith(uri[:100])
+    assert error.data["found"]
+    assert error.data["allowed"]
+    assert error.hint
+    return error
+
+
+def test_relative_absolute_and_file_uris_are_read(root: Path) -> None:
+    (root / "sub folder").mkdir()
+    (root / "sub folder" / "ü.png").write_bytes(b"other")
+    assert read("here.png", root) == CONTENT
+    assert read(str(root / "here.png"), root) == CONTENT
+    assert read(f"file://{root}/here.png", root) == CONTENT
+    assert read(f"file://{root}/sub%20folder/%C3%BC.png", root) == b"other"
+
+
+def test_a_relative_uri_is_looked_up_under_each_root_in_order(root: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    (second / "here.png").write_bytes(b"second")
+    (second / "there.png").write_bytes(b"there")
+    assert read("here.png", root, second) == CONTENT
+    assert read("here.png", second, root) == b"second"
+    assert read("there.png", root, second) == b"there"
+
+
+def test_a_link_that_stays_under_a_root_is_followed(root: Path) -> None:
+    (root / "link.png").symlink_to("here.png")
+    assert read("link.png", root) == CONTENT
+
+
+def test_data_uris_are_decoded_within_their_bound() -> None:
+    uri = "data:image/png;base64," + base64.b64encode(CONTENT).decode()
+    assert read(uri) == CONTENT
+    assert refused(uri, max_bytes=5).code == "asset-too-large"
+    assert refused("data:image/png;base64,@@@").code == "asset-uri-unsupported"
+
+
+def test_a_missing_file_says_where_it_was_looked_for(root: Path, tmp_path: Path) -> None:
+    error = refused("no.png", root, tmp_path)
+    assert isinstance(error, PermanentJobError)
+    assert error.code == "asset-missing"
+    assert str(root / "no.png") in str(error.hint)
+    assert str(tmp_path / "no.png") in str(error.hint)
+    assert refused("here.png/x.png", root).code == "asset-missing"
+    assert refused("n" * 300, root).code == "asset-missing"
+    assert refused("here.png").code == "asset-missing"
+
+
+def test_an_upload_under_way_is_waited_for(root: Path) -> None:
+    (root / "coming.png.part").write_bytes(b"half")
+    error = refused("coming.png", root)
+    assert isinstance(error, TransientJobError)
+    assert error.code == "asset-incomplete"
+    (root / "coming.png").write_bytes(b"whole")
+    assert read("coming.png", root) == b"whole"
+
+
+def link_out(root: Path, outside: Path) -> str:
+    (root / "out.png").symlink_to(outside)
+    return "out.png"
+
+
+def folder_link_out(root: Path, outside: Path) -> str:
+    (root / "folder").symlink_to(outside.parent)
+    return f"folder/{outside.name}"
+
+
+@pytest.mark.parametrize(
+    "lead_out",
+    [
+        link_out,
+        folder_link_out,
+        lambda _root, outside: str(outside),
+        lambda _root, outside: f"file://{outside}",
+    ],
+    ids=["link", "link of a folder", "absolute", "file uri"],
+)
+def test_what_lies_outside_the_roots_is_refused(
+    root: Path, tmp_path: Path, lead_out: Callable[[Path, Path], str]
+) -> None:
+    outside = tmp_path / "secret.png"
+    outside.write_bytes(b"secret")
+    error = refused(lead_out(root, outside), root)
+    assert isinstance(error, PermanentJobError)
+    assert error.code == "asset-outside-roots"
+    assert str(tmp_path) in str(error.hint)
+    assert error.data["allowed"] == str(root)
+
+
+def test_a_root_is_not_a_prefix_of_names(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "rootless").mkdir()
+    (tmp_path / "rootless" / "a.png").write_bytes(CONTENT)
+    assert refused(str(tmp_path / "rootless" / "a.png"), tmp_path / "root").code == "asset-outside-roots"
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [(Path.mkdir, "a folder"), (make_fifo, "a named pipe"), (make_socket, "a socket")],
+)
+@pytest.mark.timeout(20)
+def test_only_regular_files_are_opened(root: Path, make: Callable[[Path], None], found: str) -> None:
+    make(root / "x")
+    error = refused("x", root)
+    assert (error.code, error.data["found"]) == ("asset-not-a-file", found)
+
+
+def test_a_device_is_refused() -> None:
+    error = refused("/dev/zero", Path("/dev"))
+    assert (error.code, error.data["found"]) == ("asset-not-a-file", "a character device")
+
+
+def test_a_link_to_itself_is_no_file(root: Path) -> None:
+    (root / "loop").symlink_to("loop")
+    assert refused("loop", root).code in ("asset-not-a-file", "asset-missing")
+
+
+def test_size_is_bounded(root: Path) -> None:
+    assert read("here.png", root, max_bytes=len(CONTENT)) == CONTENT
+    error = refused("here.png", root, max_bytes=len(CONTENT) - 1)
+    assert (error.code, error.data["found"]) == ("asset-too-large", f"{len(CONTENT)} bytes")
+
+
+@pytest.mark.parametrize("uri", ["http://example.org/a.png", "ftp://x/y", "../here.png", "file://host/a.png"])
+def test_other_addresses_are_refused(root: Path, uri: str) -> None:
+    assert refused(uri, root).code == "asset-uri-unsupported"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(root: Path) -> None:
+    (root / "here.png").chmod(0)
+    assert refused("here.png", root).code == "asset-unreadable"
+
+
+def test_checksums_are_compared(root: Path) -> None:
+    right = hashlib.sha256(CONTENT).hexdigest()
+    for digest in (None, right, right.upper()):
+        ref = AssetRef("it", "here.png", digest)
+        opened = FileAssetOpener((root,)).open(ref, max_bytes=BOUND)
+        with opened.file:
+            verify_checksum(ref, opened)
+            assert opened.file.read() == CONTENT
+    wrong = AssetRef("it", "here.png", "0" * 64)
+    opened = FileAssetOpener((root,)).open(wrong, max_bytes=BOUND)
+    with opened.file, pytest.raises(PermanentJobError) as caught:
+        verify_checksum(wrong, opened)
+    assert caught.value.code == "asset-checksum"
+    assert caught.value.data["found"] == right
+
+
+def test_identity_changes_with_the_content(root: Path) -> None:
+    def identity() -> tuple[int | str, ...]:
+        opened = FileAssetOpener((root,)).open(AssetRef("it", "here.png"), max_bytes=BOUND)
+        opened.file.close()
+        return opened.identity
+
+    before = identity()
+    assert identity() == before
+    (root / "new.png").write_bytes(CONTENT)
+    (root / "new.png").rename(root / "here.png")
+    assert identity() != before
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOSPC, "disk-full"),
+        (errno.EDQUOT, "disk-full"),
+        (errno.EIO, "io-error"),
+        (errno.EROFS, "io-error"),
+    ],
+)
+def test_trouble_with_the_disk_is_transient(number: int, code: str) -> None:
+    with pytest.raises(TransientJobError) as caught, storage_errors():
+        raise OSError(number, os.strerror(number), "file")
+    assert caught.value.code == code
+    assert caught.value.data["errno"] == errno.errorcode[number]
+
+
+@pytest.mark.timeout(20)
+def test_a_name_that_changes_hands_while_it_is_opened_gains_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    regular = os.lstat(root / "here.png")
+    make_fifo(root / "pipe")
+    with monkeypatch.context() as patched:
+        patched.setattr("previewops.worker.assets.opener.os.lstat", lambda _path: regular)
+        assert refused("pipe", root).code == "asset-not-a-file"
+    outside = tmp_path / "secret.png"
+    outside.write_bytes(b"secret")
+    monkeypatch.setattr(FileAssetOpener, "_resolve", lambda *_args: str(outside))
+    assert refused("here.png", root).code == "asset-outside-roots"

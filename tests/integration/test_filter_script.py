@@ -1,0 +1,46 @@
+"""The filter language in Lua: it means what Python means by it, whatever the words and the texts."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pytest
+import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from previewops.queue.filter_query import FILTER_FIELDS, FilterQuery, FilterTerm
+from tests.redis_server import RedisProcess
+
+pytestmark = pytest.mark.redis
+
+TEXT = files("previewops.queue.lua").joinpath("include", "match.lua").read_text("utf-8")
+# ARGV: number of fields, then name and value of each, then the filter.
+SCRIPT = (
+    TEXT
+    + """
+local fields, count = {}, tonumber(ARGV[1])
+for i = 1, count do
+  fields[ARGV[2 * i]] = ARGV[2 * i + 1]
+end
+return matcher(ARGV, 2 * count + 2)(fields) and 1 or 0
+"""
+)
+
+texts = st.text(st.sampled_from("aAbéÉ%.[( !\0"), max_size=4) | st.text(
+    st.characters(exclude_categories=["Cs"]), max_size=6
+)
+words = texts.map(lambda text: text.replace("\0", ""))
+terms = st.builds(FilterTerm, words, st.none() | st.sampled_from(FILTER_FIELDS), st.booleans())
+filters = st.builds(FilterQuery, st.lists(terms, max_size=3).map(tuple), st.booleans())
+
+
+@given(wanted=filters, fields=st.dictionaries(st.sampled_from(FILTER_FIELDS), texts, max_size=4))
+@settings(deadline=None, max_examples=400)
+def test_both_languages_agree(
+    redis_server: RedisProcess, wanted: FilterQuery, fields: dict[str, str]
+) -> None:
+    with redis.Redis.from_url(redis_server.url) as client:
+        named = [part for pair in fields.items() for part in pair]
+        answer = client.eval(SCRIPT, 0, len(fields), *named, *wanted.script_arguments())
+    assert bool(answer) is wanted.matches(fields)

@@ -1,0 +1,70 @@
+"""Fonts as a worker finds them: the operator's files and folders, and fontconfig's answer."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from previewops.worker.render.text.fontconfig import find_fonts
+from previewops.worker.render.text.fontfiles import FontFile
+
+ANSWER = r"""#!/bin/sh
+case "$3" in
+  emoji) printf '/f/emoji.ttf\t0\t0\tFalse\tTrue\n' ;;
+  *) printf '/f/sans.ttf\t0\t0\tTrue\tFalse\n/f/slanted.ttf\t0\t100\tTrue\tFalse\n/f/cjk.ttc\t2\t0\tTrue\tFalse\n'
+     printf '/f/old.pcf.gz\t0\t0\tFalse\tFalse\n/f/no-number.ttf\tx\t0\tTrue\tFalse\nnonsense\n' ;;
+esac
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands in for fc-match, alone on the PATH with the shell's tools."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
+    return folder / "fc-match"
+
+
+def make(program: Path, script: str) -> None:
+    program.write_text(script)
+    program.chmod(0o755)
+
+
+def test_upright_faces_of_fontconfig_come_in_its_order_once(program: Path) -> None:
+    make(program, ANSWER)
+    found = find_fonts([])
+    assert found.preferred == ()
+    assert found.system == (FontFile("/f/sans.ttf"), FontFile("/f/cjk.ttc", 2), FontFile("/f/emoji.ttf"))
+
+
+@pytest.mark.parametrize("script", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\nprintf '\\377\\376'\n", "no program"])
+def test_a_fontconfig_that_fails_offers_nothing(program: Path, script: str) -> None:
+    make(program, script)
+    assert find_fonts([]).system == ()
+
+
+def test_where_there_is_none_there_are_no_fonts_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_fonts([]).system == ()
+
+
+def test_folders_are_searched_for_fonts_in_the_order_given(tmp_path: Path, program: Path) -> None:
+    make(program, "#!/bin/sh\n")
+    (tmp_path / "fonts" / "deep").mkdir(parents=True)
+    for name in ("fonts/b.otf", "fonts/a.TTF", "fonts/deep/c.ttc", "fonts/readme.txt", "single.ttf"):
+        (tmp_path / name).write_bytes(b"")
+    found = find_fonts([tmp_path / "single.ttf", tmp_path / "fonts", tmp_path / "absent.ttf"])
+    names = [Path(file.path).name for file in found.preferred]
+    assert names == ["single.ttf", "a.TTF", "b.otf", "c.ttc", "absent.ttf"]
+
+
+@pytest.mark.skipif(shutil.which("fc-match") is None, reason="there is no fontconfig")
+def test_the_real_one_answers_with_files() -> None:
+    found = find_fonts([])
+    assert all(Path(file.path).is_file() for file in found.system)
+    assert len(set(found.system)) == len(found.system)

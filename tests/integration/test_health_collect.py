@@ -1,0 +1,77 @@
+"""What health is judged by, gathered from a real server, for the command and for whoever has a history already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from previewops.health import RecentOutcomes
+from previewops.health.collect import collect_inputs
+from previewops.snapshot.history import History
+from tests.queue_support import completed_job, payload, queue_fixture
+
+pytestmark = pytest.mark.redis
+
+
+class Slow:
+    """A clock on which each look takes 40 ms."""
+
+    def __init__(self) -> None:
+        self._at = 0.0
+
+    def now_ms(self) -> int:
+        return 0
+
+    def monotonic(self) -> float:
+        self._at += 0.04
+        return self._at
+
+
+async def test_facts_of_a_queue_that_has_worked(redis_url: str, tmp_path: Path) -> None:
+    async with queue_fixture(redis_url, data_dir=tmp_path) as b:
+        said = '{"version": "1.2", "confinedBy": ["seccomp"], "clockMs": 0}'
+        await b.worker().heartbeat(said, [])
+        await b.queue.submit(payload("done"))
+        await b.worker().finish([completed_job(await b.claim_one())], 0)
+        await b.add_dead_letter("dead")
+        await b.queue.submit(payload("runs"))
+        claim = await b.claim_one()
+        snapshot = await b.snapshots.read(history_s=300, running_jobs=True)
+        facts = await collect_inputs(b.redis, b.settings, snapshot, clock=Slow())
+        assert facts.recent == RecentOutcomes(completed=1, died=1, removed=0)
+        assert facts.run_ages_ms == {"runs": snapshot.now_ms - claim.claimed_ms}
+        assert facts.deadline_ms == b.settings.job_timeout_s * 1000
+        assert facts.versions == {"1.2"}
+        assert facts.redis_ms == pytest.approx(40)
+        assert facts.confined_by == {"w1": ("seccomp",)}
+        assert facts.clocks_ahead_ms["w1"] == -snapshot.workers[0].heartbeat_ms
+        assert facts.clocks_ahead_ms["this host"] < -snapshot.now_ms, "this clock stands at the epoch"
+        assert (facts.eviction_policy, facts.persistent) == ("noeviction", False)
+        assert facts.disk_free_bytes is not None
+        assert facts.disk_bytes is not None
+        assert 0 <= facts.disk_free_bytes <= facts.disk_bytes
+
+
+async def test_what_a_snapshot_does_not_bring_is_not_known(redis_url: str, tmp_path: Path) -> None:
+    async with queue_fixture(redis_url, data_dir=tmp_path / "none") as b:
+        await b.add_dead_letter("dead")
+        await b.queue.submit(payload("runs"))
+        await b.claim_one()
+        facts = await collect_inputs(b.redis, b.settings, await b.snapshots.read(history_s=60))
+        assert (facts.recent, facts.run_ages_ms) == (None, None)
+        assert (facts.disk_free_bytes, facts.disk_bytes) == (None, None)
+
+
+async def test_a_history_knows_what_a_short_snapshot_does_not(redis_url: str, tmp_path: Path) -> None:
+    async with queue_fixture(redis_url, data_dir=tmp_path) as b:
+        await b.add_dead_letter("dead")
+        snapshot = await b.snapshots.read(history_s=3600)
+        history = History().with_snapshot(snapshot)
+        later = replace(snapshot, buckets=(), history_s=60)
+        facts = await collect_inputs(b.redis, b.settings, later, buckets=history.tens.values())
+        assert facts.recent == RecentOutcomes(completed=0, died=1, removed=0)
+        much_later = replace(later, now_ms=later.now_ms + 320_000)
+        facts = await collect_inputs(b.redis, b.settings, much_later, buckets=history.tens.values())
+        assert facts.recent == RecentOutcomes(completed=0, died=0, removed=0)

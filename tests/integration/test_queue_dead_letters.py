@@ -1,0 +1,533 @@
+"""Dead letters: filters, groups, bulk acts with a cut-off, export, and pages over many of one moment."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from previewops.contract.payload import body_digest
+from previewops.errors import JobConflict, JobIdMismatch, JobNotFound, PayloadChanged, WrongState
+from previewops.queue.filter_query import parse_filter
+from previewops.queue.pages import BulkResult, DeadLetterFilter
+from previewops.queue.retry import DeadLetterCause, FailureCounter
+from previewops.queue.scripts import ScriptName, Scripts
+from previewops.states import JobState, Priority, ScriptResult
+from tests.queue_support import (
+    HOUR_MS,
+    QueueFixture,
+    add_dead_letters,
+    attempt_json,
+    completed_job,
+    dead_letter_reason,
+    payload,
+    queue_fixture,
+)
+
+pytestmark = pytest.mark.redis
+
+WHO = {"who": "ann", "why": "the store is back"}
+
+
+async def at_one_moment(b: QueueFixture, at_ms: int) -> None:
+    """Gives all dead letters one time of death."""
+    for index in [b.keys.dead, *await b.redis.keys(f"{b.keys.dead_group_prefix}*")]:
+        ids = await b.redis.zrange(index, 0, -1)
+        await b.redis.zadd(index, dict.fromkeys(ids, at_ms))
+        for job_id in ids:
+            await b.redis.hset(b.keys.job_prefix + job_id.decode(), "finished", at_ms)
+
+
+def ids_of(records: tuple[Any, ...]) -> set[str]:
+    return {record.job_id for record in records}
+
+
+async def test_a_dead_letter_keeps_everything_and_is_exported_whole(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        why = dead_letter_reason("asset-missing", "no file 'a.png'", error_class="AssetMissing")
+        await b.add_dead_letter("a", why, title="kept", project="shop")
+        (record,) = [record async for record in b.dead.export(DeadLetterFilter())]
+        assert record.payload == payload("a", title="kept", project="shop").raw
+        assert (record.error_class, record.code, record.reason, record.cause) == (
+            "AssetMissing",
+            "asset-missing",
+            "no file 'a.png'",
+            DeadLetterCause.PERMANENT.value,
+        )
+        assert record.fingerprint == why.fingerprint
+        (attempt,) = record.history
+        assert (attempt.worker, attempt.duration_ms, attempt.traceback) == ("w1", 5, "Traceback: …")
+        (listed,) = await b.dead.newest(DeadLetterFilter(), limit=5)
+        assert listed.payload is None
+
+
+async def test_each_filter_means_what_it_says(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        missing = dead_letter_reason("asset-missing", "no file 'x.png'", error_class="AssetMissing")
+        corrupt = dead_letter_reason("corrupt-image", "cannot read the JPEG", error_class="CorruptImage")
+        await add_dead_letters(b, ["m1", "m2"], missing, project="shop")
+        await add_dead_letters(b, ["c1"], corrupt, project="school")
+        await b.redis.hset(b.keys.job_prefix + "m1", "finished", await b.now_ms() - HOUR_MS)
+        await b.redis.zincrby(b.keys.dead, -HOUR_MS, "m1")
+
+        async def meant(**conditions: Any) -> set[str]:
+            chosen = DeadLetterFilter(**conditions)
+            found = ids_of(await b.dead.newest(chosen, limit=10))
+            assert await b.dead.count(chosen) == len(found)
+            return found
+
+        assert await meant() == {"m1", "m2", "c1"}
+        assert await meant(error="AssetMissing") == {"m1", "m2"}
+        assert await meant(error="corrupt-image") == {"c1"}
+        assert await meant(error="the jpeg") == {"c1"}
+        assert await meant(error="Asset") == set()
+        assert await meant(project="shop") == {"m1", "m2"}
+        assert await meant(fingerprint=corrupt.fingerprint) == {"c1"}
+        assert await meant(fingerprint=corrupt.fingerprint[:5]) == {"c1"}
+        assert await meant(fingerprint="000000000000") == set()
+        assert await meant(older_than_ms=HOUR_MS // 2) == {"m1"}
+        assert await meant(job_ids=("m1", "m2"), older_than_ms=HOUR_MS // 2) == {"m1"}
+        assert await meant(job_ids=("m2", "c1", "unknown")) == {"m2", "c1"}
+        assert await meant(project="shop", older_than_ms=HOUR_MS // 2, error="AssetMissing") == {"m1"}
+        assert await meant(project="school", error="AssetMissing") == set()
+
+
+async def test_groups_count_by_cause_largest_first(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        for n in range(3):
+            await b.add_dead_letter(
+                f"m{n}", dead_letter_reason("asset-missing", f"no file 'x{n}.png' of {n} bytes")
+            )
+        await b.add_dead_letter("c0", dead_letter_reason("corrupt-image", "cannot read"))
+        large, small = await b.dead.groups()
+        assert (large.count, small.count) == (3, 1)
+        assert large.example.job_id == "m2"
+        assert large.first_ms <= large.last_ms
+        assert [group.count for group in await b.dead.groups(limit=1)] == [3]
+        await b.dead.discard(DeadLetterFilter(fingerprint=large.fingerprint), **WHO)
+        assert [group.fingerprint for group in await b.dead.groups()] == [small.fingerprint]
+        found = await b.redis.zrange(b.keys.dead_groups, 0, -1, withscores=True)
+        assert found == [(small.fingerprint.encode(), 1)]
+
+
+async def test_a_requeued_job_starts_anew_and_keeps_its_history(redis_url: str) -> None:
+    async with queue_fixture(redis_url, queue_max=1) as b:
+        await b.add_dead_letter("a", priority="low")
+        await b.add_dead_letter("b")
+        outcome = await b.dead.requeue(DeadLetterFilter(), priority=Priority.HIGH, **WHO)
+        assert (outcome.done, outcome.skipped) == (2, 0), "an operator's act is not bounded"
+        record = await b.queue.status("a")
+        assert (record.state, record.priority, record.attempts, record.crashes, record.requeues) == (
+            JobState.WAITING,
+            Priority.HIGH,
+            0,
+            0,
+            1,
+        )
+        assert (record.reason, record.error_class, record.fingerprint) == (None, None, None)
+        assert len(record.history) == 1
+        assert await b.dead.count(DeadLetterFilter()) == 0
+        claim = (await b.worker().claim(1)).claims[0]
+        assert claim.body is not None
+
+
+async def test_who_held_a_job_before_its_requeue_is_late(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        old = await b.add_dead_letter("a")
+        await b.dead.requeue(DeadLetterFilter(), **WHO)
+        assert (await b.worker().finish([completed_job(old)], 0))[0] == [ScriptResult.STALE]
+        assert await b.worker().release([old]) == [ScriptResult.STALE]
+        assert await b.state("a") == "waiting"
+
+
+async def test_a_job_that_dies_again_at_once_is_touched_once(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, [f"job-{n}" for n in range(250)])
+
+        async def die_again(_through: int, _total: int) -> None:
+            while jobs := (await b.worker().claim(100)).claims:
+                for claim in jobs:
+                    await b.worker().move_to_dead_letters(
+                        claim,
+                        counter=FailureCounter.ATTEMPTS,
+                        attempt_json=attempt_json(),
+                        reason=dead_letter_reason(),
+                    )
+
+        outcome = await b.dead.requeue(DeadLetterFilter(), progress=die_again, **WHO)
+        assert (outcome.done, outcome.skipped) == (250, 0)
+        records = await b.dead.newest(DeadLetterFilter(), limit=300)
+        assert len(records) == 250
+        assert {record.requeues for record in records} == {1}
+
+
+@pytest.mark.parametrize("script", [ScriptName.REQUEUE, ScriptName.DISCARD])
+async def test_a_death_after_the_cut_off_is_left_alone(redis_url: str, script: ScriptName) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.add_dead_letter("a")
+        died_ms = (await b.queue.status("a")).finished_ms
+        assert died_ms is not None
+        await b.queue.submit(payload("b"))
+        options = ("",) if script is ScriptName.REQUEUE else ()
+        run = Scripts(b.redis, b.keys).run
+        before = await b.dump()
+        codes = await run(script, died_ms - 1, *options, "a", "b", "unknown")
+        assert codes == [ScriptResult.WRONG_STATE, ScriptResult.WRONG_STATE, ScriptResult.NOT_FOUND]
+        assert await b.dump() == before
+        assert await run(script, died_ms, *options, "a") == [ScriptResult.OK]
+
+
+@pytest.mark.parametrize(
+    "chosen", [DeadLetterFilter(), DeadLetterFilter(project="p"), DeadLetterFilter(job_ids=("a", "b", "c"))]
+)
+async def test_an_act_is_bound_by_the_cut_off_of_its_count(redis_url: str, chosen: DeadLetterFilter) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, ["a", "b"])
+        cut_off_ms = await b.wait_for_next_ms()
+        await add_dead_letters(b, ["c", "d", "e"])
+        assert await b.dead.count(chosen, cut_off_ms=cut_off_ms) == 2
+        assert ids_of(await b.dead.newest(chosen, limit=10, cut_off_ms=cut_off_ms)) == {"a", "b"}
+        outcome = await b.dead.discard(chosen, cut_off_ms=cut_off_ms, **WHO)
+        assert (outcome.done, outcome.skipped, outcome.left) == (2, 0, 0)
+        assert ids_of(await b.dead.newest(DeadLetterFilter(), limit=10)) == {"c", "d", "e"}
+
+
+async def test_a_job_that_dies_again_of_another_chosen_cause_is_touched_once(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        one, other = (
+            dead_letter_reason("asset-missing", "no file"),
+            dead_letter_reason("deadline-exceeded", "too long"),
+        )
+        await b.add_dead_letter("a", one)
+        await b.add_dead_letter("b", other)
+        await b.wait_for_next_ms()
+
+        async def die_of_the_other(through: int, _total: int) -> None:
+            if through == 1:
+                await b.worker().move_to_dead_letters(
+                    await b.claim_one(),
+                    counter=FailureCounter.ATTEMPTS,
+                    attempt_json=attempt_json(),
+                    reason=other,
+                )
+
+        by_cause = [DeadLetterFilter(fingerprint=each.fingerprint) for each in (one, other)]
+        outcome = await b.dead.requeue(
+            by_cause[0], other_filters=by_cause[1:], progress=die_of_the_other, **WHO
+        )
+        assert outcome == BulkResult(2, 0)
+        (again,) = await b.dead.newest(DeadLetterFilter(), limit=5)
+        assert (again.job_id, again.requeues, again.fingerprint) == ("a", 1, other.fingerprint)
+
+
+async def test_what_a_cancelled_act_did_not_come_to_is_left_on_record(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        causes = [dead_letter_reason(f"code-{n}", f"reason {n}") for n in "abc"]
+        for name, size, why in zip("abc", (3, 150, 7), causes, strict=True):
+            await add_dead_letters(b, [f"{name}-{n}" for n in range(size)], why)
+
+        async def stop_in_the_second(through: int, total: int) -> None:
+            assert total == 160
+            if through == 103:
+                task.cancel()
+                await asyncio.sleep(0)
+
+        first, *also = (DeadLetterFilter(fingerprint=why.fingerprint) for why in causes)
+        task = asyncio.create_task(
+            b.dead.discard(first, other_filters=also, progress=stop_in_the_second, **WHO)
+        )
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await b.dead.count(DeadLetterFilter()) == 57
+        told = [event.fields for event in (await b.snapshots.read(events=3)).events]
+        assert [(each["fingerprint"], each["done"], each.get("left")) for each in told] == [
+            (causes[0].fingerprint, "3", None),
+            (causes[1].fingerprint, "100", "50"),
+            (causes[2].fingerprint, "0", "7"),
+        ]
+
+
+async def test_discarding_leaves_nothing_but_the_count(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, ["a", "b"])
+        outcome = await b.dead.discard(DeadLetterFilter(job_ids=("a", "a", "gone")), **WHO)
+        assert (outcome.done, outcome.skipped) == (1, 0)
+        assert not await b.redis.keys("*:a")
+        with pytest.raises(JobNotFound):
+            await b.queue.status("a")
+        snapshot = await b.snapshots.read()
+        assert (snapshot.dead, snapshot.counters["discarded"], snapshot.unaccounted) == (1, 1, 0)
+        assert (await b.queue.submit(payload("a"))).new is True, "the id is free again"
+
+
+async def test_bulk_acts_reach_every_one_of_many_that_died_at_one_moment(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        ids = [f"job-{n:04}" for n in range(1_203)]
+        await add_dead_letters(b, ids)
+        await b.add_dead_letter("older")
+        await at_one_moment(b, await b.now_ms() - 10)
+        await b.redis.zincrby(b.keys.dead, -5_000, "older")
+        everything = await b.dead.newest(DeadLetterFilter(), limit=5_000)
+        assert len(everything) == 1_204
+        assert ids_of(everything) == {*ids, "older"}
+        assert everything[-1].job_id == "older"
+        seen: list[tuple[int, int]] = []
+
+        async def progress(through: int, total: int) -> None:
+            seen.append((through, total))
+
+        group = dead_letter_reason().fingerprint
+        outcome = await b.dead.requeue(DeadLetterFilter(fingerprint=group), progress=progress, **WHO)
+        assert outcome.done == 1_204
+        assert seen == [(through, 1_204) for through in (*range(100, 1_201, 100), 1_204)]
+        assert (await b.snapshots.read()).backlog == 1_204
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("shop", {"m1"}),
+        ("project:shop !error:jpeg", {"m1"}),
+        ("ASSETMISSING", {"m1", "m2"}),
+        ("error:corrupt-image", {"c1"}),
+        ("! the", {"m1", "m2"}),
+        ("priority:low", {"m2"}),
+        ("id:c", {"c1"}),
+        ("waiting", set()),
+    ],
+)
+async def test_words_choose_dead_letters(redis_url: str, text: str, expected: set[str]) -> None:
+    async with queue_fixture(redis_url) as b:
+        missing = dead_letter_reason("asset-missing", "no file 'x.png'", error_class="AssetMissing")
+        await b.add_dead_letter("m1", missing, project="shop")
+        await b.add_dead_letter("m2", missing, project="school", priority="low")
+        corrupt = dead_letter_reason("corrupt-image", "cannot read the JPEG", error_class="CorruptImage")
+        await b.add_dead_letter("c1", corrupt, project="school")
+        chosen = DeadLetterFilter(query=parse_filter(text))
+        assert ids_of((await b.dead.page(chosen)).rows) == expected
+        assert await b.dead.count(chosen) == len(expected)
+        assert {record.job_id async for record in b.dead.export(chosen)} == expected
+        outcome = await b.dead.discard(chosen, **WHO)
+        assert (outcome.done, await b.dead.count(DeadLetterFilter())) == (len(expected), 3 - len(expected))
+
+
+async def test_counting_what_the_indexes_know_looks_at_no_dead_letter(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, [f"job-{n}" for n in range(30)])
+        for chosen, expected in (
+            (DeadLetterFilter(), 30),
+            (DeadLetterFilter(query=parse_filter("! ")), 30),
+            (DeadLetterFilter(fingerprint=dead_letter_reason().fingerprint), 30),
+            (DeadLetterFilter(older_than_ms=HOUR_MS), 0),
+        ):
+            before = await b.calls()
+            assert await b.dead.count(chosen) == expected
+            after = await b.calls()
+            assert after["zcount"] == before.get("zcount", 0) + 1
+            assert (after["hmget"], after.get("evalsha")) == (before["hmget"], before.get("evalsha"))
+
+
+async def test_counting_by_words_goes_in_large_steps_and_tells_how_far_it_is(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, [f"job-{n:04}" for n in range(1_203)])
+        seen: list[tuple[int, int]] = []
+
+        async def progress(through: int, total: int) -> None:
+            seen.append((through, total))
+
+        await b.dead.count(DeadLetterFilter(error="broken"))
+        before = (await b.calls())["evalsha"]
+        assert await b.dead.count(DeadLetterFilter(query=parse_filter("job-01")), progress) == 100
+        assert (await b.calls())["evalsha"] - before <= 3
+        assert seen == [(500, 1_203), (1_000, 1_203), (1_203, 1_203)]
+
+
+async def test_pages_of_dead_letters_are_one_round_trip_each_and_miss_none(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        ids = [f"job-{n:04}" for n in range(700)]
+        await add_dead_letters(b, ids)
+        await at_one_moment(b, await b.now_ms() - 10)
+        await b.dead.page(DeadLetterFilter())
+        before = (await b.calls())["evalsha"]
+        first = await b.dead.page(DeadLetterFilter(), limit=300)
+        assert (await b.calls())["evalsha"] == before + 1
+        await b.dead.discard(DeadLetterFilter(job_ids=(first.rows[-1].job_id, "job-0000")), **WHO)
+        await b.add_dead_letter("newer")
+        second = await b.dead.page(DeadLetterFilter(), cursor=first.cursor, limit=500)
+        assert [record.job_id for record in (*first.rows, *second.rows)] == sorted(ids[1:], reverse=True)
+        assert second.cursor is None
+        rare = await b.dead.page(DeadLetterFilter(query=parse_filter("id:job-0001")))
+        assert (rare.rows, rare.examined) == ((), 500)
+        assert rare.cursor is not None
+        rest = await b.dead.page(DeadLetterFilter(query=parse_filter("id:job-0001")), cursor=rare.cursor)
+        assert ids_of(rest.rows) == {"job-0001"}
+
+
+async def test_named_dead_letters_are_paged_too(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, ["a", "b", "c"])
+        chosen = DeadLetterFilter(job_ids=("c", "gone", "a", "c", "b"))
+        first = await b.dead.page(chosen, limit=3)
+        second = await b.dead.page(chosen, limit=3, cursor=first.cursor)
+        assert [record.job_id for record in (*first.rows, *second.rows)] == ["c", "a", "b"]
+        assert second.cursor is None
+
+
+async def test_groups_are_one_round_trip_and_no_more_than_are_wanted_are_read(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        for n in range(12):
+            await b.add_dead_letter(f"job-{n}", dead_letter_reason(f"code-{chr(97 + n)}"))
+        await b.add_dead_letter("again", dead_letter_reason("code-c"))
+        await b.dead.groups()
+        before = await b.calls()
+        found = await b.dead.groups(limit=3)
+        after = await b.calls()
+        assert [group.count for group in found] == [2, 1, 1]
+        assert (found[0].example.job_id, found[0].example.code) == ("again", "code-c")
+        spent = {name: after[name] - before.get(name, 0) for name in ("evalsha", "hmget", "zrange", "zcard")}
+        assert spent == {"evalsha": 1, "hmget": 3, "zrange": 6, "zcard": 3}
+
+
+async def test_a_bulk_act_that_is_cancelled_leaves_whole_batches_and_an_event(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, [f"job-{n}" for n in range(350)])
+
+        async def stop_after_two(through: int, _total: int) -> None:
+            if through == 200:
+                task.cancel()
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(b.dead.requeue(DeadLetterFilter(), progress=stop_after_two, **WHO))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await b.snapshots.read()).backlog == 200
+        assert await b.dead.count(DeadLetterFilter()) == 150
+        event = (await b.snapshots.read(events=1)).events[0]
+        assert (event.kind, event.fields["done"], event.fields["left"]) == ("requeued", "200", "150")
+        assert (event.fields["who"], event.fields["why"]) == (WHO["who"], WHO["why"])
+
+
+async def test_a_batch_under_way_is_counted_when_the_act_is_cancelled(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, [f"job-{n}" for n in range(250)])
+        run = b.dead._scripts.run
+
+        async def cancelling(name: ScriptName, *args: Any) -> Any:
+            if name is ScriptName.DISCARD:
+                task.cancel()
+            return await run(name, *args)
+
+        b.dead._scripts.run = cancelling  # type: ignore[method-assign]
+        task = asyncio.create_task(b.dead.discard(DeadLetterFilter(), **WHO))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await b.dead.count(DeadLetterFilter()) == 150
+        event = (await b.snapshots.read(events=1)).events[0]
+        assert (event.fields["done"], event.fields["left"]) == ("100", "150")
+
+
+async def test_an_edited_dead_letter_runs_again_with_its_new_body_and_its_history(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.add_dead_letter("a", project="shop", priority="low")
+        before = payload("a", project="shop", priority="low")
+        after = payload("a", project="school", priority="high", title="mended")
+        await b.dead.requeue_with_payload("a", after, who="ann", why="a typo")
+        record = await b.queue.status("a")
+        assert (record.state, record.project_id, record.priority) == (
+            JobState.WAITING,
+            "school",
+            Priority.HIGH,
+        )
+        assert (record.attempts, record.requeues, len(record.history)) == (0, 1, 1)
+        assert record.payload == after.raw
+        assert await b.dead.groups() == ()
+        event = (await b.snapshots.read(events=1)).events[0]
+        assert (event.kind, event.fields) == (
+            "requeued",
+            {
+                "who": "ann",
+                "why": "a typo",
+                "done": "1",
+                "skipped": "0",
+                "job": "a",
+                "edited": "1",
+                "digestBefore": body_digest(before),
+                "digestAfter": body_digest(after),
+            },
+        )
+        assert (await b.queue.submit(after)).new is False, "it is that very job now"
+        with pytest.raises(JobConflict):
+            await b.queue.submit(before)
+        claim = await b.claim_one()
+        assert claim.body is not None
+        await b.worker().finish([completed_job(claim)], 0)
+        assert await b.state("a") == "completed"
+        assert (await b.snapshots.read()).unaccounted == 0
+
+
+async def test_only_a_dead_letter_is_given_another_body_and_only_its_own(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.add_dead_letter("dead")
+        await b.queue.submit(payload("waits"))
+        before = await b.dump()
+        for job_id, body, error in (
+            ("dead", payload("other"), JobIdMismatch),
+            ("waits", payload("waits", title="x"), WrongState),
+            ("never", payload("never"), JobNotFound),
+        ):
+            with pytest.raises(error):
+                await b.dead.requeue_with_payload(job_id, body, who="ann")
+        assert await b.dump() == before
+        with pytest.raises(PayloadChanged):
+            await b.dead.requeue_with_payload("dead", payload("dead"), who="ann", expected_digest="")
+        assert await b.dump() == before
+        await b.dead.requeue_with_payload("dead", payload("dead"), who="ann", priority=Priority.LOW)
+        assert (await b.queue.status("dead")).priority is Priority.LOW
+
+
+async def test_what_was_chosen_is_on_record(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, ["a", "b", "c"])
+        chosen = DeadLetterFilter(
+            error="broken", project="p", older_than_ms=0, query=parse_filter('id:a "it broke"')
+        )
+        await b.dead.requeue(chosen, **WHO)
+        await b.dead.discard(DeadLetterFilter(job_ids=("b", "c")), **WHO)
+        told = [event.fields for event in (await b.snapshots.read(events=2)).events]
+        assert told[0].items() >= {
+            "error": "broken", "project": "p", "olderThanMs": "0", "filter": 'id:a "it broke"', "done": "1"
+        }.items()  # fmt: skip
+        assert told[1].items() >= {"jobs": "2", "done": "2"}.items()
+
+
+async def test_an_act_is_an_event_with_who_what_and_why(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, ["a", "b"])
+        await b.dead.requeue(DeadLetterFilter(job_ids=("a",)), **WHO)
+        await b.dead.discard(DeadLetterFilter(), who="ben", why="useless")
+        await b.queue.submit(payload("c"))
+        await b.queue.cancel("c", who="cem", why="not needed")
+        await b.queue.pause(who="dan", why="upkeep")
+        await b.queue.resume(who="eve", why="upkeep is over")
+        events = [fields for _, fields in await b.redis.xrange(b.keys.events)]
+        told = [
+            {name.decode(): value.decode() for name, value in fields.items() if name != b"at"}
+            for fields in events
+        ]
+        assert told[2:] == [
+            {
+                "kind": "requeued",
+                "who": "ann",
+                "why": "the store is back",
+                "done": "1",
+                "skipped": "0",
+                "job": "a",
+            },
+            {"kind": "discarded", "who": "ben", "why": "useless", "done": "1", "skipped": "0"},
+            {"kind": "cancelled", "job": "c", "who": "cem", "why": "not needed"},
+            {"kind": "paused", "who": "dan", "why": "upkeep"},
+            {"kind": "resumed", "who": "eve", "why": "upkeep is over"},
+        ]
+        now_ms = await b.now_ms()
+        assert all(abs(int(fields[b"at"]) - now_ms) < 60_000 for fields in events)

@@ -1,0 +1,92 @@
+"""Upkeep in unusual times: after silence, and before ids that no door of ours would let in."""
+
+from __future__ import annotations
+
+import pytest
+
+from previewops.queue.retry import FailureCounter
+from previewops.states import JobState
+from tests.queue_support import attempt_json, dead_letter_reason, payload, queue_fixture, stock_pool
+
+pytestmark = pytest.mark.redis
+
+
+async def test_leases_that_ended_while_nobody_was_heard_are_given_one_more(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        w = b.worker()
+        await b.queue.submit(payload("a"))
+        (claim,) = (await w.claim(1)).claims
+        await w.maintain()
+        # Redis was away for an hour, and every lease ended meanwhile.
+        await b.expire_leases("a")
+        await b.redis.hincrby(b.keys.meta, "upkept", -3_600_000)
+        assert (await w.maintain()).recovered == 0
+        assert (await w.heartbeat("{}", [(claim, 0.5, "drawing")])).lost_job_ids == ()
+        assert (await w.maintain()).recovered == 0
+        record = await b.queue.status("a")
+        assert (record.state, record.crashes) == (JobState.ACTIVE, 0)
+
+
+async def test_a_lease_that_ends_again_after_that_is_recovered(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        w = b.worker()
+        await b.queue.submit(payload("a"))
+        await w.claim(1)
+        await w.maintain()
+        await b.expire_leases("a")
+        await b.redis.hincrby(b.keys.meta, "upkept", -3_600_000)
+        await w.maintain()
+        await b.expire_leases("a")
+        assert (await w.maintain()).recovered == 1
+        assert (await b.queue.status("a")).crashes == 1
+
+
+@pytest.mark.parametrize("bad", [b"\xff\xfe", b"\xed\xa0\x80", b"a\nb", b"x" * 513])
+async def test_an_id_that_could_break_a_worker_is_turned_away_and_told_of(redis_url: str, bad: bytes) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.redis.zadd(b.queue.keys.schedule, {bad: 1})
+        await b.queue.submit(payload("good"))
+        (claim,) = (await b.worker().claim(2)).claims
+        assert claim.job_id == "good"
+        assert await b.redis.hget(b.keys.meta, "refused") == b"1"
+        (event,) = [
+            fields for _, fields in await b.redis.xrange(b.keys.events) if fields[b"kind"] == b"turned-away"
+        ]
+        assert b"no plain text" in event[b"message"]
+        assert (await b.worker().claim(1)).claims == ()
+
+
+@pytest.mark.parametrize("job_id", ["has space", "\u00fcn\u00ef", "\u68cb"])
+async def test_an_id_that_a_stock_client_may_choose_is_let_in(redis_url: str, job_id: str) -> None:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
+        await pool.enqueue_job("render_preview", {}, _job_id=job_id)
+        assert (await b.claim_one()).job_id == job_id
+
+
+async def test_a_body_that_is_no_text_stops_nobody(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.redis.lpush("arq:job:wrong", "a list")
+        await b.redis.zadd(b.keys.schedule, {"wrong": 1})
+        await b.queue.submit(payload("good"))
+        claims = (await b.worker().claim(2)).claims
+        assert {claim.job_id: claim.body is None for claim in claims} == {"wrong": True, "good": False}
+        wrong = next(claim for claim in claims if claim.job_id == "wrong")
+        await b.worker().move_to_dead_letters(
+            wrong, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=dead_letter_reason()
+        )
+        assert await b.state("wrong") == "dead"
+        assert {record.job_id for record in await b.list_all()} == {"wrong", "good"}
+
+
+async def test_a_time_that_never_comes_stops_nobody(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.redis.set("arq:job:never", "{}")
+        await b.redis.zadd(b.keys.schedule, {"never": "inf"})
+        await b.queue.submit(payload("good"))
+        assert {record.job_id for record in await b.list_all()} == {"never", "good"}
+        claims = await b.worker().claim(2)
+        assert [claim.job_id for claim in claims.claims] == ["good"]
+        assert claims.next_due_ms is None
+        await b.worker().maintain()
+        assert await b.redis.zscore(b.keys.schedule, "never") is None
+        assert await b.redis.hget(b.keys.meta, "refused") == b"1"

@@ -1,0 +1,586 @@
+"""Work that was done before is linked, and only if it is the same; what is kept is bounded and can be pruned."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from previewops import worker
+from previewops.contract import limits, validate
+from previewops.errors import PermanentJobError
+from previewops.settings import Settings
+from previewops.worker.assets.opener import AssetRef, FileAssetOpener, OpenedAsset
+from previewops.worker.cache.keys import renderer_fingerprint
+from previewops.worker.cache.render_cache import DigestCache, MissedThumbnail, RenderCache
+from previewops.worker.cache.store import CacheEntry, CacheStore
+from previewops.worker.prune import cache_dir, cache_to_evict, expired_bundles, prune_cache, remove_bundle
+from previewops.worker.publish.publish import bundle_path, fence_path, publish
+from previewops.worker.render.text.fontfiles import FontFile, FontSources
+from previewops.worker.render_task import RenderRunner, RenderTask
+from previewops.worker.sandbox.child import ChildLimits
+from previewops.worker.sandbox.pool import RenderPool
+from tests.integration.cli_program import Program
+from tests.render_support import payload, quarters
+
+MIB = 1024 * 1024
+FONT = Path(worker.__file__).parent / "fonts" / "DejaVuSans-Bold.ttf"
+STEPS = [{"title": "One", "assetIds": ["a"]}, {"title": "Two"}]
+ASSETS = [{"id": "a", "uri": "a.png"}, {"id": "b", "uri": "b.png"}]
+
+
+class Bench:
+    """Renders jobs as a worker does, but for the queue."""
+
+    def __init__(self, folder: Path, renders: RenderPool) -> None:
+        self.folder = folder
+        self.settings = Settings(data_dir=folder / "data")
+        self.store = CacheStore(cache_dir(self.settings.data_dir))
+        self.reuse = RenderCache(self.store, DigestCache())
+        self.renders: RenderRunner = renders
+        self._token = 0
+        for name in ("staging", "previews"):
+            (self.settings.data_dir / {"staging": ".staging"}.get(name, name)).mkdir(parents=True)
+
+    async def render(
+        self, job: dict[str, Any], job_id: str, fonts: FontSources | None = None
+    ) -> dict[str, Any]:
+        request = validate({**job, "jobId": job_id})
+        self._token += 1
+        staging = self.settings.data_dir / ".staging" / f"{job_id}.{self._token}"
+        opener = FileAssetOpener((self.folder,))
+        work = RenderTask.prepare(
+            self.settings, request, staging, opener=opener, cache=self.reuse, fonts=fonts
+        )
+        summary = await work.run(self.renders, lambda _share, _word: None)
+        data_dir, token = self.settings.data_dir, self._token
+        fence = fence_path(data_dir, "project", job_id)
+        await asyncio.to_thread(publish, staging, self.bundle(job_id), fence=fence, token=token)
+        return summary
+
+    def bundle(self, job_id: str) -> Path:
+        return bundle_path(self.settings.data_dir, "project", job_id)
+
+    def kept(self, kind: str) -> list[Path]:
+        return sorted((self.store.root / kind).glob("*/*"))
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    quarters((80, 60)).save(tmp_path / "a.png")
+    quarters((60, 80)).save(tmp_path / "b.png")
+    shutil.copy(FONT, tmp_path / "own.ttf")
+    pool = RenderPool(
+        "previewops.worker.bundle_builder:build",
+        size=1,
+        limits=ChildLimits(1024 * MIB),
+        recycle_jobs=100,
+        preload=["previewops.worker.bundle_builder"],
+        confined=True,
+        generation=FontSources(),
+        readable=[str(tmp_path / "own.ttf")],
+    )
+    try:
+        yield Bench(tmp_path, pool)
+    finally:
+        await pool.close()
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_the_same_again_under_another_id_is_linked(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    first = await bench.render(job, "one")
+    again = await bench.render(job, "two")
+    assert "reused" not in first
+    assert again["reused"] is True
+    one, two = files_in(bench.bundle("one")), files_in(bench.bundle("two"))
+    previews = [json.loads(found.pop("preview.json")) for found in (one, two)]
+    assert one == two
+    assert [preview["jobId"] for preview in previews] == ["one", "two"]
+    assert list(previews[1]["timingsMs"]) == ["reuse"]
+    for each in previews:
+        del each["jobId"], each["timingsMs"]
+    assert previews[0] == previews[1]
+    entry = next(item for item in again["artifacts"] if item["path"] == "preview.json")
+    assert entry["bytes"] == (bench.bundle("two") / "preview.json").stat().st_size
+    posters = [(bench.bundle(name) / "poster.webp").stat() for name in ("one", "two")]
+    assert posters[0].st_ino == posters[1].st_ino
+
+
+async def test_the_project_counts_as_it_is_on_the_title_card(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    await bench.render(job, "one")
+    assert "reused" not in await bench.render({**job, "projectId": "elsewhere"}, "two")
+    posters = [(bench.bundle(name) / "poster.webp").read_bytes() for name in ("one", "two")]
+    assert posters[0] != posters[1]
+
+
+async def test_fonts_count_and_a_confined_process_reads_them(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    own = bench.folder / "own.ttf"
+    fonts = FontSources(preferred=(FontFile(str(own)),))
+    await bench.render(job, "plain")
+    drawn = await bench.render(job, "own", fonts)
+    assert "reused" not in drawn
+    preview = json.loads((bench.bundle("own") / "preview.json").read_bytes())
+    assert drawn["warnings"] == [], "the process may read the font"
+    assert any("DejaVu" in name for name in preview["fonts"])
+    posters = [(bench.bundle(name) / "poster.webp").read_bytes() for name in ("plain", "own")]
+    assert posters[0] != posters[1]
+    assert (await bench.render(job, "again", fonts))["reused"]
+    os.utime(own, (1, 1))
+    assert "reused" not in await bench.render(job, "touched", fonts)
+
+
+async def test_a_font_that_was_replaced_is_drawn_by_a_process_that_may_read_it(bench: Bench) -> None:
+    own = bench.folder / "own.ttf"
+    fonts = FontSources(preferred=(FontFile(str(own)),))
+    await bench.render(payload(STEPS, ASSETS), "one", fonts)
+    shutil.copy(FONT.with_name("Inter-Regular.ttf"), bench.folder / "new")
+    (bench.folder / "new").replace(own)
+    drawn = await bench.render(payload(STEPS, ASSETS), "two", fonts)
+    assert "reused" not in drawn
+    assert drawn["warnings"] == [], "the process may read the new file"
+    names = [json.loads((bench.bundle(job) / "preview.json").read_bytes())["fonts"] for job in ("one", "two")]
+    assert any("DejaVu" in name for name in names[0])
+    assert not any("DejaVu" in name for name in names[1])
+    assert (await bench.render(payload(STEPS, ASSETS), "three", fonts))["reused"]
+
+
+async def test_a_font_that_is_replaced_meanwhile_leaves_nothing_behind(bench: Bench) -> None:
+    own, renders = bench.folder / "own.ttf", bench.renders
+    fonts = FontSources(preferred=(FontFile(str(own)),))
+    bench.renders = Replacing(renders, lambda: shutil.copy(FONT.with_name("Inter-Regular.ttf"), own))
+    await bench.render(payload(STEPS, ASSETS), "one", fonts)
+    assert bench.kept("bundles") == []
+
+
+async def test_a_bundle_with_gaps_is_made_anew_each_time(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS, onAssetError="gap")
+    lost = bench.folder / "b.png"
+    whole = lost.read_bytes()
+    lost.unlink()
+    for name in ("one", "two"):
+        summary = await bench.render(job, name)
+        assert "reused" not in summary
+        assert "shown as a gap (asset-missing)" in summary["warnings"][0]
+    lost.write_bytes(b"%PDF-1.4")  # which is there, and found out by the process alone
+    for name in ("three", "four"):
+        summary = await bench.render(job, name)
+        assert "reused" not in summary
+        assert "(asset-unsupported)" in summary["warnings"][0]
+    lost.write_bytes(whole)
+    assert (await bench.render(job, "five"))["warnings"] == []
+    assert (await bench.render(job, "six"))["reused"]
+
+
+async def test_content_counts_and_not_where_it_is(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    await bench.render(job, "one")
+    shutil.copy(bench.folder / "a.png", bench.folder / "copy.png")
+    elsewhere = deepcopy(job)
+    elsewhere["previewRequest"]["assets"][0]["uri"] = "copy.png"
+    elsewhere["previewRequest"]["metadata"] = {"free": True}
+    assert (await bench.render(elsewhere, "two"))["reused"]
+    shutil.copy(bench.folder / "b.png", bench.folder / "a.png")
+    assert "reused" not in await bench.render(job, "three"), "another content at the same place"
+
+
+class Replacing:
+    """Renders, but has somebody replace an asset after it was hashed and before it is read."""
+
+    def __init__(self, renders: RenderRunner, replace_it: Callable[[], object]) -> None:
+        self._renders = renders
+        self._replace_it = replace_it
+
+    async def run(self, spec: dict[str, Any], **how: Any) -> dict[str, Any]:
+        self._replace_it()
+        return await self._renders.run(spec, **how)
+
+
+async def test_what_was_made_of_an_asset_that_changed_meanwhile_is_not_kept(bench: Bench) -> None:
+    job, renders = payload(STEPS, ASSETS), bench.renders
+    first = bench.folder / "a.png"
+    shutil.copy(first, bench.folder / "saved.png")
+    bench.renders = Replacing(renders, lambda: shutil.copy(bench.folder / "b.png", first))
+    assert "reused" not in await bench.render(job, "one")
+    assert bench.kept("bundles") == bench.kept("thumbnails") == []
+    shutil.copy(bench.folder / "saved.png", first)
+    bench.renders = renders
+    assert "reused" not in await bench.render(job, "two")
+    thumbnails = [(bench.bundle(name) / "thumbs" / "a.webp").read_bytes() for name in ("one", "two")]
+    assert thumbnails[0] != thumbnails[1]
+    assert (await bench.render(job, "three"))["reused"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title": "Another"},
+        {"options": {"resolution": "320x180", "quality": 30}},
+        {"options": {"resolution": "322x180"}},
+        {"steps": STEPS[:1]},
+    ],
+)
+async def test_whatever_is_drawn_counts(bench: Bench, change: dict[str, Any]) -> None:
+    job = payload(STEPS, ASSETS)
+    await bench.render(job, "one")
+    other = deepcopy(job)
+    other["previewRequest"].update(change)
+    assert "reused" not in await bench.render(other, "two")
+
+
+async def test_a_file_that_was_changed_in_place_is_not_used_again(bench: Bench) -> None:
+    job = payload(STEPS, ASSETS)
+    await bench.render(job, "one")
+    poster = bench.bundle("one") / "poster.webp"
+    whole = poster.read_bytes()
+    poster.write_bytes(whole[:100])
+    assert "reused" not in await bench.render(job, "two")
+    assert (bench.bundle("two") / "poster.webp").read_bytes() == whole
+    assert (await bench.render(job, "three"))["reused"], "the entry was made anew"
+
+
+async def test_thumbnails_are_reused_by_content_and_are_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    assert len(bench.kept("thumbnails")) == 2
+    job = payload([*STEPS, {"title": "Three"}], ASSETS)
+    found: list[bool] = []
+    find = CacheStore.find
+
+    def watched(self: CacheStore, kind: str, key: str) -> Any:
+        kept = find(self, kind, key)
+        if kind == "thumbnails":
+            found.append(kept is not None)
+        return kept
+
+    monkeypatch.setattr(CacheStore, "find", watched)
+    await bench.render(job, "two")
+    assert found == [True, True]
+    shutil.rmtree(bench.store.root)
+    await bench.render(job, "three")
+    two, three = files_in(bench.bundle("two")), files_in(bench.bundle("three"))
+    assert {name: two[name] for name in two if name != "preview.json"} == {
+        name: three[name] for name in three if name != "preview.json"
+    }
+    told = [json.loads(each["preview.json"])["assets"] for each in (two, three)]
+    assert told[0] == told[1]
+
+
+class Watched:
+    """Renders nothing: says what it was given, and how much of the deadline had gone."""
+
+    spent_s = deadline_s = -1.0
+
+    async def run(
+        self, _spec: dict[str, Any], *, deadline_s: float, spent_s: float = 0.0, **_: Any
+    ) -> dict[str, Any]:
+        self.deadline_s, self.spent_s = deadline_s, spent_s
+        return {"artifacts": []}
+
+
+class SlowAssets(FileAssetOpener):
+    """Each opening takes 50 s, by the clock that it is."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__((root,))
+        self.now_s = 1_000.0
+
+    def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
+        self.now_s += 50
+        return super().open(asset, max_bytes=max_bytes)
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def now_ms(self) -> int:
+        return round(self.now_s * 1000)
+
+
+async def test_what_reading_the_assets_took_is_the_render_s_no_more(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    slow, renders = SlowAssets(tmp_path), Watched()
+    settings = Settings(data_dir=tmp_path, job_timeout_s=120)
+    reuse = RenderCache(CacheStore(tmp_path / "cache"), DigestCache())
+    request = validate(payload([], [{"id": "a", "uri": "a.png"}]))
+    work = RenderTask.prepare(settings, request, tmp_path / "staging", opener=slow, cache=reuse, clock=slow)
+    await work.run(renders, lambda _share, _word: None)
+    assert (renders.deadline_s, renders.spent_s) == (120, 50)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "code"),
+    [({"assets_max": 1}, "too-many-assets"), ({"steps_max": 1}, "too-many-steps")],
+)
+def test_what_is_too_much_is_refused_before_an_asset_is_opened(
+    tmp_path: Path, bounds: dict[str, int], code: str
+) -> None:
+    request, slow = validate(payload(STEPS, ASSETS)), SlowAssets(tmp_path)
+    settings = Settings(data_dir=tmp_path, **bounds)  # type: ignore[arg-type]
+    with pytest.raises(PermanentJobError) as caught:
+        RenderTask.prepare(settings, request, tmp_path / "staging", opener=slow, cache=None)
+    assert caught.value.code == code
+    assert slow.now_s == 1_000
+
+
+def lying(preview: Any = None, **summary: Any) -> tuple[Any, dict[str, Any]]:
+    """A preview.json and a summary of a render process that was handed ``thumbs/a.webp`` and itself."""
+    asset = {"id": "a", "thumbnail": "thumbs/a.webp", "thumbhash": "h", "dominantColour": "#000000"}
+    return preview or {"assets": [asset]}, summary or {"artifacts": [{"path": "thumbs/a.webp"}]}
+
+
+@pytest.mark.parametrize(
+    ("preview", "summary"),
+    [
+        lying({"assets": [{"id": "a", "thumbnail": "/proc/self/environ", "thumbhash": "h"}]}),
+        lying(
+            {"assets": [{"id": "a", "thumbnail": "../secret", "thumbhash": "h", "dominantColour": "c"}]},
+        ),
+        lying({"assets": [{"id": "a", "thumbnail": "secret", "thumbhash": "h", "dominantColour": "c"}]}),
+        lying({"assets": [{"id": ["a"]}]}),
+        lying({"assets": 1}),
+        lying({"assets": [{"id": "a", "thumbnail": "thumbs/a.webp", "thumbhash": "h"}]}),
+        lying(["assets"]),
+        lying(artifacts=[{"path": "../secret"}]),
+        lying(artifacts=[{"path": ["thumbs/a.webp"]}]),
+        lying(artifacts=[{}]),
+        lying(artifacts=None),
+        lying(none=1),
+    ],
+)
+def test_only_files_that_were_handed_out_are_kept(
+    tmp_path: Path, preview: Any, summary: dict[str, Any]
+) -> None:
+    staging = tmp_path / "staging"
+    (staging / "thumbs").mkdir(parents=True)
+    for secret in (staging / "secret", tmp_path / "secret"):
+        secret.write_bytes(b"secret")
+    (staging / "thumbs" / "a.webp").write_bytes(b"made")
+    store = CacheStore(tmp_path / "cache")
+    reuse, missed = RenderCache(store, DigestCache()), [MissedThumbnail("a", "1" * 64)]
+    created = {"thumbs/a.webp", "preview.json"}
+
+    def keep(preview: Any, summary: dict[str, Any]) -> None:
+        (staging / "preview.json").write_text(json.dumps(preview))
+        reuse.put("0" * 64, staging, summary, missed, created_paths=created)
+
+    keep(preview, summary)
+    assert not list(store.root.glob("*/*/*"))
+    for deep in ("[" * 100_000, "1" * 20_000_000):
+        (staging / "preview.json").write_text(deep)
+        reuse.put("0" * 64, staging, summary, missed, created_paths=created)
+    assert not list(store.root.glob("*/*/*"))
+    keep(*lying())
+    kept = store.find("thumbnails", "1" * 64)
+    assert kept is not None
+    assert (kept.folder / "thumbnail").read_bytes() == b"made"
+    assert store.find("bundles", "0" * 64) is not None
+
+
+class Pruning(CacheStore):
+    """A store of which another worker removes each entry as soon as it was found."""
+
+    def find(self, kind: str, key: str) -> CacheEntry | None:
+        kept = super().find(kind, key)
+        if kept is not None:
+            shutil.rmtree(kept.folder)
+        return kept
+
+
+async def test_a_thumbnail_that_is_pruned_meanwhile_is_made_anew(bench: Bench) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    shutil.rmtree(bench.store.root / "bundles")
+    bench.reuse = RenderCache(Pruning(bench.store.root), DigestCache())
+    assert "reused" not in await bench.render(payload(STEPS, ASSETS), "two")
+    for name in ("thumbs/a.webp", "thumbs/b.webp"):
+        one, two = ((bench.bundle(job) / name).read_bytes() for job in ("one", "two"))
+        assert one == two
+    assert len(bench.kept("thumbnails")) == 2
+
+
+async def test_what_is_wrong_with_an_asset_is_told_as_ever(bench: Bench) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    (bench.folder / "b.png").unlink()
+    with pytest.raises(PermanentJobError) as caught:
+        await bench.render(payload(STEPS, ASSETS), "two")
+    assert caught.value.code == "asset-missing"
+
+
+async def test_it_is_bounded_by_size_and_age_and_the_longest_unused_goes_first(bench: Bench) -> None:
+    jobs = {name: payload(STEPS, ASSETS, title=name) for name in ("one", "two", "three")}
+    for number, (name, job) in enumerate(jobs.items()):
+        await bench.render(job, name)
+        for entry in set(bench.kept("bundles")):
+            os.utime(entry / "entry.json", (number, number))
+    assert (await bench.render(jobs["one"], "again"))["reused"]
+    now_s = time.time()
+    assert cache_to_evict(bench.settings, now_s) != []
+    kept = prune_cache(replace(bench.settings, cache_max_age_s=60), now_s)
+    assert len(kept) == 2, "those that were last used in 1970"
+    assert (await bench.render(jobs["one"], "more"))["reused"]
+    assert prune_cache(replace(bench.settings, cache_max_mb=0), now_s) != []
+    assert bench.kept("bundles") == bench.kept("thumbnails") == []
+    assert (bench.bundle("one") / "poster.webp").exists(), "a bundle needs no entry"
+
+
+async def test_a_store_that_cannot_be_written_fails_no_job(bench: Bench) -> None:
+    bench.store.root.parent.mkdir(exist_ok=True)
+    bench.store.root.write_bytes(b"in the way")
+    await bench.render(payload(STEPS, ASSETS), "one")
+    await bench.render(payload(STEPS, ASSETS), "two")
+    assert (bench.bundle("two") / "poster.webp").exists()
+
+
+async def test_bundles_are_removed_whole_unless_they_are_being_published(bench: Bench) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    await bench.render(payload(STEPS, ASSETS), "two")
+    data_dir, now_s = bench.settings.data_dir, time.time()
+    assert expired_bundles(data_dir, project=None, now_s=now_s, older_than_s=60) == []
+    assert expired_bundles(data_dir, project="other", now_s=now_s, older_than_s=-60) == []
+    one, two = sorted(
+        expired_bundles(data_dir, project="project", now_s=now_s, older_than_s=-60),
+        key=lambda each: each.folder,
+    )
+    assert one.size_bytes > 1_000
+    assert remove_bundle(data_dir, one)
+    assert not one.folder.exists()
+    preview = two.folder / "preview.json"
+    os.utime(preview, (1, 1))
+    assert not remove_bundle(data_dir, two), "published anew since it was listed"
+    assert preview.exists()
+    assert list((data_dir / ".staging").iterdir()) == []
+
+
+async def test_a_bundle_that_was_made_again_counts_as_new(bench: Bench) -> None:
+    job, data_dir = payload(STEPS, ASSETS), bench.settings.data_dir
+    await bench.render(job, "one")
+    preview = bench.bundle("one") / "preview.json"
+    os.utime(preview, (1, 1))
+    before = preview.stat().st_ino
+    (old,) = expired_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600)
+    await bench.render(job, "one")
+    assert preview.stat().st_ino == before, "the bundle was kept"
+    assert not remove_bundle(data_dir, old), "it was confirmed since it was listed"
+    assert expired_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600) == []
+
+
+def test_the_renderer_has_a_fingerprint_of_its_files() -> None:
+    assert len(renderer_fingerprint()) == 64
+
+
+def test_the_renderer_s_fingerprint_knows_of_python_and_of_the_contract_s_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = renderer_fingerprint.__wrapped__
+    prints = [fresh()]
+    monkeypatch.setattr(sys, "version", "4.0")
+    prints.append(fresh())
+    (tmp_path / "limits.py").write_text("TITLE_CARD_MS = 1\n")
+    monkeypatch.setattr(limits, "__file__", str(tmp_path / "limits.py"))
+    prints.append(fresh())
+    assert len(set(prints)) == 3
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+async def test_the_command_says_first_and_does_it_when_told(bench: Bench, program: Program) -> None:
+    await bench.render(payload(STEPS, ASSETS), "one")
+    data_dir = ("--data-dir", str(bench.settings.data_dir))
+    said = await asyncio.to_thread(
+        program.run, *data_dir, "prune", "--all-cache", "--bundles", "0s", "--json"
+    )
+    told = json.loads(said.out)
+    assert (told["applied"], told["cache"]["count"], told["bundles"]["count"]) == (False, 3, 1)
+    assert bench.bundle("one").exists()
+    plain = await asyncio.to_thread(program.run, *data_dir, "prune")
+    assert plain.out.splitlines() == ["0 entries kept for reuse would be removed, 0.0 MiB"]
+    done = await asyncio.to_thread(
+        program.run, *data_dir, "prune", "--all-cache", "--bundles", "0s", "--apply"
+    )
+    assert (done.code, done.err) == (0, "")
+    assert "1 bundle removed" in done.out
+    assert not bench.bundle("one").exists()
+    assert bench.kept("bundles") == []
+    assert (await asyncio.to_thread(program.run, "prune", "--bundles", "soon")).code == 2
+
+
+class Reader:
+    """Polls a bundle as a web server might, and holds every file of what it finds against the manifest."""
+
+    def __init__(self, bundle: Path) -> None:
+        self._bundle = bundle
+        self._stop = threading.Event()
+        self.seen: Counter[str] = Counter()
+        self.halves: list[str] = []
+
+    def poll(self) -> None:
+        while not self._stop.is_set():
+            handle = os.open(self._bundle, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                self._look(handle)
+            except FileNotFoundError:
+                # A bundle that was replaced is removed under its reader, which starts over; a half stays where it is.
+                if self._is_there_still(handle):
+                    self.halves.append("a file is missing")
+            finally:
+                os.close(handle)
+
+    def _look(self, handle: int) -> None:
+        def content(name: str) -> bytes:
+            with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=handle), "rb") as file:
+                return file.read()
+
+        manifest = content("container.json")
+        for entry in json.loads(manifest)["files"]:
+            if hashlib.sha256(content(entry["path"])).hexdigest() != entry["sha256"]:
+                self.halves.append(entry["path"])
+        about = json.loads(content("preview.json"))
+        if about["container"]["sha256"] != hashlib.sha256(manifest).hexdigest():
+            self.halves.append("preview.json")
+        self.seen[about["title"]] += 1
+
+    def _is_there_still(self, handle: int) -> bool:
+        return os.path.samestat(os.fstat(handle), self._bundle.stat())
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+@pytest.mark.slow
+async def test_a_reader_that_polls_during_500_renders_never_sees_a_half(bench: Bench) -> None:
+    jobs = [
+        payload(title=title, resolution="64x64", thumbnails=False, format="png") for title in ("even", "odd")
+    ]
+    await bench.render(jobs[0], "job")
+    reader = Reader(bench.bundle("job"))
+    polling = asyncio.ensure_future(asyncio.to_thread(reader.poll))
+    try:
+        for number in range(500):
+            await bench.render(jobs[number % 2], "job")
+    finally:
+        reader.stop()
+        await polling
+    assert reader.halves == []
+    assert set(reader.seen) == {"even", "odd"}
+    assert reader.seen.total() > 50, "the reader has hardly looked"

@@ -1,0 +1,690 @@
+"""Everything that can be done to a queue, in random order, against a plain model of what it promises.
+
+HYPOTHESIS_PROFILE=deep runs many more and longer sequences, different ones each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import pytest
+import redis
+from arq.connections import ArqRedis
+from arq.jobs import Job
+from hypothesis import HealthCheck, Phase, assume, note
+from hypothesis import settings as profile
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from previewops.errors import JobConflict, JobNotFound, QueueFull, WrongState
+from previewops.metrics.lifetime_counters import (
+    DEAD_LETTER_CAUSES,
+    FAILURE_CAUSES,
+    RETRY_CAUSES,
+    LifetimeCounters,
+)
+from previewops.queue.filter_query import FilterQuery, FilterTerm
+from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
+from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.queue import Receipt
+from previewops.queue.retry import FailureCounter
+from previewops.redis_server.connection import connect
+from previewops.settings import Settings
+from previewops.states import JobState, Priority, ScriptResult
+from tests.property.queue_model import PRIORITIES, Model, ModelJob
+from tests.queue_support import (
+    HOUR_MS,
+    QUEUE,
+    QueueFixture,
+    attempt_json,
+    completed_job,
+    dead_letter_reason,
+    json_bytes,
+    payload,
+)
+from tests.redis_server import RedisProcess
+
+pytestmark = pytest.mark.redis
+
+T = TypeVar("T")
+
+IDS = [f"job-{n}" for n in range(9)]
+WORKERS = ["w1", "w2", "w3"]
+SETTINGS = Settings(queue_name=QUEUE, queue_max=6, keep_completed=3, max_crashes=2, lease_ms=600_000)
+NEVER_AGED_MS, ALWAYS_AGED_MS = 86_400_000, 0
+CAUSES = [dead_letter_reason("one", "first cause"), dead_letter_reason("two", "second cause")]
+CAUSE_OF = {why.code: why for why in CAUSES}
+ENDED = {"completed", "cancelled", "dead"}
+
+job_ids = st.sampled_from(IDS)
+workers = st.sampled_from(WORKERS)
+priorities = st.sampled_from(PRIORITIES)
+titles = st.sampled_from(["a", "b"])
+wants = st.integers(1, 3)
+picks = st.integers(0, 10_000)
+
+
+class Surroundings:
+    """What all examples share: a server, an event loop and connections."""
+
+    def __init__(self, url: str) -> None:
+        self._loop = asyncio.Runner()
+        self.sync = redis.Redis.from_url(url)
+        self.arq = ArqRedis(
+            unix_socket_path=url.removeprefix("unix://"),
+            job_serializer=json_bytes,
+            default_queue_name=QUEUE,
+        )
+        self.client = connect(url, role="test")
+        self.bench = QueueFixture(self.client, SETTINGS)
+
+    def run(self, call: Awaitable[T]) -> T:
+        async def whole() -> T:
+            return await call
+
+        return self._loop.run(whole())
+
+    def close(self) -> None:
+        self.run(self.client.aclose())
+        self.run(self.arq.aclose(close_connection_pool=True))
+        self.sync.close()
+        self._loop.close()
+
+
+class QueueMachine(RuleBasedStateMachine):
+    def __init__(self, around: Surroundings) -> None:
+        super().__init__()
+        self.around = around
+        self.run = around.run
+        self.redis = around.sync
+        self.bench = around.bench
+        self.keys = around.bench.keys
+        self.redis.flushall()
+        self.model = Model(SETTINGS.queue_max, SETTINGS.max_crashes)
+        self.claims: list[Claim] = []
+
+    # ------------------------------------------------------------ help
+
+    def leases(self, worker: str, aged: bool = False) -> Leases:
+        ageing = ALWAYS_AGED_MS if aged else NEVER_AGED_MS
+        return Leases(self.around.client, replace(SETTINGS, ageing_ms=ageing), worker)
+
+    def now_ms(self) -> int:
+        return self.run(self.bench.now_ms())
+
+    def claim_of(self, pick: int) -> Claim:
+        return self.claims[-1 - pick % len(self.claims)]
+
+    def several(self, some: list[int]) -> list[Claim]:
+        found = [self.claim_of(pick) for pick in some] if self.claims else []
+        return list({claim.token: claim for claim in found}.values())
+
+    def read_order(self, job: ModelJob) -> None:
+        raw = self.redis.hget(self.keys.job_prefix + job.job_id, "order")
+        assert raw is not None
+        order = int(raw)
+        assert order > self.model.last_order, "later ones come later"
+        job.order = self.model.last_order = order
+
+    def got(self, claims: tuple[Claim, ...], expected: list[ModelJob], worker: str) -> None:
+        assert [claim.job_id for claim in claims] == [job.job_id for job in expected]
+        for claim, job in zip(claims, expected, strict=True):
+            assert int(claim.token) > self.model.last_token, "tokens grow"
+            self.model.last_token = int(claim.token)
+            assert (claim.attempts, claim.crashes) == (job.attempts, job.crashes)
+            assert claim.priority.value == job.priority
+            assert (claim.body is None) == job.body_gone
+            job.token, job.worker, job.lease_over = claim.token, worker, False
+            self.claims.append(claim)
+
+    # ------------------------------------------------------------ producers
+
+    def accept(self, job_id: str, priority: str, title: str) -> str:
+        """What becomes of a submit, in the model."""
+        known = self.model.jobs.get(job_id)
+        body = f"{priority} {title}"
+        if known is not None and (known.on_record or not known.body_gone):
+            lost = known.foreign and known.body_gone
+            return known.state if known.body == body and not lost else "conflict"
+        if self.model.backlog >= SETTINGS.queue_max:
+            return "full"
+        self.model.jobs[job_id] = ModelJob(job_id, priority, body)
+        self.model.count("accepted")
+        return "new"
+
+    @rule(wanted=st.lists(st.tuples(job_ids, priorities, titles), min_size=1, max_size=3))
+    def submit(self, wanted: list[tuple[str, str, str]]) -> None:
+        expected = [self.accept(*words) for words in wanted]
+        note(f"expected {expected}")
+        answers = self.run(
+            self.bench.queue.submit_many(
+                [payload(job_id, priority=priority, title=title) for job_id, priority, title in wanted]
+            )
+        )
+        now_ms = self.now_ms()
+        for (job_id, _, _), fate, answer in zip(wanted, expected, answers, strict=True):
+            if fate == "conflict":
+                assert isinstance(answer, JobConflict)
+            elif fate == "full":
+                assert isinstance(answer, QueueFull)
+            else:
+                assert isinstance(answer, Receipt)
+                assert answer.new is (fate == "new")
+                due_ms = self.model.jobs[job_id].due_ms
+                early = "delayed" if due_ms > now_ms else "waiting"
+                assert answer.state.value == {"new": "waiting", "unadmitted": early}.get(fate, fate)
+            if fate == "new":
+                self.read_order(self.model.jobs[job_id])
+
+    @rule(job_id=job_ids, priority=priorities, title=titles, hours=st.sampled_from([0, 0, 1]))
+    def enqueue_by_stock_client(self, job_id: str, priority: str, title: str, hours: int) -> None:
+        known = self.model.jobs.get(job_id)
+        assume(known is None or not known.on_record or not known.body_gone or known.state in ENDED)
+        raw = payload(job_id, priority=priority, title=title).raw
+        job = self.run(
+            self.around.arq.enqueue_job(
+                "render_preview", raw, _job_id=job_id, _defer_by=hours * 3600 if hours else None
+            )
+        )
+        if known is not None and (known.state in ENDED or not known.body_gone):
+            assert job is None
+            return
+        assert job is not None
+        due_ms = int(self.redis.zscore(QUEUE, job_id))
+        self.model.jobs[job_id] = ModelJob(
+            job_id, priority, f"{priority} {title}", state="unadmitted", foreign=True, due_ms=due_ms
+        )
+
+    # ------------------------------------------------------------ workers
+
+    @rule(worker=workers, want=wants, aged=st.booleans())
+    def claim(self, worker: str, want: int, aged: bool) -> None:
+        if self.model.paused:
+            # Whether a claim takes in what is due during a pause is its own affair: nothing is.
+            self.maintain()
+        self.model.admit(self.now_ms(), want + 8)
+        expected = self.model.choose(want, aged)
+        claims = self.run(self.leases(worker, aged).claim(want))
+        self.model.woken.discard(worker)
+        self.got(claims.claims, expected, worker)
+
+    @precondition(lambda self: self.claims)
+    @rule(worker=workers, some=st.lists(picks, min_size=1, max_size=3), want=st.integers(0, 2))
+    def finish(self, worker: str, some: list[int], want: int) -> None:
+        # Whether a finish takes in what is due is its own affair: nothing is.
+        self.maintain()
+        claims = self.several(some)
+        codes = []
+        for claim in claims:
+            codes.append(self.model.stale(claim.job_id, claim.token))
+            if codes[-1] == "OK":
+                self.model.jobs[claim.job_id].state = "completed"
+                self.model.count("completed")
+        expected = self.model.choose(want, aged=False)
+        before_ms = self.now_ms()
+        answers, following = self.run(
+            self.leases(worker).finish([completed_job(claim) for claim in claims], want)
+        )
+        assert [code.name for code in answers] == codes
+        ended = [claim.job_id for claim, code in zip(claims, codes, strict=True) if code == "OK"]
+        for job_id in ended:
+            at = self.redis.hget(self.keys.job_prefix + job_id, "finished")
+            self.model.jobs[job_id].finished_ms = int(at) if at else before_ms
+        self.forget(len(ended))
+        if want:
+            self.model.woken.discard(worker)
+        self.got(following, expected, worker)
+
+    def forget(self, ended: int) -> None:
+        """Completed jobs beyond the retention are gone, the oldest first."""
+        completed = self.model.of("completed")
+        surplus = max(0, min(len(completed) - SETTINGS.keep_completed, ended * 2))
+        gone = [job for job in completed if not self.redis.exists(self.keys.job_prefix + job.job_id)]
+        kept = [job for job in completed if job not in gone]
+        assert len(gone) == surplus
+        if gone and kept:
+            assert max(job.finished_ms for job in gone) <= min(job.finished_ms for job in kept)
+        for job in gone:
+            del self.model.jobs[job.job_id]
+
+    def ended_by(self, claim: Claim, answer: ScriptResult) -> ModelJob | None:
+        """Compares the answer to an end of ``claim``; the job if it was the claim's to end."""
+        expected = self.model.stale(claim.job_id, claim.token)
+        assert answer.name == expected
+        return self.model.jobs[claim.job_id] if expected == "OK" else None
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=picks, counter=st.sampled_from(FailureCounter))
+    def retry(self, pick: int, counter: FailureCounter) -> None:
+        claim = self.claim_of(pick)
+        before_ms = self.now_ms()
+        answer = self.run(
+            self.leases("w1").retry(
+                claim, delay_ms=HOUR_MS, counter=counter, attempt_json=attempt_json(), message="again"
+            )
+        )
+        job = self.ended_by(claim, answer)
+        if job is not None:
+            self.fail(job, counter)
+            job.state, job.due_ms = "delayed", int(self.redis.zscore(QUEUE, job.job_id))
+            assert before_ms + HOUR_MS <= job.due_ms <= self.now_ms() + HOUR_MS
+            self.model.count("crashed" if counter is FailureCounter.CRASHES else "retried")
+            assert self.redis.llen(self.keys.wake) == 1, "a sleeper has to learn of the new due time"
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=picks, counter=st.sampled_from(FailureCounter), why=st.sampled_from(CAUSES))
+    def bury(self, pick: int, counter: FailureCounter, why: Any) -> None:
+        claim = self.claim_of(pick)
+        answer = self.run(
+            self.leases("w1").move_to_dead_letters(
+                claim, counter=counter, attempt_json=attempt_json(), reason=why
+            )
+        )
+        job = self.ended_by(claim, answer)
+        if job is not None:
+            self.fail(job, counter)
+            self.model.bury(job, why.fingerprint)
+            if counter is FailureCounter.CRASHES:
+                self.model.count("crashed")
+
+    def fail(self, job: ModelJob, counter: FailureCounter) -> None:
+        job.failures += 1
+        if counter is FailureCounter.CRASHES:
+            job.crashes += 1
+        else:
+            job.attempts += 1
+
+    @precondition(lambda self: self.claims)
+    @rule(worker=workers, some=st.lists(picks, min_size=1, max_size=3))
+    def release(self, worker: str, some: list[int]) -> None:
+        claims = self.several(some)
+        answers = self.run(self.leases(worker).release(claims))
+        for claim, answer in zip(claims, answers, strict=True):
+            job = self.ended_by(claim, answer)
+            if job is not None:
+                self.model.put_back(job)
+
+    @rule(worker=workers, some=st.lists(picks, max_size=3))
+    def heartbeat(self, worker: str, some: list[int]) -> None:
+        claims = self.several(some)
+        heard = self.run(self.leases(worker).heartbeat("{}", [(claim, 0.5, "frames") for claim in claims]))
+        fates = [(claim, self.model.stale(claim.job_id, claim.token)) for claim in claims]
+        assert heard.lost_job_ids == tuple(claim.job_id for claim, fate in fates if fate != "OK")
+        for claim, fate in fates:
+            if fate == "OK":
+                self.model.jobs[claim.job_id].lease_over = False
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=picks)
+    def renew(self, pick: int) -> None:
+        claim = self.claim_of(pick)
+        job = self.ended_by(claim, self.run(self.leases("w1").renew(claim)))
+        if job is not None:
+            job.lease_over = False
+
+    @rule(worker=workers)
+    def take_wake_up(self, worker: str) -> None:
+        if self.redis.lpop(self.keys.wake) is not None:
+            self.model.woken.add(worker)
+
+    @precondition(lambda self: self.model.of("active"))
+    @rule(pick=picks)
+    def lease_runs_out(self, pick: int) -> None:
+        active = self.model.of("active")
+        job = active[pick % len(active)]
+        self.run(self.bench.expire_leases(job.job_id))
+        job.lease_over = True
+
+    @precondition(lambda self: self.model.of("delayed", "unadmitted"))
+    @rule(pick=picks)
+    def delay_passes(self, pick: int) -> None:
+        later = self.model.of("delayed", "unadmitted")
+        job = later[pick % len(later)]
+        self.run(self.bench.make_due(job.job_id))
+        job.due_ms = int(self.redis.zscore(QUEUE, job.job_id))
+
+    @precondition(lambda self: self.model.of("unadmitted"))
+    @rule(pick=picks)
+    def stock_body_expires(self, pick: int) -> None:
+        foreign = self.model.of("unadmitted")
+        job = foreign[pick % len(foreign)]
+        self.redis.delete(f"arq:job:{job.job_id}")
+        # What named its class is gone with it.
+        job.body_gone, job.priority = True, "normal"
+
+    @rule()
+    def maintain(self) -> None:
+        over = [job for job in self.model.of("active") if job.lease_over]
+        for job in over:
+            self.model.recover(job, WORKER_LOST_FINGERPRINT)
+        admitted = self.model.admit(self.now_ms(), 100)
+        upkeep = self.run(self.leases("w1").maintain())
+        assert (upkeep.recovered, upkeep.admitted) == (len(over), admitted)
+        delayed = self.model.of("delayed", "unadmitted")
+        assert (upkeep.next_due_ms is None) == (not delayed)
+        assert (upkeep.next_expiry_ms is None) == (not self.model.of("active"))
+
+    @rule(worker=workers)
+    def worker_dies(self, worker: str) -> None:
+        held = [job for job in self.model.of("active") if job.worker == worker]
+        for job in held:
+            self.model.recover(job, WORKER_LOST_FINGERPRINT)
+        self.model.woken.discard(worker)
+        ids = self.run(self.leases("w9").deregister_worker(worker, "killed by SIGKILL", lost=True))
+        assert sorted(ids) == sorted(job.job_id for job in held)
+        # A wake-up that it had taken is lost with it; idle workers look every quarter of a second anyway.
+        self.redis.lpush(self.keys.wake, "1")
+        self.redis.ltrim(self.keys.wake, 0, 0)
+
+    @rule(worker=workers, some=st.lists(picks, max_size=2))
+    def reclaim(self, worker: str, some: list[int]) -> None:
+        known = self.several(some)
+        tokens = {claim.token for claim in known}
+        lost = [job for job in self.model.of("active") if job.worker == worker and job.token not in tokens]
+        ids = self.run(self.leases(worker).release_unknown_claims(known))
+        assert sorted(ids) == sorted(job.job_id for job in lost)
+        for job in lost:
+            job.token = None
+            self.model.put_back(job)
+
+    # ------------------------------------------------------------ operators
+
+    @rule(job_id=job_ids)
+    def cancel(self, job_id: str) -> None:
+        job = self.model.jobs.get(job_id)
+
+        def call() -> JobState:
+            return self.run(self.bench.queue.cancel(job_id, who="ann", why="not needed"))
+
+        if job is None:
+            with pytest.raises(JobNotFound):
+                call()
+        elif job.state in ENDED:
+            with pytest.raises(WrongState):
+                call()
+        else:
+            early = "delayed" if job.due_ms > self.now_ms() else "waiting"
+            assert call().value == (early if job.state == "unadmitted" else job.state)
+            if job.state == "unadmitted":
+                self.model.count("accepted")
+            job.state, job.token, job.lease_over = "cancelled", None, False
+            self.model.count("cancelled")
+
+    @rule()
+    def pause(self) -> None:
+        outcome = self.run(self.bench.queue.pause(who="ann", why="upkeep"))
+        assert (outcome.paused, outcome.changed) == (True, not self.model.paused)
+        self.model.paused = True
+
+    @rule()
+    def resume(self) -> None:
+        outcome = self.run(self.bench.queue.resume(who="ann"))
+        assert (outcome.paused, outcome.changed) == (False, self.model.paused)
+        self.model.paused = False
+
+    dead_filters = st.one_of(
+        st.just(DeadLetterFilter()),
+        st.builds(
+            lambda why: DeadLetterFilter(query=FilterQuery((FilterTerm(why.code, "error"),))),
+            st.sampled_from(CAUSES),
+        ),
+        st.builds(
+            lambda some: DeadLetterFilter(job_ids=tuple(some)), st.lists(job_ids, min_size=1, max_size=4)
+        ),
+        st.builds(lambda why: DeadLetterFilter(fingerprint=why.fingerprint), st.sampled_from(CAUSES)),
+    )
+
+    def meant(self, chosen: DeadLetterFilter) -> list[ModelJob]:
+        return [
+            job
+            for job in self.model.of("dead")
+            if (not chosen.job_ids or job.job_id in chosen.job_ids)
+            and (chosen.fingerprint is None or job.fingerprint == chosen.fingerprint)
+            and all(job.fingerprint == CAUSE_OF[term.text].fingerprint for term in chosen.query)
+        ]
+
+    @rule(chosen=dead_filters, priority=st.none() | st.sampled_from(Priority))
+    def requeue(self, chosen: DeadLetterFilter, priority: Priority | None) -> None:
+        meant = self.meant(chosen)
+        assert self.run(self.bench.dead.count(chosen)) == len(meant)
+        outcome = self.run(self.bench.dead.requeue(chosen, who="ann", why="fixed", priority=priority))
+        assert (outcome.done, outcome.skipped) == (len(meant), 0)
+        self.model.count("requeued", len(meant))
+        orders = {
+            job.job_id: int(self.redis.hget(self.keys.job_prefix + job.job_id, "order")) for job in meant
+        }
+        for job in sorted(meant, key=lambda job: orders[job.job_id]):
+            self.renew_life(job, priority)
+
+    def renew_life(self, job: ModelJob, priority: Priority | None) -> None:
+        job.state, job.fingerprint, job.token = "waiting", None, None
+        job.attempts = job.crashes = 0
+        job.requeues += 1
+        job.priority = priority.value if priority is not None else job.priority
+        self.read_order(job)
+
+    @rule(chosen=dead_filters)
+    def discard(self, chosen: DeadLetterFilter) -> None:
+        meant = self.meant(chosen)
+        outcome = self.run(self.bench.dead.discard(chosen, who="ann", why="useless"))
+        assert (outcome.done, outcome.skipped) == (len(meant), 0)
+        for job in meant:
+            del self.model.jobs[job.job_id]
+        self.model.count("discarded", len(meant))
+
+    @rule(job_id=job_ids, priority=priorities, title=titles, named=st.none() | st.sampled_from(Priority))
+    def requeue_edited(self, job_id: str, priority: str, title: str, named: Priority | None) -> None:
+        job = self.model.jobs.get(job_id)
+        edited = payload(job_id, priority=priority, title=title)
+
+        def call() -> None:
+            self.run(
+                self.bench.dead.requeue_with_payload(job_id, edited, who="ann", why="a typo", priority=named)
+            )
+
+        if job is None or not job.on_record:
+            with pytest.raises(JobNotFound):
+                call()
+        elif job.state != "dead":
+            with pytest.raises(WrongState):
+                call()
+        else:
+            call()
+            self.model.count("requeued")
+            self.renew_life(job, named)
+            if named is None:
+                job.priority = priority
+            job.body, job.foreign, job.body_gone = f"{priority} {title}", False, False
+
+    @rule()
+    def server_forgets_scripts(self) -> None:
+        self.redis.script_flush()
+
+    # ------------------------------------------------------------ what always holds
+
+    @invariant()
+    def every_index_agrees(self) -> None:
+        model, keys = self.model, self.keys
+        with self.redis.pipeline(transaction=True) as pipe:
+            for index in (QUEUE, *(f"{QUEUE}:waiting:{priority}" for priority in PRIORITIES)):
+                pipe.zrange(index, 0, -1, withscores=True)
+            for index in (keys.active, keys.completed, keys.cancelled, keys.dead):
+                pipe.zrange(index, 0, -1, withscores=True)
+            pipe.zrange(keys.dead_groups, 0, -1, withscores=True)
+            pipe.llen(keys.wake)
+            schedule, high, normal, low, active, completed, cancelled, dead, groups, wakes = pipe.execute()
+
+        for priority, found in zip(PRIORITIES, (high, normal, low), strict=True):
+            expected = sorted(
+                (job.order, job.job_id) for job in model.of("waiting") if job.priority == priority
+            )
+            assert [(int(score), raw.decode()) for raw, score in found] == expected
+        assert names(active) == sorted(job.job_id for job in model.of("active"))
+        assert names(completed) == sorted(job.job_id for job in model.of("completed"))
+        assert names(cancelled) == sorted(job.job_id for job in model.of("cancelled"))
+        assert names(dead) == sorted(job.job_id for job in model.of("dead"))
+        assert names(schedule) == sorted(
+            job.job_id for job in model.of("waiting", "active", "delayed", "unadmitted")
+        )
+        for raw, score in schedule:
+            job = model.jobs[raw.decode()]
+            assert (score == job.due_ms) if job.state in ("delayed", "unadmitted") else (score < 0)
+        by_cause: dict[str, int] = {}
+        for job in model.of("dead"):
+            assert job.fingerprint is not None
+            by_cause[job.fingerprint] = by_cause.get(job.fingerprint, 0) + 1
+        assert {name.decode(): int(count) for name, count in groups} == by_cause
+        for cause in {why.fingerprint for why in CAUSES} | {WORKER_LOST_FINGERPRINT}:
+            members = self.redis.zrange(keys.dead_group_prefix + cause, 0, -1)
+            expected_ids = sorted(job.job_id for job in model.of("dead") if job.fingerprint == cause)
+            assert sorted(raw.decode() for raw in members) == expected_ids
+
+        assert wakes <= 1
+        if model.of("waiting") and not model.paused:
+            assert wakes or model.woken, "work waits and nobody was told"
+
+    @invariant()
+    def every_record_agrees(self) -> None:
+        for job_id in IDS:
+            job = self.model.jobs.get(job_id)
+            with self.redis.pipeline(transaction=True) as pipe:
+                pipe.hgetall(self.keys.job_prefix + job_id)
+                pipe.llen(self.keys.attempts_prefix + job_id)
+                for key in (
+                    self.keys.job_prefix + job_id,
+                    self.keys.attempts_prefix + job_id,
+                    f"arq:job:{job_id}",
+                    f"arq:result:{job_id}",
+                    f"arq:in-progress:{job_id}",
+                ):
+                    pipe.pttl(key)
+                record, failures, record_ttl, attempts_ttl, body_ttl, result_ttl, progress_ttl = (
+                    pipe.execute()
+                )
+            absent, unlimited = -2, -1
+            if job is None or not job.on_record:
+                assert not record
+                assert failures == 0
+                assert (result_ttl, progress_ttl) == (absent, absent)
+                if job is None or job.body_gone:
+                    assert body_ttl == absent
+                else:
+                    assert body_ttl > 0, "arq's own expiry, until the job is taken in"
+                continue
+            fields = {name.decode(): value.decode() for name, value in record.items()}
+            assert fields["state"] == job.state
+            assert fields["priority"] == job.priority
+            assert fields.get("token") == job.token
+            assert (int(fields["attempts"]), int(fields["crashes"])) == (job.attempts, job.crashes)
+            assert int(fields.get("requeues", 0)) == job.requeues
+            assert failures == job.failures, "the history of every life is kept"
+            assert record_ttl == unlimited
+            assert attempts_ttl == (unlimited if failures else absent)
+            held = job.state in ("waiting", "delayed", "active", "dead") and not job.body_gone
+            assert body_ttl == (unlimited if held else absent)
+            assert (progress_ttl > 0) == (job.state == "active" and not job.lease_over)
+            if job.state in ("completed", "cancelled"):
+                assert result_ttl > 0
+            else:
+                assert result_ttl == (unlimited if job.state == "dead" else absent)
+
+    @invariant()
+    def nothing_is_unaccounted(self) -> None:
+        snapshot = self.run(self.bench.snapshots.read(history_s=3600))
+        model = self.model
+        assert snapshot.unaccounted == -len(model.of("unadmitted"))
+        assert {name: count for name, count in snapshot.counters.items() if count} == model.counted
+        assert snapshot.backlog == model.backlog
+        assert snapshot.dead == len(model.of("dead"))
+        assert snapshot.paused == model.paused
+        totals: dict[str, int] = {}
+        for bucket in snapshot.buckets:
+            for name, count in bucket.counts.items():
+                totals[name] = totals.get(name, 0) + count
+        assert totals == model.counted, "the history adds up to the lifetime counters"
+
+    @invariant()
+    def lifetime_totals_agree_with_the_counters(self) -> None:
+        raw: dict[bytes, bytes] = self.redis.hgetall(self.keys.totals)
+        totals, counted = LifetimeCounters.parse(raw), self.model.counted
+
+        def total(what: str, *causes: str) -> int:
+            return sum(totals.count(what, priority, cause) for priority in Priority for cause in causes)
+
+        assert sum(sum(totals.run_histogram(priority).values()) for priority in Priority) == counted.get(
+            "completed", 0
+        )
+        assert total("dead", *DEAD_LETTER_CAUSES) == counted.get("died", 0)
+        assert total("retried", "error") == counted.get("retried", 0)
+        assert total("failed", "crash", "worker-lost") == counted.get("crashed", 0)
+        assert total("failed", *FAILURE_CAUSES) == total("retried", *RETRY_CAUSES) + total(
+            "dead", *DEAD_LETTER_CAUSES
+        )
+
+    @invariant()
+    def every_job_is_listed_once_in_its_state(self) -> None:
+        now_ms = self.now_ms()
+        for page_size in (2, 100):
+            found = self.run(self.bench.list_all(limit=page_size))
+            assert sorted(record.job_id for record in found) == sorted(self.model.jobs)
+            for record in found:
+                job = self.model.jobs[record.job_id]
+                early = "delayed" if job.due_ms > now_ms else "waiting"
+                assert record.state.value == (early if job.state == "unadmitted" else job.state)
+                assert record.priority.value == job.priority
+
+    @invariant()
+    def stock_client_sees_the_state(self) -> None:
+        async def statuses() -> list[str]:
+            return [(await Job(job_id, self.around.arq, QUEUE).status()).value for job_id in IDS]
+
+        now_ms = self.now_ms()
+        for job_id, status in zip(IDS, self.run(statuses()), strict=True):
+            assert status == self.stock_status(self.model.jobs.get(job_id), now_ms), job_id
+
+    def stock_status(self, job: ModelJob | None, now_ms: int) -> str:
+        if job is None:
+            return "not_found"
+        if job.state in ENDED:
+            return "complete"
+        if job.state == "active":
+            return "queued" if job.lease_over else "in_progress"
+        if job.state == "waiting":
+            return "queued"
+        return "deferred" if job.due_ms > now_ms else "queued"
+
+
+def names(found: list[tuple[bytes, float]]) -> list[str]:
+    return sorted(raw.decode() for raw, _ in found)
+
+
+# A failure is shrunk in the deep profile only: it takes minutes, and a failure of the normal run repeats.
+PROFILES = {
+    "normal": profile(
+        max_examples=60, stateful_step_count=40, derandomize=True, phases=(Phase.explicit, Phase.generate)
+    ),
+    "deep": profile(max_examples=2_000, stateful_step_count=80, print_blob=True),
+}
+CHOSEN = os.environ.get("HYPOTHESIS_PROFILE", "normal")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240 if CHOSEN == "normal" else 0)
+def test_any_sequence_leaves_every_job_in_exactly_one_state(redis_server: RedisProcess) -> None:
+    around = Surroundings(redis_server.url)
+    make: Callable[[], RuleBasedStateMachine] = lambda: QueueMachine(around)  # noqa: E731
+    limits = profile(PROFILES[CHOSEN], deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    try:
+        run_state_machine_as_test(make, settings=limits)
+    finally:
+        around.close()

@@ -1,0 +1,157 @@
+"""Pictures on the disk: found inside their bundle only, and read whatever state they are in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from previewops.bundles import find_artifact
+from previewops.errors import BundleNotFound
+from previewops.states import JobState
+from previewops.tui.terminal import bundle_images
+from previewops.tui.terminal.bundle_images import (
+    PictureUnreadable,
+    find_bundle_folder,
+    read_bundle,
+    read_pixels,
+)
+from previewops.worker.publish.publish import bundle_path
+from tests.tui import scenes
+from tests.tui.screen_support import FakeSource
+
+GROUND = (15, 19, 24)
+JOB = scenes.record("done-3", JobState.COMPLETED, result=scenes.RESULT)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The bundle of ``JOB`` below DATA_DIR, where the worker publishes it."""
+    folder = bundle_path(tmp_path, JOB.project_id, JOB.job_id)
+    (folder / "frames").mkdir(parents=True)
+    Image.new("RGB", (64, 36), (200, 30, 30)).save(folder / "poster.png")
+    Image.new("RGB", (64, 36), (30, 200, 30)).save(folder / "frames" / "001.png")
+    return folder
+
+
+def test_a_file_of_the_bundle_is_found_where_the_worker_publishes(folder: Path, tmp_path: Path) -> None:
+    assert find_artifact(tmp_path, JOB, "poster.png") == folder / "poster.png"
+    assert find_artifact(tmp_path, JOB, "frames/001.png") == folder / "frames" / "001.png"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", ".", "..", "/etc/passwd", "../done-3/poster.png", "frames/../poster.png", "frames", "a\0b", "x" * 5_000,
+     "link.png", "folder-link/secret", "circle", "absent.png", "frames//001.png"],
+)  # fmt: skip
+def test_no_path_leaves_the_bundle(folder: Path, tmp_path: Path, path: str) -> None:
+    secret = tmp_path / "outside"
+    secret.mkdir()
+    (secret / "secret").write_text("secret")
+    (folder / "link.png").symlink_to(secret / "secret")
+    (folder / "folder-link").symlink_to(secret)
+    (folder / "circle").symlink_to(folder / "circle")
+    with pytest.raises(BundleNotFound):
+        find_artifact(tmp_path, JOB, path)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../morris/done-3", "a/b", "a\0b", "y" * 5_000, "gone"])
+def test_no_id_leads_elsewhere(folder: Path, tmp_path: Path, name: str) -> None:
+    for job in (replace(JOB, job_id=name), replace(JOB, project_id=name)):
+        with pytest.raises(BundleNotFound):
+            find_artifact(tmp_path, job, "poster.png")
+
+
+def test_a_bundle_that_is_a_link_to_somewhere_else_is_none(folder: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    folder.rename(outside)
+    folder.symlink_to(outside)
+    with pytest.raises(BundleNotFound):
+        find_artifact(tmp_path, JOB, "poster.png")
+
+
+def test_what_is_not_on_this_machine_says_where_it_was_made(tmp_path: Path) -> None:
+    with pytest.raises(BundleNotFound, match="is not on this machine") as told:
+        find_artifact(tmp_path, JOB, "poster.png")
+    assert "/srv/previews/morris/done-3" in str(told.value.hint)
+
+
+def test_a_bundle_is_measured_and_files_that_are_missing_are_left_unmeasured(
+    folder: Path, tmp_path: Path
+) -> None:
+    source = FakeSource(bundles=tmp_path)
+    bundle = read_bundle(source, JOB)
+    measured = {each.path: each.pixels for each in bundle.artifacts}
+    assert measured["poster.png"] == (64, 36)
+    assert measured["sheet.png"] is None
+    assert measured["container.json"] is None
+    assert find_bundle_folder(source, JOB) == folder
+    (folder / "preview.json").write_text("[" * 100_000)
+    assert read_bundle(source, JOB).captions == {}
+
+
+def test_a_bundle_of_which_nothing_is_there_is_elsewhere() -> None:
+    with pytest.raises(BundleNotFound):
+        read_bundle(FakeSource(), JOB)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("a.png", "RGB"), ("a.png", "RGBA"), ("a.png", "P"), ("a.png", "L"), ("a.png", "1"), ("a.png", "I;16"),
+     ("a.jpg", "RGB"), ("a.jpg", "CMYK"), ("a.webp", "RGBA"), ("a.gif", "P"), ("a.avif", "RGB")],
+)  # fmt: skip
+def test_every_kind_is_made_small_with_its_shape(tmp_path: Path, name: str, mode: str) -> None:
+    Image.new("RGB", (400, 200), (200, 200, 200)).convert(mode).save(tmp_path / name)
+    pixels = read_pixels(tmp_path / name, (100, 100), GROUND)
+    assert (pixels.width, pixels.height) == (100, 50)
+    assert len(pixels.data) == 100 * 50 * 3
+
+
+def test_what_is_transparent_shows_the_ground(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
+    image.paste((0, 255, 0, 255), (0, 0, 40, 20))
+    image.save(tmp_path / "a.png")
+    pixels = read_pixels(tmp_path / "a.png", (40, 40), GROUND)
+    assert pixels.at(20, 5) == (0, 255, 0)
+    assert pixels.at(20, 35) == GROUND
+
+
+def test_small_pictures_stay_small(tmp_path: Path) -> None:
+    Image.new("RGB", (10, 6)).save(tmp_path / "a.png")
+    assert read_pixels(tmp_path / "a.png", (200, 200), GROUND).width == 10
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"<svg/>", b"%!PS-Adobe", b"\xff\xd8\xff\xe0"]
+)
+def test_what_is_no_picture_is_unshowable(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(PictureUnreadable, match=r"a\.png cannot be shown"):
+        read_pixels(tmp_path / "a.png", (10, 10), GROUND)
+
+
+def test_a_picture_that_breaks_off_is_unshowable(tmp_path: Path) -> None:
+    Image.effect_noise((300, 300), 90).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(PictureUnreadable):
+        read_pixels(tmp_path / "a.png", (10, 10), GROUND)
+
+
+def test_giants_are_refused_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("1", (8_000, 8_000)).save(tmp_path / "a.png")
+    with pytest.raises(PictureUnreadable, match="64,000,000 pixels; up to 40,000,000"):
+        read_pixels(tmp_path / "a.png", (10, 10), GROUND)
+    Image.new("1", (14_000, 14_000)).save(tmp_path / "b.png")
+    with pytest.raises(PictureUnreadable):
+        read_pixels(tmp_path / "b.png", (10, 10), GROUND)
+    monkeypatch.setattr(bundle_images, "MOST_BYTES", 100)
+    with pytest.raises(PictureUnreadable, match="bytes; up to 100 are shown here"):
+        read_pixels(tmp_path / "a.png", (10, 10), GROUND)
+
+
+def test_a_file_that_is_gone_is_unshowable(tmp_path: Path) -> None:
+    with pytest.raises(PictureUnreadable):
+        read_pixels(tmp_path / "a.png", (10, 10), GROUND)

@@ -1,0 +1,168 @@
+"""Acts that are under way at the same time: what is told of them, and which one is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+
+from textual.pilot import Pilot
+
+from previewops.errors import RedisUnavailable
+from previewops.queue.pages import DeadLetterFilter
+from previewops.tui.app import OperatorApp
+from previewops.tui.commands.commands import (
+    Cancel,
+    CommandOutcome,
+    CommandProgress,
+    Discard,
+    OperatorCommand,
+    Pause,
+    Requeue,
+)
+from previewops.tui.screens.dialogs.dialog import Dialog
+from tests.tui.screen_support import FakeExecutor, FakeSource, make_app, screen_text, until
+
+SIZE = (120, 40)
+REQUEUE = Requeue(DeadLetterFilter(), 900)
+DISCARD = Discard(DeadLetterFilter(), 50)
+
+
+class BatchExecutor(FakeExecutor):
+    """Does a batch of an intent with each ``let``, and ends it with ``end``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._orders: dict[OperatorCommand, asyncio.Queue[tuple[int, int] | None]] = {}
+
+    def let(self, intent: OperatorCommand, done: int, total: int) -> None:
+        self._orders[intent].put_nowait((done, total))
+
+    def end(self, intent: OperatorCommand) -> None:
+        self._orders[intent].put_nowait(None)
+
+    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+        orders = self._orders[intent] = asyncio.Queue()
+        self.commands.append(intent)
+        while (order := await orders.get()) is not None:
+            await progress(*order)
+        return CommandOutcome(f"{type(intent).__name__} has ended")
+
+
+async def begun(pilot: Pilot[int], app: OperatorApp, desk: BatchExecutor, *intents: OperatorCommand) -> None:
+    await until(pilot, lambda: app.view.snapshot is not None)
+    for intent in intents:
+        app.start_command(intent)
+        await until(pilot, lambda intent=intent: intent in desk.commands)  # type: ignore[misc]
+
+
+def doing(app: OperatorApp) -> str:
+    return app.view.doing
+
+
+async def test_the_end_of_one_act_leaves_the_other_in_sight() -> None:
+    desk = BatchExecutor()
+    app = make_app(executor=desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await begun(pilot, app, desk, REQUEUE, DISCARD)
+        await until(pilot, lambda: doing(app) == "discarding 50 dead letters …, and 1 more at work")
+        desk.let(REQUEUE, 100, 900)
+        await until(
+            pilot, lambda: doing(app) == "requeueing 900 dead letters: 100 of 900, and 1 more at work"
+        )
+        desk.let(DISCARD, 10, 50)
+        await until(pilot, lambda: doing(app) == "discarding 50 dead letters: 10 of 50, and 1 more at work")
+        desk.let(REQUEUE, 200, 900)
+        desk.end(DISCARD)
+        await until(pilot, lambda: "Discard has ended" in screen_text(app))
+        assert doing(app) == "requeueing 900 dead letters: 200 of 900"
+        assert "requeueing 900 dead letters: 200 of 900" in screen_text(app)
+        desk.end(REQUEUE)
+        await until(pilot, lambda: "Requeue has ended" in screen_text(app))
+        assert doing(app) == ""
+
+
+async def test_only_the_act_in_sight_is_stopped_and_says_how_far_it_came() -> None:
+    desk = BatchExecutor()
+    app = make_app(executor=desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await begun(pilot, app, desk, REQUEUE, DISCARD, Pause("quick"))
+        desk.let(REQUEUE, 100, 900)
+        desk.let(DISCARD, 10, 50)
+        await until(pilot, lambda: doing(app) == "discarding 50 dead letters: 10 of 50, and 2 more at work")
+        await pilot.press("ctrl+x")
+        await until(pilot, lambda: "stopped" in screen_text(app))
+        assert "discarding 50 dead letters: 10 of 50 done" in screen_text(app)
+        assert doing(app) == "requeueing 900 dead letters: 100 of 900, and 1 more at work"
+        await pilot.press("ctrl+x")
+        await until(pilot, lambda: "requeueing 900 dead letters: 100 of 900 done" in screen_text(app))
+        assert doing(app) == "pausing the queue …"
+        desk.end(Pause("quick"))
+        await until(pilot, lambda: "Pause has ended" in screen_text(app))
+        assert "Requeue has ended" not in screen_text(app)
+
+
+async def test_an_act_that_has_told_nothing_can_be_stopped_and_claims_nothing() -> None:
+    desk = BatchExecutor()
+    app = make_app(executor=desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await begun(pilot, app, desk, Cancel(("a", "b")))
+        await pilot.press("ctrl+x")
+        await until(pilot, lambda: "cancelling 2 jobs: none is known to be done" in screen_text(app))
+
+
+async def test_the_end_of_the_screen_is_no_stop() -> None:
+    desk = BatchExecutor()
+    app = make_app(executor=desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await begun(pilot, app, desk, REQUEUE)
+        told: list[str] = []
+        app.notify = lambda message, **_: told.append(message)  # type: ignore[method-assign,assignment]
+    assert told == []
+
+
+async def test_what_is_begun_is_told_before_anything_comes_of_it() -> None:
+    desk = BatchExecutor()
+    app = make_app(executor=desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await begun(pilot, app, desk, Pause("disks"))
+        await until(pilot, lambda: "pausing the queue …" in screen_text(app))
+        desk.end(Pause("disks"))
+        await until(pilot, lambda: "Pause has ended" in screen_text(app))
+        assert doing(app) == ""
+
+
+async def test_an_act_that_nobody_answers_says_which_it_was_and_that_it_may_be_done() -> None:
+    class Deaf(FakeExecutor):
+        async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+            raise RedisUnavailable("redis://127.0.0.1:6379", "it did not answer in time")
+
+    app = make_app(executor=Deaf())
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.view.snapshot is not None)
+        app.start_command(Pause("x"))
+        await until(pilot, lambda: "no answer: pausing the queue" in screen_text(app))
+        assert "it may be done all the same" in screen_text(app)
+
+
+async def test_acts_are_refused_while_nobody_answers() -> None:
+    source, desk = FakeSource(), FakeExecutor()
+    app = make_app(source, desk)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.view.snapshot is not None)
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, Dialog))
+        source.down = True
+        app.poller.poll_now()
+        await until(pilot, lambda: app.view.lost is not None)
+        await pilot.press("enter")  # what was asked before is refused when it is agreed to
+        await until(pilot, lambda: "not done: pausing the queue" in screen_text(app))
+        app.clear_notifications()
+        await until(pilot, lambda: "nothing was done" not in screen_text(app))
+        await pilot.press("p")
+        await until(pilot, lambda: "Redis does not answer: nothing was done" in screen_text(app))
+        assert not isinstance(app.screen, Dialog)
+        source.down = False
+        app.poller.poll_now()
+        await until(pilot, lambda: app.view.lost is None)
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, Dialog))
+    assert desk.commands == []

@@ -1,0 +1,170 @@
+"""Keys that come all at once, as over a slow line: what is typed after a key that opens something goes there."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from textual.events import Key
+from textual.pilot import Pilot
+from textual.widgets import Button, Input
+
+from previewops.tui.app import OperatorApp
+from previewops.tui.commands.commands import Pause
+from previewops.tui.screens.base import OperatorScreen
+from previewops.tui.screens.dialogs.confirm import ConfirmDialog
+from previewops.tui.screens.dialogs.prompt import PromptDialog
+from previewops.tui.screens.modal import Modal
+from previewops.tui.widgets.filter_line import FilterLine
+from previewops.tui.widgets.grid import Grid
+from tests.tui.screen_support import FakeExecutor, make_app, screen_text, shown, until
+
+
+def at_once(app: OperatorApp, text: str) -> None:
+    """Types without letting the app work between two keys."""
+    names = {"/": "slash", "!": "exclamation_mark", ":": "colon"}
+    for character in text:
+        app.post_message(Key(names.get(character, character), character))
+
+
+async def opened(pilot: Pilot[int], app: OperatorApp, number: str) -> OperatorScreen:
+    await pilot.press(number)
+    await until(pilot, lambda: bool(app.screen.query(Grid)) and shown(app.screen.query_one(Grid)).strip())
+    assert isinstance(app.screen, OperatorScreen)
+    return app.screen
+
+
+async def test_a_filter_that_comes_at_once_is_typed_into_its_line() -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "6")
+        line = screen.query_one(FilterLine)
+        at_once(app, "/who:ada o7pq")
+        await until(pilot, lambda: line.text == "who:ada o7pq")
+        assert app.screen is screen
+        assert app.is_running
+
+
+async def test_what_is_typed_before_a_question_has_come_does_nothing() -> None:
+    desk = FakeExecutor()
+    app = make_app(executor=desk)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "5")
+        await pilot.press("j")
+        theme = app.theme
+        at_once(app, "dust7pqz")
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
+        assert (app.front_screen, app.theme, app.view.frozen) == (screen, theme, False)
+        field = app.screen.query_one(Input)
+        at_once(app, "why7pzq")
+        await until(pilot, lambda: field.value.endswith("why7pzq"))
+        # Of what was typed ahead the keys that came before the line are gone, all others stand there in order.
+        assert field.value.removesuffix("why7pzq") in ["ust7pqz"[place:] for place in range(8)]
+        assert desk.commands == []
+
+
+async def test_keys_act_again_while_what_was_agreed_to_is_carried_out() -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "5")
+        done = asyncio.Event()
+
+        async def ask_and_act() -> None:
+            assert await screen.show_dialog(PromptDialog("Why", "Why?", "do")) is not None
+            await done.wait()
+
+        acting = screen.run_worker(ask_and_act(), group="ask")
+        at_once(app, "z")  # meant for the dialog
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
+        assert not app.view.frozen
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is screen)
+        assert not acting.is_finished
+        await pilot.press("z")
+        await until(pilot, lambda: app.view.frozen)
+        done.set()
+
+
+async def test_between_two_questions_nothing_acts() -> None:
+    desk = FakeExecutor()
+    app = make_app(executor=desk)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "5")
+        await pilot.press("d")  # a whole host: agreed to first, then a reason
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        app.screen.query_one("#deed", Button).focus()
+        await until(pilot, lambda: app.focused is app.screen.query_one("#deed"))
+        app.post_message(Key("enter", "\r"))
+        at_once(app, "tz7")
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
+        assert (app.front_screen, app.view.frozen, app.theme) == (screen, False, "previewops-dark")
+
+
+def burst(app: OperatorApp, *keys: str) -> None:
+    """Types keys by Textual's names, without letting the app work between two of them."""
+    for key in keys:
+        app.post_message(Key(key, "\r" if key == "enter" else None))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("p", "escape", "escape"),
+        ("p", "enter", "enter"),
+        ("p", "left", "enter", "enter", "escape"),
+        ("colon", "escape", "escape"),
+        ("question_mark", "escape", "escape", "enter"),
+    ],
+    ids=" ".join,
+)
+async def test_what_is_closed_twice_at_once_is_closed_once(keys: tuple[str, ...]) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot, app, "2")
+        burst(app, *keys)
+        await pilot.press("z")  # comes after them, and to the screen, as nothing is open any more
+        await until(pilot, lambda: app.view.frozen)
+        assert isinstance(app.screen, OperatorScreen)
+
+
+async def test_a_command_is_done_before_the_next_key_is_heeded() -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "2")
+        await pilot.press("colon")
+        await until(pilot, lambda: "Show only jobs that some words are found in" in screen_text(app))
+        burst(app, "enter", "enter", "enter", "z")  # the first is chosen and done: it opens the filter
+        await until(pilot, lambda: app.view.frozen)
+        burst(app, "colon", "enter", "enter", "escape", "escape", "z")
+        await until(pilot, lambda: not app.view.frozen)
+        assert app.screen is screen
+
+
+async def test_keys_that_come_at_once_keep_their_order() -> None:
+    desk = FakeExecutor()
+    app = make_app(executor=desk)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "2")
+        burst(app, "p", "enter", "escape")
+        await until(pilot, lambda: desk.commands == [Pause("")])
+        await until(pilot, lambda: app.screen is screen)
+        at_once(app, "p")
+        at_once(app, "disks")
+        burst(app, "escape", "p", "enter")
+        await until(pilot, lambda: desk.commands == [Pause(""), Pause("")])
+        at_once(app, ":")
+        burst(app, "escape")
+        at_once(app, "4z")
+        await until(pilot, lambda: app.view.frozen and app.current_mode == "dead")
+
+
+async def test_a_screen_over_the_screen_closes_once() -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app, "2")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, Modal))
+        over = app.screen
+        over.dismiss()
+        over.dismiss()
+        await until(pilot, lambda: app.screen is screen)

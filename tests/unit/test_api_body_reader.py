@@ -1,0 +1,55 @@
+"""Bodies are counted, and take no more memory than is counted."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from previewops.api.body_reader import BodyReader
+from previewops.api.errors import BodyTooLarge, Overloaded
+
+MIB = 1024 * 1024
+PIECE = 65_536
+
+
+def request_of(size: int) -> Request:
+    """A request whose body comes in pieces that nobody but the reader keeps."""
+    left = size
+
+    async def receive() -> dict[str, Any]:
+        nonlocal left
+        length = min(PIECE, left)
+        left -= length
+        return {"type": "http.request", "body": bytes(length), "more_body": left > 0}
+
+    return Request({"type": "http", "method": "POST", "headers": []}, receive)
+
+
+async def test_a_body_is_there_once() -> None:
+    size = 32 * MIB
+    bodies = BodyReader(size)
+    tracemalloc.start()
+    try:
+        async with bodies.read(request_of(size), size) as raw:
+            assert len(raw) == size
+            held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1.1 * size
+    assert peak < 1.5 * size
+
+
+async def test_all_together_are_bounded_and_one_that_has_left_makes_room() -> None:
+    bodies = BodyReader(3 * MIB)
+    async with bodies.read(request_of(2 * MIB), 3 * MIB):
+        with pytest.raises(Overloaded):
+            async with bodies.read(request_of(2 * MIB), 3 * MIB):
+                pass
+    async with bodies.read(request_of(3 * MIB), 3 * MIB) as raw:
+        assert raw == bytes(3 * MIB)
+    with pytest.raises(BodyTooLarge):
+        async with bodies.read(request_of(3 * MIB + 1), 3 * MIB):
+            pass

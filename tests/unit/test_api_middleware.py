@@ -1,0 +1,255 @@
+"""Who is let in, how fast they may ask, and as what failures are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from previewops import errors
+from previewops.api.auth import AccessPolicy, host_name, is_loopback_host
+from previewops.api.errors import (
+    ApiError,
+    Forbidden,
+    HostNotAllowed,
+    ListenError,
+    TokenRequired,
+    Unauthorized,
+)
+from previewops.api.problems import STATUS_BY_ERROR, build_problem
+from previewops.api.rate_limit import TokenBuckets, client_key
+from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
+from previewops.errors import PreviewopsError, UsageError
+from previewops.settings import Settings
+
+TOKEN, READ = "acting-token-0123456789", "looking-token-0123456789"
+HOST = {"host": "localhost:8080"}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {**HOST, "authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "[::1]"]
+)
+def test_this_machine_is_served_by_any_of_its_names(host: str) -> None:
+    AccessPolicy.from_settings(Settings(), loopback=True).check("GET", "/", {"host": host})
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "[::2]", "::1"],
+)
+def test_a_name_that_was_made_to_lead_here_is_not(host: str) -> None:
+    with pytest.raises(HostNotAllowed):
+        AccessPolicy.from_settings(Settings(), loopback=True).check("GET", "/livez", {"host": host})
+
+
+def test_names_that_are_set_are_served_and_elsewhere_any() -> None:
+    named = Settings(api_hosts=("previews.example",), api_token=TOKEN)
+    for loopback in (True, False):
+        AccessPolicy.from_settings(named, loopback=loopback).check(
+            "GET", "/", {**bearer(TOKEN), "host": "previews.example"}
+        )
+        with pytest.raises(HostNotAllowed):
+            AccessPolicy.from_settings(named, loopback=loopback).check(
+                "GET", "/", {**bearer(TOKEN), "host": "other.example"}
+            )
+    AccessPolicy.from_settings(Settings(api_token=TOKEN), loopback=False).check(
+        "GET", "/", {**bearer(TOKEN), "host": "any"}
+    )
+
+
+def test_pages_of_other_sites_are_turned_away_but_for_links() -> None:
+    access = AccessPolicy.from_settings(Settings(), loopback=True)
+    access.check("GET", "/", {**HOST, "sec-fetch-site": "same-origin"})
+    access.check("GET", "/", {**HOST, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"})
+    for method, mode in (("GET", "cors"), ("GET", "no-cors"), ("POST", "navigate"), ("POST", "cors")):
+        with pytest.raises(Forbidden):
+            access.check(method, "/", {**HOST, "sec-fetch-site": "cross-site", "sec-fetch-mode": mode})
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://localhost:8080", "localhost:8080"),
+        ("HTTP://LocalHost:8080", "localhost:8080"),
+        ("http://localhost", "localhost"),
+        ("http://localhost", "localhost:80"),
+        ("https://localhost", "localhost:443"),
+        ("http://[::1]:8080", "[::1]:8080"),
+    ],
+)
+def test_a_page_of_this_door_may_act_in_an_old_browser(origin: str, host: str) -> None:
+    access = AccessPolicy.from_settings(Settings(), loopback=True)
+    for method in ("POST", "DELETE"):
+        access.check(method, "/", {"host": host, "origin": origin})
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example", "http://localhost:8081", "http://localhost", "http://127.0.0.1:8080", "null", "",
+     "localhost:8080", "http://", "http://localhost:8080.evil.example", "chrome-extension://localhost:8080"],
+)  # fmt: skip
+def test_a_page_of_another_origin_may_not_act_in_an_old_browser(origin: str) -> None:
+    access = AccessPolicy.from_settings(Settings(), loopback=True)
+    for method in ("POST", "DELETE"):
+        with pytest.raises(Forbidden, match="other sites"):
+            access.check(method, "/", {**HOST, "origin": origin})
+        # A browser that says from where it comes knows better.
+        access.check(method, "/", {**HOST, "origin": origin, "sec-fetch-site": "same-origin"})
+    # A look cannot be read without our leave, and changes nothing.
+    access.check("GET", "/", {**HOST, "origin": origin})
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_token_that_is_set_is_needed_on_loopback_too(method: str) -> None:
+    access = AccessPolicy.from_settings(Settings(api_token=TOKEN, api_read_token=READ), loopback=True)
+    access.check(method, "/x", bearer(TOKEN))
+    access.check(method, "/x", {**HOST, "authorization": f"bearer {TOKEN}"})
+    for headers in (
+        HOST,
+        bearer(""),
+        bearer(TOKEN[:-1]),
+        bearer(TOKEN + "x"),
+        bearer("ü"),
+        {**HOST, "authorization": TOKEN},
+    ):
+        with pytest.raises(Unauthorized) as caught:
+            access.check(method, "/x", headers)
+        assert ("WWW-Authenticate", 'Bearer realm="previewops"') in caught.value.headers
+        assert TOKEN not in str(caught.value)
+    for path in ("/livez", "/readyz"):
+        access.check(method, path, HOST)
+
+
+def test_the_second_token_may_look_and_not_act() -> None:
+    access = AccessPolicy.from_settings(Settings(api_token=TOKEN, api_read_token=READ), loopback=True)
+    access.check("GET", "/x", bearer(READ))
+    access.check("HEAD", "/x", bearer(READ))
+    for method in ("POST", "DELETE", "PUT"):
+        with pytest.raises(Forbidden):
+            access.check(method, "/x", bearer(READ))
+
+
+def test_without_a_second_token_an_empty_one_is_none() -> None:
+    with pytest.raises(Unauthorized):
+        AccessPolicy.from_settings(Settings(api_token=TOKEN), loopback=True).check("GET", "/x", bearer(""))
+
+
+def test_tokens_stand_in_no_text() -> None:
+    settings = Settings(api_token=TOKEN, api_read_token=READ)
+    shown = repr(settings) + repr(AccessPolicy.from_settings(settings, loopback=True))
+    assert TOKEN not in shown
+    assert READ not in shown
+    for value in ("short", "with a space in the middle", "ümlaut-0123456789"):
+        with pytest.raises(UsageError) as caught:
+            Settings.from_env({"PREVIEW_API_TOKEN": value})
+        assert value not in caught.value.message
+
+
+def test_tokens_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(UsageError, match="only beside PREVIEW_API_TOKEN"):
+        Settings.from_env({"PREVIEW_API_READ_TOKEN": READ})
+    with pytest.raises(UsageError, match="another token"):
+        Settings.from_env({"PREVIEW_API_READ_TOKEN": READ, "PREVIEW_API_TOKEN": READ})
+    with pytest.raises(UsageError, match="PREVIEW_API_HOSTS"):
+        Settings.from_env({"PREVIEW_API_HOSTS": "a.example:80"})
+
+
+def test_names_of_hosts() -> None:
+    assert [host_name(each) for each in ("a:1", "A", "[::1]:2", "", ":")] == ["a", "a", "[::1]", "", ""]
+    assert is_loopback_host("127.0.0.1")
+    assert not is_loopback_host("")
+
+
+def test_a_client_has_a_burst_and_then_its_rate() -> None:
+    rates = TokenBuckets(10)
+    assert [rates.take("a", 0.0) for _ in range(20)] == [0.0] * 20
+    assert rates.take("a", 0.0) == pytest.approx(0.1)
+    assert rates.take("b", 0.0) == 0.0
+    assert rates.take("a", 0.1) == 0.0
+    assert rates.take("a", 0.1) > 0
+    assert [rates.take("a", 100.0) for _ in range(21)].count(0.0) == 20
+
+
+def test_the_table_of_clients_is_bounded_and_keeps_the_latest() -> None:
+    rates = TokenBuckets(1, max_clients=3)
+    for _ in range(2):
+        rates.take("busy", 0.0)
+    for number in range(10):
+        rates.take(f"client-{number}", 0.0)
+        assert rates.take("busy", 0.0) > 0
+    assert len(rates) == 3
+
+
+def test_a_network_of_ipv6_is_one_client() -> None:
+    assert client_key("2001:db8::1") == client_key("2001:db8::2:3")
+    assert client_key("2001:db8::1") != client_key("2001:db8:0:1::1")
+    assert client_key("fe80::1%eth0") == "fe80::/64"
+    assert [client_key(each) for each in ("10.0.0.1", "", "not:an:address")] == [
+        "10.0.0.1",
+        "",
+        "not:an:address",
+    ]
+
+
+def made(kind: type[PreviewopsError]) -> PreviewopsError:
+    """An error of a class, without its own arguments."""
+    error = kind.__new__(kind)
+    PreviewopsError.__init__(error, "what was found", hint="what to do")
+    data: dict[str, Any] = {"violations": (), "retry_after_s": None, "headers": ()}
+    for name, value in data.items():
+        setattr(error, name, value)
+    return error
+
+
+KINDS = [
+    kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PreviewopsError)
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_each_error_of_the_package_has_its_status(kind: type[PreviewopsError]) -> None:
+    assert kind in STATUS_BY_ERROR
+    problem = build_problem(made(kind))
+    assert problem.status == STATUS_BY_ERROR[kind]
+    assert problem.as_json()["type"] == f"urn:previewops:problem:{kind.code}"
+
+
+def test_of_what_nobody_foresaw_nothing_is_told() -> None:
+    told = build_problem(RuntimeError("secret"))
+    assert told.status == 500
+    assert "secret" not in str(told.as_json())
+
+
+def test_where_redis_is_is_not_told() -> None:
+    told = build_problem(errors.RedisUnavailable("redis://inner:6379", "it is gone"))
+    assert "inner" not in str(told.as_json())
+    assert told.headers == (("Retry-After", "2"),)
+
+
+def test_refusals_have_codes_of_their_own() -> None:
+    kinds = ApiError.__subclasses__()
+    assert len({kind.code for kind in kinds}) == len(kinds)
+
+
+def test_loopback_is_told_from_the_rest() -> None:
+    assert is_loopback(resolve_addresses("127.0.0.1", 0))
+    assert is_loopback(resolve_addresses("localhost", 0))
+    assert not is_loopback(resolve_addresses("0.0.0.0", 0))
+    assert "PREVIEW_API_TOKEN" in TokenRequired("0.0.0.0").message
+
+
+def test_an_address_that_cannot_be_had_is_told() -> None:
+    found = resolve_addresses("127.0.0.1", 0)
+    (first,) = bind_sockets("127.0.0.1", 0, found)
+    with first:
+        port = first.getsockname()[1]
+        with pytest.raises(ListenError, match=f"port {port}: another process listens there"):
+            bind_sockets("127.0.0.1", port, found)
+    with pytest.raises(ListenError, match="the name is not known"):
+        resolve_addresses("no.such.host.invalid", 80)
+    with pytest.raises(ListenError, match="no such address"):
+        bind_sockets("192.0.2.1", 0, resolve_addresses("192.0.2.1", 0))

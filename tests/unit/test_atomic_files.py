@@ -1,0 +1,60 @@
+"""Files of records: whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from previewops.atomic_files import FileWriteFailed, open_jsonl_atomically
+
+
+def test_each_record_is_a_line_of_ascii_and_the_file_its_owners_alone(tmp_path: Path) -> None:
+    target = tmp_path / "dead.jsonl"
+    with open_jsonl_atomically(target) as write:
+        write({"jobId": "один", "n": 1})
+        write({"jobId": "two\nlines", "n": 2})
+        assert not target.exists()  # not before everything is written
+    lines = target.read_bytes().decode("ascii").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"jobId": "один", "n": 1},
+        {"jobId": "two\nlines", "n": 2},
+    ]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["dead.jsonl"]
+
+
+def test_what_ends_midway_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "dead.jsonl"
+    target.write_text("before\n")
+
+    def interrupted() -> None:
+        with open_jsonl_atomically(target) as write:
+            write({"n": 1})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert target.read_text() == "before\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["dead.jsonl"]
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    target = tmp_path / "nowhere" / "dead.jsonl"
+    with pytest.raises(FileWriteFailed, match=r"dead\.jsonl cannot be written: No such file or directory"):
+        open_jsonl_atomically(target).__enter__()
+
+
+def test_a_name_that_cannot_be_taken_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / "dead.jsonl"
+    target.mkdir()
+
+    def exported() -> None:
+        with open_jsonl_atomically(target) as write:
+            write({"n": 1})
+
+    with pytest.raises(FileWriteFailed, match=r"dead\.jsonl cannot be written: Is a directory"):
+        exported()
+    assert [path.name for path in tmp_path.iterdir()] == ["dead.jsonl"]

@@ -1,0 +1,102 @@
+"""Output of a render process that asks for each file: few questions, few files at a time, none left behind."""
+
+from __future__ import annotations
+
+import os
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from previewops.errors import TransientJobError
+from previewops.worker.publish.output import MAX_CREATE_BATCH
+from previewops.worker.sandbox.child import TaskContext
+from previewops.worker.sandbox.file_client import RemoteOutput
+
+
+class _Desk:
+    """Answers as a worker does, and remembers what it was asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: list[list[str]] = []
+        self.handles: set[int] = set()
+        self.refuses = False
+
+    def ask(self, *, create: list[str]) -> tuple[dict[str, Any], tuple[int, ...]]:
+        self.asked.append(create)
+        if self.refuses:
+            raise TransientJobError("disk-full", "there is no room")
+        handles = tuple(os.open(self.folder / path, os.O_RDWR | os.O_CREAT) for path in create)
+        self.handles.update(handles)
+        return {}, handles
+
+    @property
+    def open(self) -> int:
+        return sum(Path(f"/proc/self/fd/{handle}").exists() for handle in self.handles)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> _Desk:
+    return _Desk(tmp_path)
+
+
+def _output(desk: _Desk) -> RemoteOutput:
+    return RemoteOutput(cast("TaskContext", desk))
+
+
+def _write(output: RemoteOutput, path: str) -> None:
+    with output.create(path) as file:
+        file.write(path.encode())
+
+
+def test_what_is_expected_is_asked_for_together(desk: _Desk) -> None:
+    output = _output(desk)
+    names = [f"{number:03d}" for number in range(40)]
+    output.expect(names)
+    for name in names:
+        _write(output, name)
+    assert len(desk.asked) == 3
+    assert all(len(each) <= MAX_CREATE_BATCH for each in desk.asked)
+    assert sorted(chain.from_iterable(desk.asked)) == names
+    assert all((desk.folder / name).read_text() == name for name in names)
+    assert desk.open == 0
+
+
+def test_in_any_order_no_more_than_one_question_s_worth_is_open(desk: _Desk) -> None:
+    output = _output(desk)
+    names = [f"{number:03d}" for number in range(60)]
+    output.expect(names)
+    for name in reversed(names):
+        _write(output, name)
+        assert desk.open <= MAX_CREATE_BATCH
+    assert sorted(chain.from_iterable(desk.asked)) == names, "each once"
+    assert all((desk.folder / name).read_text() == name for name in names)
+
+
+def test_what_nobody_expects_is_asked_for_by_itself(desk: _Desk) -> None:
+    output = _output(desk)
+    _write(output, "one")
+    output.expect(["three"])
+    _write(output, "two")
+    _write(output, "three")
+    assert desk.asked == [["one"], ["two", "three"]]
+
+
+def test_a_failed_job_lets_go_of_what_it_did_not_write(desk: _Desk) -> None:
+    output = _output(desk)
+    output.expect(["one", "two", "three"])
+    _write(output, "one")
+    assert desk.open == 2
+    output.close()
+    assert desk.open == 0
+
+
+def test_a_refusal_is_the_renderer_s(desk: _Desk) -> None:
+    output = _output(desk)
+    output.expect(["one", "two"])
+    desk.refuses = True
+    with pytest.raises(TransientJobError):
+        output.create("one")
+    output.close()

@@ -1,0 +1,150 @@
+"""The filter language: what words mean, and that what is printed means the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from previewops.queue.filter_query import (
+    FILTER_FIELDS,
+    FilterQuery,
+    FilterTerm,
+    UnknownFilterFields,
+    parse_filter,
+)
+
+JOB = {
+    "id": "lesson-1",
+    "project": "Lessons",
+    "priority": "high",
+    "state": "dead",
+    "error": "asset-missing: no 'a b.png'",
+}
+
+texts = st.text(st.sampled_from('aB! \t":éproject'), max_size=8) | st.text(
+    st.characters(exclude_characters="\0"), max_size=8
+)
+terms = st.builds(FilterTerm, texts, st.none() | st.sampled_from(FILTER_FIELDS), st.booleans())
+filters = st.builds(FilterQuery, st.lists(terms, max_size=4).map(tuple), st.booleans())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ()),
+        ("  \t ", ()),
+        ("high", (FilterTerm("high"),)),
+        (
+            "project:lessons high !timeout",
+            (FilterTerm("lessons", "project"), FilterTerm("high"), FilterTerm("timeout", negated=True)),
+        ),
+        ("PROJECT:Lessons", (FilterTerm("Lessons", "project"),)),
+        ("!state:dead", (FilterTerm("dead", "state", negated=True),)),
+        ('"colour:red"', (FilterTerm("colour:red"),)),
+        ("http://x", (FilterTerm("http://x"),)),
+        ('error:"no file"', (FilterTerm("no file", "error"),)),
+        ('"no file" "project:x" "!x"', (FilterTerm("no file"), FilterTerm("project:x"), FilterTerm("!x"))),
+        ('a" "b', (FilterTerm("a b"),)),
+        ('"a ""quoted"" word"', (FilterTerm('a "quoted" word'),)),
+        ('error:"still typing', (FilterTerm("still typing", "error"),)),
+        ("error:", (FilterTerm("", "error"),)),
+        ("error:!x", (FilterTerm("!x", "error"),)),
+        ('"a\0b"', (FilterTerm("a b"),)),
+        ("a ! b", (FilterTerm("a"), FilterTerm("b"))),
+        ("!", ()),
+        ("a !", (FilterTerm("a"),)),
+    ],
+)
+def test_what_is_typed_means(text: str, expected: tuple[FilterTerm, ...]) -> None:
+    assert parse_filter(text) == FilterQuery(expected)
+
+
+@pytest.mark.parametrize("text", ["! high", "  ! high", "! ! high"])
+def test_a_lone_mark_in_front_inverts_the_whole(text: str) -> None:
+    assert parse_filter(text) == FilterQuery((FilterTerm("high"),), inverted=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "matches"),
+    [
+        ("", True),
+        ("LESSON", True),
+        ("missing", True),
+        ("id:missing", False),
+        ("project:lessons high", True),
+        ("project:lessons low", False),
+        ("!low", True),
+        ("!high", False),
+        ("!state:waiting error:'a", True),
+        ('"a b.png"', True),
+        ("worker:w", False),
+        ("!worker:w", True),
+        ("! high", False),
+        ("! low", True),
+        ("! high low", True),
+        ("! !low", False),
+        ("error:", True),
+        ("!error:", True),
+        ("! ", True),
+        ("! error:", True),
+    ],
+)
+def test_all_words_have_to_hold(text: str, matches: bool) -> None:
+    assert parse_filter(text).matches(JOB) is matches
+
+
+def test_only_ascii_letters_have_two_cases() -> None:
+    assert parse_filter("STRASSE").matches({"id": "strasse"})
+    assert not parse_filter("ÉTÉ").matches({"id": "été"})
+    assert parse_filter("éTé").matches({"id": "étÉ été"})
+
+
+def test_a_word_has_no_nul_in_it() -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        FilterTerm("a\0b")
+
+
+@given(filters)
+def test_what_is_printed_means_the_same(wanted: FilterQuery) -> None:
+    assert parse_filter(str(wanted)) == wanted
+
+
+@given(st.text())
+def test_whatever_is_typed_means_something_and_has_one_form(text: str) -> None:
+    try:
+        once = parse_filter(text)
+    except UnknownFilterFields as error:
+        once = error.known_part
+    assert parse_filter(str(once)) == once
+    assert str(parse_filter(str(once))) == str(once)
+
+
+@given(filters)
+def test_the_form_for_scripts_says_as_much(wanted: FilterQuery) -> None:
+    inverted, count, *rest = wanted.script_arguments()
+    assert (inverted == "1", int(count)) == (wanted.inverted, len(wanted))
+    assert len(rest) == 3 * len(wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "strange", "rest"),
+    [
+        ("proj:lessons high !timeout", ("proj",), "high !timeout"),
+        ("!Foo:x bar:y Foo:z", ("Foo", "bar"), ""),
+        ("! state:dead\0kin:x", ("kin",), "! state:dead"),
+        ("foo:", ("foo",), ""),
+    ],
+)
+def test_names_that_look_like_fields_and_are_none_are_refused(
+    text: str, strange: tuple[str, ...], rest: str
+) -> None:
+    with pytest.raises(UnknownFilterFields) as caught:
+        parse_filter(text)
+    assert (caught.value.names, str(caught.value.known_part)) == (strange, rest)
+    assert f"no field {', '.join(strange)} to filter by; there are id, project" in caught.value.message
+
+
+@pytest.mark.parametrize("text", ['project:a ERROR:"x:y" "foo:bar"', "https://example.org 12:30 :x", ""])
+def test_addresses_times_and_quotes_name_no_field(text: str) -> None:
+    parse_filter(text)

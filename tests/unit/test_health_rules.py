@@ -1,0 +1,311 @@
+"""The rules of health, on plain values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from previewops.errors import UsageError
+from previewops.health import (
+    CHECKS,
+    LEVELS,
+    THRESHOLD_OPTIONS,
+    Check,
+    Confinement,
+    Health,
+    HealthInputs,
+    RecentOutcomes,
+    Status,
+    Thresholds,
+    evaluate,
+    parse_thresholds,
+    unknown_health,
+    unreachable_health,
+)
+from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+
+GB = 1_000_000_000
+
+WELL = HealthInputs(
+    waiting=3,
+    delayed=1,
+    active=2,
+    dead=0,
+    oldest_waiting_ms=1_500,
+    paused=False,
+    paused_by="",
+    unaccounted=0,
+    worker_ages_ms=(200, 900),
+    heartbeat_ms=1_000,
+    eviction_policy="noeviction",
+    persistent=True,
+    recent=RecentOutcomes(completed=40, died=1, removed=0),
+    supervisors=(),
+    run_ages_ms={"a": 149_999},
+    deadline_ms=120_000,
+    versions=frozenset({"0.1.0"}),
+    disk_free_bytes=400 * GB,
+    disk_bytes=1_000 * GB,
+    redis_ms=0.4,
+    queue_max=20,
+    confined_by={"w1": ("Landlock 6", "seccomp", "resource limits")},
+    clocks_ahead_ms={"w1": 3, "this host": -40},
+)
+UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
+    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {},
+}  # fmt: skip
+
+
+def supervisor(*phases: str, silent: bool = False, notice: str = "") -> SupervisorStatus:
+    """A supervisor with a worker in each of ``phases``."""
+    workers = tuple(SupervisedWorker(f"w{n}", n, phase, 7, 0, "") for n, phase in enumerate(phases, 1))
+    state = SupervisorState(
+        host="h", pid=7, version="1", backend="process", state="running", count=1,
+        worker_range=WorkerCountRange(1, 1), rss_bytes=1, started_ms=1, notice=notice, workers=workers,
+    )  # fmt: skip
+    return SupervisorStatus("s1", 1, silent, state)
+
+
+TROUBLED = replace(
+    WELL,
+    dead=200,
+    oldest_waiting_ms=400_000,
+    paused=True,
+    unaccounted=1,
+    worker_ages_ms=(),
+    eviction_policy="allkeys-lru",
+    persistent=False,
+    lost_at="2026-01-02T03:04:05.000Z",
+    recent=RecentOutcomes(10, 100, 0),
+    supervisors=(supervisor("fatal"),),
+    run_ages_ms={"a": 150_900},
+    versions=frozenset({"1", "2"}),
+    disk_free_bytes=1,
+    redis_ms=900.0,
+    queue_max=4,
+    confined_by={"w1": ("resource limits",)},
+    clocks_ahead_ms={"w1": -61_000},
+)
+
+
+def test_all_is_well() -> None:
+    health = evaluate(WELL, Thresholds())
+    assert health.status is Status.OK
+    assert {check.status for check in health.checks} == {Status.OK}
+    assert health.first_line().startswith(
+        "PREVIEWOPS OK - 2 workers, 4 jobs pending, 2 active | waiting=3;;;0; "
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "name"),
+    [
+        ({"worker_ages_ms": ()}, Status.CRITICAL, "workers"),
+        ({"worker_ages_ms": (3_001, 9_000)}, Status.CRITICAL, "workers"),
+        ({"worker_ages_ms": (3_000, 3_001)}, Status.WARNING, "workers"),
+        ({"worker_ages_ms": (3_000,)}, Status.OK, "workers"),
+        ({"eviction_policy": "allkeys-lru"}, Status.WARNING, "eviction"),
+        ({"persistent": False}, Status.WARNING, "persistence"),
+        ({"oldest_waiting_ms": 59_999}, Status.OK, "oldest-waiting"),
+        ({"oldest_waiting_ms": 60_000}, Status.WARNING, "oldest-waiting"),
+        ({"oldest_waiting_ms": 300_000}, Status.CRITICAL, "oldest-waiting"),
+        ({"dead": 1}, Status.WARNING, "dead-letters"),
+        ({"dead": 99}, Status.WARNING, "dead-letters"),
+        ({"dead": 100}, Status.CRITICAL, "dead-letters"),
+        ({"paused": True, "paused_by": "alice@host"}, Status.WARNING, "paused"),
+        ({"unaccounted": 1}, Status.CRITICAL, "accounting"),
+        ({"unaccounted": -1}, Status.OK, "accounting"),
+        ({"lost_at": "2026-01-02T03:04:05.000Z"}, Status.CRITICAL, "data-loss"),
+        ({"recent": RecentOutcomes(95, 4, 0)}, Status.OK, "failure-rate"),
+        ({"recent": RecentOutcomes(95, 5, 0)}, Status.WARNING, "failure-rate"),
+        ({"recent": RecentOutcomes(6, 2, 0)}, Status.CRITICAL, "failure-rate"),
+        ({"recent": RecentOutcomes(0, 4, 0)}, Status.OK, "failure-rate"),
+        ({"recent": RecentOutcomes(0, 0, 0)}, Status.OK, "failure-rate"),
+        ({"recent": RecentOutcomes(9_999, 9, 0)}, Status.OK, "dead-growth"),
+        ({"recent": RecentOutcomes(9_999, 10, 0)}, Status.WARNING, "dead-growth"),
+        ({"recent": RecentOutcomes(9_999, 99, 90)}, Status.OK, "dead-growth"),
+        ({"recent": RecentOutcomes(9_999, 100, 0)}, Status.CRITICAL, "dead-growth"),
+        ({"recent": RecentOutcomes(9_999, 0, 50)}, Status.OK, "dead-growth"),
+        ({"run_ages_ms": {"a": 150_000, "b": 1}}, Status.OK, "stuck-jobs"),
+        ({"run_ages_ms": {"a": 150_001, "b": 1}}, Status.WARNING, "stuck-jobs"),
+        ({"supervisors": (supervisor("running", "backoff"),)}, Status.OK, "supervisors"),
+        ({"supervisors": (supervisor("running", "fatal"),)}, Status.WARNING, "supervisors"),
+        ({"supervisors": (supervisor(silent=True),)}, Status.WARNING, "supervisors"),
+        ({"supervisors": (supervisor(notice="no room"),)}, Status.WARNING, "supervisors"),
+        ({"versions": frozenset({"1", "2"})}, Status.WARNING, "versions"),
+        ({"redis_ms": 49.9}, Status.OK, "redis"),
+        ({"redis_ms": 50.0}, Status.WARNING, "redis"),
+        ({"redis_ms": 500.0}, Status.CRITICAL, "redis"),
+        ({"queue_max": 6}, Status.OK, "depth"),
+        ({"queue_max": 5}, Status.WARNING, "depth"),
+        ({"queue_max": 4}, Status.CRITICAL, "depth"),
+        ({"run_ages_ms": dict.fromkeys("abcdefghi", 150_001)}, Status.WARNING, "stuck-jobs"),
+        ({"run_ages_ms": dict.fromkeys("abcdefghij", 150_001)}, Status.CRITICAL, "stuck-jobs"),
+        ({"confined_by": {"w1": ("seccomp", "resource limits")}}, Status.WARNING, "confinement"),
+        ({"confined_by": {"w1": ("Landlock 6", "resource limits")}}, Status.WARNING, "confinement"),
+        ({"clocks_ahead_ms": {"w1": 4_999}}, Status.OK, "clocks"),
+        ({"clocks_ahead_ms": {"w1": -5_000}}, Status.WARNING, "clocks"),
+        ({"clocks_ahead_ms": {"w1": 60_000}}, Status.CRITICAL, "clocks"),
+        ({"disk_free_bytes": 100 * GB}, Status.OK, "disk"),
+        ({"disk_free_bytes": 99 * GB}, Status.WARNING, "disk"),
+        ({"disk_free_bytes": 29 * GB}, Status.CRITICAL, "disk"),
+        ({"disk_free_bytes": 199_000_000, "disk_bytes": GB}, Status.CRITICAL, "disk"),
+    ],
+)
+def test_each_rule(change: dict[str, Any], status: Status, name: str) -> None:
+    health = evaluate(replace(WELL, **change), Thresholds())
+    assert health.status is status
+    assert {check.name: check.status for check in health.checks}[name] is status
+    assert sum(check.status is not Status.OK for check in health.checks) == (status is not Status.OK)
+
+
+def test_what_could_not_be_learnt_is_not_judged() -> None:
+    health = evaluate(replace(WELL, eviction_policy=None, persistent=None, **UNKNOWN), Thresholds())
+    assert health.status is Status.OK
+    unlearnt = {
+        "eviction", "persistence", "failure-rate", "dead-growth", "stuck-jobs", "disk",
+        "depth", "confinement", "clocks",
+    }  # fmt: skip
+    assert unlearnt.isdisjoint(check.name for check in health.checks)
+
+
+def test_all_checks_are_listed_in_their_order() -> None:
+    assert tuple(check.name for check in evaluate(WELL, Thresholds()).checks) == CHECKS
+
+
+def test_fewer_workers_than_are_wanted() -> None:
+    def status(**moved: int) -> Status:
+        return evaluate(WELL, Thresholds(**moved)).checks[0].status
+
+    assert status(workers_warning=2) is Status.OK
+    assert status(workers_warning=3) is Status.WARNING
+    assert status(workers_warning=3, workers_critical=3) is Status.CRITICAL
+
+
+def test_less_confinement_can_be_accepted() -> None:
+    half = {"a": ("seccomp", "resource limits"), "b": ("resource limits",), "c": WELL.confined_by["w1"]}
+    facts = replace(WELL, confined_by=half)
+
+    def told(least: Confinement) -> Check:
+        checks = evaluate(facts, Thresholds(confinement=least)).checks
+        return next(check for check in checks if check.name == "confinement")
+
+    assert told(Confinement.FULL).message == "a and 1 more render without Landlock"
+    assert told(Confinement.FULL).figure == "2 of 3 lack it"
+    assert told(Confinement.SECCOMP).message == "b render without seccomp"
+    assert told(Confinement.LIMITS).message == "render processes are confined by resource limits"
+
+
+def test_thresholds_come_from_the_environment() -> None:
+    assert parse_thresholds({}) == Thresholds()
+    for bound in THRESHOLD_OPTIONS:
+        for kind in LEVELS:
+            assert bound.parse(kind, bound.default(kind)) == pytest.approx(
+                getattr(Thresholds(), bound.field(kind))
+            )
+    found = parse_thresholds(
+        {
+            "PREVIEW_HEALTH_OLDEST_WARNING": "1.5",
+            "PREVIEW_HEALTH_DEPTH_CRITICAL": "90",
+            "PREVIEW_HEALTH_DEAD_WARNING": "",
+            "PREVIEW_HEALTH_CONFINEMENT": "limits",
+        }
+    )
+    assert found == Thresholds(oldest_warning_ms=1_500, depth_critical=0.9, confinement=Confinement.LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DEAD_WARNING", "0", "allowed is a whole number of 1 or more"),
+        ("DEAD_WARNING", "1.5", "allowed is a whole number of 1 or more"),
+        ("DEAD_WARNING", "inf", "allowed is a whole number of 1 or more"),
+        ("OLDEST_CRITICAL", "nan", "allowed is a number of 0.001 or more"),
+        ("DISK_WARNING", "101", "allowed is a number of 0 or more, 100 at most"),
+        ("CONFINEMENT", "some", "allowed is one of full, seccomp, limits"),
+        ("DEAD_CRITICAL", "1", None),
+        ("OLDEST_CRITICAL", "59", "--oldest-critical is below --oldest-warning"),
+        ("DISK_CRITICAL", "11", "--disk-critical is above --disk-warning"),
+    ],
+)
+def test_thresholds_that_make_no_sense_are_refused(name: str, value: str, said: str | None) -> None:
+    if said is None:
+        parse_thresholds({f"PREVIEW_HEALTH_{name}": value})
+        return
+    with pytest.raises(UsageError, match=re.escape(said)):
+        parse_thresholds({f"PREVIEW_HEALTH_{name}": value})
+
+
+def test_thresholds_can_be_moved() -> None:
+    facts = replace(WELL, dead=5)
+    assert evaluate(facts, Thresholds(dead_warning=6)).status is Status.OK
+    assert evaluate(facts, Thresholds(dead_warning=2, dead_critical=5)).status is Status.CRITICAL
+
+
+def test_each_check_has_a_figure_and_what_is_wrong_has_advice() -> None:
+    for facts in (WELL, TROUBLED):
+        for check in evaluate(facts, Thresholds()).checks:
+            assert check.figure, check.name
+            assert "\n" not in check.figure + check.advice
+            assert bool(check.advice) is (check.status is not Status.OK), check.name
+    assert all(check.status is not Status.OK for check in evaluate(TROUBLED, Thresholds()).checks)
+    told = {check.name: check.as_json() for check in evaluate(TROUBLED, Thresholds()).checks}
+    assert (told["eviction"]["figure"], told["oldest-waiting"]["figure"]) == ("allkeys-lru", "400 s")
+    assert (
+        told["supervisors"]["advice"] == "`previewops workers` says why; mend that, then `previewops reset`"
+    )
+    assert told["stuck-jobs"]["message"] == "1 job past the deadline, a for 151 s"
+    assert told["failure-rate"]["figure"] == "91%"
+
+
+def test_what_is_wrong_with_a_supervisor_is_said() -> None:
+    facts = replace(WELL, supervisors=(supervisor("fatal", notice="no room"), supervisor(silent=True)))
+    said = evaluate(facts, Thresholds()).first_line()
+    assert "silent: s1; given up: w1; s1: no room" in said
+
+
+def test_the_worst_comes_first_in_the_line() -> None:
+    line = evaluate(replace(WELL, paused=True, dead=200), Thresholds()).first_line()
+    assert line.startswith("PREVIEWOPS CRITICAL - 200 dead letters; the queue is paused | ")
+
+
+def test_critical_beats_unknown_beats_warning() -> None:
+    checks = [Check(status.name, status, "m") for status in Status]
+    assert Health(tuple(checks)).status is Status.CRITICAL
+    assert (
+        Health(tuple(check for check in checks if check.status is not Status.CRITICAL)).status
+        is Status.UNKNOWN
+    )
+
+
+def test_performance_data_are_as_the_guidelines_want_them() -> None:
+    line = evaluate(replace(WELL, oldest_waiting_ms=75_250, dead=7), Thresholds()).first_line()
+    data = line.partition(" | ")[2].split(" ")
+    number = r"-?[0-9.]+"
+    for item in data:
+        assert re.fullmatch(rf"[a-z_]+={number}(s|B|%|)?;({number}:?)?;({number}:?)?;0;", item), item
+    assert "oldest_waiting=75.25s;60;300;0;" in data
+    assert "dead=7;0;99;0;" in data
+
+
+def test_large_figures_are_written_out() -> None:
+    assert " waiting=1234567;" in evaluate(replace(WELL, waiting=1_234_567), Thresholds()).first_line()
+
+
+def test_a_pause_says_by_whom_and_why() -> None:
+    paused = replace(WELL, paused=True, paused_by="root@host7", paused_why="deploying")
+    assert "paused by root@host7: deploying" in evaluate(paused, Thresholds()).first_line()
+
+
+def test_a_bar_in_a_message_does_not_end_the_text() -> None:
+    line = evaluate(replace(WELL, paused=True, paused_by="a|b"), Thresholds()).first_line()
+    assert line.count("|") == 1
+
+
+def test_without_redis_or_sense() -> None:
+    assert unreachable_health("gone").first_line() == "PREVIEWOPS CRITICAL - gone"
+    assert unknown_health("what?").first_line() == "PREVIEWOPS UNKNOWN - what?"
+    assert unknown_health("what?").as_json()["exitCode"] == 3

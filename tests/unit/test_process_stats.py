@@ -1,0 +1,74 @@
+"""A worker's memory and processor time, of itself and of processes that it names."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from previewops.worker.engine.process_stats import ProcessStatsReader
+
+HELPER = """
+import sys, time
+held = bytearray(32 * 1024 * 1024)
+until = time.process_time() + 0.3
+while time.process_time() < until:
+    pass
+print('busy', flush=True)
+sys.stdin.read()
+"""
+
+
+class Ticking:
+    """Monotonic time that moves on by a second with each look."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@pytest.fixture
+def helper() -> Iterator[subprocess.Popen[str]]:
+    """A process with 32 MiB that has used 0.3 s of a processor."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HELPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "busy\n"
+        yield process
+        process.kill()
+
+
+def test_a_worker_alone_holds_what_the_kernel_says() -> None:
+    usage = ProcessStatsReader(list, Ticking()).read()
+    assert usage.rss_bytes == usage.own_rss_bytes
+    found = psutil.Process(os.getpid()).memory_info().rss
+    assert abs(usage.own_rss_bytes - found) < 8 * 1024 * 1024
+    assert usage.cpu_percent == 0.0, "the first reading has nothing to compare with"
+
+
+def test_helpers_count_with_their_memory_and_their_time(helper: subprocess.Popen[str]) -> None:
+    helpers: list[int] = []
+    meter = ProcessStatsReader(lambda: helpers, Ticking())
+    meter.read()
+    helpers.append(helper.pid)
+    usage = meter.read()
+    assert usage.rss_bytes - usage.own_rss_bytes > 32 * 1024 * 1024
+    assert usage.cpu_percent >= 29.0, "0.3 s of a second, to the clock tick"
+
+
+def test_a_helper_that_has_gone_takes_nothing_along(helper: subprocess.Popen[str]) -> None:
+    meter = ProcessStatsReader(lambda: [helper.pid], Ticking())
+    meter.read()
+    helper.kill()
+    helper.wait()
+    usage = meter.read()
+    assert usage.rss_bytes == usage.own_rss_bytes
+    assert usage.cpu_percent >= 0.0

@@ -1,0 +1,129 @@
+"""Records: what Redis holds, as typed values and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from previewops.queue.records import Attempt, extract_payload, record_from_redis
+from previewops.states import JobState, Priority
+
+WAITING = {b"state": b"waiting", b"priority": b"low", b"accepted": b"1700000000000", b"project": b"shop"}
+ATTEMPT = Attempt(1_700_000_000_123, 45, "w1", "crash", "WorkerLost", "worker-lost", "gone", None)
+
+
+def arq_job(payload: Any) -> bytes:
+    return json.dumps({"t": None, "f": "render_preview", "a": [payload], "k": {}, "et": 1}).encode()
+
+
+def arq_result(result: Any, *, success: bool = True) -> bytes:
+    return json.dumps({"a": [{"jobId": "a"}], "s": success, "r": result}).encode()
+
+
+def test_a_waiting_job() -> None:
+    record = record_from_redis("a", WAITING, body=arq_job({"jobId": "a"}))
+    assert (record.state, record.priority, record.project_id) == (JobState.WAITING, Priority.LOW, "shop")
+    assert (record.claimed_ms, record.finished_ms, record.progress, record.phase) == (None, None, None, None)
+    assert record.payload == {"jobId": "a"}
+    shown = record.as_json()
+    assert shown["createdAt"] == "2023-11-14T22:13:20.000Z"
+    assert (shown["startedAt"], shown["finishedAt"], shown["attemptsMade"], shown["progress"]) == (
+        None,
+        None,
+        0,
+        0.0,
+    )
+
+
+def test_status_has_every_promised_name() -> None:
+    promised = (
+        "jobId status priority attemptsMade createdAt startedAt finishedAt progress failedReason artifacts"
+    )
+    assert set(promised.split()) <= set(record_from_redis("a", WAITING).as_json())
+
+
+def test_a_completed_job_after_a_failure() -> None:
+    fields = {
+        **WAITING,
+        b"state": b"completed",
+        b"attempts": b"1",
+        b"crashes": b"1",
+        b"claimed": b"1700000001000",
+        b"finished": b"1700000002000",
+        b"progress": b"0.4",
+        b"reason": b"an earlier failure",
+    }
+    made = {"artifacts": [{"path": "poster.webp"}]}
+    record = record_from_redis(
+        "a", fields, result=arq_result(made), attempts=[json.dumps(ATTEMPT.as_json()).encode()]
+    )
+    shown = record.as_json()
+    assert (record.reason, shown["failedReason"]) == (None, None)
+    assert (shown["attemptsMade"], shown["progress"]) == (3, 1.0)
+    assert shown["artifacts"] == made["artifacts"]
+    assert shown["result"] == made
+    assert shown["history"][0]["at"] == "2023-11-14T22:13:20.123Z"
+    assert record.payload == {"jobId": "a"}, "out of the result, as the body is gone"
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"), [("active", 0.4), ("delayed", 0.0), ("dead", 0.0), ("waiting", 0.0)]
+)
+def test_progress_is_of_the_running_attempt_only(state: str, shown: float) -> None:
+    record = record_from_redis("a", {**WAITING, b"state": state.encode(), b"progress": b"0.4"})
+    assert record.as_json()["progress"] == shown
+
+
+def test_a_failed_result_is_no_result() -> None:
+    record = record_from_redis(
+        "a", {**WAITING, b"state": b"dead"}, result=arq_result("it broke", success=False)
+    )
+    assert record.result is None
+    assert record.as_json()["artifacts"] == []
+
+
+@given(
+    attempt=st.builds(
+        Attempt,
+        st.integers(0, 2**43),
+        st.integers(0, 2**40),
+        st.text(),
+        st.sampled_from(["crash", "permanent", "transient"]),
+        st.text(),
+        st.text(),
+        st.text(),
+        st.none() | st.text(),
+    )
+)
+def test_an_attempt_comes_back_as_it_went(attempt: Attempt) -> None:
+    assert Attempt.from_redis(json.dumps(attempt.as_json()).encode()) == attempt
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        b"",
+        b"\x80\x04.",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"a":[]}',
+        b'{"a":"x"}',
+        b'{"a":[1]}',
+        b'{"a":{"0":{}}}',
+        b"[" * 100_000,
+    ],
+)
+def test_what_holds_no_payload_gives_none(body: bytes | None) -> None:
+    assert extract_payload(body) is None
+
+
+@given(body=st.binary(max_size=60))
+def test_any_bytes_are_read_without_an_error(body: bytes) -> None:
+    extract_payload(body)
+    record_from_redis("a", WAITING, body=body, result=body)

@@ -1,0 +1,113 @@
+"""Where text may be taken apart: clusters, ends of lines, hyphens."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from previewops.worker.render.text.fonts import FontWeight
+from previewops.worker.render.text.segmentation import (
+    grapheme_clusters,
+    is_emoji,
+    resolve_soft_hyphens,
+    split_segments,
+)
+from previewops.worker.render.text.typesetting import Typesetter, detect_language
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("abc", 3),
+        ("e\u0301a\u0300\u0323", 2),
+        ("👨‍👩‍👧‍👦", 1),
+        ("🧗🏽‍♀️🧗", 2),
+        ("🇨🇭🇫🇷", 2),
+        ("1️⃣2", 2),
+        ("❤️!", 2),
+        ("नमस्ते", 3),
+        ("क्षत्रिय", 3),
+        ("각\u1100\u1161\u11a8", 2),
+        ("กำ", 1),
+        (" \u0301", 2),
+        ("🏴\U000e0067\U000e0062\U000e007f", 1),
+    ],
+)
+def test_clusters_are_what_a_reader_sees_as_one(text: str, count: int) -> None:
+    assert len(grapheme_clusters(text)) == count
+
+
+@given(st.text(max_size=80))
+def test_clusters_lose_nothing(text: str) -> None:
+    assert "".join(grapheme_clusters(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "emoji"),
+    [
+        ("😀", True),
+        ("a", False),
+        ("☃", False),
+        ("☃️", True),
+        ("⌚", True),
+        ("⌚︎", False),
+        ("1️⃣", True),
+        ("1", False),
+    ],
+)
+def test_emoji_are_told_from_signs(text: str, emoji: bool) -> None:
+    assert is_emoji(text) is emoji
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("one two", ["one", "two"]),
+        ("well-known fact", ["well-", "known", "fact"]),
+        ("-5 1/2 and/or", ["-5", "1/2", "and/", "or"]),
+        ("no\u00a0break here", ["no\u00a0break", "here"]),
+        ("zero\u200bwidth", ["zero", "width"]),
+        ("soft\u00adhyphen", ["soft\u00ad", "hyphen"]),
+        ("四時半に。", ["四", "時", "半", "に。"]),
+        ("「東京」へ", ["「東", "京」", "へ"]),
+        ("ゆっくり", ["ゆっ", "く", "り"]),
+        ("全部OK", ["全", "部", "OK"]),
+        ("안녕 세상", ["안녕", "세상"]),
+        ("", []),
+    ],
+)
+def test_lines_may_end_where_readers_expect_it(text: str, pieces: list[str]) -> None:
+    assert [piece for piece, _ in split_segments(text)] == pieces
+
+
+@given(st.text("ab -/「」。漢字\u00ad\u3000", max_size=40))
+def test_pieces_and_joints_make_up_the_text(text: str) -> None:
+    joined = "".join(piece + joint for piece, joint in split_segments(text))
+    assert joined.split() == text.split()
+
+
+def test_a_soft_hyphen_is_seen_at_the_end_of_a_line_only() -> None:
+    assert resolve_soft_hyphens("soft\u00adhyphen") == "softhyphen"
+    assert resolve_soft_hyphens("soft\u00ad") == "soft-"
+    block = Typesetter().fit(
+        "Donau\u00addampf\u00adschiff", FontWeight.REGULAR, width=120, height=200, size=20, min_size=20
+    )
+    assert [line.text for line in block.lines] == ["Donau-", "dampfschiff"]
+
+
+def test_each_line_knows_the_direction_of_its_paragraph() -> None:
+    block = Typesetter().fit(
+        "Hello\nשלום עולם", FontWeight.REGULAR, width=300, height=200, size=20, min_size=20
+    )
+    assert [line.rtl for line in block.lines] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("texts", "language"),
+    [(["漢字かな"], "ja"), (["漢字"], None), (["漢字 한국어"], "ko"), (["plain", "한국어"], None)],
+)
+def test_the_language_of_chinese_characters_is_read_off_the_script(
+    texts: list[str], language: str | None
+) -> None:
+    assert detect_language(texts) == language

@@ -1,0 +1,79 @@
+"""The program that judges system calls, run step by step, for processors that this machine has not too."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+import pytest
+
+from previewops.worker.sandbox.seccomp import ARCHITECTURES, build_filter
+
+ALLOWED, REFUSED, ABSENT, KILLED = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS, 0x80000000
+OWN = 4_711
+X86, ARM = (ARCHITECTURES[name] for name in ("x86_64", "aarch64"))
+
+
+def verdict(machine: str, number: int, *arguments: int, audit: int | None = None) -> int:
+    """What the program says of a call, as linux/filter.h has it run."""
+    architecture = ARCHITECTURES[machine]
+    data = struct.pack("<II8x6Q", number, audit or architecture.audit, *(*arguments, *[0] * 6)[:6])
+    steps = list(struct.iter_unpack("<HBBI", build_filter(architecture, OWN)))
+    value, at = 0, 0
+    while True:
+        code, if_true, if_false, operand = steps[at]
+        match code:
+            case 0x20:
+                (value,) = struct.unpack_from("<I", data, operand)
+                at += 1
+                continue
+            case 0x06:
+                return int(operand)
+            case 0x15:
+                held = value == operand
+            case 0x35:
+                held = value >= operand
+            case 0x45:
+                held = bool(value & operand)
+            case _:
+                raise AssertionError(f"an unknown step {code:#x}")
+        at += 1 + (if_true if held else if_false)
+
+
+@pytest.mark.parametrize(
+    ("x86", "arm", "arguments", "told"),
+    [
+        (0, 63, (), ALLOWED),  # read
+        (1, 64, (), ALLOWED),  # write
+        (41, 198, (), REFUSED),  # socket
+        (59, 221, (), REFUSED),  # execve
+        (129, 138, (), REFUSED),  # rt_sigqueueinfo
+        (280, 88, (), REFUSED),  # utimensat
+        (435, 435, (), ABSENT),  # clone3
+        (56, 220, (17,), REFUSED),  # clone: a process
+        (56, 220, (0x3D0F00,), ALLOWED),  # clone: a thread
+        (234, 131, (OWN, 1, 6), ALLOWED),  # tgkill
+        (234, 131, (OWN + 1, OWN + 1, 9), REFUSED),
+        (234, 131, (OWN | 1 << 32, 1, 6), ALLOWED),  # of which the kernel sees the lower half
+        (302, 261, (0, 7), ALLOWED),  # prlimit64
+        (302, 261, (OWN + 1, 7), REFUSED),
+        (203, 122, (0,), ALLOWED),  # sched_setaffinity
+        (203, 122, (1,), REFUSED),
+        (72, 25, (3, 2, 1), ALLOWED),  # fcntl F_SETFD
+        *((72, 25, (3, command, 1), REFUSED) for command in (8, 10, 15)),
+        (16, 29, (3, 0x5401), ALLOWED),  # ioctl TCGETS
+        *((16, 29, (3, command), REFUSED) for command in (0x8901, 0x8902, 0x5412, 0x541C)),
+    ],
+)
+def test_calls_are_judged_alike_on_every_processor(
+    x86: int, arm: int, arguments: tuple[int, ...], told: int
+) -> None:
+    assert verdict("x86_64", x86, *arguments) == told
+    assert verdict("aarch64", arm, *arguments) == told
+
+
+def test_calls_by_another_table_do_not_pass() -> None:
+    assert verdict("x86_64", 0, audit=0x40000003) == KILLED  # as a program of 32 bits
+    assert verdict("aarch64", 63, audit=X86.audit) == KILLED
+    assert verdict("x86_64", 0x40000000) == REFUSED  # x32
+    assert verdict("aarch64", 63, audit=ARM.audit) == ALLOWED

@@ -1,0 +1,62 @@
+"""What is being carried out, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from previewops.contract import validate
+from previewops.queue.pages import DeadLetterFilter
+from previewops.snapshot.fleet import WorkerCountRange
+from previewops.tui.commands.commands import (
+    AcknowledgeDataLoss,
+    Cancel,
+    Discard,
+    Export,
+    FleetActionCommand,
+    OperatorCommand,
+    Pause,
+    Requeue,
+    RequeueWithPayload,
+    Resume,
+    Scale,
+)
+from previewops.tui.viewmodel.command_progress import describe_command
+
+PAYLOAD = validate(
+    {
+        "jobId": "a",
+        "projectId": "p",
+        "requestId": "r",
+        "dryRun": False,
+        "previewRequest": {"title": "", "steps": [], "assets": [], "audio": {}},
+    }
+)
+
+SAID: list[tuple[OperatorCommand, str]] = [
+    (Pause("disks"), "pausing the queue"),
+    (Resume(), "letting workers take jobs"),
+    (Cancel(("a\x1b[2J",)), "cancelling a"),
+    (Cancel(("a", "b")), "cancelling 2 jobs"),
+    (Requeue(DeadLetterFilter(), 1), "requeueing 1 dead letter"),
+    (Discard(DeadLetterFilter(), 1_200), "discarding 1,200 dead letters"),
+    (RequeueWithPayload("a", PAYLOAD, "digest"), "requeueing a with another payload"),
+    (Export(DeadLetterFilter(), 2, Path("x")), "exporting 2 dead letters"),
+    (Scale("host7", WorkerCountRange(1, 2)), "scaling host7"),
+    (FleetActionCommand("drain", "host7", "w1"), "draining w1"),
+    (FleetActionCommand("restart", "host7"), "restarting host7"),
+    (FleetActionCommand("reset", "host7"), "resetting host7"),
+    (AcknowledgeDataLoss(), "ending the alarm over lost data"),
+]
+
+
+@pytest.mark.parametrize(("intent", "words"), SAID, ids=lambda value: value if isinstance(value, str) else "")
+def test_every_intent_has_its_words(intent: OperatorCommand, words: str) -> None:
+    assert "\x1b" not in describe_command(intent)
+    assert describe_command(intent).startswith(words)
+
+
+def test_none_is_left_out() -> None:
+    assert {type(intent) for intent, _ in SAID} == set(get_args(OperatorCommand))

@@ -1,0 +1,348 @@
+"""Dead letters as rows and words, which of them an act means, and what a dialog says before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from previewops.queue.filter_query import FilterQuery, parse_filter
+from previewops.queue.pages import Cursor, DeadLetterFilter, DeadLetterGroup
+from previewops.states import JobState, Priority
+from previewops.tui.viewmodel.columns import fit_widths
+from previewops.tui.viewmodel.dead.dialog_text import (
+    DIALOG_COLUMNS,
+    CauseCount,
+    CountPreview,
+    count_lines,
+    discard_lines,
+    requeue_lines,
+    requeue_title,
+)
+from previewops.tui.viewmodel.dead.frame import ListExtent, empty_lines, subtitle_of, title_of
+from previewops.tui.viewmodel.dead.paging import Paging, row_range
+from previewops.tui.viewmodel.dead.rows import (
+    ALL_COLUMNS,
+    GROUP_COLUMNS,
+    ONE_GROUP_COLUMNS,
+    ago,
+    filter_groups,
+    group_cells,
+    group_lines,
+    job_cells,
+    job_lines,
+    restrict_to_errors,
+)
+from previewops.tui.viewmodel.dead.selection import DeadListQuery, select
+from previewops.tui.viewmodel.spans import plain_text, width_of
+from tests.tui import scenes
+
+LETTERS = scenes.dead_records()
+MISSING = next(letter for letter in LETTERS if letter.code == "asset-missing")
+GROUP = DeadLetterGroup("9a1c33d0be77", 41, scenes.NOW_MS - 7_200_000, scenes.NOW_MS - 31_000, MISSING)
+OTHER = DeadLetterGroup(
+    "41f0c2aa9310",
+    22,
+    0,
+    scenes.NOW_MS,
+    next(letter for letter in LETTERS if letter.code == "deadline-exceeded"),
+)
+HERE = DeadListQuery(group=GROUP)
+FLAT = DeadListQuery(flat=True)
+
+
+def text(lines: object) -> str:
+    return "\n".join(map(plain_text, lines))  # type: ignore[call-overload]
+
+
+# -- pages ----------------------------------------------------------------------------------------------
+
+
+def test_pages_lead_there_and_back() -> None:
+    second, third = cast("Cursor", 1), cast("Cursor", 2)
+    first = Paging()
+    assert (first.is_first, first.cursor, first.start) == (True, None, 0)
+    page = first.next(second, 200).next(third, 150)
+    assert (page.is_first, page.cursor, page.start) == (False, third, 350)
+    assert (page.previous().cursor, page.previous().start) == (second, 200)
+    assert page.previous().previous() == first
+    assert first.previous() == first
+
+
+@pytest.mark.parametrize(
+    ("start", "rows", "total", "words"),
+    [
+        (200, 200, 82_114, "201-400 of 82,114"),
+        (0, 12, None, "1-12"),
+        (0, 1, 1, "1 of 1"),
+        (400, 1, 401, "401-401 of 401"),
+        (0, 0, None, "none"),
+        (0, 0, 3, "none of 3"),
+        (0, 200, 199, "1-200 of 200"),
+    ],
+)
+def test_how_much_is_shown(start: int, rows: int, total: int | None, words: str) -> None:
+    assert row_range(start, rows, total) == words
+
+
+# -- rows -----------------------------------------------------------------------------------------------
+
+
+def test_a_cause_is_its_count_its_share_and_its_newest_reason() -> None:
+    cells = [plain_text(cell) for cell in group_cells(GROUP, 82, scenes.NOW_MS)]
+    assert cells[0] == "41"
+    assert cells[1].endswith("50 %")
+    assert cells[2:5] == ["asset-missing", "30 s ago", "2 h ago"]
+    assert cells[5].startswith("no file boards/")
+    assert len(cells) == len(GROUP_COLUMNS)
+
+
+@pytest.mark.parametrize(("count", "total", "words"), [(1, 9_000, "<1 %"), (3, 0, "0 %"), (9, 3, "100 %")])
+def test_shares_at_their_ends(count: int, total: int, words: str) -> None:
+    cells = group_cells(replace(GROUP, count=count), total, scenes.NOW_MS)
+    assert plain_text(cells[1]).split("·")[-1].strip().endswith(words)
+
+
+def test_a_job_is_its_id_error_and_reason() -> None:
+    letter = replace(MISSING, requeues=2, attempts=1, crashes=2, priority=Priority.LOW)
+    cells = [plain_text(cell) for cell in job_cells(letter, scenes.NOW_MS, with_error=True)]
+    assert cells[0] == letter.job_id
+    assert cells[2] == "asset-missing"
+    assert cells[4:7] == ["low", "3", "2"]
+    assert len(cells) == len(ALL_COLUMNS)
+    assert len(job_cells(letter, scenes.NOW_MS, with_error=False)) == len(ONE_GROUP_COLUMNS)
+
+
+def test_text_of_jobs_steers_no_terminal() -> None:
+    hostile = replace(MISSING, job_id="a\x1b[2Jb", reason="c\x1b]0;x\x07\nd", code="e\u202e", project_id="\r")
+    shown = text(job_cells(hostile, scenes.NOW_MS, with_error=True))
+    shown += text(job_lines(scenes.full_dead_record(hostile), scenes.NOW_MS, 60))
+    shown += text(group_lines(replace(GROUP, example=hostile), 82, scenes.NOW_MS, 60))
+    assert shown.replace("\n", "").isprintable()
+
+
+def test_ages_are_those_of_the_list_of_all_jobs() -> None:
+    now = scenes.NOW_MS
+    assert ago(now - 1_000, now) == "<10 s ago"
+    assert ago(now - 59_000, now) == "50 s ago"
+    assert ago(now - 60_000, now) == "1 min ago"
+    assert ago(None, now) == "-"
+
+
+@pytest.mark.parametrize(
+    ("columns", "titles"),
+    [
+        (GROUP_COLUMNS, {"count", "share", "error", "last", "reason"}),
+        (ALL_COLUMNS, {"job", "error", "died", "reason"}),
+        (ONE_GROUP_COLUMNS, {"job", "project", "died", "tries", "reason"}),
+    ],
+)
+def test_eighty_columns_have_room_for_what_matters(columns: object, titles: set[str]) -> None:
+    named = cast("tuple", columns)  # type: ignore[type-arg]
+    widths = fit_widths(named, 80 - 2 - 2 - 2 - 1)  # frame, padding, marks, scroll bar
+    assert {column.title for column, width in zip(named, widths, strict=True) if width} == titles
+
+
+# -- the panel of one -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [38, 60, 120])
+def test_the_panel_says_all_of_a_job_within_its_columns(columns: int) -> None:
+    letter = replace(MISSING, reason="a reason that is long " * 20, requeues=2)
+    lines = job_lines(scenes.full_dead_record(letter), scenes.NOW_MS, columns)
+    assert max(map(width_of, lines)) <= columns
+    words = " ".join(text(lines).split())
+    assert words.count("a reason that is long") == 20, "nothing is cut"
+    assert "requeued 2 times before" in words
+    assert "project morris" in words
+    assert words.index("attempt 3") < words.index("attempt 2") < words.index("attempt 1"), "newest first"
+    assert words.count("Traceback (most recent call last):") == 3
+    assert "raise PermanentJobError(" in words
+
+
+def test_the_panel_tells_when_a_job_is_dead_no_more_or_left_nothing() -> None:
+    waiting = replace(MISSING, state=JobState.WAITING, reason=None, code=None, error_class=None)
+    words = text(job_lines(waiting, scenes.NOW_MS, 100))
+    assert "no dead letter any more: it is waiting" in words
+    assert "no reason is on record" in words
+    assert "No failed attempt is on record." in words
+    assert "unknown" in words
+
+
+# -- what is meant --------------------------------------------------------------------------------------
+
+
+def test_causes_are_filtered_by_their_errors() -> None:
+    groups = (GROUP, OTHER)
+    assert filter_groups(groups, parse_filter("")) == groups
+    assert filter_groups(groups, parse_filter("deadline")) == (OTHER,)
+    assert filter_groups(groups, parse_filter("!deadline")) == (GROUP,)
+    assert filter_groups(groups, parse_filter("! deadline")) == (GROUP,)
+    assert filter_groups(groups, parse_filter("permanentjoberror")) == (GROUP,)
+    assert filter_groups(groups, parse_filter("error:deadline")) == (OTHER,)
+    assert filter_groups(groups, parse_filter("priority:")) == groups, "a word that is just being typed"
+
+
+@pytest.mark.parametrize("typed", ["project:morris", "!priority:low", "! id:lesson", "missing worker:w1"])
+def test_causes_are_not_filtered_by_what_they_do_not_have(typed: str) -> None:
+    view = DeadListQuery(terms=parse_filter(typed))
+    assert filter_groups((GROUP, OTHER), view.terms) == ()
+    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=None)
+    assert told == "causes are filtered by words of their errors only"
+    lines = text(empty_lines(view, ListExtent(0, total=2), trouble="", frozen=False))
+    assert "words of their errors,\nnot by " in lines
+    assert "f lists the jobs; esc clears the filter." in lines
+
+
+def test_a_filter_of_causes_looks_at_no_ids_and_projects_of_jobs() -> None:
+    assert (
+        str(restrict_to_errors(parse_filter("missing !board error:x")))
+        == "error:missing !error:board error:x"
+    )
+    assert restrict_to_errors(parse_filter("! a")).inverted
+    assert DeadListQuery(terms=parse_filter("missing")).filter == DeadLetterFilter(
+        query=parse_filter("error:missing")
+    )
+
+
+def test_what_a_view_means_beyond_what_is_visible() -> None:
+    terms = parse_filter("chess")
+    assert DeadListQuery().filter == DeadLetterFilter()
+    assert DeadListQuery(flat=True, terms=terms).filter == DeadLetterFilter(query=terms)
+    assert DeadListQuery(group=GROUP, terms=terms).filter == DeadLetterFilter(
+        fingerprint=GROUP.fingerprint, query=terms
+    )
+
+
+def test_an_act_means_all_that_are_chosen_else_the_marked_else_the_cursor() -> None:
+    everything = select(FLAT, everything=True, marks=["a", "b"], cursor="c", shown=["a", "c"])
+    assert everything is not None
+    assert (everything.filters, everything.keys, everything.single_job_id) == ((DeadLetterFilter(),), (), "")
+    marked = select(FLAT, everything=False, marks=["a", "b"], cursor="c", shown=["a", "c"])
+    assert marked is not None
+    assert (marked.filters, marked.keys) == ((DeadLetterFilter(job_ids=("a", "b")),), ("a", "b"))
+    assert (marked.label, marked.single_job_id, marked.hidden_count) == ("the 2 marked", "", 1)
+    under = select(HERE, everything=False, marks=[], cursor="c", shown=["a", "c"])
+    assert under is not None
+    assert (under.filters, under.single_job_id, under.hidden_count) == (
+        (DeadLetterFilter(job_ids=("c",)),),
+        "c",
+        0,
+    )
+    assert select(FLAT, everything=False, marks=[], cursor="", shown=[]) is None
+
+
+def test_among_causes_an_act_means_whole_groups() -> None:
+    view = DeadListQuery()
+    marked = select(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
+    assert marked is not None
+    assert marked.filters == (DeadLetterFilter(fingerprint="f1"), DeadLetterFilter(fingerprint="f2"))
+    assert (marked.label, marked.single_job_id) == ("the 2 marked causes", "")
+    under = select(view, everything=False, marks=[], cursor="f3", shown=["f1", "f2", "f3"])
+    assert under is not None
+    assert (under.filters, under.label) == ((DeadLetterFilter(fingerprint="f3"),), "this cause")
+
+
+def test_of_a_filtered_cause_an_act_means_what_the_filter_means() -> None:
+    view = DeadListQuery(terms=parse_filter("missing !board"))
+    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=None)
+    assert told == "only what matches is acted on"
+    terms = parse_filter("error:missing !error:board")
+    assert view.filter == DeadLetterFilter(query=terms)
+    under = select(view, everything=False, marks=[], cursor="f3", shown=["f3"])
+    assert under is not None
+    assert under.filters == (DeadLetterFilter(fingerprint="f3", query=terms),)
+    assert under.label == "what matches of this cause"
+    marked = select(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
+    assert marked is not None
+    assert marked.filters == tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in ("f1", "f2"))
+
+
+# -- the frame ------------------------------------------------------------------------------------------
+
+
+def test_the_title_says_what_is_listed_and_what_is_chosen() -> None:
+    assert title_of(DeadListQuery(), ListExtent(None)) == "dead letters by cause"
+    assert title_of(DeadListQuery(), ListExtent(5, total=5, dead=82)) == "82 dead letters, 5 causes"
+    assert title_of(DeadListQuery(), ListExtent(200, total=200, whole=False)) == "200 largest causes"
+    page = ListExtent(200, start=200, total=82_114)
+    assert title_of(FLAT, page) == "dead letters 201-400 of 82,114"
+    assert title_of(FLAT, replace(page, marked=3)) == "dead letters 201-400 of 82,114 · 3 marked"
+    assert title_of(FLAT, replace(page, marked=3, chosen=82_114)).endswith(" · all 82,114 are chosen")
+    assert title_of(HERE, ListExtent(41, total=41)) == "asset-missing 1-41 of 41"
+    assert title_of(HERE, ListExtent(None)) == "asset-missing"
+
+
+def test_the_title_of_a_filtered_list() -> None:
+    narrowed = DeadListQuery(flat=True, terms=parse_filter("chess"))
+    assert title_of(narrowed, ListExtent(3, total=3, chosen=3)).endswith("all 3 that match are chosen")
+    assert (
+        title_of(DeadListQuery(terms=parse_filter("chess")), ListExtent(1, total=5, dead=82))
+        == "1 of 5 causes"
+    )
+
+
+def test_the_subtitle_says_how_fresh_it_is() -> None:
+    usual = {"trouble": "", "looking": None, "frozen": False, "counting": None}
+    assert subtitle_of(DeadListQuery(), **usual) == ""  # type: ignore[arg-type]
+    assert subtitle_of(FLAT, **usual) == "esc goes back to the causes"  # type: ignore[arg-type]
+    assert subtitle_of(DeadListQuery(flat=True, terms=parse_filter("x")), **usual) == ""  # type: ignore[arg-type]
+    for change, words in (
+        ({"trouble": "gone"}, "not renewed: gone"),
+        ({"looking": 40_000}, "looking: 40,000 looked at"),
+        ({"frozen": True}, "frozen"),
+        ({"counting": 0, "trouble": "gone"}, "counting …"),
+        ({"counting": 40_000, "trouble": "gone"}, "counting … 40,000 looked at, esc stops"),
+    ):
+        assert subtitle_of(FLAT, **{**usual, **change}) == words  # type: ignore[arg-type]
+
+
+def test_what_stands_where_rows_would_be() -> None:
+    def empty(view: DeadListQuery, shown: int | None, trouble: str = "", frozen: bool = False) -> str:
+        return text(empty_lines(view, ListExtent(shown), trouble=trouble, frozen=frozen))
+
+    assert empty(DeadListQuery(), None) == "looking …"
+    assert "z lets it go on" in empty(DeadListQuery(), None, frozen=True)
+    assert "no server listens" in empty(DeadListQuery(), None, trouble="no server listens")
+    assert "There are no dead letters." in empty(DeadListQuery(), 0)
+    assert "None of this cause are left." in empty(HERE, 0)
+    assert 'No dead letter matches "two words"' in empty(
+        DeadListQuery(flat=True, terms=parse_filter('"two words"')), 0
+    )
+    assert "No cause matches x" in empty(DeadListQuery(terms=parse_filter("x")), 0)
+
+
+# -- dialogs --------------------------------------------------------------------------------------------
+
+PARTS = tuple(CauseCount(count, f"code-{count}", "reason " * 30) for count in (40, 30, 20, 10, 5, 4, 3))
+
+
+def test_the_count_comes_first_and_the_parts_make_it_up() -> None:
+    lines = count_lines(CountPreview(112, PARTS))
+    words = text(lines)
+    assert words.splitlines()[0] == "112 dead letters of 7 causes"
+    assert "code-5" in words
+    assert "code-4 " not in words
+    assert "  7  of other causes" in words
+    assert max(map(width_of, lines)) <= DIALOG_COLUMNS
+    assert "of 1 cause and more" in text(count_lines(CountPreview(50, PARTS[:1])))
+    assert text(count_lines(CountPreview(1, (CauseCount(1, "a", "b"),)))).splitlines()[0] == "1 dead letter"
+
+
+def test_a_dialog_says_what_will_happen() -> None:
+    tally = CountPreview(3, (CauseCount(3, "asset-missing", "no file"),))
+    own = text(requeue_lines(tally, None, paused=False))
+    assert "with their own priority" in own
+    assert "paused" not in own
+    assert "The queue is paused" in text(requeue_lines(tally, Priority.LOW, paused=True))
+    assert "with priority low" in text(requeue_lines(tally, Priority.LOW, paused=True))
+    assert requeue_title(3, Priority.HIGH) == "Requeue 3 dead letters as high"
+    assert requeue_title(1, None) == "Requeue 1 dead letter"
+    assert "They are deleted for good, payloads included." in text(discard_lines(tally))
+    assert "It is deleted for good" in text(discard_lines(replace(tally, count=1)))
+
+
+def test_a_view_without_terms_is_not_narrowed() -> None:
+    assert not DeadListQuery(terms=FilterQuery()).is_filtered
+    assert DeadListQuery(terms=parse_filter("x")).is_filtered

@@ -1,0 +1,150 @@
+"""The feed of events: what is shown of it, what stands still, and an event in full."""
+
+from __future__ import annotations
+
+import pytest
+
+from previewops.queue.filter_query import parse_filter
+from previewops.snapshot.model import QueueEvent
+from previewops.tui.viewmodel.event_text import event_description, event_line, event_subject
+from previewops.tui.viewmodel.events import feed as shape
+from previewops.tui.viewmodel.events.feed import EventFeed
+from previewops.tui.viewmodel.spans import plain_text
+from tests.tui.scenes import EVENTS, NOW_MS
+
+DAY = 86_400_000
+
+
+def event(kind: str, number: int = 1, **fields: str) -> QueueEvent:
+    return QueueEvent(f"{NOW_MS}-{number}", NOW_MS, kind, fields)
+
+
+def kinds(events: list[QueueEvent]) -> list[str]:
+    return [each.kind for each in events]
+
+
+def test_the_newest_comes_first() -> None:
+    assert kinds(EventFeed().shown(EVENTS))[:3] == ["retry", "dead", "resumed"]
+
+
+def test_while_held_nothing_moves_and_what_comes_is_counted() -> None:
+    held = EventFeed().hold(EVENTS)
+    more = (*EVENTS, event("dead"), event("resumed", 2, who="ada"))
+    assert held.shown(more) == EventFeed().shown(EVENTS)
+    assert held.waiting(more) == 2
+    assert held.hold(more) is held
+    assert held.follow().shown(more)[0].kind == "resumed"
+    assert held.follow().waiting(more) == 0
+
+
+def test_what_has_left_the_picture_stays_while_held() -> None:
+    held = EventFeed().hold(EVENTS[:2])
+    assert kinds(held.shown(EVENTS[5:])) == kinds(EventFeed().shown(EVENTS[:2]))
+    assert held.waiting(EVENTS[5:]) == len(EVENTS) - 5
+
+
+def test_operators_acts_alone() -> None:
+    shown = EventFeed(acts_only=True).shown(EVENTS)
+    assert kinds(shown) == ["resumed", "paused", "requeued", "order", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("kind:dead", ["dead"]),
+        ("who:grace", ["cancelled"]),
+        ("id:lesson-12", ["recovered"]),
+        ("worker:3998", ["recovered", "worker-exited"]),
+        ("error:asset-missing", ["dead"]),
+        ("error:PermanentJobError", ["dead"]),
+        ("SIGKILL !lesson", ["worker-exited"]),
+        ("! who:@", ["retry", "dead", "recovered", "worker-exited"]),
+        ("scale", ["order"]),
+    ],
+)
+def test_filters(typed: str, found: list[str]) -> None:
+    assert kinds(EventFeed(terms=parse_filter(typed)).shown(EVENTS)) == found
+
+
+def test_the_subtitle_says_which_events_these_are() -> None:
+    assert shape.subtitle(EventFeed(), 9, 0) == "9 events · following"
+    held = EventFeed(terms=parse_filter("kind:dead"), acts_only=True).hold(EVENTS)
+    assert shape.subtitle(held, 1, 1_200) == "/ kind:dead · operators' acts · 1 event · 1,200 new, f follows"
+
+
+def test_nothing_to_show_says_why() -> None:
+    def words(feed: EventFeed) -> str:
+        return " ".join(plain_text(line) for line in shape.empty_lines(feed))
+
+    assert "no events yet" in words(EventFeed())
+    assert "esc takes the filter away" in words(EventFeed(terms=parse_filter("x")))
+    assert "o shows all events" in words(EventFeed(acts_only=True))
+
+
+def test_times_have_their_date_only_when_it_is_another_day() -> None:
+    now, before = event("dead"), QueueEvent("1-0", NOW_MS - DAY, "dead", {})
+    assert plain_text(shape.cells(now, NOW_MS)[0]) == "06:03:07"
+    assert plain_text(shape.cells(before, NOW_MS)[0]) == "11-23 06:03"
+    assert shape.dated([now, before], NOW_MS)
+    assert not shape.dated([now], NOW_MS)
+    assert not shape.dated([], NOW_MS)
+
+
+def test_an_event_in_a_row_says_what_it_is_about_and_what_happened() -> None:
+    by_kind = {each.kind: each for each in EVENTS}
+    assert event_subject(by_kind["worker-exited"]) == "render-2-3998-00f1"
+    assert event_subject(by_kind["order"]) == "render-1-3990"
+    assert event_subject(by_kind["paused"]) == ""
+    assert plain_text(event_description(by_kind["retry"])).strip() == (
+        "asset-incomplete: the upload is under way  again in 1.8 s"
+    )
+    assert plain_text(event_description(by_kind["order"])) == "scale 2 workers by ada@ops: evening peak"
+    assert (
+        plain_text(event_description(by_kind["recovered"])).strip()
+        == "killed by SIGKILL  on render-2-3998-00f1"
+    )
+    assert "done 58, skipped 2" in plain_text(event_description(by_kind["requeued"]))
+    assert plain_text(event_line(by_kind["cancelled"])).endswith("trial-8 by grace@ops: sent twice")
+
+
+def test_a_refused_order_says_so() -> None:
+    refused = event(
+        "order", act="drain", target="w-1", host="h", outcome="refused", message="it is stopping", who="a"
+    )
+    assert event_subject(refused) == "w-1"
+    assert plain_text(event_description(refused)) == "drain refused: it is stopping by a"
+
+
+def test_an_order_is_not_named_twice() -> None:
+    done = event(
+        "order",
+        act="drain",
+        target="w-1",
+        host="h",
+        outcome="done",
+        message="drain of 1 worker begun",
+        who="a",
+    )
+    assert plain_text(event_description(done)) == "drain of 1 worker begun by a"
+
+
+def test_an_event_in_full_has_every_field_and_wraps_long_ones() -> None:
+    long = event("dead", job="a", message="word " * 30, stray="x", empty="")
+    lines = [plain_text(line) for line in shape.detail_lines(long, 40)]
+    assert lines[0] == "dead  2026-11-24 06:03:07.250 UTC"
+    assert lines[1] == "job         a"
+    assert lines[2].startswith("message     word word")
+    assert lines[3].startswith("            word")
+    assert "stray       x" in lines
+    assert not any(line.startswith("empty") for line in lines)
+    assert lines[-1] == f"event id    {NOW_MS}-1"
+    assert max(map(len, lines)) <= 40
+
+
+def test_what_strangers_say_cannot_steer_the_terminal() -> None:
+    evil = event("\x1b[2J", job="\x9b2J", worker="\r", message="\x07", who="\u202e", **{"\x1b": "\x00"})
+    text = "".join(
+        plain_text(line)
+        for line in (*shape.detail_lines(evil, 60), *shape.cells(evil, NOW_MS), event_line(evil))
+    )
+    assert text.isprintable()

@@ -1,0 +1,190 @@
+"""The workers' table and what is told of the row under the cursor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from previewops.snapshot.fleet import SupervisedWorker
+from previewops.snapshot.model import Snapshot
+from previewops.tui.viewmodel.fleet import detail, table
+from previewops.tui.viewmodel.fleet.table import FleetRow
+from previewops.tui.viewmodel.spans import plain_text, width_of
+from tests.tui import scenes
+from tests.tui.scenes import BUSY, NOW_MS, SUPERVISORS, TROUBLED, WORKERS
+
+
+def row(post: FleetRow, snapshot: Snapshot) -> str:
+    differ = len(table.versions(snapshot)) > 1
+    runs = table.runs_by_id(snapshot.running_jobs)
+    return " | ".join(plain_text(cell) for cell in table.cells(post, snapshot.now_ms, runs, differ=differ))
+
+
+def table_rows(snapshot: Snapshot) -> list[str]:
+    return [row(post, snapshot) for post in table.fleet_rows(snapshot)]
+
+
+def detail_text(post: FleetRow, snapshot: Snapshot, columns: int = 100) -> str:
+    among = table.fleet_rows(snapshot)
+    jobs = detail.jobs_of(post, snapshot, among)
+    lines = detail.detail_lines(post, jobs, snapshot, table.runs_by_id(snapshot.running_jobs), columns)
+    assert all(width_of(line) <= columns for line in lines)
+    return "\n".join(plain_text(line) for line in lines)
+
+
+def test_hosts_are_headings_over_their_workers() -> None:
+    rows = table_rows(BUSY)
+    assert [line.split(" | ")[0].strip() for line in rows] == [
+        "● render-1  running  process  2 wanted (1 to 8)  40 MiB",
+        "● 4001-0001",
+        "● 4002-0002",
+        "● render-2  running  process  3 wanted (1 to 8)  40 MiB",
+        "● 4003-0003",
+        "◐ 4004-0004",
+        "✖ place 3",
+    ]
+
+
+def test_a_worker_tells_state_slots_figures_and_jobs() -> None:
+    assert table_rows(BUSY)[1] == (
+        "  ● 4001-0001 | 4001 | working | ■■ | 122% | 187 MiB | 3 h | 11.3k | 32 | "
+        "▊··· lesson-10  ███▎ lesson-11"
+    )
+
+
+def test_a_place_without_a_worker_tells_why() -> None:
+    assert table_rows(BUSY)[-1] == "  ✖ place 3 | - | given up | exit status 78: module PIL is missing"
+
+
+def test_a_fleet_in_trouble_says_so_in_words() -> None:
+    rows = table_rows(TROUBLED)
+    assert rows[0].endswith("the reload was refused; the old settings hold")
+    assert "7/12" in rows[1]
+    assert "silent 12 s" in rows[2]
+    assert rows[7].startswith("▲ render-4  silent 40 s")
+    assert "not heard of" in rows[8]
+    assert "backing off | killed by SIGSEGV" in rows[9]
+    assert rows[10] == "▲ render-3  without a supervisor"
+    assert rows[11].startswith("  ● 4009-0009 | 4009 | working | ■□ | 61%")
+
+
+def test_versions_have_a_column_only_where_they_differ() -> None:
+    assert table.versions(BUSY) == {"0.1.0"}
+    assert table.versions(TROUBLED) == {"0.1.0", "0.0.9"}
+    titles = [column.title for column in table.columns(differ=True)]
+    assert set(titles) - {column.title for column in table.columns(differ=False)} == {"version"}
+    assert " 0.0.9 |" in table_rows(TROUBLED)[11]
+
+
+def test_lone_workers_stand_under_a_heading_for_each_host() -> None:
+    lone = tuple(replace(scenes.LONE, worker_id=f"{host}-7", host=host) for host in ("b", "a", "a-1"))
+    rows = table_rows(replace(BUSY, supervisors=(), workers=lone))
+    assert [line.split(" | ")[0].strip() for line in rows] == [
+        "▲ a  without a supervisor",
+        "● 7",
+        "▲ a-1  without a supervisor",
+        "● 7",
+        "▲ b  without a supervisor",
+        "● 7",
+    ]
+
+
+def test_a_worker_that_another_supervisor_has_taken_over_stands_there_once() -> None:
+    old = replace(SUPERVISORS[0], supervisor_id="render-1-1", silent=True)
+    posts = table.fleet_rows(replace(BUSY, supervisors=(old, *SUPERVISORS)))
+    assert [post.worker_id for post in posts].count(WORKERS[0].worker_id) == 1
+    assert len({post.key for post in posts}) == len(posts)
+
+
+def test_phases_and_states_have_their_words() -> None:
+    def words(phase: str, **changes: object) -> str:
+        place = SupervisedWorker("w", 1, phase, 7, 0, "")
+        worker = replace(WORKERS[0], **changes) if changes.pop("there", True) else None  # type: ignore[arg-type]
+        return table.row_state(FleetRow("k", "h", SUPERVISORS[0], place, worker), NOW_MS)[1]
+
+    assert words("running") == "working"
+    assert words("running", busy=0) == "idle"
+    assert words("draining") == words("running", state="draining") == "draining"
+    assert words("starting", there=False) == "starting"
+    assert words("running", there=False) == "not heard of"
+    assert [words(phase, there=False) for phase in table.STOPPED_PHASES] == [
+        "drained",
+        "backing off",
+        "given up",
+    ]
+    assert words("running", heartbeat_ms=NOW_MS - 70_000) == "silent 1 min"
+
+
+def test_the_summary_counts_what_is_wrong_too() -> None:
+    assert table.summary(BUSY) == "4 workers · 5 of 8 slots busy · 1 given up"
+    expected = "4 workers · 10 of 18 slots busy · 1 silent · 1 given up · versions differ"
+    assert table.summary(TROUBLED) == expected
+
+
+def test_no_workers_is_unlike_busy_and_says_what_to_do() -> None:
+    assert table.fleet_rows(scenes.EMPTY) == ()
+    words = "\n".join(
+        plain_text(line) for line in table.empty_lines(replace(BUSY, workers=(), supervisors=()))
+    )
+    assert "1,430 jobs pending, and nothing takes them." in words
+    assert "previewops supervise" in words
+
+
+def test_what_a_worker_is_at_comes_first_and_in_full() -> None:
+    text = detail_text(table.fleet_rows(TROUBLED)[1], TROUBLED)
+    lines = text.splitlines()
+    assert lines[0] == "● working  7 of 12 slots busy"
+    assert "lesson-10" in lines[2]
+    assert "morris" in lines[2]
+    assert "frames" in lines[2]
+    assert "20%" in lines[2]
+    assert "2 failures, 1 crash" in lines[2]
+    assert "11,321 done, 32 failed in 3 h" in text
+    assert "pid 4001 on render-1, version 0.1.0" in text
+
+
+def test_narrow_details_keep_the_job_and_its_progress() -> None:
+    lines = detail_text(table.fleet_rows(TROUBLED)[1], TROUBLED, 48).splitlines()
+    assert "lesson-10" in lines[2]
+    assert "20%" in lines[2]
+    assert "morris" not in lines[2]
+
+
+def test_a_host_tells_the_jobs_of_all_its_workers() -> None:
+    host = table.fleet_rows(BUSY)[0]
+    text = detail_text(host, BUSY)
+    assert "2 running" in text
+    assert "4002-0002" in next(line for line in text.splitlines() if "lesson-20" in line)
+    assert detail.title_of(host) == "render-1-3990"
+
+
+def test_a_given_up_worker_tells_what_to_do() -> None:
+    text = detail_text(table.fleet_rows(BUSY)[-1], BUSY, 120)
+    assert text.splitlines()[0] == "✖ given up: exit status 78: module PIL is missing"
+    assert "died 5 times" in text
+    assert "reset it" in text
+
+
+def test_silence_is_told_with_what_follows_from_it() -> None:
+    posts = table.fleet_rows(TROUBLED)
+    assert "no order reaches it" in detail_text(posts[7], TROUBLED)
+    assert "takes no orders" in detail_text(posts[9], TROUBLED)
+    assert "what it said last" in detail_text(posts[2], TROUBLED)
+    assert "previewops worker" in detail_text(posts[10], TROUBLED)
+
+
+def test_what_strangers_say_cannot_steer_the_terminal() -> None:
+    evil = "\x1b[2J"
+    state = replace(SUPERVISORS[0].state, host=evil, notice=evil, backend=evil, state=evil, version=evil)
+    place = SupervisedWorker(f"w{evil}", 9, "fatal", None, 1, evil)
+    state = replace(state, workers=(*state.workers, place))
+    worker = replace(WORKERS[0], jobs=(evil,), version=evil, host=evil)
+    run = replace(scenes.RUNS[0], job_id=evil, project_id=evil, phase=evil)
+    snapshot = replace(
+        BUSY,
+        supervisors=(replace(SUPERVISORS[0], state=state),),
+        workers=(worker, replace(worker, worker_id=evil)),
+        running_jobs=(run,),
+    )
+    posts = table.fleet_rows(snapshot)
+    text = "".join(row(post, snapshot) + detail_text(post, snapshot).replace("\n", "") for post in posts)
+    assert text.isprintable()

@@ -1,0 +1,98 @@
+"""Whom an order would hit, and what is asked before it is given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from previewops.snapshot.fleet import WorkerCountRange
+from previewops.tui.viewmodel.fleet import command_targets, table
+from previewops.tui.viewmodel.fleet.command_targets import (
+    CommandTarget,
+    check_worker_range,
+    confirmation_lines,
+    count_surplus_workers,
+    find_target,
+    scalable_supervisor,
+)
+from previewops.tui.viewmodel.spans import plain_text
+from tests.tui.scenes import BUSY, SUPERVISORS, TROUBLED
+
+POSTS = table.fleet_rows(BUSY)
+HOST_1, WORKER, _, HOST_2, _, DRAINING, NAMELESS = POSTS
+
+
+def test_on_a_worker_an_order_is_for_that_worker() -> None:
+    expected = CommandTarget("drain", "render-1-3990", "render-1", "render-1-4001-0001", 1, 2)
+    assert find_target("drain", WORKER, POSTS) == expected
+    assert expected.label == "render-1-4001-0001"
+
+
+def test_on_a_heading_an_order_is_for_the_host_and_counts_whom_it_changes() -> None:
+    drain = find_target("drain", HOST_2, POSTS)
+    assert drain == CommandTarget(
+        "drain", "render-2-3990", "render-2", "", 2, 2
+    )  # the draining one is not drained again
+    assert drain is not None
+    assert drain.label == "2 workers of render-2"
+    reset = find_target("reset", HOST_2, POSTS)
+    assert reset is not None
+    assert (reset.worker_id, reset.affected) == ("", 2)
+
+
+@pytest.mark.parametrize(
+    ("act", "post"),
+    [("reset", WORKER), ("drain", DRAINING), ("restart", DRAINING), ("reset", HOST_1), ("drain", NAMELESS)],
+)
+def test_what_would_change_nothing_cannot_be_ordered(act: str, post: table.FleetRow) -> None:
+    assert find_target(act, post, POSTS) is None
+
+
+def test_a_place_without_a_name_is_reset_through_its_host() -> None:
+    target = find_target("reset", NAMELESS, POSTS)
+    assert target is not None
+    assert (target.supervisor_id, target.worker_id) == ("render-2-3990", "")
+
+
+def test_nothing_can_be_ordered_where_no_supervisor_hears() -> None:
+    posts = table.fleet_rows(TROUBLED)
+    deaf = [post for post in posts if post.host in ("render-3", "render-4")]
+    assert len(deaf) == 5
+    for post in (None, *deaf):
+        assert scalable_supervisor(post) is None
+        assert all(find_target(act, post, posts) is None for act in ("drain", "restart", "reset"))
+
+
+def test_what_is_said_before_an_order() -> None:
+    one = find_target("drain", WORKER, POSTS)
+    many = find_target("restart", HOST_1, POSTS)
+    assert one is not None
+    assert many is not None
+    assert command_targets.join_text(confirmation_lines(one)) == (
+        "It ends its 2 jobs, takes no more, and stays away until it is reset."
+    )
+    assert [plain_text(line) for line in confirmation_lines(many)] == [
+        "Restart 2 workers of render-1, at 3 jobs now?",
+        "Each is replaced by a successor, one after the other, and ends its jobs meanwhile.",
+    ]
+
+
+def test_a_wrong_number_of_workers_is_told_with_what_is_allowed() -> None:
+    assert check_worker_range("1-8") == check_worker_range("0") == ""
+    assert check_worker_range("300") == (
+        "'300' is not that: a number or a range is needed, like 4 or 1-8, from 0 to 256"
+    )
+    assert check_worker_range("").startswith("a number or a range is needed")
+
+
+def test_fewer_workers_than_run_have_some_go() -> None:
+    view = SUPERVISORS[0]
+    assert [count_surplus_workers(view, WorkerCountRange(0, most)) for most in (0, 1, 2, 8)] == [2, 1, 0, 0]
+    words = "".join(
+        plain_text(line) for line in command_targets.scale_down_lines(view, WorkerCountRange(0, 1))
+    )
+    assert words == "1 worker of render-1 will end its jobs and go."
+    assert "1 to 8 by load; 2 are wanted" in command_targets.scale_prompt(view)
+    fixed = replace(view, state=replace(view.state, worker_range=WorkerCountRange(2, 2)))
+    assert "Now it is 2;" in command_targets.scale_prompt(fixed)

@@ -1,0 +1,98 @@
+"""The health as it is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from previewops.health import Check, Health, PerfdataValue, Status
+from previewops.tui.state.queue_view import ConnectionLoss, QueueView
+from previewops.tui.viewmodel.health import checks
+from previewops.tui.viewmodel.spans import plain_text, width_of
+from tests.tui.scenes import FULL_HEALTH, WELL
+
+
+def verdict(picture: QueueView, columns: int = 100) -> list[str]:
+    return [plain_text(line).strip() for line in checks.verdict_lines(picture, columns)]
+
+
+def rows(health: Health | None, columns: int = 120) -> list[str]:
+    lines = checks.check_lines(health, columns)
+    assert all(width_of(line) <= columns for line in lines)
+    return [plain_text(line) for line in lines]
+
+
+def test_the_verdict_comes_in_words_first() -> None:
+    assert verdict(QueueView(health=FULL_HEALTH)) == [
+        "✖ CRITICAL: the queue is in trouble  1 critical, 1 unknown, 2 warnings, 7 well"
+    ]
+    assert verdict(QueueView(health=WELL)) == ["✓ OK: the queue is well  7 well"]
+
+
+def test_no_verdict_yet_is_said() -> None:
+    assert verdict(QueueView()) == ["○ The queue is not judged yet."]
+    assert rows(None) == ["nothing is known yet"]
+
+
+def test_a_lost_connection_stands_before_what_was_found_earlier() -> None:
+    lost = QueueView(lost=ConnectionLoss("refused", 3))
+    assert verdict(lost) == ["✖ connection lost: refused (try 3)"]
+    later = verdict(replace(lost, health=WELL))
+    assert later[:2] == ["✖ connection lost: refused (try 3)", "What follows was found before that."]
+    assert later[2].startswith("✓ OK")
+
+
+def test_bad_checks_come_first_with_what_to_do() -> None:
+    found = rows(FULL_HEALTH)
+    assert [line[:2] for line in found if line[0] != " "] == ["✖ ", "? ", "▲ ", "▲ ", *["✓ "] * 7]
+    assert "oldest-waiting" in found[0]
+    assert "412 s" in found[0]
+    assert found[1].strip() == "→ add workers or slots"
+    assert found[1].index("→") == found[0].index("a job has waited")
+
+
+def test_in_a_narrow_panel_advice_begins_further_left() -> None:
+    assert rows(FULL_HEALTH, 74)[1].index("→") == 4
+
+
+def test_a_good_check_gives_no_advice() -> None:
+    health = Health((Check("redis", Status.OK, "Redis answers", "1 ms", "nothing"),))
+    assert len(rows(health)) == 1
+
+
+def test_long_messages_go_on_under_themselves() -> None:
+    health = Health((Check("x", Status.WARNING, "word " * 40, "", ""),))
+    found = rows(health, 74)
+    assert len(found) > 2
+    assert {len(line) - len(line.lstrip()) for line in found[1:]} == {found[0].index("word")}
+
+
+def test_figures_stand_in_a_column_with_the_bounds_that_alarm() -> None:
+    lines = [plain_text(line) for line in checks.figure_lines(FULL_HEALTH.figures, 60)]
+    assert lines[3].endswith("82  ▲>0 ✖>99")
+    assert lines[4].startswith("oldest waiting")
+    assert lines[4].endswith("412 s  ▲>60 s ✖>300 s")
+    assert lines[5].endswith("4  ✖<1")
+    assert lines[9].endswith("0.4 ms  ▲>50 ms ✖>500 ms")
+    assert lines[10].rstrip().endswith("85.0 GiB")
+    assert lines[0].rstrip().endswith("1,419")
+    assert [plain_text(line) for line in checks.figure_lines((), 40)] == ["no figures"]
+
+
+def test_figures_stand_side_by_side_where_there_is_room() -> None:
+    lines = [plain_text(line) for line in checks.figure_lines(FULL_HEALTH.figures, 110)]
+    assert len(lines) == 6
+    assert "waiting" in lines[0]
+    assert "unaccounted" in lines[0]
+
+
+def test_small_values_keep_their_digits() -> None:
+    assert "2.25 x" in plain_text(checks.figure_lines([PerfdataValue("wait", 2.25, "x")], 40)[0])
+
+
+def test_what_strangers_say_cannot_steer_the_terminal() -> None:
+    evil = Health(
+        (Check("\x1b[2J", Status.WARNING, "\x9b", "\r", "\x07"),), (PerfdataValue("\x1b", 1, "\x1b", "\x1b"),)
+    )
+    assert "".join(
+        [*rows(evil), *(plain_text(line) for line in checks.figure_lines(evil.figures, 40))]
+    ).isprintable()

@@ -1,0 +1,200 @@
+"""One job as the screen words it: JSON, facts, artifacts, half blocks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from previewops.formatting import format_duration
+from previewops.snapshot.model import QueueEvent
+from previewops.states import JobState
+from previewops.tui.viewmodel.event_text import event_description
+from previewops.tui.viewmodel.half_blocks import Pixels, fit_size, half_block_rows
+from previewops.tui.viewmodel.job.artifacts import BundleContents, BundleFile, parse_artifacts, parse_captions
+from previewops.tui.viewmodel.job.facts import fact_lines, preview_placeholder
+from previewops.tui.viewmodel.json_lines import MAX_LINES, json_lines, wrap_json
+from previewops.tui.viewmodel.safe_numbers import parse_count, safe_count
+from previewops.tui.viewmodel.spans import Tone, plain_text, width_of
+from tests.tui import scenes
+
+NOW = scenes.NOW_MS
+
+plain_json = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(codec="ascii")),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(plain_json)
+def test_json_is_what_it_was_when_its_lines_are_joined(value: object) -> None:
+    text = "\n".join(plain_text(line) for line in json_lines(value))
+    assert text.isprintable() or "\n" in text
+    expected = json.dumps(value, ensure_ascii=False, indent=2)
+    if expected.replace("\n", "").isprintable():
+        assert text == expected
+
+
+@given(plain_json, st.integers(min_value=20, max_value=80))
+def test_wrapped_json_loses_nothing_but_blanks(value: object, columns: int) -> None:
+    lines = json_lines(value)
+    squeezed = "".join(plain_text(line) for line in lines).replace(" ", "")
+    assert "".join(plain_text(line) for line in wrap_json(lines, columns)).replace(" ", "") == squeezed
+
+
+def test_json_has_tones_by_kind_and_long_values_hang() -> None:
+    name, _, value, *_ = json_lines({"a": "b"})[1][1:]
+    assert (name.text, name.tone) == ('"a"', Tone.INFO)
+    assert (value.text, value.tone) == ('"b"', Tone.TEXT)
+    assert json_lines(7)[0][0].tone is Tone.GOOD
+    assert json_lines(None)[0][0].tone is Tone.HIGH
+    rows = wrap_json(json_lines({"text": "one two three four five six"}), 20)
+    assert [plain_text(row) for row in rows] == [
+        "{",
+        '  "text": "one two',
+        "    three four five",
+        '    six"',
+        "}",
+    ]
+
+
+def test_json_that_is_endless_or_bottomless_is_cut() -> None:
+    lines = json_lines(list(range(MAX_LINES * 2)))
+    assert len(lines) == MAX_LINES + 1
+    assert "lines more" in plain_text(lines[-1])
+    deep: Any = 1
+    for _ in range(50_000):
+        deep = [deep]
+    assert "too deeply" in plain_text(json_lines(deep)[0])
+
+
+def facts(**changes: object) -> str:
+    job = replace(scenes.record("a", JobState.COMPLETED), **changes)  # type: ignore[arg-type]
+    return "\n".join(plain_text(line) for line in fact_lines(job, NOW, 60))
+
+
+def test_facts_say_what_went_wrong_first() -> None:
+    text = "\n".join(plain_text(line) for line in fact_lines(scenes.DEAD_JOB, NOW, 60))
+    first = text.splitlines()
+    assert first[0] == "✖ a dead letter"
+    assert first[1].startswith("reason    no file boards/middle-game.png under the roots")
+    assert "error     PermanentJobError / asset-missing" in text
+    assert "tried     3 attempts failed" in text
+    assert "group     9a1c33d0be77" in text
+
+
+def test_facts_say_times_and_what_was_made() -> None:
+    text = facts(result=scenes.RESULT, claimed_ms=NOW - 33_400, finished_ms=NOW - 31_000, requeues=2)
+    assert "took      2.4 s" in text
+    assert "tried     requeued 2 times" in text
+    assert "waited" not in text, "when a later life began is not known"
+    assert "shows     1280x720 pixels, 7.5 s long" in text
+    assert "bundle    /srv/previews/morris/done-3" in text
+    assert "warning   step 2" in text
+
+
+@pytest.mark.parametrize("state", list(JobState))
+@pytest.mark.parametrize("columns", [1, 20, 70])
+def test_every_state_is_told_in_words_in_any_width(state: JobState, columns: int) -> None:
+    job = scenes.record("a", state, history=scenes.ATTEMPTS, progress=0.4, phase="frames")
+    assert fact_lines(job, NOW, columns)
+    assert preview_placeholder(job, columns)
+
+
+def test_facts_are_wrapped_to_their_room() -> None:
+    for line in fact_lines(replace(scenes.DEAD_JOB, reason="word " * 40), NOW, 36):
+        assert width_of(line) <= 36
+
+
+def test_results_that_make_no_sense_have_no_artifacts() -> None:
+    for result in (
+        None,
+        {},
+        {"artifacts": 7},
+        {"artifacts": [None, 3, {"path": 1, "bytes": 2}, {"path": "a"}]},
+    ):
+        assert parse_artifacts(result) == ()
+    assert parse_artifacts({"artifacts": [{"path": "a", "bytes": 1}]}) == (BundleFile("a", 1, ""),)
+    assert "reason" not in facts(result={"width": "x", "warnings": 3, "renderMs": None, "bundle": 1})
+
+
+def test_pictures_come_poster_first_and_only_those_that_can_be_looked_at() -> None:
+    names = [picture.path for picture in BundleContents(parse_artifacts(scenes.RESULT)).pictures]
+    assert names == [
+        "poster.png",
+        "frames/000-title.png",
+        "frames/001.png",
+        "frames/002.png",
+        "sheet.png",
+        "thumbs/board.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    "preview", [None, 3, [], {"frames": 3}, {"frames": [1, {}], "assets": [{}], "sheet": []}]
+)
+def test_captions_survive_any_preview_json(preview: object) -> None:
+    assert parse_captions(preview) == {}
+
+
+@given(*(st.integers(min_value=1, max_value=5_000) for _ in range(4)))
+def test_pictures_fit_keep_their_shape_and_are_not_blown_up(
+    width: int, height: int, wide: int, high: int
+) -> None:
+    fitted = fit_size(width, height, wide, high)
+    assert fitted[0] <= min(width, wide)
+    assert fitted[1] <= min(height, high)
+    assert fitted[0] in (width, wide) or fitted[1] in (height, high)
+    scale = fitted[0] / width
+    assert abs(height * scale - fitted[1]) <= max(1.0, height / width + 1)
+
+
+def test_half_blocks_show_two_rows_of_pixels_in_one_of_cells() -> None:
+    red, blue, white = b"\xff\0\0", b"\0\0\xff", b"\xff\xff\xff"
+    rows = half_block_rows(Pixels(3, 3, red * 3 + blue * 2 + white + white * 3))
+    assert [[run.cells for run in row] for row in rows] == [[2, 1], [3]]
+    assert (rows[0][0].upper, rows[0][0].lower) == ((255, 0, 0), (0, 0, 255))
+    assert rows[0][1].lower == (255, 255, 255)
+    assert rows[1][0].lower is None, "a last row by itself stands on the ground"
+
+
+@pytest.mark.parametrize("number", [pytest.param(10**400, id="400 digits"), 2**80, -1, True, 1.5, "7", None])
+def test_numbers_that_are_none_are_left_out(number: object) -> None:
+    assert safe_count(number) is None
+    assert parse_artifacts({"artifacts": [{"path": "a.png", "bytes": number}]}) == ()
+    assert parse_captions({"frames": [{"path": "a.png", "step": 1, "durationMs": number}]}) == {
+        "a.png": "step 1"
+    }
+    result = {"renderMs": number, "width": 1, "height": 1, "durationMs": number}
+    done = scenes.record("done", JobState.COMPLETED, result=result)
+    facts = "\n".join(map(plain_text, fact_lines(done, scenes.NOW_MS, 80)))
+    assert "1x1 pixels" in facts
+    assert "rendered" not in facts
+    plan = {"estimate": {"bytes": number, "ms": number}}
+    dry = replace(done, result={"dryRun": True, "plan": plan})
+    assert plain_text(preview_placeholder(dry, 80)[0]).strip() == "The plan of a dry run"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        pytest.param("1500", 1_500, id="a delay"),
+        pytest.param("9" * 5_000, None, id="5,000 digits"),
+        pytest.param("-1", None, id="below nought"),
+        pytest.param("1.5", None, id="a fraction"),
+        pytest.param("\u0663", None, id="a digit of another script"),
+    ],
+)
+def test_digits_that_are_no_number_are_left_as_they_are(text: str, number: int | None) -> None:
+    assert parse_count(text) == number
+    shown = plain_text(event_description(QueueEvent("1-0", 1, "retry", {"delayMs": text})))
+    assert (f"again in {format_duration(number)}" if number is not None else "delayMs") in shown

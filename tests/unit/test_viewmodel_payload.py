@@ -1,0 +1,144 @@
+"""A payload as text: to be edited, checked, and pointed into."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from previewops.errors import InvalidPayload, Violation
+from previewops.message_formatting import json_pointer
+from previewops.tui.viewmodel.payload_editor import (
+    SHOWN,
+    format_editable,
+    locate_violation,
+    parse_edited,
+    violation_lines,
+)
+from previewops.tui.viewmodel.spans import plain_text, width_of
+from tests.tui import scenes
+
+PAYLOAD = scenes.full_dead_record(scenes.dead_records(1)[0]).payload or {}
+JOB = str(PAYLOAD["jobId"])
+
+
+def at(place: str, code: str = "type") -> Violation:
+    return Violation(place, code, "is off", "this", "that")
+
+
+def refused(text: str, job_id: str = JOB) -> list[Violation]:
+    with pytest.raises(InvalidPayload) as error:
+        parse_edited(text, job_id)
+    return list(error.value.violations)
+
+
+def test_what_is_edited_is_the_payload_itself() -> None:
+    text = format_editable(PAYLOAD)
+    assert json.loads(text) == PAYLOAD
+    assert "Мельница" in text, "people read it"
+    assert parse_edited(text, JOB).raw == PAYLOAD
+
+
+def test_nothing_hidden_reaches_the_terminal() -> None:
+    hostile = {"a": "\x1b[2J\u202e\u2028\x9b\ud83d\U000e0001 fine ☃"}
+    text = format_editable(hostile)
+    assert text.replace("\n", "").isprintable()
+    assert "fine ☃" in text
+    assert json.loads(text) == hostile
+    assert len(text.splitlines()) == 3, "one line a line of JSON"
+
+
+def test_what_breaks_the_contract_is_told_whole() -> None:
+    broken = {**PAYLOAD, "dryRun": "yes", "priority": "urgent"}
+    found = {violation.pointer for violation in refused(json.dumps(broken))}
+    assert {"/dryRun", "/priority"} <= found
+
+
+def test_semantics_are_checked_too() -> None:
+    text = format_editable(PAYLOAD).replace('"id": "board"', '"id": "bord"')
+    assert any("assetIds" in violation.pointer for violation in refused(text))
+
+
+def test_it_stays_the_same_job() -> None:
+    (violation,) = refused(format_editable({**PAYLOAD, "jobId": "another"}))
+    assert (violation.pointer, violation.found, violation.allowed) == ("/jobId", '"another"', f'"{JOB}"')
+
+
+def test_half_a_character_is_refused_and_no_traceback() -> None:
+    assert refused(format_editable(PAYLOAD).replace("nine", "\ud83d"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": NaN}', "[" * 100_000, '{"a": 1, "a": 2}'])
+def test_what_is_no_payload_is_refused(text: str) -> None:
+    assert refused(text)
+
+
+def test_the_place_of_what_is_no_json() -> None:
+    text = '{\n  "a": 1,\n  b\n}'
+    (violation,) = refused(text)
+    assert locate_violation(text, violation) == (2, 2)
+    assert locate_violation("", refused("")[0]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("where", "word"),
+    [
+        ("/jobId", '"j"'),
+        ("/a~1b/~0", "17"),
+        ("/steps/1/assetIds/0", '"x, }"'),
+        ("/steps/1", '{"assetIds"'),
+        ('/we"ird', "null"),
+        ("/steps/0/title", '{"n"'),  # not there: its object
+        ("/steps/7", "[{"),
+    ],
+)
+def test_the_place_of_a_pointer(where: str, word: str) -> None:
+    text = (
+        '{"jobId": "j",\n "a/b": {"~": 17},\n'
+        ' "steps": [{"n": [1, [2]]}, {"assetIds": ["x, }"]}],\n "we\\"ird": null}'
+    )
+    json.loads(text)
+    place = locate_violation(text, at(where))
+    assert place is not None
+    row, column = place
+    assert text.splitlines()[row][column:].startswith(word)
+
+
+def test_the_whole_document_has_no_place() -> None:
+    assert locate_violation("{}", at("")) is None
+    assert locate_violation("{}", at("/missing")) is None
+
+
+def test_every_value_of_a_document_is_found_where_it_is() -> None:
+    text = format_editable(PAYLOAD)
+    lines = text.splitlines()
+
+    def walk(value: object, path: tuple[str | int, ...]) -> None:
+        place = locate_violation(text, at(json_pointer(path)))
+        if path:
+            assert place is not None
+            start = lines[place[0]][place[1] :]
+            begins = start[0] if isinstance(value, dict | list) else json.loads(start.rstrip(","))
+            assert begins == ("{" if isinstance(value, dict) else "[" if isinstance(value, list) else value)
+        if isinstance(value, dict):
+            for name, item in value.items():
+                walk(item, (*path, name))
+        elif isinstance(value, list):
+            for number, item in enumerate(value):
+                walk(item, (*path, number))
+
+    walk({key: value for key, value in PAYLOAD.items() if key != "previewRequest"}, ())
+    walk(PAYLOAD["previewRequest"], ("previewRequest",))
+
+
+def test_violations_are_written_out_within_their_columns() -> None:
+    lines = violation_lines([at(f"/steps/{number}") for number in range(SHOWN + 7)], 50)
+    words = "\n".join(map(plain_text, lines))
+    assert f"{SHOWN + 7} violations: nothing was sent" in words
+    assert "/steps/0" in words
+    assert "found    this" in words
+    assert "allowed  that" in words
+    assert "and 7 more" in words
+    assert max(map(width_of, lines)) <= 50
+    assert "1 violation:" in plain_text(violation_lines([at("")], 50)[0])
+    assert "(document)" in "".join(map(plain_text, violation_lines([at("")], 50)))

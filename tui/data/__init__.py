@@ -1,0 +1,1 @@
+"""Data sources of the screen: a live queue or a recording, and the pollers that read them."""

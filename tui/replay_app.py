@@ -1,0 +1,152 @@
+"""The screen over a recording: opens it behind the first frame, then shows the moment at which the playhead is."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import ClassVar
+
+from textual.binding import BindingType
+
+from previewops.clock import Clock, SystemClock
+from previewops.errors import PreviewopsError
+from previewops.formatting import pluralize
+from previewops.recording.reader import FrameAt, Recording
+from previewops.tui.app import OperatorApp
+from previewops.tui.data.poller import SnapshotArrived, SnapshotMissed
+from previewops.tui.data.replay.playhead import Playhead, Timeline
+from previewops.tui.data.replay.source import ReplayExecutor, ReplaySource
+from previewops.tui.keymap import REPLAY, KeyAction, action_name
+from previewops.tui.options import Options
+from previewops.tui.screens.base import bindings
+from previewops.tui.state.queue_view import ConnectionLoss, ReplayPosition
+
+DEFAULT_INTERVAL_S = 0.5
+"""How often the picture follows the playhead, unless + or - say otherwise."""
+
+TELL_EVERY_S = 0.1
+
+
+class OpenAborted(Exception):
+    """The screen was left while the recording was still being opened."""
+
+
+class ReplayApp(OperatorApp):
+    """The same screens over a recording. ``failure`` is why it could not be opened, if that has ended it."""
+
+    CSS_PATH = "../app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings(REPLAY)
+    LEADING_ACTIONS: ClassVar[tuple[KeyAction, ...]] = REPLAY
+
+    def __init__(self, path: Path, options: Options, *, clock: Clock | None = None) -> None:
+        clock = clock or SystemClock()
+        self._path = path
+        self._time = clock
+        self._recording: Recording | None = None
+        self._playhead: Playhead | None = None
+        self._opened = 0.0
+        self._left = False
+        self._recalled: FrameAt | None = None
+        self._replay = ReplaySource()
+        super().__init__(self._replay, ReplayExecutor(), options, clock=clock)
+        self.display_state.set_replay_position(ReplayPosition())
+
+    def start_polling(self) -> None:
+        self.run_worker(self._open(), name="open", group="poll")
+
+    async def _open(self) -> None:
+        telling = self.set_interval(TELL_EVERY_S, self._tell_opened)
+        try:
+            recording = await asyncio.to_thread(Recording.open, self._path, self._note_opened)
+        except PreviewopsError as error:
+            self.failure = error
+            self.exit(1)
+            return
+        finally:
+            self._left = True
+            telling.stop()
+        self._recording = recording
+        self._playhead = Playhead(Timeline(recording.intervals), self._time)
+        self._replay.set_recording(recording, self._playhead)
+        if recording.fault_count:
+            words = f"{pluralize(recording.fault_count, 'place')} in it cannot be read: {recording.faults[0].message}"
+            self.notify(words, title="the recording is damaged", severity="warning", timeout=10)
+        await self.poller.run()
+
+    def _note_opened(self, done: int, total: int) -> None:
+        """Called by the thread that opens the recording; ends it when nobody waits any more."""
+        if self._left:
+            raise OpenAborted
+        self._opened = done / max(1, total)
+
+    def _tell_opened(self) -> None:
+        self.display_state.set_replay_position(ReplayPosition(opened=min(0.99, self._opened)))
+        self.redraw()
+
+    def is_forbidden(self, action: str) -> bool:
+        front = self.front_screen
+        if (
+            front is not None
+            and front.unavailable_in_replay
+            and action in map(action_name, front.KEY_ACTIONS)
+        ):
+            return True
+        return super().is_forbidden(action)
+
+    def on_unmount(self) -> None:
+        if self._recording is not None:
+            self._recording.close()
+
+    # -- pictures ---------------------------------------------------------------------------------------
+
+    def show_snapshot(self, message: SnapshotArrived) -> None:
+        moment, playhead = self._replay.moment, self._playhead
+        if moment.frame is None or playhead is None:
+            return
+        if moment is not self._recalled or moment.gap is not None:  # a gap has an age that grows
+            self._recalled = moment
+            lost = ConnectionLoss(moment.gap.reason, 0) if moment.gap is not None else None
+            age_s = max(0, playhead.server_time_ms - moment.frame.at_ms) // 1_000
+            self.display_state.show_recorded(moment.frame.snapshot, moment.frame.health, lost, age_s)
+        self._say_where()
+        self.redraw()
+
+    def show_missed(self, message: SnapshotMissed) -> None:
+        self._recalled = None
+        self.display_state.clear()  # what is on display is of another moment
+        self._say_where()
+        super().show_missed(message)
+
+    def _say_where(self) -> None:
+        head = self._playhead
+        if head is not None:
+            self.display_state.set_replay_position(
+                ReplayPosition(1.0, head.position_ms, head.timeline.duration_ms, head.speed, head.paused)
+            )
+
+    # -- moving about in it -----------------------------------------------------------------------------
+
+    def action_hold(self) -> None:
+        if self._playhead is not None:
+            self._playhead.toggle_pause()
+            self.poller.poll_now()
+
+    def action_seek(self, seconds: int) -> None:
+        if self._playhead is not None:
+            self._playhead.seek_by(seconds * 1_000)
+            self.poller.poll_now()
+
+    def action_speed(self, step: int) -> None:
+        if self._playhead is not None:
+            self._playhead.change_speed(step)
+            self.poller.poll_now()
+
+    def action_to_start(self) -> None:
+        if self._playhead is not None:
+            self._playhead.seek(0)
+            self.poller.poll_now()
+
+    def action_to_end(self) -> None:
+        if self._playhead is not None:
+            self._playhead.seek(self._playhead.timeline.duration_ms)
+            self.poller.poll_now()

@@ -1,0 +1,52 @@
+"""The palette: every action of the screen in front, found by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+
+from previewops.tui.keymap import KeyAction, action_name, namespaced_action
+from previewops.tui.screens.modal import DismissOnce
+
+if TYPE_CHECKING:
+    from previewops.tui.app import OperatorApp
+
+
+class KeyActionProvider(Provider):
+    """The deeds that can be done at this moment."""
+
+    def _deeds(self) -> list[KeyAction]:
+        front = getattr(self.app, "front_screen", None)
+        # The screens have number keys that nobody looks up: they come last.
+        return sorted(front.available(), key=lambda deed: action_name(deed) == "show") if front else []
+
+    async def discover(self) -> Hits:
+        """All of them."""
+        for deed in self._deeds():
+            yield DiscoveryHit(deed.help, self._do(deed), help=f"key {deed.key_label}")
+
+    async def search(self, query: str) -> Hits:
+        """Those whose words match."""
+        matcher = self.matcher(query)
+        for deed in self._deeds():
+            words = f"{deed.help} {deed.label}"
+            score = matcher.match(words)
+            if score > 0:
+                yield Hit(score, matcher.highlight(deed.help), self._do(deed), help=f"key {deed.key_label}")
+
+    def _do(self, deed: KeyAction) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            await self.app.run_action(namespaced_action(deed))
+
+        return run
+
+
+class ActionPalette(CommandPalette, DismissOnce[None]):
+    """The palette of the deeds."""
+
+
+def open_action_palette(app: OperatorApp) -> None:
+    """Opens the palette over the screen in front."""
+    app.push_screen(ActionPalette(providers=[KeyActionProvider], placeholder="What is to be done?"))

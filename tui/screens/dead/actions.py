@@ -1,0 +1,214 @@
+"""Acts on dead letters: counted first, then asked for as carefully as they are wide, then handed to the app."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from textual.worker import Worker, WorkerError
+
+from previewops.clock import iso_from_ms
+from previewops.errors import PreviewopsError
+from previewops.formatting import pluralize
+from previewops.states import JobState, Priority
+from previewops.tui.commands.commands import Discard, Export, OperatorCommand, Requeue, RequeueWithPayload
+from previewops.tui.screens.dialogs.choose import ChoiceDialog, ChoiceOption
+from previewops.tui.screens.dialogs.confirm import ConfirmWithReasonDialog
+from previewops.tui.screens.dialogs.lazy import edit_payload
+from previewops.tui.screens.dialogs.prompt import PromptDialog
+from previewops.tui.viewmodel.confirmation import ConfirmationLevel, confirmation_level
+from previewops.tui.viewmodel.dead.dialog_text import (
+    CountPreview,
+    count_lines,
+    discard_lines,
+    requeue_lines,
+    requeue_title,
+)
+from previewops.tui.viewmodel.dead.selection import DeadSelection
+from previewops.tui.viewmodel.spans import Line, Span, clean_span
+
+if TYPE_CHECKING:
+    from previewops.tui.protocols import ExaminedCallback
+    from previewops.tui.screens.base import OperatorScreen
+
+Counted = TypeVar("Counted")
+
+_WAYS = (
+    (Priority.HIGH, "before all others"),
+    (Priority.NORMAL, "as most jobs"),
+    (Priority.LOW, "when nothing else waits, or after a while"),
+)
+
+
+class DeadLetterActions:
+    """What can be done to dead letters.
+
+    ``tally`` counts a choice and tells how many it has looked at. ``counting`` is told that, 0 when it begins and
+    None when it ends; ``done`` when something has been done to a choice.
+    """
+
+    def __init__(
+        self,
+        screen: OperatorScreen,
+        tally: Callable[[DeadSelection, ExaminedCallback], Awaitable[CountPreview]],
+        *,
+        counting: Callable[[int | None], None],
+        done: Callable[[DeadSelection], None],
+    ) -> None:
+        self._screen = screen
+        self._tally = tally
+        self._counting = counting
+        self._counts = 0  # under way: one that is replaced ends after the next has begun
+        self._done = done
+
+    async def requeue(self, choice: DeadSelection, priority: Priority | None = None) -> None:
+        """A new life; asked for if it is for several, or for one that is out of sight."""
+        tally = await self._counted(choice)
+        if tally is None:
+            return
+        why: str | None = ""
+        care = confirmation_level(tally.count, reversible=True)
+        if choice.hidden_count and care is ConfirmationLevel.NONE:
+            care = ConfirmationLevel.DIALOG  # one that is not looked at is not done unasked
+        if care is not ConfirmationLevel.NONE:
+            snapshot = self._screen.operator_app.view.snapshot
+            paused = snapshot is not None and snapshot.paused
+            lines = requeue_lines(tally, priority, paused=paused)
+            why = await self._deliberated(requeue_title(tally.count, priority), lines, "requeue", care)
+        if why is None:
+            return
+        first, *also = choice.filters
+        self._carry_out(Requeue(first, tally.count, priority, why, tuple(also), tally.cut_off_ms), choice)
+
+    async def requeue_as(self, choice: DeadSelection) -> None:
+        """A new life with another priority, which is chosen first."""
+        ways = [ChoiceOption(priority.value, sense) for priority, sense in _WAYS]
+        lines: list[Line] = [(clean_span(f"Requeue {choice.label} with which priority?"),)]
+        answer = await self._screen.show_dialog(
+            ChoiceDialog("Another priority", lines, ways, verb="go on", initial=Priority.NORMAL.value)
+        )
+        if answer is not None:
+            await self.requeue(choice, Priority(answer))
+
+    async def discard(self, choice: DeadSelection) -> None:
+        """Deletion for good; always asked for."""
+        tally = await self._counted(choice)
+        if tally is None:
+            return
+        title = f"Discard {pluralize(tally.count, 'dead letter')}"
+        care = confirmation_level(tally.count, reversible=False)
+        why = await self._deliberated(title, discard_lines(tally), "discard", care, dangerous=True)
+        if why is None:
+            return
+        first, *also = choice.filters
+        self._carry_out(Discard(first, tally.count, why, tuple(also), tally.cut_off_ms), choice)
+
+    async def export(self, choice: DeadSelection) -> None:
+        """A file with all of each, whose path is asked for."""
+        tally = await self._counted(choice)
+        if tally is None:
+            return
+        lines = [*count_lines(tally), (), (Span("Into which file? Payloads and attempts are in it."),)]
+        path = await self._screen.show_dialog(
+            PromptDialog(
+                f"Export {pluralize(tally.count, 'dead letter')}",
+                lines,
+                "export",
+                initial=self._default_path(),
+                check=path_problem,
+            )
+        )
+        if path is None:
+            return
+        first, *also = choice.filters
+        # What was chosen stays so: to delete what is in a file now is often the next thing.
+        self._screen.operator_app.start_command(Export(first, tally.count, path_of(path), tuple(also)))
+
+    async def edit(self, choice: DeadSelection) -> None:
+        """Another payload and a new life for one job."""
+        record = await self.counted(self._screen.operator_app.source.job(choice.single_job_id))
+        if record is None:
+            return
+        if record.state is not JobState.DEAD:
+            self._tell(f"{record.job_id} is no dead letter any more: it is {record.state.value}.")
+            return
+        payload = await self._screen.show_dialog(
+            edit_payload(record.job_id, record.payload or {"jobId": record.job_id})
+        )
+        if payload is not None:
+            self._carry_out(RequeueWithPayload(record.job_id, payload, record.digest), choice)
+
+    async def counted(self, counting: Awaitable[Counted]) -> Counted | None:
+        """What is counted or looked up, or None after saying why it could not be."""
+        self._counts += 1
+        self._counting(0)
+        try:
+            return await counting
+        except PreviewopsError as error:
+            self._screen.notify(error.message, title="not done", severity="error")
+            return None
+        finally:
+            self._counts -= 1
+            if not self._counts:
+                self._counting(None)
+
+    def _carry_out(self, intent: OperatorCommand, choice: DeadSelection) -> None:
+        act = self._screen.operator_app.start_command(intent)
+        self._screen.run_worker(self._afterwards(act, choice), name="dead-afterwards", group="afterwards")
+
+    async def _afterwards(self, act: Worker[None], choice: DeadSelection) -> None:
+        with suppress(WorkerError):  # it was stopped; how far it came is told elsewhere
+            await act.wait()
+        self._done(choice)
+
+    async def _counted(self, choice: DeadSelection) -> CountPreview | None:
+        tally = await self.counted(self._tally(choice, self._counting))
+        if tally is not None and not tally.count:
+            gone = "None of them is a dead letter any more."
+            if choice.seen_ms is not None:
+                gone = f"{choice.single_job_id} is not as shown any more.\nIt has left, or died again."
+            self._tell(gone)
+            return None
+        return tally
+
+    async def _deliberated(
+        self, title: str, lines: list[Line], verb: str, care: ConfirmationLevel, *, dangerous: bool = False
+    ) -> str | None:
+        dialog = ConfirmWithReasonDialog(title, lines, verb=verb, level=care, dangerous=dangerous)
+        answer: str | None = await self._screen.show_dialog(dialog)
+        return answer
+
+    def _tell(self, words: str) -> None:
+        self._screen.notify(words, title="nothing was done", severity="warning")
+
+    def _default_path(self) -> str:
+        picture = self._screen.operator_app.view
+        snapshot = picture.snapshot
+        clock = "" if snapshot is None else re.sub(r"[-:]", "", iso_from_ms(snapshot.now_ms)[:19]) + "Z"
+        queue = re.sub(r"[^A-Za-z0-9._-]", "-", picture.place)
+        return f"dead-letters-{queue}-{clock}.jsonl"
+
+
+def path_of(text: str) -> Path:
+    """A path as people type it, ``~`` included."""
+    return Path(text).expanduser()
+
+
+def path_problem(text: str) -> str:
+    """Why a file cannot be written there, "" when it can as far as a look tells."""
+    if not text:
+        return "Say which file."
+    if not text.isprintable():
+        return "It has characters that no file name should have."
+    try:
+        path = path_of(text)
+        if path.exists():
+            return f"{path} exists already; choose another name."
+        if not path.parent.is_dir():
+            return f"There is no folder {path.parent}."
+    except (OSError, ValueError, RuntimeError) as error:
+        return f"{text} cannot be used: {error}"
+    return ""

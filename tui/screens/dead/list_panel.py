@@ -1,0 +1,151 @@
+"""The list of the screen of dead letters: the causes or the jobs, each with a filter of its own, in one frame."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.containers import Container
+
+from previewops.tui.screens.dead.data import MAX_GROUPS, DeadLetterData
+from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.dead import rows as shape
+from previewops.tui.viewmodel.dead.frame import ListExtent, empty_lines, subtitle_of, title_of
+from previewops.tui.viewmodel.dead.selection import DeadListQuery
+from previewops.tui.widgets.filter_line import FilterLine
+from previewops.tui.widgets.grid import Grid, Row
+from previewops.tui.widgets.panel import Panel
+
+if TYPE_CHECKING:
+    from previewops.queue.pages import DeadLetterGroup
+
+CAUSES_EXAMPLE = 'asset-missing "no file" !timeout'
+"""What stands in the empty line of the causes, which have nothing but errors to look into."""
+
+_MINUTE_MS = 60_000
+
+
+class DeadListPanel(Panel):
+    """Draws what a catalogue has fetched of its present view."""
+
+    def __init__(self, catalogue: DeadLetterData, *, id: str) -> None:
+        super().__init__(
+            "dead letters",
+            Container(Grid(shape.GROUP_COLUMNS, marking=True), FilterLine(CAUSES_EXAMPLE), id="by-cause"),
+            Container(Grid(shape.ALL_COLUMNS, marking=True), FilterLine(), id="by-job"),
+            id=id,
+        )
+        self._catalogue = catalogue
+        self._drawn: tuple[object, ...] = ()
+
+    def on_mount(self) -> None:
+        self.query_one("#by-job").display = False
+
+    @property
+    def causes(self) -> Grid:
+        """The rows of causes."""
+        return self.query_one("#by-cause Grid", Grid)
+
+    @property
+    def jobs(self) -> Grid:
+        """The rows of jobs."""
+        return self.query_one("#by-job Grid", Grid)
+
+    @property
+    def grid(self) -> Grid:
+        """The rows in sight."""
+        return self.causes if self._catalogue.query.by_cause else self.jobs
+
+    @property
+    def filter(self) -> FilterLine:
+        """The filter of the rows in sight."""
+        return self.filter_of(self._catalogue.query)
+
+    def filter_of(self, view: DeadListQuery) -> FilterLine:
+        """The filter of a view's rows."""
+        side = "#by-cause" if view.by_cause else "#by-job"
+        return self.query_one(f"{side} FilterLine", FilterLine)
+
+    @property
+    def group(self) -> DeadLetterGroup | None:
+        """The cause under the cursor, when causes are in sight."""
+        return self.group_of(self.causes.cursor_key) if self._catalogue.query.by_cause else None
+
+    def group_of(self, fingerprint: str) -> DeadLetterGroup | None:
+        """A cause by its fingerprint."""
+        groups = self._catalogue.groups or ()
+        return next((group for group in groups if group.fingerprint == fingerprint), None)
+
+    @property
+    def job_id(self) -> str:
+        """The job under the cursor, among the causes the newest of the one under it; "" for none."""
+        if not self._catalogue.query.by_cause:
+            return self.jobs.cursor_key
+        return self.group.example.job_id if self.group is not None else ""
+
+    def change_level(self, view: DeadListQuery) -> None:
+        """Brings the rows of causes, of one cause, or of all jobs into sight."""
+        if not view.by_cause:
+            self.jobs.set_columns(shape.ALL_COLUMNS if view.group is None else shape.ONE_GROUP_COLUMNS)
+        self.query_one("#by-cause").display = view.by_cause
+        self.query_one("#by-job").display = not view.by_cause
+        self.grid.focus()
+
+    def draw_rows(self, picture: QueueView) -> None:
+        """Makes the rows anew if something in them can have changed: ages change by the minute."""
+        catalogue, view = self._catalogue, self._catalogue.query
+        now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
+        fetched = catalogue.groups if view.by_cause else catalogue.rows
+        trouble = catalogue.fetch_error or picture.connection_error
+        drawn = (view, fetched, trouble, picture.frozen, now_ms // _MINUTE_MS)
+        if drawn == self._drawn:
+            return
+        self._drawn = drawn
+        if view.by_cause:
+            dead = picture.snapshot.dead if picture.snapshot is not None else 0
+            total = max(dead, sum(group.count for group in catalogue.groups or ()))
+            rows = [Row(each.fingerprint, shape.group_cells(each, total, now_ms)) for each in self._groups]
+        else:
+            cells = partial(shape.job_cells, now_ms=now_ms, with_error=view.group is None)
+            rows = [Row(each.job_id, cells(each)) for each in catalogue.rows or ()]
+        empty = empty_lines(view, self._extent(picture), trouble=trouble, frozen=picture.frozen)
+        self.grid.show(rows, empty=empty)
+
+    def draw_frame(self, picture: QueueView, *, chosen: int | None, counting: int | None) -> None:
+        """Writes into the frame what is listed; ``chosen`` and ``counting`` as in ``deadwords``."""
+        catalogue = self._catalogue
+        subtitle = subtitle_of(
+            catalogue.query,
+            trouble=catalogue.fetch_error or picture.connection_error,
+            looking=catalogue.examined,
+            frozen=picture.frozen,
+            counting=counting,
+        )
+        self.label(title_of(catalogue.query, self._extent(picture, chosen)), subtitle)
+
+    @property
+    def _groups(self) -> tuple[DeadLetterGroup, ...]:
+        return shape.filter_groups(self._catalogue.groups or (), self._catalogue.query.terms)
+
+    def _extent(self, picture: QueueView, chosen: int | None = None) -> ListExtent:
+        catalogue, view = self._catalogue, self._catalogue.query
+        dead = picture.snapshot.dead if picture.snapshot is not None else None
+        marked = len(self.grid.marks)
+        if view.by_cause:
+            groups = catalogue.groups
+            return ListExtent(
+                shown=None if groups is None else len(self._groups),
+                total=None if groups is None else len(groups),
+                whole=groups is None or len(groups) < MAX_GROUPS,
+                dead=dead,
+                marked=marked,
+                chosen=chosen,
+            )
+        return ListExtent(
+            shown=None if catalogue.rows is None else len(catalogue.rows),
+            start=catalogue.paging.start,
+            total=dead if view.flat and not view.is_filtered else catalogue.total,
+            dead=dead,
+            marked=marked,
+            chosen=chosen,
+        )

@@ -1,0 +1,58 @@
+"""The questions before the queue is paused or resumed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.widgets import Button
+
+from previewops.formatting import format_age, pluralize
+from previewops.tui.commands.commands import Pause, Resume
+from previewops.tui.screens.dialogs.dialog import Dialog
+from previewops.tui.screens.dialogs.prompt import PromptDialog
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+
+if TYPE_CHECKING:
+    from previewops.snapshot.model import Snapshot
+    from previewops.tui.app import OperatorApp
+
+
+class ResumeDialog(Dialog[bool]):
+    """Whether a pause is to end that somebody had a reason for. Enter ends it: it is one act, undone by another."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__("Resume the queue", resume_lines(snapshot), verb="resume")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#deed", Button).focus()
+
+    def submit(self) -> None:
+        self.dismiss(True)
+
+
+def resume_lines(snapshot: Snapshot) -> list[Line]:
+    """Who has paused it, when and why, and what waits for its end."""
+    by = (Span(" by "), clean_span(snapshot.paused_by)) if snapshot.paused_by else ()
+    why = clean_span(snapshot.paused_why) if snapshot.paused_why else Span("no reason was given", Tone.DIM)
+    return [
+        (
+            Span("Paused "),
+            Span(format_age(snapshot.paused_since_ms, snapshot.now_ms), Tone.STRONG),
+            *by,
+            Span(":"),
+        ),
+        (Span("  "), why),
+        (),
+        (Span(f"{pluralize(snapshot.backlog, 'job')} will be taken when it ends."),),
+    ]
+
+
+async def ask_to_pause(app: OperatorApp, snapshot: Snapshot) -> Pause | Resume | None:
+    """What is to be done: the queue paused for a reason, or resumed if it is paused; None for nothing."""
+    if snapshot.paused:
+        return Resume() if await app.show_dialog(ResumeDialog(snapshot)) else None
+    why: str | None = await app.show_dialog(
+        PromptDialog("Pause the queue", "Workers take no more jobs; what runs goes on. Why?", "pause")
+    )
+    return None if why is None else Pause(why)

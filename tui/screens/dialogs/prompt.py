@@ -1,0 +1,57 @@
+"""One line of text: a reason, a number, a path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from textual.app import ComposeResult
+from textual.widgets import Input, Label
+
+from previewops.tui.screens.dialogs.dialog import Dialog
+from previewops.tui.viewmodel.spans import Line, Span
+
+TextCheck = Callable[[str], str]
+"""Says what is wrong with a text, "" when nothing is."""
+
+
+def accept_any(_text: str) -> str:
+    """Takes every text."""
+    return ""
+
+
+class PromptDialog(Dialog[str]):
+    """Asks for a line; enter takes it. What ``check`` refuses is told and can be mended."""
+
+    def __init__(
+        self,
+        title: str,
+        question: str | Sequence[Line],
+        verb: str,
+        *,
+        initial: str = "",
+        hint: str = "",
+        check: TextCheck = accept_any,
+    ) -> None:
+        lines = [(Span(question),)] if isinstance(question, str) else question
+        super().__init__(title, lines, verb=verb)
+        self._initial = initial
+        self._hint = hint
+        self._check = check
+
+    def compose_fields(self) -> ComposeResult:
+        yield Input(self._initial, id="text", placeholder=self._hint, max_length=500, compact=True)
+        yield Label("", id="refused", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#text", Input).focus()
+
+    def on_input_submitted(self, _event: Input.Submitted) -> None:
+        self.submit()
+
+    def submit(self) -> None:
+        text = self.query_one("#text", Input).value.strip()
+        wrong = self._check(text)
+        if wrong:
+            self.query_one("#refused", Label).update(wrong)
+        else:
+            self.dismiss(text)

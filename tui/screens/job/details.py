@@ -1,0 +1,97 @@
+"""What stands below the preview: payload, failed attempts, artifacts; all at once, or one at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Container, Horizontal
+
+from previewops.tui.viewmodel.attempts import ATTEMPT_COLUMNS, attempt_cells
+from previewops.tui.viewmodel.job.artifacts import ARTIFACT_COLUMNS, BundleFile, artifact_cells, total_words
+from previewops.tui.viewmodel.json_lines import json_lines, wrap_json
+from previewops.tui.viewmodel.spans import Line, Span, Tone
+from previewops.tui.widgets.grid import Grid, Row
+from previewops.tui.widgets.panel import Panel
+from previewops.tui.widgets.scroll_text import Paper
+
+if TYPE_CHECKING:
+    from previewops.queue.records import JobRecord
+
+PARTS = ("payload", "attempts", "artifacts")
+
+
+class DetailPanels(Horizontal):
+    """Three panels. ``chosen`` is the one that is shown where there is room for one only."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.chosen = PARTS[0]
+        self._payload: tuple[Line, ...] = ()
+        self._of: object = None
+        self._artifacts: tuple[BundleFile, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        yield Panel("payload", Paper(id="payload"), id="payload-panel")
+        with Container(id="beside"):
+            yield Panel("attempts", Grid(ATTEMPT_COLUMNS, id="attempts"), id="attempts-panel")
+            yield Panel("artifacts", Grid(ARTIFACT_COLUMNS, id="artifacts"), id="artifacts-panel")
+
+    def show(self, record: JobRecord, artifacts: tuple[BundleFile, ...], now_ms: int) -> None:
+        """Shows what is known of a job."""
+        self._artifacts = artifacts
+        self._write_payload(record)
+        attempts = [
+            Row(str(number), attempt_cells(number, attempt, now_ms))
+            for number, attempt in enumerate(record.history, 1)
+        ]
+        none = "No attempt has failed." if not record.attempts else "Of failed attempts nothing is kept."
+        self.query_one("#attempts", Grid).show(attempts, empty=[(Span(none, Tone.DIM),)])
+        files = [Row(each.path, artifact_cells(each)) for each in artifacts]
+        self.query_one("#artifacts", Grid).show(files, empty=[(Span("There are no artifacts.", Tone.DIM),)])
+        self._label(len(attempts))
+        there = {"attempts": bool(attempts), "artifacts": bool(artifacts)}
+        for name, is_there in there.items():
+            self._panel(name).set_class(not is_there, "-absent")
+        self.query_one("#beside").set_class(not any(there.values()), "-empty")
+        self._put_in_order()
+
+    def _put_in_order(self) -> None:
+        """Notes which panel is the chosen one; the stylesheet makes something of it on a small screen."""
+        for name in PARTS:
+            self._panel(name).set_class(name != self.chosen, "-put-by")
+            self._panel(name).set_class(name == self.chosen, "-chosen")
+        beside = self.query_one("#beside")
+        beside.set_class(self.chosen == "payload", "-put-by")
+        beside.set_class(self.chosen != "payload", "-chosen")
+
+    def choose(self, name: str) -> None:
+        """Chooses a panel, and gives it the keys."""
+        self.chosen = name
+        self._put_in_order()
+        self.query_one(f"#{name}").focus()
+
+    def _write_payload(self, record: JobRecord) -> None:
+        if record.payload is self._of and self._of is not None:
+            return
+        if record.payload is None:
+            lines: tuple[Line, ...] = ((Span("There is no payload that could be read.", Tone.DIM),),)
+        elif self._payload and record.payload == self._of:
+            return
+        else:
+            lines = json_lines(record.payload)
+        self._of, self._payload = record.payload, lines
+        self.query_one("#payload", Paper).write(lambda columns: wrap_json(lines, columns))
+
+    def _label(self, attempts: int) -> None:
+        switch = "v shows another" if self.screen.has_class("-small") else ""
+        titles = {
+            "payload": "payload",
+            "attempts": f"failed attempts · {attempts}" if attempts else "failed attempts",
+            "artifacts": total_words(self._artifacts),
+        }
+        for name, title in titles.items():
+            self._panel(name).label(title, switch)
+
+    def _panel(self, name: str) -> Panel:
+        return self.query_one(f"#{name}-panel", Panel)

@@ -1,0 +1,52 @@
+"""The questions that come before jobs are cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from previewops.formatting import pluralize
+from previewops.tui.screens.base import OperatorScreen
+from previewops.tui.screens.dialogs.confirm import ConfirmDialog
+from previewops.tui.screens.dialogs.prompt import PromptDialog
+from previewops.tui.viewmodel.confirmation import confirmation_level
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+
+_NAMED = 5
+
+
+async def ask_to_cancel(
+    screen: OperatorScreen, job_ids: Sequence[str], *, active: int, ended: int = 0
+) -> str | None:
+    """Asks why, and for more than one whether it is meant; returns the reason, or None if it is not to be.
+
+    ``active`` of the jobs are running; ``ended`` are others that were chosen and cannot be cancelled any more.
+    """
+    count = len(job_ids)
+    what = f"job {job_ids[0]}" if count == 1 else pluralize(count, "job")
+    ends = "They will not be rendered." if count > 1 else "It will not be rendered."
+    if active and count == 1:
+        ends = "It is running: its render is killed."
+    verb = "cancel job" if count == 1 else "cancel jobs"
+    why = await screen.show_dialog(PromptDialog(f"Cancel {what}", f"{ends} Why?", verb))
+    if why is None or count == 1:
+        return None if why is None else str(why)
+    lines: list[Line] = [
+        (
+            Span(f"{count:,}", Tone.STRONG),
+            Span(" jobs are cancelled and will not be rendered."),
+        ),
+    ]
+    if active:
+        lines.append(
+            (Span(f"{active:,}", Tone.STRONG), Span(" of them are running: their renders are killed."))
+        )
+    if ended:
+        lines.append((Span(f"{pluralize(ended, 'other')} that you marked have ended already.", Tone.DIM),))
+    lines.append(())
+    lines += [(Span("  "), clean_span(job_id)) for job_id in job_ids[:_NAMED]]
+    if count > _NAMED:
+        lines.append((Span(f"  and {count - _NAMED:,} more", Tone.DIM),))
+    sure = await screen.show_dialog(
+        ConfirmDialog(f"Cancel {what}", lines, verb=verb, level=confirmation_level(count, reversible=False))
+    )
+    return str(why) if sure else None

@@ -1,0 +1,1 @@
+"""The terminal: capabilities, graphics protocols, keys, hang-up."""

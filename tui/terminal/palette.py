@@ -1,0 +1,196 @@
+"""Themes, and what the tones of the view-model look like in each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.style import Style
+from textual.app import App
+from textual.color import Color
+from textual.theme import BUILTIN_THEMES, Theme
+
+from previewops.tui.viewmodel.spans import Span, Tone
+
+DARK = Theme(
+    name="previewops-dark",
+    dark=True,
+    primary="#6cb6ff",
+    secondary="#8ddb8c",
+    accent="#dcbdfb",
+    foreground="#d6dde6",
+    background="#0f1318",
+    surface="#141a21",
+    panel="#1d252f",
+    success="#7ee08a",
+    warning="#f0c14b",
+    error="#ff7b72",
+    variables={
+        "dim": "#8c97a5",
+        "faint": "#3d4856",
+        "high": "#ffa657",
+        "normal": "#6cb6ff",
+        "low": "#8f9fd6",
+        "done": "#4a9d5b",
+        "died": "#e0605a",
+        "fast": "#4f94d8",
+        "slow": "#34689c",
+        "slowest": "#264a6d",
+        "border": "#2f3a47",
+        "block-cursor-background": "#27405c",
+        "block-cursor-foreground": "#ffffff",
+        "block-cursor-text-style": "none",
+        "footer-key-foreground": "#6cb6ff",
+    },
+)
+
+LIGHT = Theme(
+    name="previewops-light",
+    dark=False,
+    primary="#0b5cad",
+    secondary="#1a7f37",
+    accent="#6639ba",
+    foreground="#1f2328",
+    background="#fbfbf9",
+    surface="#f4f4f0",
+    panel="#e8e8e2",
+    success="#1a7f37",
+    warning="#8a5a00",
+    error="#c0232c",
+    variables={
+        "dim": "#5d656e",
+        "faint": "#c3c6c2",
+        "high": "#b54708",
+        "normal": "#0b5cad",
+        "low": "#5b5fa8",
+        "done": "#4aa866",
+        "died": "#d1424a",
+        "fast": "#3d86c6",
+        "slow": "#7db4e4",
+        "slowest": "#bcd7ef",
+        "border": "#cfd1cc",
+        "block-cursor-background": "#cfe3f7",
+        "block-cursor-foreground": "#0a0c0e",
+        "block-cursor-text-style": "none",
+        "footer-key-foreground": "#0b5cad",
+    },
+)
+
+_ANSI = {
+    "dim": "ansi_bright_black",
+    "faint": "ansi_bright_black",
+    "high": "ansi_yellow",
+    "normal": "ansi_blue",
+    "low": "ansi_magenta",
+    "done": "ansi_green",
+    "died": "ansi_red",
+    "fast": "ansi_blue",
+    "slow": "ansi_cyan",
+    "slowest": "ansi_bright_black",
+    "border": "ansi_bright_black",
+    "block-cursor-text-style": "reverse",
+}
+
+
+def ansi_theme(dark: bool) -> Theme:
+    """A theme of the terminal's own 16 colours, for terminals that have no more."""
+    return Theme(
+        name=f"previewops-16-{'dark' if dark else 'light'}",
+        dark=dark,
+        ansi=True,
+        primary="ansi_cyan" if dark else "ansi_blue",
+        secondary="ansi_green",
+        accent="ansi_magenta",
+        foreground="ansi_default",
+        background="ansi_default",
+        surface="ansi_default",
+        panel="ansi_default",
+        boost="ansi_default",
+        success="ansi_green",
+        warning="ansi_yellow",
+        error="ansi_red",
+        variables={
+            **BUILTIN_THEMES["ansi-dark" if dark else "ansi-light"].variables,
+            **_ANSI,
+            "block-cursor-background": "ansi_cyan",
+            "block-cursor-foreground": "ansi_black",
+            "footer-key-foreground": "ansi_cyan" if dark else "ansi_blue",
+        },
+    )
+
+
+def themes() -> tuple[Theme, ...]:
+    """Every theme that the screen has, dark ones first."""
+    return (DARK, LIGHT, ansi_theme(True), ansi_theme(False))
+
+
+_VARIABLE = {
+    Tone.TEXT: "foreground",
+    Tone.STRONG: "foreground",
+    Tone.DIM: "dim",
+    Tone.FAINT: "faint",
+    Tone.GOOD: "success",
+    Tone.WARN: "warning",
+    Tone.BAD: "error",
+    Tone.INFO: "primary",
+    Tone.HIGH: "high",
+    Tone.NORMAL: "normal",
+    Tone.LOW: "low",
+    Tone.DONE: "done",
+    Tone.DIED: "died",
+    Tone.FAST: "fast",
+    Tone.SLOW: "slow",
+    Tone.SLOWEST: "slowest",
+    Tone.BADGE: "dim",
+    Tone.BADGE_GOOD: "success",
+    Tone.BADGE_WARN: "warning",
+    Tone.BADGE_BAD: "error",
+    Tone.BADGE_INFO: "primary",
+}
+_BOLD = {Tone.STRONG, Tone.BADGE, Tone.BADGE_GOOD, Tone.BADGE_WARN, Tone.BADGE_BAD, Tone.BADGE_INFO, Tone.BAD}
+
+
+class Palette:
+    """The Rich styles of one theme: a tone, and the action of a click, to a style."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        ground = Color.parse(variables.get("background", "#000000"))
+        self._tones = {
+            tone: _style(tone, Color.parse(variables.get(name, "ansi_default")), ground)
+            for tone, name in _VARIABLE.items()
+        }
+
+        self._spans: dict[tuple[Tone, str, Tone | None], Style] = {}
+
+    def style(self, span: Span) -> Style:
+        """How a span looks, the action of a click on it included."""
+        kind = (span.tone, span.action, span.ground)
+        found = self._spans.get(kind)
+        if found is None:
+            found = self._tones[span.tone]
+            if span.ground is not None:
+                found += Style(bgcolor=self._tones[span.ground].color)
+            if span.action:
+                found += Style.from_meta({"@click": span.action})
+            self._spans[kind] = found
+        return found
+
+
+def _style(tone: Tone, colour: Color, ground: Color) -> Style:
+    bold = tone in _BOLD
+    if tone.value.startswith("badge"):
+        if colour.ansi is not None or ground.ansi is not None:
+            return Style(color=colour.rich_color, reverse=True, bold=bold)
+        ink = Color.parse("#0b0d10") if colour.brightness > 0.5 else Color.parse("#ffffff")
+        return Style(color=ink.rich_color, bgcolor=colour.rich_color, bold=bold)
+    return Style(color=colour.rich_color, bold=bold)
+
+
+_BY_THEME: dict[str, Palette] = {}
+
+
+def get_palette(app: App[object]) -> Palette:
+    """The palette of the theme that is on. Themes do not change, so each is worked out once."""
+    found = _BY_THEME.get(app.theme)
+    if found is None:
+        found = _BY_THEME[app.theme] = Palette(app.theme_variables)
+    return found

@@ -1,0 +1,151 @@
+"""The two lines on top of every screen, and the line of keys below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from previewops.clock import iso_from_ms
+from previewops.formatting import clean
+from previewops.health import Status
+from previewops.tui.keymap import SCREENS, KeyAction, namespaced_action
+from previewops.tui.state.queue_view import QueueView, ReplayPosition
+from previewops.tui.viewmodel.queue_status import alive_workers, queue_status
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, width_of
+
+_LIVE_ENVIRONMENTS = ("prod", "production", "live")
+_HEALTH_MARKS = {
+    Status.OK: Span(" ✓", Tone.GOOD),
+    Status.WARNING: Span(" ▲", Tone.WARN),
+    Status.CRITICAL: Span(" ✖", Tone.BAD),
+    Status.UNKNOWN: Span(" ?", Tone.DIM),
+}
+
+
+def title_line(picture: QueueView, columns: int) -> Line:
+    """Which queue it is, in which environment, and how it is."""
+    replaying = picture.replaying
+    # A recording says where in it one is in its first words, so that a narrow terminal does not cut them off.
+    name = f" REPLAY {_where(replaying)} " if replaying is not None else " previewops "
+    left: list[Span] = [Span(name, Tone.BADGE_INFO if replaying is None else Tone.BADGE_WARN)]
+    if picture.environment:
+        live = picture.environment.lower() in _LIVE_ENVIRONMENTS
+        name = clean(picture.environment).upper()[:20]
+        left.append(Span(f" {name} ", Tone.BADGE_BAD if live else Tone.BADGE))
+    left.append(Span(f" {clean(picture.place)} ", Tone.STRONG))
+    if picture.read_only and replaying is None:
+        left.append(Span(" READ-ONLY ", Tone.BADGE))
+    state = queue_status(picture)
+    return clip((*left, Span(f"  {state.mark} {state.words}", state.tone)), columns)
+
+
+def _where(replaying: ReplayPosition) -> str:
+    """Speed or stillness, and how far into the recording: "2x 0:12:07 of 1:00:00"."""
+    if replaying.opened < 1:
+        return "…"
+    pace = f"{replaying.speed:g}x"
+    if replaying.paused or replaying.ended:
+        pace = f"{'HELD' if replaying.paused else 'END'} {pace}"
+    return f"{pace} {_h_mm_ss(replaying.position_ms)} of {_h_mm_ss(replaying.duration_ms)}"
+
+
+def _h_mm_ss(ms: int) -> str:
+    seconds = ms // 1_000
+    return f"{seconds // 3_600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def clock_line(picture: QueueView) -> Line:
+    """How fresh the picture is. A still one looks unlike a live one, a frozen display unlike a paused queue."""
+    parts: list[Span] = []
+    if picture.frozen:
+        parts.append(Span(" ❄ DISPLAY FROZEN · z ", Tone.BADGE_INFO))
+    if picture.lost is not None:
+        tries = f" · try {picture.lost.tries}" if picture.lost.tries else ""
+        parts.append(Span(f" STALE {picture.age_s} s{tries} ", Tone.BADGE_BAD))
+    if picture.snapshot is not None:
+        at = iso_from_ms(picture.snapshot.now_ms)
+        if picture.replaying is None:
+            parts += [Span(f" {at[11:19]}Z", Tone.DIM), Span(f" ↻{picture.every_s:g}s ", Tone.FAINT)]
+        else:
+            word = "" if parts else " recorded"
+            parts.append(Span(f"{word} {at[:10]} {at[11:19]}Z ", Tone.DIM))
+    return tuple(parts)
+
+
+def tab_line(picture: QueueView, current: str, columns: int) -> Line:
+    """The screens with their number keys, each with the one figure that says whether it is worth a look."""
+    for whole in (True, False):
+        spans: list[Span] = []
+        for number, (mode, title) in enumerate(SCREENS, 1):
+            tone = Tone.BADGE if mode == current else Tone.DIM
+            name = title if whole else title.split()[0]
+            spans.append(Span(f" {number} {name} ", tone, f"app.show('{mode}')"))
+            spans += _figure(picture, mode)
+            if whole:
+                spans.append(Span(" "))
+        if width_of(tuple(spans)) <= columns:
+            break
+    return clip(tuple(spans), columns)
+
+
+def _figure(picture: QueueView, mode: str) -> list[Span]:
+    snapshot = picture.snapshot
+    if snapshot is None:
+        return []
+    if mode == "jobs" and snapshot.pending:
+        return [Span(f"{short_count(snapshot.pending)}", Tone.NORMAL)]
+    if mode == "dead" and snapshot.dead:
+        return [Span(f"{short_count(snapshot.dead)}", Tone.BAD)]
+    if mode == "workers":
+        alive, known = len(alive_workers(snapshot)), len(snapshot.workers)
+        return [Span(f"{alive}/{known}" if known != alive else f"{alive}", Tone.GOOD if alive else Tone.BAD)]
+    if mode == "health" and picture.health is not None:
+        return [
+            Span(_HEALTH_MARKS[picture.health.status].text.strip(), _HEALTH_MARKS[picture.health.status].tone)
+        ]
+    return []
+
+
+def running_command_line(picture: QueueView, columns: int) -> Line:
+    """What is being carried out, and how it is stopped."""
+    stop = (Span(" ctrl+x ", Tone.INFO, "app.stop_acts"), Span("stops it after this batch ", Tone.DIM))
+    return justify((Span(f" ⟳ {clean(picture.doing)}", Tone.WARN),), stop, columns)
+
+
+def short_count(number: int) -> str:
+    """A count in at most five characters: 950, 12.3k, 1.2M."""
+    if number < 10_000:
+        return f"{number:,}"
+    for factor, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if number >= factor:
+            value = number / factor
+            return f"{value:.1f}{unit}" if value < 100 else f"{value:.0f}{unit}"
+    return str(number)
+
+
+def key_line(deeds: Sequence[KeyAction], columns: int) -> Line:
+    """As many keys as fit, those of the screen first; help is always there."""
+    entries = [_key(deed) for deed in deeds if deed.label]
+    fixed = [
+        entry
+        for deed, entry in zip([d for d in deeds if d.label], entries, strict=True)
+        if deed.action == "help"
+    ]
+    room = columns - sum(map(width_of, fixed))
+    shown: list[Span] = []
+    for deed, entry in zip([d for d in deeds if d.label], entries, strict=True):
+        if deed.action == "help":
+            continue
+        if width_of(entry) > room:
+            break
+        room -= width_of(entry)
+        shown += entry
+    for entry in fixed:
+        shown += entry
+    return tuple(shown)
+
+
+def _key(deed: KeyAction) -> Line:
+    return (
+        Span(f" {deed.key_label} ", Tone.INFO, namespaced_action(deed)),
+        Span(f"{deed.label} ", Tone.DIM, namespaced_action(deed)),
+    )

@@ -1,0 +1,151 @@
+"""Charts of block characters: columns that grow by eighths of a cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from previewops.tui.viewmodel.spans import Line, Span, Tone, pad
+
+EIGHTHS = " ▁▂▃▄▅▆▇█"
+AXIS_COLUMNS = 8
+"""Columns that the labels of the value axis take."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueAxis:
+    """A value axis from ``low`` to ``high``. ``logarithmic`` axes begin above nought."""
+
+    low: float
+    high: float
+    logarithmic: bool = False
+
+    def fraction(self, value: float) -> float:
+        """Where a value lies, 0 at the bottom and 1 at the top."""
+        if self.logarithmic:
+            if value <= self.low:
+                return 0.0
+            return min(1.0, math.log(value / self.low) / math.log(self.high / self.low))
+        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+
+    def value_at(self, share: float) -> float:
+        """The value at a height from 0 to 1."""
+        if self.logarithmic:
+            return float(self.low * (self.high / self.low) ** share)
+        return self.low + (self.high - self.low) * share
+
+
+def linear_axis(most: float) -> ValueAxis:
+    """An axis from nought to the next 1, 2 or 5 times a power of ten, at least to 1."""
+    if most <= 1:
+        return ValueAxis(0, 1)
+    power = 10.0 ** math.floor(math.log10(most))
+    return ValueAxis(0, next(step * power for step in (1, 2, 5, 10) if step * power >= most))
+
+
+def log_axis(least: float, most: float) -> ValueAxis:
+    """A logarithmic axis of whole decades that holds both values."""
+    low = 10.0 ** math.floor(math.log10(max(least, 0.1)))
+    high = 10.0 ** math.ceil(math.log10(max(most, low * 10)))
+    return ValueAxis(low, high, logarithmic=True)
+
+
+def column_chart(
+    stacks: Sequence[Sequence[float]],
+    tones: Sequence[Tone],
+    *,
+    rows: int,
+    scale: ValueAxis,
+    label: Callable[[float], str],
+) -> list[Line]:
+    """A chart of one column a stack, ``rows`` cells high, with labels of the value axis on its left.
+
+    A stack is heights from the lowest to the highest, each with the tone of its place: a column reaches to its
+    last height, and each part of it shows the tone of the first height that is not below it.
+    """
+    eighths = [_eighths(stack, scale, rows * 8) for stack in stacks]
+    lines: list[Line] = []
+    for row in range(rows):
+        floor = (rows - 1 - row) * 8
+        cells = [_cell(stack, tones, floor) for stack in eighths]
+        lines.append((*_axis(row, rows, scale, label), *_merged(cells)))
+    return lines
+
+
+def _eighths(stack: Sequence[float], scale: ValueAxis, most: int) -> list[int]:
+    """The heights in eighths of a cell. A part that is not nothing is seen: one failure among thousands, say."""
+    found: list[int] = []
+    below, floor = 0.0, 0
+    for height in stack:
+        reach = round(scale.fraction(height) * most)
+        if height > below and reach <= floor:
+            reach = min(floor + 1, most)
+            found = [min(earlier, reach - 1) for earlier in found]
+        found.append(reach)
+        below, floor = height, reach
+    return found
+
+
+def _axis(row: int, rows: int, scale: ValueAxis, label: Callable[[float], str]) -> Line:
+    """A label at the top and at the bottom."""
+    shares = {0: 1.0, rows - 1: 0.0}
+    if rows == 1:
+        shares = {0: 1.0}
+    text = label(scale.value_at(shares[row])) if row in shares else ""
+    mark = "┤" if row in shares else "│"
+    return (*pad((Span(text, Tone.DIM),), AXIS_COLUMNS - 2, right=True), Span(f" {mark}", Tone.FAINT))
+
+
+def _cell(stack: Sequence[int], tones: Sequence[Tone], floor: int) -> Span:
+    """What of a column lies in the cell that begins at ``floor`` eighths."""
+    parts = [(height, tone) for height, tone in zip(stack, tones, strict=False) if height > floor]
+    if not parts:
+        return Span(" ")
+    height, tone = parts[0]
+    if height >= floor + 8:
+        return Span("█", tone)
+    above = next((upper for reach, upper in parts[1:] if reach > height), None)
+    return Span(EIGHTHS[height - floor], tone, ground=above)
+
+
+def _merged(cells: Sequence[Span]) -> list[Span]:
+    """Neighbours that look alike as one span."""
+    merged: list[Span] = []
+    for cell in cells:
+        if merged and (merged[-1].tone, merged[-1].ground) == (cell.tone, cell.ground):
+            merged[-1] = Span(merged[-1].text + cell.text, cell.tone, ground=cell.ground)
+        else:
+            merged.append(cell)
+    return merged
+
+
+def time_axis(columns: int, labels: Sequence[str]) -> Line:
+    """Labels spread evenly below a chart, the first at its left end and the last at its right end."""
+    if len(labels) < 2 or sum(len(label) + 2 for label in labels) > columns:
+        labels = (labels[0], labels[-1])
+    text = [" "] * columns
+    last = len(labels) - 1
+    for place, label in enumerate(labels):
+        start = round((columns - len(label)) * place / last)
+        text[start : start + len(label)] = label
+    return (Span(" " * AXIS_COLUMNS), Span("".join(text[:columns]), Tone.DIM))
+
+
+def bar(share: float, columns: int, tone: Tone) -> Line:
+    """A bar that is filled to ``share`` of its columns, by eighths."""
+    partial = " ▏▎▍▌▋▊▉"
+    filled = round(min(1.0, max(0.0, share)) * columns * 8)
+    if share > 0 and filled == 0:
+        filled = 1
+    whole, rest = divmod(filled, 8)
+    text = "█" * whole + (partial[rest] if rest else "")
+    return (Span(text, tone), Span("·" * (columns - len(text)), Tone.FAINT))
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """The values as one row of blocks, the highest as a full one; nought is the lowest block."""
+    most = max(values, default=0)
+    if most <= 0:
+        return "▁" * len(values)
+    return "".join(EIGHTHS[1 + round(value / most * 7)] for value in values)

@@ -1,0 +1,96 @@
+"""What a dialog says before an act on dead letters: how many, of which causes, and what will happen to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from previewops.formatting import clean, pluralize
+from previewops.states import Priority
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, clip, pad
+
+MOST_PARTS = 5
+"""Causes that are named; the rest is one figure."""
+
+DIALOG_COLUMNS = 64
+"""What a line of a dialog may take without being broken."""
+
+_INDENT = "  "
+_ERROR = 24
+
+
+@dataclass(frozen=True, slots=True)
+class CauseCount:
+    """The dead letters of one cause that an act is about to take."""
+
+    count: int
+    error: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CountPreview:
+    """How many dead letters are meant, and the causes they fall into, largest first, as far as they are known.
+
+    ``cut_off_ms`` is when that was (server): what has died since is not among them.
+    """
+
+    count: int
+    causes: tuple[CauseCount, ...] = ()
+    cut_off_ms: int | None = None
+
+    @property
+    def rest(self) -> int:
+        """How many are of causes beyond the ``MOST_PARTS`` that are named."""
+        return max(0, self.count - sum(part.count for part in self.causes[:MOST_PARTS]))
+
+
+def requeue_title(count: int, priority: Priority | None) -> str:
+    """The title of the question."""
+    as_what = "" if priority is None else f" as {priority.value}"
+    return f"Requeue {pluralize(count, 'dead letter')}{as_what}"
+
+
+def requeue_lines(tally: CountPreview, priority: Priority | None, *, paused: bool) -> list[Line]:
+    """What a requeue will do."""
+    how = "with their own priority" if priority is None else f"with priority {priority.value}"
+    lines = [*count_lines(tally), (), (Span(f"They run again {how}, attempts from nought."),)]
+    if paused:
+        lines.append((Span("The queue is paused: they wait until it is resumed.", Tone.WARN),))
+    return lines
+
+
+def discard_lines(tally: CountPreview) -> list[Line]:
+    """What a discard will do."""
+    them = "It is" if tally.count == 1 else "They are"
+    return [
+        *count_lines(tally),
+        (),
+        (Span(f"{them} deleted for good, payloads included.", Tone.BAD),),
+        (Span("To keep them in a file, cancel and press w on Dead letters first.", Tone.DIM),),
+    ]
+
+
+def count_lines(tally: CountPreview) -> list[Line]:
+    """The count, then each cause with its own."""
+    lines: list[Line] = [(Span(pluralize(tally.count, "dead letter"), Tone.STRONG), *_spread(tally))]
+    named = tally.causes[:MOST_PARTS]
+    rest = tally.rest
+    width = max((len(f"{number:,}") for number in (*(part.count for part in named), rest)), default=1)
+    errors = max((len(clean(part.error)) for part in named), default=0)
+    for part in named:
+        count = pad((Span(f"{part.count:,}", Tone.STRONG),), width, right=True)
+        error = pad((clean_span(part.error, Tone.BAD),), min(errors, _ERROR))
+        row = (Span(_INDENT), *count, Span("  "), *error, clean_span(f"  {part.reason}", Tone.DIM))
+        lines.append(clip(row, DIALOG_COLUMNS))
+    if rest and named:
+        count = pad((Span(f"{rest:,}", Tone.STRONG),), width, right=True)
+        lines.append((Span(_INDENT), *count, Span("  of other causes", Tone.DIM)))
+    return lines
+
+
+def _spread(tally: CountPreview) -> Line:
+    causes = len(tally.causes)
+    if not causes or (tally.count == 1 and causes == 1):
+        return ()
+    known = sum(part.count for part in tally.causes) >= tally.count
+    return (Span(f" of {pluralize(causes, 'cause')}{'' if known else ' and more'}"),)

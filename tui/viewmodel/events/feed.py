@@ -1,0 +1,150 @@
+"""The feed of events: which of them are shown, as rows, and one of them in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from previewops.clock import iso_from_ms
+from previewops.formatting import pluralize
+from previewops.queue.filter_query import FilterQuery
+from previewops.snapshot.model import QueueEvent
+from previewops.tui.viewmodel.columns import TableColumn
+from previewops.tui.viewmodel.event_text import event_description, event_subject, tone_of
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
+from previewops.tui.viewmodel.wrap import wrap
+
+DAY_MS = 86_400_000
+_FIELD = 12
+_FIRST = ("job", "worker", "who", "why", "message")
+
+
+@dataclass(frozen=True, slots=True)
+class EventFeed:
+    """Which events are shown. ``held`` is what stands still while new ones come; None while they are followed."""
+
+    terms: FilterQuery = field(default_factory=FilterQuery)
+    acts_only: bool = False
+    held: tuple[QueueEvent, ...] | None = None
+
+    @property
+    def following(self) -> bool:
+        """Whether new events come in on top."""
+        return self.held is None
+
+    def follow(self) -> EventFeed:
+        """The feed with everything that has come."""
+        return replace(self, held=None)
+
+    def hold(self, events: tuple[QueueEvent, ...]) -> EventFeed:
+        """The feed with the rows that there are, whatever comes."""
+        return self if self.held is not None else replace(self, held=events)
+
+    def shown(self, events: Sequence[QueueEvent]) -> list[QueueEvent]:
+        """The events to show, newest first."""
+        return [
+            event for event in reversed(self.held if self.held is not None else events) if self.matches(event)
+        ]
+
+    def waiting(self, events: Sequence[QueueEvent]) -> int:
+        """How many that would be shown have come since the rows stand still."""
+        if self.held is None:
+            return 0
+        last = self.held[-1].event_id if self.held else ""
+        count = 0
+        for event in reversed(events):
+            if event.event_id == last:
+                break
+            count += self.matches(event)
+        return count
+
+    def matches(self, event: QueueEvent) -> bool:
+        """Whether the filter lets an event through."""
+        if self.acts_only and not event.fields.get("who"):
+            return False
+        return self.terms.matches(filter_fields(event))
+
+
+def filter_fields(event: QueueEvent) -> Mapping[str, str]:
+    """An event as filters see it: its own fields, and those that they can name."""
+    fields = event.fields
+    error = " ".join(fields[name] for name in ("class", "code", "message") if fields.get(name))
+    return {**fields, "kind": event.kind, "id": fields.get("job", ""), "error": error}
+
+
+def columns(*, dated: bool) -> tuple[TableColumn, ...]:
+    """The columns; times have their date only where some are ``dated``, of another day."""
+    return (
+        TableColumn("time", 11 if dated else 8),
+        TableColumn("event", 14),
+        TableColumn("about", 16, grow=1),
+        TableColumn("what", 24, grow=5),
+    )
+
+
+def dated(events: Sequence[QueueEvent], now_ms: int) -> bool:
+    """Whether any of them, newest first, is of another day (UTC) than ``now_ms``."""
+    return bool(events) and events[-1].at_ms // DAY_MS != now_ms // DAY_MS
+
+
+def cells(event: QueueEvent, now_ms: int) -> tuple[Line, ...]:
+    """An event's cells."""
+    return (
+        (Span(_clock(event.at_ms, now_ms), Tone.DIM),),
+        (clean_span(event.kind, tone_of(event)),),
+        (clean_span(event_subject(event), Tone.STRONG),),
+        event_description(event),
+    )
+
+
+def _clock(at_ms: int, now_ms: int) -> str:
+    """The time of day (UTC); of another day its date too, and no seconds."""
+    at, now = iso_from_ms(at_ms), iso_from_ms(now_ms)
+    return at[11:19] if at[:10] == now[:10] else f"{at[5:10]} {at[11:16]}"
+
+
+def empty_lines(feed: EventFeed) -> tuple[Line, ...]:
+    """What stands there when no event is shown."""
+    if feed.terms:
+        return (
+            (Span("no event matches ", Tone.DIM), clean_span(feed.terms)),
+            (Span("esc takes the filter away", Tone.DIM),),
+        )
+    if feed.acts_only:
+        return (
+            (Span("no operator has done anything lately", Tone.DIM),),
+            (Span("o shows all events", Tone.DIM),),
+        )
+    return (
+        (Span("no events yet", Tone.TEXT),),
+        (Span("retries, deaths, recoveries and what operators do appear here", Tone.DIM),),
+    )
+
+
+def subtitle(feed: EventFeed, shown: int, waiting: int) -> str:
+    """Which events these are."""
+    parts = [f"/ {feed.terms}"] if feed.terms else []
+    if feed.acts_only:
+        parts.append("operators' acts")
+    parts.append(pluralize(shown, "event"))
+    if feed.following:
+        parts.append("following")
+    else:
+        parts.append(f"{waiting:,} new, f follows" if waiting else "held, f follows")
+    return " · ".join(parts)
+
+
+def detail_lines(event: QueueEvent, columns: int) -> list[Line]:
+    """An event with all its fields, those first that tell most."""
+    when = iso_from_ms(event.at_ms)
+    fields = {name: value for name, value in event.fields.items() if value}
+    order = [name for name in _FIRST if name in fields] + [name for name in fields if name not in _FIRST]
+    lines: list[Line] = [
+        (clean_span(event.kind, tone_of(event)), Span(f"  {when[:10]} {when[11:23]} UTC", Tone.DIM))
+    ]
+    for name in order:
+        rows = wrap((clean_span(fields[name]),), max(8, columns - _FIELD)) or [()]
+        lines.append((*pad((clean_span(name, Tone.DIM),), _FIELD), *rows[0]))
+        lines += [(Span(" " * _FIELD), *row) for row in rows[1:]]
+    lines.append((*pad((Span("event id", Tone.DIM),), _FIELD), clean_span(event.event_id, Tone.DIM)))
+    return lines

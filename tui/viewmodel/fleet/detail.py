@@ -1,0 +1,190 @@
+"""What the row under the cursor is about: the worker or the host in full, and each job that it is at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from previewops.formatting import clean, pluralize
+from previewops.snapshot.model import RunningJob, Snapshot
+from previewops.tui.state.queue_view import SILENT_MS
+from previewops.tui.viewmodel.charts import bar
+from previewops.tui.viewmodel.columns import GAP, TableColumn, fit_widths
+from previewops.tui.viewmodel.fleet.table import (
+    FleetRow,
+    cpu_text,
+    elapsed,
+    memory_text,
+    row_state,
+    target_count,
+)
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
+from previewops.tui.viewmodel.wrap import wrap
+
+_PERCENT = 5
+_JOB = TableColumn("job", 16, grow=2, middle=True)
+_WORKER = TableColumn("worker", 12, drop=5)
+_REST = (
+    TableColumn("project", 10, grow=1, drop=3),
+    TableColumn("priority", 8, drop=2),
+    TableColumn("phase", 10, drop=1),
+    TableColumn("progress", 10 + _PERCENT, grow=2),
+    TableColumn("for", 6, right=True),
+)
+_BEFORE = TableColumn("before", 20, drop=4)
+
+
+def title_of(post: FleetRow | None) -> str:
+    """What the panel is called."""
+    if post is None:
+        return "At work"
+    if post.worker_id:
+        return post.worker_id
+    if post.supervisor is None:
+        return f"{post.host}, without a supervisor"
+    name = post.supervisor.supervisor_id
+    return f"{name}, place {post.slot.slot}" if post.slot is not None else name
+
+
+def jobs_of(post: FleetRow, snapshot: Snapshot, among: Sequence[FleetRow]) -> tuple[str, ...]:
+    """The ids of the jobs that a worker, or with a heading all workers under it, are at."""
+    if not post.is_heading:
+        return post.worker.jobs if post.worker is not None else ()
+    return tuple(
+        job
+        for each in among
+        if each.supervisor is post.supervisor and each.host == post.host and each.worker is not None
+        for job in each.worker.jobs
+    )
+
+
+def detail_lines(
+    post: FleetRow, job_ids: Sequence[str], snapshot: Snapshot, runs: Mapping[str, RunningJob], columns: int
+) -> list[Line]:
+    """The whole panel. A click on a job opens it, by its place in ``job_ids``."""
+    about = _of_host(post, snapshot) if post.is_heading else _of_worker(post, snapshot)
+    first, *more = (wrap(line, columns) for line in about)
+    rest = [row for rows in more for row in rows]
+    if job_ids:
+        # The jobs come before what is seldom read: a low panel shows the top only.
+        return [*first, *_job_lines(post, job_ids, runs, snapshot.now_ms, columns), (), *rest]
+    if post.worker is not None or post.is_heading:
+        return [*first, (Span("no jobs at this moment", Tone.DIM),), (), *rest]
+    return [*first, *rest]
+
+
+def _of_host(post: FleetRow, snapshot: Snapshot) -> list[Line]:
+    view = post.supervisor
+    if view is None:
+        return [
+            (
+                Span("These were started by themselves, with "),
+                Span("previewops worker", Tone.STRONG),
+                Span("."),
+            ),
+            (
+                Span(
+                    "Nobody restarts them, and no order reaches them: stop one by SIGTERM on its host.",
+                    Tone.DIM,
+                ),
+            ),
+        ]
+    state, now_ms = view.state, snapshot.now_ms
+    phases: dict[str, int] = {}
+    for place in state.workers:
+        phases[place.phase] = phases.get(place.phase, 0) + 1
+    said_of = ", ".join(f"{count} {phase}" for phase, count in phases.items()) or "no workers"
+    lines: list[Line] = [
+        (clean_span(target_count(view), Tone.STRONG), clean_span(f"  {said_of}")),
+        (
+            clean_span(
+                f"{state.backend} back end, pid {state.pid}, version {state.version or '-'}", Tone.DIM
+            ),
+            Span(f", up {elapsed(state.started_ms, now_ms)}, {memory_text(state.rss_bytes)}", Tone.DIM),
+        ),
+    ]
+    if view.silent:
+        words = (
+            f"✖ Not heard of for {elapsed(view.heartbeat_ms, now_ms)}: no order reaches it. Look at its host."
+        )
+        lines.append((Span(words, Tone.BAD),))
+    if state.notice:
+        lines.append((clean_span(f"▲ {state.notice}", Tone.WARN),))
+    return lines
+
+
+def _of_worker(post: FleetRow, snapshot: Snapshot) -> list[Line]:
+    mark, words, tone = row_state(post, snapshot.now_ms)
+    first: list[Span] = [Span(f"{mark} {words}", tone)]
+    worker, place, now_ms = post.worker, post.slot, snapshot.now_ms
+    lines: list[Line] = []
+    if worker is not None:
+        first.append(Span(f"  {worker.busy} of {pluralize(worker.slots, 'slot')} busy"))
+        if now_ms - worker.heartbeat_ms > SILENT_MS:
+            first.append(Span("; what is shown is what it said last", Tone.DIM))
+        lines.append(
+            (
+                Span(f"{worker.completed:,} done, {worker.failed:,} failed"),
+                Span(f" in {elapsed(worker.started_ms, now_ms)}  {cpu_text(worker.cpu)} of a core"),
+                Span(f"  {memory_text(worker.rss_bytes)} ({memory_text(worker.own_rss_bytes)} its own)"),
+            )
+        )
+        where = f"pid {worker.pid} on {worker.host}, version {worker.version or '-'}"
+        lines.append((clean_span(where, Tone.DIM),))
+    if place is not None:
+        if place.reason:
+            first += [Span(": "), clean_span(place.reason)]
+        if post.is_stopped:
+            lines.append((Span(_away_words(post), Tone.DIM),))
+    return [tuple(first), *lines]
+
+
+def _away_words(post: FleetRow) -> str:
+    place = post.slot
+    assert place is not None
+    deaths = f"It died {place.rapid_exits} times soon after its start. " if place.rapid_exits > 1 else ""
+    if not post.accepts_commands:
+        return f"{deaths}Its supervisor is silent and takes no orders."
+    if place.phase == "backoff":
+        return f"{deaths}It is started again after a pause; a reset does so at once."
+    if place.phase == "exited":
+        return f"{deaths}It stays away until it is reset."
+    return f"{deaths}It is not started again by itself: mend the cause, then reset it."
+
+
+def _job_lines(
+    post: FleetRow, job_ids: Sequence[str], runs: Mapping[str, RunningJob], now_ms: int, columns: int
+) -> list[Line]:
+    failed = any(run.attempts or run.crashes for run in map(runs.get, job_ids) if run is not None)
+    kinds = (_JOB, *((_WORKER,) if post.is_heading else ()), *_REST, *((_BEFORE,) if failed else ()))
+    widths = dict(zip(kinds, fit_widths(kinds, columns), strict=True))
+    lines = [_row({kind: (Span(kind.title, Tone.DIM),) for kind in kinds}, widths)]
+    for place, job_id in enumerate(job_ids):
+        name = (Span(clean(job_id), Tone.INFO, f"screen.open_run({place})"),)
+        run = runs.get(job_id)
+        known = _run_cells(run, post.host, now_ms, widths[_REST[3]]) if run is not None else {}
+        lines.append(_row({**known, _JOB: name}, widths))
+    return lines
+
+
+def _run_cells(run: RunningJob, host: str, now_ms: int, room: int) -> dict[TableColumn, Line]:
+    project, priority, phase, progress, lasted = _REST
+    before = [pluralize(run.attempts, "failure")] * bool(run.attempts)
+    before += [pluralize(run.crashes, "crash", "crashes")] * bool(run.crashes)
+    return {
+        _WORKER: (clean_span(run.worker_id.removeprefix(f"{host}-"), Tone.DIM),),
+        project: (clean_span(run.project_id),),
+        priority: (clean_span(run.priority.value, Tone(run.priority.value)),),
+        phase: (clean_span(run.phase),),
+        progress: (*bar(run.progress, room - _PERCENT, Tone.DONE), Span(f" {run.progress:>4.0%}")),
+        lasted: (Span(elapsed(run.claimed_ms, now_ms), Tone.DIM),),
+        _BEFORE: (Span(", ".join(before), Tone.WARN),),
+    }
+
+
+def _row(cells: Mapping[TableColumn, Line], widths: Mapping[TableColumn, int]) -> Line:
+    spans: list[Span] = []
+    for column, width in widths.items():
+        if width:
+            between = [Span(" " * GAP)] if spans else []
+            spans += [*between, *pad(cells.get(column, ()), width, right=column.right)]
+    return tuple(spans)

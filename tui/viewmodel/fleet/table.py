@@ -1,0 +1,283 @@
+"""The workers' table: supervisors as headings, under each its workers, in rows that keep their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from previewops.formatting import clean, format_age, pluralize
+from previewops.snapshot.fleet import SupervisedWorker, SupervisorStatus
+from previewops.snapshot.model import RunningJob, Snapshot, WorkerState
+from previewops.tui.state.queue_view import SILENT_MS
+from previewops.tui.viewmodel.bars import short_count
+from previewops.tui.viewmodel.charts import bar
+from previewops.tui.viewmodel.columns import TableColumn
+from previewops.tui.viewmodel.queue_status import alive_workers
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+
+_AWAY_WORDS = {
+    "exited": ("○", "drained", Tone.DIM),
+    "backoff": ("▲", "backing off", Tone.WARN),
+    "fatal": ("✖", "given up", Tone.BAD),
+}
+
+STOPPED_PHASES = tuple(_AWAY_WORDS)
+"""The phases of a place in which no worker runs."""
+
+_MOST_BLOCKS = 5
+_BAR = 4
+_IDLE_CPU = 5
+_MIB = 1 << 20
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRow:
+    """One row. A heading has neither ``place`` nor ``worker``; workers that nobody supervises have no ``supervisor``.
+
+    ``place`` is the worker as its supervisor sees it, ``worker`` as it last said itself; either may be missing.
+    """
+
+    key: str
+    host: str
+    supervisor: SupervisorStatus | None
+    slot: SupervisedWorker | None = None
+    worker: WorkerState | None = None
+
+    @property
+    def is_heading(self) -> bool:
+        """Whether the row stands for a whole host."""
+        return self.slot is None and self.worker is None
+
+    @property
+    def worker_id(self) -> str:
+        """The worker's id, "" for a heading and for a place that has had no worker yet."""
+        if self.slot is not None:
+            return self.slot.worker_id
+        return self.worker.worker_id if self.worker is not None else ""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no worker runs at the place."""
+        return self.slot is not None and self.slot.phase in STOPPED_PHASES
+
+    @property
+    def accepts_commands(self) -> bool:
+        """Whether there is a supervisor that can take orders."""
+        return self.supervisor is not None and not self.supervisor.silent
+
+
+def fleet_rows(snapshot: Snapshot) -> tuple[FleetRow, ...]:
+    """All rows: supervisors by host, their workers by place, then the workers that have no supervisor."""
+    views = {worker.worker_id: worker for worker in snapshot.workers}
+    supervised = {
+        place.worker_id for view in snapshot.supervisors if not view.silent for place in view.state.workers
+    }
+    rows: list[FleetRow] = []
+    for view in sorted(snapshot.supervisors, key=lambda each: (each.state.host, each.supervisor_id)):
+        host = view.state.host
+        rows.append(FleetRow(f"host {view.supervisor_id}", host, view))
+        for place in sorted(view.state.workers, key=lambda each: each.slot):
+            if view.silent and place.worker_id in supervised:
+                continue  # another supervisor has taken it over
+            key = f"{view.supervisor_id} {place.slot} {place.worker_id}"
+            worker = None if place.phase in STOPPED_PHASES else views.get(place.worker_id)
+            rows.append(FleetRow(key, host, view, place, worker))
+    known = {post.worker_id for post in rows} | supervised
+    alone = [worker for worker in snapshot.workers if worker.worker_id not in known]
+    for worker in sorted(alone, key=lambda each: (each.host, each.worker_id)):
+        heading = FleetRow(f"alone on {worker.host}", worker.host, None)
+        if not rows or (rows[-1].supervisor, rows[-1].host) != (None, worker.host):
+            rows.append(heading)
+        rows.append(FleetRow(f"{heading.key} {worker.worker_id}", worker.host, None, None, worker))
+    return tuple(rows)
+
+
+def columns(*, differ: bool) -> tuple[TableColumn, ...]:
+    """The columns; versions have one only where they ``differ``."""
+    return (
+        TableColumn("worker", 14, grow=1),
+        TableColumn("pid", 7, right=True, drop=7),
+        TableColumn("state", 13),
+        TableColumn("slots", _MOST_BLOCKS),
+        TableColumn("cpu", 5, right=True, drop=2),
+        TableColumn("memory", 7, right=True, drop=4),
+        TableColumn("age", 6, right=True, drop=5),
+        TableColumn("done", 6, right=True, drop=6),
+        TableColumn("failed", 6, right=True, drop=3),
+        *((TableColumn("version", 9, drop=1),) if differ else ()),
+        TableColumn("jobs", 13, grow=4),
+    )
+
+
+def versions(snapshot: Snapshot) -> frozenset[str]:
+    """Every version that runs somewhere."""
+    views = (view.state.version for view in snapshot.supervisors if not view.silent)
+    return frozenset(version for version in (*views, *(w.version for w in snapshot.workers)) if version)
+
+
+def cells(post: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ: bool) -> tuple[Line, ...]:
+    """A row's cells. Headings and places without a worker have fewer: their last cell takes the rest."""
+    if post.is_heading:
+        return (heading_line(post, now_ms),)
+    mark, words, tone = row_state(post, now_ms)
+    name = (Span(f"  {mark} ", tone), clean_span(short_id(post), Tone.TEXT if post.worker else Tone.DIM))
+    state = (Span(words, tone),)
+    worker = post.worker
+    if worker is None:
+        pid = post.slot.pid if post.slot is not None else None
+        return (name, (Span(str(pid or "-"), Tone.DIM),), state, (reason_span(post),))
+    return (
+        name,
+        (Span(str(worker.pid), Tone.DIM),),
+        state,
+        slots_line(worker),
+        (Span(cpu_text(worker.cpu)),),
+        (Span(memory_text(worker.rss_bytes)),),
+        (Span(elapsed(worker.started_ms, now_ms), Tone.DIM),),
+        (Span(short_count(worker.completed)),),
+        (Span(short_count(worker.failed), Tone.TEXT if worker.failed else Tone.DIM),),
+        *(((clean_span(worker.version or "-", Tone.WARN),),) if differ else ()),
+        jobs_line(worker.jobs, runs),
+    )
+
+
+def heading_line(post: FleetRow, now_ms: int) -> Line:
+    """A host in a line: whether its supervisor is heard of, what is wanted of it, and what it has to say."""
+    view = post.supervisor
+    if view is None:
+        return (
+            Span("▲ ", Tone.WARN),
+            clean_span(post.host, Tone.STRONG),
+            Span("  without a supervisor", Tone.WARN),
+        )
+    state = view.state
+    well = not view.silent and state.state == "running"
+    words = f"silent {elapsed(view.heartbeat_ms, now_ms)}" if view.silent else clean(state.state)
+    mark = Span("● ", Tone.GOOD) if well else Span("▲ ", Tone.WARN)
+    parts = [mark, clean_span(state.host, Tone.STRONG), Span(f"  {words}", Tone.DIM if well else Tone.WARN)]
+    parts.append(
+        Span(f"  {clean(state.backend)}  {target_count(view)}  {memory_text(state.rss_bytes)}", Tone.DIM)
+    )
+    if state.notice:
+        parts.append(clean_span(f"  {state.notice}", Tone.WARN))
+    return tuple(parts)
+
+
+def target_count(view: SupervisorStatus) -> str:
+    """How many workers a supervisor aims at, and its bounds where it has a choice."""
+    bounds = view.state.worker_range
+    choice = f" ({bounds.minimum} to {bounds.maximum})" if bounds.minimum != bounds.maximum else ""
+    return f"{view.state.count} wanted{choice}"
+
+
+def row_state(post: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
+    """(mark, words, tone) of a worker: what it does, or that it is silent, or why nothing runs there."""
+    phase = post.slot.phase if post.slot is not None else "running"
+    if phase in STOPPED_PHASES:
+        return _AWAY_WORDS[phase]
+    worker = post.worker
+    if worker is None:
+        return ("◌", "starting", Tone.INFO) if phase == "starting" else ("?", "not heard of", Tone.WARN)
+    if now_ms - worker.heartbeat_ms > SILENT_MS:
+        return "✖", f"silent {elapsed(worker.heartbeat_ms, now_ms)}", Tone.BAD
+    if "draining" in (phase, worker.state):
+        return "◐", "draining", Tone.WARN
+    return ("●", "working", Tone.GOOD) if worker.busy else ("○", "idle", Tone.DIM)
+
+
+def reason_span(post: FleetRow) -> Span:
+    """Why no worker is heard of at a place."""
+    place = post.slot
+    if place is None or not place.reason:
+        return Span("")
+    return clean_span(place.reason, Tone.TEXT if place.phase == "fatal" else Tone.DIM)
+
+
+def short_id(post: FleetRow) -> str:
+    """The worker's id without its host, which stands in the heading; or its place."""
+    worker_id = post.worker_id
+    if not worker_id:
+        return f"place {post.slot.slot}" if post.slot is not None else ""
+    return worker_id.removeprefix(f"{post.host}-") if post.host else worker_id
+
+
+def slots_line(worker: WorkerState) -> Line:
+    """A block for each slot, filled where a job is; as figures where there are many."""
+    if worker.slots > _MOST_BLOCKS:
+        return (Span(f"{worker.busy}/{worker.slots}", Tone.GOOD if worker.busy else Tone.DIM),)
+    free = max(0, worker.slots - worker.busy)
+    return (Span("■" * min(worker.busy, worker.slots), Tone.GOOD), Span("□" * free, Tone.DIM))
+
+
+def jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:
+    """Jobs one after the other, each with how far it is."""
+    spans: list[Span] = []
+    for job_id in job_ids:
+        if spans:
+            spans.append(Span("  "))
+        run = runs.get(job_id)
+        if run is not None:
+            spans += [*bar(run.progress, _BAR, Tone.DONE), Span(" ")]
+        spans.append(clean_span(job_id))
+    return tuple(spans)
+
+
+def summary(snapshot: Snapshot) -> str:
+    """The fleet in a line."""
+    alive = set(alive_workers(snapshot))
+    there = [worker for worker in snapshot.workers if worker.worker_id in alive]
+    parts = [pluralize(len(there), "worker")]
+    if there:
+        parts.append(f"{sum(w.busy for w in there)} of {sum(w.slots for w in there)} slots busy")
+    silent = len(snapshot.workers) - len(there)
+    given_up = sum(place.phase == "fatal" for view in snapshot.supervisors for place in view.state.workers)
+    parts += [f"{silent} silent"] * bool(silent) + [f"{given_up} given up"] * bool(given_up)
+    if len(versions(snapshot)) > 1:
+        parts.append("versions differ")
+    return " · ".join(parts)
+
+
+def empty_lines(snapshot: Snapshot) -> tuple[Line, ...]:
+    """What stands there when there is no worker and no supervisor: unlike a fleet that is busy."""
+    pending = snapshot.pending
+    waits = (
+        f"{pluralize(pending, 'job')} pending, and nothing takes them."
+        if pending
+        else "Nothing is pending either."
+    )
+    ways = (
+        ("previewops up", "workers on this machine"),
+        ("previewops supervise --min 1 --max 8", "as many as the load asks for"),
+    )
+    wide = [max(map(len, column)) for column in zip(*ways, strict=True)]
+    return (
+        (Span("✖ no workers", Tone.BAD),),
+        (Span(waits, Tone.TEXT),),
+        (),
+        (Span("start some, on any host that reaches this Redis:", Tone.DIM),),
+        *(
+            (Span(f"{way:<{wide[0]}}", Tone.STRONG), Span(f"   {what:<{wide[1]}}", Tone.DIM))
+            for way, what in ways
+        ),
+    )
+
+
+def elapsed(then_ms: int, now_ms: int) -> str:
+    """How long ago, as coarse as that it does not tick for nothing: "40 s", "3 min", "2 h"."""
+    return "0 s" if now_ms - then_ms < 1_000 else format_age(then_ms, now_ms).removesuffix(" ago")
+
+
+def cpu_text(percent: float) -> str:
+    """A share of one core; of what an idle worker uses no more is said than that it is little."""
+    return f"{percent:.0f}%" if percent >= _IDLE_CPU else f"<{_IDLE_CPU}%"
+
+
+def memory_text(count: int) -> str:
+    """Bytes in at most seven characters: "187 MiB", "1.2 GiB"."""
+    return f"{count / _GIB:.1f} GiB" if count >= 1_000 * _MIB else f"{count / _MIB:.0f} MiB"
+
+
+def runs_by_id(runs: Iterable[RunningJob]) -> dict[str, RunningJob]:
+    """The active jobs by their ids."""
+    return {run.job_id: run for run in runs}

@@ -1,0 +1,154 @@
+"""The health of the queue: the verdict in words, each check with what to do, and the figures behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from previewops.formatting import format_bytes, pluralize
+from previewops.health import Check, Health, PerfdataValue, Status
+from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.queue_status import connection_loss_text
+from previewops.tui.viewmodel.spans import Line, Span, Tone, beside, clean_span, pad, width_of
+from previewops.tui.viewmodel.wrap import wrap
+
+MARKS: dict[Status, tuple[str, Tone]] = {
+    Status.OK: ("✓", Tone.GOOD),
+    Status.WARNING: ("▲", Tone.WARN),
+    Status.CRITICAL: ("✖", Tone.BAD),
+    Status.UNKNOWN: ("?", Tone.WARN),
+}
+_WORDS = {
+    Status.OK: "the queue is well",
+    Status.WARNING: "the queue needs attention",
+    Status.CRITICAL: "the queue is in trouble",
+    Status.UNKNOWN: "the queue cannot be judged",
+}
+_WORST_FIRST = (Status.CRITICAL, Status.UNKNOWN, Status.WARNING, Status.OK)
+DATA_LOSS_LINES: tuple[Line, ...] = (
+    (Span("Redis lost the queue's data: jobs that were pending then are unknown to it."),),
+    (),
+    (Span("Bundles are kept. End the alarm once those jobs have been submitted again.", Tone.DIM),),
+)
+"""What is said before the alarm is ended."""
+
+_NAME = 18
+_APART = 4
+_FIGURE = 14
+_ADVICE = 4
+_ROOMY = 60
+"""From so many columns on what to do stands below what was found, otherwise it begins further left."""
+
+
+def verdict_lines(picture: QueueView, columns: int) -> list[Line]:
+    """The verdict over all; before it, that it cannot be renewed."""
+    lines: list[Line] = []
+    if picture.lost is not None:
+        reason = f"✖ connection lost: {connection_loss_text(picture.lost)}"
+        lines.append((clean_span(reason, Tone.BAD),))
+        if picture.health is not None:
+            lines.append((Span("What follows was found before that.", Tone.DIM),))
+    health = picture.health
+    if health is None:
+        if picture.lost is None:
+            lines.append((Span("○ The queue is not judged yet.", Tone.DIM),))
+    else:
+        mark, tone = MARKS[health.status]
+        head = f"{mark} {health.status.name}: {_WORDS[health.status]}"
+        lines.append((Span(head, tone), Span(f"  {_tally(health)}", Tone.DIM)))
+    return [(Span(" "), *row) for line in lines for row in wrap(line, columns - 2)]
+
+
+def _tally(health: Health) -> str:
+    counts = {status: sum(check.status is status for check in health.checks) for status in _WORST_FIRST}
+    words = {
+        Status.CRITICAL: f"{counts[Status.CRITICAL]} critical",
+        Status.UNKNOWN: f"{counts[Status.UNKNOWN]} unknown",
+        Status.WARNING: pluralize(counts[Status.WARNING], "warning"),
+        Status.OK: f"{counts[Status.OK]} well",
+    }
+    return ", ".join(words[status] for status, count in counts.items() if count)
+
+
+def check_lines(health: Health | None, columns: int) -> list[Line]:
+    """Every check, bad ones first; below those that are not well what to do about them."""
+    if health is None:
+        return [(Span("nothing is known yet", Tone.DIM),)]
+    lines: list[Line] = []
+    for check in sorted(health.checks, key=lambda each: _WORST_FIRST.index(each.status)):
+        lines += _check(check, columns)
+    return lines
+
+
+def _check(check: Check, columns: int) -> list[Line]:
+    mark, tone = MARKS[check.status]
+    well = check.status is Status.OK
+    name = pad((clean_span(check.name, Tone.DIM if well else Tone.STRONG),), _NAME)
+    figure = pad((clean_span(check.figure, Tone.DIM if well else tone),), _FIGURE)
+    before = 2 + _NAME + 1 + _FIGURE + 1
+    rows = wrap((clean_span(check.message, Tone.DIM if well else Tone.TEXT),), max(12, columns - before)) or [
+        ()
+    ]
+    lines: list[Line] = [(Span(f"{mark} ", tone), *name, Span(" "), *figure, Span(" "), *rows[0])]
+    lines += [(Span(" " * before), *row) for row in rows[1:]]
+    if check.advice and not well:
+        indent = before if columns - before >= _ROOMY else _ADVICE
+        advice = wrap((clean_span(check.advice, Tone.INFO),), max(12, columns - indent - 2))
+        for number, row in enumerate(advice):
+            lines.append((Span(" " * indent), Span("  " if number else "→ ", Tone.INFO), *row))
+    return lines
+
+
+def figure_lines(figures: Sequence[PerfdataValue], columns: int) -> list[Line]:
+    """What was measured, and from where on it alarms."""
+    if not figures:
+        return [(Span("no figures", Tone.DIM),)]
+    labels = max(len(figure.label) for figure in figures)
+    values = [_amount(figure.value, figure.unit) for figure in figures]
+    room = max(map(len, values))
+    lines: list[Line] = [
+        (
+            *pad((clean_span(figure.label.replace("_", " "), Tone.DIM),), labels + 2),
+            *pad((clean_span(value, Tone.STRONG),), room, right=True),
+            Span(" "),
+            *_alarms(figure),
+        )
+        for figure, value in zip(figures, values, strict=True)
+    ]
+    side = (columns - _APART) // 2
+    if max(map(width_of, lines)) > side:
+        return lines
+    half = (len(lines) + 1) // 2
+    return beside([(lines[:half], side), (lines[half:], side)], gap=_APART)
+
+
+def _amount(value: float, unit: str) -> str:
+    """A value with its unit, in few characters."""
+    if unit == "B":
+        return format_bytes(round(value))
+    if unit == "s" and 0 < value < 1:
+        value, unit = value * 1000, "ms"
+    number = f"{value:,.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.3g}"
+    return f"{number} {unit}".rstrip()
+
+
+def _alarms(figure: PerfdataValue) -> Line:
+    """From where on it alarms. The notation is that of the Monitoring Plugins Development Guidelines: "7" is
+    above 7, "1:" is below 1."""
+    spans: list[Span] = []
+    for status, bound in ((Status.WARNING, figure.warning), (Status.CRITICAL, figure.critical)):
+        if bound:
+            mark, tone = MARKS[status]
+            sign = "<" if bound.endswith(":") else ">"
+            spans += [
+                Span(f" {mark}", tone),
+                clean_span(f"{sign}{_bound(bound.rstrip(':'), figure.unit)}", Tone.DIM),
+            ]
+    return tuple(spans)
+
+
+def _bound(text: str, unit: str) -> str:
+    """A bound as the value is written, where it is a plain number."""
+    try:
+        return _amount(float(text), unit)
+    except ValueError:
+        return text

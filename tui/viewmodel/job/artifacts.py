@@ -1,0 +1,134 @@
+"""What a bundle holds: its files, which of them can be looked at, and how they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from previewops.formatting import format_bytes, format_duration
+from previewops.tui.viewmodel.columns import TableColumn
+from previewops.tui.viewmodel.safe_numbers import safe_count
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+
+MOST_ARTIFACTS = 2_000
+"""A result that names more is cut: what is in it was written by whoever wrote to Redis."""
+
+PICTURE_TYPES = ("image/webp", "image/png", "image/jpeg", "image/gif", "image/avif")
+
+ARTIFACT_COLUMNS = (
+    TableColumn("file", 18, grow=3),
+    TableColumn("type", 10, drop=1),
+    TableColumn("pixels", 9, right=True),
+    TableColumn("size", 9, right=True),
+)
+
+_ORDER = ("poster.", "frames/", "sheet.", "thumbs/")
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFile:
+    """One file of a bundle. ``path`` is relative to it; ``pixels`` is its width and height where they are known."""
+
+    path: str
+    size_bytes: int
+    media_type: str
+    pixels: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BundleContents:
+    """A bundle on the disk: its files in the order of the manifest, and what its pictures are called, by path."""
+
+    artifacts: tuple[BundleFile, ...] = ()
+    captions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def pictures(self) -> tuple[BundleFile, ...]:
+        """What can be looked at, in the order in which one looks: poster, frames, sheet, thumbnails."""
+        shown = [
+            each for each in self.artifacts if each.media_type in PICTURE_TYPES and _rank(each) is not None
+        ]
+        return tuple(sorted(shown, key=lambda each: _rank(each) or 0))
+
+
+def _rank(artifact: BundleFile) -> int | None:
+    return next((place for place, start in enumerate(_ORDER) if artifact.path.startswith(start)), None)
+
+
+def parse_artifacts(result: Mapping[str, Any] | None) -> tuple[BundleFile, ...]:
+    """The files that a job's result names, those that make no sense left out."""
+    named = (result or {}).get("artifacts")
+    if not isinstance(named, list):
+        return ()
+    found = []
+    for each in named[:MOST_ARTIFACTS]:
+        size_bytes = safe_count(each.get("bytes")) if isinstance(each, dict) else None
+        if size_bytes is not None and isinstance(each.get("path"), str):
+            found.append(BundleFile(each["path"], size_bytes, str(each.get("mediaType", ""))))
+    return tuple(found)
+
+
+def parse_captions(preview: object) -> dict[str, str]:
+    """What ``preview.json`` says of the pictures, by path: the step, its title and how long it is shown."""
+    if not isinstance(preview, dict):
+        return {}
+    captions: dict[str, str] = {}
+    for frame in _objects(preview.get("frames")):
+        path, step, title = (frame.get(name) for name in ("path", "step", "title"))
+        shown_ms = safe_count(frame.get("durationMs"))
+        if isinstance(path, str):
+            parts = [f"step {step}" if step else "title card"]
+            parts += [title] if isinstance(title, str) and title else []
+            parts += [format_duration(shown_ms)] if shown_ms is not None else []
+            captions[path] = " · ".join(parts)
+    for asset in _objects(preview.get("assets")):
+        if isinstance(asset.get("thumbnail"), str):
+            captions[asset["thumbnail"]] = f"asset {asset.get('id')}"
+    for name, words in (("poster", "poster"), ("sheet", "contact sheet")):
+        entry = preview.get(name)
+        if isinstance(entry, dict) and isinstance(entry.get("path"), str):
+            captions[entry["path"]] = words
+    return captions
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def picture_title(bundle: BundleContents, place: int) -> str:
+    """What the picture shows, above it."""
+    picture = bundle.pictures[place]
+    return bundle.captions.get(picture.path, picture.path)
+
+
+def picture_subtitle(bundle: BundleContents, place: int) -> str:
+    """Which picture of how many, its file, pixels and size, below it."""
+    picture = bundle.pictures[place]
+    parts = [f"{place + 1} of {len(bundle.pictures)}", picture.path]
+    if picture.pixels is not None:
+        parts.append(pixel_words(picture.pixels))
+    return " · ".join([*parts, format_bytes(picture.size_bytes)])
+
+
+def pixel_words(pixels: tuple[int, int]) -> str:
+    """Width and height."""
+    return f"{pixels[0]}x{pixels[1]}"
+
+
+def artifact_cells(artifact: BundleFile) -> tuple[Line, ...]:
+    """The cells of ``ARTIFACT_COLUMNS``."""
+    pixels = pixel_words(artifact.pixels) if artifact.pixels is not None else ""
+    return (
+        (clean_span(artifact.path),),
+        (clean_span(artifact.media_type.removeprefix("image/").removeprefix("application/"), Tone.DIM),),
+        (Span(pixels, Tone.DIM),),
+        (Span(format_bytes(artifact.size_bytes)),),
+    )
+
+
+def total_words(artifacts: Sequence[BundleFile]) -> str:
+    """How many files, and how large they are together."""
+    if not artifacts:
+        return "artifacts"
+    return f"artifacts · {len(artifacts):,}, {format_bytes(sum(each.size_bytes for each in artifacts))}"

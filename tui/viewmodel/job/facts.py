@@ -1,0 +1,181 @@
+"""What is known of one job, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from previewops.clock import iso_from_ms
+from previewops.formatting import format_age, format_bytes, pluralize
+from previewops.states import JobState
+from previewops.tui.viewmodel.attempts import attempt_lines
+from previewops.tui.viewmodel.charts import bar
+from previewops.tui.viewmodel.durations import coarse_duration, short_duration
+from previewops.tui.viewmodel.jobs.rows import PRIORITY_TONES, STATE_TONES
+from previewops.tui.viewmodel.json_lines import json_lines
+from previewops.tui.viewmodel.safe_numbers import safe_count
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+from previewops.tui.viewmodel.wrap import wrap
+
+if TYPE_CHECKING:
+    from previewops.queue.records import JobRecord
+
+_LABEL = 10
+_WORDS: Mapping[JobState, tuple[str, str]] = {
+    JobState.WAITING: ("○", "waits for a worker"),
+    JobState.DELAYED: ("◔", "backs off, runs again soon"),
+    JobState.ACTIVE: ("▶", "is being rendered"),
+    JobState.COMPLETED: ("✓", "done"),
+    JobState.DEAD: ("✖", "a dead letter"),
+    JobState.CANCELLED: ("⊘", "cancelled"),
+}
+
+
+def state_words(record: JobRecord) -> str:
+    """The state as a person would say it."""
+    if record.state is JobState.COMPLETED and is_dry_run(record):
+        return "done: a dry run, nothing was rendered"
+    return _WORDS[record.state][1]
+
+
+def is_dry_run(record: JobRecord) -> bool:
+    """Whether it has ended with a plan rather than with pictures."""
+    return bool((record.result or {}).get("dryRun"))
+
+
+def fact_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
+    """What an operator asks first comes first: state, what went wrong, times, where."""
+    mark, _ = _WORDS[record.state]
+    lines: list[Line] = [
+        (Span(f"{mark} {state_words(record)}", STATE_TONES[record.state]),),
+    ]
+    if record.state is JobState.ACTIVE:
+        lines.append(_progress(record, columns))
+    for name, value in _facts(record, now_ms):
+        rows = wrap(value, max(1, columns - _LABEL)) or [()]
+        lines.append((Span(f"{name:<{_LABEL}}", Tone.DIM), *rows[0]))
+        lines += [(Span(" " * _LABEL), *row) for row in rows[1:]]
+    return lines
+
+
+def _progress(record: JobRecord, columns: int) -> Line:
+    share = min(1.0, max(0.0, record.progress or 0.0))
+    phase = clean_span(f" {record.phase}" if record.phase else "", Tone.DIM)
+    room = max(4, columns - 6 - phase.cells)
+    return (*bar(share, room, Tone.GOOD), Span(f"{share:>5.0%}"), phase)
+
+
+def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
+    facts: list[tuple[str, Line]] = []
+
+    def add(name: str, value: object, tone: Tone = Tone.TEXT) -> None:
+        if value not in (None, ""):
+            facts.append((name, (clean_span(value, tone),)))
+
+    add("reason", record.reason, Tone.BAD if record.state is JobState.DEAD else Tone.WARN)
+    add("error", " / ".join(filter(None, (record.error_class, record.code))))
+    facts.append(
+        (
+            "priority",
+            (
+                Span(record.priority.value, PRIORITY_TONES[record.priority]),
+                Span("  project ", Tone.DIM),
+                clean_span(record.project_id),
+            ),
+        )
+    )
+    add("tried", _tries(record))
+    facts.append(("accepted", _moment(record.accepted_ms, now_ms)))
+    if record.claimed_ms is not None:
+        if not record.requeues:  # of a later life it is not known when it began
+            add("waited", short_duration(max(0, record.claimed_ms - record.accepted_ms)))
+        facts.append(("started", _moment(record.claimed_ms, now_ms)))
+    elif record.state.pending:
+        add("waits", coarse_duration(now_ms - record.accepted_ms))
+    if record.finished_ms is not None:
+        if record.claimed_ms is not None and record.finished_ms >= record.claimed_ms:
+            add("took", short_duration(record.finished_ms - record.claimed_ms))
+        facts.append(("ended", _moment(record.finished_ms, now_ms)))
+    add("worker", record.worker)
+    add("cause", record.cause)
+    add("group", record.fingerprint)
+    facts += _of_result(record.result or {})
+    return facts
+
+
+def _moment(ms: int, now_ms: int) -> Line:
+    return (Span(format_age(ms, now_ms)), Span(f"  {iso_from_ms(ms)[11:19]}Z", Tone.DIM))
+
+
+def _tries(record: JobRecord) -> str:
+    parts = []
+    if record.attempts:
+        parts.append(f"{pluralize(record.attempts, 'attempt')} failed")
+    if record.crashes:
+        parts.append(pluralize(record.crashes, "crash", "crashes"))
+    if record.requeues:
+        parts.append(f"requeued {pluralize(record.requeues, 'time')}")
+    return ", ".join(parts)
+
+
+def _of_result(result: Mapping[str, Any]) -> list[tuple[str, Line]]:
+    facts: list[tuple[str, Line]] = []
+    names = ("renderMs", "width", "height", "durationMs")
+    render_ms, width, height, length_ms = (safe_count(result.get(name)) for name in names)
+    if render_ms is not None:
+        facts.append(("rendered", (Span(f"in {short_duration(render_ms)}"),)))
+    if width is not None and height is not None:
+        words = f"{width}x{height} pixels"
+        if length_ms is not None:
+            words += f", {short_duration(length_ms)} long"
+        facts.append(("shows", (Span(words),)))
+    if isinstance(result.get("bundle"), str):
+        facts.append(("bundle", (clean_span(result["bundle"], Tone.DIM),)))
+    warnings = result.get("warnings")
+    if isinstance(warnings, list):
+        facts += [("warning", (clean_span(each, Tone.WARN),)) for each in warnings[:20]]
+    return facts
+
+
+def preview_placeholder(record: JobRecord, columns: int) -> list[Line]:
+    """What stands where the picture would be, of a job that has none."""
+    if record.state is JobState.COMPLETED and is_dry_run(record):
+        plan = (record.result or {}).get("plan")
+        return [(Span("The plan of a dry run", Tone.STRONG), *_estimate(plan)), (), *json_lines(plan)]
+    if record.state is JobState.ACTIVE:
+        return [(Span("It is being rendered.", Tone.TEXT),), _progress(record, min(columns, 40))]
+    words = {
+        JobState.WAITING: "It has not been rendered yet.",
+        JobState.DELAYED: "It has not been rendered yet: an attempt has failed, another follows.",
+        JobState.DEAD: "There is no preview: no attempt came to its end.",
+        JobState.CANCELLED: "There is no preview: it was cancelled.",
+        JobState.COMPLETED: "Its result names no pictures.",
+    }
+    lines: list[Line] = [(Span(words[record.state], Tone.DIM),)]
+    if record.history and record.state in (JobState.DEAD, JobState.DELAYED):
+        lines += [(), (Span("The latest failure", Tone.STRONG),), *attempt_lines(record.history[-1])]
+    return lines
+
+
+def _estimate(plan: object) -> Line:
+    estimate = plan.get("estimate") if isinstance(plan, dict) else None
+    if not isinstance(estimate, dict):
+        return ()
+    parts = []
+    size_bytes, ms = safe_count(estimate.get("bytes")), safe_count(estimate.get("ms"))
+    if size_bytes is not None:
+        parts.append(f"about {format_bytes(size_bytes)}")
+    if ms is not None:
+        parts.append(f"in about {short_duration(ms)}")
+    return (Span("  " + " ".join(parts), Tone.DIM),)
+
+
+def no_job_lines() -> list[Line]:
+    """What is said while no job has been chosen."""
+    return [
+        (Span("No job is open.", Tone.TEXT),),
+        (),
+        (Span("2", Tone.INFO, "app.show('jobs')"), Span(" shows all jobs, ", Tone.DIM),
+         Span("4", Tone.INFO, "app.show('dead')"), Span(" the dead letters; ", Tone.DIM),
+         Span("enter", Tone.INFO), Span(" there opens the one under the cursor.", Tone.DIM)),
+    ]  # fmt: skip

@@ -1,0 +1,158 @@
+"""Jobs as rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from previewops.states import JobState, Priority
+from previewops.tui.viewmodel.bars import short_count
+from previewops.tui.viewmodel.charts import bar
+from previewops.tui.viewmodel.columns import TableColumn
+from previewops.tui.viewmodel.durations import coarse_duration, short_duration
+from previewops.tui.viewmodel.jobs.list_state import state_counts
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, width_of
+
+if TYPE_CHECKING:
+    from previewops.queue.records import JobRecord
+    from previewops.snapshot.model import RunningJob, Snapshot
+
+_STATE = TableColumn("state", 9)
+_FAILING = (JobState.DELAYED, JobState.DEAD, JobState.CANCELLED)
+
+
+def job_columns(state: JobState | None) -> tuple[TableColumn, ...]:
+    """The columns of a list of jobs in a state, or in all. Of one state it need not be said in each row."""
+    failing = state in _FAILING
+    columns = (
+        _STATE,
+        TableColumn("pri", 6),
+        TableColumn("job", 16, grow=4, middle=True),
+        TableColumn("project", 12, grow=1, drop=3),
+        TableColumn("fail/crash", 10, right=True, drop=4 if failing else 5),
+        TableColumn("since", 6, right=True),
+        TableColumn("wait/run", 8, right=True),
+        TableColumn("worker", 13, drop=5 if failing else 4, middle=True),
+        TableColumn("reason" if failing else "progress/reason", 18 if state is None else 29, grow=4),
+    )
+    return columns if state is None else columns[1:]
+
+
+PRIORITY_TONES: Mapping[Priority, Tone] = {
+    Priority.HIGH: Tone.HIGH,
+    Priority.NORMAL: Tone.NORMAL,
+    Priority.LOW: Tone.LOW,
+}
+
+STATE_TONES: Mapping[JobState, Tone] = {
+    JobState.WAITING: Tone.TEXT,
+    JobState.DELAYED: Tone.WARN,
+    JobState.ACTIVE: Tone.GOOD,
+    JobState.COMPLETED: Tone.DIM,
+    JobState.DEAD: Tone.BAD,
+    JobState.CANCELLED: Tone.DIM,
+}
+
+_BAR = 6
+_ALL = "all"
+
+
+def state_tabs(snapshot: Snapshot | None, current: JobState | None, columns: int) -> Line:
+    """The states to choose from, each with how many jobs are in it."""
+    counts = state_counts(snapshot) if snapshot is not None else {}
+    for gap in (2, 1, 0):
+        spans = [Span(" ")] if gap else []
+        for state in (None, *JobState):
+            name = _ALL if state is None else state.value
+            action = f"screen.show_state('{name}')"
+            spans.append(Span(f" {name} ", Tone.BADGE if state is current else Tone.DIM, action))
+            if state is not None and counts.get(state):
+                # Forgotten ones are counted too, hence "at most".
+                figure = ("≤" if state is JobState.CANCELLED else "") + short_count(counts[state])
+                spans.append(Span(figure, STATE_TONES[state], action))
+            spans.append(Span(" " * gap))
+        if width_of(tuple(spans)) <= columns:
+            break
+    return tuple(spans)
+
+
+def merge_running_job(record: JobRecord, run: RunningJob | None) -> JobRecord:
+    """The record as the list of active jobs has it, where that knows more."""
+    if run is None:
+        return record
+    return replace(
+        record,
+        state=JobState.ACTIVE,
+        claimed_ms=run.claimed_ms,
+        finished_ms=None,
+        progress=run.progress,
+        phase=run.phase,
+        worker=run.worker_id,
+        attempts=run.attempts,
+        crashes=run.crashes,
+    )
+
+
+def merge_running_jobs(rows: Sequence[JobRecord], snapshot: Snapshot | None) -> tuple[JobRecord, ...]:
+    """The rows, each as fresh as the snapshot makes it."""
+    runs = {run.job_id: run for run in snapshot.running_jobs} if snapshot is not None else {}
+    return tuple(merge_running_job(record, runs.get(record.job_id)) for record in rows)
+
+
+def job_cells(record: JobRecord, now_ms: int, state: JobState | None) -> tuple[Line, ...]:
+    """The cells of ``job_columns(state)``."""
+    ended = not record.state.pending
+    quiet = Tone.DIM if ended and record.state is not JobState.DEAD else Tone.TEXT
+    cells = (
+        (Span(record.state.value, STATE_TONES[record.state]),),
+        (Span(record.priority.value, PRIORITY_TONES[record.priority]),),
+        (clean_span(record.job_id, Tone.STRONG if record.state is JobState.ACTIVE else Tone.TEXT),),
+        (clean_span(record.project_id, quiet),),
+        _failures(record),
+        # What the list is ordered by: when it ended, or came.
+        (Span(coarse_duration(now_ms - (record.finished_ms or record.accepted_ms)), Tone.DIM),),
+        (Span(*_time(record, now_ms)),),
+        (clean_span(record.worker or "", Tone.DIM),),
+        progress_or_reason(record),
+    )
+    return cells if state is None else cells[1:]
+
+
+def _failures(record: JobRecord) -> Line:
+    if not record.attempts and not record.crashes:
+        return (Span("-", Tone.FAINT),)
+    return (
+        Span(f"{record.attempts}", Tone.WARN if record.attempts else Tone.DIM),
+        Span("/", Tone.DIM),
+        Span(f"{record.crashes}", Tone.BAD if record.crashes else Tone.DIM),
+    )
+
+
+def _time(record: JobRecord, now_ms: int) -> tuple[str, Tone]:
+    """How long it has waited, has been rendering, or was rendering."""
+    if record.state is JobState.ACTIVE:
+        passed = max(0, now_ms - (record.claimed_ms or now_ms))
+        return (f"{passed // 1_000} s" if passed < 60_000 else coarse_duration(passed)), Tone.GOOD
+    if record.state.pending:
+        return coarse_duration(now_ms - record.accepted_ms), Tone.DIM
+    if record.claimed_ms is None or record.finished_ms is None or record.finished_ms < record.claimed_ms:
+        return "-", Tone.FAINT
+    return short_duration(record.finished_ms - record.claimed_ms), Tone.TEXT
+
+
+def progress_or_reason(record: JobRecord) -> Line:
+    """How far an active job is; of any other, what went wrong with it last."""
+    if record.state is JobState.ACTIVE:
+        share = min(1.0, max(0.0, record.progress or 0.0))
+        phase = (Span(" "), clean_span(record.phase, Tone.DIM)) if record.phase else ()
+        return (*bar(share, _BAR, Tone.GOOD), Span(f"{share:>5.0%}"), *phase)
+    tone = Tone.BAD if record.state is JobState.DEAD else Tone.WARN
+    if record.state is JobState.COMPLETED:
+        return ()
+    code = (clean_span(record.code, tone), Span(": ", Tone.DIM)) if record.code else ()
+    return (
+        (*code, clean_span(record.reason or "", Tone.DIM if code else Tone.TEXT))
+        if record.reason
+        else code[:1]
+    )

@@ -1,0 +1,114 @@
+"""A payload as text that can be edited, and where in the text something is. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from previewops.contract import Payload, parse_payload, validate
+from previewops.errors import InvalidPayload, Violation
+from previewops.formatting import pluralize
+from previewops.message_formatting import json_pointer, quote
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+from previewops.tui.viewmodel.wrap import wrap_lines
+
+SHOWN = 50
+"""Violations that are written out; the rest is a number."""
+
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+
+
+def format_editable(payload: Mapping[str, Any]) -> str:
+    """The payload as JSON over several lines. What could steer a terminal, or hide, is written as an escape."""
+    text = json.dumps(payload, indent=2, ensure_ascii=False)
+    return "".join(each if each == "\n" or each.isprintable() else json.dumps(each)[1:-1] for each in text)
+
+
+def parse_edited(text: str, job_id: str) -> Payload:
+    """The text as a valid payload of that job.
+
+    Raises:
+        InvalidPayload: it is not JSON, or breaks the contract, or names another job.
+    """
+    # What is pasted may hold halves of characters, which no UTF-8 has: as escapes they are refused by name.
+    raw = text.encode("utf-8", "backslashreplace")
+    payload = validate(parse_payload(raw))
+    if payload.job_id != job_id:
+        raise InvalidPayload(
+            [
+                Violation(
+                    "/jobId",
+                    "another-job",
+                    "cannot be changed: it is still the same job",
+                    quote(payload.job_id),
+                    quote(job_id),
+                )
+            ]
+        )
+    return payload
+
+
+def locate_violation(text: str, violation: Violation) -> tuple[int, int] | None:
+    """(row, column), both from 0, of what a violation is about; None where that is the whole text.
+
+    Of what is missing it is the place of the object that lacks it.
+    """
+    if violation.code == "not-json":
+        return _not_json_place(text)
+    parts = violation.pointer.split("/")
+    while len(parts) > 1:
+        offset = _offset_of(text, "/".join(parts))
+        if offset is not None:
+            return _row_and_column(text, offset)
+        parts.pop()
+    return None
+
+
+def _not_json_place(text: str) -> tuple[int, int] | None:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.lineno - 1, error.colno - 1
+    return None
+
+
+def _row_and_column(text: str, offset: int) -> tuple[int, int]:
+    before = text[:offset]
+    return before.count("\n"), offset - before.rfind("\n") - 1
+
+
+def _offset_of(text: str, wanted: str) -> int | None:
+    """Where the value of a JSON pointer begins in a text that is JSON."""
+    path: list[str | int | None] = []  # of each open container, the place in it; None before an object's name
+    for match in _PIECE.finditer(text):
+        piece = match[0]
+        if piece in "}]":
+            path.pop()
+        elif piece == ",":
+            last = path[-1]
+            path[-1] = last + 1 if isinstance(last, int) else None
+        elif piece != ":":
+            if path and path[-1] is None:
+                path[-1] = str(json.loads(piece))
+                continue
+            if json_pointer([part for part in path if part is not None]) == wanted:
+                return match.start()
+            if piece in "{[":
+                path.append(None if piece == "{" else 0)
+    return None
+
+
+def violation_lines(violations: Sequence[Violation], columns: int) -> list[Line]:
+    """Each violation: where and what, then what was found and what is allowed."""
+    lines: list[Line] = [(Span(f"✖ {pluralize(len(violations), 'violation')}: nothing was sent", Tone.BAD),)]
+    for each in violations[:SHOWN]:
+        lines += [
+            (clean_span(each.pointer or "(document)", Tone.STRONG), clean_span(f"  {each.message}")),
+            (Span("  found    ", Tone.DIM), clean_span(each.found)),
+            (Span("  allowed  ", Tone.DIM), clean_span(each.allowed)),
+        ]
+    if len(violations) > SHOWN:
+        lines.append((Span(f"and {len(violations) - SHOWN:,} more", Tone.DIM),))
+    return wrap_lines(lines, columns)

@@ -1,0 +1,179 @@
+"""Text as the widgets draw it: spans with a tone, in lines. What a tone looks like is the theme's business."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeAlias
+
+from rich.cells import cell_len, set_cell_size
+
+from previewops.formatting import clean
+
+
+class Tone(StrEnum):
+    """What a piece of text means. No meaning is told by a tone alone: some terminals show none."""
+
+    TEXT = "text"
+    DIM = "dim"  # labels, units, what is seldom read
+    FAINT = "faint"  # rules, axes, empty parts of bars
+    STRONG = "strong"
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+    INFO = "info"  # what can be acted on: keys, links, the selected tab
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+    DONE = "done"  # fills of charts: as areas the tones of text are too loud
+    DIED = "died"
+    FAST = "fast"  # the median of a latency chart
+    SLOW = "slow"  # the upper percentiles of a latency chart
+    SLOWEST = "slowest"
+    BADGE = "badge"  # reversed: a label on a ground of its own
+    BADGE_GOOD = "badge-good"
+    BADGE_WARN = "badge-warn"
+    BADGE_BAD = "badge-bad"
+    BADGE_INFO = "badge-info"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of one line.
+
+    ``action`` is the name of an action that a click on it runs, "" for none; ``ground`` the tone behind the text.
+    """
+
+    text: str
+    tone: Tone = Tone.TEXT
+    action: str = ""
+    ground: Tone | None = None
+
+    @property
+    def cells(self) -> int:
+        """Its width in terminal columns."""
+        return cell_len(self.text)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether blanks beside the text look the same when they are part of it: no ground, no click, no badge."""
+        return self.ground is None and not self.action and not self.tone.startswith("badge")
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is nothing to see of it, whatever its tone."""
+        return self.is_plain and self.text.isspace()
+
+
+Line: TypeAlias = tuple[Span, ...]
+
+BLANK: Line = ()
+
+
+def clean_span(text: object, tone: Tone = Tone.TEXT) -> Span:
+    """A span of text that came from a job or another stranger: one line, nothing in it that steers a terminal."""
+    return Span(clean(text), tone)
+
+
+def width_of(line: Line) -> int:
+    """The columns that a line takes."""
+    return sum(span.cells for span in line)
+
+
+def clip(line: Line, columns: int) -> Line:
+    """The line in at most ``columns`` columns; a cut is marked by an ellipsis."""
+    if columns <= 0:
+        return BLANK
+    if width_of(line) <= columns:
+        return line
+    kept: list[Span] = []
+    room = columns - 1
+    for span in line:
+        if span.cells > room:
+            if room:
+                kept.append(replace(span, text=set_cell_size(span.text, room)))
+            kept.append(Span("…", span.tone))
+            break
+        kept.append(span)
+        room -= span.cells
+    return tuple(kept)
+
+
+def clip_middle(line: Line, columns: int) -> Line:
+    """As ``clip``, but of a single span the middle goes: ids are told apart by their ends as well as their starts."""
+    if width_of(line) <= columns or len(line) != 1 or columns < 3:
+        return clip(line, columns)
+    (span,) = line
+    before = (columns - 1) // 2
+    start = set_cell_size(span.text, before)
+    end = set_cell_size(span.text[::-1], columns - 1 - before)[::-1]
+    return (replace(span, text=f"{start}…{end}"),)
+
+
+def pad(line: Line, columns: int, *, right: bool = False) -> Line:
+    """The line in exactly ``columns`` columns, flush left or right."""
+    fitted = clip(line, columns)
+    gap = columns - width_of(fitted)
+    if gap <= 0:
+        return fitted
+    space = Span(" " * gap)
+    return (space, *fitted) if right else (*fitted, space)
+
+
+def merge_spans(line: Line) -> Line:
+    """The line in as few spans as show the same: each one costs a terminal line more than its text.
+
+    Neighbours that look alike become one, and blanks become part of the text beside them.
+    """
+    parts: list[Span] = []
+    for span in line:
+        if not span.text:
+            continue
+        last = parts[-1] if parts else None
+        if last is not None and (_alike(last, span) or (span.is_blank and last.is_plain)):
+            parts[-1] = replace(last, text=last.text + span.text)
+        elif last is not None and last.is_blank and span.is_plain:
+            parts[-1] = replace(span, text=last.text + span.text)
+        else:
+            parts.append(span)
+    return tuple(parts)
+
+
+def _alike(one: Span, other: Span) -> bool:
+    return (one.tone, one.action, one.ground) == (other.tone, other.action, other.ground)
+
+
+def justify(left: Line, right: Line, columns: int) -> Line:
+    """``left`` flush left and ``right`` flush right in one line; the left one is cut where they meet."""
+    room = max(0, columns - width_of(right) - 1)
+    return (*pad(left, room), Span(" "), *right) if room else clip(right, columns)
+
+
+def beside(parts: Sequence[tuple[Sequence[Line], int]], gap: int = 2) -> list[Line]:
+    """Blocks of lines next to each other: ``(lines, columns)`` each."""
+    height = max((len(lines) for lines, _ in parts), default=0)
+    rows = []
+    for y in range(height):
+        row: list[Span] = []
+        for place, (lines, columns) in enumerate(parts):
+            if place:
+                row.append(Span(" " * gap))
+            row += pad(lines[y] if y < len(lines) else BLANK, columns)
+        rows.append(tuple(row))
+    return rows
+
+
+def joined(parts: Iterable[Line], between: Line) -> Line:
+    """The lines one after the other, with ``between`` between them."""
+    result: list[Span] = []
+    for part in parts:
+        if result:
+            result += between
+        result += part
+    return tuple(result)
+
+
+def plain_text(line: Line) -> str:
+    """The text without its tones."""
+    return "".join(span.text for span in line)

@@ -1,0 +1,62 @@
+"""Lines of spans in a given width, broken between words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich.cells import cell_len, chop_cells
+
+from previewops.tui.viewmodel.spans import Line, Span
+
+
+def wrap_lines(lines: Sequence[Line], columns: int) -> list[Line]:
+    """Every line in at most ``columns`` columns; an empty line stays one."""
+    return [part for line in lines for part in wrap(line, columns)]
+
+
+def wrap(line: Line, columns: int) -> list[Line]:
+    """One line as several. Words are kept whole where they fit into a line at all."""
+    if columns < 1:
+        return []
+    rows: list[list[Span]] = [[]]
+    used = 0
+    for word in _words(line):
+        text = word.text
+        size = cell_len(text)
+        if used and used + cell_len(text.rstrip()) > columns:
+            rows.append([])
+            used = 0
+        if not used:
+            text = text.lstrip() if len(rows) > 1 else text
+            for chopped in chop_cells(text, columns)[:-1]:
+                rows[-1].append(replace(word, text=chopped))
+                rows.append([])
+            text = chop_cells(text, columns)[-1] if text else ""
+            size = cell_len(text)
+        rows[-1].append(replace(word, text=text))
+        used += size
+    return [_ending_in_no_blank(row) for row in rows]
+
+
+def _ending_in_no_blank(row: list[Span]) -> Line:
+    """The row without the blanks behind its last word: they would be cut off with a mark."""
+    kept = [span for span in row if span.text]
+    while kept and not kept[-1].text.rstrip(" "):
+        kept.pop()
+    if kept:
+        kept[-1] = replace(kept[-1], text=kept[-1].text.rstrip(" "))
+    return tuple(kept)
+
+
+def _words(line: Line) -> list[Span]:
+    """The line in words, each with the blanks that follow it."""
+    words: list[Span] = []
+    for span in line:
+        start = 0
+        for place in range(1, len(span.text)):
+            if span.text[place - 1] == " " and span.text[place] != " ":
+                words.append(replace(span, text=span.text[start:place]))
+                start = place
+        words.append(replace(span, text=span.text[start:]))
+    return words

@@ -1,0 +1,1 @@
+"""Assets of a job: from a URI to an open, checked file."""

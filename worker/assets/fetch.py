@@ -1,0 +1,280 @@
+"""Assets over http and https, from hosts that are listed and at addresses that are open.
+
+A name is looked up once, every address that comes back has to be open, and the connection goes to one of these
+very addresses: a name that answers differently the next time gains nothing. TLS still holds the certificate
+against the name. A redirect is a new address and is judged like the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from previewops.contract import HttpUri, UriNotAllowed, parse_uri
+from previewops.errors import PermanentJobError, TransientJobError
+from previewops.host_patterns import DEFAULT_PORTS, HostPattern, format_hosts
+from previewops.worker.assets.ip_policy import rejection_reason
+from previewops.worker.assets.opener import (
+    AssetRef,
+    check_size,
+    permanent_asset_error,
+    storage_errors,
+    transient_asset_error,
+)
+
+MAX_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MAY_HEAL = (408, 425, 429)  # and every 5xx
+_HEADERS = {"User-Agent": "previewops", "Accept": "image/*, audio/*", "Accept-Encoding": "identity"}
+_T = TypeVar("_T")
+
+Resolver = Callable[[str, int], Sequence[str]]
+AddressPolicy = Callable[[str], str | None]
+
+
+def resolve_host(host: str, port: int) -> Sequence[str]:
+    """The addresses of ``host``, as the system finds them. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+@dataclass(frozen=True, slots=True)
+class WebFetcher:
+    """Fetches assets.
+
+    ``timeout_s`` bounds the whole of one fetch, redirects included. ``resolve`` finds a host's addresses,
+    ``closed`` says why one of them is not to be used; both are the system's and the strict ones unless a test
+    has others.
+    """
+
+    hosts: tuple[HostPattern, ...]
+    timeout_s: float
+    resolve: Resolver = resolve_host
+    address_policy: AddressPolicy = rejection_reason
+    make_ssl_context: Callable[[], ssl.SSLContext] = field(default=ssl.create_default_context)
+
+    def fetch(self, asset: AssetRef, address: HttpUri, into: BinaryIO, *, max_bytes: int) -> int:
+        """Writes the content of ``address`` to ``into``, and returns its length in bytes.
+
+        Raises:
+            PermanentJobError: asset-host-refused, asset-address-refused, asset-redirect-refused,
+                asset-http-status, asset-too-large, asset-uri-unsupported.
+            TransientJobError: asset-http-status (a server in trouble), asset-unreachable, asset-fetch-timeout,
+                asset-incomplete, disk-full, io-error.
+        """
+        return _in_a_loop_of_its_own(self._within_time(asset, address, into, max_bytes))
+
+    async def _within_time(self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int) -> int:
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return await self._follow(asset, address, file, max_bytes)
+        except TimeoutError:
+            raise transient_asset_error(
+                "asset-fetch-timeout",
+                asset,
+                f"it was not there whole after {self.timeout_s:g} s",
+                found=f"not whole after {self.timeout_s:g} s",
+                allowed=f"{self.timeout_s:g} s",
+                hint="try again later, use a smaller file, or raise PREVIEW_FETCH_TIMEOUT_S",
+            ) from None
+
+    async def _follow(self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int) -> int:
+        for _ in range(MAX_REDIRECTS + 1):
+            found = await self._ask(asset, address, file, max_bytes)
+            if isinstance(found, int):
+                return found
+            address = _redirected(asset, address, found)
+        raise _redirect_refused(asset, f"more than {MAX_REDIRECTS} redirects", f"{MAX_REDIRECTS} redirects")
+
+    async def _ask(self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int) -> int | str:
+        """The number of bytes that were written to ``file``, or where the answer says to look instead."""
+        addresses = await self._addresses(asset, address)
+        # An address that swallows everything must leave time for the others, and for the content.
+        connect_s = self.timeout_s / (len(addresses) + 1)
+        requests = [_request(asset, address, each, connect_s) for each in addresses]
+        # The transport alone, as a client would look into redirects and keep cookies.
+        async with httpx.AsyncHTTPTransport(verify=self._verify(address), trust_env=False) as transport:
+            try:
+                answer = await _first_that_answers(transport, requests)
+                try:
+                    if answer.status_code in _REDIRECTS:
+                        return str(answer.headers.get("location", ""))
+                    _demand_success(asset, answer.status_code)
+                    return await _store(asset, answer, file, max_bytes)
+                finally:
+                    await answer.aclose()
+            except (httpx.TransportError, ssl.SSLError) as failure:
+                raise _unreachable(asset, address, str(failure) or type(failure).__name__) from failure
+
+    def _verify(self, address: HttpUri) -> ssl.SSLContext | bool:
+        return self.make_ssl_context() if address.scheme == "https" else True
+
+    async def _addresses(self, asset: AssetRef, address: HttpUri) -> Sequence[str]:
+        if not any(host.allows(address.scheme, address.host, address.port) for host in self.hosts):
+            raise permanent_asset_error(
+                "asset-host-refused",
+                asset,
+                f"{address.host}:{address.port} is no host that assets may come from",
+                found=f"{address.host}:{address.port}",
+                allowed=format_hosts(self.hosts),
+                hint=f"add {address.host} to PREVIEW_ASSET_HOSTS, or submit with --import",
+            )
+        try:
+            found = await _in_a_daemon(lambda: self.resolve(address.host, address.port))
+        except (OSError, UnicodeError) as failure:
+            raise _unreachable(asset, address, f"its name cannot be looked up: {failure}") from failure
+        for each in found:
+            why = self.address_policy(each)
+            if why is not None:
+                raise permanent_asset_error(
+                    "asset-address-refused",
+                    asset,
+                    f"{address.host} leads to {each}, which is {why}",
+                    found=each,
+                    allowed="addresses of the open internet",
+                    hint="serve the file from a public address, or put it under an asset root",
+                )
+        if not found:
+            raise _unreachable(asset, address, "its name has no address")
+        return found
+
+
+def _in_a_loop_of_its_own(work: Coroutine[Any, Any, _T]) -> _T:
+    """Runs a coroutine to its end from a thread that may have a running loop already, as in a notebook."""
+    with ThreadPoolExecutor(1, thread_name_prefix="asset-fetch") as threads:
+        return threads.submit(asyncio.run, work).result()
+
+
+async def _in_a_daemon(work: Callable[[], _T]) -> _T:
+    """What ``work`` gives. Nobody waits for its thread who has stopped waiting for that: a lookup has no deadline."""
+    done: Future[_T] = Future()
+    done.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as failure:
+            done.set_exception(failure)
+
+    threading.Thread(target=run, name="asset-lookup", daemon=True).start()
+    return await asyncio.wrap_future(done)
+
+
+async def _first_that_answers(
+    transport: httpx.AsyncHTTPTransport, requests: Sequence[httpx.Request]
+) -> httpx.Response:
+    """Asks the addresses of a server in turn until a connection comes about. Raises httpx.TransportError."""
+    for number, request in enumerate(requests, start=1):
+        try:
+            return await transport.handle_async_request(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            if number == len(requests):
+                raise
+    raise AssertionError("no address was given")
+
+
+def _request(asset: AssetRef, address: HttpUri, to: str, connect_s: float) -> httpx.Request:
+    """What asks the server at ``to`` for ``address``, under the name that it has there.
+
+    The name goes by what ``parse_web`` found, which is what was judged: httpx reads some names otherwise.
+    """
+    ports = "" if address.port == DEFAULT_PORTS[address.scheme] else f":{address.port}"
+    try:
+        return httpx.Request(
+            "GET",
+            urlsplit(address.url)._replace(netloc=_bracketed(to) + ports).geturl(),
+            headers={**_HEADERS, "Host": _bracketed(address.host) + ports},
+            extensions={"sni_hostname": address.host, "timeout": {"connect": connect_s}},
+        )
+    except (httpx.InvalidURL, UnicodeError) as failure:
+        raise permanent_asset_error(
+            "asset-uri-unsupported",
+            asset,
+            "it holds what no server can be asked for",
+            found=str(failure),
+            allowed="an address in ASCII, other characters percent-encoded",
+            hint="correct the uri, or copy the file under an asset root and submit with --import",
+        ) from failure
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+async def _store(asset: AssetRef, answer: httpx.Response, file: BinaryIO, max_bytes: int) -> int:
+    announced = answer.headers.get("content-length", "")
+    if announced.isdecimal():
+        check_size(asset, int(announced), max_bytes)
+    size = 0
+    async for piece in _body(answer):
+        size += len(piece)
+        check_size(asset, size, max_bytes)
+        with storage_errors():
+            file.write(piece)
+    with storage_errors():
+        file.flush()
+    return size
+
+
+def _body(answer: httpx.Response) -> AsyncIterable[bytes]:
+    """The content as it is sent, never unpacked: no bomb is inflated here."""
+    assert isinstance(answer.stream, httpx.AsyncByteStream)
+    return answer.stream
+
+
+def _redirected(asset: AssetRef, address: HttpUri, location: str) -> HttpUri:
+    try:
+        found = parse_uri(urljoin(address.url, location.partition("#")[0]) if location else "")
+    except (UriNotAllowed, ValueError):
+        found = None
+    if not isinstance(found, HttpUri):
+        raise _redirect_refused(asset, "a redirect that leads to no web address", "http and https addresses")
+    if address.scheme == "https" and found.scheme == "http":
+        raise _redirect_refused(asset, "a redirect from https to http", "redirects that stay encrypted")
+    return found
+
+
+def _redirect_refused(asset: AssetRef, found: str, allowed: str) -> PermanentJobError:
+    return permanent_asset_error(
+        "asset-redirect-refused",
+        asset,
+        f"its server answers with {found}",
+        found=found,
+        allowed=allowed,
+        hint="give the address that the file really has",
+    )
+
+
+def _demand_success(asset: AssetRef, status: int) -> None:
+    if status == httpx.codes.OK:
+        return
+    told = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
+    make = transient_asset_error if status in _MAY_HEAL or status >= 500 else permanent_asset_error
+    raise make(
+        "asset-http-status",
+        asset,
+        f"its server answers {told}",
+        found=told,
+        allowed="200 OK",
+        hint="make sure that the address can be read without logging in",
+    )
+
+
+def _unreachable(asset: AssetRef, address: HttpUri, why: str) -> TransientJobError:
+    return transient_asset_error(
+        "asset-unreachable",
+        asset,
+        f"{address.host}:{address.port} cannot be reached: {why}",
+        found=why,
+        allowed="a server that answers",
+        hint="the job is tried again; look at the host's name, its certificate and the network",
+    )

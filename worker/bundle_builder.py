@@ -1,0 +1,90 @@
+"""A payload to a whole bundle, or to the plan of one. Knows no queue.
+
+``build`` is what a render process runs; ``make_bundle`` is the same for whoever has assets and a place for
+files of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from time import perf_counter
+from typing import Any
+
+from previewops.worker.assets.opener import AssetOpener
+from previewops.worker.publish.output import Output
+from previewops.worker.render.artifacts import ArtifactWriter
+from previewops.worker.render.dry_run import plan_render
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.manifest import CONTAINER, PREVIEW, write_manifests
+from previewops.worker.render.render import ThumbnailCache, render
+from previewops.worker.render.text.fontfiles import FontSources
+from previewops.worker.sandbox.child import TaskContext
+from previewops.worker.sandbox.file_client import RemoteAssets, RemoteOutput, RemoteThumbnails
+
+
+def build(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
+    """Builds what ``spec`` asks for and returns a short summary, all in JSON values.
+
+    ``spec``: ``payload`` (valid by contract); ``limits`` (optional, names and values as in ``Limits``);
+    ``thumbnails``, whether ``host`` may know some; ``fonts`` (optional) as ``FontSources.as_json`` has it. Assets
+    and files are asked of ``host``; whoever publishes the files flushes them first.
+
+    Raises:
+        PermanentJobError, TransientJobError: as ``render``.
+        MemoryError: as it comes.
+    """
+    with closing(RemoteOutput(host)) as output:
+        return build_bundle(
+            spec["payload"],
+            opener=RemoteAssets(host),
+            output=output,
+            limits=RenderLimits.from_mapping(spec.get("limits")),
+            fonts=FontSources.from_json(spec.get("fonts")),
+            progress=host,
+            cached_thumbnails=RemoteThumbnails(host) if spec.get("thumbnails") else None,
+        )
+
+
+def build_bundle(
+    payload: Mapping[str, Any],
+    *,
+    opener: AssetOpener,
+    output: Output,
+    limits: RenderLimits,
+    progress: Callable[[float, str], None],
+    fonts: FontSources | None = None,
+    cached_thumbnails: ThumbnailCache | None = None,
+) -> dict[str, Any]:
+    """Renders a valid payload and its manifests to ``output``, or plans it; the summary in JSON values.
+
+    Raises:
+        PermanentJobError, TransientJobError: as ``render``.
+        MemoryError: as it comes.
+    """
+    if payload["dryRun"]:
+        progress(0.0, "plan")
+        return {"dryRun": True, "plan": plan_render(payload, opener=opener, limits=limits, fonts=fonts)}
+    started = perf_counter()
+    writer = ArtifactWriter(output, limits.output_bytes)
+    writer.expect((CONTAINER, PREVIEW))
+    result = render(
+        payload,
+        opener=opener,
+        writer=writer,
+        limits=limits,
+        progress=progress,
+        fonts=fonts,
+        thumbnail_cache=cached_thumbnails,
+    )
+    write_manifests(result, writer, payload)
+    artifacts = sorted(writer.written, key=lambda each: each.path)
+    return {
+        "dryRun": False,
+        "artifacts": [artifact.as_json() for artifact in artifacts],
+        "durationMs": result.storyboard.duration_ms,
+        "width": result.storyboard.size.width,
+        "height": result.storyboard.size.height,
+        "renderMs": round((perf_counter() - started) * 1000),
+        "warnings": list(result.warnings),
+    }

@@ -1,0 +1,1 @@
+"""Render results kept for reuse: keys, store, lookup, eviction."""

@@ -1,0 +1,1 @@
+"""The arq worker: claims, heartbeats, running jobs and recording their outcome."""

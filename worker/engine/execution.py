@@ -1,0 +1,315 @@
+"""Runs one claimed job and says what came of it, without touching the queue.
+
+What to do about the outcome is settled elsewhere (``settlement``), in one transition: whatever a job raises, and
+arq's own four terminal paths (unknown function, unreadable body, body gone, tries exceeded) end in one of
+these outcomes, so none of them can slip past the dead-letter queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, TypeAlias
+
+import structlog
+from arq.cron import CronJob
+from arq.jobs import DeserializationError, deserialize_job_raw
+from arq.utils import ms_to_datetime
+from arq.worker import Function, Retry, RetryJob
+
+from previewops.clock import MAX_DATE_MS
+from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
+from previewops.logs.setup import bind_payload
+from previewops.queue.leases import Claim
+
+log = structlog.get_logger()
+
+TRACEBACK_CHARS = 8_192
+MESSAGE_CHARS = 2_000
+
+Hook: TypeAlias = Callable[[dict[Any, Any]], Awaitable[None]]
+
+
+class StopReason(Enum):
+    """Why a running job is stopped from outside."""
+
+    DRAIN = auto()  # the worker is going away: the job is given back
+    LEASE_LOST = auto()  # the job is no longer this worker's: it is let go without a word
+
+
+class LeaseLost(Exception):
+    """Raised within a job that found its fencing token to be void."""
+
+
+@dataclass(slots=True)
+class JobRun:
+    """One claim being worked on: how far it is, and why it is stopped if it is."""
+
+    claim: Claim
+    started: float = field(default_factory=time.monotonic)
+    progress: float = 0.0
+    phase: str = "starting"
+    stop_reason: StopReason | None = None
+    executing: bool = False
+    recording: bool = False
+    task: asyncio.Task[Any] | None = None
+    max_tries: int | None = None
+
+    def report_progress(self, progress: float, phase: str) -> None:
+        """Takes note of how far the job is: 0..1 and a word. The next heartbeat tells of it."""
+        self.progress = min(1.0, max(0.0, progress))
+        self.phase = _encodable(phase[:40])
+
+    def stop(self, why: StopReason) -> None:
+        """Stops the job. The first reason counts; a job whose outcome is being recorded is left to it."""
+        if self.stop_reason is None and not self.recording:
+            self.stop_reason = why
+            # A task that has not begun would be cancelled before it could tell what becomes of its job.
+            if self.executing and self.task is not None:
+                self.task.cancel()
+
+    def current_stop_reason(self) -> StopReason | None:
+        """Why the job is being stopped, or None. A call, as it changes while the job runs."""
+        return self.stop_reason
+
+    @property
+    def elapsed_ms(self) -> float:
+        """How long the job has been running, in ms."""
+        return (time.monotonic() - self.started) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The job is done; ``result_json`` is its result as JSON text, ``dry_run`` whether that is a plan only."""
+
+    result_json: str
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job raised. ``crash`` means that the render process died under it, which is counted apart."""
+
+    kind: FailureKind
+    crash: bool
+    error_class: str
+    code: str
+    message: str
+    traceback: str
+    delay_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The job was stopped from outside."""
+
+    reason: StopReason
+
+
+RunOutcome: TypeAlias = Completed | Failed | Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """arq's hooks around a job."""
+
+    on_job_start: Hook | None
+    on_job_end: Hook | None
+    after_job_end: Hook | None
+
+
+async def execute(
+    run: JobRun,
+    functions: Mapping[str, Function | CronJob],
+    ctx: Mapping[Any, Any],
+    hooks: Hooks,
+) -> RunOutcome:
+    """Runs the job of ``run`` to its outcome. Never raises but for a cancellation that is not ``run``'s."""
+    run.executing = True
+    why = run.current_stop_reason()
+    if why is not None:
+        return Stopped(why)
+    try:
+        function, args, kwargs, job_ctx = _prepare(run, functions, ctx)
+    except PermanentJobError as error:
+        return failure_from_error(error)
+    if hooks.on_job_start is not None:
+        started = await _outcome(run, _hooked(hooks.on_job_start, job_ctx))
+        if not isinstance(started, Completed):
+            return started
+    outcome = await _outcome(run, _within(function.timeout_s, _call(function, job_ctx, args, kwargs)))
+    if hooks.on_job_end is None:
+        return outcome
+    ended = await _outcome(run, _hooked(hooks.on_job_end, job_ctx))
+    if isinstance(outcome, Completed):
+        return outcome if isinstance(ended, Completed) else ended
+    if isinstance(ended, Failed):
+        # The job has failed already, and its own failure is what matters.
+        log.error("hook.failed", hook="on_job_end", exception=ended.traceback)
+    return outcome
+
+
+async def _outcome(run: JobRun, work: Coroutine[Any, Any, Any]) -> RunOutcome:
+    """What comes of one step of a job, by whatever way it ends."""
+    try:
+        result = await work
+        return Completed(_encode(result), isinstance(result, dict) and result.get("dryRun") is True)
+    except LeaseLost:
+        return Stopped(StopReason.LEASE_LOST)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        why = run.current_stop_reason()
+        if why is not None:
+            if task is not None:
+                task.uncancel()
+            return Stopped(why)
+        if task is not None and task.cancelling():
+            raise
+        # Nobody cancelled the job: something that it awaited was cancelled, and it let that through.
+        return failure_from_error(
+            TransientJobError("cancelled-within", "the job ended by a cancellation that nobody asked for")
+        )
+    except (Exception, SystemExit) as error:
+        return failure_from_error(error)
+
+
+async def _hooked(hook: Hook, job_ctx: dict[Any, Any]) -> None:
+    await hook(job_ctx)
+
+
+async def _within(timeout_s: float | None, call: Coroutine[Any, Any, Any]) -> Any:
+    deadline = asyncio.timeout(timeout_s)
+    try:
+        async with deadline:
+            return await call
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise TransientJobError(
+            "deadline-exceeded", f"the job did not end within its deadline of {timeout_s:g} s"
+        ) from error
+
+
+def _prepare(
+    run: JobRun, functions: Mapping[str, Function | CronJob], ctx: Mapping[Any, Any]
+) -> tuple[Function | CronJob, list[Any], dict[str, Any], dict[Any, Any]]:
+    name, args, kwargs, enqueued_ms = decode_job(run.claim)
+    bind_payload(args[0] if args else None)
+    function = functions.get(name)
+    if function is None:
+        raise PermanentJobError(
+            "unknown-function",
+            f"this worker has no function {name!r}",
+            hint=f"allowed is {', '.join(sorted(functions))}",
+            found=name,
+            allowed=sorted(functions),
+        )
+    run.max_tries = function.max_tries
+    job_ctx = {
+        **ctx,
+        "job_id": run.claim.job_id,
+        "job_try": run.claim.attempts + run.claim.crashes + 1,
+        "enqueue_time": ms_to_datetime(enqueued_ms),
+        "score": run.claim.accepted_ms,
+        "run": run,
+    }
+    return function, args, kwargs, job_ctx
+
+
+def decode_job(claim: Claim) -> tuple[str, list[Any], dict[str, Any], int]:
+    """Function name, arguments and enqueue time (ms) out of arq's job record.
+
+    Raises:
+        PermanentJobError: the body is gone, or is not a JSON record of arq's.
+    """
+    if claim.body is None:
+        raise PermanentJobError(
+            "payload-lost",
+            "the job's payload is gone from Redis",
+            hint="a stock arq client's job expired before any worker ran, or Redis evicts keys "
+            "(maxmemory-policy has to be noeviction)",
+        )
+    try:
+        record: tuple[Any, ...] = deserialize_job_raw(claim.body, deserializer=json.loads)
+        name, args, kwargs, _, enqueued_ms = record
+        if not (isinstance(name, str) and isinstance(args, list) and isinstance(kwargs, dict)):
+            raise DeserializationError("not an arq job record")
+        if not 0 <= int(enqueued_ms) <= MAX_DATE_MS:
+            raise DeserializationError("not a time")
+        return name, args, kwargs, int(enqueued_ms)
+    except (DeserializationError, TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise PermanentJobError(
+            "payload-unreadable",
+            "the job's record in Redis is not arq's JSON",
+            hint="enqueue with job_serializer=lambda job: json.dumps(job).encode(); pickle is never read",
+            found=repr(claim.body[:80]),
+        ) from error
+
+
+async def _call(
+    function: Function | CronJob, job_ctx: dict[Any, Any], args: list[Any], kwargs: dict[str, Any]
+) -> Any:
+    try:
+        return await function.coroutine(job_ctx, *args, **kwargs)
+    except TypeError as error:
+        try:
+            inspect.signature(function.coroutine).bind(job_ctx, *args, **kwargs)
+        except TypeError:
+            raise PermanentJobError(
+                "bad-arguments",
+                f"{function.name} does not take these arguments: {error}",
+                hint="render_preview takes one argument, the payload",
+                found=f"{len(args)} positional, {sorted(kwargs)} by name",
+            ) from error
+        raise
+
+
+def _encode(result: Any) -> str:
+    try:
+        return json.dumps(result, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise PermanentJobError(
+            "result-not-json", f"the job's result is not a JSON value: {error}", found=type(result).__name__
+        ) from error
+
+
+def failure_from_error(error: BaseException) -> Failed:
+    """An exception as the outcome that the retry policy decides by. Unknown exceptions count as transient."""
+    text = getattr(error, "remote_traceback", None) or "".join(traceback.format_exception(error))
+    if isinstance(error, JobError):
+        message = error.message if error.hint is None else f"{error.message} ({error.hint})"
+        return Failed(
+            kind=error.kind,
+            crash=isinstance(error, RenderCrashed),
+            error_class=_encodable(error.error_class or type(error).__name__),
+            code=error.code,
+            message=_encodable(message[:MESSAGE_CHARS]),
+            traceback=_encodable(text[-TRACEBACK_CHARS:]),
+        )
+    return Failed(
+        kind=FailureKind.TRANSIENT,
+        crash=False,
+        error_class=type(error).__name__,
+        code="retry-asked" if isinstance(error, Retry | RetryJob) else "unexpected",
+        message=_encodable((_text_of(error) or type(error).__name__)[:MESSAGE_CHARS]),
+        traceback=_encodable(text[-TRACEBACK_CHARS:]),
+        delay_ms=error.defer_score if isinstance(error, Retry) else None,
+    )
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"its text raises {type(broken).__name__}"
+
+
+def _encodable(text: str) -> str:
+    """``text`` as UTF-8 can carry it: half a surrogate pair, out of a file's name, is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,124 @@
+"""Carries one claim after the other from its start to the transition that records what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+from typing import Any
+
+import structlog
+from arq.cron import CronJob
+from arq.worker import Function
+from redis.exceptions import ResponseError
+
+from previewops.clock import Rng
+from previewops.queue.leases import Claim, CompletedJob, Leases
+from previewops.queue.retry import Retry
+from previewops.states import ScriptResult
+from previewops.worker.engine.claims import ClaimChannel
+from previewops.worker.engine.execution import (
+    Completed,
+    Failed,
+    Hooks,
+    JobRun,
+    StopReason,
+    execute,
+    failure_from_error,
+)
+from previewops.worker.engine.outcome import OutcomeRecorder
+from previewops.worker.engine.redis_retry import retry_until_connected
+
+log = structlog.get_logger()
+
+HoldClaim = Callable[[Claim], JobRun]
+"""Holds a claim from the moment it arrives."""
+
+
+class RunEnd(Enum):
+    """What became of a run, for the worker's counters."""
+
+    COMPLETED = auto()
+    RETRIED = auto()
+    FAILED = auto()
+    RELEASED = auto()  # given back, or another worker's by now
+
+
+class JobRunner:
+    """Runs jobs with ``functions``, ``ctx`` and hooks of arq's, and records their ends."""
+
+    def __init__(
+        self,
+        functions: Mapping[str, Function | CronJob],
+        ctx: dict[Any, Any],
+        hooks: Hooks,
+        *,
+        leases: Leases,
+        claims: ClaimChannel,
+        recorder: OutcomeRecorder,
+        rng: Rng,
+    ) -> None:
+        self._functions = functions
+        self._ctx = ctx
+        self._hooks = hooks
+        self._leases = leases
+        self._claims = claims
+        self._recorder = recorder
+        self._rng = rng
+
+    async def run(self, job_run: JobRun, hold: HoldClaim) -> tuple[RunEnd, JobRun | None]:
+        """Executes a run and records its end; with a completion comes the run that follows it, if any."""
+        outcome = await execute(job_run, self._functions, self._ctx, self._hooks)
+        job_run.recording = True
+        if isinstance(outcome, Completed):
+            try:
+                return await self._finish(job_run, outcome, hold)
+            except ResponseError as error:
+                # Something about this job breaks the script: one more way to fail.
+                return await self._settle(job_run, failure_from_error(error)), None
+        if isinstance(outcome, Failed):
+            return await self._settle(job_run, outcome), None
+        await self._release(job_run, outcome.reason)
+        return RunEnd.RELEASED, None
+
+    async def call_after_hook(self, run: JobRun) -> None:
+        """Calls the hook for a run that is settled and no longer held."""
+        if self._hooks.after_job_end is None:
+            return
+        try:
+            await self._hooks.after_job_end({**self._ctx, "job_id": run.claim.job_id, "run": run})
+        except Exception as error:
+            # The job is settled; a hook cannot unsettle it, nor end the worker.
+            log.error("hook.failed", hook="after_job_end", exception=failure_from_error(error).traceback)
+
+    async def _finish(
+        self, run: JobRun, completed: Completed, hold: HoldClaim
+    ) -> tuple[RunEnd, JobRun | None]:
+        following: JobRun | None = None
+
+        def adopt(claim: Claim) -> None:
+            nonlocal following
+            following = hold(claim)
+            following.task = run.task
+
+        finished = CompletedJob(run.claim, completed.result_json, run.elapsed_ms, completed.dry_run)
+        code = await self._claims.finish(finished, adopt)
+        if code is ScriptResult.STALE:
+            log.warning("job.too-late")
+            return RunEnd.RELEASED, following
+        return RunEnd.COMPLETED, following
+
+    async def _settle(self, run: JobRun, failed: Failed) -> RunEnd:
+        decision = self._recorder.decide(run, failed)
+        code = await retry_until_connected(lambda: self._recorder.record(run, failed, decision), self._rng)
+        if code is ScriptResult.STALE:
+            return RunEnd.RELEASED
+        return RunEnd.RETRIED if isinstance(decision, Retry) else RunEnd.FAILED
+
+    async def _release(self, run: JobRun, why: StopReason) -> None:
+        """Gives a job back without an attempt. One that was taken away is refused by its token and left alone.
+
+        Also when the lease was merely distrusted: while Redis was away nobody else may have taken the job.
+        """
+        (code,) = await retry_until_connected(lambda: self._leases.release([run.claim]), self._rng)
+        if why is StopReason.LEASE_LOST:
+            log.warning("job.let-go", givenBack=code is not ScriptResult.STALE)

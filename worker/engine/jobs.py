@@ -1,0 +1,161 @@
+"""The one kind of job there is: a payload in, a bundle or a plan out."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from previewops.clock import Rng, system_rng
+from previewops.contract import AssetPolicy, Payload, validate
+from previewops.errors import InvalidPayload, PermanentJobError, StaleToken
+from previewops.queue.leases import Claim, Leases
+from previewops.settings import Settings
+from previewops.states import ScriptResult
+from previewops.worker.assets.download_cache import DownloadCache, Fetcher
+from previewops.worker.assets.opener import FileAssetOpener
+from previewops.worker.cache.render_cache import RenderCache
+from previewops.worker.engine.execution import JobRun, LeaseLost
+from previewops.worker.engine.redis_retry import retry_until_connected
+from previewops.worker.publish.publish import Publication, bundle_path, fence_path, publish, staging_path
+from previewops.worker.render.text.fontfiles import FontSources
+from previewops.worker.render_task import RenderRunner, RenderTask
+
+log = structlog.get_logger()
+
+MIB = 1024 * 1024
+
+BUILD_TASK = "previewops.worker.bundle_builder:build"
+PRELOAD_MODULES = ("previewops.worker.bundle_builder",)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderJobs:
+    """Renders jobs of one worker. ``render_preview`` is what arq calls; ``web`` fetches assets, if any may be.
+
+    ``reuse`` has what was made before.
+    """
+
+    settings: Settings
+    runner: RenderRunner
+    roots: tuple[Path, ...]
+    fonts: FontSources = field(default_factory=FontSources)
+    fetcher: Fetcher | None = None
+    cache: RenderCache | None = None
+    rng: Rng = field(default_factory=system_rng)
+
+    async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:
+        """Validates, renders in a child process, and publishes under the claim's fencing token.
+
+        Raises:
+            PermanentJobError, TransientJobError, RenderCrashed: as the contract, the renderer, the sandbox and
+                the publication do.
+            LeaseLost: the job is another worker's by now; nothing was published.
+        """
+        run: JobRun = ctx["run"]
+        request = self._checked(run.claim, payload)
+        staging = staging_path(self.settings.data_dir, request.job_id, int(run.claim.token))
+        fetched = self._fetched()
+        work = RenderTask.prepare(
+            self.settings,
+            request,
+            staging,
+            opener=FileAssetOpener(self.roots, fetched),
+            cache=self.cache,
+            fonts=self.fonts,
+        )
+        try:
+            summary = await work.run(self.runner, run.report_progress)
+            if not request.dry_run:
+                publication = await self._publish(ctx["leases"], run.claim, request, staging)
+                summary["bundle"] = str(publication.path)
+        except BaseException:
+            # Also when the child was killed in the middle of it.
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        finally:
+            if fetched is not None:
+                fetched.close()
+        log.info(
+            "job.rendered",
+            ms=round(run.elapsed_ms),
+            dryRun=request.dry_run,
+            reused=summary.get("reused", False),
+        )
+        return summary
+
+    def _fetched(self) -> DownloadCache | None:
+        """A place for what one job fetches, beside its staging folder: on a disk, and swept if it stays."""
+        if self.fetcher is None:
+            return None
+        total_bytes = self.settings.fetch_max_mb * MIB
+        return DownloadCache(self.fetcher, total_bytes=total_bytes, spool=self.settings.data_dir / ".staging")
+
+    def _checked(self, claim: Claim, payload: Any) -> Payload:
+        """The payload, if it keeps the contract: a stock arq client may have put anything there."""
+        try:
+            request = validate(payload, policy=AssetPolicy(self.roots, self.settings.asset_hosts))
+        except InvalidPayload as error:
+            raise PermanentJobError(
+                "invalid-payload",
+                error.message,
+                hint="see `previewops validate`",
+                violations=[violation.as_json() for violation in error.violations],
+            ) from error
+        if request.job_id != claim.job_id:
+            raise PermanentJobError(
+                "job-id-mismatch",
+                f"the payload says jobId {request.job_id}, the queue says {claim.job_id}",
+                hint="enqueue with _job_id equal to the payload's jobId",
+                found=request.job_id,
+                allowed=claim.job_id,
+            )
+        return request
+
+    async def _publish(self, leases: Leases, claim: Claim, request: Payload, staging: Path) -> Publication:
+        """Asks once more whether the lease holds, then publishes; the fence catches what happens in between."""
+        await self._demand_lease(leases, claim)
+        data_dir = self.settings.data_dir
+        target = bundle_path(data_dir, request.project_id, request.job_id)
+        fence = fence_path(data_dir, request.project_id, request.job_id)
+        publishing = asyncio.ensure_future(
+            asyncio.to_thread(publish, staging, target, fence=fence, token=int(claim.token))
+        )
+        try:
+            return await _carried_through(publishing)
+        except StaleToken as stale:
+            newest = stale.newest
+            await self._demand_lease(leases, claim)
+            # We do hold the job, and yet a larger token has published: Redis has forgotten it, in a fail-over to
+            # a server that lacked the last writes and whose clock is behind. The next attempt's will be larger.
+            log.error("fence.ahead", token=int(claim.token), newest=newest)
+            await retry_until_connected(lambda: leases.bump_fencing_token(newest), self.rng)
+            raise
+
+    async def _demand_lease(self, leases: Leases, claim: Claim) -> None:
+        code = await retry_until_connected(lambda: leases.renew(claim), self.rng)
+        if code is not ScriptResult.OK:
+            raise LeaseLost
+
+
+async def _carried_through(publishing: asyncio.Future[Publication]) -> Publication:
+    """Waits for a publication to end, however often that is cancelled meanwhile; then gives way.
+
+    A thread cannot be stopped, and whoever goes on before it has ended pulls the staging folder, or what has
+    become of it, away under a bundle that readers see.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not publishing.done():
+        try:
+            await asyncio.wait({publishing})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        # Asked for, so that asyncio does not report it as never heard of.
+        publishing.exception()
+        raise cancelled
+    return publishing.result()

@@ -1,0 +1,392 @@
+"""The worker: ``arq.Worker`` with claims, settlements and health of its own.
+
+What is kept of arq: the functions and their options, the hooks, ``ctx``, burst, and the representation in Redis.
+What is replaced, and why, is in docs/architecture.md: stock arq polls, forgets, and lets two workers finish one job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from signal import Signals
+from typing import Any
+
+import structlog
+from arq.connections import ArqRedis
+from arq.typing import StartupShutdown, WorkerCoroutine
+from arq.worker import Function, Worker
+from redis.asyncio import ConnectionPool
+from redis.exceptions import RedisError
+
+from previewops import __version__
+from previewops.clock import Clock, Rng, SystemClock, system_rng
+from previewops.logs.setup import JobLogContext, job_log_context
+from previewops.queue.leases import Claim, Leases
+from previewops.queue.retry import RetryPolicy
+from previewops.settings import Settings
+from previewops.tasks import cancel_and_wait
+from previewops.worker.engine.claims import ClaimChannel
+from previewops.worker.engine.execution import Hooks, JobRun, StopReason, failure_from_error
+from previewops.worker.engine.fast_scripts import FastScriptRunner
+from previewops.worker.engine.heartbeat import Heartbeat
+from previewops.worker.engine.job_runner import JobRunner, RunEnd
+from previewops.worker.engine.outcome import OutcomeRecorder
+from previewops.worker.engine.process_stats import ProcessStatsReader
+from previewops.worker.engine.redis_retry import is_temporary, retry_until_connected
+
+log = structlog.get_logger()
+
+IDLE_WAIT_S = 0.25
+"""How long an idle worker blocks for a wake-up. Jobs of stock arq clients come without one."""
+
+MAX_CANCELLATIONS = 30
+"""How often, every ``AGAIN_AFTER_S``, a job that still runs when the worker closes is cancelled."""
+
+MAX_ABANDONED_CLAIMS = 1_000
+"""Claims whose outcome could not be recorded, kept until their leases have long ended."""
+
+MAX_CONCURRENT_CALLS = 2
+"""Finish-and-claim calls of one worker at a time: while Redis works on one, the worker prepares the other."""
+
+
+def serialize_job(record: dict[str, Any]) -> bytes:
+    """The serializer that stock arq clients of this queue have to be given."""
+    return json.dumps(record).encode()
+
+
+_SERIALIZERS: dict[str, Any] = {"job_serializer": serialize_job, "job_deserializer": json.loads}
+
+
+class PreviewWorker(Worker):
+    """One worker process: ``settings.worker_concurrency`` slots, one lease and one task per running job.
+
+    ``helpers`` tells the ids of the other processes whose memory and processor time are reported as its own;
+    ``confined_by`` what its renders are held by.
+    """
+
+    def __init__(
+        self,
+        functions: Sequence[Function | WorkerCoroutine],
+        *,
+        settings: Settings,
+        pool: ConnectionPool,
+        worker_id: str,
+        burst: bool = False,
+        on_startup: StartupShutdown | None = None,
+        on_shutdown: StartupShutdown | None = None,
+        on_job_start: StartupShutdown | None = None,
+        on_job_end: StartupShutdown | None = None,
+        after_job_end: StartupShutdown | None = None,
+        ctx: dict[Any, Any] | None = None,
+        clock: Clock | None = None,
+        rng: Rng | None = None,
+        helper_pids: Callable[[], Iterable[int]] = tuple,
+        confined_by: Sequence[str] = (),
+    ) -> None:
+        redis = ArqRedis(pool_or_conn=pool, default_queue_name=settings.queue_name, **_SERIALIZERS)
+        super().__init__(
+            functions,
+            queue_name=settings.queue_name,
+            redis_pool=redis,
+            burst=burst,
+            on_startup=on_startup,
+            on_shutdown=on_shutdown,
+            on_job_start=on_job_start,
+            on_job_end=on_job_end,
+            after_job_end=after_job_end,
+            handle_signals=False,
+            max_jobs=settings.worker_concurrency,
+            # Not enforced here: a render's deadline is the sandbox's, which kills. arq wants a number to compare.
+            job_timeout=settings.job_timeout_s,
+            max_tries=settings.max_attempts,
+            ctx=ctx,
+            **_SERIALIZERS,
+        )
+        self.settings = settings
+        self.worker_id = worker_id
+        self._clock = clock or SystemClock()
+        self._rng = rng or system_rng()
+        self._started_ms = self._clock.now_ms()
+        self._usage = ProcessStatsReader(helper_pids, self._clock.monotonic)
+        self._host = socket.gethostname()
+        self._confined_by = list(confined_by)
+        self._set_up_slots()
+        self._connect(redis, pool, Hooks(on_job_start, on_job_end, after_job_end))
+        self._loops: list[asyncio.Task[None]] = []
+        self._drain_asked = asyncio.Event()
+        self._force_stop = asyncio.Event()
+        self._registered = False
+        self._closed = False
+
+    def _set_up_slots(self) -> None:
+        # By token: one job can be here twice, once under a lease that it does not know to be lost.
+        self.runs: dict[str, JobRun] = {}
+        self._free = self.settings.worker_concurrency
+        self._slot_freed = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._next_due_ms: int | None = None
+        self._abandoned: deque[Claim] = deque(maxlen=MAX_ABANDONED_CLAIMS)
+
+    def _connect(self, redis: ArqRedis, pool: ConnectionPool, hooks: Hooks) -> None:
+        """Makes what speaks to Redis."""
+        settings = self.settings
+        self.leases = Leases(redis, settings, self.worker_id)
+        self._fast_scripts = FastScriptRunner(pool, self.leases.scripts)
+        self.leases.fast_runner = self._fast_scripts
+        self._claims = ClaimChannel(
+            self.leases,
+            max_calls=MAX_CONCURRENT_CALLS,
+            batch_size=max(2, settings.worker_concurrency // MAX_CONCURRENT_CALLS),
+            held_claims=self._held_claims,
+            accepts_jobs=lambda: self.allow_pick_jobs,
+            rng=self._rng,
+        )
+        policy = RetryPolicy(
+            settings.max_attempts, settings.max_crashes, settings.backoff_base_ms, settings.backoff_max_ms
+        )
+        self._job_runner = JobRunner(
+            self.functions,
+            self.ctx,
+            hooks,
+            leases=self.leases,
+            claims=self._claims,
+            recorder=OutcomeRecorder(self.leases, policy, self._rng, self.worker_id),
+            rng=self._rng,
+        )
+        self.heartbeat = Heartbeat(self.leases, settings, self.runs, self._status, self._rng)
+
+    # ---------------------------------------------------------------- life
+
+    async def main(self) -> None:
+        """Works until drained, or, in burst mode, until nothing is pending. Survives Redis going away.
+
+        Raises:
+            Exception: an error that trying again cannot heal; the supervisor decides.
+        """
+        living = asyncio.create_task(self._live(), name="life")
+        asked = asyncio.create_task(self._drain_asked.wait(), name="drain")
+        try:
+            await asyncio.wait({living, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if living.done():
+                living.result()
+            await self._drain()
+        finally:
+            await cancel_and_wait([living, asked, *self._loops])
+            await self._release_all()
+
+    async def _live(self) -> None:
+        """Boots, then claims and beats until the burst is over or an error ends it."""
+        await retry_until_connected(self._register, self._rng)
+        self.ctx["redis"] = self.pool
+        self.ctx["leases"] = self.leases
+        if self.on_startup is not None:
+            await self.on_startup(self.ctx)
+        self._loops = [
+            asyncio.create_task(self.heartbeat.run(), name="heartbeat"),
+            asyncio.create_task(self._claim_loop(), name="claims"),
+        ]
+        done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
+        for ended in done:
+            ended.result()
+
+    async def _register(self) -> None:
+        self._registered = True
+        await self.heartbeat.send()
+        log.info(
+            "worker.started",
+            queue=self.queue_name,
+            slots=self.max_jobs,
+            functions=sorted(self.functions),
+        )
+
+    def drain(self, signum: int = signal.SIGTERM) -> None:
+        """Takes no more jobs, lets running ones end within PREVIEW_DRAIN_TIMEOUT_S, gives the rest back.
+
+        A second call gives them back at once. Only sets flags: safe to call from a signal handler of the loop.
+        """
+        if self._drain_asked.is_set():
+            self._force_stop.set()
+        else:
+            log.info("worker.draining", signal=Signals(signum).name, running=len(self.runs))
+        self.allow_pick_jobs = False
+        self._drain_asked.set()
+
+    handle_sig_wait_for_completion = drain
+    handle_sig = drain
+
+    async def _drain(self) -> None:
+        self.allow_pick_jobs = False
+        if not self.tasks:
+            return
+        idle = asyncio.create_task(self._idle.wait())
+        hurry = asyncio.create_task(self._force_stop.wait())
+        await asyncio.wait(
+            {idle, hurry}, timeout=self.settings.drain_timeout_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        idle.cancel()
+        hurry.cancel()
+
+    async def _release_all(self) -> None:
+        self.allow_pick_jobs = False
+        for run in self.runs.values():
+            run.stop(StopReason.DRAIN)
+        if self.tasks:
+            # What cannot be given back because Redis is away is recovered when its lease ends.
+            await asyncio.wait(set(self.tasks.values()), timeout=self.settings.lease_ms / 1000)
+
+    async def close(self) -> None:
+        """Says good-bye, runs ``on_shutdown`` and closes the connections. Only the first call does anything."""
+        if self._closed:
+            return
+        self._closed = True
+        self.allow_pick_jobs = False
+        # Bounded: a job may ignore its cancellation for ever.
+        for task in await cancel_and_wait(self.tasks.values(), max_rounds=MAX_CANCELLATIONS):
+            log.error("job.unending", slot=task.get_name())
+        await self._claims.close()
+        if self._registered:
+            await self._deregister()
+        try:
+            if self.on_shutdown is not None:
+                await self.on_shutdown(self.ctx)
+        finally:
+            await self._fast_scripts.close()
+            await self.pool.aclose(close_connection_pool=True)
+
+    async def _deregister(self) -> None:
+        try:
+            await self.leases.release_unknown_claims(self._abandoned)
+            await self.leases.deregister_worker(self.worker_id, "the worker stopped", lost=False)
+        except (RedisError, OSError) as error:
+            # Whatever Redis has against us, it shall not hide why the worker ended, nor keep it from cleaning up.
+            log.warning("worker.left-silently", error=str(error))
+        log.info("worker.stopped", completed=self.jobs_complete, failed=self.jobs_failed)
+
+    # ---------------------------------------------------------------- claims and slots
+
+    async def _claim_loop(self) -> None:
+        """Keeps the slots busy. Returns when a burst is over; after a drain has begun it does nothing more."""
+        while True:
+            while self._free == 0:
+                self._slot_freed.clear()
+                await self._slot_freed.wait()
+            if not self.allow_pick_jobs:
+                await asyncio.get_running_loop().create_future()
+            claims = await self._claims.claim(self._free, self._start)
+            self._next_due_ms = claims.next_due_ms
+            if self._free == 0:
+                continue
+            if self.burst and not claims.claims and not self.tasks and await self._nothing_pending():
+                return
+            await self._await_work()
+
+    async def _nothing_pending(self) -> bool:
+        # As stock arq has it: what waits, backs off or runs elsewhere (and may come back) is in there.
+        pending: int = await retry_until_connected(
+            lambda: self.pool.zcard(self.leases.keys.schedule), self._rng
+        )
+        return pending == 0
+
+    async def _await_work(self) -> None:
+        timeout_s = IDLE_WAIT_S
+        if self._next_due_ms is not None:
+            timeout_s = min(timeout_s, self._next_due_ms / 1000)
+        try:
+            await self.leases.wait_for_work(timeout_s)
+        except Exception as error:
+            if not is_temporary(error):
+                raise
+            # The claim that follows keeps at it, with pauses.
+
+    def _start(self, claim: Claim) -> None:
+        run = self._hold(claim)
+        self._free -= 1
+        self._idle.clear()
+        run.task = asyncio.create_task(self._slot(run), name=f"slot {claim.job_id}")
+        self.tasks[claim.token] = run.task
+        run.task.add_done_callback(lambda task: self._stop(claim.token, task))
+
+    def _hold(self, claim: Claim) -> JobRun:
+        """Holds a claim from the moment it arrives: it is renewed, and not given back as one that got lost."""
+        run = JobRun(claim)
+        self.runs[claim.token] = run
+        if not self.allow_pick_jobs:
+            # It was under way when the drain began.
+            run.stop(StopReason.DRAIN)
+        return run
+
+    def _stop(self, key: str, task: asyncio.Task[None]) -> None:
+        del self.tasks[key]
+        self._free += 1
+        self._slot_freed.set()
+        if not self.tasks:
+            self._idle.set()
+        if not task.cancelled() and task.exception() is None:
+            return
+        unsettled = [token for token, run in self.runs.items() if run.task is task]
+        for token in unsettled:
+            claim = self.runs.pop(token).claim
+            if not task.cancelled():
+                self._abandon(claim, task.exception())
+
+    def _abandon(self, claim: Claim, error: BaseException | None) -> None:
+        """Leaves a job's lease to end, as what became of the job could not be recorded.
+
+        That costs a crash, so a job that does it every time is a dead letter after PREVIEW_MAX_CRASHES.
+        """
+        self._abandoned.append(claim)
+        log.error(
+            "job.unrecorded",
+            jobId=claim.job_id,
+            exception="" if error is None else failure_from_error(error).traceback,
+        )
+
+    async def _slot(self, first: JobRun) -> None:
+        """Works off one job after the other, as long as each finish brings the next."""
+        run: JobRun | None = first
+        while run is not None:
+            claim = run.claim
+            attempt = claim.attempts + claim.crashes + 1
+            with job_log_context(JobLogContext(claim.job_id, attempt, self.worker_id)):
+                run = await self._work(run)
+
+    async def _work(self, run: JobRun) -> JobRun | None:
+        end, following = await self._job_runner.run(run, self._hold)
+        if end is RunEnd.COMPLETED:
+            self.jobs_complete += 1
+        elif end is RunEnd.RETRIED:
+            self.jobs_retried += 1
+        elif end is RunEnd.FAILED:
+            self.jobs_failed += 1
+        del self.runs[run.claim.token]
+        await self._job_runner.call_after_hook(run)
+        return following
+
+    def _held_claims(self) -> Iterable[Claim]:
+        return [*(run.claim for run in self.runs.values()), *self._abandoned]
+
+    def _status(self) -> dict[str, Any]:
+        """What the worker says of itself with each heartbeat."""
+        usage = self._usage.read()
+        return {
+            "host": self._host,
+            "pid": os.getpid(),
+            "state": "draining" if self._drain_asked.is_set() else "working",
+            "slots": self.max_jobs,
+            "busy": len(self.runs),
+            "rssBytes": usage.rss_bytes,
+            "ownRssBytes": usage.own_rss_bytes,
+            "cpu": usage.cpu_percent,
+            "startedMs": self._started_ms,
+            "completed": self.jobs_complete,
+            "failed": self.jobs_failed,
+            "version": __version__,
+            "confinedBy": self._confined_by,
+            "clockMs": self._clock.now_ms(),
+            "jobs": [run.claim.job_id for run in self.runs.values()],
+        }

@@ -1,0 +1,1 @@
+"""Publication: from a staging folder to the published bundle."""

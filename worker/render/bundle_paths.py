@@ -1,0 +1,73 @@
+"""The paths of a bundle's pictures, known before any is made."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from previewops.worker.render.encode.stills import EXTENSIONS
+from previewops.worker.render.storyboard import Storyboard
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class BundlePaths:
+    """The path of every picture of a bundle, decided before any is made."""
+
+    poster: str
+    frames: tuple[str, ...]  # the title card first
+    sheet: str
+    sheet_index: str  # into the sheet
+    animation: str | None
+    captions: str | None  # beside the animation, where it shows captions
+    thumbnails: dict[str, str]  # by asset id
+
+    @property
+    def all_paths(self) -> tuple[str, ...]:
+        """Every path, in the order in which they are made known."""
+        return self.expected(thumbnails=True)
+
+    def expected(self, *, thumbnails: bool) -> tuple[str, ...]:
+        """Every path that a job which does not fail writes; ``thumbnails``: those too, as no picture may be lost."""
+        animation = (self.animation,) if self.animation else ()
+        captions = (self.captions,) if self.captions else ()
+        stills = (self.poster, *self.frames, self.sheet)
+        thumbs = self.thumbnails.values() if thumbnails else ()
+        return (*stills, self.sheet_index, *animation, *captions, *thumbs)
+
+
+def choose_bundle_paths(board: Storyboard) -> BundlePaths:
+    """The names of what ``board`` asks for."""
+    extension, steps = EXTENSIONS[board.image_format], len(board.steps)
+    digits = max(3, len(str(steps)))
+    frames = [f"frames/{0:0{digits}d}-title.{extension}"]
+    frames += [f"frames/{number:0{digits}d}.{extension}" for number in range(1, steps + 1)]
+    ids = [asset.ref.id for asset in board.images] if board.thumbnail else []
+    return BundlePaths(
+        poster=f"poster.{extension}",
+        frames=tuple(frames),
+        sheet=f"sheet.{extension}",
+        sheet_index="sheet.vtt",
+        captions="captions.vtt" if board.animation and board.captions else None,
+        animation=f"animation.{EXTENSIONS[board.animation]}" if board.animation else None,
+        thumbnails=_thumbnail_names(ids, extension),
+    )
+
+
+def _thumbnail_names(ids: list[str], extension: str) -> dict[str, str]:
+    """A safe file name for each id; where two ids come to the same name, a digest of the id tells them apart.
+
+    Names are compared without case, since some file systems do.
+    """
+    plain = {name: _UNSAFE.sub("-", name).strip(".-")[:80] for name in ids}
+    taken = [name.lower() for name in plain.values()]
+    return {name: f"thumbs/{_unique(name, safe, taken)}.{extension}" for name, safe in plain.items()}
+
+
+def _unique(name: str, safe: str, taken: list[str]) -> str:
+    if safe and safe == name and taken.count(safe.lower()) == 1:
+        return safe
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{safe or 'asset'}-{digest}"

@@ -1,0 +1,1 @@
+"""Encoders: stills, animations, video with sound, WebVTT, ThumbHash."""

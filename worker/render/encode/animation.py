@@ -1,0 +1,115 @@
+"""The animation, written while its frames are drawn: one frame a card, each at its duration.
+
+Every image format is put together from files of single frames. Memory stays at one frame whatever their number,
+frames are never merged, and a still that is there already is not encoded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO
+
+from PIL import Image, ImageChops
+
+from previewops.worker.render.encode import apng, gif, webp
+from previewops.worker.render.encode.sound import SoundTrack
+from previewops.worker.render.encode.stills import encode_still
+from previewops.worker.render.encode.video import VideoWriter
+from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.storyboard import VIDEO_FORMATS
+from previewops.worker.render.theme import Colour
+from previewops.worker.render.timings import PhaseTimer
+
+_GIF_COLOURS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedFrame:
+    """A finished frame: its pixels, how long it stands, and its still file, which has the format ``kind``."""
+
+    image: Image.Image
+    duration_ms: int
+    kind: str
+    still: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AnimationWriter:
+    """Writes one animation: ``count`` frames of ``size``, ``length_ms`` in all, in the format ``kind``.
+
+    ``quality`` is 1..100, of lossy formats. ``keep`` are colours that come out exactly where there are only 256.
+    ``fade_fps`` is the frame rate of fades between cards, in video; None: no fades.
+    """
+
+    kind: str
+    size: Size
+    frame_count: int
+    quality: int
+    exact_colours: Sequence[Colour]
+    timer: PhaseTimer
+    length_ms: int
+    fade_fps: int | None
+
+    def write(self, target: BinaryIO, frames: Iterator[RenderedFrame], sound: SoundTrack | None) -> None:
+        """Writes to ``target``, taking each frame when its turn comes; ``sound`` goes into video only.
+
+        Raises:
+            PermanentJobError: what ``sound`` raises.
+        """
+        if self.kind in VIDEO_FORMATS:
+            video = VideoWriter(
+                self.kind, self.size, self.frame_count, self.length_ms, self.quality, self.fade_fps
+            )
+            with self.timer.phase("encode"):
+                video.write(target, self._drawn(frames), sound.frames() if sound is not None else None)
+            return
+        pieces = ((self._piece(frame), frame.duration_ms) for frame in frames)
+        if self.kind == "webp":
+            webp.write_animation(target, self.size, pieces)
+        elif self.kind == "gif":
+            gif.write_animation(target, self.size, pieces)
+        else:
+            apng.write_animation(target, self.frame_count, pieces)
+
+    def _drawn(self, frames: Iterator[RenderedFrame]) -> Iterator[tuple[Image.Image, int]]:
+        while True:
+            with self.timer.phase("draw"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame.image, frame.duration_ms
+
+    def _piece(self, frame: RenderedFrame) -> bytes:
+        """The frame as a file of its own in the format that the animation is put together from."""
+        wanted = "png" if self.kind == "apng" else self.kind
+        if frame.kind == wanted:
+            return frame.still
+        with self.timer.phase("encode"):
+            if wanted == "gif":
+                buffer = BytesIO()
+                _indexed(frame.image, self.exact_colours).save(buffer, "GIF", optimize=False)
+                return buffer.getvalue()
+            return encode_still(frame.image, wanted, self.quality, (0, 0, 0))
+
+
+def _indexed(image: Image.Image, keep: Sequence[Colour]) -> Image.Image:
+    """``image`` in 256 colours, found by octree: a fraction of the time of Pillow's default for GIF.
+
+    An octree averages what is alike. ``keep`` is exempt, or the background would change a little with every frame.
+    """
+    indexed = image.quantize(_GIF_COLOURS - len(keep), Image.Quantize.FASTOCTREE)
+    colours = (indexed.getpalette() or []) + [0] * (3 * _GIF_COLOURS)
+    for index, colour in enumerate(keep, start=_GIF_COLOURS - len(keep)):
+        colours[3 * index : 3 * index + 3] = colour
+        indexed.paste(index, mask=_where(image, colour))
+    indexed.putpalette(colours[: 3 * _GIF_COLOURS])
+    return indexed
+
+
+def _where(image: Image.Image, colour: Colour) -> Image.Image:
+    """A mask of the pixels that have exactly ``colour``."""
+    red, green, blue = ImageChops.difference(image, Image.new("RGB", image.size, colour)).split()
+    furthest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    return furthest.point([255] + [0] * 255)

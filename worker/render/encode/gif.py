@@ -1,0 +1,90 @@
+"""GIF89a: counting the frames of a file, and an animation from still ones, without encoding anything twice."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from io import BytesIO
+from typing import BinaryIO
+
+from previewops.worker.render.layout.geometry import Size
+
+TICK_MS = 10  # durations are stored in hundredths of a second
+_LONGEST_TICKS = 65_535
+_FASTEST_TICKS = 2  # many viewers slow down what is faster
+_EXTENSION, _IMAGE = 0x21, 0x2C
+_OWN_COLOURS = 0x80
+_KEEP_WHAT_IS_THERE = 1 << 2
+_LOOP_FOR_EVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
+
+
+def count_frames(file: BinaryIO, limit: int) -> int:
+    """Frames in ``file``, decoding none; counting stops at ``most`` + 1. The position is left as it was."""
+    start = file.tell()
+    try:
+        file.seek(0)
+        header = file.read(13)
+        _read_colours(file, header[10] if len(header) == 13 else 0)
+        frames = 0
+        while frames <= limit and (kind := file.read(1)):
+            if kind[0] == _EXTENSION:
+                file.read(1)
+            elif kind[0] == _IMAGE and len(descriptor := file.read(9)) == 9:
+                frames += 1
+                _read_colours(file, descriptor[8])
+                file.read(1)
+            else:
+                break
+            _skip_blocks(file)
+        return max(1, frames)
+    finally:
+        file.seek(start)
+
+
+def write_animation(target: BinaryIO, size: Size, frames: Iterable[tuple[bytes, int]]) -> None:
+    """Writes ``frames``, (a still GIF file of ``size``, duration in ms) each, looping for ever.
+
+    Every frame keeps its own colours. Durations are rounded to 10 ms, 20 ms at least.
+
+    Raises:
+        ValueError: a frame that is no GIF file with a picture.
+    """
+    target.write(b"GIF89a" + struct.pack("<HHBBB", *size, 0x70, 0, 0) + _LOOP_FOR_EVER)
+    for still, duration_ms in frames:
+        ticks = min(_LONGEST_TICKS, max(_FASTEST_TICKS, round(duration_ms / TICK_MS)))
+        target.write(struct.pack("<BBBBHBB", _EXTENSION, 0xF9, 4, _KEEP_WHAT_IS_THERE, ticks, 0, 0))
+        target.write(_picture(still))
+    target.write(b"\x3b")
+
+
+def _picture(still: bytes) -> bytes:
+    """The picture of a still file, with the file's colours as its own."""
+    file = BytesIO(still)
+    header = file.read(13)
+    if header[:3] != b"GIF" or len(header) < 13:
+        raise ValueError("not a GIF file")
+    colours = _read_colours(file, header[10])
+    while (kind := file.read(1)) and kind[0] == _EXTENSION:
+        file.read(1)
+        _skip_blocks(file)
+    if not kind or kind[0] != _IMAGE:
+        raise ValueError("a GIF file without a picture")
+    place, packed = file.read(8), file.read(1)[0]
+    own = _read_colours(file, packed)
+    count_bits = packed & 7 if own else header[10] & 7
+    start = file.tell()
+    file.read(1)
+    _skip_blocks(file)
+    data = still[start : file.tell()]
+    return (
+        bytes([_IMAGE]) + place + bytes([_OWN_COLOURS | packed & 0x40 | count_bits]) + (own or colours) + data
+    )
+
+
+def _read_colours(file: BinaryIO, packed: int) -> bytes:
+    return file.read(3 << ((packed & 7) + 1)) if packed & _OWN_COLOURS else b""
+
+
+def _skip_blocks(file: BinaryIO) -> None:
+    while (length := file.read(1)) and length[0]:
+        file.seek(length[0], 1)

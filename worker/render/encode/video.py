@@ -1,0 +1,176 @@
+"""WebM (VP9, Opus) and MP4 (H.264, AAC), by PyAV, which is loaded when one is asked for.
+
+One frame a card, each as long as it stands: the frame rate is variable. Where cards fade into each other, the frames
+of the fade are at the frame rate asked for. Encoders run with one thread and fixed settings, since their output
+depends on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from PIL import Image
+
+from previewops.worker.render.encode.sound import SAMPLES_PER_S, silence_ffmpeg
+from previewops.worker.render.layout.geometry import Size
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+
+_MS = Fraction(1, 1000)
+_NOMINAL_FPS = 25  # what encoders reckon with; times are exact
+_KEY_FRAME_EVERY = 12
+_FADE_MS = 400
+_STEREO_BITS_PER_S = 96_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    """How one kind of file is encoded. ``best_crf`` and ``worst_crf`` are those of quality 100 and 1."""
+
+    video: str
+    options: dict[str, str]
+    best_crf: int
+    worst_crf: int
+    audio: str
+
+
+_CODECS = {
+    "webm": _Codec(
+        "libvpx-vp9",
+        # Realtime with the fastest search: 8 s with the defaults become 0.3 s, and stills stand it well.
+        {"deadline": "realtime", "cpu-used": "8", "b": "0", "lag-in-frames": "0", "auto-alt-ref": "0"},
+        best_crf=14,
+        worst_crf=60,
+        audio="libopus",
+    ),
+    "mp4": _Codec(
+        "libx264",
+        {"preset": "ultrafast", "tune": "stillimage", "bf": "0"},
+        best_crf=15,
+        worst_crf=42,
+        audio="aac",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VideoWriter:
+    """Writes one video. ``fade_fps`` None: cards follow each other at once."""
+
+    kind: str
+    size: Size
+    frame_count: int
+    length_ms: int
+    quality: int
+    fade_fps: int | None
+
+    def write(
+        self,
+        target: BinaryIO,
+        frames: Iterable[tuple[Image.Image, int]],
+        sound: Iterator[AudioFrame] | None,
+    ) -> None:
+        """Writes ``frames``, each with its duration in ms, to ``target``, and ``sound`` along with them.
+
+        Raises:
+            PermanentJobError: what ``sound`` raises.
+        """
+        import av  # noqa: PLC0415 - heavy, and most jobs want none
+
+        silence_ffmpeg()
+        with av.open(target, "w", format=self.kind, container_options=self._container_options()) as container:
+            video = self._video_stream(container)
+            track = _Track(container, _CODECS[self.kind].audio, sound) if sound is not None else None
+            durations: dict[int, int] = {}
+            for image, start_ms, duration_ms in self._timed(frames):
+                frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709")
+                del image  # the next one is drawn while this one would still be held
+                frame.pts, frame.time_base = start_ms, _MS
+                durations[start_ms] = duration_ms
+                _mux(container, video.encode(frame), durations)
+                if track is not None:
+                    track.write_until(start_ms + duration_ms)
+            _mux(container, video.encode(), durations)
+            if track is not None:
+                track.close()
+
+    def _video_stream(self, container: Any) -> Any:
+        codec = _CODECS[self.kind]
+        crf = round(codec.best_crf + (codec.worst_crf - codec.best_crf) * (100 - self.quality) / 99)
+        options = {**codec.options, "crf": str(crf), "flags": "+bitexact", "g": str(_KEY_FRAME_EVERY)}
+        stream = container.add_stream(codec.video, rate=_NOMINAL_FPS, options=options)
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = *self.size, "yuv420p"
+        context.time_base = stream.time_base = _MS
+        context.thread_count = 1
+        # BT.709 (1) in the range of television (1), as players assume for video of this size.
+        context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
+        return stream
+
+    def _container_options(self) -> dict[str, str]:
+        options = {"fflags": "bitexact"}  # no random ids, no dates, no version of the library
+        if self.kind == "mp4":
+            # The index goes before the data, so that playing can begin at once; its place is kept free.
+            fades = (self.fade_fps or 0) * _FADE_MS // 1000 + 1
+            packets = self.length_ms * SAMPLES_PER_S // 1000 // 1024
+            options["moov_size"] = str(8_192 + 64 * self.frame_count * (1 + fades) + 8 * packets)
+        return options
+
+    def _timed(self, frames: Iterable[tuple[Image.Image, int]]) -> Iterator[tuple[Image.Image, int, int]]:
+        """(picture, start, duration), those of fades included: a fade is the beginning of its card's time."""
+        start_ms, before = 0, None
+        for image, duration_ms in frames:
+            held_from = start_ms
+            if before is not None and self.fade_fps is not None:
+                for share, at, until in _fade(start_ms, duration_ms, self.fade_fps):
+                    yield Image.blend(before, image, share), at, until - at
+                    held_from = until
+            if self.fade_fps is not None:
+                before = image
+            until_ms = start_ms + duration_ms
+            yield image, held_from, until_ms - held_from
+            start_ms = until_ms
+
+
+def _fade(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[float, int, int]]:
+    """(share of the new picture, start, end) of each frame of a fade, which takes half of its card at most."""
+    steps = min(_FADE_MS, duration_ms // 2) * fps // 1000
+    for step in range(steps):
+        yield (step + 1) / (steps + 1), start_ms + step * 1000 // fps, start_ms + (step + 1) * 1000 // fps
+
+
+def _mux(container: Any, packets: Iterable[Any], durations: dict[int, int]) -> None:
+    for packet in packets:
+        packet.duration = durations.pop(packet.pts)
+        container.mux(packet)
+
+
+class _Track:
+    """The sound beside the pictures, written as far as they are, so that neither waits in memory for the other."""
+
+    def __init__(self, container: Any, codec: str, frames: Iterator[AudioFrame]) -> None:
+        self._container = container
+        self._frames = frames
+        self._stream = container.add_stream(codec, rate=SAMPLES_PER_S, options={"flags": "+bitexact"})
+        self._stream.codec_context.layout = "stereo"
+        self._stream.codec_context.bit_rate = _STEREO_BITS_PER_S
+        self._samples = 0
+
+    def write_until(self, end_ms: int) -> None:
+        """Writes what is heard before ``end_ms``."""
+        while self._samples * 1000 < end_ms * SAMPLES_PER_S:
+            frame = next(self._frames, None)
+            if frame is None:
+                return
+            self._samples += frame.samples
+            self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Writes the rest."""
+        for frame in self._frames:
+            self._container.mux(self._stream.encode(frame))
+        self._container.mux(self._stream.encode())

@@ -1,0 +1,65 @@
+"""Animated WebP from still ones, without encoding anything twice (RFC 9649, section 2.7).
+
+Every frame covers the whole canvas, so the compressed data of a still file is moved as it is into an animation
+frame. Memory stays at one frame whatever their number, and frames are never merged or reordered.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from previewops.worker.render.layout.geometry import Size
+
+_ANIMATION_FLAG = 0x02
+_DO_NOT_BLEND = 0x02
+_LONGEST_MS = 0xFFFFFF  # 24 bits
+
+
+def write_animation(target: BinaryIO, size: Size, frames: Iterable[tuple[bytes, int]]) -> None:
+    """Writes ``frames``, (a still WebP file of ``size``, duration in ms) each, looping for ever.
+
+    Raises:
+        ValueError: a frame that is no WebP file, or longer than 16,777,215 ms.
+    """
+    target.write(b"RIFF\0\0\0\0WEBP")
+    target.write(
+        _chunk(
+            b"VP8X", struct.pack("<B3x", _ANIMATION_FLAG) + _uint24(size.width - 1) + _uint24(size.height - 1)
+        )
+    )
+    target.write(_chunk(b"ANIM", struct.pack("<IH", 0, 0)))
+    for still, duration_ms in frames:
+        if not 0 <= duration_ms <= _LONGEST_MS:
+            raise ValueError(f"a frame of {duration_ms} ms; allowed are 0 to {_LONGEST_MS}")
+        place = _uint24(0) + _uint24(0) + _uint24(size.width - 1) + _uint24(size.height - 1)
+        target.write(
+            _chunk(b"ANMF", place + _uint24(duration_ms) + bytes([_DO_NOT_BLEND]) + _bitstream(still))
+        )
+    length = target.tell()
+    target.seek(4)
+    target.write(struct.pack("<I", length - 8))
+    target.seek(length)
+
+
+def _bitstream(still: bytes) -> bytes:
+    """The compressed picture of a still file, as chunks."""
+    if still[:4] != b"RIFF" or still[8:12] != b"WEBP":
+        raise ValueError("not a WebP file")
+    found, at = b"", 12
+    while at + 8 <= len(still):
+        name, length = struct.unpack_from("<4sI", still, at)
+        end = at + 8 + length + (length & 1)
+        if name in (b"ALPH", b"VP8 ", b"VP8L"):
+            found += still[at:end]
+        at = end
+    return found
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)
+
+
+def _uint24(value: int) -> bytes:
+    return value.to_bytes(3, "little")

@@ -1,0 +1,65 @@
+"""WebVTT beside the pictures: the captions of the animation, and where each moment is on the contact sheet.
+
+https://www.w3.org/TR/webvtt1/; the index is a metadata track whose cues name a part of the sheet by a media fragment
+(https://www.w3.org/TR/media-frags/, ``#xywh=left,top,width,height`` in pixels), as players take it for the picture
+above their progress bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from previewops.contract.limits import TITLE_CARD_MS
+from previewops.worker.render.bundle_paths import BundlePaths
+from previewops.worker.render.layout.sheet import SheetLayout
+from previewops.worker.render.storyboard import Storyboard
+
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def build_tracks(board: Storyboard, names: BundlePaths, sheet: SheetLayout) -> dict[str, bytes]:
+    """The content of each track of the bundle, by its path."""
+    found = {names.sheet_index: _written(_index(board, names.sheet, sheet))}
+    if names.captions:
+        found[names.captions] = _written(_captions(board))
+    return found
+
+
+def _captions(board: Storyboard) -> Iterator[tuple[int, int, str]]:
+    """Start, end (ms) and words of each step that has any: what is said of it, or else what it is called."""
+    for start, end, number in _moments(board):
+        if number:
+            step = board.steps[number - 1]
+            lines = [" ".join(line.split()) for line in (step.text.strip() or step.title).splitlines()]
+            if words := "\n".join(_escaped(line) for line in lines if line):
+                yield start, end, words
+
+
+def _index(board: Storyboard, path: str, sheet: SheetLayout) -> Iterator[tuple[int, int, str]]:
+    for start, end, number in _moments(board):
+        box = sheet.cell_box(number)
+        yield start, end, f"{path}#xywh={box.left},{box.top},{box.width},{box.height}"
+
+
+def _moments(board: Storyboard) -> Iterator[tuple[int, int, int]]:
+    """Start and end (ms) of the title card (0) and of each step (from 1)."""
+    start = 0
+    for number, duration in enumerate((TITLE_CARD_MS, *(step.duration_ms for step in board.steps))):
+        yield start, start + duration, number
+        start += duration
+
+
+def _written(cues: Iterator[tuple[int, int, str]]) -> bytes:
+    blocks = [f"{_stamp(start)} --> {_stamp(end)}\n{words}\n" for start, end, words in cues]
+    return "\n".join(["WEBVTT\n", *blocks]).encode("utf-8", "replace")
+
+
+def _stamp(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1_000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}.{rest:03d}"
+
+
+def _escaped(line: str) -> str:
+    return "".join(_ESCAPES.get(char, char) for char in line)

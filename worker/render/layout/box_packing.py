@@ -1,0 +1,223 @@
+"""Where pictures go: boxes for any number of them in any area. Pure geometry.
+
+Pictures keep their shapes, so that nothing is cropped and no empty panel shows: a row has one height, all rows
+one width, as in a printed gallery. ``grid`` alone has cells of one size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from previewops.worker.render.layout.geometry import Box, Size
+
+_NARROWEST, _WIDEST = 0.42, 3.2  # of width to height, of a cell: pictures beyond it lie in a panel
+_EVERY_PARTITION = 8  # up to so many pictures all ways to part them into rows are tried
+_ALIKE = 0.03  # ratios that differ by less look the same
+_SECONDARY = 0.55  # of the large one's height or width: what the small ones of a focus take at most
+
+
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """Pixels: between cells, below those that have a label, and the least side of a cell.
+
+    ``labelled`` are the places of the pictures that have one.
+    """
+
+    gap: int
+    label: int = 0
+    min_side: int = 0
+    labelled: frozenset[int] = frozenset()
+
+    def label_height(self, first: int, last: int) -> int:
+        """The room below cells that stand in one row."""
+        return self.label if any(at in self.labelled for at in range(first, last)) else 0
+
+
+def pack_boxes(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacing) -> tuple[Box, ...]:
+    """A cell for each of ``shapes``, in order, inside ``area``; below each there is room for its label.
+
+    ``layout`` is full or focus (the first large, the others in a strip), split (one row or one column), grid (cells
+    of one size), or auto (rows of one width). No cell's side is shorter than ``spacing.smallest`` unless it is the
+    only one: where there is no room another layout is tried, and where there is none for that, fewer cells than
+    shapes come back.
+    """
+    if not shapes:
+        return ()
+    for count in range(len(shapes), 1, -1):
+        for tried in dict.fromkeys((layout, "auto", "grid")):
+            cells = _clipped(_arranged(area, shapes[:count], tried, spacing), area)
+            if min(cell.size.short for cell in cells) >= max(1, spacing.min_side):
+                return cells
+    return _clipped(_rows(area, [[_ratio(shapes[0])]], spacing), area)
+
+
+def _clipped(cells: tuple[Box, ...], area: Box) -> tuple[Box, ...]:
+    """Rounding makes a row a pixel too long at times."""
+    return tuple(
+        Box(
+            max(area.left, min(cell.left, area.right - 1)),
+            max(area.top, min(cell.top, area.bottom - 1)),
+            max(area.left + 1, min(cell.right, area.right)),
+            max(area.top + 1, min(cell.bottom, area.bottom)),
+        )
+        for cell in cells
+    )
+
+
+def _ratio(shape: Size) -> float:
+    return min(_WIDEST, max(_NARROWEST, shape.width / shape.height))
+
+
+def _arranged(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacing) -> tuple[Box, ...]:
+    ratios = [_ratio(shape) for shape in shapes]
+    if layout in ("full", "focus"):
+        return _focus(area, ratios, spacing)
+    if layout == "split":
+        options = [_rows(area, [ratios], spacing), _column(area, ratios, spacing)]
+    elif layout == "grid":
+        options = [_grid(area, ratios, rows, spacing) for rows in range(1, len(ratios) + 1)]
+    else:
+        options = [_rows(area, rows, spacing) for rows in _partitions(ratios)]
+        options.append(_column(area, ratios, spacing))
+    return max(options, key=_worth)
+
+
+def _worth(cells: Sequence[Box]) -> float:
+    """How well cells serve: the area in which pictures are seen, and the smallest of them."""
+    areas = [max(0, cell.width) * max(0, cell.height) for cell in cells]
+    return sum(areas) + 2 * len(areas) * min(areas)
+
+
+def _partitions(ratios: list[float]) -> Iterator[list[list[float]]]:
+    """Ways to part ``ratios``, in order, into rows."""
+    count = len(ratios)
+    if count <= _EVERY_PARTITION:
+        for bits in range(1 << (count - 1)):
+            cuts = [0, *(at for at in range(1, count) if bits >> (at - 1) & 1), count]
+            yield [ratios[start:end] for start, end in pairwise(cuts)]
+        return
+    for rows in range(1, count + 1):
+        each, rest = divmod(count, rows)
+        cuts = [0]
+        for row in range(rows):
+            cuts.append(cuts[-1] + each + (row < rest))
+        yield [ratios[start:end] for start, end in pairwise(cuts)]
+
+
+def _rows(area: Box, rows: Sequence[Sequence[float]], spacing: Spacing) -> tuple[Box, ...]:
+    """Rows of one width, as wide as the area or as its height allows, in the middle of it."""
+    gap = spacing.gap
+    ends = list(accumulate(len(row) for row in rows))
+    labels = [spacing.label_height(end - len(row), end) for row, end in zip(rows, ends, strict=True)]
+    between = gap * (len(rows) - 1) + sum(labels)
+    # The height of a row of width w is (w - gaps) / ratios: the sum over rows is to be what there is.
+    slope = sum(1 / sum(row) for row in rows)
+    fixed = sum(gap * (len(row) - 1) / sum(row) for row in rows)
+    width = min(area.width, int((area.height - between + fixed) / slope))
+    heights = [max(1, round((width - gap * (len(row) - 1)) / sum(row))) for row in rows]
+    left = area.left + (area.width - width) // 2
+    top = area.top + max(0, area.height - sum(heights) - between) // 2
+    cells: list[Box] = []
+    for row, height, label in zip(rows, heights, labels, strict=True):
+        room = max(len(row), width - gap * (len(row) - 1))
+        passed = 0.0
+        for place, ratio in enumerate(row):
+            start = left + gap * place + round(room * passed / sum(row))
+            passed += ratio
+            end = left + gap * place + round(room * passed / sum(row))
+            cells.append(Box(start, top, max(start + 1, end), top + height))
+        top += height + label + gap
+    return tuple(cells)
+
+
+def _column(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, ...]:
+    return _rows(area, [[ratio] for ratio in ratios], spacing)
+
+
+def _grid(area: Box, ratios: Sequence[float], rows: int, spacing: Spacing) -> tuple[Box, ...]:
+    """Cells of one size, of the shape that pictures most have; the last row may have fewer."""
+    columns = -(-len(ratios) // rows)
+    rows = -(-len(ratios) // columns)
+    gap, label, ratio = spacing.gap, spacing.label_height(0, len(ratios)), _usual(ratios)
+    width = (area.width - gap * (columns - 1)) // columns
+    height = (area.height - gap * (rows - 1)) // rows - label
+    width, height = max(1, min(width, round(height * ratio))), max(1, min(height, round(width / ratio)))
+    left = area.left + (area.width - columns * width - gap * (columns - 1)) // 2
+    top = area.top + (area.height - rows * (height + label) - gap * (rows - 1)) // 2
+    return tuple(
+        Box.at(
+            left + at % columns * (width + gap), top + at // columns * (height + label + gap), (width, height)
+        )
+        for at in range(len(ratios))
+    )
+
+
+def _usual(ratios: Sequence[float]) -> float:
+    """The ratio that most pictures nearly have."""
+    return max(ratios, key=lambda ratio: sum(abs(other / ratio - 1) < _ALIKE for other in ratios))
+
+
+def _focus(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, ...]:
+    """The first large, the others in one strip: beside it or below, whichever shows more of the first."""
+    if len(ratios) == 1:
+        return _rows(area, [ratios], spacing)
+    options = (_beside(area, ratios, spacing), _below(area, ratios, spacing))
+    return max(
+        options, key=lambda cells: cells[0].size.pixels * min(cell.size.short for cell in cells) ** 0.5
+    )
+
+
+def _beside(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, ...]:
+    """The strip as a column that is as high as the large one, if that makes it neither too wide nor too narrow."""
+    gap, label = spacing.gap, spacing.label_height(0, len(ratios))
+    first, others = ratios[0], ratios[1:]
+    inverse = sum(1 / ratio for ratio in others)
+    between = (gap + label) * (len(others) - 1)
+    height = min(area.height - label, (area.width - gap + between / inverse) / (first + 1 / inverse))
+    column = (height - between) / inverse
+    if column > _SECONDARY * first * height:
+        height = min(area.height - label, (area.width - gap) / (first * (1 + _SECONDARY)))
+        column = _SECONDARY * first * height
+    large = Size(max(1, round(first * height)), max(1, round(height)))
+    width = max(1, round(column))
+    left = area.left + max(0, area.width - large.width - gap - width) // 2
+    top = area.top + max(0, area.height - label - large.height) // 2
+    cells, down = [Box.at(left, top, large)], float(top)
+    for ratio in others:
+        cells.append(
+            Box.at(
+                left + large.width + gap,
+                round(down),
+                (width, max(1, round(down + column / ratio) - round(down))),
+            )
+        )
+        down += column / ratio + gap + label
+    return tuple(cells)
+
+
+def _below(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, ...]:
+    """The strip as a row that is as wide as the large one, if that makes it not too high."""
+    gap = spacing.gap
+    label, lower = spacing.label_height(0, 1), spacing.label_height(1, len(ratios))
+    first, others = ratios[0], ratios[1:]
+    room = area.height - gap - label - lower
+    between = gap * (len(others) - 1)
+    width = min(area.width, (room + between / sum(others)) / (1 / first + 1 / sum(others)))
+    strip = (width - between) / sum(others)
+    if strip > _SECONDARY * width / first:
+        width = min(area.width, room / ((1 + _SECONDARY) / first))
+        strip = _SECONDARY * width / first
+    large = Size(max(1, round(width)), max(1, round(width / first)))
+    left = area.left + (area.width - large.width) // 2
+    top = area.top + max(0, area.height - label - lower - gap - large.height - round(strip)) // 2
+    cells, across = [Box.at(left, top, large)], float(left)
+    second = top + large.height + label + gap
+    for ratio in others:
+        end = across + strip * ratio
+        cells.append(
+            Box(round(across), second, max(round(across) + 1, round(end)), second + max(1, round(strip)))
+        )
+        across = end + gap
+    return tuple(cells)

@@ -1,0 +1,129 @@
+"""Pictures of one frame, with their labels, put into an area."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from previewops.worker.render.layout.box_packing import Spacing, pack_boxes
+from previewops.worker.render.layout.frames import PlacedText, Placement
+from previewops.worker.render.layout.geometry import Box, Size
+from previewops.worker.render.layout.type_scale import LayoutMetrics
+from previewops.worker.render.storyboard import Asset
+from previewops.worker.render.text.fonts import FontWeight
+from previewops.worker.render.text.typesetting import ASCENT_EM, CAP_HEIGHT_EM, Typesetter
+
+MAX_UNASKED_CROP = 0.04  # where cropping would take no more than this, a contained picture fills its cell
+MAX_ENLARGEMENT = 4.0  # times: no picture is blown up further
+_UNKNOWN = Size(1600, 1200)  # the shape of a picture that could not be opened
+_COVERING = Size(4, 3)  # the shape of a cell among several whose picture is to be cropped to it
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPictures:
+    """What lies in the area. ``more`` is the box that stands for pictures left out."""
+
+    placements: tuple[Placement, ...] = ()
+    texts: tuple[PlacedText, ...] = ()
+    more: Box | None = None
+
+    @property
+    def bounds(self) -> Box:
+        """The box round all of it but the labels."""
+        cells = [placement.cell for placement in self.placements]
+        cells += [self.more] if self.more else []
+        return Box(
+            min(cell.left for cell in cells),
+            min(cell.top for cell in cells),
+            max(cell.right for cell in cells),
+            max(cell.bottom for cell in cells),
+        )
+
+    def moved(self, across: int) -> PlacedPictures:
+        """All of it ``across`` pixels further to the right."""
+        return PlacedPictures(
+            tuple(
+                replace(each, cell=each.cell.moved(across), box=each.box.moved(across))
+                for each in self.placements
+            ),
+            tuple(replace(text, left=text.left + across, right=text.right + across) for text in self.texts),
+            self.more.moved(across) if self.more else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PicturePlacer:
+    """Places pictures on frames of one storyboard. ``shapes`` has the upright size of each, by asset id."""
+
+    picture_sizes: Mapping[str, Size]
+    setter: Typesetter
+    metrics: LayoutMetrics
+    labels: bool
+
+    def picture_size(self, asset: Asset) -> Size:
+        """The upright size of a picture."""
+        return self.picture_sizes.get(asset.ref.id, _UNKNOWN)
+
+    def place(self, pictures: tuple[Asset, ...], area: Box, layout: str) -> PlacedPictures:
+        """Cells for ``pictures`` in ``area``, arranged as ``layout`` says."""
+        metrics = self.metrics
+        label = round(metrics.small * 1.75)
+        # A gap has its name written in it.
+        named = [picture.title and picture.ref.id in self.picture_sizes for picture in pictures]
+        labels = self.labels and area.height >= 6 * label
+        labelled = frozenset(at for at, name in enumerate(named) if name and labels)
+        spacing = Spacing(metrics.gap, label, metrics.min_cell, labelled)
+        cells = pack_boxes(area, [self._wanted(each, pictures, area) for each in pictures], layout, spacing)
+        shown = pictures[: len(cells)]
+        if len(shown) == len(pictures) or len(cells) == 1:
+            more, texts = None, []
+        else:
+            shown = shown[:-1]
+            more = cells[-1]
+            texts = [self._count(more, len(pictures) - len(shown))]
+        texts += [self._label(shown[at], cells[at]) for at in sorted(labelled) if at < len(shown)]
+        placements = tuple(self._placement(*each) for each in zip(shown, cells, strict=False))
+        return PlacedPictures(placements, tuple(texts), more)
+
+    def _wanted(self, asset: Asset, pictures: tuple[Asset, ...], area: Box) -> Size:
+        if asset.cover:
+            return area.size if len(pictures) == 1 else _COVERING
+        return self.picture_size(asset)
+
+    def _placement(self, asset: Asset, cell: Box) -> Placement:
+        shape = self.picture_size(asset)
+        if asset.cover or (
+            crop_loss(shape, cell.size) <= MAX_UNASKED_CROP
+            and enlargement(shape, cell.size) <= MAX_ENLARGEMENT
+        ):
+            return Placement(asset, cell, cell, crops=True)
+        return Placement(asset, cell, cell.centred(contained_size(shape, cell.size)), crops=False)
+
+    def _label(self, asset: Asset, cell: Box) -> PlacedText:
+        metrics = self.metrics
+        block = self.setter.fit_line(asset.title, FontWeight.SEMIBOLD, metrics.small, cell.width)
+        return PlacedText(block, cell.left, cell.right, cell.bottom + round(metrics.small * 0.45), "muted")
+
+    def _count(self, cell: Box, count: int) -> PlacedText:
+        block = self.setter.fit_line(f"+{count}", FontWeight.SEMIBOLD, self.metrics.heading, cell.width)
+        top = (cell.top + cell.bottom) // 2 - round(block.size * (ASCENT_EM - CAP_HEIGHT_EM / 2))
+        return PlacedText(block, cell.left, cell.right, top, "muted", "centre")
+
+
+def crop_loss(shape: Size, area: Size) -> float:
+    """The share of a picture that is cut off when it covers ``area``."""
+    covering = shape.covering(area)
+    return 1 - area.pixels / covering.pixels
+
+
+def enlargement(shape: Size, size: Size) -> float:
+    """How many times larger a picture is shown than it is."""
+    return max(size.width / shape.width, size.height / shape.height)
+
+
+def contained_size(shape: Size, area: Size) -> Size:
+    """The size of a whole picture in ``area``; small ones are not blown up without end."""
+    fitted = shape.fitted(area)
+    if enlargement(shape, fitted) <= MAX_ENLARGEMENT:
+        return fitted
+    return Size(max(1, round(shape.width * MAX_ENLARGEMENT)), max(1, round(shape.height * MAX_ENLARGEMENT)))

@@ -1,0 +1,147 @@
+"""The contact sheet: every frame small, with number, title and duration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from PIL import Image
+
+from previewops.worker.render.layout.geometry import Box, Size
+from previewops.worker.render.layout.titlecard import format_duration, format_facts
+from previewops.worker.render.layout.type_scale import LayoutMetrics
+from previewops.worker.render.shapes import draw_panel, paste_rounded
+from previewops.worker.render.storyboard import Storyboard
+from previewops.worker.render.text.fonts import FontWeight
+from previewops.worker.render.text.typesetting import ASCENT_EM, TextBlock, Typesetter
+from previewops.worker.render.theme import Colour
+
+_SMALLEST_WIDTH, _LARGEST_WIDTH = 1_280, 2_560  # pixels
+_TALLEST = 8_000  # pixels: below what every still format can hold
+_READABLE_CELL = 150  # pixels of width below which a cell has no room for words
+
+
+@dataclass(frozen=True, slots=True)
+class SheetLayout:
+    """The grid of a contact sheet; sizes in pixels."""
+
+    size: Size
+    columns: int
+    cell: Size  # of the small frame itself
+    header: int
+    caption: int
+    margin: int
+    gap: int
+    mirrored: bool  # read from right to left
+
+    def cell_box(self, index: int) -> Box:
+        """Where the small frame of card ``index`` goes."""
+        row, column = divmod(index, self.columns)
+        left = self.margin + column * (self.cell.width + self.gap)
+        if self.mirrored:
+            left = self.size.width - left - self.cell.width
+        top = self.header + row * (self.cell.height + self.caption + self.gap)
+        return Box.at(left, top, self.cell)
+
+
+def lay_out_sheet(board: Storyboard) -> SheetLayout:
+    """The grid for the title card and the steps of ``board``."""
+    cards, frame = len(board.steps) + 1, board.size
+    width = min(_LARGEST_WIDTH, max(_SMALLEST_WIDTH, frame.width))
+    unit = width / 1280
+    margin, gap = round(44 * unit), round(24 * unit)
+    ratio = frame.height / frame.width
+    columns = _columns(cards, ratio)
+    while True:
+        cell_width = (width - 2 * margin - gap * (columns - 1)) // columns
+        cell = Size(cell_width, max(1, round(cell_width * ratio)))
+        caption = round(50 * unit) if cell.width >= _READABLE_CELL * unit else round(gap * 0.2)
+        header = margin + round(84 * unit)
+        rows = math.ceil(cards / columns)
+        height = header + rows * (cell.height + caption + gap) - gap + margin
+        if height <= _TALLEST or cell.width <= 24:
+            return SheetLayout(
+                Size(width, min(height, _TALLEST)),
+                columns,
+                cell,
+                header,
+                caption,
+                margin,
+                gap,
+                board.right_to_left,
+            )
+        columns += 1
+        gap = max(4, gap * 9 // 10)
+
+
+def _columns(cards: int, ratio: float) -> int:
+    """Three to five columns of landscape frames, more of tall ones and where there are many; few empty places."""
+    fewest = 3 if ratio < 1 else 4
+    ideal = max(fewest, round(math.sqrt(cards * max(0.6, ratio))))
+    choices = range(ideal, ideal + 2 if ideal < 8 else ideal + 1)
+    return min(choices, key=lambda columns: (-cards % columns, columns))
+
+
+class ContactSheet:
+    """Takes the frames as they are drawn and keeps only their small versions."""
+
+    def __init__(self, board: Storyboard, setter: Typesetter) -> None:
+        self._board = board
+        self._setter = setter
+        self.layout = lay_out_sheet(board)
+        self._unit = self.layout.size.width / 1280
+        self.image = Image.new("RGB", self.layout.size, board.theme.background)
+        self._header()
+
+    def add(self, index: int, frame: Image.Image, heading: str, duration_ms: int) -> None:
+        """Places card ``index`` (0 is the title card)."""
+        box, theme = self.layout.cell_box(index), self._board.theme
+        radius = max(2, round(10 * self._unit * min(1.0, box.width / 300)))
+        hairline = LayoutMetrics(self.layout.size).hairline
+        edge = Box(box.left - hairline, box.top - hairline, box.right + hairline, box.bottom + hairline)
+        draw_panel(self.image, edge, radius + hairline, fill=theme.line, line=theme.line, hairline=hairline)
+        small = frame.resize(box.size, Image.Resampling.HAMMING, reducing_gap=1.5)
+        paste_rounded(self.image, small, box, radius)
+        if box.width >= _READABLE_CELL * self._unit:
+            self._caption(box, str(index) if index else "", heading, format_duration(duration_ms))
+
+    def _caption(self, box: Box, number: str, heading: str, duration: str) -> None:
+        theme, setter, size = self._board.theme, self._setter, round(17 * self._unit)
+        top, gap = box.bottom + round(12 * self._unit), round(10 * self._unit)
+        time = setter.fit_line(duration, FontWeight.REGULAR, size, box.width)
+        figure = setter.fit_line(number, FontWeight.BOLD, size, box.width)
+        indent = figure.width + gap if number else 0
+        title = setter.fit_line(heading, FontWeight.SEMIBOLD, size, box.width - indent - time.width - gap)
+        span = (box.left, box.right)
+        self._set(figure, span, top, theme.accent)
+        self._set(title, span, top, theme.ink, indent=indent)
+        self._set(time, span, top, theme.muted, at_end=True)
+
+    def _header(self) -> None:
+        theme, setter, unit = self._board.theme, self._setter, self._unit
+        span = (self.layout.margin, self.layout.size.width - self.layout.margin)
+        width, height = self._board.size
+        facts = f"{format_facts(self._board)}  \u00b7  {width}\u00d7{height}"
+        small = setter.fit_line(facts, FontWeight.SEMIBOLD, round(19 * unit), (span[1] - span[0]) // 2)
+        room = span[1] - span[0] - small.width - round(40 * unit)
+        title = setter.fit_line(self._board.title or "Untitled", FontWeight.BOLD, round(36 * unit), room)
+        top = self.layout.margin
+        self._set(title, span, top, theme.ink)
+        lower = round(title.size * ASCENT_EM) - round(small.size * ASCENT_EM)
+        self._set(small, span, top + lower, theme.muted, at_end=True)
+
+    def _set(
+        self,
+        block: TextBlock,
+        span: tuple[int, int],
+        top: int,
+        colour: Colour,
+        *,
+        indent: int = 0,
+        at_end: bool = False,
+    ) -> None:
+        """Draws one line, ``indent`` pixels from the end of the span that is read first, or last."""
+        left, right = span
+        at_right = self.layout.mirrored != at_end
+        x = right - indent - block.width if at_right else left + indent
+        self._setter.draw(self.image, x, top, block, colour)

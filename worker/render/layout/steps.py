@@ -1,0 +1,287 @@
+"""The frames of steps: the number at the top, words at the bottom or the side, pictures in all the room there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from previewops.worker.render.layout.frames import FrameLayout, PlacedText, Placement, Role
+from previewops.worker.render.layout.geometry import Box
+from previewops.worker.render.layout.picture_grid import (
+    PicturePlacer,
+    PlacedPictures,
+    contained_size,
+    crop_loss,
+)
+from previewops.worker.render.storyboard import Asset, Step, Storyboard
+from previewops.worker.render.text.fonts import FontWeight
+from previewops.worker.render.text.typesetting import ASCENT_EM, CAP_HEIGHT_EM, TextBlock, Typesetter
+
+_CROPPED_FULL = 0.16  # of a picture that fills the frame: more is not cropped unless asked for
+_ACROSS = 0.8  # of the width: pictures that end before this would leave half of the frame empty
+_MUCH_LARGER = 1.2  # how much larger pictures have to be with words below them than beside
+
+
+@dataclass(frozen=True, slots=True)
+class StepFrames:
+    """Lays out the frames of the steps of one storyboard."""
+
+    board: Storyboard
+    placer: PicturePlacer
+    setter: Typesetter
+
+    def layout(self, step: Step) -> FrameLayout:
+        """The frame of one step, as its pictures, its words and its layout ask for."""
+        pictures = self.board.pictures_of(step)
+        if step.layout == "full" and len(pictures) == 1:
+            frame = self._full(step, pictures[0])
+        elif not self.board.captions:
+            frame = self._bare(step, pictures)
+        elif not pictures:
+            frame = self._statement(step)
+        elif not (step.title or step.text) or not self.placer.metrics.wide:
+            frame = self._below(step, pictures)
+        else:
+            frame = self._beside(step, pictures)
+            other = self._above_and_below(step, pictures)
+            larger = step.layout == "full" or _pixels(other) > _MUCH_LARGER * _pixels(frame)
+            wins = larger and _right(other) > _ACROSS * self.board.size.width
+            frame = other if wins else frame
+        return replace(frame, position=step.number)
+
+    def _bare(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
+        """Without captions: pictures alone; without those, the number alone, large."""
+        metrics = self.placer.metrics
+        content = metrics.content
+        if pictures:
+            placed = self.placer.place(pictures, content, step.layout)
+            return _frame(step, placed, placed.texts)
+        number = self.setter.fit_line(str(step.number), FontWeight.BOLD, metrics.display * 2, content.width)
+        top = content.top + (content.height - number.height) // 2
+        text = PlacedText(number, content.left, content.right, top, "accent", "centre")
+        return FrameLayout(step.duration_ms, texts=(text,))
+
+    def _full(self, step: Step, picture: Asset) -> FrameLayout:
+        """One picture out to the edges, the words over its darkened lower part, as subtitles."""
+        metrics = self.placer.metrics
+        frame, shape = Box(0, 0, *self.board.size), self.placer.picture_size(picture)
+        crops = picture.cover or crop_loss(shape, frame.size) <= _CROPPED_FULL
+        box = frame if crops else frame.centred(contained_size(shape, frame.size))
+        placement = Placement(picture, frame, box, crops=crops, bleeds=True, has_backdrop=not crops)
+        content = metrics.content
+        if not self.board.captions:
+            return FrameLayout(step.duration_ms, placements=(placement,), scrim=content.bottom)
+        badge, number = self._badge(step)
+        measure = min(content.width, metrics.body * 30)
+        room = max(metrics.body, content.height // 2 - badge.height)
+        title, text = self._words(step, measure, room, metrics.heading)
+        top = content.bottom - _height(title, text)
+        words = self._column(title, text, Box(content.left, top, content.left + measure, content.bottom))
+        return FrameLayout(
+            step.duration_ms,
+            texts=(number, *(replace(each, role="on_picture") for each in words)),
+            placements=(placement,),
+            badge=badge,
+            scrim=top if words else content.bottom,
+            truncated=title.truncated or text.truncated,
+        )
+
+    def _statement(self, step: Step) -> FrameLayout:
+        """No picture: large type, in a measure that is comfortable to read, in the middle of the height."""
+        metrics, setter = self.placer.metrics, self.setter
+        content = metrics.content
+        badge, number = self._badge(step)
+        top = badge.bottom + metrics.gutter
+        room = content.bottom - top
+        measure = min(content.width, metrics.statement * 12) if metrics.wide else content.width
+        heading = step.title or ("" if step.text else step.heading)
+        title = setter.fit(
+            heading,
+            FontWeight.BOLD,
+            width=measure,
+            height=round(room * (0.55 if step.text else 1)),
+            size=metrics.statement,
+            min_size=metrics.heading_min,
+            max_lines=5,
+        )
+        above = title.height + title.space_below
+        text = setter.fit(
+            step.text,
+            FontWeight.REGULAR,
+            width=min(measure, round(metrics.body * 27)),
+            height=max(metrics.body_min, room - above),
+            size=round(metrics.body * (1.2 if heading else 1.5)),
+            min_size=metrics.body_min,
+        )
+        down = top + max(0, room - above - text.height) // 2
+        # Seen as a whole the middle of a frame lies above its centre.
+        down = max(top, down - round(badge.height * 0.6))
+        column = Box(content.left, down, content.left + measure, content.bottom)
+        words = [
+            PlacedText(title, column.left, column.right, down, "ink"),
+            PlacedText(text, column.left, column.right, down + above, "muted"),
+        ]
+        return FrameLayout(
+            step.duration_ms,
+            texts=(*self._numeral(step, content.left + measure), number, *words),
+            badge=badge,
+            truncated=title.truncated or text.truncated,
+        )
+
+    def _numeral(self, step: Step, words_end: int) -> tuple[PlacedText, ...]:
+        """The step's number as a large, faint figure, where the words leave room for it."""
+        metrics = self.placer.metrics
+        content = metrics.content
+        size = round(metrics.size.short * 0.62)
+        block = self.setter.fit_line(str(step.number), FontWeight.BOLD, size, metrics.size.width)
+        if not metrics.wide or content.right - block.width < words_end + metrics.gap:
+            return ()
+        top = (content.top + content.bottom) // 2 - round(block.size * (ASCENT_EM - CAP_HEIGHT_EM / 2))
+        return (PlacedText(block, content.right - block.width, content.right, top, "faint", "end"),)
+
+    def _beside(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
+        """Words in a column at the foot of one side, pictures on the other."""
+        metrics = self.placer.metrics
+        content = metrics.content
+        width = min(round(content.width * 0.31), metrics.body * 13)
+        area = Box(content.left + width + metrics.gutter, content.top, content.right, content.bottom)
+        placed = self.placer.place(pictures, area, step.layout)
+        placed = placed.moved(area.right - placed.bounds.right)
+        # What the pictures do not need goes to the words.
+        width = min(placed.bounds.left - metrics.gutter - content.left, metrics.body * 17)
+        badge, number = self._badge(step)
+        room = content.bottom - badge.bottom - metrics.gutter
+        title, text = self._words(step, width, room, metrics.heading)
+        # On one line with the pictures' lower edge, unless that lies far up.
+        foot = max(placed.bounds.bottom, content.top + round(content.height * 0.7))
+        top = max(badge.bottom + metrics.gutter, foot - _height(title, text))
+        words = self._column(title, text, Box(content.left, top, content.left + width, content.bottom))
+        return _frame(step, placed, (number, *words, *placed.texts), badge, title, text)
+
+    def _above_and_below(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
+        """Title beside the number, above the pictures; text below them."""
+        metrics, setter = self.placer.metrics, self.setter
+        content = metrics.content
+        badge, number = self._badge(step)
+        indent = badge.width + round(metrics.gap * 0.8)
+        title = setter.fit(
+            step.title,
+            FontWeight.BOLD,
+            width=content.width - indent,
+            height=round(content.height * 0.2),
+            size=round(metrics.heading * 0.86),
+            min_size=metrics.heading_min,
+            max_lines=2,
+        )
+        title_top = max(content.top, _middle(badge) - round(title.size * (ASCENT_EM - CAP_HEIGHT_EM / 2)))
+        header = max(badge.bottom, title_top + title.height)
+        text = setter.fit(
+            step.text,
+            FontWeight.REGULAR,
+            width=min(content.width, metrics.body * 32),
+            height=round(content.height * 0.24),
+            size=metrics.body,
+            min_size=metrics.body_min,
+        )
+        foot = content.bottom - text.height - (metrics.gap if text.lines else 0)
+        top = header + round(metrics.gap * 0.9)
+        area = Box(content.left, top, content.right, max(top + 1, foot))
+        placed = self.placer.place(pictures, area, step.layout)
+        placed = placed.moved(area.left - placed.bounds.left)
+        words = (
+            PlacedText(title, content.left + indent, content.right, title_top, "ink", "start"),
+            PlacedText(text, content.left, content.right, content.bottom - text.height, "muted"),
+        )
+        return _frame(step, placed, (number, *words, *placed.texts), badge, title, text)
+
+    def _below(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
+        """The number at the top, pictures, and title and text at the foot."""
+        metrics = self.placer.metrics
+        content = metrics.content
+        badge, number = self._badge(step)
+        title, text = self._words(step, content.width, round(content.height * 0.36), metrics.heading)
+        height = _height(title, text)
+        top = content.bottom - height
+        area_top = badge.bottom + metrics.gap
+        area_bottom = top - (metrics.gutter if height else 0)
+        area = Box(content.left, area_top, content.right, max(area_top + 1, area_bottom))
+        placed = self.placer.place(pictures, area, step.layout)
+        words = self._column(title, text, Box(content.left, top, content.right, content.bottom))
+        return _frame(step, placed, (number, *words, *placed.texts), badge, title, text)
+
+    def _words(self, step: Step, width: int, room: int, size: int) -> tuple[TextBlock, TextBlock]:
+        """Title and text fitted into ``width`` x ``room`` together, the title first."""
+        metrics, setter = self.placer.metrics, self.setter
+        title = setter.fit(
+            step.title,
+            FontWeight.BOLD,
+            width=width,
+            height=round(room * (0.5 if step.text else 1)),
+            size=size,
+            min_size=metrics.heading_min,
+            max_lines=5,
+        )
+        left = room - title.height - title.space_below
+        text = setter.fit(
+            step.text if left >= metrics.body_min else "",
+            FontWeight.REGULAR,
+            width=width,
+            height=max(metrics.body_min, left),
+            size=metrics.body,
+            min_size=metrics.body_min,
+        )
+        return title, text
+
+    @staticmethod
+    def _column(title: TextBlock, text: TextBlock, box: Box) -> tuple[PlacedText, ...]:
+        """Title and text one below the other from the top of ``box``."""
+        down = title.height + title.space_below
+        rows: tuple[tuple[TextBlock, int, Role], ...] = ((title, 0, "ink"), (text, down, "muted"))
+        return tuple(
+            PlacedText(block, box.left, box.right, box.top + offset, role)
+            for block, offset, role in rows
+            if block.lines
+        )
+
+    def _badge(self, step: Step) -> tuple[Box, PlacedText]:
+        """The number of the step, and of how many."""
+        metrics = self.placer.metrics
+        content = metrics.content
+        number = self.setter.fit_line(
+            f"{step.number} / {len(self.board.steps)}", FontWeight.SEMIBOLD, metrics.small, content.width
+        )
+        box = Box.at(content.left, content.top, (number.width + round(metrics.small * 1.5), metrics.badge))
+        top = _middle(box) - round(number.size * (ASCENT_EM - CAP_HEIGHT_EM / 2))
+        return box, PlacedText(number, box.left, box.right, top, "on_accent", "centre")
+
+
+def _frame(
+    step: Step,
+    placed: PlacedPictures,
+    texts: tuple[PlacedText, ...],
+    badge: Box | None = None,
+    *blocks: TextBlock,
+) -> FrameLayout:
+    return FrameLayout(
+        step.duration_ms,
+        texts=tuple(text for text in texts if text.block.lines),
+        placements=placed.placements,
+        badge=badge,
+        more_box=placed.more,
+        truncated=any(block.truncated for block in blocks),
+    )
+
+
+def _height(title: TextBlock, text: TextBlock) -> int:
+    return title.height + text.height + (title.space_below if text.lines else 0)
+
+
+def _pixels(frame: FrameLayout) -> int:
+    return sum(place.box.size.pixels for place in frame.placements)
+
+
+def _right(frame: FrameLayout) -> int:
+    return max(place.cell.right for place in frame.placements)
+
+
+def _middle(box: Box) -> int:
+    return (box.top + box.bottom) // 2

@@ -1,0 +1,144 @@
+"""The title card, which is the poster as well: whose it is, what it is called, what it is about, how long."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from previewops.contract.limits import TITLE_CARD_MS
+from previewops.worker.render.layout.frames import Align, FrameLayout, PlacedText, Placement, Role
+from previewops.worker.render.layout.geometry import Box
+from previewops.worker.render.layout.picture_grid import PicturePlacer, contained_size, crop_loss
+from previewops.worker.render.storyboard import Asset, Storyboard
+from previewops.worker.render.text.fonts import FontWeight
+from previewops.worker.render.text.typesetting import TextBlock, Typesetter
+
+_TALL = 1.3  # ratio of sides from which there is room for a large picture above the words
+_DECORATION = 0.5  # of a picture: as much may be cropped where it only sets the mood
+
+
+@dataclass(frozen=True, slots=True)
+class TitleCard:
+    """Lays out the title card. ``hero`` is its picture."""
+
+    board: Storyboard
+    placer: PicturePlacer
+    setter: Typesetter
+    hero: Asset | None
+
+    def layout(self) -> FrameLayout:
+        """Words on one side, on the other the picture, out to the edges of the frame."""
+        metrics = self.placer.metrics
+        picture, safe = self._picture_area(), metrics.safe
+        if metrics.wide:
+            words = Box(safe.left, safe.top, picture.left - (metrics.gutter if self.hero else 0), safe.bottom)
+        else:
+            words = Box(safe.left, picture.bottom + metrics.gutter, safe.right, safe.bottom)
+        texts, bar, truncated = self._words(words)
+        return FrameLayout(
+            TITLE_CARD_MS,
+            texts=texts,
+            placements=(self._hero(self.hero, picture),) if self.hero else (),
+            bar=bar,
+            ornament=None if self.hero else picture,
+            truncated=truncated,
+        )
+
+    def _picture_area(self) -> Box:
+        """As much of the card as its picture's shape asks for, in bounds."""
+        width, height = self.board.size
+        shape = self.placer.picture_size(self.hero) if self.hero else None
+        if self.placer.metrics.wide:
+            natural = height * shape.width / shape.height if shape else 0.0
+            share = min(0.54, max(0.36, natural / width)) if shape else 0.42
+            return Box(width - round(width * share), 0, width, height)
+        natural = width * shape.height / shape.width if shape else 0.0
+        most = 0.52 if height > width * _TALL else 0.42
+        share = min(most, max(0.34, natural / height)) if shape else 0.36
+        return Box(0, 0, width, round(height * share))
+
+    def _hero(self, hero: Asset, area: Box) -> Placement:
+        shape = self.placer.picture_size(hero)
+        if hero.cover or crop_loss(shape, area.size) <= _DECORATION:
+            return Placement(hero, area, area, crops=True, bleeds=True)
+        inner = area.inset(self.placer.metrics.gutter)
+        return Placement(
+            hero, area, inner.centred(contained_size(shape, inner.size)), crops=False, bleeds=True
+        )
+
+    def _words(self, area: Box) -> tuple[tuple[PlacedText, ...], Box | None, bool]:
+        """The project at the top, the facts at the bottom, between them title and description."""
+        metrics, setter = self.placer.metrics, self.setter
+        project = setter.fit_line(self.board.project, FontWeight.SEMIBOLD, metrics.small, area.width)
+        facts = setter.fit_line(format_facts(self.board), FontWeight.SEMIBOLD, metrics.small, area.width)
+        bar_height = max(2, metrics.progress_bar)
+        top, bottom = area.top + project.height, area.bottom - facts.height
+        room = bottom - top - 2 * metrics.gutter - bar_height - metrics.gap
+        title, description = self._title(area.width, max(metrics.display_min, room))
+        total = bar_height + round(metrics.gutter * 0.6) + title.height
+        total += title.space_below + description.height if description.lines else 0
+        start = max(top, top + (bottom - top - total) // 2)
+        bar = Box.at(area.left, start, (round(metrics.display * 0.72), bar_height))
+        title_top = bar.bottom + round(metrics.gutter * 0.6)
+        rows: tuple[tuple[TextBlock, int, Role, Align], ...] = (
+            (title, title_top, "ink", "start"),
+            (
+                description,
+                title_top + title.height + title.space_below,
+                "muted",
+                "start",
+            ),
+            (project, area.top, "accent", "start"),
+            (facts, bottom, "muted", "start"),
+        )
+        # Where there is no room for everything, title and facts are what counts.
+        crowded = start + total > bottom or bar.top < top + metrics.gap // 2
+        texts = tuple(
+            PlacedText(block, area.left, area.right, down, role, align)
+            for block, down, role, align in rows
+            if block.lines and not (crowded and block in (project, facts))
+        )
+        return texts, bar, title.truncated or description.truncated
+
+    def _title(self, width: int, room: int) -> tuple[TextBlock, TextBlock]:
+        metrics, setter, text = self.placer.metrics, self.setter, self.board.description
+        title = setter.fit(
+            self.board.title or "Untitled",
+            FontWeight.BOLD,
+            width=width,
+            height=round(room * (0.55 if text else 1.0)),
+            size=metrics.display,
+            min_size=metrics.display_min,
+            max_lines=5,
+        )
+        left = room - title.height - title.space_below
+        description = setter.fit(
+            text if left >= metrics.body_min else "",
+            FontWeight.REGULAR,
+            width=min(width, metrics.body * 24),
+            height=max(metrics.body_min, left),
+            size=metrics.body,
+            min_size=metrics.body_min,
+            max_lines=6,
+        )
+        return title, description
+
+
+def format_facts(board: Storyboard) -> str:
+    """How many steps, and how long they take together."""
+    count, length = len(board.steps), format_duration(board.duration_ms)
+    return f"{count} {'step' if count == 1 else 'steps'}  \u00b7  {length}" if count else length
+
+
+def choose_hero(board: Storyboard, lost: Set[str]) -> Asset | None:
+    """The picture of the title card: the first that a step shows, else the first there is, of those not ``lost``."""
+    shown = [asset for step in board.steps for asset in board.pictures_of(step)]
+    return next((asset for asset in (*shown, *board.images) if asset.ref.id not in lost), None)
+
+
+def format_duration(milliseconds: int) -> str:
+    """``m:ss``, or ``s.s s`` below ten seconds."""
+    if milliseconds < 10_000:
+        return f"{milliseconds / 1000:.1f}".removesuffix(".0") + " s"
+    minutes, seconds = divmod(round(milliseconds / 1000), 60)
+    return f"{minutes}:{seconds:02d}"

@@ -1,0 +1,154 @@
+"""The pictures of one job: each checked once, decoded once at the size that is needed, dropped after its last use."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from PIL import Image
+
+from previewops.errors import PermanentJobError
+from previewops.worker.assets.opener import AssetOpener, OpenedAsset, verify_checksum
+from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.pictures import PictureHeader, decode_picture, read_header
+from previewops.worker.render.storyboard import Asset
+from previewops.worker.render.timings import PhaseTimer
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedAsset:
+    """An asset that passed its checks, or why it did not. ``picture`` is None for sound, and for what is lost."""
+
+    size_bytes: int
+    identity: tuple[int | str, ...]
+    picture: PictureHeader | None
+    error: PermanentJobError | None = None
+
+
+def inspect_assets(
+    assets: Iterable[Asset], opener: AssetOpener, limits: RenderLimits, *, allow_gaps: bool = False
+) -> dict[str, InspectedAsset]:
+    """Opens every asset, compares its checksum and reads its header; decodes none.
+
+    With ``gaps`` an asset that is refused for good is kept with its error, as long as one picture is left.
+
+    Raises:
+        PermanentJobError: what ``opener``, ``verify_checksum`` and ``measure`` raise.
+        TransientJobError: what ``opener`` raises.
+    """
+    found: dict[str, InspectedAsset] = {}
+    for asset in assets:
+        try:
+            found[asset.ref.id] = _inspect(asset, opener, limits)
+        except PermanentJobError as refused:
+            if not allow_gaps:
+                raise
+            found[asset.ref.id] = InspectedAsset(0, (), None, refused)
+    require_picture(assets, {name: one.error for name, one in found.items() if one.error})
+    return found
+
+
+def require_picture(assets: Iterable[Asset], lost: Mapping[str, PermanentJobError]) -> None:
+    """A preview none of whose pictures could be had is of no use, whatever gaps are allowed.
+
+    Raises:
+        PermanentJobError: the first picture's, where there are pictures and all are ``lost``.
+    """
+    pictures = [asset.ref.id for asset in assets if asset.is_image]
+    if pictures and all(name in lost for name in pictures):
+        raise lost[pictures[0]]
+
+
+def _inspect(asset: Asset, opener: AssetOpener, limits: RenderLimits) -> InspectedAsset:
+    opened = opener.open(asset.ref, max_bytes=limits.asset_bytes)
+    with opened.file:
+        verify_checksum(asset.ref, opened)
+        picture = read_header(asset.ref, opened.file, limits) if asset.is_image else None
+        return InspectedAsset(opened.size, opened.identity, picture)
+
+
+class PictureCache:
+    """Decoded pictures on demand.
+
+    ``needed`` says for each asset the size at which the whole picture is wanted, ``uses`` how often it will be
+    asked for, and ``decoded`` is told of each picture when it has been decoded. ``lost`` has the errors of those that
+    could not be had; with ``gaps`` those that do not decode join them, otherwise they raise.
+    """
+
+    def __init__(
+        self,
+        opener: AssetOpener,
+        limits: RenderLimits,
+        inspected: Mapping[str, InspectedAsset],
+        *,
+        decode_sizes: Mapping[str, Size],
+        uses: Counter[str],
+        timer: PhaseTimer,
+        on_decoded: Callable[[Asset, Image.Image], None],
+        allow_gaps: bool = False,
+    ) -> None:
+        self.asset_errors = {name: one.error for name, one in inspected.items() if one.error is not None}
+        self._gaps = allow_gaps
+        self._opener = opener
+        self._limits = limits
+        self._inspected = inspected
+        self._needed = decode_sizes
+        self._uses = Counter(uses)
+        self._watch = timer
+        self._decoded = on_decoded
+        self._seen: set[str] = set()
+        self._kept: OrderedDict[str, Image.Image] = OrderedDict()
+
+    def get(self, asset: Asset) -> Image.Image | None:
+        """The picture of ``asset``, upright, in sRGB, RGB or RGBA; None if it is ``lost``.
+
+        Raises:
+            PermanentJobError, TransientJobError: as in ``inspect``; asset-corrupt where decoding fails.
+        """
+        name = asset.ref.id
+        if name in self.asset_errors:
+            return None
+        image = self._kept.get(name)
+        if image is None:
+            try:
+                with self._watch.phase("decode"):
+                    image = self._decode(asset)
+            except PermanentJobError as refused:
+                if not self._gaps:
+                    raise
+                self.asset_errors[name] = refused
+                return None
+            if name not in self._seen:
+                self._seen.add(name)
+                self._decoded(asset, image)
+        self._uses[name] -= 1
+        if self._uses[name] > 0:
+            self._kept[name] = image
+            self._kept.move_to_end(name)
+            self._stay_within_bounds()
+        else:
+            self._kept.pop(name, None)
+        return image
+
+    def _decode(self, asset: Asset) -> Image.Image:
+        opened = self._opener.open(asset.ref, max_bytes=self._limits.asset_bytes)
+        with opened.file:
+            self._check_again(asset, opened)
+            return decode_picture(asset.ref, opened.file, self._limits, self._needed[asset.ref.id])
+
+    def _check_again(self, asset: Asset, opened: OpenedAsset) -> None:
+        """A file that was replaced since its checksum was compared is compared again."""
+        if opened.identity != self._inspected[asset.ref.id].identity:
+            verify_checksum(asset.ref, opened)
+
+    def _stay_within_bounds(self) -> None:
+        """What was used longest ago goes first, and is decoded again should it be asked for."""
+        while len(self._kept) > 1 and sum(map(_memory, self._kept.values())) > self._limits.decoded_bytes:
+            self._kept.popitem(last=False)
+
+
+def _memory(image: Image.Image) -> int:
+    """Bytes that a decoded picture takes: Pillow stores RGB in four bytes a pixel, as it does RGBA."""
+    return image.width * image.height * 4

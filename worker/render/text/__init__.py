@@ -1,0 +1,1 @@
+"""Text: bidirectional order, segmentation, fonts, shaping, typesetting."""

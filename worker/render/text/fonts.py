@@ -1,0 +1,179 @@
+"""The fonts there are, and which of them draws which character.
+
+The chain: what the operator put first (PREVIEW_FONTS), then Inter, the typeface of the design, then what the
+machine has by fontconfig's order, then DejaVu Sans. Emoji ask for a font in colour first. Whoever wants the same
+pictures everywhere passes no fonts of the machine: Inter and DejaVu come with the package.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from PIL import ImageFont
+
+from previewops.worker.render.text.fontfiles import FontFile, FontSources
+from previewops.worker.render.text.segmentation import is_emoji, is_invisible
+from previewops.worker.render.text.sfnt import FontInfo, read_font_info
+
+_LOADED_BYTES = 128 * 1024 * 1024  # of address space, for loaded fonts: each size of each face maps its file
+_DISPLAY_SIZE = 28  # pixels
+
+
+class FontWeight(StrEnum):
+    """The three weights of the design."""
+
+    REGULAR = "Regular"
+    SEMIBOLD = "SemiBold"
+    BOLD = "Bold"
+
+    @property
+    def weight_class(self) -> int:
+        """The weight class, as font files state it."""
+        return {"Regular": 400, "SemiBold": 600, "Bold": 700}[self.value]
+
+    def for_size(self, size: int) -> FontWeight:
+        """The weight for type of ``size`` pixels: the bold is cut for large sizes, and runs together when small."""
+        return FontWeight.SEMIBOLD if self is FontWeight.BOLD and size < _DISPLAY_SIZE else self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FontFace:
+    """One face, read and usable."""
+
+    file: FontFile
+    info: FontInfo
+
+    @property
+    def name(self) -> str:
+        return self.info.family or Path(self.file.path).stem
+
+    def covers(self, text: str) -> bool:
+        """Whether it has everything in ``text`` that has a shape."""
+        return all(ord(char) in self.info.coverage or is_invisible(char) for char in text)
+
+    def at_size(self, size: int) -> ImageFont.FreeTypeFont:
+        """The face at ``size`` pixels; bitmaps in colour come in their one size, whatever is asked for."""
+        return _LOADED.get(self.file, self.info.strike or size)
+
+
+class _Loaded:
+    """Loaded fonts, the least lately used dropped first. Each takes as much address space as its file is long."""
+
+    def __init__(self) -> None:
+        self._fonts: OrderedDict[tuple[FontFile, int], tuple[ImageFont.FreeTypeFont, int]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, file: FontFile, size: int) -> ImageFont.FreeTypeFont:
+        key = (file, size)
+        if key in self._fonts:
+            self._fonts.move_to_end(key)
+            return self._fonts[key][0]
+        font = ImageFont.truetype(file.path, size, index=file.face, layout_engine=ImageFont.Layout.RAQM)
+        length = Path(file.path).stat().st_size
+        self._fonts[key] = (font, length)
+        self._bytes += length
+        while self._bytes > _LOADED_BYTES and len(self._fonts) > 1:
+            _, (_, dropped) = self._fonts.popitem(last=False)
+            self._bytes -= dropped
+        return font
+
+
+_LOADED = _Loaded()
+
+
+@lru_cache(maxsize=512)
+def _face(file: FontFile) -> FontFace | None:
+    """The face, or None where it cannot be used: an operator's folder may hold anything."""
+    try:
+        with Path(file.path).open("rb") as opened:
+            facts = read_font_info(opened, file.face)
+        if not facts.drawable:
+            return None
+        face = FontFace(file, facts)
+        face.at_size(16)
+    except (OSError, ValueError):
+        return None
+    return face
+
+
+def _own(name: str) -> FontFace:
+    face = _face(FontFile(str(files("previewops.worker.fonts").joinpath(f"{name}.ttf"))))
+    assert face is not None, f"the package lacks its font {name}"
+    return face
+
+
+def _of_weight(faces: Iterable[FontFace], weight: FontWeight) -> list[FontFace]:
+    """One face a family, in the order in which the families come: the one nearest to ``weight``."""
+    families: dict[str, list[FontFace]] = {}
+    for face in faces:
+        families.setdefault(face.name, []).append(face)
+    return [
+        min(each, key=lambda face: abs(face.info.weight - weight.weight_class)) for each in families.values()
+    ]
+
+
+class FontChain:
+    """Finds a face for what is to be drawn."""
+
+    def __init__(self, sources: FontSources) -> None:
+        self._sources = sources
+        self._found: dict[tuple[str, FontWeight], FontFace | None] = {}
+        self._chains: dict[tuple[FontWeight, bool], list[FontFace]] = {}
+
+    @property
+    def unusable(self) -> tuple[str, ...]:
+        """Paths among the preferred fonts that are no fonts, or of a kind that is not drawn."""
+        return tuple(file.path for file in self._sources.preferred if _face(file) is None)
+
+    def find(self, cluster: str, weight: FontWeight) -> FontFace | None:
+        """The face for a cluster, or None if no font has its first character.
+
+        One that has the whole of it goes before one that has only its first character.
+        """
+        key = (cluster, weight)
+        if key not in self._found:
+            self._found[key] = self._look(cluster, weight)
+        return self._found[key]
+
+    def _look(self, cluster: str, weight: FontWeight) -> FontFace | None:
+        for wanted in (cluster, cluster[0]):
+            own = self._first(self._chain(weight, deep=False), wanted, in_colour=False)
+            if own is not None and not is_emoji(cluster):
+                return own
+            chain = self._chain(weight, deep=True)
+            for in_colour in (True, False) if is_emoji(cluster) else (False, True):
+                if found := self._first(chain, wanted, in_colour=in_colour):
+                    return found
+        return None
+
+    @staticmethod
+    def _first(chain: Iterable[FontFace], wanted: str, *, in_colour: bool) -> FontFace | None:
+        return next((face for face in chain if face.info.coloured == in_colour and face.covers(wanted)), None)
+
+    def _chain(self, weight: FontWeight, *, deep: bool) -> list[FontFace]:
+        """The faces in order; those behind Inter are only read when something is asked for that it lacks."""
+        key = (weight, deep)
+        if key not in self._chains:
+            faces = _of_weight(_usable(self._sources.preferred), weight)
+            faces.append(_own(f"Inter-{weight}"))
+            if deep:
+                faces += _of_weight(_usable(self._sources.system), weight)
+                faces.append(_own("DejaVuSans" if weight is FontWeight.REGULAR else "DejaVuSans-Bold"))
+            self._chains[key] = faces
+        return self._chains[key]
+
+
+def _usable(files_: Iterable[FontFile]) -> list[FontFace]:
+    return [face for face in map(_face, files_) if face is not None]
+
+
+@lru_cache(maxsize=4)
+def get_font_chain(sources: FontSources) -> FontChain:
+    """The chain of ``sources``; a process keeps it from job to job."""
+    return FontChain(sources)

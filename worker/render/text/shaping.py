@@ -1,0 +1,181 @@
+"""One line of text: taken apart into runs of one font and one direction, put in visual order, measured, drawn.
+
+Each run is shaped by HarfBuzz, through Raqm, in Pillow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from PIL import Image, ImageDraw
+
+from previewops.worker.render.text import bidi
+from previewops.worker.render.text.fonts import FontChain, FontFace, FontWeight
+from previewops.worker.render.text.segmentation import grapheme_clusters, is_ideographic
+from previewops.worker.render.theme import Colour
+
+REPLACEMENT = "\ufffd"
+_EMBOLDENING = {
+    FontWeight.REGULAR: 0.0,
+    FontWeight.SEMIBOLD: 0.009,
+    FontWeight.BOLD: 0.012,
+}  # of the size, a side
+_FINE = (
+    24  # pixels: type smaller than this is drawn larger and scaled down, so that letters keep their distances
+)
+_OVERSAMPLING = 4
+_LIGHTER = 150  # of weight class: less is not seen
+_EMOJI_MIDDLE = (
+    0.36  # of the size: how far above the baseline the middle of an emoji lies, as that of capitals
+)
+
+
+class TextRun(NamedTuple):
+    """A part of a line that one face draws in one direction."""
+
+    face: FontFace
+    text: str
+    rtl: bool
+
+
+@dataclass(slots=True)
+class Shaper:
+    """Lines of text in the fonts of ``chain``. ``language`` (BCP 47) chooses among forms of Chinese characters."""
+
+    chain: FontChain
+    language: str | None = None
+    used: set[str] = field(default_factory=set)  # names of the faces that have drawn something
+
+    def split_runs(self, text: str, weight: FontWeight, size: int, base: int) -> list[TextRun]:
+        """The runs of a line whose paragraph has the level ``base``, from left to right."""
+        weight = weight.for_size(size)
+        if text.isascii() and base == 0:
+            face = self.chain.find("a", weight)
+            if face is not None and face.covers(text):
+                return [TextRun(face, text, rtl=False)]
+        runs: list[tuple[FontFace, str, int]] = []
+        levels = bidi.embedding_levels(text, base)
+        place = 0
+        for cluster in grapheme_clusters(text):
+            level = levels[place]
+            place += len(cluster)
+            face = self._face(cluster, weight, runs[-1] if runs else None)
+            if runs and runs[-1][0] is face and runs[-1][2] == level:
+                runs[-1] = (face, runs[-1][1] + cluster, level)
+            else:
+                runs.append((face, cluster, level))
+        order = bidi.visual_order([level for _, _, level in runs])
+        return [TextRun(runs[at][0], runs[at][1], rtl=runs[at][2] % 2 == 1) for at in order]
+
+    def _face(self, cluster: str, weight: FontWeight, before: tuple[FontFace, str, int] | None) -> FontFace:
+        """The face for a cluster; signs and blanks stay in the face of the word that they follow."""
+        if before is not None and not before[1].endswith(" ") and not before[0].info.coloured:
+            stays = bidi.is_neutral(cluster[0]) and before[0].covers(cluster)
+            if stays:
+                return before[0]
+        face = self.chain.find(cluster, weight) or self.chain.find(REPLACEMENT, weight)
+        assert face is not None, "the package's fonts have the replacement character"
+        return face
+
+    def advance(self, run: TextRun, size: int) -> float:
+        """How far a run moves the pen, pixels."""
+        drawn_at = _drawn_at(run, size)
+        font = run.face.at_size(drawn_at)
+        scale = size / drawn_at
+        return scale * font.getlength(run.text, direction=_direction(run), language=self._language(run))
+
+    def draw(
+        self,
+        image: Image.Image,
+        at: tuple[float, int],
+        line: str,
+        weight: FontWeight,
+        size: int,
+        *,
+        base: int,
+        fill: Colour,
+    ) -> None:
+        """Draws a line with its left end and baseline at ``at``."""
+        x, baseline = at
+        for run in self.split_runs(line, weight, size, base):
+            self.used.add(run.face.name)
+            if run.face.info.strike:
+                _paste_emoji(image, run, size, (x, baseline))
+            elif size < _FINE:
+                self._paste_fine(
+                    image, (x, baseline), run, self._style(run, weight, size * _OVERSAMPLING), fill
+                )
+            else:
+                ImageDraw.Draw(image).text((x, baseline), run.text, fill, **self._style(run, weight, size))
+            x += self.advance(run, size)
+
+    def _style(self, run: TextRun, weight: FontWeight, size: int) -> dict[str, Any]:
+        """How Pillow is to set ``run`` in type of ``size`` pixels."""
+        return {
+            "font": run.face.at_size(size),
+            "anchor": "ls",
+            "direction": _direction(run),
+            "language": self._language(run),
+            "embedded_color": run.face.info.coloured,
+            "stroke_width": _stroke(run, weight, size),
+        }
+
+    def _paste_fine(
+        self, image: Image.Image, at: tuple[float, int], run: TextRun, style: dict[str, Any], fill: Colour
+    ) -> None:
+        """Small type: FreeType puts letters on whole pixels, which at ten pixels a letter is seen."""
+        size = style["font"].size // _OVERSAMPLING
+        left, margin = int(at[0]), size
+        width, height = round(self.advance(run, size)) + 2 * margin, 3 * size
+        mask = Image.new("L", (width * _OVERSAMPLING, height * _OVERSAMPLING))
+        origin = ((at[0] - left + margin) * _OVERSAMPLING, 2 * size * _OVERSAMPLING)
+        ImageDraw.Draw(mask).text(origin, run.text, 255, **style | {"embedded_color": False})
+        image.paste(fill, (left - margin, at[1] - 2 * size), mask.reduce(_OVERSAMPLING))
+
+    def _language(self, run: TextRun) -> str | None:
+        return self.language if self.language and any(map(is_ideographic, run.text)) else None
+
+
+def _stroke(run: TextRun, weight: FontWeight, size: int) -> float:
+    """What a face that has no such weight is to be thickened by, pixels: few fonts for Chinese come in bold."""
+    if run.face.info.coloured or weight.weight_class - run.face.info.weight < _LIGHTER:
+        return 0.0
+    return size * _EMBOLDENING[weight]
+
+
+def _direction(run: TextRun) -> str:
+    return "rtl" if run.rtl else "ltr"
+
+
+def _drawn_at(run: TextRun, size: int) -> int:
+    """The size in pixels that a run is set in before it is scaled to ``size``."""
+    return run.face.info.strike or (size * _OVERSAMPLING if size < _FINE else size)
+
+
+def _paste_emoji(image: Image.Image, run: TextRun, size: int, at: tuple[float, int]) -> None:
+    picture = _emoji(run, size)
+    top = at[1] - round(_EMOJI_MIDDLE * size) - picture.height // 2
+    if image.mode == "RGB":
+        image.paste(picture, (round(at[0]), top), picture)
+    else:
+        # In a mask an emoji is what it covers.
+        image.paste(255, (round(at[0]), top), picture.getchannel("A"))
+
+
+@lru_cache(maxsize=128)
+def _emoji(run: TextRun, size: int) -> Image.Image:
+    """A run of bitmap glyphs, scaled from the size that they have."""
+    direction, font = _direction(run), run.face.at_size(size)
+    strike = run.face.info.strike or size
+    left, top, right, bottom = (
+        round(edge) for edge in font.getbbox(run.text, direction=direction, anchor="ls")
+    )
+    large = Image.new("RGBA", (max(1, right - min(0, left)), max(1, bottom - top)))
+    ImageDraw.Draw(large).text(
+        (-min(0, left), -top), run.text, font=font, anchor="ls", direction=direction, embedded_color=True
+    )
+    scale = size / strike
+    wanted = (max(1, round(large.width * scale)), max(1, round(large.height * scale)))
+    return large.resize(wanted, Image.Resampling.LANCZOS, reducing_gap=2.0)

@@ -1,0 +1,326 @@
+"""Text: cleaned, broken into lines, made to fit a box by shrinking and cutting, drawn.
+
+What no font has is drawn as U+FFFD and told of in ``Typesetter.undrawn``; of that, what has no shape of its own
+(tags, joiners) is dropped. A paragraph that begins from right to left is set so, and aligned to the right.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from PIL import Image
+
+from previewops.worker.render.text import bidi
+from previewops.worker.render.text.fontfiles import FontSources
+from previewops.worker.render.text.fonts import FontWeight, get_font_chain
+from previewops.worker.render.text.segmentation import (
+    grapheme_clusters,
+    is_ideographic,
+    is_invisible,
+    is_selector_or_tag,
+    needs_hyphen,
+    resolve_soft_hyphens,
+    split_segments,
+)
+from previewops.worker.render.text.shaping import REPLACEMENT, Shaper
+from previewops.worker.render.theme import Colour
+
+ELLIPSIS = "\u2026"
+ASCENT_EM = 0.80  # of the size: from the top of a line's box to its baseline
+CAP_HEIGHT_EM = 0.73  # of the size: the height of capitals and figures
+MAX_CHARACTERS = 4_000  # of one text: more than any frame can show
+_SHRINK = 0.93  # each try at fitting is this much of the size before
+_LEADING = {"tight": 1.16, "loose": 1.42}  # distance of baselines, in sizes
+_TALL_LEADING = 0.12  # more, for scripts whose marks stand high or low
+_LAST_TALL = 0x052F  # up to here Latin, Greek and Cyrillic, which need no more
+_BLANKS = "\t\v\f\u2028\u2029\x85"
+_HEEDED = "\u200b\u00ad\u2060"  # zero width space, soft hyphen, word joiner
+_BALANCED_LINES = 5  # more than this are read as a paragraph, whose right edge may be uneven
+_MANY = 8  # characters in a cluster, of emoji sequences say
+_NARROWEST = 0.15  # of the size: the advance of the narrowest letters
+_FOR_LOOKS = 0.8  # of the size: a title may shrink to this so that it does not end on a lone word
+_LEAST_LAST = 0.3  # of the widest line: a last line shorter than this is an orphan
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line in reading order, how wide it is (pixels) and whether its paragraph runs from right to left."""
+
+    text: str
+    width: int
+    rtl: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """Lines that fit a box: what to draw and how much room it takes, pixels."""
+
+    lines: tuple[Line, ...]
+    weight: FontWeight
+    size: int
+    leading: int
+    width: int
+    truncated: bool
+
+    @property
+    def height(self) -> int:
+        """From the top of the first line to the bottom of the last; 0 without lines."""
+        return (len(self.lines) - 1) * self.leading + self.size if self.lines else 0
+
+    @property
+    def space_below(self) -> int:
+        """The room that a title asks for below it: in proportion, as larger type needs more."""
+        return round(self.size * 0.42) if self.lines else 0
+
+
+class Typesetter:
+    """Measures, breaks and draws text for one job, and remembers what it could not draw."""
+
+    def __init__(self, sources: FontSources | None = None, language: str | None = None) -> None:
+        self._shaper = Shaper(get_font_chain(sources or FontSources()), language)
+        self._undrawn: set[str] = set()
+        self._widths: dict[tuple[str, FontWeight, int], float] = {}
+
+    @property
+    def undrawn(self) -> tuple[str, ...]:
+        """Every character so far that no font has, in code point order."""
+        return tuple(sorted(self._undrawn))
+
+    @property
+    def fonts(self) -> tuple[str, ...]:
+        """The names of the fonts that drew something so far."""
+        return tuple(sorted(self._shaper.used))
+
+    @property
+    def unusable_fonts(self) -> tuple[str, ...]:
+        """Files that the operator named as fonts and that are not."""
+        return self._shaper.chain.unusable
+
+    def clean(self, text: str, weight: FontWeight) -> str:
+        """``text`` composed (NFC), blanks other than line ends made spaces, what cannot be drawn replaced."""
+        cut = text if len(text) <= MAX_CHARACTERS else text[:MAX_CHARACTERS] + ELLIPSIS
+        unified = unicodedata.normalize("NFC", cut.replace("\r\n", "\n").replace("\r", "\n"))
+        return "".join(self._drawable(cluster, weight) for cluster in grapheme_clusters(unified))
+
+    def _drawable(self, cluster: str, weight: FontWeight) -> str:
+        first = cluster[0]
+        category = unicodedata.category(first)
+        if first in "\n\u00a0\u202f":
+            return cluster
+        if first in _BLANKS or category == "Zs":
+            return " "
+        if is_invisible(first):
+            heeded = category == "Cf" and (unicodedata.bidirectional(first) != "BN" or first in _HEEDED)
+            return cluster if heeded else ""
+        face = self._shaper.chain.find(cluster, weight)
+        if face is None:
+            self._undrawn.update(char for char in cluster if not is_invisible(char))
+            return REPLACEMENT
+        missing = [char for char in cluster if not face.covers(char)]
+        self._undrawn.update(missing)
+        plain = not face.info.coloured
+        return "".join(
+            char for char in cluster if char not in missing and not (plain and is_selector_or_tag(char))
+        )
+
+    def measure(self, text: str, weight: FontWeight, size: int) -> float:
+        """Advance of one line of cleaned text, pixels."""
+        key = (text, weight, size)
+        if key not in self._widths:
+            runs = self._shaper.split_runs(text, weight, size, bidi.paragraph_level(text))
+            self._widths[key] = sum(self._shaper.advance(run, size) for run in runs)
+        return self._widths[key]
+
+    def fit_line(self, text: str, weight: FontWeight, size: int, width: int) -> TextBlock:
+        """One line of ``text``, cut with an ellipsis where ``width`` ends."""
+        cleaned = " ".join(resolve_soft_hyphens(word) for word in self.clean(text, weight).split())
+        if not cleaned:
+            return TextBlock((), weight, size, size, 0, truncated=False)
+        cut = self._cut(cleaned, weight, size, width)
+        line = self._line(cut, weight, size, bidi.paragraph_level(cleaned) == 1)
+        return TextBlock((line,), weight, size, size, line.width, truncated=cut != cleaned)
+
+    def fit(
+        self,
+        text: str,
+        weight: FontWeight,
+        *,
+        width: int,
+        height: int,
+        size: int,
+        min_size: int,
+        max_lines: int = 1_000,
+    ) -> TextBlock:
+        """``text`` wrapped into ``width`` x ``height``: shrunk from ``size`` down to ``floor``, then cut."""
+        cleaned = self.clean(text, weight).strip()
+        paragraphs = [(split_segments(part), bidi.paragraph_level(part) == 1) for part in cleaned.split("\n")]
+        tight = weight is not FontWeight.REGULAR
+        ratio = _LEADING["tight" if tight else "loose"]
+        ratio += _TALL_LEADING if any(ord(char) > _LAST_TALL and char.isalpha() for char in cleaned) else 0
+        spare = round(size * _FOR_LOOKS)
+        while True:
+            wrap = _LineWrapper(self, weight, size, width)
+            leading = round(size * ratio)
+            room = min(max_lines, max(1, (height - size) // leading + 1))
+            lines = wrap.lines(paragraphs, room + 1)
+            # A title in the middle of whose word a line ends is set too large.
+            broken = tight and any(
+                self.measure(piece, weight, size) > width for pieces, _ in paragraphs for piece, _ in pieces
+            )
+            fits = len(lines) <= room and not broken
+            if (
+                fits and not (tight and size > spare and wrap.keeps_orphan(paragraphs, lines))
+            ) or size <= min_size:
+                break
+            size = max(min_size, int(size * _SHRINK))
+        truncated = len(lines) > room
+        if truncated:
+            last, rtl = lines[room - 1]
+            lines = [*lines[: room - 1], (self._cut(last + ELLIPSIS, weight, size, width), rtl)]
+        else:
+            lines = wrap.balanced(paragraphs, lines)
+        done = tuple(self._line(resolve_soft_hyphens(line), weight, size, rtl) for line, rtl in lines)
+        widest = max((line.width for line in done), default=0)
+        return TextBlock(done, weight, size, leading, widest, truncated)
+
+    def _line(self, text: str, weight: FontWeight, size: int, rtl: bool) -> Line:
+        return Line(text, round(self.measure(text, weight, size)), rtl)
+
+    def draw(
+        self, image: Image.Image, left: int, top: int, block: TextBlock, fill: Colour, *, align: float = 0.0
+    ) -> None:
+        """Draws ``block`` with its top left corner at (left, top).
+
+        ``align`` is where lines narrower than the block lie: 0 at the left, 0.5 in the middle, 1 at the right.
+        """
+        for index, line in enumerate(block.lines):
+            baseline = top + index * block.leading + round(block.size * ASCENT_EM)
+            x = left + (block.width - line.width) * align
+            self._shaper.draw(
+                image, (x, baseline), line.text, block.weight, block.size, base=int(line.rtl), fill=fill
+            )
+
+    def _cut(self, text: str, weight: FontWeight, size: int, width: int) -> str:
+        if self.measure(text, weight, size) <= width:
+            return text
+        bare = text.rstrip(ELLIPSIS)
+        head = self.longest_prefix(bare, ELLIPSIS, weight, size, width)
+        return bare[: len(head)].rstrip(" ,;:.-\u3001\u3002\u060c") + ELLIPSIS
+
+    def longest_prefix(self, text: str, tail: str, weight: FontWeight, size: int, width: int) -> str:
+        """As many clusters of ``text``, at least one, as fit ``width`` together with ``tail``."""
+        pieces = grapheme_clusters(text)
+        low, high = 1, min(len(pieces), _most_clusters(size, width))
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.measure("".join(pieces[:middle]) + tail, weight, size) <= width:
+                low = middle
+            else:
+                high = middle - 1
+        return "".join(pieces[:low])
+
+
+def _most_clusters(size: int, width: int) -> int:
+    """More than fit ``width`` pixels, so that no long word is measured as a whole to find out that it is long."""
+    return int(width / (_NARROWEST * size)) + 2
+
+
+Paragraphs = list[tuple[list[tuple[str, str]], bool]]
+Lines = list[tuple[str, bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class _LineWrapper:
+    """Fills lines of ``width`` pixels in one size."""
+
+    setter: Typesetter
+    weight: FontWeight
+    size: int
+    width: int
+
+    def _measure(self, text: str) -> float:
+        return self.setter.measure(text, self.weight, self.size)
+
+    def lines(self, paragraphs: Paragraphs, stop: int, width: int | None = None) -> Lines:
+        """Lines, greedily filled, each with its direction; no more than ``stop`` of them are made."""
+        width = width or self.width
+        found: Lines = []
+        space = self._measure(" ")
+        for pieces, rtl in paragraphs:
+            line, used, joint = "", 0.0, ""
+            for piece, after in self._unbroken(pieces, width):
+                advance = self._measure(piece)
+                longer = used + (space if joint else 0.0) + advance
+                # Kerning and rounding make a line a little other than its words: near the edge it is measured whole.
+                if line and (
+                    longer > width
+                    or (longer > width - self.size and self._measure(line + joint + piece) > width)
+                ):
+                    found.append((line, rtl))
+                    line, longer = "", advance
+                    if len(found) >= stop:
+                        return found
+                line, used, joint = (line + joint + piece if line else piece), longer, after
+            found.append((line, rtl))
+            if len(found) >= stop:
+                return found
+        return found if any(line for line, _ in found) else []
+
+    def _fits(self, piece: str, width: int) -> bool:
+        return len(piece) <= _MANY * _most_clusters(self.size, width) and self._measure(piece) <= width
+
+    def _unbroken(self, pieces: Iterable[tuple[str, str]], width: int) -> Iterator[tuple[str, str]]:
+        """The pieces; one that is wider than a line in parts that are not."""
+        for piece, after in pieces:
+            rest = piece
+            while not self._fits(rest, width) and len(grapheme_clusters(rest)) > 1:
+                head = self.setter.longest_prefix(rest, "", self.weight, self.size, width)
+                if len(head) > 3 and needs_hyphen(head, rest[len(head) :]):
+                    head = self.setter.longest_prefix(rest, "-", self.weight, self.size, width)
+                    yield head + "-", ""
+                else:
+                    yield head, ""
+                rest = rest[len(head) :]
+            yield rest, after
+
+    def has_orphan(self, lines: Lines) -> bool:
+        """Whether the last line is a lone short word."""
+        last = lines[-1][0] if len(lines) > 1 else ""
+        return bool(last) and self._measure(last) < _LEAST_LAST * self.width
+
+    def keeps_orphan(self, paragraphs: Paragraphs, lines: Lines) -> bool:
+        """Whether the last line stays a lone short word however the lines are balanced."""
+        return self.has_orphan(lines) and self.has_orphan(self.balanced(paragraphs, lines))
+
+    def balanced(self, paragraphs: Paragraphs, lines: Lines) -> Lines:
+        """The same number of lines without an orphan at the end: of a few about equally long ones, or else with a
+        last line that is not too short."""
+        if len(lines) < 2 or len(paragraphs) > 1:
+            return lines
+        short = self.has_orphan(lines)
+        few = len(lines) <= _BALANCED_LINES and (self.weight is not FontWeight.REGULAR or len(lines) <= 3)
+        if not few and not short:
+            return lines
+        narrowest = self.width // 2 if few else round(self.width * 0.86)
+        low, high, best = narrowest, self.width, lines
+        longest_word = max(self._measure(piece) for piece, _ in paragraphs[0][0])
+        while high - low > max(2, self.size // 8):
+            middle = (low + high) // 2
+            tried = self.lines(paragraphs, len(lines) + 1, middle)
+            if len(tried) <= len(lines) and longest_word <= middle:
+                high, best = middle, tried
+            else:
+                low = middle
+        return best
+
+
+def detect_language(texts: Iterable[str]) -> str | None:
+    """``ja`` or ``ko`` where the script gives it away: it decides among forms of Chinese characters."""
+    joined = "".join(texts)
+    if any("\u3041" <= char <= "\u30ff" for char in joined):
+        return "ja"
+    if any("\uac00" <= char <= "\ud7a3" for char in joined) and any(map(is_ideographic, joined)):
+        return "ko"
+    return None

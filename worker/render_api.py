@@ -1,0 +1,131 @@
+"""The renderer as a function: a request and its assets in, a folder of pictures out. No Redis, no worker, no process.
+
+    from previewops.worker import render
+
+    bundle = render({"title": "A trip", "steps": [...], "assets": [...], "audio": {}}, out="trip")
+    bundle.sheet
+
+It runs in the process that calls it, which decodes the pictures: for files of strangers, a worker with its
+confined processes is the safer place.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from previewops.contract import AssetPolicy, validate
+from previewops.worker.assets.opener import AssetOpener, FileAssetOpener, storage_errors
+from previewops.worker.bundle_builder import build_bundle
+from previewops.worker.publish.output import FolderOutput
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.text.fontfiles import FontSources
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedBundle:
+    """What ``render`` made. Sizes are in pixels, times in ms.
+
+    ``files`` has path (relative to ``folder``), bytes, sha256 and mediaType of each file; ``about`` is the content of
+    ``preview.json``; ``warnings`` says, a sentence each, what the bundle does not show of the request.
+    """
+
+    folder: Path
+    width: int
+    height: int
+    duration_ms: int
+    render_ms: int
+    warnings: tuple[str, ...]
+    files: tuple[Mapping[str, Any], ...]
+    preview: Mapping[str, Any]
+
+    @property
+    def poster(self) -> Path:
+        """The picture to show for the whole."""
+        return self.folder / str(self.preview["poster"]["path"])
+
+    @property
+    def sheet(self) -> Path:
+        """The contact sheet."""
+        return self.folder / str(self.preview["sheet"]["path"])
+
+    @property
+    def frames(self) -> tuple[Path, ...]:
+        """The title card, then a still of each step."""
+        return tuple(self.folder / str(frame["path"]) for frame in self.preview["frames"])
+
+    @property
+    def animation(self) -> Path | None:
+        """The animation, unless the format is one of stills."""
+        found = self.preview["animation"]
+        return self.folder / str(found["path"]) if found else None
+
+    def _repr_html_(self) -> str:
+        """The contact sheet, for a notebook."""
+        kind = next(file["mediaType"] for file in self.files if file["path"] == self.preview["sheet"]["path"])
+        content = base64.b64encode(self.sheet.read_bytes()).decode("ascii")
+        return f'<img alt="Contact sheet" style="max-width: 100%" src="data:{kind};base64,{content}">'
+
+
+def render(
+    request: Mapping[str, Any],
+    *,
+    out: str | Path,
+    opener: AssetOpener | None = None,
+    limits: RenderLimits | None = None,
+    fonts: FontSources | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> RenderedBundle:
+    """Renders ``request`` into the folder ``out``, made with those above it if need be, and says what is there.
+
+    ``request`` is a payload, or its ``previewRequest`` alone; ``dryRun`` is not heeded. ``opener`` is where assets
+    come from: by default ``data:`` uris and files under the current folder. ``fonts`` are those beside
+    the package's own: by default none, so that the pictures are the same on every machine. ``progress`` is called
+    with the share that is done, 0..1, and a word. Files of an earlier bundle in ``out`` are replaced where the names
+    are the same.
+
+    Raises:
+        InvalidPayload: ``request`` breaks the contract.
+        PermanentJobError, TransientJobError: an asset or a limit, see the code; or the disk.
+    """
+    payload = _as_payload(request)
+    if opener is None:
+        here = (Path.cwd(),)
+        validate(payload, policy=AssetPolicy(here))
+        opener = FileAssetOpener(here)
+    folder = Path(out)
+    with storage_errors():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    summary = build_bundle(
+        validate(payload).raw,
+        opener=opener,
+        output=FolderOutput(folder),
+        limits=limits or RenderLimits(),
+        fonts=fonts.with_stamps() if fonts else None,
+        progress=progress or _unheard,
+    )
+    return RenderedBundle(
+        folder=folder,
+        width=summary["width"],
+        height=summary["height"],
+        duration_ms=summary["durationMs"],
+        render_ms=summary["renderMs"],
+        warnings=tuple(summary["warnings"]),
+        files=tuple(summary["artifacts"]),
+        preview=json.loads((folder / "preview.json").read_text("utf-8")),
+    )
+
+
+def _as_payload(request: Mapping[str, Any]) -> dict[str, Any]:
+    ids = {"jobId": "render", "projectId": "library", "requestId": "render"}
+    if "previewRequest" in request:
+        return {**ids, **request, "dryRun": False}
+    return {**ids, "dryRun": False, "previewRequest": dict(request)}
+
+
+def _unheard(share: float, word: str) -> None:
+    """The progress that nobody wants to hear of."""

@@ -1,0 +1,187 @@
+"""The work of one job, up to the files in its staging folder: done before, or rendered now in a child process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from previewops.clock import Clock, SystemClock
+from previewops.contract import Payload
+from previewops.errors import PermanentJobError, TransientJobError
+from previewops.settings import Settings
+from previewops.worker.assets.opener import AssetOpener
+from previewops.worker.cache.keys import bundle_key, thumbnail_key
+from previewops.worker.cache.render_cache import RenderCache
+from previewops.worker.publish.output import FolderOutput
+from previewops.worker.render.limit_checks import check_limits
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.storyboard import Storyboard, read_storyboard
+from previewops.worker.render.text.fontfiles import FontSources
+from previewops.worker.sandbox.children import ProgressCallback, RequestHandler
+from previewops.worker.sandbox.file_server import FileServer
+
+
+class RenderRunner(Protocol):
+    """What runs a build in a process that can be killed."""
+
+    async def run(
+        self,
+        spec: dict[str, Any],
+        *,
+        deadline_s: float,
+        elapsed_s: float = 0.0,
+        generation: Hashable = None,
+        progress: ProgressCallback | None = None,
+        handle_request: RequestHandler | None = None,
+    ) -> dict[str, Any]:
+        """See ``previewops.worker.sandbox.pool.RenderPool.run``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RenderTask:
+    """One job's work.
+
+    ``deadline_s`` bounds the whole of ``done`` but the keeping: what fetching and hashing took, the render has less.
+    """
+
+    request: Payload
+    staging: Path
+    limits: RenderLimits
+    deadline_s: float
+    file_server: FileServer
+    digests: dict[str, str]  # by asset id, once they are known
+    cache: RenderCache | None
+    fonts: FontSources
+    allow_gaps: bool  # whether an asset that cannot be had leaves a gap
+    clock: Clock
+
+    @classmethod
+    def prepare(
+        cls,
+        settings: Settings,
+        request: Payload,
+        staging: Path,
+        *,
+        opener: AssetOpener,
+        cache: RenderCache | None,
+        fonts: FontSources | None = None,
+        clock: Clock | None = None,
+    ) -> RenderTask:
+        """The work that a valid ``request`` asks for; nothing is opened yet.
+
+        Raises:
+            PermanentJobError: it asks for more than the settings allow, see ``check_bounds``.
+        """
+        limits, board = RenderLimits.from_settings(settings), read_storyboard(request.raw)
+        check_limits(board, limits)
+        digests: dict[str, str] = {}
+        desk = FileServer(
+            {name: asset.ref for name, asset in board.assets.items()},
+            opener,
+            max_bytes=limits.asset_bytes,
+            output=None if request.dry_run else FolderOutput(staging),
+            store=cache.store if cache else None,
+            thumbnail_key=partial(_thumbnail_key, board, digests),
+        )
+        return cls(
+            request,
+            staging,
+            limits,
+            settings.job_timeout_s,
+            desk,
+            digests,
+            None if request.dry_run else cache,
+            fonts or FontSources(),
+            board.allow_gaps,
+            clock or SystemClock(),
+        )
+
+    async def run(self, renders: RenderRunner, progress: ProgressCallback) -> dict[str, Any]:
+        """Fills the staging folder, and returns the summary.
+
+        Raises:
+            PermanentJobError, TransientJobError, RenderCrashed: as the renderer and the sandbox do.
+        """
+        started_s = self.clock.monotonic()
+        fonts = await asyncio.to_thread(self.fonts.with_stamps)
+        key = None if self.cache is None else await self._key(fonts)
+        if self.cache is None or key is None:
+            return await self._rendered(renders, progress, started_s, fonts, thumbnails=False)
+        found = await asyncio.to_thread(self.cache.find, key, self.request, self.staging)
+        if found is not None:
+            return found
+        summary = await self._rendered(renders, progress, started_s, fonts, thumbnails=True)
+        if self.file_server.asset_changed or await asyncio.to_thread(self.fonts.with_stamps) != fonts:
+            return summary  # made from other assets or fonts than the key was
+        await asyncio.to_thread(
+            self.cache.put,
+            key,
+            self.staging,
+            summary,
+            self.file_server.missed_thumbnails,
+            created_paths=self.file_server.created_paths,
+        )
+        return summary
+
+    async def _rendered(
+        self,
+        renders: RenderRunner,
+        progress: ProgressCallback,
+        started_s: float,
+        fonts: FontSources,
+        *,
+        thumbnails: bool,
+    ) -> dict[str, Any]:
+        return await renders.run(
+            {
+                "payload": self.request.raw,
+                "limits": asdict(self.limits),
+                "thumbnails": thumbnails,
+                "fonts": fonts.as_json(),
+            },
+            deadline_s=self.deadline_s,
+            elapsed_s=self.clock.monotonic() - started_s,
+            generation=fonts,
+            progress=progress,
+            handle_request=self.file_server.handle,
+        )
+
+    async def _key(self, fonts: FontSources) -> str | None:
+        """What the bundle is kept under; None where an asset cannot be had, and leaves a gap that is not kept."""
+        assert self.cache is not None
+        deadline = asyncio.timeout(self.deadline_s)
+        try:
+            async with deadline:
+                self.digests.update(await self.file_server.hash_assets(self.cache.digests))
+        except PermanentJobError:
+            if not self.allow_gaps:
+                raise
+            return None
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise TransientJobError(
+                "deadline-exceeded",
+                f"the assets were not all there after {self.deadline_s:g} s",
+                hint="use fewer or smaller assets, or raise PREVIEW_JOB_TIMEOUT_S",
+                found=f"not done after {self.deadline_s:g} s",
+                allowed=self.deadline_s,
+            ) from None
+        return bundle_key(
+            self.request.request,
+            self.digests,
+            asdict(self.limits),
+            project=self.request.project_id,
+            fonts=fonts.fingerprint(),
+        )
+
+
+def _thumbnail_key(
+    board: Storyboard, digests: Mapping[str, str], asset_id: str, decoded: tuple[int, int]
+) -> str:
+    return thumbnail_key(board, digests[asset_id], decoded)

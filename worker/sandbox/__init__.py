@@ -1,0 +1,1 @@
+"""The render sandbox: the only code that starts render processes or exchanges messages with them."""

@@ -1,0 +1,264 @@
+"""Render processes as the worker holds them: started, talked to, dismissed and killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
+
+import structlog
+
+from previewops.errors import JobError, PermanentJobError
+from previewops.worker.sandbox import forkserver
+from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildConfig
+from previewops.worker.sandbox.child_messages import (
+    TaskImportError,
+    crash_error,
+    parse_log,
+    parse_progress,
+    unavailable_error,
+)
+from previewops.worker.sandbox.error_codec import decode_error, encode_error, require_object
+from previewops.worker.sandbox.framing import HEADER, ProtocolError, body_length, decode_body, encode_frame
+
+log = structlog.get_logger()
+
+ProgressCallback = Callable[[float, str], None]
+RequestHandler = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], tuple[int, ...]]]]
+"""Answers a child's question with an object and perhaps a descriptor, which is the receiver's to close."""
+
+START_TIMEOUT_S = 30.0
+"""How long a child may take until it is ready: the fork server's start, the imports of the task's module."""
+EXIT_GRACE_S = 1.0
+"""Between the end of the socket and the exit code of one death."""
+_START_TRIES = 3  # each loses to a fork server that dies just then
+_EXIT_TIMEOUT_S = 5.0  # a killed process goes at once, unless it hangs in the kernel
+
+
+class ConnectionClosed(Exception):
+    """The child closed its end of the socket: it is dying or dead."""
+
+
+class Child:
+    """One child process that is ready for jobs."""
+
+    def __init__(
+        self,
+        process: forkserver.ForkedProcess,
+        hatch: socket.socket,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        generation: Hashable,
+    ) -> None:
+        self.generation = generation
+        self._process = process
+        self._hatch = hatch
+        self._reader = reader
+        self._writer = writer
+        self.jobs = 0
+        self.out_of_memory = False
+        self.killed = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def usable(self) -> bool:
+        """False once it died, hung up or ran out of memory."""
+        return not (self._process.exited.done() or self._reader.at_eof() or self.out_of_memory)
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message. Raises HungUp, BadFrame."""
+        try:
+            length = body_length(await self._reader.readexactly(HEADER.size))
+            return decode_body(await self._reader.readexactly(length))
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise ConnectionClosed from error
+
+    def encode_job(self, spec: dict[str, Any]) -> bytes:
+        """The frame that asks for the next job. Raises PermanentJobError when ``spec`` fits in none."""
+        try:
+            frame = encode_frame({"job": self.jobs + 1, "spec": spec})
+        except ProtocolError as error:
+            raise PermanentJobError(
+                "spec-unsendable",
+                f"the job cannot be handed to a render process: {error}",
+                hint="shorten the payload's texts and metadata",
+            ) from error
+        self.jobs += 1
+        return frame
+
+    async def run_job(
+        self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
+    ) -> dict[str, Any] | JobError:
+        """Sends a ``request`` and reads to the end of that job. Raises HungUp, BadFrame."""
+        await self._send(frame)
+        logged = 0
+        while True:
+            message = await self.receive()
+            if message.get("job") != self.jobs:
+                raise ProtocolError("a message about another job")
+            if "progress" in message:
+                fraction, text = parse_progress(message["progress"])
+                if progress is not None:
+                    progress(fraction, text)
+            elif "log" in message:
+                level, logger, text = parse_log(message["log"])
+                logged += 1
+                if logged <= MAX_LOG_LINES:
+                    log.log(level, "render.logged", logger=logger, message=text)
+            elif "ask" in message:
+                await self._reply(require_object(message["ask"], "question"), handle_request)
+            elif "error" in message:
+                outcome = decode_error(message["error"])
+                self.out_of_memory = outcome.code == "out-of-memory"
+                return outcome
+            else:
+                return require_object(message.get("result"), "result")
+
+    async def _reply(self, question: dict[str, Any], answer: RequestHandler | None) -> None:
+        if answer is None:
+            raise ProtocolError("a question where none was expected")
+        try:
+            found, handles = await answer(question)
+        except JobError as error:
+            await self._send(encode_frame({"job": self.jobs, "error": encode_error(error)}))
+            return
+        # Ahead of the answer, so that they are there when the answer says so.
+        self._pass(handles)
+        await self._send(encode_frame({"job": self.jobs, "answer": {**found, "files": len(handles)}}))
+
+    def _pass(self, handles: tuple[int, ...]) -> None:
+        try:
+            for handle in handles:
+                socket.send_fds(self._hatch, [b"\0"], [handle])
+        except BlockingIOError:
+            raise ProtocolError("open files that it never took") from None
+        except ConnectionError as error:
+            raise ConnectionClosed from error
+        finally:
+            for handle in handles:
+                os.close(handle)
+
+    async def _send(self, frame: bytes) -> None:
+        try:
+            self._writer.write(frame)
+            await self._writer.drain()
+        except ConnectionError as error:
+            raise ConnectionClosed from error
+
+    def close(self) -> None:
+        """Hangs up: the child ends by itself."""
+        self._writer.close()
+        self._hatch.close()
+
+    async def terminate(self, *, grace_s: float = 0) -> int | None:
+        """Waits ``grace_s`` for its end, then kills it. The exit code once it is gone, None if unknown."""
+        exited = self._process.exited
+        if grace_s and not exited.done():
+            await asyncio.wait([exited], timeout=grace_s)
+        if not exited.done():
+            self.killed = True
+            self._process.kill()
+        self._writer.transport.abort()
+        self._hatch.close()
+        await asyncio.wait([exited], timeout=_EXIT_TIMEOUT_S)
+        return exited.result() if exited.done() else None
+
+
+class ProcessSpawner:
+    """Starts children, and knows every process that was started and has not gone.
+
+    ``edition`` is that of the files which children may read, and is given to each that is started.
+    """
+
+    def __init__(self, start: ChildConfig, generation: Hashable) -> None:
+        self.generation = generation
+        self._start = start
+        self._processes: set[forkserver.ForkedProcess] = set()
+
+    async def start_child(self) -> Child:
+        """A new child that is ready. Raises TransientJobError "render-process-unavailable"."""
+        for _ in range(_START_TRIES):
+            child = await self._attempt()
+            if child is not None:
+                return child
+            await forkserver.server_end(_EXIT_TIMEOUT_S)
+        raise unavailable_error(f"the fork server died {_START_TRIES} times in a row")
+
+    def pids(self) -> list[int]:
+        """Of every process that has started and not gone."""
+        return [process.pid for process in self._processes if process.pid]
+
+    async def kill_all(self) -> None:
+        """Kills what is left and waits until it is gone."""
+        exits = [process.exited for process in self._processes]
+        for process in self._processes:
+            process.kill()
+        if exits:
+            await asyncio.wait(exits, timeout=_EXIT_TIMEOUT_S)
+
+    async def _attempt(self) -> Child | None:
+        """None when the fork server died meanwhile: the next attempt gets a new one."""
+        edition = self.generation
+        ours, theirs = socket.socketpair()
+        hatch, their_hatch = socket.socketpair()
+        hatch.setblocking(False)
+        try:
+            process = forkserver.fork(self._start, theirs, their_hatch)
+        except OSError as error:
+            ours.close()
+            hatch.close()
+            if isinstance(error, ConnectionError):
+                return None
+            raise unavailable_error(str(error)) from error
+        finally:
+            theirs.close()
+            their_hatch.close()
+        self._processes.add(process)
+        process.exited.add_done_callback(lambda _: self._processes.discard(process))
+        process.exited.add_done_callback(lambda _: hatch.close())  # however it ends, started or not
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                return await _introduced(process, ours, hatch, edition)
+        except TimeoutError:
+            process.kill()
+            raise unavailable_error(f"it was not ready after {START_TIMEOUT_S:g} s") from None
+        except BaseException:
+            process.kill()
+            raise
+
+
+async def _introduced(
+    process: forkserver.ForkedProcess, ours: socket.socket, hatch: socket.socket, edition: Hashable
+) -> Child | None:
+    """The child behind ``ours`` once it has said that it is ready; None when the fork server died."""
+    try:
+        if not await process.started:
+            ours.close()
+            hatch.close()
+            return None
+        child = Child(process, hatch, *await asyncio.open_unix_connection(sock=ours), edition)
+    except BaseException:
+        ours.close()
+        hatch.close()
+        raise
+    try:
+        greeting = await child.receive()
+    except (ConnectionClosed, ProtocolError) as error:
+        code = await child.terminate(grace_s=EXIT_GRACE_S)
+        if code is None and not child.killed:
+            return None
+        raise unavailable_error(
+            crash_error(code).message if isinstance(error, ConnectionClosed) else str(error)
+        ) from None
+    except BaseException:
+        child.close()
+        raise
+    if "error" in greeting:
+        child.close()
+        raise TaskImportError(decode_error(greeting["error"]))
+    return child

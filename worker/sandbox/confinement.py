@@ -1,0 +1,170 @@
+"""What a render process is denied by the kernel: files by Landlock, sockets and processes by seccomp.
+
+Landlock (landlock(7)) leaves it the files of the Python that it runs in, and fonts, to read. It opens no other
+and writes none: assets and output come to it as open descriptors. seccomp (seccomp(2), ``callfilter``) takes away the
+calls by which code that a hostile picture smuggled in could reach the network, other processes, the state of files
+(which Landlock does not judge) or the kernel's rarer parts.
+Both are one-way. Where the kernel has neither, the limits of setrlimit(2) are still there, and ``available`` says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from previewops.worker.sandbox.seccomp import ARCHITECTURES, build_filter
+
+_PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
+_PR_GET_SECCOMP, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 21, 22, 2
+
+# linux/landlock.h
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+_VERSION_ONLY, _BENEATH_PATH = 1, 1
+_READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
+_FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # by ABI version
+_NET_RIGHTS, _NET_SINCE = 0b11, 4
+_SCOPES, _SCOPES_SINCE = 0b11, 6
+_WHOLE_SINCE = 3  # before, a file that may be read may be emptied
+
+
+_LIBRARIES = ("PIL", "av")  # what decodes and encodes; av is imported by the jobs that need it
+
+
+RESOURCE_LIMITS = "resource limits"
+"""The layer that is there on every kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSupport:
+    """What the kernel of this machine can deny a render process.
+
+    ``landlock`` is the version of its interface, 0 where there is none.
+    """
+
+    landlock: int
+    seccomp: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return self.landlock >= _WHOLE_SINCE and self.seccomp
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What is in force, for a worker to tell of itself."""
+        found = [f"Landlock {self.landlock}"] if self.landlock else []
+        found += ["seccomp"] if self.seccomp else []
+        return (*found, RESOURCE_LIMITS)
+
+    def describe(self) -> str:
+        """What is in force, and what is missing, for a log line."""
+        missing = [
+            name for name, there in (("Landlock", self.landlock), ("seccomp", self.seccomp)) if not there
+        ]
+        words = ", ".join(self.layers)
+        if missing:
+            return f"{words}; without {' and '.join(missing)}, which this kernel lacks"
+        return words if self.complete else f"{words}; this Landlock lets files that may be read be emptied"
+
+
+def detect_support() -> KernelSupport:
+    """What ``confine`` would put in force here. Costs two system calls and changes nothing."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_ONLY)
+    has_filters = platform.machine() in ARCHITECTURES and libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
+    return KernelSupport(max(0, version), has_filters)
+
+
+def readable_paths() -> list[Path]:
+    """What a render process may still open, to read: Python, its packages, this one, the system's libraries."""
+    packages = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    own = Path(__file__).resolve().parents[1]  # of a checkout too, whose folders are reached through links
+    package = Path(sys.modules["previewops"].__file__ or "").resolve().parent
+    found = [*map(Path, packages), own, package, package.parent / "schemas", Path(f"/proc/{os.getpid()}")]
+    found += map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null"))
+    found += map(Path, ("/dev/urandom", "/sys/devices/system/cpu", "/proc/cpuinfo", "/proc/meminfo"))
+    found += (folder for name in _LIBRARIES for folder in _folders_of(name))
+    return [path for path in found if path.exists()]
+
+
+def _folders_of(library: str) -> Iterator[Path]:
+    """The folders of an installed package, and those of shared libraries beside it.
+
+    One that was installed by --user or --target, or is on PYTHONPATH, lies in none of the folders of Python's own.
+    """
+    spec = find_spec(library)
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        package = Path(folder).resolve()
+        yield package
+        yield from package.parent.glob("*.libs")
+
+
+def confine(readable: Iterable[Path]) -> KernelSupport:
+    """Puts in force, for this process and for ever, what the kernel has; ``readable`` stays open to reading.
+
+    Raises:
+        OSError: the kernel has it and refuses.
+    """
+    protection = detect_support()
+    libc = ctypes.CDLL(None, use_errno=True)
+    _checked(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
+    if protection.landlock:
+        _restrict_files(libc, protection.landlock, readable)
+    if protection.seccomp:
+        _restrict_calls(libc)
+    return protection
+
+
+def _restrict_files(libc: ctypes.CDLL, version: int, readable: Iterable[Path]) -> None:
+    files = _FILE_RIGHTS[max(known for known in _FILE_RIGHTS if known <= version)]
+    net = _NET_RIGHTS if version >= _NET_SINCE else 0
+    scopes = _SCOPES if version >= _SCOPES_SINCE else 0
+    attributes = struct.pack("<QQQ", files, net, scopes)
+    # Kernels take a shorter structure for the version that they know, and refuse a longer one.
+    size = 24 if version >= _SCOPES_SINCE else 16 if version >= _NET_SINCE else 8
+    ruleset = _checked(libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), 0), "landlock")
+    try:
+        for path in readable:
+            _allow_reading(libc, ruleset, path)
+        _checked(libc.syscall(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
+    finally:
+        os.close(ruleset)
+
+
+def _allow_reading(libc: ctypes.CDLL, ruleset: int, path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return  # it cannot be read as it is
+    try:
+        rights = _READ_FILE | (_READ_FOLDER if path.is_dir() else 0)
+        rule = struct.pack("<Qi", rights, handle)
+        _checked(libc.syscall(_ADD_RULE, ruleset, _BENEATH_PATH, rule, 0), f"landlock rule for {path}")
+    finally:
+        os.close(handle)
+
+
+def _restrict_calls(libc: ctypes.CDLL) -> None:
+    program = build_filter(ARCHITECTURES[platform.machine()], os.getpid())
+    code = ctypes.create_string_buffer(program, len(program))
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+    told = Program(len(program) // 8, ctypes.addressof(code))
+    _checked(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(told), 0, 0), "PR_SET_SECCOMP")
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), what)
+    return result

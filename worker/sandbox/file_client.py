@@ -1,0 +1,77 @@
+"""Assets and output of a render process that may open nothing itself: it asks its worker for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from itertools import islice
+from typing import BinaryIO, NamedTuple
+
+from previewops.worker.assets.opener import AssetRef, OpenedAsset
+from previewops.worker.publish.output import MAX_CREATE_BATCH
+from previewops.worker.sandbox.child import TaskContext
+
+
+class RemoteAssets:
+    """Opens the assets of the job by their ids. The worker knows their addresses, and has its own bound."""
+
+    def __init__(self, host: TaskContext) -> None:
+        self._host = host
+
+    def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
+        """See ``previewops.worker.assets.opener.AssetOpener``."""
+        about, (handle,) = self._host.request(open=asset.id)
+        return OpenedAsset(os.fdopen(handle, "rb"), about["size"], tuple(about["identity"]))
+
+
+class RemoteOutput:
+    """Writes the files of the job. Those that are expected are asked for together, since each question is a wait."""
+
+    def __init__(self, host: TaskContext) -> None:
+        self._host = host
+        self._expected: dict[str, None] = {}
+        self._ready: dict[str, int] = {}
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """See ``previewops.worker.publish.output.Output``."""
+        self._expected.update(dict.fromkeys(paths))
+
+    def create(self, path: str) -> BinaryIO:
+        """See ``previewops.worker.publish.output.Output``."""
+        if path not in self._ready:
+            self._expected.pop(path, None)
+            room = max(0, MAX_CREATE_BATCH - 1 - len(self._ready))
+            paths = [path, *islice(self._expected, room)]
+            _, handles = self._host.request(create=paths)
+            self._ready.update(zip(paths, handles, strict=True))
+            for each in paths[1:]:
+                del self._expected[each]
+        return os.fdopen(self._ready.pop(path), "w+b")
+
+    def close(self) -> None:
+        """Lets go of files that were expected and not written: the job has failed."""
+        while self._ready:
+            os.close(self._ready.popitem()[1])
+
+
+class CachedThumbnail(NamedTuple):
+    """A thumbnail's file as it was encoded before, and the placeholder that goes with it."""
+
+    content: bytes
+    thumbhash: str
+    colour: str
+
+
+class RemoteThumbnails:
+    """Thumbnails that were made before of the same content."""
+
+    def __init__(self, host: TaskContext) -> None:
+        self._host = host
+
+    def find(self, asset_id: str, decoded: tuple[int, int]) -> CachedThumbnail | None:
+        """The thumbnail of an asset that would be decoded at ``decoded`` (pixels), if it is known."""
+        about, handles = self._host.request(thumbnail=asset_id, size=list(decoded))
+        if not handles:
+            return None
+        with os.fdopen(handles[0], "rb") as file:
+            return CachedThumbnail(file.read(), about["thumbhash"], about["dominantColour"])
