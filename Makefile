@@ -8,7 +8,7 @@ AT_ONCE ?= 2
 SECONDS ?= 60
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
-.PHONY: demo test lint bench soak clean help
+.PHONY: demo test lint docs bench soak clean help
 
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ lint: $(STAMP)  ## format, style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(STAMP)  ## build the documents as a site in site/
+	$(BIN)/python -m tests.docs.build_site
+
 soak: $(STAMP)  ## random faults under load, SECONDS=60 SEED=any
 	SOAK_SECONDS=$(SECONDS) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -s tests/fault/test_soak.py
 
@@ -40,4 +43,4 @@ bench: $(STAMP)  ## what the README's figures come from
 	$(BIN)/python -m benchmarks.pipeline
 
 clean:  ## remove what make made
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""Reads what the documents say: code blocks, tables, links, command lines. A small part of Markdown is enough."""
+"""Parses documents: code blocks, tables, links, command lines. Covers the Markdown that the documents use."""
 
 from __future__ import annotations
 

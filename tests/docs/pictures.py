@@ -1,4 +1,4 @@
-"""Makes the pictures of README.md and docs/rendering.md from the demo's scenes: ``python -m tests.docs.pictures``.
+"""Draws the pictures of README.md and docs/rendering-options.md: ``python -m tests.docs.pictures``.
 
 Look at them before they are committed. Those of Japanese and emoji need Debian's fonts-droid-fallback and
 fonts-noto-color-emoji.

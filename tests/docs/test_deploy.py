@@ -70,7 +70,7 @@ def test_every_alert_is_tested_both_ways() -> None:
 
 
 def test_every_alert_says_what_a_person_needs() -> None:
-    document = ROOT / "docs" / "operations.md"
+    document = ROOT / "docs" / "runbook.md"
     for name, rule in alerts().items():
         said = rule["annotations"]
         assert rule["labels"]["severity"] in ("critical", "warning"), name
@@ -104,7 +104,7 @@ async def test_every_figure_that_is_asked_for_is_told(redis_url: str) -> None:
     assert set(re.findall(r"preview_[a-z_]+(?=\{)", tested)) <= told
 
 
-@pytest.mark.parametrize("name", ["operations.md", "rollout_plan.md"])
+@pytest.mark.parametrize("name", ["runbook.md", "migrate.md"])
 def test_the_documents_name_alerts_that_there_are(name: str) -> None:
     named = set(re.findall(r"\bPreviewops[A-Z]\w+", (ROOT / "docs" / name).read_text("utf-8")))
     assert named

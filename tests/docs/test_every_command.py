@@ -1,4 +1,4 @@
-"""Every command line that a document shows is run: here, over a machine that `previewops up` runs, or elsewhere."""
+"""Every command line in the documents runs: here against ``previewops up``, or in the named test."""
 
 from __future__ import annotations
 

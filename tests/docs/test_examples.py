@@ -1,4 +1,4 @@
-"""What the README tells a reader to type is typed, against a real server and a real worker."""
+"""Runs the examples of README and docs against a real server and a real worker."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ from tests.integration.cli_program import Program
 
 pytestmark = [pytest.mark.redis]
 
+COMMANDS = ROOT / "docs" / "commands.md"
+GET_STARTED = ROOT / "docs" / "get-started.md"
+SUBMIT_JOBS = ROOT / "docs" / "submit-jobs.md"
+PYTHON_EXAMPLES = (README, SUBMIT_JOBS, GET_STARTED)
+
 LOOKING = ("validate", "status", "jobs", "stats", "workers", "completion")
 """Commands that change nothing, and for which the README's own job is enough."""
 
@@ -30,7 +35,7 @@ def reader(redis_url: str, tmp_path: Path) -> Iterator[Program]:
     """Somebody with a checkout, a worker that runs, and the README's payload saved."""
     program = Program(tmp_path, redis_url)
     (payload,) = (block.text for block in blocks(README, "json"))
-    assert "<!-- file: job.json -->" in section(README, "## Your first own payload")
+    assert "<!-- file: job.json -->" in section(README, "## Render your own payload")
     program.write("job.json", payload.encode())
     (tmp_path / PICTURE).parent.mkdir(parents=True)
     shutil.copyfile(ROOT / PICTURE, tmp_path / PICTURE)
@@ -48,17 +53,21 @@ def test_the_first_own_payload_becomes_the_bundle_that_is_described(reader: Prog
     done = reader.run(*submit)
     assert done.code == 0, done.err
     bundle = reader.folder / "data" / "previews" / "trial" / "my-first"
-    assert f"{bundle.relative_to(reader.folder)}" in section(README, "## Your first own payload")
-    described = {name for name, _ in table(README, "## Your first own payload")}
+    assert f"{bundle.relative_to(reader.folder)}" in section(README, "## Render your own payload")
+    described = {name for name, _ in table(README, "## Render your own payload")}
     found = {path.name + "/" * path.is_dir() for path in bundle.iterdir()}
     assert described == found
 
 
 def test_commands_that_only_look_work_as_shown(reader: Program) -> None:
     assert reader.run("submit", "job.json", "--import", "--wait").code == 0
-    everything = [*command_lines(README, "previewops"), *commands_in_prose(README, "previewops")]
+    everything = [
+        words
+        for document in (README, COMMANDS, GET_STARTED)
+        for words in (*command_lines(document, "previewops"), *commands_in_prose(document, "previewops"))
+    ]
     looking = [words for words in everything if words[0] in LOOKING or words[:2] == ("dlq", "list")]
-    shown = [*looking, *(words for words in everything if words[0].startswith("-"))]
+    shown = [*looking, *(words for words in everything if words[0].startswith("-") and len(words) > 1)]
     assert {words[0] for words in shown} >= {"validate", "status", "stats", "workers", "dlq", "--queue"}
     for words in shown:
         done = reader.run(*words)
@@ -88,18 +97,19 @@ def run_python(reader: Program, text: str) -> str:
     return run.stdout.strip()
 
 
-def test_the_python_of_the_readme_runs(reader: Program) -> None:
-    texts = [block.text for block in blocks(README, "python")]
-    ours, stock, library = [run_python(reader, text) for text in texts if not WEB.search(text)]
+def test_the_python_examples_run(reader: Program) -> None:
+    texts = [block.text for document in PYTHON_EXAMPLES for block in blocks(document, "python")]
+    ours, progress, stock, library = [run_python(reader, text) for text in texts if not WEB.search(text)]
     assert ours.startswith("waiting True ")
     assert ours.endswith("/previews/trial/from-python sheet.webp")
+    assert progress.splitlines()[-1] == "completed"
     assert stock.startswith("JobStatus.complete True ")
     assert Path(stock.rpartition(" ")[2], "poster.webp").exists()
     assert library == "data/two-cards/sheet.webp 4000 ()"
 
 
 def web_example(framework: str) -> str:
-    (text,) = (block.text for block in blocks(README, "python") if f"from {framework}" in block.text)
+    (text,) = (block.text for block in blocks(SUBMIT_JOBS, "python") if f"from {framework}" in block.text)
     return text
 
 
@@ -155,7 +165,7 @@ django.setup()
         + """
 from django.test import RequestFactory
 asked = RequestFactory().get("/")
-print(make(asked, 7).content.decode())
+print(submit(asked, 7).content.decode())
 previews.wait("lesson-7", timeout_s=60)
 answer = poster(asked, 7)
 print(b"".join(answer)[8:12].decode())

@@ -1,4 +1,4 @@
-"""docs/health.md has every check, and every threshold with its default."""
+"""docs/health-checks.md has every check, and every threshold with its default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from previewops.health import (
 )
 from tests.docs.documents import ROOT, table
 
-HEALTH = ROOT / "docs" / "health.md"
+HEALTH = ROOT / "docs" / "health-checks.md"
 
 
 def test_the_checks_are_those_of_the_program() -> None:

@@ -1,4 +1,4 @@
-"""docs/logs.md has every event that the code logs, with its fields and levels."""
+"""docs/logs.md has every log event with its fields and levels."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_every_line_bears_is_told() -> None:
     documented = {name for name, _ in table(LOGS, "## Every line")}
     job = JobLogContext("j", 1, "w", {"projectId": "p", "requestId": "r"})
     assert documented == {"event", "level", "timestamp", *job.fields()}
-    runbook = section(ROOT / "docs" / "operations.md", "## Reading logs")
+    runbook = section(ROOT / "docs" / "runbook.md", "## Read the logs")
     named = set(re.findall(r"`([a-z]\w*)`", runbook))
     assert "jobId" in named
     assert named <= documented

@@ -1,4 +1,4 @@
-"""The pipeline, the image and the compose file name what there is. None of them runs here."""
+"""CI pipeline, image and compose file name things that exist. None of them runs here."""
 
 from __future__ import annotations
 

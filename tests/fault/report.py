@@ -1,4 +1,4 @@
-"""Runs the fault table and writes what came of it into docs/reliability.md: ``python -m tests.fault.report``.
+"""Runs the fault table and writes what came of it into docs/fault-report.md: ``python -m tests.fault.report``.
 
 Every test under tests/fault ends with the oracle, which leaves a line in a ledger (tests/fault/cluster.py). The
 table is made of those lines, so it can only say what a run has shown.
@@ -28,7 +28,7 @@ import psutil
 from tests.fault.cluster import LEDGER
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "fault-report.md"
 BEGIN, END = "<!-- report: begin -->\n", "<!-- report: end -->\n"
 ELSEWHERE = (
     "tests/integration/test_queue_submit.py::"

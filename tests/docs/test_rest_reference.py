@@ -1,4 +1,4 @@
-"""What docs/api.md and the README say of the REST door is so: the table of paths, and every example, which is run."""
+"""docs/rest-reference.md: its paths and limits are correct, and every example runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.integration.test_api_program import running
 
 pytestmark = [pytest.mark.redis]
 
-API = ROOT / "docs" / "api.md"
+API = ROOT / "docs" / "rest-reference.md"
 
 # Each example has to be answered with success.
 PREAMBLE = """

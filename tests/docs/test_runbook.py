@@ -1,4 +1,4 @@
-"""docs/operations.md knows every alert, code, check and metric, and what it tells to type can be typed."""
+"""The runbook: every alert, code, check and metric is in it, and its commands run."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ from tests.integration.cli_program import Program, payload, queue_driver
 from tests.queue_support import queue_fixture
 from tests.redis_server import RedisProcess
 
-OPERATIONS = ROOT / "docs" / "operations.md"
-ROLLOUT = ROOT / "docs" / "rollout_plan.md"
+RUNBOOK = ROOT / "docs" / "runbook.md"
+DEAD_LETTERS = ROOT / "docs" / "dead-letters.md"
+METRICS = ROOT / "docs" / "metrics.md"
+REDIS = ROOT / "docs" / "redis.md"
+PAGES = (RUNBOOK, DEAD_LETTERS, METRICS, REDIS)
+MIGRATE = ROOT / "docs" / "migrate.md"
 
 LOOKING = ("health", "stats", "workers", "jobs", "metrics", "status", "validate")
 """Commands that change nothing; and of the dead letters list, show and export."""
@@ -31,20 +35,21 @@ LOOKING = ("health", "stats", "workers", "jobs", "metrics", "status", "validate"
 
 def redis_lines() -> Iterator[tuple[str, ...]]:
     """The words of each command of redis-cli that is shown."""
-    yield from command_lines(OPERATIONS, "redis-cli")
-    yield from commands_in_prose(OPERATIONS, "redis-cli")
+    for page in PAGES:
+        yield from command_lines(page, "redis-cli")
+        yield from commands_in_prose(page, "redis-cli")
 
 
 def test_every_alert_has_a_section_and_every_section_an_alert() -> None:
-    sections = re.findall(r"^### (.+)$", section(OPERATIONS, "## Alerts"), re.MULTILINE)
+    sections = re.findall(r"^### (.+)$", section(RUNBOOK, "## Alerts"), re.MULTILINE)
     assert sorted(sections) == sorted(alerts())
     for name in sections:
-        told = section(OPERATIONS, f"### {name}")
+        told = section(RUNBOOK, f"### {name}")
         assert all(f"**{word}**" in told for word in ("Means", "Look at", "Do")), name
 
 
 def test_every_code_that_a_job_can_die_of_has_an_act() -> None:
-    rows = table(OPERATIONS, "## Dead letters")
+    rows = table(DEAD_LETTERS, "## What to do, by code")
     documented = [code for codes, *_ in rows for code in codes.split(", ")]
     assert len(set(documented)) == len(documented)
     assert set(documented) == {code for code, kinds in codes_of_the_program().items() if kinds != {"void"}}
@@ -52,7 +57,7 @@ def test_every_code_that_a_job_can_die_of_has_an_act() -> None:
 
 
 def test_every_health_check_is_explained() -> None:
-    assert [check for check, *_ in table(OPERATIONS, "## Health checks")] == [*CHECKS, "check"]
+    assert [check for check, *_ in table(RUNBOOK, "## Health checks")] == [*CHECKS, "check"]
 
 
 @pytest.mark.redis
@@ -63,9 +68,11 @@ async def test_every_metric_is_explained(redis_url: str) -> None:
         f"{family.name}_total" if family.type == "counter" else family.name
         for family in text_string_to_metric_families(text)
     }
-    rows = table(OPERATIONS, "## Metrics")
+    rows = table(METRICS, "## Every metric")
     assert {name for cell, *_ in rows for name in cell.split(", ")} == told
-    named = {span for span in spans(OPERATIONS) if re.fullmatch(r"preview(ops)?_[a-z_]+", span)}
+    named = {
+        span for span in (*spans(RUNBOOK), *spans(METRICS)) if re.fullmatch(r"preview(ops)?_[a-z_]+", span)
+    }
     assert named <= told
 
 
@@ -80,7 +87,7 @@ async def test_what_only_looks_works_as_shown(redis_url: str, tmp_path: Path) ->
         program.write(name, payload("my-first", project="trial"))
     looking = {
         words
-        for document in (OPERATIONS, ROLLOUT)
+        for document in (*PAGES, MIGRATE)
         for words in (
             *command_lines(document, "previewops"),
             *commands_in_prose(document, "previewops"),
@@ -101,7 +108,8 @@ async def test_what_acts_on_the_queue_works_as_shown(redis_url: str, tmp_path: P
     program = Program(tmp_path, redis_url)
     acts = [
         words
-        for words in command_lines(OPERATIONS, "previewops")
+        for page in PAGES
+        for words in command_lines(page, "previewops")
         if words[0] in ("pause", "resume") or words[:2] in (("dlq", "requeue"), ("dlq", "discard"))
     ]
     assert len(acts) >= 8
@@ -149,7 +157,7 @@ def test_a_back_up_is_restored_as_the_document_says(
     assert again.run("status", "my-first", "--json").json["status"] == "completed"
 
 
-@pytest.mark.parametrize("document", [OPERATIONS, ROLLOUT], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [RUNBOOK, MIGRATE], ids=lambda path: path.name)
 def test_other_programs_that_are_shown_are_known(document: Path) -> None:
     known = {"previewops", "redis-cli", "systemctl", "journalctl", "rsync", "promtool"}
     shown = {
@@ -174,6 +182,6 @@ def test_other_programs_that_are_shown_are_known(document: Path) -> None:
     shutil.which("promtool") is None, reason="promtool, of Debian's prometheus, is not installed"
 )
 def test_commands_of_promtool_work_as_shown() -> None:
-    for words in {*command_lines(OPERATIONS, "promtool"), *command_lines(ROLLOUT, "promtool")}:
+    for words in {*command_lines(RUNBOOK, "promtool"), *command_lines(MIGRATE, "promtool")}:
         done = subprocess.run(["promtool", *words], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""docs/payload_validation.md says what the schema says, and what the program answers at both doors."""
+"""docs/payload-reference.md agrees with the schema and with the output of the program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from previewops.contract import explain, semantics, uris
 from previewops.errors import EXIT_INVALID
 from tests.contract.test_payload_examples import CODE_OF_KEYWORD
 from tests.docs.documents import blocks, table
-from tests.docs.payload_validation import DOCUMENT, ROOTS, Example, examples, written_anew
+from tests.docs.write_payload_reference import DOCUMENT, ROOTS, Example, examples, written_anew
 
 TEXT = DOCUMENT.read_text("utf-8")
 EXAMPLES = {each.code: each for each in examples(TEXT)}
@@ -43,7 +43,9 @@ def module_path(module: object) -> Path:
 
 
 def test_the_document_is_as_the_schema_and_the_program_have_it() -> None:
-    assert written_anew(TEXT) == TEXT, "run python -m tests.docs.payload_validation, and look at what changed"
+    assert written_anew(TEXT) == TEXT, (
+        "run python -m tests.docs.write_payload_reference, and look at what changed"
+    )
 
 
 def test_every_code_of_the_contract_has_an_example_that_gives_it() -> None:

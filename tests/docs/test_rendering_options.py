@@ -1,4 +1,4 @@
-"""docs/rendering.md shows what the schema knows, with pictures that are there, and every limit and error there is."""
+"""docs/rendering-options.md: every option, picture, limit and error is in it and correct."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.docs.documents import ROOT, links, section, spans, table
 from tests.docs.fields import objects
 from tests.docs.pictures import IMAGES, MOVING, PICTURES, SIDE
 
-DOCUMENT = ROOT / "docs" / "rendering.md"
+DOCUMENT = ROOT / "docs" / "rendering-options.md"
 PLACES = {
     "options": "previewRequest.options",
     "steps[]": "previewRequest.steps[]",

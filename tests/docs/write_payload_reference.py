@@ -1,4 +1,4 @@
-"""Writes the fields and the answers of docs/payload_validation.md: ``python -m tests.docs.payload_validation``.
+"""Writes fields and output of docs/payload-reference.md: ``python -m tests.docs.write_payload_reference``.
 
 An example is a block of JSON, shell or Python below "## Errors"; the answer is the block of text after it, which is
 what the program says.
@@ -20,7 +20,7 @@ from previewops.schemas import example
 from tests.docs.documents import ROOT
 from tests.docs.fields import objects
 
-DOCUMENT = ROOT / "docs" / "payload_validation.md"
+DOCUMENT = ROOT / "docs" / "payload-reference.md"
 ROOTS = "/srv/previews/assets"
 PIPED = " | previewops validate -"
 
