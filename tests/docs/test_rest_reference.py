@@ -41,13 +41,13 @@ def test_the_bounds_are_those_of_the_program() -> None:
     assert f"{MAX_LINES:,} lines" in text
     assert f"({MAX_PER_REQUEST:,})" in text
     assert f"within {SHUTDOWN_S} s" in text
-    assert f"of which there are {backend.REDIS_SLOTS}, and {backend.LONG_REDIS_SLOTS} for acts" in text
-    assert f"{backend.SLOT_TIMEOUT_S:g} s for each" in text
+    assert f"one of {backend.REDIS_SLOTS} slots at Redis, or of {backend.LONG_REDIS_SLOTS} for actions" in text
+    assert f"actions on dead letters | {backend.SLOT_TIMEOUT_S:g} s |" in text
     assert (
-        f"{backend.REPLY_TIMEOUT_S:g} s, {BULK_TIMEOUT_S:g} s for an act on dead letters, "
-        f"{submit_batcher.REPLY_TIMEOUT_S:g} s for a call with submits"
+        f"{backend.REPLY_TIMEOUT_S:g} s, {BULK_TIMEOUT_S:g} s for an action on dead letters, "
+        f"{submit_batcher.REPLY_TIMEOUT_S:g} s for a batch of submits"
     ) in text
-    assert f"up to {submit_batcher.MAX_BATCH}, and wait" in text
+    assert f"up to {submit_batcher.MAX_BATCH}." in text
     assert (MAX_PAYLOAD_BYTES, MAX_HEAD_BYTES) == (1024 * 1024, 64 * 1024)
 
 
