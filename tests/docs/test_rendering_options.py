@@ -33,7 +33,7 @@ ERRORS = (
     "### Assets from the web",
     "### The request",
     "### Processes, disk and memory",
-    "### Never by a payload",
+    "### Not caused by a payload",
 )
 
 
