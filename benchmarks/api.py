@@ -1,11 +1,11 @@
-"""The REST door under load: submits a second over 64 connections, and 1,000 clients at once.
+"""The REST API under load: submits per second over 64 connections, and 1,000 clients at once.
 
-Everything is on this machine: a private Redis server, one `previewops api` process with validation on, and the load,
-which speaks HTTP over plain sockets. No worker runs: what is measured is the door. Processor time of the API for each
-request is told beside, as it depends less on what else the machine does.
+Everything runs on this machine: a private Redis server, one `previewops api` process with validation, and the load,
+which speaks HTTP over plain sockets. No worker runs. The API's processor time per request is reported too, because it
+depends less on other load.
 
     python -m benchmarks.api
-    python -m benchmarks.api --requests 2000 --rounds 1      a quick look
+    python -m benchmarks.api --requests 2000 --rounds 1      a quick run
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PATIENCE_S = 30
 
 @dataclass
 class Load:
-    """Requests that are sent one after the other on each connection, and what came back."""
+    """Requests sent one after the other on each connection, and their responses."""
 
     host: str
     port: int
@@ -47,14 +47,14 @@ class Load:
     left: int
     name: str
     rate: float = 0.0
-    """Requests a second over all connections; 0 is as fast as answers come."""
+    """Requests per second over all connections; 0: as fast as responses arrive."""
     sent: int = 0
     began: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
     times_ms: list[float] = field(default_factory=list)
 
     def next(self) -> bytes | None:
-        """The next request, or None when all are sent."""
+        """Returns the next request, or None when all are sent."""
         if self.left == 0:
             return None
         self.left -= 1
@@ -67,13 +67,13 @@ class Load:
         return head.encode() + body
 
     def due(self, now: float) -> float:
-        """When the request that was made last is to be sent."""
+        """When the last created request is due."""
         self.began = self.began or now
         return self.began + self.sent / self.rate if self.rate else now
 
 
 class Connection(asyncio.Protocol):
-    """One connection of the load. ``done`` is set when it has nothing more to do."""
+    """One connection of the load. ``done`` is set when it has no more to do."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         if request is None:
             self._transport.close()
             return
-        # A request that had to wait for the one before it is late from when it was due.
+        # The latency of a delayed request counts from when it was due.
         now = time.perf_counter()
         self._began = self._load.due(now)
         if self._began > now:
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
 
 
 async def send(load: Load, connections: int) -> tuple[float, int]:
-    """Sends the load; returns how long it took, in seconds, and how many connections hung."""
+    """Sends the load; returns its duration in s and the number of connections that hung."""
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
 
@@ -139,7 +139,7 @@ async def send(load: Load, connections: int) -> tuple[float, int]:
 
 @contextmanager
 def door() -> Iterator[tuple[str, int, psutil.Process]]:
-    """A running API over an empty queue of its own: its address, and its process."""
+    """Runs an API over an empty queue; yields its address and its process."""
     redis = RedisProcess(persistent=False)
     redis.start()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,9 @@
-"""What a look at the metrics costs, from nothing in the queue to a million jobs that wait.
+"""Cost of a scrape, from an empty queue to a million waiting jobs.
 
     python -m benchmarks.metrics [--waiting N] [--dead N] [--samples N]
 
-On a private Redis without persistence, over one connection: three round trips, then the text. Beside it stands the
-text alone, which is the part that no server takes.
+On a private Redis without persistence, over one connection: three round trips, then the text. The text alone is
+measured too; no server is involved in that part.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 
 BINS = 100
-"""Bins of each histogram that are in use: those of everything from a millisecond to nine hours."""
+"""Bins in use per histogram: everything from a millisecond to nine hours."""
 
 
 def live_long(url: str) -> None:
-    """Totals as a queue has them that has seen everything."""
+    """Writes the totals of a queue that has seen every event."""
     fields = {f"{series}:{priority}:{n}": 1_000 for series in "wr" for priority in ("high", "normal", "low")
               for n in range(BINS)}  # fmt: skip
     with redis.Redis.from_url(url) as client:
@@ -39,7 +39,7 @@ def live_long(url: str) -> None:
 
 
 async def measure(url: str, samples: int) -> tuple[list[float], list[float], int]:
-    """Milliseconds of each whole look, of its text alone, and the bytes of one."""
+    """Milliseconds of each whole scrape, of its text alone, and the bytes of one."""
     settings = Settings()
     client = connect(url, role="bench")
     whole, text = [], []

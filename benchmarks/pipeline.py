@@ -1,8 +1,7 @@
-"""What the queue costs a render: 200 mixed jobs from submit to published bundle, and the same jobs in a bare loop.
+"""Cost of the queue over rendering: 200 mixed jobs from submit to published bundle, and in a bare loop.
 
-The loop is ``previewops.worker.render`` called by as many processes as the worker renders with, each taking the
-next job when it has done one. Both take turns, both are warm, nothing is reused, and each makes every file. Read
-the ratio.
+The loop is ``previewops.worker.render`` in as many processes as the worker renders with; each takes the next job when
+it is free. Both take turns, both are warm, nothing is reused, and each writes every file. Read the ratio.
 
     python -m benchmarks.pipeline [--jobs N] [--rounds N] [--processes N]
 """
@@ -48,12 +47,12 @@ MIX = [
     ("webp", 2, "720x1280"),
     ("jpeg", 0, "1280x720"),
 ]
-"""Format, steps and resolution of each job in turn: from a title card to a whole storyboard."""
+"""Format, steps and resolution of each job in turn: from a title card to a full storyboard."""
 LOOK_EVERY_S = 0.1
 
 
 def mixed(count: int, pictures: Path, round_: str) -> list[dict[str, Any]]:
-    """Payloads that differ, so that none is another's."""
+    """Payloads that all differ."""
     jobs = []
     for number in range(count):
         kind, steps, resolution = MIX[number % len(MIX)]
@@ -72,13 +71,13 @@ def mixed(count: int, pictures: Path, round_: str) -> list[dict[str, Any]]:
 
 
 def render_one(work: tuple[dict[str, Any], str, str]) -> None:
-    """One turn of the bare loop."""
+    """Renders one job of the bare loop."""
     job, pictures, out = work
     render(job, out=Path(out) / job["jobId"], opener=FileAssetOpener((Path(pictures),)))
 
 
 def loop(pool: Any, jobs: list[dict[str, Any]], pictures: Path, out: Path) -> float:
-    """Seconds that the bare loop takes."""
+    """Returns the duration of the bare loop, in s."""
     began = time.perf_counter()
     for _ in pool.imap_unordered(render_one, [(job, str(pictures), str(out)) for job in jobs]):
         pass
@@ -86,17 +85,17 @@ def loop(pool: Any, jobs: list[dict[str, Any]], pictures: Path, out: Path) -> fl
 
 
 async def queue(url: str, settings: Settings, jobs: list[dict[str, Any]]) -> float:
-    """Seconds from the first submit until every bundle is published."""
+    """Returns the time from the first submit until every bundle is published, in s."""
     client = connect(url, role="bench")
     snapshots = SnapshotReader(client, settings)
     before = (await snapshots.read()).counters["completed"]
     began = time.perf_counter()
     for answer in await Queue(client, settings).submit_many([validate(job) for job in jobs]):
         if not isinstance(answer, Receipt):
-            sys.exit(f"a job was turned away: {answer}")
+            sys.exit(f"a submit was rejected: {answer}")
     while (found := await snapshots.read()).counters["completed"] - before < len(jobs):
         if found.dead:
-            sys.exit("a job is dead: the figures would be worth nothing")
+            sys.exit("a job is dead: the figures would be worthless")
         await asyncio.sleep(LOOK_EVERY_S)
     spent = time.perf_counter() - began
     await client.aclose()
@@ -105,7 +104,7 @@ async def queue(url: str, settings: Settings, jobs: list[dict[str, Any]]) -> flo
 
 @contextmanager
 def worker(url: str, settings: Settings, log: Path) -> Iterator[None]:
-    """One worker process while it lives."""
+    """Runs one worker process."""
     environ = {
         **os.environ,
         "REDIS_URL": url,

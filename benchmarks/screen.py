@@ -1,9 +1,9 @@
-"""What the operator's screen costs: start, line, processor, memory, and how soon it answers.
+"""Cost of the operator's screen: start, bytes on the line, processor, memory, and reaction time.
 
     python -m benchmarks.screen
 
-The real program runs in a pseudo-terminal of 120 by 40 over a private Redis. htop and btop, where they are
-installed, run in the same way in the same run.
+The real program runs in a pseudo-terminal of 120 by 40 over a private Redis. htop and btop, if installed, run in the
+same way in the same run.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ end
 
 
 class Seen:
-    """A program in a pseudo-terminal, and what it has written there."""
+    """A program in a pseudo-terminal, and its output."""
 
     def __init__(self, command: Sequence[str], environ: dict[str, str]) -> None:
         self.started = time.monotonic()
@@ -76,7 +76,7 @@ class Seen:
         self.bytes = 0
 
     def read(self, timeout_s: float) -> bytes:
-        """What it writes within ``timeout_s`` seconds, b"" if nothing."""
+        """Returns its output within ``timeout_s`` seconds, b"" if none."""
         if not select.select([self._fd], [], [], timeout_s)[0]:
             return b""
         data = os.read(self._fd, 1 << 16)
@@ -84,7 +84,7 @@ class Seen:
         return data
 
     def wait_for(self, text: bytes, timeout_s: float = 30.0) -> float:
-        """Seconds from the start of the program to the moment at which it has written ``text``."""
+        """Returns the seconds from the program's start until it wrote ``text``."""
         seen = b""
         while text not in seen:
             seen += self.read(timeout_s)
@@ -93,7 +93,7 @@ class Seen:
         return time.monotonic() - self.started
 
     def watch(self, seconds: float) -> tuple[float, float]:
-        """(bytes a second, processor in percent of a core) over that time."""
+        """Returns (bytes per second, processor in percent of a core) over that time."""
         until, began = time.monotonic() + seconds, time.monotonic()
         bytes_before, cpu_before = self.bytes, self._cpu_s()
         while (left := until - time.monotonic()) > 0:
@@ -102,7 +102,7 @@ class Seen:
         return (self.bytes - bytes_before) / passed, (self._cpu_s() - cpu_before) / passed * 100
 
     def answer_ms(self, key: str) -> float:
-        """Milliseconds from a key to the first frame that follows it; the screen is quiet before."""
+        """Returns the ms from a key to the next frame; the screen is quiet before."""
         while self.read(QUIET_S):
             pass
         began = time.monotonic()
@@ -127,7 +127,7 @@ class Seen:
 
 @contextmanager
 def screen(url: str, *options: str) -> Iterator[Seen]:
-    """``previewops tui`` on a queue, with its first figures drawn."""
+    """Runs ``previewops tui`` on a queue until its first figures are drawn."""
     seen = Seen(
         [sys.executable, "-m", "previewops", "tui", *options], {"REDIS_URL": url, "COLORTERM": "truecolor"}
     )
@@ -138,7 +138,7 @@ def screen(url: str, *options: str) -> Iterator[Seen]:
 
 
 def fill(url: str, waiting: int, dead: int) -> None:
-    """Puts that many jobs into the queue, as the scripts would have left them."""
+    """Writes that many jobs into the queue, in the form that the scripts leave."""
     prelude = Keys(Settings().queue_name).lua_prelude()
     with redis.Redis.from_url(url) as client:
         for kind, count in (("w", waiting), ("d", dead)):
@@ -149,7 +149,7 @@ def fill(url: str, waiting: int, dead: int) -> None:
 
 
 async def snapshot_ms(url: str, samples: int = 50) -> tuple[float, float]:
-    """Median and longest of a snapshot as the screen takes it, in ms."""
+    """Median and maximum duration of the screen's snapshot, in ms."""
     client = connect(url, role="bench")
     snapshots = SnapshotReader(client, Settings())
     taken = []
@@ -172,7 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=15.0, help="how long each cost is watched")
+    parser.add_argument("--seconds", type=float, default=15.0, help="duration of each measurement")
     parser.add_argument("--waiting", type=int, default=1_000_000)
     parser.add_argument("--dead", type=int, default=100_000)
     options = parser.parse_args()
@@ -198,12 +198,12 @@ def main() -> None:
 
 
 def measure_start_and_rest(url: str, seconds: float) -> None:
-    """First paint, and what a queue at rest costs."""
+    """First paint, and the cost of an idle queue."""
     paints = []
     for _ in range(4):
         with screen(url) as seen:
             paints.append(seen.wait_for(b"all told"))
-    report("first picture with figures, warm", f"{min(paints[1:]):.2f} to {max(paints[1:]):.2f} s", "0.6 s")
+    report("first frame with figures, warm", f"{min(paints[1:]):.2f} to {max(paints[1:]):.2f} s", "0.6 s")
     with screen(url) as seen:
         seen.watch(SETTLE_S)
         line, cpu = seen.watch(seconds)
@@ -211,7 +211,7 @@ def measure_start_and_rest(url: str, seconds: float) -> None:
 
 
 def measure_load(url: str, seconds: float) -> None:
-    """What a busy queue costs."""
+    """Cost of a busy queue."""
     words = [sys.executable, "-m", "benchmarks.peers.load_peer", url, "200", str(seconds + 3 * SETTLE_S)]
     with subprocess.Popen(words) as peer, screen(url) as seen:
         seen.watch(SETTLE_S)
@@ -232,7 +232,7 @@ def measure_depth(url: str, waiting: int, dead: int) -> None:
             seen.answer_ms(key)
         times = [seen.answer_ms(key) for key in KEYS * 3 + "zz"]
         rss = seen.rss_mib()
-    report("a key answered", f"{statistics.median(times):.0f} ms (most {max(times):.0f})", "50 ms")
+    report("reaction to a key", f"{statistics.median(times):.0f} ms (most {max(times):.0f})", "50 ms")
     report("memory of the screen", f"{rss:.0f} MiB", "120 MiB")
 
 

@@ -1,4 +1,4 @@
-"""Stock arq doing no-op jobs, as it comes: arq_peer.py URL throughput|latency CONCURRENCY JOBS. Prints JSON."""
+"""Stock arq with no-op jobs: arq_peer.py URL throughput|latency CONCURRENCY JOBS. Prints JSON."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ def as_json(record: dict[str, Any]) -> bytes:
 
 
 def worker_of(redis: RedisSettings, function: Any, concurrency: int, *, burst: bool) -> Worker:
-    """A worker with arq's defaults but for the number of jobs at a time."""
+    """A worker with arq's defaults, except for the number of concurrent jobs."""
     return Worker(
         [func(function, name="render_preview")],
         redis_settings=redis,
@@ -35,7 +35,7 @@ def worker_of(redis: RedisSettings, function: Any, concurrency: int, *, burst: b
 
 
 async def throughput(url: str, concurrency: int, jobs: int) -> dict[str, Any]:
-    """Enqueues all jobs, then measures one worker working them off."""
+    """Enqueues all jobs, then measures one worker that completes them."""
     redis = RedisSettings.from_dsn(url)
     pool = await create_pool(redis, job_serializer=as_json)
     for number in range(jobs):
