@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
+from tests.process_guard import start_guard
 from tests.redis_server import RedisProcess
+
+start_guard()
 
 # A shell starts what it runs in the background with SIGINT ignored, and programs under test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -59,7 +59,7 @@ class RedisProcess:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
-                die_with_parent_argv([*self.prefix, str(binary), *self._arguments()], signal.SIGTERM),
+                die_with_parent_argv([*self.prefix, str(binary), *self._arguments()], signal.SIGKILL),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -22,6 +22,7 @@ from previewops.errors import EXIT_UNREACHABLE
 from previewops.settings import Settings
 from tests.docs.documents import ROOT
 from tests.integration.cli_program import Program
+from tests.process_guard import guarded_environ
 from tests.redis_server import RedisProcess
 
 PIPELINE = ROOT / ".github" / "workflows" / "ci.yml"
@@ -142,7 +143,7 @@ def test_the_container_of_the_door_is_unhealthy_where_the_door_hangs(redis_url: 
         assert f'"{address}/livez", timeout={timeout_s}' in script
         done = subprocess.run(
             [sys.executable, *words[:-1], script],
-            env={"http_proxy": "http://127.0.0.1:9"},
+            env={"http_proxy": "http://127.0.0.1:9", **guarded_environ()},
             capture_output=True,
             check=False,
         )

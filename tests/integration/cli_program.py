@@ -23,6 +23,7 @@ from previewops.queue.records import Attempt
 from previewops.queue.retry import DeadLetterCause, FailureCounter
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
+from tests.process_guard import guarded_environ
 
 TIMEOUT_S = 60
 ESCAPES = "\x1b[2Jgone\x07"
@@ -59,6 +60,7 @@ class Program:
             if name in os.environ
         }
         found = {**kept, "DATA_DIR": str(self.folder / "data"), "COLUMNS": "80", **self.env}
+        found |= guarded_environ()
         return found if self.url is None else {"REDIS_URL": self.url, **found}
 
     def command(self, *words: str) -> list[str]:

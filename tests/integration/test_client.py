@@ -49,6 +49,7 @@ from previewops.settings import Settings
 from previewops.states import JobState
 from tests.docs.documents import ROOT
 from tests.integration.cli_program import QueueDriver, payload, queue_driver
+from tests.process_guard import guarded_environ
 from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
@@ -439,7 +440,7 @@ def test_a_fork_has_connections_of_its_own(redis_url: str, tmp_path: Path) -> No
         # From 3.12 on Python warns of every fork of a process with threads.
         [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", FORKING, redis_url],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
+        env={"PYTHONPATH": str(ROOT), **guarded_environ()},
         capture_output=True,
         text=True,
         timeout=100,

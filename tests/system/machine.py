@@ -16,6 +16,7 @@ from pathlib import Path
 
 from previewops.process.parent_death import die_with_parent_argv
 from previewops.redis_server.binary import find_server_binary
+from tests.process_guard import guarded_environ
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
@@ -164,7 +165,11 @@ class Machine:
             capture_output=True,
             text=True,
             check=False,
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+            env={
+                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "LC_ALL": "C.UTF-8",
+                **guarded_environ(),
+            },
         )
 
     def run(self, *words: str, stdin: str = "") -> str:
