@@ -22,12 +22,7 @@ from tests.tui import scenes
 from tests.tui.screen_support import FakeSource, make_app, settled, until
 
 DRAWN_BY = "8.2.8"
-"""The Textual that drew the pictures: another one may draw frames and spaces otherwise, which is no fault."""
-
-pytestmark = pytest.mark.skipif(
-    version("textual") != DRAWN_BY,
-    reason=f"the pictures are of Textual {DRAWN_BY}, this is {version('textual')}",
-)
+"""The Textual version that drew the pictures. Another one may draw frames and spaces differently."""
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
 
@@ -53,6 +48,17 @@ STATES = {
     "stale": (scenes.BUSY, scenes.HEALTH, False),
     "read-only": (scenes.BUSY, scenes.HEALTH, True),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_by_installed_textual() -> None:
+    """Fails every test here under another Textual version: a skip would hide that nothing is compared."""
+    installed = version("textual")
+    assert installed == DRAWN_BY, (
+        f"Textual: found {installed}, the pictures are drawn by {DRAWN_BY}. Install the versions of constraints.txt, "
+        f'or set DRAWN_BY = "{installed}" in {__file__}, run `python -m pytest tests/tui/test_snapshots.py '
+        "--snapshot-update` and look at the pictures that changed"
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
