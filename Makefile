@@ -8,7 +8,13 @@ AT_ONCE ?= 2
 SECONDS ?= 60
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
-.PHONY: demo test lint docs bench soak clean help
+# What `make check` tests: needs no server and starts few processes.
+FAST := tests/unit tests/contract tests/property/test_contract_properties.py tests/property/test_recording_properties.py
+
+# Without Python's compiled files every test process compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo check fast test lint format style types layers docs bench soak clean help
 
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -21,13 +27,28 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## render a real tutorial on this machine
 	$(BIN)/previewops up --demo
 
+check: $(STAMP)  ## lint and the fast tests, in under a minute
+	@begin=$$(date +%s); $(MAKE) --no-print-directory --jobs 2 types fast format style layers && \
+	echo "make check took $$(($$(date +%s) - begin)) s"
+
+fast: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses $(AT_ONCE) --dist worksteal $(FAST)
+
 test: $(STAMP)  ## all tests, on a private Redis
 	$(BIN)/python -m pytest --numprocesses $(AT_ONCE) --dist worksteal
 
-lint: $(STAMP)  ## format, style, types, layers
+lint: format style types layers  ## format, style, types, layers
+
+format: $(STAMP)
 	$(BIN)/ruff format --check .
+
+style: $(STAMP)
 	$(BIN)/ruff check .
+
+types: $(STAMP)
 	$(BIN)/mypy
+
+layers: $(STAMP)
 	$(BIN)/lint-imports
 
 docs: $(STAMP)  ## build the documents as a site in site/

@@ -74,7 +74,7 @@ def test_a_job_may_do_no_more_than_it_has_to() -> None:
     assert [name for name, job in found["jobs"].items() if "permissions" in job] == ["release"]
     assert found["jobs"]["release"]["environment"] == "release"
     assert found["jobs"]["release"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
-    assert {"lint", "test", "wheel", "container"} <= set(found["jobs"]["release"]["needs"])
+    assert {"check", "test", "wheel", "container"} <= set(found["jobs"]["release"]["needs"])
     for name, step in steps():
         # What others can choose goes into scripts by the environment only.
         assert "${{" not in step.get("run", ""), (name, step)
