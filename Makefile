@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Tests run side by side: most of them wait for processes and servers.
-AT_ONCE ?= 2
+# Processes that share the tests: more than two cores, as half of the tests' time is spent waiting.
+AT_ONCE ?= 3
 SECONDS ?= 60
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
