@@ -28,8 +28,8 @@ demo: $(STAMP)  ## render a real tutorial on this machine
 	$(BIN)/previewops up --demo
 
 check: $(STAMP)  ## lint and the fast tests, in under a minute
-	@begin=$$(date +%s); $(MAKE) --no-print-directory --jobs 2 types fast format style layers && \
-	echo "make check took $$(($$(date +%s) - begin)) s"
+	@begin=$$(date +%s); $(MAKE) --no-print-directory --jobs 2 --keep-going types fast format style layers; \
+	status=$$?; echo "make check took $$(($$(date +%s) - begin)) s"; exit $$status
 
 fast: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(FAST)
