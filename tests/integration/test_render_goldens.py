@@ -100,12 +100,12 @@ CASES = [
 ]
 
 
-class Shown:
-    """A gallery whose pictures are there already."""
+class ReadyPictures:
+    """A picture cache with ready pictures."""
 
-    lost: dict[str, Any] = {}  # noqa: RUF012 - nothing is ever put into it
+    asset_errors: dict[str, Any] = {}  # noqa: RUF012 - nothing is ever put into it
 
-    def take(self, asset: Asset) -> Image.Image:
+    def get(self, asset: Asset) -> Image.Image:
         return PICTURES[asset.ref.id]
 
 
@@ -140,7 +140,7 @@ def drawn(resolution: str, script: str) -> Image.Image:
     )
     setter = Typesetter(sources(script), detect_language(board.texts))
     shapes = {name: Size(*picture.size) for name, picture in PICTURES.items()}
-    painter, sheet = Painter(board, Shown(), setter), ContactSheet(board, setter)  # type: ignore[arg-type]
+    painter, sheet = Painter(board, ReadyPictures(), setter), ContactSheet(board, setter)  # type: ignore[arg-type]
     small = []
     for index, layout in enumerate(lay_out_frames(board, shapes, setter)):
         image = painter.draw_frame(layout)

@@ -72,7 +72,7 @@ def test_fitted_text_stays_inside_its_box(text: str, weight: FontWeight, width: 
 
 def test_short_text_keeps_its_size_and_long_text_shrinks_before_it_is_cut() -> None:
     setter = Typesetter()
-    box = {"width": 300, "height": 100, "size": 30, "floor": 10}
+    box = {"width": 300, "height": 100, "size": 30, "min_size": 10}
     short = setter.fit("Short", FontWeight.REGULAR, **box)
     longer = setter.fit("Word " * 30, FontWeight.REGULAR, **box)
     longest = setter.fit("Word " * 300, FontWeight.REGULAR, **box)
