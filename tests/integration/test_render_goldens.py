@@ -138,15 +138,15 @@ def drawn(resolution: str, script: str) -> Image.Image:
     board = read_storyboard(
         payload(steps, assets, title=title, description=description, **{"resolution": resolution, **look})
     )
-    setter = Typesetter(sources(script), detect_language(board.texts))
+    typesetter = Typesetter(sources(script), detect_language(board.texts))
     shapes = {name: Size(*picture.size) for name, picture in PICTURES.items()}
-    painter, sheet = Painter(board, ReadyPictures(), setter), ContactSheet(board, setter)  # type: ignore[arg-type]
+    painter, sheet = Painter(board, ReadyPictures(), typesetter), ContactSheet(board, typesetter)  # type: ignore[arg-type]
     small = []
-    for index, layout in enumerate(lay_out_frames(board, shapes, setter)):
+    for index, layout in enumerate(lay_out_frames(board, shapes, typesetter)):
         image = painter.draw_frame(layout)
         sheet.add(index, image, board.steps[index - 1].heading if index else title, layout.duration_ms)
         small.append(image.resize(Size(*image.size).fitted(Size(CELL, CELL)), Image.Resampling.BOX))
-    assert setter.undrawn == ()
+    assert typesetter.undrawn == ()
     width, height = small[0].size
     columns = 4
     rows = -(-len(small) // columns)

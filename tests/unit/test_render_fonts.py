@@ -58,9 +58,9 @@ def test_what_is_no_font_is_passed_over_and_told_of(tmp_path: Path) -> None:
     broken = tuple(
         FontFile(str(tmp_path / name)) for name in ("empty.ttf", "text.otf", "cut.ttf", "absent.ttf")
     )
-    setter = Typesetter(FontSources(preferred=broken, system=broken))
-    assert setter.fit_line("Still set", FontWeight.REGULAR, 20, 300).width > 0
-    assert set(setter.unusable_fonts) == {file.path for file in broken}
+    typesetter = Typesetter(FontSources(preferred=broken, system=broken))
+    assert typesetter.fit_line("Still set", FontWeight.REGULAR, 20, 300).width > 0
+    assert set(typesetter.unusable_fonts) == {file.path for file in broken}
 
 
 def test_a_fingerprint_changes_with_every_change(tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ def test_signs_stay_in_the_font_of_their_word_and_runs_are_in_visual_order() -> 
 
 @pytest.mark.parametrize("size", [10, 23, 24, 60])
 def test_small_type_is_as_wide_as_its_size_says(size: int) -> None:
-    setter = Typesetter()
-    large = setter.measure("Hamburgefonstiv", FontWeight.REGULAR, 400) / 400
-    assert setter.measure("Hamburgefonstiv", FontWeight.REGULAR, size) / size == pytest.approx(
+    typesetter = Typesetter()
+    large = typesetter.measure("Hamburgefonstiv", FontWeight.REGULAR, 400) / 400
+    assert typesetter.measure("Hamburgefonstiv", FontWeight.REGULAR, size) / size == pytest.approx(
         large, rel=0.03
     )

@@ -94,7 +94,7 @@ def demand_order(board: Storyboard, layout: FrameLayout) -> None:
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 @pytest.mark.parametrize("words", WORDS)
 def test_nothing_leaves_its_place_or_lies_on_something_else(resolution: str, words: str) -> None:
-    setter = Typesetter()
+    typesetter = Typesetter()
     for layout in LAYOUTS:
         for ids in (
             [],
@@ -106,16 +106,16 @@ def test_nothing_leaves_its_place_or_lies_on_something_else(resolution: str, wor
             list(SHAPES) * 2,
         ):
             board = board_of(resolution, layout, words, ids)
-            for frame in lay_out_frames(board, SHAPES, setter):
+            for frame in lay_out_frames(board, SHAPES, typesetter):
                 demand_order(board, frame)
 
 
 @pytest.mark.parametrize("captions", [True, False])
 def test_a_story_from_right_to_left_is_the_mirror_of_one_from_left_to_right(captions: bool) -> None:
-    setter = Typesetter()
+    typesetter = Typesetter()
     board = board_of("1280x720", "focus", "arabic", ["wide", "tall"], includeCaptions=captions)
     assert board.right_to_left
-    frames = lay_out_frames(board, SHAPES, setter)
+    frames = lay_out_frames(board, SHAPES, typesetter)
     assert all(frame.mirrored for frame in frames)
     picture, other = frames[1].placements
     assert picture.cell.left > other.cell.left or picture.cell.bottom <= other.cell.top
@@ -136,18 +136,18 @@ def test_the_direction_is_that_of_the_first_words_that_have_one() -> None:
 
 
 def test_auto_puts_words_where_pictures_are_seen_larger() -> None:
-    setter = Typesetter()
-    beside = lay_out_frames(board_of("1280x720", "auto", "short", ["tall"]), SHAPES, setter)[1]
-    below = lay_out_frames(board_of("1280x720", "auto", "short", ["pano"]), SHAPES, setter)[1]
+    typesetter = Typesetter()
+    beside = lay_out_frames(board_of("1280x720", "auto", "short", ["tall"]), SHAPES, typesetter)[1]
+    below = lay_out_frames(board_of("1280x720", "auto", "short", ["pano"]), SHAPES, typesetter)[1]
     assert beside.placements[0].cell.left > 1280 * 0.4
     assert below.placements[0].cell.width == LayoutMetrics(Size(1280, 720)).content.width
 
 
 def test_full_runs_to_the_edges_and_crops_a_little_but_not_much() -> None:
-    setter = Typesetter()
+    typesetter = Typesetter()
     whole = Box(0, 0, 1280, 720)
     for name, crops in (("wide", True), ("tall", False), ("pano", False)):
-        frame = lay_out_frames(board_of("1280x720", "full", "short", [name]), SHAPES, setter)[1]
+        frame = lay_out_frames(board_of("1280x720", "full", "short", [name]), SHAPES, typesetter)[1]
         (placement,) = frame.placements
         assert placement.cell == whole
         assert (placement.crops, placement.has_backdrop) == (crops, not crops)

@@ -33,25 +33,25 @@ def texts(block: TextBlock) -> tuple[str, ...]:
 @pytest.mark.parametrize("script", PANGRAMS)
 @pytest.mark.parametrize("weight", list(FontWeight))
 def test_every_script_that_is_promised_has_glyphs(script: str, weight: FontWeight) -> None:
-    setter = Typesetter()
-    block = setter.fit_line(PANGRAMS[script], weight, 24, 10_000)
-    assert setter.undrawn == ()
+    typesetter = Typesetter()
+    block = typesetter.fit_line(PANGRAMS[script], weight, 24, 10_000)
+    assert typesetter.undrawn == ()
     assert REPLACEMENT not in texts(block)[0]
     assert block.width > 0
 
 
 def test_what_no_font_has_is_replaced_and_told_of() -> None:
-    setter = Typesetter()
-    block = setter.fit_line("ab 日本 c\U000e0041d", FontWeight.REGULAR, 20, 1_000)
+    typesetter = Typesetter()
+    block = typesetter.fit_line("ab 日本 c\U000e0041d", FontWeight.REGULAR, 20, 1_000)
     assert texts(block) == (f"ab {REPLACEMENT * 2} cd",)
-    assert setter.undrawn == ("日", "本")
+    assert typesetter.undrawn == ("日", "本")
 
 
 def test_the_replacement_itself_has_a_glyph() -> None:
-    setter = Typesetter()
-    assert setter.measure(REPLACEMENT, FontWeight.REGULAR, 20) > 5
-    assert setter.clean(REPLACEMENT, FontWeight.BOLD) == REPLACEMENT
-    assert setter.undrawn == ()
+    typesetter = Typesetter()
+    assert typesetter.measure(REPLACEMENT, FontWeight.REGULAR, 20) > 5
+    assert typesetter.clean(REPLACEMENT, FontWeight.BOLD) == REPLACEMENT
+    assert typesetter.undrawn == ()
 
 
 # A line whose words, measured one by one, are a pixel narrower than the line.
@@ -71,11 +71,11 @@ def test_fitted_text_stays_inside_its_box(text: str, weight: FontWeight, width: 
 
 
 def test_short_text_keeps_its_size_and_long_text_shrinks_before_it_is_cut() -> None:
-    setter = Typesetter()
+    typesetter = Typesetter()
     box = {"width": 300, "height": 100, "size": 30, "min_size": 10}
-    short = setter.fit("Short", FontWeight.REGULAR, **box)
-    longer = setter.fit("Word " * 30, FontWeight.REGULAR, **box)
-    longest = setter.fit("Word " * 300, FontWeight.REGULAR, **box)
+    short = typesetter.fit("Short", FontWeight.REGULAR, **box)
+    longer = typesetter.fit("Word " * 30, FontWeight.REGULAR, **box)
+    longest = typesetter.fit("Word " * 300, FontWeight.REGULAR, **box)
     assert (short.size, short.truncated) == (30, False)
     assert 10 < longer.size < 30
     assert not longer.truncated
@@ -95,8 +95,10 @@ def test_a_title_does_not_end_on_a_lone_word() -> None:
     block = Typesetter().fit(
         "Compare the two best openings now", FontWeight.BOLD, width=520, height=200, size=30, min_size=30
     )
-    setter = Typesetter()
-    first, last = (setter.measure(line, FontWeight.BOLD, 30) for line in (texts(block)[0], texts(block)[-1]))
+    typesetter = Typesetter()
+    first, last = (
+        typesetter.measure(line, FontWeight.BOLD, 30) for line in (texts(block)[0], texts(block)[-1])
+    )
     assert len(block.lines) == 1 or last > first / 2
 
 
@@ -115,10 +117,10 @@ def test_line_ends_of_the_text_are_kept() -> None:
 
 
 def test_drawing_leaves_ink_inside_the_measured_width() -> None:
-    setter = Typesetter()
-    block = setter.fit_line("Играём ☃ fair", FontWeight.SEMIBOLD, 32, 1_000)
+    typesetter = Typesetter()
+    block = typesetter.fit_line("Играём ☃ fair", FontWeight.SEMIBOLD, 32, 1_000)
     image = Image.new("L", (block.width + 40, block.height + 20), 0)
-    setter.draw(image, 20, 10, block, 255)  # type: ignore[arg-type]
+    typesetter.draw(image, 20, 10, block, 255)  # type: ignore[arg-type]
     bounds = image.getbbox()
     assert bounds is not None
     assert bounds[0] >= 17

@@ -37,7 +37,7 @@ class ArtifactWriter:
 
     def __init__(self, output: Output, max_bytes: int) -> None:
         self._output = output
-        self._most_bytes = max_bytes
+        self._max_bytes = max_bytes
         self._total = 0
         self.written: list[WrittenArtifact] = []
 
@@ -52,7 +52,7 @@ class ArtifactWriter:
             PermanentJobError: output-too-large.
             TransientJobError: io-error, disk-full.
         """
-        self._demand_room(len(content))
+        self._check_room(len(content))
         with storage_errors(), self._output.create(path) as file:
             file.write(content)
             file.flush()
@@ -66,13 +66,13 @@ class ArtifactWriter:
         the place of what a file raises, or none.
         """
         with storage_errors(), self._output.create(path) as file:
-            bounded = _Bounded(file, self._demand_room)
+            limited = _SizeLimitedFile(file, self._check_room)
             try:
-                yield cast("BinaryIO", bounded)
+                yield cast("BinaryIO", limited)
             except Exception:
-                bounded.raise_first()
+                limited.raise_first()
                 raise
-            bounded.raise_first()
+            limited.raise_first()
             file.flush()
             file.seek(0)
             digest, size = hashlib.sha256(), 0
@@ -81,9 +81,9 @@ class ArtifactWriter:
                 size += len(chunk)
         self._record(path, kind, size, digest.hexdigest())
 
-    def _demand_room(self, more: int) -> None:
+    def _check_room(self, more: int) -> None:
         """Refuses to let the bundle grow by ``more`` bytes beyond its bound."""
-        if self._total + more > self._most_bytes:
+        if self._total + more > self._max_bytes:
             raise PermanentJobError(
                 "output-too-large",
                 f"the bundle would have more than {self._total + more} bytes; {self._most_bytes} are allowed",
@@ -99,25 +99,25 @@ class ArtifactWriter:
         return artifact
 
 
-class _Bounded:
+class _SizeLimitedFile:
     """A file that asks before it grows, and remembers the first thing that stood against it."""
 
-    def __init__(self, file: BinaryIO, demand_room: Callable[[int], None]) -> None:
+    def __init__(self, file: BinaryIO, check_room: Callable[[int], None]) -> None:
         self._file = file
-        self._demand_room = demand_room
+        self._check_room = check_room
         self._size = 0
-        self._first: OSError | PermanentJobError | None = None
+        self._first_error: OSError | PermanentJobError | None = None
 
     def write(self, content: bytes) -> int:
-        with self._remembering():
+        with self._recording_error():
             end = self._file.tell() + len(content)
             if end > self._size:
-                self._demand_room(end)
+                self._check_room(end)
                 self._size = end
             return self._file.write(content)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        with self._remembering():  # it may have to write what is held back
+        with self._recording_error():  # it may have to write what is held back
             return self._file.seek(offset, whence)
 
     def tell(self) -> int:
@@ -125,13 +125,13 @@ class _Bounded:
 
     def raise_first(self) -> None:
         """Raises what stood against it, if anything did."""
-        if self._first is not None:
-            raise self._first
+        if self._first_error is not None:
+            raise self._first_error
 
     @contextmanager
-    def _remembering(self) -> Iterator[None]:
+    def _recording_error(self) -> Iterator[None]:
         try:
             yield
         except (OSError, PermanentJobError) as failure:
-            self._first = self._first or failure
+            self._first_error = self._first_error or failure
             raise

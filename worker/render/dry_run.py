@@ -47,47 +47,51 @@ def plan_render(
     check_limits(board, limits)
     inspected = inspect_assets(board.assets.values(), opener, limits, allow_gaps=board.allow_gaps)
     check_sound(board, inspected, opener, limits, decode=False)
-    setter = make_typesetter(board, fonts)
-    layouts = lay_out_cards(board, inspected, setter)
-    lost = {name: found.error for name, found in inspected.items() if found.error is not None}
-    artifacts = _artifacts(board, inspected)
+    typesetter = make_typesetter(board, fonts)
+    layouts = lay_out_cards(board, inspected, typesetter)
+    asset_errors = {name: asset.error for name, asset in inspected.items() if asset.error is not None}
+    artifacts = _describe_artifacts(board, inspected)
     return {
         "width": board.size.width,
         "height": board.size.height,
         "durationMs": board.duration_ms,
         "steps": len(board.steps),
         "artifacts": artifacts,
-        "assets": [_asset(asset, inspected[name]) for name, asset in board.assets.items()],
+        "assets": [_describe_asset(asset, inspected[name]) for name, asset in board.assets.items()],
         "estimate": {
             "bytes": sum(artifact["estimatedBytes"] for artifact in artifacts),
-            "ms": _estimated_ms(board, inspected, artifacts),
+            "ms": _estimate_ms(board, inspected, artifacts),
         },
-        "undrawn": list(setter.undrawn),
-        "warnings": list(collect_warnings(board, inspected, layouts, setter, lost)),
+        "undrawn": list(typesetter.undrawn),
+        "warnings": list(collect_warnings(board, inspected, layouts, typesetter, asset_errors)),
     }
 
 
-def _artifacts(board: Storyboard, inspected: Mapping[str, InspectedAsset]) -> list[dict[str, Any]]:
+def _describe_artifacts(board: Storyboard, inspected: Mapping[str, InspectedAsset]) -> list[dict[str, Any]]:
     names = choose_bundle_paths(board)
     sheet = lay_out_sheet(board).size
     entries = [
-        _artifact(path, board.image_format, board, board.size) for path in (names.poster, *names.frames)
+        _describe_picture(path, board.image_format, board, board.size)
+        for path in (names.poster, *names.frames)
     ]
-    entries.append(_artifact(names.sheet, board.image_format, board, sheet))
+    entries.append(_describe_picture(names.sheet, board.image_format, board, sheet))
     if names.animation and board.animation:
-        entries.append(_artifact(names.animation, board.animation, board, board.size, len(names.frames)))
+        entries.append(
+            _describe_picture(names.animation, board.animation, board, board.size, len(names.frames))
+        )
     entries += [
-        _text(path, content) for path, content in build_tracks(board, names, lay_out_sheet(board)).items()
+        _describe_track(path, content)
+        for path, content in build_tracks(board, names, lay_out_sheet(board)).items()
     ]
     for name, path in names.thumbnails.items():
         picture = inspected[name].picture
         if picture is not None and board.thumbnail is not None:
             size = picture.size.shrunk(board.thumbnail)
-            entries.append(_artifact(path, board.image_format, board, size))
+            entries.append(_describe_picture(path, board.image_format, board, size))
     return entries
 
 
-def _artifact(path: str, kind: str, board: Storyboard, size: Size, frames: int = 1) -> dict[str, Any]:
+def _describe_picture(path: str, kind: str, board: Storyboard, size: Size, frames: int = 1) -> dict[str, Any]:
     quality = board.quality / 80 if kind in _LOSSY else 1.0
     return {
         "path": path,
@@ -99,37 +103,37 @@ def _artifact(path: str, kind: str, board: Storyboard, size: Size, frames: int =
     }
 
 
-def _text(path: str, content: bytes) -> dict[str, Any]:
+def _describe_track(path: str, content: bytes) -> dict[str, Any]:
     return {"path": path, "mediaType": MEDIA_TYPES["vtt"], "estimatedBytes": len(content)}
 
 
-def _asset(asset: Asset, found: InspectedAsset) -> dict[str, Any]:
+def _describe_asset(asset: Asset, inspected: InspectedAsset) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "id": asset.ref.id,
         "uri": asset.ref.short_uri,
         "type": "image" if asset.is_image else "audio",
     }
-    if found.error is None:
-        entry["bytes"] = found.size_bytes
+    if inspected.error is None:
+        entry["bytes"] = inspected.size_bytes
     else:
-        entry["error"] = {"code": found.error.code, "message": found.error.message}
+        entry["error"] = {"code": inspected.error.code, "message": inspected.error.message}
     if asset.ref.sha256 is not None:
         entry["sha256"] = asset.ref.sha256.lower()
-    if found.picture is not None:
+    if inspected.picture is not None:
         entry |= {
-            "format": found.picture.format,
-            "width": found.picture.size.width,
-            "height": found.picture.size.height,
-            "frames": found.picture.frames,
+            "format": inspected.picture.format,
+            "width": inspected.picture.size.width,
+            "height": inspected.picture.size.height,
+            "frames": inspected.picture.frames,
         }
     return entry
 
 
-def _estimated_ms(
+def _estimate_ms(
     board: Storyboard, inspected: Mapping[str, InspectedAsset], artifacts: list[dict[str, Any]]
 ) -> int:
     frames = board.size.pixels * (len(board.steps) + 1)
-    decoded: int = sum(found.picture.size.pixels for found in inspected.values() if found.picture is not None)
+    decoded: int = sum(asset.picture.size.pixels for asset in inspected.values() if asset.picture is not None)
     still_cost = _ENCODE_NS_PER_PIXEL[board.image_format]
     animation_cost = _ENCODE_NS_PER_PIXEL[board.animation] if board.animation else 0
     if board.animation == board.image_format:

@@ -15,28 +15,28 @@ def check_limits(board: Storyboard, limits: RenderLimits) -> None:
     """
     width, height = board.size
     if max(board.size) > limits.side:
-        raise _beyond(
+        raise _limit_error(
             "resolution-too-large",
             f"a resolution of {width}x{height}",
             f"{limits.side} pixels a side",
             hint="ask for a smaller options.resolution",
         )
     if len(board.steps) > limits.steps:
-        raise _beyond(
+        raise _limit_error(
             "too-many-steps",
             f"{len(board.steps)} steps",
             f"{limits.steps} steps",
             hint="spread them over several jobs, or raise PREVIEW_STEPS_MAX",
         )
     if len(board.assets) > limits.assets:
-        raise _beyond(
+        raise _limit_error(
             "too-many-assets",
             f"{len(board.assets)} assets",
             f"{limits.assets} assets",
             hint="spread them over several jobs, or raise PREVIEW_ASSETS_MAX",
         )
     if board.duration_ms > limits.length_ms:
-        raise _beyond(
+        raise _limit_error(
             "too-long",
             f"{board.duration_ms} ms",
             f"{limits.length_ms} ms",
@@ -44,11 +44,11 @@ def check_limits(board: Storyboard, limits: RenderLimits) -> None:
         )
 
 
-def _beyond(code: str, found: str, most: str, *, hint: str) -> PermanentJobError:
+def _limit_error(code: str, found: str, allowed: str, *, hint: str) -> PermanentJobError:
     return PermanentJobError(
         code,
-        f"the job has {found}; at most {most} are allowed",
+        f"the job has {found}; at most {allowed} are allowed",
         hint=hint,
         found=found,
-        allowed=f"at most {most}",
+        allowed=f"at most {allowed}",
     )

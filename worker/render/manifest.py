@@ -37,7 +37,7 @@ def build_container(artifacts: tuple[WrittenArtifact, ...]) -> dict[str, Any]:
     """The content of ``container.json``: every file but itself and ``preview.json``, sorted by path."""
     return {
         "version": 1,
-        "files": [entry.as_json() for entry in sorted(artifacts, key=lambda each: each.path)],
+        "files": [artifact.as_json() for artifact in sorted(artifacts, key=lambda artifact: artifact.path)],
     }
 
 
@@ -96,15 +96,15 @@ def _frames(result: RenderResult) -> list[dict[str, Any]]:
 
 
 def _asset(result: RenderResult, name: str) -> dict[str, Any]:
-    found = result.inspected[name]
+    inspected = result.inspected[name]
     entry: dict[str, Any] = {"id": name}
-    if found.error is None:
-        entry["bytes"] = found.size_bytes
-    if found.picture is not None:
+    if inspected.error is None:
+        entry["bytes"] = inspected.size_bytes
+    if inspected.picture is not None:
         entry |= {
-            "format": found.picture.format,
-            "width": found.picture.size.width,
-            "height": found.picture.size.height,
+            "format": inspected.picture.format,
+            "width": inspected.picture.size.width,
+            "height": inspected.picture.size.height,
         }
     if name in result.asset_errors:
         error = result.asset_errors[name]

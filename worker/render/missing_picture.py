@@ -32,7 +32,7 @@ def draw_missing_picture(
     *,
     theme: Theme,
     metrics: LayoutMetrics,
-    setter: Typesetter,
+    typesetter: Typesetter,
 ) -> None:
     """Draws the gap into the placement's cell, with the picture's name and the reason as far as there is room."""
     cell = placement.cell
@@ -46,27 +46,27 @@ def draw_missing_picture(
     else:
         # Words may lie over the lower half.
         room = Box(cell.left, cell.top, cell.right, cell.top + round(cell.height * 0.6)).inset(metrics.gap)
-    name = setter.fit_line(
+    name_line = typesetter.fit_line(
         placement.asset.title or placement.asset.ref.id, FontWeight.SEMIBOLD, metrics.small, room.width
     )
-    why = setter.fit_line(
+    reason_line = typesetter.fit_line(
         _REASONS.get(reason.code, "not available"), FontWeight.REGULAR, metrics.small, room.width
     )
     side = min(metrics.units(9), room.size.short // 2)
-    lines = [(name, theme.ink), (why, theme.muted)]
+    lines = [(name_line, theme.ink), (reason_line, theme.muted)]
     step = round(metrics.small * 1.4)
     if side + metrics.gap + step * len(lines) > room.height:
         lines = lines[: max(0, (room.height - side) // step)]
     total = side + (metrics.gap // 2 + step * len(lines) if lines else 0)
     top = room.top + max(0, room.height - total) // 2
-    _sign(image, Box.at(cell.left + (cell.width - side) // 2, top, (side, side)), theme)
+    _draw_symbol(image, Box.at(cell.left + (cell.width - side) // 2, top, (side, side)), theme)
     top += side + metrics.gap // 2
     for block, colour in lines:
-        setter.draw(image, cell.left + (cell.width - block.width) // 2, top, block, colour)
+        typesetter.draw(image, cell.left + (cell.width - block.width) // 2, top, block, colour)
         top += step
 
 
-def _sign(image: Image.Image, box: Box, theme: Theme) -> None:
+def _draw_symbol(image: Image.Image, box: Box, theme: Theme) -> None:
     """A picture, struck through."""
     size = Size(box.width * _OVERSAMPLING, box.height * _OVERSAMPLING)
     mask = Image.new("L", size, 0)

@@ -18,7 +18,7 @@ from previewops.worker.render.theme import WHITE, Colour, mix
 
 _SCRIM = 0.74  # white words on it have 4.5:1 and more over any picture
 _BACKDROP = 0.5  # how much of a blurred backdrop is darkened away
-_FAINT = 0.09  # of the accent in decoration
+_DECORATION_SHARE = 0.09  # of the accent in decoration
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Painter:
 
     board: Storyboard
     pictures: PictureCache
-    setter: Typesetter
+    typesetter: Typesetter
     metrics: LayoutMetrics = field(init=False)
 
     def __post_init__(self) -> None:
@@ -38,57 +38,62 @@ class Painter:
         theme, metrics = self.board.theme, self.metrics
         image = Image.new("RGB", self.board.size, theme.background)
         if layout.ornament is not None:
-            self._ornament(image, layout.ornament)
+            self._draw_ornament(image, layout.ornament)
         for placement in layout.placements:
-            self._picture(image, placement)
+            self._draw_picture(image, placement)
         if layout.scrim is not None:
             darken(image, layout.scrim - metrics.gap, round(image.height * 0.24), _SCRIM)
         if layout.bar is not None:
             fill_rounded(image, layout.bar, layout.bar.height // 2, theme.accent)
         if layout.more_box is not None:
-            self._panel(image, layout.more_box)
+            self._draw_panel(image, layout.more_box)
         if layout.badge is not None:
             fill_rounded(image, layout.badge, layout.badge.height // 2, theme.accent)
         for text in layout.texts:
-            self._text(image, text, mirrored=layout.mirrored)
+            self._draw_text(image, text, mirrored=layout.mirrored)
         if layout.position:
-            self._rail(image, layout)
+            self._draw_progress_bar(image, layout)
         return image
 
-    def _text(self, image: Image.Image, text: PlacedText, *, mirrored: bool) -> None:
+    def _draw_text(self, image: Image.Image, text: PlacedText, *, mirrored: bool) -> None:
         shift = text.align_fraction(mirrored=mirrored)
         left = text.left + round((text.right - text.left - text.block.width) * shift)
-        self.setter.draw(image, left, text.top, text.block, self._colour(text), align=shift)
+        self.typesetter.draw(image, left, text.top, text.block, self._colour(text), align=shift)
 
     def _colour(self, text: PlacedText) -> Colour:
         theme = self.board.theme
         if text.role == "faint":
-            return mix(theme.background, theme.accent, _FAINT)
+            return mix(theme.background, theme.accent, _DECORATION_SHARE)
         if text.role == "on_picture":
             return WHITE
         colour: Colour = getattr(theme, text.role)
         return colour
 
-    def _panel(self, image: Image.Image, box: Box) -> None:
+    def _draw_panel(self, image: Image.Image, box: Box) -> None:
         theme, metrics = self.board.theme, self.metrics
         draw_panel(image, box, metrics.radius, fill=theme.surface, line=theme.line, hairline=metrics.hairline)
 
-    def _picture(self, image: Image.Image, placement: Placement) -> None:
+    def _draw_picture(self, image: Image.Image, placement: Placement) -> None:
         radius = 0 if placement.bleeds else self.metrics.radius
         picture = self.pictures.get(placement.asset)
         if picture is None:
             reason = self.pictures.asset_errors[placement.asset.ref.id]
             draw_missing_picture(
-                image, placement, reason, theme=self.board.theme, metrics=self.metrics, setter=self.setter
+                image,
+                placement,
+                reason,
+                theme=self.board.theme,
+                metrics=self.metrics,
+                typesetter=self.typesetter,
             )
             return
         size = placement.box.size
         drawn = crop_to_cover(picture, placement) if placement.crops else resize(picture, size)
         if drawn.size != placement.cell.size or drawn.mode != "RGB":
-            drawn = self._backed(drawn, picture, placement)
+            drawn = self._on_background(drawn, picture, placement)
         paste_rounded(image, drawn, placement.cell, radius)
 
-    def _backed(self, drawn: Image.Image, picture: Image.Image, placement: Placement) -> Image.Image:
+    def _on_background(self, drawn: Image.Image, picture: Image.Image, placement: Placement) -> Image.Image:
         """A picture that does not fill its cell, or that something shows through, on what lies behind it."""
         cell, box = placement.cell, placement.box
         if placement.has_backdrop:
@@ -99,7 +104,7 @@ class Painter:
         ground.paste(drawn, offset, drawn if drawn.mode == "RGBA" else None)
         return ground
 
-    def _rail(self, image: Image.Image, layout: FrameLayout) -> None:
+    def _draw_progress_bar(self, image: Image.Image, layout: FrameLayout) -> None:
         """Progress through the steps, each as long as it lasts; one bar where there are too many to tell apart."""
         theme, box = self.board.theme, self.metrics.progress_bar_box
         durations = [step.duration_ms for step in self.board.steps]
@@ -129,7 +134,7 @@ class Painter:
             right = box.left + round(room * passed / total) + gap * index
             fill(left, right, (index + 1 >= position) + (index + 1 > position))
 
-    def _ornament(self, image: Image.Image, area: Box) -> None:
+    def _draw_ornament(self, image: Image.Image, area: Box) -> None:
         """A fan of empty frames, growing towards the viewer: a storyboard without its pictures."""
         theme = self.board.theme
         side = round(area.size.short * 0.62)
@@ -144,9 +149,9 @@ class Painter:
             shifted = Box(box.left, box.top - lift, box.right, box.bottom - lift)
             fill = mix(theme.background, theme.accent, (0.14, 0.24, 1.0)[index])
             fill_rounded(image, shifted, self.metrics.radius, fill)
-        self._triangle(image, shifted)
+        self._draw_triangle(image, shifted)
 
-    def _triangle(self, image: Image.Image, inside: Box) -> None:
+    def _draw_triangle(self, image: Image.Image, inside: Box) -> None:
         """The sign for play in the middle of ``inside``, smooth."""
         height = max(4, round(inside.height * 0.34))
         size = Size(round(height * 0.88), height)
@@ -171,8 +176,8 @@ def crop_to_cover(picture: Image.Image, placement: Placement) -> Image.Image:
     shape, size = Size(*picture.size), placement.box.size
     covering = shape.covering(size)
     focus_x, focus_y = placement.asset.focus
-    left = _offset(covering.width, size.width, focus_x) * shape.width / covering.width
-    top = _offset(covering.height, size.height, focus_y) * shape.height / covering.height
+    left = _crop_offset(covering.width, size.width, focus_x) * shape.width / covering.width
+    top = _crop_offset(covering.height, size.height, focus_y) * shape.height / covering.height
     part = (
         left,
         top,
@@ -185,5 +190,5 @@ def crop_to_cover(picture: Image.Image, placement: Placement) -> Image.Image:
     return picture.resize(size, Image.Resampling.LANCZOS, box=part, reducing_gap=2.0)
 
 
-def _offset(whole: int, shown: int, focus: float) -> int:
-    return max(0, min(whole - shown, round(whole * focus - shown / 2)))
+def _crop_offset(full: int, visible: int, focus: float) -> int:
+    return max(0, min(full - visible, round(full * focus - visible / 2)))

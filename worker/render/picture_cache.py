@@ -38,27 +38,27 @@ def inspect_assets(
         PermanentJobError: what ``opener``, ``verify_checksum`` and ``measure`` raise.
         TransientJobError: what ``opener`` raises.
     """
-    found: dict[str, InspectedAsset] = {}
+    inspected: dict[str, InspectedAsset] = {}
     for asset in assets:
         try:
-            found[asset.ref.id] = _inspect(asset, opener, limits)
-        except PermanentJobError as refused:
+            inspected[asset.ref.id] = _inspect(asset, opener, limits)
+        except PermanentJobError as error:
             if not allow_gaps:
                 raise
-            found[asset.ref.id] = InspectedAsset(0, (), None, refused)
-    require_picture(assets, {name: one.error for name, one in found.items() if one.error})
-    return found
+            inspected[asset.ref.id] = InspectedAsset(0, (), None, error)
+    require_picture(assets, {name: entry.error for name, entry in inspected.items() if entry.error})
+    return inspected
 
 
-def require_picture(assets: Iterable[Asset], lost: Mapping[str, PermanentJobError]) -> None:
+def require_picture(assets: Iterable[Asset], errors: Mapping[str, PermanentJobError]) -> None:
     """A preview none of whose pictures could be had is of no use, whatever gaps are allowed.
 
     Raises:
         PermanentJobError: the first picture's, where there are pictures and all are ``lost``.
     """
     pictures = [asset.ref.id for asset in assets if asset.is_image]
-    if pictures and all(name in lost for name in pictures):
-        raise lost[pictures[0]]
+    if pictures and all(name in errors for name in pictures):
+        raise errors[pictures[0]]
 
 
 def _inspect(asset: Asset, opener: AssetOpener, limits: RenderLimits) -> InspectedAsset:
@@ -89,7 +89,9 @@ class PictureCache:
         on_decoded: Callable[[Asset, Image.Image], None],
         allow_gaps: bool = False,
     ) -> None:
-        self.asset_errors = {name: one.error for name, one in inspected.items() if one.error is not None}
+        self.asset_errors = {
+            name: asset.error for name, asset in inspected.items() if asset.error is not None
+        }
         self._gaps = allow_gaps
         self._opener = opener
         self._limits = limits
@@ -115,10 +117,10 @@ class PictureCache:
             try:
                 with self._watch.phase("decode"):
                     image = self._decode(asset)
-            except PermanentJobError as refused:
+            except PermanentJobError as error:
                 if not self._gaps:
                     raise
-                self.asset_errors[name] = refused
+                self.asset_errors[name] = error
                 return None
             if name not in self._seen:
                 self._seen.add(name)
@@ -127,7 +129,7 @@ class PictureCache:
         if self._uses[name] > 0:
             self._kept[name] = image
             self._kept.move_to_end(name)
-            self._stay_within_bounds()
+            self._evict()
         else:
             self._kept.pop(name, None)
         return image
@@ -135,20 +137,22 @@ class PictureCache:
     def _decode(self, asset: Asset) -> Image.Image:
         opened = self._opener.open(asset.ref, max_bytes=self._limits.asset_bytes)
         with opened.file:
-            self._check_again(asset, opened)
+            self._reverify(asset, opened)
             return decode_picture(asset.ref, opened.file, self._limits, self._needed[asset.ref.id])
 
-    def _check_again(self, asset: Asset, opened: OpenedAsset) -> None:
+    def _reverify(self, asset: Asset, opened: OpenedAsset) -> None:
         """A file that was replaced since its checksum was compared is compared again."""
         if opened.identity != self._inspected[asset.ref.id].identity:
             verify_checksum(asset.ref, opened)
 
-    def _stay_within_bounds(self) -> None:
+    def _evict(self) -> None:
         """What was used longest ago goes first, and is decoded again should it be asked for."""
-        while len(self._kept) > 1 and sum(map(_memory, self._kept.values())) > self._limits.decoded_bytes:
+        while (
+            len(self._kept) > 1 and sum(map(_decoded_bytes, self._kept.values())) > self._limits.decoded_bytes
+        ):
             self._kept.popitem(last=False)
 
 
-def _memory(image: Image.Image) -> int:
+def _decoded_bytes(image: Image.Image) -> int:
     """Bytes that a decoded picture takes: Pillow stores RGB in four bytes a pixel, as it does RGBA."""
     return image.width * image.height * 4

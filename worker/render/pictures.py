@@ -48,12 +48,12 @@ def read_header(ref: AssetRef, file: BinaryIO, limits: RenderLimits) -> PictureH
     Raises:
         PermanentJobError: asset-unsupported, asset-corrupt, asset-too-many-pixels, asset-too-many-frames.
     """
-    with _opened(ref, file, limits) as (image, measured):
+    with _open_picture(ref, file, limits) as (image, header):
         del image
-        return measured
+        return header
 
 
-def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, wanted: Size) -> Image.Image:
+def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: Size) -> Image.Image:
     """The picture as RGB, or as RGBA where something shows through, in sRGB, upright, and free of metadata.
 
     Of an animation it is the frame that stands for all. It is shrunk while it is decoded, to the smallest
@@ -62,28 +62,28 @@ def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, wanted: 
     Raises:
         PermanentJobError: as ``measure``; asset-corrupt also for a file that breaks off.
     """
-    with _opened(ref, file, limits) as (image, measured):
-        stored = wanted if measured.orientation not in _SIDEWAYS else Size(wanted.height, wanted.width)
-        target = _target(Size(*image.size), stored)
+    with _open_picture(ref, file, limits) as (image, header):
+        stored = needed if header.orientation not in _SIDEWAYS else Size(needed.height, needed.width)
+        target = _target_size(Size(*image.size), stored)
         image.draft(image.mode, (round(target.width * _DRAFT_GAP), round(target.height * _DRAFT_GAP)))
-        if measured.frames > 1:
-            seek_representative_frame(image, measured.frames)
+        if header.frames > 1:
+            seek_representative_frame(image, header.frames)
         image.load()
         profile = image.info.get("icc_profile")
         shrunk = _shrink(_eight_bits(image), target)
-        picture = _opaque_if_possible(_upright(_to_srgb(shrunk, profile), measured.orientation))
+        picture = _opaque_if_possible(_upright(_to_srgb(shrunk, profile), header.orientation))
         # A profile that has been applied, a comment, a place and a time: writers would copy some of it.
         picture.info = {}
         return picture
 
 
-def _target(stored: Size, wanted: Size) -> Size:
-    covering = stored.covering(wanted)
+def _target_size(stored: Size, needed: Size) -> Size:
+    covering = stored.covering(needed)
     return stored if covering.width >= stored.width else covering
 
 
 @contextmanager
-def _opened(
+def _open_picture(
     ref: AssetRef, file: BinaryIO, limits: RenderLimits
 ) -> Iterator[tuple[Image.Image, PictureHeader]]:
     """The opened picture; whatever is wrong with the file inside the block comes out as a typed error."""
@@ -98,9 +98,9 @@ def _opened(
             warnings.simplefilter("ignore")  # of metadata: what matters is raised
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=PICTURE_FORMATS) as image:
-                yield image, _measured(ref, image, file, limits)
+                yield image, _read_header(ref, image, file, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
-        raise _refusal(
+        raise _picture_error(
             ref,
             "asset-too-many-pixels",
             found=str(bomb).partition(" exceeds")[0].removeprefix("Image size (").rstrip(")"),
@@ -109,26 +109,28 @@ def _opened(
         ) from bomb
     except (JobError, MemoryError):
         raise
-    except Exception as why:  # on hostile bytes decoders raise whatever comes to hand, RuntimeError included
-        raise _unreadable(ref, head, why) from why
+    except (
+        Exception
+    ) as error:  # on hostile bytes decoders raise whatever comes to hand, RuntimeError included
+        raise _unreadable(ref, head, error) from error
     finally:
         Image.MAX_IMAGE_PIXELS = ceiling
 
 
-def _measured(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: RenderLimits) -> PictureHeader:
+def _read_header(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: RenderLimits) -> PictureHeader:
     width, height = image.size
     if width * height > limits.frame_pixels:
-        raise _refusal(
+        raise _picture_error(
             ref,
             "asset-too-many-pixels",
             found=f"{width}x{height}, {width * height} pixels",
             allowed=f"at most {limits.frame_pixels} pixels a frame",
             hint="scale the picture down, or raise PREVIEW_FRAME_MAX_MP",
         )
-    kind = "JPEG" if image.format == "MPO" else str(image.format)
-    frames = _frames(kind, image, file, limits)
+    format_name = "JPEG" if image.format == "MPO" else str(image.format)
+    frames = _count_frames(format_name, image, file, limits)
     if frames > limits.frames or frames * width * height > limits.total_pixels:
-        raise _refusal(
+        raise _picture_error(
             ref,
             "asset-too-many-frames",
             found=f"{'over ' if frames > limits.frames else ''}{min(frames, limits.frames)} "
@@ -138,25 +140,25 @@ def _measured(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: RenderL
         )
     orientation = _orientation(image)
     size = Size(height, width) if orientation in _SIDEWAYS else Size(width, height)
-    return PictureHeader(kind.lower(), size, frames, orientation)
+    return PictureHeader(format_name.lower(), size, frames, orientation)
 
 
-def _frames(kind: str, image: Image.Image, file: BinaryIO, limits: RenderLimits) -> int:
-    if kind == "GIF":
+def _count_frames(format_name: str, image: Image.Image, file: BinaryIO, limits: RenderLimits) -> int:
+    if format_name == "GIF":
         # Pillow counts by walking to the end, however far that is.
         return count_frames(file, limits.frames)
-    if kind == "JPEG":
+    if format_name == "JPEG":
         return 1  # what else an MPO file holds is small versions, depths and gains of the same picture
-    found: int = getattr(image, "n_frames", 1)
-    return found
+    frames: int = getattr(image, "n_frames", 1)
+    return frames
 
 
 def _orientation(image: Image.Image) -> int:
     try:
-        found = image.getexif().get(_ORIENTATION, 1)
+        orientation = image.getexif().get(_ORIENTATION, 1)
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):
         return 1  # broken metadata is no reason to refuse a picture
-    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -241,28 +243,28 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 )
 
 
-def _unreadable(ref: AssetRef, head: bytes, reason: BaseException) -> PermanentJobError:
-    kind = next((name for at, mark, name in _SIGNATURES if head[at:].startswith(mark)), None)
-    if kind in PICTURE_FORMATS or not head:
-        what = f"{kind} data that does not decode" if kind else "an empty file"
-        detail = "" if isinstance(reason, UnidentifiedImageError) else f" ({reason})"
-        return _refusal(
+def _unreadable(ref: AssetRef, head: bytes, error: BaseException) -> PermanentJobError:
+    format_name = next((name for at, mark, name in _SIGNATURES if head[at:].startswith(mark)), None)
+    if format_name in PICTURE_FORMATS or not head:
+        content = f"{format_name} data that does not decode" if format_name else "an empty file"
+        detail = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        return _picture_error(
             ref,
             "asset-corrupt",
-            found=f"{what}{detail}",
+            found=f"{content}{detail}",
             allowed="a whole JPEG, PNG, WebP, GIF or AVIF file",
             hint="export or upload the picture again",
         )
-    return _refusal(
+    return _picture_error(
         ref,
         "asset-unsupported",
-        found=kind or "an unknown kind of file",
+        found=format_name or "an unknown kind of file",
         allowed="JPEG, PNG, WebP, GIF or AVIF",
         hint="convert the picture to one of those",
     )
 
 
-def _refusal(ref: AssetRef, code: str, *, hint: str, **data: Any) -> PermanentJobError:
+def _picture_error(ref: AssetRef, code: str, *, hint: str, **data: Any) -> PermanentJobError:
     return PermanentJobError(
         code,
         f"asset {ref.id} ({ref.short_uri}): found {data['found']}, allowed is {data['allowed']}",

@@ -33,7 +33,7 @@ def _dominant(sample: Image.Image, background: Colour) -> Colour:
     flat.paste(sample, mask=sample.getchannel("A") if sample.mode == "RGBA" else None)
     indexed = flat.quantize(_COLOURS, Image.Quantize.MEDIANCUT)
     counts = indexed.histogram()[:_COLOURS]
-    most = counts.index(max(counts))
+    dominant = counts.index(max(counts))
     palette = indexed.getpalette() or []
-    red, green, blue = palette[3 * most : 3 * most + 3]
+    red, green, blue = palette[3 * dominant : 3 * dominant + 3]
     return (red, green, blue)

@@ -95,9 +95,9 @@ def render(
     with watch.phase("inspect"):
         inspected = inspect_assets(board.assets.values(), opener, limits, allow_gaps=board.allow_gaps)
         check_sound(board, inspected, opener, limits, decode=True)
-    setter = make_typesetter(board, fonts)
+    typesetter = make_typesetter(board, fonts)
     with watch.phase("layout"):
-        layouts = lay_out_cards(board, inspected, setter)
+        layouts = lay_out_cards(board, inspected, typesetter)
     run = _RenderSession(
         board,
         layouts,
@@ -105,7 +105,7 @@ def render(
         opener=opener,
         limits=limits,
         writer=writer,
-        setter=setter,
+        typesetter=typesetter,
         timer=watch,
         progress=progress,
         thumbnail_cache=thumbnail_cache,
@@ -127,15 +127,15 @@ def make_typesetter(board: Storyboard, fonts: FontSources | None) -> Typesetter:
 
 
 def lay_out_cards(
-    board: Storyboard, inspected: Mapping[str, InspectedAsset], setter: Typesetter
+    board: Storyboard, inspected: Mapping[str, InspectedAsset], typesetter: Typesetter
 ) -> tuple[FrameLayout, ...]:
     """The layouts of title card and steps, in order."""
-    lost = {name for name, found in inspected.items() if found.error}
-    return lay_out_frames(board, _shapes(inspected), setter, lost)
+    missing = {name for name, asset in inspected.items() if asset.error}
+    return lay_out_frames(board, _picture_sizes(inspected), typesetter, missing)
 
 
-def _shapes(inspected: Mapping[str, InspectedAsset]) -> dict[str, Size]:
-    return {name: found.picture.size for name, found in inspected.items() if found.picture}
+def _picture_sizes(inspected: Mapping[str, InspectedAsset]) -> dict[str, Size]:
+    return {name: asset.picture.size for name, asset in inspected.items() if asset.picture}
 
 
 class _RenderSession:
@@ -150,14 +150,14 @@ class _RenderSession:
         opener: AssetOpener,
         limits: RenderLimits,
         writer: ArtifactWriter,
-        setter: Typesetter,
+        typesetter: Typesetter,
         timer: PhaseTimer,
         progress: Progress,
         thumbnail_cache: ThumbnailCache | None,
     ) -> None:
         self.board = board
-        self._setter = setter
-        self._known = thumbnail_cache
+        self._typesetter = typesetter
+        self._thumbnail_cache = thumbnail_cache
         self._opener = opener
         self._limits = limits
         self._inspected = inspected
@@ -166,21 +166,21 @@ class _RenderSession:
         self.timer = timer
         self.paths = choose_bundle_paths(board)
         writer.expect(self.paths.expected(thumbnails=not board.allow_gaps))
-        self.sheet = ContactSheet(board, setter)
+        self.sheet = ContactSheet(board, typesetter)
         self.placeholders: dict[str, Placeholder] = {}
-        self._needed, uses = _demands(board, layouts, inspected)
-        self._gallery = PictureCache(
+        self._decode_sizes, uses = _collect_demands(board, layouts, inspected)
+        self._pictures = PictureCache(
             opener,
             limits,
             inspected,
-            decode_sizes=self._needed,
+            decode_sizes=self._decode_sizes,
             uses=uses,
             timer=timer,
-            on_decoded=self._decoded,
+            on_decoded=self._on_decoded,
             allow_gaps=board.allow_gaps,
         )
-        self.asset_errors = self._gallery.asset_errors
-        self._painter = Painter(board, self._gallery, setter)
+        self.asset_errors = self._pictures.asset_errors
+        self._painter = Painter(board, self._pictures, typesetter)
         self._progress = progress
         self._total = len(layouts) + len(self.paths.thumbnails) + 1
         self._done = 0
@@ -203,32 +203,32 @@ class _RenderSession:
             fade_fps=self.board.fps if self.board.fades else None,
         )
         with ExitStack() as opened, self.writer.stream(self.paths.animation, self.board.animation) as file:
-            animator.write(file, frames, self._sound(opened))
+            animator.write(file, frames, self._open_sound(opened))
 
-    def _sound(self, opened: ExitStack) -> SoundTrack | None:
+    def _open_sound(self, opened: ExitStack) -> SoundTrack | None:
         """The sound track of an animation that has one, from a file that stays open as long as ``opened``."""
-        heard = self.board.animation_sound
-        if heard is None or heard.asset_id in self.asset_errors:
+        sound = self.board.animation_sound
+        if sound is None or sound.asset_id in self.asset_errors:
             return None
-        ref = self.board.assets[heard.asset_id].ref
+        ref = self.board.assets[sound.asset_id].ref
         asset = self._opener.open(ref, max_bytes=self._limits.asset_bytes)
         opened.enter_context(asset.file)
-        if asset.identity != self._inspected[heard.asset_id].identity:
+        if asset.identity != self._inspected[sound.asset_id].identity:
             verify_checksum(ref, asset)
-        return SoundTrack(ref, asset.file, heard, self.board.duration_ms)
+        return SoundTrack(ref, asset.file, sound, self.board.duration_ms)
 
     def write_remaining_thumbnails(self) -> None:
         """Thumbnails of the pictures that no frame shows; those of the others were made on the way."""
         for asset in self.board.images:
             if self.board.thumbnail is None or asset.ref.id in self.placeholders:
                 continue
-            if not self._reused(asset):
-                self._gallery.get(asset)
+            if not self._reuse_thumbnail(asset):
+                self._pictures.get(asset)
 
     def write_contact_sheet(self) -> None:
         """The contact sheet, once every frame is on it."""
         self._write_still(self.paths.sheet, self.sheet.image)
-        self._step_done("sheet")
+        self._report_progress("sheet")
 
     def write_tracks(self) -> None:
         """The captions, and the index into the contact sheet."""
@@ -246,10 +246,10 @@ class _RenderSession:
             placeholders=self.placeholders,
             sheet=self.sheet.layout,
             asset_errors=self.asset_errors,
-            undrawn=self._setter.undrawn,
-            fonts=self._setter.fonts,
+            undrawn=self._typesetter.undrawn,
+            fonts=self._typesetter.fonts,
             warnings=collect_warnings(
-                self.board, self._inspected, self.layouts, self._setter, self.asset_errors
+                self.board, self._inspected, self.layouts, self._typesetter, self.asset_errors
             ),
             durations_ms=tuple(layout.duration_ms for layout in self.layouts),
             timings_ms=self.timer.elapsed_ms(),
@@ -257,7 +257,7 @@ class _RenderSession:
 
     def _frames(self) -> Iterator[RenderedFrame]:
         for index, layout in enumerate(self.layouts):
-            image = self._painter.draw_frame(layout) if index else self._title_card()
+            image = self._painter.draw_frame(layout) if index else self._draw_title_card()
             still = self._write_still(self.paths.frames[index], image)
             step = self.board.steps[index - 1] if index else None
             if step is None:
@@ -267,10 +267,10 @@ class _RenderSession:
             with self.timer.phase("sheet"):
                 heading = step.heading if step else self.board.title
                 self.sheet.add(index, image, heading, layout.duration_ms)
-            self._step_done("frames")
+            self._report_progress("frames")
             yield RenderedFrame(image, layout.duration_ms, self.board.image_format, still)
 
-    def _title_card(self) -> Image.Image:
+    def _draw_title_card(self) -> Image.Image:
         """The title card; a picture that turns out to be lost leaves no gap there, but its place to the next."""
         layout = self.layouts[0]
         while True:
@@ -278,25 +278,25 @@ class _RenderSession:
             if not any(placement.asset.ref.id in self.asset_errors for placement in layout.placements):
                 return image
             layout = lay_out_title_card(
-                self.board, _shapes(self._inspected), self._setter, self.asset_errors.keys()
+                self.board, _picture_sizes(self._inspected), self._typesetter, self.asset_errors.keys()
             )
 
-    def _reused(self, asset: Asset) -> bool:
+    def _reuse_thumbnail(self, asset: Asset) -> bool:
         """Writes the asset's thumbnail as it was made before, if it was."""
         name = asset.ref.id
-        if self._known is None or self.board.thumbnail is None or name in self.asset_errors:
+        if self._thumbnail_cache is None or self.board.thumbnail is None or name in self.asset_errors:
             return False
-        found = self._known.find(name, self._needed[name])
-        if found is None:
+        cached = self._thumbnail_cache.find(name, self._decode_sizes[name])
+        if cached is None:
             return False
-        content, thumbhash, colour = found
+        content, thumbhash, colour = cached
         self.placeholders[name] = Placeholder(thumbhash, colour)
         self.writer.write(self.paths.thumbnails[name], self.board.image_format, content)
-        self._step_done("thumbnails")
+        self._report_progress("thumbnails")
         return True
 
-    def _decoded(self, asset: Asset, image: Image.Image) -> None:
-        if self._reused(asset):
+    def _on_decoded(self, asset: Asset, image: Image.Image) -> None:
+        if self._reuse_thumbnail(asset):
             return
         with self.timer.phase("placeholders"):
             self.placeholders[asset.ref.id] = make_placeholder(image, self.board.theme.background)
@@ -307,7 +307,7 @@ class _RenderSession:
             size = (shape.size if shape else Size(*image.size)).shrunk(self.board.thumbnail)
             small = resize(image, size)
         self._write_still(self.paths.thumbnails[asset.ref.id], small)
-        self._step_done("thumbnails")
+        self._report_progress("thumbnails")
 
     def _write_still(self, path: str, image: Image.Image) -> bytes:
         kind, theme = self.board.image_format, self.board.theme
@@ -317,30 +317,30 @@ class _RenderSession:
             self.writer.write(path, kind, content)
         return content
 
-    def _step_done(self, word: str) -> None:
+    def _report_progress(self, word: str) -> None:
         self._done += 1
         self._progress(self._done / self._total, word)
 
 
-def _demands(
+def _collect_demands(
     board: Storyboard, layouts: tuple[FrameLayout, ...], inspected: Mapping[str, InspectedAsset]
 ) -> tuple[dict[str, Size], Counter[str]]:
     """For each picture the size at which the whole of it is wanted, and how often it is drawn."""
-    needed: dict[str, Size] = {}
+    decode_sizes: dict[str, Size] = {}
     uses: Counter[str] = Counter()
 
-    def want(name: str, size: Size) -> None:
-        if name not in needed or size.pixels > needed[name].pixels:
-            needed[name] = size
+    def need(name: str, size: Size) -> None:
+        if name not in decode_sizes or size.pixels > decode_sizes[name].pixels:
+            decode_sizes[name] = size
 
     for layout in layouts:
         for placement in layout.placements:
             name = placement.asset.ref.id
-            found = inspected[name].picture
-            if found is not None:
-                want(name, placement.decode_size(found.size))
+            picture = inspected[name].picture
+            if picture is not None:
+                need(name, placement.decode_size(picture.size))
                 uses[name] += 1
     for name, asset in inspected.items():
         if asset.picture is not None and board.thumbnail is not None:
-            want(name, asset.picture.size.shrunk(board.thumbnail))
-    return needed, uses
+            need(name, asset.picture.size.shrunk(board.thumbnail))
+    return decode_sizes, uses

@@ -10,7 +10,9 @@ from __future__ import annotations
 from PIL import Image
 
 _SAMPLES = 12
-_WALKED_PIXELS = 100_000_000  # to reach a frame, those before it have to be decoded: no further than this
+_MAX_DECODED_PIXELS = (
+    100_000_000  # to reach a frame, those before it have to be decoded: no further than this
+)
 _SMALL, _SPARSE = (64, 64), (256, 256)  # pixels
 
 
@@ -19,8 +21,8 @@ def seek_representative_frame(image: Image.Image, frames: int) -> None:
 
     Raises whatever the decoder does over a broken frame.
     """
-    walked = max(1, min(frames, _WALKED_PIXELS // (image.width * image.height)))
-    sampled = sorted({index * (walked - 1) // (_SAMPLES - 1) for index in range(_SAMPLES)})
+    reachable = max(1, min(frames, _MAX_DECODED_PIXELS // (image.width * image.height)))
+    sampled = sorted({index * (reachable - 1) // (_SAMPLES - 1) for index in range(_SAMPLES)})
     if len(sampled) > 1:
         image.seek(_most_typical(image, sampled))
 
@@ -32,12 +34,12 @@ def _most_typical(image: Image.Image, indices: list[int]) -> int:
         histograms.append(_brightness(image))
     average = [sum(column) / len(indices) for column in zip(*histograms, strict=True)]
 
-    def unlikeness(position: int) -> tuple[float, int]:
-        found = histograms[position]
+    def difference(position: int) -> tuple[float, int]:
+        histogram = histograms[position]
         # Of two frames both are as far from the average: the one with more to see is taken.
-        return sum((a - b) ** 2 for a, b in zip(found, average, strict=True)), found.count(0)
+        return sum((a - b) ** 2 for a, b in zip(histogram, average, strict=True)), histogram.count(0)
 
-    return indices[min(range(len(indices)), key=unlikeness)]
+    return indices[min(range(len(indices)), key=difference)]
 
 
 def _brightness(image: Image.Image) -> list[int]:

@@ -118,8 +118,10 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
     """The storyboard of a payload that has passed ``previewops.contract.validate``."""
     request = payload["previewRequest"]
     options = request.get("options", {})
-    wanted = options.get("format", contract.DEFAULT_FORMAT)
-    still = options.get("imageFormat", wanted if wanted in STILL_FORMATS else contract.DEFAULT_IMAGE_FORMAT)
+    format_name = options.get("format", contract.DEFAULT_FORMAT)
+    still = options.get(
+        "imageFormat", format_name if format_name in STILL_FORMATS else contract.DEFAULT_IMAGE_FORMAT
+    )
     assets = {entry["id"]: _asset(entry) for entry in request["assets"]}
     sound = _sound(request["audio"], assets)
     return Storyboard(
@@ -130,7 +132,7 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
         assets=assets,
         sound=sound,
         size=_size(options.get("resolution", contract.DEFAULT_RESOLUTION)),
-        animation=wanted if wanted in ANIMATED_FORMATS else None,
+        animation=format_name if format_name in ANIMATED_FORMATS else None,
         image_format=still,
         captions=options.get("includeCaptions", True),
         quality=options.get("quality", contract.DEFAULT_QUALITY_PERCENT),
@@ -183,7 +185,7 @@ def _size(resolution: str) -> Size:
     return Size(int(width), int(height))
 
 
-def _thumbnail(wanted: bool | Mapping[str, Any]) -> Size | None:
-    if isinstance(wanted, Mapping):
-        return Size(wanted["width"], wanted["height"])
-    return DEFAULT_THUMBNAIL_BOX if wanted else None
+def _thumbnail(option: bool | Mapping[str, Any]) -> Size | None:
+    if isinstance(option, Mapping):
+        return Size(option["width"], option["height"])
+    return DEFAULT_THUMBNAIL_BOX if option else None

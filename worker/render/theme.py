@@ -110,10 +110,10 @@ def _derive(background: Colour) -> Theme:
     )
 
 
-def _until(start: Colour, towards: Colour, against: Colour, wanted: float) -> Colour:
+def _until(start: Colour, towards: Colour, against: Colour, min_contrast: float) -> Colour:
     """``start`` moved towards ``towards`` until it has the wanted contrast, or as far as that goes."""
     for step in range(11):
         colour = mix(start, towards, step / 10)
-        if contrast(colour, against) >= wanted:
+        if contrast(colour, against) >= min_contrast:
             return colour
     return towards

@@ -63,9 +63,9 @@ class AnimationWriter:
                 self.kind, self.size, self.frame_count, self.length_ms, self.quality, self.fade_fps
             )
             with self.timer.phase("encode"):
-                video.write(target, self._drawn(frames), sound.frames() if sound is not None else None)
+                video.write(target, self._draw_frames(frames), sound.frames() if sound is not None else None)
             return
-        pieces = ((self._piece(frame), frame.duration_ms) for frame in frames)
+        pieces = ((self._encode_piece(frame), frame.duration_ms) for frame in frames)
         if self.kind == "webp":
             webp.write_animation(target, self.size, pieces)
         elif self.kind == "gif":
@@ -73,7 +73,7 @@ class AnimationWriter:
         else:
             apng.write_animation(target, self.frame_count, pieces)
 
-    def _drawn(self, frames: Iterator[RenderedFrame]) -> Iterator[tuple[Image.Image, int]]:
+    def _draw_frames(self, frames: Iterator[RenderedFrame]) -> Iterator[tuple[Image.Image, int]]:
         while True:
             with self.timer.phase("draw"):
                 frame = next(frames, None)
@@ -81,20 +81,20 @@ class AnimationWriter:
                 return
             yield frame.image, frame.duration_ms
 
-    def _piece(self, frame: RenderedFrame) -> bytes:
+    def _encode_piece(self, frame: RenderedFrame) -> bytes:
         """The frame as a file of its own in the format that the animation is put together from."""
-        wanted = "png" if self.kind == "apng" else self.kind
-        if frame.kind == wanted:
+        still_format = "png" if self.kind == "apng" else self.kind
+        if frame.kind == still_format:
             return frame.still
         with self.timer.phase("encode"):
-            if wanted == "gif":
+            if still_format == "gif":
                 buffer = BytesIO()
-                _indexed(frame.image, self.exact_colours).save(buffer, "GIF", optimize=False)
+                _quantize(frame.image, self.exact_colours).save(buffer, "GIF", optimize=False)
                 return buffer.getvalue()
-            return encode_still(frame.image, wanted, self.quality, (0, 0, 0))
+            return encode_still(frame.image, still_format, self.quality, (0, 0, 0))
 
 
-def _indexed(image: Image.Image, keep: Sequence[Colour]) -> Image.Image:
+def _quantize(image: Image.Image, keep: Sequence[Colour]) -> Image.Image:
     """``image`` in 256 colours, found by octree: a fraction of the time of Pillow's default for GIF.
 
     An octree averages what is alike. ``keep`` is exempt, or the background would change a little with every frame.
@@ -103,12 +103,12 @@ def _indexed(image: Image.Image, keep: Sequence[Colour]) -> Image.Image:
     colours = (indexed.getpalette() or []) + [0] * (3 * _GIF_COLOURS)
     for index, colour in enumerate(keep, start=_GIF_COLOURS - len(keep)):
         colours[3 * index : 3 * index + 3] = colour
-        indexed.paste(index, mask=_where(image, colour))
+        indexed.paste(index, mask=_colour_mask(image, colour))
     indexed.putpalette(colours[: 3 * _GIF_COLOURS])
     return indexed
 
 
-def _where(image: Image.Image, colour: Colour) -> Image.Image:
+def _colour_mask(image: Image.Image, colour: Colour) -> Image.Image:
     """A mask of the pixels that have exactly ``colour``."""
     red, green, blue = ImageChops.difference(image, Image.new("RGB", image.size, colour)).split()
     furthest = ImageChops.lighter(ImageChops.lighter(red, green), blue)

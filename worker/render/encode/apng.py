@@ -22,15 +22,15 @@ def write_animation(target: BinaryIO, count: int, frames: Iterable[tuple[bytes, 
             longer than 655,350 ms.
     """
     header, number = b"", 0
-    for still, duration_ms in frames:
-        chunks = list(_chunks(still))
-        found, pixels = chunks[0][1], b"".join(body for name, body in chunks if name == b"IDAT")
+    for file_bytes, duration_ms in frames:
+        chunks = list(_chunks(file_bytes))
+        still_header, pixels = chunks[0][1], b"".join(body for name, body in chunks if name == b"IDAT")
         if not header:
-            header = found
+            header = still_header
             target.write(_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"acTL", struct.pack(">II", count, 0)))
-        elif found != header:
+        elif still_header != header:
             raise ValueError("the frames differ in size or kind of pixels")
-        target.write(_chunk(b"fcTL", _control(number, header, duration_ms)))
+        target.write(_chunk(b"fcTL", _frame_control(number, header, duration_ms)))
         if number == 0:
             target.write(_chunk(b"IDAT", pixels))
             number = 1
@@ -40,7 +40,7 @@ def write_animation(target: BinaryIO, count: int, frames: Iterable[tuple[bytes, 
     target.write(_chunk(b"IEND", b""))
 
 
-def _control(number: int, header: bytes, duration_ms: int) -> bytes:
+def _frame_control(number: int, header: bytes, duration_ms: int) -> bytes:
     """A frame that covers the canvas and replaces what was there."""
     fine = duration_ms <= _LONGEST_FINE_MS
     delay, parts = (duration_ms, 1000) if fine else (round(duration_ms / 10), 100)

@@ -50,8 +50,8 @@ def detect_sound_format(ref: AssetRef, file: BinaryIO) -> str:
         file.seek(0)
         head = file.read(_HEAD_BYTES)
         file.seek(0)
-    found = detect_demuxer(head)
-    if found is None:
+    demuxer = detect_demuxer(head)
+    if demuxer is None:
         raise permanent_asset_error(
             "asset-unsupported",
             ref,
@@ -60,7 +60,7 @@ def detect_sound_format(ref: AssetRef, file: BinaryIO) -> str:
             allowed=_ALLOWED,
             hint="convert the sound to one of those",
         )
-    return found
+    return demuxer
 
 
 def silence_ffmpeg() -> None:
@@ -91,11 +91,11 @@ class SoundTrack:
         demuxer = detect_sound_format(self.ref, self.file)
         try:
             with av.open(self.file, "r", format=demuxer) as container:
-                yield from self._filtered(container)
-        except (av.FFmpegError, ValueError, IndexError, OverflowError) as why:
-            raise self._corrupt(str(why) or type(why).__name__) from why
+                yield from self._decode(container)
+        except (av.FFmpegError, ValueError, IndexError, OverflowError) as error:
+            raise self._corrupt(str(error) or type(error).__name__) from error
 
-    def _filtered(self, container: Any) -> Iterator[AudioFrame]:
+    def _decode(self, container: Any) -> Iterator[AudioFrame]:
         if not container.streams.audio:
             raise self._corrupt("there is no sound in it")
         stream = container.streams.audio[0]
@@ -112,9 +112,9 @@ class SoundTrack:
         graph = None
         left = self.length_ms * SAMPLES_PER_S // 1000
         for frame in container.decode(stream):
-            graph = graph or self._graph(frame)
+            graph = graph or self._build_graph(frame)
             graph.push(frame)
-            for made in _pulled(graph):
+            for made in _pull(graph):
                 left -= made.samples
                 yield made
             if left <= 0:
@@ -122,9 +122,9 @@ class SoundTrack:
         if graph is None:
             raise self._corrupt("it ends before its first sound")
         graph.push(None)
-        yield from _pulled(graph)
+        yield from _pull(graph)
 
-    def _graph(self, first: AudioFrame) -> Any:
+    def _build_graph(self, first: AudioFrame) -> Any:
         """Offset, gain, length and fade, as a chain of FFmpeg's filters."""
         from av.filter import Graph  # noqa: PLC0415
 
@@ -151,18 +151,18 @@ class SoundTrack:
         graph.link_nodes(*nodes).configure()
         return graph
 
-    def _corrupt(self, why: str) -> PermanentJobError:
+    def _corrupt(self, error: str) -> PermanentJobError:
         return permanent_asset_error(
             "asset-corrupt",
             self.ref,
-            f"its sound does not decode: {why}",
-            found=why,
+            f"its sound does not decode: {error}",
+            found=error,
             allowed=f"a whole {_ALLOWED} file",
             hint="export or upload the sound again",
         )
 
 
-def _pulled(graph: Any) -> Iterator[AudioFrame]:
+def _pull(graph: Any) -> Iterator[AudioFrame]:
     while True:
         try:
             yield graph.pull()

@@ -27,17 +27,17 @@ def check_sound(
         PermanentJobError: asset-unsupported, and what ``opener`` raises.
         TransientJobError: what ``opener`` raises.
     """
-    heard = board.animation_sound
-    if heard is None or inspected[heard.asset_id].error is not None:
+    sound = board.animation_sound
+    if sound is None or inspected[sound.asset_id].error is not None:
         return
-    ref = board.assets[heard.asset_id].ref
+    ref = board.assets[sound.asset_id].ref
     try:
         with opener.open(ref, max_bytes=limits.asset_bytes).file as file:
             detect_sound_format(ref, file)
             if decode and board.allow_gaps:
-                for _ in SoundTrack(ref, file, heard, board.duration_ms).frames():
+                for _ in SoundTrack(ref, file, sound, board.duration_ms).frames():
                     pass
-    except PermanentJobError as refused:
+    except PermanentJobError as error:
         if not board.allow_gaps:
             raise
-        inspected[heard.asset_id] = InspectedAsset(0, (), None, refused)
+        inspected[sound.asset_id] = InspectedAsset(0, (), None, error)

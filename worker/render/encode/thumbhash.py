@@ -32,9 +32,9 @@ def _encode(image: Image.Image) -> bytes:
     width, height = image.size
     light, yellow_blue, red_green, alpha = _planes(image)
     has_alpha = min(alpha) < 1
-    most = 5 if has_alpha else 7
+    max_terms = 5 if has_alpha else 7
     longer = max(width, height)
-    across, down = max(1, round(most * width / longer)), max(1, round(most * height / longer))
+    across, down = max(1, round(max_terms * width / longer)), max(1, round(max_terms * height / longer))
     l_channel = _channel(light, width, height, max(3, across), max(3, down))
     p_channel = _channel(yellow_blue, width, height, 3, 3)
     q_channel = _channel(red_green, width, height, 3, 3)

@@ -84,7 +84,7 @@ class VideoWriter:
         silence_ffmpeg()
         with av.open(target, "w", format=self.kind, container_options=self._container_options()) as container:
             video = self._video_stream(container)
-            track = _Track(container, _CODECS[self.kind].audio, sound) if sound is not None else None
+            track = _SoundWriter(container, _CODECS[self.kind].audio, sound) if sound is not None else None
             durations: dict[int, int] = {}
             for image, start_ms, duration_ms in self._timed(frames):
                 frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709")
@@ -149,7 +149,7 @@ def _mux(container: Any, packets: Iterable[Any], durations: dict[int, int]) -> N
         container.mux(packet)
 
 
-class _Track:
+class _SoundWriter:
     """The sound beside the pictures, written as far as they are, so that neither waits in memory for the other."""
 
     def __init__(self, container: Any, codec: str, frames: Iterator[AudioFrame]) -> None:

@@ -47,14 +47,14 @@ def _bitstream(still: bytes) -> bytes:
     """The compressed picture of a still file, as chunks."""
     if still[:4] != b"RIFF" or still[8:12] != b"WEBP":
         raise ValueError("not a WebP file")
-    found, at = b"", 12
+    chunks, at = b"", 12
     while at + 8 <= len(still):
         name, length = struct.unpack_from("<4sI", still, at)
         end = at + 8 + length + (length & 1)
         if name in (b"ALPH", b"VP8 ", b"VP8L"):
-            found += still[at:end]
+            chunks += still[at:end]
         at = end
-    return found
+    return chunks
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

@@ -19,29 +19,29 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 def build_tracks(board: Storyboard, names: BundlePaths, sheet: SheetLayout) -> dict[str, bytes]:
     """The content of each track of the bundle, by its path."""
-    found = {names.sheet_index: _written(_index(board, names.sheet, sheet))}
+    content = {names.sheet_index: _format_track(_index(board, names.sheet, sheet))}
     if names.captions:
-        found[names.captions] = _written(_captions(board))
-    return found
+        content[names.captions] = _format_track(_captions(board))
+    return content
 
 
 def _captions(board: Storyboard) -> Iterator[tuple[int, int, str]]:
     """Start, end (ms) and words of each step that has any: what is said of it, or else what it is called."""
-    for start, end, number in _moments(board):
+    for start, end, number in _intervals(board):
         if number:
             step = board.steps[number - 1]
             lines = [" ".join(line.split()) for line in (step.text.strip() or step.title).splitlines()]
-            if words := "\n".join(_escaped(line) for line in lines if line):
+            if words := "\n".join(_escape(line) for line in lines if line):
                 yield start, end, words
 
 
 def _index(board: Storyboard, path: str, sheet: SheetLayout) -> Iterator[tuple[int, int, str]]:
-    for start, end, number in _moments(board):
+    for start, end, number in _intervals(board):
         box = sheet.cell_box(number)
         yield start, end, f"{path}#xywh={box.left},{box.top},{box.width},{box.height}"
 
 
-def _moments(board: Storyboard) -> Iterator[tuple[int, int, int]]:
+def _intervals(board: Storyboard) -> Iterator[tuple[int, int, int]]:
     """Start and end (ms) of the title card (0) and of each step (from 1)."""
     start = 0
     for number, duration in enumerate((TITLE_CARD_MS, *(step.duration_ms for step in board.steps))):
@@ -49,17 +49,19 @@ def _moments(board: Storyboard) -> Iterator[tuple[int, int, int]]:
         start += duration
 
 
-def _written(cues: Iterator[tuple[int, int, str]]) -> bytes:
-    blocks = [f"{_stamp(start)} --> {_stamp(end)}\n{words}\n" for start, end, words in cues]
+def _format_track(cues: Iterator[tuple[int, int, str]]) -> bytes:
+    blocks = [
+        f"{_format_timestamp(start)} --> {_format_timestamp(end)}\n{words}\n" for start, end, words in cues
+    ]
     return "\n".join(["WEBVTT\n", *blocks]).encode("utf-8", "replace")
 
 
-def _stamp(milliseconds: int) -> str:
+def _format_timestamp(milliseconds: int) -> str:
     seconds, rest = divmod(milliseconds, 1_000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}.{rest:03d}"
 
 
-def _escaped(line: str) -> str:
+def _escape(line: str) -> str:
     return "".join(_ESCAPES.get(char, char) for char in line)

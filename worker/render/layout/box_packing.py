@@ -13,9 +13,9 @@ from itertools import accumulate, pairwise
 from previewops.worker.render.layout.geometry import Box, Size
 
 _NARROWEST, _WIDEST = 0.42, 3.2  # of width to height, of a cell: pictures beyond it lie in a panel
-_EVERY_PARTITION = 8  # up to so many pictures all ways to part them into rows are tried
-_ALIKE = 0.03  # ratios that differ by less look the same
-_SECONDARY = 0.55  # of the large one's height or width: what the small ones of a focus take at most
+_MAX_EXHAUSTIVE = 8  # up to so many pictures all ways to part them into rows are tried
+_RATIO_TOLERANCE = 0.03  # ratios that differ by less look the same
+_MAX_STRIP_SHARE = 0.55  # of the large one's height or width: what the small ones of a focus take at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ def pack_boxes(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacing)
         return ()
     for count in range(len(shapes), 1, -1):
         for tried in dict.fromkeys((layout, "auto", "grid")):
-            cells = _clipped(_arranged(area, shapes[:count], tried, spacing), area)
+            cells = _clip(_pack_layout(area, shapes[:count], tried, spacing), area)
             if min(cell.size.short for cell in cells) >= max(1, spacing.min_side):
                 return cells
-    return _clipped(_rows(area, [[_ratio(shapes[0])]], spacing), area)
+    return _clip(_rows(area, [[_ratio(shapes[0])]], spacing), area)
 
 
-def _clipped(cells: tuple[Box, ...], area: Box) -> tuple[Box, ...]:
+def _clip(cells: tuple[Box, ...], area: Box) -> tuple[Box, ...]:
     """Rounding makes a row a pixel too long at times."""
     return tuple(
         Box(
@@ -70,7 +70,7 @@ def _ratio(shape: Size) -> float:
     return min(_WIDEST, max(_NARROWEST, shape.width / shape.height))
 
 
-def _arranged(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacing) -> tuple[Box, ...]:
+def _pack_layout(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacing) -> tuple[Box, ...]:
     ratios = [_ratio(shape) for shape in shapes]
     if layout in ("full", "focus"):
         return _focus(area, ratios, spacing)
@@ -81,10 +81,10 @@ def _arranged(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacing) 
     else:
         options = [_rows(area, rows, spacing) for rows in _partitions(ratios)]
         options.append(_column(area, ratios, spacing))
-    return max(options, key=_worth)
+    return max(options, key=_score)
 
 
-def _worth(cells: Sequence[Box]) -> float:
+def _score(cells: Sequence[Box]) -> float:
     """How well cells serve: the area in which pictures are seen, and the smallest of them."""
     areas = [max(0, cell.width) * max(0, cell.height) for cell in cells]
     return sum(areas) + 2 * len(areas) * min(areas)
@@ -93,16 +93,16 @@ def _worth(cells: Sequence[Box]) -> float:
 def _partitions(ratios: list[float]) -> Iterator[list[list[float]]]:
     """Ways to part ``ratios``, in order, into rows."""
     count = len(ratios)
-    if count <= _EVERY_PARTITION:
+    if count <= _MAX_EXHAUSTIVE:
         for bits in range(1 << (count - 1)):
             cuts = [0, *(at for at in range(1, count) if bits >> (at - 1) & 1), count]
             yield [ratios[start:end] for start, end in pairwise(cuts)]
         return
     for rows in range(1, count + 1):
-        each, rest = divmod(count, rows)
+        per_row, rest = divmod(count, rows)
         cuts = [0]
         for row in range(rows):
-            cuts.append(cuts[-1] + each + (row < rest))
+            cuts.append(cuts[-1] + per_row + (row < rest))
         yield [ratios[start:end] for start, end in pairwise(cuts)]
 
 
@@ -140,7 +140,7 @@ def _grid(area: Box, ratios: Sequence[float], rows: int, spacing: Spacing) -> tu
     """Cells of one size, of the shape that pictures most have; the last row may have fewer."""
     columns = -(-len(ratios) // rows)
     rows = -(-len(ratios) // columns)
-    gap, label, ratio = spacing.gap, spacing.label_height(0, len(ratios)), _usual(ratios)
+    gap, label, ratio = spacing.gap, spacing.label_height(0, len(ratios)), _most_common_ratio(ratios)
     width = (area.width - gap * (columns - 1)) // columns
     height = (area.height - gap * (rows - 1)) // rows - label
     width, height = max(1, min(width, round(height * ratio))), max(1, min(height, round(width / ratio)))
@@ -154,9 +154,9 @@ def _grid(area: Box, ratios: Sequence[float], rows: int, spacing: Spacing) -> tu
     )
 
 
-def _usual(ratios: Sequence[float]) -> float:
+def _most_common_ratio(ratios: Sequence[float]) -> float:
     """The ratio that most pictures nearly have."""
-    return max(ratios, key=lambda ratio: sum(abs(other / ratio - 1) < _ALIKE for other in ratios))
+    return max(ratios, key=lambda ratio: sum(abs(other / ratio - 1) < _RATIO_TOLERANCE for other in ratios))
 
 
 def _focus(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, ...]:
@@ -177,9 +177,9 @@ def _beside(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, 
     between = (gap + label) * (len(others) - 1)
     height = min(area.height - label, (area.width - gap + between / inverse) / (first + 1 / inverse))
     column = (height - between) / inverse
-    if column > _SECONDARY * first * height:
-        height = min(area.height - label, (area.width - gap) / (first * (1 + _SECONDARY)))
-        column = _SECONDARY * first * height
+    if column > _MAX_STRIP_SHARE * first * height:
+        height = min(area.height - label, (area.width - gap) / (first * (1 + _MAX_STRIP_SHARE)))
+        column = _MAX_STRIP_SHARE * first * height
     large = Size(max(1, round(first * height)), max(1, round(height)))
     width = max(1, round(column))
     left = area.left + max(0, area.width - large.width - gap - width) // 2
@@ -206,9 +206,9 @@ def _below(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, .
     between = gap * (len(others) - 1)
     width = min(area.width, (room + between / sum(others)) / (1 / first + 1 / sum(others)))
     strip = (width - between) / sum(others)
-    if strip > _SECONDARY * width / first:
-        width = min(area.width, room / ((1 + _SECONDARY) / first))
-        strip = _SECONDARY * width / first
+    if strip > _MAX_STRIP_SHARE * width / first:
+        width = min(area.width, room / ((1 + _MAX_STRIP_SHARE) / first))
+        strip = _MAX_STRIP_SHARE * width / first
     large = Size(max(1, round(width)), max(1, round(width / first)))
     left = area.left + (area.width - large.width) // 2
     top = area.top + max(0, area.height - label - lower - gap - large.height - round(strip)) // 2

@@ -15,32 +15,37 @@ from previewops.worker.render.text.typesetting import Typesetter
 
 
 def lay_out_frames(
-    board: Storyboard, picture_sizes: Mapping[str, Size], setter: Typesetter, missing: Set[str] = frozenset()
+    board: Storyboard,
+    picture_sizes: Mapping[str, Size],
+    typesetter: Typesetter,
+    missing: Set[str] = frozenset(),
 ) -> tuple[FrameLayout, ...]:
     """The title card and the steps, in order.
 
     ``shapes`` has the upright size of every picture that could be opened, by asset id, ``lost`` the ids of those
     that could not. Where the story is told from right to left, so is each frame.
     """
-    steps = StepFrames(board, _placer(board, picture_sizes, setter), setter)
+    steps = StepFrames(board, _placer(board, picture_sizes, typesetter), typesetter)
     frames = (steps.layout(step) for step in board.steps)
     return (
-        lay_out_title_card(board, picture_sizes, setter, missing),
-        *(_turned(board, frame) for frame in frames),
+        lay_out_title_card(board, picture_sizes, typesetter, missing),
+        *(_directed(board, frame) for frame in frames),
     )
 
 
 def lay_out_title_card(
-    board: Storyboard, picture_sizes: Mapping[str, Size], setter: Typesetter, missing: Set[str]
+    board: Storyboard, picture_sizes: Mapping[str, Size], typesetter: Typesetter, missing: Set[str]
 ) -> FrameLayout:
     """The title card alone, with a picture that is not ``lost``."""
-    card = TitleCard(board, _placer(board, picture_sizes, setter), setter, choose_hero(board, missing))
-    return _turned(board, card.layout())
+    card = TitleCard(
+        board, _placer(board, picture_sizes, typesetter), typesetter, choose_hero(board, missing)
+    )
+    return _directed(board, card.layout())
 
 
-def _placer(board: Storyboard, shapes: Mapping[str, Size], setter: Typesetter) -> PicturePlacer:
-    return PicturePlacer(shapes, setter, LayoutMetrics(board.size), labels=board.captions)
+def _placer(board: Storyboard, picture_sizes: Mapping[str, Size], typesetter: Typesetter) -> PicturePlacer:
+    return PicturePlacer(picture_sizes, typesetter, LayoutMetrics(board.size), labels=board.captions)
 
 
-def _turned(board: Storyboard, frame: FrameLayout) -> FrameLayout:
+def _directed(board: Storyboard, frame: FrameLayout) -> FrameLayout:
     return mirror_frame(frame, board.size.width) if board.right_to_left else frame

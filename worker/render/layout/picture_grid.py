@@ -43,8 +43,8 @@ class PlacedPictures:
         """All of it ``across`` pixels further to the right."""
         return PlacedPictures(
             tuple(
-                replace(each, cell=each.cell.moved(across), box=each.box.moved(across))
-                for each in self.placements
+                replace(placement, cell=placement.cell.moved(across), box=placement.box.moved(across))
+                for placement in self.placements
             ),
             tuple(replace(text, left=text.left + across, right=text.right + across) for text in self.texts),
             self.more.moved(across) if self.more else None,
@@ -56,7 +56,7 @@ class PicturePlacer:
     """Places pictures on frames of one storyboard. ``shapes`` has the upright size of each, by asset id."""
 
     picture_sizes: Mapping[str, Size]
-    setter: Typesetter
+    typesetter: Typesetter
     metrics: LayoutMetrics
     labels: bool
 
@@ -73,19 +73,21 @@ class PicturePlacer:
         labels = self.labels and area.height >= 6 * label
         labelled = frozenset(at for at, name in enumerate(named) if name and labels)
         spacing = Spacing(metrics.gap, label, metrics.min_cell, labelled)
-        cells = pack_boxes(area, [self._wanted(each, pictures, area) for each in pictures], layout, spacing)
+        cells = pack_boxes(
+            area, [self._target_shape(each, pictures, area) for each in pictures], layout, spacing
+        )
         shown = pictures[: len(cells)]
         if len(shown) == len(pictures) or len(cells) == 1:
             more, texts = None, []
         else:
             shown = shown[:-1]
             more = cells[-1]
-            texts = [self._count(more, len(pictures) - len(shown))]
+            texts = [self._omitted_count(more, len(pictures) - len(shown))]
         texts += [self._label(shown[at], cells[at]) for at in sorted(labelled) if at < len(shown)]
         placements = tuple(self._placement(*each) for each in zip(shown, cells, strict=False))
         return PlacedPictures(placements, tuple(texts), more)
 
-    def _wanted(self, asset: Asset, pictures: tuple[Asset, ...], area: Box) -> Size:
+    def _target_shape(self, asset: Asset, pictures: tuple[Asset, ...], area: Box) -> Size:
         if asset.cover:
             return area.size if len(pictures) == 1 else _COVERING
         return self.picture_size(asset)
@@ -101,11 +103,11 @@ class PicturePlacer:
 
     def _label(self, asset: Asset, cell: Box) -> PlacedText:
         metrics = self.metrics
-        block = self.setter.fit_line(asset.title, FontWeight.SEMIBOLD, metrics.small, cell.width)
+        block = self.typesetter.fit_line(asset.title, FontWeight.SEMIBOLD, metrics.small, cell.width)
         return PlacedText(block, cell.left, cell.right, cell.bottom + round(metrics.small * 0.45), "muted")
 
-    def _count(self, cell: Box, count: int) -> PlacedText:
-        block = self.setter.fit_line(f"+{count}", FontWeight.SEMIBOLD, self.metrics.heading, cell.width)
+    def _omitted_count(self, cell: Box, count: int) -> PlacedText:
+        block = self.typesetter.fit_line(f"+{count}", FontWeight.SEMIBOLD, self.metrics.heading, cell.width)
         top = (cell.top + cell.bottom) // 2 - round(block.size * (ASCENT_EM - CAP_HEIGHT_EM / 2))
         return PlacedText(block, cell.left, cell.right, top, "muted", "centre")
 

@@ -85,9 +85,9 @@ def _columns(cards: int, ratio: float) -> int:
 class ContactSheet:
     """Takes the frames as they are drawn and keeps only their small versions."""
 
-    def __init__(self, board: Storyboard, setter: Typesetter) -> None:
+    def __init__(self, board: Storyboard, typesetter: Typesetter) -> None:
         self._board = board
-        self._setter = setter
+        self._typesetter = typesetter
         self.layout = lay_out_sheet(board)
         self._unit = self.layout.size.width / 1280
         self.image = Image.new("RGB", self.layout.size, board.theme.background)
@@ -106,25 +106,25 @@ class ContactSheet:
             self._caption(box, str(index) if index else "", heading, format_duration(duration_ms))
 
     def _caption(self, box: Box, number: str, heading: str, duration: str) -> None:
-        theme, setter, size = self._board.theme, self._setter, round(17 * self._unit)
+        theme, typesetter, size = self._board.theme, self._typesetter, round(17 * self._unit)
         top, gap = box.bottom + round(12 * self._unit), round(10 * self._unit)
-        time = setter.fit_line(duration, FontWeight.REGULAR, size, box.width)
-        figure = setter.fit_line(number, FontWeight.BOLD, size, box.width)
+        time = typesetter.fit_line(duration, FontWeight.REGULAR, size, box.width)
+        figure = typesetter.fit_line(number, FontWeight.BOLD, size, box.width)
         indent = figure.width + gap if number else 0
-        title = setter.fit_line(heading, FontWeight.SEMIBOLD, size, box.width - indent - time.width - gap)
+        title = typesetter.fit_line(heading, FontWeight.SEMIBOLD, size, box.width - indent - time.width - gap)
         span = (box.left, box.right)
         self._set(figure, span, top, theme.accent)
         self._set(title, span, top, theme.ink, indent=indent)
         self._set(time, span, top, theme.muted, at_end=True)
 
     def _header(self) -> None:
-        theme, setter, unit = self._board.theme, self._setter, self._unit
+        theme, typesetter, unit = self._board.theme, self._typesetter, self._unit
         span = (self.layout.margin, self.layout.size.width - self.layout.margin)
         width, height = self._board.size
         facts = f"{format_facts(self._board)}  \u00b7  {width}\u00d7{height}"
-        small = setter.fit_line(facts, FontWeight.SEMIBOLD, round(19 * unit), (span[1] - span[0]) // 2)
+        small = typesetter.fit_line(facts, FontWeight.SEMIBOLD, round(19 * unit), (span[1] - span[0]) // 2)
         room = span[1] - span[0] - small.width - round(40 * unit)
-        title = setter.fit_line(self._board.title or "Untitled", FontWeight.BOLD, round(36 * unit), room)
+        title = typesetter.fit_line(self._board.title or "Untitled", FontWeight.BOLD, round(36 * unit), room)
         top = self.layout.margin
         self._set(title, span, top, theme.ink)
         lower = round(title.size * ASCENT_EM) - round(small.size * ASCENT_EM)
@@ -144,4 +144,4 @@ class ContactSheet:
         left, right = span
         at_right = self.layout.mirrored != at_end
         x = right - indent - block.width if at_right else left + indent
-        self._setter.draw(self.image, x, top, block, colour)
+        self._typesetter.draw(self.image, x, top, block, colour)

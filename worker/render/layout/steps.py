@@ -16,9 +16,9 @@ from previewops.worker.render.storyboard import Asset, Step, Storyboard
 from previewops.worker.render.text.fonts import FontWeight
 from previewops.worker.render.text.typesetting import ASCENT_EM, CAP_HEIGHT_EM, TextBlock, Typesetter
 
-_CROPPED_FULL = 0.16  # of a picture that fills the frame: more is not cropped unless asked for
-_ACROSS = 0.8  # of the width: pictures that end before this would leave half of the frame empty
-_MUCH_LARGER = 1.2  # how much larger pictures have to be with words below them than beside
+_MAX_FULL_CROP = 0.16  # of a picture that fills the frame: more is not cropped unless asked for
+_MIN_WIDTH_ABOVE = 0.8  # of the width: pictures that end before this would leave half of the frame empty
+_MIN_GAIN = 1.2  # how much larger pictures have to be with words below them than beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class StepFrames:
 
     board: Storyboard
     placer: PicturePlacer
-    setter: Typesetter
+    typesetter: Typesetter
 
     def layout(self, step: Step) -> FrameLayout:
         """The frame of one step, as its pictures, its words and its layout ask for."""
@@ -35,27 +35,29 @@ class StepFrames:
         if step.layout == "full" and len(pictures) == 1:
             frame = self._full(step, pictures[0])
         elif not self.board.captions:
-            frame = self._bare(step, pictures)
+            frame = self._without_captions(step, pictures)
         elif not pictures:
-            frame = self._statement(step)
+            frame = self._text_only(step)
         elif not (step.title or step.text) or not self.placer.metrics.wide:
             frame = self._below(step, pictures)
         else:
             frame = self._beside(step, pictures)
             other = self._above_and_below(step, pictures)
-            larger = step.layout == "full" or _pixels(other) > _MUCH_LARGER * _pixels(frame)
-            wins = larger and _right(other) > _ACROSS * self.board.size.width
+            larger = step.layout == "full" or _pixels(other) > _MIN_GAIN * _pixels(frame)
+            wins = larger and _right(other) > _MIN_WIDTH_ABOVE * self.board.size.width
             frame = other if wins else frame
         return replace(frame, position=step.number)
 
-    def _bare(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
+    def _without_captions(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
         """Without captions: pictures alone; without those, the number alone, large."""
         metrics = self.placer.metrics
         content = metrics.content
         if pictures:
             placed = self.placer.place(pictures, content, step.layout)
             return _frame(step, placed, placed.texts)
-        number = self.setter.fit_line(str(step.number), FontWeight.BOLD, metrics.display * 2, content.width)
+        number = self.typesetter.fit_line(
+            str(step.number), FontWeight.BOLD, metrics.display * 2, content.width
+        )
         top = content.top + (content.height - number.height) // 2
         text = PlacedText(number, content.left, content.right, top, "accent", "centre")
         return FrameLayout(step.duration_ms, texts=(text,))
@@ -64,7 +66,7 @@ class StepFrames:
         """One picture out to the edges, the words over its darkened lower part, as subtitles."""
         metrics = self.placer.metrics
         frame, shape = Box(0, 0, *self.board.size), self.placer.picture_size(picture)
-        crops = picture.cover or crop_loss(shape, frame.size) <= _CROPPED_FULL
+        crops = picture.cover or crop_loss(shape, frame.size) <= _MAX_FULL_CROP
         box = frame if crops else frame.centred(contained_size(shape, frame.size))
         placement = Placement(picture, frame, box, crops=crops, bleeds=True, has_backdrop=not crops)
         content = metrics.content
@@ -85,16 +87,16 @@ class StepFrames:
             truncated=title.truncated or text.truncated,
         )
 
-    def _statement(self, step: Step) -> FrameLayout:
+    def _text_only(self, step: Step) -> FrameLayout:
         """No picture: large type, in a measure that is comfortable to read, in the middle of the height."""
-        metrics, setter = self.placer.metrics, self.setter
+        metrics, typesetter = self.placer.metrics, self.typesetter
         content = metrics.content
         badge, number = self._badge(step)
         top = badge.bottom + metrics.gutter
         room = content.bottom - top
         measure = min(content.width, metrics.statement * 12) if metrics.wide else content.width
         heading = step.title or ("" if step.text else step.heading)
-        title = setter.fit(
+        title = typesetter.fit(
             heading,
             FontWeight.BOLD,
             width=measure,
@@ -104,7 +106,7 @@ class StepFrames:
             max_lines=5,
         )
         above = title.height + title.space_below
-        text = setter.fit(
+        text = typesetter.fit(
             step.text,
             FontWeight.REGULAR,
             width=min(measure, round(metrics.body * 27)),
@@ -132,7 +134,7 @@ class StepFrames:
         metrics = self.placer.metrics
         content = metrics.content
         size = round(metrics.size.short * 0.62)
-        block = self.setter.fit_line(str(step.number), FontWeight.BOLD, size, metrics.size.width)
+        block = self.typesetter.fit_line(str(step.number), FontWeight.BOLD, size, metrics.size.width)
         if not metrics.wide or content.right - block.width < words_end + metrics.gap:
             return ()
         top = (content.top + content.bottom) // 2 - round(block.size * (ASCENT_EM - CAP_HEIGHT_EM / 2))
@@ -159,11 +161,11 @@ class StepFrames:
 
     def _above_and_below(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
         """Title beside the number, above the pictures; text below them."""
-        metrics, setter = self.placer.metrics, self.setter
+        metrics, typesetter = self.placer.metrics, self.typesetter
         content = metrics.content
         badge, number = self._badge(step)
         indent = badge.width + round(metrics.gap * 0.8)
-        title = setter.fit(
+        title = typesetter.fit(
             step.title,
             FontWeight.BOLD,
             width=content.width - indent,
@@ -174,7 +176,7 @@ class StepFrames:
         )
         title_top = max(content.top, _middle(badge) - round(title.size * (ASCENT_EM - CAP_HEIGHT_EM / 2)))
         header = max(badge.bottom, title_top + title.height)
-        text = setter.fit(
+        text = typesetter.fit(
             step.text,
             FontWeight.REGULAR,
             width=min(content.width, metrics.body * 32),
@@ -210,8 +212,8 @@ class StepFrames:
 
     def _words(self, step: Step, width: int, room: int, size: int) -> tuple[TextBlock, TextBlock]:
         """Title and text fitted into ``width`` x ``room`` together, the title first."""
-        metrics, setter = self.placer.metrics, self.setter
-        title = setter.fit(
+        metrics, typesetter = self.placer.metrics, self.typesetter
+        title = typesetter.fit(
             step.title,
             FontWeight.BOLD,
             width=width,
@@ -221,7 +223,7 @@ class StepFrames:
             max_lines=5,
         )
         left = room - title.height - title.space_below
-        text = setter.fit(
+        text = typesetter.fit(
             step.text if left >= metrics.body_min else "",
             FontWeight.REGULAR,
             width=width,
@@ -246,7 +248,7 @@ class StepFrames:
         """The number of the step, and of how many."""
         metrics = self.placer.metrics
         content = metrics.content
-        number = self.setter.fit_line(
+        number = self.typesetter.fit_line(
             f"{step.number} / {len(self.board.steps)}", FontWeight.SEMIBOLD, metrics.small, content.width
         )
         box = Box.at(content.left, content.top, (number.width + round(metrics.small * 1.5), metrics.badge))

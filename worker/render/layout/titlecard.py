@@ -13,8 +13,8 @@ from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fonts import FontWeight
 from previewops.worker.render.text.typesetting import TextBlock, Typesetter
 
-_TALL = 1.3  # ratio of sides from which there is room for a large picture above the words
-_DECORATION = 0.5  # of a picture: as much may be cropped where it only sets the mood
+_TALL_RATIO = 1.3  # ratio of sides from which there is room for a large picture above the words
+_MAX_HERO_CROP = 0.5  # of a picture: as much may be cropped where it only sets the mood
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class TitleCard:
 
     board: Storyboard
     placer: PicturePlacer
-    setter: Typesetter
+    typesetter: Typesetter
     hero: Asset | None
 
     def layout(self) -> FrameLayout:
@@ -53,13 +53,13 @@ class TitleCard:
             share = min(0.54, max(0.36, natural / width)) if shape else 0.42
             return Box(width - round(width * share), 0, width, height)
         natural = width * shape.height / shape.width if shape else 0.0
-        most = 0.52 if height > width * _TALL else 0.42
-        share = min(most, max(0.34, natural / height)) if shape else 0.36
+        max_share = 0.52 if height > width * _TALL_RATIO else 0.42
+        share = min(max_share, max(0.34, natural / height)) if shape else 0.36
         return Box(0, 0, width, round(height * share))
 
     def _hero(self, hero: Asset, area: Box) -> Placement:
         shape = self.placer.picture_size(hero)
-        if hero.cover or crop_loss(shape, area.size) <= _DECORATION:
+        if hero.cover or crop_loss(shape, area.size) <= _MAX_HERO_CROP:
             return Placement(hero, area, area, crops=True, bleeds=True)
         inner = area.inset(self.placer.metrics.gutter)
         return Placement(
@@ -68,9 +68,9 @@ class TitleCard:
 
     def _words(self, area: Box) -> tuple[tuple[PlacedText, ...], Box | None, bool]:
         """The project at the top, the facts at the bottom, between them title and description."""
-        metrics, setter = self.placer.metrics, self.setter
-        project = setter.fit_line(self.board.project, FontWeight.SEMIBOLD, metrics.small, area.width)
-        facts = setter.fit_line(format_facts(self.board), FontWeight.SEMIBOLD, metrics.small, area.width)
+        metrics, typesetter = self.placer.metrics, self.typesetter
+        project = typesetter.fit_line(self.board.project, FontWeight.SEMIBOLD, metrics.small, area.width)
+        facts = typesetter.fit_line(format_facts(self.board), FontWeight.SEMIBOLD, metrics.small, area.width)
         bar_height = max(2, metrics.progress_bar)
         top, bottom = area.top + project.height, area.bottom - facts.height
         room = bottom - top - 2 * metrics.gutter - bar_height - metrics.gap
@@ -101,8 +101,8 @@ class TitleCard:
         return texts, bar, title.truncated or description.truncated
 
     def _title(self, width: int, room: int) -> tuple[TextBlock, TextBlock]:
-        metrics, setter, text = self.placer.metrics, self.setter, self.board.description
-        title = setter.fit(
+        metrics, typesetter, text = self.placer.metrics, self.typesetter, self.board.description
+        title = typesetter.fit(
             self.board.title or "Untitled",
             FontWeight.BOLD,
             width=width,
@@ -112,7 +112,7 @@ class TitleCard:
             max_lines=5,
         )
         left = room - title.height - title.space_below
-        description = setter.fit(
+        description = typesetter.fit(
             text if left >= metrics.body_min else "",
             FontWeight.REGULAR,
             width=min(width, metrics.body * 24),
@@ -130,10 +130,10 @@ def format_facts(board: Storyboard) -> str:
     return f"{count} {'step' if count == 1 else 'steps'}  \u00b7  {length}" if count else length
 
 
-def choose_hero(board: Storyboard, lost: Set[str]) -> Asset | None:
+def choose_hero(board: Storyboard, missing: Set[str]) -> Asset | None:
     """The picture of the title card: the first that a step shows, else the first there is, of those not ``lost``."""
-    shown = [asset for step in board.steps for asset in board.pictures_of(step)]
-    return next((asset for asset in (*shown, *board.images) if asset.ref.id not in lost), None)
+    step_pictures = [asset for step in board.steps for asset in board.pictures_of(step)]
+    return next((asset for asset in (*step_pictures, *board.images) if asset.ref.id not in missing), None)
 
 
 def format_duration(milliseconds: int) -> str:

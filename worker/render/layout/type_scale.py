@@ -30,9 +30,9 @@ class LayoutMetrics:
     @property
     def safe(self) -> Box:
         """What no text or sign leaves: 5 % from each edge, and never less than 5.5 % of the short side."""
-        least = self._of_short(0.055, 6)
-        across = max(least, round(self.size.width * _SAFE))
-        down = max(least, round(self.size.height * _SAFE))
+        min_margin = self._of_short(0.055, 6)
+        across = max(min_margin, round(self.size.width * _SAFE))
+        down = max(min_margin, round(self.size.height * _SAFE))
         return Box(across, down, self.size.width - across, self.size.height - down)
 
     @property

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 _MAX_DEPTH = 125
 _STRONG = {"L": "L", "R": "R", "AL": "R", "EN": "R", "AN": "R"}  # as neutrals see their neighbours (N1)
 _NEUTRAL = frozenset(("B", "S", "WS", "ON", "LRI", "RLI", "FSI", "PDI"))
-_SIGNS = frozenset(("WS", "ON", "CS", "ES", "ET", "NSM", "BN"))
+_CONTEXT_DEPENDENT = frozenset(("WS", "ON", "CS", "ES", "ET", "NSM", "BN"))
 _ISOLATES = ("LRI", "RLI", "FSI")
 _EMBEDDINGS = ("LRE", "RLE", "LRO", "RLO")
 _REMOVED = (*_EMBEDDINGS, "PDF", "BN")
@@ -45,7 +45,7 @@ def has_strong_direction(text: str) -> bool:
 
 def is_neutral(char: str) -> bool:
     """Whether ``char`` is a sign or a blank that takes its direction from what stands around it."""
-    return unicodedata.bidirectional(char) in _SIGNS
+    return unicodedata.bidirectional(char) in _CONTEXT_DEPENDENT
 
 
 def embedding_levels(text: str, base: int) -> list[int]:
@@ -55,25 +55,25 @@ def embedding_levels(text: str, base: int) -> list[int]:
         return [0] * len(text)
     original = list(kinds)
     explicit = _Explicit(kinds, base).run()
-    found = list(explicit)
+    levels = list(explicit)
     for sequence in _isolating_sequences(original, explicit):
-        start, end = _edges(sequence, original, explicit, base)
-        _resolve(sequence, text, kinds, found, (start, end))
-    _reset_blanks(original, found, base)
-    return found
+        start, end = _boundary_directions(sequence, original, explicit, base)
+        _resolve(sequence, text, kinds, levels, (start, end))
+    _reset_whitespace(original, levels, base)
+    return levels
 
 
-def visual_order(of_levels: Sequence[int]) -> list[int]:
+def visual_order(levels: Sequence[int]) -> list[int]:
     """The places of items with these levels from left to right (rule L2)."""
-    order = list(range(len(of_levels)))
+    order = list(range(len(levels)))
     if not order:
         return order
-    lowest_odd = min((level for level in of_levels if level % 2), default=max(of_levels) + 1)
-    for level in range(max(of_levels), lowest_odd - 1, -1):
+    lowest_odd = min((level for level in levels if level % 2), default=max(levels) + 1)
+    for level in range(max(levels), lowest_odd - 1, -1):
         start = 0
         while start < len(order):
             end = start
-            while end < len(order) and of_levels[order[end]] >= level:
+            while end < len(order) and levels[order[end]] >= level:
                 end += 1
             order[start:end] = reversed(order[start:end])
             start = end + 1
@@ -92,30 +92,30 @@ class _Explicit:
     valid_isolates: int = 0
 
     def run(self) -> list[int]:
-        found = []
+        levels = []
         self.stack = [(self.base, "", False)]
         for index, kind in enumerate(self.kinds):
             if kind in _EMBEDDINGS:
-                found.append(self.stack[-1][0])
+                levels.append(self.stack[-1][0])
                 self._push(rtl=kind in ("RLE", "RLO"), override={"RLO": "R", "LRO": "L"}.get(kind, ""))
             elif kind in _ISOLATES:
-                self._place(index, found)
+                self._place(index, levels)
                 self._isolate(index, kind)
             elif kind == "PDI":
                 self._end_isolate()
-                self._place(index, found)
+                self._place(index, levels)
             elif kind == "PDF":
-                found.append(self.stack[-1][0])
+                levels.append(self.stack[-1][0])
                 self._end_embedding()
             elif kind == "B":
-                found.append(self.base)
+                levels.append(self.base)
             else:
-                self._place(index, found)
-        return found
+                self._place(index, levels)
+        return levels
 
-    def _place(self, index: int, found: list[int]) -> None:
+    def _place(self, index: int, levels: list[int]) -> None:
         level, override, _ = self.stack[-1]
-        found.append(level)
+        levels.append(level)
         if override and self.kinds[index] != "BN":
             self.kinds[index] = override
 
@@ -171,24 +171,24 @@ class _Explicit:
             self.stack.pop()
 
 
-def _isolating_sequences(kinds: Sequence[str], found: Sequence[int]) -> list[list[int]]:
+def _isolating_sequences(kinds: Sequence[str], levels: Sequence[int]) -> list[list[int]]:
     """Places that are resolved together: level runs, joined over the isolates between them (rule X10)."""
-    done: list[list[int]] = []
-    waiting: list[list[int]] = []  # sequences that end in an isolate's start, until its end comes
+    finished: list[list[int]] = []
+    open_isolates: list[list[int]] = []  # sequences that end in an isolate's start, until its end comes
     current: list[int] = []
     for index, kind in enumerate(kinds):
         if kind in _REMOVED:
             continue
-        if current and found[current[-1]] != found[index]:
-            (waiting if kinds[current[-1]] in _ISOLATES else done).append(current)
+        if current and levels[current[-1]] != levels[index]:
+            (open_isolates if kinds[current[-1]] in _ISOLATES else finished).append(current)
             current = []
-        if not current and kind == "PDI" and waiting and found[waiting[-1][-1]] == found[index]:
-            current = waiting.pop()
+        if not current and kind == "PDI" and open_isolates and levels[open_isolates[-1][-1]] == levels[index]:
+            current = open_isolates.pop()
         current.append(index)
-    return [sequence for sequence in (*done, *waiting, current) if sequence]
+    return [sequence for sequence in (*finished, *open_isolates, current) if sequence]
 
 
-def _edges(
+def _boundary_directions(
     sequence: Sequence[int], original: Sequence[str], explicit: Sequence[int], base: int
 ) -> tuple[str, str]:
     """The directions that a sequence sees before its start and behind its end (rule X10)."""
@@ -204,22 +204,22 @@ def _edges(
 
 
 def _resolve(
-    sequence: list[int], text: str, kinds: list[str], found: list[int], edges: tuple[str, str]
+    sequence: list[int], text: str, kinds: list[str], levels: list[int], edges: tuple[str, str]
 ) -> None:
     """Rules W1 to I2 for one sequence: sets ``found``."""
-    level, (start, end) = found[sequence[0]], edges
+    level, (start, end) = levels[sequence[0]], edges
     part = [kinds[index] for index in sequence]
-    _weak(part, start)
-    _paired_brackets(part, [text[index] for index in sequence], level, start)
-    _neutral(part, level, start, end)
+    _resolve_weak(part, start)
+    _resolve_brackets(part, [text[index] for index in sequence], level, start)
+    _resolve_neutrals(part, level, start, end)
     for index, kind in zip(sequence, part, strict=True):
         if kind == "R":
-            found[index] = level + (1 - level % 2)
+            levels[index] = level + (1 - level % 2)
         elif kind != "L" or level % 2:
-            found[index] = level + 2 - level % 2
+            levels[index] = level + 2 - level % 2
 
 
-def _weak(kinds: list[str], start: str) -> None:
+def _resolve_weak(kinds: list[str], start: str) -> None:
     """Rules W1 to W7, in place."""
     last = start
     for index, kind in enumerate(kinds):
@@ -237,7 +237,7 @@ def _weak(kinds: list[str], start: str) -> None:
             kinds[index] = "EN"
         elif kind == "CS" and before == after == "AN":
             kinds[index] = "AN"
-    _terminators(kinds)
+    _resolve_terminators(kinds)
     last = start
     for index, kind in enumerate(kinds):
         if kind in ("ES", "CS", "ET"):
@@ -248,7 +248,7 @@ def _weak(kinds: list[str], start: str) -> None:
             kinds[index] = "L"
 
 
-def _terminators(kinds: list[str]) -> None:
+def _resolve_terminators(kinds: list[str]) -> None:
     """Signs of currency and percent go with the European numbers that they touch (rule W5)."""
     index = 0
     while index < len(kinds):
@@ -262,7 +262,7 @@ def _terminators(kinds: list[str]) -> None:
         index = max(end, index + 1)
 
 
-def _paired_brackets(kinds: list[str], chars: Sequence[str], level: int, start: str) -> None:
+def _resolve_brackets(kinds: list[str], chars: Sequence[str], level: int, start: str) -> None:
     """Brackets take the direction of what is inside them, or of what stands before them (rule N0)."""
     embedding = _DIRECTION[level % 2]
     for opening, closing in _pairs(kinds, chars):
@@ -294,7 +294,7 @@ def _pairs(kinds: Sequence[str], chars: Sequence[str]) -> list[tuple[int, int]]:
     return sorted(pairs)
 
 
-def _neutral(kinds: list[str], level: int, start: str, end: str) -> None:
+def _resolve_neutrals(kinds: list[str], level: int, start: str, end: str) -> None:
     """Rules N1 and N2, in place: what has no direction takes that of both its neighbours, or the line's."""
     index = 0
     while index < len(kinds):
@@ -308,17 +308,17 @@ def _neutral(kinds: list[str], level: int, start: str, end: str) -> None:
         index = max(stop, index + 1)
 
 
-def _reset_blanks(original: Sequence[str], found: list[int], base: int) -> None:
+def _reset_whitespace(original: Sequence[str], levels: list[int], base: int) -> None:
     """Removed characters have the level of what precedes them; blanks at the end of the line the line's (L1)."""
     for index, kind in enumerate(original):
         if kind in _REMOVED:
-            found[index] = found[index - 1] if index else base
+            levels[index] = levels[index - 1] if index else base
     trailing = True
-    for index in range(len(found) - 1, -1, -1):
+    for index in range(len(levels) - 1, -1, -1):
         if original[index] in ("B", "S"):
-            found[index], trailing = base, True
+            levels[index], trailing = base, True
         elif original[index] in ("WS", *_ISOLATES, "PDI", *_REMOVED):
             if trailing:
-                found[index] = base
+                levels[index] = base
         else:
             trailing = False

@@ -18,7 +18,7 @@ from previewops.worker.render.text.fontfiles import FontFile, FontSources
 log = structlog.get_logger()
 
 _SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
-_MOST = 400  # faces offered: a machine may have thousands
+_MAX_FACES = 400  # faces offered: a machine may have thousands
 _TIMEOUT_S = 20  # a first run of fontconfig builds its cache
 # Upright faces in the order in which fontconfig falls back for a sans serif, less those that add no character.
 _PATTERNS = ("sans-serif:slant=0:weight=80", "sans-serif:slant=0:weight=200", "emoji")
@@ -30,11 +30,11 @@ def find_fonts(preferred: Sequence[Path]) -> FontSources:
 
     Where there is no fontconfig, or it fails, there are none of the second kind.
     """
-    first = [FontFile(str(path.absolute())) for entry in preferred for path in _files(entry)]
-    return FontSources(tuple(first[:_MOST]), tuple(_of_the_machine()))
+    first = [FontFile(str(path.absolute())) for entry in preferred for path in _font_files(entry)]
+    return FontSources(tuple(first[:_MAX_FACES]), tuple(_system_fonts()))
 
 
-def _files(entry: Path) -> list[Path]:
+def _font_files(entry: Path) -> list[Path]:
     if entry.is_dir():
         return sorted(path for path in entry.rglob("*") if path.suffix.lower() in _SUFFIXES)
     if not entry.exists():
@@ -42,19 +42,19 @@ def _files(entry: Path) -> list[Path]:
     return [entry]
 
 
-def _of_the_machine() -> list[FontFile]:
+def _system_fonts() -> list[FontFile]:
     program = which("fc-match")
     if program is None:
         return []
-    found: dict[FontFile, None] = {}
+    fonts: dict[FontFile, None] = {}
     for pattern in _PATTERNS:
-        found.update(dict.fromkeys(_matches(program, pattern)))
-    return list(found)[:_MOST]
+        fonts.update(dict.fromkeys(_match_fonts(program, pattern)))
+    return list(fonts)[:_MAX_FACES]
 
 
-def _matches(program: str, pattern: str) -> Iterator[FontFile]:
+def _match_fonts(program: str, pattern: str) -> Iterator[FontFile]:
     try:
-        listed = subprocess.run(  # noqa: S603 - a fixed command from the PATH
+        output = subprocess.run(  # noqa: S603 - a fixed command from the PATH
             [program, "--sort", f"--format={_FORMAT}", pattern],
             capture_output=True,
             timeout=_TIMEOUT_S,
@@ -63,7 +63,7 @@ def _matches(program: str, pattern: str) -> Iterator[FontFile]:
     except (OSError, subprocess.SubprocessError) as failure:
         log.warning("fonts.unavailable", reason=str(failure))
         return
-    for line in listed.splitlines():
+    for line in output.splitlines():
         path, face, slant, scalable, colour = (*line.split("\t"), *("",) * 5)[:5]
         upright = slant in ("", "0")
         if upright and "True" in (scalable, colour) and path.lower().endswith(_SUFFIXES) and face.isdecimal():

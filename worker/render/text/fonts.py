@@ -21,7 +21,9 @@ from previewops.worker.render.text.fontfiles import FontFile, FontSources
 from previewops.worker.render.text.segmentation import is_emoji, is_invisible
 from previewops.worker.render.text.sfnt import FontInfo, read_font_info
 
-_LOADED_BYTES = 128 * 1024 * 1024  # of address space, for loaded fonts: each size of each face maps its file
+_FONT_CACHE_BYTES = (
+    128 * 1024 * 1024
+)  # of address space, for loaded fonts: each size of each face maps its file
 _DISPLAY_SIZE = 28  # pixels
 
 
@@ -59,10 +61,10 @@ class FontFace:
 
     def at_size(self, size: int) -> ImageFont.FreeTypeFont:
         """The face at ``size`` pixels; bitmaps in colour come in their one size, whatever is asked for."""
-        return _LOADED.get(self.file, self.info.strike or size)
+        return _FONT_CACHE.get(self.file, self.info.strike or size)
 
 
-class _Loaded:
+class _FontCache:
     """Loaded fonts, the least lately used dropped first. Each takes as much address space as its file is long."""
 
     def __init__(self) -> None:
@@ -78,17 +80,17 @@ class _Loaded:
         length = Path(file.path).stat().st_size
         self._fonts[key] = (font, length)
         self._bytes += length
-        while self._bytes > _LOADED_BYTES and len(self._fonts) > 1:
+        while self._bytes > _FONT_CACHE_BYTES and len(self._fonts) > 1:
             _, (_, dropped) = self._fonts.popitem(last=False)
             self._bytes -= dropped
         return font
 
 
-_LOADED = _Loaded()
+_FONT_CACHE = _FontCache()
 
 
 @lru_cache(maxsize=512)
-def _face(file: FontFile) -> FontFace | None:
+def _load_face(file: FontFile) -> FontFace | None:
     """The face, or None where it cannot be used: an operator's folder may hold anything."""
     try:
         with Path(file.path).open("rb") as opened:
@@ -102,19 +104,20 @@ def _face(file: FontFile) -> FontFace | None:
     return face
 
 
-def _own(name: str) -> FontFace:
-    face = _face(FontFile(str(files("previewops.worker.fonts").joinpath(f"{name}.ttf"))))
+def _package_face(name: str) -> FontFace:
+    face = _load_face(FontFile(str(files("previewops.worker.fonts").joinpath(f"{name}.ttf"))))
     assert face is not None, f"the package lacks its font {name}"
     return face
 
 
-def _of_weight(faces: Iterable[FontFace], weight: FontWeight) -> list[FontFace]:
+def _nearest_weights(faces: Iterable[FontFace], weight: FontWeight) -> list[FontFace]:
     """One face a family, in the order in which the families come: the one nearest to ``weight``."""
     families: dict[str, list[FontFace]] = {}
     for face in faces:
         families.setdefault(face.name, []).append(face)
     return [
-        min(each, key=lambda face: abs(face.info.weight - weight.weight_class)) for each in families.values()
+        min(family_faces, key=lambda face: abs(face.info.weight - weight.weight_class))
+        for family_faces in families.values()
     ]
 
 
@@ -123,13 +126,13 @@ class FontChain:
 
     def __init__(self, sources: FontSources) -> None:
         self._sources = sources
-        self._found: dict[tuple[str, FontWeight], FontFace | None] = {}
+        self._faces: dict[tuple[str, FontWeight], FontFace | None] = {}
         self._chains: dict[tuple[FontWeight, bool], list[FontFace]] = {}
 
     @property
     def unusable(self) -> tuple[str, ...]:
         """Paths among the preferred fonts that are no fonts, or of a kind that is not drawn."""
-        return tuple(file.path for file in self._sources.preferred if _face(file) is None)
+        return tuple(file.path for file in self._sources.preferred if _load_face(file) is None)
 
     def find(self, cluster: str, weight: FontWeight) -> FontFace | None:
         """The face for a cluster, or None if no font has its first character.
@@ -137,40 +140,42 @@ class FontChain:
         One that has the whole of it goes before one that has only its first character.
         """
         key = (cluster, weight)
-        if key not in self._found:
-            self._found[key] = self._look(cluster, weight)
-        return self._found[key]
+        if key not in self._faces:
+            self._faces[key] = self._search(cluster, weight)
+        return self._faces[key]
 
-    def _look(self, cluster: str, weight: FontWeight) -> FontFace | None:
-        for wanted in (cluster, cluster[0]):
-            own = self._first(self._chain(weight, deep=False), wanted, in_colour=False)
+    def _search(self, cluster: str, weight: FontWeight) -> FontFace | None:
+        for text in (cluster, cluster[0]):
+            own = self._first(self._chain(weight, deep=False), text, in_colour=False)
             if own is not None and not is_emoji(cluster):
                 return own
             chain = self._chain(weight, deep=True)
             for in_colour in (True, False) if is_emoji(cluster) else (False, True):
-                if found := self._first(chain, wanted, in_colour=in_colour):
-                    return found
+                if face := self._first(chain, text, in_colour=in_colour):
+                    return face
         return None
 
     @staticmethod
-    def _first(chain: Iterable[FontFace], wanted: str, *, in_colour: bool) -> FontFace | None:
-        return next((face for face in chain if face.info.coloured == in_colour and face.covers(wanted)), None)
+    def _first(chain: Iterable[FontFace], text: str, *, in_colour: bool) -> FontFace | None:
+        return next((face for face in chain if face.info.coloured == in_colour and face.covers(text)), None)
 
     def _chain(self, weight: FontWeight, *, deep: bool) -> list[FontFace]:
         """The faces in order; those behind Inter are only read when something is asked for that it lacks."""
         key = (weight, deep)
         if key not in self._chains:
-            faces = _of_weight(_usable(self._sources.preferred), weight)
-            faces.append(_own(f"Inter-{weight}"))
+            faces = _nearest_weights(_usable_faces(self._sources.preferred), weight)
+            faces.append(_package_face(f"Inter-{weight}"))
             if deep:
-                faces += _of_weight(_usable(self._sources.system), weight)
-                faces.append(_own("DejaVuSans" if weight is FontWeight.REGULAR else "DejaVuSans-Bold"))
+                faces += _nearest_weights(_usable_faces(self._sources.system), weight)
+                faces.append(
+                    _package_face("DejaVuSans" if weight is FontWeight.REGULAR else "DejaVuSans-Bold")
+                )
             self._chains[key] = faces
         return self._chains[key]
 
 
-def _usable(files_: Iterable[FontFile]) -> list[FontFace]:
-    return [face for face in map(_face, files_) if face is not None]
+def _usable_faces(files_: Iterable[FontFile]) -> list[FontFace]:
+    return [face for face in map(_load_face, files_) if face is not None]
 
 
 @lru_cache(maxsize=4)

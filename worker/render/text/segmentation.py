@@ -20,12 +20,12 @@ _BREAKING_BLANKS = frozenset(
     " \t\n\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a\u205f\u3000"
 )
 # Not to begin a line, and not to end one: the usual rules of Chinese, Japanese and Korean typesetting.
-_NEVER_FIRST = frozenset(
+_NO_BREAK_BEFORE = frozenset(
     "、。，．・：；？！‼⁇⁈⁉゛゜ヽヾゝゞ々ー’”）〕］｝〉》」』】〙〗〟｠»)]}>,.!?:;…‥〜～"
     "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶ%％℃°′″"
 )
-_NEVER_LAST = frozenset("‘“（〔［｛〈《「『【〘〖〝｟«([{<$£¥€＄￥￡#＃")
-_AFTER = frozenset("-\u2010\u2012\u2013\u2014\u2015/\u0964\u0965")  # a line may end behind these
+_NO_BREAK_AFTER = frozenset("‘“（〔［｛〈《「『【〘〖〝｟«([{<$£¥€＄￥￡#＃")
+_BREAK_AFTER = frozenset("-\u2010\u2012\u2013\u2014\u2015/\u0964\u0965")  # a line may end behind these
 
 # Characters that are shown in colour unless told otherwise (Emoji_Presentation), as ranges.
 _EMOJI = (
@@ -47,7 +47,7 @@ _IDEOGRAPHIC = (
 )
 
 
-def _within(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:
+def _in_ranges(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:
     return any(first <= code <= last for first, last in ranges)
 
 
@@ -80,16 +80,16 @@ def grapheme_clusters(text: str) -> tuple[str, ...]:
     """``text`` in pieces that a reader sees as one character each: a letter with its marks, an emoji sequence."""
     if text.isascii():
         return tuple(text)
-    found: list[str] = []
+    pieces: list[str] = []
     for char in text:
-        if found and not char.isascii() and _belongs(found[-1], char):
-            found[-1] += char
+        if pieces and not char.isascii() and _continues_cluster(pieces[-1], char):
+            pieces[-1] += char
         else:
-            found.append(char)
-    return tuple(found)
+            pieces.append(char)
+    return tuple(pieces)
 
 
-def _belongs(before: str, char: str) -> bool:
+def _continues_cluster(before: str, char: str) -> bool:
     last = before[-1]
     if before.isspace() or unicodedata.category(last) == "Cc":
         return False
@@ -118,13 +118,13 @@ def is_emoji(cluster: str) -> bool:
     if cluster.isascii() or "\ufe0e" in cluster:
         return False
     codes = [ord(char) for char in cluster]
-    return _within(codes[0], _EMOJI) or _VARIATION_16 in codes or _KEYCAP in codes
+    return _in_ranges(codes[0], _EMOJI) or _VARIATION_16 in codes or _KEYCAP in codes
 
 
 @lru_cache(maxsize=8192)
 def is_ideographic(char: str) -> bool:
     """Whether ``char`` is of a script whose lines may end behind nearly every character."""
-    return _within(ord(char), _IDEOGRAPHIC)
+    return _in_ranges(ord(char), _IDEOGRAPHIC)
 
 
 def split_segments(paragraph: str) -> list[tuple[str, str]]:
@@ -133,12 +133,12 @@ def split_segments(paragraph: str) -> list[tuple[str, str]]:
     The joint is a blank, or empty where nothing stands between two pieces. A soft hyphen stays at the end of its
     piece.
     """
-    found: list[tuple[str, str]] = []
+    segments: list[tuple[str, str]] = []
     for word in _split_at_blanks(paragraph):
-        pieces = [word] if word.isalnum() and word.isascii() else _pieces(word)
-        found += [(piece, "") for piece in pieces[:-1]]
-        found.append((pieces[-1], " "))
-    return found
+        pieces = [word] if word.isalnum() and word.isascii() else _split_word(word)
+        segments += [(piece, "") for piece in pieces[:-1]]
+        segments.append((pieces[-1], " "))
+    return segments
 
 
 def _split_at_blanks(paragraph: str) -> list[str]:
@@ -148,25 +148,25 @@ def _split_at_blanks(paragraph: str) -> list[str]:
     return [word for word in spaced.split(" ") if word]
 
 
-def _pieces(word: str) -> list[str]:
+def _split_word(word: str) -> list[str]:
     pieces: list[str] = []
     for cluster in grapheme_clusters(word):
         if cluster == ZERO_WIDTH_SPACE:
             pieces.append("")
-        elif pieces and not (pieces[-1] and _may_part(pieces[-1], cluster)):
+        elif pieces and not (pieces[-1] and _may_break(pieces[-1], cluster)):
             pieces[-1] += cluster
         else:
             pieces.append(cluster)
     return [piece for piece in pieces if piece] or [word]
 
 
-def _may_part(before: str, cluster: str) -> bool:
+def _may_break(before: str, cluster: str) -> bool:
     last, first = before[-1], cluster[0]
-    if first in _NEVER_FIRST or last in _NEVER_LAST or first in "\u00a0\u202f\u2060":
+    if first in _NO_BREAK_BEFORE or last in _NO_BREAK_AFTER or first in "\u00a0\u202f\u2060":
         return False
     if last == _SOFT_HYPHEN:
         return True
-    if last in _AFTER:
+    if last in _BREAK_AFTER:
         # Not in "-5", "1/2" or "--": a hyphen parts letters.
         return len(before) > 1 and before[-2].isalpha() and first.isalpha()
     if last in "\u00a0\u202f\u2060\u200d":

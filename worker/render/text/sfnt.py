@@ -68,16 +68,16 @@ def read_font_info(file: BinaryIO, index: int = 0) -> FontInfo:
         OSError: the file cannot be read.
     """
     try:
-        tables = _tables(file, index & 0xFFFF)
+        tables = _read_table_index(file, index & 0xFFFF)
         if b"cmap" not in tables:
             raise ValueError("the font has no cmap table")
         outlines = b"glyf" in tables or b"CFF " in tables or b"CFF2" in tables
-        layers = b"COLR" in tables and _content(file, tables[b"COLR"])[:2] == b"\0\0"
-        strike = _strike(file, tables)
+        layers = b"COLR" in tables and _read_table(file, tables[b"COLR"])[:2] == b"\0\0"
+        strike = _read_strike(file, tables)
         return FontInfo(
-            family=_family(file, tables),
-            coverage=Coverage(_characters(_content(file, tables[b"cmap"]))),
-            weight=_weight(file, tables),
+            family=_read_family(file, tables),
+            coverage=Coverage(_read_characters(_read_table(file, tables[b"cmap"]))),
+            weight=_read_weight(file, tables),
             coloured=strike is not None or b"COLR" in tables or b"SVG " in tables,
             strike=strike,
             drawable=strike is not None or layers or (outlines and not {b"COLR", b"SVG "} & tables.keys()),
@@ -86,83 +86,83 @@ def read_font_info(file: BinaryIO, index: int = 0) -> FontInfo:
         raise ValueError(f"the font breaks off: {broken}") from broken
 
 
-def _tables(file: BinaryIO, index: int) -> dict[bytes, tuple[int, int]]:
+def _read_table_index(file: BinaryIO, index: int) -> dict[bytes, tuple[int, int]]:
     """Offset and length of each table of the face."""
     start = 0
-    if _at(file, 0, 4) == b"ttcf":
-        (start,) = struct.unpack(">I", _at(file, 12 + 4 * index, 4))
-    (count,) = struct.unpack(">H", _at(file, start + 4, 2))
-    records = _at(file, start + 12, 16 * count)
+    if _read_at(file, 0, 4) == b"ttcf":
+        (start,) = struct.unpack(">I", _read_at(file, 12 + 4 * index, 4))
+    (count,) = struct.unpack(">H", _read_at(file, start + 4, 2))
+    records = _read_at(file, start + 12, 16 * count)
     entries = (struct.unpack_from(">4sIII", records, 16 * number) for number in range(count))
     return {tag: (offset, length) for tag, _checksum, offset, length in entries}
 
 
-def _at(file: BinaryIO, offset: int, length: int) -> bytes:
+def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     file.seek(offset)
     return file.read(length)
 
 
-def _content(file: BinaryIO, table: tuple[int, int]) -> bytes:
-    return _at(file, *table)
+def _read_table(file: BinaryIO, table: tuple[int, int]) -> bytes:
+    return _read_at(file, *table)
 
 
-def _family(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> str:
+def _read_family(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> str:
     """The typographic family name, or else the plain one; in Unicode, as every font for Windows has it."""
     if b"name" not in tables:
         return ""
-    content = _content(file, tables[b"name"])
+    content = _read_table(file, tables[b"name"])
     _version, count, texts = struct.unpack_from(">HHH", content, 0)
-    found: dict[int, str] = {}
+    names: dict[int, str] = {}
     for number in range(count):
         platform, _encoding, language, kind, length, offset = struct.unpack_from(
             ">6H", content, 6 + 12 * number
         )
-        if platform == 3 and kind in (1, 16) and (language == _ENGLISH or kind not in found):
-            found[kind] = content[texts + offset : texts + offset + length].decode("utf-16-be", "replace")
-    return found.get(16) or found.get(1, "")
+        if platform == 3 and kind in (1, 16) and (language == _ENGLISH or kind not in names):
+            names[kind] = content[texts + offset : texts + offset + length].decode("utf-16-be", "replace")
+    return names.get(16) or names.get(1, "")
 
 
-def _weight(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> int:
+def _read_weight(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> int:
     if b"OS/2" not in tables:
         return _REGULAR
-    (weight,) = struct.unpack_from(">H", _content(file, tables[b"OS/2"]), 4)
+    (weight,) = struct.unpack_from(">H", _read_table(file, tables[b"OS/2"]), 4)
     return int(weight)
 
 
-def _strike(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> int | None:
+def _read_strike(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> int | None:
     """The largest size for which there are coloured bitmaps, pixels an em."""
     if b"CBDT" in tables and b"CBLC" in tables:
-        content = _content(file, tables[b"CBLC"])
+        content = _read_table(file, tables[b"CBLC"])
         (count,) = struct.unpack_from(">I", content, 4)
         return max(content[8 + 48 * number + 44] for number in range(count))
     if b"sbix" in tables:
-        content = _content(file, tables[b"sbix"])
+        content = _read_table(file, tables[b"sbix"])
         (count,) = struct.unpack_from(">I", content, 4)
         offsets = struct.unpack_from(f">{count}I", content, 8)
         return int(max(struct.unpack_from(">H", content, offset)[0] for offset in offsets))
     return None
 
 
-def _characters(cmap: bytes) -> Iterator[tuple[int, int]]:
+def _read_characters(cmap: bytes) -> Iterator[tuple[int, int]]:
     (count,) = struct.unpack_from(">H", cmap, 2)
     records = [struct.unpack_from(">HHI", cmap, 4 + 8 * index) for index in range(count)]
     offsets = {(platform, encoding): offset for platform, encoding, offset in records}
     for key in _UNICODE_SUBTABLES:
         if key in offsets:
-            return _subtable(cmap, offsets[key])
+            return _read_subtable(cmap, offsets[key])
     raise ValueError("the font has no Unicode cmap")
 
 
-def _subtable(cmap: bytes, at: int) -> Iterator[tuple[int, int]]:
+def _read_subtable(cmap: bytes, at: int) -> Iterator[tuple[int, int]]:
     (kind,) = struct.unpack_from(">H", cmap, at)
     if kind == 4:
-        return _format_4(cmap, at)
+        return _read_format_4(cmap, at)
     if kind == 12:
-        return _format_12(cmap, at)
+        return _read_format_12(cmap, at)
     raise ValueError(f"cmap format {kind} is not read; 4 and 12 are")
 
 
-def _format_12(cmap: bytes, at: int) -> Iterator[tuple[int, int]]:
+def _read_format_12(cmap: bytes, at: int) -> Iterator[tuple[int, int]]:
     (groups,) = struct.unpack_from(">I", cmap, at + 12)
     for index in range(groups):
         first, last, glyph = struct.unpack_from(">III", cmap, at + 16 + 12 * index)
@@ -170,7 +170,7 @@ def _format_12(cmap: bytes, at: int) -> Iterator[tuple[int, int]]:
             yield first + (glyph == 0), last
 
 
-def _format_4(cmap: bytes, at: int) -> Iterator[tuple[int, int]]:
+def _read_format_4(cmap: bytes, at: int) -> Iterator[tuple[int, int]]:
     (doubled,) = struct.unpack_from(">H", cmap, at + 6)
     count = doubled // 2
     words = f">{count}H"

@@ -22,11 +22,11 @@ _EMBOLDENING = {
     FontWeight.SEMIBOLD: 0.009,
     FontWeight.BOLD: 0.012,
 }  # of the size, a side
-_FINE = (
+_SMALL_TEXT_PX = (
     24  # pixels: type smaller than this is drawn larger and scaled down, so that letters keep their distances
 )
 _OVERSAMPLING = 4
-_LIGHTER = 150  # of weight class: less is not seen
+_MIN_WEIGHT_GAP = 150  # of weight class: less is not seen
 _EMOJI_MIDDLE = (
     0.36  # of the size: how far above the baseline the middle of an emoji lies, as that of capitals
 )
@@ -81,9 +81,9 @@ class Shaper:
 
     def advance(self, run: TextRun, size: int) -> float:
         """How far a run moves the pen, pixels."""
-        drawn_at = _drawn_at(run, size)
-        font = run.face.at_size(drawn_at)
-        scale = size / drawn_at
+        drawing_size = _drawing_size(run, size)
+        font = run.face.at_size(drawing_size)
+        scale = size / drawing_size
         return scale * font.getlength(run.text, direction=_direction(run), language=self._language(run))
 
     def draw(
@@ -103,8 +103,8 @@ class Shaper:
             self.used.add(run.face.name)
             if run.face.info.strike:
                 _paste_emoji(image, run, size, (x, baseline))
-            elif size < _FINE:
-                self._paste_fine(
+            elif size < _SMALL_TEXT_PX:
+                self._draw_small_text(
                     image, (x, baseline), run, self._style(run, weight, size * _OVERSAMPLING), fill
                 )
             else:
@@ -119,10 +119,10 @@ class Shaper:
             "direction": _direction(run),
             "language": self._language(run),
             "embedded_color": run.face.info.coloured,
-            "stroke_width": _stroke(run, weight, size),
+            "stroke_width": _stroke_width(run, weight, size),
         }
 
-    def _paste_fine(
+    def _draw_small_text(
         self, image: Image.Image, at: tuple[float, int], run: TextRun, style: dict[str, Any], fill: Colour
     ) -> None:
         """Small type: FreeType puts letters on whole pixels, which at ten pixels a letter is seen."""
@@ -138,9 +138,9 @@ class Shaper:
         return self.language if self.language and any(map(is_ideographic, run.text)) else None
 
 
-def _stroke(run: TextRun, weight: FontWeight, size: int) -> float:
+def _stroke_width(run: TextRun, weight: FontWeight, size: int) -> float:
     """What a face that has no such weight is to be thickened by, pixels: few fonts for Chinese come in bold."""
-    if run.face.info.coloured or weight.weight_class - run.face.info.weight < _LIGHTER:
+    if run.face.info.coloured or weight.weight_class - run.face.info.weight < _MIN_WEIGHT_GAP:
         return 0.0
     return size * _EMBOLDENING[weight]
 
@@ -149,13 +149,13 @@ def _direction(run: TextRun) -> str:
     return "rtl" if run.rtl else "ltr"
 
 
-def _drawn_at(run: TextRun, size: int) -> int:
+def _drawing_size(run: TextRun, size: int) -> int:
     """The size in pixels that a run is set in before it is scaled to ``size``."""
-    return run.face.info.strike or (size * _OVERSAMPLING if size < _FINE else size)
+    return run.face.info.strike or (size * _OVERSAMPLING if size < _SMALL_TEXT_PX else size)
 
 
 def _paste_emoji(image: Image.Image, run: TextRun, size: int, at: tuple[float, int]) -> None:
-    picture = _emoji(run, size)
+    picture = _draw_emoji(run, size)
     top = at[1] - round(_EMOJI_MIDDLE * size) - picture.height // 2
     if image.mode == "RGB":
         image.paste(picture, (round(at[0]), top), picture)
@@ -165,7 +165,7 @@ def _paste_emoji(image: Image.Image, run: TextRun, size: int, at: tuple[float, i
 
 
 @lru_cache(maxsize=128)
-def _emoji(run: TextRun, size: int) -> Image.Image:
+def _draw_emoji(run: TextRun, size: int) -> Image.Image:
     """A run of bitmap glyphs, scaled from the size that they have."""
     direction, font = _direction(run), run.face.at_size(size)
     strike = run.face.info.strike or size
@@ -177,5 +177,5 @@ def _emoji(run: TextRun, size: int) -> Image.Image:
         (-min(0, left), -top), run.text, font=font, anchor="ls", direction=direction, embedded_color=True
     )
     scale = size / strike
-    wanted = (max(1, round(large.width * scale)), max(1, round(large.height * scale)))
-    return large.resize(wanted, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    size_px = (max(1, round(large.width * scale)), max(1, round(large.height * scale)))
+    return large.resize(size_px, Image.Resampling.LANCZOS, reducing_gap=2.0)

@@ -36,12 +36,12 @@ _LEADING = {"tight": 1.16, "loose": 1.42}  # distance of baselines, in sizes
 _TALL_LEADING = 0.12  # more, for scripts whose marks stand high or low
 _LAST_TALL = 0x052F  # up to here Latin, Greek and Cyrillic, which need no more
 _BLANKS = "\t\v\f\u2028\u2029\x85"
-_HEEDED = "\u200b\u00ad\u2060"  # zero width space, soft hyphen, word joiner
+_KEPT_CONTROLS = "\u200b\u00ad\u2060"  # zero width space, soft hyphen, word joiner
 _BALANCED_LINES = 5  # more than this are read as a paragraph, whose right edge may be uneven
-_MANY = 8  # characters in a cluster, of emoji sequences say
+_MAX_CLUSTER_CHARS = 8  # characters in a cluster, of emoji sequences say
 _NARROWEST = 0.15  # of the size: the advance of the narrowest letters
-_FOR_LOOKS = 0.8  # of the size: a title may shrink to this so that it does not end on a lone word
-_LEAST_LAST = 0.3  # of the widest line: a last line shorter than this is an orphan
+_SHRINK_FOR_ORPHAN = 0.8  # of the size: a title may shrink to this so that it does not end on a lone word
+_ORPHAN_WIDTH = 0.3  # of the widest line: a last line shorter than this is an orphan
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,8 @@ class Typesetter:
         if first in _BLANKS or category == "Zs":
             return " "
         if is_invisible(first):
-            heeded = category == "Cf" and (unicodedata.bidirectional(first) != "BN" or first in _HEEDED)
-            return cluster if heeded else ""
+            kept = category == "Cf" and (unicodedata.bidirectional(first) != "BN" or first in _KEPT_CONTROLS)
+            return cluster if kept else ""
         face = self._shaper.chain.find(cluster, weight)
         if face is None:
             self._undrawn.update(char for char in cluster if not is_invisible(char))
@@ -138,7 +138,7 @@ class Typesetter:
         cleaned = " ".join(resolve_soft_hyphens(word) for word in self.clean(text, weight).split())
         if not cleaned:
             return TextBlock((), weight, size, size, 0, truncated=False)
-        cut = self._cut(cleaned, weight, size, width)
+        cut = self._truncate(cleaned, weight, size, width)
         line = self._line(cut, weight, size, bidi.paragraph_level(cleaned) == 1)
         return TextBlock((line,), weight, size, size, line.width, truncated=cut != cleaned)
 
@@ -159,31 +159,31 @@ class Typesetter:
         tight = weight is not FontWeight.REGULAR
         ratio = _LEADING["tight" if tight else "loose"]
         ratio += _TALL_LEADING if any(ord(char) > _LAST_TALL and char.isalpha() for char in cleaned) else 0
-        spare = round(size * _FOR_LOOKS)
+        looks_min = round(size * _SHRINK_FOR_ORPHAN)
         while True:
             wrap = _LineWrapper(self, weight, size, width)
             leading = round(size * ratio)
-            room = min(max_lines, max(1, (height - size) // leading + 1))
-            lines = wrap.lines(paragraphs, room + 1)
+            max_fitting = min(max_lines, max(1, (height - size) // leading + 1))
+            lines = wrap.lines(paragraphs, max_fitting + 1)
             # A title in the middle of whose word a line ends is set too large.
             broken = tight and any(
                 self.measure(piece, weight, size) > width for pieces, _ in paragraphs for piece, _ in pieces
             )
-            fits = len(lines) <= room and not broken
+            fits = len(lines) <= max_fitting and not broken
             if (
-                fits and not (tight and size > spare and wrap.keeps_orphan(paragraphs, lines))
+                fits and not (tight and size > looks_min and wrap.keeps_orphan(paragraphs, lines))
             ) or size <= min_size:
                 break
             size = max(min_size, int(size * _SHRINK))
-        truncated = len(lines) > room
+        truncated = len(lines) > max_fitting
         if truncated:
-            last, rtl = lines[room - 1]
-            lines = [*lines[: room - 1], (self._cut(last + ELLIPSIS, weight, size, width), rtl)]
+            last, rtl = lines[max_fitting - 1]
+            lines = [*lines[: max_fitting - 1], (self._truncate(last + ELLIPSIS, weight, size, width), rtl)]
         else:
             lines = wrap.balanced(paragraphs, lines)
-        done = tuple(self._line(resolve_soft_hyphens(line), weight, size, rtl) for line, rtl in lines)
-        widest = max((line.width for line in done), default=0)
-        return TextBlock(done, weight, size, leading, widest, truncated)
+        block_lines = tuple(self._line(resolve_soft_hyphens(line), weight, size, rtl) for line, rtl in lines)
+        widest = max((line.width for line in block_lines), default=0)
+        return TextBlock(block_lines, weight, size, leading, widest, truncated)
 
     def _line(self, text: str, weight: FontWeight, size: int, rtl: bool) -> Line:
         return Line(text, round(self.measure(text, weight, size)), rtl)
@@ -202,7 +202,7 @@ class Typesetter:
                 image, (x, baseline), line.text, block.weight, block.size, base=int(line.rtl), fill=fill
             )
 
-    def _cut(self, text: str, weight: FontWeight, size: int, width: int) -> str:
+    def _truncate(self, text: str, weight: FontWeight, size: int, width: int) -> str:
         if self.measure(text, weight, size) <= width:
             return text
         bare = text.rstrip(ELLIPSIS)
@@ -212,7 +212,7 @@ class Typesetter:
     def longest_prefix(self, text: str, tail: str, weight: FontWeight, size: int, width: int) -> str:
         """As many clusters of ``text``, at least one, as fit ``width`` together with ``tail``."""
         pieces = grapheme_clusters(text)
-        low, high = 1, min(len(pieces), _most_clusters(size, width))
+        low, high = 1, min(len(pieces), _max_clusters(size, width))
         while low < high:
             middle = (low + high + 1) // 2
             if self.measure("".join(pieces[:middle]) + tail, weight, size) <= width:
@@ -222,7 +222,7 @@ class Typesetter:
         return "".join(pieces[:low])
 
 
-def _most_clusters(size: int, width: int) -> int:
+def _max_clusters(size: int, width: int) -> int:
     """More than fit ``width`` pixels, so that no long word is measured as a whole to find out that it is long."""
     return int(width / (_NARROWEST * size)) + 2
 
@@ -235,18 +235,18 @@ Lines = list[tuple[str, bool]]
 class _LineWrapper:
     """Fills lines of ``width`` pixels in one size."""
 
-    setter: Typesetter
+    typesetter: Typesetter
     weight: FontWeight
     size: int
     width: int
 
     def _measure(self, text: str) -> float:
-        return self.setter.measure(text, self.weight, self.size)
+        return self.typesetter.measure(text, self.weight, self.size)
 
     def lines(self, paragraphs: Paragraphs, stop: int, width: int | None = None) -> Lines:
         """Lines, greedily filled, each with its direction; no more than ``stop`` of them are made."""
         width = width or self.width
-        found: Lines = []
+        lines: Lines = []
         space = self._measure(" ")
         for pieces, rtl in paragraphs:
             line, used, joint = "", 0.0, ""
@@ -258,27 +258,30 @@ class _LineWrapper:
                     longer > width
                     or (longer > width - self.size and self._measure(line + joint + piece) > width)
                 ):
-                    found.append((line, rtl))
+                    lines.append((line, rtl))
                     line, longer = "", advance
-                    if len(found) >= stop:
-                        return found
+                    if len(lines) >= stop:
+                        return lines
                 line, used, joint = (line + joint + piece if line else piece), longer, after
-            found.append((line, rtl))
-            if len(found) >= stop:
-                return found
-        return found if any(line for line, _ in found) else []
+            lines.append((line, rtl))
+            if len(lines) >= stop:
+                return lines
+        return lines if any(line for line, _ in lines) else []
 
     def _fits(self, piece: str, width: int) -> bool:
-        return len(piece) <= _MANY * _most_clusters(self.size, width) and self._measure(piece) <= width
+        return (
+            len(piece) <= _MAX_CLUSTER_CHARS * _max_clusters(self.size, width)
+            and self._measure(piece) <= width
+        )
 
     def _unbroken(self, pieces: Iterable[tuple[str, str]], width: int) -> Iterator[tuple[str, str]]:
         """The pieces; one that is wider than a line in parts that are not."""
         for piece, after in pieces:
             rest = piece
             while not self._fits(rest, width) and len(grapheme_clusters(rest)) > 1:
-                head = self.setter.longest_prefix(rest, "", self.weight, self.size, width)
+                head = self.typesetter.longest_prefix(rest, "", self.weight, self.size, width)
                 if len(head) > 3 and needs_hyphen(head, rest[len(head) :]):
-                    head = self.setter.longest_prefix(rest, "-", self.weight, self.size, width)
+                    head = self.typesetter.longest_prefix(rest, "-", self.weight, self.size, width)
                     yield head + "-", ""
                 else:
                     yield head, ""
@@ -288,7 +291,7 @@ class _LineWrapper:
     def has_orphan(self, lines: Lines) -> bool:
         """Whether the last line is a lone short word."""
         last = lines[-1][0] if len(lines) > 1 else ""
-        return bool(last) and self._measure(last) < _LEAST_LAST * self.width
+        return bool(last) and self._measure(last) < _ORPHAN_WIDTH * self.width
 
     def keeps_orphan(self, paragraphs: Paragraphs, lines: Lines) -> bool:
         """Whether the last line stays a lone short word however the lines are balanced."""
