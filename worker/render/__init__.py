@@ -1,7 +1,7 @@
-"""The renderer: from a preview payload to pictures. Knows neither queue nor Redis; usable as a library.
+"""The renderer: makes the pictures of a preview payload. It depends on neither queue nor Redis.
 
-The package can be called, as ``worker.render_api.render`` is: ``from previewops.worker import render`` finds
-this package, and what it is asked to do is to render.
+The package is callable: ``from previewops.worker import render`` imports this package, and ``render(...)`` calls
+``previewops.worker.render_api.render``.
 """
 
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class _Renderer(ModuleType):
-    """This package, with a call to ``render``. Importing it loads no imaging library; calling it does."""
+    """This package as a callable. Importing it loads no imaging library; calling it does."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         from previewops.worker.render_api import render  # noqa: PLC0415
@@ -19,7 +19,7 @@ class _Renderer(ModuleType):
 
     @property
     def __wrapped__(self) -> Any:
-        """What is called, for ``help`` and ``inspect.signature``."""
+        """The function behind the call, for ``help`` and ``inspect.signature``."""
         from previewops.worker.render_api import render  # noqa: PLC0415
 
         return render

@@ -1,4 +1,4 @@
-"""The files of a bundle: written once, counted and hashed as they are written."""
+"""Writes the files of a bundle; counts and hashes their bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class WrittenArtifact:
-    """One file. ``path`` is relative to the bundle, with forward slashes."""
+    """One written file. ``path`` is relative to the bundle, with forward slashes."""
 
     path: str
     bytes: int
@@ -30,9 +30,9 @@ class WrittenArtifact:
 
 
 class ArtifactWriter:
-    """Writes files to ``output``, ``most_bytes`` at most over all of them.
+    """Writes files to ``output``, at most ``max_bytes`` in total.
 
-    Trouble with the disk comes out as ``TransientJobError``.
+    Raises disk errors as ``TransientJobError``.
     """
 
     def __init__(self, output: Output, max_bytes: int) -> None:
@@ -42,7 +42,7 @@ class ArtifactWriter:
         self.written: list[WrittenArtifact] = []
 
     def expect(self, paths: Iterable[str]) -> None:
-        """Says which files will be written, unless the job fails."""
+        """Announces the files that a successful job writes."""
         self._output.expect(paths)
 
     def write(self, path: str, kind: str, content: bytes) -> WrittenArtifact:
@@ -60,10 +60,9 @@ class ArtifactWriter:
 
     @contextmanager
     def stream(self, path: str, kind: str) -> Iterator[BinaryIO]:
-        """A file to be written piece by piece; hashed when it is complete. Raises as ``write`` does.
+        """Opens a file for streaming; hashes it when it is complete. Raises as ``write``.
 
-        What stood against writing it is raised whatever else comes of that: encoders put errors of their own in
-        the place of what a file raises, or none.
+        The first error of the file is raised, even if the encoder has replaced or dropped it.
         """
         with storage_errors(), self._output.create(path) as file:
             limited = _SizeLimitedFile(file, self._check_room)
@@ -82,14 +81,14 @@ class ArtifactWriter:
         self._record(path, kind, size, digest.hexdigest())
 
     def _check_room(self, more: int) -> None:
-        """Refuses to let the bundle grow by ``more`` bytes beyond its bound."""
+        """Raises output-too-large if ``more`` bytes would exceed the limit."""
         if self._total + more > self._max_bytes:
             raise PermanentJobError(
                 "output-too-large",
-                f"the bundle would have more than {self._total + more} bytes; {self._most_bytes} are allowed",
-                hint="ask for fewer steps, a smaller resolution or quality, or raise PREVIEW_OUTPUT_MAX_MB",
+                f"bundle size: found more than {self._total + more} bytes, allowed {self._max_bytes}",
+                hint="use fewer steps, a smaller resolution or quality, or raise PREVIEW_OUTPUT_MAX_MB",
                 found=f"more than {self._total + more} bytes",
-                allowed=f"at most {self._most_bytes} bytes",
+                allowed=f"at most {self._max_bytes} bytes",
             )
 
     def _record(self, path: str, kind: str, size: int, sha256: str) -> WrittenArtifact:
@@ -100,7 +99,7 @@ class ArtifactWriter:
 
 
 class _SizeLimitedFile:
-    """A file that asks before it grows, and remembers the first thing that stood against it."""
+    """A file that checks the limit before it grows and records its first error."""
 
     def __init__(self, file: BinaryIO, check_room: Callable[[int], None]) -> None:
         self._file = file
@@ -117,14 +116,14 @@ class _SizeLimitedFile:
             return self._file.write(content)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        with self._recording_error():  # it may have to write what is held back
+        with self._recording_error():  # seeking may flush buffered data
             return self._file.seek(offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()
 
     def raise_first(self) -> None:
-        """Raises what stood against it, if anything did."""
+        """Raises the first error, if any."""
         if self._first_error is not None:
             raise self._first_error
 

@@ -1,4 +1,4 @@
-"""The paths of a bundle's pictures, known before any is made."""
+"""Paths of the files in a bundle."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True)
 class BundlePaths:
-    """The path of every picture of a bundle, decided before any is made."""
+    """The path of every picture and track of a bundle, chosen before rendering."""
 
     poster: str
     frames: tuple[str, ...]  # the title card first
     sheet: str
     sheet_index: str  # into the sheet
     animation: str | None
-    captions: str | None  # beside the animation, where it shows captions
+    captions: str | None  # only with an animation
     thumbnails: dict[str, str]  # by asset id
 
     @property
     def all_paths(self) -> tuple[str, ...]:
-        """Every path, in the order in which they are made known."""
+        """Every path, in the order of the bundle."""
         return self.expected(thumbnails=True)
 
     def expected(self, *, thumbnails: bool) -> tuple[str, ...]:
-        """Every path that a job which does not fail writes; ``thumbnails``: those too, as no picture may be lost."""
+        """Every path that a successful job writes. With ``thumbnails`` the thumbnails count, too."""
         animation = (self.animation,) if self.animation else ()
         captions = (self.captions,) if self.captions else ()
         stills = (self.poster, *self.frames, self.sheet)
@@ -39,7 +39,7 @@ class BundlePaths:
 
 
 def choose_bundle_paths(board: Storyboard) -> BundlePaths:
-    """The names of what ``board`` asks for."""
+    """Chooses the paths for the files that ``board`` requests."""
     extension, steps = EXTENSIONS[board.image_format], len(board.steps)
     digits = max(3, len(str(steps)))
     frames = [f"frames/{0:0{digits}d}-title.{extension}"]
@@ -57,9 +57,9 @@ def choose_bundle_paths(board: Storyboard) -> BundlePaths:
 
 
 def _thumbnail_names(ids: list[str], extension: str) -> dict[str, str]:
-    """A safe file name for each id; where two ids come to the same name, a digest of the id tells them apart.
+    """Returns a safe file name for each id; a digest of the id separates equal names.
 
-    Names are compared without case, since some file systems do.
+    The comparison ignores case, as some file systems do.
     """
     plain = {name: _UNSAFE.sub("-", name).strip(".-")[:80] for name in ids}
     taken = [name.lower() for name in plain.values()]

@@ -1,4 +1,4 @@
-"""What a bundle does not show of its payload, in sentences."""
+"""Warnings about payload content that a bundle lacks."""
 
 from __future__ import annotations
 
@@ -18,29 +18,27 @@ def collect_warnings(
     typesetter: Typesetter,
     asset_errors: Mapping[str, PermanentJobError],
 ) -> tuple[str, ...]:
-    """A sentence for each text cut, picture left out, asset lost, character and font that is not drawn."""
+    """Returns a warning for each truncated text, omitted picture, unavailable asset and unusable font."""
     warnings = []
     for index, layout in enumerate(layouts):
         where = f"step {index}" if index else "the title card"
         if layout.truncated:
-            warnings.append(f"{where}: the text is longer than there is room for, and was cut")
+            warnings.append(f"{where}: the text is too long and was truncated")
         expected = len(board.pictures_of(board.steps[index - 1])) if index else len(layout.placements)
         if expected > len(layout.placements):
-            warnings.append(
-                f"{where}: {len(layout.placements)} of its {expected} pictures fit, the rest is left out"
-            )
+            warnings.append(f"{where}: only {len(layout.placements)} of {expected} pictures fit")
     for name, error in asset_errors.items():
-        effect = "shown as a gap" if board.assets[name].is_image else "left out"
+        effect = "shown as a gap" if board.assets[name].is_image else "omitted"
         warnings.append(f"{error.message}; {effect} ({error.code})")
     for name, asset in inspected.items():
         if asset.picture is not None and asset.picture.frames > 1 and name not in asset_errors:
-            warnings.append(f"asset {name}: of its {asset.picture.frames} frames one is shown")
+            warnings.append(f"asset {name}: only one of {asset.picture.frames} frames is shown")
     format_name = board.animation or board.image_format
     if board.sound is not None and board.animation_sound is None:
-        warnings.append(f"audio: {format_name} carries no sound; the track is listed only")
+        warnings.append(f"audio: {format_name} has no sound; the track is omitted")
     if board.fades and board.animation not in VIDEO_FORMATS:
-        warnings.append(f"transition: {format_name} does not fade; steps follow each other at once")
+        warnings.append(f"transition: {format_name} has no fades; frames change at once")
     if typesetter.undrawn:
-        warnings.append(f"{len(typesetter.undrawn)} characters are in no font here and are shown as U+FFFD")
-    warnings += [f"{path} is no font that can be used" for path in typesetter.unusable_fonts]
+        warnings.append(f"{len(typesetter.undrawn)} characters are not in any font; U+FFFD replaces them")
+    warnings += [f"{path} is not a usable font" for path in typesetter.unusable_fonts]
     return tuple(warnings)

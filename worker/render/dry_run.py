@@ -1,4 +1,4 @@
-"""What a payload would be rendered to, without rendering it: every asset opened and measured, nothing written."""
+"""The dry run: describes the bundle of a payload. It opens every asset, reads its header and writes nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from previewops.worker.assets.opener import AssetOpener
 from previewops.worker.render.bundle_paths import choose_bundle_paths
 from previewops.worker.render.bundle_warnings import collect_warnings
-from previewops.worker.render.encode.sound_check import check_sound
+from previewops.worker.render.encode.sound import check_sound
 from previewops.worker.render.encode.stills import MEDIA_TYPES
 from previewops.worker.render.encode.webvtt import build_tracks
 from previewops.worker.render.layout.geometry import Size
@@ -20,7 +20,7 @@ from previewops.worker.render.render import lay_out_cards, make_typesetter
 from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
 from previewops.worker.render.text.fontfiles import FontSources
 
-# Measured on one core of a small server over frames half of which is a photograph; orders of magnitude.
+# Orders of magnitude, measured on one core of a small server; half of each frame was a photograph.
 _BYTES_PER_PIXEL = {
     "webp": 0.045, "avif": 0.03, "jpeg": 0.09, "png": 0.2, "gif": 0.08, "apng": 0.2, "webm": 0.03, "mp4": 0.06,
 }  # at quality 80  # fmt: skip
@@ -36,12 +36,12 @@ _OVERHEAD_MS = 30
 def plan_render(
     payload: Mapping[str, Any], *, opener: AssetOpener, limits: RenderLimits, fonts: FontSources | None = None
 ) -> dict[str, Any]:
-    """The plan for a payload that has passed ``previewops.contract.validate``, as JSON values.
+    """Describes the bundle of a payload that has passed ``previewops.contract.validate``, as JSON values.
 
     Widths and heights are exact; bytes and time are estimates.
 
     Raises:
-        PermanentJobError, TransientJobError: as ``render``, but for what only decoding brings to light.
+        PermanentJobError, TransientJobError: as ``render``, except errors that only decoding finds.
     """
     board = read_storyboard(payload)
     check_limits(board, limits)
@@ -137,7 +137,7 @@ def _estimate_ms(
     still_cost = _ENCODE_NS_PER_PIXEL[board.image_format]
     animation_cost = _ENCODE_NS_PER_PIXEL[board.animation] if board.animation else 0
     if board.animation == board.image_format:
-        animation_cost = 0  # the stills are moved into the animation as they are
+        animation_cost = 0  # the animation reuses the encoded stills
     stills: int = sum(entry["width"] * entry["height"] for entry in artifacts if entry.get("frames") == 1)
     nanoseconds = (
         frames * (_DRAW_NS_PER_PIXEL + animation_cost) + stills * still_cost + decoded * _DECODE_NS_PER_PIXEL

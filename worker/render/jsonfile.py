@@ -1,4 +1,4 @@
-"""JSON files of a bundle as bytes. No Pillow here: the worker writes one too."""
+"""Encodes the JSON files of a bundle. Does not import Pillow: the worker uses it, too."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from typing import Any
 
 
 def encode_json(content: Mapping[str, Any]) -> bytes:
-    """``content`` as indented JSON in UTF-8, with a line break at its end."""
+    """Encodes ``content`` as indented JSON in UTF-8 with a final newline."""
     return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""What input may cost. No Pillow here: a parent process can build and pass limits without decoding anything."""
+"""Limits of one render job. Does not import Pillow, so that a parent process can build them cheaply."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RenderLimits:
-    """Bounds on one job. Input beyond one of them is refused before it is decoded."""
+    """Limits of one job. Input above a limit is rejected before it is decoded."""
 
     asset_bytes: int = 100 * MIB  # bytes of one asset's file
-    assets: int = MAX_ASSETS  # assets in one job, a sound that is given by its uri included
+    assets: int = MAX_ASSETS  # assets in one job, including a sound given by its uri
     frame_pixels: int = 100_000_000  # pixels (width x height) of one frame of a picture
     frames: int = 1_000  # frames of one animated picture
     total_pixels: int = 400_000_000  # pixels over all frames of one picture
-    side: int = MAX_SIDE_PX  # pixels of the longer side of the resolution that is asked for
+    side: int = MAX_SIDE_PX  # pixels of the longer side of options.resolution
     steps: int = MAX_STEPS  # steps of one job
-    length_ms: int = MAX_LENGTH_S * 1_000  # ms from the title card's beginning to the last step's end
-    output_bytes: int = 256 * MIB  # bytes of all files of one bundle together
-    decoded_bytes: int = 64 * MIB  # decoded pictures kept in memory between the frames that use them
+    length_ms: int = MAX_LENGTH_S * 1_000  # duration of title card and steps, ms
+    output_bytes: int = 256 * MIB  # bytes of all files of one bundle
+    decoded_bytes: int = 64 * MIB  # bytes of decoded pictures kept between the frames that use them
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object] | None) -> RenderLimits:
-        """Limits with some of them replaced.
+        """Returns the default limits with ``values`` replaced.
 
         Raises:
-            ValueError: for a name that is no limit, or a value that is not a positive whole number.
+            ValueError: an unknown name, or a value that is not a positive whole number.
         """
         known = asdict(cls())
         for name, value in (values or {}).items():
             if name not in known:
-                raise ValueError(f"unknown limit {name!r}; known are {', '.join(sorted(known))}")
+                raise ValueError(f"limits: found {name!r}, allowed {', '.join(sorted(known))}")
             if isinstance(value, int) and not isinstance(value, bool) and value > 0:
                 known[name] = value
             else:
-                raise ValueError(f"limit {name} is {value!r}; allowed is a positive whole number")
+                raise ValueError(f"limits.{name}: found {value!r}, allowed a positive whole number")
         return cls(**known)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> RenderLimits:
-        """The limits that the settings ask for."""
+        """Returns the limits that the settings define."""
         return cls(
             asset_bytes=settings.asset_max_mb * MIB,
             assets=settings.assets_max,

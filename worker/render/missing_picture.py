@@ -1,4 +1,4 @@
-"""What stands where a picture should be that could not be had: a gap that says so, rather than a hole."""
+"""The placeholder of an unavailable picture: its name and the reason."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def draw_missing_picture(
     metrics: LayoutMetrics,
     typesetter: Typesetter,
 ) -> None:
-    """Draws the gap into the placement's cell, with the picture's name and the reason as far as there is room."""
+    """Draws the placeholder in the placement's cell, with the picture's name and the reason if there is room."""
     cell = placement.cell
     radius = 0 if placement.bleeds else metrics.radius
     fill_rounded(image, cell, radius, theme.surface)
@@ -44,7 +44,7 @@ def draw_missing_picture(
         )
         room = cell.inset(metrics.gap)
     else:
-        # Words may lie over the lower half.
+        # Text may cover the lower half.
         room = Box(cell.left, cell.top, cell.right, cell.top + round(cell.height * 0.6)).inset(metrics.gap)
     name_line = typesetter.fit_line(
         placement.asset.title or placement.asset.ref.id, FontWeight.SEMIBOLD, metrics.small, room.width
@@ -67,7 +67,7 @@ def draw_missing_picture(
 
 
 def _draw_symbol(image: Image.Image, box: Box, theme: Theme) -> None:
-    """A picture, struck through."""
+    """Draws a crossed-out picture symbol."""
     size = Size(box.width * _OVERSAMPLING, box.height * _OVERSAMPLING)
     mask = Image.new("L", size, 0)
     canvas, unit = ImageDraw.Draw(mask), size.width / 24

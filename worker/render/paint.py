@@ -1,4 +1,4 @@
-"""Drawing the frames that were laid out."""
+"""Draws laid-out frames."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from previewops.worker.render.storyboard import Storyboard
 from previewops.worker.render.text.typesetting import Typesetter
 from previewops.worker.render.theme import WHITE, Colour, mix
 
-_SCRIM = 0.74  # white words on it have 4.5:1 and more over any picture
-_BACKDROP = 0.5  # how much of a blurred backdrop is darkened away
-_DECORATION_SHARE = 0.09  # of the accent in decoration
+_SCRIM = 0.74  # gives white text a contrast of at least 4.5:1 over any picture
+_BACKDROP = 0.5  # opacity of the scrim over a blurred backdrop
+_DECORATION_SHARE = 0.09  # share of the accent in decorations
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Painter:
         self.metrics = LayoutMetrics(self.board.size)
 
     def draw_frame(self, layout: FrameLayout) -> Image.Image:
-        """One frame as an RGB picture of the storyboard's size."""
+        """Draws one frame as an RGB picture of the storyboard's size."""
         theme, metrics = self.board.theme, self.metrics
         image = Image.new("RGB", self.board.size, theme.background)
         if layout.ornament is not None:
@@ -94,7 +94,7 @@ class Painter:
         paste_rounded(image, drawn, placement.cell, radius)
 
     def _on_background(self, drawn: Image.Image, picture: Image.Image, placement: Placement) -> Image.Image:
-        """A picture that does not fill its cell, or that something shows through, on what lies behind it."""
+        """Puts a picture that is transparent or smaller than its cell on a background."""
         cell, box = placement.cell, placement.box
         if placement.has_backdrop:
             ground = blur_to_fill(picture, cell.size, _BACKDROP)
@@ -105,7 +105,7 @@ class Painter:
         return ground
 
     def _draw_progress_bar(self, image: Image.Image, layout: FrameLayout) -> None:
-        """Progress through the steps, each as long as it lasts; one bar where there are too many to tell apart."""
+        """Draws the progress bar: a segment per step, as long as its duration; one plain bar for many steps."""
         theme, box = self.board.theme, self.metrics.progress_bar_box
         durations = [step.duration_ms for step in self.board.steps]
         gap = max(2, self.metrics.gap // 4)
@@ -135,7 +135,7 @@ class Painter:
             fill(left, right, (index + 1 >= position) + (index + 1 > position))
 
     def _draw_ornament(self, image: Image.Image, area: Box) -> None:
-        """A fan of empty frames, growing towards the viewer: a storyboard without its pictures."""
+        """Draws three stacked empty frames, for a title card without a picture."""
         theme = self.board.theme
         side = round(area.size.short * 0.62)
         frame = Size(max(3, side), max(2, round(side * 9 / 16)))
@@ -152,27 +152,27 @@ class Painter:
         self._draw_triangle(image, shifted)
 
     def _draw_triangle(self, image: Image.Image, inside: Box) -> None:
-        """The sign for play in the middle of ``inside``, smooth."""
+        """Draws an antialiased play symbol in the middle of ``inside``."""
         height = max(4, round(inside.height * 0.34))
         size = Size(round(height * 0.88), height)
         mask = Image.new("L", (size.width * 4, size.height * 4), 0)
         points = [(0, 0), (mask.width - 1, mask.height // 2), (0, mask.height - 1)]
         ImageDraw.Draw(mask).polygon(points, fill=255)
         box = inside.centred(size)
-        nudge = size.width // 8  # a triangle looks centred when its centre of gravity is
+        nudge = size.width // 8  # centre the centre of gravity, not the box
         smooth = mask.resize(size, Image.Resampling.BOX)
         image.paste(self.board.theme.on_accent, (box.left + nudge, box.top), smooth)
 
 
 def resize(picture: Image.Image, size: Size) -> Image.Image:
-    """``picture`` at ``size``, itself where it has that size already."""
+    """Returns ``picture`` scaled to ``size``, or itself if it has that size."""
     if picture.size == size:
         return picture
     return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
 def crop_to_cover(picture: Image.Image, placement: Placement) -> Image.Image:
-    """The part of ``picture`` that covers the placement's box, its focus as near to the middle as can be."""
+    """Crops and scales ``picture`` to cover the placement's box, with its focus as near to the centre as possible."""
     shape, size = Size(*picture.size), placement.box.size
     covering = shape.covering(size)
     focus_x, focus_y = placement.asset.focus

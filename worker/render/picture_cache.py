@@ -1,4 +1,4 @@
-"""The pictures of one job: each checked once, decoded once at the size that is needed, dropped after its last use."""
+"""The pictures of one job: inspected once, decoded once at the needed size, dropped after the last use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from previewops.worker.render.timings import PhaseTimer
 
 @dataclass(frozen=True, slots=True)
 class InspectedAsset:
-    """An asset that passed its checks, or why it did not. ``picture`` is None for sound, and for what is lost."""
+    """The result of inspecting an asset. ``picture`` is None for sound and for a failed asset."""
 
     size_bytes: int
     identity: tuple[int | str, ...]
@@ -30,9 +30,9 @@ class InspectedAsset:
 def inspect_assets(
     assets: Iterable[Asset], opener: AssetOpener, limits: RenderLimits, *, allow_gaps: bool = False
 ) -> dict[str, InspectedAsset]:
-    """Opens every asset, compares its checksum and reads its header; decodes none.
+    """Opens every asset, verifies its checksum and reads its header, without decoding.
 
-    With ``gaps`` an asset that is refused for good is kept with its error, as long as one picture is left.
+    With ``allow_gaps`` a permanent error of an asset is recorded, not raised, as long as one picture is left.
 
     Raises:
         PermanentJobError: what ``opener``, ``verify_checksum`` and ``measure`` raise.
@@ -51,10 +51,10 @@ def inspect_assets(
 
 
 def require_picture(assets: Iterable[Asset], errors: Mapping[str, PermanentJobError]) -> None:
-    """A preview none of whose pictures could be had is of no use, whatever gaps are allowed.
+    """Rejects a preview none of whose pictures is available, even with gaps allowed.
 
     Raises:
-        PermanentJobError: the first picture's, where there are pictures and all are ``lost``.
+        PermanentJobError: the error of the first picture, if ``errors`` has all pictures.
     """
     pictures = [asset.ref.id for asset in assets if asset.is_image]
     if pictures and all(name in errors for name in pictures):
@@ -70,11 +70,11 @@ def _inspect(asset: Asset, opener: AssetOpener, limits: RenderLimits) -> Inspect
 
 
 class PictureCache:
-    """Decoded pictures on demand.
+    """Decodes pictures on demand.
 
-    ``needed`` says for each asset the size at which the whole picture is wanted, ``uses`` how often it will be
-    asked for, and ``decoded`` is told of each picture when it has been decoded. ``lost`` has the errors of those that
-    could not be had; with ``gaps`` those that do not decode join them, otherwise they raise.
+    ``decode_sizes`` has the size to decode each picture at, ``uses`` how often it is needed. ``on_decoded`` is
+    called once per decoded picture. ``asset_errors`` has the errors of unavailable assets; with ``allow_gaps``
+    decoding errors are added to it, otherwise they are raised.
     """
 
     def __init__(
@@ -104,10 +104,10 @@ class PictureCache:
         self._kept: OrderedDict[str, Image.Image] = OrderedDict()
 
     def get(self, asset: Asset) -> Image.Image | None:
-        """The picture of ``asset``, upright, in sRGB, RGB or RGBA; None if it is ``lost``.
+        """Returns the picture of ``asset``: upright, sRGB, mode RGB or RGBA. None if it is unavailable.
 
         Raises:
-            PermanentJobError, TransientJobError: as in ``inspect``; asset-corrupt where decoding fails.
+            PermanentJobError, TransientJobError: as ``inspect_assets``; asset-corrupt if decoding fails.
         """
         name = asset.ref.id
         if name in self.asset_errors:
@@ -141,12 +141,12 @@ class PictureCache:
             return decode_picture(asset.ref, opened.file, self._limits, self._needed[asset.ref.id])
 
     def _reverify(self, asset: Asset, opened: OpenedAsset) -> None:
-        """A file that was replaced since its checksum was compared is compared again."""
+        """Verifies the checksum again if the file was replaced after its inspection."""
         if opened.identity != self._inspected[asset.ref.id].identity:
             verify_checksum(asset.ref, opened)
 
     def _evict(self) -> None:
-        """What was used longest ago goes first, and is decoded again should it be asked for."""
+        """Drops the least recently used pictures above the memory limit; a later use decodes them again."""
         while (
             len(self._kept) > 1 and sum(map(_decoded_bytes, self._kept.values())) > self._limits.decoded_bytes
         ):
@@ -154,5 +154,5 @@ class PictureCache:
 
 
 def _decoded_bytes(image: Image.Image) -> int:
-    """Bytes that a decoded picture takes: Pillow stores RGB in four bytes a pixel, as it does RGBA."""
+    """Returns the bytes of a decoded picture: Pillow stores RGB and RGBA in four bytes per pixel."""
     return image.width * image.height * 4

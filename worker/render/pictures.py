@@ -1,4 +1,4 @@
-"""Pictures from hostile files: sniffed, measured by their header, refused or decoded no larger than needed."""
+"""Decodes untrusted picture files: checks the header against the limits, then decodes no larger than needed."""
 
 from __future__ import annotations
 
@@ -7,34 +7,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from previewops.errors import JobError, PermanentJobError
-from previewops.worker.assets.opener import AssetRef, storage_errors
+from previewops.worker.assets.opener import AssetRef, permanent_asset_error, storage_errors
 from previewops.worker.render.encode.gif import count_frames
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.representative_frame import seek_representative_frame
 
-# All of Pillow's at once, and where the fork server imports this: else each process does by itself, from files that
-# may have been replaced meanwhile.
+# Load all plugins of Pillow in the fork server. Later, each child would load them from files that an upgrade may
+# have replaced.
 Image.init()
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 _ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
-_DRAFT_GAP = (
-    4 / 3
-)  # a JPEG is decoded at the least scale that is so much more than is wanted: SSIM .996 and more
-_REDUCING_GAP = 2.0  # likewise before the last step of shrinking: SSIM .999
+_DRAFT_GAP = 4 / 3  # JPEG decoding scale: at least this times the needed size (SSIM >= .996)
+_REDUCING_GAP = 2.0  # the same for the last step of scaling (SSIM .999)
 _SRGB = ImageCms.createProfile("sRGB")
 
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
-    """What a file's header says: ``size`` is as shown, its orientation applied."""
+    """The header of a picture file: ``size`` is the displayed size, after applying the orientation."""
 
     format: str
     size: Size
@@ -43,7 +41,7 @@ class PictureHeader:
 
 
 def read_header(ref: AssetRef, file: BinaryIO, limits: RenderLimits) -> PictureHeader:
-    """Reads the header of the picture in ``file``; decodes nothing.
+    """Reads the header of the picture in ``file``, without decoding.
 
     Raises:
         PermanentJobError: asset-unsupported, asset-corrupt, asset-too-many-pixels, asset-too-many-frames.
@@ -54,13 +52,13 @@ def read_header(ref: AssetRef, file: BinaryIO, limits: RenderLimits) -> PictureH
 
 
 def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: Size) -> Image.Image:
-    """The picture as RGB, or as RGBA where something shows through, in sRGB, upright, and free of metadata.
+    """Decodes a picture to sRGB: upright, without metadata, RGB or (if transparent) RGBA.
 
-    Of an animation it is the frame that stands for all. It is shrunk while it is decoded, to the smallest
-    size that still covers ``wanted`` (of the upright picture), and never enlarged.
+    An animation yields its representative frame. The result has the smallest size that covers ``wanted`` (of the
+    upright picture) and is never larger than the original.
 
     Raises:
-        PermanentJobError: as ``measure``; asset-corrupt also for a file that breaks off.
+        PermanentJobError: as ``read_header``; asset-corrupt also for a truncated file.
     """
     with _open_picture(ref, file, limits) as (image, header):
         stored = needed if header.orientation not in _SIDEWAYS else Size(needed.height, needed.width)
@@ -72,7 +70,7 @@ def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: 
         profile = image.info.get("icc_profile")
         shrunk = _shrink(_eight_bits(image), target)
         picture = _opaque_if_possible(_upright(_to_srgb(shrunk, profile), header.orientation))
-        # A profile that has been applied, a comment, a place and a time: writers would copy some of it.
+        # Writers would copy the applied profile, comments, location and time.
         picture.info = {}
         return picture
 
@@ -86,16 +84,16 @@ def _target_size(stored: Size, needed: Size) -> Size:
 def _open_picture(
     ref: AssetRef, file: BinaryIO, limits: RenderLimits
 ) -> Iterator[tuple[Image.Image, PictureHeader]]:
-    """The opened picture; whatever is wrong with the file inside the block comes out as a typed error."""
+    """Opens the picture; errors inside the block are raised as typed errors."""
     file.seek(0)
     head = file.read(32)
     file.seek(0)
     ceiling = Image.MAX_IMAGE_PIXELS
-    # Pillow refuses at twice this figure, before any decoder allocates; the exact bound is checked below.
+    # Pillow rejects twice this figure before a decoder allocates memory; the exact limit is checked below.
     Image.MAX_IMAGE_PIXELS = limits.frame_pixels
     try:
         with warnings.catch_warnings(), storage_errors():
-            warnings.simplefilter("ignore")  # of metadata: what matters is raised
+            warnings.simplefilter("ignore")  # about metadata: relevant problems are raised
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=PICTURE_FORMATS) as image:
                 yield image, _read_header(ref, image, file, limits)
@@ -104,14 +102,12 @@ def _open_picture(
             ref,
             "asset-too-many-pixels",
             found=str(bomb).partition(" exceeds")[0].removeprefix("Image size (").rstrip(")"),
-            allowed=f"at most {limits.frame_pixels} pixels a frame",
+            allowed=f"at most {limits.frame_pixels} pixels per frame",
             hint="scale the picture down, or raise PREVIEW_FRAME_MAX_MP",
         ) from bomb
     except (JobError, MemoryError):
         raise
-    except (
-        Exception
-    ) as error:  # on hostile bytes decoders raise whatever comes to hand, RuntimeError included
+    except Exception as error:  # on malformed data decoders raise any exception, including RuntimeError
         raise _unreadable(ref, head, error) from error
     finally:
         Image.MAX_IMAGE_PIXELS = ceiling
@@ -124,7 +120,7 @@ def _read_header(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: Rend
             ref,
             "asset-too-many-pixels",
             found=f"{width}x{height}, {width * height} pixels",
-            allowed=f"at most {limits.frame_pixels} pixels a frame",
+            allowed=f"at most {limits.frame_pixels} pixels per frame",
             hint="scale the picture down, or raise PREVIEW_FRAME_MAX_MP",
         )
     format_name = "JPEG" if image.format == "MPO" else str(image.format)
@@ -135,7 +131,7 @@ def _read_header(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: Rend
             "asset-too-many-frames",
             found=f"{'over ' if frames > limits.frames else ''}{min(frames, limits.frames)} "
             f"frame{'s' if frames > 1 else ''} of {width}x{height}",
-            allowed=f"at most {limits.frames} frames and {limits.total_pixels} pixels over all of them",
+            allowed=f"at most {limits.frames} frames and {limits.total_pixels} pixels over all frames",
             hint="shorten the animation or scale it down, or raise PREVIEW_FRAMES_MAX or PREVIEW_PICTURE_MAX_MP",
         )
     orientation = _orientation(image)
@@ -145,10 +141,10 @@ def _read_header(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: Rend
 
 def _count_frames(format_name: str, image: Image.Image, file: BinaryIO, limits: RenderLimits) -> int:
     if format_name == "GIF":
-        # Pillow counts by walking to the end, however far that is.
+        # Pillow reads to the end of the file to count frames, however long it is.
         return count_frames(file, limits.frames)
     if format_name == "JPEG":
-        return 1  # what else an MPO file holds is small versions, depths and gains of the same picture
+        return 1  # other images in an MPO file are previews, depth and gain maps of the same picture
     frames: int = getattr(image, "n_frames", 1)
     return frames
 
@@ -157,12 +153,12 @@ def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):
-        return 1  # broken metadata is no reason to refuse a picture
+        return 1  # broken metadata does not make the picture invalid
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """``image`` in RGB, RGBA, L or CMYK; 16-bit greys are scaled, where a plain conversion would clip them."""
+    """Converts to RGB, RGBA, L or CMYK. 16-bit greys are scaled; a plain conversion would clip them."""
     if image.mode.startswith("I;16"):
         return image.point(lambda value: value * (1 / 257) + 0.5).convert("L")
     if image.mode == "I":
@@ -180,7 +176,7 @@ def _shrink(image: Image.Image, target: Size) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """``image`` converted from its colour profile, or where it has none, from what its mode implies."""
+    """Converts from the colour profile, or without one, from the colour space of the mode."""
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     plain = image.convert("RGB") if alpha is not None else image
     converted = _through_profile(plain, profile) if profile else None
@@ -192,7 +188,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """None where the profile is broken or for other colours than the picture's: it is then as if not there."""
+    """Returns None if the profile is broken or has another colour space than the picture; it is then ignored."""
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         space = source.profile.xcolor_space.strip()
@@ -246,30 +242,24 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 def _unreadable(ref: AssetRef, head: bytes, error: BaseException) -> PermanentJobError:
     format_name = next((name for at, mark, name in _SIGNATURES if head[at:].startswith(mark)), None)
     if format_name in PICTURE_FORMATS or not head:
-        content = f"{format_name} data that does not decode" if format_name else "an empty file"
+        content = f"{format_name} data that cannot be decoded" if format_name else "an empty file"
         detail = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
         return _picture_error(
             ref,
             "asset-corrupt",
             found=f"{content}{detail}",
-            allowed="a whole JPEG, PNG, WebP, GIF or AVIF file",
+            allowed="a complete JPEG, PNG, WebP, GIF or AVIF file",
             hint="export or upload the picture again",
         )
     return _picture_error(
         ref,
         "asset-unsupported",
-        found=format_name or "an unknown kind of file",
+        found=format_name or "an unknown file format",
         allowed="JPEG, PNG, WebP, GIF or AVIF",
-        hint="convert the picture to one of those",
+        hint="convert the picture to one of these formats",
     )
 
 
-def _picture_error(ref: AssetRef, code: str, *, hint: str, **data: Any) -> PermanentJobError:
-    return PermanentJobError(
-        code,
-        f"asset {ref.id} ({ref.short_uri}): found {data['found']}, allowed is {data['allowed']}",
-        hint=hint,
-        assetId=ref.id,
-        uri=ref.short_uri,
-        **data,
-    )
+def _picture_error(ref: AssetRef, code: str, *, found: str, allowed: str, hint: str) -> PermanentJobError:
+    message = f"found {found}, allowed {allowed}"
+    return permanent_asset_error(code, ref, message, found=found, allowed=allowed, hint=hint)

@@ -1,4 +1,4 @@
-"""What can be shown before a picture has loaded."""
+"""Placeholders for pages to show before a picture has loaded."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from PIL import Image
 from previewops.worker.render.encode.thumbhash import encode_thumbhash
 from previewops.worker.render.theme import Colour, format_hex
 
-_SAMPLE = (32, 32)  # pixels, at most: the hash has 7 waves across
+_SAMPLE = (32, 32)  # maximum in pixels: the hash has 7 cosine terms per side
 _COLOURS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """A ThumbHash (base64) and the colour that most of the picture has (#rrggbb)."""
+    """A ThumbHash (base64) and the dominant colour (#rrggbb)."""
 
     thumbhash: str
     colour: str
 
 
 def make_placeholder(image: Image.Image, background: Colour) -> Placeholder:
-    """The placeholder of ``image``; ``background`` is what shows through it."""
+    """Returns the placeholder of ``image``; ``background`` is the colour behind transparent pixels."""
     sample = image.copy()
     sample.thumbnail(_SAMPLE, Image.Resampling.BOX, reducing_gap=None)
     return Placeholder(encode_thumbhash(sample), format_hex(_dominant(sample, background)))

@@ -1,4 +1,4 @@
-"""From a payload to the pictures of its bundle, in one process, each frame drawn once."""
+"""Renders a payload: draws each frame once and writes the pictures of the bundle."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
 from previewops.worker.render.bundle_paths import BundlePaths, choose_bundle_paths
 from previewops.worker.render.bundle_warnings import collect_warnings
 from previewops.worker.render.encode.animation import AnimationWriter, RenderedFrame
-from previewops.worker.render.encode.sound import SoundTrack
-from previewops.worker.render.encode.sound_check import check_sound
+from previewops.worker.render.encode.sound import SoundTrack, check_sound
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.encode.webvtt import build_tracks
 from previewops.worker.render.layout.frames import FrameLayout
@@ -43,29 +42,29 @@ Progress = Callable[[float, str], None]
 
 
 class ThumbnailCache(Protocol):
-    """Thumbnails that were made before."""
+    """Thumbnails that an earlier job made."""
 
     def find(self, asset_id: str, decoded: tuple[int, int]) -> tuple[bytes, str, str] | None:
-        """Its file, ThumbHash and dominant colour, of an asset that would be decoded at ``decoded`` pixels."""
+        """Returns file, ThumbHash and dominant colour of an asset; ``decoded`` is the decoding size in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderResult:
-    """What was rendered."""
+    """The outcome of a render."""
 
     storyboard: Storyboard
     paths: BundlePaths
     artifacts: tuple[WrittenArtifact, ...]
     inspected: Mapping[str, InspectedAsset]  # by asset id
     poster_placeholder: Placeholder
-    placeholders: Mapping[str, Placeholder]  # by asset id, of those that were decoded
+    placeholders: Mapping[str, Placeholder]  # by asset id, for decoded pictures
     sheet: SheetLayout
-    asset_errors: Mapping[str, PermanentJobError]  # by asset id: what is shown as a gap
-    undrawn: tuple[str, ...]  # characters that no font has, shown as U+FFFD
-    fonts: tuple[str, ...]  # names of those that were used
+    asset_errors: Mapping[str, PermanentJobError]  # by asset id: assets that the bundle lacks
+    undrawn: tuple[str, ...]  # characters that no font has, drawn as U+FFFD
+    fonts: tuple[str, ...]  # names of the fonts in use
     warnings: tuple[str, ...]
-    durations_ms: tuple[int, ...]  # of the frames, the title card first
-    timings_ms: Mapping[str, float]  # by phase; they add up to the whole
+    durations_ms: tuple[int, ...]  # one per frame, the title card first
+    timings_ms: Mapping[str, float]  # by phase; their sum is the duration of the render
 
 
 def render(
@@ -80,56 +79,47 @@ def render(
 ) -> RenderResult:
     """Renders a payload that has passed ``previewops.contract.validate`` and writes its pictures to ``writer``.
 
-    ``progress`` is called with the share that is done, 0..1, and a word for what is being done. The pictures
-    depend on the payload, the assets and the ``fonts`` alone, which are those of the package where none are given.
+    ``progress`` receives the completed share, 0..1, and the name of the phase. The pictures depend only on the
+    payload, the assets and ``fonts`` (default: the fonts of the package).
 
     Raises:
         PermanentJobError: resolution-too-large, too-many-steps, too-long, too-many-assets, output-too-large, or
-            an asset that is missing, refused or broken.
+            a missing, rejected or broken asset.
         TransientJobError: asset-incomplete, io-error, disk-full.
-        MemoryError: as it comes.
+        MemoryError: from Pillow or the encoders.
     """
     board = read_storyboard(payload)
     check_limits(board, limits)
-    watch = PhaseTimer()
-    with watch.phase("inspect"):
+    timer = PhaseTimer()
+    with timer.phase("inspect"):
         inspected = inspect_assets(board.assets.values(), opener, limits, allow_gaps=board.allow_gaps)
         check_sound(board, inspected, opener, limits, decode=True)
     typesetter = make_typesetter(board, fonts)
-    with watch.phase("layout"):
+    with timer.phase("layout"):
         layouts = lay_out_cards(board, inspected, typesetter)
-    run = _RenderSession(
-        board,
-        layouts,
-        inspected,
-        opener=opener,
-        limits=limits,
-        writer=writer,
-        typesetter=typesetter,
-        timer=watch,
-        progress=progress,
-        thumbnail_cache=thumbnail_cache,
+    session = _RenderSession(
+        board, layouts, inspected, opener, limits, writer, typesetter, timer, progress, thumbnail_cache
     )
-    with watch.phase("draw"):
-        run.draw_frames()
-    with watch.phase("thumbnails"):
-        run.write_remaining_thumbnails()
-    with watch.phase("sheet"):
-        run.write_contact_sheet()
-        run.write_tracks()
-    require_picture(board.assets.values(), run.asset_errors)
-    return run.result()
+    with timer.phase("draw"):
+        session.draw_frames()
+    with timer.phase("thumbnails"):
+        session.write_remaining_thumbnails()
+    with timer.phase("sheet"):
+        session.write_contact_sheet()
+        session.write_tracks()
+    require_picture(board.assets.values(), session.asset_errors)
+    return session.result()
 
 
 def make_typesetter(board: Storyboard, fonts: FontSources | None) -> Typesetter:
-    """The typesetter for the words of ``board``."""
+    """Returns the typesetter for the texts of ``board``."""
     return Typesetter(fonts, detect_language(board.texts))
 
 
 def lay_out_cards(
     board: Storyboard, inspected: Mapping[str, InspectedAsset], typesetter: Typesetter
 ) -> tuple[FrameLayout, ...]:
-    """The layouts of title card and steps, in order."""
+    """Lays out the title card and the steps, in order."""
     missing = {name for name, asset in inspected.items() if asset.error}
     return lay_out_frames(board, _picture_sizes(inspected), typesetter, missing)
 
@@ -138,55 +128,45 @@ def _picture_sizes(inspected: Mapping[str, InspectedAsset]) -> dict[str, Size]:
     return {name: asset.picture.size for name, asset in inspected.items() if asset.picture}
 
 
+@dataclass
 class _RenderSession:
-    """The drawing of one job, once everything is laid out."""
+    """Draws and writes the laid-out frames of one job."""
 
-    def __init__(
-        self,
-        board: Storyboard,
-        layouts: tuple[FrameLayout, ...],
-        inspected: Mapping[str, InspectedAsset],
-        *,
-        opener: AssetOpener,
-        limits: RenderLimits,
-        writer: ArtifactWriter,
-        typesetter: Typesetter,
-        timer: PhaseTimer,
-        progress: Progress,
-        thumbnail_cache: ThumbnailCache | None,
-    ) -> None:
-        self.board = board
-        self._typesetter = typesetter
-        self._thumbnail_cache = thumbnail_cache
-        self._opener = opener
-        self._limits = limits
-        self._inspected = inspected
-        self.layouts = layouts
-        self.writer = writer
-        self.timer = timer
+    board: Storyboard
+    layouts: tuple[FrameLayout, ...]
+    inspected: Mapping[str, InspectedAsset]
+    opener: AssetOpener
+    limits: RenderLimits
+    writer: ArtifactWriter
+    typesetter: Typesetter
+    timer: PhaseTimer
+    progress: Progress
+    thumbnail_cache: ThumbnailCache | None
+
+    def __post_init__(self) -> None:
+        board = self.board
         self.paths = choose_bundle_paths(board)
-        writer.expect(self.paths.expected(thumbnails=not board.allow_gaps))
-        self.sheet = ContactSheet(board, typesetter)
+        self.writer.expect(self.paths.expected(thumbnails=not board.allow_gaps))
+        self.sheet = ContactSheet(board, self.typesetter)
         self.placeholders: dict[str, Placeholder] = {}
-        self._decode_sizes, uses = _collect_demands(board, layouts, inspected)
+        self._decode_sizes, uses = _collect_demands(board, self.layouts, self.inspected)
         self._pictures = PictureCache(
-            opener,
-            limits,
-            inspected,
+            self.opener,
+            self.limits,
+            self.inspected,
             decode_sizes=self._decode_sizes,
             uses=uses,
-            timer=timer,
+            timer=self.timer,
             on_decoded=self._on_decoded,
             allow_gaps=board.allow_gaps,
         )
         self.asset_errors = self._pictures.asset_errors
-        self._painter = Painter(board, self._pictures, typesetter)
-        self._progress = progress
-        self._total = len(layouts) + len(self.paths.thumbnails) + 1
+        self._painter = Painter(board, self._pictures, self.typesetter)
+        self._total = len(self.layouts) + len(self.paths.thumbnails) + 1
         self._done = 0
 
     def draw_frames(self) -> None:
-        """Every frame: as a still, on the contact sheet, and in the animation where one is asked for."""
+        """Draws every frame: as a still, on the contact sheet, and in the animation if the payload requests one."""
         frames = self._frames()
         if self.paths.animation is None or self.board.animation is None:
             for _ in frames:
@@ -206,19 +186,19 @@ class _RenderSession:
             animator.write(file, frames, self._open_sound(opened))
 
     def _open_sound(self, opened: ExitStack) -> SoundTrack | None:
-        """The sound track of an animation that has one, from a file that stays open as long as ``opened``."""
+        """Opens the sound track of the animation, if it has one; ``opened`` closes its file."""
         sound = self.board.animation_sound
         if sound is None or sound.asset_id in self.asset_errors:
             return None
         ref = self.board.assets[sound.asset_id].ref
-        asset = self._opener.open(ref, max_bytes=self._limits.asset_bytes)
+        asset = self.opener.open(ref, max_bytes=self.limits.asset_bytes)
         opened.enter_context(asset.file)
-        if asset.identity != self._inspected[sound.asset_id].identity:
+        if asset.identity != self.inspected[sound.asset_id].identity:
             verify_checksum(ref, asset)
         return SoundTrack(ref, asset.file, sound, self.board.duration_ms)
 
     def write_remaining_thumbnails(self) -> None:
-        """Thumbnails of the pictures that no frame shows; those of the others were made on the way."""
+        """Writes the thumbnails of pictures that no frame shows; the others were written during drawing."""
         for asset in self.board.images:
             if self.board.thumbnail is None or asset.ref.id in self.placeholders:
                 continue
@@ -226,30 +206,30 @@ class _RenderSession:
                 self._pictures.get(asset)
 
     def write_contact_sheet(self) -> None:
-        """The contact sheet, once every frame is on it."""
+        """Writes the contact sheet after the last frame."""
         self._write_still(self.paths.sheet, self.sheet.image)
         self._report_progress("sheet")
 
     def write_tracks(self) -> None:
-        """The captions, and the index into the contact sheet."""
+        """Writes the captions and the index of the contact sheet."""
         for path, content in build_tracks(self.board, self.paths, self.sheet.layout).items():
             self.writer.write(path, "vtt", content)
 
     def result(self) -> RenderResult:
-        """What was rendered, when all of it is."""
+        """Returns the result after everything is written."""
         return RenderResult(
             storyboard=self.board,
             paths=self.paths,
             artifacts=tuple(self.writer.written),
-            inspected=self._inspected,
+            inspected=self.inspected,
             poster_placeholder=self.poster_placeholder,
             placeholders=self.placeholders,
             sheet=self.sheet.layout,
             asset_errors=self.asset_errors,
-            undrawn=self._typesetter.undrawn,
-            fonts=self._typesetter.fonts,
+            undrawn=self.typesetter.undrawn,
+            fonts=self.typesetter.fonts,
             warnings=collect_warnings(
-                self.board, self._inspected, self.layouts, self._typesetter, self.asset_errors
+                self.board, self.inspected, self.layouts, self.typesetter, self.asset_errors
             ),
             durations_ms=tuple(layout.duration_ms for layout in self.layouts),
             timings_ms=self.timer.elapsed_ms(),
@@ -271,22 +251,22 @@ class _RenderSession:
             yield RenderedFrame(image, layout.duration_ms, self.board.image_format, still)
 
     def _draw_title_card(self) -> Image.Image:
-        """The title card; a picture that turns out to be lost leaves no gap there, but its place to the next."""
+        """Draws the title card. If its picture fails to decode, the next picture takes its place."""
         layout = self.layouts[0]
         while True:
             image = self._painter.draw_frame(layout)
             if not any(placement.asset.ref.id in self.asset_errors for placement in layout.placements):
                 return image
             layout = lay_out_title_card(
-                self.board, _picture_sizes(self._inspected), self._typesetter, self.asset_errors.keys()
+                self.board, _picture_sizes(self.inspected), self.typesetter, self.asset_errors.keys()
             )
 
     def _reuse_thumbnail(self, asset: Asset) -> bool:
-        """Writes the asset's thumbnail as it was made before, if it was."""
+        """Writes the thumbnail from the cache; returns False if the cache lacks it."""
         name = asset.ref.id
-        if self._thumbnail_cache is None or self.board.thumbnail is None or name in self.asset_errors:
+        if self.thumbnail_cache is None or self.board.thumbnail is None or name in self.asset_errors:
             return False
-        cached = self._thumbnail_cache.find(name, self._decode_sizes[name])
+        cached = self.thumbnail_cache.find(name, self._decode_sizes[name])
         if cached is None:
             return False
         content, thumbhash, colour = cached
@@ -303,7 +283,7 @@ class _RenderSession:
         if self.board.thumbnail is None:
             return
         with self.timer.phase("thumbnails"):
-            shape = self._inspected[asset.ref.id].picture
+            shape = self.inspected[asset.ref.id].picture
             size = (shape.size if shape else Size(*image.size)).shrunk(self.board.thumbnail)
             small = resize(image, size)
         self._write_still(self.paths.thumbnails[asset.ref.id], small)
@@ -319,13 +299,13 @@ class _RenderSession:
 
     def _report_progress(self, word: str) -> None:
         self._done += 1
-        self._progress(self._done / self._total, word)
+        self.progress(self._done / self._total, word)
 
 
 def _collect_demands(
     board: Storyboard, layouts: tuple[FrameLayout, ...], inspected: Mapping[str, InspectedAsset]
 ) -> tuple[dict[str, Size], Counter[str]]:
-    """For each picture the size at which the whole of it is wanted, and how often it is drawn."""
+    """Returns for each picture the size to decode it at, and how often it is drawn."""
     decode_sizes: dict[str, Size] = {}
     uses: Counter[str] = Counter()
 

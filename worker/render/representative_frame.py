@@ -1,8 +1,7 @@
-"""Which frame of an animated picture stands for all of it.
+"""Selects the representative frame of an animated picture.
 
-The first is often empty, or the beginning of a fade. What is taken is the frame that is most like all the
-others: the one whose distribution of brightness is nearest to the average of a sample, as ffmpeg's filter
-``thumbnail`` does it.
+The first frame is often empty, or the start of a fade. As FFmpeg's filter ``thumbnail``, this module samples frames
+and selects the one whose brightness histogram is nearest to the average.
 """
 
 from __future__ import annotations
@@ -10,16 +9,14 @@ from __future__ import annotations
 from PIL import Image
 
 _SAMPLES = 12
-_MAX_DECODED_PIXELS = (
-    100_000_000  # to reach a frame, those before it have to be decoded: no further than this
-)
+_MAX_DECODED_PIXELS = 100_000_000  # seeking decodes all frames before: do not seek further than this
 _SMALL, _SPARSE = (64, 64), (256, 256)  # pixels
 
 
 def seek_representative_frame(image: Image.Image, frames: int) -> None:
-    """Leaves ``image``, an opened picture of ``frames`` frames, at the frame that stands for it.
+    """Seeks ``image``, an open picture of ``frames`` frames, to its representative frame.
 
-    Raises whatever the decoder does over a broken frame.
+    Raises any exception of the decoder.
     """
     reachable = max(1, min(frames, _MAX_DECODED_PIXELS // (image.width * image.height)))
     sampled = sorted({index * (reachable - 1) // (_SAMPLES - 1) for index in range(_SAMPLES)})
@@ -36,17 +33,17 @@ def _most_typical(image: Image.Image, indices: list[int]) -> int:
 
     def difference(position: int) -> tuple[float, int]:
         histogram = histograms[position]
-        # Of two frames both are as far from the average: the one with more to see is taken.
+        # Two frames are equally far from their average: prefer the one with more occupied histogram bins.
         return sum((a - b) ** 2 for a, b in zip(histogram, average, strict=True)), histogram.count(0)
 
     return indices[min(range(len(indices)), key=difference)]
 
 
 def _brightness(image: Image.Image) -> list[int]:
-    """How often each of 64 steps of brightness occurs; what shows through counts as black."""
+    """Returns a brightness histogram of 64 bins; transparent pixels count as black."""
     sparse = image.resize(
         _SPARSE, Image.Resampling.NEAREST
-    )  # every pixel of a large frame would cost too much
+    )  # reading every pixel of a large frame would be slow
     small = sparse.convert("RGBA").resize(_SMALL, Image.Resampling.BOX)
     flat = Image.new("RGB", _SMALL)
     flat.paste(small, mask=small.getchannel("A"))

@@ -1,4 +1,4 @@
-"""Rounded boxes with smooth edges; Pillow's own are drawn without antialiasing."""
+"""Antialiased rounded boxes and backdrops; Pillow draws rounded boxes without antialiasing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.theme import Colour
 
-SCRIM: Colour = (10, 11, 14)  # what pictures are darkened with under words
+SCRIM: Colour = (10, 11, 14)  # colour that darkens a picture under text
 _OVERSAMPLING = 4
 
 
@@ -40,7 +40,7 @@ def rounded_mask(size: Size, radius: int) -> Image.Image:
 
 
 def fill_rounded(image: Image.Image, box: Box, radius: int, colour: Colour, opacity: float = 1.0) -> None:
-    """A filled rounded box, through which what is behind it shows at an ``opacity`` below 1."""
+    """Fills a rounded box; ``opacity`` is 0..1."""
     mask = rounded_mask(box.size, radius)
     if opacity < 1:
         mask = mask.point([round(value * opacity) for value in range(256)])
@@ -48,7 +48,7 @@ def fill_rounded(image: Image.Image, box: Box, radius: int, colour: Colour, opac
 
 
 def dash_rounded(image: Image.Image, box: Box, radius: int, colour: Colour, *, width: int, dash: int) -> None:
-    """The outline of a rounded box in dashes: straight along the sides, whole round the corners."""
+    """Draws the outline of a rounded box: dashed sides and solid corners."""
     ring = Image.new("L", box.size, 255)
     inner = box.inset(width)
     ring.paste(0, (width, width), rounded_mask(inner.size, max(0, radius - width)))
@@ -71,7 +71,7 @@ def dash_rounded(image: Image.Image, box: Box, radius: int, colour: Colour, *, w
 
 
 def darken(image: Image.Image, top: int, ramp: int, strongest: float) -> None:
-    """Darkens ``image`` from ``top`` downwards by ``strongest`` (0..1), from nothing ``ramp`` pixels above it."""
+    """Darkens ``image`` below ``top`` by ``strongest`` (0..1); the gradient starts ``ramp`` pixels above."""
     start = max(0, top - ramp)
     column = bytes(
         round(255 * strongest * _eased(min(1.0, (row + 1) / max(1, top - start))))
@@ -86,7 +86,7 @@ def _eased(share: float) -> float:
 
 
 def blur_to_fill(picture: Image.Image, size: Size, share: float) -> Image.Image:
-    """``picture`` out of focus, filling ``size``, with ``share`` (0..1) of it darkened away."""
+    """Returns ``picture`` blurred, cropped to ``size`` and darkened by ``share`` (0..1)."""
     shape = Size(*picture.size)
     covering = shape.covering(size)
     across = shape.width * size.width / covering.width
@@ -105,11 +105,11 @@ def _tiny(size: Size) -> Size:
 def draw_panel(
     image: Image.Image, box: Box, radius: int, *, fill: Colour, line: Colour, hairline: int
 ) -> None:
-    """A filled rounded box with a thin edge."""
+    """Draws a filled rounded box with a hairline border."""
     fill_rounded(image, box, radius, line)
     fill_rounded(image, box.inset(hairline), max(0, radius - hairline), fill)
 
 
 def paste_rounded(image: Image.Image, picture: Image.Image, box: Box, radius: int) -> None:
-    """``picture``, opaque and of the size of ``box``, with rounded corners."""
+    """Pastes an opaque ``picture`` of the size of ``box`` with rounded corners."""
     image.paste(picture, box, rounded_mask(box.size, radius) if radius else None)

@@ -1,4 +1,4 @@
-"""A valid payload as the values that the renderer draws from, every default filled in."""
+"""The storyboard: a valid payload as typed values with all defaults filled in."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from previewops.worker.render.theme import Theme, choose_theme
 DEFAULT_THUMBNAIL_BOX = Size(320, 320 * 9 // 16)
 STILL_FORMATS = ("webp", "avif", "png", "jpeg")
 ANIMATED_FORMATS = ("webp", "gif", "apng", "webm", "mp4")
-VIDEO_FORMATS = ("webm", "mp4")  # what carries sound and can fade
+VIDEO_FORMATS = ("webm", "mp4")  # formats with sound and fades
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One asset of the payload. ``focus`` is the point kept in view when cropping, fractions of the picture."""
+    """One asset of the payload. ``focus`` is the point to keep in view when cropping, as fractions of the picture."""
 
     ref: AssetRef
     is_image: bool
@@ -42,13 +42,13 @@ class Step:
 
     @property
     def heading(self) -> str:
-        """The title, or where there is none, the beginning of the text, or the number."""
+        """The title; without one, the first line of the text, or the number."""
         return self.title or self.text.strip().partition("\n")[0] or f"Step {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The sound track, as the payload names it; ``asset_id`` is that of an entry in ``Storyboard.assets``."""
+    """The payload's sound track; ``asset_id`` is a key of ``Storyboard.assets``."""
 
     asset_id: str
     offset_ms: int
@@ -57,7 +57,7 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Storyboard:
-    """Everything there is to draw, and how."""
+    """Content and options of one preview."""
 
     project: str
     title: str
@@ -71,35 +71,35 @@ class Storyboard:
     captions: bool
     quality: int  # 1..100, of lossy formats
     theme: Theme
-    thumbnail: Size | None  # the box that thumbnails fit; None: no thumbnails
-    allow_gaps: bool  # whether a picture that cannot be had leaves a gap; otherwise the job fails
-    fades: bool  # whether a card fades into the next, where the format can
-    fps: int  # frames a second of the fades
+    thumbnail: Size | None  # bounding box of thumbnails; None: no thumbnails
+    allow_gaps: bool  # whether the render goes on without an unavailable asset; otherwise the job fails
+    fades: bool  # whether a card fades into the next, in formats with fades
+    fps: int  # frame rate of the fades
 
     @property
     def duration_ms(self) -> int:
-        """Title card and steps together."""
+        """Duration of title card and steps."""
         return contract.TITLE_CARD_MS + sum(step.duration_ms for step in self.steps)
 
     @property
     def animation_sound(self) -> Sound | None:
-        """The sound track, where the animation can carry it."""
+        """The sound track, if the animation's format has sound."""
         return self.sound if self.animation in VIDEO_FORMATS else None
 
     @property
     def images(self) -> tuple[Asset, ...]:
-        """The assets that are pictures, in the payload's order."""
+        """The assets that are pictures, in payload order."""
         return tuple(asset for asset in self.assets.values() if asset.is_image)
 
     def pictures_of(self, step: Step) -> tuple[Asset, ...]:
-        """The pictures on a step, in its order; sound among its assets is not drawn."""
+        """The pictures of a step, in its order, without sound assets."""
         return tuple(
             self.assets[name] for name in step.asset_ids if name in self.assets and self.assets[name].is_image
         )
 
     @property
     def texts(self) -> Iterator[str]:
-        """Every text that is shown, the title's first."""
+        """Every displayed text, the title first."""
         yield self.title
         yield self.description
         for step in self.steps:
@@ -110,12 +110,12 @@ class Storyboard:
 
     @property
     def right_to_left(self) -> bool:
-        """Whether the story is told from right to left: as its first text with a direction is written."""
+        """Whether frames run from right to left: the direction of the first text that has one."""
         return next((paragraph_level(text) == 1 for text in self.texts if has_strong_direction(text)), False)
 
 
 def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
-    """The storyboard of a payload that has passed ``previewops.contract.validate``."""
+    """Reads a payload that has passed ``previewops.contract.validate``."""
     request = payload["previewRequest"]
     options = request.get("options", {})
     format_name = options.get("format", contract.DEFAULT_FORMAT)
@@ -167,7 +167,7 @@ def _step(number: int, entry: Mapping[str, Any]) -> Step:
 
 
 def _sound(audio: Mapping[str, Any], assets: dict[str, Asset]) -> Sound | None:
-    """The sound track; one that is given by its uri becomes an asset of its own, named by the uri."""
+    """Reads the sound track. A ``uri`` becomes an additional asset in ``assets``."""
     if "uri" in audio:
         name = "audio"
         while name in assets:

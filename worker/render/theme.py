@@ -19,13 +19,13 @@ class Theme:
     """The colours of one storyboard, all opaque RGB."""
 
     background: Colour
-    surface: Colour  # panels that pictures lie on
-    line: Colour  # hairlines and what of the rail is still to come
+    surface: Colour  # panels under pictures
+    line: Colour  # hairlines and remaining steps of the progress bar
     ink: Colour  # titles
     muted: Colour  # captions and small print
-    accent: Colour  # the step badge and the current stretch of the rail
+    accent: Colour  # step badge and current step of the progress bar
     on_accent: Colour  # text on accent
-    tint: Colour  # what of the rail is past, decoration
+    tint: Colour  # past steps of the progress bar, decorations
 
 
 LIGHT = Theme(
@@ -51,13 +51,13 @@ DARK = Theme(
 
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """``one`` with ``share`` (0..1) of ``other``, mixed as sRGB values."""
+    """Mixes ``share`` (0..1) of ``other`` into ``one``, as sRGB values."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return (red, green, blue)
 
 
 def luminance(colour: Colour) -> float:
-    """Relative luminance 0..1, as WCAG 2.2 defines it for sRGB."""
+    """Returns the relative luminance 0..1 by WCAG 2.2."""
 
     def linear(value: int) -> float:
         part = value / 255
@@ -68,26 +68,26 @@ def luminance(colour: Colour) -> float:
 
 
 def contrast(one: Colour, other: Colour) -> float:
-    """Contrast ratio 1..21, as WCAG 2.2 defines it."""
+    """Returns the contrast ratio 1..21 by WCAG 2.2."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
 
 def parse_hex(text: str) -> Colour:
-    """``#RRGGBB`` as a colour."""
+    """Parses ``#RRGGBB``."""
     return (int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16))
 
 
 def format_hex(colour: Colour) -> str:
-    """A colour as ``#rrggbb``."""
+    """Formats a colour as ``#rrggbb``."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 @lru_cache(maxsize=64)
 def choose_theme(theme: str | None, background: str | None) -> Theme:
-    """The palette for the options ``theme`` (light, dark or unset) and ``background`` (those, or #RRGGBB).
+    """Returns the palette for the options ``theme`` (light, dark, None) and ``background`` (the same, or #RRGGBB).
 
-    A colour as background wins over the theme: on it only colours that keep their contrast are used.
+    A background colour overrides the theme; the other colours are derived from it with sufficient contrast.
     """
     if background is not None and background.startswith("#"):
         return _derive(parse_hex(background))
@@ -111,7 +111,7 @@ def _derive(background: Colour) -> Theme:
 
 
 def _until(start: Colour, towards: Colour, against: Colour, min_contrast: float) -> Colour:
-    """``start`` moved towards ``towards`` until it has the wanted contrast, or as far as that goes."""
+    """Mixes ``start`` with ``towards`` until it has the contrast ``wanted``; at most to ``towards`` itself."""
     for step in range(11):
         colour = mix(start, towards, step / 10)
         if contrast(colour, against) >= min_contrast:

@@ -1,4 +1,4 @@
-"""Where the time of a rendering went."""
+"""Timings of a render by phase."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from time import perf_counter
 
 
 class PhaseTimer:
-    """Adds up phases. A phase inside another counts for itself only, so the phases add up to the whole."""
+    """Measures phases. The outer phase excludes nested phases, so that all phases add up to the total."""
 
     def __init__(self) -> None:
         self._spent: defaultdict[str, float] = defaultdict(float)
@@ -18,7 +18,7 @@ class PhaseTimer:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Counts the time inside the block for ``name``."""
+        """Adds the time inside the block to ``name``."""
         self._turn()
         self._open.append(name)
         try:
@@ -34,5 +34,5 @@ class PhaseTimer:
         self._since = now
 
     def elapsed_ms(self) -> dict[str, float]:
-        """What each phase took, ms, to a tenth."""
+        """Returns the duration of each phase, ms, rounded to a tenth."""
         return {name: round(seconds * 1000, 1) for name, seconds in self._spent.items()}

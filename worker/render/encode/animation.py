@@ -1,7 +1,7 @@
-"""The animation, written while its frames are drawn: one frame a card, each at its duration.
+"""Writes the animation while its frames are drawn: one frame per card, with its duration.
 
-Every image format is put together from files of single frames. Memory stays at one frame whatever their number,
-frames are never merged, and a still that is there already is not encoded again.
+Animated images are assembled from still files. Memory use is one frame, frames are never merged, and available stills
+are not encoded again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GIF_COLOURS = 256
 
 @dataclass(frozen=True, slots=True)
 class RenderedFrame:
-    """A finished frame: its pixels, how long it stands, and its still file, which has the format ``kind``."""
+    """A rendered frame: its pixels, its duration, and its still file in the format ``kind``."""
 
     image: Image.Image
     duration_ms: int
@@ -37,10 +37,10 @@ class RenderedFrame:
 
 @dataclass(frozen=True, slots=True)
 class AnimationWriter:
-    """Writes one animation: ``count`` frames of ``size``, ``length_ms`` in all, in the format ``kind``.
+    """Writes one animation in the format ``kind``: ``frame_count`` frames of ``size``, ``length_ms`` in total.
 
-    ``quality`` is 1..100, of lossy formats. ``keep`` are colours that come out exactly where there are only 256.
-    ``fade_fps`` is the frame rate of fades between cards, in video; None: no fades.
+    ``quality`` is 1..100, for lossy formats. ``exact_colours`` stay unchanged in a palette of 256 colours.
+    ``fade_fps`` is the frame rate of fades in video; None: no fades.
     """
 
     kind: str
@@ -53,10 +53,10 @@ class AnimationWriter:
     fade_fps: int | None
 
     def write(self, target: BinaryIO, frames: Iterator[RenderedFrame], sound: SoundTrack | None) -> None:
-        """Writes to ``target``, taking each frame when its turn comes; ``sound`` goes into video only.
+        """Writes ``frames`` to ``target`` one by one; ``sound`` is for video only.
 
         Raises:
-            PermanentJobError: what ``sound`` raises.
+            PermanentJobError: from ``sound``.
         """
         if self.kind in VIDEO_FORMATS:
             video = VideoWriter(
@@ -82,7 +82,7 @@ class AnimationWriter:
             yield frame.image, frame.duration_ms
 
     def _encode_piece(self, frame: RenderedFrame) -> bytes:
-        """The frame as a file of its own in the format that the animation is put together from."""
+        """Returns the frame as a still file in the format of the animation."""
         still_format = "png" if self.kind == "apng" else self.kind
         if frame.kind == still_format:
             return frame.still
@@ -95,9 +95,9 @@ class AnimationWriter:
 
 
 def _quantize(image: Image.Image, keep: Sequence[Colour]) -> Image.Image:
-    """``image`` in 256 colours, found by octree: a fraction of the time of Pillow's default for GIF.
+    """Reduces ``image`` to 256 colours by octree, which is much faster than Pillow's default for GIF.
 
-    An octree averages what is alike. ``keep`` is exempt, or the background would change a little with every frame.
+    An octree averages similar colours. ``keep`` is exempt: otherwise the background would differ between frames.
     """
     indexed = image.quantize(_GIF_COLOURS - len(keep), Image.Quantize.FASTOCTREE)
     colours = (indexed.getpalette() or []) + [0] * (3 * _GIF_COLOURS)
@@ -109,7 +109,7 @@ def _quantize(image: Image.Image, keep: Sequence[Colour]) -> Image.Image:
 
 
 def _colour_mask(image: Image.Image, colour: Colour) -> Image.Image:
-    """A mask of the pixels that have exactly ``colour``."""
+    """Returns a mask of the pixels with exactly ``colour``."""
     red, green, blue = ImageChops.difference(image, Image.new("RGB", image.size, colour)).split()
     furthest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
     return furthest.point([255] + [0] * 255)

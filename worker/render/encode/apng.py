@@ -1,6 +1,6 @@
-"""Animated PNG from still ones, without encoding anything twice (PNG specification, third edition, section 4.9).
+"""Assembles animated PNG from still files without encoding again (PNG specification, third edition, section 4.9).
 
-Pillow's own writer reads its frames twice, so it cannot take them one by one, and keeps every one of them.
+Pillow's writer reads its frames twice and therefore keeps all of them in memory.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_LONGEST_FINE_MS = 65_535  # beyond it the 16 bits of a delay count hundredths of a second
+_LONGEST_FINE_MS = 65_535  # longer delays are stored in hundredths of a second: the field has 16 bits
 
 
 def write_animation(target: BinaryIO, count: int, frames: Iterable[tuple[bytes, int]]) -> None:
-    """Writes ``count`` frames, (a still PNG file, duration in ms) each, looping for ever.
+    """Writes ``count`` frames, each (still PNG file, duration in ms), in an endless loop.
 
     Raises:
-        ValueError: a frame that is no PNG file, differs from the first in size or kind of pixels, or lasts
-            longer than 655,350 ms.
+        ValueError: a frame is not a PNG file, differs from the first in size or pixel format, or is longer than
+            655,350 ms.
     """
     header, number = b"", 0
     for file_bytes, duration_ms in frames:
@@ -29,7 +29,7 @@ def write_animation(target: BinaryIO, count: int, frames: Iterable[tuple[bytes, 
             header = still_header
             target.write(_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"acTL", struct.pack(">II", count, 0)))
         elif still_header != header:
-            raise ValueError("the frames differ in size or kind of pixels")
+            raise ValueError("the frames differ in size or pixel format")
         target.write(_chunk(b"fcTL", _frame_control(number, header, duration_ms)))
         if number == 0:
             target.write(_chunk(b"IDAT", pixels))
@@ -41,11 +41,11 @@ def write_animation(target: BinaryIO, count: int, frames: Iterable[tuple[bytes, 
 
 
 def _frame_control(number: int, header: bytes, duration_ms: int) -> bytes:
-    """A frame that covers the canvas and replaces what was there."""
+    """Returns the fcTL chunk of a frame that replaces the whole canvas."""
     fine = duration_ms <= _LONGEST_FINE_MS
     delay, parts = (duration_ms, 1000) if fine else (round(duration_ms / 10), 100)
     if not 0 <= delay <= _LONGEST_FINE_MS:
-        raise ValueError(f"a frame of {duration_ms} ms; allowed are 0 to {10 * _LONGEST_FINE_MS}")
+        raise ValueError(f"frame duration: found {duration_ms} ms, allowed 0 to {10 * _LONGEST_FINE_MS}")
     return struct.pack(">I", number) + header[:8] + struct.pack(">IIHHBB", 0, 0, delay, parts, 0, 0)
 
 

@@ -1,4 +1,4 @@
-"""GIF89a: counting the frames of a file, and an animation from still ones, without encoding anything twice."""
+"""GIF89a: counts frames, and assembles an animation from still files without encoding again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from previewops.worker.render.layout.geometry import Size
 
 TICK_MS = 10  # durations are stored in hundredths of a second
 _LONGEST_TICKS = 65_535
-_FASTEST_TICKS = 2  # many viewers slow down what is faster
+_FASTEST_TICKS = 2  # many viewers slow down shorter durations
 _EXTENSION, _IMAGE = 0x21, 0x2C
 _OWN_COLOURS = 0x80
 _KEEP_WHAT_IS_THERE = 1 << 2
@@ -19,7 +19,7 @@ _LOOP_FOR_EVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
 
 
 def count_frames(file: BinaryIO, limit: int) -> int:
-    """Frames in ``file``, decoding none; counting stops at ``most`` + 1. The position is left as it was."""
+    """Counts the frames in ``file`` without decoding, up to ``limit`` + 1. Keeps the file position."""
     start = file.tell()
     try:
         file.seek(0)
@@ -42,12 +42,12 @@ def count_frames(file: BinaryIO, limit: int) -> int:
 
 
 def write_animation(target: BinaryIO, size: Size, frames: Iterable[tuple[bytes, int]]) -> None:
-    """Writes ``frames``, (a still GIF file of ``size``, duration in ms) each, looping for ever.
+    """Writes ``frames``, each (still GIF file of ``size``, duration in ms), in an endless loop.
 
-    Every frame keeps its own colours. Durations are rounded to 10 ms, 20 ms at least.
+    Every frame keeps its own palette. Durations are rounded to 10 ms, at least 20 ms.
 
     Raises:
-        ValueError: a frame that is no GIF file with a picture.
+        ValueError: a frame is not a GIF file with a picture.
     """
     target.write(b"GIF89a" + struct.pack("<HHBBB", *size, 0x70, 0, 0) + _LOOP_FOR_EVER)
     for still, duration_ms in frames:
@@ -58,7 +58,7 @@ def write_animation(target: BinaryIO, size: Size, frames: Iterable[tuple[bytes, 
 
 
 def _picture(still: bytes) -> bytes:
-    """The picture of a still file, with the file's colours as its own."""
+    """Returns the image block of a still file with a local palette."""
     file = BytesIO(still)
     header = file.read(13)
     if header[:3] != b"GIF" or len(header) < 13:

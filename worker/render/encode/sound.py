@@ -1,7 +1,7 @@
-"""The sound track: recognised by its content, decoded a piece at a time, shifted, amplified and faded to length.
+"""The sound track: detects its format, decodes it in a stream, applies offset, gain, length and fade-out.
 
-PyAV (FFmpeg's libraries) is loaded when a sound is decoded and not before. It is told which format to expect, of
-a few, and given the open file; it opens nothing itself.
+PyAV (the libraries of FFmpeg) is imported when a sound is decoded. It gets the detected format and the open file, and
+does not open files itself.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from previewops.errors import PermanentJobError
-from previewops.worker.assets.opener import AssetRef, permanent_asset_error, storage_errors
-from previewops.worker.render.storyboard import Sound
+from previewops.worker.assets.opener import AssetOpener, AssetRef, permanent_asset_error, storage_errors
+from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.picture_cache import InspectedAsset
+from previewops.worker.render.storyboard import Sound, Storyboard
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -25,7 +27,7 @@ _CODECS = ("aac", "alac", "flac", "mp3", "mp3float", "opus", "libopus", "vorbis"
 
 
 def detect_demuxer(head: bytes) -> str | None:
-    """FFmpeg's name of the format that begins with ``head`` (16 bytes); None for one that is not read."""
+    """Returns FFmpeg's name of the format by its first 16 bytes; None for unsupported formats."""
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return "wav"
     if head[4:8] == b"ftyp":
@@ -34,14 +36,14 @@ def detect_demuxer(head: bytes) -> str | None:
     for mark, name in begins.items():
         if head.startswith(mark):
             return name
-    # The header of an MPEG audio frame: eleven set bits, the version, the layer. ADTS has layer 0.
+    # MPEG audio frame header: eleven set bits, version, layer. ADTS has layer 0.
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return "mp3" if head[1] >> 1 & 3 else "aac"
     return None
 
 
 def detect_sound_format(ref: AssetRef, file: BinaryIO) -> str:
-    """FFmpeg's name of the format of ``file``, by its signature.
+    """Returns FFmpeg's name of the format of ``file``, by its signature.
 
     Raises:
         PermanentJobError: asset-unsupported.
@@ -55,24 +57,24 @@ def detect_sound_format(ref: AssetRef, file: BinaryIO) -> str:
         raise permanent_asset_error(
             "asset-unsupported",
             ref,
-            "it is no sound that is read here",
-            found=f"a file that begins with the bytes {head[:8].hex(' ')}" if head else "an empty file",
+            "not a supported sound format",
+            found=f"a file that starts with the bytes {head[:8].hex(' ')}" if head else "an empty file",
             allowed=_ALLOWED,
-            hint="convert the sound to one of those",
+            hint="convert the sound to one of these formats",
         )
     return demuxer
 
 
 def silence_ffmpeg() -> None:
-    """Keeps FFmpeg from writing to the log: what it has to say of a hostile file is no news to whoever reads that."""
-    import av  # noqa: PLC0415 - heavy, and most jobs have neither sound nor video
+    """Disables FFmpeg's own log output: errors of a file are raised as exceptions."""
+    import av  # noqa: PLC0415 - slow to import, and most jobs need none
 
     av.logging.set_level(av.logging.PANIC)
 
 
 @dataclass(frozen=True, slots=True)
 class SoundTrack:
-    """The sound of one animation of ``length_ms``, from the open ``file`` of the asset ``ref``."""
+    """Decodes the sound of an animation of ``length_ms`` from the open ``file`` of the asset ``ref``."""
 
     ref: AssetRef
     file: BinaryIO
@@ -80,12 +82,12 @@ class SoundTrack:
     length_ms: int
 
     def frames(self) -> Iterator[AudioFrame]:
-        """Stereo at 48 kHz, from the animation's first moment to its last or to the sound's end.
+        """Yields stereo frames at 48 kHz, from the start of the animation to its end or to the end of the sound.
 
         Raises:
             PermanentJobError: asset-unsupported, asset-corrupt.
         """
-        import av  # noqa: PLC0415 - heavy, and most jobs have no sound
+        import av  # noqa: PLC0415 - slow to import, and most jobs need none
 
         silence_ffmpeg()
         demuxer = detect_sound_format(self.ref, self.file)
@@ -97,17 +99,17 @@ class SoundTrack:
 
     def _decode(self, container: Any) -> Iterator[AudioFrame]:
         if not container.streams.audio:
-            raise self._corrupt("there is no sound in it")
+            raise self._corrupt("it has no sound stream")
         stream = container.streams.audio[0]
         codec = stream.codec_context.name
         if codec not in _CODECS and not codec.startswith("pcm_"):
             raise permanent_asset_error(
                 "asset-unsupported",
                 self.ref,
-                f"its sound is encoded as {codec}",
+                f"unsupported sound codec {codec}",
                 found=codec,
                 allowed=_ALLOWED,
-                hint="convert the sound to one of those",
+                hint="convert the sound to one of these formats",
             )
         graph = None
         left = self.length_ms * SAMPLES_PER_S // 1000
@@ -120,12 +122,12 @@ class SoundTrack:
             if left <= 0:
                 return
         if graph is None:
-            raise self._corrupt("it ends before its first sound")
+            raise self._corrupt("it ends before the first sound frame")
         graph.push(None)
         yield from _pull(graph)
 
     def _build_graph(self, first: AudioFrame) -> Any:
-        """Offset, gain, length and fade, as a chain of FFmpeg's filters."""
+        """Builds a chain of FFmpeg filters for offset, gain, length and fade-out."""
         from av.filter import Graph  # noqa: PLC0415
 
         graph = Graph()
@@ -140,7 +142,7 @@ class SoundTrack:
             ),
             graph.add("aresample", str(SAMPLES_PER_S)),
             graph.add("aformat", "sample_fmts=fltp:channel_layouts=stereo"),
-            # From the first sample on, whatever the file says of its time.
+            # Start at the first sample; ignore the timestamps of the file.
             graph.add("asetpts", "N/SR/TB"),
             graph.add("volume", f"{self.sound.gain_db:.6f}dB"),
             graph.add("adelay", f"delays={self.sound.offset_ms}:all=1"),
@@ -155,11 +157,44 @@ class SoundTrack:
         return permanent_asset_error(
             "asset-corrupt",
             self.ref,
-            f"its sound does not decode: {error}",
+            f"its sound cannot be decoded: {error}",
             found=error,
-            allowed=f"a whole {_ALLOWED} file",
+            allowed=f"a complete {_ALLOWED} file",
             hint="export or upload the sound again",
         )
+
+
+def check_sound(
+    board: Storyboard,
+    inspected: dict[str, InspectedAsset],
+    opener: AssetOpener,
+    limits: RenderLimits,
+    *,
+    decode: bool,
+) -> None:
+    """Rejects an invalid sound track; with gaps allowed, it records the error in ``inspected`` instead.
+
+    With ``decode`` and gaps allowed, it decodes the whole sound: a video that was started with a sound track cannot
+    continue without it. Without gaps allowed, encoding the video finds the same errors.
+
+    Raises:
+        PermanentJobError: asset-unsupported, and errors of ``opener``.
+        TransientJobError: from ``opener``.
+    """
+    sound = board.animation_sound
+    if sound is None or inspected[sound.asset_id].error is not None:
+        return
+    ref = board.assets[sound.asset_id].ref
+    try:
+        with opener.open(ref, max_bytes=limits.asset_bytes).file as file:
+            detect_sound_format(ref, file)
+            if decode and board.allow_gaps:
+                for _ in SoundTrack(ref, file, sound, board.duration_ms).frames():
+                    pass
+    except PermanentJobError as error:
+        if not board.allow_gaps:
+            raise
+        inspected[sound.asset_id] = InspectedAsset(0, (), None, error)
 
 
 def _pull(graph: Any) -> Iterator[AudioFrame]:

@@ -1,4 +1,4 @@
-"""Still pictures as bytes, with settings that are fixed: the same pixels give the same bytes."""
+"""Encodes still pictures with fixed settings: equal pixels give equal bytes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ MEDIA_TYPES = {
 }
 EXTENSIONS = {name: name for name in MEDIA_TYPES} | {"jpeg": "jpg"}
 _AVIF_SPEED = 9  # of 10
-WEBP_METHOD = 2  # half the time of Pillow's default 4 for 1.5 % more bytes
+WEBP_METHOD = 2  # half the time of Pillow's default 4, 1.5 % more bytes
 
 
 def encode_still(image: Image.Image, kind: str, quality: int, background: Colour) -> bytes:
-    """``image`` as webp, avif, png or jpeg, ``quality`` 1..100.
+    """Encodes ``image`` as webp, avif, png or jpeg, ``quality`` 1..100.
 
-    JPEG has no alpha: there ``background`` shows through.
+    JPEG has no alpha channel: ``background`` replaces transparency.
     """
     buffer = BytesIO()
     if kind == "webp":
         image.save(buffer, "WEBP", quality=quality, method=WEBP_METHOD)
     elif kind == "avif":
-        # One thread, as the bytes depend on their number.
+        # The bytes depend on the number of threads.
         image.save(buffer, "AVIF", quality=quality, speed=_AVIF_SPEED, max_threads=1)
     elif kind == "png":
         image.save(buffer, "PNG", compress_level=6)

@@ -1,7 +1,6 @@
-"""ThumbHash: a picture in about 25 bytes, to be shown blurred until the real one has come.
+"""ThumbHash: a blurred placeholder of a picture in about 25 bytes (https://evanw.github.io/thumbhash/).
 
-After the published description of the format, https://evanw.github.io/thumbhash/: luminance, two colour
-differences and alpha are each a handful of cosine terms, quantised to four bits.
+Luminance, two colour differences and alpha are stored as a few cosine terms, quantised to four bits.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-_LONG_SIDE = 32  # pixels; the format allows 100, and has no more than seven terms a side to say it with
+_LONG_SIDE = 32  # pixels; the format allows 100, but has at most seven terms per side
 
 
 class _DctChannel(NamedTuple):
@@ -22,7 +21,7 @@ class _DctChannel(NamedTuple):
 
 
 def encode_thumbhash(image: Image.Image) -> str:
-    """The ThumbHash of ``image`` in base64, as web pages expect it."""
+    """Returns the ThumbHash of ``image`` in base64."""
     small = image.convert("RGBA")
     small.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.BOX, reducing_gap=None)
     return base64.b64encode(_encode(small)).decode("ascii")
@@ -63,7 +62,7 @@ def _encode(image: Image.Image) -> bytes:
 
 
 def _planes(image: Image.Image) -> tuple[list[float], list[float], list[float], list[float]]:
-    """Luminance, yellow-blue and red-green difference and alpha, over the average colour where transparent."""
+    """Returns luminance, yellow-blue and red-green difference, and alpha, over the average colour."""
     data = image.tobytes()
     alpha = [value / 255 for value in data[3::4]]
     reds, greens, blues = (_plane(data[channel::4], alpha) for channel in range(3))
@@ -74,7 +73,7 @@ def _planes(image: Image.Image) -> tuple[list[float], list[float], list[float], 
 
 
 def _plane(values: bytes, alpha: list[float]) -> list[float]:
-    """One colour, 0..1, over its own average where something shows through."""
+    """Returns one colour channel, 0..1, composited over its own average."""
     if min(alpha) == 1:
         return [value * (1 / 255) for value in values]
     weight = sum(alpha) or 1.0
@@ -83,7 +82,7 @@ def _plane(values: bytes, alpha: list[float]) -> list[float]:
 
 
 def _channel(plane: list[float], width: int, height: int, across: int, down: int) -> _DctChannel:
-    """The low corner of the plane's cosine transform; rows first, since the transform is separable."""
+    """Returns the low frequencies of the plane's cosine transform; it is separable, so rows come first."""
     waves_x = [[math.cos(math.pi / width * n * (x + 0.5)) for x in range(width)] for n in range(across)]
     waves_y = [[math.cos(math.pi / height * n * (y + 0.5)) for y in range(height)] for n in range(down)]
     rows = [plane[start : start + width] for start in range(0, width * height, width)]

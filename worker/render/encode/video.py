@@ -1,8 +1,7 @@
-"""WebM (VP9, Opus) and MP4 (H.264, AAC), by PyAV, which is loaded when one is asked for.
+"""Writes WebM (VP9, Opus) and MP4 (H.264, AAC) with PyAV, which is imported on first use.
 
-One frame a card, each as long as it stands: the frame rate is variable. Where cards fade into each other, the frames
-of the fade are at the frame rate asked for. Encoders run with one thread and fixed settings, since their output
-depends on both.
+There is one frame per card, with its duration: the frame rate is variable. Only the frames of a fade have a fixed
+rate. Encoders run with one thread and fixed settings, as their output depends on both.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
 
 _MS = Fraction(1, 1000)
-_NOMINAL_FPS = 25  # what encoders reckon with; times are exact
+_NOMINAL_FPS = 25  # for rate control only; timestamps are exact
 _KEY_FRAME_EVERY = 12
 _FADE_MS = 400
 _STEREO_BITS_PER_S = 96_000
@@ -29,7 +28,7 @@ _STEREO_BITS_PER_S = 96_000
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """How one kind of file is encoded. ``best_crf`` and ``worst_crf`` are those of quality 100 and 1."""
+    """Encoder settings of a format. ``best_crf`` belongs to quality 100, ``worst_crf`` to quality 1."""
 
     video: str
     options: dict[str, str]
@@ -41,7 +40,7 @@ class _Codec:
 _CODECS = {
     "webm": _Codec(
         "libvpx-vp9",
-        # Realtime with the fastest search: 8 s with the defaults become 0.3 s, and stills stand it well.
+        # Realtime with the fastest search: 0.3 s instead of 8 s, at good quality for stills.
         {"deadline": "realtime", "cpu-used": "8", "b": "0", "lag-in-frames": "0", "auto-alt-ref": "0"},
         best_crf=14,
         worst_crf=60,
@@ -59,7 +58,7 @@ _CODECS = {
 
 @dataclass(frozen=True, slots=True)
 class VideoWriter:
-    """Writes one video. ``fade_fps`` None: cards follow each other at once."""
+    """Writes one video. ``fade_fps`` None: no fades."""
 
     kind: str
     size: Size
@@ -74,12 +73,12 @@ class VideoWriter:
         frames: Iterable[tuple[Image.Image, int]],
         sound: Iterator[AudioFrame] | None,
     ) -> None:
-        """Writes ``frames``, each with its duration in ms, to ``target``, and ``sound`` along with them.
+        """Writes ``frames``, each with its duration in ms, and ``sound`` to ``target``.
 
         Raises:
-            PermanentJobError: what ``sound`` raises.
+            PermanentJobError: from ``sound``.
         """
-        import av  # noqa: PLC0415 - heavy, and most jobs want none
+        import av  # noqa: PLC0415 - slow to import, and most jobs need none
 
         silence_ffmpeg()
         with av.open(target, "w", format=self.kind, container_options=self._container_options()) as container:
@@ -88,7 +87,7 @@ class VideoWriter:
             durations: dict[int, int] = {}
             for image, start_ms, duration_ms in self._timed(frames):
                 frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709")
-                del image  # the next one is drawn while this one would still be held
+                del image  # free it before the next frame is drawn
                 frame.pts, frame.time_base = start_ms, _MS
                 durations[start_ms] = duration_ms
                 _mux(container, video.encode(frame), durations)
@@ -107,21 +106,21 @@ class VideoWriter:
         context.width, context.height, context.pix_fmt = *self.size, "yuv420p"
         context.time_base = stream.time_base = _MS
         context.thread_count = 1
-        # BT.709 (1) in the range of television (1), as players assume for video of this size.
+        # BT.709 (1), limited range (1): what players assume for this size.
         context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
         return stream
 
     def _container_options(self) -> dict[str, str]:
-        options = {"fflags": "bitexact"}  # no random ids, no dates, no version of the library
+        options = {"fflags": "bitexact"}  # no random ids, dates or library version
         if self.kind == "mp4":
-            # The index goes before the data, so that playing can begin at once; its place is kept free.
+            # Reserve space for the index before the data, so that players can start at once.
             fades = (self.fade_fps or 0) * _FADE_MS // 1000 + 1
             packets = self.length_ms * SAMPLES_PER_S // 1000 // 1024
             options["moov_size"] = str(8_192 + 64 * self.frame_count * (1 + fades) + 8 * packets)
         return options
 
     def _timed(self, frames: Iterable[tuple[Image.Image, int]]) -> Iterator[tuple[Image.Image, int, int]]:
-        """(picture, start, duration), those of fades included: a fade is the beginning of its card's time."""
+        """Yields (picture, start, duration), including fades, which are part of the duration of their card."""
         start_ms, before = 0, None
         for image, duration_ms in frames:
             held_from = start_ms
@@ -137,7 +136,7 @@ class VideoWriter:
 
 
 def _fade(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[float, int, int]]:
-    """(share of the new picture, start, end) of each frame of a fade, which takes half of its card at most."""
+    """Yields (share of the new picture, start, end) of each frame of a fade; it lasts at most half of its card."""
     steps = min(_FADE_MS, duration_ms // 2) * fps // 1000
     for step in range(steps):
         yield (step + 1) / (steps + 1), start_ms + step * 1000 // fps, start_ms + (step + 1) * 1000 // fps
@@ -150,7 +149,7 @@ def _mux(container: Any, packets: Iterable[Any], durations: dict[int, int]) -> N
 
 
 class _SoundWriter:
-    """The sound beside the pictures, written as far as they are, so that neither waits in memory for the other."""
+    """Writes the sound up to the time of the pictures, so that neither is buffered in memory."""
 
     def __init__(self, container: Any, codec: str, frames: Iterator[AudioFrame]) -> None:
         self._container = container
@@ -161,7 +160,7 @@ class _SoundWriter:
         self._samples = 0
 
     def write_until(self, end_ms: int) -> None:
-        """Writes what is heard before ``end_ms``."""
+        """Writes the sound before ``end_ms``."""
         while self._samples * 1000 < end_ms * SAMPLES_PER_S:
             frame = next(self._frames, None)
             if frame is None:
@@ -170,7 +169,7 @@ class _SoundWriter:
             self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Writes the rest."""
+        """Writes the remaining sound."""
         for frame in self._frames:
             self._container.mux(self._stream.encode(frame))
         self._container.mux(self._stream.encode())

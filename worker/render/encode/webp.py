@@ -1,7 +1,7 @@
-"""Animated WebP from still ones, without encoding anything twice (RFC 9649, section 2.7).
+"""Assembles animated WebP from still files without encoding again (RFC 9649, section 2.7).
 
-Every frame covers the whole canvas, so the compressed data of a still file is moved as it is into an animation
-frame. Memory stays at one frame whatever their number, and frames are never merged or reordered.
+Every frame covers the whole canvas, so that the bitstream of a still file becomes an animation frame unchanged.
+Memory use is one frame; frames are never merged or reordered.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _LONGEST_MS = 0xFFFFFF  # 24 bits
 
 
 def write_animation(target: BinaryIO, size: Size, frames: Iterable[tuple[bytes, int]]) -> None:
-    """Writes ``frames``, (a still WebP file of ``size``, duration in ms) each, looping for ever.
+    """Writes ``frames``, each (still WebP file of ``size``, duration in ms), in an endless loop.
 
     Raises:
-        ValueError: a frame that is no WebP file, or longer than 16,777,215 ms.
+        ValueError: a frame is not a WebP file, or is longer than 16,777,215 ms.
     """
     target.write(b"RIFF\0\0\0\0WEBP")
     target.write(
@@ -32,7 +32,7 @@ def write_animation(target: BinaryIO, size: Size, frames: Iterable[tuple[bytes, 
     target.write(_chunk(b"ANIM", struct.pack("<IH", 0, 0)))
     for still, duration_ms in frames:
         if not 0 <= duration_ms <= _LONGEST_MS:
-            raise ValueError(f"a frame of {duration_ms} ms; allowed are 0 to {_LONGEST_MS}")
+            raise ValueError(f"frame duration: found {duration_ms} ms, allowed 0 to {_LONGEST_MS}")
         place = _uint24(0) + _uint24(0) + _uint24(size.width - 1) + _uint24(size.height - 1)
         target.write(
             _chunk(b"ANMF", place + _uint24(duration_ms) + bytes([_DO_NOT_BLEND]) + _bitstream(still))
@@ -44,7 +44,7 @@ def write_animation(target: BinaryIO, size: Size, frames: Iterable[tuple[bytes, 
 
 
 def _bitstream(still: bytes) -> bytes:
-    """The compressed picture of a still file, as chunks."""
+    """Returns the chunks of the compressed picture in a still file."""
     if still[:4] != b"RIFF" or still[8:12] != b"WEBP":
         raise ValueError("not a WebP file")
     chunks, at = b"", 12

@@ -1,8 +1,7 @@
-"""WebVTT beside the pictures: the captions of the animation, and where each moment is on the contact sheet.
+"""WebVTT tracks (https://www.w3.org/TR/webvtt1/): captions of the animation, and an index of the contact sheet.
 
-https://www.w3.org/TR/webvtt1/; the index is a metadata track whose cues name a part of the sheet by a media fragment
-(https://www.w3.org/TR/media-frags/, ``#xywh=left,top,width,height`` in pixels), as players take it for the picture
-above their progress bar.
+The index is a metadata track. Its cues refer to parts of the sheet by media fragments
+(https://www.w3.org/TR/media-frags/, ``#xywh=left,top,width,height`` in pixels), as players use for seek previews.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def build_tracks(board: Storyboard, names: BundlePaths, sheet: SheetLayout) -> dict[str, bytes]:
-    """The content of each track of the bundle, by its path."""
+    """Returns the content of each track of the bundle by its path."""
     content = {names.sheet_index: _format_track(_index(board, names.sheet, sheet))}
     if names.captions:
         content[names.captions] = _format_track(_captions(board))
@@ -26,7 +25,7 @@ def build_tracks(board: Storyboard, names: BundlePaths, sheet: SheetLayout) -> d
 
 
 def _captions(board: Storyboard) -> Iterator[tuple[int, int, str]]:
-    """Start, end (ms) and words of each step that has any: what is said of it, or else what it is called."""
+    """Yields start, end (ms) and caption of each step: its text, else its title."""
     for start, end, number in _intervals(board):
         if number:
             step = board.steps[number - 1]
@@ -42,7 +41,7 @@ def _index(board: Storyboard, path: str, sheet: SheetLayout) -> Iterator[tuple[i
 
 
 def _intervals(board: Storyboard) -> Iterator[tuple[int, int, int]]:
-    """Start and end (ms) of the title card (0) and of each step (from 1)."""
+    """Yields start, end (ms) and number of the title card (0) and of each step (from 1)."""
     start = 0
     for number, duration in enumerate((TITLE_CARD_MS, *(step.duration_ms for step in board.steps))):
         yield start, start + duration, number

@@ -1,7 +1,7 @@
-"""Where pictures go: boxes for any number of them in any area. Pure geometry.
+"""Packs boxes for any number of pictures into an area. Pure geometry.
 
-Pictures keep their shapes, so that nothing is cropped and no empty panel shows: a row has one height, all rows
-one width, as in a printed gallery. ``grid`` alone has cells of one size.
+Boxes keep the aspect ratio of their pictures, so that nothing is cropped (justified rows): all boxes of a row have
+one height, all rows one width. Only ``grid`` has cells of equal size.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from itertools import accumulate, pairwise
 
 from previewops.worker.render.layout.geometry import Box, Size
 
-_NARROWEST, _WIDEST = 0.42, 3.2  # of width to height, of a cell: pictures beyond it lie in a panel
-_MAX_EXHAUSTIVE = 8  # up to so many pictures all ways to part them into rows are tried
-_RATIO_TOLERANCE = 0.03  # ratios that differ by less look the same
-_MAX_STRIP_SHARE = 0.55  # of the large one's height or width: what the small ones of a focus take at most
+_NARROWEST, _WIDEST = 0.42, 3.2  # aspect ratios of a cell: other pictures get a panel
+_MAX_EXHAUSTIVE = 8  # up to this number of pictures, every partition into rows is tried
+_RATIO_TOLERANCE = 0.03  # relative difference below which ratios count as equal
+_MAX_STRIP_SHARE = 0.55  # largest share of the large cell's side for the small cells of `focus`
 
 
 @dataclass(frozen=True, slots=True)
 class Spacing:
-    """Pixels: between cells, below those that have a label, and the least side of a cell.
+    """Pixels between cells, pixels for a label below a cell, and the minimum side of a cell.
 
-    ``labelled`` are the places of the pictures that have one.
+    ``labelled`` has the indices of the pictures with a label.
     """
 
     gap: int
@@ -31,17 +31,16 @@ class Spacing:
     labelled: frozenset[int] = frozenset()
 
     def label_height(self, first: int, last: int) -> int:
-        """The room below cells that stand in one row."""
+        """Height of the labels below the cells ``first`` to ``last`` of one row."""
         return self.label if any(at in self.labelled for at in range(first, last)) else 0
 
 
 def pack_boxes(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacing) -> tuple[Box, ...]:
-    """A cell for each of ``shapes``, in order, inside ``area``; below each there is room for its label.
+    """Returns a cell inside ``area`` for each of ``shapes``, in order, with room for its label below.
 
     ``layout`` is full or focus (the first large, the others in a strip), split (one row or one column), grid (cells
-    of one size), or auto (rows of one width). No cell's side is shorter than ``spacing.smallest`` unless it is the
-    only one: where there is no room another layout is tried, and where there is none for that, fewer cells than
-    shapes come back.
+    of equal size), or auto (rows of equal width). Sides are at least ``spacing.min_side``, except those of a single
+    cell. Without enough room, another layout is tried; then the result has fewer cells than shapes.
     """
     if not shapes:
         return ()
@@ -54,7 +53,7 @@ def pack_boxes(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacing)
 
 
 def _clip(cells: tuple[Box, ...], area: Box) -> tuple[Box, ...]:
-    """Rounding makes a row a pixel too long at times."""
+    """Clips cells to ``area``: rounding can make a row one pixel too long."""
     return tuple(
         Box(
             max(area.left, min(cell.left, area.right - 1)),
@@ -85,13 +84,13 @@ def _pack_layout(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacin
 
 
 def _score(cells: Sequence[Box]) -> float:
-    """How well cells serve: the area in which pictures are seen, and the smallest of them."""
+    """Scores cells by their total area and by the smallest of them."""
     areas = [max(0, cell.width) * max(0, cell.height) for cell in cells]
     return sum(areas) + 2 * len(areas) * min(areas)
 
 
 def _partitions(ratios: list[float]) -> Iterator[list[list[float]]]:
-    """Ways to part ``ratios``, in order, into rows."""
+    """Yields partitions of ``ratios``, in order, into rows."""
     count = len(ratios)
     if count <= _MAX_EXHAUSTIVE:
         for bits in range(1 << (count - 1)):
@@ -107,12 +106,12 @@ def _partitions(ratios: list[float]) -> Iterator[list[list[float]]]:
 
 
 def _rows(area: Box, rows: Sequence[Sequence[float]], spacing: Spacing) -> tuple[Box, ...]:
-    """Rows of one width, as wide as the area or as its height allows, in the middle of it."""
+    """Returns centred rows of equal width, as wide as the area allows."""
     gap = spacing.gap
     ends = list(accumulate(len(row) for row in rows))
     labels = [spacing.label_height(end - len(row), end) for row, end in zip(rows, ends, strict=True)]
     between = gap * (len(rows) - 1) + sum(labels)
-    # The height of a row of width w is (w - gaps) / ratios: the sum over rows is to be what there is.
+    # A row of width w has the height (w - gaps) / ratios; the sum over all rows must fit the area.
     slope = sum(1 / sum(row) for row in rows)
     fixed = sum(gap * (len(row) - 1) / sum(row) for row in rows)
     width = min(area.width, int((area.height - between + fixed) / slope))
@@ -137,7 +136,7 @@ def _column(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, 
 
 
 def _grid(area: Box, ratios: Sequence[float], rows: int, spacing: Spacing) -> tuple[Box, ...]:
-    """Cells of one size, of the shape that pictures most have; the last row may have fewer."""
+    """Returns cells of equal size, with the most common aspect ratio; the last row may have fewer."""
     columns = -(-len(ratios) // rows)
     rows = -(-len(ratios) // columns)
     gap, label, ratio = spacing.gap, spacing.label_height(0, len(ratios)), _most_common_ratio(ratios)
@@ -155,12 +154,12 @@ def _grid(area: Box, ratios: Sequence[float], rows: int, spacing: Spacing) -> tu
 
 
 def _most_common_ratio(ratios: Sequence[float]) -> float:
-    """The ratio that most pictures nearly have."""
+    """Returns the most common ratio, within a tolerance."""
     return max(ratios, key=lambda ratio: sum(abs(other / ratio - 1) < _RATIO_TOLERANCE for other in ratios))
 
 
 def _focus(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, ...]:
-    """The first large, the others in one strip: beside it or below, whichever shows more of the first."""
+    """Returns one large cell and a strip beside or below it, whichever makes the large cell larger."""
     if len(ratios) == 1:
         return _rows(area, [ratios], spacing)
     options = (_beside(area, ratios, spacing), _below(area, ratios, spacing))
@@ -170,7 +169,7 @@ def _focus(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, .
 
 
 def _beside(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, ...]:
-    """The strip as a column that is as high as the large one, if that makes it neither too wide nor too narrow."""
+    """Puts the strip in a column as high as the large cell, within the width limits."""
     gap, label = spacing.gap, spacing.label_height(0, len(ratios))
     first, others = ratios[0], ratios[1:]
     inverse = sum(1 / ratio for ratio in others)
@@ -198,7 +197,7 @@ def _beside(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, 
 
 
 def _below(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, ...]:
-    """The strip as a row that is as wide as the large one, if that makes it not too high."""
+    """Puts the strip in a row as wide as the large cell, within the height limit."""
     gap = spacing.gap
     label, lower = spacing.label_height(0, 1), spacing.label_height(1, len(ratios))
     first, others = ratios[0], ratios[1:]

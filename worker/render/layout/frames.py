@@ -1,4 +1,4 @@
-"""What a frame is once it is laid out: boxes and fitted text, before a pixel is drawn or decoded."""
+"""The layout of a frame: boxes and fitted text, before any picture is decoded or drawn."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Align = Literal["text", "start", "centre", "end"]
 
 @dataclass(frozen=True, slots=True)
 class PlacedText:
-    """A text block, the column that it stands in, and which of the theme's colours it has.
+    """A text block, its column and its colour role.
 
-    ``align``: ``text`` is the side on which its own script begins, ``start`` that on which the frame begins.
+    ``align``: ``text`` aligns by the text's own direction, ``start`` and ``end`` by the direction of the frame.
     """
 
     block: TextBlock
@@ -32,7 +32,7 @@ class PlacedText:
         return self.top + self.block.height
 
     def align_fraction(self, *, mirrored: bool) -> float:
-        """Where the block lies in its column, and lines in the block: 0 at the left, 1 at the right."""
+        """Horizontal position of the block in its column, and of lines in the block: 0 is left, 1 is right."""
         if self.align == "centre":
             return 0.5
         if self.align == "text":
@@ -42,10 +42,10 @@ class PlacedText:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A picture on a frame: ``cell`` is its panel, ``box`` where the picture itself is drawn.
+    """A picture on a frame: ``cell`` is its panel, ``box`` the area of the picture itself.
 
-    ``bleeds``: the picture runs to the edges of the frame, and has square corners. ``fills``: what it leaves free
-    of its cell is filled with itself, blurred and dimmed, rather than with a panel.
+    ``bleeds``: the picture extends to the edges of the frame and has square corners. ``has_backdrop``: a blurred copy
+    of the picture fills the rest of the cell, instead of a panel.
     """
 
     asset: Asset
@@ -56,7 +56,7 @@ class Placement:
     has_backdrop: bool = False
 
     def decode_size(self, shape: Size) -> Size:
-        """The size at which the whole picture (of ``shape``) is wanted, pixels."""
+        """The size to decode the picture (of size ``shape``) at, pixels."""
         return shape.covering(self.box.size) if self.crops else self.box.size
 
 
@@ -64,9 +64,9 @@ class Placement:
 class FrameLayout:
     """One frame.
 
-    ``badge`` is the box of the step's number, ``more`` that of pictures left out, ``bar`` the short stroke above
-    a title card's title, ``ornament`` the area for decoration where a title card has no picture. ``scrim`` is how
-    far down the darkening of a picture begins that words lie on. ``mirrored``: the frame begins at the right.
+    ``badge`` is the box of the step number, ``more_box`` that of the count of omitted pictures, ``bar`` the line
+    above the title of a title card, ``ornament`` the decoration of a title card without a picture. ``scrim`` is the
+    y coordinate below which the picture is darkened under text. ``mirrored``: the frame runs from right to left.
     """
 
     duration_ms: int
@@ -77,13 +77,13 @@ class FrameLayout:
     more_box: Box | None = None
     ornament: Box | None = None
     scrim: int | None = None
-    position: int = 0  # steps that the rail shows as begun
-    truncated: bool = False  # whether some text was cut
+    position: int = 0  # steps that the progress bar shows as started
+    truncated: bool = False  # whether a text was truncated
     mirrored: bool = False
 
 
 def mirror_frame(layout: FrameLayout, width: int) -> FrameLayout:
-    """The frame for readers from right to left: everything on the other side, nothing turned round."""
+    """Mirrors the boxes of a frame for right-to-left text; pictures and text are not mirrored."""
 
     def flip(box: Box) -> Box:
         return Box(width - box.right, box.top, width - box.left, box.bottom)

@@ -20,7 +20,7 @@ class Size(NamedTuple):
         return self.width * self.height
 
     def fitted(self, into: Size) -> Size:
-        """This size scaled, up or down, to touch ``into`` from inside; at least 1x1."""
+        """This size scaled up or down to fit into ``into``; at least 1x1."""
         scale = min(into.width / self.width, into.height / self.height)
         return Size(max(1, round(self.width * scale)), max(1, round(self.height * scale)))
 
@@ -29,13 +29,13 @@ class Size(NamedTuple):
         return self if self.width <= into.width and self.height <= into.height else self.fitted(into)
 
     def covering(self, area: Size) -> Size:
-        """This size scaled, up or down, to just cover ``area``."""
+        """This size scaled up or down to cover ``area``."""
         scale = max(area.width / self.width, area.height / self.height)
         return Size(max(area.width, round(self.width * scale)), max(area.height, round(self.height * scale)))
 
 
 class Box(NamedTuple):
-    """Left, top, right, bottom in pixels; right and bottom are outside."""
+    """Left, top, right, bottom in pixels; right and bottom are exclusive."""
 
     left: int
     top: int
@@ -59,16 +59,16 @@ class Box(NamedTuple):
         return Size(self.width, self.height)
 
     def inset(self, by: int) -> Box:
-        """The box made smaller by ``by`` pixels on every side, but never empty."""
+        """The box smaller by ``by`` pixels on every side, but never empty."""
         dx, dy = min(by, (self.width - 1) // 2), min(by, (self.height - 1) // 2)
         return Box(self.left + dx, self.top + dy, self.right - dx, self.bottom - dy)
 
     def moved(self, across: int) -> Box:
-        """The box ``across`` pixels further to the right."""
+        """The box moved right by ``across`` pixels."""
         return Box(self.left + across, self.top, self.right + across, self.bottom)
 
     def centred(self, size: Size) -> Box:
-        """A box of ``size`` in the middle of this one."""
+        """A box of ``size`` centred in this one."""
         left = self.left + (self.width - size.width) // 2
         top = self.top + (self.height - size.height) // 2
         return Box.at(left, top, size)

@@ -1,4 +1,4 @@
-"""What goes where on each frame of a storyboard, decided before a pixel is drawn or decoded."""
+"""Lays out all frames of a storyboard, before any picture is decoded or drawn."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def lay_out_frames(
     typesetter: Typesetter,
     missing: Set[str] = frozenset(),
 ) -> tuple[FrameLayout, ...]:
-    """The title card and the steps, in order.
+    """Lays out the title card and the steps, in order.
 
-    ``shapes`` has the upright size of every picture that could be opened, by asset id, ``lost`` the ids of those
-    that could not. Where the story is told from right to left, so is each frame.
+    ``picture_sizes`` has the upright size of each available picture by asset id, ``missing`` the ids of the
+    others. The frames of a right-to-left storyboard are mirrored.
     """
     steps = StepFrames(board, _placer(board, picture_sizes, typesetter), typesetter)
     frames = (steps.layout(step) for step in board.steps)
@@ -36,7 +36,7 @@ def lay_out_frames(
 def lay_out_title_card(
     board: Storyboard, picture_sizes: Mapping[str, Size], typesetter: Typesetter, missing: Set[str]
 ) -> FrameLayout:
-    """The title card alone, with a picture that is not ``lost``."""
+    """Lays out the title card, with a picture that is not ``missing``."""
     card = TitleCard(
         board, _placer(board, picture_sizes, typesetter), typesetter, choose_hero(board, missing)
     )

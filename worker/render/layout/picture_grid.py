@@ -1,4 +1,4 @@
-"""Pictures of one frame, with their labels, put into an area."""
+"""Places the pictures of one frame, with their labels, in an area."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from previewops.worker.render.storyboard import Asset
 from previewops.worker.render.text.fonts import FontWeight
 from previewops.worker.render.text.typesetting import ASCENT_EM, CAP_HEIGHT_EM, Typesetter
 
-MAX_UNASKED_CROP = 0.04  # where cropping would take no more than this, a contained picture fills its cell
-MAX_ENLARGEMENT = 4.0  # times: no picture is blown up further
-_UNKNOWN = Size(1600, 1200)  # the shape of a picture that could not be opened
-_COVERING = Size(4, 3)  # the shape of a cell among several whose picture is to be cropped to it
+MAX_UNASKED_CROP = 0.04  # share up to which fit `contain` may crop a picture to fill its cell
+MAX_ENLARGEMENT = 4.0  # largest scale factor
+_UNKNOWN = Size(1600, 1200)  # assumed size of an unavailable picture
+_COVERING = Size(4, 3)  # aspect ratio of a cell with fit `cover` among several pictures
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedPictures:
-    """What lies in the area. ``more`` is the box that stands for pictures left out."""
+    """The content of the area. ``more`` is the box with the count of omitted pictures."""
 
     placements: tuple[Placement, ...] = ()
     texts: tuple[PlacedText, ...] = ()
@@ -29,7 +29,7 @@ class PlacedPictures:
 
     @property
     def bounds(self) -> Box:
-        """The box round all of it but the labels."""
+        """The bounding box of all cells, without labels."""
         cells = [placement.cell for placement in self.placements]
         cells += [self.more] if self.more else []
         return Box(
@@ -40,7 +40,7 @@ class PlacedPictures:
         )
 
     def moved(self, across: int) -> PlacedPictures:
-        """All of it ``across`` pixels further to the right."""
+        """The content moved right by ``across`` pixels."""
         return PlacedPictures(
             tuple(
                 replace(placement, cell=placement.cell.moved(across), box=placement.box.moved(across))
@@ -53,7 +53,7 @@ class PlacedPictures:
 
 @dataclass(frozen=True, slots=True)
 class PicturePlacer:
-    """Places pictures on frames of one storyboard. ``shapes`` has the upright size of each, by asset id."""
+    """Places pictures on the frames of one storyboard. ``picture_sizes`` has upright sizes by asset id."""
 
     picture_sizes: Mapping[str, Size]
     typesetter: Typesetter
@@ -61,14 +61,14 @@ class PicturePlacer:
     labels: bool
 
     def picture_size(self, asset: Asset) -> Size:
-        """The upright size of a picture."""
+        """Returns the upright size of a picture."""
         return self.picture_sizes.get(asset.ref.id, _UNKNOWN)
 
     def place(self, pictures: tuple[Asset, ...], area: Box, layout: str) -> PlacedPictures:
-        """Cells for ``pictures`` in ``area``, arranged as ``layout`` says."""
+        """Places ``pictures`` in ``area``, arranged by ``layout``."""
         metrics = self.metrics
         label = round(metrics.small * 1.75)
-        # A gap has its name written in it.
+        # The placeholder of an unavailable picture contains its name.
         named = [picture.title and picture.ref.id in self.picture_sizes for picture in pictures]
         labels = self.labels and area.height >= 6 * label
         labelled = frozenset(at for at, name in enumerate(named) if name and labels)
@@ -113,18 +113,18 @@ class PicturePlacer:
 
 
 def crop_loss(shape: Size, area: Size) -> float:
-    """The share of a picture that is cut off when it covers ``area``."""
+    """Returns the share of a picture that is cropped when it covers ``area``."""
     covering = shape.covering(area)
     return 1 - area.pixels / covering.pixels
 
 
 def enlargement(shape: Size, size: Size) -> float:
-    """How many times larger a picture is shown than it is."""
+    """Returns the scale factor of a picture of size ``shape`` shown at ``size``."""
     return max(size.width / shape.width, size.height / shape.height)
 
 
 def contained_size(shape: Size, area: Size) -> Size:
-    """The size of a whole picture in ``area``; small ones are not blown up without end."""
+    """Returns the size of an uncropped picture in ``area``; the scale factor is limited."""
     fitted = shape.fitted(area)
     if enlargement(shape, fitted) <= MAX_ENLARGEMENT:
         return fitted

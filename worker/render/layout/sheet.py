@@ -1,4 +1,4 @@
-"""The contact sheet: every frame small, with number, title and duration."""
+"""The contact sheet: all frames in small size, with number, title and duration."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from previewops.worker.render.text.typesetting import ASCENT_EM, TextBlock, Type
 from previewops.worker.render.theme import Colour
 
 _SMALLEST_WIDTH, _LARGEST_WIDTH = 1_280, 2_560  # pixels
-_TALLEST = 8_000  # pixels: below what every still format can hold
-_READABLE_CELL = 150  # pixels of width below which a cell has no room for words
+_TALLEST = 8_000  # pixels: within the limits of all still formats
+_READABLE_CELL = 150  # minimum width of a cell with a caption, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,15 @@ class SheetLayout:
 
     size: Size
     columns: int
-    cell: Size  # of the small frame itself
+    cell: Size  # size of a small frame
     header: int
     caption: int
     margin: int
     gap: int
-    mirrored: bool  # read from right to left
+    mirrored: bool  # right to left
 
     def cell_box(self, index: int) -> Box:
-        """Where the small frame of card ``index`` goes."""
+        """Returns the box of card ``index``."""
         row, column = divmod(index, self.columns)
         left = self.margin + column * (self.cell.width + self.gap)
         if self.mirrored:
@@ -45,7 +45,7 @@ class SheetLayout:
 
 
 def lay_out_sheet(board: Storyboard) -> SheetLayout:
-    """The grid for the title card and the steps of ``board``."""
+    """Lays out the grid for the title card and the steps of ``board``."""
     cards, frame = len(board.steps) + 1, board.size
     width = min(_LARGEST_WIDTH, max(_SMALLEST_WIDTH, frame.width))
     unit = width / 1280
@@ -75,7 +75,7 @@ def lay_out_sheet(board: Storyboard) -> SheetLayout:
 
 
 def _columns(cards: int, ratio: float) -> int:
-    """Three to five columns of landscape frames, more of tall ones and where there are many; few empty places."""
+    """Returns the number of columns: three to five, more for tall or many frames, with few empty cells."""
     fewest = 3 if ratio < 1 else 4
     ideal = max(fewest, round(math.sqrt(cards * max(0.6, ratio))))
     choices = range(ideal, ideal + 2 if ideal < 8 else ideal + 1)
@@ -83,7 +83,7 @@ def _columns(cards: int, ratio: float) -> int:
 
 
 class ContactSheet:
-    """Takes the frames as they are drawn and keeps only their small versions."""
+    """Draws the contact sheet; it keeps only the small versions of the frames."""
 
     def __init__(self, board: Storyboard, typesetter: Typesetter) -> None:
         self._board = board
@@ -94,7 +94,7 @@ class ContactSheet:
         self._header()
 
     def add(self, index: int, frame: Image.Image, heading: str, duration_ms: int) -> None:
-        """Places card ``index`` (0 is the title card)."""
+        """Draws card ``index`` (0 is the title card)."""
         box, theme = self.layout.cell_box(index), self._board.theme
         radius = max(2, round(10 * self._unit * min(1.0, box.width / 300)))
         hairline = LayoutMetrics(self.layout.size).hairline
@@ -140,7 +140,7 @@ class ContactSheet:
         indent: int = 0,
         at_end: bool = False,
     ) -> None:
-        """Draws one line, ``indent`` pixels from the end of the span that is read first, or last."""
+        """Draws one line, ``indent`` pixels from the start of the span, or at its end."""
         left, right = span
         at_right = self.layout.mirrored != at_end
         x = right - indent - block.width if at_right else left + indent

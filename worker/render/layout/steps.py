@@ -1,4 +1,4 @@
-"""The frames of steps: the number at the top, words at the bottom or the side, pictures in all the room there is."""
+"""Layout of step frames: the number at the top, text at the bottom or the side, pictures in the remaining area."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from previewops.worker.render.storyboard import Asset, Step, Storyboard
 from previewops.worker.render.text.fonts import FontWeight
 from previewops.worker.render.text.typesetting import ASCENT_EM, CAP_HEIGHT_EM, TextBlock, Typesetter
 
-_MAX_FULL_CROP = 0.16  # of a picture that fills the frame: more is not cropped unless asked for
-_MIN_WIDTH_ABOVE = 0.8  # of the width: pictures that end before this would leave half of the frame empty
-_MIN_GAIN = 1.2  # how much larger pictures have to be with words below them than beside
+_MAX_FULL_CROP = 0.16  # largest share that layout `full` crops without fit `cover`
+_MIN_WIDTH_ABOVE = 0.8  # of the width: narrower pictures above text leave too much of the frame empty
+_MIN_GAIN = 1.2  # pictures must be this much larger for text below them instead of beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class StepFrames:
     typesetter: Typesetter
 
     def layout(self, step: Step) -> FrameLayout:
-        """The frame of one step, as its pictures, its words and its layout ask for."""
+        """Lays out one step according to its pictures, texts and layout."""
         pictures = self.board.pictures_of(step)
         if step.layout == "full" and len(pictures) == 1:
             frame = self._full(step, pictures[0])
@@ -49,7 +49,7 @@ class StepFrames:
         return replace(frame, position=step.number)
 
     def _without_captions(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
-        """Without captions: pictures alone; without those, the number alone, large."""
+        """Without captions: only pictures; without pictures, only the number, large."""
         metrics = self.placer.metrics
         content = metrics.content
         if pictures:
@@ -63,7 +63,7 @@ class StepFrames:
         return FrameLayout(step.duration_ms, texts=(text,))
 
     def _full(self, step: Step, picture: Asset) -> FrameLayout:
-        """One picture out to the edges, the words over its darkened lower part, as subtitles."""
+        """One picture to the frame edges, the text as subtitles over its darkened lower part."""
         metrics = self.placer.metrics
         frame, shape = Box(0, 0, *self.board.size), self.placer.picture_size(picture)
         crops = picture.cover or crop_loss(shape, frame.size) <= _MAX_FULL_CROP
@@ -88,7 +88,7 @@ class StepFrames:
         )
 
     def _text_only(self, step: Step) -> FrameLayout:
-        """No picture: large type, in a measure that is comfortable to read, in the middle of the height."""
+        """Without pictures: large text of readable line length, vertically centred."""
         metrics, typesetter = self.placer.metrics, self.typesetter
         content = metrics.content
         badge, number = self._badge(step)
@@ -115,7 +115,7 @@ class StepFrames:
             min_size=metrics.body_min,
         )
         down = top + max(0, room - above - text.height) // 2
-        # Seen as a whole the middle of a frame lies above its centre.
+        # The optical centre of a frame is above its geometric centre.
         down = max(top, down - round(badge.height * 0.6))
         column = Box(content.left, down, content.left + measure, content.bottom)
         words = [
@@ -130,7 +130,7 @@ class StepFrames:
         )
 
     def _numeral(self, step: Step, words_end: int) -> tuple[PlacedText, ...]:
-        """The step's number as a large, faint figure, where the words leave room for it."""
+        """The step number as a large, faint figure, if the text leaves room for it."""
         metrics = self.placer.metrics
         content = metrics.content
         size = round(metrics.size.short * 0.62)
@@ -141,26 +141,26 @@ class StepFrames:
         return (PlacedText(block, content.right - block.width, content.right, top, "faint", "end"),)
 
     def _beside(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
-        """Words in a column at the foot of one side, pictures on the other."""
+        """Text in a column on one side, pictures on the other."""
         metrics = self.placer.metrics
         content = metrics.content
         width = min(round(content.width * 0.31), metrics.body * 13)
         area = Box(content.left + width + metrics.gutter, content.top, content.right, content.bottom)
         placed = self.placer.place(pictures, area, step.layout)
         placed = placed.moved(area.right - placed.bounds.right)
-        # What the pictures do not need goes to the words.
+        # The text column takes the width that the pictures leave.
         width = min(placed.bounds.left - metrics.gutter - content.left, metrics.body * 17)
         badge, number = self._badge(step)
         room = content.bottom - badge.bottom - metrics.gutter
         title, text = self._words(step, width, room, metrics.heading)
-        # On one line with the pictures' lower edge, unless that lies far up.
+        # Align with the lower edge of the pictures, unless that is far up.
         foot = max(placed.bounds.bottom, content.top + round(content.height * 0.7))
         top = max(badge.bottom + metrics.gutter, foot - _height(title, text))
         words = self._column(title, text, Box(content.left, top, content.left + width, content.bottom))
         return _frame(step, placed, (number, *words, *placed.texts), badge, title, text)
 
     def _above_and_below(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
-        """Title beside the number, above the pictures; text below them."""
+        """Title next to the number, above the pictures; text below them."""
         metrics, typesetter = self.placer.metrics, self.typesetter
         content = metrics.content
         badge, number = self._badge(step)
@@ -196,7 +196,7 @@ class StepFrames:
         return _frame(step, placed, (number, *words, *placed.texts), badge, title, text)
 
     def _below(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
-        """The number at the top, pictures, and title and text at the foot."""
+        """The number at the top, then pictures, title and text."""
         metrics = self.placer.metrics
         content = metrics.content
         badge, number = self._badge(step)
@@ -211,7 +211,7 @@ class StepFrames:
         return _frame(step, placed, (number, *words, *placed.texts), badge, title, text)
 
     def _words(self, step: Step, width: int, room: int, size: int) -> tuple[TextBlock, TextBlock]:
-        """Title and text fitted into ``width`` x ``room`` together, the title first."""
+        """Fits title and text together into ``width`` x ``room``, the title first."""
         metrics, typesetter = self.placer.metrics, self.typesetter
         title = typesetter.fit(
             step.title,
@@ -235,7 +235,7 @@ class StepFrames:
 
     @staticmethod
     def _column(title: TextBlock, text: TextBlock, box: Box) -> tuple[PlacedText, ...]:
-        """Title and text one below the other from the top of ``box``."""
+        """Places title and text below each other from the top of ``box``."""
         down = title.height + title.space_below
         rows: tuple[tuple[TextBlock, int, Role], ...] = ((title, 0, "ink"), (text, down, "muted"))
         return tuple(
@@ -245,7 +245,7 @@ class StepFrames:
         )
 
     def _badge(self, step: Step) -> tuple[Box, PlacedText]:
-        """The number of the step, and of how many."""
+        """The badge with the number of the step and the number of steps."""
         metrics = self.placer.metrics
         content = metrics.content
         number = self.typesetter.fit_line(

@@ -1,4 +1,4 @@
-"""The title card, which is the poster as well: whose it is, what it is called, what it is about, how long."""
+"""Layout of the title card, which is also the poster: project, title, description, number of steps and duration."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fonts import FontWeight
 from previewops.worker.render.text.typesetting import TextBlock, Typesetter
 
-_TALL_RATIO = 1.3  # ratio of sides from which there is room for a large picture above the words
-_MAX_HERO_CROP = 0.5  # of a picture: as much may be cropped where it only sets the mood
+_TALL_RATIO = 1.3  # aspect ratio from which a large picture fits above the text
+_MAX_HERO_CROP = 0.5  # share of a hero picture that may be cropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class TitleCard:
     hero: Asset | None
 
     def layout(self) -> FrameLayout:
-        """Words on one side, on the other the picture, out to the edges of the frame."""
+        """Lays out the text on one side and the picture on the other, to the edges of the frame."""
         metrics = self.placer.metrics
         picture, safe = self._picture_area(), metrics.safe
         if metrics.wide:
@@ -45,7 +45,7 @@ class TitleCard:
         )
 
     def _picture_area(self) -> Box:
-        """As much of the card as its picture's shape asks for, in bounds."""
+        """Returns the area for the picture, by its aspect ratio and within limits."""
         width, height = self.board.size
         shape = self.placer.picture_size(self.hero) if self.hero else None
         if self.placer.metrics.wide:
@@ -67,7 +67,7 @@ class TitleCard:
         )
 
     def _words(self, area: Box) -> tuple[tuple[PlacedText, ...], Box | None, bool]:
-        """The project at the top, the facts at the bottom, between them title and description."""
+        """Places the project at the top, title and description in the middle, the facts at the bottom."""
         metrics, typesetter = self.placer.metrics, self.typesetter
         project = typesetter.fit_line(self.board.project, FontWeight.SEMIBOLD, metrics.small, area.width)
         facts = typesetter.fit_line(format_facts(self.board), FontWeight.SEMIBOLD, metrics.small, area.width)
@@ -91,7 +91,7 @@ class TitleCard:
             (project, area.top, "accent", "start"),
             (facts, bottom, "muted", "start"),
         )
-        # Where there is no room for everything, title and facts are what counts.
+        # Without enough room, only title and description stay.
         crowded = start + total > bottom or bar.top < top + metrics.gap // 2
         texts = tuple(
             PlacedText(block, area.left, area.right, down, role, align)
