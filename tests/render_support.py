@@ -1,4 +1,4 @@
-"""Real pictures and payloads for the tests of the renderer."""
+"""Pictures and payloads for the tests of the renderer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from previewops.worker.render.render import RenderResult, render
 
 
 def quarters(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
-    """Red, green, blue and yellow quarters, from the top left in reading order."""
+    """Draws red, green, blue and yellow quarters, from the top left in reading order."""
     width, height = size
     image = Image.new("RGB", size, (220, 30, 30))
     canvas = ImageDraw.Draw(image)
@@ -27,7 +27,7 @@ def quarters(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
 
 
 def corner_colours(image: Image.Image) -> list[str]:
-    """The names of the colours in the four quarters of ``image``, in reading order."""
+    """Returns the colour names of the four quarters of ``image``, in reading order."""
     names = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220), "yellow": (230, 220, 40)}
 
     def nearest(point: tuple[int, int]) -> str:
@@ -49,8 +49,8 @@ def payload(
     audio: dict[str, Any] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """A payload that passes validation."""
-    made: dict[str, Any] = {
+    """Returns a valid payload."""
+    raw: dict[str, Any] = {
         "jobId": "job-1",
         "projectId": "project",
         "requestId": "request",
@@ -64,7 +64,7 @@ def payload(
             "options": {"resolution": "320x180", **options},
         },
     }
-    return validate(made).raw
+    return validate(raw).raw
 
 
 def render_into(
@@ -81,7 +81,7 @@ def render_into(
 
 
 def open_picture(path: Path) -> Image.Image:
-    """The picture at ``path``, decoded."""
+    """Decodes the picture at ``path``."""
     image = Image.open(path)
     image.load()
     return image

@@ -1,4 +1,4 @@
-"""Landscapes drawn for tests: the same on every machine, with sky, ridges and a sun to tell them by."""
+"""Landscapes for tests: deterministic, with sky, ridges and a sun."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _HOURS: tuple[tuple[Colour, Colour, Colour], ...] = (
 
 @cache
 def landscape(size: tuple[int, int], hour: int) -> Image.Image:
-    """Ridges under the sky of one of four hours, RGB."""
+    """Draws ridges under the sky of one of four hours, RGB."""
     width, height = size
     top, horizon, near = _HOURS[hour % len(_HOURS)]
-    dice = random.Random(hour)
+    rng = random.Random(hour)
     image = Image.composite(
         Image.new("RGB", size, horizon), Image.new("RGB", size, top), Image.linear_gradient("L").resize(size)
     )
@@ -32,7 +32,7 @@ def landscape(size: tuple[int, int], hour: int) -> Image.Image:
     x, y = 0.68 * width, 0.22 * height
     canvas.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(255, 244, 214))
     for ridge in range(5):
-        phases = [dice.uniform(0, 2 * math.pi) for _ in range(3)]
+        phases = [rng.uniform(0, 2 * math.pi) for _ in range(3)]
         base, swing = height * (0.42 + 0.11 * ridge), height * (0.16 - 0.015 * ridge)
         points: list[tuple[float, float]] = [(0, height)]
         for at in range(0, width + 4, 4):
@@ -48,7 +48,7 @@ def landscape(size: tuple[int, int], hour: int) -> Image.Image:
 
 @cache
 def mark() -> Image.Image:
-    """A sign on a transparent ground, RGBA."""
+    """Draws a symbol on a transparent background, RGBA."""
     image = Image.new("RGBA", (400, 400), (0, 0, 0, 0))
     canvas = ImageDraw.Draw(image)
     canvas.ellipse((30, 30, 370, 370), fill=(230, 90, 60, 255))

@@ -1,4 +1,4 @@
-"""Sounds of every kind, made by the tests."""
+"""Generated sounds in all supported formats."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS = {
 def tone(
     seconds: float, *, rate: int = RATE, channels: int = 1, hertz: float = 440, level: float = 0.5
 ) -> bytes:
-    """A WAV file with a sine."""
+    """Returns a WAV file with a sine tone."""
     file = BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(channels)
@@ -38,7 +38,7 @@ def tone(
 
 
 def encode_sound(wav: bytes, kind: str) -> bytes:
-    """The sound of a WAV file in another format."""
+    """Converts a WAV file to another format."""
     container, codec = KINDS[kind]
     file = BytesIO()
     with av.open(BytesIO(wav)) as source, av.open(file, "w", format=container) as target:
@@ -50,7 +50,7 @@ def encode_sound(wav: bytes, kind: str) -> bytes:
 
 
 def measure_loudness(video: bytes) -> list[float]:
-    """How loud each 10 ms of a video's sound is, 0..1: its loudest sample."""
+    """Returns the peak of each 10 ms of a video's sound, 0..1."""
     samples: list[float] = []
     with av.open(BytesIO(video)) as container:
         resampler = av.AudioResampler("flt", "mono", RATE)

@@ -1,4 +1,4 @@
-"""Fonts as a worker finds them: the operator's files and folders, and fontconfig's answer."""
+"""Font discovery: the operator's files and folders, and fontconfig."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from previewops.worker.render.text.fontconfig import find_fonts
 from previewops.worker.render.text.fontfiles import FontFile
 
-ANSWER = r"""#!/bin/sh
+FC_MATCH = r"""#!/bin/sh
 case "$3" in
   emoji) printf '/f/emoji.ttf\t0\t0\tFalse\tTrue\n' ;;
   *) printf '/f/sans.ttf\t0\t0\tTrue\tFalse\n/f/slanted.ttf\t0\t100\tTrue\tFalse\n/f/cjk.ttc\t2\t0\tTrue\tFalse\n'
@@ -21,7 +21,7 @@ esac
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stands in for fc-match, alone on the PATH with the shell's tools."""
+    """Returns a fake fc-match, alone on the PATH with the shell tools."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
@@ -33,27 +33,25 @@ def make(program: Path, script: str) -> None:
     program.chmod(0o755)
 
 
-def test_upright_faces_of_fontconfig_come_in_its_order_once(program: Path) -> None:
-    make(program, ANSWER)
+def test_upright_faces_are_listed_once_in_fontconfig_order(program: Path) -> None:
+    make(program, FC_MATCH)
     found = find_fonts([])
     assert found.preferred == ()
     assert found.system == (FontFile("/f/sans.ttf"), FontFile("/f/cjk.ttc", 2), FontFile("/f/emoji.ttf"))
 
 
 @pytest.mark.parametrize("script", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\nprintf '\\377\\376'\n", "no program"])
-def test_a_fontconfig_that_fails_offers_nothing(program: Path, script: str) -> None:
+def test_a_failing_fontconfig_gives_no_fonts(program: Path, script: str) -> None:
     make(program, script)
     assert find_fonts([]).system == ()
 
 
-def test_where_there_is_none_there_are_no_fonts_of_the_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_fontconfig_there_are_no_host_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_fonts([]).system == ()
 
 
-def test_folders_are_searched_for_fonts_in_the_order_given(tmp_path: Path, program: Path) -> None:
+def test_font_folders_are_searched_in_order(tmp_path: Path, program: Path) -> None:
     make(program, "#!/bin/sh\n")
     (tmp_path / "fonts" / "deep").mkdir(parents=True)
     for name in ("fonts/b.otf", "fonts/a.TTF", "fonts/deep/c.ttc", "fonts/readme.txt", "single.ttf"):
@@ -63,8 +61,8 @@ def test_folders_are_searched_for_fonts_in_the_order_given(tmp_path: Path, progr
     assert names == ["single.ttf", "a.TTF", "b.otf", "c.ttc", "absent.ttf"]
 
 
-@pytest.mark.skipif(shutil.which("fc-match") is None, reason="there is no fontconfig")
-def test_the_real_one_answers_with_files() -> None:
+@pytest.mark.skipif(shutil.which("fc-match") is None, reason="fontconfig is not installed")
+def test_fontconfig_of_the_host_lists_files() -> None:
     found = find_fonts([])
     assert all(Path(file.path).is_file() for file in found.system)
     assert len(set(found.system)) == len(found.system)

@@ -1,4 +1,4 @@
-"""Whole bundles from real pictures: every file opens, every checksum is right, the same again gives the same."""
+"""Bundles of real pictures: files, checksums, determinism, limits and errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def assets(**more: Any) -> list[dict[str, Any]]:
     ]
 
 
-def built(
+def build(
     out: Path,
     job: dict[str, Any],
     root: Path,
@@ -75,9 +75,9 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("animation", ["webp", "gif", "apng"])
 @pytest.mark.parametrize("still", ["webp", "png", "jpeg"])
-def test_every_format_has_every_file(tmp_path: Path, root: Path, animation: str, still: str) -> None:
+def test_every_format_has_all_files(tmp_path: Path, root: Path, animation: str, still: str) -> None:
     out = tmp_path / "out"
-    built(out, payload(STEPS, assets(), format=animation, imageFormat=still), root)
+    build(out, payload(STEPS, assets(), format=animation, imageFormat=still), root)
     extension = EXTENSIONS[still]
     assert set(files_in(out)) == {
         f"poster.{extension}",
@@ -102,10 +102,10 @@ def test_every_format_has_every_file(tmp_path: Path, root: Path, animation: str,
 
 
 @pytest.mark.parametrize("animation", ["webp", "gif", "apng"])
-def test_the_animation_has_one_frame_a_card_at_its_duration(
+def test_the_animation_has_one_frame_per_card_with_its_duration(
     tmp_path: Path, root: Path, animation: str
 ) -> None:
-    built(tmp_path / "out", payload(STEPS, assets(), format=animation, imageFormat="webp"), root)
+    build(tmp_path / "out", payload(STEPS, assets(), format=animation, imageFormat="webp"), root)
     durations = []
     with Image.open(tmp_path / "out" / f"animation.{animation}") as image:
         assert image.n_frames == 5  # type: ignore[attr-defined]
@@ -117,15 +117,15 @@ def test_the_animation_has_one_frame_a_card_at_its_duration(
             still = open_picture(
                 tmp_path / "out" / "frames" / ("000-title.webp" if index == 0 else f"{index:03d}.webp")
             )
-            shown, wanted = (each.convert("RGB").resize((16, 9)) for each in (image, still))
-            differences = [abs(a - b) for a, b in zip(shown.tobytes(), wanted.tobytes(), strict=True)]
+            shown, expected = (picture.convert("RGB").resize((16, 9)) for picture in (image, still))
+            differences = [abs(a - b) for a, b in zip(shown.tobytes(), expected.tobytes(), strict=True)]
             assert sum(differences) / len(differences) < 6
     assert durations == [TITLE_CARD_MS, 1_500, 2_000, 3_000, 2_000]
 
 
 @pytest.mark.parametrize("still", ["png", "jpeg"])
 def test_a_still_format_makes_no_animation(tmp_path: Path, root: Path, still: str) -> None:
-    summary = built(tmp_path / "out", payload(STEPS, assets(), format=still), root)
+    summary = build(tmp_path / "out", payload(STEPS, assets(), format=still), root)
     paths = {entry["path"] for entry in summary["artifacts"]}
     assert f"poster.{EXTENSIONS[still]}" in paths
     assert not any(path.startswith("animation") for path in paths)
@@ -133,45 +133,45 @@ def test_a_still_format_makes_no_animation(tmp_path: Path, root: Path, still: st
 
 def test_checksums_cover_every_file(tmp_path: Path, root: Path) -> None:
     out = tmp_path / "out"
-    summary = built(out, payload(STEPS, assets()), root)
-    found = files_in(out)
-    container = json.loads(found["container.json"])
-    preview = json.loads(found["preview.json"])
+    summary = build(out, payload(STEPS, assets()), root)
+    files = files_in(out)
+    container = json.loads(files["container.json"])
+    preview = json.loads(files["preview.json"])
     listed = [entry["path"] for entry in container["files"]]
-    assert listed == sorted(set(found) - {"container.json", "preview.json"})
+    assert listed == sorted(set(files) - {"container.json", "preview.json"})
     for entry in container["files"]:
-        content = found[entry["path"]]
+        content = files[entry["path"]]
         assert entry["bytes"] == len(content)
         assert entry["sha256"] == hashlib.sha256(content).hexdigest()
         assert entry["mediaType"] == ("text/vtt" if entry["path"].endswith(".vtt") else "image/webp")
-    assert preview["container"]["sha256"] == hashlib.sha256(found["container.json"]).hexdigest()
+    assert preview["container"]["sha256"] == hashlib.sha256(files["container.json"]).hexdigest()
     assert {entry["path"]: entry["sha256"] for entry in summary["artifacts"]} == {
-        path: hashlib.sha256(content).hexdigest() for path, content in found.items()
+        path: hashlib.sha256(content).hexdigest() for path, content in files.items()
     }
 
 
 @pytest.mark.parametrize("animation", ["webp", "gif", "apng"])
-def test_the_same_again_gives_the_same_bytes(tmp_path: Path, root: Path, animation: str) -> None:
+def test_a_repeated_render_gives_equal_bytes(tmp_path: Path, root: Path, animation: str) -> None:
     job = payload(STEPS, assets(), format=animation, theme="dark")
     for name in ("one", "two"):
-        built(tmp_path / name, job, root)
+        build(tmp_path / name, job, root)
     one, two = files_in(tmp_path / "one"), files_in(tmp_path / "two")
     del one["preview.json"], two["preview.json"]
     assert one == two
 
 
-def test_preview_json_says_what_was_rendered(tmp_path: Path, root: Path) -> None:
+def test_preview_json_describes_the_preview(tmp_path: Path, root: Path) -> None:
     (root / "sound.ogg").write_bytes(b"OggS")
     sound = {"id": "sound", "uri": "sound.ogg", "type": "audio"}
     job = payload(STEPS, [*assets(), sound], audio={"assetId": "sound", "gainDb": -3}, title="日本 and more")
-    summary = built(tmp_path / "out", job, root)
+    summary = build(tmp_path / "out", job, root)
     preview = json.loads((tmp_path / "out" / "preview.json").read_text("utf-8"))
     assert (preview["width"], preview["height"]) == (320, 180)
     assert preview["durationMs"] == summary["durationMs"] == TITLE_CARD_MS + 8_500
     assert [frame["startMs"] for frame in preview["frames"]] == [0, 2_000, 3_500, 5_500, 8_500]
     assert preview["audio"] == {"assetId": "sound", "offsetMs": 0, "gainDb": -3.0}
     assert preview["undrawn"] == ["U+65E5", "U+672C"]
-    assert any("no font" in warning for warning in summary["warnings"])
+    assert any("not in any font" in warning for warning in summary["warnings"])
     assert any("no sound" in warning for warning in summary["warnings"])
     assert set(preview["timingsMs"]) >= {"inspect", "layout", "draw", "decode", "encode"}
     for entry in (preview["poster"], *preview["assets"][:3]):
@@ -182,17 +182,17 @@ def test_preview_json_says_what_was_rendered(tmp_path: Path, root: Path) -> None
 
 @pytest.mark.parametrize("dry_run_first", [True, False])
 @pytest.mark.parametrize("options", [{}, {"format": "gif", "imageFormat": "png"}, {"thumbnails": False}])
-def test_the_plan_is_what_is_rendered(
+def test_a_dry_run_lists_the_files_of_the_render(
     tmp_path: Path, root: Path, options: dict[str, Any], dry_run_first: bool
 ) -> None:
     out = tmp_path / "out"
     before = files_in(tmp_path)
-    answer = built(out, payload(STEPS, assets(), dry_run=True, **options), root)
-    assert answer["dryRun"] is True
+    dry_run = build(out, payload(STEPS, assets(), dry_run=True, **options), root)
+    assert dry_run["dryRun"] is True
     assert files_in(tmp_path) == before
     assert not out.exists()
-    summary = built(out, payload(STEPS, assets(), **options), root)
-    planned = {entry["path"]: entry for entry in answer["plan"]["artifacts"]}
+    summary = build(out, payload(STEPS, assets(), **options), root)
+    planned = {entry["path"]: entry for entry in dry_run["plan"]["artifacts"]}
     made = {entry["path"] for entry in summary["artifacts"]} - {"preview.json", "container.json"}
     assert set(planned) == made
     for path, entry in planned.items():
@@ -202,9 +202,9 @@ def test_the_plan_is_what_is_rendered(
         with Image.open(out / path) as image:
             assert (entry["width"], entry["height"]) == image.size
             assert entry["frames"] == getattr(image, "n_frames", 1)
-    assert answer["plan"]["durationMs"] == summary["durationMs"]
-    assert answer["plan"]["estimate"]["bytes"] > 0
-    assert answer["plan"]["assets"][0] == {
+    assert dry_run["plan"]["durationMs"] == summary["durationMs"]
+    assert dry_run["plan"]["estimate"]["bytes"] > 0
+    assert dry_run["plan"]["assets"][0] == {
         "id": "wide",
         "uri": "wide.jpg",
         "type": "image",
@@ -216,9 +216,9 @@ def test_the_plan_is_what_is_rendered(
     }
 
 
-def test_a_job_without_anything_is_a_title_card(tmp_path: Path, root: Path) -> None:
+def test_an_empty_job_has_a_title_card(tmp_path: Path, root: Path) -> None:
     job = payload(title="", description="")
-    summary = built(tmp_path / "out", job, root)
+    summary = build(tmp_path / "out", job, root)
     assert summary["durationMs"] == TITLE_CARD_MS
     with Image.open(tmp_path / "out" / "animation.webp") as image:
         assert image.n_frames == 1  # type: ignore[attr-defined]
@@ -230,7 +230,7 @@ def test_a_job_without_anything_is_a_title_card(tmp_path: Path, root: Path) -> N
 @pytest.mark.parametrize("layout", ["auto", "full", "split", "grid", "focus"])
 @pytest.mark.parametrize("resolution", ["64x64", "320x180", "180x320", "640x640", "600x100"])
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_layouts_show_every_picture_at_every_size(
+def test_layouts_show_every_picture_at_every_resolution(
     tmp_path: Path, root: Path, layout: str, resolution: str, count: int
 ) -> None:
     names = [f"p{index}" for index in range(count)]
@@ -255,7 +255,7 @@ def test_layouts_show_every_picture_at_every_size(
 
 
 def test_focus_keeps_its_point_in_view(tmp_path: Path, root: Path) -> None:
-    for x, wanted in ((0.0, ["red", "red", "blue", "blue"]), (1.0, ["green", "green", "yellow", "yellow"])):
+    for x, expected in ((0.0, ["red", "red", "blue", "blue"]), (1.0, ["green", "green", "yellow", "yellow"])):
         job = payload(
             [{"assetIds": ["wide"]}],
             [{"id": "wide", "uri": "wide.jpg", "fit": "cover", "focus": {"x": x, "y": 0.5}}],
@@ -265,10 +265,10 @@ def test_focus_keeps_its_point_in_view(tmp_path: Path, root: Path) -> None:
         )
         render_into(tmp_path / "out", job, root)
         frame = open_picture(tmp_path / "out" / "frames" / "001.png")
-        assert corner_colours(frame.crop((30, 40, 170, 340))) == wanted
+        assert corner_colours(frame.crop((30, 40, 170, 340))) == expected
 
 
-def test_contain_shows_all_of_a_picture(tmp_path: Path, root: Path) -> None:
+def test_contain_shows_the_whole_picture(tmp_path: Path, root: Path) -> None:
     job = payload([{"assetIds": ["tall"]}], assets(), includeCaptions=False, imageFormat="png")
     render_into(tmp_path / "out", job, root)
     frame = open_picture(tmp_path / "out" / "frames" / "001.png")
@@ -276,17 +276,17 @@ def test_contain_shows_all_of_a_picture(tmp_path: Path, root: Path) -> None:
     assert corner_colours(middle) == ["red", "green", "blue", "yellow"]
 
 
-def test_transparency_shows_what_is_behind(tmp_path: Path, root: Path) -> None:
+def test_transparent_pixels_show_the_panel(tmp_path: Path, root: Path) -> None:
     job = payload([{"assetIds": ["round"]}], assets(), includeCaptions=False, imageFormat="png", theme="dark")
     render_into(tmp_path / "out", job, root)
     assert open_picture(tmp_path / "out" / "thumbs" / "round.png").mode == "RGBA"
     frame = open_picture(tmp_path / "out" / "frames" / "001.png").convert("RGB")
     pixel = frame.getpixel((frame.width // 2, 20))
     assert isinstance(pixel, tuple)
-    assert max(pixel) < 60  # the dark panel, and not the black or white of no alpha
+    assert max(pixel) < 60  # the dark panel, not the black or white of ignored alpha
 
 
-def test_captions_are_left_out_when_asked(tmp_path: Path, root: Path) -> None:
+def test_captions_can_be_disabled(tmp_path: Path, root: Path) -> None:
     for captions in (True, False):
         job = payload(
             [{"title": "Title", "text": "Text", "assetIds": ["wide"]}],
@@ -296,7 +296,7 @@ def test_captions_are_left_out_when_asked(tmp_path: Path, root: Path) -> None:
         )
         render_into(tmp_path / str(captions), job, root)
     with_words, without = (open_picture(tmp_path / name / "frames" / "001.png") for name in ("True", "False"))
-    # The left column holds words, or else the edge of the picture and what lies beside it.
+    # The left column has text, or without captions the edge of the picture.
     assert with_words.tobytes() != without.tobytes()
     empty = without.convert("RGB").crop((0, 0, 15, 150)).getcolors()
     assert empty is not None
@@ -332,51 +332,51 @@ def test_each_asset_is_decoded_once(tmp_path: Path, root: Path, monkeypatch: pyt
 
 def test_progress_grows_to_one(tmp_path: Path, root: Path) -> None:
     seen: list[float] = []
-    built(tmp_path / "out", payload(STEPS, assets()), root, lambda share, _word: seen.append(share))
+    build(tmp_path / "out", payload(STEPS, assets()), root, lambda share, _word: seen.append(share))
     assert seen == sorted(seen)
     assert len(seen) == 9  # five frames, three thumbnails, the sheet
     assert seen[-1] == 1.0
 
 
 @pytest.mark.parametrize(
-    ("spoil", "code"),
+    ("damage", "code"),
     [
         (lambda root: (root / "wide.jpg").unlink(), "asset-missing"),
         (lambda root: (root / "wide.jpg").rename(root / "wide.jpg.part"), "asset-incomplete"),
-        (lambda root: (root / "wide.jpg").write_bytes(b"\xff\xd8\xff rubbish"), "asset-corrupt"),
+        (lambda root: (root / "wide.jpg").write_bytes(b"\xff\xd8\xff invalid"), "asset-corrupt"),
         (lambda root: os.truncate(root / "wide.jpg", 3_000), "asset-corrupt"),
         (lambda root: (root / "wide.jpg").write_bytes(b"%PDF-1.4"), "asset-unsupported"),
     ],
 )
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_what_is_wrong_with_an_asset_has_its_code(
-    tmp_path: Path, root: Path, spoil: Any, code: str, dry_run: bool
+def test_asset_errors_have_their_codes(
+    tmp_path: Path, root: Path, damage: Any, code: str, dry_run: bool
 ) -> None:
-    spoil(root)
+    damage(root)
     truncated = code == "asset-corrupt" and (root / "wide.jpg").stat().st_size == 3_000
     if dry_run and truncated:
-        return  # a plan reads headers only
+        return  # a dry run reads only headers
     with pytest.raises(JobError) as caught:
-        built(tmp_path / "out", payload(STEPS, assets(), dry_run=dry_run), root)
+        build(tmp_path / "out", payload(STEPS, assets(), dry_run=dry_run), root)
     assert caught.value.code == code
     assert caught.value.data["assetId"] == "wide"
     assert isinstance(caught.value, TransientJobError if code == "asset-incomplete" else PermanentJobError)
 
 
-def test_checksums_of_the_payload_are_held(tmp_path: Path, root: Path) -> None:
+def test_checksums_of_the_payload_are_verified(tmp_path: Path, root: Path) -> None:
     right = hashlib.sha256((root / "wide.jpg").read_bytes()).hexdigest()
-    assert built(tmp_path / "one", payload(STEPS, assets(sha256=right)), root)["artifacts"]
+    assert build(tmp_path / "one", payload(STEPS, assets(sha256=right)), root)["artifacts"]
     with pytest.raises(PermanentJobError) as caught:
-        built(tmp_path / "two", payload(STEPS, assets(sha256="0" * 64)), root)
+        build(tmp_path / "two", payload(STEPS, assets(sha256="0" * 64)), root)
     assert caught.value.code == "asset-checksum"
 
 
-def test_a_picture_in_the_payload_itself(tmp_path: Path, root: Path) -> None:
+def test_a_data_uri_is_rendered(tmp_path: Path, root: Path) -> None:
     file = BytesIO()
     quarters((40, 30)).save(file, "PNG")
     uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
     job = payload([{"assetIds": ["inline"]}], [{"id": "inline", "uri": uri}], imageFormat="png")
-    built(tmp_path / "out", job, root)
+    build(tmp_path / "out", job, root)
     thumbnail = open_picture(tmp_path / "out" / "thumbs" / "inline.png")
     assert thumbnail.size == (40, 30)
     assert corner_colours(thumbnail) == ["red", "green", "blue", "yellow"]
@@ -396,13 +396,13 @@ def test_a_picture_in_the_payload_itself(tmp_path: Path, root: Path) -> None:
         ({"output_bytes": 1_000}, "output-too-large", "more than"),
     ],
 )
-def test_each_limit_says_what_was_found_and_what_is_allowed(
+def test_limit_errors_have_found_and_allowed_values(
     tmp_path: Path, root: Path, limits: dict[str, int], code: str, found: str, dry_run: bool
 ) -> None:
     if dry_run and code == "output-too-large":
-        return  # a plan writes nothing
+        return  # a dry run writes nothing
     with pytest.raises(PermanentJobError) as caught:
-        built(tmp_path / "out", payload(STEPS, assets(), dry_run=dry_run), root, **limits)
+        build(tmp_path / "out", payload(STEPS, assets(), dry_run=dry_run), root, **limits)
     error = caught.value
     assert error.code == code
     assert found in str(error.data["found"])
@@ -415,23 +415,21 @@ ANIMATIONS = ("webp", "gif", "apng", "webm", "mp4")
 
 
 @pytest.mark.parametrize("kind", ANIMATIONS)
-def test_an_animation_is_stopped_when_it_grows_beyond_the_limit(
-    tmp_path: Path, root: Path, kind: str
-) -> None:
+def test_an_animation_stops_at_the_output_limit(tmp_path: Path, root: Path, kind: str) -> None:
     job, name = payload(STEPS, assets(), format=kind), f"animation.{kind}"
-    sizes = {entry["path"]: entry["bytes"] for entry in built(tmp_path / "whole", job, root)["artifacts"]}
+    sizes = {entry["path"]: entry["bytes"] for entry in build(tmp_path / "whole", job, root)["artifacts"]}
     stills = sum(size for path, size in sizes.items() if path.startswith(("frames", "poster", "thumbs")))
     for part in (0, 1, 3, 5, 7, 9):
         bound = stills + sizes[name] * part // 10
         with pytest.raises(PermanentJobError) as caught:
-            built(tmp_path / f"out{part}", job, root, output_bytes=bound)
+            build(tmp_path / f"out{part}", job, root, output_bytes=bound)
         assert caught.value.code == "output-too-large"
         grown = tmp_path / f"out{part}" / name
         assert not grown.exists() or grown.stat().st_size <= bound
 
 
 class FullDisk(FolderOutput):
-    """A folder on whose disk an animation has ``room`` bytes."""
+    """An output folder whose disk has ``room`` bytes for an animation."""
 
     def __init__(self, folder: Path, room: int) -> None:
         super().__init__(folder)
@@ -439,17 +437,17 @@ class FullDisk(FolderOutput):
 
     def create(self, path: str) -> BinaryIO:
         file = super().create(path)
-        return cast("BinaryIO", _Filling(file, self._room)) if path.startswith("animation") else file
+        return cast("BinaryIO", _FileOnFullDisk(file, self._room)) if path.startswith("animation") else file
 
 
-class _Filling:
-    """A file that takes ``room`` bytes."""
+class _FileOnFullDisk:
+    """A file on a disk with ``room`` bytes."""
 
     def __init__(self, file: BinaryIO, room: int) -> None:
         self._file = file
         self._room = room
 
-    def __enter__(self) -> _Filling:
+    def __enter__(self) -> _FileOnFullDisk:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -466,7 +464,7 @@ class _Filling:
 
 @pytest.mark.parametrize("kind", ANIMATIONS)
 @pytest.mark.parametrize("room", [0, 500, 2_000])
-def test_a_disk_that_fills_up_under_an_animation_is_named(
+def test_a_full_disk_during_an_animation_is_transient(
     tmp_path: Path, root: Path, kind: str, room: int
 ) -> None:
     with pytest.raises(TransientJobError) as caught:
@@ -480,14 +478,14 @@ def test_a_disk_that_fills_up_under_an_animation_is_named(
     assert caught.value.code == "disk-full"
 
 
-def test_a_staging_folder_that_cannot_be_written_is_transient(tmp_path: Path, root: Path) -> None:
+def test_an_unwritable_staging_folder_is_transient(tmp_path: Path, root: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(TransientJobError) as caught:
-        built(tmp_path / "file" / "out", payload(STEPS, assets()), root)
+        build(tmp_path / "file" / "out", payload(STEPS, assets()), root)
     assert caught.value.code == "io-error"
 
 
-def test_memory_errors_are_passed_on(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_errors_are_raised(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from previewops.worker.render import pictures
 
     def exhausted(*_args: Any) -> Image.Image:
@@ -495,16 +493,16 @@ def test_memory_errors_are_passed_on(tmp_path: Path, root: Path, monkeypatch: py
 
     monkeypatch.setattr(pictures, "_shrink", exhausted)
     with pytest.raises(MemoryError):
-        built(tmp_path / "out", payload(STEPS, assets()), root)
+        build(tmp_path / "out", payload(STEPS, assets()), root)
 
 
-def test_the_plan_is_a_function_of_its_own(root: Path) -> None:
-    answer = plan_render(payload(STEPS, assets()), opener=FileAssetOpener((root,)), limits=RenderLimits())
-    assert answer["steps"] == 4
-    assert json.loads(json.dumps(answer)) == answer
+def test_plan_render_returns_json_values(root: Path) -> None:
+    plan = plan_render(payload(STEPS, assets()), opener=FileAssetOpener((root,)), limits=RenderLimits())
+    assert plan["steps"] == 4
+    assert json.loads(json.dumps(plan)) == plan
 
 
-def test_words_over_a_white_picture_can_be_read(tmp_path: Path, root: Path) -> None:
+def test_text_over_a_white_picture_has_enough_contrast(tmp_path: Path, root: Path) -> None:
     from previewops.worker.render.theme import WHITE, contrast
 
     Image.new("RGB", (1280, 720), WHITE).save(root / "white.png")
@@ -518,9 +516,9 @@ def test_words_over_a_white_picture_can_be_read(tmp_path: Path, root: Path) -> N
     render_into(tmp_path / "out", job, root)
     frame = open_picture(tmp_path / "out" / "frames" / "001.png").convert("RGB")
     ink = [y for y in range(100, 340) if frame.crop((32, y, 300, y + 1)).getextrema()[0][1] > 250]  # type: ignore[index]
-    words = [y for y in ink if frame.getpixel((620, y)) != WHITE]
-    assert len(words) > 60
-    for y in words[8:]:
+    rows = [y for y in ink if frame.getpixel((620, y)) != WHITE]
+    assert len(rows) > 60
+    for y in rows[8:]:
         ground = frame.getpixel((620, y))
         assert isinstance(ground, tuple)
         assert contrast(WHITE, ground) >= 4.5, y  # type: ignore[arg-type]

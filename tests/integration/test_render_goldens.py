@@ -1,9 +1,8 @@
-"""What frames look like, held against pictures that somebody has looked at.
+"""Frames, compared with reviewed golden pictures.
 
-One picture a resolution and script, with every layout on it and the themes in turn. They are compared as an eye
-would that steps back: small, by blocks, so that another version of the font rasteriser passes, and a word that has
-moved, lost its colour or its letters does not. ``PREVIEWOPS_GOLDENS=write`` writes them anew: look at each before it
-is committed.
+There is one picture per resolution and script, with all layouts and alternating themes. The test compares averages of
+blocks at small size: it passes with another version of the font rasteriser, but not if a word has moved or lost its
+colour. ``PREVIEWOPS_GOLDENS=write`` writes new goldens: review each before the commit.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from tests.render_support import payload
 from tests.sample_pictures import landscape, mark
 
 FOLDER = Path(__file__).parent.parent / "goldens"
-CELL = 200  # pixels of the longer side of a frame on a golden
-BLOCK = 4  # pixels that are averaged before they are compared
-MEAN_TOLERANCE, BLOCK_TOLERANCE = 3, 60  # of 255; the compression of the goldens alone takes 2 and 39
+CELL = 200  # longer side of a frame on a golden, pixels
+BLOCK = 4  # side of an averaged block, pixels
+MEAN_TOLERANCE, BLOCK_TOLERANCE = 3, 60  # of 255; lossy compression of the goldens causes 2 and 39
 
 PICTURES = {
     "dawn": landscape((960, 540), 0),
@@ -39,7 +38,7 @@ PICTURES = {
     "mark": mark(),
 }
 RESOLUTIONS = ("320x180", "1280x720", "3840x2160", "1080x1920", "1080x1080")
-LARGEST = "3840x2160"  # which takes its time: not for every script
+LARGEST = "3840x2160"  # slow: only for some scripts
 CJK = ("/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf", "fonts-droid-fallback", "acb6440a713d")
 EMOJI = ("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf", "fonts-noto-color-emoji", "e5899ed38b8e")
 FONTS = {"japanese": CJK, "emoji": EMOJI}
@@ -85,7 +84,7 @@ FRAMES: tuple[tuple[int, str, list[str]], ...] = (
     (2, "auto", []),
     (0, "auto", list(PICTURES)),
 )
-LOOKS: tuple[dict[str, Any], ...] = (
+THEMES: tuple[dict[str, Any], ...] = (
     {"theme": "light"},
     {"theme": "dark"},
     {"background": "#F2D7B6"},
@@ -103,26 +102,26 @@ CASES = [
 class ReadyPictures:
     """A picture cache with ready pictures."""
 
-    asset_errors: dict[str, Any] = {}  # noqa: RUF012 - nothing is ever put into it
+    asset_errors: dict[str, Any] = {}  # noqa: RUF012 - it stays empty
 
     def get(self, asset: Asset) -> Image.Image:
         return PICTURES[asset.ref.id]
 
 
 def sources(script: str) -> FontSources:
-    """The package's fonts, and for scripts that they lack one that Debian has, in the version looked at."""
+    """Returns the package's fonts, and for other scripts a Debian font in the reviewed version."""
     if script not in FONTS:
         return FontSources()
     path, package, digest = FONTS[script]
     if not Path(path).exists():
-        pytest.skip(f"there is no {path}: install {package}")
+        pytest.skip(f"{path} is missing: install {package}")
     if not hashlib.sha256(Path(path).read_bytes()).hexdigest().startswith(digest):
-        pytest.skip(f"{path} is of another version than the goldens were made with")
+        pytest.skip(f"{path} is not the version of the goldens")
     return FontSources(system=(FontFile(path),))
 
 
 def drawn(resolution: str, script: str) -> Image.Image:
-    """Every frame and the contact sheet of one storyboard, small, side by side."""
+    """Draws all frames and the contact sheet of one storyboard side by side, in small size."""
     title, description, titles, text = WORDS[script]
     steps = [
         {
@@ -134,7 +133,7 @@ def drawn(resolution: str, script: str) -> Image.Image:
         for number, layout, ids in FRAMES
     ]
     assets = [{"id": name, "uri": name, "title": name.title() if name == "mark" else ""} for name in PICTURES]
-    look = LOOKS[(RESOLUTIONS.index(resolution) + list(WORDS).index(script)) % len(LOOKS)]
+    look = THEMES[(RESOLUTIONS.index(resolution) + list(WORDS).index(script)) % len(THEMES)]
     board = read_storyboard(
         payload(steps, assets, title=title, description=description, **{"resolution": resolution, **look})
     )
@@ -153,36 +152,36 @@ def drawn(resolution: str, script: str) -> Image.Image:
     index_sheet = sheet.image.resize(
         Size(*sheet.image.size).fitted(Size(columns * width, 2 * CELL)), Image.Resampling.BOX
     )
-    whole = Image.new("RGB", (columns * width, rows * height + index_sheet.height), (128, 128, 128))
+    mosaic = Image.new("RGB", (columns * width, rows * height + index_sheet.height), (128, 128, 128))
     for index, image in enumerate(small):
-        whole.paste(image, (index % columns * width, index // columns * height))
-    whole.paste(index_sheet, (0, rows * height))
-    return whole
+        mosaic.paste(image, (index % columns * width, index // columns * height))
+    mosaic.paste(index_sheet, (0, rows * height))
+    return mosaic
 
 
 def distance(one: Image.Image, other: Image.Image) -> tuple[float, int]:
-    """How far block averages lie apart, on average and at most; 0..255."""
+    """Returns mean and maximum difference of block averages, 0..255."""
     red, green, blue = ImageChops.difference(one.reduce(BLOCK), other.reduce(BLOCK)).split()
     values = ImageChops.lighter(ImageChops.lighter(red, green), blue).tobytes()
     return sum(values) / len(values), max(values)
 
 
 @pytest.mark.parametrize(("resolution", "script"), CASES)
-def test_frames_look_as_they_did(tmp_path: Path, resolution: str, script: str) -> None:
+def test_frames_match_the_goldens(tmp_path: Path, resolution: str, script: str) -> None:
     golden, image = FOLDER / f"{resolution}-{script}.webp", drawn(resolution, script)
     if os.environ.get("PREVIEWOPS_GOLDENS") == "write":
         image.save(golden, "WEBP", quality=82, method=6)
         return
     with Image.open(golden) as opened:
-        wanted = opened.convert("RGB")
-    assert image.size == wanted.size
-    mean, most = distance(image, wanted)
+        expected = opened.convert("RGB")
+    assert image.size == expected.size
+    mean, maximum = distance(image, expected)
     image.save(tmp_path / "now.png")
-    assert mean <= MEAN_TOLERANCE, f"look at {tmp_path / 'now.png'} beside {golden}"
-    assert most <= BLOCK_TOLERANCE, f"look at {tmp_path / 'now.png'} beside {golden}"
+    assert mean <= MEAN_TOLERANCE, f"compare {tmp_path / 'now.png'} with {golden}"
+    assert maximum <= BLOCK_TOLERANCE, f"compare {tmp_path / 'now.png'} with {golden}"
 
 
-def test_the_comparison_sees_what_an_eye_would() -> None:
+def test_the_comparison_detects_visible_changes() -> None:
     with Image.open(FOLDER / "1280x720-latin.webp") as opened:
         golden = opened.convert("RGB")
     assert distance(golden, golden) == (0, 0)
@@ -190,11 +189,11 @@ def test_the_comparison_sees_what_an_eye_would() -> None:
     moved.paste(golden.crop((0, 0, 200, 112)), (6, 0))
     covered = golden.copy()
     covered.paste((31, 84, 214), (220, 90, 232, 102))
-    for spoiled in (moved, covered):
-        assert distance(golden, spoiled)[1] > BLOCK_TOLERANCE
+    for changed in (moved, covered):
+        assert distance(golden, changed)[1] > BLOCK_TOLERANCE
 
 
-def test_the_goldens_are_those_of_this_matrix_and_small() -> None:
+def test_there_is_one_small_golden_per_case() -> None:
     expected = {f"{resolution}-{script}.webp" for resolution, script in CASES}
     assert {path.name for path in FOLDER.iterdir()} == expected
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 2_000_000

@@ -1,4 +1,4 @@
-"""Pictures as they come: oriented, in colour spaces, deep, transparent, broken, huge."""
+"""Picture files: orientation, colour spaces, bit depth, transparency, animations, broken and huge files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.render_support import corner_colours, quarters
 
 REF = AssetRef("it", "it.png")
 UPRIGHT = ["red", "green", "blue", "yellow"]
-# Where the stored picture's corners must lie for each EXIF orientation to come out upright.
+# How to store an upright picture for each EXIF orientation.
 STORED = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -41,8 +41,10 @@ def saved(image: Image.Image, kind: str, **options: object) -> BytesIO:
     return file
 
 
-def refused(content: bytes, limits: RenderLimits | None = None, *, whole: bool = False) -> PermanentJobError:
-    read = partial(decode_picture, wanted=Size(50, 50)) if whole else read_header
+def rejection(
+    content: bytes, limits: RenderLimits | None = None, *, decode: bool = False
+) -> PermanentJobError:
+    read = partial(decode_picture, needed=Size(50, 50)) if decode else read_header
     with pytest.raises(PermanentJobError) as caught:
         read(REF, BytesIO(content), limits or RenderLimits())
     assert caught.value.data["found"]
@@ -52,10 +54,10 @@ def refused(content: bytes, limits: RenderLimits | None = None, *, whole: bool =
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF"])
-def test_every_format_is_measured_and_decoded(kind: str) -> None:
+def test_every_format_is_decoded(kind: str) -> None:
     file = saved(quarters((400, 300)), kind)
-    found = read_header(REF, file, RenderLimits())
-    assert (found.format, found.size, found.frames) == (kind.lower(), Size(400, 300), 1)
+    header = read_header(REF, file, RenderLimits())
+    assert (header.format, header.size, header.frames) == (kind.lower(), Size(400, 300), 1)
     image = decode_picture(REF, file, RenderLimits(), Size(100, 75))
     assert image.size == (100, 75)
     assert image.mode == "RGB"
@@ -64,7 +66,7 @@ def test_every_format_is_measured_and_decoded(kind: str) -> None:
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_pictures_come_out_upright(orientation: int, kind: str) -> None:
+def test_orientation_is_applied(orientation: int, kind: str) -> None:
     turn = STORED[orientation]
     upright = quarters((400, 200))
     exif = Image.Exif()
@@ -76,22 +78,22 @@ def test_pictures_come_out_upright(orientation: int, kind: str) -> None:
     assert corner_colours(image) == UPRIGHT
 
 
-def test_nothing_is_enlarged_and_shrinking_still_covers() -> None:
+def test_pictures_are_never_enlarged_and_cover_the_needed_size() -> None:
     file = saved(quarters((400, 300)), "PNG")
     assert decode_picture(REF, file, RenderLimits(), Size(4_000, 3_000)).size == (400, 300)
     assert decode_picture(REF, file, RenderLimits(), Size(100, 10)).size == (100, 75)
 
 
-def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
+def test_sixteen_bit_greys_are_scaled() -> None:
     ramp = Image.frombytes("I;16", (256, 4), struct.pack("<256H", *range(0, 65_536, 256)) * 4)
     image = decode_picture(REF, saved(ramp, "PNG"), RenderLimits(), Size(256, 4))
     values = [image.getpixel((x, 1)) for x in (0, 64, 128, 255)]
-    for value, wanted in zip(values, (0, 64, 128, 254), strict=True):
+    for value, expected in zip(values, (0, 64, 128, 254), strict=True):
         assert isinstance(value, tuple)
-        assert all(abs(part - wanted) <= 1 for part in value)
+        assert all(abs(part - expected) <= 1 for part in value)
 
 
-def test_cmyk_comes_out_in_its_colours() -> None:
+def test_cmyk_is_converted_to_rgb() -> None:
     image = decode_picture(
         REF, saved(quarters((80, 80), "CMYK"), "JPEG", quality=95), RenderLimits(), Size(80, 80)
     )
@@ -113,11 +115,11 @@ def test_a_colour_profile_is_applied() -> None:
     )
     pixel = linear.getpixel((5, 5))
     assert isinstance(pixel, tuple)
-    assert 183 <= pixel[0] <= 192  # half the light is 188 in sRGB
+    assert 183 <= pixel[0] <= 192  # half the luminance is 188 in sRGB
 
 
 def linear_profile() -> bytes:
-    """sRGB's primaries with a gamma of 1, by replacing the tone curves of a profile."""
+    """Returns an sRGB profile with linear tone curves."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     (count,) = struct.unpack_from(">I", profile, 128)
     for index in range(count):
@@ -136,13 +138,13 @@ def test_transparency_is_kept(mode: str) -> None:
         image = image.quantize(16)
     elif mode == "LA":
         image = image.convert("LA")
-    found = decode_picture(REF, saved(image, "PNG"), RenderLimits(), Size(40, 40))
-    assert found.mode == "RGBA"
-    assert found.getchannel("A").getpixel((10, 10)) == 0
-    assert found.getchannel("A").getpixel((30, 30)) == 255
+    picture = decode_picture(REF, saved(image, "PNG"), RenderLimits(), Size(40, 40))
+    assert picture.mode == "RGBA"
+    assert picture.getchannel("A").getpixel((10, 10)) == 0
+    assert picture.getchannel("A").getpixel((30, 30)) == 255
 
 
-def test_alpha_that_hides_nothing_is_dropped() -> None:
+def test_opaque_alpha_is_dropped() -> None:
     assert (
         decode_picture(REF, saved(quarters((80, 80), "RGBA"), "PNG"), RenderLimits(), Size(40, 40)).mode
         == "RGB"
@@ -150,7 +152,7 @@ def test_alpha_that_hides_nothing_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF"])
-def test_of_an_animation_a_frame_that_stands_for_it_is_taken(kind: str) -> None:
+def test_an_animation_yields_its_representative_frame(kind: str) -> None:
     scene = quarters((80, 60))
     fade = [Image.blend(Image.new("RGB", (80, 60)), scene, share / 5) for share in range(5)]
     frames = [*fade, *(ImageChops.offset(scene, 0, shift) for shift in range(20)), *reversed(fade)]
@@ -159,24 +161,24 @@ def test_of_an_animation_a_frame_that_stands_for_it_is_taken(kind: str) -> None:
     assert read_header(REF, file, RenderLimits()).frames == 30
     image = decode_picture(REF, file, RenderLimits(), Size(80, 60))
     assert corner_colours(image.crop((0, 20, 80, 60))) != ["red"] * 4
-    assert max(image.convert("L").getextrema()) > 150, "a frame of the fade, and not of the scene"
+    assert max(image.convert("L").getextrema()) > 150, "a frame of the fade instead of the scene"
     assert decode_picture(REF, file, RenderLimits(), Size(80, 60)).tobytes() == image.tobytes()
 
 
-def test_two_frames_of_which_one_is_empty() -> None:
+def test_an_empty_frame_is_not_representative() -> None:
     frames = [Image.new("RGBA", (40, 30)), *[quarters((40, 30), "RGBA")] * 3]
     file = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
     assert corner_colours(decode_picture(REF, file, RenderLimits(), Size(40, 30))) == UPRIGHT
 
 
-def test_further_pictures_of_a_camera_are_no_frames() -> None:
+def test_additional_mpo_images_are_not_frames() -> None:
     file = saved(quarters((80, 60)), "MPO", save_all=True, append_images=[Image.new("RGB", (80, 60))])
     assert read_header(REF, file, RenderLimits()) == PictureHeader("jpeg", Size(80, 60), 1, 1)
     assert corner_colours(decode_picture(REF, file, RenderLimits(), Size(80, 60))) == UPRIGHT
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_nothing_of_the_metadata_goes_on(kind: str) -> None:
+def test_metadata_is_removed(kind: str) -> None:
     exif = Image.Exif()
     exif[0x010F] = "SECRET CAMERA"
     more: dict[str, object] = {"comment": b"SECRET COMMENT"} if kind == "JPEG" else {}
@@ -194,27 +196,27 @@ def test_nothing_of_the_metadata_goes_on(kind: str) -> None:
         assert b"SECRET" not in encode_still(image, still, 80, (0, 0, 0))
 
 
-def test_a_profile_of_cmyk_is_applied() -> None:
-    """The profile says that full cyan is green, which no formula would."""
+def test_a_cmyk_profile_is_applied() -> None:
+    """The profile maps full cyan to green, which no fixed formula does."""
     image = Image.new("CMYK", (40, 40), (255, 0, 0, 0))
-    found = decode_picture(
+    picture = decode_picture(
         REF, saved(image, "JPEG", quality=100, icc_profile=odd_cmyk_profile()), RenderLimits(), Size(40, 40)
     )
-    red, green, blue = pixel_of(found)
+    red, green, blue = pixel_of(picture)
     assert green > 90 + max(red, blue)
     without = decode_picture(REF, saved(image, "JPEG", quality=100), RenderLimits(), Size(40, 40))
     assert pixel_of(without) == (0, 255, 255)
 
 
 def pixel_of(image: Image.Image) -> tuple[int, int, int]:
-    found = image.convert("RGB").getpixel((20, 20))
-    assert isinstance(found, tuple)
-    red, green, blue = found
+    pixel = image.convert("RGB").getpixel((20, 20))
+    assert isinstance(pixel, tuple)
+    red, green, blue = pixel
     return int(red), int(green), int(blue)
 
 
 def odd_cmyk_profile() -> bytes:
-    """A printer whose cyan is green, as a table of 2 points an ink (ICC.1:2010, 10.8 lut8Type)."""
+    """Returns a CMYK profile with green cyan: a table of 2 points per ink (ICC.1:2010, 10.8 lut8Type)."""
     identity = bytes(range(256))
     white, green, black = (255, 128, 128), (150, 48, 190), (0, 128, 128)  # CIE Lab
     table = b""
@@ -240,33 +242,33 @@ def odd_cmyk_profile() -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF"])
 @pytest.mark.parametrize("kept", [0.95, 0.5, 0.1])
-def test_a_file_that_breaks_off_is_corrupt(kind: str, kept: float) -> None:
+def test_a_truncated_file_is_corrupt(kind: str, kept: float) -> None:
     noise = Image.effect_noise((300, 200), 80).convert("RGB")
     content = saved(noise, kind).getvalue()
-    error = refused(content[: int(len(content) * kept)], whole=True)
+    error = rejection(content[: int(len(content) * kept)], decode=True)
     assert error.code == "asset-corrupt"
     assert kind in error.data["found"]
 
 
-def test_what_is_no_picture_is_named() -> None:
-    assert refused(b"").code == "asset-corrupt"
+def test_other_formats_are_unsupported_and_named() -> None:
+    assert rejection(b"").code == "asset-corrupt"
     for content, name in (
         (b"%PDF-1.7 ...", "PDF"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (saved(quarters((8, 8)), "TIFF").getvalue(), "TIFF"),
         (saved(quarters((8, 8)), "BMP").getvalue(), "BMP"),
-        (b"just some text that is long enough", "an unknown kind of file"),
+        (b"just some text that is long enough", "an unknown file format"),
     ):
-        error = refused(content)
+        error = rejection(content)
         assert (error.code, error.data["found"]) == ("asset-unsupported", name)
 
 
-def test_a_jpeg_header_before_rubbish_is_corrupt() -> None:
-    assert refused(b"\xff\xd8\xff\xe0" + b"rubbish" * 100).code == "asset-corrupt"
+def test_a_jpeg_header_with_invalid_data_is_corrupt() -> None:
+    assert rejection(b"\xff\xd8\xff\xe0" + b"rubbish" * 100).code == "asset-corrupt"
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and has next to no data."""
+    """Returns a PNG with a large size in its header and almost no data."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -281,24 +283,24 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(100_000, 100_000), (20_000, 10_000), (10_001, 10_000)])
-def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
+def test_a_decompression_bomb_is_rejected_by_its_header(size: tuple[int, int]) -> None:
     before = Image.MAX_IMAGE_PIXELS
-    assert refused(png_header(*size)).code == "asset-too-many-pixels"
+    assert rejection(png_header(*size)).code == "asset-too-many-pixels"
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_the_bound_itself_is_allowed() -> None:
+def test_the_pixel_limit_is_inclusive() -> None:
     assert read_header(REF, BytesIO(png_header(10_000, 10_000)), RenderLimits()).size == Size(10_000, 10_000)
     file = saved(quarters((40, 30)), "PNG")
     assert read_header(REF, file, RenderLimits(frame_pixels=1_200)).size == Size(40, 30)
-    assert refused(file.getvalue(), RenderLimits(frame_pixels=1_199)).code == "asset-too-many-pixels"
+    assert rejection(file.getvalue(), RenderLimits(frame_pixels=1_199)).code == "asset-too-many-pixels"
 
 
-def test_endless_animations_are_refused() -> None:
+def test_long_animations_are_rejected() -> None:
     frames = [Image.new("RGB", (10, 10), (index * 20, 0, 0)) for index in range(10)]
     content = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50).getvalue()
-    assert refused(content, RenderLimits(frames=9)).code == "asset-too-many-frames"
-    assert refused(content, RenderLimits(total_pixels=999)).code == "asset-too-many-frames"
+    assert rejection(content, RenderLimits(frames=9)).code == "asset-too-many-frames"
+    assert rejection(content, RenderLimits(total_pixels=999)).code == "asset-too-many-frames"
     assert read_header(REF, BytesIO(content), RenderLimits(frames=10, total_pixels=1_000)).frames == 10
 
 

@@ -1,4 +1,4 @@
-"""Videos are decoded again, and are what was asked for: size, frames, times, sound."""
+"""Videos, checked by decoding: size, frames, times, sound."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def duration_ms(video: bytes) -> float:
 
 
 @pytest.mark.parametrize("kind", VIDEO)
-def test_a_video_has_one_frame_a_card_at_its_time(tmp_path: Path, root: Path, kind: str) -> None:
+def test_a_video_has_one_frame_per_card_at_its_time(tmp_path: Path, root: Path, kind: str) -> None:
     built(tmp_path / "out", root, format=kind, imageFormat="webp")
     video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
     assert times_ms(video) == pytest.approx(STARTS_MS, abs=1)
@@ -91,7 +91,7 @@ def test_a_video_has_one_frame_a_card_at_its_time(tmp_path: Path, root: Path, ki
 
 
 @pytest.mark.parametrize("kind", VIDEO)
-def test_fades_are_at_the_frame_rate_and_cost_no_time(tmp_path: Path, root: Path, kind: str) -> None:
+def test_fades_have_the_frame_rate_and_keep_the_length(tmp_path: Path, root: Path, kind: str) -> None:
     built(tmp_path / "out", root, format=kind, transition="fade", fps=20)
     video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
     # 8 frames of 50 ms; 166 ms, half of the card's, hold 3; 50 ms hold 1.
@@ -113,7 +113,7 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 
 @pytest.mark.parametrize("kind", VIDEO)
 @pytest.mark.parametrize("sound", KINDS)
-def test_sound_of_every_kind_is_muxed_in(tmp_path: Path, root: Path, kind: str, sound: str) -> None:
+def test_every_sound_format_is_muxed(tmp_path: Path, root: Path, kind: str, sound: str) -> None:
     (root / "sound").write_bytes(encode_sound(tone(8, level=0.25), sound))
     summary = built(
         tmp_path / "out", root, format=kind, sound={"uri": "sound", "offsetMs": 1_000, "gainDb": 6.0}
@@ -133,7 +133,7 @@ def test_sound_of_every_kind_is_muxed_in(tmp_path: Path, root: Path, kind: str, 
 
 
 @pytest.mark.parametrize("kind", VIDEO)
-def test_a_sound_that_is_shorter_ends_where_it_ends(tmp_path: Path, root: Path, kind: str) -> None:
+def test_a_shorter_sound_ends_before_the_video(tmp_path: Path, root: Path, kind: str) -> None:
     (root / "sound").write_bytes(tone(2, rate=22_050, channels=2))
     built(tmp_path / "out", root, format=kind, sound={"uri": "sound"})
     video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
@@ -141,14 +141,14 @@ def test_a_sound_that_is_shorter_ends_where_it_ends(tmp_path: Path, root: Path, 
     assert duration_ms(video) == pytest.approx(LENGTH_MS, abs=FRAME_MS)
 
 
-def test_a_sound_that_begins_after_the_end_is_not_heard(tmp_path: Path, root: Path) -> None:
+def test_a_sound_with_a_late_offset_is_silent(tmp_path: Path, root: Path) -> None:
     (root / "sound").write_bytes(tone(1))
     built(tmp_path / "out", root, format="webm", sound={"uri": "sound", "offsetMs": 600_000})
     assert max(measure_loudness((tmp_path / "out" / "animation.webm").read_bytes()), default=0) < 0.01
 
 
 @pytest.mark.parametrize("kind", VIDEO)
-def test_many_steps_with_sound_have_their_index_in_front(tmp_path: Path, root: Path, kind: str) -> None:
+def test_the_index_of_a_long_mp4_precedes_its_data(tmp_path: Path, root: Path, kind: str) -> None:
     (root / "sound").write_bytes(tone(30))
     steps = [{"title": f"Step {number}", "durationMs": 100} for number in range(200)]
     built(tmp_path / "out", root, steps=steps, format=kind, sound={"uri": "sound"}, resolution="64x64")
@@ -160,7 +160,7 @@ def test_many_steps_with_sound_have_their_index_in_front(tmp_path: Path, root: P
 
 
 @pytest.mark.parametrize("kind", VIDEO)
-def test_the_same_again_gives_the_same_bytes(tmp_path: Path, root: Path, kind: str) -> None:
+def test_a_repeated_render_gives_equal_bytes(tmp_path: Path, root: Path, kind: str) -> None:
     (root / "sound").write_bytes(encode_sound(tone(3), "ogg"))
     for name in ("one", "two"):
         built(tmp_path / name, root, format=kind, sound={"uri": "sound"}, transition="fade")
@@ -180,7 +180,7 @@ def test_the_same_again_gives_the_same_bytes(tmp_path: Path, root: Path, kind: s
         (b"\x00\x00\x00\x18ftypM4A " + bytes(60), "asset-corrupt", ""),
     ],
 )
-def test_what_is_no_sound_has_its_code(
+def test_sound_errors_have_their_codes(
     tmp_path: Path, root: Path, content: bytes, code: str, found: str
 ) -> None:
     (root / "sound").write_bytes(content)
@@ -192,7 +192,7 @@ def test_what_is_no_sound_has_its_code(
 
 
 @pytest.mark.parametrize("still", ["webp", "avif", "jpeg", "png"])
-def test_stills_beside_a_video(tmp_path: Path, root: Path, still: str) -> None:
+def test_a_video_has_stills(tmp_path: Path, root: Path, still: str) -> None:
     built(tmp_path / "out", root, format="mp4", imageFormat=still)
     extension = {"jpeg": "jpg"}.get(still, still)
     poster = open_picture(tmp_path / "out" / f"poster.{extension}")
@@ -200,15 +200,15 @@ def test_stills_beside_a_video(tmp_path: Path, root: Path, still: str) -> None:
     assert len(list((tmp_path / "out" / "frames").glob(f"*.{extension}"))) == 5
 
 
-def test_other_formats_say_that_they_carry_no_sound_and_do_not_fade(tmp_path: Path, root: Path) -> None:
+def test_other_formats_warn_about_sound_and_fades(tmp_path: Path, root: Path) -> None:
     (root / "sound").write_bytes(b"anything")
     warnings = built(tmp_path / "out", root, format="gif", sound={"uri": "sound"}, transition="fade")[
         "warnings"
     ]
-    assert any("carries no sound" in warning for warning in warnings)
+    assert any("has no sound" in warning for warning in warnings)
     assert any("does not fade" in warning for warning in warnings)
 
 
-def test_pyav_is_loaded_by_the_jobs_that_need_it_alone() -> None:
+def test_pyav_is_imported_on_demand() -> None:
     script = "import sys, previewops.worker.bundle_builder; sys.exit('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""The chain of fonts: whose turn it is, what is no font, what changes its fingerprint."""
+"""Font fallback: order, unusable files, fingerprints."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from previewops.worker.render.text.fonts import FontChain, FontWeight
 from previewops.worker.render.text.shaping import Shaper
 from previewops.worker.render.text.typesetting import Typesetter
 
-OWN = Path(str(files("previewops.worker.fonts")))
-DEJAVU = FontFile(str(OWN / "DejaVuSans.ttf"))
-DEJAVU_BOLD = FontFile(str(OWN / "DejaVuSans-Bold.ttf"))
+PACKAGE_FONTS = Path(str(files("previewops.worker.fonts")))
+DEJAVU = FontFile(str(PACKAGE_FONTS / "DejaVuSans.ttf"))
+DEJAVU_BOLD = FontFile(str(PACKAGE_FONTS / "DejaVuSans-Bold.ttf"))
 
 
 def name_of(chain: FontChain, cluster: str, weight: FontWeight = FontWeight.REGULAR) -> str | None:
@@ -25,7 +25,7 @@ def name_of(chain: FontChain, cluster: str, weight: FontWeight = FontWeight.REGU
     return face and Path(face.file.path).name
 
 
-def test_the_own_fonts_are_enough_for_what_is_promised() -> None:
+def test_package_fonts_cover_the_documented_scripts() -> None:
     chain = FontChain(FontSources())
     assert name_of(chain, "a") == "Inter-Regular.ttf"
     assert name_of(chain, "a", FontWeight.BOLD) == "Inter-Bold.ttf"
@@ -34,21 +34,21 @@ def test_the_own_fonts_are_enough_for_what_is_promised() -> None:
     assert name_of(chain, "漢") is None
 
 
-def test_preferred_fonts_go_first_in_the_weight_that_is_nearest() -> None:
+def test_preferred_fonts_come_first_in_the_nearest_weight() -> None:
     chain = FontChain(FontSources(preferred=(DEJAVU_BOLD, DEJAVU)))
     assert name_of(chain, "a") == "DejaVuSans.ttf"
     assert name_of(chain, "a", FontWeight.BOLD) == "DejaVuSans-Bold.ttf"
-    assert name_of(chain, "ğ") == "Inter-Regular.ttf"  # which the subset of DejaVu leaves to Inter
+    assert name_of(chain, "ğ") == "Inter-Regular.ttf"  # not in the subset of DejaVu
 
 
-def test_fonts_of_the_machine_go_between_inter_and_dejavu(tmp_path: Path) -> None:
+def test_host_fonts_come_between_inter_and_dejavu(tmp_path: Path) -> None:
     copied = Path(shutil.copy(DEJAVU.path, tmp_path / "machine.ttf"))
     chain = FontChain(FontSources(system=(FontFile(str(copied)),)))
     assert name_of(chain, "a") == "Inter-Regular.ttf"
     assert name_of(chain, "ع") == "machine.ttf"
 
 
-def test_what_is_no_font_is_passed_over_and_told_of(tmp_path: Path) -> None:
+def test_unusable_fonts_are_skipped_and_listed(tmp_path: Path) -> None:
     for name, content in (
         ("empty.ttf", b""),
         ("text.otf", b"not a font"),
@@ -63,7 +63,7 @@ def test_what_is_no_font_is_passed_over_and_told_of(tmp_path: Path) -> None:
     assert set(typesetter.unusable_fonts) == {file.path for file in broken}
 
 
-def test_a_fingerprint_changes_with_every_change(tmp_path: Path) -> None:
+def test_the_fingerprint_changes_with_every_change(tmp_path: Path) -> None:
     copied = Path(shutil.copy(DEJAVU.path, tmp_path / "one.ttf"))
     one = FontFile(str(copied))
     prints = [
@@ -84,13 +84,13 @@ def test_a_fingerprint_changes_with_every_change(tmp_path: Path) -> None:
     )
 
 
-def test_a_font_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
+def test_a_replaced_font_is_reloaded(tmp_path: Path) -> None:
     copied = Path(shutil.copy(DEJAVU.path, tmp_path / "one.ttf"))
     sources = FontSources(preferred=(FontFile(str(copied)),))
     before = FontChain(sources.with_stamps()).find("a", FontWeight.REGULAR)
     assert before is not None
-    assert FontChain(sources.with_stamps()).find("a", FontWeight.REGULAR) is before, "remembered"
-    shutil.copy(OWN / "Inter-Regular.ttf", tmp_path / "new")
+    assert FontChain(sources.with_stamps()).find("a", FontWeight.REGULAR) is before
+    shutil.copy(PACKAGE_FONTS / "Inter-Regular.ttf", tmp_path / "new")
     os.utime(tmp_path / "new", ns=(0, copied.stat().st_mtime_ns))
     (tmp_path / "new").replace(copied)
     after = FontChain(sources.with_stamps()).find("a", FontWeight.REGULAR)
@@ -99,7 +99,7 @@ def test_a_font_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     assert before.at_size(20) is not after.at_size(20)
 
 
-def test_sources_travel_as_json() -> None:
+def test_font_sources_round_trip_as_json() -> None:
     sources = FontSources((DEJAVU,), (FontFile("/x.ttc", 3), DEJAVU_BOLD))
     assert FontSources.from_json(sources.as_json()) == sources
     assert (
@@ -109,7 +109,7 @@ def test_sources_travel_as_json() -> None:
     assert FontSources.from_json(None) == FontSources()
 
 
-def test_signs_stay_in_the_font_of_their_word_and_runs_are_in_visual_order() -> None:
+def test_symbols_keep_the_font_of_their_word_and_runs_are_in_visual_order() -> None:
     shaper = Shaper(FontChain(FontSources()))
     runs = shaper.split_runs("abc אבג, 12 (דה)", FontWeight.REGULAR, 20, base=1)
     assert [(run.text, run.rtl) for run in runs][-1] == ("abc", False)
@@ -118,7 +118,7 @@ def test_signs_stay_in_the_font_of_their_word_and_runs_are_in_visual_order() -> 
 
 
 @pytest.mark.parametrize("size", [10, 23, 24, 60])
-def test_small_type_is_as_wide_as_its_size_says(size: int) -> None:
+def test_text_width_is_proportional_to_its_size(size: int) -> None:
     typesetter = Typesetter()
     large = typesetter.measure("Hamburgefonstiv", FontWeight.REGULAR, 400) / 400
     assert typesetter.measure("Hamburgefonstiv", FontWeight.REGULAR, size) / size == pytest.approx(

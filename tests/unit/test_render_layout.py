@@ -1,4 +1,4 @@
-"""Frames as laid out: words inside the safe area, nothing on anything else, each frame the mirror of its mirror."""
+"""Frame layouts: text inside the safe area, no overlaps, mirroring."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WORDS = {
         "Words and more words. " * 30,
     ),
     "titled": ("Only a title", ""),
-    "told": ("", "Only a text, of a few words."),
+    "untitled": ("", "Only a text, of a few words."),
     "arabic": ("صباح فوق الضباب", "ابدأ في الساعة 4:30. الطريق شديد الانحدار (25 دقيقة)."),
     "unbroken": ("Donaudampfschifffahrtsgesellschaftskapitän" * 2, "x" * 300),
     "none": ("", ""),
@@ -56,18 +56,18 @@ def box_of(text: PlacedText, layout: FrameLayout) -> Box:
 
 
 def overlap(one: Box, other: Box) -> int:
-    """Pixels in height that two boxes share, where they share some in width."""
+    """Returns the common height of two boxes that overlap horizontally."""
     across = min(one.right, other.right) - max(one.left, other.left)
     down = min(one.bottom, other.bottom) - max(one.top, other.top)
     return down if across > 0 and down > 0 else 0
 
 
-def demand_order(board: Storyboard, layout: FrameLayout) -> None:
+def check_layout(board: Storyboard, layout: FrameLayout) -> None:
     metrics = LayoutMetrics(board.size)
     safe, frame = metrics.safe, Box(0, 0, *board.size)
     boxes = [(text, box_of(text, layout)) for text in layout.texts if text.block.lines]
     for text, box in boxes:
-        # A line's box has room for descenders below it that few letters use.
+        # A line box has room for descenders, which few letters use.
         slack = 1 + round(text.block.size * 0.3)
         assert box.left >= safe.left - 1, (text, safe)
         assert box.right <= safe.right + 1, (text, safe)
@@ -93,7 +93,7 @@ def demand_order(board: Storyboard, layout: FrameLayout) -> None:
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 @pytest.mark.parametrize("words", WORDS)
-def test_nothing_leaves_its_place_or_lies_on_something_else(resolution: str, words: str) -> None:
+def test_elements_stay_in_the_safe_area_and_do_not_overlap(resolution: str, words: str) -> None:
     typesetter = Typesetter()
     for layout in LAYOUTS:
         for ids in (
@@ -107,11 +107,11 @@ def test_nothing_leaves_its_place_or_lies_on_something_else(resolution: str, wor
         ):
             board = board_of(resolution, layout, words, ids)
             for frame in lay_out_frames(board, SHAPES, typesetter):
-                demand_order(board, frame)
+                check_layout(board, frame)
 
 
 @pytest.mark.parametrize("captions", [True, False])
-def test_a_story_from_right_to_left_is_the_mirror_of_one_from_left_to_right(captions: bool) -> None:
+def test_right_to_left_frames_are_mirrored(captions: bool) -> None:
     typesetter = Typesetter()
     board = board_of("1280x720", "focus", "arabic", ["wide", "tall"], includeCaptions=captions)
     assert board.right_to_left
@@ -129,13 +129,13 @@ def test_a_story_from_right_to_left_is_the_mirror_of_one_from_left_to_right(capt
         )
 
 
-def test_the_direction_is_that_of_the_first_words_that_have_one() -> None:
+def test_the_first_text_with_a_direction_sets_the_direction() -> None:
     assert not board_of("320x180", "auto", "short", []).right_to_left
     assert read_storyboard(payload([{"title": "שלום"}], title="123 …", description="")).right_to_left
     assert not read_storyboard(payload([{"title": "שלום"}], title="Hello")).right_to_left
 
 
-def test_auto_puts_words_where_pictures_are_seen_larger() -> None:
+def test_auto_places_text_for_the_largest_pictures() -> None:
     typesetter = Typesetter()
     beside = lay_out_frames(board_of("1280x720", "auto", "short", ["tall"]), SHAPES, typesetter)[1]
     below = lay_out_frames(board_of("1280x720", "auto", "short", ["pano"]), SHAPES, typesetter)[1]
@@ -143,7 +143,7 @@ def test_auto_puts_words_where_pictures_are_seen_larger() -> None:
     assert below.placements[0].cell.width == LayoutMetrics(Size(1280, 720)).content.width
 
 
-def test_full_runs_to_the_edges_and_crops_a_little_but_not_much() -> None:
+def test_full_extends_to_the_edges_and_limits_cropping() -> None:
     typesetter = Typesetter()
     whole = Box(0, 0, 1280, 720)
     for name, crops in (("wide", True), ("tall", False), ("pano", False)):
@@ -155,7 +155,7 @@ def test_full_runs_to_the_edges_and_crops_a_little_but_not_much() -> None:
         assert all(text.top > frame.scrim - 12 for text in frame.texts if text.role == "on_picture")
 
 
-def test_a_hero_is_a_picture_that_is_there() -> None:
+def test_the_hero_is_an_available_picture() -> None:
     board = board_of("1280x720", "auto", "short", ["tall", "wide"])
     assert [
         choose_hero(board, lost) and choose_hero(board, lost).ref.id

@@ -1,4 +1,4 @@
-"""Small pure parts of the renderer: theme, limits, names, WebP container, GIF frames, ThumbHash."""
+"""Pure parts of the renderer: theme, limits, paths, animated formats, ThumbHash, timings."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ def test_both_palettes_keep_their_contrast(theme: object) -> None:
     assert contrast(chosen.on_accent, chosen.accent) >= 4.5
 
 
-def test_theme_and_background_are_read_as_documented() -> None:
+def test_theme_and_background_select_the_palette() -> None:
     assert choose_theme(None, None) is LIGHT
     assert choose_theme("dark", None) is DARK
     assert choose_theme(None, "dark") is DARK
     assert choose_theme("dark", "#ffffff").background == (255, 255, 255)
 
 
-def test_limits_are_replaced_by_name_and_checked() -> None:
+def test_limits_from_a_mapping_are_validated() -> None:
     assert RenderLimits.from_mapping({"frames": 5}).frames == 5
     assert RenderLimits.from_mapping(None) == RenderLimits()
-    with pytest.raises(ValueError, match="unknown limit 'frame'"):
+    with pytest.raises(ValueError, match="found 'frame', allowed asset_bytes"):
         RenderLimits.from_mapping({"frame": 5})
     for wrong in (0, True, "5", 1.5):
         with pytest.raises(ValueError, match="positive whole number"):
@@ -66,7 +66,7 @@ def test_limits_are_replaced_by_name_and_checked() -> None:
 
 
 @pytest.mark.parametrize("resolution", ["64x64", "320x180", "720x1280", "1000x64", "3840x2160"])
-def test_the_grid_holds_at_every_size(resolution: str) -> None:
+def test_the_grid_fits_every_resolution(resolution: str) -> None:
     width, height = map(int, resolution.split("x"))
     metrics = LayoutMetrics(Size(width, height))
     content = metrics.content
@@ -82,20 +82,20 @@ def test_the_grid_holds_at_every_size(resolution: str) -> None:
     assert metrics.body_min <= metrics.body <= metrics.heading <= metrics.display
 
 
-def test_names_of_thumbnails_are_safe_and_never_collide() -> None:
+def test_thumbnail_paths_are_safe_and_unique() -> None:
     ids = ["board", "../../etc/passwd", "a b", "a-b", "A-B", "日本", "x" * 128, ".", "board.png"]
-    names = choose_bundle_paths(read_storyboard(payload(assets=[{"id": name, "uri": "f"} for name in ids])))
-    paths = list(names.thumbnails.values())
-    assert names.thumbnails["board"] == "thumbs/board.webp"
-    assert len({path.lower() for path in paths}) == len(ids)
-    assert all(re.fullmatch(r"thumbs/[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.webp", path) for path in paths)
+    paths = choose_bundle_paths(read_storyboard(payload(assets=[{"id": name, "uri": "f"} for name in ids])))
+    thumbnails = list(paths.thumbnails.values())
+    assert paths.thumbnails["board"] == "thumbs/board.webp"
+    assert len({path.lower() for path in thumbnails}) == len(ids)
+    assert all(re.fullmatch(r"thumbs/[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.webp", path) for path in thumbnails)
 
 
-def test_frames_sort_by_name_whatever_their_number() -> None:
-    names = choose_bundle_paths(read_storyboard(payload(steps=[{}] * 12)))
-    assert names.frames[0] == "frames/000-title.webp"
-    assert names.frames[12] == "frames/012.webp"
-    assert list(names.frames) == sorted(names.frames)
+def test_frame_paths_sort_by_number() -> None:
+    paths = choose_bundle_paths(read_storyboard(payload(steps=[{}] * 12)))
+    assert paths.frames[0] == "frames/000-title.webp"
+    assert paths.frames[12] == "frames/012.webp"
+    assert list(paths.frames) == sorted(paths.frames)
 
 
 @pytest.mark.parametrize(
@@ -109,12 +109,12 @@ def test_frames_sort_by_name_whatever_their_number() -> None:
         ({"format": "gif", "imageFormat": "avif"}, "avif"),
     ],
 )
-def test_stills_are_as_the_animation_where_they_can_be(options: dict[str, str], still: str) -> None:
+def test_default_still_format_follows_the_animation_format(options: dict[str, str], still: str) -> None:
     assert read_storyboard(payload(**options)).image_format == still
 
 
 @pytest.mark.parametrize("size", [Size(64, 48), Size(65, 49)])
-def test_still_webps_become_an_animation_without_loss(size: Size) -> None:
+def test_animated_webp_keeps_the_pixels_of_its_stills(size: Size) -> None:
     colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
     stills = [encode_still(Image.new("RGB", size, colour), "webp", 90, (0, 0, 0)) for colour in colours]
     target = BytesIO()
@@ -127,7 +127,7 @@ def test_still_webps_become_an_animation_without_loss(size: Size) -> None:
                 assert animation.convert("RGB").tobytes() == alone.convert("RGB").tobytes()
 
 
-def test_still_gifs_become_an_animation_with_their_own_colours() -> None:
+def test_animated_gif_keeps_the_palettes_of_its_stills() -> None:
     stills = [
         saved(quarters((20, 10)).rotate(turn).quantize(colours), "GIF")
         for turn, colours in ((0, 4), (180, 8))
@@ -147,7 +147,7 @@ def test_still_gifs_become_an_animation_with_their_own_colours() -> None:
         gif.write_animation(BytesIO(), Size(8, 8), [(stills[0][:13] + b";", 10)])
 
 
-def test_still_pngs_become_an_animation_without_loss() -> None:
+def test_apng_keeps_the_pixels_of_its_stills() -> None:
     stills = [saved(quarters((20, 10)).rotate(turn), "PNG") for turn in (0, 180, 0)]
     target = BytesIO()
     apng.write_animation(target, 3, zip(stills, [100, 65_535, 600_000], strict=True))
@@ -174,7 +174,7 @@ def saved(image: Image.Image, kind: str) -> bytes:
     return file.getvalue()
 
 
-def test_what_is_no_webp_and_what_lasts_too_long_is_refused() -> None:
+def test_animated_webp_rejects_other_files_and_long_frames() -> None:
     with pytest.raises(ValueError, match="not a WebP"):
         write_animation(BytesIO(), Size(8, 8), [(b"\x89PNG", 10)])
     with pytest.raises(ValueError, match="16777215"):
@@ -182,7 +182,7 @@ def test_what_is_no_webp_and_what_lasts_too_long_is_refused() -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 2, 9])
-def test_frames_of_a_gif_are_counted_without_decoding(frames: int) -> None:
+def test_gif_frames_are_counted_without_decoding(frames: int) -> None:
     images = [Image.new("RGB", (20, 10), (25 * index, 0, 0)) for index in range(frames)]
     file = BytesIO()
     images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=50, comment=b"x" * 300)
@@ -193,7 +193,7 @@ def test_frames_of_a_gif_are_counted_without_decoding(frames: int) -> None:
     assert count_frames(BytesIO(file.getvalue()[:30]), 1_000) == 1
 
 
-def test_thumbhash_says_shape_average_and_alpha() -> None:
+def test_thumbhash_has_aspect_ratio_average_and_alpha() -> None:
     plain = base64.b64decode(encode_thumbhash(Image.new("RGB", (200, 100), (255, 255, 255))))
     assert plain[0] & 63 == 63  # full luminance
     assert plain[2] >> 7 == 0  # no alpha
@@ -209,11 +209,11 @@ def test_thumbhash_says_shape_average_and_alpha() -> None:
     ("milliseconds", "text"),
     [(100, "0.1 s"), (2_000, "2 s"), (9_500, "9.5 s"), (10_000, "0:10"), (600_000, "10:00")],
 )
-def test_clock_time(milliseconds: int, text: str) -> None:
+def test_durations_are_formatted(milliseconds: int, text: str) -> None:
     assert format_duration(milliseconds) == text
 
 
-def test_nested_phases_count_for_themselves() -> None:
+def test_nested_phases_are_exclusive() -> None:
     watch = PhaseTimer()
     with watch.phase("outer"), watch.phase("inner"):
         pass
