@@ -160,7 +160,7 @@ def test_failures_are_told_without_a_traceback_and_leave_nothing(program: Progra
     out = job.parent / "out"
     done = program.run("render", str(job), "-o", str(out))
     assert done.code == 1
-    assert "found PDF, allowed is JPEG, PNG, WebP, GIF or AVIF" in done.err
+    assert "found PDF, allowed JPEG, PNG, WebP, GIF or AVIF" in done.err
     assert "hint: convert the picture" in done.err
     as_json = program.run("render", str(job), "-o", str(out), "--json")
     assert json.loads(as_json.out)["error"] == "asset-unsupported"

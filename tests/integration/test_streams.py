@@ -206,7 +206,7 @@ def test_other_formats_warn_about_sound_and_fades(tmp_path: Path, root: Path) ->
         "warnings"
     ]
     assert any("has no sound" in warning for warning in warnings)
-    assert any("does not fade" in warning for warning in warnings)
+    assert any("has no fades" in warning for warning in warnings)
 
 
 def test_pyav_is_imported_on_demand() -> None:

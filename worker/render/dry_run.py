@@ -68,22 +68,22 @@ def plan_render(
 
 
 def _describe_artifacts(board: Storyboard, inspected: Mapping[str, InspectedAsset]) -> list[dict[str, Any]]:
-    names = choose_bundle_paths(board)
+    paths = choose_bundle_paths(board)
     sheet = lay_out_sheet(board).size
     entries = [
         _describe_picture(path, board.image_format, board, board.size)
-        for path in (names.poster, *names.frames)
+        for path in (paths.poster, *paths.frames)
     ]
-    entries.append(_describe_picture(names.sheet, board.image_format, board, sheet))
-    if names.animation and board.animation:
+    entries.append(_describe_picture(paths.sheet, board.image_format, board, sheet))
+    if paths.animation and board.animation:
         entries.append(
-            _describe_picture(names.animation, board.animation, board, board.size, len(names.frames))
+            _describe_picture(paths.animation, board.animation, board, board.size, len(paths.frames))
         )
     entries += [
         _describe_track(path, content)
-        for path, content in build_tracks(board, names, lay_out_sheet(board)).items()
+        for path, content in build_tracks(board, paths, lay_out_sheet(board)).items()
     ]
-    for name, path in names.thumbnails.items():
+    for name, path in paths.thumbnails.items():
         picture = inspected[name].picture
         if picture is not None and board.thumbnail is not None:
             size = picture.size.shrunk(board.thumbnail)

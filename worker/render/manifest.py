@@ -43,7 +43,7 @@ def build_container(artifacts: tuple[WrittenArtifact, ...]) -> dict[str, Any]:
 
 def build_preview(result: RenderResult, payload: Mapping[str, Any], container_sha256: str) -> dict[str, Any]:
     """Returns the content of ``preview.json``. Lengths are in pixels, durations and timings in ms."""
-    board, names = result.storyboard, result.paths
+    board, paths = result.storyboard, result.paths
     return {
         "version": 1,
         "renderer": RENDERER_VERSION,
@@ -54,18 +54,18 @@ def build_preview(result: RenderResult, payload: Mapping[str, Any], container_sh
         "width": board.size.width,
         "height": board.size.height,
         "durationMs": board.duration_ms,
-        "poster": {"path": names.poster, **_placeholder(result.poster_placeholder)},
+        "poster": {"path": paths.poster, **_placeholder(result.poster_placeholder)},
         "frames": _frames(result),
         "sheet": {
-            "path": names.sheet,
-            "index": names.sheet_index,
+            "path": paths.sheet,
+            "index": paths.sheet_index,
             "width": result.sheet.size.width,
             "height": result.sheet.size.height,
         },
-        "animation": {"path": names.animation, "format": board.animation, "loops": 0}
-        if names.animation
+        "animation": {"path": paths.animation, "format": board.animation, "loops": 0}
+        if paths.animation
         else None,
-        "captions": names.captions,
+        "captions": paths.captions,
         "assets": [_asset(result, name) for name in board.assets],
         "audio": {
             "assetId": board.sound.asset_id,

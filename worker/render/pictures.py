@@ -98,13 +98,8 @@ def _open_picture(
             with Image.open(file, formats=PICTURE_FORMATS) as image:
                 yield image, _read_header(ref, image, file, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
-        raise _picture_error(
-            ref,
-            "asset-too-many-pixels",
-            found=str(bomb).partition(" exceeds")[0].removeprefix("Image size (").rstrip(")"),
-            allowed=f"at most {limits.frame_pixels} pixels per frame",
-            hint="scale the picture down, or raise PREVIEW_FRAME_MAX_MP",
-        ) from bomb
+        found = str(bomb).partition(" exceeds")[0].removeprefix("Image size (").rstrip(")")
+        raise _too_many_pixels(ref, found, limits) from bomb
     except (JobError, MemoryError):
         raise
     except Exception as error:  # on malformed data decoders raise any exception, including RuntimeError
@@ -116,13 +111,7 @@ def _open_picture(
 def _read_header(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: RenderLimits) -> PictureHeader:
     width, height = image.size
     if width * height > limits.frame_pixels:
-        raise _picture_error(
-            ref,
-            "asset-too-many-pixels",
-            found=f"{width}x{height}, {width * height} pixels",
-            allowed=f"at most {limits.frame_pixels} pixels per frame",
-            hint="scale the picture down, or raise PREVIEW_FRAME_MAX_MP",
-        )
+        raise _too_many_pixels(ref, f"{width}x{height}, {width * height} pixels", limits)
     format_name = "JPEG" if image.format == "MPO" else str(image.format)
     frames = _count_frames(format_name, image, file, limits)
     if frames > limits.frames or frames * width * height > limits.total_pixels:
@@ -257,6 +246,16 @@ def _unreadable(ref: AssetRef, head: bytes, error: BaseException) -> PermanentJo
         found=format_name or "an unknown file format",
         allowed="JPEG, PNG, WebP, GIF or AVIF",
         hint="convert the picture to one of these formats",
+    )
+
+
+def _too_many_pixels(ref: AssetRef, found: str, limits: RenderLimits) -> PermanentJobError:
+    return _picture_error(
+        ref,
+        "asset-too-many-pixels",
+        found=found,
+        allowed=f"at most {limits.frame_pixels} pixels per frame",
+        hint="scale the picture down, or raise PREVIEW_FRAME_MAX_MP",
     )
 
 

@@ -131,7 +131,7 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
         steps=tuple(_step(number, entry) for number, entry in enumerate(request["steps"], start=1)),
         assets=assets,
         sound=sound,
-        size=_size(options.get("resolution", contract.DEFAULT_RESOLUTION)),
+        size=Size(*map(int, options.get("resolution", contract.DEFAULT_RESOLUTION).split("x"))),
         animation=format_name if format_name in ANIMATED_FORMATS else None,
         image_format=still,
         captions=options.get("includeCaptions", True),
@@ -178,11 +178,6 @@ def _sound(audio: Mapping[str, Any], assets: dict[str, Asset]) -> Sound | None:
     else:
         return None
     return Sound(name, audio.get("offsetMs", 0), float(audio.get("gainDb", 0)))
-
-
-def _size(resolution: str) -> Size:
-    width, height = resolution.split("x")
-    return Size(int(width), int(height))
 
 
 def _thumbnail(option: bool | Mapping[str, Any]) -> Size | None:

@@ -16,11 +16,11 @@ from previewops.worker.render.storyboard import Storyboard
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def build_tracks(board: Storyboard, names: BundlePaths, sheet: SheetLayout) -> dict[str, bytes]:
+def build_tracks(board: Storyboard, paths: BundlePaths, sheet: SheetLayout) -> dict[str, bytes]:
     """Returns the content of each track of the bundle by its path."""
-    content = {names.sheet_index: _format_track(_index(board, names.sheet, sheet))}
-    if names.captions:
-        content[names.captions] = _format_track(_captions(board))
+    content = {paths.sheet_index: _format_track(_index(board, paths.sheet, sheet))}
+    if paths.captions:
+        content[paths.captions] = _format_track(_captions(board))
     return content
 
 

@@ -89,31 +89,18 @@ class StepFrames:
 
     def _text_only(self, step: Step) -> FrameLayout:
         """Without pictures: large text of readable line length, vertically centred."""
-        metrics, typesetter = self.placer.metrics, self.typesetter
+        metrics = self.placer.metrics
         content = metrics.content
         badge, number = self._badge(step)
         top = badge.bottom + metrics.gutter
         room = content.bottom - top
         measure = min(content.width, metrics.statement * 12) if metrics.wide else content.width
         heading = step.title or ("" if step.text else step.heading)
-        title = typesetter.fit(
-            heading,
-            FontWeight.BOLD,
-            width=measure,
-            height=round(room * (0.55 if step.text else 1)),
-            size=metrics.statement,
-            min_size=metrics.heading_min,
-            max_lines=5,
-        )
+        title_height = round(room * (0.55 if step.text else 1))
+        title = self._fit_title(heading, measure, title_height, metrics.statement)
         above = title.height + title.space_below
-        text = typesetter.fit(
-            step.text,
-            FontWeight.REGULAR,
-            width=min(measure, round(metrics.body * 27)),
-            height=max(metrics.body_min, room - above),
-            size=round(metrics.body * (1.2 if heading else 1.5)),
-            min_size=metrics.body_min,
-        )
+        width, text_height = min(measure, round(metrics.body * 27)), max(metrics.body_min, room - above)
+        text = self._fit_text(step.text, width, text_height, round(metrics.body * (1.2 if heading else 1.5)))
         down = top + max(0, room - above - text.height) // 2
         # The optical centre of a frame is above its geometric centre.
         down = max(top, down - round(badge.height * 0.6))
@@ -161,29 +148,16 @@ class StepFrames:
 
     def _above_and_below(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
         """Title next to the number, above the pictures; text below them."""
-        metrics, typesetter = self.placer.metrics, self.typesetter
+        metrics = self.placer.metrics
         content = metrics.content
         badge, number = self._badge(step)
         indent = badge.width + round(metrics.gap * 0.8)
-        title = typesetter.fit(
-            step.title,
-            FontWeight.BOLD,
-            width=content.width - indent,
-            height=round(content.height * 0.2),
-            size=round(metrics.heading * 0.86),
-            min_size=metrics.heading_min,
-            max_lines=2,
-        )
+        width, size = content.width - indent, round(metrics.heading * 0.86)
+        title = self._fit_title(step.title, width, round(content.height * 0.2), size, max_lines=2)
         title_top = max(content.top, _middle(badge) - round(title.size * (ASCENT_EM - CAP_HEIGHT_EM / 2)))
         header = max(badge.bottom, title_top + title.height)
-        text = typesetter.fit(
-            step.text,
-            FontWeight.REGULAR,
-            width=min(content.width, metrics.body * 32),
-            height=round(content.height * 0.24),
-            size=metrics.body,
-            min_size=metrics.body_min,
-        )
+        width = min(content.width, metrics.body * 32)
+        text = self._fit_text(step.text, width, round(content.height * 0.24), metrics.body)
         foot = content.bottom - text.height - (metrics.gap if text.lines else 0)
         top = header + round(metrics.gap * 0.9)
         area = Box(content.left, top, content.right, max(top + 1, foot))
@@ -212,26 +186,28 @@ class StepFrames:
 
     def _words(self, step: Step, width: int, room: int, size: int) -> tuple[TextBlock, TextBlock]:
         """Fits title and text together into ``width`` x ``room``, the title first."""
-        metrics, typesetter = self.placer.metrics, self.typesetter
-        title = typesetter.fit(
-            step.title,
+        body, body_min = self.placer.metrics.body, self.placer.metrics.body_min
+        title = self._fit_title(step.title, width, round(room * (0.5 if step.text else 1)), size)
+        left = room - title.height - title.space_below
+        text = self._fit_text(step.text if left >= body_min else "", width, max(body_min, left), body)
+        return title, text
+
+    def _fit_title(self, text: str, width: int, height: int, size: int, max_lines: int = 5) -> TextBlock:
+        return self.typesetter.fit(
+            text,
             FontWeight.BOLD,
             width=width,
-            height=round(room * (0.5 if step.text else 1)),
+            height=height,
             size=size,
-            min_size=metrics.heading_min,
-            max_lines=5,
+            min_size=self.placer.metrics.heading_min,
+            max_lines=max_lines,
         )
-        left = room - title.height - title.space_below
-        text = typesetter.fit(
-            step.text if left >= metrics.body_min else "",
-            FontWeight.REGULAR,
-            width=width,
-            height=max(metrics.body_min, left),
-            size=metrics.body,
-            min_size=metrics.body_min,
+
+    def _fit_text(self, text: str, width: int, height: int, size: int) -> TextBlock:
+        min_size = self.placer.metrics.body_min
+        return self.typesetter.fit(
+            text, FontWeight.REGULAR, width=width, height=height, size=size, min_size=min_size
         )
-        return title, text
 
     @staticmethod
     def _column(title: TextBlock, text: TextBlock, box: Box) -> tuple[PlacedText, ...]:

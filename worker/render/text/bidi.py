@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import groupby, takewhile
 
 _MAX_DEPTH = 125
 _MAX_BRACKETS = 63  # open brackets (BD16)
@@ -254,16 +254,16 @@ def _resolve_weak(kinds: list[str], start: str) -> None:
 
 def _resolve_terminators(kinds: list[str]) -> None:
     """Changes terminators next to European numbers to numbers, in place (W5)."""
-    index = 0
-    while index < len(kinds):
-        end = index
-        while end < len(kinds) and kinds[end] == "ET":
-            end += 1
-        if end > index:
-            touches = (index > 0 and kinds[index - 1] == "EN") or (end < len(kinds) and kinds[end] == "EN")
-            if touches:
-                kinds[index:end] = ["EN"] * (end - index)
-        index = max(end, index + 1)
+    for start, end in _spans(kinds, frozenset(("ET",))):
+        if "EN" in (*kinds[max(0, start - 1) : start], *kinds[end : end + 1]):
+            kinds[start:end] = ["EN"] * (end - start)
+
+
+def _spans(kinds: Sequence[str], members: frozenset[str]) -> list[tuple[int, int]]:
+    """Returns start and end of each maximal sequence of ``members``."""
+    groups = groupby(range(len(kinds)), key=lambda index: kinds[index] in members)
+    spans = [list(indices) for inside, indices in groups if inside]
+    return [(indices[0], indices[-1] + 1) for indices in spans]
 
 
 def _resolve_brackets(
@@ -306,16 +306,10 @@ def _pairs(kinds: Sequence[str], chars: Sequence[str]) -> list[tuple[int, int]]:
 
 def _resolve_neutrals(kinds: list[str], level: int, start: str, end: str) -> None:
     """Resolves neutrals by both neighbours or the embedding direction, in place (N1, N2)."""
-    index = 0
-    while index < len(kinds):
-        stop = index
-        while stop < len(kinds) and kinds[stop] in _NEUTRAL:
-            stop += 1
-        if stop > index:
-            before = _STRONG[kinds[index - 1]] if index else start
-            after = _STRONG[kinds[stop]] if stop < len(kinds) else end
-            kinds[index:stop] = [before if before == after else _DIRECTION[level % 2]] * (stop - index)
-        index = max(stop, index + 1)
+    for first, stop in _spans(kinds, _NEUTRAL):
+        before = _STRONG[kinds[first - 1]] if first else start
+        after = _STRONG[kinds[stop]] if stop < len(kinds) else end
+        kinds[first:stop] = [before if before == after else _DIRECTION[level % 2]] * (stop - first)
 
 
 def _reset_whitespace(original: Sequence[str], levels: list[int], base: int) -> None:

@@ -71,11 +71,11 @@ def read_font_info(file: BinaryIO, index: int = 0) -> FontInfo:
         if b"cmap" not in tables:
             raise ValueError("the font has no cmap table")
         outlines = b"glyf" in tables or b"CFF " in tables or b"CFF2" in tables
-        layers = b"COLR" in tables and _read_table(file, tables[b"COLR"])[:2] == b"\0\0"
+        layers = b"COLR" in tables and _read_at(file, *tables[b"COLR"])[:2] == b"\0\0"
         strike = _read_strike(file, tables)
         return FontInfo(
             family=_read_family(file, tables),
-            coverage=Coverage(_read_characters(_read_table(file, tables[b"cmap"]))),
+            coverage=Coverage(_read_characters(_read_at(file, *tables[b"cmap"]))),
             weight=_read_weight(file, tables),
             coloured=strike is not None or b"COLR" in tables or b"SVG " in tables,
             strike=strike,
@@ -101,15 +101,11 @@ def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     return file.read(length)
 
 
-def _read_table(file: BinaryIO, table: tuple[int, int]) -> bytes:
-    return _read_at(file, *table)
-
-
 def _read_family(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> str:
     """Returns the typographic family name, else the family name, of the Windows platform (UTF-16)."""
     if b"name" not in tables:
         return ""
-    content = _read_table(file, tables[b"name"])
+    content = _read_at(file, *tables[b"name"])
     _version, count, texts = struct.unpack_from(">HHH", content, 0)
     names: dict[int, str] = {}
     for number in range(count):
@@ -124,18 +120,18 @@ def _read_family(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> str:
 def _read_weight(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> int:
     if b"OS/2" not in tables:
         return _REGULAR
-    (weight,) = struct.unpack_from(">H", _read_table(file, tables[b"OS/2"]), 4)
+    (weight,) = struct.unpack_from(">H", _read_at(file, *tables[b"OS/2"]), 4)
     return int(weight)
 
 
 def _read_strike(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> int | None:
     """Returns the largest size of colour bitmaps, pixels per em."""
     if b"CBDT" in tables and b"CBLC" in tables:
-        content = _read_table(file, tables[b"CBLC"])
+        content = _read_at(file, *tables[b"CBLC"])
         (count,) = struct.unpack_from(">I", content, 4)
         return max(content[8 + 48 * number + 44] for number in range(count))
     if b"sbix" in tables:
-        content = _read_table(file, tables[b"sbix"])
+        content = _read_at(file, *tables[b"sbix"])
         (count,) = struct.unpack_from(">I", content, 4)
         offsets = struct.unpack_from(f">{count}I", content, 8)
         return int(max(struct.unpack_from(">H", content, offset)[0] for offset in offsets))
