@@ -9,13 +9,19 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from fontTools.ttLib import TTFont
 
 from previewops.worker.render.text.fontfiles import FontFile, FontSources
 from previewops.worker.render.text.fonts import FontChain, FontWeight
+from previewops.worker.render.text.sfnt import read_font_info
 from previewops.worker.render.text.shaping import Shaper
 from previewops.worker.render.text.typesetting import Typesetter
 
 PACKAGE_FONTS = Path(str(files("previewops.worker.fonts")))
+HOST_FONTS = [
+    *sorted(PACKAGE_FONTS.glob("*.ttf")),
+    *sorted(Path("/usr/share/fonts/truetype").glob("*/*.ttf")),
+]
 DEJAVU = FontFile(str(PACKAGE_FONTS / "DejaVuSans.ttf"))
 DEJAVU_BOLD = FontFile(str(PACKAGE_FONTS / "DejaVuSans-Bold.ttf"))
 
@@ -124,3 +130,17 @@ def test_text_width_is_proportional_to_its_size(size: int) -> None:
     assert typesetter.measure("Hamburgefonstiv", FontWeight.REGULAR, size) / size == pytest.approx(
         large, rel=0.03
     )
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in HOST_FONTS if path.suffix == ".ttf"], ids=lambda path: path.name
+)
+def test_font_properties_equal_those_of_fonttools(path: Path) -> None:
+    with path.open("rb") as file, TTFont(path, lazy=True) as font:
+        info = read_font_info(file)
+        strikes = [strike.bitmapSizeTable.ppemX for strike in font["CBLC"].strikes] if "CBLC" in font else []
+        assert set(info.coverage) == set(font.getBestCmap())
+        assert info.family == font["name"].getBestFamilyName()
+        assert info.weight == font["OS/2"].usWeightClass
+        assert info.strike == max(strikes, default=None)
+        assert info.coloured == any(table in font for table in ("CBDT", "COLR", "SVG ", "sbix"))

@@ -17,11 +17,11 @@ _OVERSAMPLING = 4
 _REASONS = {
     "asset-missing": "not found",
     "asset-corrupt": "damaged",
-    "asset-unsupported": "not a picture that can be read",
+    "asset-unsupported": "not a readable picture",
     "asset-too-large": "file too large",
     "asset-too-many-pixels": "too many pixels",
     "asset-too-many-frames": "too many frames",
-    "asset-checksum": "not the file that was meant",
+    "asset-checksum": "checksum does not match",
 }
 
 

@@ -35,8 +35,8 @@ def inspect_assets(
     With ``allow_gaps`` a permanent error of an asset is recorded, not raised, as long as one picture is left.
 
     Raises:
-        PermanentJobError: what ``opener``, ``verify_checksum`` and ``measure`` raise.
-        TransientJobError: what ``opener`` raises.
+        PermanentJobError: from ``opener``, ``verify_checksum`` and ``read_header``.
+        TransientJobError: from ``opener``.
     """
     inspected: dict[str, InspectedAsset] = {}
     for asset in assets:

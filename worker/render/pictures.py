@@ -54,7 +54,7 @@ def read_header(ref: AssetRef, file: BinaryIO, limits: RenderLimits) -> PictureH
 def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: Size) -> Image.Image:
     """Decodes a picture to sRGB: upright, without metadata, RGB or (if transparent) RGBA.
 
-    An animation yields its representative frame. The result has the smallest size that covers ``wanted`` (of the
+    An animation yields its representative frame. The result has the smallest size that covers ``needed`` (of the
     upright picture) and is never larger than the original.
 
     Raises:

@@ -15,7 +15,7 @@ _OVERSAMPLING = 4
 
 @lru_cache(maxsize=32)
 def _corner(radius: int) -> Image.Image:
-    """Coverage of the top left corner of a rounded box, as an 8-bit mask of radius x radius."""
+    """Returns the coverage of the top left corner as an 8-bit mask of radius x radius."""
     big = radius * _OVERSAMPLING
     corner = Image.new("L", (big, big), 0)
     ImageDraw.Draw(corner).ellipse((0, 0, 2 * big - 1, 2 * big - 1), fill=255)
@@ -24,7 +24,7 @@ def _corner(radius: int) -> Image.Image:
 
 @lru_cache(maxsize=32)
 def rounded_mask(size: Size, radius: int) -> Image.Image:
-    """Coverage of a rounded box of ``size``, as an 8-bit mask."""
+    """Returns the coverage of a rounded box of ``size`` as an 8-bit mask."""
     radius = max(0, min(radius, size.short // 2))
     mask = Image.new("L", size, 255)
     if radius:

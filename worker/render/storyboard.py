@@ -66,8 +66,8 @@ class Storyboard:
     assets: dict[str, Asset]
     sound: Sound | None
     size: Size
-    animation: str | None  # one of ANIMATED; None: stills only
-    image_format: str  # one of STILLS
+    animation: str | None  # one of ANIMATED_FORMATS; None: stills only
+    image_format: str  # one of STILL_FORMATS
     captions: bool
     quality: int  # 1..100, of lossy formats
     theme: Theme

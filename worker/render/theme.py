@@ -1,4 +1,4 @@
-"""Colours: two designed palettes, and one derived from any background colour with its contrast kept."""
+"""Colours: two palettes, and palettes derived from a background colour with sufficient contrast."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Theme:
     surface: Colour  # panels under pictures
     line: Colour  # hairlines and remaining steps of the progress bar
     ink: Colour  # titles
-    muted: Colour  # captions and small print
+    muted: Colour  # captions and labels
     accent: Colour  # step badge and current step of the progress bar
     on_accent: Colour  # text on accent
     tint: Colour  # past steps of the progress bar, decorations
@@ -111,7 +111,7 @@ def _derive(background: Colour) -> Theme:
 
 
 def _until(start: Colour, towards: Colour, against: Colour, min_contrast: float) -> Colour:
-    """Mixes ``start`` with ``towards`` until it has the contrast ``wanted``; at most to ``towards`` itself."""
+    """Mixes ``start`` with ``towards`` until it has the contrast ``min_contrast``; at most to ``towards`` itself."""
     for step in range(11):
         colour = mix(start, towards, step / 10)
         if contrast(colour, against) >= min_contrast:

@@ -1,1 +1,1 @@
-"""Layout: where titles, pictures and captions go on frames, title cards and contact sheets."""
+"""Layout of frames, title cards and contact sheets."""

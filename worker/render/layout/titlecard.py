@@ -125,19 +125,19 @@ class TitleCard:
 
 
 def format_facts(board: Storyboard) -> str:
-    """How many steps, and how long they take together."""
+    """Formats the number of steps and the duration."""
     count, length = len(board.steps), format_duration(board.duration_ms)
     return f"{count} {'step' if count == 1 else 'steps'}  \u00b7  {length}" if count else length
 
 
 def choose_hero(board: Storyboard, missing: Set[str]) -> Asset | None:
-    """The picture of the title card: the first that a step shows, else the first there is, of those not ``lost``."""
+    """Returns the first picture of a step, else the first picture, that is not ``missing``."""
     step_pictures = [asset for step in board.steps for asset in board.pictures_of(step)]
     return next((asset for asset in (*step_pictures, *board.images) if asset.ref.id not in missing), None)
 
 
 def format_duration(milliseconds: int) -> str:
-    """``m:ss``, or ``s.s s`` below ten seconds."""
+    """Formats a duration as ``m:ss``, or as ``s.s s`` below ten seconds."""
     if milliseconds < 10_000:
         return f"{milliseconds / 1000:.1f}".removesuffix(".0") + " s"
     minutes, seconds = divmod(round(milliseconds / 1000), 60)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from previewops.worker.render.layout.geometry import Box, Size
 
 _SAFE = 0.05  # of each side: the margin of EBU R 95
-_WIDE = 1.25  # aspect ratio from which text stands beside pictures
+_WIDE = 1.25  # aspect ratio from which text is beside pictures
 
 
 class _Length:
@@ -44,7 +44,7 @@ class LayoutMetrics:
     min_cell = _Length(0.1, 24)  # side; smaller pictures are not recognisable
 
     def units(self, count: float) -> int:
-        """``count`` units of the grid, at least 1 pixel."""
+        """Returns ``count`` units of the grid in pixels, at least 1."""
         return max(1, round(self.size.short * count / 90))
 
     @property
@@ -72,7 +72,7 @@ class LayoutMetrics:
 
     @property
     def wide(self) -> bool:
-        """Whether text stands beside pictures; otherwise below them."""
+        """Whether text is beside pictures; otherwise it is below them."""
         return self.size.width >= self.size.height * _WIDE
 
     @property

@@ -1,7 +1,7 @@
-"""The fonts that a worker offers its renders: the operator's, and what fontconfig knows of.
+"""Font discovery: the fonts of the operator and of fontconfig.
 
-Looked up in the worker, once, so that no render process starts a program. No font is opened here: whether a file is
-one, and what it has, is for ``previewops.worker.render.text.fonts`` to find out.
+The worker runs it once, so that render processes start no programs. It opens no font;
+``previewops.worker.render.text.fonts`` checks the files.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from previewops.worker.render.text.fontfiles import FontFile, FontSources
 log = structlog.get_logger()
 
 _SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
-_MAX_FACES = 400  # faces offered: a machine may have thousands
-_TIMEOUT_S = 20  # a first run of fontconfig builds its cache
-# Upright faces in the order in which fontconfig falls back for a sans serif, less those that add no character.
+_MAX_FACES = 400  # a host may have thousands of faces
+_TIMEOUT_S = 20  # fontconfig builds its cache on the first run
+# Upright faces in fontconfig's fallback order for a sans serif, without faces that add no characters.
 _PATTERNS = ("sans-serif:slant=0:weight=80", "sans-serif:slant=0:weight=200", "emoji")
 _FORMAT = r"%{file}\t%{index}\t%{slant}\t%{scalable}\t%{color}\n"
 
 
 def find_fonts(preferred: Sequence[Path]) -> FontSources:
-    """The files of ``preferred`` (fonts, or folders of them, in order), and those that fontconfig finds.
+    """Returns the files of ``preferred`` (fonts or folders, in order) and the fonts that fontconfig lists.
 
-    Where there is no fontconfig, or it fails, there are none of the second kind.
+    Without fontconfig, or if it fails, it returns only the preferred fonts.
     """
     first = [FontFile(str(path.absolute())) for entry in preferred for path in _font_files(entry)]
     return FontSources(tuple(first[:_MAX_FACES]), tuple(_system_fonts()))

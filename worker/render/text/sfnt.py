@@ -2,7 +2,7 @@
 
 It reads the ``cmap`` formats 4 and 12, the weight class of ``OS/2``, ``name``, and the size of bitmap glyphs.
 fontTools reads the same, but the first text in another script would wait for it: its import takes 25 to 50 ms, and
-the 30 fonts of a Debian desktop 650 ms instead of 17 ms. A test compares both on every font of the host.
+the 30 fonts of a Debian host 650 ms instead of 17 ms. A test compares both on the fonts of the host.
 """
 
 from __future__ import annotations

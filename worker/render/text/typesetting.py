@@ -66,7 +66,7 @@ class TextBlock:
 
     @property
     def height(self) -> int:
-        """From the top of the first line to the bottom of the last; 0 without lines."""
+        """Height from the top of the first line to the bottom of the last; 0 without lines."""
         return (len(self.lines) - 1) * self.leading + self.size if self.lines else 0
 
     @property
