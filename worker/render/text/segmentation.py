@@ -21,7 +21,7 @@ import unicodedata
 from functools import lru_cache
 
 ZERO_WIDTH_SPACE = "\u200b"
-_SOFT_HYPHEN = "\u00ad"
+SOFT_HYPHEN = "\u00ad"
 _JOINER = "\u200d"
 _VARIATION_16 = 0xFE0F
 _KEYCAP = 0x20E3
@@ -208,7 +208,7 @@ def _may_break(before: str, last: str, cluster: str) -> bool:
     first = cluster[0]
     if first in _NO_BREAK_BEFORE or last in _NO_BREAK_AFTER:
         return False
-    if last == _SOFT_HYPHEN:
+    if last == SOFT_HYPHEN:
         return True
     if last in _BREAK_AFTER:
         # Only between letters, not in "-5", "1/2" or "--"; not in Hebrew (LB21a).
@@ -221,10 +221,10 @@ def _may_break(before: str, last: str, cluster: str) -> bool:
 
 def resolve_soft_hyphens(line: str) -> str:
     """Removes soft hyphens inside a line and shows one at its end."""
-    if _SOFT_HYPHEN not in line:
+    if SOFT_HYPHEN not in line:
         return line
-    inner = line[:-1].replace(_SOFT_HYPHEN, "")
-    return inner + ("-" if line.endswith(_SOFT_HYPHEN) else line[-1:])
+    inner = line[:-1].replace(SOFT_HYPHEN, "")
+    return inner + ("-" if line.endswith(SOFT_HYPHEN) else line[-1:])
 
 
 def needs_hyphen(head: str, tail: str) -> bool:

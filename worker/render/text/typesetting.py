@@ -16,6 +16,7 @@ from previewops.worker.render.text import bidi
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.render.text.fonts import FontWeight, get_font_chain
 from previewops.worker.render.text.segmentation import (
+    SOFT_HYPHEN,
     grapheme_clusters,
     is_ideographic,
     is_invisible,
@@ -120,7 +121,8 @@ class Typesetter:
         )
 
     def measure(self, text: str, weight: FontWeight, size: int) -> float:
-        """Returns the advance width of one line of cleaned text, pixels."""
+        """Returns the advance width of one line of cleaned text in pixels, with soft hyphens as they are drawn."""
+        text = resolve_soft_hyphens(text)
         key = (text, weight, size)
         if key not in self._widths:
             runs = self._shaper.split_runs(text, weight, size, bidi.paragraph_level(text))
@@ -254,12 +256,13 @@ class _LineWrapper:
         """Fills lines greedily and returns at most ``stop`` of them, each with its direction."""
         width = width or self.width
         lines: Lines = []
-        space = self._measure(" ")
+        space, hyphen = self._measure(" "), self._measure("-")
         for pieces, rtl in paragraphs:
             line, used, joint = "", 0.0, ""
             for piece, after in self._unbroken(pieces, width):
                 advance = self._measure(piece)
-                longer = used + (space if joint else 0.0) + advance
+                # A soft hyphen inside the line is not drawn.
+                longer = used + (space if joint else 0.0) + advance - hyphen * line.endswith(SOFT_HYPHEN)
                 # Kerning and rounding change the width of joined words: near the edge, measure the complete line.
                 if line and (
                     longer > width
