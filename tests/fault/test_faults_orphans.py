@@ -67,7 +67,7 @@ async def test_jobs_of_an_earlier_supervisor_s_workers_run_again_at_once(
             record = await cluster.until("held", JobState.COMPLETED)
             assert (record.attempts, record.crashes) == (0, 1)
             assert await survivors([left]) == []
-            assert "left behind by an earlier supervisor" in second.words()
+            assert "an orphan of an earlier supervisor" in second.words()
         await cluster.judge()
 
 

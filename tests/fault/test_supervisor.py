@@ -311,7 +311,7 @@ async def test_redis_away_is_not_taken_for_workers_that_hang(redis_process, tmp_
         server.kill()
 
         def noticed() -> bool:
-            return "Redis does not answer" in supervisor.log.read_text()
+            return "Redis is unavailable" in supervisor.log.read_text()
 
         await cluster.eventually(noticed, "the supervisor notices")
         server.start()
