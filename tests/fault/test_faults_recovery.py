@@ -1,4 +1,4 @@
-"""How long the promised recoveries take, with leases and heartbeats as they are by default.
+"""Times of the guaranteed recoveries, with the default leases and heartbeats.
 
 The times go into the report (tests/fault/report.py). They are not asserted, as machines are noisy; that every
 job survives is.
@@ -25,7 +25,7 @@ DEFAULT = {"lease_ms": Settings().lease_ms, "heartbeat_ms": Settings().heartbeat
 
 
 async def _held(cluster: Cluster, name: str) -> tuple[Gate, str]:
-    """Has a job wait at a gate that later attempts will not find; returns the gate and the worker."""
+    """Starts a job that waits at a gate, which later attempts do not find. Returns the gate and the worker."""
     gate = Gate(cluster.folder / name)
     await cluster.submit(payload(name, gate=str(gate.path)))
     await gate.arrival()

@@ -1,4 +1,4 @@
-"""The one machine of these tests, and its state between them."""
+"""The machine of these tests, and its reset between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.system.machine import PREVIEWOPS, Machine, why_not
 
 @pytest.fixture(scope="session")
 def booted() -> Iterator[Machine]:
-    """A machine with previewops installed for systemd, as its administrator would."""
+    """A machine on which previewops is installed for systemd."""
     reason = why_not()
     if reason is not None:
         pytest.skip(f"no systemd can be booted here: {reason}")
@@ -29,7 +29,7 @@ def booted() -> Iterator[Machine]:
 
 @pytest.fixture
 def machine(booted: Machine) -> Iterator[Machine]:
-    """The machine, at rest before and after."""
+    """The machine, without running units before and after a test."""
     yield booted
     booted.systemctl("stop", "previewops-*")
     booted.systemctl("reset-failed")

@@ -1,4 +1,4 @@
-"""The units under a real systemd: installed, started, killed, refused, stopped."""
+"""The units under a real systemd: installed, started, killed, rejected, stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMATS = ("webp", "gif", "apng", "png", "jpeg")
 BUNDLES = "/var/lib/previewops/previews/lessons"
 
 
-def test_what_is_installed_is_clean(machine: Machine) -> None:
+def test_the_installed_units_are_valid(machine: Machine) -> None:
     units = machine.run("sh", "-c", "ls /etc/systemd/system/previewops*").split()
     assert {unit.rpartition("/")[2] for unit in units} == {
         "previewops-api.service",
@@ -80,7 +80,7 @@ def test_every_kind_of_animation_is_rendered_under_the_confinement(machine: Mach
     ],
     ids=["worker-settings", "supervisor-settings", "worker-installation"],
 )
-def test_what_no_restart_can_mend_does_not_loop(
+def test_a_permanent_failure_is_not_restarted(
     machine: Machine, unit: str, change: str, code: int, said: str
 ) -> None:
     machine.drop_in(unit, f"[Service]\n{change}\n")
@@ -101,7 +101,7 @@ def test_the_timer_checks_health(machine: Machine) -> None:
     try:
         machine.systemctl("start", TIMER)
         machine.until(lambda: machine.show(HEALTH, "ExecMainExitTimestampMonotonic") != "0", "a check")
-        machine.until(lambda: machine.show(HEALTH, "ActiveState") == "inactive", "the check's end")
+        machine.until(lambda: machine.show(HEALTH, "ActiveState") == "inactive", "the check ends")
     finally:
         machine.revert(TIMER)
     assert machine.show(HEALTH, "Result") == "success"
