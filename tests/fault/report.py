@@ -1,7 +1,7 @@
 """Runs the fault table and writes its results into docs/fault-report.md: ``python -m tests.fault.report``.
 
-Every test under tests/fault ends with the checks of tests/fault/cluster.py, which add a line to a ledger. The table is
-made of those lines, so it contains only results of a run.
+Every test under tests/fault ends with the checks of tests/fault/cluster.py, which add a line to a ledger. The table
+is made of those lines, so it contains only results of a run.
 """
 
 from __future__ import annotations
