@@ -228,7 +228,7 @@ class Cluster:
         wanted = self.accepted if expected is None else set(expected)
         states = {job_id: await self._state(job_id) for job_id in wanted}
         completed = {job_id for job_id, state in states.items() if state is JobState.COMPLETED}
-        self._enter_in_ledger(
+        self._add_to_ledger(
             jobs=len(wanted),
             lost=sum(state is None for state in states.values()),
             doubled=snapshot.counters["completed"] - len(completed),
@@ -260,20 +260,20 @@ class Cluster:
         assert self._struck is not None
         self.recovery_ms.append((time.monotonic() - self._struck) * 1000)
 
-    def _enter_in_ledger(self, **found: Any) -> None:
+    def _add_to_ledger(self, **results: Any) -> None:
         if (ledger := os.environ.get(LEDGER)) is None:
             return
         test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]  # "… (call)"; an id may contain spaces
         with Path(ledger).open("a") as file:
-            file.write(json.dumps({"test": test, **found, "recoveryMs": self.recovery_ms}) + "\n")
+            file.write(json.dumps({"test": test, **results, "recoveryMs": self.recovery_ms}) + "\n")
 
 
 def check_bundle(bundle: Path) -> None:
     """Checks that a bundle has exactly the files of its manifest, with their sizes and hashes."""
     manifest = json.loads((bundle / "container.json").read_text("utf-8"))
     named = {entry["path"]: entry for entry in manifest["files"]}
-    found = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()}
-    assert found == {*named, "container.json", "preview.json"}
+    files = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()}
+    assert files == {*named, "container.json", "preview.json"}
     for path, entry in named.items():
         content = (bundle / path).read_bytes()
         assert len(content) == entry["bytes"]

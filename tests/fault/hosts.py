@@ -32,9 +32,9 @@ def no_network_namespaces() -> str | None:
     probe = f"pvprobe{os.getpid()}"
     if not _works("ip", "netns", "add", probe):
         return "network namespaces cannot be created on this machine"
-    made = _works("ip", "-n", probe, "link", "add", "name", "v0", "type", "veth", "peer", "name", "v1")
+    has_veth = _works("ip", "-n", probe, "link", "add", "name", "v0", "type", "veth", "peer", "name", "v1")
     run("ip", "netns", "del", probe)
-    return None if made else "this machine has no veth devices"
+    return None if has_veth else "this machine has no veth devices"
 
 
 def no_mount_namespaces() -> str | None:
@@ -96,12 +96,12 @@ def _inside(namespace: str) -> Sequence[str]:
 @contextmanager
 def network(hosts: int) -> Iterator[Network]:
     """Creates a star of hosts, and removes the namespaces with their links at the end."""
-    made: list[str] = []
+    namespaces: list[str] = []
 
     def namespace(name: str) -> str:
         full = f"pv{os.getpid()}{name}"
         run("ip", "netns", "add", full)
-        made.append(full)
+        namespaces.append(full)
         run("ip", "-n", full, "link", "set", "lo", "up")
         return full
 
@@ -109,7 +109,7 @@ def network(hosts: int) -> Iterator[Network]:
         server = namespace("s")
         yield Network(server, tuple(_plugged(server, namespace(f"h{n}"), n) for n in range(hosts)))
     finally:
-        for name in made:
+        for name in namespaces:
             run("ip", "netns", "del", name)
 
 

@@ -53,17 +53,17 @@ class Row:
     @property
     def number(self) -> int | None:
         """Number of the row in the fault table, from the name of the test."""
-        found = re.search(r"_row_(\d+)_", self.test)
-        return int(found.group(1)) if found else None
+        match = re.search(r"_row_(\d+)_", self.test)
+        return int(match.group(1)) if match else None
 
     @property
     def order(self) -> tuple[int, str]:
         return (self.number or 99, self.test)
 
     def cells(self) -> list[str]:
-        said = self.test.split("::")[-1].removeprefix("test_")
+        title = self.test.split("::")[-1].removeprefix("test_")
         if self.number is not None:
-            said = said.removeprefix(f"row_{self.number}_")
+            title = title.removeprefix(f"row_{self.number}_")
         passed = self.outcomes.count("passed")
         skipped = self.outcomes.count("skipped")
         ran = len(self.outcomes) - skipped
@@ -71,7 +71,7 @@ class Row:
         counted = [str(self.jobs), str(self.lost), str(self.doubled)] if self.judged else ["", "", ""]
         return [
             str(self.number or ""),
-            said.replace("_", " "),
+            title.replace("_", " "),
             result,
             *counted,
             seconds(median(self.recovery_ms)) if self.recovery_ms else "",
@@ -159,8 +159,8 @@ def _report(rows: list[Row], repeat: int) -> str:
         *(f"| {' | '.join(cells)} |" for cells in table),
         "",
     ]
-    for file, found in others.items():
-        outcomes = [outcome for row in found for outcome in row.outcomes]
+    for file, file_rows in others.items():
+        outcomes = [outcome for row in file_rows for outcome in row.outcomes]
         lines.append(f"- `{file}`: {outcomes.count('passed')} of {len(outcomes)} passed")
     return "\n".join(lines) + "\n"
 

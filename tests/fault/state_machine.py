@@ -117,8 +117,8 @@ class FaultMachine:
             self.done["cancel-too-late"] += 1
 
     async def _requeue(self) -> None:
-        letters = DeadLetters(self.cluster.redis, self.cluster.settings)
-        await self._retry(lambda: letters.requeue(DeadLetterFilter(), who="machine"))
+        dead_letters = DeadLetters(self.cluster.redis, self.cluster.settings)
+        await self._retry(lambda: dead_letters.requeue(DeadLetterFilter(), who="machine"))
 
     async def _pause(self) -> None:
         await self._retry(lambda: self.cluster.queue.pause(who="machine"))

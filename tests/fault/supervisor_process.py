@@ -74,13 +74,13 @@ class SupervisorProcess:
     async def sees(self, what: str, predicate: Callable[[SupervisorStatus], Any]) -> SupervisorStatus:
         """Waits until ``predicate`` is true for its published state, and returns that."""
 
-        async def seen() -> SupervisorStatus | None:
+        async def matching() -> SupervisorStatus | None:
             assert self.process.poll() is None, self.read_logs()
             view = await self.view()
             return view if view is not None and predicate(view) else None
 
         try:
-            status: SupervisorStatus = await self.cluster.eventually(seen, what)
+            status: SupervisorStatus = await self.cluster.eventually(matching, what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{await self.view()}\n{self.read_logs()}") from None
         return status

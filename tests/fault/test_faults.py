@@ -88,8 +88,8 @@ async def test_row_3_a_worker_frozen_past_its_lease_is_refused_when_it_wakes(
         frozen.signal(signal.SIGCONT)
 
         async def woken() -> bool:
-            seen = {worker.worker_id: worker for worker in (await cluster.snapshot()).workers}
-            return frozen.name in seen and seen[frozen.name].busy == 0
+            states = {worker.worker_id: worker for worker in (await cluster.snapshot()).workers}
+            return frozen.name in states and states[frozen.name].busy == 0
 
         await cluster.eventually(woken, "the frozen worker aborts its run")
         assert (bundle.stat().st_ino, (bundle / "preview.json").read_bytes()) == before
@@ -200,7 +200,7 @@ async def test_row_15_sigterm_drains_and_costs_no_attempt(redis_url: str, tmp_pa
         worker.signal(signal.SIGTERM)
 
         async def draining() -> bool:
-            return [seen.state for seen in (await cluster.snapshot()).workers] == ["draining"]
+            return [worker.state for worker in (await cluster.snapshot()).workers] == ["draining"]
 
         await cluster.eventually(draining, "the worker drains")
         await cluster.submit(payload("unstarted"))

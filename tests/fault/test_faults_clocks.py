@@ -27,9 +27,9 @@ def clock_off_by(shift: str) -> dict[str, str]:
     shown = subprocess.run(
         [faketime, "-m", "-f", shift, "env"], capture_output=True, text=True, check=True
     ).stdout
-    found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    variables = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     return {
-        "LD_PRELOAD": found["LD_PRELOAD"],
+        "LD_PRELOAD": variables["LD_PRELOAD"],
         "FAKETIME": shift,
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "DONT_FAKE_MONOTONIC": "1",
@@ -45,8 +45,8 @@ async def test_row_14_a_worker_whose_clock_is_an_hour_off(redis_url: str, tmp_pa
     ) as cluster:
         off = cluster.start_worker(env=clock_off_by(shift))
         await cluster.reporting(off)
-        (seen,) = (await cluster.snapshot()).workers
-        skew_ms = seen.started_ms - time.time() * 1000
+        (reported,) = (await cluster.snapshot()).workers
+        skew_ms = reported.started_ms - time.time() * 1000
         assert abs(skew_ms) > HOUR_MS / 2, "the worker's clock is not shifted"
         right = cluster.start_worker()
         await cluster.reporting(right)

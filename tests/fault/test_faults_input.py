@@ -160,9 +160,9 @@ def mutated(job: dict[str, Any], rng: random.Random) -> Any:
     """Returns ``job`` with one to three errors, or another value."""
     if rng.random() < 0.05:
         return deepcopy(rng.choice(NASTY))
-    found = deepcopy(job)
+    mutant = deepcopy(job)
     for _ in range(rng.randint(1, 3)):
-        container, key = rng.choice([*places(found)])
+        container, key = rng.choice([*places(mutant)])
         act = rng.choice(("replace", "delete", "double", "wrap", "nest"))
         if act == "replace":
             container[key] = deepcopy(rng.choice(NASTY))
@@ -177,7 +177,7 @@ def mutated(job: dict[str, Any], rng: random.Random) -> Any:
         else:
             for _ in range(rng.choice((2, 100))):
                 container[key] = {"metadata": container[key]}
-    return found
+    return mutant
 
 
 def nested(job_id: str, depth: int) -> bytes:
@@ -189,21 +189,21 @@ def nested(job_id: str, depth: int) -> bytes:
 
 def damaged(content: bytes, rng: random.Random) -> bytes:
     """Returns the file of a picture with random damage."""
-    found = bytearray(content)
+    damaged = bytearray(content)
     for _ in range(rng.randint(1, 8)):
-        at = rng.randrange(len(found) or 1)
+        at = rng.randrange(len(damaged) or 1)
         act = rng.choice(("flip", "cut", "insert", "blank", "copy"))
-        if act == "flip" and found:
-            found[at] ^= 1 << rng.randrange(8)
+        if act == "flip" and damaged:
+            damaged[at] ^= 1 << rng.randrange(8)
         elif act == "cut":
-            del found[at : at + rng.choice((1, 4, 100, len(found)))]
+            del damaged[at : at + rng.choice((1, 4, 100, len(damaged)))]
         elif act == "insert":
-            found[at:at] = rng.randbytes(rng.choice((1, 4, 50)))
+            damaged[at:at] = rng.randbytes(rng.choice((1, 4, 50)))
         elif act == "blank":
-            found[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"))
+            damaged[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"))
         else:
-            found[at:at] = found[max(0, at - 64) : at]
-    return bytes(found)
+            damaged[at:at] = damaged[max(0, at - 64) : at]
+    return bytes(damaged)
 
 
 def pictures() -> list[bytes]:
@@ -285,8 +285,8 @@ async def test_row_21_a_thousand_random_payloads_and_pictures(redis_url: str, tm
         ][:3]
         assert {record.state for record in records} == {JobState.DEAD, JobState.COMPLETED}
         assert len(dead) > 400, "too few were rejected for a meaningful test"
-        told = [entry[b"kind"] for _, entry in await cluster.redis.xrange(cluster.queue.keys.events)]
-        assert told.count(b"turned-away") == 1
+        kinds = [entry[b"kind"] for _, entry in await cluster.redis.xrange(cluster.queue.keys.events)]
+        assert kinds.count(b"turned-away") == 1
         assert "Traceback" not in worker.log_text
         assert worker.alive
         await cluster.submit(payload("next"))

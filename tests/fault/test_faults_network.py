@@ -21,22 +21,22 @@ def hosts() -> Iterator[Network]:
     reason = no_network_namespaces()
     if reason is not None:
         pytest.skip(reason)
-    with network(2) as made:
-        yield made
+    with network(2) as two_hosts:
+        yield two_hosts
 
 
 @pytest.fixture
 def server(hosts: Network) -> Iterator[RedisProcess]:
     """Starts Redis on the server of the network. The test itself uses its socket."""
-    made = RedisProcess(
+    server = RedisProcess(
         options=("--port", str(PORT), "--bind", "0.0.0.0", "--protected-mode", "no"),
         prefix=tuple(hosts.server_prefix),
     )
     try:
-        made.start()
-        yield made
+        server.start()
+        yield server
     finally:
-        made.remove()
+        server.remove()
 
 
 async def test_row_8_a_worker_that_is_cut_off_lets_go_and_the_other_takes_over(

@@ -53,7 +53,9 @@ async def test_row_1_recovery_after_sigkill_of_a_supervised_worker(redis_url: st
             await supervisor.running(2)
             name = f"held-{n}"
             _, holder = await _held(cluster, name)
-            (pid,) = [seen.pid for seen in (await cluster.snapshot()).workers if seen.worker_id == holder]
+            (pid,) = [
+                worker.pid for worker in (await cluster.snapshot()).workers if worker.worker_id == holder
+            ]
             os.kill(pid, signal.SIGKILL)
             cluster.struck()
             await _runs_elsewhere(cluster, name, holder)

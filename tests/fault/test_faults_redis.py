@@ -38,8 +38,8 @@ def program_for(cluster: Cluster) -> Program:
 
 
 def checks(program: Program, *words: str) -> dict[str, str]:
-    found = program.run("health", "--json", *words).json
-    return {check["name"]: check["status"] for check in found["checks"]}
+    health = program.run("health", "--json", *words).json
+    return {check["name"]: check["status"] for check in health["checks"]}
 
 
 async def test_row_8_redis_frozen(redis_process: MakeServer, tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ async def test_row_11_a_queue_that_was_wiped_is_alarmed_and_goes_on(
         await cluster.drained()
         assert {name: (cluster.bundles / name).stat().st_ino for name in kept} == kept
         assert checks(program, "--acknowledge-loss")["data-loss"] == "OK"
-        told = [entry[b"kind"] for _, entry in await cluster.redis.xrange(cluster.queue.keys.events)]
-        assert told.count(b"data-lost") == 1, "one worker reported the loss"
-        assert told.count(b"loss-acknowledged") == 1
+        kinds = [entry[b"kind"] for _, entry in await cluster.redis.xrange(cluster.queue.keys.events)]
+        assert kinds.count(b"data-lost") == 1, "one worker reported the loss"
+        assert kinds.count(b"loss-acknowledged") == 1
         await cluster.judge()
 
 
@@ -239,7 +239,9 @@ async def _work_without_memory(server: RedisProcess, tmp_path: Path) -> None:
 
         async def renewed() -> bool:
             snapshot = await cluster.snapshot()
-            return all(seen.heartbeat_ms > before + cluster.settings.lease_ms for seen in snapshot.workers)
+            return all(
+                worker.heartbeat_ms > before + cluster.settings.lease_ms for worker in snapshot.workers
+            )
 
         await cluster.eventually(renewed, "heartbeats succeed for longer than a lease")
         gate.open()

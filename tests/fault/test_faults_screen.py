@@ -71,9 +71,9 @@ async def test_row_22_the_line_is_cut_and_no_process_is_left(
     screen = _on_line(words, slave, environ)
     try:
         os.close(slave)
-        seen = b""
-        while b"no workers" not in seen:
-            seen += await asyncio.to_thread(os.read, master, 65536)
+        output = b""
+        while b"no workers" not in output:
+            output += await asyncio.to_thread(os.read, master, 65536)
         os.close(master)
         await asyncio.to_thread(screen.wait, 20)
     finally:

@@ -69,8 +69,8 @@ async def test_scaling_from_1_to_8_to_1_by_load_loses_nothing(redis_url: str, tm
 
 async def test_scaling_from_1_to_8_to_1_by_order_loses_nothing(redis_url: str, tmp_path: Path) -> None:
     async with backlog(redis_url, tmp_path, "--workers", "1") as (cluster, supervisor, held):
-        answer = await supervisor.control.scale(WorkerCountRange(MOST, MOST), why="rush hour")
-        assert answer.message == f"{MOST} workers"
+        result = await supervisor.control.scale(WorkerCountRange(MOST, MOST), why="rush hour")
+        assert result.message == f"{MOST} workers"
         await supervisor.running(MOST)
         await every_slot_is_busy(cluster)
         # Seven workers drain with jobs running and a backlog waiting.

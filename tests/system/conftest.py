@@ -15,16 +15,16 @@ def booted() -> Iterator[Machine]:
     reason = why_not()
     if reason is not None:
         pytest.skip(f"no systemd can be booted here: {reason}")
-    made = Machine()
+    new_machine = Machine()
     try:
-        made.start()
-        made.run(str(PREVIEWOPS), "systemd", "install")
-        made.run("systemd-sysusers", "previewops.conf")
-        made.run("systemd-tmpfiles", "--create", "previewops.conf")
-        made.systemctl("daemon-reload")
-        yield made
+        new_machine.start()
+        new_machine.run(str(PREVIEWOPS), "systemd", "install")
+        new_machine.run("systemd-sysusers", "previewops.conf")
+        new_machine.run("systemd-tmpfiles", "--create", "previewops.conf")
+        new_machine.systemctl("daemon-reload")
+        yield new_machine
     finally:
-        made.stop()
+        new_machine.stop()
 
 
 @pytest.fixture

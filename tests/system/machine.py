@@ -88,13 +88,13 @@ def _own_cgroups(name: str) -> list[str]:
         "name=systemd": Path("/sys/fs/cgroup/systemd"),  # version 1
         "": next(path for path in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")) if path.is_dir()),
     }
-    found = []
+    folders = []
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         mount = mounts.get(controllers)
         if mount is not None and (mount / "cgroup.procs").exists():
-            found.append(str(mount / path.strip("/") / f"previewops-test-{os.getpid()}-{name}"))
-    return found
+            folders.append(str(mount / path.strip("/") / f"previewops-test-{os.getpid()}-{name}"))
+    return folders
 
 
 @dataclass(slots=True)

@@ -34,8 +34,8 @@ def workers(machine: Machine) -> set[int]:
 
 def until_workers(machine: Machine, *, without: set[int]) -> None:
     def enough() -> bool:
-        found = workers(machine)
-        return len(found) == WORKERS and not found & without
+        pids = workers(machine)
+        return len(pids) == WORKERS and not pids & without
 
     machine.until(enough, f"{WORKERS} workers, none of {sorted(without)}", 40)
 
@@ -44,9 +44,9 @@ def test_it_is_confined_and_so_are_its_workers(supervised: Machine) -> None:
     render(supervised, payload("supervised"))
     assert "permitted" not in supervised.journal("-u", UNIT)
     for pid in supervised.pids(UNIT):
-        found = status(supervised, pid)
-        assert (found["NoNewPrivs"], found["Seccomp"], int(found["CapBnd"], 16)) == ("1", "2", 0)
-        assert "0" not in found["Uid"].split()
+        fields = status(supervised, pid)
+        assert (fields["NoNewPrivs"], fields["Seccomp"], int(fields["CapBnd"], 16)) == ("1", "2", 0)
+        assert "0" not in fields["Uid"].split()
 
 
 def test_a_killed_worker_is_replaced(supervised: Machine) -> None:
