@@ -36,23 +36,23 @@ def start(machine: Machine) -> None:
 
 def workers(machine: Machine) -> dict[int, Any]:
     """Returns the published workers by process id while all of them run."""
-    found = json.loads(machine.run(str(PREVIEWOPS), "workers", "--json"))["supervisors"]
-    listed = [worker for view in found if view["pid"] == machine.main_pid(UNIT) for worker in view["workers"]]
+    supervisors = json.loads(machine.run(str(PREVIEWOPS), "workers", "--json"))["supervisors"]
+    listed = [worker for view in supervisors if view["pid"] == machine.main_pid(UNIT) for worker in view["workers"]]
     if [worker["phase"] for worker in listed] != ["running"] * WORKERS:
         return {}
     return {worker["pid"]: worker for worker in listed}
 
 
 def until_running(machine: Machine, *, without: set[int]) -> dict[int, Any]:
-    found: dict[int, Any] = {}
+    running: dict[int, Any] = {}
 
     def enough() -> bool:
-        nonlocal found
-        found = workers(machine)
-        return len(found) == WORKERS and not without & set(found)
+        nonlocal running
+        running = workers(machine)
+        return len(running) == WORKERS and not without & set(running)
 
     machine.until(enough, f"{WORKERS} workers run, none of {sorted(without)}", 40)
-    return found
+    return running
 
 
 def units(machine: Machine) -> set[str]:
@@ -63,11 +63,11 @@ def units(machine: Machine) -> set[str]:
 
 
 def test_each_worker_is_a_unit_with_limits(supervised: Machine) -> None:
-    found = units(supervised)
-    assert len(found) == WORKERS
+    worker_units = units(supervised)
+    assert len(worker_units) == WORKERS
     pids = set(workers(supervised))
-    assert {supervised.main_pid(unit) for unit in found} == pids
-    for unit in found:
+    assert {supervised.main_pid(unit) for unit in worker_units} == pids
+    for unit in worker_units:
         shown = {name: supervised.show(unit, name) for name in ("Type", "KillMode", "CPUWeight", "MemoryMax")}
         assert shown == {
             "Type": "notify",

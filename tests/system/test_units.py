@@ -35,8 +35,8 @@ def test_the_installed_units_are_valid(machine: Machine) -> None:
 
 def test_installing_again_changes_nothing_and_keeps_the_settings(machine: Machine) -> None:
     machine.run("sh", "-c", "echo PREVIEW_QUEUE_MAX=50 >> /etc/previewops/previewops.env")
-    said = machine.run(str(PREVIEWOPS), "systemd", "install")
-    assert sorted({line.split()[0] for line in said.split("\n\n")[0].splitlines()}) == ["kept", "unchanged"]
+    output = machine.run(str(PREVIEWOPS), "systemd", "install")
+    assert sorted({line.split()[0] for line in output.split("\n\n")[0].splitlines()}) == ["kept", "unchanged"]
     assert "PREVIEW_QUEUE_MAX=50" in machine.run("cat", "/etc/previewops/previewops.env")
 
 
@@ -72,7 +72,7 @@ def test_every_kind_of_animation_is_rendered_under_the_confinement(machine: Mach
 
 
 @pytest.mark.parametrize(
-    ("unit", "change", "code", "said"),
+    ("unit", "change", "code", "output"),
     [
         (WORKER, OFF, EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY is 'none'"),
         (SUPERVISOR, OFF, EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY is 'none'"),
@@ -81,7 +81,7 @@ def test_every_kind_of_animation_is_rendered_under_the_confinement(machine: Mach
     ids=["worker-settings", "supervisor-settings", "worker-installation"],
 )
 def test_a_permanent_failure_is_not_restarted(
-    machine: Machine, unit: str, change: str, code: int, said: str
+    machine: Machine, unit: str, change: str, code: int, output: str
 ) -> None:
     machine.drop_in(unit, f"[Service]\n{change}\n")
     try:
@@ -89,7 +89,7 @@ def test_a_permanent_failure_is_not_restarted(
         machine.until(lambda: machine.show(unit, "ActiveState") == "failed", "the unit fails")
         assert machine.show(unit, "ExecMainStatus") == str(code)
         assert machine.show(unit, "NRestarts") == "0"
-        assert said in machine.journal("-u", unit)
+        assert output in machine.journal("-u", unit)
     finally:
         machine.revert(unit)
 

@@ -44,8 +44,8 @@ class Person:
 
     def until_workers(self, *, without: set[int]) -> None:
         def enough() -> bool:
-            found = set(self.transient_workers().values())
-            return len(found) == WORKERS and not found & (without | {0})
+            pids = set(self.transient_workers().values())
+            return len(pids) == WORKERS and not pids & (without | {0})
 
         self.machine.until(enough, f"{WORKERS} transient workers, none of {sorted(without)}", 40)
 
