@@ -36,8 +36,8 @@ _MAGIC = b"\x28\xb5\x2f\xfd"
 class Chapter:
     """A chapter in a file: its offset, the offset of the next one, and its complete lines.
 
-    ``complete`` is False for one whose end is missing: its writer has crashed, or still writes it. ``fault`` says
-    what else is wrong with it, "" for nothing.
+    ``complete`` is False for one whose end is missing: its writer has crashed, or still writes it. ``fault``
+    describes other damage, "" for none.
     """
 
     offset: int
@@ -48,7 +48,7 @@ class Chapter:
 
 
 class ChapterCompressor:
-    """Compresses one chapter. A reader can decompress what was returned so far at any time."""
+    """Compresses one chapter. The bytes returned so far can be decompressed at any time."""
 
     def __init__(self) -> None:
         self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
@@ -117,7 +117,7 @@ def read_file_header(file: BinaryIO, path: str) -> Header:
     """Returns the header of a file.
 
     Raises:
-        NotARecording: the file is something else; the message says what was found.
+        NotARecording: the file is something else; the message has its first bytes.
         RecordingTooNew: a later version wrote it.
     """
     file.seek(0)

@@ -25,7 +25,7 @@ LATE_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRequest:
-    """What a snapshot has to hold: history in s and min, and the newest events, up to a number, after one of them."""
+    """Required contents of a snapshot: history in s and min, and the newest ``events`` after the id ``after``."""
 
     history_s: int
     history_min: int

@@ -69,7 +69,7 @@ class ReportReply:
 
 
 class CommandChannel:
-    """The supervisor's side. Calls raise what redis-py raises."""
+    """The supervisor's side. Calls raise redis-py's errors."""
 
     def __init__(self, redis: Redis, settings: Settings, supervisor_id: str) -> None:
         self._scripts = Scripts(redis, Keys(settings.queue_name))
@@ -106,7 +106,7 @@ class CommandChannel:
 
 
 class FleetControl:
-    """The operator's side: lists supervisors and sends them commands. Calls raise what redis-py raises.
+    """The operator's side: lists supervisors and sends them commands. Calls raise redis-py's errors.
 
     ``who`` and ``why`` are recorded with each command. ``host`` is a supervisor's id or its host's name.
     """

@@ -16,7 +16,7 @@ _FIXED = ("redis_url", "queue_name", "data_dir")
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What workers are started with: the settings, which the supervisor uses as well, and the environment."""
+    """Settings and environment of the workers. The supervisor uses the settings as well."""
 
     settings: Settings
     environ: Mapping[str, str]

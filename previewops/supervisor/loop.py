@@ -53,15 +53,15 @@ class Supervisor:
     """Keeps as many workers running as ``bounds`` and the load require.
 
     Args:
-        launch: what workers are started with.
-        backend: what starts them.
+        launch: settings and environment of the workers.
+        backend: starts the workers.
         leases: releases the jobs of workers that died.
         poller: reads workers, commands and load.
         channel: acknowledges commands.
         bounds: minimum and maximum number of workers.
         limits: limits at which workers are recycled.
         log_action: logs each action.
-        reload: returns what workers are started with after a reload; raises PreviewopsError to reject it.
+        reload: returns the launch for a reload; raises PreviewopsError to reject it.
     """
 
     def __init__(

@@ -65,7 +65,7 @@ class WorkerPool:
         return {number: slot.reason for number, slot in self.slots.items() if slot.phase is Phase.FATAL}
 
     def supervised_workers(self) -> tuple[SupervisedWorker, ...]:
-        """Returns what the supervisor publishes: the slots, then the workers without a slot, oldest first."""
+        """Returns the published state: the slots, then the workers without a slot, oldest first."""
         in_slots = {slot.worker for slot in self.slots.values()}
         others = sorted((w for w in self.workers if w not in in_slots), key=lambda w: w.started)
         return (

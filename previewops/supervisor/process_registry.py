@@ -42,7 +42,7 @@ class ProcessRegistry:
         self._entries: dict[str, RegisteredProcess] = {}
 
     def read(self) -> list[RegisteredProcess]:
-        """Returns what the last supervisor wrote; nothing if the file is missing or invalid."""
+        """Returns the entries of the last supervisor; none if the file is missing or invalid."""
         try:
             return [
                 RegisteredProcess(str(entry["worker_id"]), int(entry["pid"]), float(entry["started_s"]))

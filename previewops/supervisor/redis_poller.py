@@ -55,7 +55,7 @@ class RedisPoller:
         self._ended: deque[tuple[float, int]] = deque()
 
     async def poll(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> PollResult:
-        """Polls once. Raises what redis-py raises."""
+        """Polls once. Raises redis-py's errors."""
         reply = await self._channel.report(state, worker_ids)
         snapshot = await self._snapshots.read()
         states = {worker.worker_id: worker for worker in snapshot.workers}

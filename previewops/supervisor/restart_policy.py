@@ -1,4 +1,4 @@
-"""What happens after a worker has exited. Pure except for the random numbers that are passed in."""
+"""Decides whether and when a worker is started again after its exit. Pure, with the random numbers passed in."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def count_rapid_exits(worker_exit: WorkerExit, before: int) -> int:
 
 
 def decide_restart(worker_exit: WorkerExit, rapid_exits: int, rng: Rng) -> Restart | Fatal:
-    """Returns what to do after an unexpected exit. ``rapid_exits`` counts it already."""
+    """Returns the decision after an unexpected exit. ``rapid_exits`` counts it already."""
     if worker_exit.boot_error:
         return Fatal(f"it cannot start ({worker_exit.describe()})")
     if rapid_exits >= MAX_RAPID_EXITS:
