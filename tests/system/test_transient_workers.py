@@ -37,7 +37,9 @@ def start(machine: Machine) -> None:
 def workers(machine: Machine) -> dict[int, Any]:
     """Returns the published workers by process id while all of them run."""
     supervisors = json.loads(machine.run(str(PREVIEWOPS), "workers", "--json"))["supervisors"]
-    listed = [worker for view in supervisors if view["pid"] == machine.main_pid(UNIT) for worker in view["workers"]]
+    listed = [
+        worker for view in supervisors if view["pid"] == machine.main_pid(UNIT) for worker in view["workers"]
+    ]
     if [worker["phase"] for worker in listed] != ["running"] * WORKERS:
         return {}
     return {worker["pid"]: worker for worker in listed}
