@@ -1,4 +1,4 @@
-"""What is wrong with a recording, or stands against writing one."""
+"""Errors of reading and writing recordings."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from previewops.errors import EXIT_USAGE, PreviewopsError
 
 
 class NotARecording(PreviewopsError):
-    """A file that should hold a recording holds something else. It is left as it is."""
+    """A file that should hold a recording holds something else. It is left unchanged."""
 
     exit_code = EXIT_USAGE
     code = "not-a-recording"
 
     def __init__(self, path: str, found: str, *, hint: str | None = None) -> None:
         super().__init__(
-            f"{path} is no recording: {found}",
-            hint=hint or "recordings are written by `previewops record`; this file was left as it is",
+            f"{path} is not a recording: {found}",
+            hint=hint or "`previewops record` writes recordings; this file is unchanged",
         )
         self.path = path
         self.found = found
 
 
 class RecordingBroken(PreviewopsError):
-    """Part of a recording cannot be read. ``where`` is the place in the file."""
+    """A part of a recording that is invalid. ``where`` is the place in the file."""
 
     code = "recording-broken"
 
     def __init__(self, path: str, where: str, found: str) -> None:
-        super().__init__(f"{path}, {where}: {found}", hint="what can be read before and after it is shown")
+        super().__init__(f"{path}, {where}: {found}", hint="the parts before and after it are shown")
         self.path = path
         self.where = where
         self.found = found
 
 
 class RecordingTooNew(PreviewopsError):
-    """A later version of this program wrote the recording."""
+    """A recording of a later version of this program."""
 
     exit_code = EXIT_USAGE
     code = "recording-too-new"
 
-    def __init__(self, path: str, version: int, known: int) -> None:
+    def __init__(self, path: str, version: int, supported: int) -> None:
         super().__init__(
-            f"{path} is a recording of version {version}; up to {known} is read here",
+            f"{path}: found recording version {version}, supported is {supported}",
             hint="read it with the version of previewops that wrote it, or a later one",
         )
         self.path = path

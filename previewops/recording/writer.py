@@ -1,4 +1,4 @@
-"""Writes a recording: chapters, files that take turns, and nothing that is not its own."""
+"""Writes a recording: chapters, rotated files, and no file that is not a recording of the queue."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from previewops.recording.chapters import Packer, heading_of, members
+from previewops.recording.chapters import ChapterCompressor, iter_chapters, read_file_header
 from previewops.recording.errors import CannotRecord, NotARecording
-from previewops.recording.format import Encoder, Frame, Gap, Header, heading_line
+from previewops.recording.format import Frame, Gap, Header, encode, encode_header
 from previewops.snapshot.history import HOUR_S
 from previewops.snapshot.model import TEN_SECONDS_MS, QueueEvent, Snapshot
 
 CHAPTER_MS = 60_000
-"""How long a chapter gets at the most."""
+"""Maximum length of a chapter."""
 
 CHAPTER_EVENTS = 64
-"""A chapter that has more of them ends: each of its looks repeats them."""
+"""A chapter with more of them ends: each of its frames repeats them."""
 
-CHAPTER_LOOKS = 256
-CHAPTER_BYTES = 4 << 20
+CHAPTER_FRAMES = 256
+CHAPTER_BYTES = 16 << 20
 
-_MODE = 0o600  # reasons, ids and messages may be nobody else's business
+_MODE = 0o600  # reasons, ids and messages are for their owner
 
 
 @dataclass(slots=True)
 class WriteStats:
-    """What was written since the recording was opened. Times in server ms; ``gap_ms`` is how long looks failed."""
+    """Totals since the recording was opened. Times in server ms; ``gap_ms`` is the time without frames."""
 
     frames: int = 0
     gaps: int = 0
@@ -44,40 +44,39 @@ class WriteStats:
 
 
 class RecordingWriter:
-    """A recording that is being written. One process at a time; ``close`` ends it.
+    """A recording that is being written, by one process at a time. Call ``close`` at the end.
 
-    An existing recording of the same queue is continued. At ``most_bytes`` the file becomes FILE.1, FILE.1 becomes
-    FILE.2, and so on up to ``keep`` old ones.
+    An existing recording of the same queue is continued. At ``max_bytes`` the file becomes FILE.1, FILE.1 becomes
+    FILE.2, and so on up to ``keep`` rotated files.
     """
 
     def __init__(self, path: Path, header: Header, *, max_bytes: int, keep: int) -> None:
         """Opens the file.
 
         Raises:
-            NotARecording: it, or one that it would replace in turn, is something else; it is left as it is.
-            RecordingTooNew: a later version wrote it.
-            CannotRecord: one of these holds another queue, another process writes it, or the disk refuses.
+            NotARecording: the file, or one that it would replace, is something else. Both are left unchanged.
+            RecordingTooNew: a later version wrote one of them.
+            CannotRecord: one of them holds another queue, another process writes it, or the disk rejects it.
         """
         self.path = path
         self.stats = WriteStats()
-        self._heading = header
-        self._most_bytes = max_bytes
+        self._header = header
+        self._max_bytes = max_bytes
         self._keep = keep
-        self._packer: Packer | None = None
-        self._encoder = Encoder()
+        self._compressor: ChapterCompressor | None = None
         self._events: tuple[QueueEvent, ...] = ()
         self._begun_ms = 0
         self._since_ms = 0
-        self._look_ms = 0
+        self._frame_ms = 0
         self._last_ms = 0
-        self._looks = 0
+        self._frames = 0
         self._chapter_bytes = 0
-        self._wants_past = True
+        self._needs_full_history = True
         self._in_gap = False
-        for old in self._series()[1:]:
-            self._check_replaceable(old)
-        with self._telling():
-            self._file = _opened(path)
+        for rotated in self._series()[1:]:
+            self._check_replaceable(rotated)
+        with self._reporting_disk_errors():
+            self._file = _open_locked(path)
             try:
                 self._size = self._continue()
             except BaseException:
@@ -86,198 +85,199 @@ class RecordingWriter:
 
     @property
     def needs_full_history(self) -> bool:
-        """Whether the next look has to bring the whole hour and day: a file can be read without the ones before."""
-        return self._wants_past
+        """Whether the next frame has to hold the whole hour and day, since it is the first of its file."""
+        return self._needs_full_history
 
     def write_frame(self, frame: Frame) -> None:
-        """Writes a look. Its events are those since the one before.
+        """Writes a frame. Its events are those since the frame before.
 
         Raises:
-            CannotRecord: the disk refuses.
+            CannotRecord: the disk rejects it.
         """
         snapshot = frame.snapshot
-        whole = snapshot.history_s >= HOUR_S
-        if self._looks == 0 or whole or not self._fits(snapshot):
-            # No turn of files here: the first look of a file is one that was asked to bring the whole past.
-            self._end_chapter(turn=False)
-        if self._packer is None:
+        has_full_history = snapshot.history_s >= HOUR_S
+        if self._frames == 0 or has_full_history or not self._continues_chapter(snapshot):
+            # No rotation here: the first frame of a file is one that was asked for the whole history.
+            self._end_chapter(rotate=False)
+        if self._compressor is None:
             self._begin_chapter(snapshot.now_ms)
         self._events = (*self._events, *snapshot.events)
-        self._write(self._encoder.encode(replace(frame, snapshot=replace(snapshot, events=self._events))))
-        self._looks += 1
-        self._look_ms = snapshot.now_ms
-        self._wants_past = False
-        self._note(snapshot.now_ms, failed=False)
-        if whole or self._is_full(snapshot.now_ms):
+        self._write(encode(replace(frame, snapshot=replace(snapshot, events=self._events))))
+        self._frames += 1
+        self._frame_ms = snapshot.now_ms
+        self._needs_full_history = False
+        self._count(snapshot.now_ms, is_gap=False)
+        if has_full_history or self._is_full(snapshot.now_ms):
             self._end_chapter()
 
     def write_gap(self, gap: Gap) -> None:
-        """Writes that there was no look, and why.
+        """Writes a gap.
 
         Raises:
-            CannotRecord: the disk refuses.
+            CannotRecord: the disk rejects it.
         """
-        if self._packer is None:
+        if self._compressor is None:
             self._begin_chapter(gap.at_ms)
-        self._write(self._encoder.encode(gap))
-        self._note(gap.at_ms, failed=True)
+        self._write(encode(gap))
+        self._count(gap.at_ms, is_gap=True)
         if self._is_full(gap.at_ms):
             self._end_chapter()
 
     def close(self) -> WriteStats:
-        """Ends the recording, and says what was written."""
+        """Ends the recording and returns the totals."""
         try:
-            self._end_chapter(turn=False)
+            self._end_chapter(rotate=False)
         finally:
             self._file.close()
         return self.stats
 
     # -- chapters ---------------------------------------------------------------------------------------
 
-    def _fits(self, snapshot: Snapshot) -> bool:
-        """Whether a look goes on where the chapter began: its buckets reach back behind all of it."""
+    def _continues_chapter(self, snapshot: Snapshot) -> bool:
+        """Whether the buckets of a snapshot reach back to the start of the chapter."""
         first_ms = (snapshot.now_ms // TEN_SECONDS_MS + 1) * TEN_SECONDS_MS - snapshot.history_s * 1000
-        return first_ms <= self._since_ms and snapshot.now_ms >= self._look_ms
+        return first_ms <= self._since_ms and snapshot.now_ms >= self._frame_ms
 
     def _is_full(self, now_ms: int) -> bool:
         return (
             now_ms - self._begun_ms >= CHAPTER_MS
-            or self._looks >= CHAPTER_LOOKS
+            or self._frames >= CHAPTER_FRAMES
             or self._chapter_bytes >= CHAPTER_BYTES
             or len(self._events) > CHAPTER_EVENTS
         )
 
     def _begin_chapter(self, at_ms: int) -> None:
-        self._packer = Packer()
-        self._encoder = Encoder()
+        self._compressor = ChapterCompressor()
         self._events = ()
         self._begun_ms = at_ms
-        self._since_ms = self._look_ms or at_ms
-        self._looks = 0
+        self._since_ms = self._frame_ms or at_ms
+        self._frames = 0
         self._chapter_bytes = 0
-        self._write(heading_line(self._heading))
+        self._write(encode_header(self._header))
 
-    def _end_chapter(self, *, turn: bool = True) -> None:
-        if self._packer is None:
+    def _end_chapter(self, *, rotate: bool = True) -> None:
+        if self._compressor is None:
             return
-        packer, self._packer = self._packer, None
-        self._put(packer.end())
-        if turn and self._size >= self._most_bytes:
-            self._turn()
+        compressor, self._compressor = self._compressor, None
+        self._append(compressor.end())
+        if rotate and self._size >= self._max_bytes:
+            self._rotate()
 
     def _write(self, line: bytes) -> None:
-        assert self._packer is not None
+        assert self._compressor is not None
         self._chapter_bytes += len(line)
-        self._put(self._packer.pack(line))
+        self._append(self._compressor.compress(line))
 
-    def _put(self, data: bytes) -> None:
+    def _append(self, data: bytes) -> None:
         try:
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(self._file.fileno(), rest) :]
         except OSError as error:
-            self._packer = None  # what follows in this chapter could not be read
-            raise self._told(error) from error
+            self._compressor = None  # later lines of this chapter could not be read
+            raise self._disk_error(error) from error
         self._size += len(data)
         self.stats.size_bytes += len(data)
 
-    def _note(self, at_ms: int, *, failed: bool) -> None:
-        said = self.stats
+    def _count(self, at_ms: int, *, is_gap: bool) -> None:
+        stats = self.stats
         if self._in_gap:
-            said.gap_ms += max(0, at_ms - self._last_ms)
-        said.frames += not failed
-        said.gaps += failed and not self._in_gap
-        said.first_ms = at_ms if said.first_ms is None else said.first_ms
-        said.last_ms = self._last_ms = at_ms
-        self._in_gap = failed
+            stats.gap_ms += max(0, at_ms - self._last_ms)
+        stats.frames += not is_gap
+        stats.gaps += is_gap and not self._in_gap
+        stats.first_ms = at_ms if stats.first_ms is None else stats.first_ms
+        stats.last_ms = self._last_ms = at_ms
+        self._in_gap = is_gap
 
     # -- files ------------------------------------------------------------------------------------------
 
     def _series(self) -> list[Path]:
-        """The file and the old ones, newest first."""
+        """Returns the file and the rotated ones, newest first."""
         return [self.path, *(rotated_path(self.path, number) for number in range(1, self._keep + 1))]
 
     def _continue(self) -> int:
-        """Goes to the end of what is there, whose last chapter may be cut off; returns its size in bytes."""
+        """Seeks to the end of the file, completes a last chapter without an end, and returns the size in bytes."""
         file = self._file
         if file.seek(0, os.SEEK_END) == 0:
             return 0
         self._check_queue(file, self.path)
         last = None
-        for member in members(file):
-            last = member
+        for chapter in iter_chapters(file):
+            last = chapter
         if last is not None and not last.complete:
             file.truncate(last.offset)
             file.seek(last.offset)
-            packer = Packer()
+            compressor = ChapterCompressor()
             if len(last.lines) > 1:
-                file.write(b"".join(packer.pack(line + b"\n") for line in last.lines) + packer.end())
+                file.write(
+                    b"".join(compressor.compress(line + b"\n") for line in last.lines) + compressor.end()
+                )
         return file.seek(0, os.SEEK_END)
 
-    def _turn(self) -> None:
+    def _rotate(self) -> None:
         series = self._series()
-        with self._telling():
+        with self._reporting_disk_errors():
             for newer, older in reversed(list(pairwise(series))):
                 if newer.exists():
                     self._check_replaceable(older)
                     newer.rename(older)
             if self._keep == 0:
                 self.path.unlink()
-            fresh = _opened(self.path, new=True)
+            new_file = _open_locked(self.path, new=True)
         self._file.close()
-        self._file = fresh
+        self._file = new_file
         self._size = 0
-        self._wants_past = True
+        self._needs_full_history = True
         self.stats.files += 1
 
     def _check_replaceable(self, path: Path) -> None:
-        """Lets pass what is not there, what is empty, and recordings of this queue."""
+        """Accepts a missing file, an empty file and a recording of this queue; raises for any other."""
         try:
-            found = path.lstat()
+            status = path.lstat()
         except FileNotFoundError:
             return
-        if not stat.S_ISREG(found.st_mode):
-            raise NotARecording(str(path), "it is no file with contents of its own")
-        if found.st_size:
+        if not stat.S_ISREG(status.st_mode):
+            raise NotARecording(str(path), "it is not a regular file")
+        if status.st_size:
             with path.open("rb") as file:
                 self._check_queue(file, path)
 
     def _check_queue(self, file: BinaryIO, path: Path) -> None:
-        known = heading_of(file, str(path))
-        if known.queue != self._heading.queue:
+        existing = read_file_header(file, str(path))
+        if existing.queue != self._header.queue:
             raise CannotRecord(
-                f"{path} is a recording of queue {known.queue}, not of {self._heading.queue}",
+                f"{path} is a recording of queue {existing.queue}, not of {self._header.queue}",
                 hint="name another file",
             )
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _reporting_disk_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise self._told(error) from error
+            raise self._disk_error(error) from error
 
-    def _told(self, error: OSError) -> CannotRecord:
+    def _disk_error(self, error: OSError) -> CannotRecord:
         return CannotRecord(f"{self.path} cannot be written: {error.strerror or error}")
 
 
 def rotated_path(path: Path, number: int) -> Path:
-    """The name of an old file; 1 is the newest of them."""
+    """Returns the name of a rotated file; 1 is the newest."""
     return path.with_name(f"{path.name}.{number}")
 
 
-def _opened(path: Path, *, new: bool = False) -> BinaryIO:
+def _open_locked(path: Path, *, new: bool = False) -> BinaryIO:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_EXCL if new else 0)
-    handle = os.open(path, flags, _MODE)
-    file = os.fdopen(handle, "r+b", buffering=0)
+    descriptor = os.open(path, flags, _MODE)
+    file = os.fdopen(descriptor, "r+b", buffering=0)
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise NotARecording(str(path), "it is no file with contents of its own")
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise NotARecording(str(path), "it is not a regular file")
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         raise CannotRecord(
-            f"another process writes {path}", hint="end it, or name another file for this recording"
+            f"another process writes {path}", hint="stop it, or name another file for this recording"
         ) from None
     except BaseException:
         file.close()

@@ -26,7 +26,7 @@ def parse_bins(fields: Mapping[str, int], series: str) -> dict[int, int]:
     return {
         int(name[len(series) :]): count
         for name, count in fields.items()
-        if name.startswith(series) and name[len(series) :].isdigit()
+        if name.startswith(series) and name[len(series) :].isdigit() and int(name[len(series) :]) <= MAX_BIN
     }
 
 

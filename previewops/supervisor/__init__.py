@@ -1,5 +1,6 @@
-"""The supervisor: one a host, it starts, watches, drains, replaces and scales the workers of one queue.
+"""Supervisor of one host: starts, watches, drains, replaces and scales the workers of one queue.
 
-Policies are pure (``demand``, ``restarts``, ``recycling``, ``hang``); ``loop`` owns the processes by way of a
-back end (``process``, ``transient``); ``orders`` is how a person reaches every host through Redis.
+The policies are pure: ``autoscaling``, ``restart_policy``, ``recycle_policy``, ``hang_policy``. ``loop`` owns the
+processes through a backend (``process_backend``, ``systemd_backend``). ``commands`` sends commands to the supervisors
+of all hosts through Redis.
 """

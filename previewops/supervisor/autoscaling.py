@@ -1,9 +1,9 @@
-"""How many workers a host should run. Pure, with its memory handed in and out.
+"""Number of workers that a host should run. Pure: each observation returns a new state.
 
-The need of the moment comes from backlog, throughput and head-room. It is followed only where it has held: up
-when all needs of the last UP_HOLD_S asked for it, down to the highest of the last DOWN_HOLD_S. So a fall never
-comes within DOWN_HOLD_S of a rise, and a load that comes and goes is not followed back and forth.
-(Kubernetes' HorizontalPodAutoscaler calls the same a stabilization window.)
+The desired number comes from backlog, throughput and head-room. The target follows it after a stabilization window,
+as in Kubernetes' HorizontalPodAutoscaler: up to the lowest desired number of the last SCALE_UP_WINDOW_S, down to
+the highest of the last SCALE_DOWN_WINDOW_S. So the target never falls within SCALE_DOWN_WINDOW_S of a rise, and an
+oscillating load does not make it oscillate.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from previewops.snapshot.fleet import WorkerCountRange
 SCALE_UP_WINDOW_S = 2.0
 SCALE_DOWN_WINDOW_S = 60.0
 SHORT_BACKLOG_S = 5.0
-"""A backlog that will be worked off within this time needs no further worker."""
+"""A backlog that takes less than this needs no further worker."""
 BUSY_CPU = 0.9
-"""With this share of the processors busy, another worker would only slow the others down."""
+"""Busy share of the processors at which another worker would only slow down the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the need is made of.
+    """Inputs of the desired number.
 
-    ``waiting`` and ``active`` are jobs of the whole queue, ``slots_elsewhere`` what other hosts and workers
-    offer, ``slots`` those of one worker of ours; ``rate`` jobs ended per second in the whole queue; ``cpu``
-    the busy share (0..1) of this host's processors; ``free_bytes`` its memory that is to be had, and
-    ``worker_bytes`` what a further worker would take of it.
+    ``waiting`` and ``active`` count jobs of the whole queue; ``rate`` is its finished jobs per second. ``slots``
+    counts the job slots of one worker here, ``slots_elsewhere`` those of all other workers. ``cpu`` is the busy
+    share (0..1) of this host's processors, ``free_bytes`` its available memory, ``worker_bytes`` the memory that a
+    further worker would take.
     """
 
     waiting: int
@@ -43,21 +43,21 @@ class Load:
 
 
 def desired_workers(load: Load, running: int) -> int:
-    """How many workers the moment asks for, bounds aside, while ``running`` are there."""
+    """Returns the number of workers for a load while ``running`` are there, without minimum and maximum."""
     waiting = 0 if load.paused else load.waiting
-    wanted = math.ceil(max(0, waiting + load.active - load.slots_elsewhere) / load.slots)
-    if wanted <= running:
-        return wanted
+    desired = math.ceil(max(0, waiting + load.active - load.slots_elsewhere) / load.slots)
+    if desired <= running:
+        return desired
     if waiting <= load.rate * SHORT_BACKLOG_S or load.cpu >= BUSY_CPU:
         return running
-    return min(wanted, running + load.free_bytes // max(1, load.worker_bytes))
+    return min(desired, running + load.free_bytes // max(1, load.worker_bytes))
 
 
 @dataclass(frozen=True, slots=True)
 class Autoscaler:
-    """The number of workers that is aimed at, and the needs (when in s, count) that it rests on.
+    """Target number of workers, and the desired numbers (time in s, count) that it was derived from.
 
-    ``since_s`` is when the first of an unbroken row of needs was observed.
+    ``since_s`` is the time of the first observation.
     """
 
     target: int
@@ -65,17 +65,17 @@ class Autoscaler:
     since_s: float | None = None
 
     def observe(self, now_s: float, desired: int, bounds: WorkerCountRange) -> Autoscaler:
-        """The demand after a further need. ``now_s`` never goes back."""
+        """Returns the state after a further desired number. ``now_s`` never goes back."""
         since_s = now_s if self.since_s is None else self.since_s
-        kept = tuple(entry for entry in self.samples if entry[0] > now_s - SCALE_DOWN_WINDOW_S)
-        needs = (*kept, (now_s, bounds.clamp(desired)))
-        count = bounds.clamp(self.target)
+        kept = tuple(sample for sample in self.samples if sample[0] > now_s - SCALE_DOWN_WINDOW_S)
+        samples = (*kept, (now_s, bounds.clamp(desired)))
+        target = bounds.clamp(self.target)
         if now_s - since_s >= SCALE_UP_WINDOW_S:
-            count = max(count, min(n for t, n in needs if t >= now_s - SCALE_UP_WINDOW_S))
+            target = max(target, min(n for t, n in samples if t >= now_s - SCALE_UP_WINDOW_S))
         if now_s - since_s >= SCALE_DOWN_WINDOW_S:
-            count = min(count, max(n for _, n in needs))
-        return Autoscaler(count, needs, since_s)
+            target = min(target, max(n for _, n in samples))
+        return Autoscaler(target, samples, since_s)
 
     def with_bounds(self, bounds: WorkerCountRange) -> Autoscaler:
-        """The demand under new bounds, with what it rested on forgotten."""
+        """Returns the state under a new minimum and maximum, without samples."""
         return Autoscaler(bounds.clamp(self.target))

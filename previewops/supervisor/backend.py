@@ -1,4 +1,4 @@
-"""What a supervisor asks of whatever runs its workers."""
+"""Interface of the backends that run worker processes."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ class WorkerHandle(Protocol):
 
     @property
     def worker_id(self) -> str:
-        """The id that the worker reports under."""
+        """Id in the worker's heartbeats."""
         ...
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id."""
         ...
 
     async def wait(self) -> int | None:
-        """Returns when it has ended: its exit status, negative for a signal, None if that cannot be learnt."""
+        """Waits for the exit. Returns the status, negative for a signal, None if it is unknown."""
         ...
 
     def signal(self, signum: signal.Signals) -> None:
-        """Sends it a signal; nothing happens if it has ended."""
+        """Sends a signal; does nothing if the process has exited."""
         ...
 
 
 class WorkerBackend(Protocol):
-    """Starts workers. It needs no knowledge of what they do."""
+    """Starts and finds worker processes."""
 
     @property
     def name(self) -> str:
@@ -38,7 +38,7 @@ class WorkerBackend(Protocol):
         ...
 
     async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
-        """Starts a worker in place ``number``.
+        """Starts a worker for a slot.
 
         Raises:
             OSError: it cannot be started.
@@ -46,17 +46,17 @@ class WorkerBackend(Protocol):
         ...
 
     async def adopt(self) -> list[WorkerHandle]:
-        """The workers of an earlier supervisor that go on under this one."""
+        """Returns the workers of an earlier supervisor that run on under this one."""
         ...
 
     async def kill_orphans(self) -> list[str]:
-        """Ends the workers of an earlier supervisor that cannot be adopted; returns their ids."""
+        """Kills the workers of an earlier supervisor that cannot be adopted; returns their ids."""
         ...
 
     def forget(self, handle: WorkerHandle) -> None:
-        """Called when a worker has ended."""
+        """Removes the records of a worker that has exited."""
         ...
 
     def log_location(self, number: int, worker_id: str) -> str:
-        """Where a person finds the log of that worker: a path, or a command."""
+        """Returns the path of the worker's log, or the command that shows it."""
         ...

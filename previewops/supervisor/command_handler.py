@@ -1,4 +1,4 @@
-"""Carrying out orders: each once, though it may be read many times."""
+"""Executes commands, each once, although it may be read several times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from previewops.supervisor.slots import WorkerSlot
 
 
 class CommandHandler:
-    """Does as orders say. ``set_bounds`` takes what a SCALE asks for."""
+    """Executes commands on the pool. ``set_bounds`` is called with the bounds of a SCALE command."""
 
     def __init__(
         self,
@@ -28,80 +28,79 @@ class CommandHandler:
         log_action: LogAction,
         spawn: SpawnTask,
     ) -> None:
-        self._fleet = pool
-        self._replacements = rolling_restart
-        self._book = channel
+        self._pool = pool
+        self._rolling_restart = rolling_restart
+        self._channel = channel
         self._set_bounds = set_bounds
-        self._tell = log_action
+        self._log_action = log_action
         self._spawn = spawn
-        self._answers: dict[str, tuple[bool, str]] = {}
+        self._results: dict[str, tuple[bool, str]] = {}
 
     def handle(self, commands: Sequence[FleetCommand], now: float, *, stopping: bool) -> None:
-        """Carries out what is listed; what comes again, because its answer got lost, is answered again."""
-        for order in commands:
-            if order.command_id not in self._answers:
-                answer = (False, "it is stopping") if stopping else self._carry_out(order, now)
-                self._answers[order.command_id] = answer
-                named = f"{order.kind.value} {order.worker}".rstrip()
-                self._tell(f"{order.who} orders {named}: {answer[1]}")
-            self._spawn(self._acknowledge(order, *self._answers[order.command_id]))
-        listed = {order.command_id for order in commands}
-        self._answers = {key: answer for key, answer in self._answers.items() if key in listed}
+        """Executes the listed commands. One that is listed again, since its result got lost, gets the same result."""
+        for command in commands:
+            if command.command_id not in self._results:
+                result = (False, "it is stopping") if stopping else self._execute(command, now)
+                self._results[command.command_id] = result
+                name = f"{command.kind.value} {command.worker}".rstrip()
+                self._log_action(f"command {name} of {command.who}: {result[1]}")
+            self._spawn(self._acknowledge(command, *self._results[command.command_id]))
+        listed = {command.command_id for command in commands}
+        self._results = {key: result for key, result in self._results.items() if key in listed}
 
-    async def _acknowledge(self, order: FleetCommand, done: bool, message: str) -> None:
-        # It stays listed until it is answered, and so comes again if this fails.
+    async def _acknowledge(self, command: FleetCommand, done: bool, message: str) -> None:
+        # A command stays listed until it is acknowledged, so it is read again if this fails.
         with suppress(RedisError, OSError):
-            await self._book.acknowledge(order, done=done, message=message)
+            await self._channel.acknowledge(command, done=done, message=message)
 
-    def _carry_out(self, order: FleetCommand, now: float) -> tuple[bool, str]:
-        if order.kind is FleetCommandKind.SCALE:
-            assert order.bounds is not None
-            self._set_bounds(order.bounds)
-            few, most = order.bounds.minimum, order.bounds.maximum
-            return True, f"{few} workers" if few == most else f"{few} to {most} workers"
-        places = self._places_named(order.worker)
-        if not places:
-            return False, f"there is no worker {order.worker or 'at all'}"
-        acts = {
+    def _execute(self, command: FleetCommand, now: float) -> tuple[bool, str]:
+        if command.kind is FleetCommandKind.SCALE:
+            assert command.bounds is not None
+            self._set_bounds(command.bounds)
+            minimum, maximum = command.bounds.minimum, command.bounds.maximum
+            return True, f"{minimum} workers" if minimum == maximum else f"{minimum} to {maximum} workers"
+        slots = self._find_slots(command.worker)
+        if not slots:
+            return False, f"it has no worker {command.worker}".rstrip()
+        actions = {
             FleetCommandKind.DRAIN: self._drain,
             FleetCommandKind.RESTART: self._restart,
             FleetCommandKind.RESET: WorkerSlot.reset,
         }
-        count = sum(acts[order.kind](place, now) for place in places)
+        count = sum(actions[command.kind](slot, now) for slot in slots)
         if count == 0:
-            return False, f"nothing to {order.kind.value}: {_phases(places)}"
-        return True, f"{order.kind.value} of {count} worker{'' if count == 1 else 's'} begun"
+            return False, f"nothing to {command.kind.value}: {_phases(slots)}"
+        return True, f"{command.kind.value} of {count} worker{'' if count == 1 else 's'} begun"
 
-    def _places_named(self, worker_id: str) -> list[WorkerSlot]:
+    def _find_slots(self, worker_id: str) -> list[WorkerSlot]:
         return [
-            place
-            for _, place in sorted(self._fleet.slots.items())
-            if not worker_id
-            or worker_id == (place.worker.worker_id if place.worker else place.last_worker_id)
+            slot
+            for _, slot in sorted(self._pool.slots.items())
+            if not worker_id or worker_id == (slot.worker.worker_id if slot.worker else slot.last_worker_id)
         ]
 
-    def _drain(self, place: WorkerSlot, now: float) -> bool:
-        """The worker ends its jobs and stays away; its place stays empty until it is reset or restarted."""
-        place.keep_empty = True
-        if place.worker is None:
-            changed = place.phase is not Phase.EXITED
-            place.mark_empty(Phase.EXITED, "drained by order")
+    def _drain(self, slot: WorkerSlot, now: float) -> bool:
+        """Drains the worker; its slot stays empty until a reset or restart."""
+        slot.keep_empty = True
+        if slot.worker is None:
+            changed = slot.phase is not Phase.EXITED
+            slot.mark_empty(Phase.EXITED, "drained by command")
             return changed
-        if not place.worker.serving:
+        if not slot.worker.serving:
             return False
-        self._replacements.cancel(place, now)
-        self._fleet.drain(place.worker, now, "drained by order")
+        self._rolling_restart.cancel(slot, now)
+        self._pool.drain(slot.worker, now, "drained by command")
         return True
 
-    def _restart(self, place: WorkerSlot, now: float) -> bool:
-        if place.worker is None:
-            return place.reset(now)
-        if not place.worker.serving:
+    def _restart(self, slot: WorkerSlot, now: float) -> bool:
+        if slot.worker is None:
+            return slot.reset(now)
+        if not slot.worker.serving:
             return False
-        place.worker.reason = "restarted by order"
-        self._replacements.enqueue(place.worker)
+        slot.worker.reason = "restarted by command"
+        self._rolling_restart.enqueue(slot.worker)
         return True
 
 
-def _phases(places: list[WorkerSlot]) -> str:
-    return ", ".join(sorted({place.as_supervised_worker().phase for place in places}))
+def _phases(slots: list[WorkerSlot]) -> str:
+    return ", ".join(sorted({slot.as_supervised_worker().phase for slot in slots}))

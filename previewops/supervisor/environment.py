@@ -1,4 +1,4 @@
-"""The environment that workers are started with, and how it is read anew at a reload. Pure but for the file."""
+"""Environment that workers are started with, and its checks at a reload. Pure except for reading the file."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _FIXED = ("redis_url", "queue_name", "data_dir")
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What workers are started with: the settings, for what the supervisor itself goes by, and the environment."""
+    """Settings and environment of the workers. The supervisor uses the settings as well."""
 
     settings: Settings
     environ: Mapping[str, str]
 
 
 def read_environment_file(path: Path) -> dict[str, str]:
-    """The variables of a file of ``NAME=value`` lines, as systemd's EnvironmentFile= has them.
+    """Reads a file of ``NAME=value`` lines in the format of systemd's EnvironmentFile=.
 
     Empty lines and those that begin with # or ; are comments; a value may be in quotes of one kind.
 
     Raises:
-        UsageError: the file cannot be read, or a line is something else.
+        UsageError: the file cannot be read, or a line has another form.
     """
     try:
         text = path.read_text("utf-8")
@@ -37,20 +37,20 @@ def read_environment_file(path: Path) -> dict[str, str]:
         raise UsageError(
             f"the environment file {path} cannot be read: {reason}", hint="correct --env-file"
         ) from error
-    found: dict[str, str] = {}
+    environ: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        words = line.strip()
-        if not words or words[0] in "#;":
+        assignment = line.strip()
+        if not assignment or assignment[0] in "#;":
             continue
-        name, equals, value = words.partition("=")
+        name, equals, value = assignment.partition("=")
         name = name.rstrip()
         if not equals or not name.isidentifier():
             raise UsageError(
-                f"line {number} of {path} is {words!r}; allowed is NAME=value, or a comment after #",
+                f"line {number} of {path}: found {assignment!r}, allowed NAME=value, or a comment after #",
                 hint="correct the file",
             )
-        found[name] = _unquoted(value.strip())
-    return found
+        environ[name] = _unquoted(value.strip())
+    return environ
 
 
 def _unquoted(value: str) -> str:
@@ -60,7 +60,7 @@ def _unquoted(value: str) -> str:
 
 
 def worker_environment(environ: Mapping[str, str], settings: Settings, url: str) -> dict[str, str]:
-    """``environ`` as a worker is to have it, so that it sees the settings of the supervisor."""
+    """Returns the environment of a worker, with which it reads the same settings as the supervisor."""
     return {
         **{name: value for name, value in environ.items() if name not in NOTIFY_VARIABLES},
         "REDIS_URL": url,
@@ -70,10 +70,10 @@ def worker_environment(environ: Mapping[str, str], settings: Settings, url: str)
 
 
 def check_reload(old: Settings, new: Settings) -> None:
-    """Holds new settings against what a running supervisor can change.
+    """Checks that a running supervisor can change to new settings.
 
     Raises:
-        UsageError: they would have it supervise another queue, another DATA_DIR or by another Redis.
+        UsageError: they name another queue, DATA_DIR or Redis.
     """
     changed = [name for name in _FIXED if getattr(old, name) != getattr(new, name)]
     if changed:

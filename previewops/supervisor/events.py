@@ -1,4 +1,4 @@
-"""What reaches the supervisor's loop: signals as wishes, exits, looks, what its own tasks have come to."""
+"""Events of the supervisor's loop."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from previewops.supervisor.slots import WorkerProcess
 
 
 class ControlRequest(Enum):
-    """What a signal asks for."""
+    """Request of a signal, or of the process that runs the supervisor."""
 
-    STOP = auto()  # a second one has draining workers give their jobs back at once
+    STOP = auto()  # a second one makes draining workers return their jobs at once
     RELOAD = auto()
     ADD_WORKER = auto()
     REMOVE_WORKER = auto()
@@ -21,7 +21,7 @@ class ControlRequest(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerExited:
-    """A worker has ended, with that exit status."""
+    """A worker has exited with a status."""
 
     worker: WorkerProcess
     status: int | None
@@ -29,21 +29,21 @@ class WorkerExited:
 
 @dataclass(frozen=True, slots=True)
 class PollFailed:
-    """A look at Redis got no answer."""
+    """A poll of Redis has failed."""
 
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
 class OrphansKilled:
-    """These workers of an earlier supervisor are gone."""
+    """Workers of an earlier supervisor were killed."""
 
     worker_ids: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFailed:
-    """A task has failed as none may."""
+    """A task of the supervisor has failed with an unexpected error."""
 
     error: BaseException
 

@@ -1,4 +1,4 @@
-"""Puts a supervisor together, and takes it apart."""
+"""Builds a supervisor from its settings."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from previewops.supervisor.systemd_backend import SystemdBackend, UnitLimits
 MIB = 1024 * 1024
 
 DEFAULT_RECYCLE_LIMITS = RecycleLimits(rss_bytes=512 * MIB, jobs=50_000, age_s=24 * 3600)
-"""When a worker is recycled. It renders in processes of their own, which have limits of theirs."""
+"""Limits of a worker without its render processes, which have limits of their own."""
 
 
 class BackendName(StrEnum):
-    """What runs the workers."""
+    """Backend that runs the workers."""
 
     PROCESS = "process"
     SYSTEMD_RUN = "systemd-run"
 
 
 def build_worker_argv(worker_id: str) -> list[str]:
-    """The command line of a worker of this installation."""
+    """Returns the command line of a worker of this installation."""
     return [sys.executable, "-m", "previewops", "worker", "--name", worker_id]
 
 
@@ -58,7 +58,7 @@ async def build_supervisor(
     backend: BackendName = BackendName.PROCESS,
     build_argv: BuildArgv = build_worker_argv,
 ) -> AsyncIterator[Supervisor]:
-    """A supervisor that has the host's lock; to be set going by its ``run``.
+    """Yields a supervisor that holds the host's lock. Call its ``run``.
 
     Raises:
         SupervisorRunning: another process supervises this queue in this DATA_DIR.
@@ -71,18 +71,18 @@ async def build_supervisor(
         stack.push_async_callback(redis.aclose)
         notifier = SystemdNotifier(os.environ)
         stack.callback(notifier.close)
-        gauge = HostMetrics()
+        host_metrics = HostMetrics()
         name = supervisor_id(settings.data_dir)
-        book = CommandChannel(redis, settings, name)
+        channel = CommandChannel(redis, settings, name)
         yield Supervisor(
             launch,
-            backend=_backend(backend, settings, build_argv),
+            backend=_build_backend(backend, settings, build_argv),
             leases=Leases(redis, settings, name),
             poller=RedisPoller(
-                book, SnapshotReader(redis, settings), gauge, slots=settings.worker_concurrency
+                channel, SnapshotReader(redis, settings), host_metrics, slots=settings.worker_concurrency
             ),
-            channel=book,
-            host_metrics=gauge,
+            channel=channel,
+            host_metrics=host_metrics,
             bounds=bounds,
             limits=limits,
             log_action=log_action,
@@ -93,10 +93,9 @@ async def build_supervisor(
         )
 
 
-def _backend(name: BackendName, settings: Settings, command: BuildArgv) -> WorkerBackend:
+def _build_backend(name: BackendName, settings: Settings, build_argv: BuildArgv) -> WorkerBackend:
     folder = supervisor_folder(settings)
     if name is BackendName.SYSTEMD_RUN:
-        return SystemdBackend(command, settings, folder=folder, limits=UnitLimits.of(settings))
-    return ProcessBackend(
-        command, log_folder=settings.data_dir / "logs", registry=ProcessRegistry(folder / "workers.json")
-    )
+        return SystemdBackend(build_argv, settings, folder=folder, limits=UnitLimits.of(settings))
+    registry = ProcessRegistry(folder / "workers.json")
+    return ProcessBackend(build_argv, log_folder=settings.data_dir / "logs", registry=registry)

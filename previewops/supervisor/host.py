@@ -1,4 +1,4 @@
-"""The machine that the supervisor runs on, and its name."""
+"""Name and metrics of the host that the supervisor runs on."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import psutil
 
 
 def supervisor_id(data_dir: Path) -> str:
-    """Host name and a digest of DATA_DIR: the same after a restart, and another for another DATA_DIR."""
+    """Returns the host name with a digest of DATA_DIR: the same after a restart, different for another DATA_DIR."""
     digest = hashlib.sha256(str(data_dir.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
     return f"{host_name()}-{digest[:6]}"
 
 
 def host_name() -> str:
-    """The name of this machine."""
+    """Returns the name of this host."""
     return socket.gethostname()
 
 
 class HostMetrics:
-    """Head-room of this machine and the size of this process."""
+    """Head-room of this host, and the memory of this process."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -29,19 +29,19 @@ class HostMetrics:
         psutil.cpu_percent(None)
 
     def cpu(self) -> float:
-        """Share (0..1) of the processors that was busy since the last call."""
+        """Returns the busy share (0..1) of the processors since the last call."""
         return psutil.cpu_percent(None) / 100
 
     def free_bytes(self) -> int:
-        """Memory that can be had without swapping."""
+        """Returns the memory that is available without swapping."""
         return int(psutil.virtual_memory().available)
 
     def rss_bytes(self) -> int:
-        """Resident memory of this process."""
+        """Returns the resident memory of this process."""
         return int(self._process.memory_info().rss)
 
     def oom_kills(self) -> int | None:
-        """How many processes the kernel has killed for want of memory since it started; None if it does not say."""
+        """Returns the number of processes that the kernel has killed for memory, None if it does not count them."""
         try:
             lines = Path("/proc/vmstat").read_text().splitlines()
         except OSError:

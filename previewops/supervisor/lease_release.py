@@ -1,4 +1,4 @@
-"""Gives the jobs of dead workers back."""
+"""Releases the leases of workers that exited without doing so."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ RELEASE_RETRY_S = 0.2
 
 
 class LeaseReleaser:
-    """``patient`` False: who stops does not wait for Redis."""
+    """Releases leases. ``may_retry`` is set to False when the supervisor stops: it does not wait for Redis then."""
 
     def __init__(self, leases: Leases, *, clock: Clock, log_action: LogAction) -> None:
         self.may_retry = True
         self._leases = leases
         self._clock = clock
-        self._tell = log_action
+        self._log_action = log_action
 
-    async def release(self, worker_id: str, why: str, lease_ms: int) -> None:
-        """Gives the jobs of a dead worker back. While Redis is away it keeps at it until the leases have ended."""
+    async def release(self, worker_id: str, reason: str, lease_ms: int) -> None:
+        """Requeues the jobs of a worker. While Redis is unavailable it retries until their leases have expired."""
         deadline = self._clock.monotonic() + lease_ms / 1000
         while True:
             try:
-                await self._leases.deregister_worker(worker_id, f"the worker died: {why}", lost=True)
+                await self._leases.deregister_worker(worker_id, f"the worker died: {reason}", lost=True)
             except (RedisError, OSError) as error:
                 if self._clock.monotonic() < deadline and self.may_retry:
                     await asyncio.sleep(RELEASE_RETRY_S)
                     continue
-                self._tell(f"the jobs of {worker_id} could not be given back ({error}); their leases end")
+                self._log_action(
+                    f"the leases of {worker_id} could not be released ({error}); its jobs wait until they expire"
+                )
             return

@@ -1,4 +1,4 @@
-"""What a look at Redis says of each worker, and what follows: it runs, it hangs, or it is due to be replaced."""
+"""Applies a poll result to the workers: marks them running, kills hung ones, replaces those at their limits."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from previewops.supervisor.slots import WorkerProcess
 def check_liveness(
     pool: WorkerPool, rolling_restart: RollingRestart, result: PollResult, elapsed_s: float, now: float
 ) -> None:
-    """Examines every worker that was looked at, ``passed_s`` after the look before."""
+    """Checks every worker of a poll result, ``elapsed_s`` after the result before."""
     for worker in list(pool.workers):
-        seen = result.workers.get(worker.worker_id)
-        if seen is None:
+        observation = result.workers.get(worker.worker_id)
+        if observation is None:
             continue
-        _note(worker, seen, elapsed_s)
+        _record(worker, observation, elapsed_s)
         if worker.kill_reason is not None:
             continue
         if worker.phase is Phase.STARTING and worker.heartbeats.reported:
             worker.phase = Phase.RUNNING
             rolling_restart.on_running(worker, now)
-        why = _hang(pool, worker)
-        if why is not None:
-            pool.abort(worker, now, why)
+        reason = _hang_reason(pool, worker)
+        if reason is not None:
+            pool.abort(worker, now, reason)
         elif worker.phase is Phase.RUNNING:
-            _consider_recycling(pool, rolling_restart, worker, now)
+            _recycle_if_due(pool, rolling_restart, worker, now)
 
 
-def _note(worker: WorkerProcess, seen: WorkerObservation, passed_s: float) -> None:
-    worker.heartbeats = worker.heartbeats.after_poll(seen.heartbeat_ms, passed_s)
-    worker.oldest_run_s, worker.rss_bytes, worker.jobs = seen.oldest_run_s, seen.rss_bytes, seen.jobs
+def _record(worker: WorkerProcess, observation: WorkerObservation, elapsed_s: float) -> None:
+    worker.heartbeats = worker.heartbeats.after_poll(observation.heartbeat_ms, elapsed_s)
+    worker.oldest_run_s = observation.oldest_run_s
+    worker.rss_bytes, worker.jobs = observation.rss_bytes, observation.jobs
 
 
-def _hang(fleet: WorkerPool, worker: WorkerProcess) -> str | None:
-    settings = fleet.launch.settings
+def _hang_reason(pool: WorkerPool, worker: WorkerProcess) -> str | None:
+    settings = pool.launch.settings
     return hang_policy.hang_reason(
         worker.heartbeats,
         heartbeat_ms=settings.heartbeat_ms,
@@ -48,16 +49,16 @@ def _hang(fleet: WorkerPool, worker: WorkerProcess) -> str | None:
     )
 
 
-def _consider_recycling(
-    fleet: WorkerPool, replacements: RollingRestart, worker: WorkerProcess, now: float
+def _recycle_if_due(
+    pool: WorkerPool, rolling_restart: RollingRestart, worker: WorkerProcess, now: float
 ) -> None:
-    place = fleet.slot_of(worker)
-    if place is None or now < place.replace_not_before or worker.reason:
+    slot = pool.slot_of(worker)
+    if slot is None or now < slot.replace_not_before or worker.reason:
         return
-    why = recycle_reason(
+    reason = recycle_reason(
         worker.recycle_limits, rss_bytes=worker.rss_bytes, jobs=worker.jobs, age_s=now - worker.started
     )
-    if why is not None:
-        worker.reason = f"recycled: {why}"
-        fleet.log_action(f"worker {worker.number} ({worker.worker_id}) is replaced: {why}")
-        replacements.enqueue(worker)
+    if reason is not None:
+        worker.reason = f"recycled: {reason}"
+        pool.log_action(f"worker {worker.number} ({worker.worker_id}) is replaced: {reason}")
+        rolling_restart.enqueue(worker)

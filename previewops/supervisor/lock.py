@@ -1,4 +1,4 @@
-"""One supervisor a host for a queue and a DATA_DIR: a lock that the kernel drops with its holder."""
+"""Lock that admits one supervisor per host, queue and DATA_DIR. The kernel releases it when its holder exits."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def hold_supervisor_lock(settings: Settings) -> Iterator[None]:
 
     Raises:
         SupervisorRunning: another process holds it.
-        UsageError: DATA_DIR cannot be written to.
+        UsageError: DATA_DIR is not writable.
     """
     path = supervisor_folder(settings) / "lock"
-    # Not truncated on opening: it tells of its holder.
+    # Not truncated on opening: it holds the pid of its holder.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SupervisorRunning(
-                settings.queue_name, str(settings.data_dir), _holder(descriptor)
+                settings.queue_name, str(settings.data_dir), _holder_pid(descriptor)
             ) from None
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -39,12 +39,12 @@ def hold_supervisor_lock(settings: Settings) -> Iterator[None]:
 
 
 def supervisor_folder(settings: Settings) -> Path:
-    """Where this host's supervisor of this queue keeps its lock and its roster; made if it is not there.
+    """Returns the folder of this host's supervisor of this queue, and creates it if it is missing.
 
-    All hosts of a queue share one DATA_DIR, so the host is part of the name.
+    All hosts of a queue share one DATA_DIR, so the host name is a part of the path.
 
     Raises:
-        UsageError: it cannot be made.
+        UsageError: it cannot be created.
     """
     folder = settings.data_dir / "supervisor" / f"host-{host_name()}" / f"queue-{settings.queue_name}"
     try:
@@ -52,11 +52,11 @@ def supervisor_folder(settings: Settings) -> Path:
     except OSError as error:
         raise UsageError(
             f"DATA_DIR {settings.data_dir} cannot be used: {error.strerror}",
-            hint="set DATA_DIR to a folder that this user may write to",
+            hint="set DATA_DIR to a folder that is writable for this user",
         ) from error
     return folder
 
 
-def _holder(descriptor: int) -> int:
-    written = os.pread(descriptor, 32, 0).strip()
-    return int(written) if written.isdigit() else 0
+def _holder_pid(descriptor: int) -> int:
+    content = os.pread(descriptor, 32, 0).strip()
+    return int(content) if content.isdigit() else 0

@@ -1,4 +1,4 @@
-"""The words that workers and their places are described in."""
+"""Phases of workers and worker slots."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """STARTING → RUNNING → DRAINING → EXITED; an exit that was not asked for → BACKOFF → STARTING or FATAL."""
+    """STARTING → RUNNING → DRAINING → EXITED; an unexpected exit → BACKOFF → STARTING or FATAL."""
 
-    STARTING = "starting"  # the process is there and has not reported yet
+    STARTING = "starting"  # the process runs and has sent no heartbeat yet
     RUNNING = "running"
-    DRAINING = "draining"  # asked to stop: it takes no job and ends those it has
-    EXITED = "exited"  # drained by order; stays so until it is reset
-    BACKOFF = "backoff"  # died; will be started again
-    FATAL = "fatal"  # died too often, or cannot start; a person resets it
+    DRAINING = "draining"  # finishes its jobs and claims no more
+    EXITED = "exited"  # drained by a command; the slot stays empty until it is reset
+    BACKOFF = "backoff"  # exited unexpectedly; will be started again
+    FATAL = "fatal"  # exited too often, or cannot start; an operator resets it

@@ -1,7 +1,7 @@
-"""Workers as child processes, tied to the supervisor: the kernel kills them when it is gone, SIGKILL included.
+"""Backend that runs workers as child processes. The kernel kills them when the supervisor exits, even by SIGKILL.
 
-A SIGTERM, and so a drain, would be kinder to their jobs. But a worker that is stopped or hangs would live on
-in spite of it, and no systemd and no container lets the children of a dead supervisor drain either.
+A SIGTERM, and so a drain, would be kinder to their jobs. But a worker that is stopped or hangs would survive it, and
+neither systemd nor a container lets the children of a dead supervisor drain.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from previewops.supervisor.process_registry import ProcessRegistry, RegisteredPr
 
 LOG_BYTES = 10 * 1024 * 1024
 ORPHAN_EXIT_TIMEOUT_S = 5.0
-"""How long a worker of a dead supervisor may take to be gone; one that waits for a disk dies late."""
-_LOOK_EVERY_S = 0.1
+"""Time that the exit of a killed orphan may take; one that waits for a disk exits late."""
+_POLL_INTERVAL_S = 0.1
 
 BuildArgv = Callable[[str], Sequence[str]]
-"""The command line of the worker of that id."""
+"""Returns the command line of the worker with an id."""
 
 
 class ChildWorker:
@@ -37,28 +37,28 @@ class ChildWorker:
         self._process = process
 
     async def wait(self) -> int | None:
-        """Its exit status, once it has ended."""
+        """Waits for the exit and returns the status."""
         return await self._process.wait()
 
     def signal(self, signum: signal.Signals) -> None:
-        """Sends it a signal."""
-        # It may have been reaped before its end has been told to us.
+        """Sends a signal; does nothing if the process has exited."""
+        # It may have been reaped before asyncio reports its exit.
         with suppress(ProcessLookupError):
             if self._process.returncode is None:
                 self._process.send_signal(signum)
 
 
 class ProcessBackend:
-    """Starts workers as children of this process, each with a log of its place in ``log_folder``."""
+    """Starts workers as children of this process, each with a log of its slot in ``log_folder``."""
 
     name = "process"
 
     def __init__(self, build_argv: BuildArgv, *, log_folder: Path, registry: ProcessRegistry) -> None:
-        self._command = build_argv
+        self._build_argv = build_argv
         self._log_folder = log_folder
-        self._roster = registry
-        self._left_behind = registry.read()
-        registry.restore(self._left_behind)
+        self._registry = registry
+        self._orphans = registry.read()
+        registry.restore(self._orphans)
 
     async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
         """Starts a worker.
@@ -67,58 +67,58 @@ class ProcessBackend:
             OSError: it cannot be started, or its log cannot be written.
         """
         self._log_folder.mkdir(parents=True, exist_ok=True)
-        with _appended(self._log(slot_number)) as log:
+        with _open_log(self._log_path(slot_number)) as log:
             process = await asyncio.create_subprocess_exec(
-                *die_with_parent_argv(self._command(worker_id), signal.SIGKILL),
+                *die_with_parent_argv(self._build_argv(worker_id), signal.SIGKILL),
                 env=dict(environ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # The terminal's Ctrl-C is for us: workers are drained in order.
+                # The terminal sends Ctrl-C to the supervisor only, which drains the workers.
                 start_new_session=True,
             )
-        self._roster.add(worker_id, process.pid)
+        self._registry.add(worker_id, process.pid)
         return ChildWorker(worker_id, process)
 
     async def adopt(self) -> list[WorkerHandle]:
-        """None: nobody can wait for another's child, and the kernel has killed them."""
+        """Returns none: a process cannot wait for another's child, and the kernel has killed them."""
         return []
 
     async def kill_orphans(self) -> list[str]:
-        """Makes sure that the workers of an earlier supervisor are gone, and names them: their jobs are not."""
-        await asyncio.gather(*(self._end(entry) for entry in self._left_behind))
-        return [entry.worker_id for entry in self._left_behind]
+        """Kills the workers of an earlier supervisor that still run; returns the ids of all, whose leases remain."""
+        await asyncio.gather(*(self._kill_orphan(orphan) for orphan in self._orphans))
+        return [orphan.worker_id for orphan in self._orphans]
 
-    async def _end(self, entry: RegisteredProcess) -> None:
-        process = entry.process()
+    async def _kill_orphan(self, orphan: RegisteredProcess) -> None:
+        process = orphan.process()
         if process is not None:
             with suppress(psutil.Error):
                 process.kill()
-            await _gone(entry, ORPHAN_EXIT_TIMEOUT_S)
-        self._roster.remove(entry.worker_id)
+            await _wait_for_exit(orphan, ORPHAN_EXIT_TIMEOUT_S)
+        self._registry.remove(orphan.worker_id)
 
     def forget(self, handle: WorkerHandle) -> None:
-        """Takes a worker that has ended off the roster."""
-        self._roster.remove(handle.worker_id)
+        """Removes a worker that has exited from the registry."""
+        self._registry.remove(handle.worker_id)
 
     def log_location(self, number: int, worker_id: str) -> str:
-        """The path of the log."""
-        return str(self._log(number))
+        """Returns the path of the log."""
+        return str(self._log_path(number))
 
-    def _log(self, number: int) -> Path:
+    def _log_path(self, number: int) -> Path:
         return self._log_folder / f"worker-{number}.log"
 
 
-async def _gone(entry: RegisteredProcess, patience_s: float) -> None:
-    """Returns when the process has ended, or ``patience_s`` have passed. It is not our child, so it is looked at."""
-    for _ in range(round(patience_s / _LOOK_EVERY_S)):
-        if entry.process() is None:
+async def _wait_for_exit(orphan: RegisteredProcess, timeout_s: float) -> None:
+    """Polls until the process has exited: it is not a child of this one. Returns at the timeout as well."""
+    for _ in range(round(timeout_s / _POLL_INTERVAL_S)):
+        if orphan.process() is None:
             return
-        await asyncio.sleep(_LOOK_EVERY_S)
+        await asyncio.sleep(_POLL_INTERVAL_S)
 
 
-def _appended(path: Path) -> BinaryIO:
-    """The log, begun anew with the old one kept once it is large."""
+def _open_log(path: Path) -> BinaryIO:
+    """Opens a log for appending. A large one is rotated first."""
     if path.exists() and path.stat().st_size > LOG_BYTES:
         path.replace(path.with_suffix(".log.1"))
     return path.open("ab")

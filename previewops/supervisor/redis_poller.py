@@ -1,4 +1,4 @@
-"""Looks at Redis once in a while, and turns what the workers say there into plain values."""
+"""Polls Redis for the state of the workers, for commands, and for the load of the queue."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from previewops.supervisor.host import HostMetrics
 
 RATE_WINDOW_S = 10.0
 RENDER_BYTES = 128 * 1024 * 1024
-"""What a render process is reckoned to need, for the head-room of scaling up."""
-_ENDS = ("completed", "died", "retried", "crashed")
+"""Estimated memory of a render process, for the head-room of a further worker."""
+_END_COUNTERS = ("completed", "died", "retried", "crashed")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerObservation:
-    """One worker as it last said it is. ``heartbeat_ms`` is None when Redis knows nothing of it.
+    """A worker as of its last heartbeat. ``heartbeat_ms`` is None when Redis holds none.
 
-    ``rss_bytes`` is without its render processes: those are replaced by the worker itself.
+    ``rss_bytes`` is without its render processes, which the worker replaces itself.
     """
 
     heartbeat_ms: int | None
@@ -34,7 +34,7 @@ class WorkerObservation:
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """What one look brought. ``at`` is monotonic s; ``workers`` has an entry for every worker asked about."""
+    """Result of one poll at ``polled_at`` (monotonic s); ``workers`` has an entry for every id that was requested."""
 
     polled_at: float
     commands: tuple[FleetCommand, ...]
@@ -43,53 +43,53 @@ class PollResult:
 
 
 class RedisPoller:
-    """Publishes the supervisor's state and learns of workers, orders and load, in two round trips."""
+    """Publishes the supervisor's state and reads workers, commands and load, in two round trips."""
 
     def __init__(
         self, channel: CommandChannel, snapshots: SnapshotReader, host_metrics: HostMetrics, *, slots: int
     ) -> None:
-        self._book = channel
+        self._channel = channel
         self._snapshots = snapshots
-        self._gauge = host_metrics
+        self._host_metrics = host_metrics
         self._slots = slots
         self._ended: deque[tuple[float, int]] = deque()
 
     async def poll(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> PollResult:
-        """Raises what redis-py raises."""
-        reply = await self._book.report(state, worker_ids)
+        """Polls once. Raises redis-py's errors."""
+        reply = await self._channel.report(state, worker_ids)
         snapshot = await self._snapshots.read()
-        seen = {view.worker_id: view for view in snapshot.workers}
+        states = {worker.worker_id: worker for worker in snapshot.workers}
         workers = {}
         for worker_id in worker_ids:
-            view = seen.get(worker_id)
+            worker = states.get(worker_id)
             workers[worker_id] = WorkerObservation(
-                heartbeat_ms=None if view is None else view.heartbeat_ms,
-                rss_bytes=0 if view is None else view.own_rss_bytes,
-                jobs=0 if view is None else view.completed + view.failed,
+                heartbeat_ms=None if worker is None else worker.heartbeat_ms,
+                rss_bytes=0 if worker is None else worker.own_rss_bytes,
+                jobs=0 if worker is None else worker.completed + worker.failed,
                 oldest_run_s=reply.oldest_run_s[worker_id],
             )
         return PollResult(now, reply.commands, workers, self._load(snapshot, frozenset(worker_ids), now))
 
-    def _load(self, snapshot: Snapshot, ours: frozenset[str], now: float) -> Load:
-        own = [view.own_rss_bytes for view in snapshot.workers if view.worker_id in ours]
+    def _load(self, snapshot: Snapshot, own_ids: frozenset[str], now: float) -> Load:
+        own_rss = [worker.own_rss_bytes for worker in snapshot.workers if worker.worker_id in own_ids]
         return Load(
             waiting=sum(snapshot.waiting.values()),
             active=snapshot.active,
-            rate=self._rate(sum(snapshot.counters[name] for name in _ENDS), now),
+            rate=self._rate(sum(snapshot.counters[name] for name in _END_COUNTERS), now),
             slots=self._slots,
             slots_elsewhere=sum(
-                view.slots
-                for view in snapshot.workers
-                if view.worker_id not in ours and view.state != "draining"
+                worker.slots
+                for worker in snapshot.workers
+                if worker.worker_id not in own_ids and worker.state != "draining"
             ),
             paused=snapshot.paused,
-            cpu=self._gauge.cpu(),
-            free_bytes=self._gauge.free_bytes(),
-            worker_bytes=max(own, default=0) + self._slots * RENDER_BYTES,
+            cpu=self._host_metrics.cpu(),
+            free_bytes=self._host_metrics.free_bytes(),
+            worker_bytes=max(own_rss, default=0) + self._slots * RENDER_BYTES,
         )
 
     def _rate(self, ended: int, now: float) -> float:
-        """Jobs ended per second over the last RATE_OVER_S."""
+        """Returns the runs that ended per second in the last RATE_WINDOW_S."""
         self._ended.append((now, ended))
         while len(self._ended) > 2 and self._ended[1][0] <= now - RATE_WINDOW_S:
             self._ended.popleft()

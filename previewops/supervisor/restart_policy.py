@@ -1,4 +1,4 @@
-"""What to do after a worker has exited. Pure: the same answer for the same numbers and the same dice."""
+"""Decides whether and when a worker is started again after its exit. Pure, with the random numbers passed in."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from previewops.errors import EXIT_CONFIG, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_
 FIRST_BACKOFF_S = 0.2
 MAX_BACKOFF_S = 30.0
 HEALTHY_UPTIME_S = 10.0
-"""A worker that worked this long did not die of how it was started."""
+"""An exit after this uptime is not caused by how the worker was started."""
 MAX_RAPID_EXITS = 5
 BOOT_ERRORS = frozenset({EXIT_USAGE, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_CONFIG})
-"""Statuses by which a worker says, before it has worked, that it never will as things are."""
+"""Exit statuses of a worker that cannot start with its settings and surroundings."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerExit:
-    """How a worker process ended.
+    """How a worker process exited.
 
-    ``status`` is the exit status, negative for a signal, None when it could not be learnt. ``lived_s`` counts
-    from its start, ``worked`` tells whether it had reported for work, ``cause`` says what we know better than the
-    status does: that and why we killed it, or why it could not be started at all. ``starved`` tells that the kernel
-    has killed for want of memory while it lived.
+    ``status`` is negative for a signal, None if it is unknown. ``reported`` is whether it had sent a heartbeat.
+    ``cause`` is set where the supervisor knows more than the status: why it killed the worker, or could not start it.
+    ``oom_kill_seen`` is whether the kernel has killed any process for memory while the worker ran.
     """
 
     status: int | None
@@ -35,25 +34,25 @@ class WorkerExit:
 
     @property
     def clean(self) -> bool:
-        """Whether it gave its jobs back itself."""
+        """Whether the worker returned its jobs itself."""
         return self.status == 0
 
     @property
     def probably_out_of_memory(self) -> bool:
-        """Whether the kernel has probably killed it for its memory: SIGKILL, and none of ours."""
+        """Whether the kernel has probably killed it for its memory: a SIGKILL that the supervisor did not send."""
         return self.status == -signal.SIGKILL and self.cause is None and self.oom_kill_seen
 
     @property
     def boot_error(self) -> bool:
-        """Whether it said that it cannot start as things are. Starting it again would come to the same."""
+        """Whether it reported that it cannot start. Another start would fail in the same way."""
         return not self.reported and self.status in BOOT_ERRORS
 
     def describe(self) -> str:
-        """The exit in words: "status 1", "SIGSEGV", "SIGKILL, probably out of memory"."""
+        """Returns the exit in words: "status 1", "SIGSEGV", "SIGKILL, probably out of memory"."""
         if self.cause is not None:
             return self.cause
         if self.status is None:
-            return "how is not known"
+            return "unknown status"
         if self.status >= 0:
             return f"status {self.status}"
         name = signal_name(-self.status)
@@ -61,7 +60,7 @@ class WorkerExit:
 
 
 def signal_name(number: int) -> str:
-    """ "SIGTERM" and the like; "signal 40" for those that have no name of their own."""
+    """Returns "SIGTERM" and the like, "signal 40" for a signal without a name."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -70,39 +69,38 @@ def signal_name(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Start a worker in its place after ``pause_s`` seconds."""
+    """Start a worker in the slot after ``delay_s`` seconds."""
 
     delay_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
-    """Leave the place empty until a person resets it; ``reason`` is for them."""
+    """Leave the slot empty until an operator resets it; ``reason`` is for the operator."""
 
     reason: str
 
 
 def count_rapid_exits(worker_exit: WorkerExit, before: int) -> int:
-    """How many workers in a row have died soon after their start, ``ended`` included."""
+    """Returns the number of consecutive exits soon after a start, ``worker_exit`` included."""
     return before + 1 if worker_exit.uptime_s < HEALTHY_UPTIME_S or not worker_exit.reported else 0
 
 
 def decide_restart(worker_exit: WorkerExit, rapid_exits: int, rng: Rng) -> Restart | Fatal:
-    """What to do after a worker that was not asked to stop has exited.
-
-    ``quick_deaths`` counts as ``quick_deaths_after`` does, this exit included.
-    """
+    """Returns the decision after an unexpected exit. ``rapid_exits`` counts it already."""
     if worker_exit.boot_error:
         return Fatal(f"it cannot start ({worker_exit.describe()})")
     if rapid_exits >= MAX_RAPID_EXITS:
-        return Fatal(f"it died {rapid_exits} times in a row soon after its start ({worker_exit.describe()})")
+        return Fatal(
+            f"it exited {rapid_exits} times in a row soon after its start ({worker_exit.describe()})"
+        )
     return Restart(backoff_s(rapid_exits, rng))
 
 
 def backoff_s(rapid_exits: int, rng: Rng) -> float:
-    """Seconds until the next start: capped exponential backoff, of which the upper half is jitter.
+    """Returns the seconds until the next start: capped exponential backoff, whose upper half is jitter.
 
-    The lower half is always waited, so that a worker that dies at once is never started in a hot loop.
+    The lower half is fixed, so a worker that exits at once is never started in a hot loop.
     """
     bound = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(max(0, rapid_exits - 1), 40))
     return rng.uniform(bound / 2, bound)

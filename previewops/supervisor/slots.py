@@ -1,4 +1,4 @@
-"""Workers and the places they hold, as the loop keeps them."""
+"""Worker processes and the worker slots that they occupy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from previewops.supervisor.recycle_policy import RecycleLimits
 
 @dataclass(slots=True, eq=False)
 class WorkerProcess:
-    """One worker process. Times are monotonic seconds; ``kill_at`` is when SIGKILL falls due."""
+    """One worker process. Times are monotonic seconds; ``kill_at`` is the time of its SIGKILL."""
 
     handle: WorkerHandle
     number: int
@@ -28,20 +28,20 @@ class WorkerProcess:
     kill_reason: str | None = None
     reason: str = ""
     oom_kills: int | None = None
-    """How many processes the kernel had killed for want of memory when this one was last known to live."""
+    """The kernel's count of processes killed for memory when this one was last known to run."""
 
     @property
     def worker_id(self) -> str:
-        """The id that it reports under."""
+        """Id in its heartbeats."""
         return self.handle.worker_id
 
     @property
     def serving(self) -> bool:
-        """Whether it is meant to take jobs, now or soon."""
+        """Whether it claims jobs, now or soon."""
         return self.phase in (Phase.STARTING, Phase.RUNNING) and self.kill_reason is None
 
     def as_supervised_worker(self, rapid_exits: int) -> SupervisedWorker:
-        """The worker as it is published."""
+        """Returns the worker as the supervisor publishes it."""
         return SupervisedWorker(
             self.worker_id,
             self.number,
@@ -54,11 +54,10 @@ class WorkerProcess:
 
 @dataclass(slots=True, eq=False)
 class WorkerSlot:
-    """One of the workers that are wanted: who holds the place, or why nobody does.
+    """Slot for one desired worker: the worker in it, or why it is empty.
 
-    ``phase`` counts while ``worker`` is None; ``start_at`` (monotonic s) is when BACKOFF ends. ``last_id`` is
-    the id of the last worker, by which a person names the place. ``quiet_until`` keeps a replacement that
-    failed from being tried again at once.
+    ``phase`` is valid while ``worker`` is None; ``start_at`` (monotonic s) is the end of BACKOFF. ``last_worker_id``
+    names the slot for operators. ``replace_not_before`` delays the next try after a failed replacement.
     """
 
     number: int
@@ -72,7 +71,7 @@ class WorkerSlot:
     replace_not_before: float = 0.0
 
     def as_supervised_worker(self) -> SupervisedWorker:
-        """The place as it is published."""
+        """Returns the slot as the supervisor publishes it."""
         if self.worker is not None:
             return self.worker.as_supervised_worker(self.rapid_exits)
         return SupervisedWorker(
@@ -80,11 +79,11 @@ class WorkerSlot:
         )
 
     def mark_empty(self, phase: Phase, reason: str, *, start_at: float | None = None) -> None:
-        """Nobody holds the place from now on."""
+        """Removes the worker from the slot."""
         self.worker, self.phase, self.reason, self.start_at = None, phase, reason, start_at
 
     def reset(self, now: float) -> bool:
-        """Forgets why nobody holds the place, so that a worker is started. Whether that changes anything."""
+        """Makes an empty slot start a worker at once. Returns whether that changes anything."""
         self.keep_empty = False
         if self.worker is not None:
             return self.worker.phase is Phase.DRAINING
@@ -95,7 +94,7 @@ class WorkerSlot:
 
 @dataclass(slots=True, eq=False)
 class PendingReplacement:
-    """A worker that gives way to a successor. The old one works on until the new one has reported."""
+    """A worker and its successor. The old one runs until the new one has sent a heartbeat."""
 
     slot: WorkerSlot
     old: WorkerProcess

@@ -1,4 +1,4 @@
-"""Real workers on a real Redis, and the oracle that every fault is judged by."""
+"""Real workers with a real Redis, and the checks that follow every fault."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ PROJECT = "faults"
 PATIENCE_S = 60.0
 
 LEDGER = "PREVIEW_FAULT_LEDGER"
-"""Variable that names a file; each judgement adds a line to it, for tests/fault/report.py."""
+"""Variable that names a file; each check adds a line to it, for tests/fault/report.py."""
 
 
 def payload(job_id: str, *, dry_run: bool = False, **faults: Any) -> dict[str, Any]:
-    """A title card, the quickest job there is. ``faults`` are obeyed by tests/fault/faulty_render.py."""
+    """Returns a title card, the fastest job. tests/fault/faulty_render.py executes ``faults``."""
     return {
         "jobId": job_id,
         "projectId": PROJECT,
@@ -58,7 +58,7 @@ def payload(job_id: str, *, dry_run: bool = False, **faults: Any) -> dict[str, A
 
 
 class WorkerUnderTest:
-    """One worker as an operating system process, with its log."""
+    """A worker process with its log."""
 
     def __init__(self, environ: dict[str, str], log: Path, name: str, *, prefix: Sequence[str] = ()) -> None:
         self.name = name
@@ -87,7 +87,7 @@ class WorkerUnderTest:
         return self.process.poll() is None
 
     @property
-    def words(self) -> str:
+    def log_text(self) -> str:
         """The log so far."""
         return self.log.read_text(errors="replace")
 
@@ -102,7 +102,7 @@ class WorkerUnderTest:
 
 
 class Cluster:
-    """A queue, a DATA_DIR and as many workers as a test wants. Times are short so that faults show soon."""
+    """A queue, a DATA_DIR and any number of workers. Timeouts are short, so that faults have their effect soon."""
 
     def __init__(self, url: str, folder: Path, **settings: Any) -> None:
         self.url = url
@@ -117,7 +117,7 @@ class Cluster:
                 backoff_base_ms=20,
                 backoff_max_ms=100,
                 drain_timeout_s=5,
-                cache_max_mb=0,  # equal jobs are to run, each into its own fault
+                cache_max_mb=0,  # equal jobs have to run, since each has another fault
             ),
             **settings,
         )
@@ -145,7 +145,7 @@ class Cluster:
     def start_worker(
         self, *, prefix: Sequence[str] = (), env: dict[str, str] | None = None, url: str | None = None
     ) -> WorkerUnderTest:
-        """Starts one worker: under the command ``prefix``, with further variables, by another address."""
+        """Starts a worker: under the command ``prefix``, with further variables, with another Redis address."""
         name = f"worker-{len(self.workers) + 1}"
         environ = {**self._environ(), "REDIS_URL": url or self.url, **(env or {})}
         worker = WorkerUnderTest(environ, self.folder / f"{name}.log", name, prefix=prefix)
@@ -153,13 +153,13 @@ class Cluster:
         return worker
 
     async def start_workers(self, count: int) -> list[WorkerUnderTest]:
-        """Starts workers and waits until each has said so."""
+        """Starts workers and waits for their first heartbeats."""
         started = [self.start_worker() for _ in range(count)]
         await self.reporting(*started)
         return started
 
     async def reporting(self, *workers: WorkerUnderTest) -> None:
-        """Waits until Redis has heard of each."""
+        """Waits until Redis holds a heartbeat of each."""
         names = {worker.name for worker in workers}
 
         async def all_there() -> bool:
@@ -178,10 +178,10 @@ class Cluster:
         return {**os.environ, **spec, "PYTHONPATH": str(Path(__file__).parents[2])}
 
     async def submit(self, *payloads: dict[str, Any]) -> None:
-        for answer in await self.queue.submit_many([validate(each) for each in payloads]):
-            assert isinstance(answer, Receipt), answer
-            self.accepted.add(answer.job_id)
-        self.plans |= {each["jobId"] for each in payloads if each["dryRun"]}
+        for receipt in await self.queue.submit_many([validate(document) for document in payloads]):
+            assert isinstance(receipt, Receipt), receipt
+            self.accepted.add(receipt.job_id)
+        self.plans |= {document["jobId"] for document in payloads if document["dryRun"]}
 
     async def snapshot(self) -> Snapshot:
         return await self.snapshots.read()
@@ -206,14 +206,14 @@ class Cluster:
     async def eventually(
         self, predicate: Callable[[], Any], what: str, *, within_s: float = PATIENCE_S
     ) -> Any:
-        """Looks until ``predicate`` holds. The states of other processes send no signal to wait for."""
+        """Polls until ``predicate`` is true: other processes send no signal to wait for."""
         deadline = time.monotonic() + within_s
         while True:
-            found = predicate()
-            if asyncio.iscoroutine(found):
-                found = await found
-            if found:
-                return found
+            result = predicate()
+            if asyncio.iscoroutine(result):
+                result = await result
+            if result:
+                return result
             assert time.monotonic() < deadline, f"not within {within_s} s: {what}\n{self.logs()}"
             await asyncio.sleep(0.02)
 
@@ -223,12 +223,12 @@ class Cluster:
         )
 
     async def judge(self, expected: Iterable[str] | None = None) -> Snapshot:
-        """The oracle: accepted = completed + dead + pending, and one whole bundle for each completed id."""
+        """Checks that accepted = completed + dead + pending, and that each completed id has one complete bundle."""
         snapshot = await self.snapshot()
         wanted = self.accepted if expected is None else set(expected)
         states = {job_id: await self._state(job_id) for job_id in wanted}
         completed = {job_id for job_id, state in states.items() if state is JobState.COMPLETED}
-        self._enter_in_ledger(
+        self._add_to_ledger(
             jobs=len(wanted),
             lost=sum(state is None for state in states.values()),
             doubled=snapshot.counters["completed"] - len(completed),
@@ -252,28 +252,28 @@ class Cluster:
             return None
 
     def struck(self) -> None:
-        """The fault has come: recovery is timed from here."""
+        """Starts the measurement of the recovery, at the fault."""
         self._struck = time.monotonic()
 
     def recovered(self) -> None:
-        """What the fault stopped goes on. The time is for the report; no test asserts it."""
+        """Ends the measurement of the recovery. The time is for the report; no test asserts it."""
         assert self._struck is not None
         self.recovery_ms.append((time.monotonic() - self._struck) * 1000)
 
-    def _enter_in_ledger(self, **found: Any) -> None:
+    def _add_to_ledger(self, **results: Any) -> None:
         if (ledger := os.environ.get(LEDGER)) is None:
             return
-        test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]  # "… (call)"; an id may hold spaces
+        test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]  # "… (call)"; an id may contain spaces
         with Path(ledger).open("a") as file:
-            file.write(json.dumps({"test": test, **found, "recoveryMs": self.recovery_ms}) + "\n")
+            file.write(json.dumps({"test": test, **results, "recoveryMs": self.recovery_ms}) + "\n")
 
 
 def check_bundle(bundle: Path) -> None:
-    """A bundle is whole: every file that its manifest names is there with the right bytes, and no other."""
+    """Checks that a bundle has exactly the files of its manifest, with their sizes and hashes."""
     manifest = json.loads((bundle / "container.json").read_text("utf-8"))
     named = {entry["path"]: entry for entry in manifest["files"]}
-    found = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()}
-    assert found == {*named, "container.json", "preview.json"}
+    files = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()}
+    assert files == {*named, "container.json", "preview.json"}
     for path, entry in named.items():
         content = (bundle / path).read_bytes()
         assert len(content) == entry["bytes"]
@@ -281,7 +281,7 @@ def check_bundle(bundle: Path) -> None:
 
 
 class Gate:
-    """A named pipe at which a render waits until it is let through."""
+    """A named pipe at which a render waits until the test opens it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -289,23 +289,23 @@ class Gate:
         self._fd: int | None = None
 
     async def arrival(self, within_s: float = PATIENCE_S) -> None:
-        """Returns when a render has reached the gate; it stays there until ``open``."""
-        # Opening for writing blocks until there is a reader: that is the signal.
+        """Waits until a render has reached the gate; it stays there until ``open``."""
+        # Opening for writing blocks until the render opens the pipe for reading.
         self._fd = await asyncio.wait_for(asyncio.to_thread(os.open, self.path, os.O_WRONLY), within_s)
 
     def abandoned(self) -> bool:
-        """Whether the render that waited here has gone."""
+        """Whether the render that waited here has ended."""
         assert self._fd is not None
         poll = select.poll()
         poll.register(self._fd, select.POLLOUT)
         return any(event & select.POLLERR for _, event in poll.poll(0))
 
     def remove(self) -> None:
-        """Later attempts find no gate. Whoever waits at it goes on waiting."""
+        """Removes the gate for later attempts. A render that waits at it still waits."""
         self.path.unlink()
 
     def open(self) -> None:
-        """Lets the render that waits go on."""
+        """Lets the waiting render continue."""
         assert self._fd is not None
         os.close(self._fd)
         self._fd = None

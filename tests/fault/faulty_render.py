@@ -1,4 +1,4 @@
-"""What the workers under test run in their render processes: the real build, after the fault that is asked for."""
+"""Task of the workers under test: executes the requested fault, then the real build."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from previewops.worker.sandbox.child import TaskContext
 
 
 def build(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
-    """Obeys ``previewRequest.metadata`` of the payload, then builds."""
+    """Executes the faults in ``previewRequest.metadata`` of the payload, then builds."""
     fault = spec["payload"]["previewRequest"].get("metadata", {})
     if "gate" in fault and Path(fault["gate"]).exists():
         host(0.5, "at the gate")
@@ -28,16 +28,16 @@ def build(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
     if "takes_s" in fault:
         time.sleep(fault["takes_s"])
     if fault.get("spin"):
-        # One call into C that holds on for hours.
+        # One call into C that takes hours.
         hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
     if fault.get("segfault"):
         os.kill(os.getpid(), signal.SIGSEGV)
     if fault.get("kills_worker"):
-        # Our parent is the fork server, and its parent the worker.
+        # The parent is the fork server, and its parent the worker.
         psutil.Process(os.getppid()).parent().kill()
         signal.pause()
     if "raises_while" in fault and Path(fault["raises_while"]).exists():
-        raise RuntimeError("the cause has not been mended")
+        raise RuntimeError("the cause is not fixed")
     if fault.get("raises"):
         raise RuntimeError(fault["raises"])
     return bundle_builder.build(spec, host)

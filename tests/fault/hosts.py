@@ -1,4 +1,4 @@
-"""Hosts of a test's own: network namespaces with cables to a server, and file systems that only one worker sees."""
+"""Simulated hosts: network namespaces with links to a server, and file systems that only one worker sees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PORT = 6379
 
 
 def run(*words: str) -> None:
-    """Runs a system tool; what it says is in the failure."""
+    """Runs a system tool; its output is in the failure."""
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
 
@@ -24,33 +24,33 @@ def _works(*words: str) -> bool:
 
 
 def no_network_namespaces() -> str | None:
-    """Why hosts cannot be made here, or None."""
+    """Returns why hosts cannot be created here, or None."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     if shutil.which("ip") is None:
         return "network namespaces need ip (Debian: iproute2)"
     probe = f"pvprobe{os.getpid()}"
     if not _works("ip", "netns", "add", probe):
-        return "this machine lets nobody make network namespaces"
-    made = _works("ip", "-n", probe, "link", "add", "name", "v0", "type", "veth", "peer", "name", "v1")
+        return "network namespaces cannot be created on this machine"
+    has_veth = _works("ip", "-n", probe, "link", "add", "name", "v0", "type", "veth", "peer", "name", "v1")
     run("ip", "netns", "del", probe)
-    return None if made else "this machine has no veth devices"
+    return None if has_veth else "this machine has no veth devices"
 
 
 def no_mount_namespaces() -> str | None:
-    """Why a worker cannot be given a file system of its own, or None."""
+    """Returns why a worker cannot get its own file system, or None."""
     if os.geteuid() != 0:
         return "mounting needs root"
     if shutil.which("unshare") is None or shutil.which("nsenter") is None:
         return "mounting for one process needs unshare and nsenter (Debian: util-linux)"
     if not _works("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"):
-        return "this machine lets nobody mount"
+        return "file systems cannot be mounted on this machine"
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host with one cable to the server."""
+    """A host with one link to the server."""
 
     namespace: str
     server: str
@@ -59,20 +59,20 @@ class Host:
 
     @property
     def prefix(self) -> Sequence[str]:
-        """What a command on this host begins with."""
+        """Prefix of a command on this host."""
         return _inside(self.namespace)
 
     @property
     def url(self) -> str:
-        """Where this host finds Redis."""
+        """Address of Redis for this host."""
         return f"redis://{self.address}:{PORT}"
 
     def cut(self) -> None:
-        """Pulls the cable at the server: what is sent goes nowhere, and nobody is told."""
+        """Takes down the link at the server: packets are lost without an error."""
         run("ip", "-n", self.server, "link", "set", self.server_port, "down")
 
     def mend(self) -> None:
-        """Plugs the cable in again."""
+        """Brings up the link again."""
         run("ip", "-n", self.server, "link", "set", self.server_port, "up")
 
 
@@ -85,7 +85,7 @@ class Network:
 
     @property
     def server_prefix(self) -> Sequence[str]:
-        """What a command on the server begins with."""
+        """Prefix of a command on the server."""
         return _inside(self.server)
 
 
@@ -95,13 +95,13 @@ def _inside(namespace: str) -> Sequence[str]:
 
 @contextmanager
 def network(hosts: int) -> Iterator[Network]:
-    """A star of hosts. The namespaces are gone afterwards, and with them the cables."""
-    made: list[str] = []
+    """Creates a star of hosts, and removes the namespaces with their links at the end."""
+    namespaces: list[str] = []
 
     def namespace(name: str) -> str:
         full = f"pv{os.getpid()}{name}"
         run("ip", "netns", "add", full)
-        made.append(full)
+        namespaces.append(full)
         run("ip", "-n", full, "link", "set", "lo", "up")
         return full
 
@@ -109,7 +109,7 @@ def network(hosts: int) -> Iterator[Network]:
         server = namespace("s")
         yield Network(server, tuple(_plugged(server, namespace(f"h{n}"), n) for n in range(hosts)))
     finally:
-        for name in made:
+        for name in namespaces:
             run("ip", "netns", "del", name)
 
 
@@ -139,14 +139,14 @@ def _plugged(server: str, namespace: str, number: int) -> Host:
 
 
 def with_small_disk(folder: Path, mebibytes: int) -> Sequence[str]:
-    """What a command begins with that sees an empty disk of that size at ``folder``, alone."""
+    """Returns the prefix of a command that alone sees an empty disk of that size at ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     script = f'mount -t tmpfs -o size={mebibytes}m,mode=755 tmpfs "$0" && exec "$@"'
     return (str(shutil.which("unshare")), "--mount", "/bin/sh", "-c", script, str(folder))
 
 
 def seen_by(pid: int, path: Path) -> Path:
-    """``path`` as the process sees it."""
+    """Returns ``path`` as the process sees it."""
     return Path(f"/proc/{pid}/root{path}")
 
 

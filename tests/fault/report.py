@@ -1,7 +1,7 @@
-"""Runs the fault table and writes what came of it into docs/fault-report.md: ``python -m tests.fault.report``.
+"""Runs the fault table and writes its results into docs/fault-report.md: ``python -m tests.fault.report``.
 
-Every test under tests/fault ends with the oracle, which leaves a line in a ledger (tests/fault/cluster.py). The
-table is made of those lines, so it can only say what a run has shown.
+Every test under tests/fault ends with the checks of tests/fault/cluster.py, which add a line to a ledger. The table
+is made of those lines, so it contains only results of a run.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ELSEWHERE = (
 
 @dataclass(slots=True)
 class Row:
-    """One test over all its runs."""
+    """Results of one test in all runs."""
 
     test: str
     outcomes: list[str] = field(default_factory=list)
@@ -52,18 +52,18 @@ class Row:
 
     @property
     def number(self) -> int | None:
-        """The row of the fault table that the test's name gives."""
-        found = re.search(r"_row_(\d+)_", self.test)
-        return int(found.group(1)) if found else None
+        """Number of the row in the fault table, from the name of the test."""
+        match = re.search(r"_row_(\d+)_", self.test)
+        return int(match.group(1)) if match else None
 
     @property
     def order(self) -> tuple[int, str]:
         return (self.number or 99, self.test)
 
     def cells(self) -> list[str]:
-        said = self.test.split("::")[-1].removeprefix("test_")
+        title = self.test.split("::")[-1].removeprefix("test_")
         if self.number is not None:
-            said = said.removeprefix(f"row_{self.number}_")
+            title = title.removeprefix(f"row_{self.number}_")
         passed = self.outcomes.count("passed")
         skipped = self.outcomes.count("skipped")
         ran = len(self.outcomes) - skipped
@@ -71,7 +71,7 @@ class Row:
         counted = [str(self.jobs), str(self.lost), str(self.doubled)] if self.judged else ["", "", ""]
         return [
             str(self.number or ""),
-            said.replace("_", " "),
+            title.replace("_", " "),
             result,
             *counted,
             seconds(median(self.recovery_ms)) if self.recovery_ms else "",
@@ -84,11 +84,11 @@ def seconds(ms: float) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Runs, writes, and tells by its status whether all rows passed."""
+    """Runs the table and writes the report. Returns 0 if all rows passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fault.report", description=__doc__)
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs of the whole table [3]")
-    parser.add_argument("--print", action="store_true", help="print the table and leave the page alone")
-    parser.add_argument("tests", nargs="*", default=["tests/fault", *ELSEWHERE], help="what to run")
+    parser.add_argument("--print", action="store_true", help="print the table and do not change the page")
+    parser.add_argument("tests", nargs="*", default=["tests/fault", *ELSEWHERE], help="tests to run")
     options = parser.parse_args(words)
     rows: dict[str, Row] = {}
     for turn in range(options.repeat):
@@ -159,8 +159,8 @@ def _report(rows: list[Row], repeat: int) -> str:
         *(f"| {' | '.join(cells)} |" for cells in table),
         "",
     ]
-    for file, found in others.items():
-        outcomes = [outcome for row in found for outcome in row.outcomes]
+    for file, file_rows in others.items():
+        outcomes = [outcome for row in file_rows for outcome in row.outcomes]
         lines.append(f"- `{file}`: {outcomes.count('passed')} of {len(outcomes)} passed")
     return "\n".join(lines) + "\n"
 

@@ -1,7 +1,7 @@
 """A worker for a supervisor under test: ``python -m tests.fault.supervised_worker NAME``.
 
-BOOT_FAULT has it raise before it works, WORKER_OVERLAY (NAME=value) changes its environment and that of its render
-processes, and SIGUSR1 has it hold up its event loop for ever.
+BOOT_FAULT makes it raise at its start. WORKER_OVERLAY (NAME=value) changes its environment and that of its render
+processes. SIGUSR1 makes it block its event loop for ever.
 """
 
 import os
@@ -15,7 +15,7 @@ from previewops.settings import Settings
 from previewops.worker.main import run_worker
 
 
-def hold_up(*_: object) -> None:
+def block_loop(*_: object) -> None:
     while True:
         time.sleep(60)
 
@@ -25,8 +25,8 @@ def main(name: str) -> None:
     overlay = dict([os.environ["WORKER_OVERLAY"].split("=")]) if "WORKER_OVERLAY" in os.environ else {}
     os.environ |= overlay
     if "BOOT_FAULT" in os.environ:
-        raise RuntimeError("a bug, say")
-    signal.signal(signal.SIGUSR1, hold_up)
+        raise RuntimeError("a bug")
+    signal.signal(signal.SIGUSR1, block_loop)
     settings = Settings.from_env(os.environ)
     configure_logging(settings)
     assert settings.redis_url is not None

@@ -1,4 +1,4 @@
-"""A supervisor as an operating system process, over the cluster that judges it."""
+"""A supervisor process for a cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.fault.cluster import Cluster
 
 
 class SupervisorProcess:
-    """``previewops supervise`` with workers under test; its log, and what it publishes."""
+    """``previewops supervise`` with workers under test, its log, and its published state."""
 
     def __init__(self, cluster: Cluster, *words: str, **environ: str) -> None:
         self.cluster = cluster
@@ -53,11 +53,11 @@ class SupervisorProcess:
         self.process.send_signal(signum)
 
     async def stopped(self) -> int:
-        """Its exit status, once it has ended."""
+        """Waits for its exit and returns the status."""
         return await asyncio.to_thread(self.process.wait, 60)
 
     def family(self) -> list[psutil.Process]:
-        """Itself, its workers, their fork servers and render processes."""
+        """Returns the supervisor, its workers, their fork servers and render processes."""
         try:
             root = psutil.Process(self.process.pid)
             return [root, *root.children(recursive=True)]
@@ -65,28 +65,28 @@ class SupervisorProcess:
             return []
 
     async def view(self) -> SupervisorStatus | None:
-        """What it has published last, while it runs."""
+        """Returns its last published state, None before the first and after the last."""
         for view in await self.control.supervisors():
             if view.state.pid == self.process.pid:
                 return view
         return None
 
     async def sees(self, what: str, predicate: Callable[[SupervisorStatus], Any]) -> SupervisorStatus:
-        """What it publishes once ``predicate`` holds for it."""
+        """Waits until ``predicate`` is true for its published state, and returns that."""
 
-        async def seen() -> SupervisorStatus | None:
-            assert self.process.poll() is None, self.words()
+        async def matching() -> SupervisorStatus | None:
+            assert self.process.poll() is None, self.read_logs()
             view = await self.view()
             return view if view is not None and predicate(view) else None
 
         try:
-            found: SupervisorStatus = await self.cluster.eventually(seen, what)
+            status: SupervisorStatus = await self.cluster.eventually(matching, what)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{await self.view()}\n{self.words()}") from None
-        return found
+            raise AssertionError(f"{error}\n{await self.view()}\n{self.read_logs()}") from None
+        return status
 
     async def running(self, count: int) -> tuple[SupervisedWorker, ...]:
-        """The workers, once there are ``count`` and all run."""
+        """Waits until exactly ``count`` workers run, and returns them."""
 
         def all_run(view: SupervisorStatus) -> bool:
             phases = [worker.phase for worker in view.state.workers]
@@ -94,7 +94,7 @@ class SupervisorProcess:
 
         return (await self.sees(f"{count} workers run", all_run)).state.workers
 
-    def words(self) -> str:
+    def read_logs(self) -> str:
         logs = sorted((self.cluster.settings.data_dir / "logs").glob("*.log"))
         return "\n".join(
             f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in (self.log, *logs)
@@ -102,7 +102,7 @@ class SupervisorProcess:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment that yields these settings."""
+    """Returns the environment for these settings."""
     spec = {
         field.metadata["env"]: str(value)
         for name, field in Settings.__dataclass_fields__.items()
@@ -112,7 +112,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def suspend(worker_pid: int, which: str) -> None:
-    """Stops a worker, its fork server or one of its render processes by SIGSTOP: it heeds no signal but SIGKILL."""
+    """Suspends a worker, its fork server or one of its render processes, so that only SIGKILL has an effect."""
     worker = psutil.Process(worker_pid)
     server = next(child for child in worker.children() if "forkserver" in " ".join(child.cmdline()))
     targets = {
@@ -127,6 +127,6 @@ def suspend(worker_pid: int, which: str) -> None:
 
 
 async def survivors(family: list[psutil.Process], within_s: float = 30) -> list[psutil.Process]:
-    """Which of these have not ended in the end. Their parent is gone, and not every init reaps what it inherits."""
+    """Returns the processes that do not exit in time. Zombies do not count: not every init reaps adopted children."""
     _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=within_s)
     return [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]

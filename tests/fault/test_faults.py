@@ -1,4 +1,4 @@
-"""The rows of the fault table that need no second host. Each names its row, and ends with the oracle."""
+"""Rows of the fault table that need one host. The name of each test has its row."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_row_1_whoever_saw_the_worker_die_has_its_jobs_run_again_at_once(
     redis_url: str, tmp_path: Path
 ) -> None:
     gate = Gate(tmp_path / "gate")
-    # A lease that would not end within this test: only the release can have done it.
+    # A lease that does not expire within this test, so only the release can have requeued the job.
     async with Cluster(redis_url, tmp_path, lease_ms=600_000) as cluster:
         await cluster.start_workers(2)
         await cluster.submit(payload("held", gate=str(gate.path)))
@@ -88,10 +88,10 @@ async def test_row_3_a_worker_frozen_past_its_lease_is_refused_when_it_wakes(
         frozen.signal(signal.SIGCONT)
 
         async def woken() -> bool:
-            seen = {worker.worker_id: worker for worker in (await cluster.snapshot()).workers}
-            return frozen.name in seen and seen[frozen.name].busy == 0
+            states = {worker.worker_id: worker for worker in (await cluster.snapshot()).workers}
+            return frozen.name in states and states[frozen.name].busy == 0
 
-        await cluster.eventually(woken, "the frozen worker has let go")
+        await cluster.eventually(woken, "the frozen worker aborts its run")
         assert (bundle.stat().st_ino, (bundle / "preview.json").read_bytes()) == before
         assert token is not None
         assert record.crashes == 1
@@ -133,13 +133,13 @@ async def test_a_render_process_that_crashes_is_counted_apart_and_the_worker_liv
 ) -> None:
     async with Cluster(redis_url, tmp_path) as cluster:
         (worker,) = await cluster.start_workers(1)
-        await cluster.submit(payload("crashes", segfault=True), payload("raises", raises="a bug of ours"))
+        await cluster.submit(payload("crashes", segfault=True), payload("raises", raises="a bug"))
         crashed = await cluster.until("crashes", JobState.DEAD)
         raised = await cluster.until("raises", JobState.DEAD)
         assert (crashed.attempts, crashed.crashes, crashed.cause) == (0, 3, "crashes")
         assert (raised.attempts, raised.crashes, raised.cause) == (5, 0, "attempts")
         assert raised.error_class == "RuntimeError"
-        assert "a bug of ours" in (raised.history[0].traceback or "")
+        assert "a bug" in (raised.history[0].traceback or "")
         assert worker.process.poll() is None
         await cluster.judge()
 
@@ -167,7 +167,7 @@ async def test_row_9_redis_dies_between_publication_and_finish(redis_process, tm
     server: RedisProcess = redis_process(persistent=True, options=("--appendfsync", "always"))
     async with Cluster(server.url, tmp_path) as cluster:
         await cluster.submit(payload("published"))
-        # A first attempt that published and was never heard of again.
+        # A first attempt that published, and whose finish got lost.
         claims = await cluster.leases.claim(1)
         (claim,) = claims.claims
         (worker,) = await cluster.start_workers(1)
@@ -175,7 +175,7 @@ async def test_row_9_redis_dies_between_publication_and_finish(redis_process, tm
         assert (await cluster.status("published")).crashes == 1
         bundle = cluster.settings.data_dir / "previews" / PROJECT / "published"
         inode = bundle.stat().st_ino
-        # The finish of the first attempt comes late and is refused.
+        # The finish of the first attempt is late and is rejected.
         assert await cluster.leases.renew(claim) is ScriptResult.STALE
         # The same job again, after its record was lost with Redis: same bytes, so the bundle stays.
         worker.kill()
@@ -200,7 +200,7 @@ async def test_row_15_sigterm_drains_and_costs_no_attempt(redis_url: str, tmp_pa
         worker.signal(signal.SIGTERM)
 
         async def draining() -> bool:
-            return [seen.state for seen in (await cluster.snapshot()).workers] == ["draining"]
+            return [worker.state for worker in (await cluster.snapshot()).workers] == ["draining"]
 
         await cluster.eventually(draining, "the worker drains")
         await cluster.submit(payload("unstarted"))

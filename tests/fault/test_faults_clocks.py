@@ -1,4 +1,4 @@
-"""The row of the fault table about clocks: a worker's or a producer's wall clock is an hour off (libfaketime)."""
+"""Row of the fault table about clocks: a worker's or a producer's wall clock is wrong by an hour (libfaketime)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ HOUR_MS = 3_600_000
 
 
 def clock_off_by(shift: str) -> dict[str, str]:
-    """What a process needs in its environment for a wall clock that is off; the monotonic one goes right."""
+    """Returns the variables that shift the wall clock of a process, and not its monotonic clock."""
     faketime = shutil.which("faketime")
     if faketime is None:
         pytest.skip("shifting clocks needs faketime (Debian: apt install faketime)")
     shown = subprocess.run(
         [faketime, "-m", "-f", shift, "env"], capture_output=True, text=True, check=True
     ).stdout
-    found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    variables = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     return {
-        "LD_PRELOAD": found["LD_PRELOAD"],
+        "LD_PRELOAD": variables["LD_PRELOAD"],
         "FAKETIME": shift,
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "DONT_FAKE_MONOTONIC": "1",
@@ -45,9 +45,9 @@ async def test_row_14_a_worker_whose_clock_is_an_hour_off(redis_url: str, tmp_pa
     ) as cluster:
         off = cluster.start_worker(env=clock_off_by(shift))
         await cluster.reporting(off)
-        (seen,) = (await cluster.snapshot()).workers
-        skew_ms = seen.started_ms - time.time() * 1000
-        assert abs(skew_ms) > HOUR_MS / 2, "the worker's clock is right: the test proves nothing"
+        (reported,) = (await cluster.snapshot()).workers
+        skew_ms = reported.started_ms - time.time() * 1000
+        assert abs(skew_ms) > HOUR_MS / 2, "the worker's clock is not shifted"
         right = cluster.start_worker()
         await cluster.reporting(right)
         await cluster.submit(
@@ -59,7 +59,7 @@ async def test_row_14_a_worker_whose_clock_is_an_hour_off(redis_url: str, tmp_pa
         gate.remove()
         await cluster.until("raises", JobState.DEAD)
         held = await cluster.status("held")
-        # Three leases long both workers look for expired ones, by whatever clock.
+        # For three lease times both workers release expired leases, each by its clock.
         began = (await cluster.snapshot()).now_ms
 
         async def leases_have_passed() -> bool:
@@ -75,7 +75,7 @@ async def test_row_14_a_worker_whose_clock_is_an_hour_off(redis_url: str, tmp_pa
         gate.open()
         await cluster.drained()
         for record in [await cluster.status(job_id) for job_id in cluster.accepted]:
-            assert record.crashes == 0, (record, off.words, right.words)
+            assert record.crashes == 0, (record, off.log_text, right.log_text)
             times = [record.accepted_ms, record.claimed_ms, record.finished_ms]
             assert all(at is not None and abs(at - began) < HOUR_MS / 2 for at in times), (
                 "a worker's own clock"

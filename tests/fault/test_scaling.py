@@ -1,4 +1,4 @@
-"""Scaling real workers over a real backlog, by load and by order: up, down, and nothing is lost on the way."""
+"""Scaling of real workers with a real backlog, by load and by command: up and down without a lost job."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ JOBS = 80
 async def backlog(
     url: str, folder: Path, *words: str
 ) -> AsyncIterator[tuple[Cluster, SupervisorProcess, Path]]:
-    """One worker, and jobs that wait or are held for as long as the file is there."""
+    """Starts one worker, and jobs that wait or are held while the file exists."""
     held = folder / "held"
     held.touch()
     async with (
-        # Eight workers that start on two processors are no reason to take one of them for hung.
+        # Eight workers that start on two processors are slow, but not hung.
         Cluster(url, folder, heartbeat_ms=2_000, lease_ms=20_000, drain_timeout_s=2) as cluster,
-        SupervisorProcess(cluster, *words, DOWN_HOLD_S="3") as supervisor,
+        SupervisorProcess(cluster, *words, SCALE_DOWN_WINDOW_S="3") as supervisor,
     ):
         await supervisor.running(1)
         await cluster.submit(*(payload(f"job-{n}", while_there=str(held)) for n in range(JOBS)))
@@ -54,7 +54,7 @@ async def test_scaling_from_1_to_8_to_1_by_load_loses_nothing(redis_url: str, tm
     async with backlog(redis_url, tmp_path, "--min", "1", "--max", str(MOST)) as (cluster, supervisor, held):
         await supervisor.running(MOST)
         await every_slot_is_busy(cluster)
-        # Enough for three workers stay behind, held wherever they are, while the others go.
+        # Jobs for three workers are held while the others exit.
         late = tmp_path / "late"
         late.touch()
         await cluster.submit(*(payload(f"late-{n}", while_there=str(late)) for n in range(6)))
@@ -69,11 +69,11 @@ async def test_scaling_from_1_to_8_to_1_by_load_loses_nothing(redis_url: str, tm
 
 async def test_scaling_from_1_to_8_to_1_by_order_loses_nothing(redis_url: str, tmp_path: Path) -> None:
     async with backlog(redis_url, tmp_path, "--workers", "1") as (cluster, supervisor, held):
-        answer = await supervisor.control.scale(WorkerCountRange(MOST, MOST), why="rush hour")
-        assert answer.message == f"{MOST} workers"
+        result = await supervisor.control.scale(WorkerCountRange(MOST, MOST), why="rush hour")
+        assert result.message == f"{MOST} workers"
         await supervisor.running(MOST)
         await every_slot_is_busy(cluster)
-        # Seven drain with the backlog before them and jobs in their hands.
+        # Seven workers drain with jobs running and a backlog waiting.
         await supervisor.control.scale(WorkerCountRange(1, 1))
         held.unlink()
         await cluster.submit(*(payload(f"late-{n}") for n in range(50)))

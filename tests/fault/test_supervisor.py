@@ -1,4 +1,4 @@
-"""The supervisor with real workers: killed, hung, unbootable, rolled, scaled, orphaned. Each ends with the oracle."""
+"""The supervisor with real workers that are killed, hang, cannot start, are replaced, scaled or orphaned."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.redis]
 ROOT = Path(__file__).parents[2]
 WITH_ABSENCE = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "missing_module")])
 NEVER_MS = 600_000
-"""A lease that does not end within a test: whatever runs again was released."""
+"""A lease that does not expire within a test, so a job that runs again was released."""
 
 
 async def test_row_1_a_killed_worker_s_job_runs_again_at_once(redis_url: str, tmp_path: Path) -> None:
@@ -47,10 +47,10 @@ async def test_row_1_a_killed_worker_s_job_runs_again_at_once(redis_url: str, tm
         assert (record.attempts, record.crashes) == (0, 1)
         assert "SIGKILL" in record.history[0].message
         await supervisor.sees(
-            "the place has a new holder",
+            "the slot has a new worker",
             lambda view: (
-                [each.phase for each in view.state.workers] == ["running"] * 2
-                and holder not in {each.worker_id for each in view.state.workers}
+                [worker.phase for worker in view.state.workers] == ["running"] * 2
+                and holder not in {worker.worker_id for worker in view.state.workers}
             ),
         )
         await cluster.judge()
@@ -71,7 +71,7 @@ async def test_a_hung_worker_is_replaced_and_its_job_runs_again(
         await gate.arrival()
         gate.remove()
         hung = time.monotonic()
-        # SIGUSR1 has a worker under test hold up its event loop for ever.
+        # SIGUSR1 makes a worker under test block its event loop for ever.
         os.kill(worker.pid, signal.SIGSTOP if how == "frozen" else signal.SIGUSR1)
         record = await cluster.until("held", JobState.COMPLETED)
         print(f"completed {time.monotonic() - hung:.2f} s after the hang")
@@ -82,11 +82,11 @@ async def test_a_hung_worker_is_replaced_and_its_job_runs_again(
             (there,) = await supervisor.running(1)
             return there.worker_id != worker.worker_id
 
-        # The job may be done before the supervisor tells, at its next turn, who is there now.
-        await cluster.eventually(replaced, "the successor is on record")
+        # The job may complete before the supervisor publishes the new worker.
+        await cluster.eventually(replaced, "the successor is published")
         assert not psutil.pid_exists(worker.pid)
         if how == "looping":
-            assert "hold_up" in supervisor.words(), "SIGABRT has it write its stack"
+            assert "block_loop" in supervisor.read_logs(), "SIGABRT makes it write its stack"
         await cluster.judge()
 
 
@@ -112,7 +112,7 @@ async def test_row_17_a_worker_that_cannot_boot_goes_fatal_and_consumes_no_job(
         assert (await cluster.status("waits")).state is JobState.WAITING
         begun = (cluster.settings.data_dir / "logs" / "worker-1.log").read_text().count("boots as")
         assert begun == starts, "no hot loop"
-        # A person resets it, and it tries anew.
+        # After a reset by an operator it starts again.
         await supervisor.control.send(FleetCommandKind.RESET, worker=worker.worker_id, why="try again")
         await supervisor.sees(
             "FATAL again",
@@ -138,15 +138,15 @@ async def test_row_16_rolling_restarts_during_one_long_job_cost_no_attempt(
             before = {worker.worker_id for worker in workers}
             supervisor.signal(signal.SIGHUP)
             await supervisor.sees(
-                "all are new",
+                "all are replaced",
                 lambda view, before=before: (  # type: ignore[misc]
-                    [each.phase for each in view.state.workers] == ["running"] * 2
-                    and not before & {each.worker_id for each in view.state.workers}
+                    [worker.phase for worker in view.state.workers] == ["running"] * 2
+                    and not before & {worker.worker_id for worker in view.state.workers}
                 ),
             )
             workers = await supervisor.running(2)
         gate.remove()
-        # Whoever waits at the gate now, and a later attempt that is still to come, is let through.
+        # The waiting render continues, and a later attempt finds no gate.
         gate.open()
         record = await cluster.until("long", JobState.COMPLETED)
         assert (record.attempts, record.crashes) == (0, 0)
@@ -167,15 +167,15 @@ async def test_broken_settings_at_a_reload_leave_the_old_workers_alone(
         supervisor.signal(signal.SIGHUP)
         view = await supervisor.sees("a notice", lambda view: view.state.notice)
         assert "PREVIEW_BACKOFF_MAX_MS is 'soon'" in view.state.notice
-        environment.write_text("BOOT_FAULT=1\n")  # valid, and no worker starts with it
+        environment.write_text("BOOT_FAULT=1\n")  # valid, but no worker starts with it
         supervisor.signal(signal.SIGHUP)
-        view = await supervisor.sees("a notice", lambda view: "given up" in view.state.notice)
-        assert [each.worker_id for each in view.state.workers] == [each.worker_id for each in workers]
+        view = await supervisor.sees("a notice", lambda view: "is cancelled" in view.state.notice)
+        assert [worker.worker_id for worker in view.state.workers] == [worker.worker_id for worker in workers]
         environment.write_text("")
         supervisor.signal(signal.SIGHUP)
-        await supervisor.sees("the notice is gone", lambda view: not view.state.notice)
+        await supervisor.sees("the notice is removed", lambda view: not view.state.notice)
         renewed = await supervisor.running(2)
-        assert not {each.worker_id for each in workers} & {each.worker_id for each in renewed}
+        assert not {worker.worker_id for worker in workers} & {worker.worker_id for worker in renewed}
 
 
 async def test_a_reload_with_good_settings_starts_what_was_given_up(redis_url: str, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ async def test_workers_are_recycled_between_jobs(redis_url: str, tmp_path: Path)
         await supervisor.sees(
             "another worker",
             lambda view: (
-                [each.phase for each in view.state.workers] == ["running"]
+                [worker.phase for worker in view.state.workers] == ["running"]
                 and view.state.workers[0].worker_id != worker.worker_id
             ),
         )
@@ -274,7 +274,7 @@ async def test_orders_are_acknowledged_and_on_record(redis_url: str, tmp_path: P
         control = supervisor.control
         await control.send(FleetCommandKind.DRAIN, worker=first.worker_id, why="hot")
         await supervisor.sees(
-            "one is away", lambda view: [w.phase for w in view.state.workers] == ["exited", "running"]
+            "one has exited", lambda view: [w.phase for w in view.state.workers] == ["exited", "running"]
         )
         with pytest.raises(CommandRejected, match="nothing to drain"):
             await control.send(FleetCommandKind.DRAIN, worker=first.worker_id)
@@ -282,7 +282,7 @@ async def test_orders_are_acknowledged_and_on_record(redis_url: str, tmp_path: P
         await supervisor.running(2)
         await control.send(FleetCommandKind.RESTART, worker=second.worker_id)
         await supervisor.sees(
-            "the second is another",
+            "the second is replaced",
             lambda view: (
                 [w.phase for w in view.state.workers] == ["running"] * 2
                 and view.state.workers[1].worker_id != second.worker_id
@@ -311,9 +311,9 @@ async def test_redis_away_is_not_taken_for_workers_that_hang(redis_process, tmp_
         server.kill()
 
         def noticed() -> bool:
-            return "Redis does not answer" in supervisor.log.read_text()
+            return "Redis is unavailable" in supervisor.log.read_text()
 
-        await cluster.eventually(noticed, "the supervisor notices")
+        await cluster.eventually(noticed, "the supervisor reports it")
         server.start()
         await cluster.submit(payload("after"))
         await cluster.until("after", JobState.COMPLETED)
@@ -321,7 +321,7 @@ async def test_redis_away_is_not_taken_for_workers_that_hang(redis_process, tmp_
         await cluster.judge()
 
 
-async def test_wrong_words_are_told(redis_url: str, tmp_path: Path) -> None:
+async def test_wrong_words_are_output(redis_url: str, tmp_path: Path) -> None:
     async with Cluster(redis_url, tmp_path) as cluster:
         for words in (("--workers", "2", "--max", "3"), ("--min", "3", "--max", "2"), ("--min", "3")):
             async with SupervisorProcess(cluster, *words) as supervisor:

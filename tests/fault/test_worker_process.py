@@ -1,4 +1,4 @@
-"""What one worker process is made of, seen from outside."""
+"""Memory and libraries of a worker process."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ async def test_a_worker_without_its_render_processes_stays_small_and_holds_no_pi
         assert process.memory_info().rss < 80 * MIB
         mapped = {Path(region.path).name for region in process.memory_maps()}
         assert not [name for name in mapped if name.startswith(("_imaging", "libwebp"))], "Pillow is loaded"
-        (told,) = (await cluster.snapshots.read()).workers
-        assert 0 < told.own_rss_bytes < 80 * MIB
+        (reported,) = (await cluster.snapshots.read()).workers
+        assert 0 < reported.own_rss_bytes < 80 * MIB
         helpers = sum(child.memory_info().rss for child in process.children(recursive=True))
-        assert told.rss_bytes - told.own_rss_bytes > helpers / 2, "render processes count"
+        assert reported.rss_bytes - reported.own_rss_bytes > helpers / 2, "render processes are included"
         await cluster.judge()

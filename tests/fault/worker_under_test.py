@@ -1,4 +1,4 @@
-"""A worker process whose renders can be told to fail: ``python -m tests.fault.worker_under_test NAME``."""
+"""A worker process that executes faults: ``python -m tests.fault.worker_under_test NAME``."""
 
 import os
 import sys

@@ -84,13 +84,13 @@ def test_it_rides_out_a_server_that_is_away(
         "record", "night.rec", "--every", "0.25", stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        assert "cannot be used" in wait_for_line(process, "note: no look at the queue")
+        assert "cannot be used" in wait_for_line(process, "note: no snapshot of the queue")
         server.start()
-        wait_for_line(process, "in sight again")
+        wait_for_line(process, "recording again")
         server.kill()
-        wait_for_line(process, "note: no look at the queue")
+        wait_for_line(process, "note: no snapshot of the queue")
         server.start()
-        wait_for_line(process, "in sight again")
+        wait_for_line(process, "recording again")
     finally:
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=60)
@@ -108,7 +108,7 @@ def test_a_server_that_never_came_is_a_failure(tmp_path: Path) -> None:
     program = Program(tmp_path, f"unix://{tmp_path}/nobody.sock")
     done = program.run("record", "night.rec", "--every", "0.25", "--for", "1s")
     assert done.code == 69
-    assert "no look at the queue" in done.err
+    assert "no snapshot of the queue" in done.err
     assert "0 looks" in done.out
 
 
@@ -117,7 +117,7 @@ def test_what_is_no_recording_is_left_as_it_is(program: Program) -> None:
         program.write(name, content)
         done = program.run("record", name, "--for", "1s")
         assert done.code == 2
-        assert f"{name} is no recording: it begins with" in done.err
+        assert f"{name} is not a recording: it begins with" in done.err
         assert (program.folder / name).read_bytes() == content
     done = program.run("record", "nowhere/night.rec", "--for", "1s")
     assert done.code == 1

@@ -1,4 +1,4 @@
-"""The one machine of these tests, and its state between them."""
+"""The machine of these tests, and its reset between them."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from tests.system.machine import PREVIEWOPS, Machine, why_not
 
 @pytest.fixture(scope="session")
 def booted() -> Iterator[Machine]:
-    """A machine with previewops installed for systemd, as its administrator would."""
+    """A machine on which previewops is installed for systemd."""
     reason = why_not()
     if reason is not None:
         pytest.skip(f"no systemd can be booted here: {reason}")
-    made = Machine()
+    new_machine = Machine()
     try:
-        made.start()
-        made.run(str(PREVIEWOPS), "systemd", "install")
-        made.run("systemd-sysusers", "previewops.conf")
-        made.run("systemd-tmpfiles", "--create", "previewops.conf")
-        made.systemctl("daemon-reload")
-        yield made
+        new_machine.start()
+        new_machine.run(str(PREVIEWOPS), "systemd", "install")
+        new_machine.run("systemd-sysusers", "previewops.conf")
+        new_machine.run("systemd-tmpfiles", "--create", "previewops.conf")
+        new_machine.systemctl("daemon-reload")
+        yield new_machine
     finally:
-        made.stop()
+        new_machine.stop()
 
 
 @pytest.fixture
 def machine(booted: Machine) -> Iterator[Machine]:
-    """The machine, at rest before and after."""
+    """The machine, without running units before and after a test."""
     yield booted
     booted.systemctl("stop", "previewops-*")
     booted.systemctl("reset-failed")

@@ -1,4 +1,4 @@
-"""What tests do with the previewops that is installed in the machine."""
+"""Uses of the previewops that is installed in the machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADh
 
 
 def payload(job_id: str, image_format: str = "webp", assets: Sequence[str] = ()) -> str:
-    """A lesson of two steps, the first with all of ``assets``, which are uris."""
+    """Returns a storyboard of two steps, the first with all of ``assets`` (URIs)."""
     return json.dumps(
         {
             "jobId": job_id,
@@ -32,7 +32,7 @@ def payload(job_id: str, image_format: str = "webp", assets: Sequence[str] = ())
 
 
 def render(machine: Machine, *payloads: str) -> None:
-    """Has jobs done from end to end."""
+    """Submits jobs and waits until they have ended."""
     machine.write("/run/jobs.jsonl", "".join(f"{one}\n" for one in payloads))
     machine.run(str(PREVIEWOPS), "submit", "--wait", "/run/jobs.jsonl")
 

@@ -1,4 +1,4 @@
-"""A throw-away machine with a systemd of its own: a container over a copy of this one's root."""
+"""A temporary machine with its own systemd: a container over a copy of this machine's root."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STOP_TIMEOUT_S = 20.0
 RUN_TIMEOUT_S = 30.0
 LOOK_EVERY_S = 0.05
 
-# No more than what the units need: a small boot is a fast one.
+# Only what the units need, so that the boot is fast.
 _TARGET_TEXT = """\
 [Unit]
 Requires=sysinit.target dbus.socket timers.target
@@ -50,7 +50,7 @@ main()
 
 
 def why_not() -> str | None:
-    """Why no machine can be had here, or None."""
+    """Returns why no machine can be started here, or None."""
     if sys.platform != "linux":
         return "it is not Linux"
     if os.geteuid() != 0:
@@ -64,10 +64,10 @@ def why_not() -> str | None:
 
 
 def _why_no_mounts() -> str | None:
-    """Tries what boot.sh does up to the machine itself."""
+    """Tries the steps of boot.sh before the container."""
     groups = _own_cgroups("probe")
     if not groups:
-        return "no cgroup hierarchy is mounted that systemd could use"
+        return "no cgroup hierarchy is mounted for systemd"
     with tempfile.TemporaryDirectory(prefix="pvs-") as folder:
         script = (
             'mount -t tmpfs t "$0" && mkdir "$0/u" "$0/w" "$0/r" && '
@@ -83,23 +83,23 @@ def _why_no_mounts() -> str | None:
 
 
 def _own_cgroups(name: str) -> list[str]:
-    """Folders for a cgroup ``name`` below this process's own, in each hierarchy that systemd keeps its units in."""
+    """Returns the folders of a cgroup ``name`` below that of this process, in each hierarchy that systemd uses."""
     mounts = {
         "name=systemd": Path("/sys/fs/cgroup/systemd"),  # version 1
         "": next(path for path in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")) if path.is_dir()),
     }
-    found = []
+    folders = []
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         mount = mounts.get(controllers)
         if mount is not None and (mount / "cgroup.procs").exists():
-            found.append(str(mount / path.strip("/") / f"previewops-test-{os.getpid()}-{name}"))
-    return found
+            folders.append(str(mount / path.strip("/") / f"previewops-test-{os.getpid()}-{name}"))
+    return folders
 
 
 @dataclass(slots=True)
 class Machine:
-    """Boots on :meth:`start`; whatever ran in it is gone after :meth:`stop`, as are its files.
+    """A container that boots at :meth:`start`; :meth:`stop` ends its processes and removes its files.
 
     It has a loopback network only, this interpreter and checkout in /opt/previewops as an unprivileged service
     can read them, and a Redis on the default port.
@@ -128,10 +128,10 @@ class Machine:
         self._start_redis()
 
     def stop(self) -> None:
-        """Ends the machine whatever state it is in, and removes its files and cgroups."""
+        """Ends the machine in any state, and removes its files and cgroups."""
         nspawn, self._nspawn = self._nspawn, None
         if nspawn is not None:
-            # All in it share the fate of its first process; systemd's own way down would only take longer.
+            # All its processes end with the first one; a shutdown by systemd would take longer.
             if self._leader:
                 os.kill(self._leader, signal.SIGKILL)
             else:
@@ -145,7 +145,7 @@ class Machine:
         shutil.rmtree(self.folder)
 
     def attempt(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Runs a command in the machine as root, however it ends; by timeout(1), in 124."""
+        """Runs a command in the machine as root with any result; 124 is a timeout."""
         return subprocess.run(
             [
                 "nsenter",
@@ -173,7 +173,7 @@ class Machine:
         )
 
     def run(self, *words: str, stdin: str = "") -> str:
-        """What a command says that has to succeed."""
+        """Runs a command that has to succeed, and returns its output."""
         done = self.attempt(*words, stdin=stdin)
         assert done.returncode == 0, (
             f"{' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}{self.journal()}"
@@ -184,14 +184,14 @@ class Machine:
         return self.run("systemctl", "--no-pager", *words)
 
     def show(self, unit: str, name: str) -> str:
-        """One property of a unit."""
+        """Returns one property of a unit."""
         return self.systemctl("show", "--property", name, "--value", unit).strip()
 
     def main_pid(self, unit: str) -> int:
         return int(self.show(unit, "MainPID"))
 
     def pids(self, unit: str) -> set[int]:
-        """All processes of a unit, by their ids in the machine."""
+        """Returns the process ids of a unit in the machine."""
         group = self.show(unit, "ControlGroup")
         listed = self.attempt(
             "sh", "-c", f"cat /sys/fs/cgroup/*{group}/cgroup.procs /sys/fs/cgroup{group}/cgroup.procs"
@@ -202,12 +202,12 @@ class Machine:
         self.run("sh", "-c", 'mkdir -p "$(dirname "$0")" && cat > "$0"', path, stdin=text)
 
     def drop_in(self, unit: str, text: str) -> None:
-        """Changes a unit as an administrator would, until the machine's end."""
+        """Adds a drop-in to a unit."""
         self.write(f"/etc/systemd/system/{unit}.d/test.conf", text)
         self.systemctl("daemon-reload")
 
     def revert(self, unit: str) -> None:
-        """Takes the drop-in away again."""
+        """Removes the drop-ins of a unit."""
         self.run("rm", "-r", f"/etc/systemd/system/{unit}.d")
         self.systemctl("daemon-reload")
 
@@ -215,18 +215,18 @@ class Machine:
         return self.attempt("journalctl", "--no-pager", "-o", "cat", *(words or ("-n", "60"))).stdout
 
     def until(self, holds: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
-        """Returns when ``holds`` does.
+        """Waits until ``holds`` returns true.
 
         Raises:
             AssertionError: it does not within ``timeout_s`` seconds.
         """
         deadline = time.monotonic() + timeout_s
         while not holds():
-            assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}\n{self._told()}"
+            assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}\n{self._output()}"
             time.sleep(LOOK_EVERY_S)
 
     def _lay_out(self) -> None:
-        """The files that are bound into the machine."""
+        """Writes the files that are bound into the machine."""
         (self.folder / "disk").mkdir()
         (self.folder / TARGET).write_text(_TARGET_TEXT)
         venv = self.folder / "venv"
@@ -267,7 +267,7 @@ class Machine:
     def _booted(self) -> bool:
         nspawn = self._nspawn
         assert nspawn is not None
-        assert nspawn.poll() is None, f"systemd-nspawn ended with {nspawn.returncode}\n{self._told()}"
+        assert nspawn.poll() is None, f"systemd-nspawn ended with {nspawn.returncode}\n{self._output()}"
         children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children").read_text().split()
         if Path(f"/proc/{nspawn.pid}/comm").read_text() != "systemd-nspawn\n" or not children:
             return False
@@ -278,9 +278,9 @@ class Machine:
         server = str(HOME / "redis-server")
         self.run("systemd-run", "--quiet", f"--unit={REDIS_UNIT}", server, "--save", "", "--dir", "/run")
         ping = "exec 3<>/dev/tcp/127.0.0.1/6379 && echo PING >&3 && read -r answer <&3 && [[ $answer == +PONG* ]]"
-        self.until(lambda: self.attempt("bash", "-c", ping).returncode == 0, "Redis answers")
+        self.until(lambda: self.attempt("bash", "-c", ping).returncode == 0, "Redis is available")
 
-    def _told(self) -> str:
+    def _output(self) -> str:
         console = (self.folder / "console.log").read_text(errors="replace")
         return console + (self.journal() if self._leader else "")
 

@@ -11,13 +11,13 @@ from tests.system.machine import Machine
 
 UNIT = "previewops-supervisor.service"
 WORKERS = 2
-# Short, so that a test need not wait for the ten seconds as shipped.
+# Short, so that a test does not wait for the default of ten seconds.
 CHANGE = f"[Service]\nEnvironment='PREVIEW_SUPERVISE_OPTIONS=--workers {WORKERS}'\nWatchdogSec=2s\n"
 
 
 @pytest.fixture
 def supervised(machine: Machine) -> Iterator[Machine]:
-    """A machine whose supervisor is ready and has its workers."""
+    """A machine whose supervisor and workers run."""
     machine.drop_in(UNIT, CHANGE)
     machine.systemctl("start", UNIT)
     until_workers(machine, without=set())
@@ -27,15 +27,15 @@ def supervised(machine: Machine) -> Iterator[Machine]:
 
 
 def workers(machine: Machine) -> set[int]:
-    """The process ids of the workers that report, less those whose process has gone."""
+    """Returns the process ids of the workers that report and whose process exists."""
     alive = machine.pids(UNIT)
     return {worker["pid"] for worker in stats(machine)["workers"] if worker["pid"] in alive}
 
 
 def until_workers(machine: Machine, *, without: set[int]) -> None:
     def enough() -> bool:
-        found = workers(machine)
-        return len(found) == WORKERS and not found & without
+        pids = workers(machine)
+        return len(pids) == WORKERS and not pids & without
 
     machine.until(enough, f"{WORKERS} workers, none of {sorted(without)}", 40)
 
@@ -44,9 +44,9 @@ def test_it_is_confined_and_so_are_its_workers(supervised: Machine) -> None:
     render(supervised, payload("supervised"))
     assert "permitted" not in supervised.journal("-u", UNIT)
     for pid in supervised.pids(UNIT):
-        found = status(supervised, pid)
-        assert (found["NoNewPrivs"], found["Seccomp"], int(found["CapBnd"], 16)) == ("1", "2", 0)
-        assert "0" not in found["Uid"].split()
+        fields = status(supervised, pid)
+        assert (fields["NoNewPrivs"], fields["Seccomp"], int(fields["CapBnd"], 16)) == ("1", "2", 0)
+        assert "0" not in fields["Uid"].split()
 
 
 def test_a_killed_worker_is_replaced(supervised: Machine) -> None:
@@ -66,7 +66,7 @@ def test_a_reload_rolls_the_workers_under_the_same_supervisor(supervised: Machin
 
 
 @pytest.mark.parametrize("signal", ["STOP", "KILL"])
-def test_a_supervisor_that_hangs_or_dies_is_replaced_with_all_it_had(
+def test_a_supervisor_that_hangs_or_dies_is_restarted_with_its_workers(
     supervised: Machine, signal: str
 ) -> None:
     supervisor, before = supervised.main_pid(UNIT), supervised.pids(UNIT)

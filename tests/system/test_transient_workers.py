@@ -1,4 +1,4 @@
-"""Workers as transient units: limits of their own, and a supervisor that finds them again."""
+"""Workers as transient units: their limits, and a restarted supervisor that adopts them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ WORKERS = 2
 
 @pytest.fixture
 def supervised(machine: Machine) -> Iterator[Machine]:
-    """A machine on which a supervisor has its workers run by systemd-run."""
+    """A machine whose supervisor starts its workers by systemd-run."""
     start(machine)
     until_running(machine, without=set())
     yield machine
     machine.systemctl("stop", UNIT)
-    assert units(machine) == set(), "a supervisor that stops takes its workers along"
+    assert units(machine) == set(), "a stopped supervisor stops its workers"
 
 
 def start(machine: Machine) -> None:
@@ -35,24 +35,26 @@ def start(machine: Machine) -> None:
 
 
 def workers(machine: Machine) -> dict[int, Any]:
-    """What the supervisor publishes of its workers, by process id, while all of them run."""
-    found = json.loads(machine.run(str(PREVIEWOPS), "workers", "--json"))["supervisors"]
-    listed = [worker for view in found if view["pid"] == machine.main_pid(UNIT) for worker in view["workers"]]
+    """Returns the published workers by process id while all of them run."""
+    supervisors = json.loads(machine.run(str(PREVIEWOPS), "workers", "--json"))["supervisors"]
+    listed = [
+        worker for view in supervisors if view["pid"] == machine.main_pid(UNIT) for worker in view["workers"]
+    ]
     if [worker["phase"] for worker in listed] != ["running"] * WORKERS:
         return {}
     return {worker["pid"]: worker for worker in listed}
 
 
 def until_running(machine: Machine, *, without: set[int]) -> dict[int, Any]:
-    found: dict[int, Any] = {}
+    running: dict[int, Any] = {}
 
     def enough() -> bool:
-        nonlocal found
-        found = workers(machine)
-        return len(found) == WORKERS and not without & set(found)
+        nonlocal running
+        running = workers(machine)
+        return len(running) == WORKERS and not without & set(running)
 
     machine.until(enough, f"{WORKERS} workers run, none of {sorted(without)}", 40)
-    return found
+    return running
 
 
 def units(machine: Machine) -> set[str]:
@@ -63,11 +65,11 @@ def units(machine: Machine) -> set[str]:
 
 
 def test_each_worker_is_a_unit_with_limits(supervised: Machine) -> None:
-    found = units(supervised)
-    assert len(found) == WORKERS
+    worker_units = units(supervised)
+    assert len(worker_units) == WORKERS
     pids = set(workers(supervised))
-    assert {supervised.main_pid(unit) for unit in found} == pids
-    for unit in found:
+    assert {supervised.main_pid(unit) for unit in worker_units} == pids
+    for unit in worker_units:
         shown = {name: supervised.show(unit, name) for name in ("Type", "KillMode", "CPUWeight", "MemoryMax")}
         assert shown == {
             "Type": "notify",
@@ -78,7 +80,7 @@ def test_each_worker_is_a_unit_with_limits(supervised: Machine) -> None:
     render(supervised, payload("by-a-unit"))
 
 
-def test_a_killed_unit_is_replaced_and_its_end_is_told(supervised: Machine) -> None:
+def test_a_killed_unit_is_replaced_and_its_exit_is_reported(supervised: Machine) -> None:
     killed = min(workers(supervised))
     supervised.run("kill", "-KILL", str(killed))
     until_running(supervised, without={killed})
@@ -86,11 +88,11 @@ def test_a_killed_unit_is_replaced_and_its_end_is_told(supervised: Machine) -> N
     render(supervised, payload("after-a-units-end"))
 
 
-def test_a_supervisor_that_was_killed_finds_its_workers_again(supervised: Machine) -> None:
+def test_a_restarted_supervisor_adopts_its_workers(supervised: Machine) -> None:
     before = set(workers(supervised))
     supervisor = supervised.main_pid(UNIT)
     supervised.run("kill", "-KILL", str(supervisor))
-    supervised.until(lambda: supervised.show(UNIT, "ActiveState") != "active", "the supervisor is gone")
+    supervised.until(lambda: supervised.show(UNIT, "ActiveState") != "active", "the supervisor has exited")
     render(supervised, payload("without-a-supervisor"))
     start(supervised)
     assert set(until_running(supervised, without=set())) == before

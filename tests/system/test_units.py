@@ -1,4 +1,4 @@
-"""The units under a real systemd: installed, started, killed, refused, stopped."""
+"""The units under a real systemd: installed, started, killed, rejected, stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMATS = ("webp", "gif", "apng", "png", "jpeg")
 BUNDLES = "/var/lib/previewops/previews/lessons"
 
 
-def test_what_is_installed_is_clean(machine: Machine) -> None:
+def test_the_installed_units_are_valid(machine: Machine) -> None:
     units = machine.run("sh", "-c", "ls /etc/systemd/system/previewops*").split()
     assert {unit.rpartition("/")[2] for unit in units} == {
         "previewops-api.service",
@@ -35,8 +35,8 @@ def test_what_is_installed_is_clean(machine: Machine) -> None:
 
 def test_installing_again_changes_nothing_and_keeps_the_settings(machine: Machine) -> None:
     machine.run("sh", "-c", "echo PREVIEW_QUEUE_MAX=50 >> /etc/previewops/previewops.env")
-    said = machine.run(str(PREVIEWOPS), "systemd", "install")
-    assert sorted({line.split()[0] for line in said.split("\n\n")[0].splitlines()}) == ["kept", "unchanged"]
+    output = machine.run(str(PREVIEWOPS), "systemd", "install")
+    assert sorted({line.split()[0] for line in output.split("\n\n")[0].splitlines()}) == ["kept", "unchanged"]
     assert "PREVIEW_QUEUE_MAX=50" in machine.run("cat", "/etc/previewops/previewops.env")
 
 
@@ -72,7 +72,7 @@ def test_every_kind_of_animation_is_rendered_under_the_confinement(machine: Mach
 
 
 @pytest.mark.parametrize(
-    ("unit", "change", "code", "said"),
+    ("unit", "change", "code", "output"),
     [
         (WORKER, OFF, EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY is 'none'"),
         (SUPERVISOR, OFF, EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY is 'none'"),
@@ -80,8 +80,8 @@ def test_every_kind_of_animation_is_rendered_under_the_confinement(machine: Mach
     ],
     ids=["worker-settings", "supervisor-settings", "worker-installation"],
 )
-def test_what_no_restart_can_mend_does_not_loop(
-    machine: Machine, unit: str, change: str, code: int, said: str
+def test_a_permanent_failure_is_not_restarted(
+    machine: Machine, unit: str, change: str, code: int, output: str
 ) -> None:
     machine.drop_in(unit, f"[Service]\n{change}\n")
     try:
@@ -89,7 +89,7 @@ def test_what_no_restart_can_mend_does_not_loop(
         machine.until(lambda: machine.show(unit, "ActiveState") == "failed", "the unit fails")
         assert machine.show(unit, "ExecMainStatus") == str(code)
         assert machine.show(unit, "NRestarts") == "0"
-        assert said in machine.journal("-u", unit)
+        assert output in machine.journal("-u", unit)
     finally:
         machine.revert(unit)
 
@@ -101,7 +101,7 @@ def test_the_timer_checks_health(machine: Machine) -> None:
     try:
         machine.systemctl("start", TIMER)
         machine.until(lambda: machine.show(HEALTH, "ExecMainExitTimestampMonotonic") != "0", "a check")
-        machine.until(lambda: machine.show(HEALTH, "ActiveState") == "inactive", "the check's end")
+        machine.until(lambda: machine.show(HEALTH, "ActiveState") == "inactive", "the check ends")
     finally:
         machine.revert(TIMER)
     assert machine.show(HEALTH, "Result") == "success"

@@ -1,4 +1,4 @@
-"""The units of a user's own service manager, without any privilege; workers as transient units among them."""
+"""The units of a user's service manager, without privileges; workers as transient units."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DROP_IN = f"/home/ann/.config/systemd/user/{UNIT}.d/test.conf"
 
 @dataclass(slots=True)
 class Person:
-    """Somebody on the machine, with a service manager of her own and no privileges."""
+    """A user on the machine with her own service manager and no privileges."""
 
     machine: Machine
 
@@ -38,21 +38,21 @@ class Person:
         return int(self.show(unit, "MainPID"))
 
     def transient_workers(self) -> dict[str, int]:
-        """The units of workers that are up, and their main processes."""
+        """Returns the running worker units and their main processes."""
         listed = self.systemctl("list-units", "--state=active", "--output=json", "previewops-worker-*")
         return {row["unit"]: self.main_pid(row["unit"]) for row in json.loads(listed)}
 
     def until_workers(self, *, without: set[int]) -> None:
         def enough() -> bool:
-            found = set(self.transient_workers().values())
-            return len(found) == WORKERS and not found & (without | {0})
+            pids = set(self.transient_workers().values())
+            return len(pids) == WORKERS and not pids & (without | {0})
 
         self.machine.until(enough, f"{WORKERS} transient workers, none of {sorted(without)}", 40)
 
 
 @pytest.fixture
 def ann(machine: Machine) -> Iterator[Person]:
-    """A person with previewops installed for herself."""
+    """A user who has installed previewops for herself."""
     machine.write("/etc/sysusers.d/ann.conf", f"u ann {ANN} - /home/ann /bin/sh\n")
     machine.run("systemd-sysusers", "ann.conf")
     machine.run("install", "-d", "-o", "ann", "-g", "ann", "/home/ann")

@@ -25,7 +25,7 @@ from previewops.tui.state.queue_view import QueueView, ReplayPosition
 from previewops.tui.viewmodel.bars import clock_line, title_line
 from previewops.tui.viewmodel.spans import plain_text
 from previewops.tui.widgets.grid import Grid
-from tests.recording_support import SimulatedQueue, frames_per_second, write_recording
+from tests.recording_support import SimulatedQueue, each_second, write_recording
 from tests.tui import scenes
 from tests.tui.screen_support import ManualClock, make_app, screen_text, until
 
@@ -43,7 +43,7 @@ class Night:
         write_recording(path, self._looks())
 
     def _looks(self) -> Iterator[Frame]:
-        for look in frames_per_second(self.hours, LENGTH_S):
+        for look in each_second(self.hours, LENGTH_S):
             if (look.at_ms - self.begun) % 10_000 == 0:
                 self.truth[look.at_ms] = self.hours.take_frame(full_history=True)
             yield look
@@ -238,7 +238,7 @@ async def test_a_gap_shows_the_queue_before_it_and_why(tmp_path: Path) -> None:
     gaps = [Gap(begun + 20_000 + 1_000 * number, reason) for number in range(1, 41)]
     write_recording(
         tmp_path / "gap.rec",
-        [*frames_per_second(hours, 20), *gaps, SimulatedQueue(begun + 61_000).take_frame(full_history=True)],
+        [*each_second(hours, 20), *gaps, SimulatedQueue(begun + 61_000).take_frame(full_history=True)],
     )
     clock = ManualClock()
     async with replayed(tmp_path / "gap.rec", clock) as (app, pilot):
@@ -260,7 +260,7 @@ async def test_a_recording_that_begins_with_a_gap(tmp_path: Path) -> None:
     hours = SimulatedQueue()
     begun = hours.now_ms
     gaps = [Gap(begun - 20_000 + 1_000 * number, "no server") for number in range(20)]
-    write_recording(tmp_path / "gap.rec", [*gaps, *frames_per_second(hours, 5)])
+    write_recording(tmp_path / "gap.rec", [*gaps, *each_second(hours, 5)])
     async with replayed(tmp_path / "gap.rec", ManualClock()) as (app, pilot):
         await until(pilot, lambda: "cannot reach the queue" in screen_text(app))
         assert "no server" in screen_text(app)

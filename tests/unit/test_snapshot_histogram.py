@@ -73,6 +73,6 @@ def test_known_figures() -> None:
 
 
 def test_fields_of_one_series_are_told_from_others_and_from_counters() -> None:
-    fields = {"w0": 1, "w12": 2, "r3": 4, "worker": 8, "w": 16, "retried": 32, "accepted": 64}
+    fields = {"w0": 1, "w12": 2, "r3": 4, "worker": 8, "w": 16, "retried": 32, "accepted": 64, "w257": 1}
     assert parse_bins(fields, "w") == {0: 1, 12: 2}
     assert parse_bins(fields, "r") == {3: 4}

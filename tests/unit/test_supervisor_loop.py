@@ -1,4 +1,4 @@
-"""The supervisor's loop over workers that are none, on a clock of its own: scaling by load, and stopping."""
+"""The supervisor's loop with a fake backend, Redis and clock: scaling by load, replacing workers, stopping."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ RUSH = Load(**{**{name: getattr(IDLE, name) for name in Load.__slots__}, "waitin
 
 
 class FakeClock:
-    """Moves on by a look's pause with each look."""
+    """A clock that each poll advances by the poll interval."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
 
-    def pass_s(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += seconds
 
     def now_ms(self) -> int:
@@ -55,27 +55,27 @@ class FakeClock:
 
 
 class FakeWorker:
-    """Ends with status 0 at SIGTERM and by other signals at those; by SIGKILL alone when ``deaf``."""
+    """Exits with status 0 at SIGTERM and by any other signal; only by SIGKILL when ``ignores_signals``."""
 
     def __init__(self, worker_id: str, pid: int) -> None:
         self.worker_id = worker_id
         self.pid = pid
         self.signals: list[signal.Signals] = []
-        self.deaf = False
-        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.ignores_signals = False
+        self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> int | None:
-        return await self.ended
+        return await self.exited
 
     def signal(self, signum: signal.Signals) -> None:
         self.signals.append(signum)
-        if self.deaf and signum is not signal.SIGKILL:
+        if self.ignores_signals and signum is not signal.SIGKILL:
             return
-        self.die(0 if signum is signal.SIGTERM else -signum)
+        self.exit(0 if signum is signal.SIGTERM else -signum)
 
-    def die(self, status: int) -> None:
-        if not self.ended.done():
-            self.ended.set_result(status)
+    def exit(self, status: int) -> None:
+        if not self.exited.done():
+            self.exited.set_result(status)
 
 
 class FakeBackend:
@@ -83,10 +83,10 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.workers: list[FakeWorker] = []
-        self.broken = False
+        self.fails = False
 
     async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
-        if self.broken:
+        if self.fails:
             raise OSError("no more processes")
         self.workers.append(FakeWorker(worker_id, len(self.workers) + 1))
         return self.workers[-1]
@@ -105,30 +105,30 @@ class FakeBackend:
 
 
 class FakeRedis:
-    """Stands in for all that reaches Redis: every worker asked about has just beaten its heart."""
+    """Stands in for all that uses Redis: every worker has just sent a heartbeat."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.load = IDLE
         self.states: list[SupervisorState] = []
         self.released: list[str] = []
-        self.away = False
-        self.beaten_ms: int | None = None
-        """When every worker's last heartbeat was, if not just now."""
+        self.unavailable = False
+        self.heartbeat_ms: int | None = None
+        """Time of every worker's last heartbeat, if not just now."""
 
     async def poll(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> PollResult:
         await asyncio.sleep(0)
         self.clock.now += POLL_INTERVAL_S
         self.states.append(state)
-        if self.away:
-            # The next look is due a while after this one's failure has been taken in.
-            asyncio.get_running_loop().call_later(0.01, self.clock.pass_s, POLL_INTERVAL_S)
-            raise OSError("nobody is there")
-        seen = WorkerObservation(self.beaten_ms or self.clock.now_ms(), 2**20, 0, 0.0)
-        return PollResult(now, (), dict.fromkeys(worker_ids, seen), self.load)
+        if self.unavailable:
+            # The next poll is due some time after the loop has handled this failure.
+            asyncio.get_running_loop().call_later(0.01, self.clock.advance, POLL_INTERVAL_S)
+            raise OSError("connection refused")
+        observation = WorkerObservation(self.heartbeat_ms or self.clock.now_ms(), 2**20, 0, 0.0)
+        return PollResult(now, (), dict.fromkeys(worker_ids, observation), self.load)
 
     async def acknowledge(self, command: FleetCommand, *, done: bool, message: str) -> None:
-        raise AssertionError("nobody gave an order")
+        raise AssertionError("no command was sent")
 
     async def deregister(self) -> None:
         pass
@@ -138,8 +138,8 @@ class FakeRedis:
         return []
 
 
-class Kernel(HostMetrics):
-    """A machine that has killed ``killed`` processes for want of memory."""
+class FakeHostMetrics(HostMetrics):
+    """A host whose kernel has killed ``killed`` processes for memory."""
 
     killed = 3
 
@@ -147,14 +147,15 @@ class Kernel(HostMetrics):
         return self.killed
 
 
-class Stage:
+class LoopFixture:
+    """A supervisor with its fakes."""
+
     def __init__(self, bounds: WorkerCountRange) -> None:
         self.clock = FakeClock()
         self.backend = FakeBackend()
         self.redis = FakeRedis(self.clock)
-        self.kernel = Kernel()
-        self.said: list[str] = []
-        self.notified: list[str] = []
+        self.host_metrics = FakeHostMetrics()
+        self.actions: list[str] = []
         anything: Any = self.redis
         self.supervisor = Supervisor(
             Launch(Settings(), {}),
@@ -162,10 +163,10 @@ class Stage:
             leases=anything,
             poller=anything,
             channel=anything,
-            host_metrics=self.kernel,
+            host_metrics=self.host_metrics,
             bounds=bounds,
             limits=RecycleLimits(),
-            log_action=self.said.append,
+            log_action=self.actions.append,
             reload=lambda: Launch(Settings(), {}),
             notifier=SystemdNotifier({}),
             clock=self.clock,
@@ -173,16 +174,16 @@ class Stage:
         )
 
     async def until(self, count: int, *, without: FakeWorker | None = None) -> float:
-        """The time at which ``count`` workers run and no other, nor ``without``."""
+        """Waits until exactly ``count`` workers run, ``without`` not among them. Returns the time."""
         while True:
             workers = self.redis.states[-1].workers if self.redis.states else ()
-            gone = without is None or all(worker.worker_id != without.worker_id for worker in workers)
-            if gone and [worker.phase for worker in workers] == ["running"] * count:
+            removed = without is None or all(worker.worker_id != without.worker_id for worker in workers)
+            if removed and [worker.phase for worker in workers] == ["running"] * count:
                 return self.clock.now
             await asyncio.sleep(0)
 
-    async def looks(self, count: int) -> None:
-        """Returns in the look after ``count`` more, which all have been heeded by then."""
+    async def polls(self, count: int) -> None:
+        """Waits for ``count`` polls and the start of the next: the loop has handled all of them by then."""
         wanted = len(self.redis.states) + count + 1
         while True:
             if len(self.redis.states) >= wanted:
@@ -191,8 +192,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(bounds: WorkerCountRange) -> Any:
-    made = Stage(bounds)
+async def running_loop(bounds: WorkerCountRange) -> Any:
+    made = LoopFixture(bounds)
     running = asyncio.create_task(made.supervisor.run())
     try:
         yield made
@@ -202,88 +203,88 @@ async def stage(bounds: WorkerCountRange) -> Any:
 
 
 async def test_it_scales_up_soon_and_down_late() -> None:
-    async with stage(WorkerCountRange(1, 4)) as made:
+    async with running_loop(WorkerCountRange(1, 4)) as made:
         await made.until(1)
         made.redis.load = RUSH
-        began = made.clock.now
+        started = made.clock.now
         risen = await made.until(4)
-        assert risen - began < 10
+        assert risen - started < 10
         made.redis.load = IDLE
         fallen = await made.until(1)
         assert fallen - risen >= SCALE_DOWN_WINDOW_S - 10
         assert [worker.signals for worker in made.backend.workers] == [[], *[[signal.SIGTERM]] * 3]
-    assert made.redis.released == [], "who ends in order gives its jobs back itself"
+    assert made.redis.released == [], "a drained worker releases its leases itself"
 
 
 async def test_a_dead_worker_is_released_and_replaced() -> None:
-    async with stage(WorkerCountRange(1, 1)) as made:
+    async with running_loop(WorkerCountRange(1, 1)) as made:
         await made.until(1)
         first = made.backend.workers[0]
-        first.die(-signal.SIGSEGV)
+        first.exit(-signal.SIGSEGV)
         await made.until(1, without=first)
         assert made.redis.released == [first.worker_id]
-        assert any("died (SIGSEGV)" in line for line in made.said)
+        assert any("exited (SIGSEGV)" in line for line in made.actions)
 
 
-async def test_memory_is_blamed_only_where_the_kernel_has_killed_for_it() -> None:
-    async with stage(WorkerCountRange(2, 2)) as made:
+async def test_out_of_memory_is_reported_only_after_a_kill_by_the_kernel() -> None:
+    async with running_loop(WorkerCountRange(2, 2)) as made:
         await made.until(2)
         first, second = made.backend.workers
-        first.die(-signal.SIGKILL)
+        first.exit(-signal.SIGKILL)
         await made.until(2, without=first)
-        assert any("SIGKILL" in line for line in made.said)
-        assert not any("memory" in line for line in made.said)
-        made.kernel.killed += 1
-        second.die(-signal.SIGKILL)
+        assert any("SIGKILL" in line for line in made.actions)
+        assert not any("memory" in line for line in made.actions)
+        made.host_metrics.killed += 1
+        second.exit(-signal.SIGKILL)
         await made.until(2, without=second)
-        assert any("SIGKILL, probably out of memory" in line for line in made.said)
+        assert any("SIGKILL, probably out of memory" in line for line in made.actions)
 
 
-def test_the_kernel_is_asked() -> None:
-    found = HostMetrics().oom_kills()
-    assert found is None or found >= 0
+def test_oom_kills_are_read_from_the_kernel() -> None:
+    kills = HostMetrics().oom_kills()
+    assert kills is None or kills >= 0
 
 
-async def test_a_worker_that_falls_silent_is_killed_after_a_word_for_its_log() -> None:
-    async with stage(WorkerCountRange(1, 1)) as made:
+async def test_a_worker_without_heartbeats_is_aborted_and_then_killed() -> None:
+    async with running_loop(WorkerCountRange(1, 1)) as made:
         await made.until(1)
         worker = made.backend.workers[0]
-        worker.deaf = True
-        made.redis.beaten_ms = made.clock.now_ms()
-        began = made.clock.now
-        await worker.ended
+        worker.ignores_signals = True
+        made.redis.heartbeat_ms = made.clock.now_ms()
+        started = made.clock.now
+        await worker.exited
         assert worker.signals == [signal.SIGABRT, signal.SIGKILL]
-        assert made.clock.now - began < 10
-        made.redis.beaten_ms = None
+        assert made.clock.now - started < 10
+        made.redis.heartbeat_ms = None
         await made.until(1, without=worker)
         assert made.redis.released == [worker.worker_id]
 
 
-async def test_silence_around_an_outage_of_redis_is_no_hang() -> None:
-    async with stage(WorkerCountRange(1, 1)) as made:
+async def test_silence_around_an_outage_of_redis_is_not_a_hang() -> None:
+    async with running_loop(WorkerCountRange(1, 1)) as made:
         await made.until(1)
-        made.redis.beaten_ms = made.clock.now_ms()
-        await made.looks(2)
-        made.redis.away = True
-        await made.looks(1)
-        made.redis.away = False
-        await made.looks(1)
-        made.redis.beaten_ms = None
-        await made.looks(3)
+        made.redis.heartbeat_ms = made.clock.now_ms()
+        await made.polls(2)
+        made.redis.unavailable = True
+        await made.polls(1)
+        made.redis.unavailable = False
+        await made.polls(1)
+        made.redis.heartbeat_ms = None
+        await made.polls(3)
         assert made.backend.workers[0].signals == []
 
 
-async def test_what_cannot_be_started_goes_fatal() -> None:
-    async with stage(WorkerCountRange(1, 2)) as made:
-        made.backend.broken = True
-        await asyncio.wait_for(made.supervisor.fallen.wait(), 30)
+async def test_workers_that_cannot_be_started_become_fatal() -> None:
+    async with running_loop(WorkerCountRange(1, 2)) as made:
+        made.backend.fails = True
+        await asyncio.wait_for(made.supervisor.all_fatal.wait(), 30)
         assert "it cannot be started" in made.supervisor.fatal[1]
         made.redis.load = RUSH
     assert made.supervisor.pids() == []
 
 
 async def test_a_bug_in_a_task_ends_the_supervisor_and_its_workers() -> None:
-    made = Stage(WorkerCountRange(1, 1))
+    made = LoopFixture(WorkerCountRange(1, 1))
     running = asyncio.create_task(made.supervisor.run())
     await made.until(1)
 
@@ -291,7 +292,7 @@ async def test_a_bug_in_a_task_ends_the_supervisor_and_its_workers() -> None:
         raise ValueError("a bug")
 
     made.redis.deregister_worker = broken  # type: ignore[method-assign]
-    made.backend.workers[0].die(1)
+    made.backend.workers[0].exit(1)
     with pytest.raises(ValueError, match="a bug"):
         await asyncio.wait_for(running, 30)
-    assert all(worker.ended.done() for worker in made.backend.workers)
+    assert all(worker.exited.done() for worker in made.backend.workers)

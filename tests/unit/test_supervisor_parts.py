@@ -1,4 +1,4 @@
-"""The small parts of the supervisor: environment files, the roster, the lock, the line to systemd."""
+"""Environment files, the process registry, the lock, the systemd backend and notifier."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from previewops.supervisor.process_registry import ProcessRegistry
 from previewops.supervisor.systemd_backend import format_environment_file, parse_exit_status
 
 
-def test_an_environment_file(tmp_path: Path) -> None:
+def test_an_environment_file_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "environment"
     path.write_text("# a comment\n; another\n\nA=1\n B = two words \nC='it''s'\nD=\"\"\nE=x=y\nF='\n")
     assert read_environment_file(path) == {
@@ -34,7 +34,7 @@ def test_an_environment_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"A\n", b"1A=2\n", b"export A=1\n", b"\xff=1\n"])
-def test_an_environment_file_that_is_none(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_environment_file_is_rejected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "environment"
     path.write_bytes(content)
     with pytest.raises(UsageError):
@@ -43,10 +43,12 @@ def test_an_environment_file_that_is_none(tmp_path: Path, content: bytes) -> Non
         read_environment_file(tmp_path / "missing")
 
 
-def test_workers_see_the_supervisor_s_settings_and_not_its_line_to_systemd(tmp_path: Path) -> None:
+def test_workers_get_the_settings_and_not_the_notify_socket(tmp_path: Path) -> None:
     settings = Settings(queue_name="q", data_dir=tmp_path)
-    found = worker_environment({"A": "1", "NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "9"}, settings, "unix:///r")
-    assert found == {
+    environ = worker_environment(
+        {"A": "1", "NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "9"}, settings, "unix:///r"
+    )
+    assert environ == {
         "A": "1",
         "REDIS_URL": "unix:///r",
         "PREVIEW_QUEUE_NAME": "q",
@@ -54,52 +56,50 @@ def test_workers_see_the_supervisor_s_settings_and_not_its_line_to_systemd(tmp_p
     }
 
 
-def test_a_reload_cannot_move_to_another_queue() -> None:
+def test_a_reload_cannot_change_the_queue() -> None:
     old = Settings()
     check_reload(old, replace(old, drain_timeout_s=1))
     with pytest.raises(UsageError, match="PREVIEW_QUEUE_NAME, DATA_DIR cannot change"):
         check_reload(old, replace(old, queue_name="other", data_dir=Path("elsewhere")))
 
 
-def test_the_roster_knows_a_process_again_and_no_other(tmp_path: Path) -> None:
+def test_the_registry_recognizes_its_processes_and_no_others(tmp_path: Path) -> None:
     path = tmp_path / "workers.json"
-    roster = ProcessRegistry(path)
+    registry = ProcessRegistry(path)
     with subprocess.Popen(
         [sys.executable, "-c", "input()", "vm-1-abc"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as process:
         assert process.stdout is None
-        roster.add("vm-1-abc", process.pid)
-        roster.add("vm-1-other", process.pid)
+        registry.add("vm-1-abc", process.pid)
+        registry.add("vm-1-other", process.pid)
         first, other = ProcessRegistry(path).read()
-        found = first.process()
-        assert found is not None
-        assert found.pid == process.pid
-        assert other.process() is None, "its words are another's"
-        assert replace(first, started_s=first.started_s - 60).process() is None, (
-            "the process id was given anew"
-        )
+        registered = first.process()
+        assert registered is not None
+        assert registered.pid == process.pid
+        assert other.process() is None, "its command line does not match"
+        assert replace(first, started_s=first.started_s - 60).process() is None, "the process id was reused"
         process.communicate(b"\n")
     assert first.process() is None
-    roster.remove("vm-1-abc")
+    registry.remove("vm-1-abc")
     assert ProcessRegistry(path).read() == [other]
     path.write_text("[{]")
     assert ProcessRegistry(path).read() == []
 
 
-def test_one_supervisor_a_queue_and_data_dir(tmp_path: Path) -> None:
+def test_one_supervisor_per_queue_and_data_dir(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     with hold_supervisor_lock(settings):
         second = hold_supervisor_lock(settings)
-        with pytest.raises(SupervisorRunning, match=f"process {os.getpid()} supervises") as refused, second:
+        with pytest.raises(SupervisorRunning, match=f"process {os.getpid()} supervises") as caught, second:
             pytest.fail("the lock is held")
-        assert refused.value.pid == os.getpid()
+        assert caught.value.pid == os.getpid()
         with hold_supervisor_lock(replace(settings, queue_name="another")):
             pass
     with hold_supervisor_lock(settings):
         pass
 
 
-def test_hosts_that_share_a_data_dir_have_a_supervisor_each(
+def test_each_host_of_a_shared_data_dir_has_a_supervisor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(data_dir=tmp_path)
@@ -109,13 +109,13 @@ def test_hosts_that_share_a_data_dir_have_a_supervisor_each(
             assert supervisor_folder(settings).is_relative_to(tmp_path / "supervisor" / "host-another-host")
 
 
-def test_a_data_dir_that_cannot_be_used(tmp_path: Path) -> None:
+def test_an_unusable_data_dir_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(UsageError, match="DATA_DIR"):
         supervisor_folder(Settings(data_dir=tmp_path / "data"))
 
 
-def test_systemd_is_told_by_datagrams(tmp_path: Path) -> None:
+def test_systemd_is_notified_by_datagrams(tmp_path: Path) -> None:
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(path)
@@ -127,8 +127,8 @@ def test_systemd_is_told_by_datagrams(tmp_path: Path) -> None:
         notifier.feed_watchdog()
         notifier.reloading(7)
         notifier.stopping("drains")
-        told = [manager.recv(1000).decode() for _ in range(4)]
-        assert told == [
+        messages = [manager.recv(1000).decode() for _ in range(4)]
+        assert messages == [
             "READY=1\nSTATUS=works",
             "WATCHDOG=1",
             "RELOADING=1\nMONOTONIC_USEC=7",
@@ -141,11 +141,11 @@ def test_systemd_is_told_by_datagrams(tmp_path: Path) -> None:
         notifier.close()
         unwatched.close()
     alone = SystemdNotifier({"NOTIFY_SOCKET": path})
-    alone.ready("nobody listens")
+    alone.ready("without a listener")
     alone.close()
 
 
-def test_without_systemd_nothing_is_told() -> None:
+def test_without_systemd_nothing_is_sent() -> None:
     notifier = SystemdNotifier({"WATCHDOG_USEC": "1"})
     assert notifier.watchdog_s is None
     notifier.ready("works")
@@ -153,7 +153,7 @@ def test_without_systemd_nothing_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("output", "status"),
     [
         ("Main processes terminated with: code=exited, status=3/NOTIMPLEMENTED", 3),
         ("Main processes terminated with: code=exited/status=78", 78),
@@ -164,10 +164,10 @@ def test_without_systemd_nothing_is_told() -> None:
         ("Failed to connect to bus", None),
     ],
 )
-def test_how_a_unit_ended_is_read_from_what_systemd_run_says(said: str, status: int | None) -> None:
-    assert parse_exit_status(said) == status
+def test_the_exit_status_is_parsed_from_the_output_of_systemd_run(output: str, status: int | None) -> None:
+    assert parse_exit_status(output) == status
 
 
-def test_a_unit_s_environment_file_escapes_what_systemd_would_change() -> None:
+def test_an_environment_file_for_systemd_is_escaped() -> None:
     environ = {"A": 'a "b" \\ $C `d`', "INVOCATION_ID": "ours", "BASH_FUNC_x%%": "() {}", "B": "two\nlines"}
     assert format_environment_file(environ) == 'A="a \\"b\\" \\\\ \\$C \\`d\\`"\nB="two\nlines"\n'

@@ -1,4 +1,4 @@
-"""The supervisor's policies: what is done after an exit, how many workers, when one is recycled, when one hangs."""
+"""The supervisor's policies: restarts, autoscaling, recycling, hangs."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ from previewops.supervisor.restart_policy import (
 )
 
 GIB = 2**30
-dice = st.integers(0, 2**32).map(random.Random)
+rngs = st.integers(0, 2**32).map(random.Random)
 
 
-class Fixed:
-    """Dice that always fall on the same share of the range."""
+class FixedRng:
+    """Returns the same share of every range."""
 
     def __init__(self, share: float) -> None:
         self.share = share
@@ -61,45 +61,45 @@ class Fixed:
 
 @pytest.mark.parametrize("status", [EXIT_USAGE, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_CONFIG])
 def test_a_boot_error_never_loops(status: int) -> None:
-    ended = WorkerExit(status, 0.5, reported=False)
-    assert isinstance(decide_restart(ended, 1, Fixed(0)), Fatal)
-    # The same status of a worker that had worked is one more death.
+    worker_exit = WorkerExit(status, 0.5, reported=False)
+    assert isinstance(decide_restart(worker_exit, 1, FixedRng(0)), Fatal)
+    # The same status of a worker that had sent a heartbeat is an ordinary exit.
     assert isinstance(
-        decide_restart(WorkerExit(status, HEALTHY_UPTIME_S, reported=True), 0, Fixed(0)), Restart
+        decide_restart(WorkerExit(status, HEALTHY_UPTIME_S, reported=True), 0, FixedRng(0)), Restart
     )
 
 
-def test_a_worker_that_keeps_dying_early_is_given_up_and_one_that_worked_is_not() -> None:
-    quick = WorkerExit(EXIT_FAILED, 0.5, reported=True)
-    deaths, pauses = 0, []
+def test_rapid_exits_are_fatal_and_an_exit_after_work_is_not() -> None:
+    rapid = WorkerExit(EXIT_FAILED, 0.5, reported=True)
+    exits, delays = 0, []
     while True:
-        deaths = count_rapid_exits(quick, deaths)
-        decision = decide_restart(quick, deaths, Fixed(1))
+        exits = count_rapid_exits(rapid, exits)
+        decision = decide_restart(rapid, exits, FixedRng(1))
         if isinstance(decision, Fatal):
             break
-        pauses.append(decision.delay_s)
-    assert deaths == MAX_RAPID_EXITS
-    assert pauses == [FIRST_BACKOFF_S * 2**n for n in range(MAX_RAPID_EXITS - 1)]
+        delays.append(decision.delay_s)
+    assert exits == MAX_RAPID_EXITS
+    assert delays == [FIRST_BACKOFF_S * 2**n for n in range(MAX_RAPID_EXITS - 1)]
     assert "5 times in a row" in decision.reason
     assert "status 1" in decision.reason
     assert count_rapid_exits(WorkerExit(EXIT_FAILED, HEALTHY_UPTIME_S, reported=True), 4) == 0
     assert count_rapid_exits(WorkerExit(EXIT_FAILED, HEALTHY_UPTIME_S, reported=False), 4) == 5
 
 
-@given(deaths=st.integers(0, 10_000), dice=dice)
-def test_pauses_are_capped_never_hot_and_jittered(deaths: int, dice: random.Random) -> None:
-    pause = backoff_s(deaths, dice)
-    assert FIRST_BACKOFF_S / 2 <= pause <= MAX_BACKOFF_S
-    assert backoff_s(deaths, Fixed(0)) <= pause <= backoff_s(deaths, Fixed(1))
-    assert backoff_s(deaths, Fixed(0)) == backoff_s(deaths, Fixed(1)) / 2
-    assert backoff_s(deaths, Fixed(1)) <= backoff_s(deaths + 1, Fixed(1))
+@given(exits=st.integers(0, 10_000), rng=rngs)
+def test_the_backoff_is_capped_never_zero_and_has_jitter(exits: int, rng: random.Random) -> None:
+    delay_s = backoff_s(exits, rng)
+    assert FIRST_BACKOFF_S / 2 <= delay_s <= MAX_BACKOFF_S
+    assert backoff_s(exits, FixedRng(0)) <= delay_s <= backoff_s(exits, FixedRng(1))
+    assert backoff_s(exits, FixedRng(0)) == backoff_s(exits, FixedRng(1)) / 2
+    assert backoff_s(exits, FixedRng(1)) <= backoff_s(exits + 1, FixedRng(1))
 
 
 @pytest.mark.parametrize(
-    ("ended", "words"),
+    ("worker_exit", "description"),
     [
         (WorkerExit(0, 1, reported=True), "status 0"),
-        (WorkerExit(None, 1, reported=True), "how is not known"),
+        (WorkerExit(None, 1, reported=True), "unknown status"),
         (WorkerExit(-signal.SIGTERM, 1, reported=True), "SIGTERM"),
         (WorkerExit(-signal.SIGKILL, 1, reported=True), "SIGKILL"),
         (
@@ -111,12 +111,12 @@ def test_pauses_are_capped_never_hot_and_jittered(deaths: int, dice: random.Rand
         (WorkerExit(-40, 1, reported=True), "signal 40"),
     ],
 )
-def test_exits_are_told_in_words(ended: WorkerExit, words: str) -> None:
-    assert ended.describe() == words
-    assert ended.probably_out_of_memory == ("memory" in words)
+def test_exits_are_described(worker_exit: WorkerExit, description: str) -> None:
+    assert worker_exit.describe() == description
+    assert worker_exit.probably_out_of_memory == ("memory" in description)
 
 
-# ---------------------------------------------------------------- demand
+# ---------------------------------------------------------------- autoscaling
 
 
 def load(**changes: float) -> Load:
@@ -136,7 +136,7 @@ def load(**changes: float) -> Load:
 
 
 @pytest.mark.parametrize(
-    ("given_load", "running", "needed"),
+    ("given_load", "running", "desired"),
     [
         (load(), 3, 0),
         (load(waiting=7), 1, 4),
@@ -151,69 +151,71 @@ def load(**changes: float) -> Load:
         (load(waiting=2, free_bytes=0, cpu=1.0), 3, 1),
     ],
 )
-def test_need_follows_backlog_rate_and_head_room(given_load: Load, running: int, needed: int) -> None:
-    assert desired_workers(given_load, running) == needed
+def test_the_desired_number_follows_backlog_rate_and_head_room(
+    given_load: Load, running: int, desired: int
+) -> None:
+    assert desired_workers(given_load, running) == desired
 
 
-needs = st.lists(st.tuples(st.floats(0.01, 30), st.integers(0, 20)), max_size=200)
+samples = st.lists(st.tuples(st.floats(0.01, 30), st.integers(0, 20)), max_size=200)
 bounds = st.tuples(st.integers(0, 10), st.integers(0, 10)).map(
     lambda ends: WorkerCountRange(min(ends), max(ends))
 )
 
 
-@given(needs=needs, bounds=bounds, start=st.integers(0, 20))
-def test_demand_stays_in_bounds_and_never_saws(
-    needs: list[tuple[float, int]], bounds: WorkerCountRange, start: int
+@given(samples=samples, bounds=bounds, start=st.integers(0, 20))
+def test_the_target_stays_in_bounds_and_does_not_oscillate(
+    samples: list[tuple[float, int]], bounds: WorkerCountRange, start: int
 ) -> None:
-    now, demand, risen = 0.0, Autoscaler(bounds.clamp(start)), None
-    for passed, needed in needs:
-        now += passed
-        before, demand = demand, demand.observe(now, needed, bounds)
-        assert bounds.minimum <= demand.target <= bounds.maximum
-        if demand.target > before.target:
-            assert demand.target <= bounds.clamp(needed)
+    now, autoscaler, risen = 0.0, Autoscaler(bounds.clamp(start)), None
+    for elapsed_s, desired in samples:
+        now += elapsed_s
+        before, autoscaler = autoscaler, autoscaler.observe(now, desired, bounds)
+        assert bounds.minimum <= autoscaler.target <= bounds.maximum
+        if autoscaler.target > before.target:
+            assert autoscaler.target <= bounds.clamp(desired)
             risen = now
-        if demand.target < before.target:
-            assert demand.target >= bounds.clamp(needed)
+        if autoscaler.target < before.target:
+            assert autoscaler.target >= bounds.clamp(desired)
             assert risen is None or now - risen >= SCALE_DOWN_WINDOW_S
 
 
-def test_demand_rises_soon_and_falls_late() -> None:
+def test_the_target_rises_soon_and_falls_late() -> None:
     limits = WorkerCountRange(1, 8)
-    demand = Autoscaler(1)
+    autoscaler = Autoscaler(1)
     for second in range(3):
-        demand = demand.observe(second, 6, limits)
-        assert demand.target == (6 if second >= SCALE_UP_WINDOW_S else 1)
+        autoscaler = autoscaler.observe(second, 6, limits)
+        assert autoscaler.target == (6 if second >= SCALE_UP_WINDOW_S else 1)
     second = 2
-    while demand.target == 6:
+    while autoscaler.target == 6:
         second += 1
-        demand = demand.observe(second, 2, limits)
-    assert demand.target == 2
+        autoscaler = autoscaler.observe(second, 2, limits)
+    assert autoscaler.target == 2
     assert second == 2 + SCALE_DOWN_WINDOW_S
 
 
 @given(period=st.integers(1, 25), high=st.integers(2, 8))
-def test_a_load_that_comes_and_goes_is_followed_once(period: int, high: int) -> None:
-    limits, demand, changes = WorkerCountRange(1, 8), Autoscaler(1), 0
+def test_an_oscillating_load_is_followed_once(period: int, high: int) -> None:
+    limits, autoscaler, changes = WorkerCountRange(1, 8), Autoscaler(1), 0
     for second in range(600):
-        before = demand.target
-        demand = demand.observe(second, high if second // period % 2 else 1, limits)
-        changes += demand.target != before
+        before = autoscaler.target
+        autoscaler = autoscaler.observe(second, high if second // period % 2 else 1, limits)
+        changes += autoscaler.target != before
     assert changes <= 1
 
 
-def test_what_was_wanted_before_it_was_looked_at_is_not_held_against_a_fall_too_soon() -> None:
-    demand = Autoscaler(4)
+def test_the_first_target_holds_for_the_scale_down_window() -> None:
+    autoscaler = Autoscaler(4)
     for second in range(int(SCALE_DOWN_WINDOW_S)):
-        demand = demand.observe(second, 1, WorkerCountRange(1, 8))
-        assert demand.target == 4
-    assert demand.observe(SCALE_DOWN_WINDOW_S, 1, WorkerCountRange(1, 8)).target == 1
+        autoscaler = autoscaler.observe(second, 1, WorkerCountRange(1, 8))
+        assert autoscaler.target == 4
+    assert autoscaler.observe(SCALE_DOWN_WINDOW_S, 1, WorkerCountRange(1, 8)).target == 1
 
 
-def test_new_bounds_hold_at_once() -> None:
-    demand = Autoscaler(4, ((0.0, 4),), 0.0)
-    assert demand.with_bounds(WorkerCountRange(6, 8)) == Autoscaler(6)
-    assert demand.with_bounds(WorkerCountRange(0, 2)) == Autoscaler(2)
+def test_new_bounds_apply_at_once() -> None:
+    autoscaler = Autoscaler(4, ((0.0, 4),), 0.0)
+    assert autoscaler.with_bounds(WorkerCountRange(6, 8)) == Autoscaler(6)
+    assert autoscaler.with_bounds(WorkerCountRange(0, 2)) == Autoscaler(2)
 
 
 # ---------------------------------------------------------------- recycling
@@ -222,58 +224,58 @@ def test_new_bounds_hold_at_once() -> None:
 def test_a_worker_is_recycled_at_its_own_limits() -> None:
     limits = RecycleLimits(rss_bytes=GIB, jobs=100, age_s=7200)
     assert recycle_reason(limits, rss_bytes=GIB - 1, jobs=99, age_s=7199) is None
-    assert recycle_reason(limits, rss_bytes=GIB, jobs=0, age_s=0) == "it holds 1024 MiB"
-    assert recycle_reason(limits, rss_bytes=0, jobs=100, age_s=0) == "it has done 100 jobs"
+    assert recycle_reason(limits, rss_bytes=GIB, jobs=0, age_s=0) == "it uses 1024 MiB"
+    assert recycle_reason(limits, rss_bytes=0, jobs=100, age_s=0) == "it has run 100 jobs"
     assert recycle_reason(limits, rss_bytes=0, jobs=0, age_s=7200) == "it is 2.0 h old"
     assert recycle_reason(RecycleLimits(), rss_bytes=2**60, jobs=2**60, age_s=1e12) is None
 
 
-@given(dice=dice)
-def test_limits_are_drawn_a_little_below_what_is_configured(dice: random.Random) -> None:
-    drawn = RecycleLimits(rss_bytes=GIB, jobs=100).jittered(dice)
-    assert drawn.rss_bytes is not None
-    assert drawn.jobs is not None
-    assert (1 - JITTER) * GIB <= drawn.rss_bytes <= GIB
-    assert (1 - JITTER) * 100 <= drawn.jobs <= 100
-    assert drawn.age_s is None
+@given(rng=rngs)
+def test_limits_get_jitter_below_the_configured_ones(rng: random.Random) -> None:
+    limits = RecycleLimits(rss_bytes=GIB, jobs=100).jittered(rng)
+    assert limits.rss_bytes is not None
+    assert limits.jobs is not None
+    assert (1 - JITTER) * GIB <= limits.rss_bytes <= GIB
+    assert (1 - JITTER) * 100 <= limits.jobs <= 100
+    assert limits.age_s is None
 
 
-# ---------------------------------------------------------------- hanging
+# ---------------------------------------------------------------- hangs
 
 
-def judged(watch: HeartbeatTracker, *, oldest_run_s: float = 0, draining: bool = False) -> str | None:
+def reason(heartbeats: HeartbeatTracker, *, oldest_run_s: float = 0, draining: bool = False) -> str | None:
     return hang_reason(
-        watch, heartbeat_ms=1000, oldest_run_s=oldest_run_s, job_timeout_s=120, draining=draining
+        heartbeats, heartbeat_ms=1000, oldest_run_s=oldest_run_s, job_timeout_s=120, draining=draining
     )
 
 
-def test_silence_counts_between_answers_only() -> None:
-    watch = HeartbeatTracker().after_poll(5, 1.0)
-    assert watch == HeartbeatTracker(5, 0.0)
+def test_silence_counts_between_successful_polls_only() -> None:
+    heartbeats = HeartbeatTracker().after_poll(5, 1.0)
+    assert heartbeats == HeartbeatTracker(5, 0.0)
     for _ in range(3):
-        watch = watch.after_poll(5, 1.0)
-    assert judged(watch) is None
-    assert judged(watch.after_failed_poll().after_poll(5, 1.0)) is None
-    assert judged(watch.after_poll(6, 1.0)) is None
-    hung = watch.after_poll(5, 1.0)
-    assert judged(hung) == "hung: no heartbeat for 4 s"
-    assert judged(hung, draining=True) is None
-    assert judged(hung.after_poll(None, DRAIN_GRACE_S), draining=True) is not None
+        heartbeats = heartbeats.after_poll(5, 1.0)
+    assert reason(heartbeats) is None
+    assert reason(heartbeats.after_failed_poll().after_poll(5, 1.0)) is None
+    assert reason(heartbeats.after_poll(6, 1.0)) is None
+    hung = heartbeats.after_poll(5, 1.0)
+    assert reason(hung) == "hung: no heartbeat for 4 s"
+    assert reason(hung, draining=True) is None
+    assert reason(hung.after_poll(None, DRAIN_GRACE_S), draining=True) is not None
 
 
-def test_a_hang_is_noticed_in_time_for_the_promise() -> None:
-    # Silence, a look a second, two seconds for the stack, of ten.
+def test_a_hang_is_ended_within_the_guaranteed_time() -> None:
+    # Guaranteed are 10 s: the silence, a poll every second, 2 s for the stack.
     assert silence_limit_s(1000) + 1 + 2 < 10
     assert silence_limit_s(100) == 3.0
 
 
 def test_a_start_may_take_longer() -> None:
-    watch = HeartbeatTracker().after_poll(None, START_S - 1)
-    assert judged(watch) is None
-    assert judged(watch.after_poll(None, 1.0)) == "hung: no first heartbeat for 60 s"
+    heartbeats = HeartbeatTracker().after_poll(None, START_S - 1)
+    assert reason(heartbeats) is None
+    assert reason(heartbeats.after_poll(None, 1.0)) == "hung: no first heartbeat for 60 s"
 
 
-def test_a_stuck_slot_is_told_by_the_age_of_its_run() -> None:
-    watch = HeartbeatTracker().after_poll(5, 0.0)
-    assert judged(watch, oldest_run_s=120 + RUN_MARGIN_S - 1) is None
-    assert "a slot is stuck" in str(judged(watch, oldest_run_s=120 + RUN_MARGIN_S))
+def test_a_stuck_slot_is_recognized_by_the_age_of_its_run() -> None:
+    heartbeats = HeartbeatTracker().after_poll(5, 0.0)
+    assert reason(heartbeats, oldest_run_s=120 + RUN_MARGIN_S - 1) is None
+    assert "a slot is stuck" in str(reason(heartbeats, oldest_run_s=120 + RUN_MARGIN_S))
