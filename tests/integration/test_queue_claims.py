@@ -250,7 +250,7 @@ async def test_a_call_repeated_because_its_reply_was_lost_is_recognised(redis_ur
         bury = {
             "counter": FailureCounter.CRASHES,
             "attempt_json": attempt_json(),
-            "burial": dead_letter_reason(),
+            "reason": dead_letter_reason(),
         }
         assert await w.move_to_dead_letters(d, **bury) is ScriptResult.OK
         before = await b.dump()

@@ -38,7 +38,7 @@ async def test_a_snapshot_is_one_round_trip_of_the_same_commands_at_any_depth(re
         await b.worker().heartbeat("{}", [])
 
         async def cost() -> dict[str, int]:
-            asked = {"history_s": 600, "history_min": 60, "events": 50, "runs": True}
+            asked = {"history_s": 600, "history_min": 60, "events": 50, "running_jobs": True}
             await b.snapshots.read(**asked)
             before = await b.calls()
             await b.snapshots.read(**asked)
