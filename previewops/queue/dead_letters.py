@@ -1,9 +1,9 @@
-"""The dead-letter queue: list, group, requeue, discard, export.
+"""The dead-letter queue: list, group, count, requeue, discard, export.
 
-A bulk act is bound by a cut-off: what died later is neither meant nor touched, so a job that dies again meanwhile is
-not touched twice. Who asks a person first takes it by ``now_ms`` before counting, and hands it to the count and to
-the act. Jobs are changed a hundred at a time, so that no script holds Redis for long. An act can be stopped between
-two batches, and leaves an event of what was done by then.
+A cut-off bounds every bulk operation: it skips jobs that died later, so it never handles a job twice. To
+confirm with the operator first, take the cut-off with ``now_ms``, then pass it to the count and to the
+operation. Each script call changes a hundred jobs, so that none blocks Redis for long. A bulk operation can
+be cancelled between batches; its event records what was done.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 BATCH_SIZE = 100
-"""Dead letters that one call changes."""
+"""Dead letters changed per script call."""
 _LOOKED_AT = 500
-"""Dead letters that one call looks at."""
+"""Dead letters examined per script call."""
 _NAMED = "named"
 
 ProgressCallback = Callable[[int, int], Awaitable[None]]
-"""Is told how many are through, and of how many."""
+"""Called with the number of processed jobs and the total."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Act:
-    """What is done to each batch, and as what it goes on record."""
+    """The script of a bulk operation, and how its event is recorded."""
 
     script: ScriptName
     kind: str
@@ -55,7 +55,9 @@ class _Act:
 
 @dataclass(slots=True)
 class _Account:
-    """How far a bulk act is with what a filter means: ``through`` of ``ids`` were tried, ``done`` of them changed."""
+    """Progress of a bulk operation within one filter: ``tried`` of ``ids`` were processed, ``done`` of them
+    changed.
+    """
 
     chosen: DeadLetterFilter
     ids: Sequence[bytes]
@@ -64,7 +66,7 @@ class _Account:
 
 
 class DeadLetters:
-    """The dead-letter queue of one queue."""
+    """The dead letters of one queue."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.keys = Keys(settings.queue_name)
@@ -72,7 +74,7 @@ class DeadLetters:
         self._scripts = Scripts(redis, self.keys)
 
     async def now_ms(self) -> int:
-        """The server's time, as the cut-off of a count and of the act that goes by it."""
+        """Returns the server's time in ms, to use as the cut-off of a count and of the following operation."""
         seconds, microseconds = await self._redis.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
@@ -83,9 +85,9 @@ class DeadLetters:
         *,
         cut_off_ms: int | None = None,
     ) -> int:
-        """How many dead letters a filter means, of those that had died by the cut-off (server ms, now by default).
+        """Counts matching dead letters that died by the cut-off (server ms, default now).
 
-        ``progress`` is told how many were looked at, of how many.
+        ``progress`` receives the number examined and the total.
         """
         if chosen.is_indexed:
             return await self._indexed(chosen, cut_off_ms)
@@ -110,10 +112,10 @@ class DeadLetters:
         limit: int = 200,
         cut_off_ms: int | None = None,
     ) -> ListPage:
-        """The next page of what a filter means, newest first and without payloads, in one round trip.
+        """Returns the next page of matching dead letters without payloads, newest first, in one round trip.
 
-        What has died, gone or come back since an earlier page shifts nothing. A page of a narrow filter may be
-        empty and have a cursor all the same: one call looks at so many only. ``cut_off_ms`` as for ``count``.
+        Changes since an earlier page do not shift later pages. A page may be empty and still have a cursor,
+        because one call examines a bounded number of ids. ``cut_off_ms`` is as in ``count``.
         """
         if not chosen.job_ids:
             examined, _, rows, following, _ = await self._look(
@@ -132,7 +134,7 @@ class DeadLetters:
     async def newest(
         self, chosen: DeadLetterFilter, *, limit: int, cut_off_ms: int | None = None
     ) -> tuple[JobRecord, ...]:
-        """The newest dead letters that a filter means, without payloads. ``cut_off_ms`` as for ``count``."""
+        """Returns the newest matching dead letters without payloads. ``cut_off_ms`` is as in ``count``."""
         found: list[JobRecord] = []
         cursor: Cursor | None = None
         while len(found) < limit:
@@ -145,7 +147,7 @@ class DeadLetters:
         return tuple(found)
 
     async def groups(self, *, limit: int = 100) -> tuple[DeadLetterGroup, ...]:
-        """The largest groups by cause, largest first, in one round trip."""
+        """Returns the largest groups of one cause, largest first, in one round trip."""
         rows = await self._scripts.run(ScriptName.DEAD_LETTER_GROUPS, limit)
         return tuple(
             DeadLetterGroup(
@@ -170,12 +172,12 @@ class DeadLetters:
         cut_off_ms: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> BulkResult:
-        """Gives the chosen dead letters a new life: attempts start from nought, the history stays.
+        """Requeues matching dead letters: counters restart at 0, the attempt history stays.
 
-        An operator's requeue is not bounded by PREVIEW_QUEUE_MAX. ``also`` are further filters, which mean none of
-        the same jobs; each has an event of its own. What died after the cut-off (server ms, now by default) is left.
-        Of more than ``most`` the newest of each filter are taken, one filter after the other.
-        Cancelled, it ends with the batch under way, and the events tell what was done and how many were left.
+        PREVIEW_QUEUE_MAX does not apply. ``other_filters`` must not overlap; each filter gets an event of its
+        own. Jobs that died after the cut-off (server ms, default now) are skipped. Above ``max_jobs``, the
+        newest of each filter are taken, filter by filter. A cancellation takes effect after the current
+        batch; events record what was done and what was left.
         """
         options = ("" if priority is None else priority.value,)
         act = _Act(ScriptName.REQUEUE, "requeued", options, who, why)
@@ -192,7 +194,7 @@ class DeadLetters:
         cut_off_ms: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> BulkResult:
-        """Deletes the chosen dead letters for good, payload and history included; otherwise like ``requeue``."""
+        """Deletes matching dead letters permanently, with payload and history. Otherwise like ``requeue``."""
         act = _Act(ScriptName.DISCARD, "discarded", (), who, why)
         return await self._in_batches(act, (chosen, *other_filters), max_jobs, cut_off_ms, progress)
 
@@ -206,16 +208,16 @@ class DeadLetters:
         priority: Priority | None = None,
         expected_digest: str | None = None,
     ) -> None:
-        """Gives a dead letter another body and a new life, in one step; the history of its attempts stays.
+        """Replaces a dead letter's payload and requeues it in one step; the attempt history stays.
 
-        ``priority`` None is the payload's own. ``instead_of`` is the ``digest`` of the record whose body was shown to
-        be edited, None for whichever it has. The event has the digests of both bodies.
+        ``priority`` defaults to the payload's. ``expected_digest`` is the ``digest`` of the record that was
+        edited; None skips the check. The event has the digests of both payloads.
 
         Raises:
-            OtherJob: the payload names another jobId.
-            JobNotFound: there is no record of the job.
-            WrongState: it is no dead letter (any more).
-            BodyChanged: it has another body than the one that was shown.
+            OtherJob: the payload has another jobId.
+            JobNotFound: the job has no record.
+            WrongState: the job is not a dead letter (any more).
+            BodyChanged: the stored payload differs from the one that was edited.
         """
         if payload.job_id != job_id:
             raise JobIdMismatch(job_id, payload.job_id)
@@ -239,7 +241,7 @@ class DeadLetters:
             raise WrongState(job_id, state.decode(), "requeue", "dead letters")
 
     async def export(self, chosen: DeadLetterFilter) -> AsyncIterator[JobRecord]:
-        """Every chosen dead letter whole, payload and attempts included, newest first."""
+        """Yields every matching dead letter with payload and attempts, newest first."""
         async for _, _, ids in self._walk(chosen, "ids"):
             for raw_id in ids:
                 job_id = raw_id.decode()
@@ -273,7 +275,7 @@ class DeadLetters:
                 room -= unrecorded[0].through
                 await self._record(act, unrecorded.popleft())
         except BaseException:
-            # Those that it did not come to are left as well.
+            # Filters that were not reached are recorded too, as left.
             with suppress(RedisError, OSError):
                 for account in unrecorded:
                     await _to_its_end(self._record(act, account))
@@ -314,7 +316,7 @@ class DeadLetters:
         await self._scripts.run(ScriptName.RECORD_EVENT, act.kind, *pairs)
 
     async def _indexed(self, chosen: DeadLetterFilter, cut_off_ms: int | None) -> int:
-        """How many the index of all, or of a group, holds up to the cut-off, or to the age that is asked for."""
+        """Returns the size of the index (all, or one group) up to the cut-off minus the minimum age."""
         index = self.keys.dead if chosen.group is None else self.keys.dead_group_prefix + chosen.group
         if cut_off_ms is None and chosen.older_than_ms is not None:
             cut_off_ms = await self.now_ms()
@@ -324,7 +326,7 @@ class DeadLetters:
     async def _walk(
         self, chosen: DeadLetterFilter, mode: str, cut_off_ms: int | None = None
     ) -> AsyncIterator[tuple[int, int, Sequence[Any]]]:
-        """(examined, matching, ids) of one call after the other, up to the cut-off, which is now by default."""
+        """Yields (examined, matching, ids) per script call, up to the cut-off (default now)."""
         if chosen.job_ids:
             named = tuple(dict.fromkeys(chosen.job_ids))
             for start in range(0, len(named), _LOOKED_AT):
@@ -353,7 +355,7 @@ class DeadLetters:
         limit: int = _LOOKED_AT,
         named: Sequence[str] = (),
     ) -> tuple[int, int, Sequence[Any], Cursor | None, int]:
-        """One call: (examined, matching, ids or rows, where it ended, the cut-off that it went by)."""
+        """Runs one list call: (examined, matching, ids or rows, next cursor, cut-off used)."""
         error = chosen.error or ""
         cut_off, examined, place, found, listed = await self._scripts.run(
             ScriptName.LIST_DEAD_LETTERS,
@@ -376,7 +378,7 @@ class DeadLetters:
 
 
 async def _to_its_end(call: Coroutine[Any, Any, _T]) -> tuple[_T, bool]:
-    """The result of a call that a cancellation does not cut short, and whether there was one."""
+    """Awaits a call to its end despite cancellation. Returns its result and whether a cancellation came."""
     task = asyncio.ensure_future(call)
     cancelled = False
     while not task.done():

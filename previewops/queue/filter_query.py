@@ -1,11 +1,11 @@
-"""The words by which people filter jobs, dead letters, workers and events. Pure.
+"""The filter language for jobs, dead letters, workers and events. Pure.
 
-``project:lessons high !timeout`` means: the project has "lessons" in it, some field has "high" in it, and none
-has "timeout". Words stand apart by spaces; ``"double quotes"`` keep spaces, and a doubled quote inside them is
-one quote. ``field:`` narrows a word to one of :data:`FIELDS`, a leading ``!`` negates it, and a lone ``!`` in
-front of everything inverts the whole. ASCII letters match in either case.
+``project:lessons high !timeout`` matches if the project contains "lessons", any field contains "high", and
+none contains "timeout". Spaces separate terms. ``"double quotes"`` keep spaces; a doubled quote inside them
+is a literal quote. ``field:`` limits a term to one of :data:`FILTER_FIELDS`, a leading ``!`` negates the
+term, and a ``!`` alone at the start negates the whole filter. ASCII letters match case-insensitively.
 
-Every door reads by :func:`read_terms`, which refuses fields that there are not.
+All user input is parsed by :func:`parse_filter`, which rejects unknown fields.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from previewops.errors import UsageError
 
 FILTER_FIELDS = ("id", "project", "priority", "state", "error", "worker", "kind", "who")
-"""What a word can be narrowed to."""
+"""Fields that a term can be limited to."""
 
 _SPACES = " \t\r\n"
 _FIELD = re.compile(rf"({'|'.join(FILTER_FIELDS)}):", re.IGNORECASE)
@@ -29,10 +29,10 @@ _LOWERED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 @dataclass(frozen=True, slots=True)
 class FilterTerm:
-    """One word: ``text`` is looked for in ``field``, or in all for None. Without text it holds always.
+    """One term: ``text`` is searched in ``field``, or in all fields if None. An empty text always matches.
 
     Raises:
-        ValueError: ``text`` has a NUL, which stands between fields where the scripts look at all.
+        ValueError: ``text`` contains a NUL, which separates fields in the scripts.
     """
 
     text: str
@@ -41,15 +41,15 @@ class FilterTerm:
 
     def __post_init__(self) -> None:
         if "\0" in self.text:
-            raise ValueError("a word of a filter has no NUL in it")
+            raise ValueError("a filter term cannot contain a NUL character")
 
     @property
     def folded(self) -> str:
-        """The text as it is compared, ASCII letters in lower case."""
+        """The text as it is compared: ASCII letters in lower case."""
         return _folded(self.text)
 
     def matches(self, fields: Mapping[str, str]) -> bool:
-        """Whether the word holds of something with these fields."""
+        """Whether the term matches these fields."""
         if not self.text:
             return True
         wanted = self.folded
@@ -57,7 +57,7 @@ class FilterTerm:
         return any(wanted in _folded(value) for value in looked_at) is not self.negated
 
     def __str__(self) -> str:
-        """The word as it can be typed."""
+        """The term in the filter language."""
         prefix = ("!" if self.negated else "") + ("" if self.field is None else f"{self.field}:")
         return prefix + (_quoted(self.text) if self._needs_quotes() else self.text)
 
@@ -73,24 +73,24 @@ class FilterTerm:
 
 @dataclass(frozen=True, slots=True)
 class FilterQuery:
-    """A filter: all ``terms`` have to hold, or with ``inverted`` not all of them. Without terms all matches."""
+    """A filter: all ``terms`` must match, or not all of them if ``inverted``. Without terms everything matches."""
 
     terms: tuple[FilterTerm, ...] = ()
     inverted: bool = False
 
     def matches(self, fields: Mapping[str, str]) -> bool:
-        """Whether something with these fields, by name, is meant. A field that is absent is empty."""
+        """Whether the filter matches these fields. An absent field is empty."""
         if not self:
             return True
         return all(term.matches(fields) for term in self.terms) is not self.inverted
 
     def script_arguments(self) -> tuple[str, ...]:
-        """The filter as the scripts are given it: inverted, the number of terms, then field, negated and text."""
+        """The filter as script arguments: inverted, number of terms, then field, negated and text of each."""
         flat = [part for term in self.terms for part in (term.field or "", "01"[term.negated], term.folded)]
         return ("01"[self.inverted], str(len(self.terms)), *flat)
 
     def __bool__(self) -> bool:
-        """Whether anything is asked."""
+        """Whether any term has a text."""
         return any(term.text for term in self.terms)
 
     def __iter__(self) -> Iterator[FilterTerm]:
@@ -100,33 +100,32 @@ class FilterQuery:
         return len(self.terms)
 
     def __str__(self) -> str:
-        """The filter as it can be typed: ``read_terms`` makes the same of it."""
+        """The filter in the filter language; ``parse_filter`` returns an equal filter."""
         return ("! " if self.inverted else "") + " ".join(map(str, self.terms))
 
 
 class UnknownFilterFields(UsageError):
-    """Words are narrowed to fields that there are not: ``names``. ``rest`` is the filter without these words.
+    """Terms name fields that do not exist: ``names``. ``known_part`` is the filter without these terms.
 
-    Taken for text they would find nothing, which reads like good news, and turned round by ``!`` everything.
+    As plain text such a term would match nothing, which looks like good news, and with ``!`` everything.
     """
 
     def __init__(self, names: tuple[str, ...], known_part: FilterQuery) -> None:
         super().__init__(
-            f"no field {', '.join(names)} to filter by; there are {', '.join(FILTER_FIELDS)}",
-            hint=f'text with a colon in it goes in double quotes: "{names[0]}:…"',
+            f"unknown filter field: found {', '.join(names)}, allowed {', '.join(FILTER_FIELDS)}",
+            hint=f'put text with a colon into double quotes: "{names[0]}:…"',
         )
         self.names = names
         self.known_part = known_part
 
 
 def parse_filter(text: str) -> FilterQuery:
-    """Reads what somebody asks for. A quote that is open ends with the text; addresses and what is quoted are text.
+    """Parses a filter. An open quote ends with the text. URLs and quoted parts are text, not fields.
 
-    A ``!`` that stands alone elsewhere than in front is left out, as a word that is just being typed. A NUL is
-    a space.
+    A ``!`` alone after the start is ignored: the user is typing a term. A NUL counts as a space.
 
     Raises:
-        UnknownFields: something stands before a colon as if it were a field and is none.
+        UnknownFilterFields: a term names a field that does not exist.
     """
     names: list[str] = []
 
@@ -144,7 +143,7 @@ def parse_filter(text: str) -> FilterQuery:
 
 
 def _read(text: str, meant: Callable[[str], bool]) -> FilterQuery:
-    """The filter of the words that are ``meant``."""
+    """Parses the terms that ``accept`` accepts."""
     text = text.replace("\0", " ")
     terms: list[FilterTerm] = []
     at, inverted = 0, False
@@ -175,7 +174,7 @@ def _quoted(text: str) -> str:
 
 
 def _unquoted(word: str) -> str:
-    """The word without the quotes that keep its spaces."""
+    """Removes the quotes that keep a term's spaces."""
     kept: list[str] = []
     at, inside = 0, False
     while at < len(word):

@@ -1,7 +1,7 @@
-"""Every Redis key, built here and nowhere else.
+"""All Redis keys, built only here.
 
-Keys that begin with ``arq:`` and the sorted set named like the queue are arq 0.28's own representation
-(arq/constants.py), kept so that stock arq clients can enqueue and read results. The rest is ours, under the
+Keys that begin with ``arq:`` and the sorted set named like the queue are arq 0.28's format
+(arq/constants.py), so that stock arq clients can enqueue jobs and read results. All other keys are under the
 queue's name.
 """
 
@@ -26,8 +26,8 @@ class Keys:
     def schedule(self) -> str:
         """arq's sorted set of pending job ids.
 
-        A score ≥ 0 is the ms at which the job is due and has not been taken in yet (backing off, or put there
-        by a stock arq client); a negative score is a job that waits or runs, its magnitude when it was due.
+        A score ≥ 0 is the due time in ms of a job that is not admitted yet (in backoff, or from a stock arq
+        client). A negative score marks a waiting or running job; its magnitude is when it was due.
         """
         return self.queue
 
@@ -37,12 +37,12 @@ class Keys:
 
     @property
     def active(self) -> str:
-        """Sorted set of running ids by the server ms at which the lease ends."""
+        """Sorted set of running ids by lease expiry in server ms."""
         return f"{self.queue}:active"
 
     @property
     def completed(self) -> str:
-        """Sorted set of completed ids by finishing time in server ms, bounded by retention."""
+        """Sorted set of completed ids by end time in server ms, bounded by retention."""
         return f"{self.queue}:completed"
 
     @property
@@ -52,22 +52,22 @@ class Keys:
 
     @property
     def dead(self) -> str:
-        """Sorted set of dead-letter ids by the server ms at which they died. Never trimmed."""
+        """Sorted set of dead-letter ids by time of death in server ms. Never trimmed."""
         return f"{self.queue}:dead"
 
     @property
     def dead_groups(self) -> str:
-        """Sorted set of error fingerprints by how many dead letters have them."""
+        """Sorted set of error fingerprints by their number of dead letters."""
         return f"{self.queue}:dead-causes"
 
     @property
     def dead_group_prefix(self) -> str:
-        """Prefix of a sorted set per fingerprint: its dead ids by the server ms at which they died."""
+        """Prefix of a sorted set per fingerprint: its dead-letter ids by time of death in server ms."""
         return f"{self.queue}:dead-group:"
 
     @property
     def meta(self) -> str:
-        """Hash of the queue's own fields: pause flag, sequence, lifetime counters."""
+        """Hash of queue fields: pause, sequence, lifetime counters."""
         return f"{self.queue}:meta"
 
     @property
@@ -77,47 +77,47 @@ class Keys:
 
     @property
     def wake(self) -> str:
-        """List of at most one element that idle workers block on."""
+        """List of at most one element; idle workers block on it."""
         return f"{self.queue}:wake"
 
     @property
     def events(self) -> str:
-        """Stream of events: operators' acts and changes worth a line on a screen."""
+        """Stream of events: operator commands and notable changes."""
         return f"{self.queue}:events"
 
     @property
     def workers(self) -> str:
-        """Sorted set of worker ids by their last heartbeat in server ms."""
+        """Sorted set of worker ids by last heartbeat in server ms."""
         return f"{self.queue}:workers"
 
     @property
     def worker_prefix(self) -> str:
-        """Prefix of a hash per worker: what it said of itself in its last heartbeat."""
+        """Prefix of a hash per worker: the info of its last heartbeat."""
         return f"{self.queue}:worker:"
 
     @property
     def supervisors(self) -> str:
-        """Sorted set of supervisor ids by their last report in server ms."""
+        """Sorted set of supervisor ids by last heartbeat in server ms."""
         return f"{self.queue}:supervisors"
 
     @property
     def supervisor_prefix(self) -> str:
-        """Prefix of a hash per supervisor: what it said of itself in its last report."""
+        """Prefix of a hash per supervisor: the info of its last heartbeat."""
         return f"{self.queue}:supervisor:"
 
     @property
     def commands_prefix(self) -> str:
-        """Prefix of a list per supervisor: ids of orders that it has not acknowledged, oldest first."""
+        """Prefix of a list per supervisor: ids of unacknowledged commands, oldest first."""
         return f"{self.queue}:orders:"
 
     @property
     def command_prefix(self) -> str:
-        """Prefix of a hash per order: what was ordered, by whom, and the answer. Expires."""
+        """Prefix of a hash per command: kind, target, operator and reply. Expires."""
         return f"{self.queue}:order:"
 
     @property
     def job_prefix(self) -> str:
-        """Prefix of a hash per job: our record beside arq's body."""
+        """Prefix of a hash per job: the record beside arq's body."""
         return f"{self.queue}:job:"
 
     @property
@@ -127,20 +127,20 @@ class Keys:
 
     @property
     def bucket_prefix(self) -> str:
-        """Prefix of a hash per time bucket: ``10s:<n>`` and ``1m:<n>``, n = server s divided by its width."""
+        """Prefix of a hash per time bucket: ``10s:<n>`` and ``1m:<n>``, n = server seconds divided by the width."""
         return f"{self.queue}:bucket:"
 
     @property
     def done_channel_prefix(self) -> str:
-        """Prefix of the publish/subscribe channel that tells of a job's end."""
+        """Prefix of the pub/sub channel that announces a job's end."""
         return f"{self.queue}:done:"
 
     def lua_prelude(self) -> str:
-        """Local names for all keys, as Lua text that the loader puts in front of every script.
+        """Returns Lua locals for all keys, which the loader puts in front of every script.
 
-        Sending two dozen keys with every call cost more than all the rest of packing it (measured: half of a
-        worker's time at concurrency 2). KEYS[1] is still sent. A Redis Cluster would want every key declared;
-        arq's own keys are spread over slots, so a queue lives on one server anyway.
+        Sending two dozen keys with every call cost more than packing all other arguments (measured: half of a
+        worker's time at concurrency 2). KEYS[1] is still sent. Redis Cluster would require all keys declared,
+        but arq's own keys are spread over slots, so a queue lives on one server anyway.
         """
         names = {
             "K_SCHEDULE": self.schedule,
@@ -171,5 +171,5 @@ class Keys:
             "P_ORDER": self.command_prefix,
             "P_DONE": self.done_channel_prefix,
         }
-        # The queue's name is 1 to 100 of A-Z a-z 0-9 - _ . : (settings.py): nothing to escape.
+        # settings.py limits queue names to 1 to 100 of A-Z a-z 0-9 - _ . : so nothing needs escaping.
         return "".join(f"local {name} = '{key}'\n" for name, key in names.items())

@@ -36,11 +36,11 @@ _BATCH_BYTES = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The answer to a submit that was not refused.
+    """Reply to an accepted submit.
 
-    ``new`` is False when the very same job was there already; ``state`` is the job's state at that moment.
-    ``free_from_ms`` is when a job that is completed or cancelled is forgotten at the latest, in server ms, by
-    PREVIEW_RESULT_TTL_S of this process: from then on its id is a new job's. None where that is not known.
+    ``new`` is False when an identical job existed already; ``state`` is the job's state at that moment.
+    ``free_from_ms`` (server ms) is the latest time at which the record of a completed or cancelled job
+    expires, by this process's PREVIEW_RESULT_TTL_S. The id is reusable from then on. None if unknown.
     """
 
     job_id: str
@@ -50,21 +50,20 @@ class Receipt:
 
     @property
     def hint(self) -> str | None:
-        """What to do to have the payload rendered, where the job that has its id will not be; None where it will."""
+        """What to do when this submit will not render the payload; None when it will."""
         until = "" if self.free_from_ms is None else f" before {iso_from_ms(self.free_from_ms)}"
         match self.state:
             case JobState.CANCELLED:
                 return (
-                    f"nothing is rendered under this jobId{until}, as the job was cancelled; "
-                    "give the payload another jobId"
+                    f"the job was cancelled, so its jobId renders nothing{until}; submit the payload under another jobId"
                 )
             case JobState.DEAD:
-                return f"it is a dead letter: `previewops dlq requeue {self.job_id}` runs it again"
+                return f"the job is a dead letter: `previewops dlq requeue {self.job_id}` runs it again"
             case _:
                 return None
 
     def as_json(self) -> dict[str, Any]:
-        """The receipt as a JSON object, the same at every door."""
+        """The receipt as JSON, the same on the command line, in the API and in the client."""
         body: dict[str, Any] = {"jobId": self.job_id, "status": self.state.value, "new": self.new}
         if self.free_from_ms is not None:
             body["freeFrom"] = iso_from_ms(self.free_from_ms)
@@ -75,7 +74,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class PauseState:
-    """Whether claims are stopped, since when (server ms), by whom and why. ``changed`` tells of this act."""
+    """Whether claims are paused, since when (server ms), by whom and why. ``changed``: this call changed it."""
 
     paused: bool
     changed: bool
@@ -85,7 +84,7 @@ class PauseState:
 
 
 class Queue:
-    """One queue, seen from outside the workers."""
+    """One queue as producers and operators use it."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.keys = Keys(settings.queue_name)
@@ -97,7 +96,7 @@ class Queue:
         """Submits one job.
 
         Raises:
-            JobConflict: the id is taken by a job with another body.
+            JobConflict: another job with a different payload has this id.
             QueueFull: the backlog has reached PREVIEW_QUEUE_MAX.
         """
         (answer,) = await self.submit_many([payload])
@@ -124,7 +123,8 @@ class Queue:
                 code = ScriptResult(reply[i])
                 answers.append(self._answer(payload, code, reply[i + 1].decode(), reply[i + 2]))
                 conflicts += code is ScriptResult.COMPARE and isinstance(answers[-1], JobConflict)
-        if conflicts:  # a stock client's bodies, which only we can compare: too rare to mind the round trip
+        if conflicts:  # Only Python can compare the body of a stock arq client. That is rare, so the extra
+                       # round trip does not matter.
             await self._submit_batch([], 0, conflicts)
         return answers
 
@@ -161,10 +161,10 @@ class Queue:
         return int(ended_ms) + self.settings.result_ttl_s * 1000
 
     async def status(self, job_id: str) -> JobRecord:
-        """Everything known of one job, payload, result and attempts included.
+        """Returns the record of one job with payload, result and attempts.
 
         Raises:
-            JobNotFound: there is no record of it.
+            JobNotFound: the job has no record.
         """
         reply = await self._scripts.run(ScriptName.READ_JOB, job_id)
         record = record_from_reply(job_id, reply)
@@ -178,10 +178,10 @@ class Queue:
     async def records(
         self, job_ids: Sequence[str], *, on_unreadable: Callable[[str, Exception], None] | None = None
     ) -> list[JobRecord]:
-        """What is known of several jobs, without payloads. Unknown ones are left out.
+        """Returns the records of several jobs without payloads. Skips unknown ids.
 
-        ``unreadable`` is told of each record that is there and makes no sense, and why; it is left out too. Without
-        it, the first of them ends the whole.
+        ``on_unreadable`` receives the id and the error of each corrupt record, which is skipped too. Without
+        it, the first corrupt record raises.
         """
         async with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
@@ -202,7 +202,7 @@ class Queue:
         return [known[job_id] for job_id in job_ids if job_id in known]
 
     async def _not_taken_in(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
-        """Those of the ids that stock arq clients put there and that no worker has taken in yet."""
+        """Returns records for those ids that stock arq clients enqueued and no worker has admitted yet."""
         if not job_ids:
             return {}
         async with self.redis.pipeline(transaction=False) as pipe:
@@ -218,11 +218,12 @@ class Queue:
         }
 
     async def cancel(self, job_id: str, *, who: str, why: str = "") -> JobState:
-        """Cancels a pending job; returns the state it was in. A running render is killed within a heartbeat.
+        """Cancels a pending job and returns its previous state. A running render is killed within a
+        heartbeat.
 
         Raises:
-            JobNotFound: there is no record of it.
-            WrongState: it has ended already.
+            JobNotFound: the job has no record.
+            WrongState: the job has already ended.
         """
         code, state = await self._scripts.run(
             ScriptName.CANCEL, job_id, who, why, self.settings.result_ttl_s * 1000
@@ -234,35 +235,35 @@ class Queue:
         return JobState(state.decode())
 
     async def pause(self, *, who: str, why: str = "") -> PauseState:
-        """Stops claims; jobs that run go on, submits are accepted. A second pause changes nothing."""
+        """Pauses claims. Running jobs continue, and submits are accepted. A second pause changes nothing."""
         code, by, reason, since = await self._scripts.run(ScriptName.PAUSE, who, why)
         return PauseState(True, code == ScriptResult.OK, int(since), by.decode(), reason.decode())
 
     async def resume(self, *, who: str, why: str = "") -> PauseState:
-        """Lets claims go on."""
+        """Resumes claims."""
         (code,) = await self._scripts.run(ScriptName.RESUME, who, why)
         return PauseState(False, code == ScriptResult.OK)
 
     async def acknowledge_data_loss(self, *, who: str) -> bool:
-        """Ends the alarm over lost data; False if there is none."""
+        """Acknowledges the data-loss alarm. Returns False if there is none."""
         return ScriptResult(await self._scripts.run(ScriptName.ACKNOWLEDGE_DATA_LOSS, who)) is ScriptResult.OK
 
     async def record_event(self, kind: str, **fields: str) -> None:
-        """Puts one event on the queue's stream."""
+        """Adds one event to the queue's stream."""
         pairs = [part for pair in fields.items() for part in pair]
         await self._scripts.run(ScriptName.RECORD_EVENT, kind, *pairs)
 
     async def watch(
         self, job_id: str, *, poll_interval_s: float = 1.0, timeout_s: float | None = None
     ) -> AsyncGenerator[JobRecord, None]:
-        """Looks at a job until it has ended, and yields what each look finds, without the payload.
+        """Yields the record of a job, without payload, on every poll until the job has ended.
 
-        The end is announced on a channel; the record is read again every ``look_every_s`` as well, because a
-        message that is published while a connection is down is gone. After ``timeout_s`` there are no more looks,
-        and the last of them tells of a job that is pending.
+        Redis publishes the end on a channel. A message published during a disconnect is lost, so the record
+        is also read every ``poll_interval_s``. Polling stops after ``timeout_s``; the last record then shows
+        a pending job.
 
         Raises:
-            JobNotFound: there is no record of it.
+            JobNotFound: the job has no record.
         """
         now = asyncio.get_running_loop().time
         deadline = None if timeout_s is None else now() + timeout_s
@@ -278,7 +279,7 @@ class Queue:
                 elif known is None or ended is None:
                     raise JobNotFound(job_id, self.keys.queue)
                 else:
-                    # Forgotten already: PREVIEW_KEEP_COMPLETED may be nought.
+                    # The record may be gone already: PREVIEW_KEEP_COMPLETED can be 0.
                     known = replace(known, state=ended)
                 yield known
                 pause_s = poll_interval_s if deadline is None else min(poll_interval_s, deadline - now())
@@ -291,10 +292,10 @@ class Queue:
             await pubsub.aclose()
 
     async def wait_until_ended(self, job_id: str, *, poll_interval_s: float = 1.0) -> JobState:
-        """Waits until a job has ended and returns its state; ``check_every_s`` is that of ``watch``.
+        """Waits until a job has ended and returns its state. ``poll_interval_s`` is as in ``watch``.
 
         Raises:
-            JobNotFound: there is no record of it.
+            JobNotFound: the job has no record.
         """
         async with aclosing(self.watch(job_id, poll_interval_s=poll_interval_s)) as looks:
             async for record in looks:
@@ -303,7 +304,9 @@ class Queue:
 
 
 def _foreign(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:
-    """A job that a stock arq client put there and that no worker has taken in yet; ``now`` is Redis's TIME."""
+    """Builds the record of a job that a stock arq client enqueued and no worker has admitted. ``now`` is Redis
+    TIME.
+    """
     payload = extract_payload(body) or {}
     named = payload.get("priority")
     return JobRecord(
@@ -330,7 +333,7 @@ def _foreign(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int
 
 
 def _batches(payloads: Sequence[Payload]) -> list[list[tuple[Payload, bytes]]]:
-    """Splits a submit so that no single script call holds Redis for long."""
+    """Splits a submit into batches, so that no script call blocks Redis for long."""
     batches: list[list[tuple[Payload, bytes]]] = []
     size = 0
     for payload in payloads:

@@ -43,7 +43,7 @@ def raw(job_id: str, **words: Any) -> dict[str, Any]:
     return payload(job_id, **words).raw
 
 
-# ---------------------------------------------------------------- from stock clients
+# ---------------------------------------------------------------- from stock arq clients
 
 
 async def test_a_stock_clients_job_is_claimed_with_its_priority_and_project(redis_url: str) -> None:
@@ -65,7 +65,7 @@ async def test_a_stock_clients_job_is_claimed_with_its_priority_and_project(redi
             Priority.LOW,
         ]
         assert (await b.queue.status("low")).project_id == "shop"
-        assert await b.redis.pttl("arq:job:low") == -1, "nothing that waits or runs expires"
+        assert await b.redis.pttl("arq:job:low") == -1, "waiting and running jobs do not expire"
         name, args, kwargs, _ = decode_job(claims[0])
         assert (name, args, kwargs) == ("render_preview", [raw("high", priority="high", project="shop")], {})
         snapshot = await b.snapshots.read()
@@ -109,7 +109,7 @@ async def test_the_same_id_is_enqueued_once_by_whichever_client(redis_url: str) 
         assert (await b.queue.submit(payload("a"))).new is False
         with pytest.raises(JobConflict):
             await b.queue.submit(payload("a", title="another"))
-        # Only a caller can compare such bodies: what it found is counted by the next round trip.
+        # Only Python can compare such bodies; the next round trip counts the conflicts.
         totals = LifetimeCounters.parse(await b.redis.hgetall(b.queue.keys.totals))
         assert totals.rejections("conflict") == 1
         await b.queue.submit(payload("ours"))
@@ -190,7 +190,7 @@ async def test_a_body_that_cannot_be_read_is_claimed_refused_and_kept_as_a_dead_
         result = await Job("a", pool, QUEUE, json.loads).result_info()
         assert result is not None
         assert (result.success, result.function) == (False, "render_preview")
-        assert await b.redis.get("arq:job:a") == body, "the evidence is kept"
+        assert await b.redis.get("arq:job:a") == body, "the body is kept"
         assert await b.redis.pttl("arq:job:a") == -1
         record = await b.queue.status("a")
         assert record.state is JobState.DEAD
@@ -218,7 +218,7 @@ async def test_a_job_whose_body_expired_is_claimed_without_and_heals_when_enqueu
         assert (snapshot.counters["accepted"], snapshot.unaccounted) == (1, 0)
 
 
-# ---------------------------------------------------------------- to stock clients
+# ---------------------------------------------------------------- to stock arq clients
 
 
 async def test_stock_status_of_every_state(redis_url: str) -> None:
@@ -282,7 +282,7 @@ async def test_stock_result_of_a_completed_job(redis_url: str) -> None:
             QUEUE,
             "a",
         )
-        assert info.args == [raw("a")], "empty lists are still lists"
+        assert info.args == [raw("a")], "empty lists stay lists"
         assert info.start_time <= info.finish_time
         assert [result.job_id for result in await pool.all_job_results()] == ["a"]
 

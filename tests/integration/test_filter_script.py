@@ -1,4 +1,4 @@
-"""The filter language in Lua: it means what Python means by it, whatever the words and the texts."""
+"""The filter language in Lua gives the same results as in Python, for any terms and texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
 
-TEXT = files("previewops.queue.lua").joinpath("include", "match.lua").read_text("utf-8")
+TEXT = files("previewops.queue.lua").joinpath("include", "filter_match.lua").read_text("utf-8")
 # ARGV: number of fields, then name and value of each, then the filter.
 SCRIPT = (
     TEXT
@@ -23,7 +23,7 @@ local fields, count = {}, tonumber(ARGV[1])
 for i = 1, count do
   fields[ARGV[2 * i]] = ARGV[2 * i + 1]
 end
-return matcher(ARGV, 2 * count + 2)(fields) and 1 or 0
+return filter_matcher(ARGV, 2 * count + 2)(fields) and 1 or 0
 """
 )
 

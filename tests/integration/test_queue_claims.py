@@ -1,4 +1,4 @@
-"""Claims: their order, their cost, and how a lease is kept, lost and ended."""
+"""Claims: order, cost, and how leases are renewed, lost and released."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def test_the_time_that_a_job_ran_before_it_was_put_back_is_no_wait(redis_u
         assert sorted(merge_histograms(bucket.wait for bucket in snapshot.buckets).values()) == [1, 1], (
             "a long and a short one"
         )
-        # A retry waits from when it is due, which is later than when it was put back.
+        # A retry waits since it became due, which is later than its release.
         await b.worker().release([again])
         await b.make_older("a", by_ms=-2 * HOUR_MS)
         assert (await b.claim_one()).wait_ms == 0
@@ -126,7 +126,7 @@ async def test_the_time_that_a_job_ran_before_it_was_put_back_is_no_wait(redis_u
 
 
 async def calls_of(b: QueueFixture, claim: bool) -> dict[str, int]:
-    """The commands of one claim, or of one finish that claims."""
+    """Returns the commands of one claim, or of one finish that claims."""
     held = [await b.claim_one(), await b.claim_one()]
     await b.worker().finish([completed_job(held[0])], 0)
     before = await b.calls()
@@ -149,7 +149,7 @@ async def test_a_claim_costs_the_same_at_any_depth_and_with_any_number_of_active
         await fill(b, 4_000, "normal", start=10)
         assert len((await b.worker("w2").claim(1_500)).claims) == 1_500
         deep = await calls_of(b, claim)
-        # EXPIRE comes with a bucket's new field, and a histogram's bin may be new.
+        # A bucket's new field adds an EXPIRE, and a histogram bin may be new.
         for calls in (shallow, deep):
             calls.pop("expire", None)
         assert abs(shallow.pop("hincrby") - deep.pop("hincrby")) <= 3
@@ -340,7 +340,7 @@ async def test_release_and_reclaim_cost_neither_an_attempt_nor_a_crash(redis_url
         assert await b.worker("w2").release_unknown_claims([]) == [], (
             "another worker's claims are not its own"
         )
-        assert await b.worker().release_unknown_claims([lost]) == [], "what it holds it keeps"
+        assert await b.worker().release_unknown_claims([lost]) == [], "a worker keeps the claims that it holds"
         assert await b.worker().release_unknown_claims([]) == ["a"]
         assert (await b.worker().finish([completed_job(lost)], 0))[0] == [ScriptResult.STALE]
         claim = await b.claim_one()
@@ -395,7 +395,7 @@ async def test_a_worker_that_waits_is_woken_by_a_submit(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         sleeper = connect(redis_url, role="test")
         waiting = asyncio.create_task(Leases(sleeper, Settings(), "w1").wait_for_work(30))
-        # Redis tells nobody that a client has begun to wait.
+        # Redis does not report when a client starts to block.
         while b"cmd=blpop" not in await b.redis.execute_command("CLIENT", "LIST"):  # noqa: ASYNC110
             await asyncio.sleep(0)
         await b.queue.submit(payload("a"))
@@ -416,7 +416,7 @@ async def test_the_next_due_time_is_told(redis_url: str) -> None:
             attempt_json=attempt_json(),
             message="again",
         )
-        assert await b.worker().wait_for_work(1) is True, "a sleeper has to learn of the new due time"
+        assert await b.worker().wait_for_work(1) is True, "an idle worker has to learn of the new due time"
         told = (await b.worker().claim(1)).next_due_ms
         assert told is not None
         assert 0 < told <= 60_000

@@ -1,4 +1,4 @@
-"""Cancel, pause, retention, listing, and a server that restarts or forgets its scripts."""
+"""Cancel, pause, retention, maintenance, and servers that restart or lose their scripts."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_who_waits_is_told_even_if_the_record_is_not_kept(redis_url: str) 
             subscribed = dict(await b.redis.pubsub_numsub(channel))[channel.encode()] == 1
             return subscribed and "hgetall" in await b.calls()
 
-        # Redis tells nobody that a client has subscribed, or read the state.
+        # Redis does not report when a client subscribes or reads the state.
         while not await watched():  # noqa: ASYNC110
             await asyncio.sleep(0)
         await b.worker().finish([completed_job(await b.claim_one())], 0)
@@ -164,7 +164,7 @@ async def test_scripts_survive_being_flushed_and_a_restart(
         assert await b.worker().renew(claim) is ScriptResult.OK
         server.kill()
         server.start()
-        # A connection of before is gone with the server; the next one knows no script.
+        # The old connection is gone with the server; the new server has no scripts.
         await b.redis.connection_pool.disconnect()
         codes, _ = await b.worker().finish([completed_job(claim)], 0)
         assert codes == [ScriptResult.OK]
@@ -181,7 +181,7 @@ async def test_two_queues_in_one_redis_keep_apart(redis_url: str) -> None:
         assert (await other.snapshots.read()).backlog == 1
 
 
-# ---------------------------------------------------------------- retention and upkeep
+# ---------------------------------------------------------------- retention and maintenance
 
 
 async def complete(b: QueueFixture, *job_ids: str) -> None:

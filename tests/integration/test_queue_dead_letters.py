@@ -1,4 +1,5 @@
-"""Dead letters: filters, groups, bulk acts with a cut-off, export, and pages over many of one moment."""
+"""Dead letters: filters, groups, bulk operations with a cut-off, export, and pages over many of one moment.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ WHO = {"who": "ann", "why": "the store is back"}
 
 
 async def at_one_moment(b: QueueFixture, at_ms: int) -> None:
-    """Gives all dead letters one time of death."""
+    """Gives all dead letters the same time of death."""
     for index in [b.keys.dead, *await b.redis.keys(f"{b.keys.dead_group_prefix}*")]:
         ids = await b.redis.zrange(index, 0, -1)
         await b.redis.zadd(index, dict.fromkeys(ids, at_ms))
@@ -116,7 +117,7 @@ async def test_a_requeued_job_starts_anew_and_keeps_its_history(redis_url: str) 
         await b.add_dead_letter("a", priority="low")
         await b.add_dead_letter("b")
         outcome = await b.dead.requeue(DeadLetterFilter(), priority=Priority.HIGH, **WHO)
-        assert (outcome.done, outcome.skipped) == (2, 0), "an operator's act is not bounded"
+        assert (outcome.done, outcome.skipped) == (2, 0), "PREVIEW_QUEUE_MAX does not apply to operators"
         record = await b.queue.status("a")
         assert (record.state, record.priority, record.attempts, record.crashes, record.requeues) == (
             JobState.WAITING,
@@ -456,7 +457,7 @@ async def test_an_edited_dead_letter_runs_again_with_its_new_body_and_its_histor
                 "digestAfter": body_digest(after),
             },
         )
-        assert (await b.queue.submit(after)).new is False, "it is that very job now"
+        assert (await b.queue.submit(after)).new is False, "the stored payload is already this one"
         with pytest.raises(JobConflict):
             await b.queue.submit(before)
         claim = await b.claim_one()

@@ -1,4 +1,4 @@
-"""Listing jobs in pages: every job once, in order, at a bounded cost, while the queue goes on."""
+"""Paged job listing: every job once, in order, at a bounded cost, while the queue changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ids(records: tuple[JobRecord, ...]) -> list[str]:
 
 
 async def one_of_each(b: QueueFixture) -> None:
-    """A job in every state, named after it, those that have ended in this order."""
+    """Creates a job in every state, named after it; the ended ones end in this order."""
     for state in ("completed", "dead", "cancelled", "delayed", "active"):
         await b.queue.submit(payload(state, project=f"of-{state}"))
         claim = await b.claim_one() if state != "cancelled" else None
@@ -63,7 +63,7 @@ async def one_of_each(b: QueueFixture) -> None:
 async def test_what_runs_comes_first_and_all_else_by_time(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await one_of_each(b)
-        # The server's clock may have stood still for a millisecond: times are told apart by hand.
+        # The server's clock may have stood still for a millisecond, so the times are set here.
         now_ms = await b.now_ms()
         for back, state in enumerate(("cancelled", "dead", "completed"), 1):
             await b.redis.zadd(f"{b.keys.queue}:{state}", {state: now_ms - back * 1_000})
@@ -88,7 +88,7 @@ async def test_one_state_is_listed_with_all_that_a_record_tells(redis_url: str, 
 
 def test_the_scripts_list_the_fields_that_records_are_made_of() -> None:
     text = script_text(ScriptName.LIST_JOBS)
-    listed = text.split("local RECORD = {")[1].split("}")[0]
+    listed = text.split("local RECORD_FIELDS = {")[1].split("}")[0]
     told = [word.strip().strip("'") for word in listed.split(",") if word.strip()]
     assert told == [name.decode() for name in RECORD_FIELDS]
 
@@ -141,7 +141,7 @@ async def test_pages_give_every_job_once_and_in_order(
             await b.redis.zadd(index, {name: at_ms})
             placed.append((at_ms, 3 + number, name))
         if newest_first:
-            # Of one time, sources come by their number, and ids of one source backwards.
+            # At equal times, sources come by number, and ids of one source in descending order.
             order = sorted(placed, key=lambda job: job[2], reverse=True)
             order.sort(key=lambda job: (-job[0], job[1]))
         else:
@@ -157,7 +157,7 @@ async def test_what_comes_goes_and_moves_between_pages_shifts_nothing(redis_url:
         await b.redis.zadd(b.keys.waiting(Priority.NORMAL), dict.fromkeys(names, 1_000_000_000))
         first = await b.list.page(state=JobState.WAITING, query=ALL, limit=10)
         assert ids(first.rows) == names[:19:-1]
-        # The very one that the page ended with goes, and so do its neighbours; a newer one comes.
+        # The last job of the page goes, and so do its neighbours; a newer one arrives.
         for name in ("job-20", "job-21", "job-19"):
             await b.queue.cancel(name, who="ann")
         await b.queue.submit(payload("new"))

@@ -1,4 +1,4 @@
-"""Upkeep in unusual times: after silence, and before ids that no door of ours would let in."""
+"""Maintenance after silence, and with ids that no client would write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def test_leases_that_ended_while_nobody_was_heard_are_given_one_more(redis
         await b.queue.submit(payload("a"))
         (claim,) = (await w.claim(1)).claims
         await w.maintain()
-        # Redis was away for an hour, and every lease ended meanwhile.
+        # Redis was unavailable for an hour, and every lease expired.
         await b.expire_leases("a")
         await b.redis.hincrby(b.keys.meta, "upkept", -3_600_000)
         assert (await w.maintain()).recovered == 0
@@ -52,7 +52,7 @@ async def test_an_id_that_could_break_a_worker_is_turned_away_and_told_of(redis_
         (event,) = [
             fields for _, fields in await b.redis.xrange(b.keys.events) if fields[b"kind"] == b"turned-away"
         ]
-        assert b"no plain text" in event[b"message"]
+        assert b"not plain text" in event[b"message"]
         assert (await b.worker().claim(1)).claims == ()
 
 

@@ -1,4 +1,4 @@
-"""Snapshots and history: one round trip at any depth, true counts, ten seconds added up into minutes."""
+"""Snapshots and history: one round trip at any depth, correct counts, minutes merged from 10 s buckets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.redis
 
 
 async def fill(b: QueueFixture, count: int, start: int) -> None:
-    """Jobs in every state, ``count`` of each of waiting, dead and completed."""
+    """Creates ``count`` waiting, dead and completed jobs, and one in each other state."""
     ids = [f"job-{n}" for n in range(start, start + 3 * count)]
     await b.queue.submit_many([payload(job_id) for job_id in ids])
     claims = (await b.worker().claim(2 * count)).claims
@@ -53,9 +53,9 @@ async def test_a_snapshot_is_one_round_trip_of_the_same_commands_at_any_depth(re
         assert deep == shallow
         assert deep["evalsha"] == 1
         assert not {"keys", "scan", "zscan", "hscan", "hvals", "lrange", "smembers"} & set(deep)
-        # Workers are the one range that is read whole; the heads are ranges of one.
+        # Only the workers are read as a whole; the oldest waiting jobs are ranges of one.
         assert deep["zrange"] == 4
-        # The runs and the supervisors, each bounded.
+        # Running jobs and supervisors, each limited.
         assert deep["zrevrange"] == 2
         assert deep["xrevrange"] == 1
 
@@ -128,7 +128,7 @@ async def test_the_newest_events_that_are_not_known_yet_come_oldest_first(redis_
         assert (await b.snapshots.read(events=5, after=snapshot.events[-1].event_id)).events == ()
         assert len((await b.snapshots.read(events=9_999)).events) == 14
         assert (await b.snapshots.read()).events == ()
-        with pytest.raises(ValueError, match="no id of an event"):
+        with pytest.raises(ValueError, match="is not an event id"):
             await b.snapshots.read(events=1, after="0 COUNT 1")
 
 

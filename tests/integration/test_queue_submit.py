@@ -1,4 +1,4 @@
-"""Submitting: idempotent by id, bounded by the backlog, whole or not at all."""
+"""Submits: idempotent by id, limited by the backlog, atomic."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_delayed_jobs_count_towards_the_bound_and_active_ones_do_not(redis
         )
         with pytest.raises(QueueFull):
             await b.queue.submit(payload("c"))
-        assert (await b.queue.submit(payload("a"))).new is False, "a known job is told of though it is full"
+        assert (await b.queue.submit(payload("a"))).new is False, "a known job is reported although the queue is full"
         await b.worker().finish([completed_job(claim)], 0)
 
 
@@ -101,7 +101,7 @@ async def test_the_same_body_is_the_same_job_in_every_state_and_another_body_a_c
             assert caught.value.state == state.value
             after = await b.dump()
             for dump in (before, after):
-                dump.pop(b.queue.keys.totals.encode(), None)  # where it is counted, and nowhere else
+                dump.pop(b.queue.keys.totals.encode(), None)  # counted here and nowhere else
             assert after == before
 
         assert (await b.queue.submit(payload("a"))).new is True
@@ -153,13 +153,13 @@ async def test_until_when_the_id_of_a_job_that_has_ended_is_taken(redis_url: str
                 == iso_from_ms(ended_ms + 3_600_000)
             )
             assert caught.value.reusable_from in str(caught.value.hint)
-        assert "give the payload another jobId" in str((await b.queue.submit(payload("gone"))).hint)
+        assert "another jobId" in str((await b.queue.submit(payload("gone"))).hint)
         assert (await b.queue.submit(payload("done"))).hint is None
         dead = await b.queue.submit(payload("dead"))
         assert "`previewops dlq requeue dead`" in str(dead.hint)
         waits = await b.queue.submit(payload("waits"))
         assert (dead.free_from_ms, waits.free_from_ms, waits.hint) == (None, None, None)
-        # Its second life has an end on record, of the first.
+        # The requeued job still has the end of its first run.
         await DeadLetters(b.redis, b.settings).requeue(DeadLetterFilter(job_ids=("dead",)), who="ann")
         assert (await b.queue.submit(payload("dead"))).free_from_ms is None
 
@@ -212,7 +212,7 @@ async def test_counting_refusals_costs_those_who_are_accepted_nothing(redis_url:
         await b.queue.submit(payload("a"))
         after = await b.calls()
         assert after["evalsha"] - before["evalsha"] == 1
-        assert after["hincrby"] - before["hincrby"] == 2  # what was accepted: in all, and of late
+        assert after["hincrby"] - before["hincrby"] == 2  # accepted jobs, in total and in the recent buckets
         await b.queue.submit_many([payload("b"), payload("a", title="other")], invalid=4)
         again = await b.calls()
         assert again["evalsha"] - after["evalsha"] == 1

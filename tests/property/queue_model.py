@@ -1,4 +1,4 @@
-"""What the queue promises, as plain Python: the model that the state machine compares Redis with."""
+"""Model of the queue in plain Python, which the state machine compares with Redis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ AGED_SHARE = 4
 
 @dataclass(slots=True)
 class ModelJob:
-    """One job. ``order`` is its place among the waiting, ``due_ms`` when a job with a delay is due."""
+    """One job. ``order`` is its position among waiting jobs, ``due_ms`` the end of its delay."""
 
     job_id: str
     priority: str
@@ -32,13 +32,13 @@ class ModelJob:
 
     @property
     def on_record(self) -> bool:
-        """Whether the queue has a record of it; a stock client's job has none until it is taken in."""
+        """Whether the job has a record; a job of a stock arq client has none until it is admitted."""
         return self.state != "unadmitted"
 
 
 @dataclass(slots=True)
 class Model:
-    """Every job there is, and the queue's own fields."""
+    """All jobs and the queue's own fields."""
 
     queue_max: int
     max_crashes: int
@@ -62,14 +62,14 @@ class Model:
         return len(self.of("waiting", "delayed", "unadmitted"))
 
     def stale(self, job_id: str, token: str) -> str:
-        """What a caller with that token is told: OK, ALREADY or STALE."""
+        """Returns the code for a caller with that token: OK, ALREADY or STALE."""
         job = self.jobs.get(job_id)
         if job is None or job.token != token:
             return "STALE"
         return "OK" if job.state == "active" else "ALREADY"
 
     def admit(self, now_ms: int, limit: int) -> int:
-        """Takes in what is due."""
+        """Admits due jobs."""
         due = [job for job in self.of("delayed", "unadmitted") if job.due_ms <= now_ms]
         due.sort(key=lambda job: (job.due_ms, job.job_id))
         for job in due[:limit]:
@@ -83,7 +83,9 @@ class Model:
         job.order = due_ms * 1000
 
     def choose(self, want: int, aged: bool) -> list[ModelJob]:
-        """The jobs that a claim gets, in order. ``aged`` tells that everything has waited past the bound."""
+        """Returns the jobs that a claim gets, in order. ``aged``: every job has waited longer than the ageing
+        limit.
+        """
         chosen: list[ModelJob] = []
         for _ in range(0 if self.paused else want):
             heads = [head for priority in PRIORITIES if (head := self._head(priority)) is not None]
@@ -111,7 +113,7 @@ class Model:
         self.count("died")
 
     def recover(self, job: ModelJob, fingerprint: str) -> None:
-        """A lease whose holder is gone."""
+        """Recovers a job whose worker is gone."""
         job.crashes += 1
         job.failures += 1
         job.token = None

@@ -1,4 +1,4 @@
-"""Everything that can be done to a queue, in random order, against a plain model of what it promises.
+"""All queue operations in random order, compared with a plain model.
 
 HYPOTHESIS_PROFILE=deep runs many more and longer sequences, different ones each time.
 """
@@ -75,7 +75,7 @@ picks = st.integers(0, 10_000)
 
 
 class Surroundings:
-    """What all examples share: a server, an event loop and connections."""
+    """Shared by all examples: a server, an event loop and connections."""
 
     def __init__(self, url: str) -> None:
         self._loop = asyncio.Runner()
@@ -113,7 +113,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.model = Model(SETTINGS.queue_max, SETTINGS.max_crashes)
         self.claims: list[Claim] = []
 
-    # ------------------------------------------------------------ help
+    # ------------------------------------------------------------ helpers
 
     def leases(self, worker: str, aged: bool = False) -> Leases:
         ageing = ALWAYS_AGED_MS if aged else NEVER_AGED_MS
@@ -133,13 +133,13 @@ class QueueMachine(RuleBasedStateMachine):
         raw = self.redis.hget(self.keys.job_prefix + job.job_id, "order")
         assert raw is not None
         order = int(raw)
-        assert order > self.model.last_order, "later ones come later"
+        assert order > self.model.last_order, "admission order increases"
         job.order = self.model.last_order = order
 
     def got(self, claims: tuple[Claim, ...], expected: list[ModelJob], worker: str) -> None:
         assert [claim.job_id for claim in claims] == [job.job_id for job in expected]
         for claim, job in zip(claims, expected, strict=True):
-            assert int(claim.token) > self.model.last_token, "tokens grow"
+            assert int(claim.token) > self.model.last_token, "tokens increase"
             self.model.last_token = int(claim.token)
             assert (claim.attempts, claim.crashes) == (job.attempts, job.crashes)
             assert claim.priority.value == job.priority
@@ -150,7 +150,7 @@ class QueueMachine(RuleBasedStateMachine):
     # ------------------------------------------------------------ producers
 
     def accept(self, job_id: str, priority: str, title: str) -> str:
-        """What becomes of a submit, in the model."""
+        """Returns the expected result of a submit."""
         known = self.model.jobs.get(job_id)
         body = f"{priority} {title}"
         if known is not None and (known.on_record or not known.body_gone):
@@ -210,7 +210,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(worker=workers, want=wants, aged=st.booleans())
     def claim(self, worker: str, want: int, aged: bool) -> None:
         if self.model.paused:
-            # Whether a claim takes in what is due during a pause is its own affair: nothing is.
+            # A claim during a pause may admit due jobs or not; after this, none are due.
             self.maintain()
         self.model.admit(self.now_ms(), want + 8)
         expected = self.model.choose(want, aged)
@@ -221,7 +221,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(worker=workers, some=st.lists(picks, min_size=1, max_size=3), want=st.integers(0, 2))
     def finish(self, worker: str, some: list[int], want: int) -> None:
-        # Whether a finish takes in what is due is its own affair: nothing is.
+        # A finish may admit due jobs or not; after this, none are due.
         self.maintain()
         claims = self.several(some)
         codes = []
@@ -246,7 +246,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.got(following, expected, worker)
 
     def forget(self, ended: int) -> None:
-        """Completed jobs beyond the retention are gone, the oldest first."""
+        """Removes completed jobs beyond the retention, the oldest first."""
         completed = self.model.of("completed")
         surplus = max(0, min(len(completed) - SETTINGS.keep_completed, ended * 2))
         gone = [job for job in completed if not self.redis.exists(self.keys.job_prefix + job.job_id)]
@@ -258,7 +258,7 @@ class QueueMachine(RuleBasedStateMachine):
             del self.model.jobs[job.job_id]
 
     def ended_by(self, claim: Claim, answer: ScriptResult) -> ModelJob | None:
-        """Compares the answer to an end of ``claim``; the job if it was the claim's to end."""
+        """Checks the reply to the end of ``claim``; returns the job if the claim held it."""
         expected = self.model.stale(claim.job_id, claim.token)
         assert answer.name == expected
         return self.model.jobs[claim.job_id] if expected == "OK" else None
@@ -279,7 +279,7 @@ class QueueMachine(RuleBasedStateMachine):
             job.state, job.due_ms = "delayed", int(self.redis.zscore(QUEUE, job.job_id))
             assert before_ms + HOUR_MS <= job.due_ms <= self.now_ms() + HOUR_MS
             self.model.count("crashed" if counter is FailureCounter.CRASHES else "retried")
-            assert self.redis.llen(self.keys.wake) == 1, "a sleeper has to learn of the new due time"
+            assert self.redis.llen(self.keys.wake) == 1, "an idle worker has to learn of the new due time"
 
     @precondition(lambda self: self.claims)
     @rule(pick=picks, counter=st.sampled_from(FailureCounter), why=st.sampled_from(CAUSES))
@@ -359,7 +359,7 @@ class QueueMachine(RuleBasedStateMachine):
         foreign = self.model.of("unadmitted")
         job = foreign[pick % len(foreign)]
         self.redis.delete(f"arq:job:{job.job_id}")
-        # What named its class is gone with it.
+        # The body that named its priority is gone.
         job.body_gone, job.priority = True, "normal"
 
     @rule()
@@ -382,7 +382,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.model.woken.discard(worker)
         ids = self.run(self.leases("w9").deregister_worker(worker, "killed by SIGKILL", lost=True))
         assert sorted(ids) == sorted(job.job_id for job in held)
-        # A wake-up that it had taken is lost with it; idle workers look every quarter of a second anyway.
+        # The worker's wake-up is lost with it; idle workers poll every quarter of a second anyway.
         self.redis.lpush(self.keys.wake, "1")
         self.redis.ltrim(self.keys.wake, 0, 0)
 
@@ -510,7 +510,7 @@ class QueueMachine(RuleBasedStateMachine):
     def server_forgets_scripts(self) -> None:
         self.redis.script_flush()
 
-    # ------------------------------------------------------------ what always holds
+    # ------------------------------------------------------------ invariants
 
     @invariant()
     def every_index_agrees(self) -> None:
@@ -551,7 +551,7 @@ class QueueMachine(RuleBasedStateMachine):
 
         assert wakes <= 1
         if model.of("waiting") and not model.paused:
-            assert wakes or model.woken, "work waits and nobody was told"
+            assert wakes or model.woken, "jobs wait and no worker was woken"
 
     @invariant()
     def every_record_agrees(self) -> None:
@@ -579,7 +579,7 @@ class QueueMachine(RuleBasedStateMachine):
                 if job is None or job.body_gone:
                     assert body_ttl == absent
                 else:
-                    assert body_ttl > 0, "arq's own expiry, until the job is taken in"
+                    assert body_ttl > 0, "arq's own expiry, until the job is admitted"
                 continue
             fields = {name.decode(): value.decode() for name, value in record.items()}
             assert fields["state"] == job.state
@@ -587,7 +587,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert fields.get("token") == job.token
             assert (int(fields["attempts"]), int(fields["crashes"])) == (job.attempts, job.crashes)
             assert int(fields.get("requeues", 0)) == job.requeues
-            assert failures == job.failures, "the history of every life is kept"
+            assert failures == job.failures, "requeues keep the attempt history"
             assert record_ttl == unlimited
             assert attempts_ttl == (unlimited if failures else absent)
             held = job.state in ("waiting", "delayed", "active", "dead") and not job.body_gone
@@ -611,7 +611,7 @@ class QueueMachine(RuleBasedStateMachine):
         for bucket in snapshot.buckets:
             for name, count in bucket.counts.items():
                 totals[name] = totals.get(name, 0) + count
-        assert totals == model.counted, "the history adds up to the lifetime counters"
+        assert totals == model.counted, "the buckets sum to the lifetime counters"
 
     @invariant()
     def lifetime_totals_agree_with_the_counters(self) -> None:
@@ -668,7 +668,7 @@ def names(found: list[tuple[bytes, float]]) -> list[str]:
     return sorted(raw.decode() for raw, _ in found)
 
 
-# A failure is shrunk in the deep profile only: it takes minutes, and a failure of the normal run repeats.
+# Only the deep profile shrinks failures: that takes minutes, and the normal profile is deterministic.
 PROFILES = {
     "normal": profile(
         max_examples=60, stateful_step_count=40, derandomize=True, phases=(Phase.explicit, Phase.generate)

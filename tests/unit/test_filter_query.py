@@ -1,4 +1,4 @@
-"""The filter language: what words mean, and that what is printed means the same."""
+"""Filter language: parsing, matching, and printing in a form that parses to the same filter."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_names_that_look_like_fields_and_are_none_are_refused(
     with pytest.raises(UnknownFilterFields) as caught:
         parse_filter(text)
     assert (caught.value.names, str(caught.value.known_part)) == (strange, rest)
-    assert f"no field {', '.join(strange)} to filter by; there are id, project" in caught.value.message
+    assert f"found {', '.join(strange)}, allowed id, project" in caught.value.message
 
 
 @pytest.mark.parametrize("text", ['project:a ERROR:"x:y" "foo:bar"', "https://example.org 12:30 :x", ""])

@@ -1,4 +1,4 @@
-"""Fingerprints: one for failures of one cause, another for another."""
+"""Fingerprints: equal for failures of one cause, different for different causes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_sizes_do_not_count(width: int, height: int) -> None:
 
 @given(number=st.uuids())
 def test_uuids_do_not_count_quoted_or_not(number: UUID) -> None:
-    # A word of letters alone is a word; one in 10^30 of these has no digit.
+    # Words without a digit count as text; one in 10^30 of these digests has no digit.
     assert shape(f"job {number} failed") == shape("job 550e8400-e29b-41d4-a716-446655440000 failed")
 
 
@@ -89,5 +89,5 @@ def test_half_of_a_surrogate_pair_is_text_too() -> None:
 
 @pytest.mark.parametrize("word", ["a" * 50_000, "a-" * 25_000, "'" * 20_000, '"' * 20_000])
 def test_long_messages_take_linear_time(word: str) -> None:
-    # Quadratic time would run into the test's time limit, not into an assertion.
+    # Quadratic time would hit the test's time limit.
     assert shape(word)

@@ -1,4 +1,4 @@
-"""Lifetime totals out of the fields of their hash."""
+"""Lifetime counters parsed from their hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys: arq's own where arq looks for them, all others under the queue's name."""
+"""Redis keys: arq's own keys as arq names them, all others under the queue's name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_arqs_keys_are_arqs() -> None:
     assert constants.job_key_prefix == ARQ_JOB_PREFIX
     assert constants.result_key_prefix == ARQ_RESULT_PREFIX
     assert constants.in_progress_key_prefix == ARQ_IN_PROGRESS_PREFIX
-    assert Keys("q").schedule == "q", "arq's sorted set is named like the queue"
+    assert Keys("q").schedule == "q", "arq names its sorted set after the queue"
 
 
 @given(queue=queue_names)

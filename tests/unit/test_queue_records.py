@@ -1,4 +1,4 @@
-"""Records: what Redis holds, as typed values and as JSON."""
+"""Job records: parsed from Redis and written as JSON."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_completed_job_after_a_failure() -> None:
     assert shown["artifacts"] == made["artifacts"]
     assert shown["result"] == made
     assert shown["history"][0]["at"] == "2023-11-14T22:13:20.123Z"
-    assert record.payload == {"jobId": "a"}, "out of the result, as the body is gone"
+    assert record.payload == {"jobId": "a"}, "from the result, because the body is gone"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The retry policy: what is tried again, when, and when it ends."""
+"""Retry policy: which failures are retried, after which delay, and how often."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ seeds = st.integers().map(random.Random)
 
 @dataclass
 class Highest:
-    """Dice that show the bound."""
+    """Rng that returns the upper bound."""
 
     def uniform(self, a: float, b: float) -> float:
-        assert a == 0, "full jitter starts at nought"
+        assert a == 0, "full jitter starts at 0"
         return b
 
 

@@ -1,4 +1,4 @@
-"""Bounds as people type them."""
+"""Parsing of worker count ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Histograms: percentiles within nine per cent, and sums that lose nothing."""
+"""Histograms: percentiles within 9 %, lossless sums."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ histograms = st.dictionaries(st.integers(0, 120), st.integers(1, 1_000), max_siz
 
 
 def bin_of(ms: float) -> int:
-    """The bin that the counting script puts a duration into (lua/include/counters.lua)."""
+    """Returns the bin that the Lua script uses for a duration (lua/include/counters.lua)."""
     return 0 if ms < 1 else math.floor(math.log(ms) / (math.log(2) / 4)) + 1
 
 

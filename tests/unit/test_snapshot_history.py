@@ -1,4 +1,6 @@
-"""History: snapshots become an hour and a day, without holes, counted once, in columns that stand still."""
+"""History from snapshots: an hour and a day without gaps or double counts, in columns that keep their
+buckets.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,15 @@ from previewops.snapshot.history import DAY_MIN, HOUR_S, OVERLAP_S, History, His
 from previewops.snapshot.model import MINUTE_MS, TEN_SECONDS_MS, CounterBucket, Snapshot
 from previewops.states import Priority
 
-NOW_MS = 1_700_000_000_000  # in the midst of a minute, at the beginning of a 10 s bucket
+NOW_MS = 1_700_000_000_000  # within a minute, at the start of a 10 s bucket
 EVERYTHING = (HOUR_S, DAY_MIN)
 FEW = (OVERLAP_S, 0)
 
 
 class Server:
-    """Jobs completed by ms; snapshots as the queue would answer. Minutes are added up until ``rolled_ms``."""
+    """Completed jobs by ms, and the snapshots that the queue would return. Minutes are merged up to
+    ``rolled_ms``.
+    """
 
     def __init__(self, now_ms: int = NOW_MS) -> None:
         self.now_ms = now_ms
@@ -26,7 +30,7 @@ class Server:
         self.ends: list[int] = []
 
     def passes(self, ms: int, *, ends: int = 0, rolls: bool = True) -> None:
-        """Time goes by; ``ends`` jobs end at its end."""
+        """Advances the clock; ``ends`` jobs end at the new time."""
         self.now_ms += ms
         self.ends += [self.now_ms] * ends
         if rolls:

@@ -1,4 +1,4 @@
-"""Snapshots as values: what is made of the numbers."""
+"""Snapshots: values parsed from the script's reply."""
 
 from __future__ import annotations
 

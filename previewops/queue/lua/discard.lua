@@ -1,16 +1,16 @@
--- Deletes dead letters for good, payload and history included.
+-- Deletes dead letters permanently, with payload and history.
 --
 -- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 cut-off in server ms   2.. ids
 -- Results one code per id: OK, NOT_FOUND or WRONG_STATE
 --
 -- @include keys
--- @include room
+-- @include maxmemory
 -- @include time
 -- @include counters
 -- @include events
 -- @include result
--- @include bury
+-- @include dead_letters
 
 local cut_off = tonumber(ARGV[1])
 local reply, done = {}, 0
@@ -22,7 +22,7 @@ for i = 2, #ARGV do
   elseif job[1] ~= 'dead' or tonumber(job[2]) > cut_off then
     reply[#reply + 1] = WRONG_STATE
   else
-    unbury(id, job[3])
+    remove_from_dead_letters(id, job[3])
     redis.call('DEL', P_JOB .. id, P_ATTEMPTS .. id, P_ARQ_JOB .. id)
     done = done + 1
     reply[#reply + 1] = OK
@@ -31,5 +31,5 @@ end
 if done > 0 then
   count('discarded', done)
 end
-write_tally()
+flush_counters()
 return reply

@@ -1,19 +1,19 @@
--- Gives one dead letter another body and a new life.
+-- Replaces the payload of one dead letter and requeues it.
 --
 -- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 id   2 priority   3 project   4 digest of the body   5 payload as JSON   6 arq function name
---         7 who   8 why   9 '=' and the digest of the body that this one is instead of, or '' for whichever it has
--- Results code (OK, NOT_FOUND, WRONG_STATE, CONFLICT: it has another body), the state it was in
+--         7 who   8 why   9 '=' and the expected digest of the stored body, or '' to skip the check
+-- Results code (OK, NOT_FOUND, WRONG_STATE, CONFLICT: another digest), previous state
 --
 -- @include keys
--- @include room
+-- @include maxmemory
 -- @include time
 -- @include counters
 -- @include waiting
 -- @include result
 -- @include events
--- @include bury
--- @include revive
+-- @include dead_letters
+-- @include requeue_dead_letter
 
 local id, class, project, digest, payload, func = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local job = redis.call('HMGET', P_JOB .. id, 'state', 'fingerprint', 'digest')
@@ -25,12 +25,12 @@ elseif ARGV[9] ~= '' and ARGV[9] ~= '=' .. (job[3] or '') then
   return { CONFLICT, job[1] }
 end
 redis.call('SET', P_ARQ_JOB .. id,
-  '{"t":null,"f":"' .. func .. '","a":[' .. payload .. '],"k":{},"et":' .. digits(NOW_MS) .. '}')
+  '{"t":null,"f":"' .. func .. '","a":[' .. payload .. '],"k":{},"et":' .. format_int(NOW_MS) .. '}')
 redis.call('HSET', P_JOB .. id, 'project', project, 'digest', digest)
-revive(id, job[2], class)
+requeue_dead_letter(id, job[2], class)
 count('requeued')
-event('requeued', 'who', ARGV[7], 'why', ARGV[8], 'done', '1', 'skipped', '0', 'job', id, 'edited', '1',
+add_event('requeued', 'who', ARGV[7], 'why', ARGV[8], 'done', '1', 'skipped', '0', 'job', id, 'edited', '1',
   'digestBefore', job[3] or '', 'digestAfter', digest)
-wake()
-write_tally()
+wake_worker()
+flush_counters()
 return { OK, 'dead' }

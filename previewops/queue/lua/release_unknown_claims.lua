@@ -1,12 +1,12 @@
--- Gives back claims that their own worker does not know of: the reply that carried them was lost with a connection.
--- Costs no attempt and no crash. Runs after a reconnect only, as it walks the active set.
+-- Requeues claims that their own worker does not know, because a lost connection took the reply with them.
+-- Counts no attempt and no crash. Runs only after a reconnect, because it scans the active set.
 --
 -- KEYS    1 the queue; all others by name (include/keys.lua)
--- ARGV    1 worker id   then the tokens that the worker does hold
--- Results ids given back
+-- ARGV    1 worker id   then the tokens that the worker holds
+-- Results requeued ids
 --
 -- @include keys
--- @include room
+-- @include maxmemory
 -- @include time
 -- @include waiting
 -- @include lease
@@ -19,8 +19,8 @@ local reply = {}
 for _, id in ipairs(redis.call('ZRANGE', K_ACTIVE, 0, -1)) do
   local job = redis.call('HMGET', P_JOB .. id, 'worker', 'token', 'priority', 'order')
   if job[1] == ARGV[1] and not known[job[2]] then
-    take_away(id)
-    put_back(id, job[3], job[4])
+    revoke_lease(id)
+    return_to_waiting(id, job[3], job[4])
     reply[#reply + 1] = id
   end
 end

@@ -1,11 +1,11 @@
--- Ends the alarm that heartbeats raised over lost data.
+-- Acknowledges the data-loss alarm that heartbeats raise.
 --
 -- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 who
--- Results OK, or ALREADY when there is no alarm
+-- Results OK, or ALREADY without an alarm
 --
 -- @include keys
--- @include room
+-- @include maxmemory
 -- @include time
 -- @include events
 
@@ -13,6 +13,6 @@ local loss = redis.call('HMGET', K_META, 'lost', 'loss_acknowledged')
 if not loss[1] or loss[2] then
   return ALREADY
 end
-redis.call('HSET', K_META, 'loss_acknowledged', digits(NOW_MS))
-event('loss-acknowledged', 'who', ARGV[1])
+redis.call('HSET', K_META, 'loss_acknowledged', format_int(NOW_MS))
+add_event('loss-acknowledged', 'who', ARGV[1])
 return OK

@@ -1,8 +1,8 @@
--- Moves the queue's sequence on, so that the next fencing token is larger than one that a bundle's fence remembers.
--- Needed after a fail-over to a server whose clock is behind and that has not seen the latest writes.
+-- Increases the queue's sequence, so that the next fencing token is larger than the one a bundle's fence stores.
+-- Needed after a fail-over to a server whose clock is behind and which lost the latest writes.
 --
 -- KEYS    1 the queue; all others by name (include/keys.lua)
--- ARGV    1 the value to be beyond
+-- ARGV    1 the token to exceed
 -- Results OK
 --
 -- @include keys

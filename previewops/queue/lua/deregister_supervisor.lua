@@ -1,4 +1,4 @@
--- Forgets a supervisor that ends in order, with the orders it has not taken.
+-- Removes a supervisor that shuts down, with its unhandled commands.
 --
 -- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 supervisor id
