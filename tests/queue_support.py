@@ -101,13 +101,13 @@ class QueueFixture:
         self, state: JobState | None = None, text: str = "", **options: Any
     ) -> tuple[JobRecord, ...]:
         """Lists all matching jobs of a state, page by page."""
-        cursor, found = None, []
+        cursor, records = None, []
         while True:
             page = await self.list.page(state=state, query=parse_filter(text), cursor=cursor, **options)
-            found += page.rows
+            records += page.rows
             cursor = page.cursor
             if cursor is None:
-                return tuple(found)
+                return tuple(records)
 
     async def claim_one(self, name: str = "w1") -> Claim:
         """Claims one job, which must exist."""
@@ -163,11 +163,11 @@ class QueueFixture:
 
     async def dump(self) -> dict[bytes, Any]:
         """Dumps every key except the wake list, to compare."""
-        found: dict[bytes, Any] = {}
+        values: dict[bytes, Any] = {}
         for key in await self.redis.keys("*"):
             if not key.endswith(b":wake"):
-                found[key] = await self.redis.dump(key)
-        return found
+                values[key] = await self.redis.dump(key)
+        return values
 
     async def calls(self, reset: bool = False) -> dict[str, int]:
         """Returns how often each command ran, including calls within scripts."""

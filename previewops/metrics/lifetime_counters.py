@@ -48,14 +48,14 @@ class LifetimeCounters:
         for name, value in raw.items():
             if not (name.isascii() and _COUNT.fullmatch(value)):
                 continue
-            what, _, rest = name.decode().partition(":")
+            counter, _, rest = name.decode().partition(":")
             priority, _, last = rest.partition(":")
-            counts.setdefault((what, priority), {})[last] = int(value)
+            counts.setdefault((counter, priority), {})[last] = int(value)
         return cls(counts)
 
-    def count(self, what: str, priority: Priority, cause: str = "") -> int:
+    def count(self, counter: str, priority: Priority, cause: str = "") -> int:
         """Returns the number of ``failed``, ``retried``, ``dead`` (of a cause), ``invalid`` or ``dryrun``."""
-        return self.counts.get((what, priority.value), {}).get(cause, 0)
+        return self.counts.get((counter, priority.value), {}).get(cause, 0)
 
     def rejections(self, reason: str) -> int:
         """Returns the number of submits rejected for one of ``REJECTION_REASONS``."""
@@ -70,7 +70,7 @@ class LifetimeCounters:
         return self._bins("r", priority)
 
     def _bins(self, series: str, priority: Priority) -> dict[int, int]:
-        found = self.counts.get((series, priority.value), {})
+        bins = self.counts.get((series, priority.value), {})
         return {
-            int(last): count for last, count in found.items() if _BIN.fullmatch(last) and int(last) <= MAX_BIN
+            int(last): count for last, count in bins.items() if _BIN.fullmatch(last) and int(last) <= MAX_BIN
         }

@@ -22,8 +22,8 @@ FILTER_FIELDS = ("id", "project", "priority", "state", "error", "worker", "kind"
 
 _SPACES = " \t\r\n"
 _FIELD = re.compile(rf"({'|'.join(FILTER_FIELDS)}):", re.IGNORECASE)
-_NAMED = re.compile(r"!?([A-Za-z]+):(?!//)")
-_WORD = re.compile(rf'(?:"(?:[^"]|"")*(?:"|\Z)|[^{_SPACES}"])*')
+_ANY_FIELD = re.compile(r"!?([A-Za-z]+):(?!//)")
+_TERM = re.compile(rf'(?:"(?:[^"]|"")*(?:"|\Z)|[^{_SPACES}"])*')
 _LOWERED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
@@ -52,14 +52,14 @@ class FilterTerm:
         """Whether the term matches these fields."""
         if not self.text:
             return True
-        wanted = self.folded
-        looked_at = fields.values() if self.field is None else (fields.get(self.field, ""),)
-        return any(wanted in _folded(value) for value in looked_at) is not self.negated
+        text = self.folded
+        values = fields.values() if self.field is None else (fields.get(self.field, ""),)
+        return any(text in _folded(value) for value in values) is not self.negated
 
     def __str__(self) -> str:
         """The term in the filter language."""
         prefix = ("!" if self.negated else "") + ("" if self.field is None else f"{self.field}:")
-        return prefix + (_quoted(self.text) if self._needs_quotes() else self.text)
+        return prefix + (_quote(self.text) if self._needs_quotes() else self.text)
 
     def _needs_quotes(self) -> bool:
         if any(character in _SPACES or character == '"' for character in self.text):
@@ -67,7 +67,7 @@ class FilterTerm:
         return self.field is None and (
             not self.text
             or self.text.startswith("!")
-            or any(named.match(self.text) for named in (_FIELD, _NAMED))
+            or any(prefix.match(self.text) for prefix in (_FIELD, _ANY_FIELD))
         )
 
 
@@ -129,20 +129,20 @@ def parse_filter(text: str) -> FilterQuery:
     """
     names: list[str] = []
 
-    def known(word: str) -> bool:
-        match = _NAMED.match(word)
+    def is_known(term: str) -> bool:
+        match = _ANY_FIELD.match(term)
         if match is None or _folded(match[1]) in FILTER_FIELDS:
             return True
         names.append(match[1])
         return False
 
-    terms = _read(text, known)
+    query = _parse(text, is_known)
     if names:
-        raise UnknownFilterFields(tuple(dict.fromkeys(names)), terms)
-    return terms
+        raise UnknownFilterFields(tuple(dict.fromkeys(names)), query)
+    return query
 
 
-def _read(text: str, meant: Callable[[str], bool]) -> FilterQuery:
+def _parse(text: str, accept: Callable[[str], bool]) -> FilterQuery:
     """Parses the terms that ``accept`` accepts."""
     text = text.replace("\0", " ")
     terms: list[FilterTerm] = []
@@ -152,41 +152,41 @@ def _read(text: str, meant: Callable[[str], bool]) -> FilterQuery:
             at += 1
         if at == len(text):
             return FilterQuery(tuple(terms), inverted)
-        match = _WORD.match(text, at)
+        match = _TERM.match(text, at)
         assert match is not None
-        word, at = match[0], match.end()
-        if word == "!":
+        raw, at = match[0], match.end()
+        if raw == "!":
             inverted = inverted or (not terms and not text[: match.start()].strip(_SPACES) and at < len(text))
-        elif meant(word):
-            terms.append(_term(word))
+        elif accept(raw):
+            terms.append(_parse_term(raw))
 
 
-def _term(word: str) -> FilterTerm:
-    negated = word.startswith("!")
-    rest = word[1:] if negated else word
-    named = _FIELD.match(rest)
-    field = None if named is None else _folded(named[1])
-    return FilterTerm(_unquoted(rest if named is None else rest[named.end() :]), field, negated)
+def _parse_term(raw: str) -> FilterTerm:
+    negated = raw.startswith("!")
+    rest = raw[1:] if negated else raw
+    match = _FIELD.match(rest)
+    field = None if match is None else _folded(match[1])
+    return FilterTerm(_unquote(rest if match is None else rest[match.end() :]), field, negated)
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _unquoted(word: str) -> str:
+def _unquote(raw: str) -> str:
     """Removes the quotes that keep a term's spaces."""
-    kept: list[str] = []
-    at, inside = 0, False
-    while at < len(word):
-        if word[at] != '"':
-            kept.append(word[at])
-        elif inside and word[at + 1 : at + 2] == '"':
-            kept.append('"')
+    characters: list[str] = []
+    at, quoted = 0, False
+    while at < len(raw):
+        if raw[at] != '"':
+            characters.append(raw[at])
+        elif quoted and raw[at + 1 : at + 2] == '"':
+            characters.append('"')
             at += 1
         else:
-            inside = not inside
+            quoted = not quoted
         at += 1
-    return "".join(kept)
+    return "".join(characters)
 
 
 def _folded(text: str) -> str:

@@ -72,7 +72,7 @@ class Keys:
 
     @property
     def totals(self) -> str:
-        """Hash of lifetime totals by priority and cause, read for metrics (``metrics.lifetime_counters``)."""
+        """Hash of lifetime counters by priority and cause (``previewops.metrics.lifetime_counters``)."""
         return f"{self.queue}:totals"
 
     @property

@@ -1,7 +1,7 @@
-"""The producer's and the operator's side of the queue: submit, look, cancel, pause.
+"""The producer's and operator's side of the queue: submit, status, watch, cancel, pause.
 
-Every method may raise ``redis.exceptions.RedisError``; ``previewops.redis_server.connection`` turns those into
-``RedisUnavailable`` at the doors.
+Every method may raise ``redis.exceptions.RedisError``. ``previewops.redis_server.connection`` maps those to
+``RedisUnavailable`` for the command line, the API and the client.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Receipt:
         match self.state:
             case JobState.CANCELLED:
                 return (
-                    f"the job was cancelled, so its jobId renders nothing{until}; submit the payload under another jobId"
+                    f"the job was cancelled, so its jobId renders nothing{until}; "
+                    "submit the payload under another jobId"
                 )
             case JobState.DEAD:
                 return f"the job is a dead letter: `previewops dlq requeue {self.job_id}` runs it again"
@@ -99,20 +100,21 @@ class Queue:
             JobConflict: another job with a different payload has this id.
             QueueFull: the backlog has reached PREVIEW_QUEUE_MAX.
         """
-        (answer,) = await self.submit_many([payload])
-        if isinstance(answer, PreviewopsError):
-            raise answer
-        return answer
+        (result,) = await self.submit_many([payload])
+        if isinstance(result, PreviewopsError):
+            raise result
+        return result
 
     async def submit_many(
         self, payloads: Sequence[Payload], *, invalid: int = 0
     ) -> list[Receipt | JobConflict | QueueFull]:
-        """Submits jobs, hundreds per round trip; one answer each, in order. A refused job stops no other.
+        """Submits jobs in batches of hundreds per round trip. Returns one result per payload, in order.
 
-        Rejections are counted by reason (``metrics.lifetime_counters.REFUSALS``). ``invalid``: submits the caller
-        rejected because they break the contract; the same round trip counts them.
+        A rejected job does not affect the others. The script counts rejections by reason
+        (``previewops.metrics.lifetime_counters.REJECTION_REASONS``). ``invalid`` is the number of submits that the
+        caller rejected for breaking the contract; the same round trip counts them.
         """
-        answers: list[Receipt | JobConflict | QueueFull] = []
+        results: list[Receipt | JobConflict | QueueFull] = []
         conflicts = 0
         for batch in _batches(payloads) or [[]]:
             if not batch and not invalid:
@@ -121,12 +123,12 @@ class Queue:
             invalid = conflicts = 0
             for i, (payload, _) in zip(range(0, len(reply), 3), batch, strict=True):
                 code = ScriptResult(reply[i])
-                answers.append(self._answer(payload, code, reply[i + 1].decode(), reply[i + 2]))
-                conflicts += code is ScriptResult.COMPARE and isinstance(answers[-1], JobConflict)
+                results.append(self._decode_result(payload, code, reply[i + 1].decode(), reply[i + 2]))
+                conflicts += code is ScriptResult.COMPARE and isinstance(results[-1], JobConflict)
         if conflicts:  # Only Python can compare the body of a stock arq client. That is rare, so the extra
-                       # round trip does not matter.
+            # round trip does not matter.
             await self._submit_batch([], 0, conflicts)
-        return answers
+        return results
 
     async def _submit_batch(
         self, batch: Sequence[tuple[Payload, bytes]], invalid: int, conflicts: int
@@ -137,7 +139,7 @@ class Queue:
         reply: list[Any] = await self._scripts.run(ScriptName.SUBMIT, *args)
         return reply
 
-    def _answer(
+    def _decode_result(
         self, payload: Payload, code: ScriptResult, state: str, detail: bytes
     ) -> Receipt | JobConflict | QueueFull:
         job_id = payload.job_id
@@ -173,7 +175,7 @@ class Queue:
         _, body, _, _, due_ms, seconds, microseconds = reply
         if due_ms is None:
             raise JobNotFound(job_id, self.keys.queue)
-        return _foreign(job_id, body, float(due_ms), (int(seconds), int(microseconds)))
+        return _unadmitted_record(job_id, body, float(due_ms), (int(seconds), int(microseconds)))
 
     async def records(
         self, job_ids: Sequence[str], *, on_unreadable: Callable[[str, Exception], None] | None = None
@@ -187,7 +189,7 @@ class Queue:
             for job_id in job_ids:
                 pipe.hgetall(self.keys.job_prefix + job_id)
             rows = await pipe.execute()
-        strangers = [job_id for job_id, raw in zip(job_ids, rows, strict=True) if not raw]
+        without_record = [job_id for job_id, raw in zip(job_ids, rows, strict=True) if not raw]
         known: dict[str, JobRecord] = {}
         for job_id, raw in zip(job_ids, rows, strict=True):
             if not raw:
@@ -198,10 +200,10 @@ class Queue:
                 if on_unreadable is None:
                     raise
                 on_unreadable(job_id, error)
-        known |= await self._not_taken_in(strangers)
+        known |= await self._unadmitted(without_record)
         return [known[job_id] for job_id in job_ids if job_id in known]
 
-    async def _not_taken_in(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+    async def _unadmitted(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
         """Returns records for those ids that stock arq clients enqueued and no worker has admitted yet."""
         if not job_ids:
             return {}
@@ -212,7 +214,7 @@ class Queue:
                 pipe.get(ARQ_JOB_PREFIX + job_id)
             now, *rows = await pipe.execute()
         return {
-            job_id: replace(_foreign(job_id, body, due_ms, now), payload=None)
+            job_id: replace(_unadmitted_record(job_id, body, due_ms, now), payload=None)
             for job_id, due_ms, body in zip(job_ids, rows[::2], rows[1::2], strict=True)
             if due_ms is not None
         }
@@ -250,8 +252,7 @@ class Queue:
 
     async def record_event(self, kind: str, **fields: str) -> None:
         """Adds one event to the queue's stream."""
-        pairs = [part for pair in fields.items() for part in pair]
-        await self._scripts.run(ScriptName.RECORD_EVENT, kind, *pairs)
+        await self._scripts.record_event(kind, fields)
 
     async def watch(
         self, job_id: str, *, poll_interval_s: float = 1.0, timeout_s: float | None = None
@@ -273,9 +274,9 @@ class Queue:
             known: JobRecord | None = None
             ended: JobState | None = None
             while True:
-                found = await self.records([job_id])
-                if found:
-                    known = found[0]
+                records = await self.records([job_id])
+                if records:
+                    known = records[0]
                 elif known is None or ended is None:
                     raise JobNotFound(job_id, self.keys.queue)
                 else:
@@ -297,39 +298,26 @@ class Queue:
         Raises:
             JobNotFound: the job has no record.
         """
-        async with aclosing(self.watch(job_id, poll_interval_s=poll_interval_s)) as looks:
-            async for record in looks:
+        async with aclosing(self.watch(job_id, poll_interval_s=poll_interval_s)) as records:
+            async for record in records:
                 state = record.state
         return state
 
 
-def _foreign(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:
+def _unadmitted_record(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:
     """Builds the record of a job that a stock arq client enqueued and no worker has admitted. ``now`` is Redis
     TIME.
     """
     payload = extract_payload(body) or {}
-    named = payload.get("priority")
-    return JobRecord(
-        job_id=job_id,
-        state=JobState.DELAYED if due_ms > now[0] * 1000 + now[1] // 1000 else JobState.WAITING,
-        priority=Priority(named) if named in tuple(Priority) else Priority.NORMAL,
-        project_id=str(payload.get("projectId", "")),
-        accepted_ms=abs(int(min(due_ms, MAX_DATE_MS))),
-        claimed_ms=None,
-        finished_ms=None,
-        attempts=0,
-        crashes=0,
-        requeues=0,
-        progress=None,
-        phase=None,
-        worker=None,
-        reason=None,
-        error_class=None,
-        code=None,
-        cause=None,
-        fingerprint=None,
-        payload=payload or None,
-    )
+    priority, project = payload.get("priority"), str(payload.get("projectId", ""))
+    due_later = due_ms > now[0] * 1000 + now[1] // 1000
+    fields = {
+        b"state": (JobState.DELAYED if due_later else JobState.WAITING).encode(),
+        b"priority": (priority if priority in tuple(Priority) else Priority.NORMAL).encode(),
+        b"project": project.encode("utf-8", "replace"),
+        b"accepted": str(abs(int(min(due_ms, MAX_DATE_MS)))).encode(),
+    }
+    return record_from_redis(job_id, fields, body=body)
 
 
 def _batches(payloads: Sequence[Payload]) -> list[list[tuple[Payload, bytes]]]:

@@ -173,9 +173,9 @@ def record_from_redis(
     """Builds a record from the job's hash and, if read, arq's body and result and the attempts."""
     fields = {name.decode(): value.decode("utf-8", "replace") for name, value in raw.items()}
     state = JobState(fields["state"])
-    outcome = _json_object(result)
+    arq_result = _json_object(result)
     payload = extract_payload(body) or extract_payload(result)
-    made = outcome.get("r") if outcome.get("s") is True else None
+    success = arq_result.get("r") if arq_result.get("s") is True else None
     return JobRecord(
         job_id=job_id,
         state=state,
@@ -196,7 +196,7 @@ def record_from_redis(
         cause=fields.get("cause"),
         fingerprint=fields.get("fingerprint"),
         payload=payload,
-        result=made if isinstance(made, dict) else None,
+        result=success if isinstance(success, dict) else None,
         history=tuple(Attempt.from_redis(entry) for entry in attempts),
         digest=fields.get("digest", ""),
     )

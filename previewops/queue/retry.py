@@ -1,5 +1,4 @@
-"""Retry policy: what happens to a job after a failure. Pure: equal inputs and equal ``rng`` give equal decisions.
-"""
+"""Retry policy: what happens to a job after a failure. Pure: equal inputs and equal ``rng`` give equal decisions."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from functools import cache
@@ -65,10 +66,10 @@ def script_text(name: ScriptName) -> str:
     folder = files("previewops.queue.lua")
     text = folder.joinpath(f"{name.value}.lua").read_text("utf-8")
 
-    def put_in(match: re.Match[str]) -> str:
+    def include(match: re.Match[str]) -> str:
         return folder.joinpath("include", f"{match.group(1)}.lua").read_text("utf-8")
 
-    return _INCLUDE.sub(put_in, text)
+    return _INCLUDE.sub(include, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +113,7 @@ class Scripts:
         except NoScriptError:
             # The server does not have the script (after a restart, for example); EVAL caches it again.
             return await self._redis.execute_command("EVAL", script.text, 1, script.key, *args)
+
+    async def record_event(self, kind: str, fields: Mapping[str, str]) -> None:
+        """Adds one event to the queue's stream."""
+        await self.run(ScriptName.RECORD_EVENT, kind, *(part for pair in fields.items() for part in pair))

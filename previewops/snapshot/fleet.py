@@ -43,8 +43,7 @@ class WorkerCountRange:
 
 @dataclass(frozen=True, slots=True)
 class SupervisedWorker:
-    """A worker as its supervisor sees it. ``pid`` is None if no process runs; ``reason`` is text for an operator.
-    """
+    """A worker as its supervisor sees it. ``pid`` is None if no process runs; ``reason`` is text for an operator."""
 
     worker_id: str
     slot: int
@@ -65,15 +64,15 @@ class SupervisedWorker:
         }
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> SupervisedWorker:
+    def from_json(cls, fields: Mapping[str, Any]) -> SupervisedWorker:
         """Parses the output of ``as_json``; fields of another version may be missing."""
         return cls(
-            worker_id=str(said.get("id", "")),
-            slot=int(said.get("place", 0)),
-            phase=str(said.get("phase", "unknown")),
-            pid=said.get("pid"),
-            rapid_exits=int(said.get("quickDeaths", 0)),
-            reason=str(said.get("reason") or ""),
+            worker_id=str(fields.get("id", "")),
+            slot=int(fields.get("place", 0)),
+            phase=str(fields.get("phase", "unknown")),
+            pid=fields.get("pid"),
+            rapid_exits=int(fields.get("quickDeaths", 0)),
+            reason=str(fields.get("reason") or ""),
         )
 
 
@@ -111,20 +110,20 @@ class SupervisorState:
         }
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> SupervisorState:
+    def from_json(cls, fields: Mapping[str, Any]) -> SupervisorState:
         """Parses the output of ``as_json``; fields of another version may be missing."""
         return cls(
-            host=str(said.get("host", "")),
-            pid=int(said.get("pid", 0)),
-            version=str(said.get("version", "")),
-            backend=str(said.get("backend", "")),
-            state=str(said.get("state", "unknown")),
-            count=int(said.get("count", 0)),
-            worker_range=WorkerCountRange(int(said.get("min", 0)), int(said.get("max", 0))),
-            rss_bytes=int(said.get("rssBytes", 0)),
-            started_ms=int(said.get("startedMs", 0)),
-            notice=str(said.get("notice") or ""),
-            workers=tuple(SupervisedWorker.from_json(each) for each in said.get("workers", ())),
+            host=str(fields.get("host", "")),
+            pid=int(fields.get("pid", 0)),
+            version=str(fields.get("version", "")),
+            backend=str(fields.get("backend", "")),
+            state=str(fields.get("state", "unknown")),
+            count=int(fields.get("count", 0)),
+            worker_range=WorkerCountRange(int(fields.get("min", 0)), int(fields.get("max", 0))),
+            rss_bytes=int(fields.get("rssBytes", 0)),
+            started_ms=int(fields.get("startedMs", 0)),
+            notice=str(fields.get("notice") or ""),
+            workers=tuple(SupervisedWorker.from_json(worker) for worker in fields.get("workers", ())),
         )
 
 
@@ -146,12 +145,12 @@ class SupervisorStatus:
 
     def as_json(self) -> dict[str, Any]:
         """The supervisor as ``workers --json`` prints it."""
-        said = self.state.as_json()
-        started_ms = said.pop("startedMs")
+        state = self.state.as_json()
+        started_ms = state.pop("startedMs")
         return {
             "id": self.supervisor_id,
-            **said,
-            "state": "silent" if self.silent else said["state"],
+            **state,
+            "state": "silent" if self.silent else state["state"],
             "startedAt": iso_from_ms(started_ms),
             "heartbeatAt": iso_from_ms(self.heartbeat_ms),
         }

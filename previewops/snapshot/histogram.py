@@ -40,8 +40,7 @@ def merge_histograms(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
 
 
 def percentile_ms(histogram: Mapping[int, int], fraction: float) -> float | None:
-    """Returns the value in ms below which ``fraction`` (0..1) of the observations lie; None without observations.
-    """
+    """Returns the value in ms below which ``fraction`` (0..1) of the observations lie; None without observations."""
     total = sum(histogram.values())
     if total == 0:
         return None

@@ -52,8 +52,7 @@ class HistoryColumn:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Buckets by index, and the first index from which they are complete. ``now_ms`` is that of the last snapshot.
-    """
+    """Buckets by index, and the first index from which they are complete. ``now_ms`` is that of the last snapshot."""
 
     tens: Mapping[int, CounterBucket] = field(default_factory=dict)
     minutes: Mapping[int, CounterBucket] = field(default_factory=dict)
@@ -99,13 +98,13 @@ class History:
         snapshot within ``OVERLAP_S``; False if uncertain.
         """
         current, minute = self.now_ms // TEN_SECONDS_MS, self.now_ms // MINUTE_MS
-        whole = (
+        complete = (
             self.tens_since is not None
             and self.minutes_since is not None
             and self.tens_since <= current + 1 - _PER_HOUR
             and self.minutes_since <= minute - DAY_MIN + 1
         )
-        return (OVERLAP_S, 0) if now_known and whole else (HOUR_S, DAY_MIN)
+        return (OVERLAP_S, 0) if now_known and complete else (HOUR_S, DAY_MIN)
 
     def columns(self, period: Period, count: int, now_ms: int) -> tuple[HistoryColumn, ...]:
         """Returns exactly ``count`` columns; the last one contains ``now_ms`` (server).
@@ -127,8 +126,8 @@ class History:
             if 0 <= place < count:
                 members[place].append(bucket)
         return tuple(
-            HistoryColumn((first + place) * width_ms, width_ms, *_sums(of))
-            for place, of in enumerate(members)
+            HistoryColumn((first + place) * width_ms, width_ms, *_sums(buckets))
+            for place, buckets in enumerate(members)
         )
 
     def rate_per_min(self, name: str, window_ms: int, now_ms: int) -> float:
@@ -138,8 +137,8 @@ class History:
         """
         current = now_ms // TEN_SECONDS_MS
         first = min((now_ms - window_ms) // TEN_SECONDS_MS + 1, current - 1)
-        found = sum(bucket.counts.get(name, 0) for n, bucket in self.tens.items() if first <= n <= current)
-        return found * MINUTE_MS / (now_ms - first * TEN_SECONDS_MS)
+        counted = sum(bucket.counts.get(name, 0) for n, bucket in self.tens.items() if first <= n <= current)
+        return counted * MINUTE_MS / (now_ms - first * TEN_SECONDS_MS)
 
     def count_within(self, name: str, window_ms: int, now_ms: int) -> int:
         """Returns how often ``name`` was counted in the last ``window_ms`` (an hour at most), as a lower
@@ -165,14 +164,14 @@ def _sums(
     buckets: Iterable[CounterBucket],
 ) -> tuple[Mapping[str, int], Mapping[int, int], Mapping[int, int]]:
     counts: dict[str, int] = {}
-    every = tuple(buckets)
-    for bucket in every:
+    buckets = tuple(buckets)
+    for bucket in buckets:
         for name, count in bucket.counts.items():
             counts[name] = counts.get(name, 0) + count
     return (
         counts,
-        merge_histograms(bucket.wait for bucket in every),
-        merge_histograms(bucket.run for bucket in every),
+        merge_histograms(bucket.wait for bucket in buckets),
+        merge_histograms(bucket.run for bucket in buckets),
     )
 
 
@@ -181,13 +180,12 @@ def merge_buckets(tens: Iterable[CounterBucket]) -> Iterable[tuple[int, CounterB
     members: dict[int, list[CounterBucket]] = {}
     for bucket in tens:
         members.setdefault(bucket.start_ms // MINUTE_MS, []).append(bucket)
-    for number, of in members.items():
-        yield number, CounterBucket(number * MINUTE_MS, *_sums(of), MINUTE_MS)
+    for number, buckets in members.items():
+        yield number, CounterBucket(number * MINUTE_MS, *_sums(buckets), MINUTE_MS)
 
 
 def prefer_complete(known: CounterBucket | None, new: CounterBucket) -> CounterBucket:
-    """Returns the more complete of two buckets of one minute: the one with more counts, because counts only grow.
-    """
+    """Returns the more complete of two buckets of one minute: the one with more counts, because counts only grow."""
     return new if known is None or _total(new) >= _total(known) else known
 
 

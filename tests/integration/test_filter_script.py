@@ -37,10 +37,10 @@ filters = st.builds(FilterQuery, st.lists(terms, max_size=3).map(tuple), st.bool
 
 @given(wanted=filters, fields=st.dictionaries(st.sampled_from(FILTER_FIELDS), texts, max_size=4))
 @settings(deadline=None, max_examples=400)
-def test_both_languages_agree(
+def test_lua_and_python_filters_agree(
     redis_server: RedisProcess, wanted: FilterQuery, fields: dict[str, str]
 ) -> None:
     with redis.Redis.from_url(redis_server.url) as client:
         named = [part for pair in fields.items() for part in pair]
-        answer = client.eval(SCRIPT, 0, len(fields), *named, *wanted.script_arguments())
-    assert bool(answer) is wanted.matches(fields)
+        reply = client.eval(SCRIPT, 0, len(fields), *named, *wanted.script_arguments())
+    assert bool(reply) is wanted.matches(fields)

@@ -17,7 +17,7 @@ class ModelJob:
     body: str
     state: str = "waiting"
     foreign: bool = False
-    body_gone: bool = False
+    body_lost: bool = False
     order: int = 0
     due_ms: int = 0
     attempts: int = 0
@@ -26,7 +26,7 @@ class ModelJob:
     failures: int = 0
     token: str | None = None
     worker: str | None = None
-    lease_over: bool = False
+    lease_expired: bool = False
     fingerprint: str | None = None
     finished_ms: int = 0
 
@@ -47,7 +47,7 @@ class Model:
     passed_over: int = 0
     last_token: int = 0
     last_order: int = 0
-    woken: set[str] = field(default_factory=set)
+    woken_workers: set[str] = field(default_factory=set)
     counted: dict[str, int] = field(default_factory=dict)
 
     def count(self, name: str, amount: int = 1) -> None:
@@ -61,7 +61,7 @@ class Model:
     def backlog(self) -> int:
         return len(self.of("waiting", "delayed", "unadmitted"))
 
-    def stale(self, job_id: str, token: str) -> str:
+    def check_token(self, job_id: str, token: str) -> str:
         """Returns the code for a caller with that token: OK, ALREADY or STALE."""
         job = self.jobs.get(job_id)
         if job is None or job.token != token:
@@ -73,10 +73,10 @@ class Model:
         due = [job for job in self.of("delayed", "unadmitted") if job.due_ms <= now_ms]
         due.sort(key=lambda job: (job.due_ms, job.job_id))
         for job in due[:limit]:
-            self.take_in(job, job.due_ms)
+            self.admit_job(job, job.due_ms)
         return min(limit, len(due))
 
-    def take_in(self, job: ModelJob, due_ms: int) -> None:
+    def admit_job(self, job: ModelJob, due_ms: int) -> None:
         if job.state == "unadmitted":
             self.count("accepted")
         job.state = "waiting"
@@ -105,10 +105,10 @@ class Model:
         waiting = [job for job in self.of("waiting") if job.priority == priority]
         return min(waiting, key=lambda job: (job.order, job.job_id), default=None)
 
-    def put_back(self, job: ModelJob) -> None:
-        job.state, job.lease_over = "waiting", False
+    def return_to_waiting(self, job: ModelJob) -> None:
+        job.state, job.lease_expired = "waiting", False
 
-    def bury(self, job: ModelJob, fingerprint: str) -> None:
+    def move_to_dead_letters(self, job: ModelJob, fingerprint: str) -> None:
         job.state, job.fingerprint = "dead", fingerprint
         self.count("died")
 
@@ -119,6 +119,6 @@ class Model:
         job.token = None
         self.count("crashed")
         if job.crashes >= self.max_crashes:
-            self.bury(job, fingerprint)
+            self.move_to_dead_letters(job, fingerprint)
         else:
-            self.put_back(job)
+            self.return_to_waiting(job)

@@ -1,7 +1,7 @@
 -- Deletes dead letters permanently, with payload and history.
 --
 -- KEYS    1 the queue; all others by name (include/keys.lua)
--- ARGV    1 cut-off in server ms   2.. ids
+-- ARGV    1 cut-off in server ms, '' for now   2.. ids
 -- Results one code per id: OK, NOT_FOUND or WRONG_STATE
 --
 -- @include keys
@@ -12,7 +12,7 @@
 -- @include result
 -- @include dead_letters
 
-local cut_off = tonumber(ARGV[1])
+local cut_off = tonumber(ARGV[1]) or NOW_MS
 local reply, done = {}, 0
 for i = 2, #ARGV do
   local id = ARGV[i]

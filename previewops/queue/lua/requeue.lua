@@ -2,7 +2,7 @@
 -- Skips jobs that died after the cut-off: a bulk operation handles each job once, even if it fails again at once.
 --
 -- KEYS    1 the queue; all others by name (include/keys.lua)
--- ARGV    1 cut-off in server ms   2 priority, or '' to keep each job's own   3.. ids
+-- ARGV    1 cut-off in server ms, '' for now   2 priority, or '' to keep each job's own   3.. ids
 -- Results one code per id: OK, NOT_FOUND or WRONG_STATE
 --
 -- @include keys
@@ -15,7 +15,7 @@
 -- @include dead_letters
 -- @include requeue_dead_letter
 
-local cut_off, priority = tonumber(ARGV[1]), ARGV[2]
+local cut_off, priority = tonumber(ARGV[1]) or NOW_MS, ARGV[2]
 local reply, done = {}, 0
 for i = 3, #ARGV do
   local id = ARGV[i]
