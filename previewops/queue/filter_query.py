@@ -23,7 +23,8 @@ FILTER_FIELDS = ("id", "project", "priority", "state", "error", "worker", "kind"
 _SPACES = " \t\r\n"
 _FIELD = re.compile(rf"({'|'.join(FILTER_FIELDS)}):", re.IGNORECASE)
 _ANY_FIELD = re.compile(r"!?([A-Za-z]+):(?!//)")
-_TERM = re.compile(rf'(?:"(?:[^"]|"")*(?:"|\Z)|[^{_SPACES}"])*')
+_TERM = re.compile(rf'(?:"(?:[^"]|"")*(?:"|\Z)|[^{_SPACES}"])+')
+_QUOTED = re.compile(r'"((?:[^"]|"")*)(?:"|\Z)')
 _LOWERED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
@@ -146,19 +147,15 @@ def _parse(text: str, accept: Callable[[str], bool]) -> FilterQuery:
     """Parses the terms that ``accept`` accepts."""
     text = text.replace("\0", " ")
     terms: list[FilterTerm] = []
-    at, inverted = 0, False
-    while True:
-        while at < len(text) and text[at] in _SPACES:
-            at += 1
-        if at == len(text):
-            return FilterQuery(tuple(terms), inverted)
-        match = _TERM.match(text, at)
-        assert match is not None
-        raw, at = match[0], match.end()
+    inverted = False
+    for match in _TERM.finditer(text):
+        raw = match[0]
         if raw == "!":
-            inverted = inverted or (not terms and not text[: match.start()].strip(_SPACES) and at < len(text))
+            is_leading = not text[: match.start()].strip(_SPACES)
+            inverted = inverted or (is_leading and match.end() < len(text))
         elif accept(raw):
             terms.append(_parse_term(raw))
+    return FilterQuery(tuple(terms), inverted)
 
 
 def _parse_term(raw: str) -> FilterTerm:
@@ -175,18 +172,7 @@ def _quote(text: str) -> str:
 
 def _unquote(raw: str) -> str:
     """Removes the quotes that keep a term's spaces."""
-    characters: list[str] = []
-    at, quoted = 0, False
-    while at < len(raw):
-        if raw[at] != '"':
-            characters.append(raw[at])
-        elif quoted and raw[at + 1 : at + 2] == '"':
-            characters.append('"')
-            at += 1
-        else:
-            quoted = not quoted
-        at += 1
-    return "".join(characters)
+    return _QUOTED.sub(lambda match: match[1].replace('""', '"'), raw)
 
 
 def _folded(text: str) -> str:

@@ -1,8 +1,9 @@
 """Loads and runs the Lua scripts.
 
-A script is one file in ``previewops/queue/lua`` whose header documents KEYS, ARGV and results. A line ``--
-@include NAME`` is replaced by ``include/NAME.lua``. Redis caches scripts by SHA-1; a server that does not
-have one (after a restart, for example) receives the text.
+A script is one file in ``previewops/queue/lua`` whose header documents ARGV and results. KEYS[1] is always the
+queue; scripts use all keys by name (``Keys.lua_prelude``). A line ``-- @include NAME`` is replaced by
+``include/NAME.lua``, once. Redis caches scripts by SHA-1; a server that does not have one (after a restart, for
+example) receives the text.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from previewops.queue.keys import Keys
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-_INCLUDE = re.compile(r"^-- @include (\w+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
 
 ScriptArgument: TypeAlias = str | bytes | int | float
 
@@ -62,14 +63,20 @@ class ScriptName(StrEnum):
 
 @cache
 def script_text(name: ScriptName) -> str:
-    """Returns the text of a script with its includes."""
+    """Returns the text of a script with its includes, each of them once."""
     folder = files("previewops.queue.lua")
-    text = folder.joinpath(f"{name.value}.lua").read_text("utf-8")
+    included: set[str] = set()
+
+    def expand(text: str) -> str:
+        return _INCLUDE.sub(include, text)
 
     def include(match: re.Match[str]) -> str:
-        return folder.joinpath("include", f"{match.group(1)}.lua").read_text("utf-8")
+        if match[1] in included:
+            return ""
+        included.add(match[1])
+        return expand(folder.joinpath("include", f"{match[1]}.lua").read_text("utf-8"))
 
-    return _INCLUDE.sub(include, text)
+    return expand(folder.joinpath(f"{name.value}.lua").read_text("utf-8"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ async def test_death_after_the_cut_off_is_skipped(redis_url: str, script: Script
 
 
 @pytest.mark.parametrize(
-    "chosen", [DeadLetterFilter(), DeadLetterFilter(project="p"), DeadLetterFilter(job_ids=("a", "b", "c"))]
+    "selection", [DeadLetterFilter(), DeadLetterFilter(project="p"), DeadLetterFilter(job_ids=("a", "b", "c"))]
 )
 async def test_count_and_discard_share_a_cut_off(redis_url: str, selection: DeadLetterFilter) -> None:
     async with queue_fixture(redis_url) as b:

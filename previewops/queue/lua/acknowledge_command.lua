@@ -1,16 +1,13 @@
 -- Stores a supervisor's reply to a command and records the command as an event.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 supervisor id   2 command id   3 done | refused   4 message   5 TTL of the reply in ms
 -- Results OK, ALREADY if it has a reply, or NOT_FOUND if it has expired
 --
--- @include keys
 -- @include maxmemory
--- @include time
 -- @include events
 
-local command = P_ORDER .. ARGV[2]
-redis.call('LREM', P_ORDERS .. ARGV[1], 0, ARGV[2])
+local command = P_COMMAND .. ARGV[2]
+redis.call('LREM', P_COMMANDS .. ARGV[1], 0, ARGV[2])
 local fields = redis.call('HMGET', command, 'state', 'act', 'target', 'who', 'why')
 if not fields[1] then
   return NOT_FOUND

@@ -1,12 +1,9 @@
 -- Acknowledges the data-loss alarm that heartbeats raise.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 who
 -- Results OK, or ALREADY without an alarm
 --
--- @include keys
 -- @include maxmemory
--- @include time
 -- @include events
 
 local loss = redis.call('HMGET', K_META, 'lost', 'loss_acknowledged')

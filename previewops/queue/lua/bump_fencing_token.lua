@@ -1,7 +1,6 @@
 -- Increases the queue's sequence, so that the next fencing token is larger than the one a bundle's fence stores.
 -- Needed after a fail-over to a server whose clock is behind and which lost the latest writes.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 the token to exceed
 -- Results OK
 --

@@ -1,15 +1,9 @@
 -- Cancels a pending job. Its token is void at once; a running render stops at its worker's next heartbeat.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 id   2 who   3 why   4 TTL of the result in ms
 -- Results code (OK, NOT_FOUND, WRONG_STATE), previous state
 --
--- @include keys
 -- @include maxmemory
--- @include time
--- @include counters
--- @include events
--- @include waiting
 -- @include admit
 -- @include result
 
@@ -44,6 +38,6 @@ redis.call('HSET', P_JOB .. id, 'state', 'cancelled', 'finished', format_int(NOW
 redis.call('ZADD', K_CANCELLED, format_int(NOW_MS), id)
 count('cancelled')
 add_event('cancelled', 'job', id, 'who', who, 'why', why)
-redis.call('PUBLISH', P_DONE .. id, 'cancelled')
+redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'cancelled')
 flush_counters()
 return { OK, foreign_state or state }

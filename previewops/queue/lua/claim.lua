@@ -1,15 +1,9 @@
 -- Claims jobs under a lease with a fencing token.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 worker id   2 lease in ms   3 ageing limit in ms   4 maximum claims
 -- Results server now in ms, ms until the next delayed job is due or -1, then eight per claim (include/claim.lua)
 --
--- @include keys
 -- @include maxmemory
--- @include time
--- @include counters
--- @include events
--- @include waiting
 -- @include admit
 -- @include claim
 

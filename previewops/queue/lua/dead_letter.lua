@@ -1,18 +1,11 @@
 -- Moves a failed job to the dead-letter queue.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 id   2 token   3 counter (attempts | crashes)   4 attempt as JSON   5 cause
 --         6 error class   7 error code   8 message   9 fingerprint
 -- Results OK, ALREADY or STALE
 --
--- @include keys
 -- @include maxmemory
--- @include time
--- @include counters
--- @include events
--- @include waiting
 -- @include lease
--- @include result
 -- @include dead_letters
 
 local id, token, counter, cause = ARGV[1], ARGV[2], ARGV[3], ARGV[5]

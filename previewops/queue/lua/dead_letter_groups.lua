@@ -1,11 +1,9 @@
 -- Lists the largest groups of dead letters by cause.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 maximum groups
 -- Results groups (fingerprint, count, first death in ms, last death in ms, id of the last, its values of RECORD_FIELDS
 --         in include/record.lua)*
 --
--- @include keys
 -- @include record
 
 local reply = {}

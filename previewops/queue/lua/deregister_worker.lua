@@ -1,20 +1,11 @@
 -- Removes a worker that has exited and recovers every lease it held, which counts a crash for each job.
 -- Scans the active set, which is as long as the fleet has slots; runs once per exited worker.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 worker id   2 maximum crashes   3 error message of the attempt   4 its fingerprint
 --         5 event kind (worker-stopped | worker-lost)
 -- Results recovered ids
 --
--- @include keys
 -- @include maxmemory
--- @include time
--- @include counters
--- @include events
--- @include waiting
--- @include lease
--- @include result
--- @include dead_letters
 -- @include recover_job
 
 local worker = ARGV[1]

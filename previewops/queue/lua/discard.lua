@@ -1,15 +1,9 @@
 -- Deletes dead letters permanently, with payload and history.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 cut-off in server ms, '' for now   2.. ids
 -- Results one code per id: OK, NOT_FOUND or WRONG_STATE
 --
--- @include keys
 -- @include maxmemory
--- @include time
--- @include counters
--- @include events
--- @include result
 -- @include dead_letters
 
 local cut_off = tonumber(ARGV[1]) or NOW_MS

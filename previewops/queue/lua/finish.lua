@@ -1,16 +1,11 @@
 -- Completes a batch of jobs and claims the next ones, in one round trip.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 worker id   2 lease in ms   3 ageing limit in ms   4 maximum new claims
 --         5 completed records to keep   6 TTL of results in ms   7 number of jobs n
 --         then five per job: id, token, result as JSON, run time in ms, 1 for a dry run or else 0
 -- Results server now in ms, n codes (OK, ALREADY or STALE), then eight per claim (include/claim.lua)
 --
--- @include keys
 -- @include maxmemory
--- @include time
--- @include counters
--- @include waiting
 -- @include claim
 -- @include result
 
@@ -48,7 +43,7 @@ local function complete_job(id, token, result_json, run_ms, dry)
   if dry == '1' then
     count_by_priority('dryrun', job[7])
   end
-  redis.call('PUBLISH', P_DONE .. id, 'completed')
+  redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'completed')
   done = done + 1
   return OK
 end

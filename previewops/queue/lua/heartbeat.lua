@@ -1,16 +1,12 @@
 -- Records that a worker is alive, renews its leases, and raises the data-loss alarm if the queue is a new one: Redis
 -- was flushed, or restarted without its data. Only the first worker that detects this raises the alarm.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 worker id   2 worker info as JSON   3 lease in ms   4 birth of the queue at the previous heartbeat, or ''
 --         then four per job: id, token, progress 0..1, phase
 -- Results server now in ms, birth of the queue, then the ids whose lease is lost
 --
--- @include keys
 -- @include maxmemory
--- @include time
 -- @include events
--- @include waiting
 -- @include lease
 
 local worker, lease_ms, known = ARGV[1], tonumber(ARGV[3]), ARGV[4]

@@ -1,6 +1,5 @@
 -- Lists or counts matching dead letters, newest first, from a cursor and within a budget.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 rows | ids | count   2 complete fingerprint to search its group only, or ''
 --         3 cut-off in server ms, '' for now   4 minimum age in ms at the cut-off   5 maximum matches
 --         6 maximum ids to examine   7 to 9 cursor of an earlier call, '' for the start (include/merge_scan.lua)
@@ -9,7 +8,6 @@
 -- Results cut-off, ids examined, cursor or nothing at the end, number of matches, and these: nothing,
 --         ids, or rows (id, values of RECORD_FIELDS in include/record.lua)
 --
--- @include keys
 -- @include time
 -- @include merge_scan
 -- @include filter_match

@@ -1,21 +1,12 @@
 -- Bounded maintenance step that every worker runs with its heartbeat: recovers expired leases, admits due jobs, deletes
 -- aged records and silent workers, merges closed 10 s buckets into 1 min buckets.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 maximum crashes   2 fingerprint of a lost worker   3 age limit of finished records in ms
 --         4 silence in ms after which a worker is removed   5 lease in ms
 -- Results recovered, admitted, ms until the next delayed job is due or -1, ms until the next lease expires or -1
 --
--- @include keys
 -- @include maxmemory
--- @include time
--- @include counters
--- @include events
--- @include waiting
 -- @include admit
--- @include lease
--- @include result
--- @include dead_letters
 -- @include recover_job
 
 local STEP = 100

@@ -1,12 +1,9 @@
 -- Pauses claims; running jobs continue. The pause is a field in Redis and so survives restarts.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 who   2 why
 -- Results OK or ALREADY, then who, why and since when (server ms)
 --
--- @include keys
 -- @include maxmemory
--- @include time
 -- @include events
 
 local paused = redis.call('HMGET', K_META, 'paused', 'paused_by', 'paused_why')

@@ -1,6 +1,5 @@
 -- Reads all data of one job at one moment. A MULTI of plain reads would be rejected at maxmemory.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 id
 -- Results record (field, value)*, arq's body, arq's result, attempts as JSON, score in the schedule,
 --         server now in s and µs; nil for a missing part

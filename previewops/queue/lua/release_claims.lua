@@ -1,13 +1,9 @@
 -- Requeues claimed jobs on request of the worker that holds them. Counts no attempt and no crash.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 worker id   then two per job: id, token
 -- Results one code per job: OK, ALREADY or STALE
 --
--- @include keys
 -- @include maxmemory
--- @include time
--- @include waiting
 -- @include lease
 
 local reply = {}

@@ -1,14 +1,10 @@
 -- Requeues claims that their own worker does not know, because a lost connection took the reply with them.
 -- Counts no attempt and no crash. Runs only after a reconnect, because it scans the active set.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 worker id   then the tokens that the worker holds
 -- Results requeued ids
 --
--- @include keys
 -- @include maxmemory
--- @include time
--- @include waiting
 -- @include lease
 
 local known = {}

@@ -1,13 +1,9 @@
 -- Renews one lease. The code shows whether the caller still holds it, which matters before an output is published.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 id   2 token   3 lease in ms
 -- Results OK, ALREADY or STALE
 --
--- @include keys
 -- @include maxmemory
--- @include time
--- @include waiting
 -- @include lease
 
 local code = check_lease(ARGV[1], ARGV[2])

@@ -1,18 +1,10 @@
 -- Replaces the payload of one dead letter and requeues it.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 id   2 priority   3 project   4 digest of the body   5 payload as JSON   6 arq function name
 --         7 who   8 why   9 '=' and the expected digest of the stored body, or '' to skip the check
 -- Results code (OK, NOT_FOUND, WRONG_STATE, CONFLICT: another digest), previous state
 --
--- @include keys
 -- @include maxmemory
--- @include time
--- @include counters
--- @include waiting
--- @include result
--- @include events
--- @include dead_letters
 -- @include requeue_dead_letter
 
 local id, class, project, digest, payload, func = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]

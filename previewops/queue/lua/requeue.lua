@@ -1,18 +1,10 @@
 -- Requeues dead letters.
 -- Skips jobs that died after the cut-off: a bulk operation handles each job once, even if it fails again at once.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 cut-off in server ms, '' for now   2 priority, or '' to keep each job's own   3.. ids
 -- Results one code per id: OK, NOT_FOUND or WRONG_STATE
 --
--- @include keys
 -- @include maxmemory
--- @include time
--- @include counters
--- @include waiting
--- @include result
--- @include events
--- @include dead_letters
 -- @include requeue_dead_letter
 
 local cut_off, priority = tonumber(ARGV[1]) or NOW_MS, ARGV[2]

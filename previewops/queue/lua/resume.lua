@@ -1,12 +1,9 @@
 -- Resumes claims and wakes a worker.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 who   2 why
 -- Results OK, or ALREADY if it was not paused
 --
--- @include keys
 -- @include maxmemory
--- @include time
 -- @include events
 -- @include waiting
 

@@ -1,15 +1,11 @@
 -- Schedules a failed job for a retry.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 id   2 token   3 delay in ms   4 counter (attempts | crashes)   5 attempt as JSON   6 message
 -- Results OK, ALREADY or STALE
 --
--- @include keys
 -- @include maxmemory
--- @include time
 -- @include counters
 -- @include events
--- @include waiting
 -- @include lease
 
 local id, token, delay_ms, counter, attempt, message = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]

@@ -1,6 +1,5 @@
 -- Reads a queue at one moment for screens, health and metrics. The cost is independent of queue depth and dead letters.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 maximum 10 s buckets, including the current one   2 maximum 1 min buckets, excluding the current one
 --         3 maximum events   4 id of the last known event, '' for none
 --         5 maximum running jobs   6 maximum supervisors
@@ -9,7 +8,6 @@
 --         buckets (index, fields)*, minutes (index, fields)*, supervisors (id, heartbeat ms, info JSON)*,
 --         events (id, fields)* newest first, running jobs (id, values of RUNNING_FIELDS)* newest claim first
 --
--- @include keys
 -- @include time
 
 local RUNNING_FIELDS = { 'state', 'token', 'project', 'priority', 'worker', 'claimed', 'progress', 'phase', 'attempts',

@@ -1,6 +1,5 @@
 -- Submits a batch of jobs, idempotent by id and limited by the backlog. Counts rejected submits by reason.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 maximum backlog (waiting and delayed jobs)
 --         2 arq function name
 --         3 submits that the caller rejected since its last call, because they break the contract
@@ -13,8 +12,6 @@
 --         COMPARE    body of a stock arq client      its state    that body, for the caller to compare
 --         FULL       rejected                        ''           backlog
 --
--- @include keys
--- @include time
 -- @include counters
 -- @include waiting
 

@@ -1,12 +1,10 @@
 -- A supervisor's heartbeat: publishes its state, returns its commands and the age of its workers' runs.
 -- Commands stay listed until they are acknowledged. Expired commands are skipped and removed here.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 supervisor id   2 supervisor state as JSON   3 silence in ms after which a supervisor is removed
 --         then its workers' ids
 -- Results server now in ms, commands (id, fields)*, the age in ms of the oldest run of each worker, 0 without one
 --
--- @include keys
 -- @include maxmemory
 -- @include time
 
@@ -21,14 +19,14 @@ redis.call('ZADD', K_SUPERVISORS, format_int(NOW_MS), id)
 redis.call('HSET', P_SUPERVISOR .. id, 'info', ARGV[2])
 
 local commands = {}
-for _, command in ipairs(redis.call('LRANGE', P_ORDERS .. id, 0, STEP - 1)) do
-  local fields = redis.call('HGETALL', P_ORDER .. command)
+for _, command in ipairs(redis.call('LRANGE', P_COMMANDS .. id, 0, STEP - 1)) do
+  local fields = redis.call('HGETALL', P_COMMAND .. command)
   if #fields > 0 then
     commands[#commands + 1] = { command, fields }
   end
 end
 if #commands == 0 then
-  redis.call('DEL', P_ORDERS .. id)
+  redis.call('DEL', P_COMMANDS .. id)
 end
 
 -- The worker's last heartbeat lists its jobs; jobs that another worker runs by now are skipped.

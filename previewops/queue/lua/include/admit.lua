@@ -1,3 +1,7 @@
+-- @include counters
+-- @include events
+-- @include waiting
+
 -- Admits due jobs: moves them from the schedule to a waiting list. These are jobs after their backoff, and jobs that a
 -- stock arq client enqueued (they have no record). Admission removes arq's expiry of the body: waiting jobs do not
 -- expire.

@@ -1,3 +1,6 @@
+-- @include counters
+-- @include waiting
+
 -- Serves high before normal before low, first in first out within each. A lower class whose head has waited longer than
 -- the ageing limit gets every fourth claim: no job starves, and many old low jobs cannot hold back high ones.
 local AGED_SHARE = 4

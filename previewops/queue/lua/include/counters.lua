@@ -1,3 +1,5 @@
+-- @include time
+
 -- Lifetime counters are in the meta hash, recent history is in one hash per 10 s (kept 65 min). maintain.lua merges
 -- closed 10 s buckets into 1 min buckets (kept 48 h), so hot paths write one bucket only.
 -- Counters by priority are in a hash of their own, which only metrics read (metrics/lifetime_counters.py): histograms

@@ -1,3 +1,7 @@
+-- @include counters
+-- @include events
+-- @include result
+
 -- Makes a job a dead letter. The body stays under arq's job key: nothing is copied, and a stock arq client cannot
 -- enqueue the same id. The result key reports the failure to stock arq clients. Neither key expires.
 local function move_to_dead_letters(id, cause, error_class, code, message, fingerprint)
@@ -18,7 +22,7 @@ local function move_to_dead_letters(id, cause, error_class, code, message, finge
     count_by_priority('invalid', job[5])
   end
   add_event('dead', 'job', id, 'class', error_class, 'code', code, 'cause', cause, 'message', message)
-  redis.call('PUBLISH', P_DONE .. id, 'dead')
+  redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'dead')
 end
 
 -- Removes a job from the dead-letter indexes; the caller updates its record.

@@ -1,3 +1,5 @@
+-- @include time
+
 -- The stream is bounded; the counter `events` in the meta hash counts all events ever.
 local EVENTS_KEPT = 10000
 

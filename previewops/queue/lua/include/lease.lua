@@ -1,3 +1,5 @@
+-- @include waiting
+
 -- A caller holds a job while the job is active under the caller's fencing token. The record keeps the token after its
 -- holder ends the lease, so that a repeated call (after a lost reply) is recognised. revoke_lease removes the token.
 local function check_lease(id, token)

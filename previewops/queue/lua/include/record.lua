@@ -1,3 +1,5 @@
+-- @include keys
+
 -- Fields of a listed job, from which queue/records.py builds a record without body and history.
 local RECORD_FIELDS = {
   'state', 'priority', 'project', 'accepted', 'claimed', 'finished', 'attempts', 'crashes', 'requeues', 'progress',

@@ -1,3 +1,6 @@
+-- @include dead_letters
+-- @include lease
+
 -- Recovers a job whose worker is gone: counts a crash, then requeues the job, or moves it to the dead letters if it has
 -- reached the maximum.
 local function recover_job(id, max_crashes, why, fingerprint)

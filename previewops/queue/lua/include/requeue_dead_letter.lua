@@ -1,3 +1,6 @@
+-- @include dead_letters
+-- @include waiting
+
 -- Requeues a dead letter: attempts and crashes restart at 0, the attempt history stays.
 local function requeue_dead_letter(id, fingerprint, class)
   local order = next_sequence(1)

@@ -1,3 +1,5 @@
+-- @include time
+
 -- Builds arq's result record (arq.jobs.serialize_result) from arq's job record, so that stock arq clients can read it.
 -- The job record is a JSON object {t, f, a, k, et}. Its text is copied, because cjson would turn empty arrays into
 -- objects.

@@ -1,3 +1,5 @@
+-- @include keys
+
 -- Only the server's clock times leases and backoff.
 local NOW_US, NOW_MS
 do

@@ -1,3 +1,5 @@
+-- @include time
+
 -- The list has one element at most. A worker that takes it and leaves waiting jobs wakes the next worker.
 local function wake_worker()
   if redis.call('LLEN', K_WAKE) == 0 then
