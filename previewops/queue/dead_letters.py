@@ -367,7 +367,7 @@ class DeadLetters:
         first = int(cursor.score) if names and cursor is not None else 0
         end = first + max(1, limit)
         error = selection.error or ""
-        cut_off, examined, place, matching, items = await self._scripts.run(
+        cut_off, examined, position, matching, items = await self._scripts.run(
             ScriptName.LIST_DEAD_LETTERS,
             mode,
             selection.group or "",
@@ -384,5 +384,5 @@ class DeadLetters:
             *names[first:end],
             *selection.query.script_arguments(),
         )
-        following = Cursor("named", str(end).encode(), b"") if end < len(names) else decode_cursor(place)
+        following = Cursor("named", str(end).encode(), b"") if end < len(names) else decode_cursor(position)
         return _MatchPage(int(cut_off), int(examined), following, int(matching), items)

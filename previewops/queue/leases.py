@@ -265,9 +265,9 @@ class Leases:
         )
 
 
-def _text(words: str) -> bytes:
+def _text(message: str) -> bytes:
     """Encodes an error text as UTF-8. Undecodable bytes of a file name (``\\udcff``) become backslash escapes."""
-    return words.encode("utf-8", "backslashreplace")
+    return message.encode("utf-8", "backslashreplace")
 
 
 def _optional(raw: bytes) -> int | None:

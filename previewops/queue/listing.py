@@ -60,8 +60,8 @@ class JobList:
             *encode_cursor(cursor),
             *query.script_arguments(),
         )
-        examined, place, rows = reply
-        return ListPage(decode_rows(rows), decode_cursor(place), int(examined))
+        examined, position, rows = reply
+        return ListPage(decode_rows(rows), decode_cursor(position), int(examined))
 
 
 def encode_cursor(cursor: Cursor | None) -> tuple[str | bytes, ...]:
@@ -69,9 +69,9 @@ def encode_cursor(cursor: Cursor | None) -> tuple[str | bytes, ...]:
     return ("", "", "") if cursor is None else (cursor.part, cursor.score, cursor.member)
 
 
-def decode_cursor(place: Sequence[bytes]) -> Cursor | None:
+def decode_cursor(position: Sequence[bytes]) -> Cursor | None:
     """Decodes the cursor of a script's reply; None at the end of the list."""
-    return Cursor(place[0].decode(), place[1], place[2]) if place else None
+    return Cursor(position[0].decode(), position[1], position[2]) if position else None
 
 
 def decode_rows(rows: Sequence[Sequence[Any]]) -> tuple[JobRecord, ...]:

@@ -271,20 +271,20 @@ class Queue:
         pubsub = self.redis.pubsub()
         try:
             await pubsub.subscribe(self.keys.done_channel_prefix + job_id)
-            known: JobRecord | None = None
+            record: JobRecord | None = None
             ended: JobState | None = None
             while True:
                 records = await self.records([job_id])
                 if records:
-                    known = records[0]
-                elif known is None or ended is None:
+                    record = records[0]
+                elif record is None or ended is None:
                     raise JobNotFound(job_id, self.keys.queue)
                 else:
                     # The record may be gone already: PREVIEW_KEEP_COMPLETED can be 0.
-                    known = replace(known, state=ended)
-                yield known
+                    record = replace(record, state=ended)
+                yield record
                 pause_s = poll_interval_s if deadline is None else min(poll_interval_s, deadline - now())
-                if not known.state.pending or pause_s <= 0:
+                if not record.state.pending or pause_s <= 0:
                     return
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=pause_s)
                 if message is not None:

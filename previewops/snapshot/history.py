@@ -122,12 +122,12 @@ class History:
         first = now_ms // width_ms - count + 1
         members: list[list[CounterBucket]] = [[] for _ in range(count)]
         for bucket in self.tens.values() if period is Period.HOUR else self._all_minutes():
-            place = bucket.start_ms // width_ms - first
-            if 0 <= place < count:
-                members[place].append(bucket)
+            index = bucket.start_ms // width_ms - first
+            if 0 <= index < count:
+                members[index].append(bucket)
         return tuple(
-            HistoryColumn((first + place) * width_ms, width_ms, *_sums(buckets))
-            for place, buckets in enumerate(members)
+            HistoryColumn((first + index) * width_ms, width_ms, *_sums(buckets))
+            for index, buckets in enumerate(members)
         )
 
     def rate_per_min(self, name: str, window_ms: int, now_ms: int) -> float:

@@ -179,7 +179,8 @@ async def test_death_after_the_cut_off_is_skipped(redis_url: str, script: Script
 
 
 @pytest.mark.parametrize(
-    "selection", [DeadLetterFilter(), DeadLetterFilter(project="p"), DeadLetterFilter(job_ids=("a", "b", "c"))]
+    "selection",
+    [DeadLetterFilter(), DeadLetterFilter(project="p"), DeadLetterFilter(job_ids=("a", "b", "c"))],
 )
 async def test_count_and_discard_share_a_cut_off(redis_url: str, selection: DeadLetterFilter) -> None:
     async with queue_fixture(redis_url) as b:
@@ -246,6 +247,17 @@ async def test_cancelled_operation_records_what_is_left(redis_url: str) -> None:
             (causes[1].fingerprint, "100", "50"),
             (causes[2].fingerprint, "0", "7"),
         ]
+
+
+async def test_requeue_of_a_named_job_is_two_round_trips(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, ["a", "b"])
+        before = await b.calls()
+        result = await b.dead.requeue(DeadLetterFilter(job_ids=("a", "unknown")), **WHO)
+        assert result == BulkResult(1, 0, 0, ("unknown",))
+        assert (await b.calls())["evalsha"] == before["evalsha"] + 2
+        (event,) = (await b.snapshots.read(events=1)).events
+        assert (event.fields["done"], event.fields["skipped"]) == ("1", "0")
 
 
 async def test_discard_leaves_only_the_counter(redis_url: str) -> None:
@@ -510,10 +522,10 @@ async def test_operator_commands_are_events(redis_url: str) -> None:
         await b.queue.cancel("c", who="cem", why="not needed")
         await b.queue.pause(who="dan", why="upkeep")
         await b.queue.resume(who="eve", why="upkeep is over")
-        events = [fields for _, fields in await b.redis.xrange(b.keys.events)]
+        raw_events = [fields for _, fields in await b.redis.xrange(b.keys.events)]
         events = [
             {name.decode(): value.decode() for name, value in fields.items() if name != b"at"}
-            for fields in events
+            for fields in raw_events
         ]
         assert events[2:] == [
             {
@@ -530,4 +542,4 @@ async def test_operator_commands_are_events(redis_url: str) -> None:
             {"kind": "resumed", "who": "eve", "why": "upkeep is over"},
         ]
         now_ms = await b.now_ms()
-        assert all(abs(int(fields[b"at"]) - now_ms) < 60_000 for fields in events)
+        assert all(abs(int(fields[b"at"]) - now_ms) < 60_000 for fields in raw_events)
