@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from previewops.snapshot.reader import COUNTERS
 from previewops.states import ScriptResult
 
 FOLDER = files("previewops.queue.lua")
+ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
 INCLUDES = {path.name for path in FOLDER.joinpath("include").iterdir()}
 
 
@@ -100,6 +102,43 @@ def test_scripts_do_not_scan_unbounded_keys() -> None:
         full_ranges = re.findall(r"'ZRANGE', (\w+), 0, -1", text)
         allowed = ["K_ACTIVE"] if name in walking_active else []
         assert full_ranges == (["K_WORKERS"] if name is ScriptName.SNAPSHOT else allowed)
+
+
+def transitions_of(name: ScriptName) -> set[tuple[str, str]]:
+    """The transitions in a script's header, as (from, to)."""
+    own = FOLDER.joinpath(f"{name.value}.lua").read_text("utf-8")
+    header = re.search(r"^-- Transitions (.*?)^--$", own, re.MULTILINE | re.DOTALL)
+    return set() if header is None else set(re.findall(r"(\w+) -> (\w+)", header[1]))
+
+
+def reachable_code(text: str) -> str:
+    """The main chunk of a script and the functions that it calls, directly or not."""
+    functions = dict(re.findall(r"^(local function \w+).*?$(.*?)^end$", text, re.MULTILINE | re.DOTALL))
+    bodies = {head.split()[-1]: body for head, body in functions.items()}
+    code = re.sub(r"^local function .*?^end$", "", text, flags=re.MULTILINE | re.DOTALL)
+    while called := {name for name in bodies if re.search(rf"\b{name}\(", code)}:
+        code += "".join(bodies.pop(name) for name in called)
+    return code
+
+
+@pytest.mark.parametrize("name", list(ScriptName))
+def test_header_lists_the_states_that_the_script_sets(name: ScriptName) -> None:
+    code = reachable_code(script_text(name))
+    targets = set(re.findall(r"'HSET', (?:P_JOB .. id|record), 'state', '(\w+)'", code))
+    if re.search(r"'DEL', P_JOB .*P_ARQ_", code):
+        targets.add("deleted")
+    assert {target for _, target in transitions_of(name)} == targets
+
+
+def test_state_diagram_matches_the_scripts() -> None:
+    diagram = ARCHITECTURE.read_text("utf-8").split("stateDiagram-v2")[1].split("```")[0]
+    drawn = {
+        (source.replace("[*]", "new"), target.replace("[*]", "deleted"), script)
+        for source, target, scripts in re.findall(r"^ *(\S+) --> (\S+): (.*)$", diagram, re.MULTILINE)
+        for script in scripts.split(", ")
+    }
+    drawn.remove(("new", "delayed", "enqueue by a stock arq client"))
+    assert drawn == {(*transition, name.value) for name in ScriptName for transition in transitions_of(name)}
 
 
 async def test_known_script_runs_by_sha1() -> None:

@@ -2,6 +2,7 @@
 --
 -- ARGV    1 id   2 who   3 why   4 TTL of the result in ms
 -- Results code (OK, NOT_FOUND, WRONG_STATE), previous state
+-- Transitions waiting -> cancelled, delayed -> cancelled, active -> cancelled
 --
 -- @include maxmemory
 -- @include admit

@@ -2,6 +2,7 @@
 --
 -- ARGV    1 worker id   2 lease in ms   3 ageing limit in ms   4 maximum claims
 -- Results server now in ms, ms until the next delayed job is due or -1, then eight per claim (include/claim.lua)
+-- Transitions delayed -> waiting, waiting -> active
 --
 -- @include maxmemory
 -- @include admit

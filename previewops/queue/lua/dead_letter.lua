@@ -3,6 +3,7 @@
 -- ARGV    1 id   2 token   3 counter (attempts | crashes)   4 attempt as JSON   5 cause
 --         6 error class   7 error code   8 message   9 fingerprint
 -- Results OK, ALREADY or STALE
+-- Transitions active -> dead
 --
 -- @include maxmemory
 -- @include lease

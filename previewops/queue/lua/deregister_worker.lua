@@ -4,6 +4,7 @@
 -- ARGV    1 worker id   2 maximum crashes   3 error message of the attempt   4 its fingerprint
 --         5 event kind (worker-stopped | worker-lost)
 -- Results recovered ids
+-- Transitions active -> waiting, active -> dead
 --
 -- @include maxmemory
 -- @include recover_job

@@ -2,6 +2,7 @@
 --
 -- ARGV    1 cut-off in server ms, '' for now   2.. ids
 -- Results one code per id: OK, NOT_FOUND or WRONG_STATE
+-- Transitions dead -> deleted
 --
 -- @include maxmemory
 -- @include dead_letters

@@ -4,6 +4,7 @@
 --         5 completed records to keep   6 TTL of results in ms   7 number of jobs n
 --         then five per job: id, token, result as JSON, run time in ms, 1 for a dry run or else 0
 -- Results server now in ms, n codes (OK, ALREADY or STALE), then eight per claim (include/claim.lua)
+-- Transitions active -> completed, waiting -> active, completed -> deleted
 --
 -- @include maxmemory
 -- @include claim

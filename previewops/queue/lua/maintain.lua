@@ -4,6 +4,8 @@
 -- ARGV    1 maximum crashes   2 fingerprint of a lost worker   3 age limit of finished records in ms
 --         4 silence in ms after which a worker is removed   5 lease in ms
 -- Results recovered, admitted, ms until the next delayed job is due or -1, ms until the next lease expires or -1
+-- Transitions active -> waiting, active -> dead, delayed -> waiting,
+--             completed -> deleted, cancelled -> deleted
 --
 -- @include maxmemory
 -- @include admit

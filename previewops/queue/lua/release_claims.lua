@@ -2,6 +2,7 @@
 --
 -- ARGV    1 worker id   then two per job: id, token
 -- Results one code per job: OK, ALREADY or STALE
+-- Transitions active -> waiting
 --
 -- @include maxmemory
 -- @include lease

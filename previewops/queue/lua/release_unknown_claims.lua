@@ -3,6 +3,7 @@
 --
 -- ARGV    1 worker id   then the tokens that the worker holds
 -- Results requeued ids
+-- Transitions active -> waiting
 --
 -- @include maxmemory
 -- @include lease

@@ -3,6 +3,7 @@
 --
 -- ARGV    1 cut-off in server ms, '' for now   2 priority, or '' to keep each job's own   3.. ids
 -- Results one code per id: OK, NOT_FOUND or WRONG_STATE
+-- Transitions dead -> waiting
 --
 -- @include maxmemory
 -- @include requeue_dead_letter

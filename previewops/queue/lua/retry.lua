@@ -2,6 +2,7 @@
 --
 -- ARGV    1 id   2 token   3 delay in ms   4 counter (attempts | crashes)   5 attempt as JSON   6 message
 -- Results OK, ALREADY or STALE
+-- Transitions active -> delayed
 --
 -- @include maxmemory
 -- @include counters

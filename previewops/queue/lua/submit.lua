@@ -11,6 +11,7 @@
 --         CONFLICT   the id has another body         its state, or 'in another queue'   as above
 --         COMPARE    body of a stock arq client      its state    that body, for the caller to compare
 --         FULL       rejected                        ''           backlog
+-- Transitions new -> waiting
 --
 -- @include counters
 -- @include waiting
