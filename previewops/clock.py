@@ -1,4 +1,4 @@
-"""Time and randomness as things that are handed in, so that policies are tested without waiting."""
+"""Clock and random-number protocols, so that tests can replace them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The system's clocks."""
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
@@ -31,23 +31,23 @@ class SystemClock:
 
 
 class Rng(Protocol):
-    """The one thing the policies ask of a random source."""
+    """The random source of the policies."""
 
     def uniform(self, a: float, b: float) -> float:
-        """A float drawn evenly from [a, b]."""
+        """Returns a uniform float in [a, b]."""
         ...
 
 
 def system_rng() -> Rng:
-    """A random source seeded by the operating system."""
+    """Returns a random source seeded by the operating system."""
     return random.SystemRandom()
 
 
 MAX_DATE_MS = 253_402_300_799_000
-"""The end of the year 9999 in ms since the epoch: what a date can still say."""
+"""End of the year 9999 in ms since the epoch, the latest date that RFC 3339 can express."""
 
 
 def iso_from_ms(ms: int) -> str:
-    """Milliseconds since the epoch as RFC 3339 in UTC with millisecond precision; at the most the year 9999."""
+    """Formats ms since the epoch as RFC 3339 in UTC with ms precision, capped at the year 9999."""
     moment = datetime.fromtimestamp(min(ms, MAX_DATE_MS) / 1000, tz=UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""The words the queue is described in: job states, priorities, and the result codes of the Lua scripts."""
+"""Job states, priorities, and result codes of the Lua scripts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from enum import IntEnum, StrEnum
 
 
 class JobState(StrEnum):
-    """Every accepted job is in exactly one of these, always."""
+    """States of an accepted job, which is always in exactly one of them."""
 
     WAITING = "waiting"
-    DELAYED = "delayed"  # backing off, or deferred by the producer
+    DELAYED = "delayed"  # in backoff, or deferred by the producer
     ACTIVE = "active"
     COMPLETED = "completed"
     DEAD = "dead"  # in the dead-letter queue
@@ -17,12 +17,12 @@ class JobState(StrEnum):
 
     @property
     def pending(self) -> bool:
-        """Whether the job still has work ahead of it."""
+        """Whether the job has not ended yet."""
         return self in (JobState.WAITING, JobState.DELAYED, JobState.ACTIVE)
 
 
 class Priority(StrEnum):
-    """Highest first: the order of the members is the order in which the classes are served."""
+    """Priority classes in the order in which they are served."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -30,14 +30,14 @@ class Priority(StrEnum):
 
 
 class ScriptResult(IntEnum):
-    """First element of every script's reply; each script's header names the ones it returns."""
+    """Result codes of the scripts; each script's header lists the codes it returns."""
 
     OK = 0
-    DUPLICATE = 1  # same jobId, same body: the job that is there already
-    CONFLICT = 2  # same jobId, another body
-    FULL = 3  # the backlog is at its bound
-    STALE = 4  # the fencing token is no longer the job's: the caller has lost its lease
+    DUPLICATE = 1  # same jobId, same payload: the existing job
+    CONFLICT = 2  # same jobId, different payload
+    FULL = 3  # the backlog is at its limit
+    STALE = 4  # the fencing token is outdated: the caller has lost its lease
     NOT_FOUND = 5
     WRONG_STATE = 6
-    COMPARE = 7  # the stored body came from a stock arq client: the caller compares the bodies
-    ALREADY = 8  # this very transition was made before (a reply was lost on the way); counts as done
+    COMPARE = 7  # a stock arq client stored the payload: the caller compares the payloads
+    ALREADY = 8  # this transition happened before (its reply was lost); counts as success

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
 
 RETRY_INTERVAL_S = 0.1
+
+T = TypeVar("T")
 
 
 async def cancel_and_wait(
@@ -28,3 +30,17 @@ async def cancel_and_wait(
                 task.exception()
         max_rounds = None if max_rounds is None else max_rounds - 1
     return pending
+
+
+async def shield_until_done(call: Coroutine[Any, Any, T]) -> tuple[T, bool]:
+    """Awaits a call to its end despite cancellation. Returns its result and whether a cancellation came."""
+    task = asyncio.ensure_future(call)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+            cancelled = True
+    return task.result(), cancelled

@@ -1,4 +1,4 @@
-"""Payloads, claims and looks into Redis for the tests of the queue."""
+"""Payloads, claims and a queue fixture for the queue's tests."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def dead_letter_reason(
     cause: DeadLetterCause = DeadLetterCause.PERMANENT,
     error_class: str = "BrokenError",
 ) -> DeadLetterReason:
-    """Why a job is dead, with the fingerprint that the worker would compute."""
+    """Reason of a dead letter, with the fingerprint that the worker would compute."""
     return DeadLetterReason(cause, error_class, code, message, fingerprint(error_class, code, message))
 
 
@@ -75,12 +75,12 @@ def attempt_json(worker: str = "w1", message: str = "it broke", at: int = 0) -> 
 
 
 def completed_job(claim: Claim, result: Any = None, run_ms: float = 3.0) -> CompletedJob:
-    """A claim as finished with a result."""
+    """A claim completed with a result."""
     return CompletedJob(claim, json.dumps({"ok": True} if result is None else result), run_ms)
 
 
 class QueueFixture:
-    """One queue with everything that acts on it, over one client."""
+    """One queue with all its classes, over one client."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.redis = redis
@@ -92,7 +92,7 @@ class QueueFixture:
         self.list = JobList(redis, settings)
 
     def worker(self, name: str = "w1", **changes: Any) -> Leases:
-        """The worker's side; ``changes`` are settings that differ for this one."""
+        """Returns the worker's side; ``changes`` override settings."""
         from dataclasses import replace
 
         return Leases(self.redis, replace(self.settings, **changes), name)
@@ -100,22 +100,22 @@ class QueueFixture:
     async def list_all(
         self, state: JobState | None = None, text: str = "", **options: Any
     ) -> tuple[JobRecord, ...]:
-        """All jobs of a state that a filter means, page by page."""
-        cursor, found = None, []
+        """Lists all matching jobs of a state, page by page."""
+        cursor, records = None, []
         while True:
             page = await self.list.page(state=state, query=parse_filter(text), cursor=cursor, **options)
-            found += page.rows
+            records += page.rows
             cursor = page.cursor
             if cursor is None:
-                return tuple(found)
+                return tuple(records)
 
     async def claim_one(self, name: str = "w1") -> Claim:
-        """Claims one job that has to be there."""
+        """Claims one job, which must exist."""
         (claim,) = (await self.worker(name).claim(1)).claims
         return claim
 
     async def add_dead_letter(self, job_id: str, why: DeadLetterReason | None = None, **submit: Any) -> Claim:
-        """Submits a job and makes it a dead letter."""
+        """Submits a job and moves it to the dead letters."""
         await self.queue.submit(payload(job_id, **submit))
         claim = await self.claim_one()
         assert claim.job_id == job_id
@@ -129,16 +129,16 @@ class QueueFixture:
         return claim
 
     async def expire_leases(self, *job_ids: str) -> None:
-        """Lets leases run out: what the server's clock would do in ``lease_ms``."""
+        """Expires leases, as the server's clock would after ``lease_ms``."""
         await self.redis.zadd(self.keys.active, dict.fromkeys(job_ids, 1), xx=True)
         await self.redis.delete(*(f"arq:in-progress:{job_id}" for job_id in job_ids))
 
     async def make_due(self, job_id: str) -> None:
-        """Lets a job's delay pass. Also what arq calls due at once: it rounds its clock, up to 0.5 ms ahead."""
+        """Makes a delayed job due. 1 ms in the past, because arq rounds its clock up to 0.5 ms ahead."""
         await self.redis.zadd(self.keys.schedule, {job_id: await self.now_ms() - 1}, xx=True)
 
     async def make_older(self, *job_ids: str, by_ms: int) -> None:
-        """Lets waiting jobs have waited longer."""
+        """Makes waiting jobs look older."""
         for priority in ("high", "normal", "low"):
             index = f"{self.keys.queue}:waiting:{priority}"
             for job_id in job_ids:
@@ -146,31 +146,31 @@ class QueueFixture:
                     await self.redis.zincrby(index, -by_ms * 1000, job_id)
 
     async def now_ms(self) -> int:
-        """The server's clock."""
+        """Returns the server's time in ms."""
         seconds, microseconds = await self.redis.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def wait_for_next_ms(self) -> int:
-        """The server's clock, once it has gone on: what happens from now on is later."""
+        """Waits for the next millisecond of the server; returns the one before. Later events have a later time."""
         before = now = await self.now_ms()
         while now == before:
             now = await self.now_ms()
         return before
 
     async def state(self, job_id: str) -> str:
-        """The state that is on record."""
+        """Returns the stored state."""
         return str((await self.queue.status(job_id)).state.value)
 
     async def dump(self) -> dict[bytes, Any]:
-        """Every key with its value but the wake list, to see that nothing changed."""
-        found: dict[bytes, Any] = {}
+        """Dumps every key except the wake list, to compare."""
+        values: dict[bytes, Any] = {}
         for key in await self.redis.keys("*"):
             if not key.endswith(b":wake"):
-                found[key] = await self.redis.dump(key)
-        return found
+                values[key] = await self.redis.dump(key)
+        return values
 
     async def calls(self, reset: bool = False) -> dict[str, int]:
-        """How often each command ran, within scripts too."""
+        """Returns how often each command ran, including calls within scripts."""
         stats = await self.redis.info("commandstats")
         return {name.removeprefix("cmdstat_"): int(row["calls"]) for name, row in stats.items()}
 
@@ -178,7 +178,7 @@ class QueueFixture:
 async def add_dead_letters(
     b: QueueFixture, ids: list[str], why: DeadLetterReason | None = None, **submit: Any
 ) -> None:
-    """Submits jobs and makes all of them dead letters of one cause."""
+    """Submits jobs and moves all to the dead letters for one cause."""
     await b.queue.submit_many([payload(job_id, **submit) for job_id in ids])
     for claim in (await b.worker().claim(len(ids))).claims:
         await b.worker().move_to_dead_letters(
@@ -191,7 +191,7 @@ async def add_dead_letters(
 
 @asynccontextmanager
 async def queue_fixture(url: str, **settings: Any) -> AsyncIterator[QueueFixture]:
-    """A queue on the server at ``url``; the client is closed at the end."""
+    """A queue on the server at ``url``; closes the client at the end."""
     redis = connect(url, role="test")
     try:
         yield QueueFixture(redis, Settings(**{"queue_max": 1_000_000, **settings}))
@@ -200,13 +200,13 @@ async def queue_fixture(url: str, **settings: Any) -> AsyncIterator[QueueFixture
 
 
 def json_bytes(record: dict[str, Any]) -> bytes:
-    """The serializer that a stock arq client is given."""
+    """Job serializer for a stock arq client."""
     return json.dumps(record).encode()
 
 
 @asynccontextmanager
 async def stock_pool(url: str, **options: Any) -> AsyncIterator[ArqRedis]:
-    """arq's own client, as a producer would make it."""
+    """A stock arq client."""
     given = {"job_serializer": json_bytes, "job_deserializer": json.loads, "default_queue_name": QUEUE}
     pool = await create_pool(RedisSettings.from_dsn(url), **{**given, **options})
     try:
@@ -216,11 +216,11 @@ async def stock_pool(url: str, **options: Any) -> AsyncIterator[ArqRedis]:
 
 
 def strict_json(raw: bytes) -> Any:
-    """JSON that names nothing twice."""
+    """Parses JSON; rejects duplicate names."""
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in items]
-        assert len(names) == len(set(names)), f"a name is given twice: {names}"
+        assert len(names) == len(set(names)), f"duplicate name: {names}"
         return dict(items)
 
     return json.loads(raw.decode("utf-8"), object_pairs_hook=pairs)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from previewops.health import Health
-    from previewops.queue.pages import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
+    from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
     from previewops.snapshot.history import History
     from previewops.snapshot.model import Snapshot

@@ -20,8 +20,9 @@ from previewops.api.request_params import (
     acting_operator,
     require_no_query,
 )
+from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
 from previewops.queue.filter_query import FILTER_FIELDS, FilterQuery, UnknownFilterFields, parse_filter
-from previewops.queue.pages import BulkResult, Cursor, DeadLetterFilter
+from previewops.queue.pages import Cursor
 from previewops.states import Priority
 
 MAX_PAGE_SIZE = 500

@@ -1,50 +1,50 @@
-"""The dead-letter queue: list, group, requeue, discard, export.
+"""The dead-letter queue: list, group, count, requeue, discard, export.
 
-A bulk act is bound by a cut-off: what died later is neither meant nor touched, so a job that dies again meanwhile is
-not touched twice. Who asks a person first takes it by ``now_ms`` before counting, and hands it to the count and to
-the act. Jobs are changed a hundred at a time, so that no script holds Redis for long. An act can be stopped between
-two batches, and leaves an event of what was done by then.
+A cut-off bounds every bulk operation: it skips jobs that died later, so it never handles a job twice. To
+confirm with the operator first, take the cut-off with ``now_ms``, then pass it to the count and to the
+operation. Each script call changes a hundred jobs, so that none blocks Redis for long. A bulk operation can
+be cancelled between batches; its event records what was done.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import RedisError
 
 from previewops.contract.payload import Payload, body_digest, canonical_bytes
 from previewops.errors import JobIdMismatch, JobNotFound, PayloadChanged, WrongState
+from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter, DeadLetterGroup
 from previewops.queue.keys import Keys
 from previewops.queue.listing import decode_cursor, decode_rows, encode_cursor
-from previewops.queue.pages import BulkResult, Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
+from previewops.queue.pages import Cursor, ListPage
 from previewops.queue.records import RENDER_FUNCTION, JobRecord, record_from_reply
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.settings import Settings
 from previewops.states import JobState, Priority, ScriptResult
+from previewops.tasks import shield_until_done
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-_T = TypeVar("_T")
-
 BATCH_SIZE = 100
-"""Dead letters that one call changes."""
-_LOOKED_AT = 500
-"""Dead letters that one call looks at."""
-_NAMED = "named"
+"""Dead letters changed per script call."""
+
+_LIST_BUDGET = 500
+"""Dead letters examined per script call."""
 
 ProgressCallback = Callable[[int, int], Awaitable[None]]
-"""Is told how many are through, and of how many."""
+"""Called with the number of processed jobs and the total."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Act:
-    """What is done to each batch, and as what it goes on record."""
+class _BulkOperation:
+    """The script of a bulk operation, and how its event is recorded."""
 
     script: ScriptName
     kind: str
@@ -54,17 +54,43 @@ class _Act:
 
 
 @dataclass(slots=True)
-class _Account:
-    """How far a bulk act is with what a filter means: ``through`` of ``ids`` were tried, ``done`` of them changed."""
+class _BulkTotals:
+    """Progress within one filter: ``tried`` of ``ids`` were processed, ``done`` of them changed."""
 
-    chosen: DeadLetterFilter
+    selection: DeadLetterFilter
     ids: Sequence[bytes]
-    through: int = 0
+    searched: bool = True
+    tried: int = 0
     done: int = 0
+
+    @property
+    def skipped(self) -> int:
+        return self.tried - self.done
+
+    @property
+    def left(self) -> int:
+        return len(self.ids) - self.tried
+
+    def add(self, batch: Sequence[bytes], codes: Sequence[int]) -> None:
+        changed = [job_id for job_id, code in zip(batch, codes, strict=True) if code == ScriptResult.OK]
+        self.tried += len(batch)
+        self.done += len(changed)
+        if not self.searched:  # the others are not dead letters
+            self.ids, self.tried = changed, len(changed)
+
+
+class _MatchPage(NamedTuple):
+    """Reply of one list call. ``items`` are ids, rows or nothing, by mode."""
+
+    cut_off_ms: int
+    examined: int
+    cursor: Cursor | None
+    matching: int
+    items: Sequence[Any]
 
 
 class DeadLetters:
-    """The dead-letter queue of one queue."""
+    """The dead letters of one queue."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.keys = Keys(settings.queue_name)
@@ -72,80 +98,68 @@ class DeadLetters:
         self._scripts = Scripts(redis, self.keys)
 
     async def now_ms(self) -> int:
-        """The server's time, as the cut-off of a count and of the act that goes by it."""
+        """Returns the server's time in ms, to use as the cut-off of a count and of the following operation."""
         seconds, microseconds = await self._redis.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def count(
         self,
-        chosen: DeadLetterFilter,
+        selection: DeadLetterFilter,
         progress: ProgressCallback | None = None,
         *,
         cut_off_ms: int | None = None,
     ) -> int:
-        """How many dead letters a filter means, of those that had died by the cut-off (server ms, now by default).
+        """Counts matching dead letters that died by the cut-off (server ms, default now).
 
-        ``progress`` is told how many were looked at, of how many.
+        ``progress`` receives the number examined and the total.
         """
-        if chosen.is_indexed:
-            return await self._indexed(chosen, cut_off_ms)
-        total = (
-            0
-            if progress is None
-            else await self._indexed(DeadLetterFilter(fingerprint=chosen.group), cut_off_ms)
-        )
-        found = examined = 0
-        async for looked_at, matching, _ in self._walk(chosen, "count", cut_off_ms):
-            found += matching
-            examined += looked_at
+        if selection.is_indexed:
+            return await self._indexed(selection, cut_off_ms)
+        total = 0
+        if progress is not None:
+            total = await self._indexed(DeadLetterFilter(fingerprint=selection.group), cut_off_ms)
+        matching = examined = 0
+        async for page in self._iter_matching(selection, "count", cut_off_ms):
+            matching += page.matching
+            examined += page.examined
             if progress is not None:
                 await progress(min(examined, total), total)
-        return found
+        return matching
 
     async def page(
         self,
-        chosen: DeadLetterFilter,
+        selection: DeadLetterFilter,
         *,
         cursor: Cursor | None = None,
         limit: int = 200,
         cut_off_ms: int | None = None,
     ) -> ListPage:
-        """The next page of what a filter means, newest first and without payloads, in one round trip.
+        """Returns the next page of matching dead letters without payloads, newest first, in one round trip.
 
-        What has died, gone or come back since an earlier page shifts nothing. A page of a narrow filter may be
-        empty and have a cursor all the same: one call looks at so many only. ``cut_off_ms`` as for ``count``.
+        Changes since an earlier page do not shift later pages. A page may be empty and still have a cursor,
+        because one call examines a bounded number of ids. ``cut_off_ms`` is as in ``count``.
         """
-        if not chosen.job_ids:
-            examined, _, rows, following, _ = await self._look(
-                chosen, "rows", cursor, cut_off_ms=cut_off_ms, limit=limit
-            )
-            return ListPage(decode_rows(rows), following, examined)
-        start = 0 if cursor is None else int(cursor.score)
-        end = start + max(1, min(limit, _LOOKED_AT))
-        named = tuple(dict.fromkeys(chosen.job_ids))
-        examined, _, rows, _, _ = await self._look(
-            chosen, "rows", None, cut_off_ms=cut_off_ms, named=named[start:end]
-        )
-        following = Cursor(_NAMED, str(end).encode(), b"") if end < len(named) else None
-        return ListPage(decode_rows(rows), following, examined)
+        page = await self._fetch_page(selection, "rows", cursor, cut_off_ms, limit)
+        return ListPage(decode_rows(page.items), page.cursor, page.examined)
 
     async def newest(
-        self, chosen: DeadLetterFilter, *, limit: int, cut_off_ms: int | None = None
+        self, selection: DeadLetterFilter, *, limit: int, cut_off_ms: int | None = None
     ) -> tuple[JobRecord, ...]:
-        """The newest dead letters that a filter means, without payloads. ``cut_off_ms`` as for ``count``."""
-        found: list[JobRecord] = []
+        """Returns the newest matching dead letters without payloads. ``cut_off_ms`` is as in ``count``."""
+        records: list[JobRecord] = []
         cursor: Cursor | None = None
-        while len(found) < limit:
-            some = min(limit - len(found), _LOOKED_AT)
-            page = await self.page(chosen, cursor=cursor, limit=some, cut_off_ms=cut_off_ms)
-            found += page.rows
+        while len(records) < limit:
+            page = await self.page(
+                selection, cursor=cursor, limit=limit - len(records), cut_off_ms=cut_off_ms
+            )
+            records += page.rows
             cursor = page.cursor
             if cursor is None:
                 break
-        return tuple(found)
+        return tuple(records)
 
     async def groups(self, *, limit: int = 100) -> tuple[DeadLetterGroup, ...]:
-        """The largest groups by cause, largest first, in one round trip."""
+        """Returns the largest groups of one cause, largest first, in one round trip."""
         rows = await self._scripts.run(ScriptName.DEAD_LETTER_GROUPS, limit)
         return tuple(
             DeadLetterGroup(
@@ -160,7 +174,7 @@ class DeadLetters:
 
     async def requeue(
         self,
-        chosen: DeadLetterFilter,
+        selection: DeadLetterFilter,
         *,
         who: str,
         why: str = "",
@@ -170,20 +184,20 @@ class DeadLetters:
         cut_off_ms: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> BulkResult:
-        """Gives the chosen dead letters a new life: attempts start from nought, the history stays.
+        """Requeues matching dead letters: counters restart at 0, the attempt history stays.
 
-        An operator's requeue is not bounded by PREVIEW_QUEUE_MAX. ``also`` are further filters, which mean none of
-        the same jobs; each has an event of its own. What died after the cut-off (server ms, now by default) is left.
-        Of more than ``most`` the newest of each filter are taken, one filter after the other.
-        Cancelled, it ends with the batch under way, and the events tell what was done and how many were left.
+        PREVIEW_QUEUE_MAX does not apply. ``other_filters`` must not overlap; each filter gets an event of its
+        own. Jobs that died after the cut-off (server ms, default now) are skipped. Above ``max_jobs``, the
+        newest of each filter are taken, filter by filter. A cancellation takes effect after the current
+        batch; events record what was done and what was left.
         """
         options = ("" if priority is None else priority.value,)
-        act = _Act(ScriptName.REQUEUE, "requeued", options, who, why)
-        return await self._in_batches(act, (chosen, *other_filters), max_jobs, cut_off_ms, progress)
+        operation = _BulkOperation(ScriptName.REQUEUE, "requeued", options, who, why)
+        return await self._run_bulk(operation, (selection, *other_filters), max_jobs, cut_off_ms, progress)
 
     async def discard(
         self,
-        chosen: DeadLetterFilter,
+        selection: DeadLetterFilter,
         *,
         who: str,
         why: str = "",
@@ -192,9 +206,9 @@ class DeadLetters:
         cut_off_ms: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> BulkResult:
-        """Deletes the chosen dead letters for good, payload and history included; otherwise like ``requeue``."""
-        act = _Act(ScriptName.DISCARD, "discarded", (), who, why)
-        return await self._in_batches(act, (chosen, *other_filters), max_jobs, cut_off_ms, progress)
+        """Deletes matching dead letters permanently, with payload and history. Otherwise like ``requeue``."""
+        operation = _BulkOperation(ScriptName.DISCARD, "discarded", (), who, why)
+        return await self._run_bulk(operation, (selection, *other_filters), max_jobs, cut_off_ms, progress)
 
     async def requeue_with_payload(
         self,
@@ -206,16 +220,16 @@ class DeadLetters:
         priority: Priority | None = None,
         expected_digest: str | None = None,
     ) -> None:
-        """Gives a dead letter another body and a new life, in one step; the history of its attempts stays.
+        """Replaces a dead letter's payload and requeues it in one step; the attempt history stays.
 
-        ``priority`` None is the payload's own. ``instead_of`` is the ``digest`` of the record whose body was shown to
-        be edited, None for whichever it has. The event has the digests of both bodies.
+        ``priority`` defaults to the payload's. ``expected_digest`` is the ``digest`` of the record that was
+        edited; None skips the check. The event has the digests of both payloads.
 
         Raises:
-            OtherJob: the payload names another jobId.
-            JobNotFound: there is no record of the job.
-            WrongState: it is no dead letter (any more).
-            BodyChanged: it has another body than the one that was shown.
+            JobIdMismatch: the payload has another jobId.
+            JobNotFound: the job has no record.
+            WrongState: the job is not a dead letter (any more).
+            PayloadChanged: the stored payload differs from the one that was edited.
         """
         if payload.job_id != job_id:
             raise JobIdMismatch(job_id, payload.job_id)
@@ -238,152 +252,137 @@ class DeadLetters:
         if code == ScriptResult.WRONG_STATE:
             raise WrongState(job_id, state.decode(), "requeue", "dead letters")
 
-    async def export(self, chosen: DeadLetterFilter) -> AsyncIterator[JobRecord]:
-        """Every chosen dead letter whole, payload and attempts included, newest first."""
-        async for _, _, ids in self._walk(chosen, "ids"):
-            for raw_id in ids:
+    async def export(self, selection: DeadLetterFilter) -> AsyncIterator[JobRecord]:
+        """Yields every matching dead letter with payload and attempts, newest first."""
+        async for page in self._iter_matching(selection, "ids"):
+            for raw_id in page.items:
                 job_id = raw_id.decode()
-                whole = record_from_reply(job_id, await self._scripts.run(ScriptName.READ_JOB, job_id))
-                if whole is not None and whole.state is JobState.DEAD:
-                    yield whole
+                record = record_from_reply(job_id, await self._scripts.run(ScriptName.READ_JOB, job_id))
+                if record is not None and record.state is JobState.DEAD:
+                    yield record
 
-    async def _in_batches(
+    async def _run_bulk(
         self,
-        act: _Act,
+        operation: _BulkOperation,
         filters: Sequence[DeadLetterFilter],
-        most: int | None,
+        max_jobs: int | None,
         cut_off_ms: int | None,
         progress: ProgressCallback | None,
     ) -> BulkResult:
-        if cut_off_ms is None:
+        # A few named jobs need no search: the script skips those that are not dead letters.
+        named = min(BATCH_SIZE, BATCH_SIZE if max_jobs is None else max_jobs)
+        direct = len(filters) == 1 and filters[0].only_names(named)
+        if cut_off_ms is None and not direct:
             cut_off_ms = await self.now_ms()
-        accounts = [_Account(each, await self._ids(each, cut_off_ms)) for each in filters]
-        total = sum(len(account.ids) for account in accounts)
-        room = total if most is None else min(most, total)
-        to_try = room
-        unrecorded = deque(accounts)
+        totals = [await self._totals(one, cut_off_ms, direct) for one in filters]
+        matching = sum(len(part.ids) for part in totals)
+        limit = remaining = matching if max_jobs is None else min(max_jobs, matching)
+        unrecorded = deque(totals)
 
-        async def tell() -> None:
+        async def report() -> None:
             if progress is not None:
-                await progress(sum(account.through for account in accounts), to_try)
+                await progress(sum(part.tried for part in totals), limit)
 
         try:
             while unrecorded:
-                await self._work_off(act, unrecorded[0], room, cut_off_ms, tell)
-                room -= unrecorded[0].through
-                await self._record(act, unrecorded.popleft())
+                await self._run_batches(operation, unrecorded[0], remaining, cut_off_ms, report)
+                remaining -= unrecorded[0].tried
+                await self._record(operation, unrecorded.popleft())
         except BaseException:
-            # Those that it did not come to are left as well.
+            # Filters that were not reached are recorded too, as left.
             with suppress(RedisError, OSError):
-                for account in unrecorded:
-                    await _to_its_end(self._record(act, account))
+                for part in unrecorded:
+                    await shield_until_done(self._record(operation, part))
             raise
-        done = sum(account.done for account in accounts)
+        counts = [(part.done, part.skipped, part.left) for part in totals]
+        done, skipped, left = map(sum, zip(*counts, strict=True))
         missing = tuple(
-            job_id
-            for account in accounts
-            for job_id in account.chosen.missing_ids({*map(bytes.decode, account.ids)})
+            job_id for part in totals for job_id in part.selection.missing_ids({*map(bytes.decode, part.ids)})
         )
-        return BulkResult(done, to_try - done, total - to_try, missing)
+        return BulkResult(done, skipped, left, missing)
 
-    async def _ids(self, chosen: DeadLetterFilter, cut_off_ms: int) -> list[bytes]:
-        return [job_id async for _, _, found in self._walk(chosen, "ids", cut_off_ms) for job_id in found]
+    async def _totals(self, selection: DeadLetterFilter, cut_off_ms: int | None, direct: bool) -> _BulkTotals:
+        if direct:
+            names = dict.fromkeys(selection.job_ids)
+            return _BulkTotals(selection, [job_id.encode() for job_id in names], searched=False)
+        pages = self._iter_matching(selection, "ids", cut_off_ms)
+        return _BulkTotals(selection, [job_id async for page in pages for job_id in page.items])
 
-    async def _work_off(
-        self, act: _Act, account: _Account, room: int, cut_off_ms: int, tell: Callable[[], Awaitable[None]]
+    async def _run_batches(
+        self,
+        operation: _BulkOperation,
+        totals: _BulkTotals,
+        limit: int,
+        cut_off_ms: int | None,
+        report: Callable[[], Awaitable[None]],
     ) -> None:
-        taken = account.ids[:room]
-        for start in range(0, len(taken), BATCH_SIZE):
-            batch = taken[start : start + BATCH_SIZE]
-            codes, cancelled = await _to_its_end(
-                self._scripts.run(act.script, cut_off_ms, *act.options, *batch)
-            )
-            account.through += len(batch)
-            account.done += sum(code == ScriptResult.OK for code in codes)
+        ids = totals.ids[:limit]
+        options = ("" if cut_off_ms is None else cut_off_ms, *operation.options)
+        for start in range(0, len(ids), BATCH_SIZE):
+            batch = ids[start : start + BATCH_SIZE]
+            codes, cancelled = await shield_until_done(self._scripts.run(operation.script, *options, *batch))
+            totals.add(batch, codes)
             if cancelled:
                 raise asyncio.CancelledError
-            await tell()
+            await report()
 
-    async def _record(self, act: _Act, account: _Account) -> None:
-        skipped, left = account.through - account.done, len(account.ids) - account.through
-        fields = {"who": act.who, "why": act.why, "done": str(account.done), "skipped": str(skipped)}
-        if left:
-            fields["left"] = str(left)
-        fields |= account.chosen.event_fields()
-        pairs = [part for pair in fields.items() for part in pair]
-        await self._scripts.run(ScriptName.RECORD_EVENT, act.kind, *pairs)
+    async def _record(self, operation: _BulkOperation, totals: _BulkTotals) -> None:
+        fields = {"who": operation.who, "why": operation.why}
+        fields |= {"done": str(totals.done), "skipped": str(totals.skipped)}
+        if totals.left:
+            fields["left"] = str(totals.left)
+        await self._scripts.record_event(operation.kind, fields | totals.selection.event_fields())
 
-    async def _indexed(self, chosen: DeadLetterFilter, cut_off_ms: int | None) -> int:
-        """How many the index of all, or of a group, holds up to the cut-off, or to the age that is asked for."""
-        index = self.keys.dead if chosen.group is None else self.keys.dead_group_prefix + chosen.group
-        if cut_off_ms is None and chosen.older_than_ms is not None:
+    async def _indexed(self, selection: DeadLetterFilter, cut_off_ms: int | None) -> int:
+        """Returns the size of the index (all, or one group) up to the cut-off minus the minimum age."""
+        index = self.keys.dead if selection.group is None else self.keys.dead_group_prefix + selection.group
+        if cut_off_ms is None and selection.older_than_ms is not None:
             cut_off_ms = await self.now_ms()
-        newest = "+inf" if cut_off_ms is None else cut_off_ms - (chosen.older_than_ms or 0)
-        return int(await self._redis.zcount(index, "-inf", newest))
+        latest = "+inf" if cut_off_ms is None else cut_off_ms - (selection.older_than_ms or 0)
+        return int(await self._redis.zcount(index, "-inf", latest))
 
-    async def _walk(
-        self, chosen: DeadLetterFilter, mode: str, cut_off_ms: int | None = None
-    ) -> AsyncIterator[tuple[int, int, Sequence[Any]]]:
-        """(examined, matching, ids) of one call after the other, up to the cut-off, which is now by default."""
-        if chosen.job_ids:
-            named = tuple(dict.fromkeys(chosen.job_ids))
-            for start in range(0, len(named), _LOOKED_AT):
-                some = named[start : start + _LOOKED_AT]
-                examined, found, ids, _, cut_off_ms = await self._look(
-                    chosen, mode, None, cut_off_ms=cut_off_ms, named=some
-                )
-                yield examined, found, ids
-            return
+    async def _iter_matching(
+        self, selection: DeadLetterFilter, mode: str, cut_off_ms: int | None = None
+    ) -> AsyncIterator[_MatchPage]:
+        """Yields the reply of each list call, up to the cut-off (default: the time of the first call)."""
         cursor: Cursor | None = None
         while True:
-            examined, found, ids, cursor, cut_off_ms = await self._look(
-                chosen, mode, cursor, cut_off_ms=cut_off_ms
-            )
-            yield examined, found, ids
+            page = await self._fetch_page(selection, mode, cursor, cut_off_ms)
+            yield page
+            cursor, cut_off_ms = page.cursor, page.cut_off_ms
             if cursor is None:
                 return
 
-    async def _look(
+    async def _fetch_page(
         self,
-        chosen: DeadLetterFilter,
+        selection: DeadLetterFilter,
         mode: str,
         cursor: Cursor | None,
-        *,
-        cut_off_ms: int | None = None,
-        limit: int = _LOOKED_AT,
-        named: Sequence[str] = (),
-    ) -> tuple[int, int, Sequence[Any], Cursor | None, int]:
-        """One call: (examined, matching, ids or rows, where it ended, the cut-off that it went by)."""
-        error = chosen.error or ""
-        cut_off, examined, place, found, listed = await self._scripts.run(
+        cut_off_ms: int | None,
+        limit: int = _LIST_BUDGET,
+    ) -> _MatchPage:
+        """Runs one list call. The cursor of named ids is the number of ids already seen."""
+        limit = min(limit, _LIST_BUDGET)
+        names = tuple(dict.fromkeys(selection.job_ids))
+        first = int(cursor.score) if names and cursor is not None else 0
+        end = first + max(1, limit)
+        error = selection.error or ""
+        cut_off, examined, position, matching, items = await self._scripts.run(
             ScriptName.LIST_DEAD_LETTERS,
             mode,
-            chosen.group or "",
+            selection.group or "",
             "" if cut_off_ms is None else cut_off_ms,
-            chosen.older_than_ms or 0,
-            min(limit, _LOOKED_AT),
-            _LOOKED_AT,
-            *encode_cursor(cursor),
-            "" if chosen.project is None else f"={chosen.project}",
+            selection.older_than_ms or 0,
+            limit,
+            _LIST_BUDGET,
+            *encode_cursor(None if names else cursor),
+            "" if selection.project is None else f"={selection.project}",
             error,
             error.lower(),
-            "" if chosen.group and not named else chosen.fingerprint or "",
-            len(named),
-            *named,
-            *chosen.query.script_arguments(),
+            "" if selection.group and not names else selection.fingerprint or "",
+            len(names[first:end]),
+            *names[first:end],
+            *selection.query.script_arguments(),
         )
-        return int(examined), int(found), listed, decode_cursor(place), int(cut_off)
-
-
-async def _to_its_end(call: Coroutine[Any, Any, _T]) -> tuple[_T, bool]:
-    """The result of a call that a cancellation does not cut short, and whether there was one."""
-    task = asyncio.ensure_future(call)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if task.cancelled():
-                raise
-            cancelled = True
-    return task.result(), cancelled
+        following = Cursor("named", str(end).encode(), b"") if end < len(names) else decode_cursor(position)
+        return _MatchPage(int(cut_off), int(examined), following, int(matching), items)

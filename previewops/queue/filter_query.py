@@ -1,11 +1,11 @@
-"""The words by which people filter jobs, dead letters, workers and events. Pure.
+"""The filter language for jobs, dead letters, workers and events. Pure.
 
-``project:lessons high !timeout`` means: the project has "lessons" in it, some field has "high" in it, and none
-has "timeout". Words stand apart by spaces; ``"double quotes"`` keep spaces, and a doubled quote inside them is
-one quote. ``field:`` narrows a word to one of :data:`FIELDS`, a leading ``!`` negates it, and a lone ``!`` in
-front of everything inverts the whole. ASCII letters match in either case.
+``project:lessons high !timeout`` matches if the project contains "lessons", any field contains "high", and
+none contains "timeout". Spaces separate terms. ``"double quotes"`` keep spaces; a doubled quote inside them
+is a literal quote. ``field:`` limits a term to one of :data:`FILTER_FIELDS`, a leading ``!`` negates the
+term, and a ``!`` alone at the start negates the whole filter. ASCII letters match case-insensitively.
 
-Every door reads by :func:`read_terms`, which refuses fields that there are not.
+All user input is parsed by :func:`parse_filter`, which rejects unknown fields.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from dataclasses import dataclass
 from previewops.errors import UsageError
 
 FILTER_FIELDS = ("id", "project", "priority", "state", "error", "worker", "kind", "who")
-"""What a word can be narrowed to."""
+"""Fields that a term can be limited to."""
 
 _SPACES = " \t\r\n"
 _FIELD = re.compile(rf"({'|'.join(FILTER_FIELDS)}):", re.IGNORECASE)
-_NAMED = re.compile(r"!?([A-Za-z]+):(?!//)")
-_WORD = re.compile(rf'(?:"(?:[^"]|"")*(?:"|\Z)|[^{_SPACES}"])*')
+_ANY_FIELD = re.compile(r"!?([A-Za-z]+):(?!//)")
+_TERM = re.compile(rf'(?:"(?:[^"]|"")*(?:"|\Z)|[^{_SPACES}"])+')
+_QUOTED = re.compile(r'"((?:[^"]|"")*)(?:"|\Z)')
 _LOWERED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 @dataclass(frozen=True, slots=True)
 class FilterTerm:
-    """One word: ``text`` is looked for in ``field``, or in all for None. Without text it holds always.
+    """One term: ``text`` is searched in ``field``, or in all fields if None. An empty text always matches.
 
     Raises:
-        ValueError: ``text`` has a NUL, which stands between fields where the scripts look at all.
+        ValueError: ``text`` contains a NUL, which separates fields in the scripts.
     """
 
     text: str
@@ -41,25 +42,25 @@ class FilterTerm:
 
     def __post_init__(self) -> None:
         if "\0" in self.text:
-            raise ValueError("a word of a filter has no NUL in it")
+            raise ValueError("a filter term cannot contain a NUL character")
 
     @property
     def folded(self) -> str:
-        """The text as it is compared, ASCII letters in lower case."""
+        """The text as it is compared: ASCII letters in lower case."""
         return _folded(self.text)
 
     def matches(self, fields: Mapping[str, str]) -> bool:
-        """Whether the word holds of something with these fields."""
+        """Whether the term matches these fields."""
         if not self.text:
             return True
-        wanted = self.folded
-        looked_at = fields.values() if self.field is None else (fields.get(self.field, ""),)
-        return any(wanted in _folded(value) for value in looked_at) is not self.negated
+        text = self.folded
+        values = fields.values() if self.field is None else (fields.get(self.field, ""),)
+        return any(text in _folded(value) for value in values) is not self.negated
 
     def __str__(self) -> str:
-        """The word as it can be typed."""
+        """The term in the filter language."""
         prefix = ("!" if self.negated else "") + ("" if self.field is None else f"{self.field}:")
-        return prefix + (_quoted(self.text) if self._needs_quotes() else self.text)
+        return prefix + (_quote(self.text) if self._needs_quotes() else self.text)
 
     def _needs_quotes(self) -> bool:
         if any(character in _SPACES or character == '"' for character in self.text):
@@ -67,30 +68,30 @@ class FilterTerm:
         return self.field is None and (
             not self.text
             or self.text.startswith("!")
-            or any(named.match(self.text) for named in (_FIELD, _NAMED))
+            or any(prefix.match(self.text) for prefix in (_FIELD, _ANY_FIELD))
         )
 
 
 @dataclass(frozen=True, slots=True)
 class FilterQuery:
-    """A filter: all ``terms`` have to hold, or with ``inverted`` not all of them. Without terms all matches."""
+    """A filter: all ``terms`` must match, or not all of them if ``inverted``. Without terms everything matches."""
 
     terms: tuple[FilterTerm, ...] = ()
     inverted: bool = False
 
     def matches(self, fields: Mapping[str, str]) -> bool:
-        """Whether something with these fields, by name, is meant. A field that is absent is empty."""
+        """Whether the filter matches these fields. An absent field is empty."""
         if not self:
             return True
         return all(term.matches(fields) for term in self.terms) is not self.inverted
 
     def script_arguments(self) -> tuple[str, ...]:
-        """The filter as the scripts are given it: inverted, the number of terms, then field, negated and text."""
+        """The filter as script arguments: inverted, number of terms, then field, negated and text of each."""
         flat = [part for term in self.terms for part in (term.field or "", "01"[term.negated], term.folded)]
         return ("01"[self.inverted], str(len(self.terms)), *flat)
 
     def __bool__(self) -> bool:
-        """Whether anything is asked."""
+        """Whether any term has a text."""
         return any(term.text for term in self.terms)
 
     def __iter__(self) -> Iterator[FilterTerm]:
@@ -100,94 +101,78 @@ class FilterQuery:
         return len(self.terms)
 
     def __str__(self) -> str:
-        """The filter as it can be typed: ``read_terms`` makes the same of it."""
+        """The filter in the filter language; ``parse_filter`` returns an equal filter."""
         return ("! " if self.inverted else "") + " ".join(map(str, self.terms))
 
 
 class UnknownFilterFields(UsageError):
-    """Words are narrowed to fields that there are not: ``names``. ``rest`` is the filter without these words.
+    """Terms name fields that do not exist: ``names``. ``known_part`` is the filter without these terms.
 
-    Taken for text they would find nothing, which reads like good news, and turned round by ``!`` everything.
+    As plain text such a term would match nothing, which looks like good news, and with ``!`` everything.
     """
 
     def __init__(self, names: tuple[str, ...], known_part: FilterQuery) -> None:
         super().__init__(
-            f"no field {', '.join(names)} to filter by; there are {', '.join(FILTER_FIELDS)}",
-            hint=f'text with a colon in it goes in double quotes: "{names[0]}:…"',
+            f"unknown filter field: found {', '.join(names)}, allowed {', '.join(FILTER_FIELDS)}",
+            hint=f'put text with a colon into double quotes: "{names[0]}:…"',
         )
         self.names = names
         self.known_part = known_part
 
 
 def parse_filter(text: str) -> FilterQuery:
-    """Reads what somebody asks for. A quote that is open ends with the text; addresses and what is quoted are text.
+    """Parses a filter. An open quote ends with the text. URLs and quoted parts are text, not fields.
 
-    A ``!`` that stands alone elsewhere than in front is left out, as a word that is just being typed. A NUL is
-    a space.
+    A ``!`` alone after the start is ignored: the user is typing a term. A NUL counts as a space.
 
     Raises:
-        UnknownFields: something stands before a colon as if it were a field and is none.
+        UnknownFilterFields: a term names a field that does not exist.
     """
     names: list[str] = []
 
-    def known(word: str) -> bool:
-        match = _NAMED.match(word)
+    def is_known(term: str) -> bool:
+        match = _ANY_FIELD.match(term)
         if match is None or _folded(match[1]) in FILTER_FIELDS:
             return True
         names.append(match[1])
         return False
 
-    terms = _read(text, known)
+    query = _parse(text, is_known)
     if names:
-        raise UnknownFilterFields(tuple(dict.fromkeys(names)), terms)
-    return terms
+        raise UnknownFilterFields(tuple(dict.fromkeys(names)), query)
+    return query
 
 
-def _read(text: str, meant: Callable[[str], bool]) -> FilterQuery:
-    """The filter of the words that are ``meant``."""
+def _parse(text: str, accept: Callable[[str], bool]) -> FilterQuery:
+    """Parses the terms that ``accept`` accepts."""
     text = text.replace("\0", " ")
     terms: list[FilterTerm] = []
-    at, inverted = 0, False
-    while True:
-        while at < len(text) and text[at] in _SPACES:
-            at += 1
-        if at == len(text):
-            return FilterQuery(tuple(terms), inverted)
-        match = _WORD.match(text, at)
-        assert match is not None
-        word, at = match[0], match.end()
-        if word == "!":
-            inverted = inverted or (not terms and not text[: match.start()].strip(_SPACES) and at < len(text))
-        elif meant(word):
-            terms.append(_term(word))
+    inverted = False
+    for match in _TERM.finditer(text):
+        raw = match[0]
+        if raw == "!":
+            is_leading = not text[: match.start()].strip(_SPACES)
+            inverted = inverted or (is_leading and match.end() < len(text))
+        elif accept(raw):
+            terms.append(_parse_term(raw))
+    return FilterQuery(tuple(terms), inverted)
 
 
-def _term(word: str) -> FilterTerm:
-    negated = word.startswith("!")
-    rest = word[1:] if negated else word
-    named = _FIELD.match(rest)
-    field = None if named is None else _folded(named[1])
-    return FilterTerm(_unquoted(rest if named is None else rest[named.end() :]), field, negated)
+def _parse_term(raw: str) -> FilterTerm:
+    negated = raw.startswith("!")
+    rest = raw[1:] if negated else raw
+    match = _FIELD.match(rest)
+    field = None if match is None else _folded(match[1])
+    return FilterTerm(_unquote(rest if match is None else rest[match.end() :]), field, negated)
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _unquoted(word: str) -> str:
-    """The word without the quotes that keep its spaces."""
-    kept: list[str] = []
-    at, inside = 0, False
-    while at < len(word):
-        if word[at] != '"':
-            kept.append(word[at])
-        elif inside and word[at + 1 : at + 2] == '"':
-            kept.append('"')
-            at += 1
-        else:
-            inside = not inside
-        at += 1
-    return "".join(kept)
+def _unquote(raw: str) -> str:
+    """Removes the quotes that keep a term's spaces."""
+    return _QUOTED.sub(lambda match: match[1].replace('""', '"'), raw)
 
 
 def _folded(text: str) -> str:

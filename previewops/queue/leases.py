@@ -1,7 +1,8 @@
-"""The worker's side of the queue: claims under a lease with a fencing token, and the ways a claim can end.
+"""The worker's side of the queue: claims under a lease with a fencing token, and the transitions that end a
+claim.
 
-Leases are timed by the Redis server's clock alone. A fencing token (M. Kleppmann, "How to do distributed
-locking", 2016) grows with every claim; whoever shows an older one is refused.
+Only the Redis server's clock times leases. The fencing token (M. Kleppmann, "How to do distributed locking",
+2016) grows with every claim; scripts reject callers with an older one.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 _CLAIM_WIDTH = 8
 
 WORKER_LOST_FINGERPRINT = fingerprint("WorkerLost", "worker-lost", "")
-"""The group of jobs whose workers died under them, whatever the words."""
+"""Fingerprint of jobs whose worker was lost, independent of the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One job under lease. ``body`` is arq's job record, or None if it is gone. Times are server ms.
+    """One leased job. ``body`` is arq's job record, or None if it is gone. Times are server ms.
 
-    ``wait_ms`` is how long it had waited since it was submitted, due or put back; an earlier run is no part of it.
+    ``wait_ms`` is the wait since the job was submitted, became due or was released. It excludes earlier runs.
     """
 
     job_id: str
@@ -46,7 +47,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class ClaimReply:
-    """The answer to a claim: the jobs, and in how many ms the next delayed one is due (None: none is)."""
+    """Reply to a claim: the claimed jobs, and the ms until the next delayed job is due (None if there is none)."""
 
     claims: tuple[Claim, ...]
     next_due_ms: int | None
@@ -54,7 +55,7 @@ class ClaimReply:
 
 @dataclass(frozen=True, slots=True)
 class CompletedJob:
-    """A job that is done: its claim, the result as JSON text, how long it ran in ms, and whether it was a dry run."""
+    """A finished render: its claim, the result as JSON, its run time in ms, and whether it was a dry run."""
 
     claim: Claim
     result_json: str
@@ -64,10 +65,10 @@ class CompletedJob:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReply:
-    """The answer to a heartbeat: the ids whose lease is lost, and when the queue was born, in server µs.
+    """Reply to a heartbeat: the ids whose lease is lost, and the queue's birth in server µs.
 
-    ``knew_us`` is the birth of the queue that the heartbeat before found; None if that was this queue, or there was
-    no heartbeat before.
+    ``previous_born_us`` is the birth that the previous heartbeat saw. It is None if that was the same queue,
+    or if this is the first heartbeat.
     """
 
     lost_job_ids: tuple[str, ...]
@@ -77,7 +78,9 @@ class HeartbeatReply:
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceResult:
-    """What a maintenance step did, and when the next one has something to do, in ms (None: nothing known)."""
+    """Result of a maintenance step: counts, and the ms until the next delayed job and the next lease expiry (None:
+    none).
+    """
 
     recovered: int
     admitted: int
@@ -87,7 +90,7 @@ class MaintenanceResult:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterReason:
-    """Why a job is dead, as it is kept and grouped."""
+    """Why a job is a dead letter, as it is stored and grouped."""
 
     cause: DeadLetterCause
     error_class: str
@@ -97,15 +100,15 @@ class DeadLetterReason:
 
 
 class ScriptRunner(Protocol):
-    """What calls scripts."""
+    """Something that runs the queue's scripts."""
 
     async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
-        """Calls a script with the queue's keys."""
+        """Runs a script with the queue's keys."""
         ...
 
 
 class Leases:
-    """All that a worker does to jobs, on behalf of one worker id. Claims and finishes go by ``hot``."""
+    """The queue operations of one worker. ``claim`` and ``finish`` go through ``fast_runner``."""
 
     def __init__(
         self, redis: Redis, settings: Settings, worker_id: str, *, fast_runner: ScriptRunner | None = None
@@ -119,14 +122,14 @@ class Leases:
         self._queue_born = ""
 
     async def wait_for_work(self, timeout_s: float) -> bool:
-        """Blocks until a wake-up comes or ``timeout_s`` (at least 5 ms) has passed; True if one came."""
-        # Before 7.0 Redis rounds a wait down to whole ms, and waits without end when nothing is left of it.
+        """Blocks until a wake-up arrives or ``timeout_s`` (minimum 5 ms) has passed. Returns True for a wake-up."""
+        # Redis before 7.0 rounds the timeout down to whole ms, and 0 blocks forever.
         wait_s = max(timeout_s, 0.005)
-        # Not redis.blpop: its signature knows whole seconds only.
+        # redis.blpop accepts whole seconds only.
         return await self._redis.execute_command("BLPOP", self.keys.wake, wait_s) is not None
 
     async def claim(self, max_claims: int) -> ClaimReply:
-        """Claims up to ``want`` jobs, none while the queue is paused."""
+        """Claims up to ``max_claims`` jobs; none while the queue is paused."""
         reply = await self.fast_runner.run(
             ScriptName.CLAIM, self._worker, self._settings.lease_ms, self._settings.ageing_ms, max_claims
         )
@@ -135,9 +138,9 @@ class Leases:
     async def finish(
         self, completed: Sequence[CompletedJob], max_claims: int
     ) -> tuple[list[ScriptResult], tuple[Claim, ...]]:
-        """Completes jobs and claims up to ``want`` next ones in the same round trip.
+        """Completes jobs and claims up to ``max_claims`` new ones in the same round trip.
 
-        Returns one code per job (OK, ALREADY, or STALE where the lease was lost) and the claims.
+        Returns one code per job (OK, ALREADY, or STALE if its lease was lost) and the claims.
         """
         settings = self._settings
         args: list[ScriptArgument] = [
@@ -159,7 +162,7 @@ class Leases:
     async def retry(
         self, claim: Claim, *, delay_ms: int, counter: FailureCounter, attempt_json: str, message: str
     ) -> ScriptResult:
-        """Sends a failed job into backoff; it is due in ``delay_ms``."""
+        """Schedules a failed job for a retry in ``delay_ms``."""
         reply = await self.scripts.run(
             ScriptName.RETRY, claim.job_id, claim.token, delay_ms, counter.value, attempt_json, _text(message)
         )
@@ -168,7 +171,7 @@ class Leases:
     async def move_to_dead_letters(
         self, claim: Claim, *, counter: FailureCounter, attempt_json: str, reason: DeadLetterReason
     ) -> ScriptResult:
-        """Sends a failed job to the dead-letter queue."""
+        """Moves a failed job to the dead-letter queue."""
         reply = await self.scripts.run(
             ScriptName.DEAD_LETTER,
             claim.job_id,
@@ -184,7 +187,7 @@ class Leases:
         return ScriptResult(reply)
 
     async def release(self, claims: Iterable[Claim]) -> list[ScriptResult]:
-        """Gives jobs back without spending an attempt."""
+        """Requeues claimed jobs without counting an attempt."""
         args: list[ScriptArgument] = [self._worker]
         for claim in claims:
             args += (claim.job_id, claim.token)
@@ -192,15 +195,15 @@ class Leases:
         return [ScriptResult(code) for code in reply]
 
     async def renew(self, claim: Claim) -> ScriptResult:
-        """Renews one lease and tells whether it still holds. To be asked right before publishing."""
+        """Renews one lease. The code shows whether the caller still holds it: call this right before publishing."""
         reply = await self.scripts.run(ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms)
         return ScriptResult(reply)
 
     async def heartbeat(self, info_json: str, running: Iterable[tuple[Claim, float, str]]) -> HeartbeatReply:
-        """Says that the worker lives and renews leases; ``running`` is (claim, progress 0..1, phase).
+        """Reports the worker as alive and renews its leases; ``running`` is (claim, progress 0..1, phase).
 
-        One that finds another queue than the one before it, as after a FLUSHALL, raises the alarm that
-        ``previewops health`` tells of. Only it has ``knew_us``: those after it know the new queue.
+        A heartbeat that finds a new queue, as after FLUSHALL, raises the data-loss alarm of ``previewops
+        health``. Only that heartbeat returns ``previous_born_us``.
         """
         args: list[ScriptArgument] = [self._worker, info_json, self._settings.lease_ms, self._queue_born]
         for claim, progress, phase in running:
@@ -214,18 +217,20 @@ class Leases:
         )
 
     async def release_unknown_claims(self, held: Iterable[Claim]) -> list[str]:
-        """Gives back claims of this worker that it does not hold: their reply was lost with a connection."""
+        """Requeues this worker's claims that it does not hold because a lost connection took the reply. Returns the
+        ids.
+        """
         reply = await self.scripts.run(
             ScriptName.RELEASE_UNKNOWN_CLAIMS, self._worker, *(claim.token for claim in held)
         )
         return [job_id.decode() for job_id in reply]
 
     async def bump_fencing_token(self, token: int) -> None:
-        """Has the next fencing token be larger than ``token``."""
+        """Makes the next fencing token larger than ``token``."""
         await self.scripts.run(ScriptName.BUMP_FENCING_TOKEN, token)
 
     async def maintain(self) -> MaintenanceResult:
-        """One bounded step of upkeep: expired leases, due jobs, aged records, history."""
+        """Runs one bounded maintenance step: expired leases, due jobs, aged records, history."""
         recovered, admitted, due, expiry = await self.scripts.run(
             ScriptName.MAINTAIN,
             self._settings.max_crashes,
@@ -237,7 +242,7 @@ class Leases:
         return MaintenanceResult(recovered, admitted, _optional(due), _optional(expiry))
 
     async def deregister_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
-        """Recovers every lease of a worker that is known to be gone, and forgets it. Returns the ids."""
+        """Recovers all leases of an exited worker and removes its registration. Returns the ids."""
         reply = await self.scripts.run(
             ScriptName.DEREGISTER_WORKER,
             worker_id,
@@ -249,7 +254,7 @@ class Leases:
         return [job_id.decode() for job_id in reply]
 
     async def active_attempts(self) -> frozenset[str]:
-        """ "<jobId>.<token>" of every job that is under lease, anywhere in the fleet."""
+        """Returns "<jobId>.<token>" for every leased job of the queue."""
         ids = [job_id.decode() for job_id in await self._redis.zrange(self.keys.active, 0, -1)]
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
@@ -260,9 +265,9 @@ class Leases:
         )
 
 
-def _text(words: str) -> bytes:
-    """What an error says, as UTF-8. A file's name may be no valid text (``\\udcff``), which is then spelled out."""
-    return words.encode("utf-8", "backslashreplace")
+def _text(message: str) -> bytes:
+    """Encodes an error text as UTF-8. Undecodable bytes of a file name (``\\udcff``) become backslash escapes."""
+    return message.encode("utf-8", "backslashreplace")
 
 
 def _optional(raw: bytes) -> int | None:

@@ -1,4 +1,4 @@
-"""Lists jobs a page at a time: by time, of one state or of all, filtered by the server."""
+"""Paged job listing, sorted by time and filtered on the server."""
 
 from __future__ import annotations
 
@@ -36,21 +36,20 @@ class JobList:
         limit: int = 200,
         budget: int = 2000,
     ) -> ListPage:
-        """The next page, in one round trip that looks at ``budget`` ids at most.
+        """Returns the next page in one round trip that examines at most ``budget`` ids.
 
-        Jobs that run come first, by when they were claimed. The others follow by time: when they were admitted,
-        when their delay ends, or when they ended. A job that a stock client enqueued and nobody has taken in
-        yet is among them, as waiting or delayed.
+        Running jobs come first, by claim time. The others follow by the time of their admission, the end of
+        their delay, or their end. Jobs that a stock arq client enqueued and no worker has admitted are listed
+        as waiting or delayed.
 
         Args:
             state: only jobs in this state; None for all.
-            terms: only jobs that these match, by id, project, priority, state, worker, and error (class, code
-                and message).
-            newest_first: or oldest first.
-            cursor: where an earlier page of the same listing has ended. What has come, gone or changed its
-                state since then shifts nothing.
-            limit: at most so many rows (up to 2000).
-            budget: ids to look at (up to 10,000). A stock client's job counts for several.
+            query: only matching jobs, by id, project, priority, state, worker and error (class, code and
+                message).
+            newest_first: newest or oldest first.
+            cursor: end of an earlier page of the same listing. Changes since then do not shift the page.
+            limit: maximum rows (up to 2000).
+            budget: ids to examine (up to 10,000). A job without a record costs 20.
         """
         reply = await self._scripts.run(
             ScriptName.LIST_JOBS,
@@ -61,22 +60,22 @@ class JobList:
             *encode_cursor(cursor),
             *query.script_arguments(),
         )
-        examined, place, rows = reply
-        return ListPage(decode_rows(rows), decode_cursor(place), int(examined))
+        examined, position, rows = reply
+        return ListPage(decode_rows(rows), decode_cursor(position), int(examined))
 
 
 def encode_cursor(cursor: Cursor | None) -> tuple[str | bytes, ...]:
-    """A cursor as the scripts are given it."""
+    """Encodes a cursor as script arguments."""
     return ("", "", "") if cursor is None else (cursor.part, cursor.score, cursor.member)
 
 
-def decode_cursor(place: Sequence[bytes]) -> Cursor | None:
-    """The place that a script has reached, or None at the end."""
-    return Cursor(place[0].decode(), place[1], place[2]) if place else None
+def decode_cursor(position: Sequence[bytes]) -> Cursor | None:
+    """Decodes the cursor of a script's reply; None at the end of the list."""
+    return Cursor(position[0].decode(), position[1], position[2]) if position else None
 
 
 def decode_rows(rows: Sequence[Sequence[Any]]) -> tuple[JobRecord, ...]:
-    """Records out of (id, values in the order of ``RECORD_FIELDS``)."""
+    """Decodes records from (id, values in the order of ``RECORD_FIELDS``)."""
     return tuple(_row(raw_id, values) for raw_id, values in rows)
 
 
@@ -84,5 +83,5 @@ def _row(raw_id: bytes, values: Sequence[bytes | None]) -> JobRecord:
     raw: Mapping[bytes, bytes] = {
         name: value for name, value in zip(RECORD_FIELDS, values, strict=True) if value is not None
     }
-    # An id that is no text stays in the schedule until a worker turns it away.
+    # An undecodable id stays in the schedule until a worker rejects it.
     return record_from_redis(raw_id.decode("utf-8", "replace"), raw)

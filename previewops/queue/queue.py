@@ -1,7 +1,7 @@
-"""The producer's and the operator's side of the queue: submit, look, cancel, pause.
+"""The producer's and operator's side of the queue: submit, status, watch, cancel, pause.
 
-Every method may raise ``redis.exceptions.RedisError``; ``previewops.redis_server.connection`` turns those into
-``RedisUnavailable`` at the doors.
+Every method may raise ``redis.exceptions.RedisError``. ``previewops.redis_server.connection`` maps those to
+``RedisUnavailable`` for the command line, the API and the client.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _BATCH_BYTES = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The answer to a submit that was not refused.
+    """Reply to an accepted submit.
 
-    ``new`` is False when the very same job was there already; ``state`` is the job's state at that moment.
-    ``free_from_ms`` is when a job that is completed or cancelled is forgotten at the latest, in server ms, by
-    PREVIEW_RESULT_TTL_S of this process: from then on its id is a new job's. None where that is not known.
+    ``new`` is False when an identical job existed already; ``state`` is the job's state at that moment.
+    ``free_from_ms`` (server ms) is the latest time at which the record of a completed or cancelled job
+    expires, by this process's PREVIEW_RESULT_TTL_S. The id is reusable from then on. None if unknown.
     """
 
     job_id: str
@@ -50,21 +50,21 @@ class Receipt:
 
     @property
     def hint(self) -> str | None:
-        """What to do to have the payload rendered, where the job that has its id will not be; None where it will."""
+        """What to do when this submit will not render the payload; None when it will."""
         until = "" if self.free_from_ms is None else f" before {iso_from_ms(self.free_from_ms)}"
         match self.state:
             case JobState.CANCELLED:
                 return (
-                    f"nothing is rendered under this jobId{until}, as the job was cancelled; "
-                    "give the payload another jobId"
+                    f"the job was cancelled, so its jobId renders nothing{until}; "
+                    "submit the payload under another jobId"
                 )
             case JobState.DEAD:
-                return f"it is a dead letter: `previewops dlq requeue {self.job_id}` runs it again"
+                return f"the job is a dead letter: `previewops dlq requeue {self.job_id}` runs it again"
             case _:
                 return None
 
     def as_json(self) -> dict[str, Any]:
-        """The receipt as a JSON object, the same at every door."""
+        """The receipt as JSON, the same on the command line, in the API and in the client."""
         body: dict[str, Any] = {"jobId": self.job_id, "status": self.state.value, "new": self.new}
         if self.free_from_ms is not None:
             body["freeFrom"] = iso_from_ms(self.free_from_ms)
@@ -75,7 +75,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class PauseState:
-    """Whether claims are stopped, since when (server ms), by whom and why. ``changed`` tells of this act."""
+    """Whether claims are paused, since when (server ms), by whom and why. ``changed``: this call changed it."""
 
     paused: bool
     changed: bool
@@ -85,7 +85,7 @@ class PauseState:
 
 
 class Queue:
-    """One queue, seen from outside the workers."""
+    """One queue as producers and operators use it."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.keys = Keys(settings.queue_name)
@@ -97,23 +97,24 @@ class Queue:
         """Submits one job.
 
         Raises:
-            JobConflict: the id is taken by a job with another body.
+            JobConflict: another job with a different payload has this id.
             QueueFull: the backlog has reached PREVIEW_QUEUE_MAX.
         """
-        (answer,) = await self.submit_many([payload])
-        if isinstance(answer, PreviewopsError):
-            raise answer
-        return answer
+        (result,) = await self.submit_many([payload])
+        if isinstance(result, PreviewopsError):
+            raise result
+        return result
 
     async def submit_many(
         self, payloads: Sequence[Payload], *, invalid: int = 0
     ) -> list[Receipt | JobConflict | QueueFull]:
-        """Submits jobs, hundreds per round trip; one answer each, in order. A refused job stops no other.
+        """Submits jobs in batches of hundreds per round trip. Returns one result per payload, in order.
 
-        Rejections are counted by reason (``metrics.lifetime_counters.REFUSALS``). ``invalid``: submits the caller
-        rejected because they break the contract; the same round trip counts them.
+        A rejected job does not affect the others. The script counts rejections by reason
+        (``previewops.metrics.lifetime_counters.REJECTION_REASONS``). ``invalid`` is the number of submits that the
+        caller rejected for breaking the contract; the same round trip counts them.
         """
-        answers: list[Receipt | JobConflict | QueueFull] = []
+        results: list[Receipt | JobConflict | QueueFull] = []
         conflicts = 0
         for batch in _batches(payloads) or [[]]:
             if not batch and not invalid:
@@ -122,11 +123,12 @@ class Queue:
             invalid = conflicts = 0
             for i, (payload, _) in zip(range(0, len(reply), 3), batch, strict=True):
                 code = ScriptResult(reply[i])
-                answers.append(self._answer(payload, code, reply[i + 1].decode(), reply[i + 2]))
-                conflicts += code is ScriptResult.COMPARE and isinstance(answers[-1], JobConflict)
-        if conflicts:  # a stock client's bodies, which only we can compare: too rare to mind the round trip
+                results.append(self._decode_result(payload, code, reply[i + 1].decode(), reply[i + 2]))
+                conflicts += code is ScriptResult.COMPARE and isinstance(results[-1], JobConflict)
+        if conflicts:  # Only Python can compare the body of a stock arq client. That is rare, so the extra
+            # round trip does not matter.
             await self._submit_batch([], 0, conflicts)
-        return answers
+        return results
 
     async def _submit_batch(
         self, batch: Sequence[tuple[Payload, bytes]], invalid: int, conflicts: int
@@ -137,7 +139,7 @@ class Queue:
         reply: list[Any] = await self._scripts.run(ScriptName.SUBMIT, *args)
         return reply
 
-    def _answer(
+    def _decode_result(
         self, payload: Payload, code: ScriptResult, state: str, detail: bytes
     ) -> Receipt | JobConflict | QueueFull:
         job_id = payload.job_id
@@ -161,10 +163,10 @@ class Queue:
         return int(ended_ms) + self.settings.result_ttl_s * 1000
 
     async def status(self, job_id: str) -> JobRecord:
-        """Everything known of one job, payload, result and attempts included.
+        """Returns the record of one job with payload, result and attempts.
 
         Raises:
-            JobNotFound: there is no record of it.
+            JobNotFound: the job has no record.
         """
         reply = await self._scripts.run(ScriptName.READ_JOB, job_id)
         record = record_from_reply(job_id, reply)
@@ -173,21 +175,21 @@ class Queue:
         _, body, _, _, due_ms, seconds, microseconds = reply
         if due_ms is None:
             raise JobNotFound(job_id, self.keys.queue)
-        return _foreign(job_id, body, float(due_ms), (int(seconds), int(microseconds)))
+        return _unadmitted_record(job_id, body, float(due_ms), (int(seconds), int(microseconds)))
 
     async def records(
         self, job_ids: Sequence[str], *, on_unreadable: Callable[[str, Exception], None] | None = None
     ) -> list[JobRecord]:
-        """What is known of several jobs, without payloads. Unknown ones are left out.
+        """Returns the records of several jobs without payloads. Skips unknown ids.
 
-        ``unreadable`` is told of each record that is there and makes no sense, and why; it is left out too. Without
-        it, the first of them ends the whole.
+        ``on_unreadable`` receives the id and the error of each corrupt record, which is skipped too. Without
+        it, the first corrupt record raises.
         """
         async with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hgetall(self.keys.job_prefix + job_id)
             rows = await pipe.execute()
-        strangers = [job_id for job_id, raw in zip(job_ids, rows, strict=True) if not raw]
+        without_record = [job_id for job_id, raw in zip(job_ids, rows, strict=True) if not raw]
         known: dict[str, JobRecord] = {}
         for job_id, raw in zip(job_ids, rows, strict=True):
             if not raw:
@@ -198,11 +200,11 @@ class Queue:
                 if on_unreadable is None:
                     raise
                 on_unreadable(job_id, error)
-        known |= await self._not_taken_in(strangers)
+        known |= await self._unadmitted(without_record)
         return [known[job_id] for job_id in job_ids if job_id in known]
 
-    async def _not_taken_in(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
-        """Those of the ids that stock arq clients put there and that no worker has taken in yet."""
+    async def _unadmitted(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+        """Returns records for those ids that stock arq clients enqueued and no worker has admitted yet."""
         if not job_ids:
             return {}
         async with self.redis.pipeline(transaction=False) as pipe:
@@ -212,17 +214,18 @@ class Queue:
                 pipe.get(ARQ_JOB_PREFIX + job_id)
             now, *rows = await pipe.execute()
         return {
-            job_id: replace(_foreign(job_id, body, due_ms, now), payload=None)
+            job_id: replace(_unadmitted_record(job_id, body, due_ms, now), payload=None)
             for job_id, due_ms, body in zip(job_ids, rows[::2], rows[1::2], strict=True)
             if due_ms is not None
         }
 
     async def cancel(self, job_id: str, *, who: str, why: str = "") -> JobState:
-        """Cancels a pending job; returns the state it was in. A running render is killed within a heartbeat.
+        """Cancels a pending job and returns its previous state. A running render is killed within a
+        heartbeat.
 
         Raises:
-            JobNotFound: there is no record of it.
-            WrongState: it has ended already.
+            JobNotFound: the job has no record.
+            WrongState: the job has already ended.
         """
         code, state = await self._scripts.run(
             ScriptName.CANCEL, job_id, who, why, self.settings.result_ttl_s * 1000
@@ -234,55 +237,54 @@ class Queue:
         return JobState(state.decode())
 
     async def pause(self, *, who: str, why: str = "") -> PauseState:
-        """Stops claims; jobs that run go on, submits are accepted. A second pause changes nothing."""
+        """Pauses claims. Running jobs continue, and submits are accepted. A second pause changes nothing."""
         code, by, reason, since = await self._scripts.run(ScriptName.PAUSE, who, why)
         return PauseState(True, code == ScriptResult.OK, int(since), by.decode(), reason.decode())
 
     async def resume(self, *, who: str, why: str = "") -> PauseState:
-        """Lets claims go on."""
+        """Resumes claims."""
         (code,) = await self._scripts.run(ScriptName.RESUME, who, why)
         return PauseState(False, code == ScriptResult.OK)
 
     async def acknowledge_data_loss(self, *, who: str) -> bool:
-        """Ends the alarm over lost data; False if there is none."""
+        """Acknowledges the data-loss alarm. Returns False if there is none."""
         return ScriptResult(await self._scripts.run(ScriptName.ACKNOWLEDGE_DATA_LOSS, who)) is ScriptResult.OK
 
     async def record_event(self, kind: str, **fields: str) -> None:
-        """Puts one event on the queue's stream."""
-        pairs = [part for pair in fields.items() for part in pair]
-        await self._scripts.run(ScriptName.RECORD_EVENT, kind, *pairs)
+        """Adds one event to the queue's stream."""
+        await self._scripts.record_event(kind, fields)
 
     async def watch(
         self, job_id: str, *, poll_interval_s: float = 1.0, timeout_s: float | None = None
     ) -> AsyncGenerator[JobRecord, None]:
-        """Looks at a job until it has ended, and yields what each look finds, without the payload.
+        """Yields the record of a job, without payload, on every poll until the job has ended.
 
-        The end is announced on a channel; the record is read again every ``look_every_s`` as well, because a
-        message that is published while a connection is down is gone. After ``timeout_s`` there are no more looks,
-        and the last of them tells of a job that is pending.
+        Redis publishes the end on a channel. A message published during a disconnect is lost, so the record
+        is also read every ``poll_interval_s``. Polling stops after ``timeout_s``; the last record then shows
+        a pending job.
 
         Raises:
-            JobNotFound: there is no record of it.
+            JobNotFound: the job has no record.
         """
         now = asyncio.get_running_loop().time
         deadline = None if timeout_s is None else now() + timeout_s
         pubsub = self.redis.pubsub()
         try:
             await pubsub.subscribe(self.keys.done_channel_prefix + job_id)
-            known: JobRecord | None = None
+            record: JobRecord | None = None
             ended: JobState | None = None
             while True:
-                found = await self.records([job_id])
-                if found:
-                    known = found[0]
-                elif known is None or ended is None:
+                records = await self.records([job_id])
+                if records:
+                    record = records[0]
+                elif record is None or ended is None:
                     raise JobNotFound(job_id, self.keys.queue)
                 else:
-                    # Forgotten already: PREVIEW_KEEP_COMPLETED may be nought.
-                    known = replace(known, state=ended)
-                yield known
+                    # The record may be gone already: PREVIEW_KEEP_COMPLETED can be 0.
+                    record = replace(record, state=ended)
+                yield record
                 pause_s = poll_interval_s if deadline is None else min(poll_interval_s, deadline - now())
-                if not known.state.pending or pause_s <= 0:
+                if not record.state.pending or pause_s <= 0:
                     return
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=pause_s)
                 if message is not None:
@@ -291,46 +293,35 @@ class Queue:
             await pubsub.aclose()
 
     async def wait_until_ended(self, job_id: str, *, poll_interval_s: float = 1.0) -> JobState:
-        """Waits until a job has ended and returns its state; ``check_every_s`` is that of ``watch``.
+        """Waits until a job has ended and returns its state. ``poll_interval_s`` is as in ``watch``.
 
         Raises:
-            JobNotFound: there is no record of it.
+            JobNotFound: the job has no record.
         """
-        async with aclosing(self.watch(job_id, poll_interval_s=poll_interval_s)) as looks:
-            async for record in looks:
+        async with aclosing(self.watch(job_id, poll_interval_s=poll_interval_s)) as records:
+            async for record in records:
                 state = record.state
         return state
 
 
-def _foreign(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:
-    """A job that a stock arq client put there and that no worker has taken in yet; ``now`` is Redis's TIME."""
+def _unadmitted_record(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:
+    """Builds the record of a job that a stock arq client enqueued and no worker has admitted. ``now`` is Redis
+    TIME.
+    """
     payload = extract_payload(body) or {}
-    named = payload.get("priority")
-    return JobRecord(
-        job_id=job_id,
-        state=JobState.DELAYED if due_ms > now[0] * 1000 + now[1] // 1000 else JobState.WAITING,
-        priority=Priority(named) if named in tuple(Priority) else Priority.NORMAL,
-        project_id=str(payload.get("projectId", "")),
-        accepted_ms=abs(int(min(due_ms, MAX_DATE_MS))),
-        claimed_ms=None,
-        finished_ms=None,
-        attempts=0,
-        crashes=0,
-        requeues=0,
-        progress=None,
-        phase=None,
-        worker=None,
-        reason=None,
-        error_class=None,
-        code=None,
-        cause=None,
-        fingerprint=None,
-        payload=payload or None,
-    )
+    priority, project = payload.get("priority"), str(payload.get("projectId", ""))
+    due_later = due_ms > now[0] * 1000 + now[1] // 1000
+    fields = {
+        b"state": (JobState.DELAYED if due_later else JobState.WAITING).encode(),
+        b"priority": (priority if priority in tuple(Priority) else Priority.NORMAL).encode(),
+        b"project": project.encode("utf-8", "replace"),
+        b"accepted": str(abs(int(min(due_ms, MAX_DATE_MS)))).encode(),
+    }
+    return record_from_redis(job_id, fields, body=body)
 
 
 def _batches(payloads: Sequence[Payload]) -> list[list[tuple[Payload, bytes]]]:
-    """Splits a submit so that no single script call holds Redis for long."""
+    """Splits a submit into batches, so that no script call blocks Redis for long."""
     batches: list[list[tuple[Payload, bytes]]] = []
     size = 0
     for payload in payloads:

@@ -1,4 +1,4 @@
-"""What is known of a job, read from Redis into typed values, and how it looks as JSON."""
+"""Job records: read from Redis into typed values, and written as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from previewops.clock import iso_from_ms
 from previewops.states import JobState, Priority
 
 RENDER_FUNCTION = "render_preview"
-"""The name under which arq knows the one kind of job there is."""
+"""The one function name that arq jobs use here."""
 
 RECORD_FIELDS = (
     b"state",
@@ -32,12 +32,12 @@ RECORD_FIELDS = (
     b"cause",
     b"fingerprint",
 )
-"""The fields of a job's hash that a record is made of, as lua/include/record.lua lists them."""
+"""Hash fields that make a record, as lua/include/record.lua lists them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One failed attempt: when (server ms), how long (ms), where, and how it failed."""
+    """One failed attempt: start (server ms), duration (ms), worker and error."""
 
     at_ms: int
     duration_ms: int
@@ -49,7 +49,7 @@ class Attempt:
     traceback: str | None
 
     def as_json(self) -> dict[str, Any]:
-        """The attempt as a JSON object, also the form it has in Redis apart from the readable time."""
+        """The attempt as JSON, as Redis stores it. ``status --json`` formats ``at`` as RFC 3339."""
         return {
             "at": self.at_ms,
             "durationMs": self.duration_ms,
@@ -63,7 +63,7 @@ class Attempt:
 
     @classmethod
     def from_redis(cls, raw: bytes) -> Attempt:
-        """Reads what ``as_json`` or the recovery script wrote."""
+        """Parses an attempt that ``as_json`` or a Lua script wrote."""
         data = json.loads(raw)
         return cls(
             at_ms=int(data["at"]),
@@ -79,10 +79,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """One job as the queue knows it. Times are server ms since the epoch; None is "not yet".
+    """One job as stored. Times are server ms since the epoch; None means "not yet".
 
-    ``digest`` tells one body of it from another: "" where none is on record, as for a job of a stock arq client,
-    and in lists, which have no payload either.
+    ``digest`` identifies the payload. It is "" for a job of a stock arq client, and in listings, which have
+    no payload.
     """
 
     job_id: str
@@ -110,14 +110,14 @@ class JobRecord:
 
     @property
     def fraction(self) -> float:
-        """How far the job is, 0..1: of the present attempt, 0 where there is none, 1 when it is completed."""
+        """Progress 0..1 of the running attempt; 0 without one, 1 when completed."""
         if self.state is JobState.COMPLETED:
             return 1.0
-        # What is on record otherwise belongs to an attempt that has ended.
+        # In other states the stored progress belongs to an attempt that has ended.
         return (self.progress or 0.0) if self.state is JobState.ACTIVE else 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """The job as ``status --json`` shows it. Keys in camelCase, times in RFC 3339."""
+        """The job as ``status --json`` prints it. Keys in camelCase, times in RFC 3339."""
         result = self.result or {}
         return {
             "jobId": self.job_id,
@@ -154,7 +154,7 @@ def _optional_ms(fields: Mapping[str, str], name: str) -> int | None:
 
 
 def record_from_reply(job_id: str, reply: Sequence[Any]) -> JobRecord | None:
-    """A whole record out of what the script ``read_job`` answers, or None if there is none."""
+    """Parses the reply of the ``read_job`` script; None if the job has no record."""
     flat, body, result, attempts, *_ = reply
     if not flat:
         return None
@@ -170,12 +170,12 @@ def record_from_redis(
     result: bytes | None = None,
     attempts: Sequence[bytes] = (),
 ) -> JobRecord:
-    """A record from the job's hash and, where they were asked for, arq's body and result and the attempts."""
+    """Builds a record from the job's hash and, if read, arq's body and result and the attempts."""
     fields = {name.decode(): value.decode("utf-8", "replace") for name, value in raw.items()}
     state = JobState(fields["state"])
-    outcome = _json_object(result)
+    arq_result = _json_object(result)
     payload = extract_payload(body) or extract_payload(result)
-    made = outcome.get("r") if outcome.get("s") is True else None
+    success = arq_result.get("r") if arq_result.get("s") is True else None
     return JobRecord(
         job_id=job_id,
         state=state,
@@ -196,7 +196,7 @@ def record_from_redis(
         cause=fields.get("cause"),
         fingerprint=fields.get("fingerprint"),
         payload=payload,
-        result=made if isinstance(made, dict) else None,
+        result=success if isinstance(success, dict) else None,
         history=tuple(Attempt.from_redis(entry) for entry in attempts),
         digest=fields.get("digest", ""),
     )
@@ -208,13 +208,13 @@ def _json_object(raw: bytes | None) -> dict[str, Any]:
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):
-        # A body that a stock client put there is whatever it is; nested too deeply is one way to be unreadable.
+        # A stock arq client may store any body; too deep nesting makes it unreadable, for example.
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def extract_payload(arq_record: bytes | None) -> dict[str, Any] | None:
-    """The payload inside one of arq's JSON records (a job or a result), or None if it holds none."""
+    """Returns the payload inside an arq JSON record (job or result); None if it has none."""
     arguments = _json_object(arq_record).get("a")
     if isinstance(arguments, list) and arguments and isinstance(arguments[0], dict):
         return arguments[0]

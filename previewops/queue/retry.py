@@ -1,4 +1,4 @@
-"""What becomes of a job after a failure. Pure: the same answer for the same numbers and the same dice."""
+"""Retry policy: what happens to a job after a failure. Pure: equal inputs and equal ``rng`` give equal decisions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from previewops.errors import FailureKind
 
 
 class FailureCounter(StrEnum):
-    """Which of a job's two counters a failure spends."""
+    """Which of a job's two failure counters a failure increments."""
 
     ATTEMPTS = "attempts"
     CRASHES = "crashes"
@@ -26,7 +26,7 @@ class DeadLetterCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """The bounds: attempts and crashes as counts, delays in ms."""
+    """Limits: attempts and crashes as counts, delays in ms."""
 
     max_attempts: int
     max_crashes: int
@@ -36,7 +36,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Run it again after ``delay_ms``."""
+    """Decision: run the job again after ``delay_ms``."""
 
     counter: FailureCounter
     delay_ms: int
@@ -44,19 +44,19 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Keep it for a person to look at."""
+    """Decision: move the job to the dead-letter queue."""
 
     counter: FailureCounter
     cause: DeadLetterCause
 
 
 def backoff_ms(failures: int, policy: RetryPolicy, rng: Rng) -> int:
-    """Delay in ms after the ``failures``-th failure in a row (1 is the first).
+    """Returns the delay in ms after the ``failures``-th failure in a row (1 is the first).
 
-    Capped exponential backoff with full jitter, uniform over [0, min(cap, base · 2^(failures-1))], after
-    M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    Capped exponential backoff with full jitter, uniform over [0, min(cap, base · 2^(failures-1))], after M.
+    Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
-    # Beyond 2^40 the cap has long since won, and a float would overflow.
+    # The cap applies long before 2^40, and a float would overflow.
     bound = min(policy.backoff_max_ms, policy.backoff_base_ms * 2 ** min(failures - 1, 40))
     return round(rng.uniform(0, bound))
 
@@ -64,7 +64,7 @@ def backoff_ms(failures: int, policy: RetryPolicy, rng: Rng) -> int:
 def decide_after_failure(
     kind: FailureKind, attempts_before: int, policy: RetryPolicy, rng: Rng
 ) -> Retry | DeadLetter:
-    """What to do after an attempt failed with an exception; ``attempts_before`` had failed earlier."""
+    """Decides what happens after an exception; ``attempts_before`` attempts had failed earlier."""
     if kind is FailureKind.PERMANENT:
         return DeadLetter(FailureCounter.ATTEMPTS, DeadLetterCause.PERMANENT)
     attempts = attempts_before + 1
@@ -74,7 +74,7 @@ def decide_after_failure(
 
 
 def decide_after_crash(crashes_before: int, policy: RetryPolicy, rng: Rng) -> Retry | DeadLetter:
-    """What to do after the render process died under the job; ``crashes_before`` happened earlier."""
+    """Decides what happens after a crash of the render process; ``crashes_before`` crashes happened earlier."""
     crashes = crashes_before + 1
     if crashes >= policy.max_crashes:
         return DeadLetter(FailureCounter.CRASHES, DeadLetterCause.CRASHES)

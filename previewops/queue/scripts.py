@@ -1,16 +1,18 @@
-"""Loads the Lua scripts and calls them.
+"""Loads and runs the Lua scripts.
 
-A script is one file in ``previewops/lua`` whose header names its KEYS, ARGV and results. A line
-``-- @include NAME`` puts ``include/NAME.lua`` in its place. Redis keeps scripts by their SHA-1; a server that
-does not know one (after a restart, say) is sent the text.
+A script is one file in ``previewops/queue/lua`` whose header documents ARGV and results. KEYS[1] is always the
+queue; scripts use all keys by name (``Keys.lua_prelude``). A line ``-- @include NAME`` is replaced by
+``include/NAME.lua``, once. Redis caches scripts by SHA-1; a server that does not have one (after a restart, for
+example) receives the text.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import StrEnum, auto
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,60 +22,66 @@ from previewops.queue.keys import Keys
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-_INCLUDE = re.compile(r"^-- @include (\w+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
 
 ScriptArgument: TypeAlias = str | bytes | int | float
 
 
 class ScriptName(StrEnum):
-    """Every script there is."""
+    """All scripts, by file name."""
 
-    SUBMIT = "submit"
-    CLAIM = "claim"
-    FINISH = "finish"
-    RETRY = "retry"
-    DEAD_LETTER = "bury"
-    RELEASE_CLAIMS = "release"
-    RENEW = "renew"
-    HEARTBEAT = "heartbeat"
-    MAINTAIN = "maintain"
-    DEREGISTER_WORKER = "release_worker"
-    RELEASE_UNKNOWN_CLAIMS = "reclaim"
-    BUMP_FENCING_TOKEN = "advance"  # noqa: S105 - the name of a script
-    CANCEL = "cancel"
-    PAUSE = "pause"
-    RESUME = "resume"
-    REQUEUE = "requeue"
-    DISCARD = "discard"
-    RECORD_EVENT = "record_event"
-    READ_JOB = "read_job"
-    LIST_JOBS = "list_jobs"
-    LIST_DEAD_LETTERS = "list_dead"
-    DEAD_LETTER_GROUPS = "dead_groups"
-    REPLACE_PAYLOAD = "amend"
-    SNAPSHOT = "snapshot"
-    ACKNOWLEDGE_DATA_LOSS = "acknowledge_loss"
-    SUPERVISOR_HEARTBEAT = "report"
-    SEND_COMMAND = "order"
-    ACKNOWLEDGE_COMMAND = "acknowledge"
-    DEREGISTER_SUPERVISOR = "end_supervisor"
+    SUBMIT = auto()
+    CLAIM = auto()
+    FINISH = auto()
+    RETRY = auto()
+    DEAD_LETTER = auto()
+    RELEASE_CLAIMS = auto()
+    RENEW = auto()
+    HEARTBEAT = auto()
+    MAINTAIN = auto()
+    DEREGISTER_WORKER = auto()
+    RELEASE_UNKNOWN_CLAIMS = auto()
+    BUMP_FENCING_TOKEN = auto()
+    CANCEL = auto()
+    PAUSE = auto()
+    RESUME = auto()
+    REQUEUE = auto()
+    DISCARD = auto()
+    RECORD_EVENT = auto()
+    READ_JOB = auto()
+    LIST_JOBS = auto()
+    LIST_DEAD_LETTERS = auto()
+    DEAD_LETTER_GROUPS = auto()
+    REPLACE_PAYLOAD = auto()
+    SNAPSHOT = auto()
+    ACKNOWLEDGE_DATA_LOSS = auto()
+    SUPERVISOR_HEARTBEAT = auto()
+    SEND_COMMAND = auto()
+    ACKNOWLEDGE_COMMAND = auto()
+    DEREGISTER_SUPERVISOR = auto()
 
 
 @cache
 def script_text(name: ScriptName) -> str:
-    """The text of a script with its includes put in."""
+    """Returns the text of a script with its includes, each of them once."""
     folder = files("previewops.queue.lua")
-    text = folder.joinpath(f"{name.value}.lua").read_text("utf-8")
+    included: set[str] = set()
 
-    def put_in(match: re.Match[str]) -> str:
-        return folder.joinpath("include", f"{match.group(1)}.lua").read_text("utf-8")
+    def expand(text: str) -> str:
+        return _INCLUDE.sub(include, text)
 
-    return _INCLUDE.sub(put_in, text)
+    def include(match: re.Match[str]) -> str:
+        if match[1] in included:
+            return ""
+        included.add(match[1])
+        return expand(folder.joinpath("include", f"{match[1]}.lua").read_text("utf-8"))
+
+    return expand(folder.joinpath(f"{name.value}.lua").read_text("utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedScript:
-    """A script as it is sent: its text, the SHA-1 that Redis knows it by, and its one key."""
+    """A script as sent: its text, its SHA-1 and its one key."""
 
     text: str
     sha: str
@@ -90,7 +98,7 @@ class Scripts:
         self._loaded: dict[ScriptName, LoadedScript] = {}
 
     def loaded(self, name: ScriptName) -> LoadedScript:
-        """The script of that name for this queue."""
+        """Returns the script for this queue."""
         script = self._loaded.get(name)
         if script is None:
             text = self._prelude + script_text(name)
@@ -99,10 +107,10 @@ class Scripts:
         return script
 
     async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
-        """Calls a script with the queue's keys.
+        """Runs a script with the queue's keys.
 
         Raises:
-            redis.exceptions.RedisError: whatever the connection or the server says.
+            redis.exceptions.RedisError: the connection or the server failed.
         """
         from redis.exceptions import NoScriptError  # noqa: PLC0415 - start-up time of commands without Redis
 
@@ -110,5 +118,9 @@ class Scripts:
         try:
             return await self._redis.execute_command("EVALSHA", script.sha, 1, script.key, *args)
         except NoScriptError:
-            # A server that restarted does not know it; EVAL makes it known again.
+            # The server does not have the script (after a restart, for example); EVAL caches it again.
             return await self._redis.execute_command("EVAL", script.text, 1, script.key, *args)
+
+    async def record_event(self, kind: str, fields: Mapping[str, str]) -> None:
+        """Adds one event to the queue's stream."""
+        await self.run(ScriptName.RECORD_EVENT, kind, *(part for pair in fields.items() for part in pair))

@@ -1,4 +1,4 @@
-"""What is known of supervisors and their workers: plain values, as published and as shown. Pure."""
+"""State of supervisors and their workers, as published in Redis and as shown. Pure."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 from previewops.clock import iso_from_ms
 
 SILENT_AFTER_MS = 15_000
-"""A supervisor that has been silent for this long takes no orders, and is shown as silent."""
+"""A supervisor without a heartbeat for this long receives no commands and is shown as silent."""
 
 MAX_WORKERS = 256
-"""As many as one supervisor may be told to run."""
+"""Maximum workers per supervisor."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerCountRange:
-    """The fewest and the most workers; equal when their number is fixed."""
+    """Minimum and maximum number of workers; equal for a fixed number."""
 
     minimum: int
     maximum: int
 
     @classmethod
     def parse(cls, text: str) -> WorkerCountRange | None:
-        """Reads "4" or "1-8" as people type it; None unless 0 ≤ fewest ≤ most ≤ ``MOST_WORKERS``."""
+        """Parses "4" or "1-8"; None unless 0 ≤ minimum ≤ maximum ≤ ``MAX_WORKERS``."""
         match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", text.strip())
         if match is None:
             return None
@@ -33,17 +33,17 @@ class WorkerCountRange:
         return cls(fewest, most) if fewest <= most <= MAX_WORKERS else None
 
     def __str__(self) -> str:
-        """The bounds as they are typed."""
+        """The range as an operator types it."""
         return f"{self.minimum}" if self.minimum == self.maximum else f"{self.minimum}-{self.maximum}"
 
     def clamp(self, count: int) -> int:
-        """``count``, or the bound that it is beyond."""
+        """Returns ``count`` limited to the range."""
         return min(self.maximum, max(self.minimum, count))
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisedWorker:
-    """A worker as its supervisor sees it. ``pid`` is None while none runs; ``reason`` is for a person."""
+    """A worker as its supervisor sees it. ``pid`` is None if no process runs; ``reason`` is text for an operator."""
 
     worker_id: str
     slot: int
@@ -53,7 +53,7 @@ class SupervisedWorker:
     reason: str
 
     def as_json(self) -> dict[str, Any]:
-        """The worker as published, and as ``workers --json`` shows it."""
+        """The worker as published, and as ``workers --json`` prints it."""
         return {
             "id": self.worker_id,
             "place": self.slot,
@@ -64,21 +64,21 @@ class SupervisedWorker:
         }
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> SupervisedWorker:
-        """Reads what ``as_json`` wrote; another version of it may lack something."""
+    def from_json(cls, fields: Mapping[str, Any]) -> SupervisedWorker:
+        """Parses the output of ``as_json``; fields of another version may be missing."""
         return cls(
-            worker_id=str(said.get("id", "")),
-            slot=int(said.get("place", 0)),
-            phase=str(said.get("phase", "unknown")),
-            pid=said.get("pid"),
-            rapid_exits=int(said.get("quickDeaths", 0)),
-            reason=str(said.get("reason") or ""),
+            worker_id=str(fields.get("id", "")),
+            slot=int(fields.get("place", 0)),
+            phase=str(fields.get("phase", "unknown")),
+            pid=fields.get("pid"),
+            rapid_exits=int(fields.get("quickDeaths", 0)),
+            reason=str(fields.get("reason") or ""),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisorState:
-    """What a supervisor says of itself. ``count`` workers are aimed at, between ``bounds``."""
+    """State that a supervisor publishes. ``count`` is the target number of workers, within ``worker_range``."""
 
     host: str
     pid: int
@@ -110,26 +110,26 @@ class SupervisorState:
         }
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> SupervisorState:
-        """Reads what ``as_json`` wrote; another version of it may lack something."""
+    def from_json(cls, fields: Mapping[str, Any]) -> SupervisorState:
+        """Parses the output of ``as_json``; fields of another version may be missing."""
         return cls(
-            host=str(said.get("host", "")),
-            pid=int(said.get("pid", 0)),
-            version=str(said.get("version", "")),
-            backend=str(said.get("backend", "")),
-            state=str(said.get("state", "unknown")),
-            count=int(said.get("count", 0)),
-            worker_range=WorkerCountRange(int(said.get("min", 0)), int(said.get("max", 0))),
-            rss_bytes=int(said.get("rssBytes", 0)),
-            started_ms=int(said.get("startedMs", 0)),
-            notice=str(said.get("notice") or ""),
-            workers=tuple(SupervisedWorker.from_json(each) for each in said.get("workers", ())),
+            host=str(fields.get("host", "")),
+            pid=int(fields.get("pid", 0)),
+            version=str(fields.get("version", "")),
+            backend=str(fields.get("backend", "")),
+            state=str(fields.get("state", "unknown")),
+            count=int(fields.get("count", 0)),
+            worker_range=WorkerCountRange(int(fields.get("min", 0)), int(fields.get("max", 0))),
+            rss_bytes=int(fields.get("rssBytes", 0)),
+            started_ms=int(fields.get("startedMs", 0)),
+            notice=str(fields.get("notice") or ""),
+            workers=tuple(SupervisedWorker.from_json(worker) for worker in fields.get("workers", ())),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisorStatus:
-    """A supervisor as of its last report (server ms); ``silent`` when that is too long ago."""
+    """A supervisor at its last heartbeat (server ms); ``silent`` if that is too long ago."""
 
     supervisor_id: str
     heartbeat_ms: int
@@ -140,17 +140,17 @@ class SupervisorStatus:
     def observed(
         cls, supervisor_id: str, heartbeat_ms: int, state: SupervisorState, now_ms: int
     ) -> SupervisorStatus:
-        """A supervisor as it looks at ``now_ms`` (server ms)."""
+        """Builds the status as of ``now_ms`` (server ms)."""
         return cls(supervisor_id, heartbeat_ms, now_ms - heartbeat_ms > SILENT_AFTER_MS, state)
 
     def as_json(self) -> dict[str, Any]:
-        """The supervisor as ``workers --json`` shows it."""
-        said = self.state.as_json()
-        started_ms = said.pop("startedMs")
+        """The supervisor as ``workers --json`` prints it."""
+        state = self.state.as_json()
+        started_ms = state.pop("startedMs")
         return {
             "id": self.supervisor_id,
-            **said,
-            "state": "silent" if self.silent else said["state"],
+            **state,
+            "state": "silent" if self.silent else state["state"],
             "startedAt": iso_from_ms(started_ms),
             "heartbeatAt": iso_from_ms(self.heartbeat_ms),
         }

@@ -1,7 +1,7 @@
 """Latency histograms with logarithmic bins, as the Lua scripts count them (lua/include/counters.lua).
 
-Bin 0 is everything under 1 ms; bin b ≥ 1 covers [2^((b-1)/4), 2^(b/4)) ms, a quarter of an octave, so a
-percentile read from it is off by at most ±9 %.
+Bin 0 is below 1 ms. Bin b ≥ 1 covers [2^((b-1)/4), 2^(b/4)) ms, a quarter of an octave, so percentiles are
+accurate to ±9 %.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Iterable, Mapping
 BINS_PER_OCTAVE = 4
 
 MAX_BIN = 256
-"""It ends at 2^64 ms, which nothing takes: whoever reads a higher number reads no histogram."""
+"""Upper bin: it ends at 2^64 ms. Readers reject higher numbers."""
 
 
 def bin_middle_ms(bin_number: int) -> float:
-    """The value that stands for a bin: its geometric middle, in ms (0.5 for the bin under 1 ms)."""
+    """Returns the geometric middle of a bin in ms (0.5 for the bin below 1 ms)."""
     if bin_number == 0:
         return 0.5
     return float(2.0 ** ((bin_number - 0.5) / BINS_PER_OCTAVE))
 
 
 def parse_bins(fields: Mapping[str, int], series: str) -> dict[int, int]:
-    """The bins of one series (``w`` wait, ``r`` run) out of a bucket's fields."""
+    """Returns the bins of one series (``w`` wait, ``r`` run) from a bucket's fields."""
     return {
         int(name[len(series) :]): count
         for name, count in fields.items()
@@ -31,7 +31,7 @@ def parse_bins(fields: Mapping[str, int], series: str) -> dict[int, int]:
 
 
 def merge_histograms(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
-    """The sum of several histograms."""
+    """Returns the sum of several histograms."""
     total: dict[int, int] = {}
     for histogram in histograms:
         for bin_number, count in histogram.items():
@@ -40,7 +40,7 @@ def merge_histograms(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
 
 
 def percentile_ms(histogram: Mapping[int, int], fraction: float) -> float | None:
-    """The value in ms below which ``fraction`` (0..1) of the observations lie, or None if there are none."""
+    """Returns the value in ms below which ``fraction`` (0..1) of the observations lie; None without observations."""
     total = sum(histogram.values())
     if total == 0:
         return None

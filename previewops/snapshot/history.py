@@ -1,7 +1,7 @@
-"""The recent past of a queue, gathered from one snapshot after the other. Pure.
+"""Recent history of a queue, accumulated from snapshots. Pure.
 
-The last hour is kept in buckets of 10 s, the last day in minutes. A minute is added up here as well as by the
-workers, so it is whole as soon as it is over, and also while no worker is alive.
+It keeps the last hour in 10 s buckets and the last day in minutes. Minutes are also merged here, not only by
+workers, so that they are complete immediately and without a live worker.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from previewops.snapshot.model import MINUTE_MS, TEN_SECONDS_MS, CounterBucket, 
 HOUR_S = 3600
 DAY_MIN = 1440
 OVERLAP_S = 60
-"""What a snapshot brings again once the past is known: a gap between two looks may be as long."""
+"""Seconds of history that every snapshot repeats; the longest gap between snapshots that loses nothing."""
 
 _PER_MINUTE = MINUTE_MS // TEN_SECONDS_MS
 _PER_HOUR = HOUR_S * 1000 // TEN_SECONDS_MS
 
 
 class Period(StrEnum):
-    """How far back a picture reaches."""
+    """Time span of a chart."""
 
     HOUR = "hour"
     DAY = "day"
 
     @property
     def bucket_ms(self) -> int:
-        """The width of the buckets that it is made of."""
+        """Width of its buckets in ms."""
         return TEN_SECONDS_MS if self is Period.HOUR else MINUTE_MS
 
     @property
     def buckets(self) -> int:
-        """How many of them it spans."""
+        """Number of its buckets."""
         return _PER_HOUR if self is Period.HOUR else DAY_MIN
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryColumn:
-    """The sums of the buckets that begin in ``width_ms`` from ``start_ms`` (server) on."""
+    """Sum of the buckets that begin within ``width_ms`` from ``start_ms`` (server)."""
 
     start_ms: int
     width_ms: int
@@ -52,7 +52,7 @@ class HistoryColumn:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Buckets by number, and from which number on none is missing. ``now_ms`` is that of the last snapshot."""
+    """Buckets by index, and the first index from which they are complete. ``now_ms`` is that of the last snapshot."""
 
     tens: Mapping[int, CounterBucket] = field(default_factory=dict)
     minutes: Mapping[int, CounterBucket] = field(default_factory=dict)
@@ -61,16 +61,17 @@ class History:
     now_ms: int = 0
 
     def with_snapshot(self, snapshot: Snapshot) -> History:
-        """The history with what a snapshot brings; what is older than a day is forgotten.
+        """Returns the history with a snapshot added and buckets older than a day removed.
 
-        A server whose clock is behind by more than a minute (another one, after a fail-over) starts it anew.
+        If the server's clock went back by more than a minute (a fail-over, for example), the history
+        restarts.
         """
         if snapshot.now_ms < self.now_ms - MINUTE_MS:
             return History().with_snapshot(snapshot)
         now_ms = max(self.now_ms, snapshot.now_ms)
         current, minute = now_ms // TEN_SECONDS_MS, now_ms // MINUTE_MS
         first = current + 1 - snapshot.history_s * 1000 // TEN_SECONDS_MS
-        # The bucket of the last look was not over then: it has to be among those that come now.
+        # The bucket of the previous snapshot was still open, so this snapshot must include it again.
         joined = self.tens_since is not None and first <= self.now_ms // TEN_SECONDS_MS
         first_minute = minute - snapshot.history_min if snapshot.history_min else -(-first // _PER_MINUTE)
         tens = {**self.tens, **{bucket.number: bucket for bucket in snapshot.buckets}}
@@ -91,58 +92,59 @@ class History:
         )
 
     def required_depth(self, now_known: bool) -> tuple[int, int]:
-        """What the next snapshot has to bring: ``history_s`` and ``history_min`` of ``Snapshots.take``.
+        """Returns ``history_s`` and ``history_min`` that the next ``SnapshotReader.read`` has to request.
 
-        Everything at first and after a gap, later the last few buckets. ``now_known`` is whether the caller
-        knows the present, from having looked within ``FEW_S``; who cannot tell says False.
+        Everything at first and after a gap, later only the last buckets. ``now_known``: the caller read a
+        snapshot within ``OVERLAP_S``; False if uncertain.
         """
         current, minute = self.now_ms // TEN_SECONDS_MS, self.now_ms // MINUTE_MS
-        whole = (
+        complete = (
             self.tens_since is not None
             and self.minutes_since is not None
             and self.tens_since <= current + 1 - _PER_HOUR
             and self.minutes_since <= minute - DAY_MIN + 1
         )
-        return (OVERLAP_S, 0) if now_known and whole else (HOUR_S, DAY_MIN)
+        return (OVERLAP_S, 0) if now_known and complete else (HOUR_S, DAY_MIN)
 
     def columns(self, period: Period, count: int, now_ms: int) -> tuple[HistoryColumn, ...]:
-        """Exactly ``count`` columns, the last of them with ``now_ms`` (server) in it.
+        """Returns exactly ``count`` columns; the last one contains ``now_ms`` (server).
 
-        Each is as wide as so many whole buckets as make ``count`` of them reach back a ``period`` at least, and
-        begins at a multiple of its width, so that a bucket stays in its column as time goes by. Columns of
-        before what is known are empty.
+        The width is the smallest multiple of the bucket width with which ``count`` columns cover ``period``.
+        Columns start at multiples of their width, so that a bucket stays in its column over time. Columns
+        before the history are empty.
 
         Raises:
             ValueError: ``count`` is below 1.
         """
         if count < 1:
-            raise ValueError(f"there cannot be {count} columns")
+            raise ValueError(f"number of columns: found {count}, allowed 1 or more")
         width_ms = -(-period.buckets // count) * period.bucket_ms
         first = now_ms // width_ms - count + 1
         members: list[list[CounterBucket]] = [[] for _ in range(count)]
         for bucket in self.tens.values() if period is Period.HOUR else self._all_minutes():
-            place = bucket.start_ms // width_ms - first
-            if 0 <= place < count:
-                members[place].append(bucket)
+            index = bucket.start_ms // width_ms - first
+            if 0 <= index < count:
+                members[index].append(bucket)
         return tuple(
-            HistoryColumn((first + place) * width_ms, width_ms, *_sums(of))
-            for place, of in enumerate(members)
+            HistoryColumn((first + index) * width_ms, width_ms, *_sums(buckets))
+            for index, buckets in enumerate(members)
         )
 
     def rate_per_min(self, name: str, window_ms: int, now_ms: int) -> float:
-        """How often per minute ``name`` was counted in the last ``window_ms`` (an hour at most).
+        """Returns how often per minute ``name`` was counted in the last ``window_ms`` (an hour at most).
 
-        Counted are whole buckets and the current one, over the time that they took: the last 10 s at least.
+        Uses whole buckets and the current one, divided by their actual duration: at least the last 10 s.
         """
         current = now_ms // TEN_SECONDS_MS
         first = min((now_ms - window_ms) // TEN_SECONDS_MS + 1, current - 1)
-        found = sum(bucket.counts.get(name, 0) for n, bucket in self.tens.items() if first <= n <= current)
-        return found * MINUTE_MS / (now_ms - first * TEN_SECONDS_MS)
+        counted = sum(bucket.counts.get(name, 0) for n, bucket in self.tens.items() if first <= n <= current)
+        return counted * MINUTE_MS / (now_ms - first * TEN_SECONDS_MS)
 
     def count_within(self, name: str, window_ms: int, now_ms: int) -> int:
-        """How often ``name`` was counted in the last ``window_ms`` (an hour at most), and never more than that.
+        """Returns how often ``name`` was counted in the last ``window_ms`` (an hour at most), as a lower
+        bound.
 
-        Of a bucket that has begun before it, nobody knows what belongs to it: such a one is left out.
+        Excludes a bucket that began before the window, because its share is unknown.
         """
         first = -(-(now_ms - window_ms) // TEN_SECONDS_MS)
         return sum(bucket.counts.get(name, 0) for number, bucket in self.tens.items() if number >= first)
@@ -162,28 +164,28 @@ def _sums(
     buckets: Iterable[CounterBucket],
 ) -> tuple[Mapping[str, int], Mapping[int, int], Mapping[int, int]]:
     counts: dict[str, int] = {}
-    every = tuple(buckets)
-    for bucket in every:
+    buckets = tuple(buckets)
+    for bucket in buckets:
         for name, count in bucket.counts.items():
             counts[name] = counts.get(name, 0) + count
     return (
         counts,
-        merge_histograms(bucket.wait for bucket in every),
-        merge_histograms(bucket.run for bucket in every),
+        merge_histograms(bucket.wait for bucket in buckets),
+        merge_histograms(bucket.run for bucket in buckets),
     )
 
 
 def merge_buckets(tens: Iterable[CounterBucket]) -> Iterable[tuple[int, CounterBucket]]:
-    """Minutes by number, each of as many of its buckets as there are."""
+    """Merges 10 s buckets into minutes, by index; a minute may be partial."""
     members: dict[int, list[CounterBucket]] = {}
     for bucket in tens:
         members.setdefault(bucket.start_ms // MINUTE_MS, []).append(bucket)
-    for number, of in members.items():
-        yield number, CounterBucket(number * MINUTE_MS, *_sums(of), MINUTE_MS)
+    for number, buckets in members.items():
+        yield number, CounterBucket(number * MINUTE_MS, *_sums(buckets), MINUTE_MS)
 
 
 def prefer_complete(known: CounterBucket | None, new: CounterBucket) -> CounterBucket:
-    """Counts only grow: of two accounts of one minute the one that counts more is the whole one."""
+    """Returns the more complete of two buckets of one minute: the one with more counts, because counts only grow."""
     return new if known is None or _total(new) >= _total(known) else known
 
 

@@ -1,4 +1,4 @@
-"""One consistent look at a queue, as plain values: what screens, health and metrics are made of. Pure."""
+"""Snapshot data model: one consistent reading of a queue, for screens, health and metrics. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from previewops.snapshot.histogram import merge_histograms, percentile_ms
 from previewops.states import Priority
 
 TEN_SECONDS_MS = 10_000
-"""Width of the finest history bucket."""
+"""Width of the fine history buckets."""
 
 MINUTE_MS = 60_000
-"""Width of the coarse one."""
+"""Width of the coarse history buckets."""
 
 
 @dataclass(frozen=True, slots=True)
 class CounterBucket:
-    """What happened in ``width_ms``, from ``start_ms`` (server) on: counts by name, histograms of wait and run.
+    """Counts by name and histograms of wait and run time, for ``width_ms`` from ``start_ms`` (server).
 
-    Starts are multiples of the width.
+    ``start_ms`` is a multiple of ``width_ms``.
     """
 
     start_ms: int
@@ -33,16 +33,16 @@ class CounterBucket:
 
     @property
     def number(self) -> int:
-        """How many buckets of this width there were before it since the epoch."""
+        """Index of the bucket since the epoch, in units of its width."""
         return self.start_ms // self.width_ms
 
 
 @dataclass(frozen=True, slots=True)
 class QueueEvent:
-    """One entry of the queue's stream: an act of an operator, or a change worth a line.
+    """One entry of the queue's event stream: an operator's command or a notable change.
 
-    ``event_id`` is the stream's id, which grows; ``at_ms`` the server's time; ``fields`` all else that was said.
-    What is in them may come from a stranger: it is cleaned where it is shown.
+    ``event_id`` is the stream id and increases; ``at_ms`` is server time. The values of ``fields`` are
+    untrusted: views sanitize them.
     """
 
     event_id: str
@@ -53,7 +53,7 @@ class QueueEvent:
 
 @dataclass(frozen=True, slots=True)
 class RunningJob:
-    """A job that runs: who claimed it when (server ms), how far it is (0..1), and what went wrong before."""
+    """A running job: claim time (server ms), progress (0..1), and earlier failures."""
 
     job_id: str
     project_id: str
@@ -68,13 +68,13 @@ class RunningJob:
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """A worker as of its last heartbeat (server ms). ``jobs`` are the ids it is at.
+    """A worker at its last heartbeat (server ms). ``jobs`` are the ids it is running.
 
-    ``rss_bytes`` is the resident memory of the worker, its fork server and its render processes added up; pages
-    that they share count in each. ``own_rss_bytes`` is the worker process alone. ``cpu`` is what they all used
-    of the processors since the heartbeat before, in percent of one core. ``confined_by`` is what its render
-    processes are held by ("Landlock 6", "seccomp", "resource limits"), nothing for a worker that does not tell;
-    ``clock_ahead_ms`` how far its clock is ahead of the one of Redis, less what the heartbeat took on its way.
+    ``rss_bytes`` is the total resident memory of the worker, its fork server and its render processes; shared
+    pages count in each. ``own_rss_bytes`` is the worker process alone. ``cpu`` is the CPU use of all of them
+    since the previous heartbeat, in percent of one core. ``confined_by`` lists the sandbox layers ("Landlock
+    6", "seccomp", "resource limits"), empty if not reported. ``clock_ahead_ms`` is how far its clock is ahead
+    of Redis, minus the heartbeat's latency.
     """
 
     worker_id: str
@@ -96,7 +96,7 @@ class WorkerState:
     clock_ahead_ms: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The worker as ``workers --json`` and ``stats --json`` show it."""
+        """The worker as ``workers --json`` and ``stats --json`` print it."""
         return {
             "id": self.worker_id,
             "host": self.host,
@@ -122,11 +122,10 @@ class WorkerState:
 class Snapshot:
     """A queue at one moment of the Redis server's clock.
 
-    ``buckets`` are of 10 s and ``minutes`` of 1 min, oldest first, without those in which nothing happened, as
-    far back as ``history_s`` and ``history_min`` say. ``minutes`` ends before the current minute, which is not
-    added up yet: its 10 s buckets tell of it. ``events`` come oldest first; ``events_total`` counts all there
-    ever were. ``heads`` is the age in ms of the oldest waiting job of each class, 0 for none.
-    ``completed_kept`` counts the completed jobs that are still on record.
+    ``buckets`` (10 s) and ``minutes`` (1 min) are oldest first, without empty ones, and cover ``history_s``
+    and ``history_min``. ``minutes`` excludes the current minute, which only 10 s buckets cover. ``events``
+    are oldest first; ``events_total`` counts all events ever. ``oldest_wait_ms`` is the age of the oldest
+    waiting job by priority, 0 if there is none. ``completed_kept`` counts stored completed jobs.
     """
 
     queue_name: str
@@ -144,7 +143,7 @@ class Snapshot:
     workers: tuple[WorkerState, ...]
     buckets: tuple[CounterBucket, ...]
     data_lost_ms: int | None = None
-    """When workers noticed that Redis had lost the queue's data, until somebody acknowledges it."""
+    """When workers detected that Redis had lost the queue's data; None once an operator acknowledged it."""
     minutes: tuple[CounterBucket, ...] = ()
     events: tuple[QueueEvent, ...] = ()
     events_total: int = 0
@@ -157,26 +156,26 @@ class Snapshot:
 
     @property
     def backlog(self) -> int:
-        """Jobs that wait or back off: what PREVIEW_QUEUE_MAX bounds."""
+        """Waiting and delayed jobs, which PREVIEW_QUEUE_MAX limits."""
         return sum(self.waiting.values()) + self.delayed
 
     @property
     def pending(self) -> int:
-        """Jobs that have work ahead of them."""
+        """Jobs that have not ended."""
         return self.backlog + self.active
 
     @property
     def unaccounted(self) -> int:
-        """Accepted jobs that are in no state at all: 0, always.
+        """Accepted jobs that are in no state: always 0.
 
-        Negative while jobs of stock arq clients sit in the schedule and nobody has taken them in yet: they
-        are counted as delayed at once, and as accepted only then.
+        Negative while jobs of stock arq clients are in the schedule and not admitted: they count as delayed
+        at once, and as accepted on admission.
         """
         ended = self.counters["completed"] + self.counters["cancelled"] + self.counters["discarded"]
         return self.counters["accepted"] - ended - self.dead - self.pending
 
     def percentiles_ms(self, series: str) -> dict[str, float | None]:
-        """p50, p95 and p99 in ms of ``wait`` or ``run`` over the buckets at hand."""
+        """Returns p50, p95 and p99 in ms of ``wait`` or ``run`` over ``buckets``."""
         histogram = merge_histograms(
             bucket.wait if series == "wait" else bucket.run for bucket in self.buckets
         )
@@ -186,7 +185,7 @@ class Snapshot:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """The snapshot as ``stats --json`` shows it."""
+        """The snapshot as ``stats --json`` prints it."""
         return {
             "queue": {
                 "name": self.queue_name,

@@ -1,4 +1,4 @@
-"""Takes snapshots of a queue: one round trip each."""
+"""Reads snapshots of a queue, one round trip each."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ COUNTERS = (
     "requeued",
     "refused",
 )
-"""The names that the scripts count under, over the queue's life and in each bucket."""
+"""Counter names in the scripts: lifetime counters and counts of each bucket."""
 
 _EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
 class SnapshotReader:
-    """Takes snapshots of one queue."""
+    """Reads snapshots of one queue."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.keys = Keys(settings.queue_name)
@@ -64,21 +64,24 @@ class SnapshotReader:
         after: str = "",
         running_jobs: bool = False,
     ) -> Snapshot:
-        """A snapshot, in one round trip whose cost depends on neither depth nor dead letters.
+        """Reads a snapshot in one round trip. Its cost is independent of queue depth and number of dead
+        letters.
 
         Args:
-            history_s: seconds (up to 3600) of 10 s buckets, the current one included.
-            history_min: 1 min buckets (up to 2880), before the current minute. A minute is added up within a
-                heartbeat of its end by any worker; while none is alive, ``buckets`` are ahead of ``minutes``.
-            events: the newest so many events (up to 500)...
-            after: ...that are later than this ``event_id``; "" for any.
-            runs: the running jobs, newest claim first. Of more than 500 those whose leases end last.
+            history_s: seconds (up to 3600) of 10 s buckets, including the current one.
+            history_min: 1 min buckets (up to 2880) before the current minute. Any worker adds a minute within
+                a heartbeat
+                of its end. Without a live worker, ``minutes`` are behind ``buckets``.
+            events: maximum number of events, newest first (up to 500).
+            after: only events later than this ``event_id``; "" for no limit.
+            running_jobs: include running jobs, newest claim first. Above 500, those with the latest lease
+                expiry.
 
         Raises:
-            ValueError: ``after`` is no id of an event.
+            ValueError: ``after`` is not an event id.
         """
         if after and _EVENT_ID.fullmatch(after) is None:
-            raise ValueError(f"{after!r} is no id of an event")
+            raise ValueError(f"{after!r} is not an event id")
         buckets = _between(0, history_s, MAX_HISTORY_S) * 1000 // TEN_SECONDS_MS
         minutes = _between(0, history_min, MAX_HISTORY_MIN)
         reply = await self._scripts.run(
@@ -171,7 +174,7 @@ def _event(raw_id: bytes, flat: Sequence[bytes]) -> QueueEvent:
     fields = _pairs(flat)
     event_id = raw_id.decode()
     at_ms = fields.pop("at", "")
-    # Whoever adds an entry by hand may forget something.
+    # An entry that somebody added by hand may lack fields.
     return QueueEvent(
         event_id,
         int(at_ms if at_ms.isdigit() else event_id.partition("-")[0]),

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.docs.documents import ROOT
 
 SOURCES = [*sorted((ROOT / "worker").rglob("*.py")), ROOT / "previewops" / "errors.py"]
-RECOVERY = ROOT / "previewops" / "lua" / "include" / "recover.lua"
+RECOVERY = ROOT / "previewops" / "queue" / "lua" / "include" / "recover_job.lua"
 
 PERMANENT, TRANSIENT, CRASH, VOID = "permanent", "transient", "crash", "void"
 _ERRORS = {"PermanentJobError": PERMANENT, "TransientJobError": TRANSIENT}

@@ -32,7 +32,7 @@ PAGE = ROOT / "docs" / "fault-report.md"
 BEGIN, END = "<!-- report: begin -->\n", "<!-- report: end -->\n"
 ELSEWHERE = (
     "tests/integration/test_queue_submit.py::"
-    "test_one_of_a_thousand_concurrent_submits_is_accepted_and_all_are_told_of_the_same_job",
+    "test_thousand_concurrent_submits_of_one_job_accept_one",
     "tests/integration/test_queue_claims.py",
     "tests/integration/test_worker_failures.py",
 )

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from redis.exceptions import RedisError
 
 from previewops.errors import PreviewopsError
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
-from previewops.queue.pages import DeadLetterFilter
 from previewops.states import JobState
 from tests.fault.cluster import Cluster, WorkerUnderTest, payload
 from tests.redis_server import RedisProcess

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
-from previewops.queue.pages import DeadLetterFilter
 from previewops.states import JobState
 from tests.fault.cluster import Cluster, WorkerUnderTest, check_bundle, payload
 from tests.fault.hosts import no_mount_namespaces, remount, seen_by, with_small_disk

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
-from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.records import JobRecord
 from tests.api_support import JOBS, ApiUnderTest, require_problem, serve_api
 from tests.integration.cli_program import payload

@@ -11,8 +11,8 @@ from arq.jobs import Job, JobStatus, SerializationError
 
 from previewops.errors import JobConflict, PermanentJobError
 from previewops.metrics.lifetime_counters import LifetimeCounters
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.leases import Claim
-from previewops.queue.pages import DeadLetterFilter
 from previewops.queue.retry import FailureCounter
 from previewops.states import JobState, Priority, ScriptResult
 from previewops.worker.engine.execution import decode_job
@@ -43,10 +43,10 @@ def raw(job_id: str, **words: Any) -> dict[str, Any]:
     return payload(job_id, **words).raw
 
 
-# ---------------------------------------------------------------- from stock clients
+# ---------------------------------------------------------------- from stock arq clients
 
 
-async def test_a_stock_clients_job_is_claimed_with_its_priority_and_project(redis_url: str) -> None:
+async def test_stock_client_job_is_claimed_with_priority_and_project(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         for priority in ("low", "high", "normal"):
             body = raw(priority, priority=priority, project="shop")
@@ -65,14 +65,14 @@ async def test_a_stock_clients_job_is_claimed_with_its_priority_and_project(redi
             Priority.LOW,
         ]
         assert (await b.queue.status("low")).project_id == "shop"
-        assert await b.redis.pttl("arq:job:low") == -1, "nothing that waits or runs expires"
+        assert await b.redis.pttl("arq:job:low") == -1, "waiting and running jobs do not expire"
         name, args, kwargs, _ = decode_job(claims[0])
         assert (name, args, kwargs) == ("render_preview", [raw("high", priority="high", project="shop")], {})
         snapshot = await b.snapshots.read()
         assert (snapshot.counters["accepted"], snapshot.unaccounted) == (4, 0)
 
 
-async def test_upkeep_takes_a_stock_clients_job_in_and_wakes_a_worker(redis_url: str) -> None:
+async def test_maintenance_admits_stock_client_job_and_wakes_a_worker(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await pool.enqueue_job("render_preview", raw("a"), _job_id="a", _expires=600)
         await b.make_due("a")
@@ -81,7 +81,7 @@ async def test_upkeep_takes_a_stock_clients_job_in_and_wakes_a_worker(redis_url:
         assert await b.redis.pttl("arq:job:a") == -1
 
 
-async def test_a_deferred_job_waits_until_it_is_due(redis_url: str) -> None:
+async def test_deferred_job_waits_until_due(redis_url: str) -> None:
     async with queue_fixture(redis_url, queue_max=1) as b, stock_pool(redis_url) as pool:
         job = await pool.enqueue_job("render_preview", raw("a"), _job_id="a", _defer_by=3600)
         assert job is not None
@@ -101,7 +101,7 @@ async def test_a_deferred_job_waits_until_it_is_due(redis_url: str) -> None:
         assert (await b.claim_one()).job_id == "a"
 
 
-async def test_the_same_id_is_enqueued_once_by_whichever_client(redis_url: str) -> None:
+async def test_same_id_is_enqueued_once_by_either_client(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is not None
         await b.make_due("a")
@@ -109,7 +109,7 @@ async def test_the_same_id_is_enqueued_once_by_whichever_client(redis_url: str) 
         assert (await b.queue.submit(payload("a"))).new is False
         with pytest.raises(JobConflict):
             await b.queue.submit(payload("a", title="another"))
-        # Only a caller can compare such bodies: what it found is counted by the next round trip.
+        # Only Python can compare such bodies; the next round trip counts the conflicts.
         totals = LifetimeCounters.parse(await b.redis.hgetall(b.queue.keys.totals))
         assert totals.rejections("conflict") == 1
         await b.queue.submit(payload("ours"))
@@ -131,7 +131,7 @@ async def test_the_same_id_is_enqueued_once_by_whichever_client(redis_url: str) 
             await b.queue.submit(payload("a", title="another"))
 
 
-async def test_a_job_enqueued_again_after_its_records_age_is_a_new_one(redis_url: str) -> None:
+async def test_job_enqueued_after_its_record_expired_is_new(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await b.queue.submit(payload("a"))
         await b.worker().finish([completed_job(await b.claim_one())], 0)
@@ -145,7 +145,7 @@ async def test_a_job_enqueued_again_after_its_records_age_is_a_new_one(redis_url
         assert await b.list_all(JobState.COMPLETED) == ()
 
 
-async def test_a_stock_clients_job_can_be_cancelled_before_it_is_taken_in(redis_url: str) -> None:
+async def test_unadmitted_stock_client_job_can_be_cancelled(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await pool.enqueue_job("render_preview", raw("now"), _job_id="now")
         await b.make_due("now")
@@ -171,9 +171,7 @@ async def test_a_stock_clients_job_can_be_cancelled_before_it_is_taken_in(redis_
     ],
     ids=["pickle", "bytes", "null", "list", "too little", "no arguments", "deep", "empty"],
 )
-async def test_a_body_that_cannot_be_read_is_claimed_refused_and_kept_as_a_dead_letter(
-    redis_url: str, body: bytes
-) -> None:
+async def test_unreadable_body_becomes_a_dead_letter(redis_url: str, body: bytes) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await b.redis.set("arq:job:a", body, px=60_000)
         await b.redis.zadd(QUEUE, {"a": await b.now_ms()})
@@ -190,13 +188,13 @@ async def test_a_body_that_cannot_be_read_is_claimed_refused_and_kept_as_a_dead_
         result = await Job("a", pool, QUEUE, json.loads).result_info()
         assert result is not None
         assert (result.success, result.function) == (False, "render_preview")
-        assert await b.redis.get("arq:job:a") == body, "the evidence is kept"
+        assert await b.redis.get("arq:job:a") == body, "the body is kept"
         assert await b.redis.pttl("arq:job:a") == -1
         record = await b.queue.status("a")
         assert record.state is JobState.DEAD
 
 
-async def test_a_job_whose_body_expired_is_claimed_without_and_heals_when_enqueued_again(
+async def test_job_with_expired_body_recovers_when_enqueued_again(
     redis_url: str,
 ) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
@@ -218,10 +216,10 @@ async def test_a_job_whose_body_expired_is_claimed_without_and_heals_when_enqueu
         assert (snapshot.counters["accepted"], snapshot.unaccounted) == (1, 0)
 
 
-# ---------------------------------------------------------------- to stock clients
+# ---------------------------------------------------------------- to stock arq clients
 
 
-async def test_stock_status_of_every_state(redis_url: str) -> None:
+async def test_stock_client_status_of_every_state(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         job = Job("a", pool, QUEUE, json.loads)
 
@@ -248,7 +246,7 @@ async def test_stock_status_of_every_state(redis_url: str) -> None:
         assert await seen() is JobStatus.complete
 
 
-async def test_stock_info_before_the_end(redis_url: str) -> None:
+async def test_stock_client_info_before_the_end(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await b.queue.submit_many([payload("a"), payload("b")])
         await b.claim_one()
@@ -264,7 +262,7 @@ async def test_stock_info_before_the_end(redis_url: str) -> None:
         }
 
 
-async def test_stock_result_of_a_completed_job(redis_url: str) -> None:
+async def test_stock_client_result_of_a_completed_job(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await b.queue.submit(payload("a"))
         await retry(b, await b.claim_one())
@@ -282,13 +280,13 @@ async def test_stock_result_of_a_completed_job(redis_url: str) -> None:
             QUEUE,
             "a",
         )
-        assert info.args == [raw("a")], "empty lists are still lists"
+        assert info.args == [raw("a")], "empty lists stay lists"
         assert info.start_time <= info.finish_time
         assert [result.job_id for result in await pool.all_job_results()] == ["a"]
 
 
 @pytest.mark.parametrize("end", ["dead", "lost", "cancelled"])
-async def test_stock_result_of_a_job_that_did_not_complete_raises_readably(redis_url: str, end: str) -> None:
+async def test_stock_client_result_of_a_failed_job_raises(redis_url: str, end: str) -> None:
     async with queue_fixture(redis_url, max_crashes=1) as b, stock_pool(redis_url) as pool:
         await b.queue.submit(payload("a"))
         claim = await b.claim_one()
@@ -330,7 +328,7 @@ BODIES = {
 
 @pytest.mark.parametrize("end", ["completed", "dead", "cancelled"])
 @pytest.mark.parametrize("form", BODIES)
-async def test_a_body_in_any_json_form_gives_a_whole_result(redis_url: str, form: str, end: str) -> None:
+async def test_result_is_complete_for_any_json_form_of_the_body(redis_url: str, form: str, end: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         title = 'quo"te, br}ace, [brack]et, \\ back: "t":null,"a":1} %1 ü \u2028'
         record = {

@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from previewops.cli.dlq import bulk
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
-from previewops.queue.pages import DeadLetterFilter
 from previewops.queue.queue import Queue
 from previewops.states import JobState
 from tests.integration.cli_program import ESCAPES, Program, ProgramResult, aligned, payload, queue_driver

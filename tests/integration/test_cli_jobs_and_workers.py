@@ -88,7 +88,7 @@ async def test_jobs(program: Program, redis_url: str) -> None:
         found = program.run("jobs", "--filter", words, "--json").json["jobs"]
         assert sorted(each["jobId"] for each in found) == expected
     refused = program.run("jobs", "--filter", "proj:tri")
-    assert (refused.code, "no field proj to filter by; there are id, project" in refused.err) == (2, True)
+    assert (refused.code, "found proj, allowed id, project" in refused.err) == (2, True)
     assert program.run("dlq", "list", "--filter", "!stat:dead").code == 2
     assert program.run("jobs", "--project", "trial", "--json").json["jobs"] == []
     page = program.run("jobs", "--limit", "1", "--json").json

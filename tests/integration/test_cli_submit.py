@@ -175,7 +175,7 @@ async def test_a_known_job_that_is_dead_is_told_by_its_state(program: Program, r
         await hand.add_dead_letters("job-1")
     done = program.run("submit", program.write("job.json", payload()), "--json")
     assert done.json_lines[0]["status"] == "dead"
-    assert done.json_lines[0]["hint"] == "it is a dead letter: `previewops dlq requeue job-1` runs it again"
+    assert done.json_lines[0]["hint"] == "the job is a dead letter: `previewops dlq requeue job-1` runs it again"
 
 
 def test_a_known_job_that_was_cancelled_says_what_to_do(program: Program) -> None:
@@ -183,5 +183,5 @@ def test_a_known_job_that_was_cancelled_says_what_to_do(program: Program) -> Non
     program.run("cancel", "job-1")
     done = program.run("submit", "job.json")
     assert (done.code, done.out.split()[:3]) == (0, ["known", "job-1", "cancelled"])
-    assert "job.json: nothing is rendered under this jobId before 2" in done.err
+    assert "job.json: the job was cancelled, so its jobId renders nothing before 2" in done.err
     assert "give the payload another jobId" in done.err

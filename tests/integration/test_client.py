@@ -39,10 +39,10 @@ from previewops.errors import (
     WrongState,
 )
 from previewops.metrics.lifetime_counters import REJECTION_REASONS, LifetimeCounters
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
 from previewops.queue.keys import Keys
 from previewops.queue.leases import Claim
-from previewops.queue.pages import DeadLetterFilter
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
 from previewops.settings import Settings

@@ -1,4 +1,4 @@
-"""The filter language in Lua: it means what Python means by it, whatever the words and the texts."""
+"""The filter language in Lua gives the same results as in Python, for any terms and texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
 
-TEXT = files("previewops.queue.lua").joinpath("include", "match.lua").read_text("utf-8")
+TEXT = files("previewops.queue.lua").joinpath("include", "filter_match.lua").read_text("utf-8")
 # ARGV: number of fields, then name and value of each, then the filter.
 SCRIPT = (
     TEXT
@@ -23,7 +23,7 @@ local fields, count = {}, tonumber(ARGV[1])
 for i = 1, count do
   fields[ARGV[2 * i]] = ARGV[2 * i + 1]
 end
-return matcher(ARGV, 2 * count + 2)(fields) and 1 or 0
+return filter_matcher(ARGV, 2 * count + 2)(fields) and 1 or 0
 """
 )
 
@@ -37,10 +37,10 @@ filters = st.builds(FilterQuery, st.lists(terms, max_size=3).map(tuple), st.bool
 
 @given(wanted=filters, fields=st.dictionaries(st.sampled_from(FILTER_FIELDS), texts, max_size=4))
 @settings(deadline=None, max_examples=400)
-def test_both_languages_agree(
+def test_lua_and_python_filters_agree(
     redis_server: RedisProcess, wanted: FilterQuery, fields: dict[str, str]
 ) -> None:
     with redis.Redis.from_url(redis_server.url) as client:
         named = [part for pair in fields.items() for part in pair]
-        answer = client.eval(SCRIPT, 0, len(fields), *named, *wanted.script_arguments())
-    assert bool(answer) is wanted.matches(fields)
+        reply = client.eval(SCRIPT, 0, len(fields), *named, *wanted.script_arguments())
+    assert bool(reply) is wanted.matches(fields)

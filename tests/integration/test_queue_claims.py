@@ -1,4 +1,4 @@
-"""Claims: their order, their cost, and how a lease is kept, lost and ended."""
+"""Claims: order, cost, and how leases are renewed, lost and released."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def fill(b: QueueFixture, count: int, priority: str, start: int = 0) -> No
 # ---------------------------------------------------------------- order
 
 
-async def test_priorities_go_high_normal_low_and_first_in_first_out_within(redis_url: str) -> None:
+async def test_claims_follow_priority_then_fifo(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         for n in range(3):
             for priority in ("low", "normal", "high"):
@@ -46,7 +46,7 @@ async def test_priorities_go_high_normal_low_and_first_in_first_out_within(redis
         ]
 
 
-async def test_one_high_job_is_next_before_ten_thousand_low_ones(redis_url: str) -> None:
+async def test_high_job_precedes_ten_thousand_low_jobs(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await fill(b, 10_000, "low")
         await b.queue.submit(payload("urgent", priority="high"))
@@ -54,9 +54,7 @@ async def test_one_high_job_is_next_before_ten_thousand_low_ones(redis_url: str)
 
 
 @pytest.mark.parametrize("way", ["claim", "finish"])
-async def test_an_aged_low_job_is_served_within_four_claims_of_a_constant_stream_of_high(
-    redis_url: str, way: str
-) -> None:
+async def test_aged_low_job_gets_every_fourth_claim(redis_url: str, way: str) -> None:
     async with queue_fixture(redis_url) as b:
         await fill(b, 3, "low")
         await b.make_older("low-0", "low-1", "low-2", by_ms=HOUR_MS)
@@ -73,7 +71,7 @@ async def test_an_aged_low_job_is_served_within_four_claims_of_a_constant_stream
         assert [job_id for job_id in served if job_id.startswith("low")] == ["low-0", "low-1", "low-2"]
 
 
-async def test_of_several_aged_classes_the_longest_waiting_goes_first(redis_url: str) -> None:
+async def test_oldest_of_several_aged_classes_goes_first(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await fill(b, 20, "high")
         await fill(b, 1, "normal")
@@ -84,7 +82,7 @@ async def test_of_several_aged_classes_the_longest_waiting_goes_first(redis_url:
         assert [claims[3].job_id, claims[7].job_id] == ["low-0", "normal-0"]
 
 
-async def test_what_has_not_aged_waits(redis_url: str) -> None:
+async def test_low_job_below_the_ageing_limit_waits(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await fill(b, 12, "high")
         await fill(b, 1, "low")
@@ -92,7 +90,7 @@ async def test_what_has_not_aged_waits(redis_url: str) -> None:
         assert {claim.priority.value for claim in claims} == {"high"}
 
 
-async def test_a_released_job_keeps_its_place(redis_url: str) -> None:
+async def test_released_job_keeps_its_position(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await fill(b, 3, "normal")
         first = await b.claim_one()
@@ -102,7 +100,7 @@ async def test_a_released_job_keeps_its_place(redis_url: str) -> None:
         ]
 
 
-async def test_the_time_that_a_job_ran_before_it_was_put_back_is_no_wait(redis_url: str) -> None:
+async def test_wait_time_excludes_released_runs(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         await b.make_older("a", by_ms=HOUR_MS)
@@ -116,7 +114,7 @@ async def test_the_time_that_a_job_ran_before_it_was_put_back_is_no_wait(redis_u
         assert sorted(merge_histograms(bucket.wait for bucket in snapshot.buckets).values()) == [1, 1], (
             "a long and a short one"
         )
-        # A retry waits from when it is due, which is later than when it was put back.
+        # A retry waits since it became due, which is later than its release.
         await b.worker().release([again])
         await b.make_older("a", by_ms=-2 * HOUR_MS)
         assert (await b.claim_one()).wait_ms == 0
@@ -126,7 +124,7 @@ async def test_the_time_that_a_job_ran_before_it_was_put_back_is_no_wait(redis_u
 
 
 async def calls_of(b: QueueFixture, claim: bool) -> dict[str, int]:
-    """The commands of one claim, or of one finish that claims."""
+    """Returns the commands of one claim, or of one finish that claims."""
     held = [await b.claim_one(), await b.claim_one()]
     await b.worker().finish([completed_job(held[0])], 0)
     before = await b.calls()
@@ -140,16 +138,14 @@ async def calls_of(b: QueueFixture, claim: bool) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("claim", [True, False], ids=["claim", "finish"])
-async def test_a_claim_costs_the_same_at_any_depth_and_with_any_number_of_active_jobs(
-    redis_url: str, claim: bool
-) -> None:
+async def test_claim_cost_is_independent_of_depth_and_active_jobs(redis_url: str, claim: bool) -> None:
     async with queue_fixture(redis_url, lease_ms=600_000) as b:
         await fill(b, 10, "normal")
         shallow = await calls_of(b, claim)
         await fill(b, 4_000, "normal", start=10)
         assert len((await b.worker("w2").claim(1_500)).claims) == 1_500
         deep = await calls_of(b, claim)
-        # EXPIRE comes with a bucket's new field, and a histogram's bin may be new.
+        # A bucket's new field adds an EXPIRE, and a histogram bin may be new.
         for calls in (shallow, deep):
             calls.pop("expire", None)
         assert abs(shallow.pop("hincrby") - deep.pop("hincrby")) <= 3
@@ -160,9 +156,7 @@ async def test_a_claim_costs_the_same_at_any_depth_and_with_any_number_of_active
 # ---------------------------------------------------------------- leases
 
 
-async def test_a_lease_is_timed_by_the_server_whatever_the_clients_clock_says(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_server_clock_times_leases(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with queue_fixture(redis_url, lease_ms=10_000) as b:
         await b.queue.submit(payload("a"))
         before_ms = await b.now_ms()
@@ -190,7 +184,7 @@ async def test_a_lease_is_timed_by_the_server_whatever_the_clients_clock_says(
             await b.make_due("a")
 
 
-async def test_a_heartbeat_and_a_renewal_prolong_a_lease(redis_url: str) -> None:
+async def test_heartbeat_and_renew_extend_a_lease(redis_url: str) -> None:
     async with queue_fixture(redis_url, lease_ms=1_000) as b:
         await b.queue.submit(payload("a"))
         claim = await b.claim_one()
@@ -207,7 +201,7 @@ async def test_a_heartbeat_and_a_renewal_prolong_a_lease(redis_url: str) -> None
         assert (await longer.maintain()).recovered == 0
 
 
-async def test_a_late_caller_is_refused_and_changes_nothing(redis_url: str) -> None:
+async def test_stale_token_is_rejected_and_changes_nothing(redis_url: str) -> None:
     async with queue_fixture(redis_url, lease_ms=600_000) as b:
         await b.queue.submit(payload("a"))
         old = await b.claim_one("w1")
@@ -238,7 +232,7 @@ async def test_a_late_caller_is_refused_and_changes_nothing(redis_url: str) -> N
         assert (await b.queue.status("a")).result == {"from": "new"}
 
 
-async def test_a_call_repeated_because_its_reply_was_lost_is_recognised(redis_url: str) -> None:
+async def test_repeated_call_returns_already(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload("a"), payload("b"), payload("c"), payload("d")])
         a, bb, c, d = (await b.worker().claim(4)).claims
@@ -250,7 +244,7 @@ async def test_a_call_repeated_because_its_reply_was_lost_is_recognised(redis_ur
         bury = {
             "counter": FailureCounter.CRASHES,
             "attempt_json": attempt_json(),
-            "burial": dead_letter_reason(),
+            "reason": dead_letter_reason(),
         }
         assert await w.move_to_dead_letters(d, **bury) is ScriptResult.OK
         before = await b.dump()
@@ -265,7 +259,7 @@ async def test_a_call_repeated_because_its_reply_was_lost_is_recognised(redis_ur
         assert await b.dump() == before
 
 
-async def test_one_finish_of_a_batch_twice_counts_once(redis_url: str) -> None:
+async def test_duplicate_in_a_finish_batch_counts_once(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         claim = await b.claim_one()
@@ -274,7 +268,7 @@ async def test_one_finish_of_a_batch_twice_counts_once(redis_url: str) -> None:
         assert (await b.snapshots.read()).counters["completed"] == 1
 
 
-async def test_finishing_a_job_whose_body_was_lost_completes_it_and_its_batch(redis_url: str) -> None:
+async def test_finish_completes_a_job_without_body(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload("a"), payload("b")])
         claims = (await b.worker().claim(2)).claims
@@ -284,7 +278,7 @@ async def test_finishing_a_job_whose_body_was_lost_completes_it_and_its_batch(re
         assert (await b.queue.status("a")).result == {"ok": True}
 
 
-async def test_a_job_that_loses_its_worker_three_times_is_a_dead_letter_with_no_attempt_spent(
+async def test_three_lost_workers_make_a_dead_letter_without_attempts(
     redis_url: str,
 ) -> None:
     async with queue_fixture(redis_url, max_crashes=3, lease_ms=600_000) as b:
@@ -313,7 +307,7 @@ async def test_a_job_that_loses_its_worker_three_times_is_a_dead_letter_with_no_
         assert group.count == 1
 
 
-async def test_render_crashes_and_exceptions_are_counted_apart(redis_url: str) -> None:
+async def test_crashes_and_attempts_are_counted_separately(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         for counter, counts in (
@@ -332,7 +326,7 @@ async def test_render_crashes_and_exceptions_are_counted_apart(redis_url: str) -
         assert (counters["crashed"], counters["retried"]) == (2, 1)
 
 
-async def test_release_and_reclaim_cost_neither_an_attempt_nor_a_crash(redis_url: str) -> None:
+async def test_release_counts_no_attempt_and_no_crash(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         await b.worker().release([await b.claim_one()])
@@ -340,7 +334,9 @@ async def test_release_and_reclaim_cost_neither_an_attempt_nor_a_crash(redis_url
         assert await b.worker("w2").release_unknown_claims([]) == [], (
             "another worker's claims are not its own"
         )
-        assert await b.worker().release_unknown_claims([lost]) == [], "what it holds it keeps"
+        assert await b.worker().release_unknown_claims([lost]) == [], (
+            "a worker keeps the claims that it holds"
+        )
         assert await b.worker().release_unknown_claims([]) == ["a"]
         assert (await b.worker().finish([completed_job(lost)], 0))[0] == [ScriptResult.STALE]
         claim = await b.claim_one()
@@ -348,7 +344,7 @@ async def test_release_and_reclaim_cost_neither_an_attempt_nor_a_crash(redis_url
         assert (await b.queue.status("a")).history == ()
 
 
-async def test_a_failure_whose_words_are_no_unicode_is_recorded(redis_url: str) -> None:
+async def test_undecodable_error_text_is_recorded(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
         await b.queue.submit_many([payload("a"), payload("b")])
@@ -374,7 +370,7 @@ async def test_a_failure_whose_words_are_no_unicode_is_recorded(redis_url: str) 
 # ---------------------------------------------------------------- waking
 
 
-async def test_a_wake_up_is_left_as_long_as_work_is(redis_url: str) -> None:
+async def test_wake_up_remains_while_jobs_wait(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         w = b.worker()
         assert await w.wait_for_work(0.001) is False
@@ -391,11 +387,11 @@ async def test_a_wake_up_is_left_as_long_as_work_is(redis_url: str) -> None:
         assert await w.wait_for_work(1) is True
 
 
-async def test_a_worker_that_waits_is_woken_by_a_submit(redis_url: str) -> None:
+async def test_submit_wakes_a_waiting_worker(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         sleeper = connect(redis_url, role="test")
         waiting = asyncio.create_task(Leases(sleeper, Settings(), "w1").wait_for_work(30))
-        # Redis tells nobody that a client has begun to wait.
+        # Redis does not report when a client starts to block.
         while b"cmd=blpop" not in await b.redis.execute_command("CLIENT", "LIST"):  # noqa: ASYNC110
             await asyncio.sleep(0)
         await b.queue.submit(payload("a"))
@@ -403,7 +399,7 @@ async def test_a_worker_that_waits_is_woken_by_a_submit(redis_url: str) -> None:
         await sleeper.aclose()
 
 
-async def test_the_next_due_time_is_told(redis_url: str) -> None:
+async def test_claim_returns_the_next_due_time(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         assert (await b.worker().claim(1)).next_due_ms is None
         await b.queue.submit(payload("a"))
@@ -416,12 +412,12 @@ async def test_the_next_due_time_is_told(redis_url: str) -> None:
             attempt_json=attempt_json(),
             message="again",
         )
-        assert await b.worker().wait_for_work(1) is True, "a sleeper has to learn of the new due time"
-        told = (await b.worker().claim(1)).next_due_ms
-        assert told is not None
-        assert 0 < told <= 60_000
-        upkeep = await b.worker().maintain()
-        assert upkeep.next_due_ms is not None
-        assert upkeep.next_due_ms <= told
+        assert await b.worker().wait_for_work(1) is True, "an idle worker has to learn of the new due time"
+        next_due_ms = (await b.worker().claim(1)).next_due_ms
+        assert next_due_ms is not None
+        assert 0 < next_due_ms <= 60_000
+        maintenance = await b.worker().maintain()
+        assert maintenance.next_due_ms is not None
+        assert maintenance.next_due_ms <= next_due_ms
         await b.make_due("a")
         assert (await b.claim_one()).job_id == "a"

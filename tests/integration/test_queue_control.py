@@ -1,4 +1,4 @@
-"""Cancel, pause, retention, listing, and a server that restarts or forgets its scripts."""
+"""Cancel, pause, retention, maintenance, and servers that restart or lose their scripts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.redis
 
 
 @pytest.mark.parametrize("state", ["waiting", "delayed", "active"])
-async def test_a_pending_job_is_cancelled_from_any_state(redis_url: str, state: str) -> None:
+async def test_cancel_pending_job(redis_url: str, state: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         claim = await b.claim_one() if state != "waiting" else None
@@ -49,7 +49,7 @@ async def test_a_pending_job_is_cancelled_from_any_state(redis_url: str, state: 
         assert (snapshot.counters["cancelled"], snapshot.pending, snapshot.unaccounted) == (1, 0, 0)
 
 
-async def test_what_has_ended_or_was_never_there_cannot_be_cancelled(redis_url: str) -> None:
+async def test_cancel_rejects_ended_and_unknown_jobs(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload("done"), payload("gone")])
         await b.worker().finish([completed_job(await b.claim_one())], 0)
@@ -65,7 +65,7 @@ async def test_what_has_ended_or_was_never_there_cannot_be_cancelled(redis_url: 
         assert await b.dump() == before
 
 
-async def test_the_end_of_a_job_is_announced_to_who_waits_for_it(redis_url: str) -> None:
+async def test_job_end_is_published(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload("a"), payload("b")])
         pubsub = b.redis.pubsub()
@@ -74,8 +74,8 @@ async def test_the_end_of_a_job_is_announced_to_who_waits_for_it(redis_url: str)
         await b.worker().finish([completed_job(await b.claim_one())], 0)
         await b.queue.cancel("b", who="ann")
         await b.add_dead_letter("c")
-        told = [await pubsub.get_message(timeout=5) for _ in range(3)]
-        assert [(message["channel"], message["data"]) for message in told if message] == [
+        messages = [await pubsub.get_message(timeout=5) for _ in range(3)]
+        assert [(message["channel"], message["data"]) for message in messages if message] == [
             (b"preview-jobs:done:a", b"completed"),
             (b"preview-jobs:done:b", b"cancelled"),
             (b"preview-jobs:done:c", b"dead"),
@@ -86,7 +86,7 @@ async def test_the_end_of_a_job_is_announced_to_who_waits_for_it(redis_url: str)
             await b.queue.wait_until_ended("unknown")
 
 
-async def test_who_waits_is_told_even_if_the_record_is_not_kept(redis_url: str) -> None:
+async def test_wait_until_ended_works_without_a_record(redis_url: str) -> None:
     async with queue_fixture(redis_url, keep_completed=0) as b:
         await b.queue.submit(payload("a"))
         waiting = asyncio.create_task(b.queue.wait_until_ended("a", poll_interval_s=30))
@@ -96,7 +96,7 @@ async def test_who_waits_is_told_even_if_the_record_is_not_kept(redis_url: str) 
             subscribed = dict(await b.redis.pubsub_numsub(channel))[channel.encode()] == 1
             return subscribed and "hgetall" in await b.calls()
 
-        # Redis tells nobody that a client has subscribed, or read the state.
+        # Redis does not report when a client subscribes or reads the state.
         while not await watched():  # noqa: ASYNC110
             await asyncio.sleep(0)
         await b.worker().finish([completed_job(await b.claim_one())], 0)
@@ -106,7 +106,7 @@ async def test_who_waits_is_told_even_if_the_record_is_not_kept(redis_url: str) 
 # ---------------------------------------------------------------- pause
 
 
-async def test_a_pause_stops_claims_only_and_tells_who_and_why(redis_url: str) -> None:
+async def test_pause_stops_only_claims(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload("a"), payload("b")])
         held = await b.claim_one()
@@ -127,7 +127,7 @@ async def test_a_pause_stops_claims_only_and_tells_who_and_why(redis_url: str) -
         assert [claim.job_id for claim in (await b.worker().claim(5)).claims] == ["b", "c"]
 
 
-async def test_a_pause_survives_a_new_connection_and_a_restart(
+async def test_pause_survives_a_restart(
     redis_process: Callable[..., RedisProcess],
 ) -> None:
     server = redis_process(options=("--appendfsync", "always"))
@@ -147,13 +147,13 @@ async def test_a_pause_survives_a_new_connection_and_a_restart(
 
 
 @pytest.mark.parametrize("name", list(ScriptName))
-async def test_every_script_compiles_on_the_server(redis_url: str, name: ScriptName) -> None:
+async def test_every_script_compiles(redis_url: str, name: ScriptName) -> None:
     async with queue_fixture(redis_url) as b:
         loaded = Scripts(b.redis, b.keys).loaded(name)
         assert await b.redis.script_load(loaded.text) == loaded.sha
 
 
-async def test_scripts_survive_being_flushed_and_a_restart(
+async def test_scripts_survive_flush_and_restart(
     redis_process: Callable[..., RedisProcess],
 ) -> None:
     server = redis_process(options=("--appendfsync", "always"))
@@ -164,14 +164,14 @@ async def test_scripts_survive_being_flushed_and_a_restart(
         assert await b.worker().renew(claim) is ScriptResult.OK
         server.kill()
         server.start()
-        # A connection of before is gone with the server; the next one knows no script.
+        # The old connection is gone with the server; the new server has no scripts.
         await b.redis.connection_pool.disconnect()
         codes, _ = await b.worker().finish([completed_job(claim)], 0)
         assert codes == [ScriptResult.OK]
         assert await b.state("a") == "completed"
 
 
-async def test_two_queues_in_one_redis_keep_apart(redis_url: str) -> None:
+async def test_two_queues_in_one_redis_are_independent(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, queue_fixture(redis_url, queue_name="Other-1.x:y_z") as other:
         await b.queue.submit(payload("a"))
         await other.queue.submit(payload("b"))
@@ -181,7 +181,7 @@ async def test_two_queues_in_one_redis_keep_apart(redis_url: str) -> None:
         assert (await other.snapshots.read()).backlog == 1
 
 
-# ---------------------------------------------------------------- retention and upkeep
+# ---------------------------------------------------------------- retention and maintenance
 
 
 async def complete(b: QueueFixture, *job_ids: str) -> None:
@@ -190,7 +190,7 @@ async def complete(b: QueueFixture, *job_ids: str) -> None:
         await b.worker().finish([completed_job(claim)], 0)
 
 
-async def test_completed_records_are_kept_to_their_number_and_counted_for_ever(redis_url: str) -> None:
+async def test_keep_completed_limits_records_but_not_counters(redis_url: str) -> None:
     async with queue_fixture(redis_url, keep_completed=2) as b:
         await complete(b, "a", "b", "c", "d")
         assert {record.job_id for record in await b.list_all(JobState.COMPLETED)} == {"c", "d"}
@@ -199,7 +199,7 @@ async def test_completed_records_are_kept_to_their_number_and_counted_for_ever(r
         assert (snapshot.counters["completed"], snapshot.unaccounted) == (4, 0)
 
 
-async def test_a_forgotten_jobs_history_goes_with_it(redis_url: str) -> None:
+async def test_deleted_job_loses_its_history(redis_url: str) -> None:
     async with queue_fixture(redis_url, keep_completed=0) as b:
         await b.queue.submit(payload("a"))
         await b.worker().retry(
@@ -214,7 +214,7 @@ async def test_a_forgotten_jobs_history_goes_with_it(redis_url: str) -> None:
         assert not await b.redis.keys("*:a")
 
 
-async def test_an_excess_after_the_number_was_lowered_is_worked_off_two_by_two(redis_url: str) -> None:
+async def test_lowered_keep_completed_removes_two_per_job(redis_url: str) -> None:
     async with queue_fixture(redis_url, keep_completed=100) as b:
         await complete(b, *(f"job-{n}" for n in range(10)))
         async with queue_fixture(redis_url, keep_completed=3) as lowered:
@@ -224,7 +224,7 @@ async def test_an_excess_after_the_number_was_lowered_is_worked_off_two_by_two(r
             assert await b.redis.zcard(b.keys.completed) == 3
 
 
-async def test_keeping_none_forgets_at_once(redis_url: str) -> None:
+async def test_keep_completed_zero_deletes_at_once(redis_url: str) -> None:
     async with queue_fixture(redis_url, keep_completed=0) as b:
         await complete(b, "a")
         with pytest.raises(JobNotFound):
@@ -232,7 +232,7 @@ async def test_keeping_none_forgets_at_once(redis_url: str) -> None:
         assert (await b.snapshots.read()).counters["completed"] == 1
 
 
-async def test_aged_records_are_forgotten_and_dead_letters_are_not(redis_url: str) -> None:
+async def test_aged_records_are_deleted_but_not_dead_letters(redis_url: str) -> None:
     async with queue_fixture(redis_url, result_ttl_s=60) as b:
         await complete(b, "old", "new")
         await b.queue.submit(payload("cancelled"))
@@ -252,7 +252,7 @@ async def test_aged_records_are_forgotten_and_dead_letters_are_not(redis_url: st
         assert await b.redis.pttl("arq:job:dead") == await b.redis.pttl("arq:result:dead") == -1
 
 
-async def test_a_silent_worker_is_forgotten_and_told_of(redis_url: str) -> None:
+async def test_silent_worker_is_removed_with_an_event(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.worker("quiet").heartbeat('{"host": "h1", "pid": 7}', [])
         await b.worker("alive").heartbeat("{}", [])
@@ -264,7 +264,7 @@ async def test_a_silent_worker_is_forgotten_and_told_of(redis_url: str) -> None:
         assert not await b.redis.exists(b.keys.worker_prefix + "quiet")
 
 
-async def test_upkeep_goes_in_bounded_steps(redis_url: str) -> None:
+async def test_maintenance_steps_are_bounded(redis_url: str) -> None:
     async with queue_fixture(redis_url, lease_ms=600_000) as b:
         ids = [f"job-{n}" for n in range(130)]
         await b.queue.submit_many([payload(job_id) for job_id in ids])
@@ -275,9 +275,7 @@ async def test_upkeep_goes_in_bounded_steps(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("moment", ["waiting", "following", "active"])
-async def test_a_record_that_redis_evicted_stops_neither_its_job_nor_the_others(
-    redis_url: str, moment: str
-) -> None:
+async def test_evicted_record_does_not_stop_jobs(redis_url: str, moment: str) -> None:
     async with queue_fixture(redis_url, lease_ms=600_000) as b:
         await b.queue.submit_many([payload("a", priority="high", project="shop"), payload("b")])
         if moment == "active":
@@ -297,7 +295,7 @@ async def test_a_record_that_redis_evicted_stops_neither_its_job_nor_the_others(
         assert (await b.snapshots.read()).unaccounted == 0
 
 
-async def test_ending_a_worker_recovers_its_jobs_and_no_others(redis_url: str) -> None:
+async def test_deregister_worker_recovers_only_its_jobs(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload("a"), payload("b")])
         mine = await b.claim_one("w1")
@@ -314,7 +312,7 @@ async def test_ending_a_worker_recovers_its_jobs_and_no_others(redis_url: str) -
         assert await b.redis.zscore(b.keys.dead_groups, WORKER_LOST_FINGERPRINT) is None
 
 
-async def test_an_unknown_job_is_not_found(redis_url: str) -> None:
+async def test_status_of_unknown_job_raises(redis_url: str) -> None:
     client = connect(redis_url, role="test")
     with pytest.raises(JobNotFound) as caught:
         await Queue(client, Settings()).status("unknown")

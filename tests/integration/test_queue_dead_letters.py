@@ -1,4 +1,4 @@
-"""Dead letters: filters, groups, bulk acts with a cut-off, export, and pages over many of one moment."""
+"""Dead letters: filters, groups, bulk operations with a cut-off, export, and pages over many of one moment."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from previewops.contract.payload import body_digest
 from previewops.errors import JobConflict, JobIdMismatch, JobNotFound, PayloadChanged, WrongState
+from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
 from previewops.queue.filter_query import parse_filter
-from previewops.queue.pages import BulkResult, DeadLetterFilter
 from previewops.queue.retry import DeadLetterCause, FailureCounter
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.states import JobState, Priority, ScriptResult
@@ -31,7 +31,7 @@ WHO = {"who": "ann", "why": "the store is back"}
 
 
 async def at_one_moment(b: QueueFixture, at_ms: int) -> None:
-    """Gives all dead letters one time of death."""
+    """Gives all dead letters the same time of death."""
     for index in [b.keys.dead, *await b.redis.keys(f"{b.keys.dead_group_prefix}*")]:
         ids = await b.redis.zrange(index, 0, -1)
         await b.redis.zadd(index, dict.fromkeys(ids, at_ms))
@@ -43,7 +43,7 @@ def ids_of(records: tuple[Any, ...]) -> set[str]:
     return {record.job_id for record in records}
 
 
-async def test_a_dead_letter_keeps_everything_and_is_exported_whole(redis_url: str) -> None:
+async def test_export_includes_payload_and_history(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         why = dead_letter_reason("asset-missing", "no file 'a.png'", error_class="AssetMissing")
         await b.add_dead_letter("a", why, title="kept", project="shop")
@@ -62,7 +62,7 @@ async def test_a_dead_letter_keeps_everything_and_is_exported_whole(redis_url: s
         assert listed.payload is None
 
 
-async def test_each_filter_means_what_it_says(redis_url: str) -> None:
+async def test_filter_conditions(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         missing = dead_letter_reason("asset-missing", "no file 'x.png'", error_class="AssetMissing")
         corrupt = dead_letter_reason("corrupt-image", "cannot read the JPEG", error_class="CorruptImage")
@@ -72,10 +72,10 @@ async def test_each_filter_means_what_it_says(redis_url: str) -> None:
         await b.redis.zincrby(b.keys.dead, -HOUR_MS, "m1")
 
         async def meant(**conditions: Any) -> set[str]:
-            chosen = DeadLetterFilter(**conditions)
-            found = ids_of(await b.dead.newest(chosen, limit=10))
-            assert await b.dead.count(chosen) == len(found)
-            return found
+            selection = DeadLetterFilter(**conditions)
+            ids = ids_of(await b.dead.newest(selection, limit=10))
+            assert await b.dead.count(selection) == len(ids)
+            return ids
 
         assert await meant() == {"m1", "m2", "c1"}
         assert await meant(error="AssetMissing") == {"m1", "m2"}
@@ -93,7 +93,7 @@ async def test_each_filter_means_what_it_says(redis_url: str) -> None:
         assert await meant(project="school", error="AssetMissing") == set()
 
 
-async def test_groups_count_by_cause_largest_first(redis_url: str) -> None:
+async def test_groups_are_by_cause_largest_first(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         for n in range(3):
             await b.add_dead_letter(
@@ -107,16 +107,16 @@ async def test_groups_count_by_cause_largest_first(redis_url: str) -> None:
         assert [group.count for group in await b.dead.groups(limit=1)] == [3]
         await b.dead.discard(DeadLetterFilter(fingerprint=large.fingerprint), **WHO)
         assert [group.fingerprint for group in await b.dead.groups()] == [small.fingerprint]
-        found = await b.redis.zrange(b.keys.dead_groups, 0, -1, withscores=True)
-        assert found == [(small.fingerprint.encode(), 1)]
+        groups = await b.redis.zrange(b.keys.dead_groups, 0, -1, withscores=True)
+        assert groups == [(small.fingerprint.encode(), 1)]
 
 
-async def test_a_requeued_job_starts_anew_and_keeps_its_history(redis_url: str) -> None:
+async def test_requeue_resets_counters_and_keeps_history(redis_url: str) -> None:
     async with queue_fixture(redis_url, queue_max=1) as b:
         await b.add_dead_letter("a", priority="low")
         await b.add_dead_letter("b")
-        outcome = await b.dead.requeue(DeadLetterFilter(), priority=Priority.HIGH, **WHO)
-        assert (outcome.done, outcome.skipped) == (2, 0), "an operator's act is not bounded"
+        result = await b.dead.requeue(DeadLetterFilter(), priority=Priority.HIGH, **WHO)
+        assert (result.done, result.skipped) == (2, 0), "PREVIEW_QUEUE_MAX does not apply to operators"
         record = await b.queue.status("a")
         assert (record.state, record.priority, record.attempts, record.crashes, record.requeues) == (
             JobState.WAITING,
@@ -132,7 +132,7 @@ async def test_a_requeued_job_starts_anew_and_keeps_its_history(redis_url: str) 
         assert claim.body is not None
 
 
-async def test_who_held_a_job_before_its_requeue_is_late(redis_url: str) -> None:
+async def test_old_claim_of_a_requeued_job_is_stale(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         old = await b.add_dead_letter("a")
         await b.dead.requeue(DeadLetterFilter(), **WHO)
@@ -141,7 +141,7 @@ async def test_who_held_a_job_before_its_requeue_is_late(redis_url: str) -> None
         assert await b.state("a") == "waiting"
 
 
-async def test_a_job_that_dies_again_at_once_is_touched_once(redis_url: str) -> None:
+async def test_requeue_handles_a_job_once_even_if_it_fails_again(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, [f"job-{n}" for n in range(250)])
 
@@ -155,15 +155,15 @@ async def test_a_job_that_dies_again_at_once_is_touched_once(redis_url: str) -> 
                         reason=dead_letter_reason(),
                     )
 
-        outcome = await b.dead.requeue(DeadLetterFilter(), progress=die_again, **WHO)
-        assert (outcome.done, outcome.skipped) == (250, 0)
+        result = await b.dead.requeue(DeadLetterFilter(), progress=die_again, **WHO)
+        assert (result.done, result.skipped) == (250, 0)
         records = await b.dead.newest(DeadLetterFilter(), limit=300)
         assert len(records) == 250
         assert {record.requeues for record in records} == {1}
 
 
 @pytest.mark.parametrize("script", [ScriptName.REQUEUE, ScriptName.DISCARD])
-async def test_a_death_after_the_cut_off_is_left_alone(redis_url: str, script: ScriptName) -> None:
+async def test_death_after_the_cut_off_is_skipped(redis_url: str, script: ScriptName) -> None:
     async with queue_fixture(redis_url) as b:
         await b.add_dead_letter("a")
         died_ms = (await b.queue.status("a")).finished_ms
@@ -179,21 +179,22 @@ async def test_a_death_after_the_cut_off_is_left_alone(redis_url: str, script: S
 
 
 @pytest.mark.parametrize(
-    "chosen", [DeadLetterFilter(), DeadLetterFilter(project="p"), DeadLetterFilter(job_ids=("a", "b", "c"))]
+    "selection",
+    [DeadLetterFilter(), DeadLetterFilter(project="p"), DeadLetterFilter(job_ids=("a", "b", "c"))],
 )
-async def test_an_act_is_bound_by_the_cut_off_of_its_count(redis_url: str, chosen: DeadLetterFilter) -> None:
+async def test_count_and_discard_share_a_cut_off(redis_url: str, selection: DeadLetterFilter) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, ["a", "b"])
         cut_off_ms = await b.wait_for_next_ms()
         await add_dead_letters(b, ["c", "d", "e"])
-        assert await b.dead.count(chosen, cut_off_ms=cut_off_ms) == 2
-        assert ids_of(await b.dead.newest(chosen, limit=10, cut_off_ms=cut_off_ms)) == {"a", "b"}
-        outcome = await b.dead.discard(chosen, cut_off_ms=cut_off_ms, **WHO)
-        assert (outcome.done, outcome.skipped, outcome.left) == (2, 0, 0)
+        assert await b.dead.count(selection, cut_off_ms=cut_off_ms) == 2
+        assert ids_of(await b.dead.newest(selection, limit=10, cut_off_ms=cut_off_ms)) == {"a", "b"}
+        result = await b.dead.discard(selection, cut_off_ms=cut_off_ms, **WHO)
+        assert (result.done, result.skipped, result.left) == (2, 0, 0)
         assert ids_of(await b.dead.newest(DeadLetterFilter(), limit=10)) == {"c", "d", "e"}
 
 
-async def test_a_job_that_dies_again_of_another_chosen_cause_is_touched_once(redis_url: str) -> None:
+async def test_requeue_by_two_filters_handles_a_job_once(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         one, other = (
             dead_letter_reason("asset-missing", "no file"),
@@ -212,16 +213,16 @@ async def test_a_job_that_dies_again_of_another_chosen_cause_is_touched_once(red
                     reason=other,
                 )
 
-        by_cause = [DeadLetterFilter(fingerprint=each.fingerprint) for each in (one, other)]
-        outcome = await b.dead.requeue(
+        by_cause = [DeadLetterFilter(fingerprint=reason.fingerprint) for reason in (one, other)]
+        result = await b.dead.requeue(
             by_cause[0], other_filters=by_cause[1:], progress=die_of_the_other, **WHO
         )
-        assert outcome == BulkResult(2, 0)
+        assert result == BulkResult(2, 0)
         (again,) = await b.dead.newest(DeadLetterFilter(), limit=5)
         assert (again.job_id, again.requeues, again.fingerprint) == ("a", 1, other.fingerprint)
 
 
-async def test_what_a_cancelled_act_did_not_come_to_is_left_on_record(redis_url: str) -> None:
+async def test_cancelled_operation_records_what_is_left(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         causes = [dead_letter_reason(f"code-{n}", f"reason {n}") for n in "abc"]
         for name, size, why in zip("abc", (3, 150, 7), causes, strict=True):
@@ -240,19 +241,30 @@ async def test_what_a_cancelled_act_did_not_come_to_is_left_on_record(redis_url:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await b.dead.count(DeadLetterFilter()) == 57
-        told = [event.fields for event in (await b.snapshots.read(events=3)).events]
-        assert [(each["fingerprint"], each["done"], each.get("left")) for each in told] == [
+        events = [event.fields for event in (await b.snapshots.read(events=3)).events]
+        assert [(fields["fingerprint"], fields["done"], fields.get("left")) for fields in events] == [
             (causes[0].fingerprint, "3", None),
             (causes[1].fingerprint, "100", "50"),
             (causes[2].fingerprint, "0", "7"),
         ]
 
 
-async def test_discarding_leaves_nothing_but_the_count(redis_url: str) -> None:
+async def test_requeue_of_a_named_job_is_two_round_trips(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, ["a", "b"])
-        outcome = await b.dead.discard(DeadLetterFilter(job_ids=("a", "a", "gone")), **WHO)
-        assert (outcome.done, outcome.skipped) == (1, 0)
+        before = await b.calls()
+        result = await b.dead.requeue(DeadLetterFilter(job_ids=("a", "unknown")), **WHO)
+        assert result == BulkResult(1, 0, 0, ("unknown",))
+        assert (await b.calls())["evalsha"] == before["evalsha"] + 2
+        (event,) = (await b.snapshots.read(events=1)).events
+        assert (event.fields["done"], event.fields["skipped"]) == ("1", "0")
+
+
+async def test_discard_leaves_only_the_counter(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, ["a", "b"])
+        result = await b.dead.discard(DeadLetterFilter(job_ids=("a", "a", "gone")), **WHO)
+        assert (result.done, result.skipped) == (1, 0)
         assert not await b.redis.keys("*:a")
         with pytest.raises(JobNotFound):
             await b.queue.status("a")
@@ -261,7 +273,7 @@ async def test_discarding_leaves_nothing_but_the_count(redis_url: str) -> None:
         assert (await b.queue.submit(payload("a"))).new is True, "the id is free again"
 
 
-async def test_bulk_acts_reach_every_one_of_many_that_died_at_one_moment(redis_url: str) -> None:
+async def test_bulk_requeue_of_many_deaths_at_one_moment(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         ids = [f"job-{n:04}" for n in range(1_203)]
         await add_dead_letters(b, ids)
@@ -278,8 +290,8 @@ async def test_bulk_acts_reach_every_one_of_many_that_died_at_one_moment(redis_u
             seen.append((through, total))
 
         group = dead_letter_reason().fingerprint
-        outcome = await b.dead.requeue(DeadLetterFilter(fingerprint=group), progress=progress, **WHO)
-        assert outcome.done == 1_204
+        result = await b.dead.requeue(DeadLetterFilter(fingerprint=group), progress=progress, **WHO)
+        assert result.done == 1_204
         assert seen == [(through, 1_204) for through in (*range(100, 1_201, 100), 1_204)]
         assert (await b.snapshots.read()).backlog == 1_204
 
@@ -297,38 +309,38 @@ async def test_bulk_acts_reach_every_one_of_many_that_died_at_one_moment(redis_u
         ("waiting", set()),
     ],
 )
-async def test_words_choose_dead_letters(redis_url: str, text: str, expected: set[str]) -> None:
+async def test_filter_query_selects_dead_letters(redis_url: str, text: str, expected: set[str]) -> None:
     async with queue_fixture(redis_url) as b:
         missing = dead_letter_reason("asset-missing", "no file 'x.png'", error_class="AssetMissing")
         await b.add_dead_letter("m1", missing, project="shop")
         await b.add_dead_letter("m2", missing, project="school", priority="low")
         corrupt = dead_letter_reason("corrupt-image", "cannot read the JPEG", error_class="CorruptImage")
         await b.add_dead_letter("c1", corrupt, project="school")
-        chosen = DeadLetterFilter(query=parse_filter(text))
-        assert ids_of((await b.dead.page(chosen)).rows) == expected
-        assert await b.dead.count(chosen) == len(expected)
-        assert {record.job_id async for record in b.dead.export(chosen)} == expected
-        outcome = await b.dead.discard(chosen, **WHO)
-        assert (outcome.done, await b.dead.count(DeadLetterFilter())) == (len(expected), 3 - len(expected))
+        selection = DeadLetterFilter(query=parse_filter(text))
+        assert ids_of((await b.dead.page(selection)).rows) == expected
+        assert await b.dead.count(selection) == len(expected)
+        assert {record.job_id async for record in b.dead.export(selection)} == expected
+        result = await b.dead.discard(selection, **WHO)
+        assert (result.done, await b.dead.count(DeadLetterFilter())) == (len(expected), 3 - len(expected))
 
 
-async def test_counting_what_the_indexes_know_looks_at_no_dead_letter(redis_url: str) -> None:
+async def test_indexed_count_reads_no_record(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, [f"job-{n}" for n in range(30)])
-        for chosen, expected in (
+        for selection, expected in (
             (DeadLetterFilter(), 30),
             (DeadLetterFilter(query=parse_filter("! ")), 30),
             (DeadLetterFilter(fingerprint=dead_letter_reason().fingerprint), 30),
             (DeadLetterFilter(older_than_ms=HOUR_MS), 0),
         ):
             before = await b.calls()
-            assert await b.dead.count(chosen) == expected
+            assert await b.dead.count(selection) == expected
             after = await b.calls()
             assert after["zcount"] == before.get("zcount", 0) + 1
             assert (after["hmget"], after.get("evalsha")) == (before["hmget"], before.get("evalsha"))
 
 
-async def test_counting_by_words_goes_in_large_steps_and_tells_how_far_it_is(redis_url: str) -> None:
+async def test_count_by_query_reports_progress(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, [f"job-{n:04}" for n in range(1_203)])
         seen: list[tuple[int, int]] = []
@@ -343,7 +355,7 @@ async def test_counting_by_words_goes_in_large_steps_and_tells_how_far_it_is(red
         assert seen == [(500, 1_203), (1_000, 1_203), (1_203, 1_203)]
 
 
-async def test_pages_of_dead_letters_are_one_round_trip_each_and_miss_none(redis_url: str) -> None:
+async def test_pages_are_one_round_trip_each_and_complete(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         ids = [f"job-{n:04}" for n in range(700)]
         await add_dead_letters(b, ids)
@@ -364,32 +376,32 @@ async def test_pages_of_dead_letters_are_one_round_trip_each_and_miss_none(redis
         assert ids_of(rest.rows) == {"job-0001"}
 
 
-async def test_named_dead_letters_are_paged_too(redis_url: str) -> None:
+async def test_named_dead_letters_are_paged(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, ["a", "b", "c"])
-        chosen = DeadLetterFilter(job_ids=("c", "gone", "a", "c", "b"))
-        first = await b.dead.page(chosen, limit=3)
-        second = await b.dead.page(chosen, limit=3, cursor=first.cursor)
+        selection = DeadLetterFilter(job_ids=("c", "gone", "a", "c", "b"))
+        first = await b.dead.page(selection, limit=3)
+        second = await b.dead.page(selection, limit=3, cursor=first.cursor)
         assert [record.job_id for record in (*first.rows, *second.rows)] == ["c", "a", "b"]
         assert second.cursor is None
 
 
-async def test_groups_are_one_round_trip_and_no_more_than_are_wanted_are_read(redis_url: str) -> None:
+async def test_groups_are_one_round_trip_and_limited(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         for n in range(12):
             await b.add_dead_letter(f"job-{n}", dead_letter_reason(f"code-{chr(97 + n)}"))
         await b.add_dead_letter("again", dead_letter_reason("code-c"))
         await b.dead.groups()
         before = await b.calls()
-        found = await b.dead.groups(limit=3)
+        groups = await b.dead.groups(limit=3)
         after = await b.calls()
-        assert [group.count for group in found] == [2, 1, 1]
-        assert (found[0].example.job_id, found[0].example.code) == ("again", "code-c")
+        assert [group.count for group in groups] == [2, 1, 1]
+        assert (groups[0].example.job_id, groups[0].example.code) == ("again", "code-c")
         spent = {name: after[name] - before.get(name, 0) for name in ("evalsha", "hmget", "zrange", "zcard")}
         assert spent == {"evalsha": 1, "hmget": 3, "zrange": 6, "zcard": 3}
 
 
-async def test_a_bulk_act_that_is_cancelled_leaves_whole_batches_and_an_event(redis_url: str) -> None:
+async def test_cancelled_operation_leaves_complete_batches_and_an_event(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, [f"job-{n}" for n in range(350)])
 
@@ -408,7 +420,7 @@ async def test_a_bulk_act_that_is_cancelled_leaves_whole_batches_and_an_event(re
         assert (event.fields["who"], event.fields["why"]) == (WHO["who"], WHO["why"])
 
 
-async def test_a_batch_under_way_is_counted_when_the_act_is_cancelled(redis_url: str) -> None:
+async def test_current_batch_is_counted_on_cancellation(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, [f"job-{n}" for n in range(250)])
         run = b.dead._scripts.run
@@ -427,7 +439,7 @@ async def test_a_batch_under_way_is_counted_when_the_act_is_cancelled(redis_url:
         assert (event.fields["done"], event.fields["left"]) == ("100", "150")
 
 
-async def test_an_edited_dead_letter_runs_again_with_its_new_body_and_its_history(redis_url: str) -> None:
+async def test_requeue_with_payload_keeps_history(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.add_dead_letter("a", project="shop", priority="low")
         before = payload("a", project="shop", priority="low")
@@ -456,7 +468,7 @@ async def test_an_edited_dead_letter_runs_again_with_its_new_body_and_its_histor
                 "digestAfter": body_digest(after),
             },
         )
-        assert (await b.queue.submit(after)).new is False, "it is that very job now"
+        assert (await b.queue.submit(after)).new is False, "the stored payload is already this one"
         with pytest.raises(JobConflict):
             await b.queue.submit(before)
         claim = await b.claim_one()
@@ -466,7 +478,7 @@ async def test_an_edited_dead_letter_runs_again_with_its_new_body_and_its_histor
         assert (await b.snapshots.read()).unaccounted == 0
 
 
-async def test_only_a_dead_letter_is_given_another_body_and_only_its_own(redis_url: str) -> None:
+async def test_requeue_with_payload_rejects_other_jobs_and_states(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.add_dead_letter("dead")
         await b.queue.submit(payload("waits"))
@@ -486,22 +498,22 @@ async def test_only_a_dead_letter_is_given_another_body_and_only_its_own(redis_u
         assert (await b.queue.status("dead")).priority is Priority.LOW
 
 
-async def test_what_was_chosen_is_on_record(redis_url: str) -> None:
+async def test_event_records_the_filter(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, ["a", "b", "c"])
-        chosen = DeadLetterFilter(
+        selection = DeadLetterFilter(
             error="broken", project="p", older_than_ms=0, query=parse_filter('id:a "it broke"')
         )
-        await b.dead.requeue(chosen, **WHO)
+        await b.dead.requeue(selection, **WHO)
         await b.dead.discard(DeadLetterFilter(job_ids=("b", "c")), **WHO)
-        told = [event.fields for event in (await b.snapshots.read(events=2)).events]
-        assert told[0].items() >= {
+        events = [event.fields for event in (await b.snapshots.read(events=2)).events]
+        assert events[0].items() >= {
             "error": "broken", "project": "p", "olderThanMs": "0", "filter": 'id:a "it broke"', "done": "1"
         }.items()  # fmt: skip
-        assert told[1].items() >= {"jobs": "2", "done": "2"}.items()
+        assert events[1].items() >= {"jobs": "2", "done": "2"}.items()
 
 
-async def test_an_act_is_an_event_with_who_what_and_why(redis_url: str) -> None:
+async def test_operator_commands_are_events(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, ["a", "b"])
         await b.dead.requeue(DeadLetterFilter(job_ids=("a",)), **WHO)
@@ -510,12 +522,12 @@ async def test_an_act_is_an_event_with_who_what_and_why(redis_url: str) -> None:
         await b.queue.cancel("c", who="cem", why="not needed")
         await b.queue.pause(who="dan", why="upkeep")
         await b.queue.resume(who="eve", why="upkeep is over")
-        events = [fields for _, fields in await b.redis.xrange(b.keys.events)]
-        told = [
+        raw_events = [fields for _, fields in await b.redis.xrange(b.keys.events)]
+        events = [
             {name.decode(): value.decode() for name, value in fields.items() if name != b"at"}
-            for fields in events
+            for fields in raw_events
         ]
-        assert told[2:] == [
+        assert events[2:] == [
             {
                 "kind": "requeued",
                 "who": "ann",
@@ -530,4 +542,4 @@ async def test_an_act_is_an_event_with_who_what_and_why(redis_url: str) -> None:
             {"kind": "resumed", "who": "eve", "why": "upkeep is over"},
         ]
         now_ms = await b.now_ms()
-        assert all(abs(int(fields[b"at"]) - now_ms) < 60_000 for fields in events)
+        assert all(abs(int(fields[b"at"]) - now_ms) < 60_000 for fields in raw_events)

@@ -1,4 +1,4 @@
-"""Listing jobs in pages: every job once, in order, at a bounded cost, while the queue goes on."""
+"""Paged job listing: every job once, in order, at a bounded cost, while the queue changes."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def ids(records: tuple[JobRecord, ...]) -> list[str]:
     return [record.job_id for record in records]
 
 
-async def one_of_each(b: QueueFixture) -> None:
-    """A job in every state, named after it, those that have ended in this order."""
+async def add_one_of_each(b: QueueFixture) -> None:
+    """Creates a job in every state, named after it; the ended ones end in this order."""
     for state in ("completed", "dead", "cancelled", "delayed", "active"):
         await b.queue.submit(payload(state, project=f"of-{state}"))
         claim = await b.claim_one() if state != "cancelled" else None
@@ -60,10 +60,10 @@ async def one_of_each(b: QueueFixture) -> None:
     await b.queue.submit(payload("waiting", project="of-waiting", priority="low"))
 
 
-async def test_what_runs_comes_first_and_all_else_by_time(redis_url: str) -> None:
+async def test_running_jobs_first_then_by_time(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
-        await one_of_each(b)
-        # The server's clock may have stood still for a millisecond: times are told apart by hand.
+        await add_one_of_each(b)
+        # The server's clock may have stood still for a millisecond, so the times are set here.
         now_ms = await b.now_ms()
         for back, state in enumerate(("cancelled", "dead", "completed"), 1):
             await b.redis.zadd(f"{b.keys.queue}:{state}", {state: now_ms - back * 1_000})
@@ -73,30 +73,28 @@ async def test_what_runs_comes_first_and_all_else_by_time(redis_url: str) -> Non
 
 
 @pytest.mark.parametrize("state", list(JobState))
-async def test_one_state_is_listed_with_all_that_a_record_tells(redis_url: str, state: JobState) -> None:
+async def test_listing_of_one_state_has_all_record_fields(redis_url: str, state: JobState) -> None:
     async with queue_fixture(redis_url) as b:
-        await one_of_each(b)
+        await add_one_of_each(b)
         page = await b.list.page(state=state, query=ALL)
         (record,) = page.rows
         assert (page.cursor, page.examined) == (None, 1)
-        whole = await b.queue.status(state.value)
+        record_with_payload = await b.queue.status(state.value)
         for name in JobRecord.__dataclass_fields__:
             if name not in ("payload", "digest", "result", "history"):
-                assert getattr(record, name) == getattr(whole, name), name
+                assert getattr(record, name) == getattr(record_with_payload, name), name
         assert (record.payload, record.digest, record.result, record.history) == (None, "", None, ())
 
 
-def test_the_scripts_list_the_fields_that_records_are_made_of() -> None:
+def test_lua_record_fields_match_python() -> None:
     text = script_text(ScriptName.LIST_JOBS)
-    listed = text.split("local RECORD = {")[1].split("}")[0]
-    told = [word.strip().strip("'") for word in listed.split(",") if word.strip()]
-    assert told == [name.decode() for name in RECORD_FIELDS]
+    listed = text.split("local RECORD_FIELDS = {")[1].split("}")[0]
+    lua_fields = [word.strip().strip("'") for word in listed.split(",") if word.strip()]
+    assert lua_fields == [name.decode() for name in RECORD_FIELDS]
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
-async def test_what_runs_is_in_the_order_of_its_claims_whatever_its_lease(
-    redis_url: str, newest_first: bool
-) -> None:
+async def test_running_jobs_are_in_claim_order(redis_url: str, newest_first: bool) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload(f"job-{n}") for n in range(5)])
         claims = [await b.claim_one() for _ in range(5)]
@@ -104,22 +102,22 @@ async def test_what_runs_is_in_the_order_of_its_claims_whatever_its_lease(
         expected = [claim.job_id for claim in claims]
         if newest_first:
             expected.reverse()
-        found = await b.list_all(JobState.ACTIVE, limit=2, newest_first=newest_first)
-        assert ids(found) == expected
+        records = await b.list_all(JobState.ACTIVE, limit=2, newest_first=newest_first)
+        assert ids(records) == expected
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize(("limit", "budget"), [(7, 2000), (2000, 11), (1, 1), (250, 250)])
-async def test_pages_give_every_job_once_and_in_order(
+async def test_pages_have_every_job_once_in_order(
     redis_url: str, newest_first: bool, limit: int, budget: int
 ) -> None:
     async with queue_fixture(redis_url) as b:
-        dice = random.Random(7)
+        rng = random.Random(7)
         now_ms = await b.now_ms()
         placed: list[tuple[float, int, str]] = []
         names = [f"job-{n:03}" for n in range(240)]
         await b.queue.submit_many(
-            [payload(name, priority=dice.choice(list(Priority)).value) for name in names[:90]]
+            [payload(name, priority=rng.choice(list(Priority)).value) for name in names[:90]]
         )
         sources = [
             b.keys.waiting(Priority.HIGH),
@@ -128,36 +126,36 @@ async def test_pages_give_every_job_once_and_in_order(
         ]
         for number, index in enumerate(sources):
             for raw in await b.redis.zrange(index, 0, -1):
-                at_ms = now_ms - dice.randrange(12)
+                at_ms = now_ms - rng.randrange(12)
                 await b.redis.zadd(index, {raw: at_ms * 1000})
                 placed.append((at_ms, number, raw.decode()))
         ended = (("completed", b.keys.completed), ("cancelled", b.keys.cancelled), ("dead", b.keys.dead))
         for name in names[90:]:
-            number = dice.randrange(3)
+            number = rng.randrange(3)
             state, index = ended[number]
-            at_ms = now_ms - dice.randrange(12)
+            at_ms = now_ms - rng.randrange(12)
             fields = {"state": state, "priority": "normal", "project": "p", "accepted": 1, "finished": at_ms}
             await b.redis.hset(b.keys.job_prefix + name, mapping=fields)
             await b.redis.zadd(index, {name: at_ms})
             placed.append((at_ms, 3 + number, name))
         if newest_first:
-            # Of one time, sources come by their number, and ids of one source backwards.
+            # At equal times, sources come by number, and ids of one source in descending order.
             order = sorted(placed, key=lambda job: job[2], reverse=True)
             order.sort(key=lambda job: (-job[0], job[1]))
         else:
             order = sorted(placed)
-        found = await b.list_all(newest_first=newest_first, limit=limit, budget=budget)
-        assert ids(found) == [name for _, _, name in order]
+        records = await b.list_all(newest_first=newest_first, limit=limit, budget=budget)
+        assert ids(records) == [name for _, _, name in order]
 
 
-async def test_what_comes_goes_and_moves_between_pages_shifts_nothing(redis_url: str) -> None:
+async def test_changes_between_pages_do_not_shift_them(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         names = [f"job-{n:02}" for n in range(30)]
         await b.queue.submit_many([payload(name) for name in names])
         await b.redis.zadd(b.keys.waiting(Priority.NORMAL), dict.fromkeys(names, 1_000_000_000))
         first = await b.list.page(state=JobState.WAITING, query=ALL, limit=10)
         assert ids(first.rows) == names[:19:-1]
-        # The very one that the page ended with goes, and so do its neighbours; a newer one comes.
+        # The last job of the page goes, and so do its neighbours; a newer one arrives.
         for name in ("job-20", "job-21", "job-19"):
             await b.queue.cancel(name, who="ann")
         await b.queue.submit(payload("new"))
@@ -168,7 +166,7 @@ async def test_what_comes_goes_and_moves_between_pages_shifts_nothing(redis_url:
         assert (ids(third.rows), third.cursor) == (names[8::-1], None)
 
 
-async def test_a_page_stops_at_its_budget_and_goes_on_from_there(redis_url: str) -> None:
+async def test_page_stops_at_its_budget(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit_many(
             [payload(f"job-{n:03}", project="rare" if n == 5 else "p") for n in range(100)]
@@ -199,13 +197,13 @@ async def test_a_page_stops_at_its_budget_and_goes_on_from_there(redis_url: str)
         ("! state:e", {"waiting"}),
     ],
 )
-async def test_words_choose_by_every_field(redis_url: str, text: str, expected: set[str]) -> None:
+async def test_filter_query_covers_every_field(redis_url: str, text: str, expected: set[str]) -> None:
     async with queue_fixture(redis_url) as b:
-        await one_of_each(b)
+        await add_one_of_each(b)
         assert set(ids(await b.list_all(None, text))) == expected
 
 
-async def test_jobs_of_stock_clients_are_there_before_they_are_taken_in(redis_url: str) -> None:
+async def test_unadmitted_jobs_of_stock_clients_are_listed(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         for name, defer_by in (("due", None), ("later", 3600)):
             raw = payload(name, priority="high", project="shop").raw
@@ -221,7 +219,7 @@ async def test_jobs_of_stock_clients_are_there_before_they_are_taken_in(redis_ur
         assert due.accepted_ms == (await b.queue.status("due")).accepted_ms
 
 
-async def test_a_job_that_is_enqueued_again_after_its_record_aged_is_listed_once(redis_url: str) -> None:
+async def test_job_enqueued_again_is_listed_once(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await b.queue.submit(payload("a"))
         await b.worker().finish([completed_job(await b.claim_one())], 0)
@@ -232,7 +230,7 @@ async def test_a_job_that_is_enqueued_again_after_its_record_aged_is_listed_once
         assert ids(await b.list_all()) == ["a"]
 
 
-async def test_a_body_that_has_to_be_read_weighs_more(redis_url: str) -> None:
+async def test_reading_a_body_costs_more_budget(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         for n in range(9):
             await pool.enqueue_job(
@@ -243,14 +241,14 @@ async def test_a_body_that_has_to_be_read_weighs_more(redis_url: str) -> None:
         assert len(await b.list_all(budget=63)) == 9
 
 
-async def test_an_id_that_is_no_text_is_listed_and_passed(redis_url: str) -> None:
+async def test_undecodable_id_is_listed(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("good"))
         await b.redis.zadd(b.keys.schedule, {b"\xff\xfe": await b.now_ms() + HOUR_MS})
         assert set(ids(await b.list_all(limit=1))) == {"good", "\ufffd\ufffd"}
 
 
-async def test_a_page_is_one_round_trip_of_the_same_cost_at_any_depth(redis_url: str) -> None:
+async def test_page_cost_is_independent_of_depth(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         serial = itertools.count()
 
@@ -281,7 +279,7 @@ async def test_a_page_is_one_round_trip_of_the_same_cost_at_any_depth(redis_url:
         shallow = [await cost(None), await cost(middle)]
         await fill(700)
         deep = [await cost(None), await cost(middle)]
-        assert [each["evalsha"] for each in deep] == [1, 1]
+        assert [calls["evalsha"] for calls in deep] == [1, 1]
         assert deep[0] == shallow[0]
         assert sum(deep[1].values()) <= sum(shallow[1].values()) + 10
         assert not {"keys", "scan", "zscan", "hgetall", "lrange", "zrangebyscore"} & {*deep[0], *deep[1]}

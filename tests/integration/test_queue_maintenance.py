@@ -1,4 +1,4 @@
-"""Upkeep in unusual times: after silence, and before ids that no door of ours would let in."""
+"""Maintenance after silence, and with ids that no client would write."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.queue_support import attempt_json, dead_letter_reason, payload, queue
 pytestmark = pytest.mark.redis
 
 
-async def test_leases_that_ended_while_nobody_was_heard_are_given_one_more(redis_url: str) -> None:
+async def test_leases_expired_during_an_outage_are_extended_once(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         w = b.worker()
         await b.queue.submit(payload("a"))
         (claim,) = (await w.claim(1)).claims
         await w.maintain()
-        # Redis was away for an hour, and every lease ended meanwhile.
+        # Redis was unavailable for an hour, and every lease expired.
         await b.expire_leases("a")
         await b.redis.hincrby(b.keys.meta, "upkept", -3_600_000)
         assert (await w.maintain()).recovered == 0
@@ -27,7 +27,7 @@ async def test_leases_that_ended_while_nobody_was_heard_are_given_one_more(redis
         assert (record.state, record.crashes) == (JobState.ACTIVE, 0)
 
 
-async def test_a_lease_that_ends_again_after_that_is_recovered(redis_url: str) -> None:
+async def test_lease_that_expires_again_is_recovered(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         w = b.worker()
         await b.queue.submit(payload("a"))
@@ -42,7 +42,7 @@ async def test_a_lease_that_ends_again_after_that_is_recovered(redis_url: str) -
 
 
 @pytest.mark.parametrize("bad", [b"\xff\xfe", b"\xed\xa0\x80", b"a\nb", b"x" * 513])
-async def test_an_id_that_could_break_a_worker_is_turned_away_and_told_of(redis_url: str, bad: bytes) -> None:
+async def test_invalid_id_is_rejected_with_an_event(redis_url: str, bad: bytes) -> None:
     async with queue_fixture(redis_url) as b:
         await b.redis.zadd(b.queue.keys.schedule, {bad: 1})
         await b.queue.submit(payload("good"))
@@ -52,18 +52,18 @@ async def test_an_id_that_could_break_a_worker_is_turned_away_and_told_of(redis_
         (event,) = [
             fields for _, fields in await b.redis.xrange(b.keys.events) if fields[b"kind"] == b"turned-away"
         ]
-        assert b"no plain text" in event[b"message"]
+        assert b"not plain text" in event[b"message"]
         assert (await b.worker().claim(1)).claims == ()
 
 
 @pytest.mark.parametrize("job_id", ["has space", "\u00fcn\u00ef", "\u68cb"])
-async def test_an_id_that_a_stock_client_may_choose_is_let_in(redis_url: str, job_id: str) -> None:
+async def test_unusual_valid_id_is_admitted(redis_url: str, job_id: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await pool.enqueue_job("render_preview", {}, _job_id=job_id)
         assert (await b.claim_one()).job_id == job_id
 
 
-async def test_a_body_that_is_no_text_stops_nobody(redis_url: str) -> None:
+async def test_body_of_wrong_type_does_not_stop_others(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.redis.lpush("arq:job:wrong", "a list")
         await b.redis.zadd(b.keys.schedule, {"wrong": 1})
@@ -78,7 +78,7 @@ async def test_a_body_that_is_no_text_stops_nobody(redis_url: str) -> None:
         assert {record.job_id for record in await b.list_all()} == {"wrong", "good"}
 
 
-async def test_a_time_that_never_comes_stops_nobody(redis_url: str) -> None:
+async def test_invalid_due_time_does_not_stop_others(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.redis.set("arq:job:never", "{}")
         await b.redis.zadd(b.keys.schedule, {"never": "inf"})

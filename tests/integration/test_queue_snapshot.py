@@ -1,4 +1,4 @@
-"""Snapshots and history: one round trip at any depth, true counts, ten seconds added up into minutes."""
+"""Snapshots and history: one round trip at any depth, correct counts, minutes merged from 10 s buckets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.redis
 
 
 async def fill(b: QueueFixture, count: int, start: int) -> None:
-    """Jobs in every state, ``count`` of each of waiting, dead and completed."""
+    """Creates ``count`` waiting, dead and completed jobs, and one in each other state."""
     ids = [f"job-{n}" for n in range(start, start + 3 * count)]
     await b.queue.submit_many([payload(job_id) for job_id in ids])
     claims = (await b.worker().claim(2 * count)).claims
@@ -33,15 +33,15 @@ async def fill(b: QueueFixture, count: int, start: int) -> None:
         )
 
 
-async def test_a_snapshot_is_one_round_trip_of_the_same_commands_at_any_depth(redis_url: str) -> None:
+async def test_snapshot_cost_is_independent_of_depth(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.worker().heartbeat("{}", [])
 
         async def cost() -> dict[str, int]:
-            asked = {"history_s": 600, "history_min": 60, "events": 50, "runs": True}
-            await b.snapshots.read(**asked)
+            depth = {"history_s": 600, "history_min": 60, "events": 50, "running_jobs": True}
+            await b.snapshots.read(**depth)
             before = await b.calls()
-            await b.snapshots.read(**asked)
+            await b.snapshots.read(**depth)
             after = await b.calls()
             changed = {name: count - before.get(name, 0) for name, count in after.items()}
             return {name: count for name, count in changed.items() if count and name != "info"}
@@ -53,14 +53,14 @@ async def test_a_snapshot_is_one_round_trip_of_the_same_commands_at_any_depth(re
         assert deep == shallow
         assert deep["evalsha"] == 1
         assert not {"keys", "scan", "zscan", "hscan", "hvals", "lrange", "smembers"} & set(deep)
-        # Workers are the one range that is read whole; the heads are ranges of one.
+        # Only the workers are read as a whole; the oldest waiting jobs are ranges of one.
         assert deep["zrange"] == 4
-        # The runs and the supervisors, each bounded.
+        # Running jobs and supervisors, each limited.
         assert deep["zrevrange"] == 2
         assert deep["xrevrange"] == 1
 
 
-async def test_a_snapshot_tells_every_count_and_the_oldest_waiting(redis_url: str) -> None:
+async def test_snapshot_has_all_counts_and_the_oldest_wait(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await fill(b, 2, 0)
         await b.queue.submit_many([payload(f"high-{n}", priority="high") for n in range(3)])
@@ -81,8 +81,8 @@ async def test_a_snapshot_tells_every_count_and_the_oldest_waiting(redis_url: st
         assert run["p50"] is not None
         assert 3 / 1.1 <= run["p50"] <= 3 * 1.1
         assert sum(count for bucket in snapshot.buckets for count in bucket.wait.values()) == 6
-        told = snapshot.as_json()["queue"]
-        assert set(told) >= {
+        queue_json = snapshot.as_json()["queue"]
+        assert set(queue_json) >= {
             "name",
             "paused",
             "waiting",
@@ -92,12 +92,12 @@ async def test_a_snapshot_tells_every_count_and_the_oldest_waiting(redis_url: st
             "dead",
             "oldestWaitingMs",
         }
-        assert told["waiting"] == {"high": 1, "normal": 2, "low": 1}
-        assert told["completed"] == 2
+        assert queue_json["waiting"] == {"high": 1, "normal": 2, "low": 1}
+        assert queue_json["completed"] == 2
         json.dumps(snapshot.as_json())
 
 
-async def test_a_snapshot_tells_who_runs_what_newest_claim_first(redis_url: str) -> None:
+async def test_snapshot_has_running_jobs_newest_claim_first(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit_many(
             [payload(f"job-{n}", project=f"p{n}", priority="low" if n == 3 else None) for n in range(4)]
@@ -114,7 +114,7 @@ async def test_a_snapshot_tells_who_runs_what_newest_claim_first(redis_url: str)
         assert (await b.snapshots.read()).running_jobs == ()
 
 
-async def test_the_newest_events_that_are_not_known_yet_come_oldest_first(redis_url: str) -> None:
+async def test_snapshot_has_events_after_the_known_one(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         for n in range(7):
             await b.queue.pause(who="ann", why=f"why {n}")
@@ -128,11 +128,11 @@ async def test_the_newest_events_that_are_not_known_yet_come_oldest_first(redis_
         assert (await b.snapshots.read(events=5, after=snapshot.events[-1].event_id)).events == ()
         assert len((await b.snapshots.read(events=9_999)).events) == 14
         assert (await b.snapshots.read()).events == ()
-        with pytest.raises(ValueError, match="no id of an event"):
+        with pytest.raises(ValueError, match="is not an event id"):
             await b.snapshots.read(events=1, after="0 COUNT 1")
 
 
-async def test_minutes_come_as_they_were_added_up_without_the_current_one(redis_url: str) -> None:
+async def test_snapshot_has_merged_minutes_without_the_current_one(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         while True:
             minute = await b.now_ms() // 60_000
@@ -151,7 +151,7 @@ async def test_minutes_come_as_they_were_added_up_without_the_current_one(redis_
         assert [bucket.number for bucket in last.minutes] == [minute - 2, minute - 1]
 
 
-async def test_an_empty_queue_has_a_snapshot(redis_url: str) -> None:
+async def test_snapshot_of_an_empty_queue(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         snapshot = await b.snapshots.read(history_s=3600)
         assert (snapshot.pending, snapshot.dead, snapshot.oldest_waiting_ms, snapshot.unaccounted) == (
@@ -171,7 +171,7 @@ async def test_an_empty_queue_has_a_snapshot(redis_url: str) -> None:
         assert snapshot.percentiles_ms("wait") == {"p50": None, "p95": None, "p99": None}
 
 
-async def test_a_worker_is_shown_as_it_described_itself(redis_url: str) -> None:
+async def test_snapshot_has_the_info_of_workers(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         info = {
             "host": "h1",
@@ -205,7 +205,7 @@ async def counters_of(b: QueueFixture, key: str) -> dict[str, int]:
     return {name.decode(): int(count) for name, count in (await b.redis.hgetall(key)).items()}
 
 
-async def test_closed_ten_second_buckets_are_added_up_into_minutes_once(redis_url: str) -> None:
+async def test_closed_buckets_are_merged_into_minutes_once(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         current = await b.now_ms() // 10_000
         minute = current // 6 - 3
@@ -226,7 +226,7 @@ async def test_closed_ten_second_buckets_are_added_up_into_minutes_once(redis_ur
         assert current - 1 <= rolled < await b.now_ms() // 10_000, "the open bucket is left for later"
 
 
-async def test_a_long_silence_is_caught_up_in_bounded_steps(redis_url: str) -> None:
+async def test_merging_after_a_long_silence_is_bounded(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         oldest = await b.now_ms() // 10_000 - 380
         await b.redis.hset(f"{b.keys.bucket_prefix}10s:{oldest}", "accepted", 7)
@@ -238,7 +238,7 @@ async def test_a_long_silence_is_caught_up_in_bounded_steps(redis_url: str) -> N
         assert await counters_of(b, f"{b.keys.bucket_prefix}1m:{oldest // 6}") == {"accepted": 7}
 
 
-async def test_history_expires_by_itself_and_the_lifetime_counters_do_not(redis_url: str) -> None:
+async def test_buckets_expire_but_lifetime_counters_do_not(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await fill(b, 1, 0)
         (key,) = await b.redis.keys(f"{b.keys.bucket_prefix}10s:*")

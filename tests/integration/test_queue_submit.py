@@ -1,4 +1,4 @@
-"""Submitting: idempotent by id, bounded by the backlog, whole or not at all."""
+"""Submits: idempotent by id, limited by the backlog, atomic."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from previewops.clock import iso_from_ms
 from previewops.errors import JobConflict, QueueFull
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
-from previewops.queue.pages import DeadLetterFilter
 from previewops.queue.queue import Queue, Receipt
 from previewops.queue.retry import FailureCounter as Spent
 from previewops.redis_server.connection import connect
@@ -28,7 +28,7 @@ from tests.queue_support import (
 pytestmark = pytest.mark.redis
 
 
-async def test_one_of_a_thousand_concurrent_submits_is_accepted_and_all_are_told_of_the_same_job(
+async def test_thousand_concurrent_submits_of_one_job_accept_one(
     redis_url: str,
 ) -> None:
     clients = [connect(redis_url, role="test") for _ in range(50)]
@@ -45,31 +45,31 @@ async def test_one_of_a_thousand_concurrent_submits_is_accepted_and_all_are_told
         assert snapshot.counters["accepted"] == snapshot.backlog == 1
 
 
-async def test_eight_concurrent_producers_never_pass_the_bound(redis_url: str) -> None:
+async def test_concurrent_producers_stay_within_queue_max(redis_url: str) -> None:
     limit = 37
     clients = [connect(redis_url, role="test") for _ in range(8)]
 
     async def produce(number: int) -> list[Receipt | QueueFull]:
         queue = Queue(clients[number], Settings(queue_max=limit))
-        answers: list[Receipt | QueueFull] = []
+        results: list[Receipt | QueueFull] = []
         for n in range(0, 20, 2):
-            answers += await queue.submit_many([payload(f"p{number}-{n}"), payload(f"p{number}-{n + 1}")])
+            results += await queue.submit_many([payload(f"p{number}-{n}"), payload(f"p{number}-{n + 1}")])
             assert (await queue.redis.zcard("preview-jobs")) <= limit
-        return answers
+        return results
 
-    answers = [answer for some in await asyncio.gather(*map(produce, range(8))) for answer in some]
+    results = [result for batch in await asyncio.gather(*map(produce, range(8))) for result in batch]
     for client in clients:
         await client.aclose()
-    refused = [answer for answer in answers if isinstance(answer, QueueFull)]
-    assert len(answers) - len(refused) == limit
-    assert all((refusal.backlog, refusal.limit) == (limit, limit) for refusal in refused)
+    rejected = [result for result in results if isinstance(result, QueueFull)]
+    assert len(results) - len(rejected) == limit
+    assert all((refusal.backlog, refusal.limit) == (limit, limit) for refusal in rejected)
     async with queue_fixture(redis_url) as b:
         assert (await b.snapshots.read()).backlog == limit
-        for refusal in refused:
+        for refusal in rejected:
             assert not await b.redis.keys(f"*:{refusal.job_id}")
 
 
-async def test_delayed_jobs_count_towards_the_bound_and_active_ones_do_not(redis_url: str) -> None:
+async def test_queue_max_counts_delayed_but_not_active_jobs(redis_url: str) -> None:
     async with queue_fixture(redis_url, queue_max=1) as b:
         await b.queue.submit(payload("a"))
         claim = await b.claim_one()
@@ -83,11 +83,13 @@ async def test_delayed_jobs_count_towards_the_bound_and_active_ones_do_not(redis
         )
         with pytest.raises(QueueFull):
             await b.queue.submit(payload("c"))
-        assert (await b.queue.submit(payload("a"))).new is False, "a known job is told of though it is full"
+        assert (await b.queue.submit(payload("a"))).new is False, (
+            "a known job is reported although the queue is full"
+        )
         await b.worker().finish([completed_job(claim)], 0)
 
 
-async def test_the_same_body_is_the_same_job_in_every_state_and_another_body_a_conflict(
+async def test_submit_same_body_is_duplicate_and_other_body_conflict(
     redis_url: str,
 ) -> None:
     async with queue_fixture(redis_url) as b:
@@ -101,7 +103,7 @@ async def test_the_same_body_is_the_same_job_in_every_state_and_another_body_a_c
             assert caught.value.state == state.value
             after = await b.dump()
             for dump in (before, after):
-                dump.pop(b.queue.keys.totals.encode(), None)  # where it is counted, and nowhere else
+                dump.pop(b.queue.keys.totals.encode(), None)  # counted here and nowhere else
             assert after == before
 
         assert (await b.queue.submit(payload("a"))).new is True
@@ -129,7 +131,7 @@ async def test_the_same_body_is_the_same_job_in_every_state_and_another_body_a_c
         assert (await b.queue.submit(payload("d"))).state is JobState.CANCELLED
 
 
-async def test_until_when_the_id_of_a_job_that_has_ended_is_taken(redis_url: str) -> None:
+async def test_receipt_has_free_from_of_an_ended_job(redis_url: str) -> None:
     async with queue_fixture(redis_url, result_ttl_s=3600) as b:
         await b.queue.submit_many([payload("done"), payload("gone"), payload("dead"), payload("waits")])
         await b.worker().finish([completed_job(await b.claim_one())], 0)
@@ -153,21 +155,21 @@ async def test_until_when_the_id_of_a_job_that_has_ended_is_taken(redis_url: str
                 == iso_from_ms(ended_ms + 3_600_000)
             )
             assert caught.value.reusable_from in str(caught.value.hint)
-        assert "give the payload another jobId" in str((await b.queue.submit(payload("gone"))).hint)
+        assert "another jobId" in str((await b.queue.submit(payload("gone"))).hint)
         assert (await b.queue.submit(payload("done"))).hint is None
         dead = await b.queue.submit(payload("dead"))
         assert "`previewops dlq requeue dead`" in str(dead.hint)
         waits = await b.queue.submit(payload("waits"))
         assert (dead.free_from_ms, waits.free_from_ms, waits.hint) == (None, None, None)
-        # Its second life has an end on record, of the first.
+        # The requeued job still has the end of its first run.
         await DeadLetters(b.redis, b.settings).requeue(DeadLetterFilter(job_ids=("dead",)), who="ann")
         assert (await b.queue.submit(payload("dead"))).free_from_ms is None
 
 
-async def test_a_batch_answers_each_in_order_and_a_refusal_stops_no_other(redis_url: str) -> None:
+async def test_batch_results_are_in_order_and_independent(redis_url: str) -> None:
     async with queue_fixture(redis_url, queue_max=3) as b:
         await b.queue.submit(payload("known"))
-        answers = await b.queue.submit_many(
+        results = await b.queue.submit_many(
             [
                 payload("x", priority="low"),
                 payload("known"),
@@ -178,11 +180,11 @@ async def test_a_batch_answers_each_in_order_and_a_refusal_stops_no_other(redis_
                 payload("y"),
             ]
         )
-        told = [
-            (answer.job_id, answer.new) if isinstance(answer, Receipt) else (answer.job_id, answer.code)
-            for answer in answers
+        outcomes = [
+            (result.job_id, result.new) if isinstance(result, Receipt) else (result.job_id, result.code)
+            for result in results
         ]
-        assert told == [
+        assert outcomes == [
             ("x", True),
             ("known", False),
             ("known", "conflict"),
@@ -193,38 +195,38 @@ async def test_a_batch_answers_each_in_order_and_a_refusal_stops_no_other(redis_
         ]
 
 
-async def test_a_large_batch_goes_in_a_call_per_five_hundred(redis_url: str) -> None:
+async def test_large_batch_is_split_by_five_hundred(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("warm"))
         before = await b.calls()
-        answers = await b.queue.submit_many([payload(f"job-{n}") for n in range(1201)])
+        results = await b.queue.submit_many([payload(f"job-{n}") for n in range(1201)])
         after = await b.calls()
-        assert len(answers) == 1201
+        assert len(results) == 1201
         assert after["evalsha"] - before["evalsha"] == 3
         claims = (await b.worker().claim(1000)).claims
         assert [claim.job_id for claim in claims] == ["warm", *(f"job-{n}" for n in range(999))]
 
 
-async def test_counting_refusals_costs_those_who_are_accepted_nothing(redis_url: str) -> None:
+async def test_rejection_counters_add_no_cost_to_accepted_submits(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("warm"))
         before = await b.calls()
         await b.queue.submit(payload("a"))
         after = await b.calls()
         assert after["evalsha"] - before["evalsha"] == 1
-        assert after["hincrby"] - before["hincrby"] == 2  # what was accepted: in all, and of late
+        assert after["hincrby"] - before["hincrby"] == 2  # accepted jobs, in total and in the recent buckets
         await b.queue.submit_many([payload("b"), payload("a", title="other")], invalid=4)
         again = await b.calls()
         assert again["evalsha"] - after["evalsha"] == 1
 
 
-async def test_an_empty_batch_asks_nothing(redis_url: str) -> None:
+async def test_empty_batch_sends_no_command(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         assert await b.queue.submit_many([]) == []
         assert "evalsha" not in await b.calls()
 
 
-async def test_a_body_is_stored_as_arq_stores_it_with_empty_lists_kept(redis_url: str) -> None:
+async def test_body_is_stored_in_arq_format(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a", title='Grüße \\ " % {}'))
         record = strict_json(await b.redis.get("arq:job:a"))
@@ -234,7 +236,7 @@ async def test_a_body_is_stored_as_arq_stores_it_with_empty_lists_kept(redis_url
         assert abs(record["et"] - await b.now_ms()) < 60_000
 
 
-async def test_an_id_at_work_in_another_queue_is_refused_not_swallowed(redis_url: str) -> None:
+async def test_id_of_another_queue_is_a_conflict(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, queue_fixture(redis_url, queue_name="other") as other:
         await other.queue.submit(payload("shared"))
         with pytest.raises(JobConflict, match="in another queue"):

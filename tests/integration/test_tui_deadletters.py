@@ -11,8 +11,8 @@ import pytest
 
 from previewops.contract import validate
 from previewops.errors import PayloadChanged
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.filter_query import parse_filter
-from previewops.queue.pages import DeadLetterFilter
 from previewops.queue.retry import FailureCounter
 from previewops.states import JobState, Priority
 from previewops.tui.app import OperatorApp

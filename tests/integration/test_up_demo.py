@@ -13,8 +13,8 @@ import psutil
 import pytest
 from PIL import Image
 
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
-from previewops.queue.pages import DeadLetterFilter
 from previewops.redis_server.connection import connect
 from previewops.redis_server.embedded import EmbeddedRedis
 from previewops.settings import Settings

@@ -1,4 +1,4 @@
-"""What the queue promises, as plain Python: the model that the state machine compares Redis with."""
+"""Model of the queue in plain Python, which the state machine compares with Redis."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ AGED_SHARE = 4
 
 @dataclass(slots=True)
 class ModelJob:
-    """One job. ``order`` is its place among the waiting, ``due_ms`` when a job with a delay is due."""
+    """One job. ``order`` is its position among waiting jobs, ``due_ms`` the end of its delay."""
 
     job_id: str
     priority: str
     body: str
     state: str = "waiting"
     foreign: bool = False
-    body_gone: bool = False
+    body_lost: bool = False
     order: int = 0
     due_ms: int = 0
     attempts: int = 0
@@ -26,19 +26,19 @@ class ModelJob:
     failures: int = 0
     token: str | None = None
     worker: str | None = None
-    lease_over: bool = False
+    lease_expired: bool = False
     fingerprint: str | None = None
     finished_ms: int = 0
 
     @property
     def on_record(self) -> bool:
-        """Whether the queue has a record of it; a stock client's job has none until it is taken in."""
+        """Whether the job has a record; a job of a stock arq client has none until it is admitted."""
         return self.state != "unadmitted"
 
 
 @dataclass(slots=True)
 class Model:
-    """Every job there is, and the queue's own fields."""
+    """All jobs and the queue's own fields."""
 
     queue_max: int
     max_crashes: int
@@ -47,7 +47,7 @@ class Model:
     passed_over: int = 0
     last_token: int = 0
     last_order: int = 0
-    woken: set[str] = field(default_factory=set)
+    woken_workers: set[str] = field(default_factory=set)
     counted: dict[str, int] = field(default_factory=dict)
 
     def count(self, name: str, amount: int = 1) -> None:
@@ -61,29 +61,31 @@ class Model:
     def backlog(self) -> int:
         return len(self.of("waiting", "delayed", "unadmitted"))
 
-    def stale(self, job_id: str, token: str) -> str:
-        """What a caller with that token is told: OK, ALREADY or STALE."""
+    def check_token(self, job_id: str, token: str) -> str:
+        """Returns the code for a caller with that token: OK, ALREADY or STALE."""
         job = self.jobs.get(job_id)
         if job is None or job.token != token:
             return "STALE"
         return "OK" if job.state == "active" else "ALREADY"
 
     def admit(self, now_ms: int, limit: int) -> int:
-        """Takes in what is due."""
+        """Admits due jobs."""
         due = [job for job in self.of("delayed", "unadmitted") if job.due_ms <= now_ms]
         due.sort(key=lambda job: (job.due_ms, job.job_id))
         for job in due[:limit]:
-            self.take_in(job, job.due_ms)
+            self.admit_job(job, job.due_ms)
         return min(limit, len(due))
 
-    def take_in(self, job: ModelJob, due_ms: int) -> None:
+    def admit_job(self, job: ModelJob, due_ms: int) -> None:
         if job.state == "unadmitted":
             self.count("accepted")
         job.state = "waiting"
         job.order = due_ms * 1000
 
     def choose(self, want: int, aged: bool) -> list[ModelJob]:
-        """The jobs that a claim gets, in order. ``aged`` tells that everything has waited past the bound."""
+        """Returns the jobs that a claim gets, in order. ``aged``: every job has waited longer than the ageing
+        limit.
+        """
         chosen: list[ModelJob] = []
         for _ in range(0 if self.paused else want):
             heads = [head for priority in PRIORITIES if (head := self._head(priority)) is not None]
@@ -103,20 +105,20 @@ class Model:
         waiting = [job for job in self.of("waiting") if job.priority == priority]
         return min(waiting, key=lambda job: (job.order, job.job_id), default=None)
 
-    def put_back(self, job: ModelJob) -> None:
-        job.state, job.lease_over = "waiting", False
+    def return_to_waiting(self, job: ModelJob) -> None:
+        job.state, job.lease_expired = "waiting", False
 
-    def bury(self, job: ModelJob, fingerprint: str) -> None:
+    def move_to_dead_letters(self, job: ModelJob, fingerprint: str) -> None:
         job.state, job.fingerprint = "dead", fingerprint
         self.count("died")
 
     def recover(self, job: ModelJob, fingerprint: str) -> None:
-        """A lease whose holder is gone."""
+        """Recovers a job whose worker is gone."""
         job.crashes += 1
         job.failures += 1
         job.token = None
         self.count("crashed")
         if job.crashes >= self.max_crashes:
-            self.bury(job, fingerprint)
+            self.move_to_dead_letters(job, fingerprint)
         else:
-            self.put_back(job)
+            self.return_to_waiting(job)

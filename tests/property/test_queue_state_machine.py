@@ -1,4 +1,4 @@
-"""Everything that can be done to a queue, in random order, against a plain model of what it promises.
+"""All queue operations in random order, compared with a plain model.
 
 HYPOTHESIS_PROFILE=deep runs many more and longer sequences, different ones each time.
 """
@@ -33,9 +33,9 @@ from previewops.metrics.lifetime_counters import (
     RETRY_CAUSES,
     LifetimeCounters,
 )
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.filter_query import FilterQuery, FilterTerm
 from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
-from previewops.queue.pages import DeadLetterFilter
 from previewops.queue.queue import Receipt
 from previewops.queue.retry import FailureCounter
 from previewops.redis_server.connection import connect
@@ -74,8 +74,8 @@ wants = st.integers(1, 3)
 picks = st.integers(0, 10_000)
 
 
-class Surroundings:
-    """What all examples share: a server, an event loop and connections."""
+class SharedServer:
+    """Shared by all examples: a server, an event loop and connections."""
 
     def __init__(self, url: str) -> None:
         self._loop = asyncio.Runner()
@@ -86,13 +86,13 @@ class Surroundings:
             default_queue_name=QUEUE,
         )
         self.client = connect(url, role="test")
-        self.bench = QueueFixture(self.client, SETTINGS)
+        self.fixture = QueueFixture(self.client, SETTINGS)
 
     def run(self, call: Awaitable[T]) -> T:
-        async def whole() -> T:
+        async def awaited() -> T:
             return await call
 
-        return self._loop.run(whole())
+        return self._loop.run(awaited())
 
     def close(self) -> None:
         self.run(self.client.aclose())
@@ -102,59 +102,59 @@ class Surroundings:
 
 
 class QueueMachine(RuleBasedStateMachine):
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, shared: SharedServer) -> None:
         super().__init__()
-        self.around = around
-        self.run = around.run
-        self.redis = around.sync
-        self.bench = around.bench
-        self.keys = around.bench.keys
+        self.shared = shared
+        self.run = shared.run
+        self.redis = shared.sync
+        self.fixture = shared.fixture
+        self.keys = shared.fixture.keys
         self.redis.flushall()
         self.model = Model(SETTINGS.queue_max, SETTINGS.max_crashes)
         self.claims: list[Claim] = []
 
-    # ------------------------------------------------------------ help
+    # ------------------------------------------------------------ helpers
 
     def leases(self, worker: str, aged: bool = False) -> Leases:
         ageing = ALWAYS_AGED_MS if aged else NEVER_AGED_MS
-        return Leases(self.around.client, replace(SETTINGS, ageing_ms=ageing), worker)
+        return Leases(self.shared.client, replace(SETTINGS, ageing_ms=ageing), worker)
 
     def now_ms(self) -> int:
-        return self.run(self.bench.now_ms())
+        return self.run(self.fixture.now_ms())
 
     def claim_of(self, pick: int) -> Claim:
         return self.claims[-1 - pick % len(self.claims)]
 
-    def several(self, some: list[int]) -> list[Claim]:
-        found = [self.claim_of(pick) for pick in some] if self.claims else []
-        return list({claim.token: claim for claim in found}.values())
+    def claims_of(self, chosen_picks: list[int]) -> list[Claim]:
+        claims = [self.claim_of(pick) for pick in chosen_picks] if self.claims else []
+        return list({claim.token: claim for claim in claims}.values())
 
     def read_order(self, job: ModelJob) -> None:
         raw = self.redis.hget(self.keys.job_prefix + job.job_id, "order")
         assert raw is not None
         order = int(raw)
-        assert order > self.model.last_order, "later ones come later"
+        assert order > self.model.last_order, "admission order increases"
         job.order = self.model.last_order = order
 
-    def got(self, claims: tuple[Claim, ...], expected: list[ModelJob], worker: str) -> None:
+    def check_claims(self, claims: tuple[Claim, ...], expected: list[ModelJob], worker: str) -> None:
         assert [claim.job_id for claim in claims] == [job.job_id for job in expected]
         for claim, job in zip(claims, expected, strict=True):
-            assert int(claim.token) > self.model.last_token, "tokens grow"
+            assert int(claim.token) > self.model.last_token, "tokens increase"
             self.model.last_token = int(claim.token)
             assert (claim.attempts, claim.crashes) == (job.attempts, job.crashes)
             assert claim.priority.value == job.priority
-            assert (claim.body is None) == job.body_gone
-            job.token, job.worker, job.lease_over = claim.token, worker, False
+            assert (claim.body is None) == job.body_lost
+            job.token, job.worker, job.lease_expired = claim.token, worker, False
             self.claims.append(claim)
 
     # ------------------------------------------------------------ producers
 
     def accept(self, job_id: str, priority: str, title: str) -> str:
-        """What becomes of a submit, in the model."""
+        """Returns the expected result of a submit."""
         known = self.model.jobs.get(job_id)
         body = f"{priority} {title}"
-        if known is not None and (known.on_record or not known.body_gone):
-            lost = known.foreign and known.body_gone
+        if known is not None and (known.on_record or not known.body_lost):
+            lost = known.foreign and known.body_lost
             return known.state if known.body == body and not lost else "conflict"
         if self.model.backlog >= SETTINGS.queue_max:
             return "full"
@@ -166,37 +166,39 @@ class QueueMachine(RuleBasedStateMachine):
     def submit(self, wanted: list[tuple[str, str, str]]) -> None:
         expected = [self.accept(*words) for words in wanted]
         note(f"expected {expected}")
-        answers = self.run(
-            self.bench.queue.submit_many(
+        replies = self.run(
+            self.fixture.queue.submit_many(
                 [payload(job_id, priority=priority, title=title) for job_id, priority, title in wanted]
             )
         )
         now_ms = self.now_ms()
-        for (job_id, _, _), fate, answer in zip(wanted, expected, answers, strict=True):
-            if fate == "conflict":
-                assert isinstance(answer, JobConflict)
-            elif fate == "full":
-                assert isinstance(answer, QueueFull)
+        for (job_id, _, _), expectation, reply in zip(wanted, expected, replies, strict=True):
+            if expectation == "conflict":
+                assert isinstance(reply, JobConflict)
+            elif expectation == "full":
+                assert isinstance(reply, QueueFull)
             else:
-                assert isinstance(answer, Receipt)
-                assert answer.new is (fate == "new")
+                assert isinstance(reply, Receipt)
+                assert reply.new is (expectation == "new")
                 due_ms = self.model.jobs[job_id].due_ms
                 early = "delayed" if due_ms > now_ms else "waiting"
-                assert answer.state.value == {"new": "waiting", "unadmitted": early}.get(fate, fate)
-            if fate == "new":
+                assert reply.state.value == {"new": "waiting", "unadmitted": early}.get(
+                    expectation, expectation
+                )
+            if expectation == "new":
                 self.read_order(self.model.jobs[job_id])
 
     @rule(job_id=job_ids, priority=priorities, title=titles, hours=st.sampled_from([0, 0, 1]))
     def enqueue_by_stock_client(self, job_id: str, priority: str, title: str, hours: int) -> None:
         known = self.model.jobs.get(job_id)
-        assume(known is None or not known.on_record or not known.body_gone or known.state in ENDED)
+        assume(known is None or not known.on_record or not known.body_lost or known.state in ENDED)
         raw = payload(job_id, priority=priority, title=title).raw
         job = self.run(
-            self.around.arq.enqueue_job(
+            self.shared.arq.enqueue_job(
                 "render_preview", raw, _job_id=job_id, _defer_by=hours * 3600 if hours else None
             )
         )
-        if known is not None and (known.state in ENDED or not known.body_gone):
+        if known is not None and (known.state in ENDED or not known.body_lost):
             assert job is None
             return
         assert job is not None
@@ -210,43 +212,43 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(worker=workers, want=wants, aged=st.booleans())
     def claim(self, worker: str, want: int, aged: bool) -> None:
         if self.model.paused:
-            # Whether a claim takes in what is due during a pause is its own affair: nothing is.
+            # A claim during a pause may admit due jobs or not; after this, none are due.
             self.maintain()
         self.model.admit(self.now_ms(), want + 8)
         expected = self.model.choose(want, aged)
         claims = self.run(self.leases(worker, aged).claim(want))
-        self.model.woken.discard(worker)
-        self.got(claims.claims, expected, worker)
+        self.model.woken_workers.discard(worker)
+        self.check_claims(claims.claims, expected, worker)
 
     @precondition(lambda self: self.claims)
-    @rule(worker=workers, some=st.lists(picks, min_size=1, max_size=3), want=st.integers(0, 2))
-    def finish(self, worker: str, some: list[int], want: int) -> None:
-        # Whether a finish takes in what is due is its own affair: nothing is.
+    @rule(worker=workers, chosen_picks=st.lists(picks, min_size=1, max_size=3), want=st.integers(0, 2))
+    def finish(self, worker: str, chosen_picks: list[int], want: int) -> None:
+        # A finish may admit due jobs or not; after this, none are due.
         self.maintain()
-        claims = self.several(some)
+        claims = self.claims_of(chosen_picks)
         codes = []
         for claim in claims:
-            codes.append(self.model.stale(claim.job_id, claim.token))
+            codes.append(self.model.check_token(claim.job_id, claim.token))
             if codes[-1] == "OK":
                 self.model.jobs[claim.job_id].state = "completed"
                 self.model.count("completed")
         expected = self.model.choose(want, aged=False)
         before_ms = self.now_ms()
-        answers, following = self.run(
+        replies, following = self.run(
             self.leases(worker).finish([completed_job(claim) for claim in claims], want)
         )
-        assert [code.name for code in answers] == codes
+        assert [code.name for code in replies] == codes
         ended = [claim.job_id for claim, code in zip(claims, codes, strict=True) if code == "OK"]
         for job_id in ended:
             at = self.redis.hget(self.keys.job_prefix + job_id, "finished")
             self.model.jobs[job_id].finished_ms = int(at) if at else before_ms
         self.forget(len(ended))
         if want:
-            self.model.woken.discard(worker)
-        self.got(following, expected, worker)
+            self.model.woken_workers.discard(worker)
+        self.check_claims(following, expected, worker)
 
     def forget(self, ended: int) -> None:
-        """Completed jobs beyond the retention are gone, the oldest first."""
+        """Removes completed jobs beyond the retention, the oldest first."""
         completed = self.model.of("completed")
         surplus = max(0, min(len(completed) - SETTINGS.keep_completed, ended * 2))
         gone = [job for job in completed if not self.redis.exists(self.keys.job_prefix + job.job_id)]
@@ -257,10 +259,10 @@ class QueueMachine(RuleBasedStateMachine):
         for job in gone:
             del self.model.jobs[job.job_id]
 
-    def ended_by(self, claim: Claim, answer: ScriptResult) -> ModelJob | None:
-        """Compares the answer to an end of ``claim``; the job if it was the claim's to end."""
-        expected = self.model.stale(claim.job_id, claim.token)
-        assert answer.name == expected
+    def job_of_reply(self, claim: Claim, reply: ScriptResult) -> ModelJob | None:
+        """Checks the reply to the end of ``claim``; returns the job if the claim held it."""
+        expected = self.model.check_token(claim.job_id, claim.token)
+        assert reply.name == expected
         return self.model.jobs[claim.job_id] if expected == "OK" else None
 
     @precondition(lambda self: self.claims)
@@ -268,32 +270,32 @@ class QueueMachine(RuleBasedStateMachine):
     def retry(self, pick: int, counter: FailureCounter) -> None:
         claim = self.claim_of(pick)
         before_ms = self.now_ms()
-        answer = self.run(
+        reply = self.run(
             self.leases("w1").retry(
                 claim, delay_ms=HOUR_MS, counter=counter, attempt_json=attempt_json(), message="again"
             )
         )
-        job = self.ended_by(claim, answer)
+        job = self.job_of_reply(claim, reply)
         if job is not None:
             self.fail(job, counter)
             job.state, job.due_ms = "delayed", int(self.redis.zscore(QUEUE, job.job_id))
             assert before_ms + HOUR_MS <= job.due_ms <= self.now_ms() + HOUR_MS
             self.model.count("crashed" if counter is FailureCounter.CRASHES else "retried")
-            assert self.redis.llen(self.keys.wake) == 1, "a sleeper has to learn of the new due time"
+            assert self.redis.llen(self.keys.wake) == 1, "an idle worker has to learn of the new due time"
 
     @precondition(lambda self: self.claims)
     @rule(pick=picks, counter=st.sampled_from(FailureCounter), why=st.sampled_from(CAUSES))
-    def bury(self, pick: int, counter: FailureCounter, why: Any) -> None:
+    def move_to_dead_letters(self, pick: int, counter: FailureCounter, why: Any) -> None:
         claim = self.claim_of(pick)
-        answer = self.run(
+        reply = self.run(
             self.leases("w1").move_to_dead_letters(
                 claim, counter=counter, attempt_json=attempt_json(), reason=why
             )
         )
-        job = self.ended_by(claim, answer)
+        job = self.job_of_reply(claim, reply)
         if job is not None:
             self.fail(job, counter)
-            self.model.bury(job, why.fingerprint)
+            self.model.move_to_dead_letters(job, why.fingerprint)
             if counter is FailureCounter.CRASHES:
                 self.model.count("crashed")
 
@@ -305,52 +307,54 @@ class QueueMachine(RuleBasedStateMachine):
             job.attempts += 1
 
     @precondition(lambda self: self.claims)
-    @rule(worker=workers, some=st.lists(picks, min_size=1, max_size=3))
-    def release(self, worker: str, some: list[int]) -> None:
-        claims = self.several(some)
-        answers = self.run(self.leases(worker).release(claims))
-        for claim, answer in zip(claims, answers, strict=True):
-            job = self.ended_by(claim, answer)
+    @rule(worker=workers, chosen_picks=st.lists(picks, min_size=1, max_size=3))
+    def release(self, worker: str, chosen_picks: list[int]) -> None:
+        claims = self.claims_of(chosen_picks)
+        replies = self.run(self.leases(worker).release(claims))
+        for claim, reply in zip(claims, replies, strict=True):
+            job = self.job_of_reply(claim, reply)
             if job is not None:
-                self.model.put_back(job)
+                self.model.return_to_waiting(job)
 
-    @rule(worker=workers, some=st.lists(picks, max_size=3))
-    def heartbeat(self, worker: str, some: list[int]) -> None:
-        claims = self.several(some)
-        heard = self.run(self.leases(worker).heartbeat("{}", [(claim, 0.5, "frames") for claim in claims]))
-        fates = [(claim, self.model.stale(claim.job_id, claim.token)) for claim in claims]
-        assert heard.lost_job_ids == tuple(claim.job_id for claim, fate in fates if fate != "OK")
-        for claim, fate in fates:
-            if fate == "OK":
-                self.model.jobs[claim.job_id].lease_over = False
+    @rule(worker=workers, chosen_picks=st.lists(picks, max_size=3))
+    def heartbeat(self, worker: str, chosen_picks: list[int]) -> None:
+        claims = self.claims_of(chosen_picks)
+        reply = self.run(self.leases(worker).heartbeat("{}", [(claim, 0.5, "frames") for claim in claims]))
+        expectations = [(claim, self.model.check_token(claim.job_id, claim.token)) for claim in claims]
+        assert reply.lost_job_ids == tuple(
+            claim.job_id for claim, expectation in expectations if expectation != "OK"
+        )
+        for claim, expectation in expectations:
+            if expectation == "OK":
+                self.model.jobs[claim.job_id].lease_expired = False
 
     @precondition(lambda self: self.claims)
     @rule(pick=picks)
     def renew(self, pick: int) -> None:
         claim = self.claim_of(pick)
-        job = self.ended_by(claim, self.run(self.leases("w1").renew(claim)))
+        job = self.job_of_reply(claim, self.run(self.leases("w1").renew(claim)))
         if job is not None:
-            job.lease_over = False
+            job.lease_expired = False
 
     @rule(worker=workers)
     def take_wake_up(self, worker: str) -> None:
         if self.redis.lpop(self.keys.wake) is not None:
-            self.model.woken.add(worker)
+            self.model.woken_workers.add(worker)
 
     @precondition(lambda self: self.model.of("active"))
     @rule(pick=picks)
     def lease_runs_out(self, pick: int) -> None:
         active = self.model.of("active")
         job = active[pick % len(active)]
-        self.run(self.bench.expire_leases(job.job_id))
-        job.lease_over = True
+        self.run(self.fixture.expire_leases(job.job_id))
+        job.lease_expired = True
 
     @precondition(lambda self: self.model.of("delayed", "unadmitted"))
     @rule(pick=picks)
     def delay_passes(self, pick: int) -> None:
         later = self.model.of("delayed", "unadmitted")
         job = later[pick % len(later)]
-        self.run(self.bench.make_due(job.job_id))
+        self.run(self.fixture.make_due(job.job_id))
         job.due_ms = int(self.redis.zscore(QUEUE, job.job_id))
 
     @precondition(lambda self: self.model.of("unadmitted"))
@@ -359,43 +363,43 @@ class QueueMachine(RuleBasedStateMachine):
         foreign = self.model.of("unadmitted")
         job = foreign[pick % len(foreign)]
         self.redis.delete(f"arq:job:{job.job_id}")
-        # What named its class is gone with it.
-        job.body_gone, job.priority = True, "normal"
+        # The body that named its priority is gone.
+        job.body_lost, job.priority = True, "normal"
 
     @rule()
     def maintain(self) -> None:
-        over = [job for job in self.model.of("active") if job.lease_over]
+        over = [job for job in self.model.of("active") if job.lease_expired]
         for job in over:
             self.model.recover(job, WORKER_LOST_FINGERPRINT)
         admitted = self.model.admit(self.now_ms(), 100)
-        upkeep = self.run(self.leases("w1").maintain())
-        assert (upkeep.recovered, upkeep.admitted) == (len(over), admitted)
+        result = self.run(self.leases("w1").maintain())
+        assert (result.recovered, result.admitted) == (len(over), admitted)
         delayed = self.model.of("delayed", "unadmitted")
-        assert (upkeep.next_due_ms is None) == (not delayed)
-        assert (upkeep.next_expiry_ms is None) == (not self.model.of("active"))
+        assert (result.next_due_ms is None) == (not delayed)
+        assert (result.next_expiry_ms is None) == (not self.model.of("active"))
 
     @rule(worker=workers)
     def worker_dies(self, worker: str) -> None:
-        held = [job for job in self.model.of("active") if job.worker == worker]
-        for job in held:
+        running = [job for job in self.model.of("active") if job.worker == worker]
+        for job in running:
             self.model.recover(job, WORKER_LOST_FINGERPRINT)
-        self.model.woken.discard(worker)
+        self.model.woken_workers.discard(worker)
         ids = self.run(self.leases("w9").deregister_worker(worker, "killed by SIGKILL", lost=True))
-        assert sorted(ids) == sorted(job.job_id for job in held)
-        # A wake-up that it had taken is lost with it; idle workers look every quarter of a second anyway.
+        assert sorted(ids) == sorted(job.job_id for job in running)
+        # The worker's wake-up is lost with it; idle workers poll every quarter of a second anyway.
         self.redis.lpush(self.keys.wake, "1")
         self.redis.ltrim(self.keys.wake, 0, 0)
 
-    @rule(worker=workers, some=st.lists(picks, max_size=2))
-    def reclaim(self, worker: str, some: list[int]) -> None:
-        known = self.several(some)
+    @rule(worker=workers, chosen_picks=st.lists(picks, max_size=2))
+    def release_unknown_claims(self, worker: str, chosen_picks: list[int]) -> None:
+        known = self.claims_of(chosen_picks)
         tokens = {claim.token for claim in known}
         lost = [job for job in self.model.of("active") if job.worker == worker and job.token not in tokens]
         ids = self.run(self.leases(worker).release_unknown_claims(known))
         assert sorted(ids) == sorted(job.job_id for job in lost)
         for job in lost:
             job.token = None
-            self.model.put_back(job)
+            self.model.return_to_waiting(job)
 
     # ------------------------------------------------------------ operators
 
@@ -404,7 +408,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.model.jobs.get(job_id)
 
         def call() -> JobState:
-            return self.run(self.bench.queue.cancel(job_id, who="ann", why="not needed"))
+            return self.run(self.fixture.queue.cancel(job_id, who="ann", why="not needed"))
 
         if job is None:
             with pytest.raises(JobNotFound):
@@ -417,19 +421,19 @@ class QueueMachine(RuleBasedStateMachine):
             assert call().value == (early if job.state == "unadmitted" else job.state)
             if job.state == "unadmitted":
                 self.model.count("accepted")
-            job.state, job.token, job.lease_over = "cancelled", None, False
+            job.state, job.token, job.lease_expired = "cancelled", None, False
             self.model.count("cancelled")
 
     @rule()
     def pause(self) -> None:
-        outcome = self.run(self.bench.queue.pause(who="ann", why="upkeep"))
-        assert (outcome.paused, outcome.changed) == (True, not self.model.paused)
+        result = self.run(self.fixture.queue.pause(who="ann", why="upkeep"))
+        assert (result.paused, result.changed) == (True, not self.model.paused)
         self.model.paused = True
 
     @rule()
     def resume(self) -> None:
-        outcome = self.run(self.bench.queue.resume(who="ann"))
-        assert (outcome.paused, outcome.changed) == (False, self.model.paused)
+        result = self.run(self.fixture.queue.resume(who="ann"))
+        assert (result.paused, result.changed) == (False, self.model.paused)
         self.model.paused = False
 
     dead_filters = st.one_of(
@@ -439,12 +443,13 @@ class QueueMachine(RuleBasedStateMachine):
             st.sampled_from(CAUSES),
         ),
         st.builds(
-            lambda some: DeadLetterFilter(job_ids=tuple(some)), st.lists(job_ids, min_size=1, max_size=4)
+            lambda chosen_picks: DeadLetterFilter(job_ids=tuple(chosen_picks)),
+            st.lists(job_ids, min_size=1, max_size=4),
         ),
         st.builds(lambda why: DeadLetterFilter(fingerprint=why.fingerprint), st.sampled_from(CAUSES)),
     )
 
-    def meant(self, chosen: DeadLetterFilter) -> list[ModelJob]:
+    def matching(self, chosen: DeadLetterFilter) -> list[ModelJob]:
         return [
             job
             for job in self.model.of("dead")
@@ -455,18 +460,18 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(chosen=dead_filters, priority=st.none() | st.sampled_from(Priority))
     def requeue(self, chosen: DeadLetterFilter, priority: Priority | None) -> None:
-        meant = self.meant(chosen)
-        assert self.run(self.bench.dead.count(chosen)) == len(meant)
-        outcome = self.run(self.bench.dead.requeue(chosen, who="ann", why="fixed", priority=priority))
-        assert (outcome.done, outcome.skipped) == (len(meant), 0)
-        self.model.count("requeued", len(meant))
+        matching = self.matching(chosen)
+        assert self.run(self.fixture.dead.count(chosen)) == len(matching)
+        result = self.run(self.fixture.dead.requeue(chosen, who="ann", why="fixed", priority=priority))
+        assert (result.done, result.skipped) == (len(matching), 0)
+        self.model.count("requeued", len(matching))
         orders = {
-            job.job_id: int(self.redis.hget(self.keys.job_prefix + job.job_id, "order")) for job in meant
+            job.job_id: int(self.redis.hget(self.keys.job_prefix + job.job_id, "order")) for job in matching
         }
-        for job in sorted(meant, key=lambda job: orders[job.job_id]):
-            self.renew_life(job, priority)
+        for job in sorted(matching, key=lambda job: orders[job.job_id]):
+            self.reset_job(job, priority)
 
-    def renew_life(self, job: ModelJob, priority: Priority | None) -> None:
+    def reset_job(self, job: ModelJob, priority: Priority | None) -> None:
         job.state, job.fingerprint, job.token = "waiting", None, None
         job.attempts = job.crashes = 0
         job.requeues += 1
@@ -475,21 +480,23 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(chosen=dead_filters)
     def discard(self, chosen: DeadLetterFilter) -> None:
-        meant = self.meant(chosen)
-        outcome = self.run(self.bench.dead.discard(chosen, who="ann", why="useless"))
-        assert (outcome.done, outcome.skipped) == (len(meant), 0)
-        for job in meant:
+        matching = self.matching(chosen)
+        result = self.run(self.fixture.dead.discard(chosen, who="ann", why="useless"))
+        assert (result.done, result.skipped) == (len(matching), 0)
+        for job in matching:
             del self.model.jobs[job.job_id]
-        self.model.count("discarded", len(meant))
+        self.model.count("discarded", len(matching))
 
     @rule(job_id=job_ids, priority=priorities, title=titles, named=st.none() | st.sampled_from(Priority))
-    def requeue_edited(self, job_id: str, priority: str, title: str, named: Priority | None) -> None:
+    def requeue_with_payload(self, job_id: str, priority: str, title: str, named: Priority | None) -> None:
         job = self.model.jobs.get(job_id)
         edited = payload(job_id, priority=priority, title=title)
 
         def call() -> None:
             self.run(
-                self.bench.dead.requeue_with_payload(job_id, edited, who="ann", why="a typo", priority=named)
+                self.fixture.dead.requeue_with_payload(
+                    job_id, edited, who="ann", why="a typo", priority=named
+                )
             )
 
         if job is None or not job.on_record:
@@ -501,16 +508,16 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             call()
             self.model.count("requeued")
-            self.renew_life(job, named)
+            self.reset_job(job, named)
             if named is None:
                 job.priority = priority
-            job.body, job.foreign, job.body_gone = f"{priority} {title}", False, False
+            job.body, job.foreign, job.body_lost = f"{priority} {title}", False, False
 
     @rule()
     def server_forgets_scripts(self) -> None:
         self.redis.script_flush()
 
-    # ------------------------------------------------------------ what always holds
+    # ------------------------------------------------------------ invariants
 
     @invariant()
     def every_index_agrees(self) -> None:
@@ -524,11 +531,11 @@ class QueueMachine(RuleBasedStateMachine):
             pipe.llen(keys.wake)
             schedule, high, normal, low, active, completed, cancelled, dead, groups, wakes = pipe.execute()
 
-        for priority, found in zip(PRIORITIES, (high, normal, low), strict=True):
+        for priority, members in zip(PRIORITIES, (high, normal, low), strict=True):
             expected = sorted(
                 (job.order, job.job_id) for job in model.of("waiting") if job.priority == priority
             )
-            assert [(int(score), raw.decode()) for raw, score in found] == expected
+            assert [(int(score), raw.decode()) for raw, score in members] == expected
         assert names(active) == sorted(job.job_id for job in model.of("active"))
         assert names(completed) == sorted(job.job_id for job in model.of("completed"))
         assert names(cancelled) == sorted(job.job_id for job in model.of("cancelled"))
@@ -551,7 +558,7 @@ class QueueMachine(RuleBasedStateMachine):
 
         assert wakes <= 1
         if model.of("waiting") and not model.paused:
-            assert wakes or model.woken, "work waits and nobody was told"
+            assert wakes or model.woken_workers, "jobs wait and no worker was woken_workers"
 
     @invariant()
     def every_record_agrees(self) -> None:
@@ -576,10 +583,10 @@ class QueueMachine(RuleBasedStateMachine):
                 assert not record
                 assert failures == 0
                 assert (result_ttl, progress_ttl) == (absent, absent)
-                if job is None or job.body_gone:
+                if job is None or job.body_lost:
                     assert body_ttl == absent
                 else:
-                    assert body_ttl > 0, "arq's own expiry, until the job is taken in"
+                    assert body_ttl > 0, "arq's own expiry, until the job is admitted"
                 continue
             fields = {name.decode(): value.decode() for name, value in record.items()}
             assert fields["state"] == job.state
@@ -587,12 +594,12 @@ class QueueMachine(RuleBasedStateMachine):
             assert fields.get("token") == job.token
             assert (int(fields["attempts"]), int(fields["crashes"])) == (job.attempts, job.crashes)
             assert int(fields.get("requeues", 0)) == job.requeues
-            assert failures == job.failures, "the history of every life is kept"
+            assert failures == job.failures, "requeues keep the attempt history"
             assert record_ttl == unlimited
             assert attempts_ttl == (unlimited if failures else absent)
-            held = job.state in ("waiting", "delayed", "active", "dead") and not job.body_gone
-            assert body_ttl == (unlimited if held else absent)
-            assert (progress_ttl > 0) == (job.state == "active" and not job.lease_over)
+            running = job.state in ("waiting", "delayed", "active", "dead") and not job.body_lost
+            assert body_ttl == (unlimited if running else absent)
+            assert (progress_ttl > 0) == (job.state == "active" and not job.lease_expired)
             if job.state in ("completed", "cancelled"):
                 assert result_ttl > 0
             else:
@@ -600,7 +607,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_unaccounted(self) -> None:
-        snapshot = self.run(self.bench.snapshots.read(history_s=3600))
+        snapshot = self.run(self.fixture.snapshots.read(history_s=3600))
         model = self.model
         assert snapshot.unaccounted == -len(model.of("unadmitted"))
         assert {name: count for name, count in snapshot.counters.items() if count} == model.counted
@@ -611,7 +618,7 @@ class QueueMachine(RuleBasedStateMachine):
         for bucket in snapshot.buckets:
             for name, count in bucket.counts.items():
                 totals[name] = totals.get(name, 0) + count
-        assert totals == model.counted, "the history adds up to the lifetime counters"
+        assert totals == model.counted, "the buckets sum to the lifetime counters"
 
     @invariant()
     def lifetime_totals_agree_with_the_counters(self) -> None:
@@ -635,9 +642,9 @@ class QueueMachine(RuleBasedStateMachine):
     def every_job_is_listed_once_in_its_state(self) -> None:
         now_ms = self.now_ms()
         for page_size in (2, 100):
-            found = self.run(self.bench.list_all(limit=page_size))
-            assert sorted(record.job_id for record in found) == sorted(self.model.jobs)
-            for record in found:
+            records = self.run(self.fixture.list_all(limit=page_size))
+            assert sorted(record.job_id for record in records) == sorted(self.model.jobs)
+            for record in records:
                 job = self.model.jobs[record.job_id]
                 early = "delayed" if job.due_ms > now_ms else "waiting"
                 assert record.state.value == (early if job.state == "unadmitted" else job.state)
@@ -646,7 +653,7 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def stock_client_sees_the_state(self) -> None:
         async def statuses() -> list[str]:
-            return [(await Job(job_id, self.around.arq, QUEUE).status()).value for job_id in IDS]
+            return [(await Job(job_id, self.shared.arq, QUEUE).status()).value for job_id in IDS]
 
         now_ms = self.now_ms()
         for job_id, status in zip(IDS, self.run(statuses()), strict=True):
@@ -658,17 +665,17 @@ class QueueMachine(RuleBasedStateMachine):
         if job.state in ENDED:
             return "complete"
         if job.state == "active":
-            return "queued" if job.lease_over else "in_progress"
+            return "queued" if job.lease_expired else "in_progress"
         if job.state == "waiting":
             return "queued"
         return "deferred" if job.due_ms > now_ms else "queued"
 
 
-def names(found: list[tuple[bytes, float]]) -> list[str]:
-    return sorted(raw.decode() for raw, _ in found)
+def names(members: list[tuple[bytes, float]]) -> list[str]:
+    return sorted(raw.decode() for raw, _ in members)
 
 
-# A failure is shrunk in the deep profile only: it takes minutes, and a failure of the normal run repeats.
+# Only the deep profile shrinks failures: that takes minutes, and the normal profile is deterministic.
 PROFILES = {
     "normal": profile(
         max_examples=60, stateful_step_count=40, derandomize=True, phases=(Phase.explicit, Phase.generate)
@@ -680,11 +687,11 @@ CHOSEN = os.environ.get("HYPOTHESIS_PROFILE", "normal")
 
 @pytest.mark.slow
 @pytest.mark.timeout(240 if CHOSEN == "normal" else 0)
-def test_any_sequence_leaves_every_job_in_exactly_one_state(redis_server: RedisProcess) -> None:
-    around = Surroundings(redis_server.url)
-    make: Callable[[], RuleBasedStateMachine] = lambda: QueueMachine(around)  # noqa: E731
+def test_every_sequence_leaves_each_job_in_one_state(redis_server: RedisProcess) -> None:
+    shared = SharedServer(redis_server.url)
+    make: Callable[[], RuleBasedStateMachine] = lambda: QueueMachine(shared)  # noqa: E731
     limits = profile(PROFILES[CHOSEN], deadline=None, suppress_health_check=list(HealthCheck), database=None)
     try:
         run_state_machine_as_test(make, settings=limits)
     finally:
-        around.close()
+        shared.close()

@@ -15,7 +15,8 @@ from textual.widget import Widget
 from previewops.bundles import find_artifact
 from previewops.errors import BundleNotFound, JobNotFound, RedisUnavailable
 from previewops.health import Health
-from previewops.queue.pages import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
+from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+from previewops.queue.pages import Cursor, ListPage
 from previewops.queue.records import JobRecord
 from previewops.snapshot.history import History
 from previewops.snapshot.model import Snapshot

@@ -7,7 +7,7 @@ import asyncio
 from textual.pilot import Pilot
 
 from previewops.errors import RedisUnavailable
-from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.tui.app import OperatorApp
 from previewops.tui.commands.commands import (
     Cancel,

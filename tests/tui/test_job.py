@@ -17,7 +17,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from previewops.contract.payload import Payload
-from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.app import OperatorApp

@@ -1,4 +1,4 @@
-"""Lifetime totals out of the fields of their hash."""
+"""Lifetime counters parsed from their hash."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from previewops.metrics.lifetime_counters import (
 from previewops.states import Priority
 
 
-def test_fields_are_read_by_what_class_and_cause() -> None:
+def test_fields_parse_by_name_priority_and_cause() -> None:
     totals = LifetimeCounters.parse(
         {
             b"w:high:0": b"2",
@@ -30,14 +30,14 @@ def test_fields_are_read_by_what_class_and_cause() -> None:
     assert totals.count("dead", Priority.NORMAL, "attempts") == 0
 
 
-def test_a_field_of_a_later_version_is_no_hindrance() -> None:
+def test_unknown_field_is_skipped() -> None:
     totals = LifetimeCounters.parse(
         {b"w:high:3": b"1", b"something:new": b"1", b"w:urgent:3": b"9", b"w:high:odd": b"9"}
     )
     assert totals.wait_histogram(Priority.HIGH) == {3: 1}
 
 
-def test_what_is_no_count_costs_no_other() -> None:
+def test_invalid_count_is_skipped() -> None:
     totals = LifetimeCounters.parse(
         {
             b"w:high:3": b"1",
@@ -66,7 +66,7 @@ def test_what_is_no_count_costs_no_other() -> None:
     assert family.samples[-1].value < float("inf")
 
 
-def test_causes_are_of_fixed_lists() -> None:
+def test_causes_are_fixed_lists() -> None:
     assert set(RETRY_CAUSES) < set(FAILURE_CAUSES)
     assert (
         len(FAILURE_CAUSES) * len(Priority)
@@ -76,7 +76,7 @@ def test_causes_are_of_fixed_lists() -> None:
     )
 
 
-def test_bounds_of_a_histogram_are_bounds_of_bins() -> None:
+def test_metric_bounds_are_bin_bounds() -> None:
     # Bins 1 to 4 are the octave from 1 to 2 ms.
     bins = {0: 1, 1: 2, 4: 4, 5: 8, 9: 16}
     family = histogram("x", "x", "q", [(("high",), bins)], labels=("priority",), octaves=range(3))

@@ -1,4 +1,4 @@
-"""Keys: arq's own where arq looks for them, all others under the queue's name."""
+"""Redis keys: arq's own keys as arq names them, all others under the queue's name."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from previewops.states import Priority
 queue_names = st.from_regex(r"[A-Za-z0-9._:-]{1,100}", fullmatch=True)
 
 
-def named(queue: str) -> dict[str, str]:
+def prelude_keys_of(queue: str) -> dict[str, str]:
     return dict(re.findall(r"^local (\w+) = '([^']*)'$", Keys(queue).lua_prelude(), re.MULTILINE))
 
 
-def test_arqs_keys_are_arqs() -> None:
+def test_arq_keys_match_arq() -> None:
     assert constants.job_key_prefix == ARQ_JOB_PREFIX
     assert constants.result_key_prefix == ARQ_RESULT_PREFIX
     assert constants.in_progress_key_prefix == ARQ_IN_PROGRESS_PREFIX
-    assert Keys("q").schedule == "q", "arq's sorted set is named like the queue"
+    assert Keys("q").schedule == "q", "arq names its sorted set after the queue"
 
 
 @given(queue=queue_names)
-def test_scripts_are_told_every_key_once_and_none_is_shared(queue: str) -> None:
-    keys = named(queue)
+def test_lua_prelude_has_every_key_once(queue: str) -> None:
+    keys = prelude_keys_of(queue)
     assert len(keys) == len(Keys(queue).lua_prelude().splitlines())
     assert len(set(keys.values())) == len(keys)
     arqs = {ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, ARQ_IN_PROGRESS_PREFIX}
@@ -36,8 +36,8 @@ def test_scripts_are_told_every_key_once_and_none_is_shared(queue: str) -> None:
     assert all(name.startswith("P_") == key.endswith(":") for name, key in keys.items() if key in ours)
 
 
-def test_scripts_and_python_mean_the_same_keys() -> None:
-    keys, told = Keys("q"), named("q")
+def test_lua_prelude_matches_python_keys() -> None:
+    keys, prelude_keys = Keys("q"), prelude_keys_of("q")
     attributes = {
         name: value
         for name in dir(keys)
@@ -46,5 +46,7 @@ def test_scripts_and_python_mean_the_same_keys() -> None:
     known = {value for name, value in attributes.items() if name != "queue"}
     known |= {keys.waiting(priority) for priority in Priority}
     known |= {ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, ARQ_IN_PROGRESS_PREFIX}
-    assert set(told.values()) == known
-    assert [told["K_HIGH"], told["K_NORMAL"], told["K_LOW"]] == [keys.waiting(p) for p in Priority]
+    assert set(prelude_keys.values()) == known
+    assert [prelude_keys["K_HIGH"], prelude_keys["K_NORMAL"], prelude_keys["K_LOW"]] == [
+        keys.waiting(p) for p in Priority
+    ]

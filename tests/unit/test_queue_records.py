@@ -1,4 +1,4 @@
-"""Records: what Redis holds, as typed values and as JSON."""
+"""Job records: parsed from Redis and written as JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def arq_result(result: Any, *, success: bool = True) -> bytes:
     return json.dumps({"a": [{"jobId": "a"}], "s": success, "r": result}).encode()
 
 
-def test_a_waiting_job() -> None:
+def test_waiting_job() -> None:
     record = record_from_redis("a", WAITING, body=arq_job({"jobId": "a"}))
     assert (record.state, record.priority, record.project_id) == (JobState.WAITING, Priority.LOW, "shop")
     assert (record.claimed_ms, record.finished_ms, record.progress, record.phase) == (None, None, None, None)
@@ -39,14 +39,14 @@ def test_a_waiting_job() -> None:
     )
 
 
-def test_status_has_every_promised_name() -> None:
+def test_status_has_every_documented_key() -> None:
     promised = (
         "jobId status priority attemptsMade createdAt startedAt finishedAt progress failedReason artifacts"
     )
     assert set(promised.split()) <= set(record_from_redis("a", WAITING).as_json())
 
 
-def test_a_completed_job_after_a_failure() -> None:
+def test_completed_job_after_a_failure() -> None:
     fields = {
         **WAITING,
         b"state": b"completed",
@@ -67,7 +67,7 @@ def test_a_completed_job_after_a_failure() -> None:
     assert shown["artifacts"] == made["artifacts"]
     assert shown["result"] == made
     assert shown["history"][0]["at"] == "2023-11-14T22:13:20.123Z"
-    assert record.payload == {"jobId": "a"}, "out of the result, as the body is gone"
+    assert record.payload == {"jobId": "a"}, "from the result, because the body is gone"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_progress_is_of_the_running_attempt_only(state: str, shown: float) -> No
     assert record.as_json()["progress"] == shown
 
 
-def test_a_failed_result_is_no_result() -> None:
+def test_failed_result_is_ignored() -> None:
     record = record_from_redis(
         "a", {**WAITING, b"state": b"dead"}, result=arq_result("it broke", success=False)
     )
@@ -99,7 +99,7 @@ def test_a_failed_result_is_no_result() -> None:
         st.none() | st.text(),
     )
 )
-def test_an_attempt_comes_back_as_it_went(attempt: Attempt) -> None:
+def test_attempt_round_trip(attempt: Attempt) -> None:
     assert Attempt.from_redis(json.dumps(attempt.as_json()).encode()) == attempt
 
 
@@ -119,11 +119,11 @@ def test_an_attempt_comes_back_as_it_went(attempt: Attempt) -> None:
         b"[" * 100_000,
     ],
 )
-def test_what_holds_no_payload_gives_none(body: bytes | None) -> None:
+def test_record_without_payload_gives_none(body: bytes | None) -> None:
     assert extract_payload(body) is None
 
 
 @given(body=st.binary(max_size=60))
-def test_any_bytes_are_read_without_an_error(body: bytes) -> None:
+def test_any_bytes_parse_without_an_error(body: bytes) -> None:
     extract_payload(body)
     record_from_redis("a", WAITING, body=body, result=body)

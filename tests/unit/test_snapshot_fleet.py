@@ -1,4 +1,4 @@
-"""Bounds as people type them."""
+"""Parsing of worker count ranges."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from previewops.snapshot.fleet import MAX_WORKERS, WorkerCountRange
         ("3-3", WorkerCountRange(3, 3)),
     ],
 )
-def test_a_number_or_a_range(text: str, bounds: WorkerCountRange) -> None:
+def test_parse_number_or_range(text: str, bounds: WorkerCountRange) -> None:
     assert WorkerCountRange.parse(text) == bounds
     assert WorkerCountRange.parse(str(bounds)) == bounds
 
 
 @pytest.mark.parametrize("text", ["", "-1", "8-1", "257", "1-257", "four", "1-", "1 8", "1--8", "٤", "1e2"])
-def test_anything_else_is_none(text: str) -> None:
+def test_parse_rejects_anything_else(text: str) -> None:
     assert WorkerCountRange.parse(text) is None

@@ -1,4 +1,6 @@
-"""History: snapshots become an hour and a day, without holes, counted once, in columns that stand still."""
+"""History from snapshots: an hour and a day without gaps or double counts, in columns that keep their
+buckets.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +14,29 @@ from previewops.snapshot.history import DAY_MIN, HOUR_S, OVERLAP_S, History, His
 from previewops.snapshot.model import MINUTE_MS, TEN_SECONDS_MS, CounterBucket, Snapshot
 from previewops.states import Priority
 
-NOW_MS = 1_700_000_000_000  # in the midst of a minute, at the beginning of a 10 s bucket
+NOW_MS = 1_700_000_000_000  # within a minute, at the start of a 10 s bucket
 EVERYTHING = (HOUR_S, DAY_MIN)
 FEW = (OVERLAP_S, 0)
 
 
 class Server:
-    """Jobs completed by ms; snapshots as the queue would answer. Minutes are added up until ``rolled_ms``."""
+    """Completed jobs by ms, and the snapshots that the queue would return. Minutes are merged up to
+    ``rolled_ms``.
+    """
 
     def __init__(self, now_ms: int = NOW_MS) -> None:
         self.now_ms = now_ms
         self.rolled_ms = now_ms
         self.ends: list[int] = []
 
-    def passes(self, ms: int, *, ends: int = 0, rolls: bool = True) -> None:
-        """Time goes by; ``ends`` jobs end at its end."""
+    def advance(self, ms: int, *, ends: int = 0, rolls: bool = True) -> None:
+        """Advances the clock; ``ends`` jobs end at the new time."""
         self.now_ms += ms
         self.ends += [self.now_ms] * ends
         if rolls:
             self.rolled_ms = self.now_ms
 
-    def answer(self, history_s: int, history_min: int) -> Snapshot:
+    def snapshot(self, history_s: int, history_min: int) -> Snapshot:
         current, minute = self.now_ms // TEN_SECONDS_MS, self.now_ms // MINUTE_MS
         rolled = [end for end in self.ends if end // TEN_SECONDS_MS < self.rolled_ms // TEN_SECONDS_MS]
         return Snapshot(
@@ -55,8 +59,8 @@ class Server:
             history_min=history_min,
         )
 
-    def seen(self, history: History) -> History:
-        return history.with_snapshot(self.answer(*history.required_depth(True)))
+    def read_into(self, history: History) -> History:
+        return history.with_snapshot(self.snapshot(*history.required_depth(True)))
 
 
 def _buckets(ends: list[int], width_ms: int, first: int, last: int) -> tuple[CounterBucket, ...]:
@@ -77,103 +81,103 @@ def total(columns: tuple[HistoryColumn, ...]) -> int:
     return sum(column.counts.get("completed", 0) for column in columns)
 
 
-def test_everything_is_asked_for_once_and_then_the_last_few() -> None:
+def test_full_depth_is_required_once_then_only_the_overlap() -> None:
     server = Server()
     history = History()
     assert history.required_depth(True) == EVERYTHING
-    history = server.seen(history)
+    history = server.read_into(history)
     assert history.required_depth(True) == FEW
     for _ in range(500):
-        server.passes(9_000)
-        history = server.seen(history)
+        server.advance(9_000)
+        history = server.read_into(history)
         assert history.required_depth(True) == FEW
 
 
-def test_who_does_not_know_the_present_asks_for_everything() -> None:
-    assert Server().seen(History()).required_depth(False) == EVERYTHING
+def test_full_depth_is_required_if_now_is_unknown() -> None:
+    assert Server().read_into(History()).required_depth(False) == EVERYTHING
 
 
 @pytest.mark.parametrize(
     ("gap_ms", "expected"), [(50_000, FEW), (60_000, EVERYTHING), (HOUR_S * 2000, EVERYTHING)]
 )
-def test_after_a_gap_everything_is_asked_for_again(gap_ms: int, expected: tuple[int, int]) -> None:
+def test_full_depth_is_required_after_a_gap(gap_ms: int, expected: tuple[int, int]) -> None:
     server = Server()
-    history = server.seen(History())
-    server.passes(gap_ms)
-    history = server.seen(history)
+    history = server.read_into(History())
+    server.advance(gap_ms)
+    history = server.read_into(history)
     assert history.required_depth(True) == expected
-    assert server.seen(history).required_depth(True) == FEW
+    assert server.read_into(history).required_depth(True) == FEW
 
 
-def test_what_happened_in_a_gap_is_there_after_the_next_look() -> None:
+def test_next_snapshot_fills_a_gap() -> None:
     server = Server()
-    history = server.seen(History())
-    server.passes(30_000, ends=3)
-    server.passes(HOUR_S * 3_000, ends=4)
-    history = server.seen(server.seen(history))
+    history = server.read_into(History())
+    server.advance(30_000, ends=3)
+    server.advance(HOUR_S * 3_000, ends=4)
+    history = server.read_into(server.read_into(history))
     assert total(history.columns(Period.DAY, 48, server.now_ms)) == 7
 
 
-def test_a_bucket_that_grows_is_not_counted_twice() -> None:
+def test_growing_bucket_is_counted_once() -> None:
     server = Server()
     history = History()
     for _ in range(60):
-        server.passes(700, ends=2)
-        history = server.seen(history)
+        server.advance(700, ends=2)
+        history = server.read_into(history)
     assert total(history.columns(Period.HOUR, 360, server.now_ms)) == 120
     assert total(history.columns(Period.DAY, 100, server.now_ms)) == 120
 
 
-def test_the_day_is_whole_without_the_workers_adding_up() -> None:
+def test_day_is_complete_without_workers_merging_minutes() -> None:
     server = Server()
-    history = server.seen(History())
+    history = server.read_into(History())
     for _ in range(3 * 360):
-        server.passes(10_000, ends=1, rolls=False)
-        history = server.seen(history)
+        server.advance(10_000, ends=1, rolls=False)
+        history = server.read_into(history)
     assert total(history.columns(Period.DAY, 24, server.now_ms)) == 3 * 360
     assert total(history.columns(Period.HOUR, 60, server.now_ms)) in range(354, 361)
 
 
-def test_a_minute_that_is_half_added_up_does_not_replace_the_whole_one() -> None:
+def test_partial_minute_does_not_replace_a_complete_one() -> None:
     server = Server()
-    history = server.seen(History())
+    history = server.read_into(History())
     for _ in range(12):
-        server.passes(10_000, ends=1, rolls=False)
-        history = server.seen(history)
+        server.advance(10_000, ends=1, rolls=False)
+        history = server.read_into(history)
     server.rolled_ms = server.now_ms - 40_000
-    history = history.with_snapshot(server.answer(*EVERYTHING))
+    history = history.with_snapshot(server.snapshot(*EVERYTHING))
     assert total(history.columns(Period.DAY, 60, server.now_ms)) == 12
 
 
-def test_what_is_older_is_forgotten() -> None:
+def test_older_buckets_are_removed() -> None:
     server = Server()
-    server.passes(0, ends=5)
-    history = server.seen(History())
-    server.passes((DAY_MIN + 2) * MINUTE_MS)
-    history = server.seen(history)
+    server.advance(0, ends=5)
+    history = server.read_into(History())
+    server.advance((DAY_MIN + 2) * MINUTE_MS)
+    history = server.read_into(history)
     assert not history.tens
     assert not history.minutes
 
 
-def test_the_mere_size_stays() -> None:
+def test_size_stays_bounded() -> None:
     server = Server()
-    history = server.seen(History())
+    history = server.read_into(History())
     for _ in range(DAY_MIN + 120):
-        server.passes(20_000, ends=1)
-        server.passes(20_000, ends=1)
-        server.passes(20_000, ends=1)
+        server.advance(20_000, ends=1)
+        server.advance(20_000, ends=1)
+        server.advance(20_000, ends=1)
         server.ends = server.ends[-200:]
-        history = server.seen(history)
+        history = server.read_into(history)
     assert len(history.tens) <= 372
     assert len(history.minutes) <= DAY_MIN + 1
 
 
-def test_a_server_whose_clock_is_behind_starts_it_anew() -> None:
+def test_history_restarts_if_the_clock_goes_back() -> None:
     server = Server()
-    server.passes(0, ends=5)
-    history = server.seen(History())
+    server.advance(0, ends=5)
+    history = server.read_into(History())
     other = Server(NOW_MS - 120_000)
-    history = other.seen(history)
+    history = other.read_into(history)
     assert history.now_ms == other.now_ms
     assert not history.tens
 
@@ -184,11 +188,13 @@ def test_a_server_whose_clock_is_behind_starts_it_anew() -> None:
     now_ms=st.integers(NOW_MS, NOW_MS + 10**7),
     step_ms=st.integers(0, 30_000),
 )
-def test_columns_are_so_many_and_stand_still(span: Period, count: int, now_ms: int, step_ms: int) -> None:
+def test_columns_have_the_requested_count_and_keep_their_buckets(
+    span: Period, count: int, now_ms: int, step_ms: int
+) -> None:
     server = Server(now_ms)
     for back in range(0, 3_000_000, 70_000):
         server.ends.append(now_ms - back)
-    history = server.seen(History())
+    history = server.read_into(History())
     columns = history.columns(span, count, now_ms)
     assert len(columns) == count
     width_ms = columns[0].width_ms
@@ -206,17 +212,17 @@ def test_columns_are_so_many_and_stand_still(span: Period, count: int, now_ms: i
         assert later.get(column.start_ms, column) == column
 
 
-def test_no_columns_are_refused() -> None:
-    with pytest.raises(ValueError, match="0 columns"):
+def test_zero_columns_are_rejected() -> None:
+    with pytest.raises(ValueError, match="number of columns"):
         History().columns(Period.HOUR, 0, NOW_MS)
 
 
-def test_a_rate_is_over_the_time_that_its_buckets_took() -> None:
+def test_rate_uses_the_duration_of_its_buckets() -> None:
     server = Server()
     for _ in range(30):
-        server.passes(10_000, ends=5)
-    server.passes(5_000)
-    history = server.seen(History())
+        server.advance(10_000, ends=5)
+    server.advance(5_000)
+    history = server.read_into(History())
     assert history.rate_per_min("completed", 60_000, server.now_ms) == pytest.approx(30, rel=0.1)
     assert history.rate_per_min("completed", 1, server.now_ms) == pytest.approx(10 * 60 / 15)
     assert history.rate_per_min("died", 60_000, server.now_ms) == 0
@@ -224,16 +230,16 @@ def test_a_rate_is_over_the_time_that_its_buckets_took() -> None:
 
 
 @pytest.mark.parametrize("into_bucket_ms", [1, 2_500, 9_999])
-def test_a_count_tells_of_no_more_than_has_happened(into_bucket_ms: int) -> None:
+def test_count_within_is_a_lower_bound(into_bucket_ms: int) -> None:
     server = Server()
-    server.passes(into_bucket_ms)
+    server.advance(into_bucket_ms)
     for _ in range(30):
-        server.passes(10_000, ends=5)
-        history = server.seen(History())
+        server.advance(10_000, ends=5)
+        history = server.read_into(History())
         within = [end for end in server.ends if end > server.now_ms - 60_000]
-        found = history.count_within("completed", 60_000, server.now_ms)
-        assert len(within) - 5 <= found <= len(within)
+        counted = history.count_within("completed", 60_000, server.now_ms)
+        assert len(within) - 5 <= counted <= len(within)
     server = Server()
-    server.passes(7_000, ends=9)
-    assert server.seen(History()).count_within("completed", 60_000, server.now_ms) == 9
+    server.advance(7_000, ends=9)
+    assert server.read_into(History()).count_within("completed", 60_000, server.now_ms) == 9
     assert History().count_within("completed", 60_000, server.now_ms) == 0

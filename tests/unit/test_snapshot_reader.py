@@ -1,4 +1,4 @@
-"""Snapshots as values: what is made of the numbers."""
+"""Snapshots: values parsed from the script's reply."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ REPLY = [
 ]
 
 
-def test_a_reply_becomes_a_snapshot() -> None:
+def test_reply_parses_to_a_snapshot() -> None:
     snapshot = _snapshot("q", REPLY)
     assert snapshot.waiting == {Priority.HIGH: 1, Priority.NORMAL: 2, Priority.LOW: 3}
     assert (snapshot.delayed, snapshot.active, snapshot.dead) == (2, 1, 3)
@@ -61,7 +61,7 @@ def test_a_reply_becomes_a_snapshot() -> None:
     )
 
 
-def test_the_rest_of_a_reply_is_read_too() -> None:
+def test_optional_parts_of_a_reply_are_parsed() -> None:
     snapshot = _snapshot("q", REPLY, 600, 60)
     assert snapshot.minutes == (CounterBucket(1_699_999_920_000, {"completed": 7}, {5: 9}, {}, 60_000),)
     assert snapshot.minutes[0].number == 28_333_332
@@ -79,14 +79,14 @@ def test_the_rest_of_a_reply_is_read_too() -> None:
     assert (snapshot.completed_kept, snapshot.history_s, snapshot.history_min) == (4, 600, 60)
 
 
-def test_an_event_that_lacks_something_is_shown_all_the_same() -> None:
+def test_incomplete_event_is_parsed() -> None:
     by_hand = [*REPLY[:16], [[b"1699999999000-1", [b"what", b"ever"]]], REPLY[17]]
     assert _snapshot("q", by_hand).events == (
         QueueEvent("1699999999000-1", 1_699_999_999_000, "", {"what": "ever"}),
     )
 
 
-def test_a_supervisor_that_was_not_heard_for_long_is_silent() -> None:
+def test_supervisor_without_heartbeat_is_silent() -> None:
     late = [*REPLY[:15], [[b"s1", b"1699999984999", b"{}"]], *REPLY[16:]]
     (view,) = _snapshot("q", late).supervisors
     assert view.silent
@@ -94,13 +94,13 @@ def test_a_supervisor_that_was_not_heard_for_long_is_silent() -> None:
 
 
 @pytest.mark.parametrize("name", ["accepted", "completed", "cancelled", "discarded"])
-def test_a_job_that_is_nowhere_is_noticed(name: str) -> None:
+def test_unaccounted_job_is_detected(name: str) -> None:
     snapshot = _snapshot("q", REPLY)
     off = replace(snapshot, counters={**snapshot.counters, name: snapshot.counters[name] + 1})
     assert off.unaccounted == (1 if name == "accepted" else -1)
 
 
-def test_a_pause_is_told_with_its_reason() -> None:
+def test_pause_has_operator_and_reason() -> None:
     paused = _snapshot(
         "q",
         [
@@ -115,12 +115,16 @@ def test_a_pause_is_told_with_its_reason() -> None:
         "ann",
         "x",
     )
-    told = paused.as_json()["queue"]
-    assert (told["paused"], told["pausedBy"], told["pausedAt"]) == (True, "ann", "2023-11-14T22:13:19.999Z")
+    queue_json = paused.as_json()["queue"]
+    assert (queue_json["paused"], queue_json["pausedBy"], queue_json["pausedAt"]) == (
+        True,
+        "ann",
+        "2023-11-14T22:13:19.999Z",
+    )
     assert _snapshot("q", REPLY).as_json()["queue"]["pausedAt"] is None
 
 
-def test_a_clock_that_stepped_back_gives_no_negative_age() -> None:
+def test_clock_step_back_gives_no_negative_age() -> None:
     ahead = [b"1699999000000", *REPLY[1:]]
     assert _snapshot("q", ahead).oldest_waiting_ms == 0
 
@@ -129,7 +133,7 @@ def with_buckets(snapshot: Snapshot, *buckets: CounterBucket) -> Snapshot:
     return replace(snapshot, buckets=buckets)
 
 
-def test_percentiles_and_sums_are_over_all_buckets() -> None:
+def test_percentiles_and_sums_cover_all_buckets() -> None:
     snapshot = with_buckets(
         _snapshot("q", REPLY),
         CounterBucket(0, {"completed": 2, "other": 5}, {0: 99}, {10: 1}),
@@ -137,7 +141,7 @@ def test_percentiles_and_sums_are_over_all_buckets() -> None:
     )
     wait = snapshot.percentiles_ms("wait")
     assert (wait["p50"], wait["p99"]) == (0.5, 0.5)
-    told = snapshot.as_json()["lastHour"]
-    assert told["completed"] == 5
-    assert told["died"] == 0
-    assert told["runMs"]["p50"] == snapshot.percentiles_ms("run")["p50"] is not None
+    last_hour = snapshot.as_json()["lastHour"]
+    assert last_hour["completed"] == 5
+    assert last_hour["died"] == 0
+    assert last_hour["runMs"]["p50"] == snapshot.percentiles_ms("run")["p50"] is not None

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from previewops.contract import validate
-from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.snapshot.fleet import WorkerCountRange
 from previewops.tui.commands.commands import (
     AcknowledgeDataLoss,

@@ -7,8 +7,9 @@ from typing import cast
 
 import pytest
 
+from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.filter_query import FilterQuery, parse_filter
-from previewops.queue.pages import Cursor, DeadLetterFilter, DeadLetterGroup
+from previewops.queue.pages import Cursor
 from previewops.states import JobState, Priority
 from previewops.tui.viewmodel.columns import fit_widths
 from previewops.tui.viewmodel.dead.dialog_text import (

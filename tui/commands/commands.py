@@ -11,7 +11,7 @@ from previewops.errors import PreviewopsError
 
 if TYPE_CHECKING:
     from previewops.contract.payload import Payload
-    from previewops.queue.pages import DeadLetterFilter
+    from previewops.queue.dead_letter_filter import DeadLetterFilter
     from previewops.snapshot.fleet import WorkerCountRange
     from previewops.states import Priority
 

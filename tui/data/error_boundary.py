@@ -11,7 +11,8 @@ from previewops.errors import PreviewopsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from previewops.queue.pages import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
+    from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
     from previewops.snapshot.model import Snapshot
     from previewops.tui.protocols import DataSource, ExaminedCallback, JobQuery, SnapshotQuery

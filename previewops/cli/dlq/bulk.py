@@ -17,8 +17,8 @@ from previewops.formatting import format_table, pluralize
 from previewops.states import Priority
 
 if TYPE_CHECKING:
+    from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
     from previewops.queue.dead_letters import DeadLetters
-    from previewops.queue.pages import BulkResult, DeadLetterFilter
 
 LOOKED_AT = 10_000
 """Of more dead letters than this, the newest are shown by group, and all are counted."""

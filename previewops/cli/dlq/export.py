@@ -18,7 +18,7 @@ from previewops.formatting import pluralize
 
 if TYPE_CHECKING:
     from previewops.atomic_files import WriteRecord
-    from previewops.queue.pages import DeadLetterFilter
+    from previewops.queue.dead_letter_filter import DeadLetterFilter
 
 
 @click.command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from previewops.queue.pages import DeadLetterGroup
+from previewops.queue.dead_letter_filter import DeadLetterGroup
 from previewops.queue.records import JobRecord
 
 

@@ -13,7 +13,7 @@ from previewops.states import Priority
 
 if TYPE_CHECKING:
     from previewops.contract import Payload
-    from previewops.queue.pages import DeadLetterFilter
+    from previewops.queue.dead_letter_filter import DeadLetterFilter
 
 
 async def requeue_with_payload(
@@ -27,8 +27,8 @@ async def requeue_with_payload(
         OtherJob, JobNotFound, WrongState: it is not that job's, or the job is no dead letter.
     """
     from previewops.cli.acting_operator import acting_operator
+    from previewops.queue.dead_letter_filter import DeadLetterFilter
     from previewops.queue.dead_letters import DeadLetters
-    from previewops.queue.pages import DeadLetterFilter
 
     if len(which.job_ids) != 1 or which != DeadLetterFilter(job_ids=which.job_ids):
         raise UsageError("--payload is for one JOB", hint="name that job, and give no filter beside it")

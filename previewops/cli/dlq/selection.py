@@ -10,7 +10,7 @@ import click
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
-    from previewops.queue.pages import DeadLetterFilter
+    from previewops.queue.dead_letter_filter import DeadLetterFilter
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -71,7 +71,7 @@ def build_filter(
         UsageError: --all beside something that narrows the choice, or nothing at all where it is ``needed``.
     """
     from previewops.cli.filter_option import parse_filter_option
-    from previewops.queue.pages import DeadLetterFilter
+    from previewops.queue.dead_letter_filter import DeadLetterFilter
 
     terms = parse_filter_option(text or "")
     for name, value in (

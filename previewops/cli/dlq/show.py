@@ -18,7 +18,7 @@ from previewops.formatting import format_age, format_table
 from previewops.states import JobState
 
 if TYPE_CHECKING:
-    from previewops.queue.pages import DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
     from previewops.queue.records import JobRecord
 
 
@@ -89,8 +89,8 @@ async def _newest(context: Context, which: DeadLetterFilter, limit: int) -> tupl
 async def _groups(
     context: Context, which: DeadLetterFilter, limit: int
 ) -> tuple[tuple[DeadLetterGroup, ...], int]:
+    from previewops.queue.dead_letter_filter import DeadLetterFilter
     from previewops.queue.dead_letters import DeadLetters
-    from previewops.queue.pages import DeadLetterFilter
 
     async with context.redis() as redis:
         letters = DeadLetters(redis, context.settings)

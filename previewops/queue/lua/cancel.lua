@@ -1,15 +1,10 @@
--- Cancels a job that is pending. A running one stops at its worker's next heartbeat: its token is void at once.
+-- Cancels a pending job. Its token is void at once; a running render stops at its worker's next heartbeat.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
--- ARGV    1 id   2 who   3 why   4 age limit of finished records in ms
--- Results code (OK, NOT_FOUND, WRONG_STATE), the state it was in
+-- ARGV    1 id   2 who   3 why   4 TTL of the result in ms
+-- Results code (OK, NOT_FOUND, WRONG_STATE), previous state
+-- Transitions waiting -> cancelled, delayed -> cancelled, active -> cancelled
 --
--- @include keys
--- @include room
--- @include time
--- @include counters
--- @include events
--- @include waiting
+-- @include maxmemory
 -- @include admit
 -- @include result
 
@@ -21,7 +16,7 @@ if not state then
   if not due_ms then
     return { NOT_FOUND, '' }
   end
-  -- A stock client put it there and nobody has taken it in yet.
+  -- A stock arq client enqueued it and no worker has admitted it.
   admit_foreign(id, math.min(math.abs(tonumber(due_ms)), NOW_MS))
   foreign_state = tonumber(due_ms) > NOW_MS and 'delayed' or 'waiting'
   job = redis.call('HMGET', P_JOB .. id, 'state', 'priority', 'attempts', 'crashes', 'claimed', 'accepted')
@@ -32,18 +27,18 @@ if state ~= 'waiting' and state ~= 'delayed' and state ~= 'active' then
 end
 
 local message = 'cancelled by ' .. who .. (why ~= '' and ': ' .. why or '')
-local body = text_at(P_ARQ_JOB .. id)
-redis.call('SET', P_ARQ_RESULT .. id, arq_result(id, body, false, cjson.encode(message),
-  tonumber(job[3]) + tonumber(job[4]), job[5] or digits(NOW_MS), job[6]), 'PX', ttl_ms)
+local body = get_string(P_ARQ_JOB .. id)
+redis.call('SET', P_ARQ_RESULT .. id, build_arq_result(id, body, false, cjson.encode(message),
+  tonumber(job[3]) + tonumber(job[4]), job[5] or format_int(NOW_MS), job[6]), 'PX', ttl_ms)
 redis.call('DEL', P_ARQ_JOB .. id, P_ARQ_IN_PROGRESS .. id)
 redis.call('ZREM', WAITING[job[2]], id)
 redis.call('ZREM', K_ACTIVE, id)
 redis.call('ZREM', K_SCHEDULE, id)
 redis.call('HDEL', P_JOB .. id, 'token')
-redis.call('HSET', P_JOB .. id, 'state', 'cancelled', 'finished', digits(NOW_MS), 'reason', message)
-redis.call('ZADD', K_CANCELLED, digits(NOW_MS), id)
+redis.call('HSET', P_JOB .. id, 'state', 'cancelled', 'finished', format_int(NOW_MS), 'reason', message)
+redis.call('ZADD', K_CANCELLED, format_int(NOW_MS), id)
 count('cancelled')
-event('cancelled', 'job', id, 'who', who, 'why', why)
-redis.call('PUBLISH', P_DONE .. id, 'cancelled')
-write_tally()
+add_event('cancelled', 'job', id, 'who', who, 'why', why)
+redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'cancelled')
+flush_counters()
 return { OK, foreign_state or state }

@@ -1,24 +1,19 @@
--- Claims up to `want` jobs under a lease with a fencing token.
+-- Claims jobs under a lease with a fencing token.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
--- ARGV    1 worker id   2 lease in ms   3 ageing bound in ms   4 want
+-- ARGV    1 worker id   2 lease in ms   3 ageing limit in ms   4 maximum claims
 -- Results server now in ms, ms until the next delayed job is due or -1, then eight per claim (include/claim.lua)
+-- Transitions delayed -> waiting, waiting -> active
 --
--- @include keys
--- @include room
--- @include time
--- @include counters
--- @include events
--- @include waiting
+-- @include maxmemory
 -- @include admit
 -- @include claim
 
-local reply = { digits(NOW_MS), '-1' }
+local reply = { format_int(NOW_MS), '-1' }
 admit_due(tonumber(ARGV[4]) + 8)
-claim(reply, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
+claim_jobs(reply, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
 local next_due = redis.call('ZRANGEBYSCORE', K_SCHEDULE, 0, LAST_MS, 'WITHSCORES', 'LIMIT', 0, 1)
 if next_due[2] then
-  reply[2] = digits(math.max(0, tonumber(next_due[2]) - NOW_MS))
+  reply[2] = format_int(math.max(0, tonumber(next_due[2]) - NOW_MS))
 end
-write_tally()
+flush_counters()
 return reply

@@ -1,18 +1,13 @@
--- Deletes dead letters for good, payload and history included.
+-- Deletes dead letters permanently, with payload and history.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
--- ARGV    1 cut-off in server ms   2.. ids
+-- ARGV    1 cut-off in server ms, '' for now   2.. ids
 -- Results one code per id: OK, NOT_FOUND or WRONG_STATE
+-- Transitions dead -> deleted
 --
--- @include keys
--- @include room
--- @include time
--- @include counters
--- @include events
--- @include result
--- @include bury
+-- @include maxmemory
+-- @include dead_letters
 
-local cut_off = tonumber(ARGV[1])
+local cut_off = tonumber(ARGV[1]) or NOW_MS
 local reply, done = {}, 0
 for i = 2, #ARGV do
   local id = ARGV[i]
@@ -22,7 +17,7 @@ for i = 2, #ARGV do
   elseif job[1] ~= 'dead' or tonumber(job[2]) > cut_off then
     reply[#reply + 1] = WRONG_STATE
   else
-    unbury(id, job[3])
+    remove_from_dead_letters(id, job[3])
     redis.call('DEL', P_JOB .. id, P_ATTEMPTS .. id, P_ARQ_JOB .. id)
     done = done + 1
     reply[#reply + 1] = OK
@@ -31,5 +26,5 @@ end
 if done > 0 then
   count('discarded', done)
 end
-write_tally()
+flush_counters()
 return reply

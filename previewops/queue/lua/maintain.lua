@@ -1,69 +1,62 @@
--- Upkeep that every worker does with its heartbeat, in bounded steps: recovers expired leases, takes in what is
--- due, forgets aged records and silent workers, adds closed 10 s buckets up into 1 min buckets.
+-- Bounded maintenance step that every worker runs with its heartbeat: recovers expired leases, admits due jobs, deletes
+-- aged records and silent workers, merges closed 10 s buckets into 1 min buckets.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
--- ARGV    1 crashes that make a job poison   2 fingerprint of a lost worker   3 age limit of finished records in ms
---         4 silence in ms after which a worker is forgotten   5 lease in ms
--- Results recovered, taken in, ms until the next delayed job is due or -1, ms until the next lease ends or -1
+-- ARGV    1 maximum crashes   2 fingerprint of a lost worker   3 age limit of finished records in ms
+--         4 silence in ms after which a worker is removed   5 lease in ms
+-- Results recovered, admitted, ms until the next delayed job is due or -1, ms until the next lease expires or -1
+-- Transitions active -> waiting, active -> dead, delayed -> waiting,
+--             completed -> deleted, cancelled -> deleted
 --
--- @include keys
--- @include room
--- @include time
--- @include counters
--- @include events
--- @include waiting
+-- @include maxmemory
 -- @include admit
--- @include lease
--- @include result
--- @include bury
--- @include recover
+-- @include recover_job
 
 local STEP = 100
-local ADMIT_STEP = 500 -- finishes take in nothing: on a busy worker all that is due comes in here
+local ADMIT_STEP = 500 -- finish.lua admits nothing: on a busy worker all due jobs are admitted here
 local MINUTE_TTL = 48 * 3600 + 120
 local MINUTES_BEHIND = 65 * 6
 
 local lease_ms = tonumber(ARGV[5])
-local upkept = tonumber(redis.call('HGET', K_META, 'upkept') or NOW_MS)
+local last_run_ms = tonumber(redis.call('HGET', K_META, 'upkept') or NOW_MS)
 redis.call('HSET', K_META, 'upkept', NOW_MS)
 local expired = redis.call('ZRANGEBYSCORE', K_ACTIVE, 0, NOW_MS, 'LIMIT', 0, STEP)
-if NOW_MS - upkept > lease_ms then
-  -- Nobody was heard for as long as a lease: it was Redis that was away, or all workers at once. Leases that ended
-  -- meanwhile are given one more, so that workers which live can say so and no innocent job counts a crash.
+if NOW_MS - last_run_ms > lease_ms then
+  -- No worker ran this for a lease or longer: Redis was unavailable, or all workers at once. Leases that expired since
+  -- then get one more period, so that live workers can renew them and no job counts a crash without a cause.
   for _, id in ipairs(expired) do
     redis.call('ZADD', K_ACTIVE, NOW_MS + lease_ms, id)
   end
   expired = {}
 end
 for _, id in ipairs(expired) do
-  recover(id, tonumber(ARGV[1]), 'the lease ended without a heartbeat from the worker', ARGV[2])
+  recover_job(id, tonumber(ARGV[1]), 'the lease ended without a heartbeat from the worker', ARGV[2])
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', K_SCHEDULE, '(' .. digits(LAST_MS), '+inf', 'LIMIT', 0, STEP)) do
-  turn_away(id, 'a time that never comes')
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', K_SCHEDULE, '(' .. format_int(LAST_MS), '+inf', 'LIMIT', 0, STEP)) do
+  reject(id, 'an invalid due time')
 end
 local admitted = admit_due(ADMIT_STEP)
 if admitted > 0 and redis.call('HEXISTS', K_META, 'paused') == 0 then
-  wake()
+  wake_worker()
 end
 
-local function forget_aged(index)
+local function delete_aged(index)
   local aged = redis.call('ZRANGEBYSCORE', index, 0, NOW_MS - tonumber(ARGV[3]), 'LIMIT', 0, STEP)
   for _, id in ipairs(aged) do
     redis.call('ZREM', index, id)
     redis.call('DEL', P_JOB .. id, P_ATTEMPTS .. id, P_ARQ_RESULT .. id)
   end
 end
-forget_aged(K_COMPLETED)
-forget_aged(K_CANCELLED)
+delete_aged(K_COMPLETED)
+delete_aged(K_CANCELLED)
 
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', K_WORKERS, 0, NOW_MS - tonumber(ARGV[4]), 'LIMIT', 0, STEP)) do
   redis.call('ZREM', K_WORKERS, worker)
   redis.call('DEL', P_WORKER .. worker)
-  event('worker-lost', 'worker', worker, 'message', 'no heartbeat', 'jobs', '0')
+  add_event('worker-lost', 'worker', worker, 'message', 'no heartbeat', 'jobs', '0')
 end
 
-local function add_up(from_key, to_key)
+local function merge_bucket(from_key, to_key)
   local fields = redis.call('HGETALL', from_key)
   for i = 1, #fields, 2 do
     redis.call('HINCRBY', to_key, fields[i], fields[i + 1])
@@ -78,14 +71,14 @@ local first = math.max(rolled + 1, current - MINUTES_BEHIND)
 local last = math.min(current - 1, first + STEP - 1)
 if last >= first then
   for n = first, last do
-    add_up(P_BUCKET .. '10s:' .. digits(n), P_BUCKET .. '1m:' .. digits(math.floor(n / 6)))
+    merge_bucket(P_BUCKET .. '10s:' .. format_int(n), P_BUCKET .. '1m:' .. format_int(math.floor(n / 6)))
   end
-  redis.call('HSET', K_META, 'rolled', digits(last))
+  redis.call('HSET', K_META, 'rolled', format_int(last))
 end
 
 local function ms_until(index, from)
   local head = redis.call('ZRANGEBYSCORE', index, from, LAST_MS, 'WITHSCORES', 'LIMIT', 0, 1)
-  return head[2] and digits(math.max(0, tonumber(head[2]) - NOW_MS)) or '-1'
+  return head[2] and format_int(math.max(0, tonumber(head[2]) - NOW_MS)) or '-1'
 end
-write_tally()
+flush_counters()
 return { #expired, admitted, ms_until(K_SCHEDULE, 0), ms_until(K_ACTIVE, 0) }

@@ -1,15 +1,14 @@
--- Everything there is of one job, at one moment. Not a MULTI of plain reads: Redis refuses that at maxmemory.
+-- Reads all data of one job at one moment. A MULTI of plain reads would be rejected at maxmemory.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 id
 -- Results record (field, value)*, arq's body, arq's result, attempts as JSON, score in the schedule,
---         server now in s and µs; nil for what is not there
+--         server now in s and µs; nil for a missing part
 --
 -- @include keys
 
 local id = ARGV[1]
 local now = redis.call('TIME')
 return {
-  redis.call('HGETALL', P_JOB .. id), text_at(P_ARQ_JOB .. id), text_at(P_ARQ_RESULT .. id),
+  redis.call('HGETALL', P_JOB .. id), get_string(P_ARQ_JOB .. id), get_string(P_ARQ_RESULT .. id),
   redis.call('LRANGE', P_ATTEMPTS .. id, 0, -1), redis.call('ZSCORE', K_SCHEDULE, id), now[1], now[2],
 }

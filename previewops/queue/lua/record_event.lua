@@ -1,13 +1,10 @@
--- Records one event, for acts that are made of several steps.
+-- Records one event, for operations of several script calls.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 kind   then pairs of field and value
 -- Results OK
 --
--- @include keys
--- @include room
--- @include time
+-- @include maxmemory
 -- @include events
 
-event(unpack(ARGV))
+add_event(unpack(ARGV))
 return OK

@@ -1,16 +1,12 @@
--- Renews one lease, and so tells whether the caller still holds it. Asked before an output is published.
+-- Renews one lease. The code shows whether the caller still holds it, which matters before an output is published.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 id   2 token   3 lease in ms
 -- Results OK, ALREADY or STALE
 --
--- @include keys
--- @include room
--- @include time
--- @include waiting
+-- @include maxmemory
 -- @include lease
 
-local code = held(ARGV[1], ARGV[2])
+local code = check_lease(ARGV[1], ARGV[2])
 if code == OK then
   renew_lease(ARGV[1], ARGV[2], tonumber(ARGV[3]))
 end

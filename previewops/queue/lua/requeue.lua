@@ -1,21 +1,14 @@
--- Gives dead letters a new life.
--- A job that died after the cut-off is left: a bulk act touches each job once, even if it fails again at once.
+-- Requeues dead letters.
+-- Skips jobs that died after the cut-off: a bulk operation handles each job once, even if it fails again at once.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
--- ARGV    1 cut-off in server ms   2 priority, or '' to keep each job's own   3.. ids
+-- ARGV    1 cut-off in server ms, '' for now   2 priority, or '' to keep each job's own   3.. ids
 -- Results one code per id: OK, NOT_FOUND or WRONG_STATE
+-- Transitions dead -> waiting
 --
--- @include keys
--- @include room
--- @include time
--- @include counters
--- @include waiting
--- @include result
--- @include events
--- @include bury
--- @include revive
+-- @include maxmemory
+-- @include requeue_dead_letter
 
-local cut_off, priority = tonumber(ARGV[1]), ARGV[2]
+local cut_off, priority = tonumber(ARGV[1]) or NOW_MS, ARGV[2]
 local reply, done = {}, 0
 for i = 3, #ARGV do
   local id = ARGV[i]
@@ -25,14 +18,14 @@ for i = 3, #ARGV do
   elseif job[1] ~= 'dead' or tonumber(job[2]) > cut_off then
     reply[#reply + 1] = WRONG_STATE
   else
-    revive(id, job[3], priority ~= '' and priority or job[4])
+    requeue_dead_letter(id, job[3], priority ~= '' and priority or job[4])
     done = done + 1
     reply[#reply + 1] = OK
   end
 end
 if done > 0 then
   count('requeued', done)
-  wake()
+  wake_worker()
 end
-write_tally()
+flush_counters()
 return reply

@@ -1,18 +1,15 @@
--- Lets claims go on and wakes a worker.
+-- Resumes claims and wakes a worker.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 who   2 why
--- Results OK, or ALREADY when it was not paused
+-- Results OK, or ALREADY if it was not paused
 --
--- @include keys
--- @include room
--- @include time
+-- @include maxmemory
 -- @include events
 -- @include waiting
 
 if redis.call('HDEL', K_META, 'paused', 'paused_by', 'paused_why') == 0 then
   return { ALREADY }
 end
-event('resumed', 'who', ARGV[1], 'why', ARGV[2])
-wake()
+add_event('resumed', 'who', ARGV[1], 'why', ARGV[2])
+wake_worker()
 return { OK }

@@ -27,8 +27,8 @@ from previewops.tui.data.live.connection import QueueConnection
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from previewops.queue.dead_letter_filter import BulkResult
     from previewops.queue.dead_letters import DeadLetters
-    from previewops.queue.pages import BulkResult
     from previewops.queue.queue import Queue
     from previewops.supervisor.commands import FleetControl
 

@@ -12,7 +12,8 @@ from previewops.tui.protocols import ExaminedCallback, JobQuery, SnapshotQuery
 
 if TYPE_CHECKING:
     from previewops.health import Health
-    from previewops.queue.pages import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
+    from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
     from previewops.snapshot.history import History
     from previewops.snapshot.model import Snapshot

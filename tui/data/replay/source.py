@@ -12,7 +12,8 @@ from previewops.tui.data.replay.playhead import Playhead
 from previewops.tui.protocols import ExaminedCallback, JobQuery, NotRecorded, SnapshotQuery
 
 if TYPE_CHECKING:
-    from previewops.queue.pages import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
+    from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
     from previewops.snapshot.model import Snapshot
 

@@ -14,7 +14,8 @@ from previewops.tui.viewmodel.dead.rows import error_of
 from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
 
 if TYPE_CHECKING:
-    from previewops.queue.pages import Cursor, DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.pages import Cursor
     from previewops.queue.records import JobRecord
 
 _COUNTED_GROUPS = 20

@@ -11,7 +11,8 @@ from previewops.tui.viewmodel.dead.paging import PAGE_ROWS, Paging
 from previewops.tui.viewmodel.dead.selection import DeadListQuery
 
 if TYPE_CHECKING:
-    from previewops.queue.pages import Cursor, DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.pages import Cursor
     from previewops.queue.records import JobRecord
     from previewops.snapshot.model import Snapshot
 

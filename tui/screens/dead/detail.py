@@ -15,7 +15,7 @@ from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import Paper
 
 if TYPE_CHECKING:
-    from previewops.queue.pages import DeadLetterGroup
+    from previewops.queue.dead_letter_filter import DeadLetterGroup
     from previewops.queue.records import JobRecord
     from previewops.tui.app import OperatorApp
 

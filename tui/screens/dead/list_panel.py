@@ -17,7 +17,7 @@ from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
-    from previewops.queue.pages import DeadLetterGroup
+    from previewops.queue.dead_letter_filter import DeadLetterGroup
 
 CAUSES_EXAMPLE = 'asset-missing "no file" !timeout'
 """What stands in the empty line of the causes, which have nothing but errors to look into."""

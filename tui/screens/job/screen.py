@@ -13,7 +13,7 @@ from textual.containers import Horizontal
 from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
-from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.states import JobState
 from previewops.tui.commands.commands import Cancel, OperatorCommand, Requeue, RequeueWithPayload
 from previewops.tui.data.error_boundary import wrap_errors

@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
-from previewops.queue.pages import DeadLetterFilter
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.states import JobState
 from previewops.tui.commands.commands import Cancel
 from previewops.tui.keymap import KeyAction

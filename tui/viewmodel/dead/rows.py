@@ -19,7 +19,7 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
 from previewops.tui.viewmodel.wrap import wrap, wrap_lines
 
 if TYPE_CHECKING:
-    from previewops.queue.pages import DeadLetterGroup
+    from previewops.queue.dead_letter_filter import DeadLetterGroup
     from previewops.queue.records import Attempt, JobRecord
 
 GROUP_COLUMNS = (

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from previewops.formatting import pluralize
+from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.filter_query import FilterQuery
-from previewops.queue.pages import DeadLetterFilter
 from previewops.tui.viewmodel.dead.rows import restrict_to_errors
 
 if TYPE_CHECKING:
-    from previewops.queue.pages import DeadLetterGroup
+    from previewops.queue.dead_letter_filter import DeadLetterGroup
     from previewops.queue.records import JobRecord
 
 

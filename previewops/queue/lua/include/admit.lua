@@ -1,19 +1,24 @@
--- Takes in what is due: jobs that have backed off, and jobs that a stock arq client enqueued (known by having
--- no record of ours). Their bodies lose arq's expiry here: nothing waiting expires.
+-- @include counters
+-- @include events
+-- @include waiting
+
+-- Admits due jobs: moves them from the schedule to a waiting list. These are jobs after their backoff, and jobs that a
+-- stock arq client enqueued (they have no record). Admission removes arq's expiry of the body: waiting jobs do not
+-- expire.
 local function admit_foreign(id, due_ms)
-  local priority, project = describe(id)
+  local priority, project = read_priority_and_project(id)
   redis.call('DEL', P_JOB .. id, P_ATTEMPTS .. id)
   redis.call('ZREM', K_COMPLETED, id)
   redis.call('ZREM', K_CANCELLED, id)
   redis.call('PERSIST', P_ARQ_JOB .. id)
-  new_record(id, 'waiting', priority, project, due_ms)
-  put_waiting(id, priority, due_ms * 1000, due_ms)
+  create_record(id, 'waiting', priority, project, due_ms)
+  add_waiting(id, priority, due_ms * 1000, due_ms)
   count('accepted')
 end
 
--- An id that is no Unicode text, or holds control characters, can break whoever decodes or shows it, one worker after
--- the other; no client writes such ids by itself. Any other id ends as a job or as a dead letter.
-local function unspeakable(id)
+-- An id that is not UTF-8, is too long or has control characters could crash one worker after the other that decodes or
+-- prints it. No client writes such ids. Every other id becomes a job or a dead letter.
+local function is_invalid_id(id)
   if #id > 512 or string.find(id, '%c') or string.find(id, '\237[\160-\191]') or string.find(id, '\224[\128-\159]')
     or string.find(id, '\240[\128-\143]') or string.find(id, '\244[\144-\191]') then
     return true
@@ -25,10 +30,10 @@ local function unspeakable(id)
   return rest ~= ''
 end
 
-local function turn_away(id, why)
+local function reject(id, why)
   redis.call('ZREM', K_SCHEDULE, id)
   count('refused')
-  event('turned-away', 'message', 'an entry with ' .. why .. ' was put into the queue by hand')
+  add_event('turned-away', 'message', 'somebody put an entry with ' .. why .. ' into the queue by hand')
 end
 
 local function admit_due(limit)
@@ -37,19 +42,19 @@ local function admit_due(limit)
     local id, due_ms = due[i], tonumber(due[i + 1])
     local job = redis.call('HMGET', P_JOB .. id, 'state', 'priority')
     local state = job[1]
-    if not state and unspeakable(id) then
-      turn_away(id, 'an id of ' .. #id .. ' bytes that is no plain text')
+    if not state and is_invalid_id(id) then
+      reject(id, 'an id of ' .. #id .. ' bytes that is not plain text')
     elseif state == 'delayed' then
-      redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'order', digits(due_ms * 1000))
-      put_waiting(id, job[2], due_ms * 1000, due_ms)
+      redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'order', format_int(due_ms * 1000))
+      add_waiting(id, job[2], due_ms * 1000, due_ms)
     elseif state == 'waiting' or state == 'active' or state == 'dead' then
-      -- arq's Job.abort rewrites the score of a job that it takes for deferred; ours says it is taken in. A job
-      -- whose body was lost can be enqueued again by a stock client: it has its body back, without an expiry.
+      -- arq's Job.abort rewrites the score of a job that looks deferred; the negative score marks it as admitted again.
+      -- A stock arq client can enqueue a job again whose body was lost: it has a body again, which must not expire.
       redis.call('PERSIST', P_ARQ_JOB .. id)
       if state == 'dead' then
         redis.call('ZREM', K_SCHEDULE, id)
       else
-        redis.call('ZADD', K_SCHEDULE, digits(-NOW_MS), id)
+        redis.call('ZADD', K_SCHEDULE, format_int(-NOW_MS), id)
       end
     else
       admit_foreign(id, due_ms)

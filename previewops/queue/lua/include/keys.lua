@@ -1,12 +1,12 @@
--- K_… are keys and P_… prefixes of keys, put in front of this text by the loader (previewops/queue/keys.py names them all).
+-- K_… are keys and P_… are key prefixes. The loader puts their definitions in front of the script (queue/keys.py).
 local WAITING = { high = K_HIGH, normal = K_NORMAL, low = K_LOW }
 
--- previewops.states.Code
+-- previewops.states.ScriptResult
 local OK, DUPLICATE, CONFLICT, FULL, STALE = 0, 1, 2, 3, 4
 local NOT_FOUND, WRONG_STATE, COMPARE, ALREADY = 5, 6, 7, 8
 
--- The text of a key, or false: also where something that is no text has been put by hand.
-local function text_at(key)
-  local found = redis.pcall('GET', key)
-  return type(found) == 'string' and found
+-- The string at a key, or false if it is missing or has another type.
+local function get_string(key)
+  local value = redis.pcall('GET', key)
+  return type(value) == 'string' and value
 end

@@ -1,4 +1,6 @@
--- The server's clock is the only one that leases and backoff are timed by.
+-- @include keys
+
+-- Only the server's clock times leases and backoff.
 local NOW_US, NOW_MS
 do
   local t = redis.call('TIME')
@@ -6,16 +8,16 @@ do
   NOW_MS = math.floor(NOW_US / 1000)
 end
 
--- Above this a double is no whole number of ms any more: nothing is due then.
+-- The largest integer that a double represents exactly; a later due time is invalid.
 local LAST_MS = 9007199254740991
 
--- For text. As an argument of redis.call a number is written out in full by Redis itself.
-local function digits(number)
+-- Formats an integer as text. Arguments of redis.call that are numbers do not need this: Redis formats them in full.
+local function format_int(number)
   return string.format('%.0f', number)
 end
 
--- Strictly increasing, and never behind the clock in µs: admission order and fencing tokens come from here.
--- Because it follows the clock, tokens keep growing even after a FLUSHALL or a fail-over that lost writes.
+-- Source of admission order and fencing tokens: strictly increasing and never behind the clock in µs.
+-- Because it follows the clock, tokens increase even after a FLUSHALL or a fail-over that lost writes.
 -- Reserves `amount` values and returns the first.
 local function sequence_after(last, amount)
   local first = math.max(tonumber(last or '0') + 1, NOW_US)

@@ -1,22 +1,16 @@
--- Sends a failed job to the dead-letter queue.
+-- Moves a failed job to the dead-letter queue.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
 -- ARGV    1 id   2 token   3 counter (attempts | crashes)   4 attempt as JSON   5 cause
 --         6 error class   7 error code   8 message   9 fingerprint
 -- Results OK, ALREADY or STALE
+-- Transitions active -> dead
 --
--- @include keys
--- @include room
--- @include time
--- @include counters
--- @include events
--- @include waiting
+-- @include maxmemory
 -- @include lease
--- @include result
--- @include bury
+-- @include dead_letters
 
 local id, token, counter, cause = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
-local code = held(id, token)
+local code = check_lease(id, token)
 if code ~= OK then
   return code
 end
@@ -26,8 +20,8 @@ redis.call('RPUSH', P_ATTEMPTS .. id, ARGV[4])
 if counter == 'crashes' then
   count('crashed')
 end
-total('failed', redis.call('HGET', P_JOB .. id, 'priority'),
+count_by_priority('failed', redis.call('HGET', P_JOB .. id, 'priority'),
   counter == 'crashes' and 'crash' or cause == 'permanent' and 'permanent' or 'error')
-bury(id, cause, ARGV[6], ARGV[7], ARGV[8], ARGV[9])
-write_tally()
+move_to_dead_letters(id, cause, ARGV[6], ARGV[7], ARGV[8], ARGV[9])
+flush_counters()
 return OK

@@ -1,11 +1,9 @@
--- The largest groups of dead letters of one cause.
+-- Lists the largest groups of dead letters by cause.
 --
--- KEYS    1 the queue; all others by name (include/keys.lua)
--- ARGV    1 most groups
--- Results groups (fingerprint, count, first death in ms, last death in ms, id of the last, its values of RECORD in
---         include/record.lua)*
+-- ARGV    1 maximum groups
+-- Results groups (fingerprint, count, first death in ms, last death in ms, id of the last, its values of RECORD_FIELDS
+--         in include/record.lua)*
 --
--- @include keys
 -- @include record
 
 local reply = {}
@@ -13,7 +11,7 @@ for _, fingerprint in ipairs(redis.call('ZREVRANGE', K_DEAD_GROUPS, 0, tonumber(
   local index = P_DEAD_GROUP .. fingerprint
   local first = redis.call('ZRANGE', index, 0, 0, 'WITHSCORES')
   local last = redis.call('ZRANGE', index, -1, -1, 'WITHSCORES')
-  local values = last[1] and values_of(last[1])
+  local values = last[1] and read_record_values(last[1])
   if values and values[1] then
     reply[#reply + 1] = { fingerprint, redis.call('ZCARD', index), first[2], last[2], last[1], values }
   end

@@ -1,0 +1,28 @@
+-- @include dead_letters
+-- @include lease
+
+-- Recovers a job whose worker is gone: counts a crash, then requeues the job, or moves it to the dead letters if it has
+-- reached the maximum.
+local function recover_job(id, max_crashes, why, fingerprint)
+  local job = redis.call('HMGET', P_JOB .. id, 'priority', 'order', 'worker', 'claimed')
+  if not job[1] then
+    create_record(id, 'active', 'normal', '', NOW_MS)
+    job = { 'normal', format_int(NOW_US), false, false }
+  end
+  local worker, claimed = job[3] or '', tonumber(job[4] or NOW_MS)
+  local crashes = redis.call('HINCRBY', P_JOB .. id, 'crashes', 1)
+  redis.call('RPUSH', P_ATTEMPTS .. id, cjson.encode({
+    at = claimed, durationMs = NOW_MS - claimed, worker = worker, kind = 'crash', class = 'WorkerLost',
+    code = 'worker-lost', message = why,
+  }))
+  revoke_lease(id)
+  count('crashed')
+  count_by_priority('failed', job[1], 'worker-lost')
+  if crashes >= max_crashes then
+    move_to_dead_letters(id, 'crashes', 'WorkerLost', 'worker-lost', why, fingerprint)
+  else
+    count_by_priority('retried', job[1], 'worker-lost')
+    return_to_waiting(id, job[1], job[2])
+    add_event('recovered', 'job', id, 'worker', worker, 'message', why)
+  end
+end

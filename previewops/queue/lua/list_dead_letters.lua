@@ -1,0 +1,65 @@
+-- Lists or counts matching dead letters, newest first, from a cursor and within a budget.
+--
+-- ARGV    1 rows | ids | count   2 complete fingerprint to search its group only, or ''
+--         3 cut-off in server ms, '' for now   4 minimum age in ms at the cut-off   5 maximum matches
+--         6 maximum ids to examine   7 to 9 cursor of an earlier call, '' for the start (include/merge_scan.lua)
+--         10 '=' and a project, or ''   11 error class, code or part of a message, or ''   12 the same in lower case
+--         13 prefix of the fingerprint   14 number of named ids, then these, then the filter (include/filter_match.lua)
+-- Results cut-off, ids examined, cursor or nothing at the end, number of matches, and these: nothing,
+--         ids, or rows (id, values of RECORD_FIELDS in include/record.lua)
+--
+-- @include time
+-- @include merge_scan
+-- @include filter_match
+-- @include record
+
+local mode, project, error_text, error_lower, prefix = ARGV[1], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local limit, budget, named = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[14])
+local cut_off = ARGV[3] == '' and NOW_MS or tonumber(ARGV[3])
+local latest = cut_off - tonumber(ARGV[4])
+local matches, has_terms = filter_matcher(ARGV, 15 + named)
+local needs_record = has_terms or named > 0 or project ~= '' or error_text ~= '' or prefix ~= ''
+local examined, matching, reply = 0, 0, {}
+
+local function matches_error(job)
+  return error_text == '' or job.class == error_text or job.code == error_text
+    or string.find(string.lower(job.reason), error_lower, 1, true) ~= nil
+end
+
+local function is_match(id)
+  if not needs_record then
+    return true
+  end
+  local job = read_filter_fields(id)
+  return job.state == 'dead' and matches(job) and tonumber(job.finished or 0) <= latest
+    and (project == '' or job.project == string.sub(project, 2))
+    and string.sub(job.fingerprint or '', 1, #prefix) == prefix and matches_error(job)
+end
+
+local function visit(id)
+  examined = examined + 1
+  if is_match(id) then
+    matching = matching + 1
+    if mode == 'ids' then
+      reply[matching] = id
+    elseif mode == 'rows' then
+      reply[matching] = { id, read_record_values(id) }
+    end
+  end
+  return matching < limit and examined < budget
+end
+
+local cursor = nil
+if named > 0 then
+  for i = 15, 14 + named do
+    visit(ARGV[i])
+  end
+else
+  local index = ARGV[2] ~= '' and P_DEAD_GROUP .. ARGV[2] or K_DEAD
+  local after = ARGV[7] ~= '' and { source = 1, score = ARGV[8], id = ARGV[9] } or nil
+  local source = { key = index, us = 1000, min = '-inf', max = format_int(latest) }
+  cursor = merge_scan({ source }, after, true, function(member)
+    return visit(member.id)
+  end)
+end
+return { format_int(cut_off), examined, cursor or {}, matching, reply }

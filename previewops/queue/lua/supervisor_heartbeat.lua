@@ -1,0 +1,49 @@
+-- A supervisor's heartbeat: publishes its state, returns its commands and the age of its workers' runs.
+-- Commands stay listed until they are acknowledged. Expired commands are skipped and removed here.
+--
+-- ARGV    1 supervisor id   2 supervisor state as JSON   3 silence in ms after which a supervisor is removed
+--         then its workers' ids
+-- Results server now in ms, commands (id, fields)*, the age in ms of the oldest run of each worker, 0 without one
+--
+-- @include maxmemory
+-- @include time
+
+local STEP = 100
+
+local id = ARGV[1]
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', K_SUPERVISORS, 0, NOW_MS - tonumber(ARGV[3]), 'LIMIT', 0, STEP)) do
+  redis.call('ZREM', K_SUPERVISORS, gone)
+  redis.call('DEL', P_SUPERVISOR .. gone)
+end
+redis.call('ZADD', K_SUPERVISORS, format_int(NOW_MS), id)
+redis.call('HSET', P_SUPERVISOR .. id, 'info', ARGV[2])
+
+local commands = {}
+for _, command in ipairs(redis.call('LRANGE', P_COMMANDS .. id, 0, STEP - 1)) do
+  local fields = redis.call('HGETALL', P_COMMAND .. command)
+  if #fields > 0 then
+    commands[#commands + 1] = { command, fields }
+  end
+end
+if #commands == 0 then
+  redis.call('DEL', P_COMMANDS .. id)
+end
+
+-- The worker's last heartbeat lists its jobs; jobs that another worker runs by now are skipped.
+local function oldest_run_age(worker)
+  local read, info = pcall(cjson.decode, redis.call('HGET', P_WORKER .. worker, 'info') or '{}')
+  local since = NOW_MS
+  for _, job in ipairs(read and type(info.jobs) == 'table' and info.jobs or {}) do
+    local run = redis.call('HMGET', P_JOB .. job, 'worker', 'claimed', 'state')
+    if run[1] == worker and run[3] == 'active' then
+      since = math.min(since, tonumber(run[2]) or NOW_MS)
+    end
+  end
+  return NOW_MS - since
+end
+
+local ages = {}
+for i = 4, #ARGV do
+  ages[#ages + 1] = format_int(oldest_run_age(ARGV[i]))
+end
+return { format_int(NOW_MS), commands, ages }
