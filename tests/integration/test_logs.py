@@ -74,11 +74,11 @@ async def test_format_and_level(program: Program, redis_url: str) -> None:
 
 LIBRARIES = """
 import asyncio, logging
-from previewops.logs.setup import JobLogContext, configure, job_log_context, log, bind_payload
+from previewops.logs.setup import JobLogContext, configure_logging, job_log_context, log, bind_payload
 from previewops.settings import Settings
 
-configure(Settings())
-configure(Settings())  # twice is once
+configure_logging(Settings())
+configure_logging(Settings())  # twice is once
 arq = logging.getLogger("arq.worker")
 arq.info("0.01s -> job(%s)", {"title": "Not for logs"})
 
@@ -130,7 +130,7 @@ SENDING = """
 import asyncio
 from previewops.clock import system_rng
 from previewops.queue.leases import Claim, CompletedJob
-from previewops.logs.setup import JobLogContext, configure, job_log_context, log
+from previewops.logs.setup import JobLogContext, configure_logging, job_log_context, log
 from previewops.settings import Settings
 from previewops.states import ScriptResult, Priority
 from previewops.worker.engine.claims import ClaimChannel
@@ -146,7 +146,7 @@ class Leases:
         return 0
 
 async def main():
-    configure(Settings())
+    configure_logging(Settings())
     exchange = ClaimChannel(
         Leases(), max_calls=1, batch_size=9, held_claims=list, accepts_jobs=lambda: False, rng=system_rng()
     )

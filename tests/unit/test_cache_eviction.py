@@ -12,8 +12,8 @@ from previewops.worker.cache.eviction import select_evictions
 @dataclass(frozen=True)
 class Thing:
     name: str
-    size: int
-    used_s: float
+    size_bytes: int
+    last_used_s: float
 
 
 THINGS = [Thing("new", 10, 900), Thing("old", 10, 100), Thing("middle", 10, 500)]
