@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever happens while they are written."""
+"""Writes files atomically: a file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any, TextIO, TypeAlias
 from previewops.errors import PreviewopsError
 
 WriteRecord: TypeAlias = Callable[[Mapping[str, Any]], None]
-"""Adds one record."""
+"""Writes one record."""
 
-_PRIVATE = 0o600  # payloads may be nobody else's business
+_PRIVATE = 0o600  # payloads may be confidential
 _PUBLIC = 0o644
 
 
@@ -27,10 +27,10 @@ class FileWriteFailed(PreviewopsError):
 
 @contextmanager
 def open_jsonl_atomically(path: Path) -> Iterator[WriteRecord]:
-    """Gives a function that writes a record as a line of ASCII JSON into a file that only its owner can read.
+    """Yields a function that writes a record as a line of ASCII JSON. Only the owner can read the file.
 
     Raises:
-        ExportFailed: the file cannot be made, written or named so; nothing of it is left, what was there stays.
+        FileWriteFailed: the file cannot be created, written or renamed; an existing file is unchanged.
     """
     with _drafted(path, _PRIVATE) as file:
 
@@ -44,7 +44,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     """Writes a file that everybody can read.
 
     Raises:
-        ExportFailed: the file cannot be made, written or named so; nothing of it is left, what was there stays.
+        FileWriteFailed: the file cannot be created, written or renamed; an existing file is unchanged.
     """
     with _drafted(path, _PUBLIC) as file:
         _write(file, path, text)
@@ -52,10 +52,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 @contextmanager
 def _drafted(path: Path, mode: int) -> Iterator[TextIO]:
-    """A file beside ``path``, which takes its name, and the place of what was there, once the block has ended well.
-
-    It is flushed to the disk before.
-    """
+    """Yields a draft beside ``path``; when the block succeeds, syncs it to disk and renames it to ``path``."""
     draft = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -66,7 +63,7 @@ def _drafted(path: Path, mode: int) -> Iterator[TextIO]:
         yield file
         _keep(file, draft, path)
     finally:
-        with suppress(OSError):  # what it could not store has been told
+        with suppress(OSError):  # a write error has been reported already
             file.close()
         with suppress(FileNotFoundError):
             draft.unlink()

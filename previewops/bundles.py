@@ -1,8 +1,8 @@
-"""The one reader of published bundles: every door goes through here to their files.
+"""The only reader of published bundles: command line, client, API and screen read their files through it.
 
-Ids come from Redis and names from a manifest that anybody who may write DATA_DIR can have changed, so neither is
-trusted. The bundle's folder is opened once, no link is followed below DATA_DIR, and everything is read by that
-descriptor: a bundle that is replaced meanwhile is read whole, as it was.
+Ids come from Redis and names from a manifest that any writer of DATA_DIR may have changed: neither is trusted.
+The bundle's folder is opened once, no link below DATA_DIR is followed, and everything is read through that
+descriptor: a bundle that is replaced during a read is still read completely, in its old state.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
 
 PREVIEWS_FOLDER = "previews"
-"""The folder of DATA_DIR that readers see bundles in."""
+"""Folder of DATA_DIR with the published bundles."""
 
 MANIFEST_FILE = "container.json"
-"""The file of a bundle that names all others but ``preview.json``."""
+"""Manifest of a bundle: lists all its files except ``preview.json``."""
 
 PREVIEW_FILE = "preview.json"
-"""The file of a bundle that tells what was rendered."""
+"""File of a bundle that describes what was rendered."""
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG})
-"""What the system says of a name that leads to no file: nothing, or a folder, a link or a socket."""
+"""Errors for a name without a file: nothing, a folder, a link or a socket."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One file of a bundle: its name within it ("frames/001.webp"), where it is, and what it was written as.
+    """One file of a bundle: its name within it ("frames/001.webp"), its path and its metadata.
 
-    ``file`` is absolute; ``bytes`` and ``sha256`` (hexadecimal) are of its content when it was rendered.
+    ``file`` is absolute; ``bytes`` and ``sha256`` (hexadecimal) describe its content when it was rendered.
     """
 
     name: str
@@ -58,10 +58,10 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class OpenArtifact:
-    """A file of a bundle, open for reading; whoever has it calls ``close``.
+    """An open file of a bundle. The caller closes it.
 
-    ``size`` in bytes and ``sha256`` (hexadecimal) are those of the manifest, and the size is the opened file's too.
-    Of the manifest itself and of ``preview.json``, which it does not list, they are those of what was read.
+    ``size`` in bytes and ``sha256`` (hexadecimal) come from the manifest; the size is checked against the open file.
+    For the manifest itself and ``preview.json``, which it does not list, they are computed from the content.
     """
 
     descriptor: int
@@ -76,13 +76,13 @@ class OpenArtifact:
 
 
 def list_artifacts(data_dir: Path, record: JobRecord) -> tuple[Artifact, ...]:
-    """The files of a job's bundle as its ``container.json`` lists them. Blocks on the disk.
+    """Returns the files of a job's bundle as its ``container.json`` lists them. Reads the disk.
 
-    Each is there, is a regular file reached by no link, and has the length that is listed.
+    Each is a regular file, not reached by a link, with the listed length.
 
     Raises:
-        BundleElsewhere: there is no bundle here, or it is not what was published.
-        BundleUnreadable: whether there is cannot be told now.
+        BundleNotFound: the bundle is not on this machine, or differs from what was published.
+        BundleUnreadable: the system cannot read it now.
     """
     with _bundle(data_dir, record) as folder:
         listed = _listed(folder, _place(data_dir, record))
@@ -92,12 +92,12 @@ def list_artifacts(data_dir: Path, record: JobRecord) -> tuple[Artifact, ...]:
 
 
 def find_artifact(data_dir: Path, record: JobRecord, path: str) -> Path:
-    """The file ``path`` of the job's bundle, listed or not: a regular file, reached by no link. Blocks on the disk.
+    """Returns the path of a file of the job's bundle, listed or not: regular, not reached by a link. Reads the disk.
 
     Raises:
-        NoSuchArtifact: the bundle has no such file.
-        BundleElsewhere: there is no bundle here.
-        BundleUnreadable: whether there is cannot be told now.
+        ArtifactNotFound: the bundle has no such file.
+        BundleNotFound: the bundle is not on this machine.
+        BundleUnreadable: the system cannot read it now.
     """
     with _bundle(data_dir, record) as folder:
         try:
@@ -110,14 +110,12 @@ def find_artifact(data_dir: Path, record: JobRecord, path: str) -> Path:
 
 
 def open_artifact(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
-    """Opens the file ``name`` of a job's bundle: one that the manifest lists, the manifest, or preview.json.
-
-    Blocks on the disk.
+    """Opens a file of a job's bundle: one that the manifest lists, the manifest, or preview.json. Reads the disk.
 
     Raises:
-        NoSuchArtifact: the manifest lists no such file.
-        BundleElsewhere: there is no bundle here, or it is not what was published.
-        BundleUnreadable: whether there is cannot be told now: no open file is left, say, or the disk fails.
+        ArtifactNotFound: the manifest lists no such file.
+        BundleNotFound: the bundle is not on this machine, or differs from what was published.
+        BundleUnreadable: the system cannot read it now: out of file descriptors, or a disk error.
     """
     with _bundle(data_dir, record) as folder:
         if name in (MANIFEST_FILE, PREVIEW_FILE):
@@ -134,10 +132,10 @@ def _place(data_dir: Path, record: JobRecord) -> Path:
 
 @contextmanager
 def _bundle(data_dir: Path, record: JobRecord) -> Iterator[int]:
-    """The descriptor of the bundle's folder. What goes wrong with its files inside is told as what it means."""
+    """Yields the descriptor of the bundle's folder and translates errors inside the block."""
     with _told(record):
         with _missing_is_elsewhere(data_dir, record):
-            # DATA_DIR itself may be a link, and the path to it may have some.
+            # DATA_DIR and the path to it may contain links.
             root = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             folder = _below(root, (PREVIEWS_FOLDER, record.project_id, record.job_id))
         try:
@@ -158,7 +156,7 @@ def _told(record: JobRecord) -> Iterator[None]:
         else:
             reason = str(error)
         raise BundleNotFound(
-            f"the bundle of job {record.job_id} is not what was published: {reason}",
+            f"the bundle of job {record.job_id} differs from what was published: {reason}",
             hint="it is damaged; submit the payload under a new jobId to render it again",
         ) from error
 
@@ -172,13 +170,13 @@ def _missing_is_elsewhere(data_dir: Path, record: JobRecord) -> Iterator[None]:
             raise
         named = (record.result or {}).get("bundle")
         raise BundleNotFound(
-            f"the bundle of job {record.job_id} is not on this machine: there is no {_place(data_dir, record)}",
-            hint=f"set DATA_DIR to the workers' folder, or look at it where it was made: {named or 'unknown'}",
+            f"the bundle of job {record.job_id} is not on this machine: {_place(data_dir, record)} does not exist",
+            hint=f"set DATA_DIR to the workers' folder, or use the machine that rendered it: {named or 'unknown'}",
         ) from error
 
 
 def _below(current: int, steps: Sequence[str]) -> int:
-    """Opens the folder that ``steps`` lead to from the open folder ``current``, which is closed; none is a link."""
+    """Opens the folder at ``steps`` below the open folder ``current``, which is closed. Follows no links."""
     for step in steps:
         try:
             below = os.open(_one_name(step), _FOLDER, dir_fd=current)
@@ -190,15 +188,15 @@ def _below(current: int, steps: Sequence[str]) -> int:
 
 def _one_name(name: str) -> str:
     if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise ValueError(f"{name!r} leads out of the bundle")
+        raise ValueError(f"{name!r} is outside the bundle")
     return name
 
 
 def _regular(folder: int, name: str) -> int:
-    """Opens a file below ``folder``.
+    """Opens a regular file below ``folder``.
 
     Raises:
-        ValueError: the name leads elsewhere, or what is there is no regular file.
+        ValueError: the name leads outside, or is not a regular file.
     """
     *steps, last = name.split("/")
     inner = _below(os.dup(folder), steps)
@@ -208,13 +206,13 @@ def _regular(folder: int, name: str) -> int:
         os.close(inner)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ValueError(f"{name!r} is no regular file")
+        raise ValueError(f"{name!r} is not a regular file")
     return descriptor
 
 
 def _opened(folder: int, entry: Artifact) -> int:
     descriptor = _regular(folder, entry.name)
-    # Something else than was published may be there; a checksum that is not true is never told.
+    # The file may have been replaced; never return a wrong checksum.
     if (found := os.fstat(descriptor).st_size) != entry.bytes:
         os.close(descriptor)
         raise ValueError(f"{entry.name!r} has {found} bytes; {entry.bytes} were published")
@@ -243,16 +241,16 @@ def _content(descriptor: int) -> bytes:
 
 
 def _listed(folder: int, place: Path) -> dict[str, Artifact]:
-    """The manifest's files by name.
+    """Returns the manifest's files by name.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the manifest is invalid.
     """
     descriptor = _regular(folder, MANIFEST_FILE)
     try:
         found: Any = json.loads(_content(descriptor))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{MANIFEST_FILE} does not read as JSON: {error}") from error
+        raise ValueError(f"{MANIFEST_FILE} is not JSON: {error}") from error
     finally:
         os.close(descriptor)
     files = found.get("files") if isinstance(found, dict) else None
@@ -272,4 +270,4 @@ def _entry(place: Path, raw: Any) -> Artifact:
             for step in name.split("/"):
                 _one_name(step)
             return Artifact(name, place / name, size, digest, kind)
-    raise ValueError(f"{MANIFEST_FILE} has an entry that names no path, bytes, sha256 and mediaType")
+    raise ValueError(f"{MANIFEST_FILE} has an entry without path, bytes, sha256 or mediaType")

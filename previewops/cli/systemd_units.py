@@ -1,7 +1,7 @@
-"""systemd units, sysusers.d, tmpfiles.d and the environment file, as they are to stand on one host.
+"""Renders systemd units, sysusers.d, tmpfiles.d and the environment file for one host.
 
-The shipped files (package data in ``previewops/systemd``) name what differs from host to host as ``@NAME@``; here
-they become text for one :class:`Layout`. Nothing is written, and systemd is not asked for anything.
+The shipped files (package data in ``previewops/systemd``) have ``@NAME@`` for what differs between hosts; here they
+become text for one :class:`UnitLayout`. Nothing is written, and systemd is not called.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ UNITS = (
 )
 ENVIRONMENT_FILE = "previewops.env"
 
-# The first version of systemd that knows a directive. Older ones warn of it at each load.
+# First systemd version that supports a directive. Older versions warn about it at each load.
 _SINCE = {"RestartSteps": 254, "RestartMaxDelaySec": 254}
 
-# With ProtectHome=yes these are empty for the services of the system.
+# ProtectHome=yes empties these for system services.
 _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
 _PRIVATE_TMP = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - compared with, not written to
 
-# systemd gives each of the other characters a meaning somewhere in the files: word ends, quotes, specifiers,
-# variables, comments; PREVIEW_ASSET_ROOTS is split at colons.
+# All other characters have a meaning somewhere in the files: word ends, quotes, specifiers, variables, comments;
+# PREVIEW_ASSET_ROOTS is split at colons.
 _PLAIN = re.compile(r"/[^\s\"'\\%$:;#\x00-\x1f\x7f]*")
 
 
 @dataclass(frozen=True, slots=True)
 class UnitLayout:
-    """Where everything is on one host. All paths are absolute.
+    """Absolute paths of one host's installation.
 
-    ``command`` is the words that run previewops, the program's path first; ``user`` tells units of a user's own
-    manager from those of the system.
+    ``command`` is the command that runs previewops, program path first; ``user`` selects units of a user's manager
+    instead of the system's.
     """
 
     command: tuple[str, ...]
@@ -58,13 +58,13 @@ class UnitLayout:
 
     @property
     def env_file(self) -> Path:
-        """The settings of this host, which an administrator edits."""
+        """Settings of this host, edited by an administrator."""
         return self.config_dir / ENVIRONMENT_FILE
 
 
 @dataclass(frozen=True, slots=True)
 class HostFile:
-    """One file of a host. With ``keep`` a file that is there already is a person's and stays as it is."""
+    """One file of a host. ``keep`` leaves an existing file unchanged, because an administrator edits it."""
 
     path: Path
     text: str
@@ -73,7 +73,7 @@ class HostFile:
 
 
 def system_layout(command: tuple[str, ...], data_dir: Path | None) -> UnitLayout:
-    """Units of the system manager; ``data_dir`` None stands for /var/lib/previewops."""
+    """Layout for the system manager; ``data_dir`` defaults to /var/lib/previewops."""
     return UnitLayout(
         command=command,
         data_dir=data_dir or SYSTEM_DATA_DIR,
@@ -86,10 +86,9 @@ def system_layout(command: tuple[str, ...], data_dir: Path | None) -> UnitLayout
 def user_layout(
     command: tuple[str, ...], data_dir: Path | None, *, config_home: Path, data_home: Path
 ) -> UnitLayout:
-    """Units of a user's own manager.
+    """Layout for a user's own manager.
 
-    ``config_home`` and ``data_home`` are the base directories of the XDG specification ($XDG_CONFIG_HOME and
-    $XDG_DATA_HOME, or what stands for them).
+    ``config_home`` and ``data_home`` are XDG base directories ($XDG_CONFIG_HOME, $XDG_DATA_HOME, or their defaults).
     """
     return UnitLayout(
         command=command,
@@ -101,12 +100,12 @@ def user_layout(
 
 
 def render_host_files(layout: UnitLayout, *, systemd_version: int | None) -> list[HostFile]:
-    """Every file of ``layout``, units first.
+    """Returns every file of ``layout``, units first.
 
-    ``systemd_version`` None stands for a version that knows every directive.
+    ``systemd_version`` None means a version that supports every directive.
 
     Raises:
-        UsageError: a path has characters that systemd gives a meaning.
+        UsageError: a path contains characters with a meaning in unit files.
     """
     _refuse_odd_paths(layout)
 
@@ -115,7 +114,7 @@ def render_host_files(layout: UnitLayout, *, systemd_version: int | None) -> lis
 
     files = [HostFile(layout.unit_dir / name, shipped(name)) for name in UNITS]
     files.append(
-        # It may hold the password of Redis. tmpfiles.d lets the service's group read it.
+        # It may contain the password of Redis. tmpfiles.d lets the service's group read it.
         HostFile(layout.env_file, shipped(ENVIRONMENT_FILE), mode=0o600, keep=True)
     )
     if not layout.user:
@@ -127,34 +126,33 @@ def render_host_files(layout: UnitLayout, *, systemd_version: int | None) -> lis
 
 
 def preflight_errors(layout: UnitLayout, program_folders: tuple[Path, ...]) -> list[str]:
-    """What will keep the services from running, each a sentence for a person; empty when nothing is known of.
+    """Returns what would prevent the services from running, one sentence each.
 
-    ``program_folders`` are the folders, symbolic links resolved, that the program and its interpreter are read
-    from.
+    ``program_folders`` are the folders, with symbolic links resolved, of the program and its interpreter.
     """
     if layout.user:
         return []
     found = [
-        f"the program is read from {folder}, which the hardened services cannot see; allowed is any folder outside "
-        f"{_listed(_HIDDEN + _PRIVATE_TMP)}, /opt/previewops for one"
+        f"program folder: found {folder}, which the hardened services cannot see; allowed is any folder outside "
+        f"{_listed(_HIDDEN + _PRIVATE_TMP)}, for example /opt/previewops"
         for folder in dict.fromkeys(program_folders)
         if _within(folder, _HIDDEN + _PRIVATE_TMP)
     ]
     if _within(layout.data_dir, _HIDDEN + _PRIVATE_TMP):
         found.append(
-            f"DATA_DIR is {layout.data_dir}, which the hardened services cannot see; allowed is any folder outside "
-            f"{_listed(_HIDDEN + _PRIVATE_TMP)}, {SYSTEM_DATA_DIR} for one"
+            f"DATA_DIR: found {layout.data_dir}, which the hardened services cannot see; allowed is any folder "
+            f"outside {_listed(_HIDDEN + _PRIVATE_TMP)}, for example {SYSTEM_DATA_DIR}"
         )
     return found
 
 
 def next_steps(layout: UnitLayout) -> list[str]:
-    """The commands that bring installed files to life, in order."""
+    """Returns the commands that activate installed files, in order."""
     if layout.user:
         return [
             "systemctl --user daemon-reload",
             f"systemctl --user enable --now {SUPERVISOR} {HEALTH_TIMER}",
-            "loginctl enable-linger    # keeps them running when you log out",
+            "loginctl enable-linger    # keeps them running after you log out",
         ]
     return [
         "systemd-sysusers previewops.conf",
@@ -172,9 +170,9 @@ def _refuse_odd_paths(layout: UnitLayout) -> None:
     ):
         if not _PLAIN.fullmatch(path):
             raise UsageError(
-                f"{name} is {path!r}; allowed in a unit is an absolute path without spaces, quotes and any of "
+                f"{name}: found {path!r}, allowed an absolute path without spaces, quotes and any of "
                 "\\ % $ : ; #",
-                hint="give the folder a plainer name",
+                hint="rename the folder",
             )
 
 
@@ -186,7 +184,7 @@ def _shipped(*parts: str) -> str:
 
 
 def _filled(text: str, layout: UnitLayout) -> str:
-    """``text`` with the snippets in their places and every ``@NAME@`` replaced."""
+    """Returns ``text`` with snippets inserted and every ``@NAME@`` replaced."""
     whole = "".join(_with_snippets(text, layout))
     values = {
         "PREVIEWOPS": " ".join(layout.command),

@@ -1,7 +1,6 @@
-"""The payload contract: read a payload, say everything that is wrong with it, give it typed access.
+"""The payload contract: parse a payload, report all violations, give it typed access.
 
-Plain functions of plain values: nothing here opens a file, a socket or an image. Importing is cheap; the JSON
-Schema machinery is loaded by the first validation.
+Pure: opens no file, socket or image. Importing is cheap: the first validation loads the JSON Schema library.
 """
 
 from previewops.contract.explain import explain

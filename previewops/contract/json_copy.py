@@ -1,4 +1,4 @@
-"""A deep copy of any Python value in plain JSON types, with everything that JSON cannot carry reported."""
+"""Deep copy of any Python value to plain JSON types. Reports everything that JSON cannot represent."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _INTEGERS = f"whole numbers from -{MAX_SAFE_INTEGER} to {MAX_SAFE_INTEGER}"
 
 
 def integer_out_of_range(where: str, found: str) -> Violation:
-    """The violation for an integer that a double cannot hold exactly."""
+    """Returns the violation for an integer that a double cannot represent exactly."""
     return Violation(
-        where, "integer-range", "is a whole number that not every reader can hold exactly", found, _INTEGERS
+        where, "integer-range", "is an integer that a double cannot represent exactly", found, _INTEGERS
     )
 
 
 def not_finite(where: str, found: str) -> Violation:
-    """The violation for NaN, an infinity, or a number too large for a double."""
+    """Returns the violation for NaN, an infinity, or a number too large for a double."""
     return Violation(where, "not-finite", "is not a finite number", found, "finite numbers")
 
 
 def copy_as_json(value: object) -> tuple[object, list[Violation]]:
-    """Copies ``value`` into str, int, float, bool, None, list and dict.
+    """Copies ``value`` to str, int, float, bool, None, list and dict, and returns it with its violations.
 
-    Floats without a fraction become integers, for JSON knows one kind of number: 24.0 and 24 are the same
-    frame rate. What JSON cannot carry is reported, and null stands in its place. A value that holds itself is
-    reported as too deep.
+    Floats without a fraction become integers, because JSON has one kind of number: 24.0 and 24 are the same frame
+    rate. Values that JSON cannot represent are reported and become null. A value that contains itself is reported as
+    too deep.
     """
     copier = _Copier()
     return copier.copy(value, ()), copier.violations
@@ -114,7 +114,7 @@ def _not_json(where: str, value: object) -> Violation:
     return Violation(
         where,
         "not-json-value",
-        "is not a value that JSON has",
+        "is not a JSON value",
         describe_value(value),
         "strings, numbers, booleans, null, arrays and objects",
     )
@@ -122,7 +122,7 @@ def _not_json(where: str, value: object) -> Violation:
 
 def _surrogate(where: str, value: str) -> Violation:
     return Violation(
-        where, "lone-surrogate", "holds half of a surrogate pair", quote(value), "text that UTF-8 can carry"
+        where, "lone-surrogate", "contains a lone surrogate", quote(value), "text that UTF-8 can encode"
     )
 
 
@@ -130,9 +130,9 @@ def _surrogate_key(where: str, key: str) -> Violation:
     return Violation(
         where,
         "lone-surrogate",
-        "has a property whose name holds half of a surrogate pair",
+        "has a property whose name contains a lone surrogate",
         quote(key),
-        "text that UTF-8 can carry",
+        "text that UTF-8 can encode",
     )
 
 
@@ -158,5 +158,9 @@ def _too_deep(where: str) -> Violation:
 
 def _too_many_values(where: str) -> Violation:
     return Violation(
-        where, "too-large", "holds too many values", f"more than {MAX_VALUES}", f"{MAX_VALUES} values in all"
+        where,
+        "too-large",
+        "contains too many values",
+        f"more than {MAX_VALUES}",
+        f"{MAX_VALUES} values in all",
     )

@@ -1,4 +1,4 @@
-"""From bytes to a JSON object, safely: whatever is off is an ``InvalidPayload``, never another exception."""
+"""Parses bytes to a JSON object safely: any problem is an ``InvalidPayload``, never another exception."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _BOMS = (
     (b"\xfe\xff", "a UTF-16 byte order mark"),
     (b"\x00\x00\xfe\xff", "a UTF-32 byte order mark"),
 )
-# Patterns are compiled by first use, and cached by re: importing this package is to cost little.
-# A whole string, or the rest of the text where one is not closed, or one bracket. Possessive, so that the
-# scan is linear whatever the text.
+# Patterns are compiled on first use and cached by re, so that importing this package is cheap.
+# Matches a whole string, the rest of the text if a string is not closed, or one bracket. Possessive, so that the scan
+# is linear for any text.
 _STRING_OR_BRACKET = r'(?s:"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}])'
 _SURROGATE_ESCAPE = r"\\u[dD][89a-fA-F]"
 _SKIP_BYTES = 65_536
@@ -44,13 +44,13 @@ _SKIP_BYTES = 65_536
 def parse_payload(
     raw: bytes, *, max_bytes: int = MAX_PAYLOAD_BYTES, source: str | None = None
 ) -> dict[str, Any]:
-    """Reads one JSON object.
+    """Parses one JSON object.
 
-    ``source`` (a file's name, say) is put into the error. More than ``max_bytes`` are refused unread.
+    ``source``, such as a file name, is included in the error. More than ``max_bytes`` are rejected without parsing.
 
     Raises:
         InvalidPayload: too large, not UTF-8, a byte order mark, not JSON, nested too deeply, NaN or Infinity,
-            an integer or number out of range, a name given twice, half of a surrogate pair, or not an object.
+            a number out of range, a repeated name, a lone surrogate, or not an object.
     """
     if len(raw) > max_bytes:
         raise InvalidPayload([_too_large(f"{len(raw)} bytes", max_bytes)], source=source)
@@ -61,7 +61,7 @@ def parse_payload(
 
 
 class ParsedLine(NamedTuple):
-    """One line of a .jsonl file: its number from 1, and either its payload or why there is none."""
+    """One line of a .jsonl file: its number from 1, and its payload or its error."""
 
     number: int
     payload: dict[str, Any] | None
@@ -71,10 +71,10 @@ class ParsedLine(NamedTuple):
 def parse_lines(
     stream: BinaryIO, *, max_bytes: int = MAX_PAYLOAD_BYTES, source: str | None = None
 ) -> Iterator[ParsedLine]:
-    """Reads one JSON object a line, blank lines skipped, in memory for one line whatever the stream.
+    """Parses one JSON object per line, skipping blank lines. Memory is bounded by one line.
 
-    An error's ``source`` is "SOURCE:LINE", or "line LINE" without a ``source``. A bad line does not end the
-    reading of those after it. ``max_bytes`` bounds each line.
+    An error's ``source`` is "SOURCE:LINE", or "line LINE" without a ``source``. An invalid line does not affect later
+    lines. ``max_bytes`` limits each line.
     """
     longest = max_bytes + len(b"\r\n")
     number = 0
@@ -134,7 +134,7 @@ def _decode(raw: bytes) -> str:
         if raw.startswith(mark):
             raise _Refused(
                 Violation(
-                    "", "byte-order-mark", f"begins with {name}", name, "UTF-8 without a byte order mark"
+                    "", "byte-order-mark", f"starts with {name}", name, "UTF-8 without a byte order mark"
                 )
             )
     try:
@@ -163,7 +163,7 @@ def _check_depth(text: str) -> None:
 
 
 def _place(text: str, offset: int) -> tuple[int, int]:
-    """Line and column of ``offset``, both from 1, columns in characters."""
+    """Returns line and column of ``offset``, both from 1, columns in characters."""
     before = text[:offset]
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
@@ -173,20 +173,20 @@ def _too_large(found: str, max_bytes: int) -> Violation:
 
 
 class _OffNumber(NamedTuple):
-    """Stands in the parsed document where a number that is refused stood."""
+    """Replaces an invalid number in the parsed document."""
 
     text: str
     whole: bool
 
 
 class _Repeating(dict[str, Any]):
-    """An object with names that were given more than once; the last value counts, as elsewhere."""
+    """An object with repeated names. As usual, the last value counts."""
 
     repeated: tuple[str, ...] = ()
 
 
 class _Reader:
-    """json.loads with hooks that note what is off, and a second walk, only when needed, that finds where."""
+    """json.loads with hooks that detect problems; a second walk, only if needed, locates them."""
 
     def __init__(self) -> None:
         self.off = False
@@ -268,7 +268,7 @@ def _repeated(path: tuple[PathPart, ...], name: str) -> Violation:
     return Violation(
         where,
         "repeated-name",
-        "is given more than once in its object",
+        "is repeated in its object",
         f"{escape_unprintable(quote(name))} again",
         "each name once",
     )

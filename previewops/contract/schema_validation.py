@@ -1,4 +1,4 @@
-"""The JSON Schema's verdict in plain sentences. The only module that loads jsonschema."""
+"""Validates a payload against the JSON Schema, with readable messages. The only module that loads jsonschema."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Schema = Mapping[str, Any]
 
 
 def schema_violations(payload: object) -> Iterator[Violation]:
-    """What the schema holds against ``payload``, a value in plain JSON types, in no particular order."""
+    """Yields the schema violations of ``payload``, a value in plain JSON types, in no particular order."""
     for error in _validator().iter_errors(payload):  # type: ignore[arg-type]  # any value is allowed
         yield from _SENTENCES[str(error.validator)](error, tuple(error.absolute_path))
 
@@ -57,7 +57,7 @@ def _validator() -> Validator:
 
 
 def _inlined(node: Any, definitions: Schema) -> Any:
-    """The schema with its references replaced and annotations dropped: references are slow to follow."""
+    """Returns the schema with references replaced and annotations dropped: references are slow to follow."""
     if isinstance(node, list):
         return [_inlined(item, definitions) for item in node]
     if not isinstance(node, dict):
@@ -73,7 +73,7 @@ def _inlined(node: Any, definitions: Schema) -> Any:
 
 
 def _items(validator: Any, items: Schema, instance: object, schema: Schema) -> Iterator[ValidationError]:
-    """As the standard keyword, but an array that is refused for its length is not searched as well."""
+    """Like the standard keyword, but does not check the items of an array that is too long."""
     if isinstance(instance, list) and len(instance) <= schema["maxItems"]:
         for index, item in enumerate(instance):
             yield from _below(validator, item, items, index)
@@ -82,7 +82,7 @@ def _items(validator: Any, items: Schema, instance: object, schema: Schema) -> I
 def _properties(
     validator: Any, properties: Schema, instance: object, schema: Schema
 ) -> Iterator[ValidationError]:
-    """As the standard keyword."""
+    """Like the standard keyword."""
     if isinstance(instance, dict):
         for name, subschema in properties.items():
             if name in instance:
@@ -90,13 +90,13 @@ def _properties(
 
 
 _PREPARED: dict[int, Any] = {}
-"""A validator for each part of the schema, which lives as long as the process, by the part's id."""
+"""Validators by the id of their part of the schema, which is never freed."""
 
 
 def _below(validator: Any, instance: object, subschema: Schema, place: PathPart) -> Iterator[ValidationError]:
-    """The errors of what stands at ``place``, with a validator that is made once.
+    """Yields the errors below ``place``, with a cached validator.
 
-    ``descend`` makes one for each value that it meets, which is more than half of what validating costs.
+    ``descend`` creates a validator for each value, which takes more than half of the validation time.
     """
     prepared = _PREPARED.get(id(subschema))
     if prepared is None:
@@ -107,7 +107,7 @@ def _below(validator: Any, instance: object, subschema: Schema, place: PathPart)
 
 
 def _pattern(_: Any, pattern: str, instance: object, schema: Schema) -> Iterator[ValidationError]:
-    """As the standard keyword, but $ is the very end, as in ECMA 262, and not a last line break's start."""
+    """Like the standard keyword, but $ matches only at the very end, as in ECMA 262, not before a line break."""
     if isinstance(instance, str) and not _compiled(pattern).search(instance):
         yield ValidationError("pattern")
 
@@ -118,7 +118,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _required(_: Any, required: list[str], instance: object, schema: Schema) -> Iterator[ValidationError]:
-    """As the standard keyword, but the error's path is the missing member's."""
+    """Like the standard keyword, but with the path of the missing member."""
     if isinstance(instance, dict):
         for name in required:
             if name not in instance:
@@ -160,14 +160,14 @@ def _unknown(error: Any, path: Path) -> Iterator[Violation]:
     subschema: Schema = error.schema
     extension = "patternProperties" in subschema
     known = subschema["properties"]
-    allowed = join_names(known) + (", names that begin with x-" if extension else "")
+    allowed = join_names(known) + (", names that start with x-" if extension else "")
     for name, value in error.instance.items():
         if name not in known and not (extension and name.startswith("x-")):
             found = describe_value(value) if is_short_printable(name) else f"{quote(name)} as a name"
             yield Violation(
                 json_pointer((*path, name)),
                 "unknown-property",
-                "is not a property of the contract",
+                "is not a known property",
                 found,
                 allowed,
             )
@@ -178,7 +178,7 @@ def _enum(error: Any, path: Path) -> Iterator[Violation]:
     yield Violation(
         json_pointer(path),
         "enum",
-        "is not one of the values allowed",
+        "is not an allowed value",
         describe_value(error.instance),
         allowed,
     )
@@ -189,7 +189,7 @@ def _form(error: Any, path: Path) -> Iterator[Violation]:
     yield Violation(
         json_pointer(path),
         str(error.validator),
-        "is not of the form that is allowed",
+        "has an invalid format",
         describe_value(error.instance),
         allowed,
     )
@@ -222,11 +222,11 @@ def _too_many(error: Any, path: Path) -> Iterator[Violation]:
 def _range(error: Any, path: Path) -> Iterator[Violation]:
     low, high = error.schema["minimum"], error.schema["maximum"]
     code = str(error.validator)
-    side = "below the least" if code == "minimum" else "above the most"
+    side = "below the minimum" if code == "minimum" else "above the maximum"
     yield Violation(
         json_pointer(path),
         code,
-        f"is {side} that is allowed",
+        f"is {side}",
         describe_value(error.instance),
         f"from {low} to {high}",
     )

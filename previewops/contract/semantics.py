@@ -1,6 +1,6 @@
-"""What a schema cannot say: references, uniqueness, sums, geometry, addresses.
+"""Checks that a JSON Schema cannot express: references, uniqueness, sums, geometry, uris.
 
-Every function looks only at members that have the right type; what has not is the schema's to report.
+Each function skips members of the wrong type: the schema reports those.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Place = tuple[str | int, ...]
 
 
 def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator[Violation]:
-    """What is wrong with ``payload``, a value in plain JSON types, beyond its shape."""
+    """Yields the violations of ``payload``, a value in plain JSON types, that the schema does not detect."""
     request = payload.get(_REQUEST) if isinstance(payload, dict) else None
     if not isinstance(request, dict):
         return
@@ -53,7 +53,7 @@ def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator
 
 
 def parse_resolution(text: str) -> tuple[int, int] | None:
-    """Width and height in pixels of "WxH", or None if ``text`` is not of that form."""
+    """Parses "WxH" to width and height in pixels; None for other text."""
     match = re.fullmatch(_RESOLUTION, text)
     return (int(match[1]), int(match[2])) if match else None
 
@@ -103,12 +103,14 @@ def _reference(
     fitting = join_names(id_ for id_, type_ in types.items() if type_ == wanted)
     allowed = f"ids of assets of type {wanted}: {fitting}"
     if asset_id not in types:
-        yield Violation(json_pointer(place), "unknown-asset", "names no asset", quote(asset_id), allowed)
+        yield Violation(
+            json_pointer(place), "unknown-asset", "refers to an unknown asset", quote(asset_id), allowed
+        )
     elif isinstance(types[asset_id], str):
         yield Violation(
             json_pointer(place),
             "asset-type",
-            f"names an asset that is not of type {wanted}",
+            f"refers to an asset that is not of type {wanted}",
             f"{quote(asset_id)}, of type {quote(str(types[asset_id]))}",
             allowed,
         )
@@ -121,7 +123,7 @@ def _total_length(steps: list[tuple[int, Object]]) -> Iterator[Violation]:
         yield Violation(
             json_pointer((_REQUEST, "steps")),
             "total-length",
-            "last too long together with the title card",
+            "take too long together with the title card",
             f"{total} ms",
             f"at most {MAX_TOTAL_MS} ms, of which the title card takes {TITLE_CARD_MS} ms"
             f" and a step without durationMs {DEFAULT_STEP_MS} ms",
@@ -136,7 +138,7 @@ def _audio(audio: Object, types: Mapping[str, object], policy: AssetPolicy | Non
         yield Violation(
             json_pointer(place),
             "audio-source",
-            "names its sound twice",
+            "names two sounds",
             "assetId and uri",
             "assetId or uri, not both",
         )
@@ -144,7 +146,7 @@ def _audio(audio: Object, types: Mapping[str, object], policy: AssetPolicy | Non
         yield Violation(
             json_pointer(place),
             "audio-source",
-            "sets how a sound plays, but names none",
+            "has sound options without a sound",
             " and ".join(settings),
             "assetId or uri beside them, or an empty object for no sound",
         )
@@ -173,7 +175,7 @@ def _media_type(uri: DataUri, type_: object, place: Place) -> Iterator[Violation
         yield Violation(
             json_pointer(place),
             "uri-media-type",
-            f"carries something else than its use here, {type_}",
+            f"has a media type that does not match its use, {type_}",
             quote(uri.media_type),
             f"data:{type_}/…;base64,…",
         )
@@ -199,7 +201,7 @@ def _resolution(resolution: str, *, even_sided: bool) -> Iterator[Violation]:
         yield Violation(
             place,
             "resolution-bounds",
-            "is out of bounds",
+            "is out of range",
             f"{width}x{height} ({width * height} pixels)",
             f"sides from {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels, at most {MAX_FRAME_PX} pixels in all",
         )
@@ -207,7 +209,7 @@ def _resolution(resolution: str, *, even_sided: bool) -> Iterator[Violation]:
         yield Violation(
             place,
             "resolution-odd",
-            "has an odd side, which the format cannot have",
+            "has an odd side, which the format does not support",
             quote(resolution),
             "even sides",
         )

@@ -1,4 +1,4 @@
-"""Shape and meaning together: everything that is wrong with a payload, in one report."""
+"""Validates a payload against schema and semantics, in one report."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from previewops.errors import InvalidPayload, Violation
 
 
 def validate(payload: object, *, policy: AssetPolicy | None = None, source: str | None = None) -> Payload:
-    """Checks ``payload``, any Python value, against schema and semantics.
+    """Validates ``payload``, any Python value.
 
-    Without a ``policy`` absolute paths are not held against roots. ``source`` (a file's name, say) is put
-    into the error.
+    Without a ``policy`` absolute paths are not checked against asset roots. ``source``, such as a file name, is
+    included in the error.
 
     Raises:
         InvalidPayload: with every violation, ordered by pointer.
@@ -29,7 +29,7 @@ def validate(payload: object, *, policy: AssetPolicy | None = None, source: str 
 
 
 def find_violations(payload: object, policy: AssetPolicy | None = None) -> list[Violation]:
-    """Every violation of ``payload``, ordered by pointer; none if it is valid."""
+    """Returns every violation of ``payload``, ordered by pointer; an empty list if it is valid."""
     return _examined(payload, policy)[1]
 
 

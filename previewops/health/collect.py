@@ -1,4 +1,4 @@
-"""Gathers what health is judged by: of a snapshot, of the Redis server, and of this machine."""
+"""Collects the inputs of health checks from a snapshot, the Redis server and this machine."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ async def collect_inputs(
     buckets: Iterable[CounterBucket] | None = None,
     clock: Clock | None = None,
 ) -> HealthInputs:
-    """Everything that ``previewops.health.judge`` wants to know, with two round trips.
+    """Collects everything that ``previewops.health.evaluate`` needs, in two round trips.
 
     Args:
-        snapshot: one that was taken with ``runs=True``, or stuck jobs are not judged.
-        buckets: the 10 s buckets of the last five minutes at least, as ``History.tens`` has them. None: those of
-            the snapshot; if they do not reach back so far, failures are not judged.
-        clock: times the answer of Redis.
+        snapshot: taken with ``runs=True``; otherwise stuck jobs are not checked.
+        buckets: 10 s buckets of at least the last five minutes. None uses those of the snapshot; if they do not reach
+            back far enough, failures are not checked.
+        clock: measures the latency of Redis.
 
     Raises:
         redis.exceptions.RedisError: the server cannot be used.
@@ -72,7 +72,7 @@ def _run_ages_ms(snapshot: Snapshot) -> dict[str, int] | None:
 
 
 async def measure_latency_ms(redis: Redis, clock: Clock) -> float | None:
-    """How long an answer takes, in ms, on a connection that is open already; None where asking is forbidden.
+    """Measures the latency of Redis in ms on an open connection; None if the TIME command is forbidden.
 
     Raises:
         redis.exceptions.RedisError: the server cannot be used.
@@ -82,9 +82,9 @@ async def measure_latency_ms(redis: Redis, clock: Clock) -> float | None:
 
 
 async def _answer(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
-    """How long an answer takes on a connection that is open already, and how far this host's clock is ahead, in ms.
+    """Returns the latency in ms on an open connection, and how far this host's clock is ahead of the server's, in ms.
 
-    None where asking is forbidden.
+    None if the TIME command is forbidden.
     """
     from redis.exceptions import ResponseError  # noqa: PLC0415 - start-up time of commands without Redis
 
@@ -95,12 +95,12 @@ async def _answer(redis: Redis, clock: Clock) -> tuple[float | None, int | None]
         return None, None
     took_ms = (clock.monotonic() - before) * 1000
     told_ms = int(seconds) * 1000 + int(microseconds) // 1000
-    # The server looked at its clock about half-way.
+    # The server read its clock about half-way.
     return took_ms, round(clock.now_ms() - took_ms / 2) - told_ms
 
 
 async def _server(redis: Redis) -> tuple[str | None, bool | None]:
-    """(eviction policy, whether data goes to disk) as far as the server lets us know: hosted ones forbid some."""
+    """Returns (eviction policy, whether data is persisted); None where a hosted server forbids the command."""
     from redis.exceptions import ResponseError  # noqa: PLC0415 - as above
 
     async with redis.pipeline(transaction=False) as pipe:
@@ -117,7 +117,7 @@ async def _server(redis: Redis) -> tuple[str | None, bool | None]:
 
 
 def _disk(folder: Path) -> tuple[int | None, int | None]:
-    """Bytes that this user can still write there, and bytes in all; None where there is no such folder."""
+    """Returns the free bytes for this user and the total bytes; None without such a folder."""
     try:
         found = os.statvfs(folder)
     except OSError:

@@ -1,4 +1,4 @@
-"""The performance data."""
+"""Performance data, as monitoring plugins print it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from previewops.health.results import PerfdataValue
 
 
 def collect_perfdata(facts: HealthInputs, thresholds: Thresholds) -> Iterable[PerfdataValue]:
-    """The figures with their bounds, as far as they are known."""
+    """Yields the known values with their thresholds."""
     fresh = sum(age <= SILENT_HEARTBEATS * facts.heartbeat_ms for age in facts.worker_ages_ms)
     yield PerfdataValue("waiting", facts.waiting)
     yield PerfdataValue("delayed", facts.delayed)
     yield PerfdataValue("active", facts.active)
-    # A bound b of the guidelines alerts above b, ours from it on.
+    # The guidelines alert above a threshold; ours alert at it.
     yield PerfdataValue(
         "dead", facts.dead, "", str(thresholds.dead_warning - 1), str(thresholds.dead_critical - 1)
     )

@@ -1,4 +1,4 @@
-"""Holds what is known of a queue against thresholds."""
+"""Health rules: compare the state of a queue with thresholds."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ CHECKS = (
     "persistence",
     "disk",
 )
-"""The names of all checks, in order."""
+"""Names of all checks, in order."""
 
 
 def evaluate(facts: HealthInputs, thresholds: Thresholds) -> Health:
-    """Holds ``facts`` against ``thresholds``."""
+    """Runs all checks."""
     checks = (
         check_workers(facts, thresholds),
         _accounting(facts),
@@ -70,7 +70,7 @@ def evaluate(facts: HealthInputs, thresholds: Thresholds) -> Health:
 def _accounting(facts: HealthInputs) -> Check:
     missing = max(0, facts.unaccounted)
     message = f"{missing} accepted jobs are in no state" if missing else "every accepted job is accounted for"
-    advice = "somebody deleted keys, or Redis evicted some: see the limits in docs/guarantees.md"
+    advice = "keys were deleted, or Redis evicted them: see the limits in docs/guarantees.md"
     return make_check("accounting", Status.CRITICAL if missing else Status.OK, message, f"{missing}", advice)
 
 
@@ -80,9 +80,9 @@ def _loss(facts: HealthInputs) -> Check:
     return Check(
         "data-loss",
         Status.CRITICAL,
-        f"Redis lost the queue's data, noticed at {facts.lost_at}; bundles are kept",
+        f"Redis lost the queue's data, detected at {facts.lost_at}; bundles are kept",
         facts.lost_at,
-        "submit what was pending again, then `previewops health --acknowledge-loss`",
+        "resubmit the jobs that were pending, then `previewops health --acknowledge-loss`",
     )
 
 
@@ -92,23 +92,23 @@ def _depth(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     pending = facts.waiting + facts.delayed
     share = pending / facts.queue_max
     status = classify(share, thresholds.depth_warning, thresholds.depth_critical)
-    full = ": submits are refused" if share >= 1 else ""
-    message = f"{pending} jobs are pending, {facts.queue_max} may be{full}"
-    advice = "more workers, or a higher PREVIEW_QUEUE_MAX where producers may run ahead"
+    full = ": submits are rejected" if share >= 1 else ""
+    message = f"{pending} jobs are pending, allowed {facts.queue_max}{full}"
+    advice = "add workers, or raise PREVIEW_QUEUE_MAX if producers may run ahead"
     yield make_check("depth", status, message, f"{share:.0%}", advice)
 
 
 def _oldest(facts: HealthInputs, thresholds: Thresholds) -> Check:
     found = facts.oldest_waiting_ms
     status = classify(found, thresholds.oldest_warning_ms, thresholds.oldest_critical_ms)
-    message = f"a job has waited {seconds(found)}" if status else "no job waits for long"
-    advice = "`previewops stats`, then more workers or a higher PREVIEW_WORKER_CONCURRENCY"
+    message = f"a job has waited {seconds(found)}" if status else "no job has waited for long"
+    advice = "`previewops stats`, then add workers or raise PREVIEW_WORKER_CONCURRENCY"
     return make_check("oldest-waiting", status, message, seconds(found), advice)
 
 
 def _dead(facts: HealthInputs, thresholds: Thresholds) -> Check:
     status = classify(facts.dead, thresholds.dead_warning, thresholds.dead_critical)
-    advice = "`previewops dlq list --groups`, mend the cause, then requeue that group"
+    advice = "`previewops dlq list --groups`, fix the cause, then requeue that group"
     return make_check(
         "dead-letters", status, f"{facts.dead} dead letter{plural_s(facts.dead)}", f"{facts.dead}", advice
     )
@@ -121,8 +121,8 @@ def _recent(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     share = died / ended if ended else 0.0
     enough = ended >= MIN_JOBS_FOR_RATE
     status = classify(share, thresholds.failure_warning, thresholds.failure_critical) if enough else Status.OK
-    message = f"{died} of {ended} jobs that ended in the last {RECENT_WINDOW_S // 60} min died"
-    advice = "`previewops dlq list --groups` tells of what; `previewops pause` if they all would"
+    message = f"{died} of {ended} finished jobs died in the last {RECENT_WINDOW_S // 60} min"
+    advice = "`previewops dlq list --groups` shows the causes; `previewops pause` stops further failures"
     yield make_check(
         "failure-rate", status, message, f"{share:.0%}" if enough else f"{died} of {ended}", advice
     )
@@ -141,7 +141,7 @@ def _stuck(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     message = f"no job has run for longer than {seconds(allowed)}"
     if ages:
         message = f"{count} job{plural_s(count)} past the deadline, {ages[0][1]} for {seconds(ages[0][0])}"
-    advice = "`previewops workers` tells who is at it; `previewops restart` or `previewops cancel` ends it"
+    advice = "`previewops workers` shows which worker; `previewops restart` or `previewops cancel` ends it"
     status = classify(count, thresholds.stuck_warning, thresholds.stuck_critical)
     yield make_check("stuck-jobs", status, message, f"{count}", advice)
 
@@ -151,7 +151,7 @@ def _paused(facts: HealthInputs) -> Check:
         return Check("paused", Status.OK, "the queue is not paused", "no")
     by = f" by {facts.paused_by}" if facts.paused_by else ""
     why = f": {facts.paused_why}" if facts.paused_why else ""
-    advice = "`previewops resume` when what it was for is over"
+    advice = "`previewops resume` when the reason no longer applies"
     return Check("paused", Status.WARNING, f"the queue is paused{by}{why}", "yes", advice)
 
 
@@ -161,7 +161,7 @@ def _redis(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     else:
         status = classify(facts.redis_ms, thresholds.latency_warning_ms, thresholds.latency_critical_ms)
         figure = f"{facts.redis_ms:.1f} ms"
-        advice = "see the server's load, its SLOWLOG, and the network to it"
+        advice = "check the server's load, its SLOWLOG, and the network"
         yield make_check("redis", status, f"Redis answers in {figure}", figure, advice)
     if facts.eviction_policy is not None:
         good = facts.eviction_policy == "noeviction"
@@ -185,5 +185,5 @@ def _disk(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     if share < thresholds.disk_critical or facts.disk_free_bytes < thresholds.disk_critical_bytes:
         status = Status.CRITICAL
     message = f"{facts.disk_free_bytes / 2**30:.1f} GiB free under DATA_DIR, {share:.0%} of it"
-    advice = "remove bundles that nobody needs from DATA_DIR/previews, or give it room"
+    advice = "remove unneeded bundles from DATA_DIR/previews, or add disk space"
     yield make_check("disk", status, message, f"{share:.0%} free", advice)

@@ -1,4 +1,4 @@
-"""What may stand in a log line: text without secrets, without control characters, of bounded length. Pure."""
+"""Sanitizes log fields: no secrets, no control characters, limited length. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from previewops.message_formatting import escape_unprintable
 from previewops.redis_server.connection import REDACTED, redact_url
 
 MAX_TEXT = 2_000
-"""Characters of one text, escapes counted."""
+"""Characters of one text, including escapes."""
 
 MAX_TRACEBACK = 8_192
-"""Characters of a traceback, of which the end is kept: what was raised stands there."""
+"""Characters of a traceback. Its end is kept, which holds the exception."""
 
 MAX_LINE = 16_384
 """Characters of all fields of a line together."""
@@ -41,7 +41,7 @@ _DEPTH = 4
 
 
 def redact(text: str) -> str:
-    """``text`` without passwords in addresses, queries of web addresses, inline data and bearer tokens."""
+    """Returns ``text`` without passwords in addresses, queries of web addresses, inline data and bearer tokens."""
     text = _INLINE.sub(rf"\1{REDACTED}", text)
     text = _ADDRESS.sub(_address, text)
     text = _SCHEME_AND_SECRET.sub(rf"\1 {REDACTED}", text)
@@ -52,7 +52,7 @@ def _address(match: re.Match[str]) -> str:
     url = match[0]
     if not url.lower().startswith(("http://", "https://")):
         return redact_url(url)
-    # A query may be a signature, which is as good as a password. It goes first, as it may hold an "@".
+    # A query may be a signature, which is a secret. Remove it first, because it may contain an "@".
     bare = re.split(r"[?#]", url, maxsplit=1)[0]
     return redact_url(bare) if bare == url else f"{redact_url(bare)}?{REDACTED}"
 
@@ -63,7 +63,7 @@ def _value(match: re.Match[str]) -> str:
 
 
 def sanitize(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a line as they may be written; values are JSON values. The first fields have room first."""
+    """Returns the fields of a line as safe JSON values. Earlier fields get their space first."""
     room = MAX_LINE
     kept: dict[str, Any] = {}
     for name, value in fields.items():
@@ -94,7 +94,7 @@ def _plain(value: Any, limit: int, depth: int) -> Any:
 
 
 def _text(text: str, limit: int) -> str:
-    # Cut first: neither the patterns nor the escapes shall work on a stranger's megabytes.
+    # Truncate first, so that patterns and escapes never process megabytes of foreign text.
     return _cut(escape_unprintable(redact(text[: 2 * MAX_TEXT])), limit)
 
 
@@ -104,10 +104,10 @@ def _traceback(text: str, limit: int) -> str:
 
 
 def _cut(text: str, limit: int, *, end: bool = False) -> str:
-    """``text`` whose JSON takes at most ``limit`` characters: its beginning, or its ``end``."""
+    """Returns the beginning, or the ``end``, of ``text`` whose JSON takes at most ``limit`` characters."""
     whole = text
     while text and (size := len(json.dumps(text))) > limit:
-        count = len(text) * limit // size  # fewer than there are, as ``size`` is above ``limit``
+        count = len(text) * limit // size  # shrinks, because ``size`` is above ``limit``
         text = text[len(text) - count :] if end else text[:count]
     if text == whole:
         return text

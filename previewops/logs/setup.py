@@ -1,6 +1,6 @@
-"""Structured logs on standard error: lines for a person on a terminal, JSON for everything else.
+"""Structured logs on standard error: readable lines on a terminal, JSON elsewhere.
 
-Event names are fixed words, what differs stands in fields; docs/logs.md has them all.
+Event names are constant; varying values are fields. docs/logs.md lists all events.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class JobLogContext:
-    """What every line about one attempt at a job bears. ``payload`` is None until it has been read."""
+    """Fields of every log line about one attempt at a job. ``payload`` is None until it has been read."""
 
     job_id: str
     attempt: int
@@ -31,20 +31,20 @@ class JobLogContext:
     payload: Mapping[str, Any] | None = None
 
     def fields(self) -> dict[str, Any]:
-        """The fields, by the contract's names."""
+        """Returns the fields by their contract names."""
         found = {"jobId": self.job_id, "attempt": self.attempt, "worker": self.worker}
         if self.payload is not None:
             found |= {name: self.payload.get(name) for name in ("projectId", "requestId")}
         return found
 
 
-# One variable that is expanded when a line is written: a job that writes none pays for setting it alone.
+# One variable, expanded when a line is written: a job that logs nothing pays only for setting it.
 _JOB: ContextVar[JobLogContext | None] = ContextVar("previewops_job_lines", default=None)
 
 
 @contextmanager
 def job_log_context(job: JobLogContext) -> Iterator[None]:
-    """Within it, every line of this task and of those that it starts is about ``job``."""
+    """Adds the fields of ``job`` to every log line of this task, and of tasks it starts, inside the block."""
     token = _JOB.set(job)
     try:
         yield
@@ -53,16 +53,16 @@ def job_log_context(job: JobLogContext) -> Iterator[None]:
 
 
 def bind_payload(payload: object) -> None:
-    """Has the lines of the current job bear what its payload is known by elsewhere."""
+    """Adds the payload's projectId and requestId to the log lines of the current job."""
     job = _JOB.get()
     if job is not None and isinstance(payload, Mapping):
         job.payload = payload
 
 
 def configure_logging(settings: Settings, *, verbose: bool = False) -> None:
-    """Sets logging up for this process, the standard library's included, as PREVIEW_LOG_LEVEL and _FORMAT say.
+    """Configures logging of this process from PREVIEW_LOG_LEVEL and _FORMAT, including the standard library's.
 
-    ``verbose`` means debug, whatever the level.
+    ``verbose`` selects debug, whatever the level.
     """
     level = logging.DEBUG if verbose else logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
@@ -82,7 +82,7 @@ def configure_logging(settings: Settings, *, verbose: bool = False) -> None:
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, _Library)]:
         root.removeHandler(handler)
-    # Not below: arq tells of each job with its arguments, which are payloads.
+    # Not lower: arq logs each job with its arguments, which are payloads.
     root.addHandler(_Library(max(level, logging.WARNING)))
 
 
@@ -104,12 +104,12 @@ def _tidy(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mut
 
 
 class _Library(logging.Handler):
-    """What libraries log by the standard library, as lines like all others."""
+    """Writes log records of libraries as structured lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             log.log(
-                min(record.levelno // 10 * 10, logging.CRITICAL),  # structlog knows no levels in between
+                min(record.levelno // 10 * 10, logging.CRITICAL),  # structlog has no levels in between
                 "library.logged",
                 logger=record.name,
                 message=record.getMessage(),

@@ -1,4 +1,4 @@
-"""A reading as text for Prometheus."""
+"""Metrics in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from previewops.settings import Settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""The media type of what :func:`exposition` returns: Prometheus' text format."""
+"""Media type of what :func:`scrape` returns: Prometheus' text format."""
 
 
 class _Reader(Collector):
-    """What one reading says, family by family."""
+    """Yields the metric families of one scrape."""
 
     def __init__(self, reading: ScrapeResult, settings: Settings) -> None:
         self._reading = reading
@@ -36,8 +36,10 @@ class _Reader(Collector):
     def collect(self) -> Iterator[Metric]:
         figures, name = self._reading.metrics, self._settings.queue_name
         build = {"version": __version__, "python": platform.python_version()}
-        yield InfoMetricFamily("previewops_build", "The program that tells these figures.", value=build)
-        said = "1 when Redis could be asked about the queue; when 0, nothing below is told."
+        yield InfoMetricFamily(
+            "previewops_build", "Version of the process that serves the metrics.", value=build
+        )
+        said = "1 if Redis can be read; if 0, the other metrics of the queue are missing."
         yield gauge("preview_redis_up", said, name, [((), figures is not None)])
         if figures is not None:
             yield from queue_metrics(figures, self._settings)
@@ -46,16 +48,16 @@ class _Reader(Collector):
 
 
 def render_exposition(reading: ScrapeResult, settings: Settings) -> bytes:
-    """A reading in Prometheus' text format 0.0.4."""
+    """Renders a scrape in Prometheus' text format 0.0.4."""
     return generate_latest(_Reader(reading, settings))
 
 
 async def scrape(redis: Redis, settings: Settings) -> bytes:
-    """All metrics of a queue at this moment, in Prometheus' text format 0.0.4.
+    """Collects and renders all metrics of a queue in Prometheus' text format 0.0.4.
 
-    That Redis is away is no error: ``preview_redis_up`` is 0 then, and nothing else is told of the queue.
+    An unavailable Redis is not an error: ``preview_redis_up`` is 0 then, and the queue's other metrics are missing.
 
     Raises:
-        redis.exceptions.RedisError: Redis answers, but what it has there is none of ours.
+        redis.exceptions.RedisError: Redis replies, but the keys hold foreign data.
     """
     return render_exposition(await collect(redis, settings), settings)

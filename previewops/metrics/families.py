@@ -1,4 +1,4 @@
-"""Families of one queue. The queue is a label of each, so that one Prometheus can hold several apart."""
+"""Metric families of one queue. Each has the label ``queue``, so that one Prometheus can hold several queues."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from previewops.snapshot.histogram import BINS_PER_OCTAVE, bin_middle_ms
 
 Rows = Iterable[tuple[tuple[str, ...], float]]
-"""The values of the labels after the queue, and the figure."""
+"""Values of the labels after ``queue``, and the sample."""
 
 
 def gauge(name: str, text: str, queue: str, rows: Rows, labels: tuple[str, ...] = ()) -> GaugeMetricFamily:
-    """A figure that goes up and down."""
+    """Builds a gauge."""
     family = GaugeMetricFamily(name, text, labels=("queue", *labels))
     for values, figure in rows:
         family.add_metric((queue, *values), figure)
@@ -23,7 +23,7 @@ def gauge(name: str, text: str, queue: str, rows: Rows, labels: tuple[str, ...] 
 def counter(
     name: str, text: str, queue: str, rows: Rows, labels: tuple[str, ...] = ()
 ) -> CounterMetricFamily:
-    """A figure that only grows, as long as Redis keeps its data. ``name`` is without ``_total``."""
+    """Builds a counter, which grows as long as Redis keeps its data. ``name`` is without ``_total``."""
     family = CounterMetricFamily(name, text, labels=("queue", *labels))
     for values, figure in rows:
         family.add_metric((queue, *values), figure)
@@ -39,9 +39,9 @@ def histogram(
     labels: tuple[str, ...],
     octaves: range,
 ) -> HistogramMetricFamily:
-    """Times in seconds from the bins of ``snapshot.histogram``, with a bound at 2^n ms for each n of ``octaves``.
+    """Builds a histogram in seconds from the bins of ``snapshot.histogram``, with a bound at 2^n ms per octave n.
 
-    These bounds are bounds of bins, so the counts are exact. The sum is made of the bins' middles.
+    These bounds are also bounds of the bins, so the counts are exact. The sum uses the middles of the bins.
     """
     family = HistogramMetricFamily(name, text, labels=("queue", *labels))
     for values, bins in rows:

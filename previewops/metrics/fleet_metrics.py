@@ -1,4 +1,4 @@
-"""Who works. By host and not by worker, whose ids change with every restart."""
+"""Metrics of workers and supervisors. By host, not by worker: worker ids change with every restart."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from previewops.snapshot.model import Snapshot, WorkerState
 
 STATES = ("working", "draining", "silent", "unknown")
-"""What a worker says of itself, or ``silent`` when it has said nothing for three heartbeats."""
+"""State a worker reports, or ``silent`` after three missed heartbeats."""
 
 HOST = ("host",)
 
 
 def fleet_metrics(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
-    """Workers by state and by version, their slots and memory by host, and their supervisors."""
+    """Yields workers by state and version, slots and memory by host, and supervisors."""
     name = snapshot.queue_name
     silent_before_ms = snapshot.now_ms - SILENT_HEARTBEATS * settings.heartbeat_ms
     states = Counter(_state(worker, silent_before_ms) for worker in snapshot.workers)
@@ -31,7 +31,7 @@ def fleet_metrics(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
     )
     versions = Counter(_label(worker.version) for worker in snapshot.workers)
     by_version = [((version,), count) for version, count in sorted(versions.items())]
-    yield gauge("preview_worker_versions", "Workers by their version.", name, by_version, ("version",))
+    yield gauge("preview_worker_versions", "Workers by version.", name, by_version, ("version",))
     heard = [worker for worker in snapshot.workers if worker.heartbeat_ms >= silent_before_ms]
     for metric, said, figure in _BY_HOST:
         yield gauge(metric, said, name, _by_host(heard, figure), HOST)
@@ -44,16 +44,16 @@ def fleet_metrics(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
         if not view.silent
         for worker in view.state.workers
     )
-    said = "Workers that their supervisors no longer start."
+    said = "Workers that their supervisors no longer restart."
     yield gauge("preview_workers_given_up", said, name, [((), given_up)])
 
 
 _BY_HOST: tuple[tuple[str, str, Callable[[WorkerState], int]], ...] = (
-    ("preview_worker_slots", "Jobs that the workers of a host run at a time.", lambda worker: worker.slots),
-    ("preview_worker_busy", "Slots of a host that are taken.", lambda worker: worker.busy),
+    ("preview_worker_slots", "Job slots of the workers of a host.", lambda worker: worker.slots),
+    ("preview_worker_busy", "Busy job slots of the workers of a host.", lambda worker: worker.busy),
     (
         "preview_worker_rss_bytes",
-        "Resident memory of a host's workers and their render processes; shared pages count in each.",
+        "Resident memory of a host's workers and their render processes; shared pages count in each process.",
         lambda worker: worker.rss_bytes,
     ),
 )
@@ -66,7 +66,7 @@ def _state(worker: WorkerState, silent_before_ms: int) -> str:
 
 
 def _label(said: str) -> str:
-    """What a worker says of itself, as a label: half a surrogate pair has no UTF-8 and would cost all figures."""
+    """Makes a reported text a label. Half a surrogate pair has no UTF-8 and would make all metrics fail."""
     return said.encode("utf-8", "backslashreplace").decode("utf-8") or "unknown"
 
 
