@@ -5,7 +5,7 @@ Pure: opens no file, socket or image. Importing is cheap: the first validation l
 
 from previewops.contract.explain import explain
 from previewops.contract.parse import ParsedLine, parse_lines, parse_payload
-from previewops.contract.payload import Payload, body_digest, canonical_bytes
+from previewops.contract.payload import Payload
 from previewops.contract.uris import AssetPolicy, DataUri, FileUri, UriNotAllowed, parse_uri
 from previewops.contract.url import HttpUri
 from previewops.contract.validate import find_violations, validate
@@ -18,8 +18,6 @@ __all__ = [
     "ParsedLine",
     "Payload",
     "UriNotAllowed",
-    "body_digest",
-    "canonical_bytes",
     "explain",
     "find_violations",
     "parse_lines",

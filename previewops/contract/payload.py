@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from previewops.states import Priority
@@ -11,13 +11,21 @@ from previewops.states import Priority
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A valid payload with typed access to what the queue goes by.
+    """A valid payload with typed access to the fields that the queue uses. Only ``validate`` creates it.
 
-    Made by ``validate`` only. ``raw`` is its own copy, in plain JSON types, with whole numbers as int; it is
-    not to be changed.
+    ``raw`` is a private copy in plain JSON types, with whole numbers as int; it must not be changed. ``body`` is its
+    canonical JSON, which the queue stores.
     """
 
     raw: dict[str, Any]
+    body: bytes = field(repr=False, compare=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of ``body``, 64 hexadecimal digits: equal payloads have equal digests."""
+        from hashlib import sha256  # noqa: PLC0415 - loads OpenSSL, which validation alone does not need
+
+        return sha256(self.body).hexdigest()
 
     @property
     def job_id(self) -> str:
@@ -59,15 +67,3 @@ def canonical_json(value: object) -> bytes:
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
     return text.encode("utf-8")
-
-
-def canonical_bytes(payload: Payload) -> bytes:
-    """The payload as canonical JSON: what is stored, and what the digest is of."""
-    return canonical_json(payload.raw)
-
-
-def body_digest(payload: Payload) -> str:
-    """SHA-256 of the canonical bytes, 64 hexadecimal digits: whether two bodies are the same."""
-    from hashlib import sha256  # noqa: PLC0415 - loads OpenSSL, which validation alone does not need
-
-    return sha256(canonical_bytes(payload)).hexdigest()

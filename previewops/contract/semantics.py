@@ -175,7 +175,7 @@ def _media_type(uri: DataUri, type_: object, place: Place) -> Iterator[Violation
         yield Violation(
             json_pointer(place),
             "uri-media-type",
-            f"has a media type that does not match its use, {type_}",
+            f"has a media type other than {type_}",
             quote(uri.media_type),
             f"data:{type_}/…;base64,…",
         )

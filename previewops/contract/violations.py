@@ -19,7 +19,9 @@ def normalize(violations: Iterable[Violation]) -> list[Violation]:
     once = {(item.pointer, item.code, item.found): item for item in reversed(drawn)}
     ordered = sorted(once.values(), key=_order)
     if len(drawn) > MAX_VIOLATIONS:
-        return [*ordered[:MAX_VIOLATIONS], _more()]
+        found, allowed = f"more than {MAX_VIOLATIONS}", f"{MAX_VIOLATIONS} in one report"
+        message = "has more violations than this report lists"
+        return [*ordered[:MAX_VIOLATIONS], Violation("", "more-violations", message, found, allowed)]
     return ordered
 
 
@@ -27,13 +29,3 @@ def _order(violation: Violation) -> tuple[list[tuple[int, str]], str, str]:
     parts = violation.pointer.split("/")
     place = [(int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in parts]
     return place, violation.code, violation.found
-
-
-def _more() -> Violation:
-    return Violation(
-        "",
-        "more-violations",
-        "has more violations than this report lists",
-        f"more than {MAX_VIOLATIONS}",
-        f"{MAX_VIOLATIONS} in one report",
-    )

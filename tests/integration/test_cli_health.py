@@ -63,7 +63,7 @@ def test_what_to_do_stands_below_what_is_wrong(program: Program) -> None:
     lines = program.run("health", *PATIENT).out.splitlines()
     place = next(n for n, line in enumerate(lines) if line.startswith("CRITICAL  workers"))
     assert lines[place].split()[2] == "0"
-    assert lines[place + 1].strip() == "start some: `previewops supervise`, or `previewops up`"
+    assert lines[place + 1].strip() == "start workers: `previewops supervise`, or `previewops up`"
     assert lines[place].index("no worker") == lines[place + 1].index("start some")
     (check,) = (
         each for each in program.run("health", "--json", *PATIENT).json["checks"] if each["name"] == "workers"

@@ -311,7 +311,7 @@ async def test_a_server_that_never_answers_is_given_up_and_killed(data_dir: Path
     silent = tmp_path / "redis-server"
     silent.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
     silent.chmod(0o755)
-    with pytest.raises(EmbeddedUnavailable, match=r"did not answer within 0\.5 s"):
+    with pytest.raises(EmbeddedUnavailable, match=r"did not reply within 0\.5 s"):
         await EmbeddedRedis(data_dir, binary=silent, start_timeout_s=0.5).start()
     assert ended(int((tmp_path / "pid").read_text()), 0)
 

@@ -68,8 +68,8 @@ async def test_format_and_level(program: Program, redis_url: str) -> None:
     assert program.run("worker", "--burst", PREVIEW_LOG_LEVEL="error").err == ""
     wrong = program.run("worker", PREVIEW_LOG_LEVEL="loud", PREVIEW_LOG_FORMAT="xml")
     assert wrong.code == 2
-    assert "PREVIEW_LOG_LEVEL is 'loud'; allowed is one of debug, info, warning, error" in wrong.err
-    assert "PREVIEW_LOG_FORMAT is 'xml'; allowed is one of json, text, auto" in wrong.err
+    assert "PREVIEW_LOG_LEVEL: found 'loud', allowed one of debug, info, warning, error" in wrong.err
+    assert "PREVIEW_LOG_FORMAT: found 'xml', allowed one of json, text, auto" in wrong.err
 
 
 LIBRARIES = """

@@ -288,7 +288,7 @@ def test_the_command_tells_of_a_redis_that_is_away_in_both_ways(tmp_path: Path) 
     program = Program(tmp_path, AWAY)
     done = program.run("metrics", "--textfile", "figures.prom")
     assert done.code == EXIT_UNREACHABLE
-    assert "there is no such socket" in done.err
+    assert "the socket does not exist" in done.err
     assert Said((tmp_path / "figures.prom").read_text("utf-8")).of("preview_redis_up") == 0
 
 

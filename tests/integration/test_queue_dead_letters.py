@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from previewops.contract.payload import body_digest
 from previewops.errors import JobConflict, JobIdMismatch, JobNotFound, PayloadChanged, WrongState
 from previewops.queue.filter_query import parse_filter
 from previewops.queue.pages import BulkResult, DeadLetterFilter
@@ -452,8 +451,8 @@ async def test_an_edited_dead_letter_runs_again_with_its_new_body_and_its_histor
                 "skipped": "0",
                 "job": "a",
                 "edited": "1",
-                "digestBefore": body_digest(before),
-                "digestAfter": body_digest(after),
+                "digestBefore": before.digest,
+                "digestAfter": after.digest,
             },
         )
         assert (await b.queue.submit(after)).new is False, "it is that very job now"

@@ -183,7 +183,7 @@ def test_every_violation_is_found(base: Path, store: Path) -> None:
 def test_a_file_that_changes_meanwhile_leaves_nothing(base: Path, store: Path) -> None:
     plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
     Image.new("RGB", (4, 3), "green").save(base / "a.png")
-    with pytest.raises(ImportFailed, match="changed while it was imported"):
+    with pytest.raises(ImportFailed, match="changed during the import"):
         plan.execute()
     assert [path for path in store.rglob("*") if path.is_file()] == []
 

@@ -102,9 +102,9 @@ def test_a_data_dir_may_itself_be_a_link(folder: Path, tmp_path: Path) -> None:
 )
 def test_a_manifest_that_is_none_is_told(folder: Path, tmp_path: Path, content: str) -> None:
     (folder / "container.json").write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(BundleNotFound, match="is not what was published"):
+    with pytest.raises(BundleNotFound, match="differs from what was published"):
         list_artifacts(tmp_path, JOB)
-    with pytest.raises(BundleNotFound, match="is not what was published"):
+    with pytest.raises(BundleNotFound, match="differs from what was published"):
         open_artifact(tmp_path, JOB, "poster.webp")
 
 
@@ -141,7 +141,7 @@ def test_an_entry_that_no_renderer_wrote_spoils_the_bundle(
     changed = {**ENTRY, **change}
     manifest(folder, changed)
     before = descriptors()
-    with pytest.raises(BundleNotFound, match="is not what was published"):
+    with pytest.raises(BundleNotFound, match="differs from what was published"):
         list_artifacts(tmp_path, JOB)
     with pytest.raises(BundleNotFound):
         open_artifact(tmp_path, JOB, str(changed["path"]))

@@ -131,7 +131,7 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(data_dir: Path, listen
 
 @pytest.mark.parametrize("option", ["localhost:6379", "http://x", "", "redis:/x"])
 def test_an_option_that_is_no_address_is_a_usage_error(option: str) -> None:
-    with pytest.raises(UsageError, match="allowed is an address that begins with redis://") as caught:
+    with pytest.raises(UsageError, match="allowed an address that starts with redis://") as caught:
         resolve_redis_url(Settings(), option=option)
     assert caught.value.exit_code == 2
 
@@ -209,9 +209,9 @@ def test_a_usage_error_shows_no_password() -> None:
         ),
         (exceptions.ReadOnlyError("You can't write"), "read-only"),
         (exceptions.ResponseError("ERR @user_script: 1: -READONLY You can't write against"), "read-only"),
-        (exceptions.ResponseError("MISCONF Errors writing to the AOF file"), "own disk"),
-        (exceptions.ResponseError("BUSY Redis is busy running a script."), "busy with somebody's script"),
-        (exceptions.ConnectionError("max number of clients reached"), "as many clients as it allows"),
+        (exceptions.ResponseError("MISCONF Errors writing to the AOF file"), "to its disk"),
+        (exceptions.ResponseError("BUSY Redis is busy running a script."), "busy running another client's script"),
+        (exceptions.ConnectionError("max number of clients reached"), "limit of clients"),
         (exceptions.NoPermissionError("this user has no permissions"), "permission"),
         (exceptions.TimeoutError("Timeout reading"), "in time"),
         (TimeoutError(), "in time"),

@@ -220,12 +220,12 @@ def test_thresholds_come_from_the_environment() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("DEAD_WARNING", "0", "allowed is a whole number of 1 or more"),
-        ("DEAD_WARNING", "1.5", "allowed is a whole number of 1 or more"),
-        ("DEAD_WARNING", "inf", "allowed is a whole number of 1 or more"),
-        ("OLDEST_CRITICAL", "nan", "allowed is a number of 0.001 or more"),
-        ("DISK_WARNING", "101", "allowed is a number of 0 or more, 100 at most"),
-        ("CONFINEMENT", "some", "allowed is one of full, seccomp, limits"),
+        ("DEAD_WARNING", "0", "allowed a whole number of 1 or more"),
+        ("DEAD_WARNING", "1.5", "allowed a whole number of 1 or more"),
+        ("DEAD_WARNING", "inf", "allowed a whole number of 1 or more"),
+        ("OLDEST_CRITICAL", "nan", "allowed a number of 0.001 or more"),
+        ("DISK_WARNING", "101", "allowed a number of 0 or more, at most 100"),
+        ("CONFINEMENT", "some", "allowed one of full, seccomp, limits"),
         ("DEAD_CRITICAL", "1", None),
         ("OLDEST_CRITICAL", "59", "--oldest-critical is below --oldest-warning"),
         ("DISK_CRITICAL", "11", "--disk-critical is above --disk-warning"),
@@ -255,7 +255,7 @@ def test_each_check_has_a_figure_and_what_is_wrong_has_advice() -> None:
     told = {check.name: check.as_json() for check in evaluate(TROUBLED, Thresholds()).checks}
     assert (told["eviction"]["figure"], told["oldest-waiting"]["figure"]) == ("allkeys-lru", "400 s")
     assert (
-        told["supervisors"]["advice"] == "`previewops workers` says why; mend that, then `previewops reset`"
+        told["supervisors"]["advice"] == "`previewops workers` shows why; fix the cause, then `previewops reset`"
     )
     assert told["stuck-jobs"]["message"] == "1 job past the deadline, a for 151 s"
     assert told["failure-rate"]["figure"] == "91%"

@@ -99,7 +99,7 @@ def test_a_whole_number_has_both_bounds(variable: str) -> None:
     for wrong in (str(low - 1), str(high + 1), "x", "1.5", "-1", "9" * 5_000, "nan"):
         with pytest.raises(UsageError) as caught:
             Settings.from_env({variable: wrong})
-        assert f"{variable} is {wrong!r}" in caught.value.message
+        assert f"{variable}: found {wrong!r}" in caught.value.message
         assert f"from {low} to {high}" in caught.value.message
 
 
@@ -146,7 +146,7 @@ def test_all_problems_are_told_at_once() -> None:
     wrong = {**dict.fromkeys(WHOLE, "x"), "REDIS_URL": "x", "PREVIEW_QUEUE_NAME": " ", "DATA_DIR": "\0"}
     with pytest.raises(UsageError) as caught:
         Settings.from_env(wrong)
-    assert all(f"{variable} is" in caught.value.message for variable in wrong)
+    assert all(f"{variable}: found" in caught.value.message for variable in wrong)
     assert caught.value.exit_code == 2
     assert caught.value.hint is not None
 

@@ -134,9 +134,9 @@ def test_what_the_services_cannot_read_is_not_installed(
     assert run(["systemd", "install", "--dry-run"]) == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert "the program is read from /home/ann/venv" in told.err
+    assert "program folder: found /home/ann/venv" in told.err
     assert run(["systemd", "print", SUPERVISOR]) == 0
-    assert "note: the program is read from /home/ann/venv" in capsys.readouterr().err
+    assert "note: program folder: found /home/ann/venv" in capsys.readouterr().err
 
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
