@@ -234,10 +234,7 @@ class Settings:
         "Deadline of one job including its downloads; the job is killed then, s.",
     )
     cpu_limit_s: int = _setting(
-        "PREVIEW_CPU_LIMIT_S",
-        240,
-        _whole(1, 864_000),
-        "CPU time of one render; it is killed then, s.",
+        "PREVIEW_CPU_LIMIT_S", 240, _whole(1, 864_000), "CPU time of one render; it is killed then, s."
     )
     drain_timeout_s: int = _setting(
         "PREVIEW_DRAIN_TIMEOUT_S", 25, _whole(0, 86_400), "Time that SIGTERM gives running jobs to finish, s."
@@ -293,11 +290,7 @@ class Settings:
         shown="no token",
     )
     api_read_token: str | None = _setting(
-        "PREVIEW_API_READ_TOKEN",
-        None,
-        _token,
-        "Second bearer token with read-only access.",
-        shown="no token",
+        "PREVIEW_API_READ_TOKEN", None, _token, "Second bearer token with read-only access.", shown="no token"
     )
     api_hosts: tuple[str, ...] = _setting(
         "PREVIEW_API_HOSTS",

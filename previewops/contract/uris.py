@@ -81,10 +81,7 @@ class AssetPolicy:
             )
         if uri.path.is_absolute() and not any(uri.path.is_relative_to(root) for root in self.roots):
             raise UriNotAllowed(
-                "uri-root",
-                "is outside the asset roots",
-                quote(str(uri.path)),
-                format_roots(self.roots),
+                "uri-root", "is outside the asset roots", quote(str(uri.path)), format_roots(self.roots)
             )
 
     def _check_host(self, uri: HttpUri) -> None:
@@ -160,10 +157,7 @@ def _percent_decoded(path: str, uri: str) -> str:
     off = next((pair[0] for pair in re.finditer(_ESCAPE, path) if not re.fullmatch(_HEX_PAIR, pair[1])), None)
     if off is not None:
         raise UriNotAllowed(
-            "uri-malformed",
-            "has a % without two hexadecimal digits",
-            quote(off),
-            "%25 for a % sign",
+            "uri-malformed", "has a % without two hexadecimal digits", quote(off), "%25 for a % sign"
         )
     raw = re.sub(rb"%(..)", lambda pair: bytes((int(pair[1], 16),)), path.encode("utf-8", "surrogatepass"))
     try:

@@ -40,9 +40,9 @@ async def collect_inputs(
     """
     if buckets is None and snapshot.history_s >= RECENT_WINDOW_S:
         buckets = snapshot.buckets
-    redis_ms, ahead_ms = await _answer(redis, clock or SystemClock())
-    eviction_policy, persistent = await _server(redis)
-    free_bytes, disk_bytes = await asyncio.to_thread(_disk, settings.data_dir)
+    redis_ms, ahead_ms = await _time(redis, clock or SystemClock())
+    eviction_policy, persistent = await _server_config(redis)
+    free_bytes, disk_bytes = await asyncio.to_thread(_disk_space, settings.data_dir)
     return replace(
         inputs_from_snapshot(snapshot, buckets, heartbeat_ms=settings.heartbeat_ms),
         eviction_policy=eviction_policy,
@@ -53,16 +53,19 @@ async def collect_inputs(
         disk_bytes=disk_bytes,
         redis_ms=redis_ms,
         queue_max=settings.queue_max,
-        confined_by={each.worker_id: each.confined_by for each in snapshot.workers if each.confined_by},
-        clocks_ahead_ms=_clocks(snapshot, ahead_ms),
+        confined_by={
+            worker.worker_id: worker.confined_by for worker in snapshot.workers if worker.confined_by
+        },
+        clocks_ahead_ms=_clocks_ahead_ms(snapshot, ahead_ms),
     )
 
 
-def _clocks(snapshot: Snapshot, here_ms: int | None) -> dict[str, int]:
-    found = {
-        each.worker_id: each.clock_ahead_ms for each in snapshot.workers if each.clock_ahead_ms is not None
+def _clocks_ahead_ms(snapshot: Snapshot, here_ms: int | None) -> dict[str, int]:
+    workers = snapshot.workers
+    ahead_ms = {
+        worker.worker_id: worker.clock_ahead_ms for worker in workers if worker.clock_ahead_ms is not None
     }
-    return found if here_ms is None else {**found, "this host": here_ms}
+    return ahead_ms if here_ms is None else {**ahead_ms, "this host": here_ms}
 
 
 def _run_ages_ms(snapshot: Snapshot) -> dict[str, int] | None:
@@ -77,11 +80,11 @@ async def measure_latency_ms(redis: Redis, clock: Clock) -> float | None:
     Raises:
         redis.exceptions.RedisError: the server cannot be used.
     """
-    took_ms, _ = await _answer(redis, clock)
+    took_ms, _ = await _time(redis, clock)
     return took_ms
 
 
-async def _answer(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
+async def _time(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
     """Returns the latency in ms on an open connection, and how far this host's clock is ahead of the server's, in ms.
 
     None if the TIME command is forbidden.
@@ -94,12 +97,12 @@ async def _answer(redis: Redis, clock: Clock) -> tuple[float | None, int | None]
     except ResponseError:
         return None, None
     took_ms = (clock.monotonic() - before) * 1000
-    told_ms = int(seconds) * 1000 + int(microseconds) // 1000
+    server_ms = int(seconds) * 1000 + int(microseconds) // 1000
     # The server read its clock about half-way.
-    return took_ms, round(clock.now_ms() - took_ms / 2) - told_ms
+    return took_ms, round(clock.now_ms() - took_ms / 2) - server_ms
 
 
-async def _server(redis: Redis) -> tuple[str | None, bool | None]:
+async def _server_config(redis: Redis) -> tuple[str | None, bool | None]:
     """Returns (eviction policy, whether data is persisted); None where a hosted server forbids the command."""
     from redis.exceptions import ResponseError  # noqa: PLC0415 - as above
 
@@ -116,10 +119,10 @@ async def _server(redis: Redis) -> tuple[str | None, bool | None]:
     return policy, bool(next(iter(save.values()), ""))
 
 
-def _disk(folder: Path) -> tuple[int | None, int | None]:
+def _disk_space(folder: Path) -> tuple[int | None, int | None]:
     """Returns the free bytes for this user and the total bytes; None without such a folder."""
     try:
-        found = os.statvfs(folder)
+        stats = os.statvfs(folder)
     except OSError:
         return None, None
-    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    return stats.f_bavail * stats.f_frsize, stats.f_blocks * stats.f_frsize

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -16,7 +16,7 @@ class Status(IntEnum):
     UNKNOWN = 3
 
 
-_BADNESS = (Status.OK, Status.WARNING, Status.UNKNOWN, Status.CRITICAL)
+_BY_SEVERITY = (Status.OK, Status.WARNING, Status.UNKNOWN, Status.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,7 @@ class Check:
 
     def as_json(self) -> dict[str, str]:
         """Returns the check as ``health --json`` prints it."""
-        told = {"name": self.name, "status": self.status.name, "message": self.message}
-        return {**told, "figure": self.figure, "advice": self.advice}
+        return {**asdict(self), "status": self.status.name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +61,18 @@ class Health:
     @property
     def status(self) -> Status:
         """The worst status: critical over unknown over warning over OK."""
-        return max((check.status for check in self.checks), key=_BADNESS.index, default=Status.UNKNOWN)
+        return max((check.status for check in self.checks), key=_BY_SEVERITY.index, default=Status.UNKNOWN)
 
     def first_line(self) -> str:
         """Returns ``PREVIEWOPS OK - messages of the failed checks | performance data``."""
-        bad = sorted(
+        failed = sorted(
             (check for check in self.checks if check.status is not Status.OK),
-            key=lambda check: -_BADNESS.index(check.status),
+            key=lambda check: -_BY_SEVERITY.index(check.status),
         )
-        said = "; ".join(check.message for check in (bad or self.checks[:1]))
+        message = "; ".join(check.message for check in (failed or self.checks[:1]))
         data = f" | {' '.join(map(str, self.figures))}" if self.figures else ""
         # A bar ends the message for programs that parse it.
-        return f"PREVIEWOPS {self.status.name} - {said.replace('|', '/')}{data}"
+        return f"PREVIEWOPS {self.status.name} - {message.replace('|', '/')}{data}"
 
     def as_json(self) -> dict[str, Any]:
         """Returns the health as ``health --json`` prints it."""
@@ -102,8 +101,13 @@ def make_check(name: str, status: Status, message: str, figure: str, advice: str
     return Check(name, status, message, figure, "" if status is Status.OK else advice)
 
 
-def classify(found: float, warning: float, critical: float) -> Status:
+def classify(value: float, warning: float, critical: float) -> Status:
     """Returns the status of a value for which higher is worse."""
-    if found >= critical:
+    if value >= critical:
         return Status.CRITICAL
-    return Status.WARNING if found >= warning else Status.OK
+    return Status.WARNING if value >= warning else Status.OK
+
+
+def format_seconds(ms: float) -> str:
+    """Formats a time in whole seconds."""
+    return f"{ms / 1000:.0f} s"

@@ -31,19 +31,19 @@ class ThresholdOption:
     lowest: float = 0
     falling: bool = False
 
-    def field(self, kind: str) -> str:
-        """Returns the field of ``Thresholds`` for ``kind``, "warning" or "critical"."""
-        return f"{self.name}_{kind}{self.suffix}"
+    def field(self, level: str) -> str:
+        """Returns the field of ``Thresholds`` for ``level``, "warning" or "critical"."""
+        return f"{self.name}_{level}{self.suffix}"
 
-    def variable(self, kind: str) -> str:
+    def variable(self, level: str) -> str:
         """Returns the environment variable."""
-        return f"{_PREFIX}{self.name.upper()}_{kind.upper()}"
+        return f"{_PREFIX}{self.name.upper()}_{level.upper()}"
 
-    def default(self, kind: str) -> str:
+    def default(self, level: str) -> str:
         """Returns the default in the user's unit."""
-        return f"{getattr(Thresholds(), self.field(kind)) / self.scale:g}"
+        return f"{getattr(Thresholds(), self.field(level)) / self.scale:g}"
 
-    def parse(self, kind: str, raw: str) -> float:
+    def parse(self, level: str, raw: str) -> float:
         """Parses a user's value to the field's value.
 
         Raises:
@@ -54,11 +54,11 @@ class ThresholdOption:
         except ValueError:
             value = math.nan
         highest = 100 if self.unit == "PERCENT" else math.inf
-        whole = self.unit == "N"
-        if not self.lowest <= value <= highest or math.isinf(value) or (whole and value != int(value)):
-            kind_of = "a whole number" if whole else "a number"
-            raise ValueError(f"{kind_of} of {self.lowest:g} or more" + (", at most 100" * (highest == 100)))
-        return int(value) if whole else value * self.scale
+        integer = self.unit == "N"
+        if not self.lowest <= value <= highest or math.isinf(value) or (integer and value != int(value)):
+            number = "a whole number" if integer else "a number"
+            raise ValueError(f"{number} of {self.lowest:g} or more" + (", at most 100" * (highest == 100)))
+        return int(value) if integer else value * self.scale
 
 
 LEVELS = ("warning", "critical")
@@ -94,35 +94,35 @@ def parse_thresholds(environ: Mapping[str, str]) -> Thresholds:
     """
     values: dict[str, Any] = {}
     problems: list[str] = []
-    for bound in THRESHOLD_OPTIONS:
-        for kind in LEVELS:
-            raw = environ.get(bound.variable(kind), "")
+    for option in THRESHOLD_OPTIONS:
+        for level in LEVELS:
+            raw = environ.get(option.variable(level), "")
             try:
                 if raw:
-                    values[bound.field(kind)] = bound.parse(kind, raw)
+                    values[option.field(level)] = option.parse(level, raw)
             except ValueError as allowed:
-                problems.append(f"{_named(bound.variable(kind))}: found {raw!r}, allowed {allowed}")
-    wanted = environ.get(CONFINEMENT_VARIABLE, "")
-    if wanted and wanted not in tuple(Confinement):
+                problems.append(f"{_named(option.variable(level))}: found {raw!r}, allowed {allowed}")
+    confinement = environ.get(CONFINEMENT_VARIABLE, "")
+    if confinement and confinement not in tuple(Confinement):
         problems.append(
-            f"{_named(CONFINEMENT_VARIABLE)}: found {wanted!r}, allowed one of {', '.join(Confinement)}"
+            f"{_named(CONFINEMENT_VARIABLE)}: found {confinement!r}, allowed one of {', '.join(Confinement)}"
         )
-    elif wanted:
-        values["confinement"] = Confinement(wanted)
-    found = Thresholds(**values)
-    problems = problems or list(_crossed(found))
+    elif confinement:
+        values["confinement"] = Confinement(confinement)
+    thresholds = Thresholds(**values)
+    problems = problems or list(_crossed(thresholds))
     if problems:
         raise UsageError("; ".join(problems), hint="`previewops health --help` lists the options")
-    return found
+    return thresholds
 
 
 def _named(variable: str) -> str:
     return f"{variable} (or {option_name(variable)})"
 
 
-def _crossed(found: Thresholds) -> Iterable[str]:
-    for bound in THRESHOLD_OPTIONS:
-        warning, critical = (getattr(found, bound.field(kind)) for kind in LEVELS)
-        if critical > warning if bound.falling else critical < warning:
-            side = "above" if bound.falling else "below"
-            yield f"--{bound.name}-critical is {side} --{bound.name}-warning"
+def _crossed(thresholds: Thresholds) -> Iterable[str]:
+    for option in THRESHOLD_OPTIONS:
+        warning, critical = (getattr(thresholds, option.field(level)) for level in LEVELS)
+        if critical > warning if option.falling else critical < warning:
+            side = "above" if option.falling else "below"
+            yield f"--{option.name}-critical is {side} --{option.name}-warning"
