@@ -84,11 +84,11 @@ def list_artifacts(data_dir: Path, record: JobRecord) -> tuple[Artifact, ...]:
         BundleNotFound: the bundle is not on this machine, or differs from what was published.
         BundleUnreadable: the system cannot read it now.
     """
-    with _bundle(data_dir, record) as folder:
-        listed = _listed(folder, _place(data_dir, record))
-        for entry in listed.values():
-            os.close(_opened(folder, entry))
-        return tuple(listed.values())
+    with _open_bundle(data_dir, record) as folder:
+        artifacts = _read_manifest(folder, _bundle_path(data_dir, record))
+        for entry in artifacts.values():
+            os.close(_open_listed(folder, entry))
+        return tuple(artifacts.values())
 
 
 def find_artifact(data_dir: Path, record: JobRecord, path: str) -> Path:
@@ -99,14 +99,14 @@ def find_artifact(data_dir: Path, record: JobRecord, path: str) -> Path:
         BundleNotFound: the bundle is not on this machine.
         BundleUnreadable: the system cannot read it now.
     """
-    with _bundle(data_dir, record) as folder:
+    with _open_bundle(data_dir, record) as folder:
         try:
-            os.close(_regular(folder, path))
+            os.close(_open_regular(folder, path))
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno not in _ABSENT:
                 raise
             raise ArtifactNotFound(record.job_id, path) from error
-    return _place(data_dir, record) / path
+    return _bundle_path(data_dir, record) / path
 
 
 def open_artifact(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
@@ -117,27 +117,27 @@ def open_artifact(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
         BundleNotFound: the bundle is not on this machine, or differs from what was published.
         BundleUnreadable: the system cannot read it now: out of file descriptors, or a disk error.
     """
-    with _bundle(data_dir, record) as folder:
+    with _open_bundle(data_dir, record) as folder:
         if name in (MANIFEST_FILE, PREVIEW_FILE):
-            return _hashed(folder, name)
-        entry = _listed(folder, _place(data_dir, record)).get(name)
+            return _open_unlisted(folder, name)
+        entry = _read_manifest(folder, _bundle_path(data_dir, record)).get(name)
         if entry is None:
             raise ArtifactNotFound(record.job_id, name)
-        return OpenArtifact(_opened(folder, entry), entry.bytes, entry.sha256, entry.media_type)
+        return OpenArtifact(_open_listed(folder, entry), entry.bytes, entry.sha256, entry.media_type)
 
 
-def _place(data_dir: Path, record: JobRecord) -> Path:
+def _bundle_path(data_dir: Path, record: JobRecord) -> Path:
     return Path(os.path.realpath(data_dir)) / PREVIEWS_FOLDER / record.project_id / record.job_id
 
 
 @contextmanager
-def _bundle(data_dir: Path, record: JobRecord) -> Iterator[int]:
+def _open_bundle(data_dir: Path, record: JobRecord) -> Iterator[int]:
     """Yields the descriptor of the bundle's folder and translates errors inside the block."""
-    with _told(record):
-        with _missing_is_elsewhere(data_dir, record):
+    with _bundle_errors(record):
+        with _missing_bundle_errors(data_dir, record):
             # DATA_DIR and the path to it may contain links.
             root = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            folder = _below(root, (PREVIEWS_FOLDER, record.project_id, record.job_id))
+            folder = _open_folder(root, (PREVIEWS_FOLDER, record.project_id, record.job_id))
         try:
             yield folder
         finally:
@@ -145,7 +145,7 @@ def _bundle(data_dir: Path, record: JobRecord) -> Iterator[int]:
 
 
 @contextmanager
-def _told(record: JobRecord) -> Iterator[None]:
+def _bundle_errors(record: JobRecord) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RecursionError) as error:
@@ -162,46 +162,46 @@ def _told(record: JobRecord) -> Iterator[None]:
 
 
 @contextmanager
-def _missing_is_elsewhere(data_dir: Path, record: JobRecord) -> Iterator[None]:
+def _missing_bundle_errors(data_dir: Path, record: JobRecord) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno not in _ABSENT:
             raise
-        named = (record.result or {}).get("bundle")
+        path, origin = _bundle_path(data_dir, record), (record.result or {}).get("bundle", "unknown")
         raise BundleNotFound(
-            f"the bundle of job {record.job_id} is not on this machine: {_place(data_dir, record)} does not exist",
-            hint=f"set DATA_DIR to the workers' folder, or use the machine that rendered it: {named or 'unknown'}",
+            f"the bundle of job {record.job_id} is not on this machine: {path} does not exist",
+            hint=f"set DATA_DIR to the workers' folder, or use the machine that rendered it: {origin}",
         ) from error
 
 
-def _below(current: int, steps: Sequence[str]) -> int:
+def _open_folder(current: int, steps: Sequence[str]) -> int:
     """Opens the folder at ``steps`` below the open folder ``current``, which is closed. Follows no links."""
     for step in steps:
         try:
-            below = os.open(_one_name(step), _FOLDER, dir_fd=current)
+            below = os.open(_check_name(step), _FOLDER, dir_fd=current)
         finally:
             os.close(current)
         current = below
     return current
 
 
-def _one_name(name: str) -> str:
+def _check_name(name: str) -> str:
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise ValueError(f"{name!r} is outside the bundle")
     return name
 
 
-def _regular(folder: int, name: str) -> int:
+def _open_regular(folder: int, name: str) -> int:
     """Opens a regular file below ``folder``.
 
     Raises:
         ValueError: the name leads outside, or is not a regular file.
     """
     *steps, last = name.split("/")
-    inner = _below(os.dup(folder), steps)
+    inner = _open_folder(os.dup(folder), steps)
     try:
-        descriptor = os.open(_one_name(last), _FILE, dir_fd=inner)
+        descriptor = os.open(_check_name(last), _FILE, dir_fd=inner)
     finally:
         os.close(inner)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -210,26 +210,26 @@ def _regular(folder: int, name: str) -> int:
     return descriptor
 
 
-def _opened(folder: int, entry: Artifact) -> int:
-    descriptor = _regular(folder, entry.name)
+def _open_listed(folder: int, entry: Artifact) -> int:
+    descriptor = _open_regular(folder, entry.name)
     # The file may have been replaced; never return a wrong checksum.
-    if (found := os.fstat(descriptor).st_size) != entry.bytes:
+    if (size := os.fstat(descriptor).st_size) != entry.bytes:
         os.close(descriptor)
-        raise ValueError(f"{entry.name!r} has {found} bytes; {entry.bytes} were published")
+        raise ValueError(f"{entry.name!r} has {size} bytes; {entry.bytes} were published")
     return descriptor
 
 
-def _hashed(folder: int, name: str) -> OpenArtifact:
-    descriptor = _regular(folder, name)
+def _open_unlisted(folder: int, name: str) -> OpenArtifact:
+    descriptor = _open_regular(folder, name)
     try:
-        content = _content(descriptor)
+        content = _read_manifest_bytes(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
     return OpenArtifact(descriptor, len(content), hashlib.sha256(content).hexdigest(), "application/json")
 
 
-def _content(descriptor: int) -> bytes:
+def _read_manifest_bytes(descriptor: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while piece := os.pread(descriptor, MAX_MANIFEST_BYTES + 1 - size, size):
@@ -240,34 +240,34 @@ def _content(descriptor: int) -> bytes:
     return b"".join(pieces)
 
 
-def _listed(folder: int, place: Path) -> dict[str, Artifact]:
+def _read_manifest(folder: int, bundle: Path) -> dict[str, Artifact]:
     """Returns the manifest's files by name.
 
     Raises:
         ValueError: the manifest is invalid.
     """
-    descriptor = _regular(folder, MANIFEST_FILE)
+    descriptor = _open_regular(folder, MANIFEST_FILE)
     try:
-        found: Any = json.loads(_content(descriptor))
+        manifest: Any = json.loads(_read_manifest_bytes(descriptor))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{MANIFEST_FILE} is not JSON: {error}") from error
     finally:
         os.close(descriptor)
-    files = found.get("files") if isinstance(found, dict) else None
+    files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, list):
         raise ValueError(f"{MANIFEST_FILE} lists no files")
-    listed = {entry.name: entry for entry in (_entry(place, raw) for raw in files)}
+    listed = {entry.name: entry for entry in (_parse_entry(bundle, raw) for raw in files)}
     if len(listed) != len(files):
         raise ValueError(f"{MANIFEST_FILE} lists a file twice")
     return listed
 
 
-def _entry(place: Path, raw: Any) -> Artifact:
+def _parse_entry(bundle: Path, raw: Any) -> Artifact:
     match raw:
         case {"path": str(name), "bytes": int(size), "sha256": str(digest), "mediaType": str(kind)} if (
             size >= 0 and not isinstance(size, bool) and _SHA256.fullmatch(digest)
         ):
             for step in name.split("/"):
-                _one_name(step)
-            return Artifact(name, place / name, size, digest, kind)
+                _check_name(step)
+            return Artifact(name, bundle / name, size, digest, kind)
     raise ValueError(f"{MANIFEST_FILE} has an entry without path, bytes, sha256 or mediaType")

@@ -8,7 +8,7 @@ is why one attempt at a job failed, and its ``kind`` decides whether the job is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -36,29 +36,23 @@ class Violation:
 
     def as_json(self) -> dict[str, str]:
         """The violation as a JSON object, keys in camelCase (all are single words)."""
-        return {
-            "pointer": self.pointer,
-            "code": self.code,
-            "message": self.message,
-            "found": self.found,
-            "allowed": self.allowed,
-        }
+        return asdict(self)
 
 
-class _Portable(Exception):
+class _PicklableError(Exception):
     """An exception that survives pickling by ``multiprocessing``, whatever arguments its constructor takes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _revived, (type(self), self.args, self.__dict__)
+        return _unpickle, (type(self), self.args, self.__dict__)
 
 
-def _revived(kind: type[_Portable], args: tuple[Any, ...], state: dict[str, Any]) -> _Portable:
+def _unpickle(kind: type[_PicklableError], args: tuple[Any, ...], state: dict[str, Any]) -> _PicklableError:
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
 
 
-class PreviewopsError(_Portable):
+class PreviewopsError(_PicklableError):
     """Base of the errors that callers see. ``exit_code`` is the process's; ``hint`` names the next step."""
 
     exit_code: ClassVar[int] = EXIT_FAILED
@@ -205,13 +199,13 @@ class JobIdMismatch(PreviewopsError):
     exit_code = EXIT_INVALID
     code = "other-job"
 
-    def __init__(self, job_id: str, found: str) -> None:
+    def __init__(self, job_id: str, payload_job_id: str) -> None:
         super().__init__(
-            f"the payload for job {job_id} has the jobId {found}",
+            f"payload for job {job_id}: found jobId {payload_job_id}, allowed {job_id}",
             hint=f"set its jobId to {job_id}, or submit it as a new job",
         )
         self.job_id = job_id
-        self.found = found
+        self.payload_job_id = payload_job_id
 
 
 class QueueFull(PreviewopsError):
@@ -305,7 +299,7 @@ class FailureKind(StrEnum):
     TRANSIENT = "transient"  # may succeed later: retried with backoff up to PREVIEW_MAX_ATTEMPTS
 
 
-class JobError(_Portable):
+class JobError(_PicklableError):
     """Why one attempt at a job failed.
 
     ``code`` is a stable kebab-case word, part of the fingerprint that groups dead letters. ``data`` holds the found

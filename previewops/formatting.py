@@ -72,12 +72,12 @@ def format_table(
         for i, header in enumerate(headers)
     ]
     if flexible is not None:
-        place = list(headers).index(flexible)
+        index = list(headers).index(flexible)
         total = columns or terminal_columns()
-        others = sum(widths) - widths[place] + len(_GAP) * (len(widths) - 1)
-        widths[place] = min(widths[place], max(_MIN_FLEXIBLE, total - others))
+        others = sum(widths) - widths[index] + len(_GAP) * (len(widths) - 1)
+        widths[index] = min(widths[index], max(_MIN_FLEXIBLE, total - others))
         for row in cells:
-            row[place] = truncate(row[place], widths[place])
+            row[index] = truncate(row[index], widths[index])
     return [_line(headers, widths, headers, right)] + [_line(row, widths, headers, right) for row in cells]
 
 
@@ -145,12 +145,12 @@ def format_duration(ms: float | None) -> str:
     seconds = ms / 1000
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+    total_s = round(seconds)
+    if total_s < 3600:
+        return f"{total_s // 60} min {total_s % 60} s"
+    if total_s < 86_400:
+        return f"{total_s // 3600} h {total_s % 3600 // 60} min"
+    return f"{total_s // 86_400} d {total_s % 86_400 // 3600} h"
 
 
 def format_bytes(count: int) -> str:

@@ -28,8 +28,8 @@ class HostPattern:
         """Whether the pattern allows ``host`` (lower case) and ``port``."""
         if port != (self.port or DEFAULT_PORTS[scheme]):
             return False
-        found = host.rstrip(".")
-        return found.endswith(f".{self.name}") if self.subdomains else found == self.name
+        host = host.rstrip(".")
+        return host.endswith(f".{self.name}") if self.subdomains else host == self.name
 
     def __str__(self) -> str:
         name = f"[{self.name}]" if ":" in self.name else self.name

@@ -45,16 +45,16 @@ def _setting(
     )
 
 
-class _Refused(Exception):
+class _InvalidValue(Exception):
     """A value that its variable does not allow; the text is what is allowed."""
 
 
-def _whole(low: int, high: int) -> Callable[[str, str], int]:
+def _integer(low: int, high: int) -> Callable[[str, str], int]:
     def parse(_env: str, raw: str) -> int:
         # int() alone would also accept "1_000" and " 5 ".
         value = int(raw) if re.fullmatch(r"-?[0-9]{1,18}", raw) else None
         if value is None or not low <= value <= high:
-            raise _Refused(f"a whole number from {low} to {high}")
+            raise _InvalidValue(f"a whole number from {low} to {high}")
         return value
 
     return parse
@@ -62,28 +62,28 @@ def _whole(low: int, high: int) -> Callable[[str, str], int]:
 
 def _name(_env: str, raw: str) -> str:
     if not raw or len(raw) > 100 or any(not (ch.isascii() and (ch.isalnum() or ch in "-_.:")) for ch in raw):
-        raise _Refused("1 to 100 of the characters A-Z a-z 0-9 - _ . :")
+        raise _InvalidValue("1 to 100 of the characters A-Z a-z 0-9 - _ . :")
     return raw
 
 
 def _url(_env: str, raw: str) -> str:
     if not raw.startswith(("redis://", "rediss://", "unix://")):
-        raise _Refused("an address that starts with redis://, rediss:// or unix://")
+        raise _InvalidValue("an address that starts with redis://, rediss:// or unix://")
     return raw
 
 
-def _one_of(words: type[StrEnum]) -> Callable[[str, str], StrEnum]:
+def _one_of(choices: type[StrEnum]) -> Callable[[str, str], StrEnum]:
     def parse(_env: str, raw: str) -> StrEnum:
-        if raw not in tuple(words):
-            raise _Refused(f"one of {', '.join(words)}")
-        return words(raw)
+        if raw not in tuple(choices):
+            raise _InvalidValue(f"one of {', '.join(choices)}")
+        return choices(raw)
 
     return parse
 
 
 def _token(_env: str, raw: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9._~+/=-]{16,512}", raw) is None:
-        raise _Refused("16 to 512 of the characters A-Z a-z 0-9 . _ ~ + / = -")
+        raise _InvalidValue("16 to 512 of the characters A-Z a-z 0-9 . _ ~ + / = -")
     return raw
 
 
@@ -93,7 +93,7 @@ _SECRETS = (_url, _token)
 
 def _folder(_env: str, raw: str) -> Path:
     if not raw or "\0" in raw:
-        raise _Refused("a folder path")
+        raise _InvalidValue("a folder path")
     return Path(raw)
 
 
@@ -102,17 +102,17 @@ def _folders(_env: str, raw: str) -> tuple[Path, ...]:
 
 
 def _names(_env: str, raw: str) -> tuple[str, ...]:
-    found = tuple(part.strip().lower() for part in raw.split(",") if part.strip())
-    if any(re.fullmatch(r"[a-z0-9._-]{1,253}|\[[0-9a-f:.]+\]", name) is None for name in found):
-        raise _Refused("host names or addresses without a port, separated by ','")
-    return found
+    names = tuple(part.strip().lower() for part in raw.split(",") if part.strip())
+    if any(re.fullmatch(r"[a-z0-9._-]{1,253}|\[[0-9a-f:.]+\]", name) is None for name in names):
+        raise _InvalidValue("host names or addresses without a port, separated by ','")
+    return names
 
 
 def _hosts(_env: str, raw: str) -> tuple[HostPattern, ...]:
-    found = [parse_host_pattern(part.strip()) for part in raw.split(",") if part.strip()]
-    if None in found:
-        raise _Refused("host names separated by ',', each optionally *.name or name:port")
-    return tuple(host for host in found if host is not None)
+    hosts = [parse_host_pattern(part.strip()) for part in raw.split(",") if part.strip()]
+    if None in hosts:
+        raise _InvalidValue("host names separated by ',', each optionally *.name or name:port")
+    return tuple(host for host in hosts if host is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +128,12 @@ class Settings:
     )
     queue_name: str = _setting("PREVIEW_QUEUE_NAME", "preview-jobs", _name, "Name of the queue.")
     worker_concurrency: int = _setting(
-        "PREVIEW_WORKER_CONCURRENCY", 2, _whole(1, 256), "Jobs that one worker process runs concurrently."
+        "PREVIEW_WORKER_CONCURRENCY", 2, _integer(1, 256), "Jobs that one worker process runs concurrently."
     )
     queue_max: int = _setting(
         "PREVIEW_QUEUE_MAX",
         20,
-        _whole(1, 100_000_000),
+        _integer(1, 100_000_000),
         "Maximum number of waiting and delayed jobs; further submits are rejected.",
     )
     data_dir: Path = _setting(
@@ -165,108 +165,114 @@ class Settings:
         shown="no host",
     )
     asset_max_mb: int = _setting(
-        "PREVIEW_ASSET_MAX_MB", 100, _whole(1, 1_048_576), "Maximum size of one asset file, MiB."
+        "PREVIEW_ASSET_MAX_MB", 100, _integer(1, 1_048_576), "Maximum size of one asset file, MiB."
     )
     fetch_timeout_s: int = _setting(
-        "PREVIEW_FETCH_TIMEOUT_S", 20, _whole(1, 3_600), "Timeout for fetching one asset, s."
+        "PREVIEW_FETCH_TIMEOUT_S", 20, _integer(1, 3_600), "Timeout for fetching one asset, s."
     )
     fetch_max_mb: int = _setting(
-        "PREVIEW_FETCH_MAX_MB", 500, _whole(1, 1_048_576), "Maximum that one job may fetch in total, MiB."
+        "PREVIEW_FETCH_MAX_MB", 500, _integer(1, 1_048_576), "Maximum that one job may fetch in total, MiB."
     )
     frame_max_mp: int = _setting(
-        "PREVIEW_FRAME_MAX_MP", 100, _whole(1, 10_000), "Maximum pixels of one picture frame, millions."
+        "PREVIEW_FRAME_MAX_MP", 100, _integer(1, 10_000), "Maximum pixels of one picture frame, millions."
     )
     frames_max: int = _setting(
-        "PREVIEW_FRAMES_MAX", 1_000, _whole(1, 1_000_000), "Maximum frames of one animated picture."
+        "PREVIEW_FRAMES_MAX", 1_000, _integer(1, 1_000_000), "Maximum frames of one animated picture."
     )
     picture_max_mp: int = _setting(
         "PREVIEW_PICTURE_MAX_MP",
         400,
-        _whole(1, 1_000_000),
+        _integer(1, 1_000_000),
         "Maximum pixels of one picture, all frames together, millions.",
     )
     assets_max: int = _setting(
-        "PREVIEW_ASSETS_MAX", MAX_ASSETS, _whole(1, MAX_ASSETS), "Maximum assets of one job."
+        "PREVIEW_ASSETS_MAX", MAX_ASSETS, _integer(1, MAX_ASSETS), "Maximum assets of one job."
     )
     steps_max: int = _setting(
-        "PREVIEW_STEPS_MAX", MAX_STEPS, _whole(1, MAX_STEPS), "Maximum steps of one job."
+        "PREVIEW_STEPS_MAX", MAX_STEPS, _integer(1, MAX_STEPS), "Maximum steps of one job."
     )
     length_max_s: int = _setting(
-        "PREVIEW_LENGTH_MAX_S", MAX_LENGTH_S, _whole(1, MAX_LENGTH_S), "Maximum length of one animation, s."
+        "PREVIEW_LENGTH_MAX_S", MAX_LENGTH_S, _integer(1, MAX_LENGTH_S), "Maximum length of one animation, s."
     )
     output_max_mb: int = _setting(
-        "PREVIEW_OUTPUT_MAX_MB", 256, _whole(1, 1_048_576), "Maximum size of one bundle, MiB."
+        "PREVIEW_OUTPUT_MAX_MB", 256, _integer(1, 1_048_576), "Maximum size of one bundle, MiB."
     )
     max_attempts: int = _setting(
-        "PREVIEW_MAX_ATTEMPTS", 5, _whole(1, 1000), "Attempts at a job that fails with transient errors."
+        "PREVIEW_MAX_ATTEMPTS", 5, _integer(1, 1000), "Attempts at a job that fails with transient errors."
     )
     max_crashes: int = _setting(
-        "PREVIEW_MAX_CRASHES", 3, _whole(1, 100), "Crashes of a job before it becomes a dead letter."
+        "PREVIEW_MAX_CRASHES", 3, _integer(1, 100), "Crashes of a job before it becomes a dead letter."
     )
     backoff_base_ms: int = _setting(
-        "PREVIEW_BACKOFF_BASE_MS", 1_000, _whole(1, 3_600_000), "Maximum delay of the first retry, ms."
+        "PREVIEW_BACKOFF_BASE_MS", 1_000, _integer(1, 3_600_000), "Maximum delay of the first retry, ms."
     )
     backoff_max_ms: int = _setting(
-        "PREVIEW_BACKOFF_MAX_MS", 300_000, _whole(1, 86_400_000), "Maximum delay of any retry, ms."
+        "PREVIEW_BACKOFF_MAX_MS", 300_000, _integer(1, 86_400_000), "Maximum delay of any retry, ms."
     )
     lease_ms: int = _setting(
         "PREVIEW_LEASE_MS",
         10_000,
-        _whole(1_000, 600_000),
+        _integer(1_000, 600_000),
         "Lease of a claim: its lifetime without a heartbeat, ms.",
     )
     heartbeat_ms: int = _setting(
         "PREVIEW_HEARTBEAT_MS",
         1_000,
-        _whole(100, 60_000),
+        _integer(100, 60_000),
         "Interval at which a worker renews its leases, ms.",
     )
     ageing_ms: int = _setting(
         "PREVIEW_AGEING_MS",
         60_000,
-        _whole(100, 86_400_000),
+        _integer(100, 86_400_000),
         "Wait after which lower priorities get every fourth claim, ms.",
     )
     job_timeout_s: int = _setting(
         "PREVIEW_JOB_TIMEOUT_S",
         120,
-        _whole(1, 86_400),
+        _integer(1, 86_400),
         "Deadline of one job including its downloads; the job is killed then, s.",
     )
     cpu_limit_s: int = _setting(
-        "PREVIEW_CPU_LIMIT_S", 240, _whole(1, 864_000), "CPU time of one render; it is killed then, s."
+        "PREVIEW_CPU_LIMIT_S", 240, _integer(1, 864_000), "CPU time of one render; it is killed then, s."
     )
     drain_timeout_s: int = _setting(
-        "PREVIEW_DRAIN_TIMEOUT_S", 25, _whole(0, 86_400), "Time that SIGTERM gives running jobs to finish, s."
+        "PREVIEW_DRAIN_TIMEOUT_S",
+        25,
+        _integer(0, 86_400),
+        "Time that SIGTERM gives running jobs to finish, s.",
     )
     memory_limit_mb: int = _setting(
-        "PREVIEW_MEMORY_LIMIT_MB", 1_024, _whole(256, 1_048_576), "Address space of one render process, MiB."
+        "PREVIEW_MEMORY_LIMIT_MB",
+        1_024,
+        _integer(256, 1_048_576),
+        "Address space of one render process, MiB.",
     )
     recycle_jobs: int = _setting(
-        "PREVIEW_RECYCLE_JOBS", 200, _whole(1, 1_000_000), "Jobs after which a render process is replaced."
+        "PREVIEW_RECYCLE_JOBS", 200, _integer(1, 1_000_000), "Jobs after which a render process is replaced."
     )
     cache_max_mb: int = _setting(
         "PREVIEW_CACHE_MAX_MB",
         1_024,
-        _whole(0, 1_073_741_824),
+        _integer(0, 1_073_741_824),
         "Maximum size of the render cache under DATA_DIR, MiB; 0 disables it.",
     )
     cache_max_age_s: int = _setting(
         "PREVIEW_CACHE_MAX_AGE_S",
         604_800,
-        _whole(60, 315_360_000),
+        _integer(60, 315_360_000),
         "Time without use after which a cache entry is removed, s.",
     )
     keep_completed: int = _setting(
         "PREVIEW_KEEP_COMPLETED",
         10_000,
-        _whole(0, 100_000_000),
+        _integer(0, 100_000_000),
         "Records of completed jobs to keep; bundles are not affected.",
     )
     result_ttl_s: int = _setting(
         "PREVIEW_RESULT_TTL_S",
         604_800,
-        _whole(60, 315_360_000),
+        _integer(60, 315_360_000),
         "Age at which records of completed jobs are removed, s.",
     )
     log_level: LogLevel = _setting(
@@ -302,25 +308,25 @@ class Settings:
     api_rate: int = _setting(
         "PREVIEW_API_RATE",
         100,
-        _whole(0, 1_000_000),
+        _integer(0, 1_000_000),
         "Requests per second allowed for one client address; 0 is unlimited.",
     )
     api_connections: int = _setting(
         "PREVIEW_API_CONNECTIONS",
         1_000,
-        _whole(1, 100_000),
+        _integer(1, 100_000),
         "Maximum concurrent connections to the REST API.",
     )
     api_streams: int = _setting(
-        "PREVIEW_API_STREAMS", 200, _whole(1, 100_000), "Maximum concurrent event streams of the REST API."
+        "PREVIEW_API_STREAMS", 200, _integer(1, 100_000), "Maximum concurrent event streams of the REST API."
     )
     api_max_body_mb: int = _setting(
-        "PREVIEW_API_MAX_BODY_MB", 16, _whole(1, 256), "Maximum size of one batch of jobs, MiB."
+        "PREVIEW_API_MAX_BODY_MB", 16, _integer(1, 256), "Maximum size of one batch of jobs, MiB."
     )
     api_client_timeout_s: int = _setting(
         "PREVIEW_API_CLIENT_TIMEOUT_S",
         30,
-        _whole(1, 3_600),
+        _integer(1, 3_600),
         "Time a client has to send its request, or to accept the next part of a response, s.",
     )
 
@@ -340,9 +346,9 @@ class Settings:
                 continue
             try:
                 values[name] = spec.metadata["parse"](env, raw)
-            except _Refused as refusal:
+            except _InvalidValue as allowed:
                 found = "another value" if spec.metadata["parse"] in _SECRETS else repr(raw)
-                problems.append(f"{env}: found {found}, allowed {refusal}")
+                problems.append(f"{env}: found {found}, allowed {allowed}")
         settings = cls(**values)
         if not problems:
             problems = settings._conflicts()
@@ -351,26 +357,21 @@ class Settings:
         return settings
 
     def _conflicts(self) -> list[str]:
-        found = []
+        problems = []
         if self.heartbeat_ms * 3 > self.lease_ms:
-            found.append(
-                f"PREVIEW_HEARTBEAT_MS: found {self.heartbeat_ms}, allowed at most a third of "
-                f"PREVIEW_LEASE_MS ({self.lease_ms})"
-            )
+            allowed = f"at most a third of PREVIEW_LEASE_MS ({self.lease_ms})"
+            problems.append(f"PREVIEW_HEARTBEAT_MS: found {self.heartbeat_ms}, allowed {allowed}")
         if self.backoff_base_ms > self.backoff_max_ms:
-            found.append(
-                f"PREVIEW_BACKOFF_BASE_MS: found {self.backoff_base_ms}, allowed at most "
-                f"PREVIEW_BACKOFF_MAX_MS ({self.backoff_max_ms})"
-            )
+            allowed = f"at most PREVIEW_BACKOFF_MAX_MS ({self.backoff_max_ms})"
+            problems.append(f"PREVIEW_BACKOFF_BASE_MS: found {self.backoff_base_ms}, allowed {allowed}")
         if self.api_read_token is not None and self.api_token is None:
-            found.append(
-                "PREVIEW_API_READ_TOKEN: found a token, allowed only together with PREVIEW_API_TOKEN"
-            )
+            allowed = "only together with PREVIEW_API_TOKEN"
+            problems.append(f"PREVIEW_API_READ_TOKEN: found a token, allowed {allowed}")
         if self.api_token is not None and self.api_read_token == self.api_token:
-            found.append(
+            problems.append(
                 "PREVIEW_API_READ_TOKEN: found the value of PREVIEW_API_TOKEN, allowed a different token"
             )
-        return found
+        return problems
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:

@@ -29,7 +29,7 @@ _RESOLUTION = r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})"
 _REQUEST = "previewRequest"
 
 Object = dict[str, Any]
-Place = tuple[str | int, ...]
+Path = tuple[str | int, ...]
 
 
 def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator[Violation]:
@@ -91,24 +91,22 @@ def _step_references(steps: list[tuple[int, Object]], types: Mapping[str, object
         asset_ids = step.get("assetIds")
         if isinstance(asset_ids, list):
             for position, asset_id in enumerate(islice(asset_ids, MAX_ASSETS)):
-                place = (_REQUEST, "steps", index, "assetIds", position)
-                yield from _reference(asset_id, "image", types, place)
+                path = (_REQUEST, "steps", index, "assetIds", position)
+                yield from _reference(asset_id, "image", types, path)
 
 
-def _reference(
-    asset_id: object, wanted: str, types: Mapping[str, object], place: Place
-) -> Iterator[Violation]:
+def _reference(asset_id: object, wanted: str, types: Mapping[str, object], path: Path) -> Iterator[Violation]:
     if not isinstance(asset_id, str) or types.get(asset_id) == wanted:
         return
     fitting = join_names(id_ for id_, type_ in types.items() if type_ == wanted)
     allowed = f"ids of assets of type {wanted}: {fitting}"
     if asset_id not in types:
         yield Violation(
-            json_pointer(place), "unknown-asset", "refers to an unknown asset", quote(asset_id), allowed
+            json_pointer(path), "unknown-asset", "refers to an unknown asset", quote(asset_id), allowed
         )
     elif isinstance(types[asset_id], str):
         yield Violation(
-            json_pointer(place),
+            json_pointer(path),
             "asset-type",
             f"refers to an asset that is not of type {wanted}",
             f"{quote(asset_id)}, of type {quote(str(types[asset_id]))}",
@@ -131,12 +129,12 @@ def _total_length(steps: list[tuple[int, Object]]) -> Iterator[Violation]:
 
 
 def _audio(audio: Object, types: Mapping[str, object], policy: AssetPolicy | None) -> Iterator[Violation]:
-    place = (_REQUEST, "audio")
+    path = (_REQUEST, "audio")
     named = [name for name in ("assetId", "uri") if name in audio]
     settings = [name for name in ("offsetMs", "gainDb") if name in audio]
     if len(named) > 1:
         yield Violation(
-            json_pointer(place),
+            json_pointer(path),
             "audio-source",
             "names two sounds",
             "assetId and uri",
@@ -144,36 +142,36 @@ def _audio(audio: Object, types: Mapping[str, object], policy: AssetPolicy | Non
         )
     if settings and not named:
         yield Violation(
-            json_pointer(place),
+            json_pointer(path),
             "audio-source",
             "has sound options without a sound",
             " and ".join(settings),
             "assetId or uri beside them, or an empty object for no sound",
         )
-    yield from _reference(audio.get("assetId"), "audio", types, (*place, "assetId"))
-    yield from _address(audio.get("uri"), "audio", (*place, "uri"), policy)
+    yield from _reference(audio.get("assetId"), "audio", types, (*path, "assetId"))
+    yield from _address(audio.get("uri"), "audio", (*path, "uri"), policy)
 
 
-def _address(uri: object, type_: object, place: Place, policy: AssetPolicy | None) -> Iterator[Violation]:
+def _address(uri: object, type_: object, path: Path, policy: AssetPolicy | None) -> Iterator[Violation]:
     if not isinstance(uri, str) or not uri:
         return
     try:
         parsed = parse_uri(uri)
         if isinstance(parsed, DataUri):
-            yield from _media_type(parsed, type_, place)
+            yield from _media_type(parsed, type_, path)
         elif policy is not None:
             policy.check(parsed)
-    except UriNotAllowed as refused:
-        allowed = refused.allowed
-        if refused.code == "uri-traversal" and policy is not None and policy.roots:
+    except UriNotAllowed as error:
+        allowed = error.allowed
+        if error.code == "uri-traversal" and policy is not None and policy.roots:
             allowed = f"{allowed}; {format_roots(policy.roots)}"
-        yield Violation(json_pointer(place), refused.code, refused.message, refused.found, allowed)
+        yield Violation(json_pointer(path), error.code, error.message, error.found, allowed)
 
 
-def _media_type(uri: DataUri, type_: object, place: Place) -> Iterator[Violation]:
+def _media_type(uri: DataUri, type_: object, path: Path) -> Iterator[Violation]:
     if type_ in ("image", "audio") and not uri.media_type.startswith(f"{type_}/"):
         yield Violation(
-            json_pointer(place),
+            json_pointer(path),
             "uri-media-type",
             f"has a media type other than {type_}",
             quote(uri.media_type),
@@ -195,11 +193,11 @@ def _resolution(resolution: str, *, even_sided: bool) -> Iterator[Violation]:
     size = parse_resolution(resolution)
     if size is None:
         return
-    place = json_pointer((_REQUEST, "options", "resolution"))
+    path = json_pointer((_REQUEST, "options", "resolution"))
     width, height = size
     if min(size) < MIN_SIDE_PX or max(size) > MAX_SIDE_PX or width * height > MAX_FRAME_PX:
         yield Violation(
-            place,
+            path,
             "resolution-bounds",
             "is out of range",
             f"{width}x{height} ({width * height} pixels)",
@@ -207,7 +205,7 @@ def _resolution(resolution: str, *, even_sided: bool) -> Iterator[Violation]:
         )
     if even_sided and (width % 2 or height % 2):
         yield Violation(
-            place,
+            path,
             "resolution-odd",
             "has an odd side, which the format does not support",
             quote(resolution),

@@ -130,8 +130,8 @@ def parse_uri(uri: str) -> FileUri | DataUri | HttpUri:
 def _web(uri: str) -> HttpUri:
     try:
         return parse_url(uri)
-    except InvalidUrl as bad:
-        raise UriNotAllowed("uri-malformed", bad.message, bad.found, bad.allowed) from None
+    except InvalidUrl as error:
+        raise UriNotAllowed("uri-malformed", error.message, error.found, error.allowed) from None
 
 
 def _path_of_file_uri(uri: str) -> str:
@@ -154,10 +154,12 @@ def _path_of_file_uri(uri: str) -> str:
 
 
 def _percent_decoded(path: str, uri: str) -> str:
-    off = next((pair[0] for pair in re.finditer(_ESCAPE, path) if not re.fullmatch(_HEX_PAIR, pair[1])), None)
-    if off is not None:
+    invalid = next(
+        (pair[0] for pair in re.finditer(_ESCAPE, path) if not re.fullmatch(_HEX_PAIR, pair[1])), None
+    )
+    if invalid is not None:
         raise UriNotAllowed(
-            "uri-malformed", "has a % without two hexadecimal digits", quote(off), "%25 for a % sign"
+            "uri-malformed", "has a % without two hexadecimal digits", quote(invalid), "%25 for a % sign"
         )
     raw = re.sub(rb"%(..)", lambda pair: bytes((int(pair[1], 16),)), path.encode("utf-8", "surrogatepass"))
     try:

@@ -71,7 +71,7 @@ def _ascii_host(host: str) -> str:
     """Returns ``host`` as DNS has it. Raises ValueError for an invalid name."""
     if ":" in host:
         return host.lower()
-    found = host if host.isascii() else host.encode("idna").decode("ascii")
-    if found and re.fullmatch(HOST_NAME, found.lower()) is None:
+    ascii_host = host if host.isascii() else host.encode("idna").decode("ascii")
+    if ascii_host and re.fullmatch(HOST_NAME, ascii_host.lower()) is None:
         raise ValueError("not a host name")
-    return found.lower()
+    return ascii_host.lower()

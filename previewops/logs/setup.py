@@ -32,10 +32,10 @@ class JobLogContext:
 
     def fields(self) -> dict[str, Any]:
         """Returns the fields by their contract names."""
-        found = {"jobId": self.job_id, "attempt": self.attempt, "worker": self.worker}
+        fields: dict[str, Any] = {"jobId": self.job_id, "attempt": self.attempt, "worker": self.worker}
         if self.payload is not None:
-            found |= {name: self.payload.get(name) for name in ("projectId", "requestId")}
-        return found
+            fields |= {name: self.payload.get(name) for name in ("projectId", "requestId")}
+        return fields
 
 
 # One variable, expanded when a line is written: a job that logs nothing pays only for setting it.
@@ -72,7 +72,7 @@ def configure_logging(settings: Settings, *, verbose: bool = False) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _tidy,
+            _sanitize,
             _renderer(settings.log_format),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -80,10 +80,10 @@ def configure_logging(settings: Settings, *, verbose: bool = False) -> None:
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
-    for handler in [each for each in root.handlers if isinstance(each, _Library)]:
+    for handler in [old for old in root.handlers if isinstance(old, _LibraryHandler)]:
         root.removeHandler(handler)
     # Not lower: arq logs each job with its arguments, which are payloads.
-    root.addHandler(_Library(max(level, logging.WARNING)))
+    root.addHandler(_LibraryHandler(max(level, logging.WARNING)))
 
 
 def _renderer(chosen: LogFormat) -> structlog.typing.Processor:
@@ -98,12 +98,12 @@ def _add_job(_logger: object, _method: str, event: MutableMapping[str, Any]) -> 
     return event if job is None else {**job.fields(), **event}
 
 
-def _tidy(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _sanitize(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     first = {name: event[name] for name in ("event", "level", "timestamp") if name in event}
     return sanitize({**first, **event})
 
 
-class _Library(logging.Handler):
+class _LibraryHandler(logging.Handler):
     """Writes log records of libraries as structured lines."""
 
     def emit(self, record: logging.LogRecord) -> None:

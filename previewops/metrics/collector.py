@@ -49,12 +49,9 @@ async def collect(redis: Redis, settings: Settings, *, clock: Clock | None = Non
     """
     try:
         snapshot = await SnapshotReader(redis, settings).read()
-        totals = LifetimeCounters.parse(
-            await redis.execute_command("HGETALL", Keys(settings.queue_name).totals)
-        )
-        return ScrapeResult(
-            QueueMetrics(snapshot, totals, await measure_latency_ms(redis, clock or SystemClock()))
-        )
+        counters = await redis.execute_command("HGETALL", Keys(settings.queue_name).totals)
+        latency_ms = await measure_latency_ms(redis, clock or SystemClock())
+        return ScrapeResult(QueueMetrics(snapshot, LifetimeCounters.parse(counters), latency_ms))
     except (RedisError, OSError) as error:
         reason = unavailable_reason(error)
         if reason is None:

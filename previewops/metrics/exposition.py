@@ -11,8 +11,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from previewops import __version__
-from previewops.metrics.collector import ScrapeResult, collect
-from previewops.metrics.families import gauge
+from previewops.metrics.collector import QueueMetrics, ScrapeResult, collect
+from previewops.metrics.families import FamilyBuilder
 from previewops.metrics.fleet_metrics import fleet_metrics
 from previewops.metrics.job_metrics import job_metrics
 from previewops.metrics.queue_metrics import queue_metrics
@@ -26,30 +26,29 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Media type of what :func:`scrape` returns: Prometheus' text format."""
 
 
-class _Reader(Collector):
+class _ScrapeCollector(Collector):
     """Yields the metric families of one scrape."""
 
-    def __init__(self, reading: ScrapeResult, settings: Settings) -> None:
-        self._reading = reading
+    def __init__(self, metrics: QueueMetrics | None, settings: Settings) -> None:
+        self._metrics = metrics
         self._settings = settings
 
     def collect(self) -> Iterator[Metric]:
-        figures, name = self._reading.metrics, self._settings.queue_name
+        metrics, settings = self._metrics, self._settings
         build = {"version": __version__, "python": platform.python_version()}
-        yield InfoMetricFamily(
-            "previewops_build", "Version of the process that serves the metrics.", value=build
-        )
-        said = "1 if Redis can be read; if 0, the other metrics of the queue are missing."
-        yield gauge("preview_redis_up", said, name, [((), figures is not None)])
-        if figures is not None:
-            yield from queue_metrics(figures, self._settings)
-            yield from job_metrics(figures)
-            yield from fleet_metrics(figures.snapshot, self._settings)
+        text = "Version of the process that serves the metrics."
+        yield InfoMetricFamily("previewops_build", text, value=build)
+        text = "1 if Redis can be read; if 0, the other metrics of the queue are missing."
+        yield FamilyBuilder(settings.queue_name).gauge("preview_redis_up", text, metrics is not None)
+        if metrics is not None:
+            yield from queue_metrics(metrics, settings)
+            yield from job_metrics(metrics)
+            yield from fleet_metrics(metrics.snapshot, settings)
 
 
-def render_exposition(reading: ScrapeResult, settings: Settings) -> bytes:
+def render_exposition(result: ScrapeResult, settings: Settings) -> bytes:
     """Renders a scrape in Prometheus' text format 0.0.4."""
-    return generate_latest(_Reader(reading, settings))
+    return generate_latest(_ScrapeCollector(result.metrics, settings))
 
 
 async def scrape(redis: Redis, settings: Settings) -> bytes:

@@ -60,7 +60,7 @@ def continue_on_pipe_close(reader: int, pid: int) -> None:
         fcntl.fcntl(reader, fcntl.F_SETFL, fcntl.fcntl(reader, fcntl.F_GETFL) | fcntl.FASYNC)
 
 
-def _become(parent: int, signum: int, argv: list[str]) -> int:
+def _exec_with_signal(parent: int, signum: int, argv: list[str]) -> int:
     try:
         if set_parent_death_signal(parent, signum):
             os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
@@ -70,4 +70,4 @@ def _become(parent: int, signum: int, argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_become(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))
+    sys.exit(_exec_with_signal(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

@@ -27,24 +27,24 @@ class SystemdNotifier:
 
     def ready(self, status: str) -> None:
         """Reports that the service is up."""
-        self._tell("READY=1", f"STATUS={status}")
+        self._send("READY=1", f"STATUS={status}")
 
     def status(self, status: str) -> None:
         """Sets the line that ``systemctl status`` shows."""
-        self._tell(f"STATUS={status}")
+        self._send(f"STATUS={status}")
 
     def reloading(self, monotonic_us: int) -> None:
         """Reports the start of a reload; ``ready`` ends it. ``monotonic_us`` is CLOCK_MONOTONIC in µs."""
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={monotonic_us}")
+        self._send("RELOADING=1", f"MONOTONIC_USEC={monotonic_us}")
 
     def stopping(self, status: str) -> None:
         """Reports that the service is shutting down."""
-        self._tell("STOPPING=1", f"STATUS={status}")
+        self._send("STOPPING=1", f"STATUS={status}")
 
     def feed_watchdog(self) -> None:
         """Feeds the watchdog if there is one. Call it only where work makes progress."""
         if self.watchdog_s is not None:
-            self._tell("WATCHDOG=1")
+            self._send("WATCHDOG=1")
 
     def close(self) -> None:
         """Closes the socket."""
@@ -52,7 +52,7 @@ class SystemdNotifier:
             self._socket.close()
             self._socket = None
 
-    def _tell(self, *lines: str) -> None:
+    def _send(self, *lines: str) -> None:
         if not self._address:
             return
         if self._socket is None:

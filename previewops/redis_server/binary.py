@@ -25,9 +25,9 @@ def find_server_binary(search_path: str | None = None) -> Path | None:
     path = os.environ.get("PATH", os.defpath) if search_path is None else search_path
     for name in _SERVER_NAMES:
         for folder in path.split(os.pathsep):
-            found = shutil.which(name, path=folder or os.curdir)
-            if found is not None and Path(found).resolve() != packaged:
-                return Path(found).absolute()
+            program = shutil.which(name, path=folder or os.curdir)
+            if program is not None and Path(program).resolve() != packaged:
+                return Path(program).absolute()
     return packaged
 
 
@@ -53,5 +53,5 @@ async def server_version(binary: Path) -> tuple[int, ...] | None:
         str(binary), "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
     output, _ = await process.communicate()
-    found = re.search(rb"v=(\d+)\.(\d+)\.(\d+)", output)
-    return tuple(int(part) for part in found.groups()) if found else None
+    version = re.search(rb"v=(\d+)\.(\d+)\.(\d+)", output)
+    return tuple(int(part) for part in version.groups()) if version else None

@@ -31,9 +31,9 @@ SOCKET_NAME = "redis.sock"
 # struct sockaddr_un holds 108 bytes with the final NUL on Linux and 104 on the BSDs and macOS.
 SOCKET_PATH_BYTES = 100
 # Not tempfile.gettempdir(): TMPDIR differs between sessions that need the same path.
-_SHARED = Path("/tmp")  # noqa: S108 - folders in it are checked by _trusted
+_TMP = Path("/tmp")  # noqa: S108 - folders in it are checked by _is_private
 # Clients differ in whether they percent-decode a unix:// address; these characters need no encoding.
-_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
+_UNENCODED_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
 _SCHEMES = ("redis://", "rediss://", "unix://")
 _SECRET_QUERY = ("password",)
 _HOST_AND_PORT = re.compile(r"(?:[^:@\[\]]+|\[[^@\[\]]*\])(?::[0-9]*)?")
@@ -70,11 +70,11 @@ def socket_path(data_dir: Path) -> Path:
     """
     folder = (data_dir.resolve() / "redis").resolve()
     path = folder / SOCKET_NAME
-    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES and _PLAIN_PATH.fullmatch(str(path)):
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES and _UNENCODED_PATH.fullmatch(str(path)):
         return path
     owner = folder.stat().st_uid if folder.exists() else os.geteuid()
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return _SHARED / f"previewops-{owner}" / f"{name}.sock"
+    return _TMP / f"previewops-{owner}" / f"{name}.sock"
 
 
 def socket_url(path: Path) -> str:
@@ -99,7 +99,7 @@ def ping_socket(path: Path, timeout_s: float = PROBE_TIMEOUT_S) -> bytes | None:
         The first line of the reply without its line end; ``b""`` if the server accepted but did not reply within
         ``timeout_s`` seconds; None if nothing listens or others can write to the socket's folder.
     """
-    if not _trusted(path.parent):
+    if not _is_private(path.parent):
         return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(timeout_s)
@@ -114,19 +114,19 @@ def ping_socket(path: Path, timeout_s: float = PROBE_TIMEOUT_S) -> bytes | None:
             return b""
 
 
-def _trusted(folder: Path) -> bool:
+def _is_private(folder: Path) -> bool:
     """Whether only its owner or root can have put a socket into ``folder``.
 
     Anybody can create a folder of the expected name in /tmp.
     """
     try:
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return False
     return (
-        stat.S_ISDIR(found.st_mode)
-        and not found.st_mode & 0o022
-        and (folder.parent != _SHARED or folder.name == f"previewops-{found.st_uid}")
+        stat.S_ISDIR(status.st_mode)
+        and not status.st_mode & 0o022
+        and (folder.parent != _TMP or folder.name == f"previewops-{status.st_uid}")
     )
 
 
@@ -139,20 +139,20 @@ def redact_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator:
         return url.rpartition("@")[2]
-    rest = _without_secret_query(rest)
+    rest = _redact_query(rest)
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     is_host = not authority or _HOST_AND_PORT.fullmatch(authority) is not None
     # The path of a web address or a socket may contain an "@"; that of a Redis server is a number.
     if is_host and ("@" not in rest or not scheme.lower().startswith("redis")):
         return f"{scheme}://{rest}"
-    user, found, host = rest.rpartition("@")
-    if not found:
+    user, at_sign, host = rest.rpartition("@")
+    if not at_sign:
         return f"{scheme}://{REDACTED}"
     name, has_password, _ = user.partition(":")
     return f"{scheme}://{name}:{REDACTED}@{host}" if has_password else f"{scheme}://{rest}"
 
 
-def _without_secret_query(rest: str) -> str:
+def _redact_query(rest: str) -> str:
     before, _, query = rest.partition("?")
     fields = parse_qsl(query, keep_blank_values=True)
     if not any(name in _SECRET_QUERY for name, _ in fields):
@@ -246,26 +246,26 @@ async def redis_errors(url: str) -> AsyncIterator[None]:
         raise RedisUnavailable(redact_url(url), reason) from error
 
 
-_FULL = "it is out of memory (maxmemory reached) and rejects writes"
+_OUT_OF_MEMORY = "it is out of memory (maxmemory reached) and rejects writes"
 _READ_ONLY = "it is a read-only replica; use the primary"
-_LATE = "it did not reply in time"
-_CROWDED = "it has reached its limit of clients (maxclients)"
+_TIMEOUT = "it did not reply in time"
+_TOO_MANY_CLIENTS = "it has reached its limit of clients (maxclients)"
 _FORBIDDEN = "its user lacks a required permission"
 
 # Client exceptions by name, because the client is imported late.
-_KINDS = (
+_CLIENT_ERRORS = (
     ("AuthenticationError", "it requires a user name and password, or rejects those in the address"),
     ("BusyLoadingError", "it is still loading its data; try again in a moment"),
-    ("OutOfMemoryError", _FULL),
+    ("OutOfMemoryError", _OUT_OF_MEMORY),
     ("ReadOnlyError", _READ_ONLY),
     ("NoPermissionError", _FORBIDDEN),
     ("AuthorizationError", _FORBIDDEN),
-    ("TimeoutError", _LATE),
+    ("TimeoutError", _TIMEOUT),
 )
 
 # Errors of the operating system.
-_CAUSES: tuple[tuple[type[OSError], str], ...] = (
-    (TimeoutError, _LATE),
+_SYSTEM_ERRORS: tuple[tuple[type[OSError], str], ...] = (
+    (TimeoutError, _TIMEOUT),
     (ConnectionRefusedError, "connection refused: no server listens at this address"),
     (FileNotFoundError, "the socket does not exist"),
     (PermissionError, "this user may not open the socket"),
@@ -273,8 +273,8 @@ _CAUSES: tuple[tuple[type[OSError], str], ...] = (
 )
 
 # Server errors that the client has no class for; Redis 6.2 quotes errors raised inside a script.
-_REFUSALS = (
-    ("OOM command not allowed", _FULL),
+_SERVER_ERRORS = (
+    ("OOM command not allowed", _OUT_OF_MEMORY),
     ("READONLY ", _READ_ONLY),
     ("MISCONF ", "it cannot write to its disk and rejects writes"),
     ("NOREPLICAS ", "it has too few replicas and rejects writes"),
@@ -282,7 +282,7 @@ _REFUSALS = (
     ("CLUSTERDOWN ", "its cluster is down"),
     ("NOPERM ", _FORBIDDEN),
     ("BUSY ", "it is busy running another client's script; try again, or end the script with SCRIPT KILL"),
-    ("max number of clients reached", _CROWDED),
+    ("max number of clients reached", _TOO_MANY_CLIENTS),
 )
 
 
@@ -290,24 +290,31 @@ def unavailable_reason(error: BaseException) -> str | None:
     """Returns why Redis cannot be used, or None if ``error`` has another cause."""
     from redis import exceptions  # noqa: PLC0415 - start-up time of commands without Redis
 
-    kinds = [(getattr(exceptions, name), reason) for name, reason in _KINDS]
+    kinds = [(getattr(exceptions, name), reason) for name, reason in _CLIENT_ERRORS]
     if isinstance(error, exceptions.ConnectionError | ConnectionError):
         # The client wraps every error while connecting, including a rejected password.
-        reasons = (_first(link, [*kinds, *_CAUSES]) or _refusal(link) for link in _chain(error))
+        reasons = (
+            _reason_by_type(link, [*kinds, *_SYSTEM_ERRORS]) or _server_error_reason(link)
+            for link in _causes(error)
+        )
         return next(filter(None, reasons), None) or _first_line(error) or "the connection was lost"
-    reason = _first(error, [*kinds, (TimeoutError, _LATE)])
-    return _refusal(error) if reason is None and isinstance(error, exceptions.ResponseError) else reason
+    reason = _reason_by_type(error, [*kinds, (TimeoutError, _TIMEOUT)])
+    return (
+        _server_error_reason(error)
+        if reason is None and isinstance(error, exceptions.ResponseError)
+        else reason
+    )
 
 
-def _refusal(error: BaseException) -> str | None:
-    return next((words for mark, words in _REFUSALS if mark in str(error)), None)
+def _server_error_reason(error: BaseException) -> str | None:
+    return next((reason for mark, reason in _SERVER_ERRORS if mark in str(error)), None)
 
 
-def _first(error: BaseException, table: Iterable[tuple[type[BaseException], str]]) -> str | None:
+def _reason_by_type(error: BaseException, table: Iterable[tuple[type[BaseException], str]]) -> str | None:
     return next((reason for kind, reason in table if isinstance(error, kind)), None)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yields ``error``, then its cause, and so on."""
     link: BaseException | None = error
     while link is not None:

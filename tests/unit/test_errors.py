@@ -38,7 +38,7 @@ VIOLATION = Violation("/jobId", "too-short", "jobId is empty", '""', "1 to 128 c
     [
         (UsageError("wrong words"), 2, "usage", {}),
         (InvalidPayload([VIOLATION]), 65, "invalid-payload", {"violations": (VIOLATION,)}),
-        (JobIdMismatch("a", "b"), 65, "other-job", {"job_id": "a", "found": "b"}),
+        (JobIdMismatch("a", "b"), 65, "other-job", {"job_id": "a", "payload_job_id": "b"}),
         (JobConflict("a", "dead"), 1, "conflict", {"job_id": "a", "state": "dead"}),
         (JobNotFound("a", "q"), 1, "not-found", {"job_id": "a"}),
         (PayloadChanged("a"), 1, "body-changed", {"job_id": "a"}),

@@ -30,12 +30,12 @@ def select_evictions(
     """
     by_use = sorted(items, key=lambda item: item.last_used_s)
     left = sum(item.size_bytes for item in by_use)
-    found = []
+    evicted = []
     for item in by_use:
         too_old = max_age_s is not None and now_s - item.last_used_s > max_age_s
         too_much = max_bytes is not None and left > max_bytes
         if not too_old and not too_much:
             break
-        found.append(item)
+        evicted.append(item)
         left -= item.size_bytes
-    return found
+    return evicted
