@@ -49,7 +49,7 @@ class FamilyBuilder:
     def _fill(self, family: _Family, samples: Samples) -> _Family:
         by_labels: Mapping[Any, float] = samples if isinstance(samples, Mapping) else {(): samples}
         for key in by_labels:
-            labels = (key,) if isinstance(key, str) else key
+            labels: tuple[str, ...] = (key,) if isinstance(key, str) else key
             family.add_metric((self.queue, *labels), by_labels[key])
         return family
 

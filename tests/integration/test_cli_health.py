@@ -64,7 +64,7 @@ def test_what_to_do_stands_below_what_is_wrong(program: Program) -> None:
     place = next(n for n, line in enumerate(lines) if line.startswith("CRITICAL  workers"))
     assert lines[place].split()[2] == "0"
     assert lines[place + 1].strip() == "start workers: `previewops supervise`, or `previewops up`"
-    assert lines[place].index("no worker") == lines[place + 1].index("start some")
+    assert lines[place].index("no worker") == lines[place + 1].index("start workers")
     (check,) = (
         each for each in program.run("health", "--json", *PATIENT).json["checks"] if each["name"] == "workers"
     )
@@ -124,7 +124,7 @@ async def test_thresholds_of_the_environment_give_way_to_options(
     assert moved.code == 1
     wrong = program.run("health", PREVIEW_HEALTH_DEAD_WARNING="many")
     assert wrong.code == 3
-    assert "PREVIEW_HEALTH_DEAD_WARNING (or --dead-warning) is 'many'" in wrong.out
+    assert "PREVIEW_HEALTH_DEAD_WARNING (or --dead-warning): found 'many'" in wrong.out
 
 
 def test_no_worker_is_critical(program: Program) -> None:
