@@ -81,7 +81,7 @@ def literal_codes(module: ModuleType) -> set[str]:
     return found
 
 
-def test_the_valid_examples_are_the_three_that_are_documented() -> None:
+def test_valid_examples_are_documented() -> None:
     assert VALID == ["full", "minimal", "title-card"]
     assert len(INVALID) >= 14
 
@@ -113,7 +113,7 @@ def test_full_uses_every_property_of_the_schema() -> None:
     assert property_paths(schema()) - used_paths(example("full")) == excluded
 
 
-def test_the_schema_is_a_valid_one_of_its_draft_with_everything_described_and_bounded() -> None:
+def test_schema_is_valid_described_and_bounded() -> None:
     Draft202012Validator.check_schema(schema())
     assert json.loads(schema_text()) == schema()
     for node in nodes(schema()):
@@ -132,7 +132,7 @@ def test_the_schema_is_a_valid_one_of_its_draft_with_everything_described_and_bo
                 assert {"title", "description"} <= set(target), member
 
 
-def test_a_stock_validator_agrees_with_ours_on_the_shape() -> None:
+def test_stock_validator_agrees_on_the_schema() -> None:
     stock = Draft202012Validator(schema())
     assert all(stock.is_valid(example(name)) for name in VALID)
     refused = {name for name in INVALID if not stock.is_valid(example(name))}

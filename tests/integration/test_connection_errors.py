@@ -93,7 +93,7 @@ async def test_no_such_host() -> None:
     assert "unknown host name" in await reason_of("redis://no-such-host.invalid", "PING")
 
 
-async def test_a_password_is_asked_for(redis_process: MakeServer) -> None:
+async def test_password_is_required(redis_process: MakeServer) -> None:
     server = redis_process(start=False, options=("--requirepass", "s3cret"))
     with pytest.raises(AssertionError, match="did not answer"):
         server.start(timeout_s=0.5)
@@ -114,7 +114,7 @@ async def test_memory_is_full(redis_process: MakeServer) -> None:
     assert "out of memory" in await reason_of(server.url, "EVAL", script, "1", "key", "x")
 
 
-async def test_a_replica_refuses_to_write(redis_process: MakeServer) -> None:
+async def test_replica_rejects_writes(redis_process: MakeServer) -> None:
     server = redis_process(persistent=False)
     client = connect(server.url, role="test")
     await client.replicaof("127.0.0.1", 1)
@@ -122,7 +122,7 @@ async def test_a_replica_refuses_to_write(redis_process: MakeServer) -> None:
     assert "read-only replica" in await reason_of(server.url, "SET", "key", "x")
 
 
-async def test_a_frozen_server(redis_process: MakeServer) -> None:
+async def test_stopped_server(redis_process: MakeServer) -> None:
     server = redis_process(persistent=False)
     server.freeze()
     assert "did not reply in time" in await reason_of(server.url, "PING")
@@ -149,7 +149,7 @@ async def test_a_server_is_busy_with_a_script(redis_process: MakeServer) -> None
     await runner.aclose()
 
 
-async def test_a_server_that_dies_under_a_command(redis_process: MakeServer) -> None:
+async def test_server_that_dies_during_a_command(redis_process: MakeServer) -> None:
     server = redis_process(persistent=False)
     client = connect(server.url, role="test")
     await client.ping()
@@ -174,7 +174,7 @@ async def test_it_decorates_a_function() -> None:
             await ask()
 
 
-async def test_our_own_mistakes_pass_through(redis_url: str) -> None:
+async def test_programming_errors_pass_through(redis_url: str) -> None:
     client = connect(redis_url, role="test")
     await client.set("key", "text")
     with pytest.raises(ResponseError, match="wrong kind of value"):

@@ -26,7 +26,7 @@ def program(redis_url: str, tmp_path: Path) -> Program:
     return Program(tmp_path, redis_url)
 
 
-async def test_every_line_of_a_job_bears_what_it_is_known_by(program: Program, redis_url: str) -> None:
+async def test_every_line_of_a_job_has_its_ids(program: Program, redis_url: str) -> None:
     good = payload("good")
     good["previewRequest"]["title"] = "Not for logs"
     bad = payload("bad")
@@ -48,7 +48,7 @@ async def test_every_line_of_a_job_bears_what_it_is_known_by(program: Program, r
     assert [line["event"] for line in lines if "jobId" not in line][-1] == "worker.stopped"
 
 
-async def test_secrets_of_addresses_stay_out(program: Program, redis_url: str) -> None:
+async def test_secrets_of_addresses_are_redacted(program: Program, redis_url: str) -> None:
     stranger = payload("stranger")
     stranger["previewRequest"]["assets"] = [{"id": "a", "uri": f"https://cdn.example/a.png?sig={SECRET}"}]
     async with queue_driver(redis_url) as hand:
@@ -101,7 +101,7 @@ log.info("worker.stopped")
 """
 
 
-def test_libraries_log_the_same_way() -> None:
+def test_libraries_log_structured_lines() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", LIBRARIES], capture_output=True, text=True, check=True
     )
@@ -159,7 +159,7 @@ asyncio.run(main())
 """
 
 
-def test_what_concerns_several_jobs_is_not_said_of_one() -> None:
+def test_lines_about_several_jobs_have_no_job_id() -> None:
     done = subprocess.run([sys.executable, "-c", SENDING], capture_output=True, text=True, check=True)
     away, rendered = lines_of(done.stderr)
     assert (away["event"], "jobId" in away) == ("redis.away", False)

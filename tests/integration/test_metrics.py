@@ -105,7 +105,7 @@ async def settle(b: QueueFixture, job_id: str, how: str, priority: str = "normal
             await b.worker().maintain()
 
 
-async def test_every_way_a_job_can_go_is_counted_by_class_and_cause(redis_url: str) -> None:
+async def test_every_outcome_is_counted_by_priority_and_cause(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         # The first upkeep after a silence recovers nothing.
         await b.worker().maintain()
@@ -144,7 +144,7 @@ async def test_every_way_a_job_can_go_is_counted_by_class_and_cause(redis_url: s
     assert said.of("preview_queue_unaccounted") == 0
 
 
-async def test_a_worker_that_is_lost_for_the_last_time_leaves_a_dead_letter(redis_url: str) -> None:
+async def test_last_worker_loss_counts_a_dead_letter(redis_url: str) -> None:
     async with queue_fixture(redis_url, max_crashes=1) as b:
         await b.queue.submit(payload("a"))
         await b.claim_one("w1")
@@ -155,7 +155,7 @@ async def test_a_worker_that_is_lost_for_the_last_time_leaves_a_dead_letter(redi
     assert not said.nonzero("preview_job_retried_total")
 
 
-async def test_times_are_counted_below_bounds_that_the_queue_counts_by(redis_url: str) -> None:
+async def test_histogram_bounds_are_bin_bounds(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload(f"j-{n}", priority="high") for n in range(4)])
         claims = (await b.worker().claim(4)).claims
@@ -177,7 +177,7 @@ async def test_times_are_counted_below_bounds_that_the_queue_counts_by(redis_url
     assert said.of("preview_job_wait_seconds_count", priority="low") == 0
 
 
-async def test_the_fleet_is_told_by_host_and_state(redis_url: str) -> None:
+async def test_fleet_metrics_by_host_and_state(redis_url: str) -> None:
     def info(host: str, state: str, **more: Any) -> str:
         return json.dumps({"host": host, "state": state, "slots": 2, "version": "0.1.0", **more})
 
@@ -195,7 +195,7 @@ async def test_the_fleet_is_told_by_host_and_state(redis_url: str) -> None:
     assert said.nonzero("preview_worker_versions") == {"0.1.0": 4}
 
 
-async def test_what_a_worker_says_of_itself_cannot_break_the_text(redis_url: str) -> None:
+async def test_worker_reports_cannot_break_the_exposition(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.worker().heartbeat(r'{"host": "\ud800\"} 1\n#", "slots": 3}', [])
         said = await said_by(b)
@@ -203,7 +203,7 @@ async def test_what_a_worker_says_of_itself_cannot_break_the_text(redis_url: str
     assert said.nonzero("preview_worker_versions") == {"unknown": 1}
 
 
-async def test_a_queue_that_was_never_used_has_every_family_and_begins_at_nought(redis_url: str) -> None:
+async def test_unused_queue_has_every_family_at_zero(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         empty = await said_by(b)
         await b.queue.submit(payload("a"))
@@ -215,7 +215,7 @@ async def test_a_queue_that_was_never_used_has_every_family_and_begins_at_nought
     assert used.of("preview_queue_oldest_waiting_seconds", priority="normal") >= 0
 
 
-async def test_submits_that_were_turned_away_are_told_by_reason(redis_url: str) -> None:
+async def test_rejected_submits_are_counted_by_reason(redis_url: str) -> None:
     async with queue_fixture(redis_url, queue_max=2) as b:
         await b.queue.submit_many([payload("a"), payload("a"), payload("a", title="other"), payload("b")])
         assert (await said_by(b)).nonzero("preview_submit_refused_total") == {"conflict": 1}
@@ -226,7 +226,7 @@ async def test_submits_that_were_turned_away_are_told_by_reason(redis_url: str) 
         assert said.of("preview_job_accepted_total") == 2
 
 
-async def test_reading_costs_as_many_commands_at_any_depth(redis_url: str) -> None:
+async def test_collecting_costs_the_same_commands_at_any_depth(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
 
         async def cost() -> dict[str, int]:
@@ -243,7 +243,7 @@ async def test_reading_costs_as_many_commands_at_any_depth(redis_url: str) -> No
         assert await cost() == shallow
 
 
-async def test_any_number_of_processes_say_the_same(redis_url: str) -> None:
+async def test_all_processes_serve_the_same_metrics(redis_url: str) -> None:
     async with queue_fixture(redis_url) as one, queue_fixture(redis_url) as other:
         await settle(one, "a", "completed")
         first, second = await said_by(one), await said_by(other)
@@ -253,7 +253,7 @@ async def test_any_number_of_processes_say_the_same(redis_url: str) -> None:
     }
 
 
-async def test_that_redis_is_away_is_a_figure_too(redis_url: str) -> None:
+async def test_unavailable_redis_is_a_metric(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         assert (await said_by(b)).of("preview_redis_up") == 1
         redis = connect(AWAY, role="test")
@@ -271,7 +271,7 @@ def test_the_media_type_is_that_of_the_format() -> None:
     assert CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
 
 
-def test_the_command_prints_or_writes_a_whole_file(redis_url: str, tmp_path: Path) -> None:
+def test_command_prints_or_writes_atomically(redis_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path, redis_url)
     printed = program.run("metrics")
     assert printed.code == 0, printed.err
@@ -284,7 +284,7 @@ def test_the_command_prints_or_writes_a_whole_file(redis_url: str, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["figures.prom"]
 
 
-def test_the_command_tells_of_a_redis_that_is_away_in_both_ways(tmp_path: Path) -> None:
+def test_command_reports_unavailable_redis_in_both_modes(tmp_path: Path) -> None:
     program = Program(tmp_path, AWAY)
     done = program.run("metrics", "--textfile", "figures.prom")
     assert done.code == EXIT_UNREACHABLE
@@ -292,7 +292,7 @@ def test_the_command_tells_of_a_redis_that_is_away_in_both_ways(tmp_path: Path) 
     assert Said((tmp_path / "figures.prom").read_text("utf-8")).of("preview_redis_up") == 0
 
 
-def test_a_file_that_cannot_be_written_is_told(redis_url: str, tmp_path: Path) -> None:
+def test_unwritable_file_is_reported(redis_url: str, tmp_path: Path) -> None:
     done = Program(tmp_path, redis_url).run("metrics", "--textfile", "nowhere/figures.prom")
     assert done.code == 1
     assert done.err == "previewops: nowhere/figures.prom cannot be written: No such file or directory\n"

@@ -30,7 +30,7 @@ async def agreeable(tls: ssl.SSLContext) -> AsyncIterator[int]:
 
 @needs_openssl
 @pytest.mark.parametrize(("name", "trusted"), [("localhost", True), ("other.test", False)])
-async def test_a_server_of_another_name_is_not_spoken_to(tmp_path: Path, name: str, trusted: bool) -> None:
+async def test_certificate_of_another_name_is_rejected(tmp_path: Path, name: str, trusted: bool) -> None:
     made, tls = certificate(tmp_path, name)
     async with agreeable(tls) as port:
         url = f"rediss://localhost:{port}?ssl_ca_certs={made}"

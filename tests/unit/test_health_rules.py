@@ -91,7 +91,7 @@ TROUBLED = replace(
 )
 
 
-def test_all_is_well() -> None:
+def test_healthy_queue() -> None:
     health = evaluate(WELL, Thresholds())
     assert health.status is Status.OK
     assert {check.status for check in health.checks} == {Status.OK}
@@ -162,7 +162,7 @@ def test_each_rule(change: dict[str, Any], status: Status, name: str) -> None:
     assert sum(check.status is not Status.OK for check in health.checks) == (status is not Status.OK)
 
 
-def test_what_could_not_be_learnt_is_not_judged() -> None:
+def test_checks_without_inputs_are_skipped() -> None:
     health = evaluate(replace(WELL, eviction_policy=None, persistent=None, **UNKNOWN), Thresholds())
     assert health.status is Status.OK
     unlearnt = {
@@ -176,7 +176,7 @@ def test_all_checks_are_listed_in_their_order() -> None:
     assert tuple(check.name for check in evaluate(WELL, Thresholds()).checks) == CHECKS
 
 
-def test_fewer_workers_than_are_wanted() -> None:
+def test_fewer_workers_than_required() -> None:
     def status(**moved: int) -> Status:
         return evaluate(WELL, Thresholds(**moved)).checks[0].status
 
@@ -231,7 +231,7 @@ def test_thresholds_come_from_the_environment() -> None:
         ("DISK_CRITICAL", "11", "--disk-critical is above --disk-warning"),
     ],
 )
-def test_thresholds_that_make_no_sense_are_refused(name: str, value: str, said: str | None) -> None:
+def test_invalid_thresholds_are_rejected(name: str, value: str, said: str | None) -> None:
     if said is None:
         parse_thresholds({f"PREVIEW_HEALTH_{name}": value})
         return
@@ -239,13 +239,13 @@ def test_thresholds_that_make_no_sense_are_refused(name: str, value: str, said: 
         parse_thresholds({f"PREVIEW_HEALTH_{name}": value})
 
 
-def test_thresholds_can_be_moved() -> None:
+def test_thresholds_are_configurable() -> None:
     facts = replace(WELL, dead=5)
     assert evaluate(facts, Thresholds(dead_warning=6)).status is Status.OK
     assert evaluate(facts, Thresholds(dead_warning=2, dead_critical=5)).status is Status.CRITICAL
 
 
-def test_each_check_has_a_figure_and_what_is_wrong_has_advice() -> None:
+def test_each_check_has_a_figure_and_failed_checks_have_advice() -> None:
     for facts in (WELL, TROUBLED):
         for check in evaluate(facts, Thresholds()).checks:
             assert check.figure, check.name
@@ -261,13 +261,13 @@ def test_each_check_has_a_figure_and_what_is_wrong_has_advice() -> None:
     assert told["failure-rate"]["figure"] == "91%"
 
 
-def test_what_is_wrong_with_a_supervisor_is_said() -> None:
+def test_supervisor_problems_are_in_the_message() -> None:
     facts = replace(WELL, supervisors=(supervisor("fatal", notice="no room"), supervisor(silent=True)))
     said = evaluate(facts, Thresholds()).first_line()
     assert "silent: s1; given up: w1; s1: no room" in said
 
 
-def test_the_worst_comes_first_in_the_line() -> None:
+def test_first_line_starts_with_the_worst_check() -> None:
     line = evaluate(replace(WELL, paused=True, dead=200), Thresholds()).first_line()
     assert line.startswith("PREVIEWOPS CRITICAL - 200 dead letters; the queue is paused | ")
 
@@ -281,7 +281,7 @@ def test_critical_beats_unknown_beats_warning() -> None:
     )
 
 
-def test_performance_data_are_as_the_guidelines_want_them() -> None:
+def test_performance_data_follow_the_guidelines() -> None:
     line = evaluate(replace(WELL, oldest_waiting_ms=75_250, dead=7), Thresholds()).first_line()
     data = line.partition(" | ")[2].split(" ")
     number = r"-?[0-9.]+"
@@ -291,21 +291,21 @@ def test_performance_data_are_as_the_guidelines_want_them() -> None:
     assert "dead=7;0;99;0;" in data
 
 
-def test_large_figures_are_written_out() -> None:
+def test_large_values_have_no_exponent() -> None:
     assert " waiting=1234567;" in evaluate(replace(WELL, waiting=1_234_567), Thresholds()).first_line()
 
 
-def test_a_pause_says_by_whom_and_why() -> None:
+def test_pause_check_names_operator_and_reason() -> None:
     paused = replace(WELL, paused=True, paused_by="root@host7", paused_why="deploying")
     assert "paused by root@host7: deploying" in evaluate(paused, Thresholds()).first_line()
 
 
-def test_a_bar_in_a_message_does_not_end_the_text() -> None:
+def test_bars_in_messages_are_replaced() -> None:
     line = evaluate(replace(WELL, paused=True, paused_by="a|b"), Thresholds()).first_line()
     assert line.count("|") == 1
 
 
-def test_without_redis_or_sense() -> None:
+def test_unreachable_and_unknown_health() -> None:
     assert unreachable_health("gone").first_line() == "PREVIEWOPS CRITICAL - gone"
     assert unknown_health("what?").first_line() == "PREVIEWOPS UNKNOWN - what?"
     assert unknown_health("what?").as_json()["exitCode"] == 3

@@ -65,7 +65,7 @@ OTHERS = {
 }
 
 
-def test_an_empty_environment_gives_the_promised_defaults() -> None:
+def test_empty_environment_gives_the_defaults() -> None:
     settings = Settings.from_env({})
     assert settings == Settings()
     assert (settings.redis_url, settings.queue_name, settings.worker_concurrency, settings.queue_max) == (
@@ -78,7 +78,7 @@ def test_an_empty_environment_gives_the_promised_defaults() -> None:
     assert settings.max_crashes == 3
 
 
-def test_every_whole_number_is_tested_here() -> None:
+def test_every_integer_setting_is_tested_here() -> None:
     named = {variable for variable, _, _ in Settings.table()}
     assert set(WHOLE) <= named
     assert named >= OTHERS
@@ -91,7 +91,7 @@ def test_every_whole_number_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize("variable", WHOLE)
-def test_a_whole_number_has_both_bounds(variable: str) -> None:
+def test_integer_settings_check_both_bounds(variable: str) -> None:
     name, low, high = WHOLE[variable]
     for bound in (low, high):
         environ = {variable: str(bound), **ALONG.get((variable, bound), {})}
@@ -104,23 +104,23 @@ def test_a_whole_number_has_both_bounds(variable: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["q", "A-z_0.9:x", "x" * 100])
-def test_a_queue_name_that_is_allowed(name: str) -> None:
+def test_valid_queue_names(name: str) -> None:
     assert Settings.from_env({"PREVIEW_QUEUE_NAME": name}).queue_name == name
 
 
 @pytest.mark.parametrize("name", ["x" * 101, "a b", "a'b", "a/b", "größe", "a\n", "{a}"])
-def test_a_queue_name_that_is_not(name: str) -> None:
+def test_invalid_queue_names(name: str) -> None:
     with pytest.raises(UsageError, match="PREVIEW_QUEUE_NAME"):
         Settings.from_env({"PREVIEW_QUEUE_NAME": name})
 
 
 @pytest.mark.parametrize("url", ["redis://h:1/2", "rediss://u:p@h", "unix:///run/redis.sock"])
-def test_addresses_that_are_allowed(url: str) -> None:
+def test_valid_redis_urls(url: str) -> None:
     assert Settings.from_env({"REDIS_URL": url}).redis_url == url
 
 
 @pytest.mark.parametrize("url", ["http://h", "h:6379", "/run/redis.sock"])
-def test_addresses_that_are_not(url: str) -> None:
+def test_invalid_redis_urls(url: str) -> None:
     with pytest.raises(UsageError, match="REDIS_URL"):
         Settings.from_env({"REDIS_URL": url})
 
@@ -142,7 +142,7 @@ def test_an_empty_variable_counts_as_unset(variable: str) -> None:
     assert Settings.from_env({variable: ""}) == Settings()
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     wrong = {**dict.fromkeys(WHOLE, "x"), "REDIS_URL": "x", "PREVIEW_QUEUE_NAME": " ", "DATA_DIR": "\0"}
     with pytest.raises(UsageError) as caught:
         Settings.from_env(wrong)
@@ -178,12 +178,12 @@ def test_the_table_documents_every_setting_once() -> None:
         assert default != "None", variable
 
 
-def test_unknown_variables_are_other_programs_business() -> None:
+def test_unknown_variables_are_ignored() -> None:
     environ: dict[str, Any] = {"PATH": "/bin", "PREVIEW_UNKNOWN": "1"}
     assert Settings.from_env(environ) == Settings()
 
 
-def test_hosts_are_read_as_patterns_and_refused_as_a_whole() -> None:
+def test_asset_hosts_are_patterns_and_one_invalid_host_is_an_error() -> None:
     settings = Settings.from_env({"PREVIEW_ASSET_HOSTS": "example.org, *.example.net:8080,"})
     assert [str(host) for host in settings.asset_hosts] == ["example.org", "*.example.net:8080"]
     with pytest.raises(UsageError) as caught:

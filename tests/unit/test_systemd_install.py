@@ -34,7 +34,7 @@ def acts(said: str) -> set[str]:
     return {line[:16].strip() for line in said.split("\n\n", maxsplit=1)[0].splitlines()}
 
 
-def test_a_prefix_takes_the_place_of_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prefix_replaces_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["systemd", "install", "--prefix", str(tmp_path / "root")]) == 0
     written = files_in(tmp_path / "root")
     assert len(written) == len(UNITS) + 3
@@ -69,7 +69,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not (tmp_path / "root").exists()
 
 
-def test_a_users_own_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_user_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["systemd", "install", "--user"]) == 0
     written = files_in(tmp_path / "config")
     assert f"systemd/user/{SUPERVISOR}" in written
@@ -111,12 +111,12 @@ def test_print_one_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("# /etc/systemd/system/previewops.slice\n")
 
 
-def test_a_file_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_file_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["systemd", "print", "previewops.socket"]) == 2
     assert "allowed is previewops-supervisor.service, " in capsys.readouterr().err
 
 
-def test_the_program_is_that_of_this_installation(
+def test_units_run_this_installation(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
@@ -127,7 +127,7 @@ def test_the_program_is_that_of_this_installation(
     assert f"ExecStart={tmp_path}/previewops supervise" in capsys.readouterr().out
 
 
-def test_what_the_services_cannot_read_is_not_installed(
+def test_hidden_program_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command, "_program_folders", lambda: (Path("/home/ann/venv"),))
@@ -139,13 +139,13 @@ def test_what_the_services_cannot_read_is_not_installed(
     assert "note: program folder: found /home/ann/venv" in capsys.readouterr().err
 
 
-def test_a_place_that_cannot_be_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "etc").write_text("a file in the way")
     assert run(["systemd", "install", "--prefix", str(tmp_path)]) == 1
     assert f"{tmp_path}/{UNIT} cannot be written: Not a directory" in capsys.readouterr().err
 
 
-def test_a_machine_without_systemd_is_given_every_directive(
+def test_without_systemd_every_directive_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -156,7 +156,7 @@ def test_a_machine_without_systemd_is_given_every_directive(
 @pytest.mark.parametrize(
     ("said", "steps"), [("systemd 252 (252.38-1)", False), ("systemd 257 (257~rc1)", True)]
 )
-def test_this_machines_systemd_is_asked_what_it_knows(
+def test_directives_follow_the_systemd_version(
     said: str,
     steps: bool,
     monkeypatch: pytest.MonkeyPatch,
