@@ -181,7 +181,7 @@ class BundleUnreadable(PreviewopsError):
 
 
 class PayloadChanged(PreviewopsError):
-    """The payload to be replaced was edited by somebody else in the meantime."""
+    """The payload to be replaced was edited by another operator in the meantime."""
 
     code = "body-changed"
 

@@ -67,12 +67,12 @@ class ImportPlan:
         Raises:
             ImportFailed: a copy failed. Earlier copies stay, because another job may use them already.
         """
-        for each in self.copies:
+        for planned in self.copies:
             try:
-                _copy(each)
+                _copy(planned)
             except OSError as error:
                 raise ImportFailed(
-                    f"cannot import {escape_unprintable(str(each.source))} into {each.target.parent.parent}: "
+                    f"cannot import {escape_unprintable(str(planned.source))} into {planned.target.parent.parent}: "
                     f"{error.strerror or error}",
                     hint="check the permissions of DATA_DIR and its free space, then submit again",
                 ) from error
@@ -88,29 +88,32 @@ def plan_import(payload: Mapping[str, Any], *, base: Path, store: Path, max_byte
     rewritten = copy.deepcopy(dict(payload))
     copies: dict[Path, AssetCopy] = {}
     violations: list[Violation] = []
-    for place, holder in _holders(rewritten):
+    for pointer, holder in _uri_holders(rewritten):
         try:
-            found = _located(holder["uri"], base, store, max_bytes)
-            if found is None:
+            copy_of = _plan_copy(holder["uri"], base, store, max_bytes)
+            if copy_of is None:
                 continue
-            _demand_checksum(holder, found)
-        except _Refused as refused:
-            violations.append(refused.violation(place))
+            _check_sha256(holder, copy_of)
+        except _ImportProblem as problem:
+            violations.append(problem.violation(pointer))
             continue
-        copies[found.target] = found
-        holder["uri"] = found.target.relative_to(store).as_posix()
+        copies[copy_of.target] = copy_of
+        holder["uri"] = copy_of.target.relative_to(store).as_posix()
     return ImportPlan(rewritten, tuple(copies.values()), tuple(violations))
 
 
-class _Refused(Exception):
+class _ImportProblem(Exception):
+    """A violation without its pointer."""
+
     def __init__(self, code: str, message: str, found: str, allowed: str) -> None:
         super().__init__(message)
-        self.violation: Callable[[str], Violation] = lambda place: Violation(
-            place, code, message, found, allowed
-        )
+        self._fields = (code, message, found, allowed)
+
+    def violation(self, pointer: str) -> Violation:
+        return Violation(pointer, *self._fields)
 
 
-def _holders(payload: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _uri_holders(payload: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields (JSON pointer of the uri, object that holds it) for everything in any payload that may name a file."""
     request = payload.get("previewRequest")
     if not isinstance(request, dict):
@@ -118,12 +121,12 @@ def _holders(payload: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     assets = request.get("assets")
     listed = enumerate(assets[:MAX_ASSETS]) if isinstance(assets, list) else ()
     candidates = [(f"/previewRequest/assets/{number}", asset) for number, asset in listed]
-    for place, holder in [*candidates, ("/previewRequest/audio", request.get("audio"))]:
+    for pointer, holder in [*candidates, ("/previewRequest/audio", request.get("audio"))]:
         if isinstance(holder, dict) and isinstance(holder.get("uri"), str):
-            yield f"{place}/uri", holder
+            yield f"{pointer}/uri", holder
 
 
-def _located(uri: str, base: Path, store: Path, max_bytes: int) -> AssetCopy | None:
+def _plan_copy(uri: str, base: Path, store: Path, max_bytes: int) -> AssetCopy | None:
     """Returns the copy that ``uri`` needs, or None if it needs none."""
     try:
         address = parse_uri(uri)
@@ -137,16 +140,18 @@ def _located(uri: str, base: Path, store: Path, max_bytes: int) -> AssetCopy | N
     except FileNotFoundError:
         if not address.path.is_absolute() and (store / address.path).is_file():
             return None
-        raise _Refused("import-missing", "does not exist", quote(str(source)), "an existing file") from None
+        raise _ImportProblem(
+            "import-missing", "does not exist", quote(str(source)), "an existing file"
+        ) from None
     except OSError as error:
-        raise _Refused(
+        raise _ImportProblem(
             "import-unreadable",
             "cannot be read",
             f"{quote(str(source))}: {error.strerror}",
             "a file that this user may read",
         ) from None
     with os.fdopen(handle, "rb") as file:
-        _demand_size(os.fstat(handle).st_size, max_bytes)
+        _check_size(os.fstat(handle).st_size, max_bytes)
         extension = _extension(file.read(_HEAD))
         file.seek(0)
         digest = _digest(file.read, max_bytes)
@@ -160,21 +165,23 @@ def _open(source: Path) -> int:
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
-        what = next((words for test, words in _FILE_TYPES if test(mode)), "another kind of file")
-        raise _Refused("import-not-regular", "is not a regular file", what, "a regular file")
+        kind = next((name for test, name in _FILE_TYPES if test(mode)), "another kind of file")
+        raise _ImportProblem("import-not-regular", "is not a regular file", kind, "a regular file")
     return handle
 
 
-def _demand_size(size: int, max_bytes: int) -> None:
+def _check_size(size: int, max_bytes: int) -> None:
     if size > max_bytes:
         allowed = f"{max_bytes} bytes (PREVIEW_ASSET_MAX_MB)"
-        raise _Refused("import-too-large", "is too large to import", f"{size} bytes", allowed)
+        raise _ImportProblem("import-too-large", "is too large to import", f"{size} bytes", allowed)
 
 
-def _demand_checksum(holder: Mapping[str, Any], found: AssetCopy) -> None:
+def _check_sha256(holder: Mapping[str, Any], planned: AssetCopy) -> None:
     named = holder.get("sha256")
-    if isinstance(named, str) and named.lower() != found.sha256:
-        raise _Refused("import-checksum", "has a checksum other than its sha256", found.sha256, quote(named))
+    if isinstance(named, str) and named.lower() != planned.sha256:
+        raise _ImportProblem(
+            "import-checksum", "has a checksum other than its sha256", planned.sha256, quote(named)
+        )
 
 
 def _digest(
@@ -184,28 +191,28 @@ def _digest(
     digest, size = hashlib.sha256(), 0
     while chunk := read(_CHUNK):
         size += len(chunk)
-        _demand_size(size, max_bytes)  # the file may grow while it is read
+        _check_size(size, max_bytes)  # the file may grow while it is read
         digest.update(chunk)
         if write is not None:
             write(chunk)
     return digest.hexdigest()
 
 
-def _copy(each: AssetCopy) -> None:
-    if each.target.is_file():
+def _copy(planned: AssetCopy) -> None:
+    if planned.target.is_file():
         return  # content-addressed and renamed into place, so it is complete and identical
-    each.target.parent.mkdir(parents=True, exist_ok=True)
-    draft = each.target.parent / f".{secrets.token_hex(8)}.part"
+    planned.target.parent.mkdir(parents=True, exist_ok=True)
+    draft = planned.target.parent / f".{secrets.token_hex(8)}.part"
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
     try:
-        with os.fdopen(handle, "wb") as out, os.fdopen(_open(each.source), "rb") as source:
-            if _digest(source.read, each.max_bytes, out.write) != each.sha256:
+        with os.fdopen(handle, "wb") as out, os.fdopen(_open(planned.source), "rb") as source:
+            if _digest(source.read, planned.max_bytes, out.write) != planned.sha256:
                 raise OSError(errno.ESTALE, "the file changed during the import")
             out.flush()
             os.fsync(out.fileno())
-        draft.rename(each.target)
-    except _Refused as refused:
-        raise OSError(errno.ESTALE, f"the file changed during the import: it {refused}") from None
+        draft.rename(planned.target)
+    except _ImportProblem as problem:
+        raise OSError(errno.ESTALE, f"the file changed during the import: it {problem}") from None
     finally:
         with suppress(FileNotFoundError):
             draft.unlink()
@@ -216,7 +223,7 @@ def _extension(head: bytes) -> str:
     for extension, matches in _SIGNATURES:
         if matches(head):
             return extension
-    raise _Refused(
+    raise _ImportProblem(
         "import-unknown-kind",
         "is not a supported picture or sound",
         "an empty file" if not head else f"a file that starts with the bytes {head[:8].hex(' ')}",

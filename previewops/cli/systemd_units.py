@@ -31,15 +31,14 @@ UNITS = (
 ENVIRONMENT_FILE = "previewops.env"
 
 # First systemd version that supports a directive. Older versions warn about it at each load.
-_SINCE = {"RestartSteps": 254, "RestartMaxDelaySec": 254}
+_DIRECTIVE_SINCE = {"RestartSteps": 254, "RestartMaxDelaySec": 254}
 
-# ProtectHome=yes empties these for system services.
-_HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
-_PRIVATE_TMP = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - compared with, not written to
+# ProtectHome=yes and PrivateTmp=yes empty these for system services.
+_HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - compared only
 
 # All other characters have a meaning somewhere in the files: word ends, quotes, specifiers, variables, comments;
 # PREVIEW_ASSET_ROOTS is split at colons.
-_PLAIN = re.compile(r"/[^\s\"'\\%$:;#\x00-\x1f\x7f]*")
+_PLAIN_PATH = re.compile(r"/[^\s\"'\\%$:;#\x00-\x1f\x7f]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +106,10 @@ def render_host_files(layout: UnitLayout, *, systemd_version: int | None) -> lis
     Raises:
         UsageError: a path contains characters with a meaning in unit files.
     """
-    _refuse_odd_paths(layout)
+    _check_paths(layout)
 
     def shipped(*parts: str) -> str:
-        return _for_version(_filled(_shipped(*parts), layout), systemd_version)
+        return _for_version(_fill(_read_shipped(*parts), layout), systemd_version)
 
     files = [HostFile(layout.unit_dir / name, shipped(name)) for name in UNITS]
     files.append(
@@ -132,18 +131,15 @@ def preflight_errors(layout: UnitLayout, program_folders: tuple[Path, ...]) -> l
     """
     if layout.user:
         return []
-    found = [
-        f"program folder: found {folder}, which the hardened services cannot see; allowed is any folder outside "
-        f"{_listed(_HIDDEN + _PRIVATE_TMP)}, for example /opt/previewops"
-        for folder in dict.fromkeys(program_folders)
-        if _within(folder, _HIDDEN + _PRIVATE_TMP)
+    folders = [("program folder", folder, "/opt/previewops") for folder in dict.fromkeys(program_folders)]
+    folders.append(("DATA_DIR", layout.data_dir, str(SYSTEM_DATA_DIR)))
+    outside = ", ".join(map(str, _HIDDEN))
+    return [
+        f"{name}: found {folder}, which the hardened services cannot see; allowed is any folder outside {outside}, "
+        f"for example {example}"
+        for name, folder, example in folders
+        if any(folder.is_relative_to(hidden) for hidden in _HIDDEN)
     ]
-    if _within(layout.data_dir, _HIDDEN + _PRIVATE_TMP):
-        found.append(
-            f"DATA_DIR: found {layout.data_dir}, which the hardened services cannot see; allowed is any folder "
-            f"outside {_listed(_HIDDEN + _PRIVATE_TMP)}, for example {SYSTEM_DATA_DIR}"
-        )
-    return found
 
 
 def next_steps(layout: UnitLayout) -> list[str]:
@@ -162,13 +158,13 @@ def next_steps(layout: UnitLayout) -> list[str]:
     ]
 
 
-def _refuse_odd_paths(layout: UnitLayout) -> None:
+def _check_paths(layout: UnitLayout) -> None:
     for name, path in (
         ("the program's path", layout.command[0]),
         ("DATA_DIR", str(layout.data_dir)),
         ("the folder of the environment file", str(layout.config_dir)),
     ):
-        if not _PLAIN.fullmatch(path):
+        if not _PLAIN_PATH.fullmatch(path):
             raise UsageError(
                 f"{name}: found {path!r}, allowed an absolute path without spaces, quotes and any of "
                 "\\ % $ : ; #",
@@ -177,22 +173,22 @@ def _refuse_odd_paths(layout: UnitLayout) -> None:
 
 
 @cache
-def _shipped(*parts: str) -> str:
+def _read_shipped(*parts: str) -> str:
     from importlib.resources import files
 
     return files("previewops").joinpath("systemd", *parts).read_text(encoding="utf-8")
 
 
-def _filled(text: str, layout: UnitLayout) -> str:
+def _fill(text: str, layout: UnitLayout) -> str:
     """Returns ``text`` with snippets inserted and every ``@NAME@`` replaced."""
-    whole = "".join(_with_snippets(text, layout))
+    complete = "".join(_with_snippets(text, layout))
     values = {
         "PREVIEWOPS": " ".join(layout.command),
         "DATA_DIR": str(layout.data_dir),
         "ENV_FILE": str(layout.env_file),
         "WANTED_BY": "default.target" if layout.user else "multi-user.target",
     }
-    return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], whole)
+    return re.sub(r"@([A-Z_]+)@", lambda match: values[match[1]], complete)
 
 
 def _with_snippets(text: str, layout: UnitLayout) -> Iterator[str]:
@@ -202,20 +198,14 @@ def _with_snippets(text: str, layout: UnitLayout) -> Iterator[str]:
         if name is None:
             yield line
         elif name != "system-only.conf" or not layout.user:
-            yield _shipped("snippets", name)
+            yield _read_shipped("snippets", name)
 
 
 def _for_version(text: str, version: int | None) -> str:
     if version is None:
         return text
     return "".join(
-        line for line in text.splitlines(keepends=True) if _SINCE.get(line.partition("=")[0], 0) <= version
+        line
+        for line in text.splitlines(keepends=True)
+        if _DIRECTIVE_SINCE.get(line.partition("=")[0], 0) <= version
     )
-
-
-def _within(path: Path, folders: tuple[Path, ...]) -> bool:
-    return any(path.is_relative_to(folder) for folder in folders)
-
-
-def _listed(folders: tuple[Path, ...]) -> str:
-    return ", ".join(map(str, folders))

@@ -55,8 +55,8 @@ def parse_payload(
         raise InvalidPayload([_too_large(f"{len(raw)} bytes", max_bytes)], source=source)
     try:
         return _parse(raw)
-    except _ParseError as refused:
-        raise InvalidPayload(refused.violations, source=source) from None
+    except _ParseError as error:
+        raise InvalidPayload(error.violations, source=source) from None
 
 
 class ParsedLine(NamedTuple):
