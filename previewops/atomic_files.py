@@ -41,13 +41,14 @@ def open_jsonl_atomically(path: Path) -> Iterator[WriteRecord]:
         yield write
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Writes a file that everybody can read.
+def write_text_atomically(path: Path, text: str, *, mode: int = _PUBLIC) -> None:
+    """Writes a file with ``mode``, whatever the umask is.
 
     Raises:
         FileWriteFailed: the file cannot be created, written or renamed; an existing file is unchanged.
     """
-    with _open_draft(path, _PUBLIC) as file, _write_errors(path):
+    with _open_draft(path, mode) as file, _write_errors(path):
+        os.fchmod(file.fileno(), mode)
         file.write(text)
 
 

@@ -12,8 +12,8 @@ from previewops.worker.cache.eviction import select_evictions
 @dataclass(frozen=True)
 class Thing:
     name: str
-    size_bytes: int
-    last_used_s: float
+    size: int
+    used_s: float
 
 
 THINGS = [Thing("new", 10, 900), Thing("old", 10, 100), Thing("middle", 10, 500)]
@@ -32,5 +32,5 @@ THINGS = [Thing("new", 10, 900), Thing("old", 10, 100), Thing("middle", 10, 500)
         ({"max_age_s": 600, "max_bytes": 15}, ["old", "middle"]),
     ],
 )
-def test_select_evictions(bounds: dict[str, int], gone: list[str]) -> None:
+def test_surplus(bounds: dict[str, int], gone: list[str]) -> None:
     assert [thing.name for thing in select_evictions(THINGS, now_s=1_000, **bounds)] == gone

@@ -1,4 +1,4 @@
-"""Selects which cache entries or bundles to remove, by age and total size. Pure."""
+"""Which of many things to remove, by their age and by their number of bytes. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 
 class Evictable(Protocol):
-    """An entry that takes disk space."""
+    """Something that takes room. ``used_s`` is when it was last of use, in s since the epoch."""
 
     @property
     def size_bytes(self) -> int:
@@ -15,7 +15,7 @@ class Evictable(Protocol):
 
     @property
     def last_used_s(self) -> float:
-        """Time of last use, seconds since the epoch."""
+        """Seconds since the epoch."""
 
 
 _I = TypeVar("_I", bound=Evictable)
@@ -24,18 +24,18 @@ _I = TypeVar("_I", bound=Evictable)
 def select_evictions(
     items: Iterable[_I], *, now_s: float, max_age_s: float | None = None, max_bytes: int | None = None
 ) -> list[_I]:
-    """Returns the items unused for longer than ``max_age_s``, then the least recently used beyond ``max_bytes``.
+    """Those unused for longer than ``max_age_s``, and of the rest those beyond ``max_bytes``, longest unused first.
 
-    None is unlimited. The result is ordered by last use, oldest first.
+    None means no bound. What is to go comes in the order of its last use.
     """
     by_use = sorted(items, key=lambda item: item.last_used_s)
     left = sum(item.size_bytes for item in by_use)
-    evicted = []
+    found = []
     for item in by_use:
         too_old = max_age_s is not None and now_s - item.last_used_s > max_age_s
         too_much = max_bytes is not None and left > max_bytes
         if not too_old and not too_much:
             break
-        evicted.append(item)
+        found.append(item)
         left -= item.size_bytes
-    return evicted
+    return found
