@@ -1,4 +1,4 @@
-"""Connections to a real server, and its real refusals as errors that a person can act on."""
+"""Connections to a real server, and its errors as RedisUnavailable."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def test_a_server_is_busy_with_a_script(redis_process: MakeServer) -> None
 
     @redis_errors(server.url)
     async def ask() -> None:
-        while not script.done():  # it may not have begun yet
+        while not script.done():  # the script may not have started yet
             await client.ping()
 
     with pytest.raises(RedisUnavailable, match="busy running another client's script"):

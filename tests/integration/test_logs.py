@@ -1,4 +1,4 @@
-"""The lines that real processes log."""
+"""Log lines of real processes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ async def test_every_line_of_a_job_has_its_ids(program: Program, redis_url: str)
     good["previewRequest"]["title"] = "Not for logs"
     bad = payload("bad")
     bad["previewRequest"]["assets"] = [{"id": "a", "uri": "gone.png", "title": "Not for logs"}]
-    async with queue_driver(redis_url) as hand:
-        await hand.submit(good, bad)
+    async with queue_driver(redis_url) as driver:
+        await driver.submit(good, bad)
     done = program.run("worker", "--burst", "--name", "w-7")
     assert done.code == 0
     lines = lines_of(done.err)
@@ -51,16 +51,16 @@ async def test_every_line_of_a_job_has_its_ids(program: Program, redis_url: str)
 async def test_secrets_of_addresses_are_redacted(program: Program, redis_url: str) -> None:
     stranger = payload("stranger")
     stranger["previewRequest"]["assets"] = [{"id": "a", "uri": f"https://cdn.example/a.png?sig={SECRET}"}]
-    async with queue_driver(redis_url) as hand:
-        await hand.submit(stranger)
+    async with queue_driver(redis_url) as driver:
+        await driver.submit(stranger)
     done = program.run("worker", "--burst")
     assert "job.died" in done.err
     assert SECRET not in done.err
 
 
 async def test_format_and_level(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.submit(payload("a"))
+    async with queue_driver(redis_url) as driver:
+        await driver.submit(payload("a"))
     text = program.run("worker", "--burst", PREVIEW_LOG_FORMAT="text")
     assert "job.rendered" in text.err
     assert "projectId=lessons" in text.err

@@ -1,4 +1,4 @@
-"""Redis over TLS: the server's certificate is held against the name that it was asked for."""
+"""Redis over TLS: the certificate must match the host name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.certificates import certificate, needs_openssl
 
 @asynccontextmanager
 async def agreeable(tls: ssl.SSLContext) -> AsyncIterator[int]:
-    """A server that answers PONG to PING and OK to everything else. Gives its port."""
+    """A server that replies PONG to PING and OK to everything else. Yields its port."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while command := await reader.read(4096):

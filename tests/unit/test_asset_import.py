@@ -1,4 +1,4 @@
-"""Importing a person's own files, on real files."""
+"""Asset import with real files."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def test_file_uri_and_symlink_are_imported(base: Path, store: Path) -> None:
 
 def test_extension_comes_from_the_content(base: Path, store: Path) -> None:
     (base / "a.png").rename(base / "picture.txt")
-    (found,) = uris(plan_import(job("picture.txt"), base=base, store=store, max_bytes=MAX_BYTES))
-    assert found.endswith(".png")
+    (uri,) = uris(plan_import(job("picture.txt"), base=base, store=store, max_bytes=MAX_BYTES))
+    assert uri.endswith(".png")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_other_uris_are_left_to_validation(base: Path, store: Path, left: dict[s
 
 def test_every_violation_is_reported(base: Path, store: Path) -> None:
     plan = plan_import(job("never.png", "a.png", "neither.png"), base=base, store=store, max_bytes=MAX_BYTES)
-    assert [each.pointer for each in plan.violations] == [
+    assert [violation.pointer for violation in plan.violations] == [
         "/previewRequest/assets/0/uri",
         "/previewRequest/assets/2/uri",
     ]

@@ -1,4 +1,4 @@
-"""Files of records: whole or not at all."""
+"""Atomic files: complete or absent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_records_are_ascii_lines_and_file_is_private(tmp_path: Path) -> None:
     with open_jsonl_atomically(target) as write:
         write({"jobId": "один", "n": 1})
         write({"jobId": "two\nlines", "n": 2})
-        assert not target.exists()  # not before everything is written
+        assert not target.exists()  # not before all records are written
     lines = target.read_bytes().decode("ascii").splitlines()
     assert [json.loads(line) for line in lines] == [
         {"jobId": "один", "n": 1},

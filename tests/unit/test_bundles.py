@@ -1,4 +1,4 @@
-"""The reader of bundles: what was published is found, and nothing that somebody made of it leads anywhere."""
+"""Bundle reader: published files are found; manipulated bundles are rejected."""
 
 from __future__ import annotations
 
@@ -135,9 +135,7 @@ def test_invalid_manifest_is_reported(folder: Path, tmp_path: Path, content: str
     ],
     ids=str,
 )
-def test_invalid_manifest_entry_is_reported(
-    folder: Path, tmp_path: Path, change: dict[str, Any]
-) -> None:
+def test_invalid_manifest_entry_is_reported(folder: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     changed = {**ENTRY, **change}
     manifest(folder, changed)
     before = descriptors()

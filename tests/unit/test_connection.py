@@ -1,4 +1,4 @@
-"""Where Redis is looked for, what is shown of its address, and how its failures are worded."""
+"""Redis address: resolution, redaction, and translation of errors."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def listen() -> Iterator[Listener]:
-    """Listens on a socket; answers the first line it is sent, or accepts nothing when the answer is None."""
+    """Listens on a socket; sends ``reply`` to the first line, or never accepts if it is None."""
     opened: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
-    def start(path: Path, answer: bytes | None) -> None:
+    def start(path: Path, reply: bytes | None) -> None:
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         opened.append(server)
         server.bind(str(path))
         server.listen()
-        if answer is None:
+        if reply is None:
             return
 
         def serve() -> None:
             peer, _ = server.accept()
             with peer:
                 peer.recv(64)
-                peer.sendall(answer)
+                peer.sendall(reply)
 
         threads.append(threading.Thread(target=serve))
         threads[-1].start()
@@ -87,8 +87,8 @@ def test_environment_precedes_embedded_server(data_dir: Path, listen: Listener) 
 
 def test_live_embedded_server_precedes_default(data_dir: Path, listen: Listener) -> None:
     listen(data_dir / "redis" / "redis.sock", b"+PONG\r\n")
-    found = resolve_redis_url(Settings(data_dir=data_dir), option=None)
-    assert found == f"unix://{data_dir}/redis/redis.sock"
+    url = resolve_redis_url(Settings(data_dir=data_dir), option=None)
+    assert url == f"unix://{data_dir}/redis/redis.sock"
 
 
 def test_default_address(tmp_path: Path) -> None:
@@ -108,13 +108,9 @@ def test_stopped_server_is_used(data_dir: Path, listen: Listener) -> None:
     assert is_listening(socket_path(data_dir))
 
 
-@pytest.mark.parametrize(
-    "answer", [b"-LOADING Redis is loading\r\n", b"-NOAUTH Authentication required.\r\n"]
-)
-def test_server_that_replies_with_an_error_is_used(
-    data_dir: Path, listen: Listener, answer: bytes
-) -> None:
-    listen(socket_path(data_dir), answer)
+@pytest.mark.parametrize("reply", [b"-LOADING Redis is loading\r\n", b"-NOAUTH Authentication required.\r\n"])
+def test_server_that_replies_with_an_error_is_used(data_dir: Path, listen: Listener, reply: bytes) -> None:
+    listen(socket_path(data_dir), reply)
     assert is_listening(socket_path(data_dir))
 
 
@@ -210,7 +206,10 @@ def test_usage_error_contains_no_password() -> None:
         (exceptions.ReadOnlyError("You can't write"), "read-only"),
         (exceptions.ResponseError("ERR @user_script: 1: -READONLY You can't write against"), "read-only"),
         (exceptions.ResponseError("MISCONF Errors writing to the AOF file"), "to its disk"),
-        (exceptions.ResponseError("BUSY Redis is busy running a script."), "busy running another client's script"),
+        (
+            exceptions.ResponseError("BUSY Redis is busy running a script."),
+            "busy running another client's script",
+        ),
         (exceptions.ConnectionError("max number of clients reached"), "limit of clients"),
         (exceptions.NoPermissionError("this user has no permissions"), "permission"),
         (exceptions.TimeoutError("Timeout reading"), "in time"),

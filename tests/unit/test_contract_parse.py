@@ -1,4 +1,4 @@
-"""Reading bytes: every way a text can be off is refused with its place, found and allowed."""
+"""Parsing bytes: each kind of invalid text gives a violation with position, found and allowed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from previewops.contract.limits import MAX_DEPTH_LEVELS, MAX_PAYLOAD_BYTES, MAX_
 from previewops.errors import InvalidPayload, Violation
 
 
-def refused(raw: bytes, **options: int) -> tuple[Violation, ...]:
+def violations_of(raw: bytes, **options: int) -> tuple[Violation, ...]:
     with pytest.raises(InvalidPayload) as caught:
         parse_payload(raw, **options)  # type: ignore[arg-type]
     return caught.value.violations
 
 
 def only(raw: bytes, **options: int) -> Violation:
-    (violation,) = refused(raw, **options)
+    (violation,) = violations_of(raw, **options)
     return violation
 
 
@@ -72,7 +72,7 @@ def test_non_objects_are_rejected(value: bytes) -> None:
 
 def test_all_invalid_numbers_have_pointers() -> None:
     raw = b'{"a": [NaN, Infinity, {"b": -Infinity}], "c~d/e": 1e999, "i": 9007199254740992, "ok": 1e308}'
-    assert [(item.pointer, item.code, item.found) for item in refused(raw)] == [
+    assert [(item.pointer, item.code, item.found) for item in violations_of(raw)] == [
         ("/a/0", "not-finite", "NaN"),
         ("/a/1", "not-finite", "Infinity"),
         ("/a/2/b", "not-finite", "-Infinity"),
@@ -92,7 +92,7 @@ def test_largest_and_smallest_integers_are_accepted() -> None:
 
 
 def test_repeated_names_are_reported_at_every_level() -> None:
-    violations = refused(b'{"a": 1, "b": [{"x": 1, "x": 2, "x": 3}], "a": 2}')
+    violations = violations_of(b'{"a": 1, "b": [{"x": 1, "x": 2, "x": 3}], "a": 2}')
     assert [(item.pointer, item.code) for item in violations] == [
         ("/a", "repeated-name"),
         ("/b/0/x", "repeated-name"),
@@ -151,7 +151,7 @@ def test_maximum_size_is_inclusive() -> None:
 
 
 def test_report_is_bounded() -> None:
-    violations = refused(b'{"a":[' + b",".join([b"NaN"] * 100_000) + b"]}")
+    violations = violations_of(b'{"a":[' + b",".join([b"NaN"] * 100_000) + b"]}")
     assert len(violations) == MAX_VIOLATIONS + 1
     assert violations[-1].code == "more-violations"
 

@@ -1,4 +1,4 @@
-"""Addresses: what is read, what is refused, and which root would allow it."""
+"""Uris of assets: parsing, rejection, asset roots and hosts."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_web_addresses(uri: str, scheme: str, host: str, port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "allowed", "refused"),
+    ("pattern", "allowed", "rejected"),
     [
         ("example.org", ("https://example.org/", "http://EXAMPLE.org./"), ("https://a.example.org/",)),
         ("*.example.org", ("https://a.example.org/", "https://b.a.example.org/"), ("https://example.org/",)),
@@ -156,23 +156,23 @@ def test_web_addresses(uri: str, scheme: str, host: str, port: int) -> None:
         ),
     ],
 )
-def test_hosts_are_allowed_by_name(pattern: str, allowed: tuple[str, ...], refused: tuple[str, ...]) -> None:
+def test_hosts_are_allowed_by_name(pattern: str, allowed: tuple[str, ...], rejected: tuple[str, ...]) -> None:
     host = parse_host_pattern(pattern)
     assert host is not None
     assert str(host) == pattern
     policy = AssetPolicy((), (host,))
     for uri in allowed:
         policy.check(web(uri))
-    for uri in refused:
+    for uri in rejected:
         with pytest.raises(UriNotAllowed) as caught:
             policy.check(web(uri))
         assert (caught.value.code, caught.value.allowed) == ("uri-host", pattern)
 
 
 def web(uri: str) -> HttpUri:
-    found = parse_uri(uri)
-    assert isinstance(found, HttpUri)
-    return found
+    parsed = parse_uri(uri)
+    assert isinstance(parsed, HttpUri)
+    return parsed
 
 
 @pytest.mark.parametrize("text", ["", "*", "*.", "a b", "http://a", "a:0", "a:b", "a:70000", "a.*.b", "-a"])

@@ -1,4 +1,4 @@
-"""Validation beyond the examples: Python values, bounds, order, cost, and what a valid payload gives."""
+"""Validation beyond the examples: Python values, limits, order, cost, and access to a valid payload."""
 
 from __future__ import annotations
 
@@ -122,9 +122,7 @@ def test_non_objects_are_rejected(value: object) -> None:
         ("\ud800", "lone-surrogate"),
     ],
 )
-def test_non_json_values_are_rejected_everywhere(
-    value: object, code: str
-) -> None:
+def test_non_json_values_are_rejected_everywhere(value: object, code: str) -> None:
     assert codes(job(metadata={"deep": [value]})) == [("/previewRequest/metadata/deep/0", code)]
     assert codes(job(title=value)) == [("/previewRequest/title", code)]
 
@@ -153,8 +151,8 @@ def test_oversized_python_payload_is_rejected() -> None:
 
 def test_too_many_values_are_rejected_uncopied() -> None:
     assert ("", "too-large") not in codes(job(metadata={"zeros": [0] * 100}))
-    found = codes(job(metadata={"zeros": [0] * limits.MAX_VALUES}))
-    assert found == [("/previewRequest/metadata/zeros", "too-large")]
+    violations = codes(job(metadata={"zeros": [0] * limits.MAX_VALUES}))
+    assert violations == [("/previewRequest/metadata/zeros", "too-large")]
 
 
 def test_items_of_overlong_array_are_not_checked() -> None:
@@ -167,15 +165,15 @@ def test_items_of_overlong_array_are_not_checked() -> None:
 def test_report_is_bounded_and_ordered() -> None:
     payload = job()
     payload.update({f"k{number}": 0 for number in range(5_000)})
-    found = find_violations(payload)
-    assert len(found) == limits.MAX_VIOLATIONS + 1
-    assert found[-1].code == "more-violations"
+    violations = find_violations(payload)
+    assert len(violations) == limits.MAX_VIOLATIONS + 1
+    assert violations[-1].code == "more-violations"
 
 
 def test_violations_are_ordered_by_array_index_and_unique() -> None:
-    found = codes(job(steps=[{"layout": 1}] * 11))
-    assert [pointer for pointer, _ in found] == [f"/previewRequest/steps/{n}/layout" for n in range(11)]
-    assert len(set(found)) == len(found)
+    violations = codes(job(steps=[{"layout": 1}] * 11))
+    assert [pointer for pointer, _ in violations] == [f"/previewRequest/steps/{n}/layout" for n in range(11)]
+    assert len(set(violations)) == len(violations)
 
 
 def test_every_missing_member_is_reported() -> None:
@@ -203,9 +201,9 @@ def test_messages_contain_no_control_characters() -> None:
         assets=[{"id": hostile, "uri": f"x{hostile}:y", "type": hostile}],
         options={"format": hostile, hostile: hostile},
     )
-    found = find_violations(payload | {"jobId": hostile, hostile: 1})
-    assert len(found) > 6
-    for violation in found:
+    violations = find_violations(payload | {"jobId": hostile, hostile: 1})
+    assert len(violations) > 6
+    for violation in violations:
         assert all(text.isprintable() for text in violation.as_json().values()), violation
 
 
@@ -327,12 +325,12 @@ def test_the_limits_are_those_of_the_schema() -> None:
 def test_policy_is_applied_to_audio_and_assets(tmp_path: Path) -> None:
     payload = job(assets=[{"id": "a", "uri": "/elsewhere/a.png"}], audio={"uri": "/elsewhere/b.ogg"})
     assert find_violations(payload) == []
-    found = find_violations(payload, AssetPolicy((tmp_path,)))
-    assert [(item.pointer, item.code) for item in found] == [
+    violations = find_violations(payload, AssetPolicy((tmp_path,)))
+    assert [(item.pointer, item.code) for item in violations] == [
         ("/previewRequest/assets/0/uri", "uri-root"),
         ("/previewRequest/audio/uri", "uri-root"),
     ]
-    assert str(tmp_path) in found[0].allowed
+    assert str(tmp_path) in violations[0].allowed
 
 
 def test_the_error_carries_source_exit_code_and_every_violation() -> None:
@@ -377,7 +375,7 @@ def test_a_payload_cannot_be_reassigned() -> None:
     payload = validate(example("minimal"))
     assert isinstance(payload, Payload)
     with pytest.raises(AttributeError):
-        setattr(payload, "raw", {})  # noqa: B010 - the checker refuses the assignment itself
+        setattr(payload, "raw", {})  # noqa: B010 - the type checker rejects the assignment
 
 
 def paths(value: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:

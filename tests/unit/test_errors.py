@@ -1,4 +1,4 @@
-"""Errors: each owns its exit code and says what was found, what is allowed and what to do."""
+"""Errors: exit codes, codes, data and pickling."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_errors_survive_pickling(error: Exception) -> None:
 
 def test_codes_of_errors_are_unique() -> None:
     def below(kind: type[PreviewopsError]) -> list[type[PreviewopsError]]:
-        return [kind, *(found for child in kind.__subclasses__() for found in below(child))]
+        return [kind, *(subclass for child in kind.__subclasses__() for subclass in below(child))]
 
     modules = (errors.__name__, recording_errors.__name__)
     codes = [kind.code for kind in below(PreviewopsError) if kind.__module__ in modules]

@@ -1,4 +1,4 @@
-"""Text for people, and who acts."""
+"""Terminal-safe formatting, and the acting operator's name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_letters_of_all_scripts_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("passed", "said"),
+    ("passed", "text"),
     [
         (-5, "just now"),
         (999, "just now"),
@@ -48,8 +48,8 @@ def test_letters_of_all_scripts_are_kept() -> None:
         (2 * DAY, "2 d ago"),
     ],
 )
-def test_ages(passed: int, said: str) -> None:
-    assert format_age(1_000_000_000_000 - passed, 1_000_000_000_000) == said
+def test_ages(passed: int, text: str) -> None:
+    assert format_age(1_000_000_000_000 - passed, 1_000_000_000_000) == text
 
 
 def test_missing_time_has_no_age() -> None:
@@ -57,7 +57,7 @@ def test_missing_time_has_no_age() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ms", "said"),
+    ("ms", "text"),
     [
         (None, "-"),
         (0, "0 ms"),
@@ -70,16 +70,16 @@ def test_missing_time_has_no_age() -> None:
         (4 * DAY + 7_200_000, "4 d 2 h"),
     ],
 )
-def test_durations(ms: float | None, said: str) -> None:
-    assert format_duration(ms) == said
+def test_durations(ms: float | None, text: str) -> None:
+    assert format_duration(ms) == text
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
+    ("count", "text"),
     [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_048_575, "1.0 MiB"), (5 << 30, "5.0 GiB")],
 )
-def test_sizes(count: int, said: str) -> None:
-    assert format_bytes(count) == said
+def test_sizes(count: int, text: str) -> None:
+    assert format_bytes(count) == text
 
 
 @pytest.mark.parametrize(

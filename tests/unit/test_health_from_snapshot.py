@@ -1,4 +1,4 @@
-"""Verdicts that are of the very snapshot beside them."""
+"""Health checks refreshed from a snapshot."""
 
 from __future__ import annotations
 
@@ -28,15 +28,17 @@ MARKS = {Status.OK: ("●", "✓"), Status.WARNING: ("▲", "▲"), Status.CRITI
 
 
 def test_refresh_replaces_snapshot_checks_and_keeps_others() -> None:
-    found = refresh_health(OLD, replace(CALM, dead=2), (), heartbeat_ms=HEARTBEAT_MS, thresholds=Thresholds())
-    assert [check.message for check in found.checks] == ["2 dead letters", "1.0 GB free"]
-    assert [figure.value for figure in found.figures] == [2, 1e9]
+    health = refresh_health(
+        OLD, replace(CALM, dead=2), (), heartbeat_ms=HEARTBEAT_MS, thresholds=Thresholds()
+    )
+    assert [check.message for check in health.checks] == ["2 dead letters", "1.0 GB free"]
+    assert [figure.value for figure in health.figures] == [2, 1e9]
 
 
 def test_refresh_without_health_has_only_snapshot_checks() -> None:
-    found = refresh_health(None, CALM, (), heartbeat_ms=HEARTBEAT_MS, thresholds=Thresholds())
-    assert {check.name for check in found.checks} == SNAPSHOT_CHECKS
-    assert found.status is Status.OK
+    health = refresh_health(None, CALM, (), heartbeat_ms=HEARTBEAT_MS, thresholds=Thresholds())
+    assert {check.name for check in health.checks} == SNAPSHOT_CHECKS
+    assert health.status is Status.OK
 
 
 def test_refresh_uses_given_thresholds() -> None:

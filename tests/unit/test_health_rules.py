@@ -1,4 +1,4 @@
-"""The rules of health, on plain values."""
+"""Health rules as pure functions."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_b
 
 
 def supervisor(*phases: str, silent: bool = False, notice: str = "") -> SupervisorStatus:
-    """A supervisor with a worker in each of ``phases``."""
+    """Builds a supervisor with one worker in each of ``phases``."""
     workers = tuple(SupervisedWorker(f"w{n}", n, phase, 7, 0, "") for n, phase in enumerate(phases, 1))
     state = SupervisorState(
         host="h", pid=7, version="1", backend="process", state="running", count=1,
@@ -187,16 +187,16 @@ def test_fewer_workers_than_required() -> None:
 
 def test_less_confinement_can_be_accepted() -> None:
     half = {"a": ("seccomp", "resource limits"), "b": ("resource limits",), "c": WELL.confined_by["w1"]}
-    facts = replace(WELL, confined_by=half)
+    inputs = replace(WELL, confined_by=half)
 
-    def told(least: Confinement) -> Check:
-        checks = evaluate(facts, Thresholds(confinement=least)).checks
+    def confinement_check(least: Confinement) -> Check:
+        checks = evaluate(inputs, Thresholds(confinement=least)).checks
         return next(check for check in checks if check.name == "confinement")
 
-    assert told(Confinement.FULL).message == "a and 1 more render without Landlock"
-    assert told(Confinement.FULL).figure == "2 of 3 lack it"
-    assert told(Confinement.SECCOMP).message == "b render without seccomp"
-    assert told(Confinement.LIMITS).message == "render processes are confined by resource limits"
+    assert confinement_check(Confinement.FULL).message == "a and 1 more render without Landlock"
+    assert confinement_check(Confinement.FULL).figure == "2 of 3 lack it"
+    assert confinement_check(Confinement.SECCOMP).message == "b render without seccomp"
+    assert confinement_check(Confinement.LIMITS).message == "render processes are confined by resource limits"
 
 
 def test_thresholds_come_from_the_environment() -> None:
@@ -206,7 +206,7 @@ def test_thresholds_come_from_the_environment() -> None:
             assert bound.parse(kind, bound.default(kind)) == pytest.approx(
                 getattr(Thresholds(), bound.field(kind))
             )
-    found = parse_thresholds(
+    thresholds = parse_thresholds(
         {
             "PREVIEW_HEALTH_OLDEST_WARNING": "1.5",
             "PREVIEW_HEALTH_DEPTH_CRITICAL": "90",
@@ -214,11 +214,13 @@ def test_thresholds_come_from_the_environment() -> None:
             "PREVIEW_HEALTH_CONFINEMENT": "limits",
         }
     )
-    assert found == Thresholds(oldest_warning_ms=1_500, depth_critical=0.9, confinement=Confinement.LIMITS)
+    assert thresholds == Thresholds(
+        oldest_warning_ms=1_500, depth_critical=0.9, confinement=Confinement.LIMITS
+    )
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("DEAD_WARNING", "0", "allowed a whole number of 1 or more"),
         ("DEAD_WARNING", "1.5", "allowed a whole number of 1 or more"),
@@ -231,40 +233,41 @@ def test_thresholds_come_from_the_environment() -> None:
         ("DISK_CRITICAL", "11", "--disk-critical is above --disk-warning"),
     ],
 )
-def test_invalid_thresholds_are_rejected(name: str, value: str, said: str | None) -> None:
-    if said is None:
+def test_invalid_thresholds_are_rejected(name: str, value: str, message: str | None) -> None:
+    if message is None:
         parse_thresholds({f"PREVIEW_HEALTH_{name}": value})
         return
-    with pytest.raises(UsageError, match=re.escape(said)):
+    with pytest.raises(UsageError, match=re.escape(message)):
         parse_thresholds({f"PREVIEW_HEALTH_{name}": value})
 
 
 def test_thresholds_are_configurable() -> None:
-    facts = replace(WELL, dead=5)
-    assert evaluate(facts, Thresholds(dead_warning=6)).status is Status.OK
-    assert evaluate(facts, Thresholds(dead_warning=2, dead_critical=5)).status is Status.CRITICAL
+    inputs = replace(WELL, dead=5)
+    assert evaluate(inputs, Thresholds(dead_warning=6)).status is Status.OK
+    assert evaluate(inputs, Thresholds(dead_warning=2, dead_critical=5)).status is Status.CRITICAL
 
 
 def test_each_check_has_a_figure_and_failed_checks_have_advice() -> None:
-    for facts in (WELL, TROUBLED):
-        for check in evaluate(facts, Thresholds()).checks:
+    for inputs in (WELL, TROUBLED):
+        for check in evaluate(inputs, Thresholds()).checks:
             assert check.figure, check.name
             assert "\n" not in check.figure + check.advice
             assert bool(check.advice) is (check.status is not Status.OK), check.name
     assert all(check.status is not Status.OK for check in evaluate(TROUBLED, Thresholds()).checks)
-    told = {check.name: check.as_json() for check in evaluate(TROUBLED, Thresholds()).checks}
-    assert (told["eviction"]["figure"], told["oldest-waiting"]["figure"]) == ("allkeys-lru", "400 s")
+    checks = {check.name: check.as_json() for check in evaluate(TROUBLED, Thresholds()).checks}
+    assert (checks["eviction"]["figure"], checks["oldest-waiting"]["figure"]) == ("allkeys-lru", "400 s")
     assert (
-        told["supervisors"]["advice"] == "`previewops workers` shows why; fix the cause, then `previewops reset`"
+        checks["supervisors"]["advice"]
+        == "`previewops workers` shows why; fix the cause, then `previewops reset`"
     )
-    assert told["stuck-jobs"]["message"] == "1 job past the deadline, a for 151 s"
-    assert told["failure-rate"]["figure"] == "91%"
+    assert checks["stuck-jobs"]["message"] == "1 job past the deadline, a for 151 s"
+    assert checks["failure-rate"]["figure"] == "91%"
 
 
 def test_supervisor_problems_are_in_the_message() -> None:
-    facts = replace(WELL, supervisors=(supervisor("fatal", notice="no room"), supervisor(silent=True)))
-    said = evaluate(facts, Thresholds()).first_line()
-    assert "silent: s1; given up: w1; s1: no room" in said
+    inputs = replace(WELL, supervisors=(supervisor("fatal", notice="no room"), supervisor(silent=True)))
+    message = evaluate(inputs, Thresholds()).first_line()
+    assert "silent: s1; given up: w1; s1: no room" in message
 
 
 def test_first_line_starts_with_the_worst_check() -> None:

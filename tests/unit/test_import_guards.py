@@ -1,4 +1,4 @@
-"""The linked folders have one import name each, the one below the package."""
+"""Each linked folder has one import name, below the package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_links_lead_to_the_top_level_folders(folder: str) -> None:
 
 @pytest.mark.parametrize("folder", ["worker", "tui"])
 def test_second_import_name_is_rejected(folder: str) -> None:
-    # Where the checkout is on the path, the folder could be imported by its own name: two of each class.
+    # With the checkout on the path, the folder could be imported by a second name: each class twice.
     run = subprocess.run(
         [sys.executable, "-c", f"import {folder}"], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""What may stand in a log line."""
+"""Redaction and truncation of log fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: every variable's default and bounds, and all problems told at once."""
+"""Settings: defaults, limits, and reporting of all problems at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from previewops.errors import UsageError
 from previewops.settings import Settings
 
-WHOLE = {
+INTEGERS = {
     "PREVIEW_WORKER_CONCURRENCY": ("worker_concurrency", 1, 256),
     "PREVIEW_QUEUE_MAX": ("queue_max", 1, 100_000_000),
     "PREVIEW_ASSET_MAX_MB": ("asset_max_mb", 1, 1_048_576),
@@ -45,8 +45,8 @@ WHOLE = {
     "PREVIEW_API_MAX_BODY_MB": ("api_max_body_mb", 1, 256),
     "PREVIEW_API_CLIENT_TIMEOUT_S": ("api_client_timeout_s", 1, 3_600),
 }
-# What has to be set along for a bound to be no conflict with another setting.
-ALONG = {
+# Further settings that a limit needs to avoid a conflict.
+COMPANIONS = {
     ("PREVIEW_BACKOFF_BASE_MS", 3_600_000): {"PREVIEW_BACKOFF_MAX_MS": "3600000"},
     ("PREVIEW_BACKOFF_MAX_MS", 1): {"PREVIEW_BACKOFF_BASE_MS": "1"},
     ("PREVIEW_LEASE_MS", 1_000): {"PREVIEW_HEARTBEAT_MS": "333"},
@@ -80,21 +80,21 @@ def test_empty_environment_gives_the_defaults() -> None:
 
 def test_every_integer_setting_is_tested_here() -> None:
     named = {variable for variable, _, _ in Settings.table()}
-    assert set(WHOLE) <= named
+    assert set(INTEGERS) <= named
     assert named >= OTHERS
     numbers = {
         spec.metadata["env"]
         for name, spec in Settings.__dataclass_fields__.items()
         if isinstance(getattr(Settings(), name), int)
     }
-    assert numbers == set(WHOLE)
+    assert numbers == set(INTEGERS)
 
 
-@pytest.mark.parametrize("variable", WHOLE)
+@pytest.mark.parametrize("variable", INTEGERS)
 def test_integer_settings_check_both_bounds(variable: str) -> None:
-    name, low, high = WHOLE[variable]
+    name, low, high = INTEGERS[variable]
     for bound in (low, high):
-        environ = {variable: str(bound), **ALONG.get((variable, bound), {})}
+        environ = {variable: str(bound), **COMPANIONS.get((variable, bound), {})}
         assert getattr(Settings.from_env(environ), name) == bound
     for wrong in (str(low - 1), str(high + 1), "x", "1.5", "-1", "9" * 5_000, "nan"):
         with pytest.raises(UsageError) as caught:
@@ -137,13 +137,13 @@ def test_folders() -> None:
         Settings.from_env({"DATA_DIR": "a\0b"})
 
 
-@pytest.mark.parametrize("variable", [*WHOLE, *sorted(OTHERS)])
+@pytest.mark.parametrize("variable", [*INTEGERS, *sorted(OTHERS)])
 def test_an_empty_variable_counts_as_unset(variable: str) -> None:
     assert Settings.from_env({variable: ""}) == Settings()
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    wrong = {**dict.fromkeys(WHOLE, "x"), "REDIS_URL": "x", "PREVIEW_QUEUE_NAME": " ", "DATA_DIR": "\0"}
+    wrong = {**dict.fromkeys(INTEGERS, "x"), "REDIS_URL": "x", "PREVIEW_QUEUE_NAME": " ", "DATA_DIR": "\0"}
     with pytest.raises(UsageError) as caught:
         Settings.from_env(wrong)
     assert all(f"{variable}: found" in caught.value.message for variable in wrong)

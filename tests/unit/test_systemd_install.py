@@ -1,4 +1,4 @@
-"""`previewops systemd`: what it writes, keeps, replaces and refuses."""
+"""`previewops systemd`: files written, kept, replaced and rejected."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def files_in(folder: Path) -> dict[str, str]:
     }
 
 
-def acts(said: str) -> set[str]:
-    return {line[:16].strip() for line in said.split("\n\n", maxsplit=1)[0].splitlines()}
+def actions(output: str) -> set[str]:
+    return {line[:16].strip() for line in output.split("\n\n", maxsplit=1)[0].splitlines()}
 
 
 def test_prefix_replaces_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,9 +41,9 @@ def test_prefix_replaces_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert str(tmp_path / "root") not in "".join(written.values())
     assert (tmp_path / "root" / ENVIRONMENT).stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "root" / UNIT).stat().st_mode & 0o777 == 0o644
-    said = capsys.readouterr().out
-    assert acts(said) == {"written"}
-    assert "What next" not in said
+    output = capsys.readouterr().out
+    assert actions(output) == {"written"}
+    assert "What next" not in output
 
 
 def test_installing_again_replaces_units_and_keeps_settings(
@@ -54,18 +54,18 @@ def test_installing_again_replaces_units_and_keeps_settings(
     first = files_in(tmp_path)
     capsys.readouterr()
     assert run(words) == 0
-    assert acts(capsys.readouterr().out) == {"unchanged"}
+    assert actions(capsys.readouterr().out) == {"unchanged"}
 
     (tmp_path / UNIT).write_text("[Unit]\n")
     (tmp_path / ENVIRONMENT).write_text("PREVIEW_QUEUE_MAX=7\n")
     assert run(words) == 0
-    assert acts(capsys.readouterr().out) == {"unchanged", "replaced", "kept"}
+    assert actions(capsys.readouterr().out) == {"unchanged", "replaced", "kept"}
     assert files_in(tmp_path) == {**first, ENVIRONMENT: "PREVIEW_QUEUE_MAX=7\n"}
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["systemd", "install", "--dry-run", "--prefix", str(tmp_path / "root")]) == 0
-    assert acts(capsys.readouterr().out) == {"would write"}
+    assert actions(capsys.readouterr().out) == {"would write"}
     assert not (tmp_path / "root").exists()
 
 
@@ -97,8 +97,8 @@ def test_another_data_dir(
 
 def test_print_names_each_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["systemd", "print"]) == 0
-    said = capsys.readouterr().out
-    assert [line for line in said.splitlines() if line.startswith("# /etc/")] == [
+    output = capsys.readouterr().out
+    assert [line for line in output.splitlines() if line.startswith("# /etc/")] == [
         *(f"# /etc/systemd/system/{name}" for name in UNITS),
         "# /etc/previewops/previewops.env",
         "# /etc/sysusers.d/previewops.conf",
@@ -132,9 +132,9 @@ def test_hidden_program_is_not_installed(
 ) -> None:
     monkeypatch.setattr(command, "_program_folders", lambda: (Path("/home/ann/venv"),))
     assert run(["systemd", "install", "--dry-run"]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "program folder: found /home/ann/venv" in told.err
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "program folder: found /home/ann/venv" in captured.err
     assert run(["systemd", "print", SUPERVISOR]) == 0
     assert "note: program folder: found /home/ann/venv" in capsys.readouterr().err
 
@@ -154,16 +154,16 @@ def test_without_systemd_every_directive_is_written(
 
 
 @pytest.mark.parametrize(
-    ("said", "steps"), [("systemd 252 (252.38-1)", False), ("systemd 257 (257~rc1)", True)]
+    ("output", "steps"), [("systemd 252 (252.38-1)", False), ("systemd 257 (257~rc1)", True)]
 )
 def test_directives_follow_the_systemd_version(
-    said: str,
+    output: str,
     steps: bool,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho '{said}'\n")
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho '{output}'\n")
     (tmp_path / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run(["systemd", "print", SUPERVISOR]) == 0

@@ -1,4 +1,4 @@
-"""The units as text: every name filled in, what systemd itself thinks of them, and what they promise."""
+"""Rendered units: placeholders, directives, and systemd's own verification."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def files_of(layout: UnitLayout, version: int | None = None) -> dict[str, HostFi
 
 
 def text_of(name: str, layout: UnitLayout = SYSTEM, version: int | None = None) -> str:
-    (found,) = (file.text for path, file in files_of(layout, version).items() if path.endswith(f"/{name}"))
-    return found
+    (text,) = (file.text for path, file in files_of(layout, version).items() if path.endswith(f"/{name}"))
+    return text
 
 
 def values(text: str, directive: str) -> list[str]:
@@ -60,7 +60,7 @@ def seconds(text: str, directive: str) -> int:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
-    """A folder with the units of the system as this machine's systemd is to be given them."""
+    """Writes the system units for this machine's systemd to a folder."""
     version = int(subprocess.check_output(["systemctl", "--version"], text=True).split()[1])
     for name in UNITS:
         (tmp_path / name).write_text(text_of(name, version=version))
@@ -155,7 +155,7 @@ def test_directives_of_the_api_unit() -> None:
     assert seconds(text, "TimeoutStopSec") >= SHUTDOWN_S + 10
     assert f"Longer than the {SHUTDOWN_S} s" in text
     assert int(*values(text, "LimitNOFILE")) > Settings().api_connections
-    # Others are let in by a decision, not by an installation.
+    # An installation must not open the API to other hosts.
     assert not any(API in step for layout in (SYSTEM, USER) for step in next_steps(layout))
     assert values(text, "ExecStart") == ["/bin/true api $PREVIEW_API_OPTIONS"]
 
@@ -186,9 +186,9 @@ def test_environment_file_has_the_defaults_with_and_without_comments(tmp_path: P
     file.write_text(text)
     assert read_environment_file(file) == {}
     file.write_text(re.sub(r"^#([A-Z_]+=)", r"\1", text, flags=re.MULTILINE))
-    found = read_environment_file(file)
-    assert found.pop("REDIS_URL") == "redis://127.0.0.1:6379"
-    assert Settings.from_env(found) == Settings()
+    environ = read_environment_file(file)
+    assert environ.pop("REDIS_URL") == "redis://127.0.0.1:6379"
+    assert Settings.from_env(environ) == Settings()
 
 
 @pytest.mark.parametrize(
@@ -209,11 +209,11 @@ def test_paths_may_have_letters_of_any_script() -> None:
     "folder", ["/home/ann/venv", "/root/.pyenv", "/run/user/1000/x", "/tmp/venv", "/home"]
 )
 def test_preflight_reports_hidden_folders(folder: str) -> None:
-    (told,) = preflight_errors(SYSTEM, (Path("/usr"), Path(folder), Path(folder)))
-    assert told.startswith(f"program folder: found {folder},")
-    assert "/opt/previewops" in told
-    (told,) = preflight_errors(system_layout(PROGRAM, Path(folder)), (Path("/usr"),))
-    assert told.startswith(f"DATA_DIR: found {folder},")
+    (error,) = preflight_errors(SYSTEM, (Path("/usr"), Path(folder), Path(folder)))
+    assert error.startswith(f"program folder: found {folder},")
+    assert "/opt/previewops" in error
+    (error,) = preflight_errors(system_layout(PROGRAM, Path(folder)), (Path("/usr"),))
+    assert error.startswith(f"DATA_DIR: found {folder},")
     assert preflight_errors(USER, (Path(folder),)) == []
 
 
@@ -241,11 +241,11 @@ def test_systemd_analyze_accepts_the_units(here: Path) -> None:
 @needs_analyze
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
 def test_systemd_analyze_security_score(here: Path, name: str) -> None:
-    said = subprocess.run(
+    output = subprocess.run(
         ["systemd-analyze", "security", "--no-pager", "--offline=true", str(here / name)],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    (found,) = re.findall(r"Overall exposure level for .*: ([0-9.]+) ", said)
-    assert float(found) <= MOST_EXPOSED, said
+    (score,) = re.findall(r"Overall exposure level for .*: ([0-9.]+) ", output)
+    assert float(score) <= MOST_EXPOSED, output
