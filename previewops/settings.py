@@ -369,7 +369,7 @@ class Settings:
             problems.append(f"PREVIEW_API_READ_TOKEN: found a token, allowed {allowed}")
         if self.api_token is not None and self.api_read_token == self.api_token:
             problems.append(
-                "PREVIEW_API_READ_TOKEN: found the value of PREVIEW_API_TOKEN, allowed a different token"
+                "PREVIEW_API_READ_TOKEN: found the value of PREVIEW_API_TOKEN, allowed another token"
             )
         return problems
 
