@@ -1,4 +1,4 @@
-# previewops in a container: docker build --tag previewops . ; compose.yaml has a whole system of it.
+# previewops in a container: docker build --tag previewops . ; compose.yaml has a complete system.
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim-bookworm AS build
@@ -9,7 +9,7 @@ RUN python -m venv /venv \
  && /venv/bin/pip uninstall --yes --quiet pip
 
 FROM python:${PYTHON}-slim-bookworm
-# Fonts of all scripts, and the program that finds them. The package has its own for Latin, Greek and Cyrillic.
+# Fonts for all scripts, and fontconfig to find them. The package bundles fonts for Latin, Greek and Cyrillic.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends fontconfig fonts-droid-fallback fonts-noto-core fonts-noto-color-emoji \
  && rm -rf /var/lib/apt/lists/* \
@@ -21,13 +21,13 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     DATA_DIR=/data \
     PREVIEW_ASSET_ROOTS=/data/assets
-# Everything that is written goes to /data, and to /tmp, which may be a tmpfs: the root can be read-only.
+# All writes go to /data and /tmp, which may be a tmpfs, so the root file system can be read-only.
 VOLUME /data
 WORKDIR /data
 USER previewops
 STOPSIGNAL SIGTERM
-# Whether this container, with its settings, reaches its Redis. Not `previewops health`: that judges the queue and the whole
-# fleet, so a hundred dead letters would make every container unhealthy, and have some orchestrators replace them all.
+# Checks that this container reaches its Redis. Not `previewops health`: that checks the queue and all hosts, so a
+# hundred dead letters would make every container unhealthy, and some orchestrators would replace them all.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
   CMD previewops stats || exit 1
 ENTRYPOINT ["previewops"]

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever happens while they are written."""
+"""Writes files atomically: a file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any, TextIO, TypeAlias
 from previewops.errors import PreviewopsError
 
 WriteRecord: TypeAlias = Callable[[Mapping[str, Any]], None]
-"""Adds one record."""
+"""Writes one record."""
 
-_PRIVATE = 0o600  # payloads may be nobody else's business
+_PRIVATE = 0o600  # payloads may be confidential
 _PUBLIC = 0o644
 
 
@@ -27,66 +27,54 @@ class FileWriteFailed(PreviewopsError):
 
 @contextmanager
 def open_jsonl_atomically(path: Path) -> Iterator[WriteRecord]:
-    """Gives a function that writes a record as a line of ASCII JSON into a file that only its owner can read.
+    """Yields a function that writes a record as a line of ASCII JSON. Only the owner can read the file.
 
     Raises:
-        ExportFailed: the file cannot be made, written or named so; nothing of it is left, what was there stays.
+        FileWriteFailed: the file cannot be created, written or renamed; an existing file is unchanged.
     """
-    with _drafted(path, _PRIVATE) as file:
+    with _open_draft(path, _PRIVATE) as file:
 
         def write(record: Mapping[str, Any]) -> None:
-            _write(file, path, json.dumps(record, ensure_ascii=True) + "\n")
+            with _write_errors(path):
+                file.write(json.dumps(record, ensure_ascii=True) + "\n")
 
         yield write
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Writes a file that everybody can read.
+def write_text_atomically(path: Path, text: str, *, mode: int = _PUBLIC) -> None:
+    """Writes a file with ``mode``, whatever the umask is.
 
     Raises:
-        ExportFailed: the file cannot be made, written or named so; nothing of it is left, what was there stays.
+        FileWriteFailed: the file cannot be created, written or renamed; an existing file is unchanged.
     """
-    with _drafted(path, _PUBLIC) as file:
-        _write(file, path, text)
+    with _open_draft(path, mode) as file, _write_errors(path):
+        os.fchmod(file.fileno(), mode)
+        file.write(text)
 
 
 @contextmanager
-def _drafted(path: Path, mode: int) -> Iterator[TextIO]:
-    """A file beside ``path``, which takes its name, and the place of what was there, once the block has ended well.
-
-    It is flushed to the disk before.
-    """
+def _open_draft(path: Path, mode: int) -> Iterator[TextIO]:
+    """Yields a draft beside ``path``; when the block succeeds, syncs it to disk and renames it to ``path``."""
     draft = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
-    try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    except OSError as error:
-        raise _failed(path, error) from error
-    file = os.fdopen(handle, "w", encoding="utf-8")
+    with _write_errors(path):
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    file = os.fdopen(descriptor, "w", encoding="utf-8")
     try:
         yield file
-        _keep(file, draft, path)
+        with _write_errors(path):
+            file.flush()
+            os.fsync(descriptor)
+            draft.rename(path)
     finally:
-        with suppress(OSError):  # what it could not store has been told
+        with suppress(OSError):  # a write error has been reported already
             file.close()
-        with suppress(FileNotFoundError):
-            draft.unlink()
+        draft.unlink(missing_ok=True)
 
 
-def _write(file: TextIO, path: Path, text: str) -> None:
+@contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    """Translates an OSError inside the block to FileWriteFailed. Other errors of the caller's block pass."""
     try:
-        file.write(text)
+        yield
     except OSError as error:
-        raise _failed(path, error) from error
-
-
-def _keep(file: TextIO, draft: Path, path: Path) -> None:
-    try:
-        file.flush()
-        os.fsync(file.fileno())
-        draft.rename(path)
-    except OSError as error:
-        raise _failed(path, error) from error
-
-
-def _failed(path: Path, error: OSError) -> FileWriteFailed:
-    return FileWriteFailed(f"{path} cannot be written: {error.strerror or error}")
+        raise FileWriteFailed(f"{path} cannot be written: {error.strerror or error}") from error

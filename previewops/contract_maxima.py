@@ -1,4 +1,4 @@
-"""What no setting can allow: bounds of the contract that settings may lower. The published schema says the same."""
+"""Hard maxima of the contract, which settings may lower but not raise. The published schema has the same values."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from typing import Final
 
 MAX_STEPS: Final = 500  # of one job
 MAX_ASSETS: Final = 500  # of one job
-MAX_LENGTH_S: Final = 600  # from the title card's beginning to the last step's end, s
+MAX_LENGTH_S: Final = 600  # from the start of the title card to the end of the last step, s

@@ -1,14 +1,14 @@
-"""Every error this package raises on purpose.
+"""Errors that this package raises on purpose.
 
-An error is typed, carries its data, owns its exit code, and its text tells a person what was found, what is
-allowed and what to do. Two families: ``PreviewopsError`` is what a caller of the commands or the Python API
-meets; ``JobError`` is why one job failed, and its ``kind`` is what the retry policy decides by.
+Each error is typed, carries its data and its exit code, and its message names what was found, what is allowed and
+what to do. Two families: ``PreviewopsError`` reaches callers of the commands and the Python API; ``JobError``
+is why one attempt at a job failed, and its ``kind`` decides whether the job is retried.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -22,10 +22,10 @@ EXIT_CONFIG = 78  # EX_CONFIG
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is wrong with a payload.
+    """One reason why a payload is invalid.
 
     ``pointer`` is an RFC 6901 JSON pointer ("" is the whole document); ``code`` a stable kebab-case word for
-    programs; ``message`` one sentence for a person; ``found`` and ``allowed`` short renderings of both.
+    programs; ``message`` one sentence for people; ``found`` and ``allowed`` are short renderings of both.
     """
 
     pointer: str
@@ -36,30 +36,24 @@ class Violation:
 
     def as_json(self) -> dict[str, str]:
         """The violation as a JSON object, keys in camelCase (all are single words)."""
-        return {
-            "pointer": self.pointer,
-            "code": self.code,
-            "message": self.message,
-            "found": self.found,
-            "allowed": self.allowed,
-        }
+        return asdict(self)
 
 
-class _Portable(Exception):
-    """Survives pickling: as ``multiprocessing`` sends it, whatever its constructor asks for."""
+class _PicklableError(Exception):
+    """An exception that survives pickling by ``multiprocessing``, whatever arguments its constructor takes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _revived, (type(self), self.args, self.__dict__)
+        return _unpickle, (type(self), self.args, self.__dict__)
 
 
-def _revived(kind: type[_Portable], args: tuple[Any, ...], state: dict[str, Any]) -> _Portable:
+def _unpickle(kind: type[_PicklableError], args: tuple[Any, ...], state: dict[str, Any]) -> _PicklableError:
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
 
 
-class PreviewopsError(_Portable):
-    """Base of what a caller is told. ``exit_code`` is the process's; ``hint`` says what to do next."""
+class PreviewopsError(_PicklableError):
+    """Base of the errors that callers see. ``exit_code`` is the process's; ``hint`` names the next step."""
 
     exit_code: ClassVar[int] = EXIT_FAILED
     code: ClassVar[str] = "error"
@@ -78,14 +72,14 @@ class PreviewopsError(_Portable):
 
 
 class UsageError(PreviewopsError):
-    """The command's words or an environment variable are off."""
+    """Invalid argument or environment variable."""
 
     exit_code = EXIT_USAGE
     code = "usage"
 
 
 class InvalidPayload(PreviewopsError):
-    """A payload broke the contract. ``violations`` holds every reason found, not only the first."""
+    """A payload violates the contract. ``violations`` holds all reasons, not only the first."""
 
     exit_code = EXIT_INVALID
     code = "invalid-payload"
@@ -105,19 +99,19 @@ class InvalidPayload(PreviewopsError):
 
 
 class JobConflict(PreviewopsError):
-    """The jobId is taken by a job with another body.
+    """The jobId belongs to a job with a different payload.
 
-    ``free_from`` says when a job that has ended is forgotten at the latest and its id can be used again (RFC 3339);
-    None where that is not set: the job has not ended, is a dead letter, or when it ended is not known.
+    ``reusable_from`` is when a finished job's id becomes reusable at the latest (RFC 3339). It is None for a job that
+    has not ended, for a dead letter, and where the end time is unknown.
     """
 
     code = "conflict"
 
     def __init__(self, job_id: str, state: str, reusable_from: str | None = None) -> None:
-        until = "" if reusable_from is None else f"; this one is free again from {reusable_from}"
+        until = "" if reusable_from is None else f"; this id becomes reusable at {reusable_from}"
         super().__init__(
-            f"job {job_id} exists already ({state}) with a different payload",
-            hint="give the new job another jobId, or submit the same payload to be told of the same job"
+            f"job {job_id} already exists ({state}) with a different payload",
+            hint="choose another jobId for the new job, or submit the identical payload to get the existing job"
             + until,
         )
         self.job_id = job_id
@@ -126,20 +120,20 @@ class JobConflict(PreviewopsError):
 
 
 class JobNotFound(PreviewopsError):
-    """No record of that jobId: never submitted here, discarded, or past its retention."""
+    """No record of that jobId: never submitted, discarded, or past its retention."""
 
     code = "not-found"
 
     def __init__(self, job_id: str, queue_name: str) -> None:
         super().__init__(
             f"no job {job_id} in queue {queue_name}",
-            hint="finished jobs are forgotten after PREVIEW_RESULT_TTL_S or PREVIEW_KEEP_COMPLETED newer",
+            hint="finished jobs are removed after PREVIEW_RESULT_TTL_S or PREVIEW_KEEP_COMPLETED newer ones",
         )
         self.job_id = job_id
 
 
 class WrongState(PreviewopsError):
-    """The act does not apply to a job in this state."""
+    """The action does not apply to a job in this state."""
 
     code = "wrong-state"
 
@@ -153,26 +147,26 @@ class WrongState(PreviewopsError):
 
 
 class BundleNotFound(PreviewopsError):
-    """A job's bundle, or a file of it, is not where this machine would have it."""
+    """A job's bundle, or a file of it, is not in this machine's DATA_DIR."""
 
     code = "bundle-elsewhere"
 
 
 class ArtifactNotFound(BundleNotFound):
-    """A bundle is here, and has no file of that name."""
+    """The bundle exists but has no file of that name."""
 
     code = "no-such-artifact"
 
     def __init__(self, job_id: str, name: str) -> None:
         super().__init__(
-            f"the bundle of job {job_id} has no file {name}", hint="its files may have been removed since"
+            f"the bundle of job {job_id} has no file {name}", hint="the file may have been removed"
         )
         self.job_id = job_id
         self.name = name
 
 
 class BundleUnreadable(PreviewopsError):
-    """A bundle may be there, and the system does not let it be read now. Trying again may help."""
+    """The bundle may exist, but the system cannot read it now. A retry may succeed."""
 
     exit_code = EXIT_TRY_AGAIN
     code = "storage-fails"
@@ -180,50 +174,50 @@ class BundleUnreadable(PreviewopsError):
     def __init__(self, job_id: str, reason: str) -> None:
         super().__init__(
             f"the bundle of job {job_id} cannot be read: {reason}",
-            hint="try again; if it stays so, whoever runs this has to look at DATA_DIR and the limit of open files",
+            hint="try again; if the error persists, check DATA_DIR and the limit of open files on the host",
         )
         self.job_id = job_id
         self.reason = reason
 
 
 class PayloadChanged(PreviewopsError):
-    """A payload was to take the place of one that the job has no more: somebody has edited it meanwhile."""
+    """The payload to be replaced was edited by another operator in the meantime."""
 
     code = "body-changed"
 
     def __init__(self, job_id: str) -> None:
         super().__init__(
-            f"the payload of job {job_id} has been edited since you opened it; it was left as it is now",
-            hint="open it again, and make your change in what is there",
+            f"the payload of job {job_id} was edited after you opened it; your change was not saved",
+            hint="open the job again and repeat your change",
         )
         self.job_id = job_id
 
 
 class JobIdMismatch(PreviewopsError):
-    """A payload that was to take the place of a job's own names another job."""
+    """A replacement payload names a different jobId than the job it replaces."""
 
     exit_code = EXIT_INVALID
     code = "other-job"
 
-    def __init__(self, job_id: str, found: str) -> None:
+    def __init__(self, job_id: str, payload_job_id: str) -> None:
         super().__init__(
-            f"the payload for job {job_id} has the jobId {found}",
-            hint=f"its jobId has to be {job_id}; submit it as it is for a job of its own",
+            f"payload for job {job_id}: found jobId {payload_job_id}, allowed {job_id}",
+            hint=f"set its jobId to {job_id}, or submit it as a new job",
         )
         self.job_id = job_id
-        self.found = found
+        self.payload_job_id = payload_job_id
 
 
 class QueueFull(PreviewopsError):
-    """The backlog has reached PREVIEW_QUEUE_MAX. Nothing was stored; trying again later is right."""
+    """The backlog has reached PREVIEW_QUEUE_MAX. The job was not stored; retry later."""
 
     exit_code = EXIT_TRY_AGAIN
     code = "queue-full"
 
     def __init__(self, job_id: str, backlog: int, limit: int) -> None:
         super().__init__(
-            f"queue full: {backlog} jobs are waiting, {limit} are allowed; {job_id} was not accepted",
-            hint="try again when the workers have caught up, or raise PREVIEW_QUEUE_MAX",
+            f"queue full: found {backlog} pending jobs, allowed {limit}; {job_id} was not accepted",
+            hint="try again later, or raise PREVIEW_QUEUE_MAX",
         )
         self.job_id = job_id
         self.backlog = backlog
@@ -231,7 +225,7 @@ class QueueFull(PreviewopsError):
 
 
 class RedisUnavailable(PreviewopsError):
-    """Redis cannot be reached, or refuses to store (out of memory, read-only, still loading)."""
+    """Redis cannot be reached or rejects writes (out of memory, read-only, still loading)."""
 
     exit_code = EXIT_UNREACHABLE
     code = "redis-unavailable"
@@ -245,7 +239,7 @@ class RedisUnavailable(PreviewopsError):
 
 
 class EmbeddedUnavailable(PreviewopsError):
-    """The private Redis server of ``up`` cannot be started here. ``log_tail`` is what it said last."""
+    """The embedded Redis server of ``up`` cannot be started. ``log_tail`` holds its last log lines."""
 
     exit_code = EXIT_UNREACHABLE
     code = "embedded-unavailable"
@@ -255,13 +249,13 @@ class EmbeddedUnavailable(PreviewopsError):
         self.log_tail = log_tail
 
 
-REINSTALL = "install previewops again, with what it depends on: pip install --force-reinstall previewops"
+REINSTALL = "reinstall previewops with its dependencies: pip install --force-reinstall previewops"
 
 
 class StartupFailed(PreviewopsError):
-    """The program cannot do its work as it is installed: a module is missing, say. One line says it all.
+    """The program cannot run as installed, for example because a module is missing.
 
-    A supervisor does not start a worker again that ends so.
+    A supervisor does not restart a worker that exits with this code.
     """
 
     exit_code = EXIT_CONFIG
@@ -272,46 +266,45 @@ class StartupFailed(PreviewopsError):
 
     @classmethod
     def from_import_error(cls, error: ImportError) -> StartupFailed:
-        """For a module that cannot be imported, which it names."""
+        """The error for a module that cannot be imported."""
         if isinstance(error, ModuleNotFoundError) and error.name:
             return cls(f"the module {error.name} is missing")
         return cls(f"a module cannot be imported: {error}")
 
 
 class SupervisorRunning(PreviewopsError):
-    """There is a supervisor already for this queue and DATA_DIR on this host. ``pid`` is 0 if not known."""
+    """Another supervisor runs for this queue and DATA_DIR on this host. ``pid`` is 0 if unknown."""
 
     code = "supervisor-running"
 
     def __init__(self, queue_name: str, data_dir: str, pid: int) -> None:
         which = f"process {pid}" if pid else "another process"
         super().__init__(
-            f"{which} supervises the workers of queue {queue_name} in {data_dir} already",
-            hint="`previewops workers` shows it and `previewops scale` steers it; stop it to start another",
+            f"{which} already supervises the workers of queue {queue_name} in {data_dir}",
+            hint="`previewops workers` shows it, `previewops scale` resizes it; stop it to start another",
         )
         self.pid = pid
 
 
 class CommandRejected(PreviewopsError):
-    """A supervisor did not do as it was told, or none took the order in time."""
+    """A supervisor rejected a command, or none accepted it in time."""
 
     code = "order-refused"
 
 
 class FailureKind(StrEnum):
-    """What the retry policy decides by."""
+    """Whether the retry policy retries a failed job."""
 
-    PERMANENT = "permanent"  # the same job would fail in the same way for ever: dead letter at once
-    TRANSIENT = "transient"  # may heal by itself: retried with backoff up to PREVIEW_MAX_ATTEMPTS
+    PERMANENT = "permanent"  # the same job would fail the same way again: dead letter at once
+    TRANSIENT = "transient"  # may succeed later: retried with backoff up to PREVIEW_MAX_ATTEMPTS
 
 
-class JobError(_Portable):
-    """Why one attempt at one job failed.
+class JobError(_PicklableError):
+    """Why one attempt at a job failed.
 
-    ``code`` is a stable kebab-case word (part of the fingerprint that dead letters are grouped by);
-    ``data`` holds what was found and what is allowed, as JSON values. ``error_class`` names the exception
-    when it was none of this family, and ``remote_traceback`` is the traceback's text when it was raised in
-    a render process.
+    ``code`` is a stable kebab-case word, part of the fingerprint that groups dead letters. ``data`` holds the found
+    and allowed values as JSON values. ``error_class`` names the original exception if it is not a JobError;
+    ``remote_traceback`` is the traceback's text if it was raised in a render process.
     """
 
     kind: ClassVar[FailureKind] = FailureKind.TRANSIENT
@@ -327,22 +320,22 @@ class JobError(_Portable):
 
 
 class PermanentJobError(JobError):
-    """Running the job again cannot help: invalid, unsupported, missing for good, over a limit."""
+    """A retry cannot help: invalid, unsupported, permanently missing, over a limit."""
 
     kind = FailureKind.PERMANENT
 
 
 class TransientJobError(JobError):
-    """Running the job again may help: not there yet, disk full, deadline passed."""
+    """A retry may help: not available yet, disk full, deadline exceeded."""
 
     kind = FailureKind.TRANSIENT
 
 
 class RenderCrashed(JobError):
-    """The render process died, or broke its protocol, in the middle of a job. Counted apart from exceptions.
+    """The render process died, or violated its protocol, during a job. Counted separately from exceptions.
 
-    ``signal_name`` is "SIGSEGV" and the like, or None; ``exit_status`` is the status it exited with, or None.
-    Both are None when it is not known: the fork server that could have told is gone too.
+    ``signal_name`` is "SIGSEGV" or the like; ``exit_status`` is the status it exited with. Both are None if unknown:
+    the fork server, which reports them, has died too.
     """
 
     kind = FailureKind.TRANSIENT
@@ -367,9 +360,9 @@ class RenderCrashed(JobError):
 
 
 class StaleToken(JobError):
-    """A later attempt at the job has published already: this attempt lost its lease and its output is void.
+    """A later attempt at the job has published: this attempt lost its lease and its output is discarded.
 
-    Not a failure of the job. Whoever meets it reports nothing, as the job is no longer theirs.
+    Not a failure of the job, so the caller does not report it: the job belongs to the later attempt.
     """
 
     kind = FailureKind.TRANSIENT
@@ -377,8 +370,8 @@ class StaleToken(JobError):
     def __init__(self, found: int, newest: int) -> None:
         super().__init__(
             "stale-token",
-            f"fencing token {found} is older than {newest}, which has published",
-            hint="the job was taken over by a later attempt; nothing is to be done",
+            f"fencing token {found} is older than {newest}, which has already published",
+            hint="a later attempt took over the job; no action is needed",
             found=found,
             allowed=newest,
         )

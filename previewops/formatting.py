@@ -1,4 +1,4 @@
-"""Text for people, made of plain values: cleaned, aligned, with ages instead of times. Nothing is printed here."""
+"""Formats values as terminal-safe text: tables, fields, ages, durations, sizes. Prints nothing."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ MAX_DURATION_MS = 36_500 * _UNIT_MS["d"]
 
 
 def clean(text: object) -> str:
-    """``text`` on one line, with every character that could steer a terminal written as an escape.
+    """Returns ``text`` on one line, with all control characters escaped.
 
-    All text that reaches the terminal passes here: job ids, messages and reasons may come from a stranger.
+    All text for the terminal passes through here: job ids, messages and reasons may come from an untrusted client.
     """
     return escape_unprintable(str(text))
 
 
 def display_width(text: str) -> int:
-    """How many terminal columns ``text`` takes."""
+    """Returns how many terminal columns ``text`` takes."""
     if text.isascii():
         return len(text)
     return sum(_columns(character) for character in text)
@@ -40,7 +40,7 @@ def _columns(character: str) -> int:
 
 
 def truncate(text: str, columns: int) -> str:
-    """``text`` in at most ``columns`` columns, the cut marked by an ellipsis."""
+    """Returns ``text`` in at most ``columns`` columns, with an ellipsis where it is truncated."""
     if display_width(text) <= columns:
         return text
     kept = text[:columns]
@@ -61,10 +61,10 @@ def format_table(
     flexible: str | None = None,
     columns: int | None = None,
 ) -> list[str]:
-    """Lines of an aligned table.
+    """Formats an aligned table, one string per line.
 
-    ``right`` names the columns that are set flush right. ``flexible`` names the one that is cut so that
-    lines fit ``columns`` (None: the terminal's, or 80); the others, identifiers among them, never are.
+    ``right`` names the right-aligned columns. ``flexible`` names the column to truncate so that lines fit ``columns``
+    (None: the terminal's width, or 80). Other columns, such as identifiers, are never truncated.
     """
     cells = [[clean(cell) for cell in row] for row in rows]
     widths = [
@@ -72,12 +72,12 @@ def format_table(
         for i, header in enumerate(headers)
     ]
     if flexible is not None:
-        place = list(headers).index(flexible)
+        index = list(headers).index(flexible)
         total = columns or terminal_columns()
-        others = sum(widths) - widths[place] + len(_GAP) * (len(widths) - 1)
-        widths[place] = min(widths[place], max(_MIN_FLEXIBLE, total - others))
+        others = sum(widths) - widths[index] + len(_GAP) * (len(widths) - 1)
+        widths[index] = min(widths[index], max(_MIN_FLEXIBLE, total - others))
         for row in cells:
-            row[place] = truncate(row[place], widths[place])
+            row[index] = truncate(row[index], widths[index])
     return [_line(headers, widths, headers, right)] + [_line(row, widths, headers, right) for row in cells]
 
 
@@ -92,9 +92,9 @@ def _line(cells: Sequence[str], widths: Sequence[int], headers: Sequence[str], r
 def format_fields(
     pairs: Iterable[tuple[str, object | None]], *, indent: str = "", columns: int | None = None
 ) -> list[str]:
-    """Aligned ``name  value`` lines; pairs whose value is None or empty are left out.
+    """Formats aligned ``name  value`` lines; pairs whose value is None or empty are omitted.
 
-    Long values are wrapped at spaces to fit ``columns`` (None: the terminal's, or 80).
+    Long values are wrapped at spaces to fit ``columns`` (None: the terminal's width, or 80).
     """
     shown = [(name, clean(value)) for name, value in pairs if value is not None and value != ""]
     size = max((display_width(name) for name, _ in shown), default=0)
@@ -106,10 +106,9 @@ def format_fields(
 
 
 def wrap_text(text: str, *, first: str, rest: str, columns: int | None = None) -> list[str]:
-    """``text`` cleaned and wrapped at spaces to ``columns``.
+    """Escapes ``text`` and wraps it at spaces to ``columns``.
 
-    ``first`` stands before its first line, ``rest`` before the others. Words are never broken, so that a path
-    can be copied.
+    ``first`` precedes its first line, ``rest`` the others. Words are never split, so paths can be copied.
     """
     return textwrap.wrap(
         clean(text),
@@ -122,12 +121,12 @@ def wrap_text(text: str, *, first: str, rest: str, columns: int | None = None) -
 
 
 def terminal_columns() -> int:
-    """The width of the terminal, of COLUMNS, or 80."""
+    """Returns the width of the terminal, from COLUMNS, or 80."""
     return shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns
 
 
 def format_age(then_ms: int | None, now_ms: int) -> str:
-    """How long ago ``then_ms`` was: "just now", "42 s ago", "4 min ago", "3 h ago", "2 d ago", or "-"."""
+    """Formats the time since ``then_ms``: "just now", "42 s ago", "4 min ago", "3 h ago", "2 d ago", or "-"."""
     if then_ms is None:
         return "-"
     passed = now_ms - then_ms
@@ -138,7 +137,7 @@ def format_age(then_ms: int | None, now_ms: int) -> str:
 
 
 def format_duration(ms: float | None) -> str:
-    """A length of time: "830 ms", "2.4 s", "3 min 20 s", "2 h 5 min", "4 d 2 h", or "-"."""
+    """Formats a duration: "830 ms", "2.4 s", "3 min 20 s", "2 h 5 min", "4 d 2 h", or "-"."""
     if ms is None:
         return "-"
     if ms < 999.5:
@@ -146,16 +145,16 @@ def format_duration(ms: float | None) -> str:
     seconds = ms / 1000
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+    total_s = round(seconds)
+    if total_s < 3600:
+        return f"{total_s // 60} min {total_s % 60} s"
+    if total_s < 86_400:
+        return f"{total_s // 3600} h {total_s % 3600 // 60} min"
+    return f"{total_s // 86_400} d {total_s % 86_400 // 3600} h"
 
 
 def format_bytes(count: int) -> str:
-    """Bytes as "512 B", "12.3 KiB", "4.0 MiB" or "1.2 GiB"."""
+    """Formats bytes: "512 B", "12.3 KiB", "4.0 MiB" or "1.2 GiB"."""
     if count < 1024:
         return f"{count} B"
     value = float(count)
@@ -167,12 +166,12 @@ def format_bytes(count: int) -> str:
 
 
 def pluralize(count: int, one: str, many: str | None = None) -> str:
-    """``count`` with its noun: "1 job", "3 jobs"."""
+    """Formats a count with its noun: "1 job", "3 jobs"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def parse_age_ms(text: str) -> int | None:
-    """ "30s", "15m", "2h" or "7d" in ms, or None when ``text`` is none of these."""
+    """Parses "30s", "15m", "2h" or "7d" to ms; None for other text."""
     match = re.fullmatch(r"([0-9]{1,12})([smhd])", text.strip())
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Hosts by name: the patterns of PREVIEW_ASSET_HOSTS. Text only; nothing is looked up."""
+"""Host patterns of PREVIEW_ASSET_HOSTS. Compares text only, without DNS lookups."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _PATTERN = rf"(?P<host>(?:\*\.)?{HOST_NAME}|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{
 
 @dataclass(frozen=True, slots=True)
 class HostPattern:
-    """Hosts that assets may be fetched from: one name, or with ``subdomains`` every name below it.
+    """A host that assets may be fetched from, or with ``subdomains`` every name below it.
 
-    ``port`` None means the usual port of the scheme.
+    ``port`` None means the scheme's default port.
     """
 
     name: str
@@ -25,11 +25,11 @@ class HostPattern:
     port: int | None = None
 
     def allows(self, scheme: str, host: str, port: int) -> bool:
-        """Whether ``host`` (lower case) is one of these, and ``port`` the one that is allowed."""
+        """Whether the pattern allows ``host`` (lower case) and ``port``."""
         if port != (self.port or DEFAULT_PORTS[scheme]):
             return False
-        found = host.rstrip(".")
-        return found.endswith(f".{self.name}") if self.subdomains else found == self.name
+        host = host.rstrip(".")
+        return host.endswith(f".{self.name}") if self.subdomains else host == self.name
 
     def __str__(self) -> str:
         name = f"[{self.name}]" if ":" in self.name else self.name
@@ -37,7 +37,7 @@ class HostPattern:
 
 
 def parse_host_pattern(text: str) -> HostPattern | None:
-    """``example.org``, ``*.example.org``, each perhaps with ``:port``; None for anything else."""
+    """Parses ``example.org`` or ``*.example.org``, each optionally with ``:port``; None for anything else."""
     match = re.fullmatch(_PATTERN, text.lower())
     if match is None or (match["port"] and not 1 <= int(match["port"]) <= 65_535):
         return None
@@ -47,5 +47,5 @@ def parse_host_pattern(text: str) -> HostPattern | None:
 
 
 def format_hosts(hosts: Sequence[HostPattern]) -> str:
-    """The hosts as a phrase for what is allowed."""
-    return ", ".join(str(host) for host in hosts) or "no host at all (PREVIEW_ASSET_HOSTS is empty)"
+    """Lists the hosts for a message."""
+    return ", ".join(str(host) for host in hosts) or "no host (PREVIEW_ASSET_HOSTS is empty)"

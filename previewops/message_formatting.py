@@ -1,4 +1,4 @@
-"""Short, terminal-safe renderings of values and places, for messages."""
+"""Formats values and JSON pointers for messages: short and terminal-safe."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ _KINDS: tuple[tuple[type, str], ...] = (
 
 
 def json_type_name(value: object) -> str:
-    """The JSON type of ``value`` with its article, or the Python type's name where JSON has none."""
+    """Returns the JSON type of ``value`` with its article, or the Python type's name if JSON has no such type."""
     if value is None:
         return "null"
     return next((name for type_, name in _KINDS if isinstance(value, type_)), type(value).__name__)
 
 
 def escape_unprintable(text: str) -> str:
-    """``text`` with everything that could move a cursor or hide something written as an escape."""
+    """Returns ``text`` with control and invisible characters escaped."""
     if text.isprintable():
         return text
     return "".join(ch if ch.isprintable() else f"\\u{ord(ch):04x}" for ch in text)
 
 
 def shorten(text: str, limit: int = MAX_FOUND_CHARACTERS) -> str:
-    """``text`` in at most ``limit`` characters, the cut marked by an ellipsis."""
+    """Returns at most ``limit`` characters of ``text``, with an ellipsis where it is cut."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def quote(text: str) -> str:
-    """``text`` as a JSON string, shortened and safe to print."""
+    """Returns ``text`` as a JSON string, shortened and printable."""
     quoted = json.dumps(shorten(text, MAX_FOUND_CHARACTERS - 2), ensure_ascii=False)
     return escape_unprintable(quoted)
 
 
 def describe_value(value: object) -> str:
-    """``value`` in a few words: scalars as JSON, containers by their size."""
+    """Returns scalars as JSON, containers as their size."""
     if isinstance(value, str):
         return quote(value)
     if isinstance(value, list):
@@ -67,7 +67,7 @@ def _show_scalar(value: int | float | None) -> str:
 
 
 def join_names(names: Iterable[str]) -> str:
-    """The first of ``names`` as a list in words, with the number of those left out."""
+    """Joins the first of ``names`` with the number of the others."""
     listed = list(names)
     if not listed:
         return "none"
@@ -76,12 +76,12 @@ def join_names(names: Iterable[str]) -> str:
 
 
 def is_short_printable(key: str) -> bool:
-    """Whether a key can stand in a pointer: short, and safe to print."""
+    """Whether a key may be part of a pointer: short and printable."""
     return len(key) <= MAX_KEY_CHARACTERS and key.isprintable()
 
 
 def json_pointer(path: Sequence[PathPart]) -> str:
-    """The RFC 6901 JSON pointer of ``path``; it stops before a key that is too long or cannot be printed."""
+    """Returns the RFC 6901 JSON pointer of ``path``, up to the first key that is too long or not printable."""
     parts: list[str] = []
     for part in path:
         if isinstance(part, str) and not is_short_printable(part):

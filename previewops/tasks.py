@@ -1,4 +1,4 @@
-"""Ending tasks for certain."""
+"""Cancels asyncio tasks and waits for them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 async def cancel_and_wait(
     tasks: Iterable[asyncio.Task[Any]], *, max_rounds: int | None = None
 ) -> set[asyncio.Task[Any]]:
-    """Cancels tasks until they have ended, at most ``rounds`` times; returns those that have not.
+    """Cancels tasks until they have ended, at most ``max_rounds`` times, and returns those still running.
 
-    One cancellation is not enough: ``asyncio.wait_for`` of Python 3.11, by which redis-py sends, swallows one
-    that comes in the moment in which what it waits for is done. Errors of the tasks are dropped.
+    One cancellation is not enough: ``asyncio.wait_for`` of Python 3.11, which redis-py uses to send, swallows a
+    cancellation that arrives just as the awaited result is ready. Exceptions of the tasks are dropped.
     """
     pending = set(tasks)
     while pending and max_rounds != 0:
@@ -26,7 +26,7 @@ async def cancel_and_wait(
         done, pending = await asyncio.wait(pending, timeout=RETRY_INTERVAL_S)
         for task in done:
             if not task.cancelled():
-                # Asked for, so that asyncio does not report it as never heard of.
+                # Retrieve it, or asyncio reports it as never retrieved.
                 task.exception()
         max_rounds = None if max_rounds is None else max_rounds - 1
     return pending

@@ -1,4 +1,4 @@
-"""The JSON Schemas and the example payloads, as package data. Import name: ``previewops.schemas``."""
+"""JSON Schemas and example payloads, as package data. Import name: ``previewops.schemas``."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ def _read(*parts: str) -> str:
 
 
 def schema_text() -> str:
-    """The JSON Schema (draft 2020-12) of a preview job, as the file has it."""
+    """Returns the JSON Schema (draft 2020-12) of a preview job as text."""
     return _read(_SCHEMA_FILE)
 
 
 def openapi_text() -> str:
-    """The OpenAPI 3.1 description of the REST door, as the file has it."""
+    """Returns the OpenAPI 3.1 description of the REST API as text."""
     return _read(_OPENAPI_FILE)
 
 
 @cache
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a preview job, parsed once. Shared: not to be changed by the caller."""
+    """Returns the JSON Schema of a preview job, parsed once. Shared: callers must not change it."""
     parsed: dict[str, Any] = json.loads(schema_text())
     return parsed
 
 
 def example(name: str) -> dict[str, Any]:
-    """A fresh copy of the example payload ``name``: "minimal", "full", "title-card" or "invalid/NN-name".
+    """Returns a new copy of the example payload ``name``: "minimal", "full", "title-card" or "invalid/NN-name".
 
     Raises:
         FileNotFoundError: there is no example of that name.

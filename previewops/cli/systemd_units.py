@@ -1,7 +1,7 @@
-"""systemd units, sysusers.d, tmpfiles.d and the environment file, as they are to stand on one host.
+"""Renders systemd units, sysusers.d, tmpfiles.d and the environment file for one host.
 
-The shipped files (package data in ``previewops/systemd``) name what differs from host to host as ``@NAME@``; here
-they become text for one :class:`Layout`. Nothing is written, and systemd is not asked for anything.
+The shipped files (package data in ``previewops/systemd``) have ``@NAME@`` for what differs between hosts; here they
+become text for one :class:`UnitLayout`. Nothing is written, and systemd is not called.
 """
 
 from __future__ import annotations
@@ -30,24 +30,23 @@ UNITS = (
 )
 ENVIRONMENT_FILE = "previewops.env"
 
-# The first version of systemd that knows a directive. Older ones warn of it at each load.
-_SINCE = {"RestartSteps": 254, "RestartMaxDelaySec": 254}
+# First systemd version that supports a directive. Older versions warn about it at each load.
+_DIRECTIVE_SINCE = {"RestartSteps": 254, "RestartMaxDelaySec": 254}
 
-# With ProtectHome=yes these are empty for the services of the system.
-_HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
-_PRIVATE_TMP = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - compared with, not written to
+# ProtectHome=yes and PrivateTmp=yes empty these for system services.
+_HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - compared only
 
-# systemd gives each of the other characters a meaning somewhere in the files: word ends, quotes, specifiers,
-# variables, comments; PREVIEW_ASSET_ROOTS is split at colons.
-_PLAIN = re.compile(r"/[^\s\"'\\%$:;#\x00-\x1f\x7f]*")
+# All other characters have a meaning somewhere in the files: word ends, quotes, specifiers, variables, comments;
+# PREVIEW_ASSET_ROOTS is split at colons.
+_PLAIN_PATH = re.compile(r"/[^\s\"'\\%$:;#\x00-\x1f\x7f]*")
 
 
 @dataclass(frozen=True, slots=True)
 class UnitLayout:
-    """Where everything is on one host. All paths are absolute.
+    """Absolute paths of one host's installation.
 
-    ``command`` is the words that run previewops, the program's path first; ``user`` tells units of a user's own
-    manager from those of the system.
+    ``command`` is the command that runs previewops, program path first; ``user`` selects units of a user's manager
+    instead of the system's.
     """
 
     command: tuple[str, ...]
@@ -58,13 +57,13 @@ class UnitLayout:
 
     @property
     def env_file(self) -> Path:
-        """The settings of this host, which an administrator edits."""
+        """Settings of this host, edited by an administrator."""
         return self.config_dir / ENVIRONMENT_FILE
 
 
 @dataclass(frozen=True, slots=True)
 class HostFile:
-    """One file of a host. With ``keep`` a file that is there already is a person's and stays as it is."""
+    """One file of a host. ``keep`` leaves an existing file unchanged, because an administrator edits it."""
 
     path: Path
     text: str
@@ -73,7 +72,7 @@ class HostFile:
 
 
 def system_layout(command: tuple[str, ...], data_dir: Path | None) -> UnitLayout:
-    """Units of the system manager; ``data_dir`` None stands for /var/lib/previewops."""
+    """Layout for the system manager; ``data_dir`` defaults to /var/lib/previewops."""
     return UnitLayout(
         command=command,
         data_dir=data_dir or SYSTEM_DATA_DIR,
@@ -86,10 +85,9 @@ def system_layout(command: tuple[str, ...], data_dir: Path | None) -> UnitLayout
 def user_layout(
     command: tuple[str, ...], data_dir: Path | None, *, config_home: Path, data_home: Path
 ) -> UnitLayout:
-    """Units of a user's own manager.
+    """Layout for a user's own manager.
 
-    ``config_home`` and ``data_home`` are the base directories of the XDG specification ($XDG_CONFIG_HOME and
-    $XDG_DATA_HOME, or what stands for them).
+    ``config_home`` and ``data_home`` are XDG base directories ($XDG_CONFIG_HOME, $XDG_DATA_HOME, or their defaults).
     """
     return UnitLayout(
         command=command,
@@ -101,21 +99,21 @@ def user_layout(
 
 
 def render_host_files(layout: UnitLayout, *, systemd_version: int | None) -> list[HostFile]:
-    """Every file of ``layout``, units first.
+    """Returns every file of ``layout``, units first.
 
-    ``systemd_version`` None stands for a version that knows every directive.
+    ``systemd_version`` None means a version that supports every directive.
 
     Raises:
-        UsageError: a path has characters that systemd gives a meaning.
+        UsageError: a path contains characters with a meaning in unit files.
     """
-    _refuse_odd_paths(layout)
+    _check_paths(layout)
 
     def shipped(*parts: str) -> str:
-        return _for_version(_filled(_shipped(*parts), layout), systemd_version)
+        return _for_version(_fill(_read_shipped(*parts), layout), systemd_version)
 
     files = [HostFile(layout.unit_dir / name, shipped(name)) for name in UNITS]
     files.append(
-        # It may hold the password of Redis. tmpfiles.d lets the service's group read it.
+        # It may contain the password of Redis. tmpfiles.d lets the service's group read it.
         HostFile(layout.env_file, shipped(ENVIRONMENT_FILE), mode=0o600, keep=True)
     )
     if not layout.user:
@@ -127,34 +125,30 @@ def render_host_files(layout: UnitLayout, *, systemd_version: int | None) -> lis
 
 
 def preflight_errors(layout: UnitLayout, program_folders: tuple[Path, ...]) -> list[str]:
-    """What will keep the services from running, each a sentence for a person; empty when nothing is known of.
+    """Returns what would prevent the services from running, one sentence each.
 
-    ``program_folders`` are the folders, symbolic links resolved, that the program and its interpreter are read
-    from.
+    ``program_folders`` are the folders, with symbolic links resolved, of the program and its interpreter.
     """
     if layout.user:
         return []
-    found = [
-        f"the program is read from {folder}, which the hardened services cannot see; allowed is any folder outside "
-        f"{_listed(_HIDDEN + _PRIVATE_TMP)}, /opt/previewops for one"
-        for folder in dict.fromkeys(program_folders)
-        if _within(folder, _HIDDEN + _PRIVATE_TMP)
+    folders = [("program folder", folder, "/opt/previewops") for folder in dict.fromkeys(program_folders)]
+    folders.append(("DATA_DIR", layout.data_dir, str(SYSTEM_DATA_DIR)))
+    outside = ", ".join(map(str, _HIDDEN))
+    return [
+        f"{name}: found {folder}, which the hardened services cannot see; allowed is any folder outside {outside}, "
+        f"for example {example}"
+        for name, folder, example in folders
+        if any(folder.is_relative_to(hidden) for hidden in _HIDDEN)
     ]
-    if _within(layout.data_dir, _HIDDEN + _PRIVATE_TMP):
-        found.append(
-            f"DATA_DIR is {layout.data_dir}, which the hardened services cannot see; allowed is any folder outside "
-            f"{_listed(_HIDDEN + _PRIVATE_TMP)}, {SYSTEM_DATA_DIR} for one"
-        )
-    return found
 
 
 def next_steps(layout: UnitLayout) -> list[str]:
-    """The commands that bring installed files to life, in order."""
+    """Returns the commands that activate installed files, in order."""
     if layout.user:
         return [
             "systemctl --user daemon-reload",
             f"systemctl --user enable --now {SUPERVISOR} {HEALTH_TIMER}",
-            "loginctl enable-linger    # keeps them running when you log out",
+            "loginctl enable-linger    # keeps them running after you log out",
         ]
     return [
         "systemd-sysusers previewops.conf",
@@ -164,37 +158,37 @@ def next_steps(layout: UnitLayout) -> list[str]:
     ]
 
 
-def _refuse_odd_paths(layout: UnitLayout) -> None:
+def _check_paths(layout: UnitLayout) -> None:
     for name, path in (
         ("the program's path", layout.command[0]),
         ("DATA_DIR", str(layout.data_dir)),
         ("the folder of the environment file", str(layout.config_dir)),
     ):
-        if not _PLAIN.fullmatch(path):
+        if not _PLAIN_PATH.fullmatch(path):
             raise UsageError(
-                f"{name} is {path!r}; allowed in a unit is an absolute path without spaces, quotes and any of "
+                f"{name}: found {path!r}, allowed an absolute path without spaces, quotes and any of "
                 "\\ % $ : ; #",
-                hint="give the folder a plainer name",
+                hint="rename the folder",
             )
 
 
 @cache
-def _shipped(*parts: str) -> str:
+def _read_shipped(*parts: str) -> str:
     from importlib.resources import files
 
     return files("previewops").joinpath("systemd", *parts).read_text(encoding="utf-8")
 
 
-def _filled(text: str, layout: UnitLayout) -> str:
-    """``text`` with the snippets in their places and every ``@NAME@`` replaced."""
-    whole = "".join(_with_snippets(text, layout))
+def _fill(text: str, layout: UnitLayout) -> str:
+    """Returns ``text`` with snippets inserted and every ``@NAME@`` replaced."""
+    complete = "".join(_with_snippets(text, layout))
     values = {
         "PREVIEWOPS": " ".join(layout.command),
         "DATA_DIR": str(layout.data_dir),
         "ENV_FILE": str(layout.env_file),
         "WANTED_BY": "default.target" if layout.user else "multi-user.target",
     }
-    return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], whole)
+    return re.sub(r"@([A-Z_]+)@", lambda match: values[match[1]], complete)
 
 
 def _with_snippets(text: str, layout: UnitLayout) -> Iterator[str]:
@@ -204,20 +198,14 @@ def _with_snippets(text: str, layout: UnitLayout) -> Iterator[str]:
         if name is None:
             yield line
         elif name != "system-only.conf" or not layout.user:
-            yield _shipped("snippets", name)
+            yield _read_shipped("snippets", name)
 
 
 def _for_version(text: str, version: int | None) -> str:
     if version is None:
         return text
     return "".join(
-        line for line in text.splitlines(keepends=True) if _SINCE.get(line.partition("=")[0], 0) <= version
+        line
+        for line in text.splitlines(keepends=True)
+        if _DIRECTIVE_SINCE.get(line.partition("=")[0], 0) <= version
     )
-
-
-def _within(path: Path, folders: tuple[Path, ...]) -> bool:
-    return any(path.is_relative_to(folder) for folder in folders)
-
-
-def _listed(folders: tuple[Path, ...]) -> str:
-    return ", ".join(map(str, folders))

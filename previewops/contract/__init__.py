@@ -1,12 +1,11 @@
-"""The payload contract: read a payload, say everything that is wrong with it, give it typed access.
+"""The payload contract: parse a payload, report all violations, give it typed access.
 
-Plain functions of plain values: nothing here opens a file, a socket or an image. Importing is cheap; the JSON
-Schema machinery is loaded by the first validation.
+Pure: opens no file, socket or image. Importing is cheap: the first validation loads the JSON Schema library.
 """
 
 from previewops.contract.explain import explain
 from previewops.contract.parse import ParsedLine, parse_lines, parse_payload
-from previewops.contract.payload import Payload, body_digest, canonical_bytes
+from previewops.contract.payload import Payload
 from previewops.contract.uris import AssetPolicy, DataUri, FileUri, UriNotAllowed, parse_uri
 from previewops.contract.url import HttpUri
 from previewops.contract.validate import find_violations, validate
@@ -19,8 +18,6 @@ __all__ = [
     "ParsedLine",
     "Payload",
     "UriNotAllowed",
-    "body_digest",
-    "canonical_bytes",
     "explain",
     "find_violations",
     "parse_lines",

@@ -1,4 +1,4 @@
-"""An invalid payload in lines for a person."""
+"""Formats an invalid payload for people."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ MAX_ALIGNED_CHARACTERS = 48
 
 
 def explain(error: InvalidPayload) -> list[str]:
-    """A headline with the source and the count, then three lines for each violation: pointer and sentence,
-    found, allowed. The whole document is shown as "(document)".
+    """Returns a headline with source and count, then three lines per violation: pointer and message, found, allowed.
+
+    The whole document is shown as "(document)".
     """
     count = len(error.violations)
     headline = f"{error.source or 'payload'}: {count} violation{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""A deep copy of any Python value in plain JSON types, with everything that JSON cannot carry reported."""
+"""Deep copy of any Python value to plain JSON types. Reports everything that JSON cannot represent."""
 
 from __future__ import annotations
 
@@ -21,23 +21,28 @@ _INTEGERS = f"whole numbers from -{MAX_SAFE_INTEGER} to {MAX_SAFE_INTEGER}"
 
 
 def integer_out_of_range(where: str, found: str) -> Violation:
-    """The violation for an integer that a double cannot hold exactly."""
+    """Returns the violation for an integer that a double cannot represent exactly."""
     return Violation(
-        where, "integer-range", "is a whole number that not every reader can hold exactly", found, _INTEGERS
+        where, "integer-range", "is an integer that a double cannot represent exactly", found, _INTEGERS
     )
 
 
 def not_finite(where: str, found: str) -> Violation:
-    """The violation for NaN, an infinity, or a number too large for a double."""
+    """Returns the violation for NaN, an infinity, or a number too large for a double."""
     return Violation(where, "not-finite", "is not a finite number", found, "finite numbers")
 
 
-def copy_as_json(value: object) -> tuple[object, list[Violation]]:
-    """Copies ``value`` into str, int, float, bool, None, list and dict.
+def too_deep(where: str, found: str) -> Violation:
+    """Returns the violation for more than MAX_DEPTH_LEVELS nested arrays and objects."""
+    return Violation(where, "too-deep", "is nested too deeply", found, f"{MAX_DEPTH_LEVELS} levels")
 
-    Floats without a fraction become integers, for JSON knows one kind of number: 24.0 and 24 are the same
-    frame rate. What JSON cannot carry is reported, and null stands in its place. A value that holds itself is
-    reported as too deep.
+
+def copy_as_json(value: object) -> tuple[object, list[Violation]]:
+    """Copies ``value`` to str, int, float, bool, None, list and dict, and returns it with its violations.
+
+    Floats without a fraction become integers, because JSON has one kind of number: 24.0 and 24 are the same frame
+    rate. Values that JSON cannot represent are reported and become null. A value that contains itself is reported as
+    too deep.
     """
     copier = _Copier()
     return copier.copy(value, ()), copier.violations
@@ -60,28 +65,30 @@ class _Copier:
             return self._number(float(value), path)
         if isinstance(value, list | dict):
             return self._container(value, path)
-        self._refuse(_not_json(json_pointer(path), value))
+        allowed = "strings, numbers, booleans, null, arrays and objects"
+        found = describe_value(value)
+        self._reject(Violation(json_pointer(path), "not-json-value", "is not a JSON value", found, allowed))
         return None
 
-    def _refuse(self, violation: Violation) -> None:
+    def _reject(self, violation: Violation) -> None:
         if len(self.violations) <= MAX_VIOLATIONS:
             self.violations.append(violation)
 
     def _text(self, value: str, path: tuple[PathPart, ...]) -> str | None:
         if not value.isascii() and re.search(_SURROGATE, value):
-            self._refuse(_surrogate(json_pointer(path), value))
+            self._reject(_lone_surrogate(json_pointer(path), "contains a lone surrogate", value))
             return None
         return str(value)
 
     def _integer(self, value: int, path: tuple[PathPart, ...]) -> int | None:
         if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            self._refuse(integer_out_of_range(json_pointer(path), describe_value(value)))
+            self._reject(integer_out_of_range(json_pointer(path), describe_value(value)))
             return None
         return value
 
     def _number(self, value: float, path: tuple[PathPart, ...]) -> float | None:
         if not math.isfinite(value):
-            self._refuse(not_finite(json_pointer(path), describe_value(value)))
+            self._reject(not_finite(json_pointer(path), describe_value(value)))
             return None
         if value.is_integer() and abs(value) <= MAX_SAFE_INTEGER:
             return int(value)
@@ -89,10 +96,13 @@ class _Copier:
 
     def _container(self, value: list[object] | dict[object, object], path: tuple[PathPart, ...]) -> object:
         if len(path) >= MAX_DEPTH_LEVELS:
-            self._refuse(_too_deep(json_pointer(path)))
+            self._reject(too_deep(json_pointer(path), f"more than {MAX_DEPTH_LEVELS} levels"))
             return None
         if self.values + len(value) > MAX_VALUES:
-            self._refuse(_too_many_values(json_pointer(path)))
+            found, allowed = f"more than {MAX_VALUES}", f"{MAX_VALUES} values in all"
+            self._reject(
+                Violation(json_pointer(path), "too-large", "contains too many values", found, allowed)
+            )
             return None
         if isinstance(value, list):
             return [self.copy(item, (*path, index)) for index, item in enumerate(value)]
@@ -102,61 +112,19 @@ class _Copier:
         copied: dict[str, object] = {}
         for key, item in value.items():
             if not isinstance(key, str):
-                self._refuse(_not_text_key(json_pointer(path), key))
+                message, found = (
+                    "has a property whose name is not a string",
+                    f"{json_type_name(key)} as a name",
+                )
+                allowed = "names that are strings"
+                self._reject(Violation(json_pointer(path), "not-json-value", message, found, allowed))
                 continue
             if not is_short_printable(key) and re.search(_SURROGATE, key):
-                self._refuse(_surrogate_key(json_pointer(path), key))
+                message = "has a property whose name contains a lone surrogate"
+                self._reject(_lone_surrogate(json_pointer(path), message, key))
             copied[str(key)] = self.copy(item, (*path, key))
         return copied
 
 
-def _not_json(where: str, value: object) -> Violation:
-    return Violation(
-        where,
-        "not-json-value",
-        "is not a value that JSON has",
-        describe_value(value),
-        "strings, numbers, booleans, null, arrays and objects",
-    )
-
-
-def _surrogate(where: str, value: str) -> Violation:
-    return Violation(
-        where, "lone-surrogate", "holds half of a surrogate pair", quote(value), "text that UTF-8 can carry"
-    )
-
-
-def _surrogate_key(where: str, key: str) -> Violation:
-    return Violation(
-        where,
-        "lone-surrogate",
-        "has a property whose name holds half of a surrogate pair",
-        quote(key),
-        "text that UTF-8 can carry",
-    )
-
-
-def _not_text_key(where: str, key: object) -> Violation:
-    return Violation(
-        where,
-        "not-json-value",
-        "has a property whose name is not a string",
-        f"{json_type_name(key)} as a name",
-        "names that are strings",
-    )
-
-
-def _too_deep(where: str) -> Violation:
-    return Violation(
-        where,
-        "too-deep",
-        "is nested too deeply",
-        f"more than {MAX_DEPTH_LEVELS} levels",
-        f"{MAX_DEPTH_LEVELS} levels",
-    )
-
-
-def _too_many_values(where: str) -> Violation:
-    return Violation(
-        where, "too-large", "holds too many values", f"more than {MAX_VALUES}", f"{MAX_VALUES} values in all"
-    )
+def _lone_surrogate(where: str, message: str, text: str) -> Violation:
+    return Violation(where, "lone-surrogate", message, quote(text), "text that UTF-8 can encode")

@@ -1,6 +1,6 @@
-"""Every bound and default of the contract that is not the schema's alone. Units are in the names.
+"""Limits and defaults of the contract that the schema alone does not hold. Units are in the names.
 
-Those that a setting may lower are in ``previewops.contract_maxima``.
+Limits that a setting may lower are in ``previewops.contract_maxima``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from previewops.contract_maxima import MAX_LENGTH_S
 MAX_PAYLOAD_BYTES: Final = 1_048_576
 MAX_DEPTH_LEVELS: Final = 64
 MAX_VALUES: Final = MAX_PAYLOAD_BYTES  # a JSON text of n bytes holds fewer than n values
-MAX_SAFE_INTEGER: Final = (
-    2**53 - 1
-)  # beyond it a double, as JavaScript and Lua have, skips integers (RFC 7493)
+MAX_SAFE_INTEGER: Final = 2**53 - 1  # doubles, as in JavaScript and Lua, skip integers beyond it (RFC 7493)
 MAX_INTEGER_DIGITS: Final = len(str(MAX_SAFE_INTEGER))
-MAX_VIOLATIONS: Final = 1_000  # reported for one payload; how many there are beyond is said in one more
+MAX_VIOLATIONS: Final = 1_000  # reported for one payload; one more reports that there are others
 
 # Pictures.
 MIN_SIDE_PX: Final = 64
@@ -26,7 +24,7 @@ MAX_FRAME_PX: Final = 3_840 * 2_160
 DEFAULT_RESOLUTION: Final = "1280x720"
 DEFAULT_FORMAT: Final = "webp"
 DEFAULT_IMAGE_FORMAT: Final = "jpeg"
-"""Of the stills beside an animation in a format that stills cannot have; otherwise they have the animation's."""
+"""Of stills beside an animation whose format stills cannot have; otherwise they have the animation's format."""
 
 DEFAULT_FPS: Final = 12
 DEFAULT_QUALITY_PERCENT: Final = 80
@@ -35,13 +33,13 @@ DEFAULT_ON_ASSET_ERROR: Final = "fail"
 DEFAULT_TRANSITION: Final = "none"
 
 EVEN_SIDED_FORMATS: Final[frozenset[str]] = frozenset({"webm", "mp4"})
-"""Formats whose usual 4:2:0 chroma subsampling needs an even width and height."""
+"""Formats that need an even width and height for their usual 4:2:0 chroma subsampling."""
 
 # Time.
 DEFAULT_STEP_MS: Final = 2_000
 TITLE_CARD_MS: Final = 2_000
 MAX_TOTAL_MS: Final = MAX_LENGTH_S * 1_000
 
-# Addresses of assets.
+# Uris of assets.
 MAX_PATH_BYTES: Final = 4_096  # PATH_MAX of Linux
 MAX_INLINE_BYTES: Final = 524_288  # of a data: uri, decoded

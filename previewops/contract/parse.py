@@ -1,4 +1,4 @@
-"""From bytes to a JSON object, safely: whatever is off is an ``InvalidPayload``, never another exception."""
+"""Parses bytes to a JSON object safely: any problem is an ``InvalidPayload``, never another exception."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from previewops.contract.json_copy import copy_as_json, integer_out_of_range, not_finite
+from previewops.contract.json_copy import copy_as_json, integer_out_of_range, not_finite, too_deep
 from previewops.contract.limits import (
     MAX_DEPTH_LEVELS,
     MAX_INTEGER_DIGITS,
@@ -19,7 +19,6 @@ from previewops.contract.violations import normalize
 from previewops.errors import InvalidPayload, Violation
 from previewops.message_formatting import (
     PathPart,
-    escape_unprintable,
     is_short_printable,
     json_pointer,
     json_type_name,
@@ -33,9 +32,9 @@ _BOMS = (
     (b"\xfe\xff", "a UTF-16 byte order mark"),
     (b"\x00\x00\xfe\xff", "a UTF-32 byte order mark"),
 )
-# Patterns are compiled by first use, and cached by re: importing this package is to cost little.
-# A whole string, or the rest of the text where one is not closed, or one bracket. Possessive, so that the
-# scan is linear whatever the text.
+# Patterns are compiled on first use and cached by re, so that importing this package is cheap.
+# Matches a whole string, the rest of the text if a string is not closed, or one bracket. Possessive, so that the scan
+# is linear for any text.
 _STRING_OR_BRACKET = r'(?s:"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}])'
 _SURROGATE_ESCAPE = r"\\u[dD][89a-fA-F]"
 _SKIP_BYTES = 65_536
@@ -44,24 +43,24 @@ _SKIP_BYTES = 65_536
 def parse_payload(
     raw: bytes, *, max_bytes: int = MAX_PAYLOAD_BYTES, source: str | None = None
 ) -> dict[str, Any]:
-    """Reads one JSON object.
+    """Parses one JSON object.
 
-    ``source`` (a file's name, say) is put into the error. More than ``max_bytes`` are refused unread.
+    ``source``, such as a file name, is included in the error. More than ``max_bytes`` are rejected without parsing.
 
     Raises:
         InvalidPayload: too large, not UTF-8, a byte order mark, not JSON, nested too deeply, NaN or Infinity,
-            an integer or number out of range, a name given twice, half of a surrogate pair, or not an object.
+            a number out of range, a repeated name, a lone surrogate, or not an object.
     """
     if len(raw) > max_bytes:
         raise InvalidPayload([_too_large(f"{len(raw)} bytes", max_bytes)], source=source)
     try:
         return _parse(raw)
-    except _Refused as refused:
-        raise InvalidPayload(refused.violations, source=source) from None
+    except _ParseError as error:
+        raise InvalidPayload(error.violations, source=source) from None
 
 
 class ParsedLine(NamedTuple):
-    """One line of a .jsonl file: its number from 1, and either its payload or why there is none."""
+    """One line of a .jsonl file: its number from 1, and its payload or its error."""
 
     number: int
     payload: dict[str, Any] | None
@@ -71,10 +70,10 @@ class ParsedLine(NamedTuple):
 def parse_lines(
     stream: BinaryIO, *, max_bytes: int = MAX_PAYLOAD_BYTES, source: str | None = None
 ) -> Iterator[ParsedLine]:
-    """Reads one JSON object a line, blank lines skipped, in memory for one line whatever the stream.
+    """Parses one JSON object per line, skipping blank lines. Memory is bounded by one line.
 
-    An error's ``source`` is "SOURCE:LINE", or "line LINE" without a ``source``. A bad line does not end the
-    reading of those after it. ``max_bytes`` bounds each line.
+    An error's ``source`` is "SOURCE:LINE", or "line LINE" without a ``source``. An invalid line does not affect later
+    lines. ``max_bytes`` limits each line.
     """
     longest = max_bytes + len(b"\r\n")
     number = 0
@@ -84,7 +83,7 @@ def parse_lines(
             _skip_to_line_end(stream)
         body = line.rstrip(b"\r\n")
         if body.strip():
-            yield _parsed_line(number, body, max_bytes, f"{source}:{number}" if source else f"line {number}")
+            yield _parse_line(number, body, max_bytes, f"{source}:{number}" if source else f"line {number}")
 
 
 def _skip_to_line_end(stream: BinaryIO) -> None:
@@ -92,7 +91,7 @@ def _skip_to_line_end(stream: BinaryIO) -> None:
         pass
 
 
-def _parsed_line(number: int, body: bytes, max_bytes: int, where: str) -> ParsedLine:
+def _parse_line(number: int, body: bytes, max_bytes: int, where: str) -> ParsedLine:
     if len(body) > max_bytes:
         too_large = _too_large(f"a line of more than {max_bytes} bytes", max_bytes)
         return ParsedLine(number, None, InvalidPayload([too_large], source=where))
@@ -102,7 +101,7 @@ def _parsed_line(number: int, body: bytes, max_bytes: int, where: str) -> Parsed
         return ParsedLine(number, None, error)
 
 
-class _Refused(Exception):
+class _ParseError(Exception):
     def __init__(self, *violations: Violation) -> None:
         super().__init__()
         self.violations = violations
@@ -111,38 +110,28 @@ class _Refused(Exception):
 def _parse(raw: bytes) -> dict[str, Any]:
     text = _decode(raw)
     _check_depth(text)
-    parsed = _Reader().read(text)
+    parsed = _JsonReader().read(text)
     if re.search(_SURROGATE_ESCAPE, text):
         _, problems = copy_as_json(parsed)
         if problems:
-            raise _Refused(*normalize(problems))
+            raise _ParseError(*normalize(problems))
     if not isinstance(parsed, dict):
-        raise _Refused(
-            Violation(
-                "",
-                "type",
-                f"must be an object, not {json_type_name(parsed)}",
-                json_type_name(parsed),
-                "an object",
-            )
-        )
+        found = json_type_name(parsed)
+        raise _ParseError(Violation("", "type", f"must be an object, not {found}", found, "an object"))
     return parsed
 
 
 def _decode(raw: bytes) -> str:
     for mark, name in _BOMS:
         if raw.startswith(mark):
-            raise _Refused(
-                Violation(
-                    "", "byte-order-mark", f"begins with {name}", name, "UTF-8 without a byte order mark"
-                )
-            )
+            allowed = "UTF-8 without a byte order mark"
+            raise _ParseError(Violation("", "byte-order-mark", f"starts with {name}", name, allowed))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        line, column = _place(raw[: error.start].decode("utf-8"), error.start)
+        line, column = _line_and_column(raw[: error.start].decode("utf-8"), error.start)
         found = f"byte 0x{raw[error.start]:02x} at line {line}, column {column} (byte {error.start})"
-        raise _Refused(Violation("", "not-utf8", "is not UTF-8 text", found, "UTF-8")) from None
+        raise _ParseError(Violation("", "not-utf8", "is not UTF-8 text", found, "UTF-8")) from None
 
 
 def _check_depth(text: str) -> None:
@@ -154,16 +143,14 @@ def _check_depth(text: str) -> None:
         if start in "[{":
             depth += 1
             if depth > MAX_DEPTH_LEVELS:
-                line, column = _place(text, match.start())
-                found = f"level {depth} at line {line}, column {column}"
-                allowed = f"{MAX_DEPTH_LEVELS} levels"
-                raise _Refused(Violation("", "too-deep", "is nested too deeply", found, allowed))
+                line, column = _line_and_column(text, match.start())
+                raise _ParseError(too_deep("", f"level {depth} at line {line}, column {column}"))
         elif start in "]}":
             depth -= 1
 
 
-def _place(text: str, offset: int) -> tuple[int, int]:
-    """Line and column of ``offset``, both from 1, columns in characters."""
+def _line_and_column(text: str, offset: int) -> tuple[int, int]:
+    """Returns line and column of ``offset``, both from 1, columns in characters."""
     before = text[:offset]
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
@@ -172,24 +159,24 @@ def _too_large(found: str, max_bytes: int) -> Violation:
     return Violation("", "too-large", "is too large", found, f"{max_bytes} bytes")
 
 
-class _OffNumber(NamedTuple):
-    """Stands in the parsed document where a number that is refused stood."""
+class _InvalidNumber(NamedTuple):
+    """Replaces an invalid number in the parsed document."""
 
     text: str
     whole: bool
 
 
-class _Repeating(dict[str, Any]):
-    """An object with names that were given more than once; the last value counts, as elsewhere."""
+class _ObjectWithRepeats(dict[str, Any]):
+    """An object with repeated names. As usual, the last value counts."""
 
     repeated: tuple[str, ...] = ()
 
 
-class _Reader:
-    """json.loads with hooks that note what is off, and a second walk, only when needed, that finds where."""
+class _JsonReader:
+    """json.loads with hooks that detect problems; a second walk, only if needed, locates them."""
 
     def __init__(self) -> None:
-        self.off = False
+        self.invalid = False
 
     def read(self, text: str) -> Any:
         try:
@@ -201,74 +188,63 @@ class _Reader:
                 parse_int=self._int,
             )
         except json.JSONDecodeError as error:
-            raise _Refused(_not_json(text, error)) from None
-        if self.off:
-            raise _Refused(*normalize(_located(parsed, ())))
+            raise _ParseError(_not_json(text, error)) from None
+        if self.invalid:
+            raise _ParseError(*normalize(_locate(parsed, ())))
         return parsed
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        built = dict(pairs)
-        if len(built) == len(pairs):
-            return built
-        self.off = True
-        repeating = _Repeating(built)
+        members = dict(pairs)
+        if len(members) == len(pairs):
+            return members
+        self.invalid = True
+        repeating = _ObjectWithRepeats(members)
         counts = Counter(name for name, _ in pairs)
         repeating.repeated = tuple(name for name, count in counts.items() if count > 1)
         return repeating
 
-    def _constant(self, text: str) -> _OffNumber:
-        self.off = True
-        return _OffNumber(text, whole=False)
+    def _constant(self, text: str) -> _InvalidNumber:
+        self.invalid = True
+        return _InvalidNumber(text, whole=False)
 
-    def _float(self, text: str) -> float | _OffNumber:
+    def _float(self, text: str) -> float | _InvalidNumber:
         value = float(text)
         return value if abs(value) != float("inf") else self._constant(text)
 
-    def _int(self, text: str) -> int | _OffNumber:
+    def _int(self, text: str) -> int | _InvalidNumber:
         if len(text) <= MAX_INTEGER_DIGITS + 1:
             value = int(text)
             if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
                 return value
-        self.off = True
-        return _OffNumber(text, whole=True)
+        self.invalid = True
+        return _InvalidNumber(text, whole=True)
 
 
 def _not_json(text: str, error: json.JSONDecodeError) -> Violation:
     if not text.strip():
         return Violation("", "not-json", "is empty", "no text", "one JSON object")
-    line, column = _place(text, error.pos)
+    line, column = _line_and_column(text, error.pos)
     nearby = quote(text[error.pos : error.pos + 24]) if error.pos < len(text) else "the end of the text"
-    reason = error.msg[:1].lower() + error.msg[1:]
-    return Violation(
-        "",
-        "not-json",
-        f"is not JSON: {reason}",
-        f"{nearby} at line {line}, column {column}",
-        "one JSON object",
-    )
+    message = f"is not JSON: {error.msg[:1].lower()}{error.msg[1:]}"
+    return Violation("", "not-json", message, f"{nearby} at line {line}, column {column}", "one JSON object")
 
 
-def _located(value: Any, path: tuple[PathPart, ...]) -> Iterator[Violation]:
-    if isinstance(value, _OffNumber):
+def _locate(value: Any, path: tuple[PathPart, ...]) -> Iterator[Violation]:
+    if isinstance(value, _InvalidNumber):
         where = json_pointer(path)
         found = shorten(value.text, 40)
         yield integer_out_of_range(where, found) if value.whole else not_finite(where, found)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _located(item, (*path, index))
+            yield from _locate(item, (*path, index))
     elif isinstance(value, dict):
-        if isinstance(value, _Repeating):
+        if isinstance(value, _ObjectWithRepeats):
             yield from (_repeated(path, name) for name in value.repeated)
         for name, item in value.items():
-            yield from _located(item, (*path, name))
+            yield from _locate(item, (*path, name))
 
 
 def _repeated(path: tuple[PathPart, ...], name: str) -> Violation:
     where = json_pointer((*path, name)) if is_short_printable(name) else json_pointer(path)
-    return Violation(
-        where,
-        "repeated-name",
-        "is given more than once in its object",
-        f"{escape_unprintable(quote(name))} again",
-        "each name once",
-    )
+    found = f"{quote(name)} again"
+    return Violation(where, "repeated-name", "is repeated in its object", found, "each name once")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from previewops.states import Priority
@@ -11,22 +11,30 @@ from previewops.states import Priority
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A valid payload with typed access to what the queue goes by.
+    """A valid payload with typed access to the fields that the queue uses. Only ``validate`` creates it.
 
-    Made by ``validate`` only. ``raw`` is its own copy, in plain JSON types, with whole numbers as int; it is
-    not to be changed.
+    ``raw`` is a private copy in plain JSON types, with whole numbers as int; it must not be changed. ``body`` is its
+    canonical JSON, which the queue stores.
     """
 
     raw: dict[str, Any]
+    body: bytes = field(repr=False, compare=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of ``body``, 64 hexadecimal digits: equal payloads have equal digests."""
+        from hashlib import sha256  # noqa: PLC0415 - loads OpenSSL, which validation alone does not need
+
+        return sha256(self.body).hexdigest()
 
     @property
     def job_id(self) -> str:
-        """Names the job and its bundle's folder."""
+        """Id of the job, and name of its bundle's folder."""
         return str(self.raw["jobId"])
 
     @property
     def project_id(self) -> str:
-        """Names the project and its folder."""
+        """Id of the project, and name of its folder."""
         return str(self.raw["projectId"])
 
     @property
@@ -36,12 +44,12 @@ class Payload:
 
     @property
     def priority(self) -> Priority:
-        """The class that the job waits in; normal where the payload says nothing."""
+        """Priority of the job; normal if the payload does not set it."""
         return Priority(self.raw.get("priority", Priority.NORMAL))
 
     @property
     def dry_run(self) -> bool:
-        """Whether to plan only."""
+        """Whether the job only plans the render."""
         return bool(self.raw["dryRun"])
 
     @property
@@ -52,22 +60,10 @@ class Payload:
 
 
 def canonical_json(value: object) -> bytes:
-    """``value`` as compact JSON in UTF-8 with sorted names: equal documents give equal bytes.
+    """Encodes ``value`` as compact JSON in UTF-8 with sorted names, so that equal documents give equal bytes.
 
-    After RFC 8785, from which it differs in two ways: names are sorted by code point rather than by UTF-16
-    unit, and numbers with a fraction are written as Python's shortest form.
+    Differs from RFC 8785 in two ways: names are sorted by code point instead of UTF-16 unit, and fractions have
+    Python's shortest form.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
     return text.encode("utf-8")
-
-
-def canonical_bytes(payload: Payload) -> bytes:
-    """The payload as canonical JSON: what is stored, and what the digest is of."""
-    return canonical_json(payload.raw)
-
-
-def body_digest(payload: Payload) -> str:
-    """SHA-256 of the canonical bytes, 64 hexadecimal digits: whether two bodies are the same."""
-    from hashlib import sha256  # noqa: PLC0415 - loads OpenSSL, which a validation does without
-
-    return sha256(canonical_bytes(payload)).hexdigest()

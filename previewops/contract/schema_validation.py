@@ -1,9 +1,9 @@
-"""The JSON Schema's verdict in plain sentences. The only module that loads jsonschema."""
+"""Validates a payload against the JSON Schema, with readable messages. The only module that loads jsonschema."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -26,7 +26,7 @@ from previewops.message_formatting import (
 from previewops.schemas import schema
 
 _ANNOTATIONS = frozenset({"title", "description", "default", "$schema", "$id", "$defs"})
-_TYPES_IN_WORDS = {
+_TYPE_NAMES = {
     "string": "a string",
     "integer": "a whole number",
     "number": "a number",
@@ -36,12 +36,17 @@ _TYPES_IN_WORDS = {
 }
 
 Schema = Mapping[str, Any]
+Description = tuple[str, str, str, str]  # code, message, found and allowed of a violation
 
 
 def schema_violations(payload: object) -> Iterator[Violation]:
-    """What the schema holds against ``payload``, a value in plain JSON types, in no particular order."""
+    """Yields the schema violations of ``payload``, a value in plain JSON types, in no particular order."""
     for error in _validator().iter_errors(payload):  # type: ignore[arg-type]  # any value is allowed
-        yield from _SENTENCES[str(error.validator)](error, tuple(error.absolute_path))
+        path = tuple(error.absolute_path)
+        if error.validator == "additionalProperties":
+            yield from _unknown_properties(error, path)
+        else:
+            yield Violation(json_pointer(path), *_DESCRIPTIONS[str(error.validator)](error))
 
 
 @cache
@@ -57,7 +62,7 @@ def _validator() -> Validator:
 
 
 def _inlined(node: Any, definitions: Schema) -> Any:
-    """The schema with its references replaced and annotations dropped: references are slow to follow."""
+    """Returns the schema with references replaced and annotations dropped: references are slow to follow."""
     if isinstance(node, list):
         return [_inlined(item, definitions) for item in node]
     if not isinstance(node, dict):
@@ -67,47 +72,48 @@ def _inlined(node: Any, definitions: Schema) -> Any:
         node = {**definitions[node["$ref"].removeprefix("#/$defs/")], **siblings}
     kept = {key: value for key, value in node.items() if key not in _ANNOTATIONS}
     if "properties" in kept:
-        named = {key: _inlined(value, definitions) for key, value in kept["properties"].items()}
-        return {**{key: _inlined(value, definitions) for key, value in kept.items()}, "properties": named}
+        properties = {key: _inlined(value, definitions) for key, value in kept["properties"].items()}
+        return {
+            **{key: _inlined(value, definitions) for key, value in kept.items()},
+            "properties": properties,
+        }
     return {key: _inlined(value, definitions) for key, value in kept.items()}
 
 
 def _items(validator: Any, items: Schema, instance: object, schema: Schema) -> Iterator[ValidationError]:
-    """As the standard keyword, but an array that is refused for its length is not searched as well."""
+    """Like the standard keyword, but does not check the items of an array that is too long."""
     if isinstance(instance, list) and len(instance) <= schema["maxItems"]:
         for index, item in enumerate(instance):
             yield from _below(validator, item, items, index)
 
 
-def _properties(
-    validator: Any, properties: Schema, instance: object, schema: Schema
-) -> Iterator[ValidationError]:
-    """As the standard keyword."""
+def _properties(validator: Any, properties: Schema, instance: object, _: Schema) -> Iterator[ValidationError]:
+    """Like the standard keyword."""
     if isinstance(instance, dict):
         for name, subschema in properties.items():
             if name in instance:
                 yield from _below(validator, instance[name], subschema, name)
 
 
-_PREPARED: dict[int, Any] = {}
-"""A validator for each part of the schema, which lives as long as the process, by the part's id."""
+_VALIDATORS: dict[int, Any] = {}
+"""Validators by the id of their part of the schema, which is never freed."""
 
 
 def _below(validator: Any, instance: object, subschema: Schema, place: PathPart) -> Iterator[ValidationError]:
-    """The errors of what stands at ``place``, with a validator that is made once.
+    """Yields the errors below ``place``, with a cached validator.
 
-    ``descend`` makes one for each value that it meets, which is more than half of what validating costs.
+    ``descend`` creates a validator for each value, which takes more than half of the validation time.
     """
-    prepared = _PREPARED.get(id(subschema))
-    if prepared is None:
-        prepared = _PREPARED[id(subschema)] = validator.evolve(schema=subschema)
-    for error in prepared.iter_errors(instance):
+    cached = _VALIDATORS.get(id(subschema))
+    if cached is None:
+        cached = _VALIDATORS[id(subschema)] = validator.evolve(schema=subschema)
+    for error in cached.iter_errors(instance):
         error.path.appendleft(place)
         yield error
 
 
 def _pattern(_: Any, pattern: str, instance: object, schema: Schema) -> Iterator[ValidationError]:
-    """As the standard keyword, but $ is the very end, as in ECMA 262, and not a last line break's start."""
+    """Like the standard keyword, but $ matches only at the very end, as in ECMA 262, not before a line break."""
     if isinstance(instance, str) and not _compiled(pattern).search(instance):
         yield ValidationError("pattern")
 
@@ -118,130 +124,70 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _required(_: Any, required: list[str], instance: object, schema: Schema) -> Iterator[ValidationError]:
-    """As the standard keyword, but the error's path is the missing member's."""
+    """Like the standard keyword, but with the path of the missing member."""
     if isinstance(instance, dict):
         for name in required:
             if name not in instance:
                 yield ValidationError("required", path=(name,))
 
 
-Path = tuple[PathPart, ...]
-
-
-def _type(error: Any, path: Path) -> Iterator[Violation]:
-    names = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
-    wanted = " or ".join(_TYPES_IN_WORDS[name] for name in names)
-    yield Violation(
-        json_pointer(path),
-        "type",
-        f"must be {wanted}, not {json_type_name(error.instance)}",
-        describe_value(error.instance),
-        wanted,
-    )
-
-
-def _missing(error: Any, path: Path) -> Iterator[Violation]:
-    subschema = _member_schema(error, str(path[-1]))
-    yield Violation(json_pointer(path), "required", "is missing", "nothing", _in_words(subschema))
-
-
-def _member_schema(error: Any, name: str) -> Schema:
-    properties: Mapping[str, Schema] = error.schema["properties"]
-    return properties[name]
-
-
-def _in_words(subschema: Schema) -> str:
-    if "x-allowed" in subschema:
-        return str(subschema["x-allowed"])
-    return _TYPES_IN_WORDS[subschema["type"]]
-
-
-def _unknown(error: Any, path: Path) -> Iterator[Violation]:
-    subschema: Schema = error.schema
-    extension = "patternProperties" in subschema
-    known = subschema["properties"]
-    allowed = join_names(known) + (", names that begin with x-" if extension else "")
+def _unknown_properties(error: Any, path: tuple[PathPart, ...]) -> Iterator[Violation]:
+    known = error.schema["properties"]
+    extensible = "patternProperties" in error.schema
+    allowed = join_names(known) + (", names that start with x-" if extensible else "")
     for name, value in error.instance.items():
-        if name not in known and not (extension and name.startswith("x-")):
+        if name not in known and not (extensible and name.startswith("x-")):
             found = describe_value(value) if is_short_printable(name) else f"{quote(name)} as a name"
-            yield Violation(
-                json_pointer((*path, name)),
-                "unknown-property",
-                "is not a property of the contract",
-                found,
-                allowed,
-            )
+            pointer = json_pointer((*path, name))
+            yield Violation(pointer, "unknown-property", "is not a known property", found, allowed)
 
 
-def _enum(error: Any, path: Path) -> Iterator[Violation]:
-    allowed = ", ".join(str(value) for value in error.validator_value)
-    yield Violation(
-        json_pointer(path),
-        "enum",
-        "is not one of the values allowed",
-        describe_value(error.instance),
-        allowed,
-    )
+def _describe_type(error: Any) -> Description:
+    names = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
+    wanted = " or ".join(_TYPE_NAMES[name] for name in names)
+    message = f"must be {wanted}, not {json_type_name(error.instance)}"
+    return "type", message, describe_value(error.instance), wanted
 
 
-def _form(error: Any, path: Path) -> Iterator[Violation]:
-    allowed = str(error.schema["x-allowed"])
-    yield Violation(
-        json_pointer(path),
-        str(error.validator),
-        "is not of the form that is allowed",
-        describe_value(error.instance),
-        allowed,
-    )
+def _describe_required(error: Any) -> Description:
+    member = error.schema["properties"][error.absolute_path[-1]]
+    return "required", "is missing", "nothing", member.get("x-allowed") or _TYPE_NAMES[member["type"]]
 
 
-def _too_short(error: Any, path: Path) -> Iterator[Violation]:
-    yield Violation(
-        json_pointer(path),
-        "min-length",
-        "is empty",
-        describe_value(error.instance),
-        f"at least {error.validator_value} character",
-    )
+def _describe_enum(error: Any) -> Description:
+    allowed = ", ".join(map(str, error.validator_value))
+    return "enum", "is not an allowed value", describe_value(error.instance), allowed
 
 
-def _too_long(error: Any, path: Path) -> Iterator[Violation]:
-    found = f"{len(error.instance)} characters"
-    yield Violation(
-        json_pointer(path), "max-length", "is too long", found, f"at most {error.validator_value} characters"
-    )
+def _describe_format(error: Any) -> Description:
+    found = describe_value(error.instance)
+    return error.validator, "has an invalid format", found, str(error.schema["x-allowed"])
 
 
-def _too_many(error: Any, path: Path) -> Iterator[Violation]:
-    found = f"{len(error.instance)} items"
-    yield Violation(
-        json_pointer(path), "max-items", "has too many items", found, f"at most {error.validator_value} items"
-    )
+def _describe_range(error: Any) -> Description:
+    side = "below the minimum" if error.validator == "minimum" else "above the maximum"
+    allowed = f"from {error.schema['minimum']} to {error.schema['maximum']}"
+    return error.validator, f"is {side}", describe_value(error.instance), allowed
 
 
-def _range(error: Any, path: Path) -> Iterator[Violation]:
-    low, high = error.schema["minimum"], error.schema["maximum"]
-    code = str(error.validator)
-    side = "below the least" if code == "minimum" else "above the most"
-    yield Violation(
-        json_pointer(path),
-        code,
-        f"is {side} that is allowed",
-        describe_value(error.instance),
-        f"from {low} to {high}",
-    )
+def _describe_length(code: str, message: str, allowed: str, unit: str) -> Callable[[Any], Description]:
+    def describe(error: Any) -> Description:
+        found = f"{len(error.instance)} {unit}" if unit else describe_value(error.instance)
+        return code, message, found, allowed.format(error.validator_value)
+
+    return describe
 
 
-_SENTENCES: dict[str, Callable[[Any, Path], Iterable[Violation]]] = {
-    "type": _type,
-    "required": _missing,
-    "additionalProperties": _unknown,
-    "enum": _enum,
-    "pattern": _form,
-    "format": _form,
-    "minLength": _too_short,
-    "maxLength": _too_long,
-    "maxItems": _too_many,
-    "minimum": _range,
-    "maximum": _range,
+_DESCRIPTIONS: dict[str, Callable[[Any], Description]] = {
+    "type": _describe_type,
+    "required": _describe_required,
+    "enum": _describe_enum,
+    "pattern": _describe_format,
+    "format": _describe_format,
+    "minLength": _describe_length("min-length", "is empty", "at least {} character", ""),
+    "maxLength": _describe_length("max-length", "is too long", "at most {} characters", "characters"),
+    "maxItems": _describe_length("max-items", "has too many items", "at most {} items", "items"),
+    "minimum": _describe_range,
+    "maximum": _describe_range,
 }
+"""By keyword. ``additionalProperties`` is not here: one error may give several violations."""

@@ -1,6 +1,6 @@
-"""What a schema cannot say: references, uniqueness, sums, geometry, addresses.
+"""Checks that a JSON Schema cannot express: references, uniqueness, sums, geometry, uris.
 
-Every function looks only at members that have the right type; what has not is the schema's to report.
+Each function skips members of the wrong type: the schema reports those.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _RESOLUTION = r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})"
 _REQUEST = "previewRequest"
 
 Object = dict[str, Any]
-Place = tuple[str | int, ...]
+Path = tuple[str | int, ...]
 
 
 def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator[Violation]:
-    """What is wrong with ``payload``, a value in plain JSON types, beyond its shape."""
+    """Yields the violations of ``payload``, a value in plain JSON types, that the schema does not detect."""
     request = payload.get(_REQUEST) if isinstance(payload, dict) else None
     if not isinstance(request, dict):
         return
@@ -53,7 +53,7 @@ def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator
 
 
 def parse_resolution(text: str) -> tuple[int, int] | None:
-    """Width and height in pixels of "WxH", or None if ``text`` is not of that form."""
+    """Parses "WxH" to width and height in pixels; None for other text."""
     match = re.fullmatch(_RESOLUTION, text)
     return (int(match[1]), int(match[2])) if match else None
 
@@ -91,24 +91,24 @@ def _step_references(steps: list[tuple[int, Object]], types: Mapping[str, object
         asset_ids = step.get("assetIds")
         if isinstance(asset_ids, list):
             for position, asset_id in enumerate(islice(asset_ids, MAX_ASSETS)):
-                place = (_REQUEST, "steps", index, "assetIds", position)
-                yield from _reference(asset_id, "image", types, place)
+                path = (_REQUEST, "steps", index, "assetIds", position)
+                yield from _reference(asset_id, "image", types, path)
 
 
-def _reference(
-    asset_id: object, wanted: str, types: Mapping[str, object], place: Place
-) -> Iterator[Violation]:
+def _reference(asset_id: object, wanted: str, types: Mapping[str, object], path: Path) -> Iterator[Violation]:
     if not isinstance(asset_id, str) or types.get(asset_id) == wanted:
         return
     fitting = join_names(id_ for id_, type_ in types.items() if type_ == wanted)
     allowed = f"ids of assets of type {wanted}: {fitting}"
     if asset_id not in types:
-        yield Violation(json_pointer(place), "unknown-asset", "names no asset", quote(asset_id), allowed)
+        yield Violation(
+            json_pointer(path), "unknown-asset", "refers to an unknown asset", quote(asset_id), allowed
+        )
     elif isinstance(types[asset_id], str):
         yield Violation(
-            json_pointer(place),
+            json_pointer(path),
             "asset-type",
-            f"names an asset that is not of type {wanted}",
+            f"refers to an asset that is not of type {wanted}",
             f"{quote(asset_id)}, of type {quote(str(types[asset_id]))}",
             allowed,
         )
@@ -121,7 +121,7 @@ def _total_length(steps: list[tuple[int, Object]]) -> Iterator[Violation]:
         yield Violation(
             json_pointer((_REQUEST, "steps")),
             "total-length",
-            "last too long together with the title card",
+            "take too long together with the title card",
             f"{total} ms",
             f"at most {MAX_TOTAL_MS} ms, of which the title card takes {TITLE_CARD_MS} ms"
             f" and a step without durationMs {DEFAULT_STEP_MS} ms",
@@ -129,51 +129,51 @@ def _total_length(steps: list[tuple[int, Object]]) -> Iterator[Violation]:
 
 
 def _audio(audio: Object, types: Mapping[str, object], policy: AssetPolicy | None) -> Iterator[Violation]:
-    place = (_REQUEST, "audio")
+    path = (_REQUEST, "audio")
     named = [name for name in ("assetId", "uri") if name in audio]
     settings = [name for name in ("offsetMs", "gainDb") if name in audio]
     if len(named) > 1:
         yield Violation(
-            json_pointer(place),
+            json_pointer(path),
             "audio-source",
-            "names its sound twice",
+            "names two sounds",
             "assetId and uri",
             "assetId or uri, not both",
         )
     if settings and not named:
         yield Violation(
-            json_pointer(place),
+            json_pointer(path),
             "audio-source",
-            "sets how a sound plays, but names none",
+            "has sound options without a sound",
             " and ".join(settings),
             "assetId or uri beside them, or an empty object for no sound",
         )
-    yield from _reference(audio.get("assetId"), "audio", types, (*place, "assetId"))
-    yield from _address(audio.get("uri"), "audio", (*place, "uri"), policy)
+    yield from _reference(audio.get("assetId"), "audio", types, (*path, "assetId"))
+    yield from _address(audio.get("uri"), "audio", (*path, "uri"), policy)
 
 
-def _address(uri: object, type_: object, place: Place, policy: AssetPolicy | None) -> Iterator[Violation]:
+def _address(uri: object, type_: object, path: Path, policy: AssetPolicy | None) -> Iterator[Violation]:
     if not isinstance(uri, str) or not uri:
         return
     try:
         parsed = parse_uri(uri)
         if isinstance(parsed, DataUri):
-            yield from _media_type(parsed, type_, place)
+            yield from _media_type(parsed, type_, path)
         elif policy is not None:
             policy.check(parsed)
-    except UriNotAllowed as refused:
-        allowed = refused.allowed
-        if refused.code == "uri-traversal" and policy is not None and policy.roots:
+    except UriNotAllowed as error:
+        allowed = error.allowed
+        if error.code == "uri-traversal" and policy is not None and policy.roots:
             allowed = f"{allowed}; {format_roots(policy.roots)}"
-        yield Violation(json_pointer(place), refused.code, refused.message, refused.found, allowed)
+        yield Violation(json_pointer(path), error.code, error.message, error.found, allowed)
 
 
-def _media_type(uri: DataUri, type_: object, place: Place) -> Iterator[Violation]:
+def _media_type(uri: DataUri, type_: object, path: Path) -> Iterator[Violation]:
     if type_ in ("image", "audio") and not uri.media_type.startswith(f"{type_}/"):
         yield Violation(
-            json_pointer(place),
+            json_pointer(path),
             "uri-media-type",
-            f"carries something else than its use here, {type_}",
+            f"has a media type other than {type_}",
             quote(uri.media_type),
             f"data:{type_}/…;base64,…",
         )
@@ -193,21 +193,21 @@ def _resolution(resolution: str, *, even_sided: bool) -> Iterator[Violation]:
     size = parse_resolution(resolution)
     if size is None:
         return
-    place = json_pointer((_REQUEST, "options", "resolution"))
+    path = json_pointer((_REQUEST, "options", "resolution"))
     width, height = size
     if min(size) < MIN_SIDE_PX or max(size) > MAX_SIDE_PX or width * height > MAX_FRAME_PX:
         yield Violation(
-            place,
+            path,
             "resolution-bounds",
-            "is out of bounds",
+            "is out of range",
             f"{width}x{height} ({width * height} pixels)",
             f"sides from {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels, at most {MAX_FRAME_PX} pixels in all",
         )
     if even_sided and (width % 2 or height % 2):
         yield Violation(
-            place,
+            path,
             "resolution-odd",
-            "has an odd side, which the format cannot have",
+            "has an odd side, which the format does not support",
             quote(resolution),
             "even sides",
         )

@@ -1,4 +1,4 @@
-"""RFC 3339 date-times, checked to the letter of section 5.6."""
+"""Checks RFC 3339 date-times (section 5.6)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Addresses of assets: what they may be, and where they may lie, decided by their text alone.
+"""Parses uris of assets and checks them against an allow-list, by their text alone.
 
-That a path lies under a root is decided lexically here, at the door. Whoever opens the file must decide again
-on the resolved path, for a symbolic link can lead elsewhere.
+Whether a path is under an asset root is decided lexically here. The code that opens the file must check the resolved
+path again, because a symbolic link may lead elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from previewops.message_formatting import escape_unprintable, quote, shorten
 
 ALLOWED_ADDRESSES = "a file path, a file:// uri, a data: uri or a web address"
 
-# Compiled by first use, and cached by re: importing this package is to cost little.
+# Compiled on first use and cached by re, so that importing this package is cheap.
 _SCHEME = r"([A-Za-z][A-Za-z0-9+.-]*):"
 _FILE_URI = r"(?is:file://(?:localhost)?(/.*))"
 _DATA_HEAD = r"(?ia:data:(?P<type>(?:image|audio)/[a-z0-9][a-z0-9.+-]*)(?:;[\w.+-]+=[\w.+-]*+)*+;base64,)"
@@ -31,10 +31,10 @@ _HEX_PAIR = r"[0-9A-Fa-f]{2}"
 
 
 class UriNotAllowed(Exception):
-    """An address that is not allowed; the fields are those of a violation."""
+    """A uri that is not allowed; the fields are those of a violation."""
 
     def __init__(self, code: str, message: str, found: str, allowed: str) -> None:
-        super().__init__(f"{message}: found {found}, allowed is {allowed}")
+        super().__init__(f"{message}: found {found}, allowed {allowed}")
         self.code = code
         self.message = message
         self.found = found
@@ -42,13 +42,13 @@ class UriNotAllowed(Exception):
 
 
 class FileUri(NamedTuple):
-    """A file's path, free of '..', '.', NUL and backslashes. A relative one is looked up under each root."""
+    """Path of a file without '..', '.', NUL and backslashes. A relative path is resolved against each root."""
 
     path: PurePosixPath
 
 
 class DataUri(NamedTuple):
-    """Content carried in the address itself: its media type, lower case, and its bytes."""
+    """Inline content: its media type in lower case, and its bytes."""
 
     media_type: str
     content: bytes
@@ -56,61 +56,58 @@ class DataUri(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AssetPolicy:
-    """Where assets may be read from. Relative roots are made absolute against the current folder."""
+    """Roots and hosts that assets may be read from. Relative roots are resolved against the current folder."""
 
     roots: tuple[Path, ...]
     hosts: tuple[HostPattern, ...] = ()
 
     def __post_init__(self) -> None:
-        # Path.resolve would follow symbolic links, and ask the disk.
+        # Path.resolve would follow symbolic links and access the disk.
         absolute = tuple(Path(os.path.abspath(root)) for root in self.roots)  # noqa: PTH100
         object.__setattr__(self, "roots", absolute)
 
     def check(self, uri: FileUri | HttpUri) -> None:
-        """Refuses a file that lies under none of the roots and a host that is not listed, by their text alone.
+        """Rejects a file outside the roots and a host that is not listed, by their text alone.
 
         Raises:
-            UriRefused: with the roots or hosts that would allow it.
+            UriNotAllowed: with the allowed roots or hosts.
         """
         if isinstance(uri, HttpUri):
             self._check_host(uri)
             return
         if not self.roots:
             raise UriNotAllowed(
-                "uri-root", "names a file, and no folder is open to assets", str(uri.path), "a data: uri"
+                "uri-root", "is a file, but there is no asset root", str(uri.path), "a data: uri"
             )
         if uri.path.is_absolute() and not any(uri.path.is_relative_to(root) for root in self.roots):
             raise UriNotAllowed(
-                "uri-root",
-                "lies outside the folders that assets may come from",
-                quote(str(uri.path)),
-                format_roots(self.roots),
+                "uri-root", "is outside the asset roots", quote(str(uri.path)), format_roots(self.roots)
             )
 
     def _check_host(self, uri: HttpUri) -> None:
         if not any(host.allows(uri.scheme, uri.host, uri.port) for host in self.hosts):
             raise UriNotAllowed(
                 "uri-host",
-                "leads to a host that assets may not come from",
+                "has a host that is not allowed",
                 f"{uri.host}:{uri.port}",
                 format_hosts(self.hosts),
             )
 
 
 def format_roots(roots: Sequence[Path]) -> str:
-    """The roots as a phrase for the ``allowed`` of a violation."""
+    """Lists the roots for the ``allowed`` of a violation."""
     return "paths under " + ", ".join(dict.fromkeys(escape_unprintable(str(root)) for root in roots))
 
 
 def parse_uri(uri: str) -> FileUri | DataUri | HttpUri:
-    """What an asset's address names.
+    """Parses an asset's uri.
 
-    A plain path is taken as it is; a file:// uri (RFC 8089) is percent-decoded; a data: uri (RFC 2397) must
-    be base64 of an image or a sound; an http or https address has neither user nor fragment.
+    A plain path is used unchanged; a file:// uri (RFC 8089) is percent-decoded; a data: uri (RFC 2397) must
+    be base64 of an image or a sound; an http or https uri must have neither user nor fragment.
 
     Raises:
-        UriRefused: another scheme, a '..' in the path, a character that no address may hold, or a malformed
-            or oversized data: uri or web address.
+        UriNotAllowed: another scheme, a '..' in the path, a forbidden character, or a malformed or oversized
+            data: uri or web address.
     """
     scheme = re.match(_SCHEME, uri)
     if scheme is None:
@@ -124,17 +121,17 @@ def parse_uri(uri: str) -> FileUri | DataUri | HttpUri:
         return _web(uri)
     raise UriNotAllowed(
         "uri-scheme",
-        f"has the scheme {shorten(name, 40)}, which is not read",
+        f"has the unsupported scheme {shorten(name, 40)}",
         quote(uri),
-        f"{ALLOWED_ADDRESSES} (a path with a colon in its first part begins with ./)",
+        f"{ALLOWED_ADDRESSES} (a path with a colon in its first part starts with ./)",
     )
 
 
 def _web(uri: str) -> HttpUri:
     try:
         return parse_url(uri)
-    except InvalidUrl as bad:
-        raise UriNotAllowed("uri-malformed", bad.message, bad.found, bad.allowed) from None
+    except InvalidUrl as error:
+        raise UriNotAllowed("uri-malformed", error.message, error.found, error.allowed) from None
 
 
 def _path_of_file_uri(uri: str) -> str:
@@ -157,13 +154,12 @@ def _path_of_file_uri(uri: str) -> str:
 
 
 def _percent_decoded(path: str, uri: str) -> str:
-    off = next((pair[0] for pair in re.finditer(_ESCAPE, path) if not re.fullmatch(_HEX_PAIR, pair[1])), None)
-    if off is not None:
+    invalid = next(
+        (pair[0] for pair in re.finditer(_ESCAPE, path) if not re.fullmatch(_HEX_PAIR, pair[1])), None
+    )
+    if invalid is not None:
         raise UriNotAllowed(
-            "uri-malformed",
-            "has a % that two hexadecimal digits do not follow",
-            quote(off),
-            "%25 for a % sign",
+            "uri-malformed", "has a % without two hexadecimal digits", quote(invalid), "%25 for a % sign"
         )
     raw = re.sub(rb"%(..)", lambda pair: bytes((int(pair[1], 16),)), path.encode("utf-8", "surrogatepass"))
     try:
@@ -179,15 +175,17 @@ def _file(path: str, uri: str) -> FileUri:
     if control:
         raise UriNotAllowed(
             "uri-character",
-            "holds a control character",
+            "contains a control character",
             escape_unprintable(control[0]),
             "paths without control characters",
         )
     if "\\" in path:
-        raise UriNotAllowed("uri-character", "holds a backslash", quote(uri), "/ between the parts of a path")
+        raise UriNotAllowed(
+            "uri-character", "contains a backslash", quote(uri), "/ between the parts of a path"
+        )
     parts = path.split("/")
     if ".." in parts:
-        raise UriNotAllowed("uri-traversal", "climbs with '..'", quote(uri), "paths without '..'")
+        raise UriNotAllowed("uri-traversal", "contains '..'", quote(uri), "paths without '..'")
     size = len(path.encode("utf-8", "surrogatepass"))
     if size > MAX_PATH_BYTES:
         raise UriNotAllowed(
@@ -195,7 +193,7 @@ def _file(path: str, uri: str) -> FileUri:
         )
     clean = "/".join(part for part in parts if part not in ("", "."))
     if not clean:
-        raise UriNotAllowed("uri-malformed", "names no file", quote(uri), ALLOWED_ADDRESSES)
+        raise UriNotAllowed("uri-malformed", "does not name a file", quote(uri), ALLOWED_ADDRESSES)
     return FileUri(PurePosixPath("/" + clean if path.startswith("/") else clean))
 
 
@@ -204,7 +202,7 @@ def _data(uri: str) -> DataUri:
     if head is None:
         raise UriNotAllowed(
             "uri-media-type",
-            "is a data: uri of another kind than is read",
+            "is a data: uri of an unsupported media type",
             quote(shorten(uri, 60)),
             "data:image/…;base64,… or data:audio/…;base64,…",
         )
@@ -221,7 +219,7 @@ def _data(uri: str) -> DataUri:
     if len(content) > MAX_INLINE_BYTES:
         raise UriNotAllowed(
             "uri-too-long",
-            "carries more content than a data: uri may",
+            "has too much content for a data: uri",
             f"{len(content)} bytes",
             f"{MAX_INLINE_BYTES} bytes",
         )

@@ -1,6 +1,6 @@
-"""Web addresses of assets, taken apart and judged by their text alone.
+"""Parses web addresses of assets by their text alone.
 
-Where a name leads is looked up when the file is fetched, and judged again by address then.
+The fetcher resolves the host and checks its IP addresses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class InvalidUrl(Exception):
 
 
 class HttpUri(NamedTuple):
-    """An http or https address. ``host`` is lower case and ASCII, without brackets; ``url`` the whole of it."""
+    """An http or https address. ``host`` is lower case and ASCII, without brackets; ``url`` is the whole address."""
 
     scheme: str
     host: str
@@ -36,17 +36,19 @@ class HttpUri(NamedTuple):
 
 
 def parse_url(url: str) -> HttpUri:
-    """Takes an http or https address apart.
+    """Parses an http or https address.
 
     Raises:
-        BadAddress: it is too long, malformed, or has a user name, a fragment or a port that is none.
+        InvalidUrl: it is too long, malformed, or has a user name, a fragment or an invalid port.
     """
     from urllib.parse import urlsplit  # noqa: PLC0415 - most payloads have no web address
 
     if len(url) > MAX_URL_CHARACTERS:
         raise InvalidUrl("is too long", f"{len(url)} characters", f"{MAX_URL_CHARACTERS} characters")
     if re.search(_UNPRINTED, url):
-        raise InvalidUrl("holds a space, a control character or a backslash", quote(url), "percent escapes")
+        raise InvalidUrl(
+            "contains a space, a control character or a backslash", quote(url), "percent escapes"
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -58,7 +60,7 @@ def parse_url(url: str) -> HttpUri:
         raise InvalidUrl("is a web address without a host or port", quote(url), "https://host/path")
     if parts.username is not None or parts.password is not None:
         raise InvalidUrl(
-            "carries a user name", f"an address at {host}", "addresses without user and password"
+            "contains a user name", f"an address at {host}", "addresses without user and password"
         )
     if parts.fragment:
         raise InvalidUrl("has a fragment", quote(parts.fragment), "addresses without #")
@@ -66,10 +68,10 @@ def parse_url(url: str) -> HttpUri:
 
 
 def _ascii_host(host: str) -> str:
-    """``host`` as the name system has it. Raises ValueError for one that it cannot hold."""
+    """Returns ``host`` as DNS has it. Raises ValueError for an invalid name."""
     if ":" in host:
         return host.lower()
-    found = host if host.isascii() else host.encode("idna").decode("ascii")
-    if found and re.fullmatch(HOST_NAME, found.lower()) is None:
+    ascii_host = host if host.isascii() else host.encode("idna").decode("ascii")
+    if ascii_host and re.fullmatch(HOST_NAME, ascii_host.lower()) is None:
         raise ValueError("not a host name")
-    return found.lower()
+    return ascii_host.lower()

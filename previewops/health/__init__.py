@@ -1,7 +1,7 @@
-"""Whether a queue is well. Pure: plain values in, verdicts out.
+"""Health checks of a queue: inputs, rules, results.
 
-Codes, first line and performance data follow the Monitoring Plugins Development Guidelines
-(https://www.monitoring-plugins.org/doc/guidelines.html).
+Exit codes, first line and performance data follow the Monitoring Plugins Development Guidelines
+(https://www.monitoring-plugins.org/doc/guidelines.html). Pure, except for ``collect``.
 """
 
 from previewops.health.inputs import (

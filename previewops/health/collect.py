@@ -1,4 +1,4 @@
-"""Gathers what health is judged by: of a snapshot, of the Redis server, and of this machine."""
+"""Collects the inputs of health checks from a snapshot, the Redis server and this machine."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ async def collect_inputs(
     buckets: Iterable[CounterBucket] | None = None,
     clock: Clock | None = None,
 ) -> HealthInputs:
-    """Everything that ``previewops.health.judge`` wants to know, with two round trips.
+    """Collects everything that ``previewops.health.evaluate`` needs, in two round trips.
 
     Args:
-        snapshot: one that was taken with ``runs=True``, or stuck jobs are not judged.
-        buckets: the 10 s buckets of the last five minutes at least, as ``History.tens`` has them. None: those of
-            the snapshot; if they do not reach back so far, failures are not judged.
-        clock: times the answer of Redis.
+        snapshot: taken with ``runs=True``; otherwise stuck jobs are not checked.
+        buckets: 10 s buckets of at least the last five minutes. None uses those of the snapshot; if they do not reach
+            back far enough, failures are not checked.
+        clock: measures the latency of Redis.
 
     Raises:
         redis.exceptions.RedisError: the server cannot be used.
     """
     if buckets is None and snapshot.history_s >= RECENT_WINDOW_S:
         buckets = snapshot.buckets
-    redis_ms, ahead_ms = await _answer(redis, clock or SystemClock())
-    eviction_policy, persistent = await _server(redis)
-    free_bytes, disk_bytes = await asyncio.to_thread(_disk, settings.data_dir)
+    redis_ms, ahead_ms = await _time(redis, clock or SystemClock())
+    eviction_policy, persistent = await _server_config(redis)
+    free_bytes, disk_bytes = await asyncio.to_thread(_disk_space, settings.data_dir)
     return replace(
         inputs_from_snapshot(snapshot, buckets, heartbeat_ms=settings.heartbeat_ms),
         eviction_policy=eviction_policy,
@@ -53,16 +53,19 @@ async def collect_inputs(
         disk_bytes=disk_bytes,
         redis_ms=redis_ms,
         queue_max=settings.queue_max,
-        confined_by={each.worker_id: each.confined_by for each in snapshot.workers if each.confined_by},
-        clocks_ahead_ms=_clocks(snapshot, ahead_ms),
+        confined_by={
+            worker.worker_id: worker.confined_by for worker in snapshot.workers if worker.confined_by
+        },
+        clocks_ahead_ms=_clocks_ahead_ms(snapshot, ahead_ms),
     )
 
 
-def _clocks(snapshot: Snapshot, here_ms: int | None) -> dict[str, int]:
-    found = {
-        each.worker_id: each.clock_ahead_ms for each in snapshot.workers if each.clock_ahead_ms is not None
+def _clocks_ahead_ms(snapshot: Snapshot, here_ms: int | None) -> dict[str, int]:
+    workers = snapshot.workers
+    ahead_ms = {
+        worker.worker_id: worker.clock_ahead_ms for worker in workers if worker.clock_ahead_ms is not None
     }
-    return found if here_ms is None else {**found, "this host": here_ms}
+    return ahead_ms if here_ms is None else {**ahead_ms, "this host": here_ms}
 
 
 def _run_ages_ms(snapshot: Snapshot) -> dict[str, int] | None:
@@ -72,19 +75,19 @@ def _run_ages_ms(snapshot: Snapshot) -> dict[str, int] | None:
 
 
 async def measure_latency_ms(redis: Redis, clock: Clock) -> float | None:
-    """How long an answer takes, in ms, on a connection that is open already; None where asking is forbidden.
+    """Measures the latency of Redis in ms on an open connection; None if the TIME command is forbidden.
 
     Raises:
         redis.exceptions.RedisError: the server cannot be used.
     """
-    took_ms, _ = await _answer(redis, clock)
+    took_ms, _ = await _time(redis, clock)
     return took_ms
 
 
-async def _answer(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
-    """How long an answer takes on a connection that is open already, and how far this host's clock is ahead, in ms.
+async def _time(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
+    """Returns the latency in ms on an open connection, and how far this host's clock is ahead of the server's, in ms.
 
-    None where asking is forbidden.
+    None if the TIME command is forbidden.
     """
     from redis.exceptions import ResponseError  # noqa: PLC0415 - start-up time of commands without Redis
 
@@ -94,13 +97,13 @@ async def _answer(redis: Redis, clock: Clock) -> tuple[float | None, int | None]
     except ResponseError:
         return None, None
     took_ms = (clock.monotonic() - before) * 1000
-    told_ms = int(seconds) * 1000 + int(microseconds) // 1000
-    # The server looked at its clock about half-way.
-    return took_ms, round(clock.now_ms() - took_ms / 2) - told_ms
+    server_ms = int(seconds) * 1000 + int(microseconds) // 1000
+    # The server read its clock about half-way.
+    return took_ms, round(clock.now_ms() - took_ms / 2) - server_ms
 
 
-async def _server(redis: Redis) -> tuple[str | None, bool | None]:
-    """(eviction policy, whether data goes to disk) as far as the server lets us know: hosted ones forbid some."""
+async def _server_config(redis: Redis) -> tuple[str | None, bool | None]:
+    """Returns (eviction policy, whether data is persisted); None where a hosted server forbids the command."""
     from redis.exceptions import ResponseError  # noqa: PLC0415 - as above
 
     async with redis.pipeline(transaction=False) as pipe:
@@ -116,10 +119,10 @@ async def _server(redis: Redis) -> tuple[str | None, bool | None]:
     return policy, bool(next(iter(save.values()), ""))
 
 
-def _disk(folder: Path) -> tuple[int | None, int | None]:
-    """Bytes that this user can still write there, and bytes in all; None where there is no such folder."""
+def _disk_space(folder: Path) -> tuple[int | None, int | None]:
+    """Returns the free bytes for this user and the total bytes; None without such a folder."""
     try:
-        found = os.statvfs(folder)
+        stats = os.statvfs(folder)
     except OSError:
         return None, None
-    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    return stats.f_bavail * stats.f_frsize, stats.f_blocks * stats.f_frsize

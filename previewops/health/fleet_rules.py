@@ -1,81 +1,82 @@
-"""What is the matter with workers, supervisors and hosts."""
+"""Health rules for workers, supervisors and hosts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from previewops.formatting import pluralize
 from previewops.health.inputs import FATAL_PHASE, SILENT_HEARTBEATS, HealthInputs, Thresholds
-from previewops.health.results import Check, Status, classify, make_check
-from previewops.health.words import plural_s, seconds
+from previewops.health.results import Check, Status, classify, format_seconds, make_check
 
 
-def check_workers(facts: HealthInputs, thresholds: Thresholds) -> Check:
-    """Whether there are enough, and all are heard of."""
-    count = len(facts.worker_ages_ms)
+def check_workers(inputs: HealthInputs, thresholds: Thresholds) -> Check:
+    """Checks that enough workers run and that all send heartbeats."""
+    count = len(inputs.worker_ages_ms)
     if count == 0:
-        advice = "start some: `previewops supervise`, or `previewops up`"
+        advice = "start workers: `previewops supervise`, or `previewops up`"
         return Check("workers", Status.CRITICAL, "no worker is running", "0", advice)
-    silent = sum(age > SILENT_HEARTBEATS * facts.heartbeat_ms for age in facts.worker_ages_ms)
-    told = f"{count} worker{plural_s(count)}"
-    heard = count - silent
-    if heard and heard < thresholds.workers_warning:
-        status = Status.CRITICAL if heard < thresholds.workers_critical else Status.WARNING
-        message = f"{heard} worker{plural_s(heard)} of {thresholds.workers_warning} that are wanted"
+    silent = sum(age > SILENT_HEARTBEATS * inputs.heartbeat_ms for age in inputs.worker_ages_ms)
+    workers, live = pluralize(count, "worker"), count - silent
+    if live and live < thresholds.workers_warning:
+        status = Status.CRITICAL if live < thresholds.workers_critical else Status.WARNING
+        message = f"{pluralize(live, 'worker')} of {thresholds.workers_warning} required"
     elif silent == count:
-        age = seconds(min(facts.worker_ages_ms))
-        status, message = Status.CRITICAL, f"all of {told} silent for {age} or more"
+        age = format_seconds(min(inputs.worker_ages_ms))
+        status, message = Status.CRITICAL, f"all of {workers} silent for {age} or more"
     elif silent:
-        status, message = Status.WARNING, f"{silent} of {told} silent"
+        status, message = Status.WARNING, f"{silent} of {workers} silent"
     else:
-        waiting = facts.waiting + facts.delayed
-        status, message = Status.OK, f"{told}, {waiting} jobs pending, {facts.active} active"
-    advice = "`previewops workers` tells which; see whether its host and its process live"
-    return make_check("workers", status, message, f"{heard} of {count}", advice)
+        waiting = inputs.waiting + inputs.delayed
+        status, message = Status.OK, f"{workers}, {waiting} jobs pending, {inputs.active} active"
+    advice = "`previewops workers` shows which; check their hosts and processes"
+    return make_check("workers", status, message, f"{live} of {count}", advice)
 
 
-def check_supervisors(facts: HealthInputs) -> Check:
-    """Whether they are heard of, and have given up no worker."""
-    silent = [view.supervisor_id for view in facts.supervisors if view.silent]
-    heard = [view for view in facts.supervisors if not view.silent]
-    fatal = [each for view in heard for each in view.state.workers if each.phase == FATAL_PHASE]
-    notices = [f"{view.supervisor_id}: {view.state.notice}" for view in heard if view.state.notice]
-    figure = f"{len(heard)} of {len(facts.supervisors)}"
-    advice = "`previewops workers` tells more"
-    said = []
+def check_supervisors(inputs: HealthInputs) -> Check:
+    """Checks that supervisors report and restart all their workers."""
+    silent = [view.supervisor_id for view in inputs.supervisors if view.silent]
+    live = [view for view in inputs.supervisors if not view.silent]
+    fatal = [worker for view in live for worker in view.state.workers if worker.phase == FATAL_PHASE]
+    notices = [f"{view.supervisor_id}: {view.state.notice}" for view in live if view.state.notice]
+    figure = f"{len(live)} of {len(inputs.supervisors)}"
+    advice = "`previewops workers` shows details"
+    problems = []
     if silent:
-        said.append(f"silent: {', '.join(silent)}")
-        advice = "see whether its host lives; a supervisor that is gone for good is forgotten within a day"
+        problems.append(f"silent: {', '.join(silent)}")
+        advice = "check its host; a removed supervisor disappears from the list within a day"
     if fatal:
-        names = ", ".join(each.worker_id or f"worker {each.slot}" for each in fatal)
-        said.append(f"given up: {names}")
-        advice = "`previewops workers` says why; mend that, then `previewops reset`"
-    if said or notices:
-        return Check("supervisors", Status.WARNING, "; ".join([*said, *notices]), figure, advice)
-    return Check("supervisors", Status.OK, f"{len(heard)} supervisor{plural_s(len(heard))}", figure)
+        names = ", ".join(worker.worker_id or f"worker {worker.slot}" for worker in fatal)
+        problems.append(f"given up: {names}")
+        advice = "`previewops workers` shows why; fix the cause, then `previewops reset`"
+    if problems or notices:
+        return Check("supervisors", Status.WARNING, "; ".join([*problems, *notices]), figure, advice)
+    return Check("supervisors", Status.OK, pluralize(len(live), "supervisor"), figure)
 
 
-def check_versions(facts: HealthInputs) -> Check:
-    """Whether all workers are of one."""
-    found = ", ".join(sorted(facts.versions)) or "none"
-    if len(facts.versions) > 1:
-        advice = "end the roll-out: `previewops restart` on the hosts that are behind"
-        return Check("versions", Status.WARNING, f"workers differ in their version: {found}", found, advice)
-    return Check("versions", Status.OK, "all workers have one version", found)
+def check_versions(inputs: HealthInputs) -> Check:
+    """Checks that all workers run the same version."""
+    versions = ", ".join(sorted(inputs.versions)) or "none"
+    if len(inputs.versions) > 1:
+        advice = "finish the roll-out: `previewops restart` on the hosts with the old version"
+        return Check(
+            "versions", Status.WARNING, f"workers run different versions: {versions}", versions, advice
+        )
+    return Check("versions", Status.OK, "all workers run the same version", versions)
 
 
-def check_confinement(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
-    """Whether hostile pictures meet all locks that are demanded. Workers of before that told are not judged."""
-    told = facts.confined_by
-    if not told:
+def check_confinement(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
+    """Checks that render processes have the required confinement. Workers that do not report it are skipped."""
+    confined_by = inputs.confined_by
+    if not confined_by:
         return
-    wanted = thresholds.confinement.layers
+    required = thresholds.confinement.layers
     lacking = {
         worker: missing
-        for worker, layers in sorted(told.items())
-        if (missing := [name for name in wanted if not any(layer.startswith(name) for layer in layers)])
+        for worker, layers in sorted(confined_by.items())
+        if (missing := [name for name in required if not any(layer.startswith(name) for layer in layers)])
     }
     if not lacking:
-        _, weakest = min((len(layers), ", ".join(layers)) for layers in told.values())
+        _, weakest = min((len(layers), ", ".join(layers)) for layers in confined_by.values())
         yield Check("confinement", Status.OK, f"render processes are confined by {weakest}", weakest)
         return
     worker, missing = next(iter(lacking.items()))
@@ -84,20 +85,20 @@ def check_confinement(facts: HealthInputs, thresholds: Thresholds) -> Iterable[C
         "confinement",
         Status.WARNING,
         f"{worker}{others} render without {' and '.join(missing)}",
-        f"{len(lacking)} of {len(told)} lack it",
-        "run workers on Linux 5.13 or newer with Landlock and seccomp, or accept less by --confinement",
+        f"{len(lacking)} of {len(confined_by)} lack it",
+        "run workers on Linux 5.13 or newer with Landlock and seccomp, or lower --confinement",
     )
 
 
-def check_clocks(facts: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
-    """Whether logs and files of all hosts tell the same time. Leases do not depend on it."""
-    if not facts.clocks_ahead_ms:
+def check_clocks(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
+    """Checks that all hosts agree on the time, for logs and file times. Leases do not depend on it."""
+    if not inputs.clocks_ahead_ms:
         return
-    who, ahead = max(facts.clocks_ahead_ms.items(), key=lambda item: abs(item[1]))
+    host, ahead = max(inputs.clocks_ahead_ms.items(), key=lambda item: abs(item[1]))
     status = classify(abs(ahead), thresholds.skew_warning_ms, thresholds.skew_critical_ms)
     side = "ahead of" if ahead > 0 else "behind"
-    message = f"the clock of {who} is {seconds(abs(ahead))} {side} the one of Redis"
+    message = f"the clock of {host} is {format_seconds(abs(ahead))} {side} the one of Redis"
     if status is Status.OK:
         message = "the clocks of all hosts agree with the one of Redis"
-    advice = "have the hosts set their clocks by NTP: `timedatectl` tells whether they do"
+    advice = "synchronize the hosts' clocks by NTP; `timedatectl` shows their state"
     yield make_check("clocks", status, message, f"{ahead / 1000:+.1f} s", advice)

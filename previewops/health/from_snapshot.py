@@ -1,4 +1,4 @@
-"""What a snapshot alone tells of a queue's health, so that verdicts and figures on one screen are of one moment."""
+"""Health inputs from one snapshot, so that checks and figures on a screen belong to the same moment."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ SNAPSHOT_CHECKS = frozenset(
         "versions",
     }
 )
-"""The checks that need no more than a snapshot and the last minutes."""
+"""Checks that need only a snapshot and the last minutes of counters."""
 
 
 def inputs_from_snapshot(
     snapshot: Snapshot, buckets: Iterable[CounterBucket] | None, *, heartbeat_ms: int
 ) -> HealthInputs:
-    """The facts that ``snapshot`` holds; the others are None.
+    """Returns the inputs that ``snapshot`` holds; the others are None.
 
-    ``buckets`` are the 10 s buckets of the last five minutes at least, None where they are not known; workers are
-    heard of every ``heartbeat_ms``.
+    ``buckets`` are 10 s buckets of at least the last five minutes, None if unknown; ``heartbeat_ms`` is the workers'
+    heartbeat interval.
     """
     return HealthInputs(
         waiting=sum(snapshot.waiting.values()),
@@ -62,9 +62,9 @@ def refresh_health(
     heartbeat_ms: int,
     thresholds: Thresholds,
 ) -> Health:
-    """``health`` with all that ``snapshot`` tells as it is now; the rest stays as it was found, if it ever was.
+    """Replaces the checks and figures of ``health`` that a snapshot determines; the others keep their last result.
 
-    ``buckets`` and ``heartbeat_ms`` as for ``facts_of``.
+    ``buckets`` and ``heartbeat_ms`` as for ``inputs_from_snapshot``.
     """
     fresh = evaluate(inputs_from_snapshot(snapshot, buckets, heartbeat_ms=heartbeat_ms), thresholds)
     checks = {check.name: check for check in fresh.checks if check.name in SNAPSHOT_CHECKS}

@@ -1,4 +1,4 @@
-"""What a queue is judged by, and from which figures on it is unwell."""
+"""Inputs of the health checks, and their thresholds."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ SILENT_HEARTBEATS = 3
 """A worker that has missed this many heartbeats counts as silent."""
 
 RECENT_WINDOW_S = 300
-"""The time over which failures are counted."""
+"""Time window over which failures are counted."""
 
 MIN_JOBS_FOR_RATE = 5
-"""Of fewer jobs that ended the share of failures is not judged."""
+"""Minimum number of finished jobs for a failure rate."""
 
 STUCK_AFTER_MS = 30_000
-"""A run that is past its deadline by more than this was not killed as it should have been."""
+"""A run this far past its deadline should have been killed."""
 
 
 class Confinement(StrEnum):
-    """What the kernel has to deny render processes at least, beside the resource limits that are always there."""
+    """Kernel confinement that render processes need at least, in addition to resource limits."""
 
-    FULL = "full"  # files by Landlock, calls by seccomp
+    FULL = "full"  # files by Landlock, system calls by seccomp
     SECCOMP = "seccomp"
     LIMITS = "limits"  # nothing
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The names of what is demanded, as workers tell of them."""
+        """Names of the required layers, as workers report them."""
         return {"full": ("Landlock", "seccomp"), "seccomp": ("seccomp",)}.get(self.value, ())
 
 
 FATAL_PHASE = "fatal"
-"""The phase of a worker that its supervisor has given up."""
+"""Phase of a worker that its supervisor no longer restarts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From which figure on a check warns, and from which it is critical.
+    """Values at which a check becomes a warning or critical.
 
-    Times in ms; shares in 0..1. ``depth`` is a share of PREVIEW_QUEUE_MAX; fewer than ``workers`` that are heard of
-    are bad; ``stuck`` counts jobs; ``skew`` is how far a host's clock may be off the one of Redis. ``growth`` counts
-    dead letters that were added within ``RECENT_S``. Free disk space is bad from the share on downwards, and critical
-    below ``disk_critical_bytes`` in any case.
+    Times in ms; shares in 0..1. ``depth`` is a share of PREVIEW_QUEUE_MAX; ``workers`` is the minimum of live
+    workers; ``stuck`` counts jobs; ``skew`` is the allowed difference between a host's clock and the one of Redis.
+    ``growth`` counts dead letters added within ``RECENT_WINDOW_S``. Free disk space is compared as a minimum share,
+    and is always critical below ``disk_critical_bytes``.
     """
 
     workers_warning: int = 1
@@ -74,7 +74,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class RecentOutcomes:
-    """What happened in the last ``RECENT_S``: jobs completed and died, dead letters requeued and discarded."""
+    """Counts of the last ``RECENT_WINDOW_S``: jobs completed and died, dead letters requeued or discarded."""
 
     completed: int
     died: int
@@ -83,16 +83,15 @@ class RecentOutcomes:
 
 @dataclass(frozen=True, slots=True)
 class HealthInputs:
-    """What is known of a queue. None: it could not be learnt, and is not judged.
+    """State of a queue, as input of the checks. None means unknown: the check is skipped.
 
-    ``worker_ages_ms`` is how long ago each worker was last heard of; ``persistent`` whether Redis writes its
-    data to a disk; ``unaccounted`` how many accepted jobs are in no state (below 0 they are not all taken in);
-    ``lost_at`` when workers noticed that Redis had lost the queue's data (RFC 3339), until it is acknowledged;
-    ``run_ages_ms`` how long each running job (by id) has run, and ``deadline_ms`` how long one may;
-    ``versions`` those of the workers; ``disk_free_bytes`` and ``disk_bytes`` of the file system of DATA_DIR;
-    ``redis_ms`` how long Redis took to answer; ``queue_max`` is PREVIEW_QUEUE_MAX; ``confined_by`` has by each worker
-    that tells what its render processes are denied; ``clocks_ahead_ms`` has by each worker, and by "this host", how
-    far its clock is ahead of the one of Redis.
+    ``worker_ages_ms`` is the time since each worker's last heartbeat; ``persistent`` whether Redis writes its data to
+    disk; ``unaccounted`` how many accepted jobs are in no state (below 0: jobs not yet counted as accepted);
+    ``lost_at`` when workers detected that Redis had lost the queue's data (RFC 3339), until it is acknowledged;
+    ``run_ages_ms`` the time each running job (by id) has run, ``deadline_ms`` the allowed time; ``versions`` those of
+    the workers; ``disk_free_bytes`` and ``disk_bytes`` of DATA_DIR's file system; ``redis_ms`` the latency of Redis;
+    ``queue_max`` is PREVIEW_QUEUE_MAX; ``confined_by`` the confinement layers by worker; ``clocks_ahead_ms`` how far
+    the clock of each worker, and of "this host", is ahead of the one of Redis.
     """
 
     waiting: int

@@ -1,4 +1,4 @@
-"""The performance data."""
+"""Performance data, as monitoring plugins print it."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from previewops.health.inputs import SILENT_HEARTBEATS, STUCK_AFTER_MS, HealthIn
 from previewops.health.results import PerfdataValue
 
 
-def collect_perfdata(facts: HealthInputs, thresholds: Thresholds) -> Iterable[PerfdataValue]:
-    """The figures with their bounds, as far as they are known."""
-    fresh = sum(age <= SILENT_HEARTBEATS * facts.heartbeat_ms for age in facts.worker_ages_ms)
-    yield PerfdataValue("waiting", facts.waiting)
-    yield PerfdataValue("delayed", facts.delayed)
-    yield PerfdataValue("active", facts.active)
-    # A bound b of the guidelines alerts above b, ours from it on.
+def collect_perfdata(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[PerfdataValue]:
+    """Yields the known values with their thresholds."""
+    fresh = sum(age <= SILENT_HEARTBEATS * inputs.heartbeat_ms for age in inputs.worker_ages_ms)
+    yield PerfdataValue("waiting", inputs.waiting)
+    yield PerfdataValue("delayed", inputs.delayed)
+    yield PerfdataValue("active", inputs.active)
+    # The guidelines alert above a threshold; ours alert at it.
     yield PerfdataValue(
-        "dead", facts.dead, "", str(thresholds.dead_warning - 1), str(thresholds.dead_critical - 1)
+        "dead", inputs.dead, "", str(thresholds.dead_warning - 1), str(thresholds.dead_critical - 1)
     )
     oldest = [f"{ms / 1000:g}" for ms in (thresholds.oldest_warning_ms, thresholds.oldest_critical_ms)]
-    yield PerfdataValue("oldest_waiting", facts.oldest_waiting_ms / 1000, "s", *oldest)
+    yield PerfdataValue("oldest_waiting", inputs.oldest_waiting_ms / 1000, "s", *oldest)
     yield PerfdataValue(
         "workers", fresh, "", f"{thresholds.workers_warning}:", f"{thresholds.workers_critical}:"
     )
-    if facts.queue_max is not None:
+    if inputs.queue_max is not None:
         depth = [f"{share * 100:g}" for share in (thresholds.depth_warning, thresholds.depth_critical)]
         yield PerfdataValue(
-            "depth", round((facts.waiting + facts.delayed) / facts.queue_max * 100, 1), "%", *depth
+            "depth", round((inputs.waiting + inputs.delayed) / inputs.queue_max * 100, 1), "%", *depth
         )
-    yield PerfdataValue("unaccounted", max(0, facts.unaccounted), "", "", "0")
-    if facts.recent is not None:
-        yield PerfdataValue("completed_recently", facts.recent.completed)
-        yield PerfdataValue("died_recently", facts.recent.died)
-    if facts.run_ages_ms is not None:
-        late = sum(age > facts.deadline_ms + STUCK_AFTER_MS for age in facts.run_ages_ms.values())
+    yield PerfdataValue("unaccounted", max(0, inputs.unaccounted), "", "", "0")
+    if inputs.recent is not None:
+        yield PerfdataValue("completed_recently", inputs.recent.completed)
+        yield PerfdataValue("died_recently", inputs.recent.died)
+    if inputs.run_ages_ms is not None:
+        late = sum(age > inputs.deadline_ms + STUCK_AFTER_MS for age in inputs.run_ages_ms.values())
         bounds = [str(count - 1) for count in (thresholds.stuck_warning, thresholds.stuck_critical)]
         yield PerfdataValue("stuck", late, "", *bounds)
-    if facts.clocks_ahead_ms:
+    if inputs.clocks_ahead_ms:
         skew = [f"{ms / 1000:g}" for ms in (thresholds.skew_warning_ms, thresholds.skew_critical_ms)]
-        yield PerfdataValue("clock_skew", max(map(abs, facts.clocks_ahead_ms.values())) / 1000, "s", *skew)
-    if facts.redis_ms is not None:
+        yield PerfdataValue("clock_skew", max(map(abs, inputs.clocks_ahead_ms.values())) / 1000, "s", *skew)
+    if inputs.redis_ms is not None:
         slow = [f"{ms / 1000:g}" for ms in (thresholds.latency_warning_ms, thresholds.latency_critical_ms)]
-        yield PerfdataValue("redis_answer", round(facts.redis_ms / 1000, 4), "s", *slow)
-    if facts.disk_free_bytes is not None:
-        yield PerfdataValue("disk_free", facts.disk_free_bytes, "B")
+        yield PerfdataValue("redis_answer", round(inputs.redis_ms / 1000, 4), "s", *slow)
+    if inputs.disk_free_bytes is not None:
+        yield PerfdataValue("disk_free", inputs.disk_free_bytes, "B")

@@ -1,14 +1,14 @@
-"""What checks come to, one by one and together."""
+"""Results of health checks: one check, performance data, and the overall status."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
 
 class Status(IntEnum):
-    """What a check comes to; the number is the plugin's exit code."""
+    """Result of a check; the number is the plugin's exit code."""
 
     OK = 0
     WARNING = 1
@@ -16,14 +16,14 @@ class Status(IntEnum):
     UNKNOWN = 3
 
 
-_BADNESS = (Status.OK, Status.WARNING, Status.UNKNOWN, Status.CRITICAL)
+_BY_SEVERITY = (Status.OK, Status.WARNING, Status.UNKNOWN, Status.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One verdict: a kebab-case name, the status, and a sentence.
+    """Result of one check: a kebab-case name, the status, and a sentence.
 
-    ``figure`` is what it rests on in a word or two; ``advice`` what to do, in one line, "" when all is well.
+    ``figure`` is the measured value in a word or two; ``advice`` what to do, in one line, "" if the status is OK.
     """
 
     name: str
@@ -33,14 +33,13 @@ class Check:
     advice: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """The check as ``health --json`` shows it."""
-        told = {"name": self.name, "status": self.status.name, "message": self.message}
-        return {**told, "figure": self.figure, "advice": self.advice}
+        """Returns the check as ``health --json`` prints it."""
+        return {**asdict(self), "status": self.status.name}
 
 
 @dataclass(frozen=True, slots=True)
 class PerfdataValue:
-    """One value of the performance data with its unit and bounds ("" for none), after the guidelines."""
+    """One value of the performance data with unit and thresholds ("" for none), as in the guidelines."""
 
     label: str
     value: float
@@ -54,29 +53,29 @@ class PerfdataValue:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """All verdicts and figures, and the worst of the verdicts."""
+    """All checks and performance data of a queue."""
 
     checks: tuple[Check, ...]
     figures: tuple[PerfdataValue, ...] = ()
 
     @property
     def status(self) -> Status:
-        """The worst: critical over unknown over warning over OK."""
-        return max((check.status for check in self.checks), key=_BADNESS.index, default=Status.UNKNOWN)
+        """The worst status: critical over unknown over warning over OK."""
+        return max((check.status for check in self.checks), key=_BY_SEVERITY.index, default=Status.UNKNOWN)
 
     def first_line(self) -> str:
-        """``PREVIEWOPS OK - what is the matter, or that nothing is | performance data``."""
-        bad = sorted(
+        """Returns ``PREVIEWOPS OK - messages of the failed checks | performance data``."""
+        failed = sorted(
             (check for check in self.checks if check.status is not Status.OK),
-            key=lambda check: -_BADNESS.index(check.status),
+            key=lambda check: -_BY_SEVERITY.index(check.status),
         )
-        said = "; ".join(check.message for check in (bad or self.checks[:1]))
+        message = "; ".join(check.message for check in (failed or self.checks[:1]))
         data = f" | {' '.join(map(str, self.figures))}" if self.figures else ""
-        # A bar ends the text for whoever reads it by machine.
-        return f"PREVIEWOPS {self.status.name} - {said.replace('|', '/')}{data}"
+        # A bar ends the message for programs that parse it.
+        return f"PREVIEWOPS {self.status.name} - {message.replace('|', '/')}{data}"
 
     def as_json(self) -> dict[str, Any]:
-        """The health as ``health --json`` shows it."""
+        """Returns the health as ``health --json`` prints it."""
         return {
             "status": self.status.name,
             "exitCode": int(self.status),
@@ -86,24 +85,29 @@ class Health:
 
 
 def unreachable_health(reason: str) -> Health:
-    """The health of a queue whose Redis cannot be used."""
-    advice = "see that the server runs, and that --redis-url or REDIS_URL names it"
-    return Health((Check("redis", Status.CRITICAL, reason, "no answer", advice),))
+    """Returns the health of a queue whose Redis cannot be used."""
+    advice = "check that the server runs, and that --redis-url or REDIS_URL names it"
+    return Health((Check("redis", Status.CRITICAL, reason, "no reply", advice),))
 
 
 def unknown_health(reason: str) -> Health:
-    """The health when the check itself cannot be made."""
-    advice = "`previewops health --help` tells the options"
+    """Returns the health if the checks cannot be run."""
+    advice = "`previewops health --help` lists the options"
     return Health((Check("check", Status.UNKNOWN, reason, "", advice),))
 
 
 def make_check(name: str, status: Status, message: str, figure: str, advice: str) -> Check:
-    """A check whose ``advice`` counts where something is wrong."""
+    """Creates a check that has ``advice`` only if it is not OK."""
     return Check(name, status, message, figure, "" if status is Status.OK else advice)
 
 
-def classify(found: float, warning: float, critical: float) -> Status:
-    """What a figure comes to that is the worse the higher it is."""
-    if found >= critical:
+def classify(value: float, warning: float, critical: float) -> Status:
+    """Returns the status of a value for which higher is worse."""
+    if value >= critical:
         return Status.CRITICAL
-    return Status.WARNING if found >= warning else Status.OK
+    return Status.WARNING if value >= warning else Status.OK
+
+
+def format_seconds(ms: float) -> str:
+    """Formats a time in whole seconds."""
+    return f"{ms / 1000:.0f} s"

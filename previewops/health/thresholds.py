@@ -1,4 +1,4 @@
-"""The thresholds that can be moved: each by a variable of the environment, and by an option of that name."""
+"""Configurable thresholds: each has an environment variable and a command-line option."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ CONFINEMENT_VARIABLE = f"{_PREFIX}CONFINEMENT"
 
 @dataclass(frozen=True, slots=True)
 class ThresholdOption:
-    """A pair of thresholds as people write them.
+    """A pair of thresholds (warning and critical) that users can set.
 
     ``name`` is "dead" for --dead-warning, PREVIEW_HEALTH_DEAD_WARNING and the fields ``dead_warning`` and
-    ``dead_critical``, with ``suffix`` behind them. A written value times ``scale`` is the field's; ``unit`` is
-    N, S, MS or PERCENT; ``falling`` means that low figures are bad.
+    ``dead_critical``, which ``suffix`` is appended to. The field is the user's value times ``scale``; ``unit`` is
+    N, S, MS or PERCENT; ``falling`` means that low values are bad.
     """
 
     name: str
@@ -31,98 +31,98 @@ class ThresholdOption:
     lowest: float = 0
     falling: bool = False
 
-    def field(self, kind: str) -> str:
-        """The field of ``Thresholds`` for ``kind``, "warning" or "critical"."""
-        return f"{self.name}_{kind}{self.suffix}"
+    def field(self, level: str) -> str:
+        """Returns the field of ``Thresholds`` for ``level``, "warning" or "critical"."""
+        return f"{self.name}_{level}{self.suffix}"
 
-    def variable(self, kind: str) -> str:
-        """The variable of the environment."""
-        return f"{_PREFIX}{self.name.upper()}_{kind.upper()}"
+    def variable(self, level: str) -> str:
+        """Returns the environment variable."""
+        return f"{_PREFIX}{self.name.upper()}_{level.upper()}"
 
-    def default(self, kind: str) -> str:
-        """The default as people write it."""
-        return f"{getattr(Thresholds(), self.field(kind)) / self.scale:g}"
+    def default(self, level: str) -> str:
+        """Returns the default in the user's unit."""
+        return f"{getattr(Thresholds(), self.field(level)) / self.scale:g}"
 
-    def parse(self, kind: str, raw: str) -> float:
-        """The field's value.
+    def parse(self, level: str, raw: str) -> float:
+        """Parses a user's value to the field's value.
 
         Raises:
-            ValueError: with what is allowed.
+            ValueError: its text is what is allowed.
         """
         try:
             value = float(raw)
         except ValueError:
             value = math.nan
         highest = 100 if self.unit == "PERCENT" else math.inf
-        whole = self.unit == "N"
-        if not self.lowest <= value <= highest or math.isinf(value) or (whole and value != int(value)):
-            kind_of = "a whole number" if whole else "a number"
-            raise ValueError(f"{kind_of} of {self.lowest:g} or more" + (", 100 at most" * (highest == 100)))
-        return int(value) if whole else value * self.scale
+        integer = self.unit == "N"
+        if not self.lowest <= value <= highest or math.isinf(value) or (integer and value != int(value)):
+            number = "a whole number" if integer else "a number"
+            raise ValueError(f"{number} of {self.lowest:g} or more" + (", at most 100" * (highest == 100)))
+        return int(value) if integer else value * self.scale
 
 
 LEVELS = ("warning", "critical")
 
 THRESHOLD_OPTIONS = (
-    ThresholdOption("workers", "N", "Workers that are heard of: fewer than N", falling=True),
-    ThresholdOption("depth", "PERCENT", "Jobs pending, of PREVIEW_QUEUE_MAX", scale=0.01, lowest=0.1),
+    ThresholdOption("workers", "N", "Live workers: fewer than N", falling=True),
+    ThresholdOption(
+        "depth", "PERCENT", "Waiting and delayed jobs, of PREVIEW_QUEUE_MAX", scale=0.01, lowest=0.1
+    ),
     ThresholdOption("oldest", "S", "Wait of the oldest job", suffix="_ms", scale=1000, lowest=0.001),
     ThresholdOption("dead", "N", "Dead letters", lowest=1),
-    ThresholdOption(
-        "failure", "PERCENT", "Of the jobs that ended in the last 5 min: died", scale=0.01, lowest=0.01
-    ),
-    ThresholdOption("growth", "N", "Dead letters that came in the last 5 min", lowest=1),
+    ThresholdOption("failure", "PERCENT", "Failure rate of jobs in the last 5 min", scale=0.01, lowest=0.01),
+    ThresholdOption("growth", "N", "New dead letters in the last 5 min", lowest=1),
     ThresholdOption("stuck", "N", "Jobs past their deadline", lowest=1),
-    ThresholdOption("latency", "MS", "Time that Redis takes to answer", suffix="_ms", lowest=1),
-    ThresholdOption("disk", "PERCENT", "Free under DATA_DIR: less than", scale=0.01, falling=True),
+    ThresholdOption("latency", "MS", "Latency of Redis", suffix="_ms", lowest=1),
+    ThresholdOption("disk", "PERCENT", "Free disk space under DATA_DIR: less than", scale=0.01, falling=True),
     ThresholdOption(
-        "skew", "S", "A host's clock off the one of Redis by", suffix="_ms", scale=1000, lowest=0.001
+        "skew", "S", "Clock difference between a host and Redis", suffix="_ms", scale=1000, lowest=0.001
     ),
 )
 
 
 def option_name(variable: str) -> str:
-    """ "--dead-warning" of PREVIEW_HEALTH_DEAD_WARNING."""
+    """Returns "--dead-warning" for PREVIEW_HEALTH_DEAD_WARNING."""
     return "--" + variable.removeprefix(_PREFIX).lower().replace("_", "-")
 
 
 def parse_thresholds(environ: Mapping[str, str]) -> Thresholds:
-    """The thresholds as the environment has them; an empty variable counts as unset.
+    """Parses the thresholds in ``environ``; an empty variable counts as unset.
 
     Raises:
-        UsageError: naming every variable, and option, that is off, what was found and what is allowed.
+        UsageError: names every invalid variable and option with the found and the allowed value.
     """
     values: dict[str, Any] = {}
     problems: list[str] = []
-    for bound in THRESHOLD_OPTIONS:
-        for kind in LEVELS:
-            raw = environ.get(bound.variable(kind), "")
+    for option in THRESHOLD_OPTIONS:
+        for level in LEVELS:
+            raw = environ.get(option.variable(level), "")
             try:
                 if raw:
-                    values[bound.field(kind)] = bound.parse(kind, raw)
+                    values[option.field(level)] = option.parse(level, raw)
             except ValueError as allowed:
-                problems.append(f"{_named(bound.variable(kind))} is {raw!r}; allowed is {allowed}")
-    wanted = environ.get(CONFINEMENT_VARIABLE, "")
-    if wanted and wanted not in tuple(Confinement):
+                problems.append(f"{_named(option.variable(level))}: found {raw!r}, allowed {allowed}")
+    confinement = environ.get(CONFINEMENT_VARIABLE, "")
+    if confinement and confinement not in tuple(Confinement):
         problems.append(
-            f"{_named(CONFINEMENT_VARIABLE)} is {wanted!r}; allowed is one of {', '.join(Confinement)}"
+            f"{_named(CONFINEMENT_VARIABLE)}: found {confinement!r}, allowed one of {', '.join(Confinement)}"
         )
-    elif wanted:
-        values["confinement"] = Confinement(wanted)
-    found = Thresholds(**values)
-    problems = problems or list(_crossed(found))
+    elif confinement:
+        values["confinement"] = Confinement(confinement)
+    thresholds = Thresholds(**values)
+    problems = problems or list(_crossed(thresholds))
     if problems:
-        raise UsageError("; ".join(problems), hint="`previewops health --help` tells the options")
-    return found
+        raise UsageError("; ".join(problems), hint="`previewops health --help` lists the options")
+    return thresholds
 
 
 def _named(variable: str) -> str:
     return f"{variable} (or {option_name(variable)})"
 
 
-def _crossed(found: Thresholds) -> Iterable[str]:
-    for bound in THRESHOLD_OPTIONS:
-        warning, critical = (getattr(found, bound.field(kind)) for kind in LEVELS)
-        if critical > warning if bound.falling else critical < warning:
-            side = "above" if bound.falling else "below"
-            yield f"--{bound.name}-critical is {side} --{bound.name}-warning"
+def _crossed(thresholds: Thresholds) -> Iterable[str]:
+    for option in THRESHOLD_OPTIONS:
+        warning, critical = (getattr(thresholds, option.field(level)) for level in LEVELS)
+        if critical > warning if option.falling else critical < warning:
+            side = "above" if option.falling else "below"
+            yield f"--{option.name}-critical is {side} --{option.name}-warning"

@@ -1,4 +1,4 @@
-"""What may stand in a log line: text without secrets, without control characters, of bounded length. Pure."""
+"""Sanitizes log fields: no secrets, no control characters, limited length. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from previewops.message_formatting import escape_unprintable
 from previewops.redis_server.connection import REDACTED, redact_url
 
 MAX_TEXT = 2_000
-"""Characters of one text, escapes counted."""
+"""Characters of one text, including escapes."""
 
 MAX_TRACEBACK = 8_192
-"""Characters of a traceback, of which the end is kept: what was raised stands there."""
+"""Characters of a traceback. Its end is kept, which holds the exception."""
 
 MAX_LINE = 16_384
 """Characters of all fields of a line together."""
@@ -37,45 +37,49 @@ _NAMED_SECRET = re.compile(
       | [^\s"',;&]+
     )"""
 )
-_DEPTH = 4
+_MAX_DEPTH = 4
 
 
 def redact(text: str) -> str:
-    """``text`` without passwords in addresses, queries of web addresses, inline data and bearer tokens."""
+    """Returns ``text`` without passwords in addresses, queries of web addresses, inline data and bearer tokens."""
     text = _INLINE.sub(rf"\1{REDACTED}", text)
-    text = _ADDRESS.sub(_address, text)
+    text = _ADDRESS.sub(_redact_address, text)
     text = _SCHEME_AND_SECRET.sub(rf"\1 {REDACTED}", text)
-    return _NAMED_SECRET.sub(_value, text)
+    return _NAMED_SECRET.sub(_redact_value, text)
 
 
-def _address(match: re.Match[str]) -> str:
+def _redact_address(match: re.Match[str]) -> str:
     url = match[0]
     if not url.lower().startswith(("http://", "https://")):
         return redact_url(url)
-    # A query may be a signature, which is as good as a password. It goes first, as it may hold an "@".
+    # A query may be a signature, which is a secret. Remove it first, because it may contain an "@".
     bare = re.split(r"[?#]", url, maxsplit=1)[0]
     return redact_url(bare) if bare == url else f"{redact_url(bare)}?{REDACTED}"
 
 
-def _value(match: re.Match[str]) -> str:
+def _redact_value(match: re.Match[str]) -> str:
     name, opening, closing, opening_within, closing_within = match.groups(default="")
     return f"{name}{opening or opening_within}{REDACTED}{closing or closing_within}"
 
 
 def sanitize(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a line as they may be written; values are JSON values. The first fields have room first."""
-    room = MAX_LINE
+    """Returns the fields of a line as safe JSON values. Earlier fields get their space first."""
+    space = MAX_LINE
     kept: dict[str, Any] = {}
     for name, value in fields.items():
         if name == TRACEBACK_FIELD:
-            kept[name] = _traceback(str(value), min(MAX_TRACEBACK, room))
+            kept[name] = _sanitize_traceback(str(value), min(MAX_TRACEBACK, space))
         else:
-            kept[name] = REDACTED if name in _WITHHELD_FIELDS else _plain(value, min(MAX_TEXT, room), _DEPTH)
-        room = max(0, room - len(json.dumps(kept[name])))
+            kept[name] = (
+                REDACTED
+                if name in _WITHHELD_FIELDS
+                else _sanitize_value(value, min(MAX_TEXT, space), _MAX_DEPTH)
+            )
+        space = max(0, space - len(json.dumps(kept[name])))
     return kept
 
 
-def _plain(value: Any, limit: int, depth: int) -> Any:
+def _sanitize_value(value: Any, limit: int, depth: int) -> Any:
     if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, Mapping | list | tuple | set | frozenset) and depth:
@@ -83,32 +87,32 @@ def _plain(value: Any, limit: int, depth: int) -> Any:
             chosen = list(value.items())[:MAX_ITEMS]
             share = limit // max(1, len(chosen))
             return {
-                _text(str(name), 100): REDACTED
+                _sanitize_text(str(name), 100): REDACTED
                 if name in _WITHHELD_FIELDS
-                else _plain(each, share, depth - 1)
-                for name, each in chosen
+                else _sanitize_value(item, share, depth - 1)
+                for name, item in chosen
             }
         items = list(value)[:MAX_ITEMS]
-        return [_plain(each, limit // max(1, len(items)), depth - 1) for each in items]
-    return _text(str(value), limit)
+        return [_sanitize_value(item, limit // max(1, len(items)), depth - 1) for item in items]
+    return _sanitize_text(str(value), limit)
 
 
-def _text(text: str, limit: int) -> str:
-    # Cut first: neither the patterns nor the escapes shall work on a stranger's megabytes.
-    return _cut(escape_unprintable(redact(text[: 2 * MAX_TEXT])), limit)
+def _sanitize_text(text: str, limit: int) -> str:
+    # Truncate first, so that patterns and escapes never process megabytes of foreign text.
+    return _truncate(escape_unprintable(redact(text[: 2 * MAX_TEXT])), limit)
 
 
-def _traceback(text: str, limit: int) -> str:
+def _sanitize_traceback(text: str, limit: int) -> str:
     lines = redact(text[-2 * MAX_TRACEBACK :]).split("\n")
-    return _cut("\n".join(map(escape_unprintable, lines)), limit, end=True)
+    return _truncate("\n".join(map(escape_unprintable, lines)), limit, end=True)
 
 
-def _cut(text: str, limit: int, *, end: bool = False) -> str:
-    """``text`` whose JSON takes at most ``limit`` characters: its beginning, or its ``end``."""
-    whole = text
+def _truncate(text: str, limit: int, *, end: bool = False) -> str:
+    """Returns the beginning, or the ``end``, of ``text`` whose JSON takes at most ``limit`` characters."""
+    original = text
     while text and (size := len(json.dumps(text))) > limit:
-        count = len(text) * limit // size  # fewer than there are, as ``size`` is above ``limit``
+        count = len(text) * limit // size  # shrinks, because ``size`` is above ``limit``
         text = text[len(text) - count :] if end else text[:count]
-    if text == whole:
+    if text == original:
         return text
     return f"…{text}" if end else f"{text}…"

@@ -1,6 +1,6 @@
-"""Structured logs on standard error: lines for a person on a terminal, JSON for everything else.
+"""Structured logs on standard error: readable lines on a terminal, JSON elsewhere.
 
-Event names are fixed words, what differs stands in fields; docs/logs.md has them all.
+Event names are constant; varying values are fields. docs/logs.md lists all events.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class JobLogContext:
-    """What every line about one attempt at a job bears. ``payload`` is None until it has been read."""
+    """Fields of every log line about one attempt at a job. ``payload`` is None until it has been read."""
 
     job_id: str
     attempt: int
@@ -31,20 +31,20 @@ class JobLogContext:
     payload: Mapping[str, Any] | None = None
 
     def fields(self) -> dict[str, Any]:
-        """The fields, by the contract's names."""
-        found = {"jobId": self.job_id, "attempt": self.attempt, "worker": self.worker}
+        """Returns the fields by their contract names."""
+        fields: dict[str, Any] = {"jobId": self.job_id, "attempt": self.attempt, "worker": self.worker}
         if self.payload is not None:
-            found |= {name: self.payload.get(name) for name in ("projectId", "requestId")}
-        return found
+            fields |= {name: self.payload.get(name) for name in ("projectId", "requestId")}
+        return fields
 
 
-# One variable that is expanded when a line is written: a job that writes none pays for setting it alone.
+# One variable, expanded when a line is written: a job that logs nothing pays only for setting it.
 _JOB: ContextVar[JobLogContext | None] = ContextVar("previewops_job_lines", default=None)
 
 
 @contextmanager
 def job_log_context(job: JobLogContext) -> Iterator[None]:
-    """Within it, every line of this task and of those that it starts is about ``job``."""
+    """Adds the fields of ``job`` to every log line of this task, and of tasks it starts, inside the block."""
     token = _JOB.set(job)
     try:
         yield
@@ -53,16 +53,16 @@ def job_log_context(job: JobLogContext) -> Iterator[None]:
 
 
 def bind_payload(payload: object) -> None:
-    """Has the lines of the current job bear what its payload is known by elsewhere."""
+    """Adds the payload's projectId and requestId to the log lines of the current job."""
     job = _JOB.get()
     if job is not None and isinstance(payload, Mapping):
         job.payload = payload
 
 
 def configure_logging(settings: Settings, *, verbose: bool = False) -> None:
-    """Sets logging up for this process, the standard library's included, as PREVIEW_LOG_LEVEL and _FORMAT say.
+    """Configures logging of this process from PREVIEW_LOG_LEVEL and _FORMAT, including the standard library's.
 
-    ``verbose`` means debug, whatever the level.
+    ``verbose`` selects debug, whatever the level.
     """
     level = logging.DEBUG if verbose else logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
@@ -72,7 +72,7 @@ def configure_logging(settings: Settings, *, verbose: bool = False) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _tidy,
+            _sanitize,
             _renderer(settings.log_format),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -80,10 +80,10 @@ def configure_logging(settings: Settings, *, verbose: bool = False) -> None:
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
-    for handler in [each for each in root.handlers if isinstance(each, _Library)]:
+    for handler in [old for old in root.handlers if isinstance(old, _LibraryHandler)]:
         root.removeHandler(handler)
-    # Not below: arq tells of each job with its arguments, which are payloads.
-    root.addHandler(_Library(max(level, logging.WARNING)))
+    # Not lower: arq logs each job with its arguments, which are payloads.
+    root.addHandler(_LibraryHandler(max(level, logging.WARNING)))
 
 
 def _renderer(chosen: LogFormat) -> structlog.typing.Processor:
@@ -98,18 +98,18 @@ def _add_job(_logger: object, _method: str, event: MutableMapping[str, Any]) -> 
     return event if job is None else {**job.fields(), **event}
 
 
-def _tidy(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _sanitize(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     first = {name: event[name] for name in ("event", "level", "timestamp") if name in event}
     return sanitize({**first, **event})
 
 
-class _Library(logging.Handler):
-    """What libraries log by the standard library, as lines like all others."""
+class _LibraryHandler(logging.Handler):
+    """Writes log records of libraries as structured lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             log.log(
-                min(record.levelno // 10 * 10, logging.CRITICAL),  # structlog knows no levels in between
+                min(record.levelno // 10 * 10, logging.CRITICAL),  # structlog has no levels in between
                 "library.logged",
                 logger=record.name,
                 message=record.getMessage(),

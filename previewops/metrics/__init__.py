@@ -1,7 +1,7 @@
-"""A queue in figures for Prometheus.
+"""Metrics of a queue for Prometheus.
 
-Every figure comes out of Redis, where the queue's scripts keep them, so any process can serve them, all that do
-say the same, and a restart of any process sets nothing back.
+All values come from Redis, where the queue's scripts keep them. So any process can serve them, all processes serve
+the same values, and a restart resets nothing.
 """
 
 from previewops.metrics.collector import ScrapeResult, collect

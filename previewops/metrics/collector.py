@@ -1,4 +1,4 @@
-"""Reads out of Redis what the metrics tell of, at a cost that depends on neither depth nor dead letters."""
+"""Collects the metrics from Redis, at a cost independent of queue depth and dead letters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class QueueMetrics:
-    """What Redis told. ``answer_ms`` is how long it takes to answer, None where asking is forbidden."""
+    """Values from Redis. ``latency_ms`` is None if the TIME command is forbidden."""
 
     snapshot: Snapshot
     totals: LifetimeCounters
@@ -32,29 +32,26 @@ class QueueMetrics:
 
 @dataclass(frozen=True, slots=True)
 class ScrapeResult:
-    """One look: ``figures``, or None and, in ``reason``, why Redis cannot be used."""
+    """Result of one collection: ``metrics``, or None with the ``reason`` why Redis cannot be used."""
 
     metrics: QueueMetrics | None
     reason: str = ""
 
 
 async def collect(redis: Redis, settings: Settings, *, clock: Clock | None = None) -> ScrapeResult:
-    """Looks at a queue in three round trips; that Redis is away is a reading too.
+    """Collects the metrics in three round trips. An unavailable Redis is a result, not an error.
 
     Args:
-        clock: times the answer of Redis.
+        clock: measures the latency of Redis.
 
     Raises:
-        redis.exceptions.RedisError: Redis answers, but what it has there is none of ours.
+        redis.exceptions.RedisError: Redis replies, but the keys hold foreign data.
     """
     try:
         snapshot = await SnapshotReader(redis, settings).read()
-        totals = LifetimeCounters.parse(
-            await redis.execute_command("HGETALL", Keys(settings.queue_name).totals)
-        )
-        return ScrapeResult(
-            QueueMetrics(snapshot, totals, await measure_latency_ms(redis, clock or SystemClock()))
-        )
+        counters = await redis.execute_command("HGETALL", Keys(settings.queue_name).totals)
+        latency_ms = await measure_latency_ms(redis, clock or SystemClock())
+        return ScrapeResult(QueueMetrics(snapshot, LifetimeCounters.parse(counters), latency_ms))
     except (RedisError, OSError) as error:
         reason = unavailable_reason(error)
         if reason is None:

@@ -1,4 +1,4 @@
-"""A reading as text for Prometheus."""
+"""Metrics in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from previewops import __version__
-from previewops.metrics.collector import ScrapeResult, collect
-from previewops.metrics.families import gauge
+from previewops.metrics.collector import QueueMetrics, ScrapeResult, collect
+from previewops.metrics.families import FamilyBuilder
 from previewops.metrics.fleet_metrics import fleet_metrics
 from previewops.metrics.job_metrics import job_metrics
 from previewops.metrics.queue_metrics import queue_metrics
@@ -23,39 +23,40 @@ if TYPE_CHECKING:
     from previewops.settings import Settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""The media type of what :func:`exposition` returns: Prometheus' text format."""
+"""Media type of what :func:`scrape` returns: Prometheus' text format."""
 
 
-class _Reader(Collector):
-    """What one reading says, family by family."""
+class _ScrapeCollector(Collector):
+    """Yields the metric families of one scrape."""
 
-    def __init__(self, reading: ScrapeResult, settings: Settings) -> None:
-        self._reading = reading
+    def __init__(self, metrics: QueueMetrics | None, settings: Settings) -> None:
+        self._metrics = metrics
         self._settings = settings
 
     def collect(self) -> Iterator[Metric]:
-        figures, name = self._reading.metrics, self._settings.queue_name
+        metrics, settings = self._metrics, self._settings
         build = {"version": __version__, "python": platform.python_version()}
-        yield InfoMetricFamily("previewops_build", "The program that tells these figures.", value=build)
-        said = "1 when Redis could be asked about the queue; when 0, nothing below is told."
-        yield gauge("preview_redis_up", said, name, [((), figures is not None)])
-        if figures is not None:
-            yield from queue_metrics(figures, self._settings)
-            yield from job_metrics(figures)
-            yield from fleet_metrics(figures.snapshot, self._settings)
+        text = "Version of the process that serves the metrics."
+        yield InfoMetricFamily("previewops_build", text, value=build)
+        text = "1 if Redis can be read; if 0, the other metrics of the queue are missing."
+        yield FamilyBuilder(settings.queue_name).gauge("preview_redis_up", text, metrics is not None)
+        if metrics is not None:
+            yield from queue_metrics(metrics, settings)
+            yield from job_metrics(metrics)
+            yield from fleet_metrics(metrics.snapshot, settings)
 
 
-def render_exposition(reading: ScrapeResult, settings: Settings) -> bytes:
-    """A reading in Prometheus' text format 0.0.4."""
-    return generate_latest(_Reader(reading, settings))
+def render_exposition(result: ScrapeResult, settings: Settings) -> bytes:
+    """Renders a scrape in Prometheus' text format 0.0.4."""
+    return generate_latest(_ScrapeCollector(result.metrics, settings))
 
 
 async def scrape(redis: Redis, settings: Settings) -> bytes:
-    """All metrics of a queue at this moment, in Prometheus' text format 0.0.4.
+    """Collects and renders all metrics of a queue in Prometheus' text format 0.0.4.
 
-    That Redis is away is no error: ``preview_redis_up`` is 0 then, and nothing else is told of the queue.
+    An unavailable Redis is not an error: ``preview_redis_up`` is 0 then, and the queue's other metrics are missing.
 
     Raises:
-        redis.exceptions.RedisError: Redis answers, but what it has there is none of ours.
+        redis.exceptions.RedisError: Redis replies, but the keys hold foreign data.
     """
     return render_exposition(await collect(redis, settings), settings)

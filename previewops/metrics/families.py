@@ -1,57 +1,59 @@
-"""Families of one queue. The queue is a label of each, so that one Prometheus can hold several apart."""
+"""Metric families of one queue. Each has the label ``queue``, so that one Prometheus can hold several queues."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from previewops.snapshot.histogram import BINS_PER_OCTAVE, bin_middle_ms
+from previewops.states import Priority
 
-Rows = Iterable[tuple[tuple[str, ...], float]]
-"""The values of the labels after the queue, and the figure."""
+Samples = float | Mapping[Any, float]
+"""One value, or values by the label (a string) or labels (a tuple of them) after ``queue``."""
 
-
-def gauge(name: str, text: str, queue: str, rows: Rows, labels: tuple[str, ...] = ()) -> GaugeMetricFamily:
-    """A figure that goes up and down."""
-    family = GaugeMetricFamily(name, text, labels=("queue", *labels))
-    for values, figure in rows:
-        family.add_metric((queue, *values), figure)
-    return family
+_Family = TypeVar("_Family", CounterMetricFamily, GaugeMetricFamily)
 
 
-def counter(
-    name: str, text: str, queue: str, rows: Rows, labels: tuple[str, ...] = ()
-) -> CounterMetricFamily:
-    """A figure that only grows, as long as Redis keeps its data. ``name`` is without ``_total``."""
-    family = CounterMetricFamily(name, text, labels=("queue", *labels))
-    for values, figure in rows:
-        family.add_metric((queue, *values), figure)
-    return family
+@dataclass(frozen=True, slots=True)
+class FamilyBuilder:
+    """Builds the metric families of ``queue``."""
+
+    queue: str
+
+    def gauge(self, name: str, text: str, samples: Samples, *labels: str) -> GaugeMetricFamily:
+        """Builds a gauge."""
+        return self._fill(GaugeMetricFamily(name, text, labels=("queue", *labels)), samples)
+
+    def counter(self, name: str, text: str, samples: Samples, *labels: str) -> CounterMetricFamily:
+        """Builds a counter, which grows as long as Redis keeps its data. ``name`` is without ``_total``."""
+        return self._fill(CounterMetricFamily(name, text, labels=("queue", *labels)), samples)
+
+    def histogram(
+        self, name: str, text: str, bins: Mapping[Priority, Mapping[int, int]], octaves: range
+    ) -> HistogramMetricFamily:
+        """Builds a histogram in seconds from the bins of ``snapshot.histogram``, with a bound at 2^n ms per octave n.
+
+        These bounds are also bounds of the bins, so the counts are exact. The sum uses the middles of the bins.
+        """
+        family = HistogramMetricFamily(name, text, labels=("queue", "priority"))
+        for priority, counts in bins.items():
+            buckets = [(f"{2**n / 1000}", float(_count_below(counts, n))) for n in octaves]
+            buckets.append(("+Inf", float(sum(counts.values()))))
+            total_s = sum(bin_middle_ms(number) * count for number, count in counts.items()) / 1000
+            family.add_metric((self.queue, priority.value), buckets, sum_value=total_s)
+        return family
+
+    def _fill(self, family: _Family, samples: Samples) -> _Family:
+        by_labels: Mapping[Any, float] = samples if isinstance(samples, Mapping) else {(): samples}
+        for key in by_labels:
+            labels: tuple[str, ...] = (key,) if isinstance(key, str) else key
+            family.add_metric((self.queue, *labels), by_labels[key])
+        return family
 
 
-def histogram(
-    name: str,
-    text: str,
-    queue: str,
-    rows: Iterable[tuple[tuple[str, ...], Mapping[int, int]]],
-    *,
-    labels: tuple[str, ...],
-    octaves: range,
-) -> HistogramMetricFamily:
-    """Times in seconds from the bins of ``snapshot.histogram``, with a bound at 2^n ms for each n of ``octaves``.
-
-    These bounds are bounds of bins, so the counts are exact. The sum is made of the bins' middles.
-    """
-    family = HistogramMetricFamily(name, text, labels=("queue", *labels))
-    for values, bins in rows:
-        buckets = [(f"{2**n / 1000}", float(_below(bins, n))) for n in octaves]
-        buckets.append(("+Inf", float(sum(bins.values()))))
-        total_s = sum(bin_middle_ms(bin_number) * count for bin_number, count in bins.items()) / 1000
-        family.add_metric((queue, *values), buckets, sum_value=total_s)
-    return family
-
-
-def _below(bins: Mapping[int, int], octave: int) -> int:
+def _count_below(counts: Mapping[int, int], octave: int) -> int:
     last = octave * BINS_PER_OCTAVE
-    return sum(count for bin_number, count in bins.items() if bin_number <= last)
+    return sum(count for number, count in counts.items() if number <= last)

@@ -1,4 +1,4 @@
-"""Who works. By host and not by worker, whose ids change with every restart."""
+"""Metrics of workers and supervisors. By host, not by worker: worker ids change with every restart."""
 
 from __future__ import annotations
 
@@ -9,54 +9,45 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import Metric
 
 from previewops.health import FATAL_PHASE, SILENT_HEARTBEATS
-from previewops.metrics.families import Rows, gauge
+from previewops.metrics.families import FamilyBuilder
 
 if TYPE_CHECKING:
     from previewops.settings import Settings
     from previewops.snapshot.model import Snapshot, WorkerState
 
 STATES = ("working", "draining", "silent", "unknown")
-"""What a worker says of itself, or ``silent`` when it has said nothing for three heartbeats."""
-
-HOST = ("host",)
-
-
-def fleet_metrics(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
-    """Workers by state and by version, their slots and memory by host, and their supervisors."""
-    name = snapshot.queue_name
-    silent_before_ms = snapshot.now_ms - SILENT_HEARTBEATS * settings.heartbeat_ms
-    states = Counter(_state(worker, silent_before_ms) for worker in snapshot.workers)
-    yield gauge(
-        "preview_workers", "Workers.", name, [((state,), states[state]) for state in STATES], ("state",)
-    )
-    versions = Counter(_label(worker.version) for worker in snapshot.workers)
-    by_version = [((version,), count) for version, count in sorted(versions.items())]
-    yield gauge("preview_worker_versions", "Workers by their version.", name, by_version, ("version",))
-    heard = [worker for worker in snapshot.workers if worker.heartbeat_ms >= silent_before_ms]
-    for metric, said, figure in _BY_HOST:
-        yield gauge(metric, said, name, _by_host(heard, figure), HOST)
-    supervisors = Counter("silent" if view.silent else "reporting" for view in snapshot.supervisors)
-    rows = [((state,), supervisors[state]) for state in ("reporting", "silent")]
-    yield gauge("preview_supervisors", "Supervisors.", name, rows, ("state",))
-    given_up = sum(
-        worker.phase == FATAL_PHASE
-        for view in snapshot.supervisors
-        if not view.silent
-        for worker in view.state.workers
-    )
-    said = "Workers that their supervisors no longer start."
-    yield gauge("preview_workers_given_up", said, name, [((), given_up)])
-
+"""State a worker reports, or ``silent`` after three missed heartbeats."""
 
 _BY_HOST: tuple[tuple[str, str, Callable[[WorkerState], int]], ...] = (
-    ("preview_worker_slots", "Jobs that the workers of a host run at a time.", lambda worker: worker.slots),
-    ("preview_worker_busy", "Slots of a host that are taken.", lambda worker: worker.busy),
+    ("preview_worker_slots", "Job slots of the workers of a host.", lambda worker: worker.slots),
+    ("preview_worker_busy", "Busy job slots of the workers of a host.", lambda worker: worker.busy),
     (
         "preview_worker_rss_bytes",
-        "Resident memory of a host's workers and their render processes; shared pages count in each.",
+        "Resident memory of a host's workers and their render processes; shared pages count in each process.",
         lambda worker: worker.rss_bytes,
     ),
 )
+
+
+def fleet_metrics(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
+    """Yields workers by state and version, slots and memory by host, and supervisors."""
+    gauge = FamilyBuilder(snapshot.queue_name).gauge
+    silent_before_ms = snapshot.now_ms - SILENT_HEARTBEATS * settings.heartbeat_ms
+    states = Counter(_state(worker, silent_before_ms) for worker in snapshot.workers)
+    yield gauge("preview_workers", "Workers.", {state: states[state] for state in STATES}, "state")
+    versions = Counter(_label(worker.version) for worker in snapshot.workers)
+    yield gauge("preview_worker_versions", "Workers by version.", dict(sorted(versions.items())), "version")
+    live = [worker for worker in snapshot.workers if worker.heartbeat_ms >= silent_before_ms]
+    for name, text, value_of in _BY_HOST:
+        totals: Counter[str] = Counter()
+        for worker in live:
+            totals[_label(worker.host)] += value_of(worker)
+        yield gauge(name, text, dict(sorted(totals.items())), "host")
+    reporting = [view for view in snapshot.supervisors if not view.silent]
+    supervisors = {"reporting": len(reporting), "silent": len(snapshot.supervisors) - len(reporting)}
+    yield gauge("preview_supervisors", "Supervisors.", supervisors, "state")
+    given_up = sum(worker.phase == FATAL_PHASE for view in reporting for worker in view.state.workers)
+    yield gauge("preview_workers_given_up", "Workers that their supervisors no longer restart.", given_up)
 
 
 def _state(worker: WorkerState, silent_before_ms: int) -> str:
@@ -65,13 +56,6 @@ def _state(worker: WorkerState, silent_before_ms: int) -> str:
     return worker.state if worker.state in STATES else "unknown"
 
 
-def _label(said: str) -> str:
-    """What a worker says of itself, as a label: half a surrogate pair has no UTF-8 and would cost all figures."""
-    return said.encode("utf-8", "backslashreplace").decode("utf-8") or "unknown"
-
-
-def _by_host(workers: list[WorkerState], figure: Callable[[WorkerState], int]) -> Rows:
-    sums: Counter[str] = Counter()
-    for worker in workers:
-        sums[_label(worker.host)] += figure(worker)
-    return [((host,), total) for host, total in sorted(sums.items())]
+def _label(reported: str) -> str:
+    """Makes a reported text a label. Half a surrogate pair has no UTF-8 and would make all metrics fail."""
+    return reported.encode("utf-8", "backslashreplace").decode("utf-8") or "unknown"

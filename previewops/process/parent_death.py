@@ -1,12 +1,12 @@
-"""Ties a process to its parent, so that it does not outlive the parent, even one that is killed by SIGKILL.
+"""Ends a process when its parent dies, even if the parent is killed by SIGKILL.
 
-The kernel is asked for a signal on the death of the parent (``PR_SET_PDEATHSIG``, prctl(2)). SIGKILL ends
-whatever there is, a stopped process and one that hangs included. Any other signal lets a program end in
-order, and waits for as long as the process is stopped; ``thaw_when_closed`` is for that.
+The kernel sends a signal on the parent's death (``PR_SET_PDEATHSIG``, prctl(2)). SIGKILL also ends stopped and
+hanging processes. Any other signal allows an orderly exit, but a stopped process does not receive it;
+``continue_on_pipe_close`` wakes such a process.
 
-A program is started through this file, which ties itself and then becomes the program by exec, so no process
-is added. A ``preexec_fn`` would do the same, but runs Python between fork and exec, which can deadlock when
-the parent has threads. Elsewhere than on Linux nothing is tied.
+A program is started through this file, which sets the signal and then execs the program, so no process is added. A
+``preexec_fn`` would run Python between fork and exec, which can deadlock when the parent has threads. On systems
+other than Linux nothing is set.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_CANNOT_RUN = 126  # as a shell's status for a command found and not executable
+_CANNOT_RUN = 126  # a shell's status for a command that cannot be executed
 
 
 def die_with_parent_argv(argv: Sequence[str], signum: signal.Signals) -> list[str]:
-    """The command that runs ``argv`` (program's path first) so that ``signum`` reaches it when we die.
+    """Returns the command that runs ``argv`` (program path first) and delivers ``signum`` when this process dies.
 
-    The kernel watches the thread that starts the command, so that thread has to live as long as the program.
+    The kernel watches the thread that starts the command, so that thread must live as long as the program.
     """
-    # -I and -S: neither the environment nor site-packages can slow the start down or change what is imported.
+    # -I and -S: environment and site-packages can neither slow the start nor change the imports.
     script = str(Path(__file__).resolve())
     return [sys.executable, "-I", "-S", script, str(os.getpid()), str(int(signum)), *argv]
 
 
 def set_parent_death_signal(parent: int, signum: int) -> bool:
-    """Has the kernel send ``signum`` to this process when its parent dies, whose process id is ``parent``.
+    """Makes the kernel send ``signum`` to this process when its parent, process ``parent``, dies.
 
-    A fork does not inherit the tie; an exec does. False: the parent had died before the kernel was asked.
+    The setting survives exec but not fork. Returns False if the parent died before the call.
 
     Raises:
-        OSError: the kernel refuses.
+        OSError: the kernel rejects the call.
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
@@ -49,10 +49,10 @@ def set_parent_death_signal(parent: int, signum: int) -> bool:
 
 
 def continue_on_pipe_close(reader: int, pid: int) -> None:
-    """Has the kernel send SIGCONT to process ``pid`` when the last writer of the pipe ``reader`` is gone.
+    """Makes the kernel send SIGCONT to process ``pid`` when the last writer of the pipe ``reader`` closes.
 
-    The one who writes is this process, and dies; ``pid`` is a child that has inherited ``reader``, as the kernel
-    forgets this with the last descriptor of it. By fcntl(2), F_SETSIG and O_ASYNC.
+    This process is the writer, and closes it by dying. ``pid`` is a child that inherited ``reader``: the kernel drops
+    the setting with the last descriptor. Uses fcntl(2), F_SETSIG and O_ASYNC.
     """
     if sys.platform == "linux":
         fcntl.fcntl(reader, fcntl.F_SETOWN, pid)
@@ -60,7 +60,7 @@ def continue_on_pipe_close(reader: int, pid: int) -> None:
         fcntl.fcntl(reader, fcntl.F_SETFL, fcntl.fcntl(reader, fcntl.F_GETFL) | fcntl.FASYNC)
 
 
-def _become(parent: int, signum: int, argv: list[str]) -> int:
+def _exec_with_signal(parent: int, signum: int, argv: list[str]) -> int:
     try:
         if set_parent_death_signal(parent, signum):
             os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
@@ -70,4 +70,4 @@ def _become(parent: int, signum: int, argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_become(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))
+    sys.exit(_exec_with_signal(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import RedisError
 
-from previewops.contract.payload import Payload, body_digest, canonical_bytes
+from previewops.contract.payload import Payload
 from previewops.errors import JobIdMismatch, JobNotFound, PayloadChanged, WrongState
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter, DeadLetterGroup
 from previewops.queue.keys import Keys
@@ -238,8 +238,8 @@ class DeadLetters:
             job_id,
             (priority or payload.priority).value,
             payload.project_id,
-            body_digest(payload),
-            canonical_bytes(payload),
+            payload.digest,
+            payload.body,
             RENDER_FUNCTION,
             who,
             why,

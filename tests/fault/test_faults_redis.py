@@ -56,7 +56,7 @@ async def test_row_8_redis_frozen(redis_process: MakeServer, tmp_path: Path) -> 
         health = program_for(cluster).run("health")
         assert health.code == 2
         assert health.out.startswith("PREVIEWOPS CRITICAL - ")
-        assert "did not answer in time" in health.out
+        assert "did not reply in time" in health.out
         submitted = program_for(cluster).run("submit", "-", stdin=b'{"jobId": "x"}')
         assert submitted.code == 65, "invalid payloads are rejected without Redis"
         assert worker.alive

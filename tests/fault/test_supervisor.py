@@ -261,7 +261,7 @@ async def test_a_second_supervisor_is_refused(redis_url: str, tmp_path: Path) ->
         await supervisor.running(1)
         async with SupervisorProcess(cluster, "--workers", "1") as second:
             assert await second.stopped() == EXIT_FAILED
-        assert f"process {supervisor.process.pid} supervises" in supervisor.log.read_text()
+        assert f"process {supervisor.process.pid} already supervises" in supervisor.log.read_text()
         await supervisor.running(1)
 
 

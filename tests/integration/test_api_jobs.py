@@ -61,7 +61,7 @@ async def test_a_cancelled_jobs_id_says_until_when_it_is_taken(door: ApiUnderTes
 async def test_another_body_under_the_same_id_is_a_conflict(door: ApiUnderTest) -> None:
     await door.client.post(JOBS, json=payload("a"))
     told = require_problem(await door.client.post(JOBS, json=payload("a", dryRun=True)), 409, "conflict")
-    assert "job a exists already (waiting)" in told["detail"]
+    assert "job a already exists (waiting)" in told["detail"]
 
 
 async def test_everything_that_is_wrong_is_told_at_once(door: ApiUnderTest) -> None:

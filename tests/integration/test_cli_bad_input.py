@@ -37,7 +37,7 @@ BAD = {
     "NaN": (GOOD.replace(b"false", b"NaN"), "NaN", "finite"),
     "duplicate names": (
         GOOD.replace(b'"dryRun"', b'"jobId": "b", "dryRun"'),
-        "more than once",
+        "is repeated in its object",
         "each name once",
     ),
     "a path as jobId": (GOOD.replace(b'"job-1"', b'"../../x"'), "../../x", "without '..'"),

@@ -174,7 +174,7 @@ async def test_requeue_with_another_payload(graves: Program, redis_url: str, tmp
     [
         (("m-1", "m-2"), 2, "--payload is for one JOB"),
         (("m-1", "--project", "p"), 2, "--payload is for one JOB"),
-        (("m-2",), 65, "the payload for job m-2 has the jobId m-1"),
+        (("m-2",), 65, "payload for job m-2: found jobId m-1, allowed m-2"),
     ],
     ids=["two", "filter", "other"],
 )

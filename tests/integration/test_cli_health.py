@@ -37,7 +37,7 @@ def statuses(program: Program, *words: str) -> dict[str, str]:
     return {check["name"]: check["status"] for check in found["checks"]}
 
 
-async def test_an_answer_that_takes_long_is_told(program: Program, server: RedisProcess) -> None:
+async def test_slow_redis_is_reported(program: Program, server: RedisProcess) -> None:
     async with queue_driver(server.url) as hand:
         await hand.heartbeat()
     assert statuses(program)["redis"] == "OK"
@@ -45,7 +45,7 @@ async def test_an_answer_that_takes_long_is_told(program: Program, server: Redis
     assert any(name == "redis_answer" and value > 0 for name, value in done.json["figures"].items())
 
 
-async def test_all_is_well(program: Program, server: RedisProcess) -> None:
+async def test_healthy_queue(program: Program, server: RedisProcess) -> None:
     async with queue_driver(server.url) as hand:
         await hand.heartbeat()
         await hand.submit(payload())
@@ -59,12 +59,12 @@ async def test_all_is_well(program: Program, server: RedisProcess) -> None:
     assert found.json["figures"]["waiting"] == 1
 
 
-def test_what_to_do_stands_below_what_is_wrong(program: Program) -> None:
+def test_advice_is_below_the_failed_check(program: Program) -> None:
     lines = program.run("health", *PATIENT).out.splitlines()
     place = next(n for n, line in enumerate(lines) if line.startswith("CRITICAL  workers"))
     assert lines[place].split()[2] == "0"
-    assert lines[place + 1].strip() == "start some: `previewops supervise`, or `previewops up`"
-    assert lines[place].index("no worker") == lines[place + 1].index("start some")
+    assert lines[place + 1].strip() == "start workers: `previewops supervise`, or `previewops up`"
+    assert lines[place].index("no worker") == lines[place + 1].index("start workers")
     (check,) = (
         each for each in program.run("health", "--json", *PATIENT).json["checks"] if each["name"] == "workers"
     )
@@ -72,7 +72,7 @@ def test_what_to_do_stands_below_what_is_wrong(program: Program) -> None:
     assert check["advice"] == lines[place + 1].strip()
 
 
-async def test_failures_stuck_jobs_versions_and_the_disk_are_looked_at(
+async def test_failures_stuck_jobs_versions_and_disk_are_checked(
     program: Program, server: RedisProcess
 ) -> None:
     (program.folder / "data").mkdir(exist_ok=True)
@@ -96,7 +96,7 @@ async def test_failures_stuck_jobs_versions_and_the_disk_are_looked_at(
     assert milder["failure-rate"] == "WARNING"
 
 
-async def test_workers_tell_what_confines_them_and_what_time_they_have(
+async def test_confinement_and_clocks_of_workers_are_checked(
     program: Program, server: RedisProcess
 ) -> None:
     async with queue_driver(server.url) as hand:
@@ -113,7 +113,7 @@ async def test_workers_tell_what_confines_them_and_what_time_they_have(
     assert (accepted["confinement"], accepted["clocks"]) == ("OK", "OK")
 
 
-async def test_thresholds_of_the_environment_give_way_to_options(
+async def test_options_precede_environment(
     program: Program, server: RedisProcess
 ) -> None:
     async with queue_driver(server.url) as hand:
@@ -124,7 +124,7 @@ async def test_thresholds_of_the_environment_give_way_to_options(
     assert moved.code == 1
     wrong = program.run("health", PREVIEW_HEALTH_DEAD_WARNING="many")
     assert wrong.code == 3
-    assert "PREVIEW_HEALTH_DEAD_WARNING (or --dead-warning) is 'many'" in wrong.out
+    assert "PREVIEW_HEALTH_DEAD_WARNING (or --dead-warning): found 'many'" in wrong.out
 
 
 def test_no_worker_is_critical(program: Program) -> None:
@@ -179,7 +179,7 @@ async def test_lost_jobs_are_critical(program: Program, server: RedisProcess) ->
     assert statuses(program)["accounting"] == "CRITICAL"
 
 
-async def test_a_server_that_forbids_to_ask_is_not_judged_for_it(
+async def test_forbidden_commands_skip_their_checks(
     program: Program, server: RedisProcess
 ) -> None:
     async with queue_driver(server.url) as hand:
@@ -190,7 +190,7 @@ async def test_a_server_that_forbids_to_ask_is_not_judged_for_it(
     assert {"eviction", "persistence"}.isdisjoint(check["name"] for check in found.json["checks"])
 
 
-def test_no_redis_is_critical_and_keeps_the_password(program: Program) -> None:
+def test_unavailable_redis_is_critical_and_hides_the_password(program: Program) -> None:
     done = program.run("--redis-url", "redis://u:s3cret@127.0.0.1:1", "health")
     assert done.code == 2
     assert done.out.startswith("PREVIEWOPS CRITICAL - Redis at redis://u:***@127.0.0.1:1 cannot be used: ")
@@ -211,13 +211,13 @@ def test_no_redis_is_critical_and_keeps_the_password(program: Program) -> None:
         ("extra",),
     ],
 )
-def test_wrong_words_are_unknown(program: Program, words: tuple[str, ...]) -> None:
+def test_invalid_arguments_are_unknown(program: Program, words: tuple[str, ...]) -> None:
     done = program.run("health", *words)
     assert done.code == 3
     assert done.out.startswith("PREVIEWOPS UNKNOWN - ")
 
 
-def test_wrong_settings_and_bugs_are_unknown(program: Program, server: RedisProcess) -> None:
+def test_invalid_settings_and_bugs_are_unknown(program: Program, server: RedisProcess) -> None:
     assert program.run("health", PREVIEW_QUEUE_MAX="many").code == 3
     with redis.Redis.from_url(server.url) as client:
         client.set("preview-jobs:meta", "not a hash")

@@ -90,7 +90,7 @@ def test_what_the_import_and_the_contract_find_is_one_report(program: Program) -
 def test_a_stranger_cannot_have_any_file_copied(program: Program) -> None:
     done = program.run("submit", program.write("job.json", job("/etc/passwd")), "--import")
     assert done.code == 65
-    assert "is neither a picture nor a sound" in done.err
+    assert "is not a supported picture or sound" in done.err
     assert "/etc" not in "".join(imported(program))
 
 

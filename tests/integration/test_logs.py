@@ -1,4 +1,4 @@
-"""The lines that real processes log."""
+"""Log lines of real processes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def program(redis_url: str, tmp_path: Path) -> Program:
     return Program(tmp_path, redis_url)
 
 
-async def test_every_line_of_a_job_bears_what_it_is_known_by(program: Program, redis_url: str) -> None:
+async def test_every_line_of_a_job_has_its_ids(program: Program, redis_url: str) -> None:
     good = payload("good")
     good["previewRequest"]["title"] = "Not for logs"
     bad = payload("bad")
     bad["previewRequest"]["assets"] = [{"id": "a", "uri": "gone.png", "title": "Not for logs"}]
-    async with queue_driver(redis_url) as hand:
-        await hand.submit(good, bad)
+    async with queue_driver(redis_url) as driver:
+        await driver.submit(good, bad)
     done = program.run("worker", "--burst", "--name", "w-7")
     assert done.code == 0
     lines = lines_of(done.err)
@@ -48,19 +48,19 @@ async def test_every_line_of_a_job_bears_what_it_is_known_by(program: Program, r
     assert [line["event"] for line in lines if "jobId" not in line][-1] == "worker.stopped"
 
 
-async def test_secrets_of_addresses_stay_out(program: Program, redis_url: str) -> None:
+async def test_secrets_of_addresses_are_redacted(program: Program, redis_url: str) -> None:
     stranger = payload("stranger")
     stranger["previewRequest"]["assets"] = [{"id": "a", "uri": f"https://cdn.example/a.png?sig={SECRET}"}]
-    async with queue_driver(redis_url) as hand:
-        await hand.submit(stranger)
+    async with queue_driver(redis_url) as driver:
+        await driver.submit(stranger)
     done = program.run("worker", "--burst")
     assert "job.died" in done.err
     assert SECRET not in done.err
 
 
 async def test_format_and_level(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.submit(payload("a"))
+    async with queue_driver(redis_url) as driver:
+        await driver.submit(payload("a"))
     text = program.run("worker", "--burst", PREVIEW_LOG_FORMAT="text")
     assert "job.rendered" in text.err
     assert "projectId=lessons" in text.err
@@ -68,17 +68,17 @@ async def test_format_and_level(program: Program, redis_url: str) -> None:
     assert program.run("worker", "--burst", PREVIEW_LOG_LEVEL="error").err == ""
     wrong = program.run("worker", PREVIEW_LOG_LEVEL="loud", PREVIEW_LOG_FORMAT="xml")
     assert wrong.code == 2
-    assert "PREVIEW_LOG_LEVEL is 'loud'; allowed is one of debug, info, warning, error" in wrong.err
-    assert "PREVIEW_LOG_FORMAT is 'xml'; allowed is one of json, text, auto" in wrong.err
+    assert "PREVIEW_LOG_LEVEL: found 'loud', allowed one of debug, info, warning, error" in wrong.err
+    assert "PREVIEW_LOG_FORMAT: found 'xml', allowed one of json, text, auto" in wrong.err
 
 
 LIBRARIES = """
 import asyncio, logging
-from previewops.logs.setup import JobLogContext, configure, job_log_context, log, bind_payload
+from previewops.logs.setup import JobLogContext, configure_logging, job_log_context, log, bind_payload
 from previewops.settings import Settings
 
-configure(Settings())
-configure(Settings())  # twice is once
+configure_logging(Settings())
+configure_logging(Settings())  # twice is once
 arq = logging.getLogger("arq.worker")
 arq.info("0.01s -> job(%s)", {"title": "Not for logs"})
 
@@ -101,7 +101,7 @@ log.info("worker.stopped")
 """
 
 
-def test_libraries_log_the_same_way() -> None:
+def test_libraries_log_structured_lines() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", LIBRARIES], capture_output=True, text=True, check=True
     )
@@ -130,7 +130,7 @@ SENDING = """
 import asyncio
 from previewops.clock import system_rng
 from previewops.queue.leases import Claim, CompletedJob
-from previewops.logs.setup import JobLogContext, configure, job_log_context, log
+from previewops.logs.setup import JobLogContext, configure_logging, job_log_context, log
 from previewops.settings import Settings
 from previewops.states import ScriptResult, Priority
 from previewops.worker.engine.claims import ClaimChannel
@@ -146,7 +146,7 @@ class Leases:
         return 0
 
 async def main():
-    configure(Settings())
+    configure_logging(Settings())
     exchange = ClaimChannel(
         Leases(), max_calls=1, batch_size=9, held_claims=list, accepts_jobs=lambda: False, rng=system_rng()
     )
@@ -159,7 +159,7 @@ asyncio.run(main())
 """
 
 
-def test_what_concerns_several_jobs_is_not_said_of_one() -> None:
+def test_lines_about_several_jobs_have_no_job_id() -> None:
     done = subprocess.run([sys.executable, "-c", SENDING], capture_output=True, text=True, check=True)
     away, rendered = lines_of(done.stderr)
     assert (away["event"], "jobId" in away) == ("redis.away", False)

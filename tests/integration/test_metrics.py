@@ -1,4 +1,4 @@
-"""The figures for Prometheus, of queues in every state, and of a Redis that is away."""
+"""Prometheus metrics of queues in every state, and without Redis."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ Labels = Mapping[str, str]
 AWAY = "unix:///nonexistent/redis.sock"
 
 
-class Said:
-    """What an exposition says, after Prometheus' own parser."""
+class Exposition:
+    """An exposition, parsed by Prometheus' own parser."""
 
     def __init__(self, text: str) -> None:
         families = list(text_string_to_metric_families(text))
         self.families = {family.name: family for family in families}
-        assert len(self.families) == len(families), "a family is told twice"
+        assert len(self.families) == len(families), "a family occurs twice"
         self.samples = {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
             for family in families
@@ -46,11 +46,11 @@ class Said:
         }
 
     def of(self, name: str, **labels: str) -> float:
-        """A figure; the queue's name goes without saying."""
+        """Returns a sample of the test's queue."""
         return self.samples[name, tuple(sorted({"queue": "preview-jobs", **labels}.items()))]
 
     def nonzero(self, name: str) -> dict[str, float]:
-        """The figures of a metric that are not 0, by what its labels say after the queue."""
+        """Returns the non-zero samples of a metric by the labels after ``queue``."""
         return {
             " ".join(value for label, value in labels if label != "queue"): figure
             for (sample, labels), figure in self.samples.items()
@@ -58,12 +58,12 @@ class Said:
         }
 
 
-async def said_by(b: QueueFixture) -> Said:
-    return Said((await scrape(b.redis, b.settings)).decode())
+async def scrape_metrics(b: QueueFixture) -> Exposition:
+    return Exposition((await scrape(b.redis, b.settings)).decode())
 
 
 async def settle(b: QueueFixture, job_id: str, how: str, priority: str = "normal") -> None:
-    """Submits a job, claims it, and lets it end in one of the ways there are."""
+    """Submits a job, claims it, and ends it with an outcome."""
     await b.queue.submit(payload(job_id, priority=priority))
     claim = await b.claim_one()
     assert claim.job_id == job_id
@@ -105,9 +105,9 @@ async def settle(b: QueueFixture, job_id: str, how: str, priority: str = "normal
             await b.worker().maintain()
 
 
-async def test_every_way_a_job_can_go_is_counted_by_class_and_cause(redis_url: str) -> None:
+async def test_every_outcome_is_counted_by_priority_and_cause(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
-        # The first upkeep after a silence recovers nothing.
+        # The first maintenance after a pause recovers nothing.
         await b.worker().maintain()
         for number, how in enumerate(
             ("completed", "dry", "retried", "crashed", "invalid", "worn out", "poison")
@@ -115,47 +115,47 @@ async def test_every_way_a_job_can_go_is_counted_by_class_and_cause(redis_url: s
             await settle(b, f"n-{number}", how)
         await settle(b, "high", "completed", "high")
         await settle(b, "low", "lost", "low")
-        said = await said_by(b)
-    assert said.nonzero("preview_job_started_total") == {"high": 1, "normal": 7, "low": 1}
-    assert said.nonzero("preview_job_completed_total") == {"high": 1, "normal": 2}
-    assert said.nonzero("preview_job_dryrun_total") == {"normal": 1}
-    assert said.nonzero("preview_job_invalid_total") == {"normal": 1}
-    assert said.nonzero("preview_job_failed_total") == {
+        metrics = await scrape_metrics(b)
+    assert metrics.nonzero("preview_job_started_total") == {"high": 1, "normal": 7, "low": 1}
+    assert metrics.nonzero("preview_job_completed_total") == {"high": 1, "normal": 2}
+    assert metrics.nonzero("preview_job_dryrun_total") == {"normal": 1}
+    assert metrics.nonzero("preview_job_invalid_total") == {"normal": 1}
+    assert metrics.nonzero("preview_job_failed_total") == {
         "permanent normal": 1,
         "error normal": 2,
         "crash normal": 2,
         "worker-lost low": 1,
     }
-    assert said.nonzero("preview_job_retried_total") == {
+    assert metrics.nonzero("preview_job_retried_total") == {
         "error normal": 1,
         "crash normal": 1,
         "worker-lost low": 1,
     }
-    assert said.nonzero("preview_job_dead_total") == {
+    assert metrics.nonzero("preview_job_dead_total") == {
         "permanent normal": 1,
         "attempts normal": 1,
         "crashes normal": 1,
     }
-    assert said.of("preview_render_crashes_total") == 2
-    assert said.of("preview_job_accepted_total") == 9
-    assert said.of("preview_queue_dead") == 3
-    assert said.of("preview_queue_delayed") == 2
-    assert said.of("preview_queue_waiting", priority="low") == 1
-    assert said.of("preview_queue_unaccounted") == 0
+    assert metrics.of("preview_render_crashes_total") == 2
+    assert metrics.of("preview_job_accepted_total") == 9
+    assert metrics.of("preview_queue_dead") == 3
+    assert metrics.of("preview_queue_delayed") == 2
+    assert metrics.of("preview_queue_waiting", priority="low") == 1
+    assert metrics.of("preview_queue_unaccounted") == 0
 
 
-async def test_a_worker_that_is_lost_for_the_last_time_leaves_a_dead_letter(redis_url: str) -> None:
+async def test_last_worker_loss_counts_a_dead_letter(redis_url: str) -> None:
     async with queue_fixture(redis_url, max_crashes=1) as b:
         await b.queue.submit(payload("a"))
         await b.claim_one("w1")
         await b.worker(max_crashes=1).deregister_worker("w1", "it was killed", lost=True)
-        said = await said_by(b)
-    assert said.nonzero("preview_job_failed_total") == {"worker-lost normal": 1}
-    assert said.nonzero("preview_job_dead_total") == {"crashes normal": 1}
-    assert not said.nonzero("preview_job_retried_total")
+        metrics = await scrape_metrics(b)
+    assert metrics.nonzero("preview_job_failed_total") == {"worker-lost normal": 1}
+    assert metrics.nonzero("preview_job_dead_total") == {"crashes normal": 1}
+    assert not metrics.nonzero("preview_job_retried_total")
 
 
-async def test_times_are_counted_below_bounds_that_the_queue_counts_by(redis_url: str) -> None:
+async def test_histogram_bounds_are_bin_bounds(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload(f"j-{n}", priority="high") for n in range(4)])
         claims = (await b.worker().claim(4)).claims
@@ -163,21 +163,23 @@ async def test_times_are_counted_below_bounds_that_the_queue_counts_by(redis_url
         await b.worker().finish(
             [completed_job(claim, run_ms=ms) for claim, ms in zip(claims, times, strict=True)], 0
         )
-        said = await said_by(b)
+        metrics = await scrape_metrics(b)
 
     def below(bound: str) -> float:
-        return said.of("preview_job_duration_seconds_bucket", priority="high", le=bound)
+        return metrics.of("preview_job_duration_seconds_bucket", priority="high", le=bound)
 
     assert [below(bound) for bound in ("0.008", "0.016", "0.512", "1.024", "1048.576", "+Inf")] == [
         1, 2, 2, 3, 3, 4,
     ]  # fmt: skip
-    assert said.of("preview_job_duration_seconds_count", priority="high") == 4
-    assert said.of("preview_job_duration_seconds_sum", priority="high") == pytest.approx(2000.613, rel=0.09)
-    assert said.of("preview_job_wait_seconds_count", priority="high") == 4
-    assert said.of("preview_job_wait_seconds_count", priority="low") == 0
+    assert metrics.of("preview_job_duration_seconds_count", priority="high") == 4
+    assert metrics.of("preview_job_duration_seconds_sum", priority="high") == pytest.approx(
+        2000.613, rel=0.09
+    )
+    assert metrics.of("preview_job_wait_seconds_count", priority="high") == 4
+    assert metrics.of("preview_job_wait_seconds_count", priority="low") == 0
 
 
-async def test_the_fleet_is_told_by_host_and_state(redis_url: str) -> None:
+async def test_fleet_metrics_by_host_and_state(redis_url: str) -> None:
     def info(host: str, state: str, **more: Any) -> str:
         return json.dumps({"host": host, "state": state, "slots": 2, "version": "0.1.0", **more})
 
@@ -187,27 +189,27 @@ async def test_the_fleet_is_told_by_host_and_state(redis_url: str) -> None:
         await b.worker("w3").heartbeat(info("two", "some day", rssBytes=7), [])
         await b.worker("w4").heartbeat(info("three", "working", rssBytes=9), [])
         await b.redis.zadd(b.keys.workers, {"w4": await b.now_ms() - 3_600_000})
-        said = await said_by(b)
-    assert said.nonzero("preview_workers") == {"working": 1, "draining": 1, "unknown": 1, "silent": 1}
-    assert said.nonzero("preview_worker_slots") == {"one": 4, "two": 2}
-    assert said.nonzero("preview_worker_busy") == {"one": 3}
-    assert said.nonzero("preview_worker_rss_bytes") == {"one": 1_500, "two": 7}
-    assert said.nonzero("preview_worker_versions") == {"0.1.0": 4}
+        metrics = await scrape_metrics(b)
+    assert metrics.nonzero("preview_workers") == {"working": 1, "draining": 1, "unknown": 1, "silent": 1}
+    assert metrics.nonzero("preview_worker_slots") == {"one": 4, "two": 2}
+    assert metrics.nonzero("preview_worker_busy") == {"one": 3}
+    assert metrics.nonzero("preview_worker_rss_bytes") == {"one": 1_500, "two": 7}
+    assert metrics.nonzero("preview_worker_versions") == {"0.1.0": 4}
 
 
-async def test_what_a_worker_says_of_itself_cannot_break_the_text(redis_url: str) -> None:
+async def test_worker_reports_cannot_break_the_exposition(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.worker().heartbeat(r'{"host": "\ud800\"} 1\n#", "slots": 3}', [])
-        said = await said_by(b)
-    assert said.nonzero("preview_worker_slots") == {'\\ud800"} 1\n#': 3}
-    assert said.nonzero("preview_worker_versions") == {"unknown": 1}
+        metrics = await scrape_metrics(b)
+    assert metrics.nonzero("preview_worker_slots") == {'\\ud800"} 1\n#': 3}
+    assert metrics.nonzero("preview_worker_versions") == {"unknown": 1}
 
 
-async def test_a_queue_that_was_never_used_has_every_family_and_begins_at_nought(redis_url: str) -> None:
+async def test_unused_queue_has_every_family_at_zero(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
-        empty = await said_by(b)
+        empty = await scrape_metrics(b)
         await b.queue.submit(payload("a"))
-        used = await said_by(b)
+        used = await scrape_metrics(b)
     assert empty.families.keys() == used.families.keys()
     assert {name for name, _ in empty.samples} == {name for name, _ in used.samples}
     assert empty.of("preview_job_failed_total", priority="low", cause="crash") == 0
@@ -215,27 +217,27 @@ async def test_a_queue_that_was_never_used_has_every_family_and_begins_at_nought
     assert used.of("preview_queue_oldest_waiting_seconds", priority="normal") >= 0
 
 
-async def test_submits_that_were_turned_away_are_told_by_reason(redis_url: str) -> None:
+async def test_rejected_submits_are_counted_by_reason(redis_url: str) -> None:
     async with queue_fixture(redis_url, queue_max=2) as b:
         await b.queue.submit_many([payload("a"), payload("a"), payload("a", title="other"), payload("b")])
-        assert (await said_by(b)).nonzero("preview_submit_refused_total") == {"conflict": 1}
+        assert (await scrape_metrics(b)).nonzero("preview_submit_refused_total") == {"conflict": 1}
         await b.queue.submit_many([payload("c"), payload("d")], invalid=3)
         await b.queue.submit_many([], invalid=2)
-        said = await said_by(b)
-        assert said.nonzero("preview_submit_refused_total") == {"conflict": 1, "full": 2, "invalid": 5}
-        assert said.of("preview_job_accepted_total") == 2
+        metrics = await scrape_metrics(b)
+        assert metrics.nonzero("preview_submit_refused_total") == {"conflict": 1, "full": 2, "invalid": 5}
+        assert metrics.of("preview_job_accepted_total") == 2
 
 
-async def test_reading_costs_as_many_commands_at_any_depth(redis_url: str) -> None:
+async def test_collecting_costs_the_same_commands_at_any_depth(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
 
         async def cost() -> dict[str, int]:
-            await said_by(b)
+            await scrape_metrics(b)
             before = await b.calls()
-            await said_by(b)
+            await scrape_metrics(b)
             after = await b.calls()
-            found = {name: count - before.get(name, 0) for name, count in after.items()}
-            return {name: count for name, count in found.items() if count and name != "info"}
+            calls = {name: count - before.get(name, 0) for name, count in after.items()}
+            return {name: count for name, count in calls.items() if count and name != "info"}
 
         await b.queue.submit(payload("a"))
         shallow = await cost()
@@ -243,27 +245,27 @@ async def test_reading_costs_as_many_commands_at_any_depth(redis_url: str) -> No
         assert await cost() == shallow
 
 
-async def test_any_number_of_processes_say_the_same(redis_url: str) -> None:
+async def test_all_processes_serve_the_same_metrics(redis_url: str) -> None:
     async with queue_fixture(redis_url) as one, queue_fixture(redis_url) as other:
         await settle(one, "a", "completed")
-        first, second = await said_by(one), await said_by(other)
+        first, second = await scrape_metrics(one), await scrape_metrics(other)
     volatile = {"preview_redis_latency_seconds"}
     assert {k: v for k, v in first.samples.items() if k[0] not in volatile} == {
         k: v for k, v in second.samples.items() if k[0] not in volatile
     }
 
 
-async def test_that_redis_is_away_is_a_figure_too(redis_url: str) -> None:
+async def test_unavailable_redis_is_a_metric(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
-        assert (await said_by(b)).of("preview_redis_up") == 1
+        assert (await scrape_metrics(b)).of("preview_redis_up") == 1
         redis = connect(AWAY, role="test")
-        said = Said((await scrape(redis, b.settings)).decode())
+        metrics = Exposition((await scrape(redis, b.settings)).decode())
         await redis.aclose()
-    assert said.of("preview_redis_up") == 0
-    assert said.families.keys() == {"previewops_build_info", "preview_redis_up"}
+    assert metrics.of("preview_redis_up") == 0
+    assert metrics.families.keys() == {"previewops_build_info", "preview_redis_up"}
     assert any(
         name == "previewops_build_info" and ("version", __version__) in labels
-        for name, labels in said.samples
+        for name, labels in metrics.samples
     )
 
 
@@ -271,28 +273,28 @@ def test_the_media_type_is_that_of_the_format() -> None:
     assert CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
 
 
-def test_the_command_prints_or_writes_a_whole_file(redis_url: str, tmp_path: Path) -> None:
+def test_command_prints_or_writes_atomically(redis_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path, redis_url)
     printed = program.run("metrics")
     assert printed.code == 0, printed.err
-    assert Said(printed.out).of("preview_redis_up") == 1
+    assert Exposition(printed.out).of("preview_redis_up") == 1
     written = program.run("metrics", "--textfile", "figures.prom")
     assert (written.code, written.out) == (0, "")
     file = tmp_path / "figures.prom"
-    assert Said(file.read_text("utf-8")).of("preview_redis_up") == 1
+    assert Exposition(file.read_text("utf-8")).of("preview_redis_up") == 1
     assert file.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.iterdir()] == ["figures.prom"]
 
 
-def test_the_command_tells_of_a_redis_that_is_away_in_both_ways(tmp_path: Path) -> None:
+def test_command_reports_unavailable_redis_in_both_modes(tmp_path: Path) -> None:
     program = Program(tmp_path, AWAY)
     done = program.run("metrics", "--textfile", "figures.prom")
     assert done.code == EXIT_UNREACHABLE
-    assert "there is no such socket" in done.err
-    assert Said((tmp_path / "figures.prom").read_text("utf-8")).of("preview_redis_up") == 0
+    assert "the socket does not exist" in done.err
+    assert Exposition((tmp_path / "figures.prom").read_text("utf-8")).of("preview_redis_up") == 0
 
 
-def test_a_file_that_cannot_be_written_is_told(redis_url: str, tmp_path: Path) -> None:
+def test_unwritable_file_is_reported(redis_url: str, tmp_path: Path) -> None:
     done = Program(tmp_path, redis_url).run("metrics", "--textfile", "nowhere/figures.prom")
     assert done.code == 1
     assert done.err == "previewops: nowhere/figures.prom cannot be written: No such file or directory\n"

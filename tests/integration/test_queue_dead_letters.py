@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from previewops.contract.payload import body_digest
 from previewops.errors import JobConflict, JobIdMismatch, JobNotFound, PayloadChanged, WrongState
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
 from previewops.queue.filter_query import parse_filter
@@ -464,8 +463,8 @@ async def test_requeue_with_payload_keeps_history(redis_url: str) -> None:
                 "skipped": "0",
                 "job": "a",
                 "edited": "1",
-                "digestBefore": body_digest(before),
-                "digestAfter": body_digest(after),
+                "digestBefore": before.digest,
+                "digestAfter": after.digest,
             },
         )
         assert (await b.queue.submit(after)).new is False, "the stored payload is already this one"

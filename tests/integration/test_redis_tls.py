@@ -1,4 +1,4 @@
-"""Redis over TLS: the server's certificate is held against the name that it was asked for."""
+"""Redis over TLS: the certificate must match the host name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.certificates import certificate, needs_openssl
 
 @asynccontextmanager
 async def agreeable(tls: ssl.SSLContext) -> AsyncIterator[int]:
-    """A server that answers PONG to PING and OK to everything else. Gives its port."""
+    """A server that replies PONG to PING and OK to everything else. Yields its port."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while command := await reader.read(4096):
@@ -30,7 +30,7 @@ async def agreeable(tls: ssl.SSLContext) -> AsyncIterator[int]:
 
 @needs_openssl
 @pytest.mark.parametrize(("name", "trusted"), [("localhost", True), ("other.test", False)])
-async def test_a_server_of_another_name_is_not_spoken_to(tmp_path: Path, name: str, trusted: bool) -> None:
+async def test_certificate_of_another_name_is_rejected(tmp_path: Path, name: str, trusted: bool) -> None:
     made, tls = certificate(tmp_path, name)
     async with agreeable(tls) as port:
         url = f"rediss://localhost:{port}?ssl_ca_certs={made}"

@@ -192,7 +192,7 @@ async def test_an_edit_of_what_somebody_has_edited_meanwhile_is_refused(redis_ur
             claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=MISSING
         )
         dumped = await b.dump()
-        with pytest.raises(PayloadChanged, match="has been edited since"):
+        with pytest.raises(PayloadChanged, match="was edited after"):
             await desk.execute(RequeueWithPayload("m-1", adas, before.digest), Told())
         assert await b.dump() == dumped
         again = await LiveSource(link).job("m-1")

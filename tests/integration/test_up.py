@@ -48,7 +48,7 @@ async def test_orders_reach_the_supervisor_of_up(tmp_path: Path) -> None:
         assert "2 wanted" in listed.out
         second = program.run("supervise")
         assert second.code == 1
-        assert f"process {process.pid} supervises the workers of queue" in second.err
+        assert f"process {process.pid} already supervises the workers of queue" in second.err
 
 
 async def test_up_ends_when_no_worker_can_start(tmp_path: Path) -> None:

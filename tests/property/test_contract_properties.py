@@ -1,4 +1,4 @@
-"""Whatever comes in: a payload, or an InvalidPayload whose pointers lead somewhere; never another exception."""
+"""Any input gives a payload, or an InvalidPayload whose pointers resolve; never another exception."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from previewops.contract import (
     AssetPolicy,
     FileUri,
     UriNotAllowed,
-    body_digest,
-    canonical_bytes,
     explain,
     find_violations,
     parse_payload,
@@ -42,14 +40,14 @@ documents = st.recursive(
 
 
 def places(value: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """The path of every value in the document but the document itself."""
+    """Paths of all values in the document, except the document itself."""
     members = (
         value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     )
-    found: list[tuple[str | int, ...]] = []
+    paths: list[tuple[str | int, ...]] = []
     for name, member in members:
-        found += [(*at, name), *places(member, (*at, name))]
-    return found
+        paths += [(*at, name), *places(member, (*at, name))]
+    return paths
 
 
 PLACES = places(example("full"))
@@ -57,7 +55,7 @@ PLACES = places(example("full"))
 
 @st.composite
 def mutations(draw: st.DrawFn) -> dict[str, Any]:
-    """full.json with one to four of its values replaced, removed, doubled or given an extra member."""
+    """full.json with one to four values replaced, removed, doubled or extended."""
     document = example("full")
     for path in draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=4)):
         parent: Any = document
@@ -66,7 +64,7 @@ def mutations(draw: st.DrawFn) -> dict[str, Any]:
                 parent = parent[part]
             mutate(draw, parent, path[-1])
         except (KeyError, IndexError, TypeError):
-            continue  # an earlier mutation took the place away
+            continue  # an earlier mutation removed the place
     return document
 
 
@@ -83,7 +81,7 @@ def mutate(draw: st.DrawFn, parent: Any, last: str | int) -> None:
 
 
 def resolves(document: object, pointer: str) -> bool:
-    """Whether the pointer leads to a value, or to a member that its parent lacks."""
+    """Whether the pointer resolves to a value, or to a member that its parent lacks."""
     *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]
     value: Any = document
     for part in parents[1:]:
@@ -91,15 +89,15 @@ def resolves(document: object, pointer: str) -> bool:
     return pointer == "" or (int(last) < len(value) if isinstance(value, list) else isinstance(value, dict))
 
 
-def check_report(document: object, found: list[Violation]) -> None:
-    assert len({(item.pointer, item.code, item.found) for item in found}) == len(found)
-    for item in found:
+def check_report(document: object, violations: list[Violation]) -> None:
+    assert len({(item.pointer, item.code, item.found) for item in violations}) == len(violations)
+    for item in violations:
         assert resolves(document, item.pointer), item
         assert all(text.isprintable() for text in item.as_json().values()), item
         assert item.message
         assert item.found
         assert item.allowed
-    assert len(explain(InvalidPayload(found))) == 1 + 3 * len(found)
+    assert len(explain(InvalidPayload(violations))) == 1 + 3 * len(violations)
 
 
 def shuffled(draw: st.DrawFn, value: Any) -> Any:
@@ -111,26 +109,26 @@ def shuffled(draw: st.DrawFn, value: Any) -> Any:
 
 
 @given(documents)
-def test_any_document_is_judged_without_another_exception(document: object) -> None:
-    found = find_violations(document, POLICY)
-    assert found
-    check_report(document, found)
+def test_any_document_is_validated_without_another_exception(document: object) -> None:
+    violations = find_violations(document, POLICY)
+    assert violations
+    check_report(document, violations)
 
 
 @settings(max_examples=300)
 @given(mutations())
-def test_any_mutation_of_a_valid_payload_is_judged_and_its_pointers_resolve(document: dict[str, Any]) -> None:
-    found = find_violations(document, POLICY)
-    check_report(document, found)
-    if not found:
+def test_pointers_of_any_mutation_resolve(document: dict[str, Any]) -> None:
+    violations = find_violations(document, POLICY)
+    check_report(document, violations)
+    if not violations:
         payload = validate(document, policy=POLICY)
-        assert validate(parse_payload(canonical_bytes(payload)), policy=POLICY) == payload
+        assert validate(parse_payload(payload.body), policy=POLICY) == payload
 
 
 @given(mutations())
-def test_the_text_of_any_mutation_gives_the_same_verdict_as_its_value(document: dict[str, Any]) -> None:
+def test_text_and_value_of_any_mutation_give_the_same_violations(document: dict[str, Any]) -> None:
     text = json.dumps(document).encode()
-    assume(json.loads(text) == document)  # a name that is no string becomes one as text
+    assume(json.loads(text) == document)  # JSON text makes every name a string
     try:
         parsed = parse_payload(text)
     except InvalidPayload as error:
@@ -151,19 +149,19 @@ def test_any_bytes_are_an_object_or_an_invalid_payload(raw: bytes) -> None:
 
 
 @given(st.data())
-def test_canonical_bytes_do_not_depend_on_the_order_of_names(data: st.DataObject) -> None:
+def test_body_does_not_depend_on_the_order_of_names(data: st.DataObject) -> None:
     reordered = data.draw(st.composite(lambda draw: shuffled(draw, example("full")))())
-    assert canonical_bytes(validate(reordered)) == canonical_bytes(validate(example("full")))
-    assert body_digest(validate(reordered)) == body_digest(validate(example("full")))
+    assert validate(reordered).body == validate(example("full")).body
+    assert validate(reordered).digest == validate(example("full")).digest
 
 
 @given(st.text(max_size=60) | st.text(alphabet="file:/.%2eE5cdata;base64,imgAa=\\\0~", max_size=40))
-def test_any_address_is_parsed_or_refused_and_a_path_never_climbs(uri: str) -> None:
+def test_any_uri_is_parsed_or_rejected_and_paths_have_no_dots(uri: str) -> None:
     try:
         parsed = parse_uri(uri)
-    except UriNotAllowed as refused:
-        found, parts = refused.found, set()
+    except UriNotAllowed as error:
+        text, parts = error.found, set()
     else:
-        found, parts = "", set(parsed.path.parts) if isinstance(parsed, FileUri) else set()
-    assert found.isprintable()
+        text, parts = "", set(parsed.path.parts) if isinstance(parsed, FileUri) else set()
+    assert text.isprintable()
     assert not {"..", ".", ""} & parts

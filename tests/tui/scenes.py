@@ -514,7 +514,7 @@ CAUSES = (
         "PermanentJobError",
         "payload-invalid",
         "permanent",
-        "/previewRequest/steps/3/assetIds/0: names no asset",
+        "/previewRequest/steps/3/assetIds/0: refers to an unknown asset",
     ),
     (
         "e2290b7c4f61",

@@ -66,7 +66,7 @@ class FakeSource:
             raise self.fault
         if self.down:
             raise RedisUnavailable(
-                "redis://127.0.0.1:6379", "the connection was refused: no server listens there"
+                "redis://127.0.0.1:6379", "connection refused: no server listens at this address"
             )
 
     async def collect(self, query: SnapshotQuery) -> Snapshot:

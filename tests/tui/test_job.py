@@ -276,7 +276,7 @@ async def test_a_dead_job_is_requeued_without_a_question() -> None:
 
 
 async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch) -> None:
-    edited = Payload({**scenes.PAYLOAD, "jobId": "lesson-500"})
+    edited = Payload({**scenes.PAYLOAD, "jobId": "lesson-500"}, b"")
     seen: list[tuple[str, object]] = []
 
     class EditPayload(ModalScreen[Payload | None]):

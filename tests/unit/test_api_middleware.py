@@ -150,7 +150,7 @@ def test_tokens_stand_in_no_text() -> None:
 
 
 def test_tokens_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(UsageError, match="only beside PREVIEW_API_TOKEN"):
+    with pytest.raises(UsageError, match="only together with PREVIEW_API_TOKEN"):
         Settings.from_env({"PREVIEW_API_READ_TOKEN": READ})
     with pytest.raises(UsageError, match="another token"):
         Settings.from_env({"PREVIEW_API_READ_TOKEN": READ, "PREVIEW_API_TOKEN": READ})

@@ -1,4 +1,4 @@
-"""Importing a person's own files, on real files."""
+"""Asset import with real files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_files_go_under_their_hash(base: Path, store: Path) -> None:
+def test_files_are_stored_by_their_hash(base: Path, store: Path) -> None:
     plan = plan_import(job("a.png", str(base / "b.jpg")), base=base, store=store, max_bytes=MAX_BYTES)
     assert not store.exists(), "planning writes nothing"
     plan.execute()
@@ -54,23 +54,23 @@ def test_files_go_under_their_hash(base: Path, store: Path) -> None:
     assert sorted(path.suffix for path in store.rglob("*") if path.is_file()) == [".jpg", ".png"]
 
 
-def test_the_payload_given_is_left_alone(base: Path, store: Path) -> None:
+def test_given_payload_is_not_changed(base: Path, store: Path) -> None:
     given = job("a.png")
     plan_import(given, base=base, store=store, max_bytes=MAX_BYTES)
     assert given == job("a.png")
 
 
-def test_a_file_uri_and_a_symlink_of_ones_own(base: Path, store: Path) -> None:
+def test_file_uri_and_symlink_are_imported(base: Path, store: Path) -> None:
     (base / "link.png").symlink_to(base / "a.png")
     plan = plan_import(job(f"file://{base}/a.png", "link.png"), base=base, store=store, max_bytes=MAX_BYTES)
     assert uris(plan)[0] == uris(plan)[1]
     assert len(plan.copies) == 1
 
 
-def test_the_extension_tells_the_content_not_the_name(base: Path, store: Path) -> None:
+def test_extension_comes_from_the_content(base: Path, store: Path) -> None:
     (base / "a.png").rename(base / "picture.txt")
-    (found,) = uris(plan_import(job("picture.txt"), base=base, store=store, max_bytes=MAX_BYTES))
-    assert found.endswith(".png")
+    (uri,) = uris(plan_import(job("picture.txt"), base=base, store=store, max_bytes=MAX_BYTES))
+    assert uri.endswith(".png")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_missing_file(base: Path, store: Path) -> None:
     assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-missing")
 
 
-def test_what_was_imported_before_stays(base: Path, store: Path) -> None:
+def test_imported_uris_stay_unchanged(base: Path, store: Path) -> None:
     first = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
     first.execute()
     again = plan_import(first.payload, base=base / "elsewhere", store=store, max_bytes=MAX_BYTES)
@@ -128,7 +128,7 @@ def test_only_regular_files(base: Path, store: Path, kind: str) -> None:
     assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-not-regular")
 
 
-def test_neither_picture_nor_sound(base: Path, store: Path) -> None:
+def test_unsupported_files_are_rejected(base: Path, store: Path) -> None:
     (base / "secret").write_text("root:x:0:0")
     plan = plan_import(job("secret"), base=base, store=store, max_bytes=MAX_BYTES)
     assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-unknown-kind")
@@ -145,7 +145,7 @@ def test_too_large(base: Path, store: Path) -> None:
     assert plan.violations[0].allowed == f"{MAX_BYTES} bytes (PREVIEW_ASSET_MAX_MB)"
 
 
-def test_the_checksum_that_the_payload_names(base: Path, store: Path) -> None:
+def test_checksum_of_the_payload_is_verified(base: Path, store: Path) -> None:
     right = sha256(base / "a.png").upper()
     assert (
         plan_import(job("a.png", sha256=right), base=base, store=store, max_bytes=MAX_BYTES).violations == ()
@@ -167,35 +167,35 @@ def test_the_checksum_that_the_payload_names(base: Path, store: Path) -> None:
         {},
     ],
 )
-def test_what_is_not_a_files_uri_is_left_to_validation(base: Path, store: Path, left: dict[str, Any]) -> None:
+def test_other_uris_are_left_to_validation(base: Path, store: Path, left: dict[str, Any]) -> None:
     plan = plan_import(left, base=base, store=store, max_bytes=MAX_BYTES)
     assert (plan.payload, plan.copies, plan.violations) == (left, (), ())
 
 
-def test_every_violation_is_found(base: Path, store: Path) -> None:
+def test_every_violation_is_reported(base: Path, store: Path) -> None:
     plan = plan_import(job("never.png", "a.png", "neither.png"), base=base, store=store, max_bytes=MAX_BYTES)
-    assert [each.pointer for each in plan.violations] == [
+    assert [violation.pointer for violation in plan.violations] == [
         "/previewRequest/assets/0/uri",
         "/previewRequest/assets/2/uri",
     ]
 
 
-def test_a_file_that_changes_meanwhile_leaves_nothing(base: Path, store: Path) -> None:
+def test_file_that_changes_during_import_leaves_nothing(base: Path, store: Path) -> None:
     plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
     Image.new("RGB", (4, 3), "green").save(base / "a.png")
-    with pytest.raises(ImportFailed, match="changed while it was imported"):
+    with pytest.raises(ImportFailed, match="changed during the import"):
         plan.execute()
     assert [path for path in store.rglob("*") if path.is_file()] == []
 
 
-def test_a_store_that_cannot_be_written(base: Path, store: Path) -> None:
+def test_unwritable_store(base: Path, store: Path) -> None:
     plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
     store.parent.write_text("a file where DATA_DIR should be")
     with pytest.raises(ImportFailed, match="Not a directory"):
         plan.execute()
 
 
-def test_the_copy_is_readable_by_workers_as_the_umask_allows(base: Path, store: Path) -> None:
+def test_mode_of_the_copy_follows_the_umask(base: Path, store: Path) -> None:
     (base / "a.png").chmod(0o600)
     before = os.umask(0o022)
     try:
@@ -206,7 +206,7 @@ def test_the_copy_is_readable_by_workers_as_the_umask_allows(base: Path, store: 
     assert (store / uris(plan)[0]).stat().st_mode & 0o777 == 0o644
 
 
-def test_a_copy_that_is_there_is_not_written_again(base: Path, store: Path) -> None:
+def test_existing_copy_is_not_rewritten(base: Path, store: Path) -> None:
     plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
     plan.execute()
     before = (store / uris(plan)[0]).stat()

@@ -1,4 +1,4 @@
-"""Files of records: whole or not at all."""
+"""Atomic files: complete or absent."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from previewops.atomic_files import FileWriteFailed, open_jsonl_atomically
 
 
-def test_each_record_is_a_line_of_ascii_and_the_file_its_owners_alone(tmp_path: Path) -> None:
+def test_records_are_ascii_lines_and_file_is_private(tmp_path: Path) -> None:
     target = tmp_path / "dead.jsonl"
     with open_jsonl_atomically(target) as write:
         write({"jobId": "один", "n": 1})
         write({"jobId": "two\nlines", "n": 2})
-        assert not target.exists()  # not before everything is written
+        assert not target.exists()  # not before all records are written
     lines = target.read_bytes().decode("ascii").splitlines()
     assert [json.loads(line) for line in lines] == [
         {"jobId": "один", "n": 1},
@@ -26,7 +26,7 @@ def test_each_record_is_a_line_of_ascii_and_the_file_its_owners_alone(tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["dead.jsonl"]
 
 
-def test_what_ends_midway_leaves_what_was_there(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "dead.jsonl"
     target.write_text("before\n")
 
@@ -41,13 +41,13 @@ def test_what_ends_midway_leaves_what_was_there(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["dead.jsonl"]
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_folder_is_reported(tmp_path: Path) -> None:
     target = tmp_path / "nowhere" / "dead.jsonl"
     with pytest.raises(FileWriteFailed, match=r"dead\.jsonl cannot be written: No such file or directory"):
         open_jsonl_atomically(target).__enter__()
 
 
-def test_a_name_that_cannot_be_taken_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_failed_rename_leaves_no_draft(tmp_path: Path) -> None:
     target = tmp_path / "dead.jsonl"
     target.mkdir()
 

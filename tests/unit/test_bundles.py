@@ -1,4 +1,4 @@
-"""The reader of bundles: what was published is found, and nothing that somebody made of it leads anywhere."""
+"""Bundle reader: published files are found; manipulated bundles are rejected."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_what_was_published_is_found_by_every_way(folder: Path, tmp_path: Path) -> None:
+def test_every_reader_function_finds_a_published_bundle(folder: Path, tmp_path: Path) -> None:
     poster, frame = list_artifacts(tmp_path, JOB)
     assert poster == Artifact("poster.webp", folder / "poster.webp", len(POSTER), SHA256, "image/webp")
     assert frame.file == find_artifact(tmp_path, JOB, "frames/001.webp") == folder / "frames" / "001.webp"
@@ -69,7 +69,7 @@ def test_what_was_published_is_found_by_every_way(folder: Path, tmp_path: Path) 
     ],
     ids=["list", "open", "path"],
 )
-def test_a_data_dir_that_is_a_circle_of_links_holds_no_bundle(
+def test_data_dir_in_a_link_loop_has_no_bundle(
     tmp_path: Path, read: Callable[[Path, JobRecord], object]
 ) -> None:
     circle = tmp_path / "circle"
@@ -100,11 +100,11 @@ def test_a_data_dir_may_itself_be_a_link(folder: Path, tmp_path: Path) -> None:
     ],
     ids=range(11),
 )
-def test_a_manifest_that_is_none_is_told(folder: Path, tmp_path: Path, content: str) -> None:
+def test_invalid_manifest_is_reported(folder: Path, tmp_path: Path, content: str) -> None:
     (folder / "container.json").write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(BundleNotFound, match="is not what was published"):
+    with pytest.raises(BundleNotFound, match="differs from what was published"):
         list_artifacts(tmp_path, JOB)
-    with pytest.raises(BundleNotFound, match="is not what was published"):
+    with pytest.raises(BundleNotFound, match="differs from what was published"):
         open_artifact(tmp_path, JOB, "poster.webp")
 
 
@@ -135,20 +135,18 @@ def test_a_manifest_that_is_none_is_told(folder: Path, tmp_path: Path, content: 
     ],
     ids=str,
 )
-def test_an_entry_that_no_renderer_wrote_spoils_the_bundle(
-    folder: Path, tmp_path: Path, change: dict[str, Any]
-) -> None:
+def test_invalid_manifest_entry_is_reported(folder: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     changed = {**ENTRY, **change}
     manifest(folder, changed)
     before = descriptors()
-    with pytest.raises(BundleNotFound, match="is not what was published"):
+    with pytest.raises(BundleNotFound, match="differs from what was published"):
         list_artifacts(tmp_path, JOB)
     with pytest.raises(BundleNotFound):
         open_artifact(tmp_path, JOB, str(changed["path"]))
     assert descriptors() == before
 
 
-def test_a_file_that_is_listed_twice_spoils_the_bundle(folder: Path, tmp_path: Path) -> None:
+def test_file_listed_twice_is_reported(folder: Path, tmp_path: Path) -> None:
     manifest(folder, ENTRY, {**ENTRY, "bytes": 7})
     with pytest.raises(BundleNotFound, match="twice"):
         list_artifacts(tmp_path, JOB)
@@ -195,7 +193,7 @@ def a_project_that_is_a_link(folder: Path) -> None:
         a_project_that_is_a_link,
     ],
 )
-def test_no_link_and_nothing_but_files_is_read(
+def test_links_and_non_files_are_not_read(
     folder: Path, tmp_path: Path, tampering: Callable[[Path], None]
 ) -> None:
     tampering(folder)
@@ -205,14 +203,14 @@ def test_no_link_and_nothing_but_files_is_read(
     assert descriptors() == before
 
 
-def test_a_file_that_is_not_listed_is_not_opened(folder: Path, tmp_path: Path) -> None:
+def test_unlisted_file_is_not_opened(folder: Path, tmp_path: Path) -> None:
     (folder / "unlisted").write_text("not listed")
     with pytest.raises(ArtifactNotFound, match="has no file unlisted"):
         open_artifact(tmp_path, JOB, "unlisted")
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.EACCES])
-def test_a_disk_that_fails_is_not_told_as_a_bundle_that_is_elsewhere(
+def test_disk_error_is_not_a_missing_bundle(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fails(*_: object, **__: object) -> int:

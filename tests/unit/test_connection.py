@@ -1,4 +1,4 @@
-"""Where Redis is looked for, what is shown of its address, and how its failures are worded."""
+"""Redis address: resolution, redaction, and translation of errors."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def listen() -> Iterator[Listener]:
-    """Listens on a socket; answers the first line it is sent, or accepts nothing when the answer is None."""
+    """Listens on a socket; sends ``reply`` to the first line, or never accepts if it is None."""
     opened: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
-    def start(path: Path, answer: bytes | None) -> None:
+    def start(path: Path, reply: bytes | None) -> None:
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         opened.append(server)
         server.bind(str(path))
         server.listen()
-        if answer is None:
+        if reply is None:
             return
 
         def serve() -> None:
             peer, _ = server.accept()
             with peer:
                 peer.recv(64)
-                peer.sendall(answer)
+                peer.sendall(reply)
 
         threads.append(threading.Thread(target=serve))
         threads[-1].start()
@@ -73,76 +73,72 @@ def listen() -> Iterator[Listener]:
         server.close()
 
 
-def test_the_option_wins_over_the_environment(data_dir: Path) -> None:
+def test_option_precedes_environment(data_dir: Path) -> None:
     settings = Settings(redis_url="redis://env", data_dir=data_dir)
     assert resolve_redis_url(settings, option="rediss://option") == "rediss://option"
 
 
-def test_the_environment_wins_over_an_embedded_server(data_dir: Path, listen: Listener) -> None:
+def test_environment_precedes_embedded_server(data_dir: Path, listen: Listener) -> None:
     listen(socket_path(data_dir), None)
     assert (
         resolve_redis_url(Settings(redis_url="redis://env", data_dir=data_dir), option=None) == "redis://env"
     )
 
 
-def test_a_live_embedded_server_wins_over_the_default(data_dir: Path, listen: Listener) -> None:
+def test_live_embedded_server_precedes_default(data_dir: Path, listen: Listener) -> None:
     listen(data_dir / "redis" / "redis.sock", b"+PONG\r\n")
-    found = resolve_redis_url(Settings(data_dir=data_dir), option=None)
-    assert found == f"unix://{data_dir}/redis/redis.sock"
+    url = resolve_redis_url(Settings(data_dir=data_dir), option=None)
+    assert url == f"unix://{data_dir}/redis/redis.sock"
 
 
-def test_without_any_of_them_it_is_the_default(tmp_path: Path) -> None:
+def test_default_address(tmp_path: Path) -> None:
     assert resolve_redis_url(Settings(data_dir=tmp_path), option=None) == DEFAULT_REDIS_URL
 
 
-def test_a_socket_file_that_nobody_listens_on_is_passed_over(data_dir: Path) -> None:
+def test_socket_without_listener_is_ignored(data_dir: Path) -> None:
     with socket.socket(socket.AF_UNIX) as gone:
         gone.bind(str(socket_path(data_dir)))
     assert socket_path(data_dir).is_socket()
     assert resolve_redis_url(Settings(data_dir=data_dir), option=None) == DEFAULT_REDIS_URL
 
 
-def test_a_frozen_server_counts_as_the_one_to_use(data_dir: Path, listen: Listener) -> None:
+def test_stopped_server_is_used(data_dir: Path, listen: Listener) -> None:
     listen(socket_path(data_dir), None)
     assert ping_socket(socket_path(data_dir)) == b""
     assert is_listening(socket_path(data_dir))
 
 
-@pytest.mark.parametrize(
-    "answer", [b"-LOADING Redis is loading\r\n", b"-NOAUTH Authentication required.\r\n"]
-)
-def test_a_server_that_answers_with_an_error_is_there(
-    data_dir: Path, listen: Listener, answer: bytes
-) -> None:
-    listen(socket_path(data_dir), answer)
+@pytest.mark.parametrize("reply", [b"-LOADING Redis is loading\r\n", b"-NOAUTH Authentication required.\r\n"])
+def test_server_that_replies_with_an_error_is_used(data_dir: Path, listen: Listener, reply: bytes) -> None:
+    listen(socket_path(data_dir), reply)
     assert is_listening(socket_path(data_dir))
 
 
-def test_a_server_of_another_protocol_is_not_redis(data_dir: Path, listen: Listener) -> None:
+def test_server_of_another_protocol_is_ignored(data_dir: Path, listen: Listener) -> None:
     listen(socket_path(data_dir), b"HTTP/1.1 400 Bad Request\r\n\r\n")
     assert not is_listening(socket_path(data_dir))
 
 
-def test_a_folder_that_others_may_write_to_is_not_trusted(data_dir: Path, listen: Listener) -> None:
+def test_folder_writable_by_others_is_ignored(data_dir: Path, listen: Listener) -> None:
     listen(socket_path(data_dir), None)
     (data_dir / "redis").chmod(0o777)
     assert not is_listening(socket_path(data_dir))
 
 
 @pytest.mark.parametrize("option", ["localhost:6379", "http://x", "", "redis:/x"])
-def test_an_option_that_is_no_address_is_a_usage_error(option: str) -> None:
-    with pytest.raises(UsageError, match="allowed is an address that begins with redis://") as caught:
+def test_invalid_option_is_a_usage_error(option: str) -> None:
+    with pytest.raises(UsageError, match="allowed an address that starts with redis://") as caught:
         resolve_redis_url(Settings(), option=option)
     assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize("url", ["redis://host:port", "redis://host?db=x", "http://host"])
-async def test_an_address_that_cannot_be_parsed_is_a_usage_error(url: str) -> None:
+async def test_unparsable_address_is_a_usage_error(url: str) -> None:
     with pytest.raises(UsageError, match="cannot be used"):
         connect(url, role="test")
 
 
-def test_the_socket_is_beside_the_data_where_its_path_fits(tmp_path: Path) -> None:
+def test_socket_is_in_data_dir_if_its_path_fits(tmp_path: Path) -> None:
     assert socket_path(Path("/srv/previews")) == Path("/srv/previews/redis/redis.sock")
 
 
@@ -152,7 +148,7 @@ def test_a_relative_folder_gives_an_absolute_address(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("name", ["n" * 120, "with space", "percent%41", "quest?ion", "snö", "ha#sh"])
-def test_any_folder_gives_an_address_that_every_client_reads_alike(tmp_path: Path, name: str) -> None:
+def test_every_client_parses_the_address_of_any_folder(tmp_path: Path, name: str) -> None:
     path = socket_path(tmp_path / name)
     assert len(bytes(path)) <= SOCKET_PATH_BYTES
     assert parse_url(socket_url(path))["path"] == str(path)
@@ -187,11 +183,11 @@ def test_two_long_folders_have_two_sockets(tmp_path: Path) -> None:
         ("ann:s3cret@host:6379", "host:6379"),
     ],
 )
-def test_no_password_is_shown(url: str, shown: str) -> None:
+def test_redact_url_removes_passwords(url: str, shown: str) -> None:
     assert redact_url(url) == shown
 
 
-def test_a_usage_error_shows_no_password() -> None:
+def test_usage_error_contains_no_password() -> None:
     with pytest.raises(UsageError) as caught:
         connect("redis://ann:s3cret@host:port", role="test")
     assert "s3cret" not in str(caught.value)
@@ -209,9 +205,12 @@ def test_a_usage_error_shows_no_password() -> None:
         ),
         (exceptions.ReadOnlyError("You can't write"), "read-only"),
         (exceptions.ResponseError("ERR @user_script: 1: -READONLY You can't write against"), "read-only"),
-        (exceptions.ResponseError("MISCONF Errors writing to the AOF file"), "own disk"),
-        (exceptions.ResponseError("BUSY Redis is busy running a script."), "busy with somebody's script"),
-        (exceptions.ConnectionError("max number of clients reached"), "as many clients as it allows"),
+        (exceptions.ResponseError("MISCONF Errors writing to the AOF file"), "to its disk"),
+        (
+            exceptions.ResponseError("BUSY Redis is busy running a script."),
+            "busy running another client's script",
+        ),
+        (exceptions.ConnectionError("max number of clients reached"), "limit of clients"),
         (exceptions.NoPermissionError("this user has no permissions"), "permission"),
         (exceptions.TimeoutError("Timeout reading"), "in time"),
         (TimeoutError(), "in time"),
@@ -220,7 +219,7 @@ def test_a_usage_error_shows_no_password() -> None:
         (exceptions.ConnectionError(""), "the connection was lost"),
     ],
 )
-def test_a_failure_of_redis_is_told_in_plain_words(error: Exception, words: str) -> None:
+def test_unavailable_reason_of_each_error(error: Exception, words: str) -> None:
     reason = unavailable_reason(error)
     assert reason is not None
     assert words in reason
@@ -238,7 +237,7 @@ def test_a_failure_of_redis_is_told_in_plain_words(error: Exception, words: str)
         ValueError("x"),
     ],
 )
-def test_a_mistake_of_our_own_is_no_failure_of_redis(error: Exception) -> None:
+def test_programming_errors_have_no_unavailable_reason(error: Exception) -> None:
     assert unavailable_reason(error) is None
 
 

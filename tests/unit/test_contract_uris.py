@@ -1,4 +1,4 @@
-"""Addresses: what is read, what is refused, and which root would allow it."""
+"""Uris of assets: parsing, rejection, asset roots and hosts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_files(uri: str, path: str) -> None:
         ("c:/a.png", "uri-scheme"),
     ],
 )
-def test_refusals(uri: str, expected: str) -> None:
+def test_rejected_uris(uri: str, expected: str) -> None:
     assert code(uri) == expected
 
 
@@ -83,11 +83,11 @@ def test_data_is_decoded() -> None:
 
 
 @pytest.mark.parametrize("content", ["iVBORw", "iVBO Rw==", "iVBORw==\n", "iVBORw==iVBO", "iVBORé=="])
-def test_content_that_is_not_strict_base64_is_refused(content: str) -> None:
+def test_invalid_base64_is_rejected(content: str) -> None:
     assert code(f"data:image/png;base64,{content}") == "uri-malformed"
 
 
-def test_the_bound_of_inline_content_is_inclusive() -> None:
+def test_maximum_inline_size_is_inclusive() -> None:
     head = "data:image/png;base64,"
     parsed = parse_uri(head + base64.b64encode(bytes(MAX_INLINE_BYTES)).decode())
     assert isinstance(parsed, DataUri)
@@ -95,7 +95,7 @@ def test_the_bound_of_inline_content_is_inclusive() -> None:
     assert code(head + base64.b64encode(bytes(MAX_INLINE_BYTES + 1)).decode()) == "uri-too-long"
 
 
-def test_a_media_type_made_to_backtrack_is_refused_in_linear_time() -> None:
+def test_media_type_is_matched_in_linear_time() -> None:
     assert code("data:image/png" + ";a=b" * 100_000) == "uri-media-type"
 
 
@@ -105,13 +105,13 @@ def test_paths_under_a_root_are_allowed(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/srv/assets2/a.png", "/srv/a.png", "/etc/passwd"])
-def test_a_path_outside_names_the_roots(path: str) -> None:
+def test_error_for_path_outside_lists_the_roots(path: str) -> None:
     with pytest.raises(UriNotAllowed) as caught:
         AssetPolicy((Path("/srv/assets"), Path("/home/me/job"))).check(FileUri(PurePosixPath(path)))
     assert caught.value.allowed == "paths under /srv/assets, /home/me/job"
 
 
-def test_relative_roots_are_those_of_the_current_folder(
+def test_relative_roots_are_resolved_against_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -139,7 +139,7 @@ def test_web_addresses(uri: str, scheme: str, host: str, port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "allowed", "refused"),
+    ("pattern", "allowed", "rejected"),
     [
         ("example.org", ("https://example.org/", "http://EXAMPLE.org./"), ("https://a.example.org/",)),
         ("*.example.org", ("https://a.example.org/", "https://b.a.example.org/"), ("https://example.org/",)),
@@ -156,27 +156,27 @@ def test_web_addresses(uri: str, scheme: str, host: str, port: int) -> None:
         ),
     ],
 )
-def test_hosts_are_allowed_by_name(pattern: str, allowed: tuple[str, ...], refused: tuple[str, ...]) -> None:
+def test_hosts_are_allowed_by_name(pattern: str, allowed: tuple[str, ...], rejected: tuple[str, ...]) -> None:
     host = parse_host_pattern(pattern)
     assert host is not None
     assert str(host) == pattern
     policy = AssetPolicy((), (host,))
     for uri in allowed:
         policy.check(web(uri))
-    for uri in refused:
+    for uri in rejected:
         with pytest.raises(UriNotAllowed) as caught:
             policy.check(web(uri))
         assert (caught.value.code, caught.value.allowed) == ("uri-host", pattern)
 
 
 def web(uri: str) -> HttpUri:
-    found = parse_uri(uri)
-    assert isinstance(found, HttpUri)
-    return found
+    parsed = parse_uri(uri)
+    assert isinstance(parsed, HttpUri)
+    return parsed
 
 
 @pytest.mark.parametrize("text", ["", "*", "*.", "a b", "http://a", "a:0", "a:b", "a:70000", "a.*.b", "-a"])
-def test_what_is_no_pattern_of_hosts(text: str) -> None:
+def test_invalid_host_patterns(text: str) -> None:
     assert parse_host_pattern(text) is None
 
 

@@ -1,4 +1,4 @@
-"""Validation beyond the examples: Python values, bounds, order, cost, and what a valid payload gives."""
+"""Validation beyond the examples: Python values, limits, order, cost, and access to a valid payload."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from previewops import contract_maxima
 from previewops.contract import (
     AssetPolicy,
     Payload,
-    body_digest,
-    canonical_bytes,
     explain,
     find_violations,
     limits,
@@ -71,7 +69,7 @@ def test_a_valid_payload_gives_typed_access() -> None:
     assert validate(example("minimal")).priority is Priority.NORMAL
 
 
-def test_a_payload_is_a_copy_of_its_own() -> None:
+def test_payload_is_a_private_copy() -> None:
     given = example("full")
     payload = validate(given)
     given["previewRequest"]["steps"].clear()
@@ -83,31 +81,29 @@ def test_whole_floats_are_integers_and_change_no_digest() -> None:
     payload = validate(given)
     assert type(payload.request["options"]["fps"]) is int
     assert type(payload.request["steps"][0]["durationMs"]) is int
-    assert body_digest(payload) == body_digest(
-        validate(job(steps=[{"durationMs": 2000}], options={"fps": 24}))
-    )
+    assert payload.digest == validate(job(steps=[{"durationMs": 2000}], options={"fps": 24})).digest
 
 
-def test_canonical_bytes_are_sorted_compact_utf8_and_the_digest_is_theirs() -> None:
+def test_body_is_sorted_compact_utf8_and_digest_is_its_sha256() -> None:
     payload = validate(job(title="é\n", metadata={"b": [1.5, -0.0, True, None], "a": "\u2028"}))
     assert (
-        canonical_bytes(payload)
+        payload.body
         == (
             '{"dryRun":false,"jobId":"j","previewRequest":{"assets":[],"audio":{},'
             '"metadata":{"a":"\u2028","b":[1.5,0,true,null]},"steps":[],"title":"é\\n"},'
             '"projectId":"p","requestId":"r"}'
         ).encode()
     )
-    assert body_digest(payload) == hashlib.sha256(canonical_bytes(payload)).hexdigest()
-    assert parse_payload(canonical_bytes(payload)) == payload.raw
+    assert payload.digest == hashlib.sha256(payload.body).hexdigest()
+    assert parse_payload(payload.body) == payload.raw
 
 
 def test_a_changed_body_changes_the_digest() -> None:
-    assert body_digest(validate(job(title="a"))) != body_digest(validate(job(title="b")))
+    assert validate(job(title="a")).digest != validate(job(title="b")).digest
 
 
 @pytest.mark.parametrize("value", [None, 1, "job", [], b"{}", object(), {1, 2}, math.nan])
-def test_anything_but_an_object_is_refused(value: object) -> None:
+def test_non_objects_are_rejected(value: object) -> None:
     assert codes(value)[0][0] == ""
     with pytest.raises(InvalidPayload):
         validate(value)
@@ -126,14 +122,12 @@ def test_anything_but_an_object_is_refused(value: object) -> None:
         ("\ud800", "lone-surrogate"),
     ],
 )
-def test_what_json_cannot_carry_is_refused_in_the_free_place_and_in_a_typed_one(
-    value: object, code: str
-) -> None:
+def test_non_json_values_are_rejected_everywhere(value: object, code: str) -> None:
     assert codes(job(metadata={"deep": [value]})) == [("/previewRequest/metadata/deep/0", code)]
     assert codes(job(title=value)) == [("/previewRequest/title", code)]
 
 
-def test_a_value_that_holds_itself_is_too_deep() -> None:
+def test_recursive_value_is_too_deep() -> None:
     ring: dict[str, Any] = {}
     ring["ring"] = ring
     ((_, code),) = codes(job(metadata=ring))
@@ -149,40 +143,40 @@ def test_ten_thousand_levels_of_python_do_not_recurse() -> None:
     assert pointer.count("/") == limits.MAX_DEPTH_LEVELS
 
 
-def test_a_payload_too_large_for_the_queue_is_refused_whatever_door_it_came_through() -> None:
+def test_oversized_python_payload_is_rejected() -> None:
     filler = "x" * limits.MAX_PAYLOAD_BYTES
     (violation,) = find_violations(job(metadata={"filler": filler}))
     assert (violation.pointer, violation.code) == ("", "too-large")
 
 
-def test_more_values_than_a_payload_can_hold_are_refused_uncopied() -> None:
+def test_too_many_values_are_rejected_uncopied() -> None:
     assert ("", "too-large") not in codes(job(metadata={"zeros": [0] * 100}))
-    found = codes(job(metadata={"zeros": [0] * limits.MAX_VALUES}))
-    assert found == [("/previewRequest/metadata/zeros", "too-large")]
+    violations = codes(job(metadata={"zeros": [0] * limits.MAX_VALUES}))
+    assert violations == [("/previewRequest/metadata/zeros", "too-large")]
 
 
-def test_an_array_over_its_bound_is_one_violation_and_its_items_are_not_searched() -> None:
+def test_items_of_overlong_array_are_not_checked() -> None:
     assert codes(job(steps=[7] * 501)) == [("/previewRequest/steps", "max-items")]
     assert codes(job(assets=[{}] * 501)) == [
         ("/previewRequest/assets", "max-items"),
     ]
 
 
-def test_a_payload_made_of_errors_gives_a_bounded_report_in_order() -> None:
+def test_report_is_bounded_and_ordered() -> None:
     payload = job()
     payload.update({f"k{number}": 0 for number in range(5_000)})
-    found = find_violations(payload)
-    assert len(found) == limits.MAX_VIOLATIONS + 1
-    assert found[-1].code == "more-violations"
+    violations = find_violations(payload)
+    assert len(violations) == limits.MAX_VIOLATIONS + 1
+    assert violations[-1].code == "more-violations"
 
 
-def test_violations_are_in_the_order_of_array_places_and_given_once() -> None:
-    found = codes(job(steps=[{"layout": 1}] * 11))
-    assert [pointer for pointer, _ in found] == [f"/previewRequest/steps/{n}/layout" for n in range(11)]
-    assert len(set(found)) == len(found)
+def test_violations_are_ordered_by_array_index_and_unique() -> None:
+    violations = codes(job(steps=[{"layout": 1}] * 11))
+    assert [pointer for pointer, _ in violations] == [f"/previewRequest/steps/{n}/layout" for n in range(11)]
+    assert len(set(violations)) == len(violations)
 
 
-def test_a_missing_member_is_named_though_another_is_missing_too() -> None:
+def test_every_missing_member_is_reported() -> None:
     assert [pointer for pointer, code in codes({}) if code == "required"] == [
         "/dryRun",
         "/jobId",
@@ -193,30 +187,30 @@ def test_a_missing_member_is_named_though_another_is_missing_too() -> None:
 
 
 @pytest.mark.parametrize("key", ["\x1b[2J", "k" * 129, "\u202ereversed"])
-def test_a_name_that_cannot_be_printed_is_shown_escaped_at_its_object(key: str) -> None:
+def test_unprintable_name_is_escaped_and_reported_at_its_object(key: str) -> None:
     (violation,) = find_violations(job(**{key: 1}))
     assert (violation.pointer, violation.code) == ("/previewRequest", "unknown-property")
     assert violation.found.isprintable()
     assert len(violation.found) < 120
 
 
-def test_nothing_that_moves_a_cursor_reaches_a_message() -> None:
+def test_messages_contain_no_control_characters() -> None:
     hostile = "\x1b]0;owned\x07\u202e"
     payload = job(
         steps=[{"layout": hostile, "assetIds": [hostile]}],
         assets=[{"id": hostile, "uri": f"x{hostile}:y", "type": hostile}],
         options={"format": hostile, hostile: hostile},
     )
-    found = find_violations(payload | {"jobId": hostile, hostile: 1})
-    assert len(found) > 6
-    for violation in found:
+    violations = find_violations(payload | {"jobId": hostile, hostile: 1})
+    assert len(violations) > 6
+    for violation in violations:
         assert all(text.isprintable() for text in violation.as_json().values()), violation
 
 
 @pytest.mark.parametrize(
     "name", ["a", "A-b_c.d", "0", "a" * 128, "tutorial-0042", "a.b.c", "9f86d081-884c-4d65"]
 )
-def test_names_of_folders_that_are_allowed(name: str) -> None:
+def test_valid_folder_names(name: str) -> None:
     assert find_violations(job() | {"jobId": name, "projectId": name}) == []
 
 
@@ -241,7 +235,7 @@ def test_names_of_folders_that_are_allowed(name: str) -> None:
         "a" * 129,
     ],
 )
-def test_names_of_folders_that_are_refused(name: str) -> None:
+def test_invalid_folder_names(name: str) -> None:
     assert {pointer for pointer, _ in codes(job() | {"jobId": name, "projectId": name})} == {
         "/jobId",
         "/projectId",
@@ -288,7 +282,7 @@ def test_timestamps_are_rfc_3339(text: str, valid: bool) -> None:
         ("1279x719", True),
     ],
 )
-def test_bounds_of_the_resolution(resolution: str, valid: bool) -> None:
+def test_resolution_limits(resolution: str, valid: bool) -> None:
     assert (codes(job(options={"resolution": resolution})) == []) is valid
 
 
@@ -316,7 +310,7 @@ def test_the_limits_are_those_of_the_schema() -> None:
     assert step["durationMs"]["maximum"] == limits.MAX_TOTAL_MS
     assert options["resolution"]["default"] == limits.DEFAULT_RESOLUTION
     assert options["format"]["default"] == limits.DEFAULT_FORMAT
-    assert options["imageFormat"]["description"].endswith(f"and else {limits.DEFAULT_IMAGE_FORMAT}.")
+    assert options["imageFormat"]["description"].endswith(f"else {limits.DEFAULT_IMAGE_FORMAT}.")
     assert options["fps"]["default"] == limits.DEFAULT_FPS
     assert options["quality"]["default"] == limits.DEFAULT_QUALITY_PERCENT
     assert options["theme"]["default"] == limits.DEFAULT_THEME
@@ -328,15 +322,15 @@ def test_the_limits_are_those_of_the_schema() -> None:
     assert schema()["$defs"]["uri"]["maxLength"] >= inline
 
 
-def test_roots_are_held_against_audio_and_assets_when_a_policy_is_given(tmp_path: Path) -> None:
+def test_policy_is_applied_to_audio_and_assets(tmp_path: Path) -> None:
     payload = job(assets=[{"id": "a", "uri": "/elsewhere/a.png"}], audio={"uri": "/elsewhere/b.ogg"})
     assert find_violations(payload) == []
-    found = find_violations(payload, AssetPolicy((tmp_path,)))
-    assert [(item.pointer, item.code) for item in found] == [
+    violations = find_violations(payload, AssetPolicy((tmp_path,)))
+    assert [(item.pointer, item.code) for item in violations] == [
         ("/previewRequest/assets/0/uri", "uri-root"),
         ("/previewRequest/audio/uri", "uri-root"),
     ]
-    assert str(tmp_path) in found[0].allowed
+    assert str(tmp_path) in violations[0].allowed
 
 
 def test_the_error_carries_source_exit_code_and_every_violation() -> None:
@@ -353,7 +347,7 @@ def test_the_error_carries_source_exit_code_and_every_violation() -> None:
     ]
 
 
-def test_explain_is_aligned_lines_for_a_person() -> None:
+def test_explain_aligns_its_lines() -> None:
     error = InvalidPayload(
         [
             Violation("", "type", "must be an object, not null", "null", "an object"),
@@ -381,7 +375,7 @@ def test_a_payload_cannot_be_reassigned() -> None:
     payload = validate(example("minimal"))
     assert isinstance(payload, Payload)
     with pytest.raises(AttributeError):
-        setattr(payload, "raw", {})  # noqa: B010 - the checker refuses the assignment itself
+        setattr(payload, "raw", {})  # noqa: B010 - the type checker rejects the assignment
 
 
 def paths(value: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -392,7 +386,7 @@ def paths(value: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, .
 
 
 @pytest.mark.parametrize("path", paths(example("full"))[1:], ids=lambda path: "/".join(map(str, path)))
-def test_a_value_of_any_type_in_any_place_is_judged(path: tuple[str | int, ...]) -> None:
+def test_value_of_any_type_is_validated_everywhere(path: tuple[str | int, ...]) -> None:
     samples: list[Any] = [None, True, 1, 1.5, "", "x", [], {}, [[]], [{}], {"id": []}, {"id": {}, "uri": []}]
     for value in samples:
         document = example("full")

@@ -1,4 +1,4 @@
-"""Errors: each owns its exit code and says what was found, what is allowed and what to do."""
+"""Errors: exit codes, codes, data and pickling."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VIOLATION = Violation("/jobId", "too-short", "jobId is empty", '""', "1 to 128 c
     [
         (UsageError("wrong words"), 2, "usage", {}),
         (InvalidPayload([VIOLATION]), 65, "invalid-payload", {"violations": (VIOLATION,)}),
-        (JobIdMismatch("a", "b"), 65, "other-job", {"job_id": "a", "found": "b"}),
+        (JobIdMismatch("a", "b"), 65, "other-job", {"job_id": "a", "payload_job_id": "b"}),
         (JobConflict("a", "dead"), 1, "conflict", {"job_id": "a", "state": "dead"}),
         (JobNotFound("a", "q"), 1, "not-found", {"job_id": "a"}),
         (PayloadChanged("a"), 1, "body-changed", {"job_id": "a"}),
@@ -47,7 +47,7 @@ VIOLATION = Violation("/jobId", "too-short", "jobId is empty", '""', "1 to 128 c
         (RedisUnavailable("redis://h", "refused"), 69, "redis-unavailable", {"address": "redis://h"}),
     ],
 )
-def test_an_error_owns_its_exit_code_code_and_data(
+def test_exit_code_code_and_data_of_each_error(
     error: PreviewopsError, exit_code: int, code: str, data: dict[str, Any]
 ) -> None:
     assert (error.exit_code, error.code) == (exit_code, code)
@@ -67,22 +67,22 @@ def test_an_error_owns_its_exit_code_code_and_data(
         TransientJobError("io-error", "the disk went away"),
     ],
 )
-def test_an_error_comes_whole_out_of_another_process(error: Exception) -> None:
+def test_errors_survive_pickling(error: Exception) -> None:
     revived = pickle.loads(pickle.dumps(error))
     assert type(revived) is type(error)
     assert (str(revived), vars(revived)) == (str(error), vars(error))
 
 
-def test_codes_of_callers_errors_are_one_each() -> None:
+def test_codes_of_errors_are_unique() -> None:
     def below(kind: type[PreviewopsError]) -> list[type[PreviewopsError]]:
-        return [kind, *(found for child in kind.__subclasses__() for found in below(child))]
+        return [kind, *(subclass for child in kind.__subclasses__() for subclass in below(child))]
 
     modules = (errors.__name__, recording_errors.__name__)
     codes = [kind.code for kind in below(PreviewopsError) if kind.__module__ in modules]
     assert len(set(codes)) == len(codes)
 
 
-def test_an_invalid_payload_tells_the_first_reason_and_how_many_more() -> None:
+def test_invalid_payload_message_has_first_violation_and_count() -> None:
     error = InvalidPayload([VIOLATION, VIOLATION, VIOLATION], source="jobs.jsonl")
     assert str(error) == "jobs.jsonl: invalid payload: /jobId: jobId is empty (and 2 more)"
     assert error.as_json()["violations"][0] == {
@@ -94,14 +94,14 @@ def test_an_invalid_payload_tells_the_first_reason_and_how_many_more() -> None:
     }
 
 
-def test_what_is_full_or_conflicting_is_named() -> None:
+def test_queue_full_and_conflict_name_the_job() -> None:
     assert "20" in str(QueueFull("job-1", 20, 20))
     assert "job-1" in str(QueueFull("job-1", 20, 20))
     assert "PREVIEW_QUEUE_MAX" in str(QueueFull("job-1", 20, 20).hint)
     assert "completed" in str(JobConflict("a", "completed"))
 
 
-def test_kinds_decide_the_retry() -> None:
+def test_failure_kind_of_each_job_error() -> None:
     assert PermanentJobError("x", "y").kind is FailureKind.PERMANENT
     assert TransientJobError("x", "y").kind is FailureKind.TRANSIENT
     assert RenderCrashed("was killed").kind is FailureKind.TRANSIENT
@@ -113,13 +113,13 @@ def test_a_job_error_carries_its_data() -> None:
     assert error.data == {"found": 5, "allowed": [1, 2]}
 
 
-def test_a_crash_tells_by_what() -> None:
+def test_render_crashed_carries_signal_and_status() -> None:
     error = RenderCrashed("was killed by SIGSEGV", signal_name="SIGSEGV")
     assert (error.code, error.signal_name, error.exit_status) == ("render-crashed", "SIGSEGV", None)
     assert "SIGSEGV" in str(error)
 
 
-def test_a_stale_token_names_both() -> None:
+def test_stale_token_names_both_tokens() -> None:
     error = StaleToken(5, 7)
     assert (error.found, error.newest) == (5, 7)
     assert error.data == {"found": 5, "allowed": 7}

@@ -1,4 +1,4 @@
-"""Text for people, and who acts."""
+"""Terminal-safe formatting, and the acting operator's name."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ DAY = 86_400_000
     "evil",
     ["\x1b[2J", "\x9b2J", "\r", "\n", "\t", "\x00", "\x07", "\x7f", "\u202e", "\u2066", "\u2028", "\ud800"],
 )
-def test_nothing_that_steers_a_terminal_is_left(evil: str) -> None:
+def test_control_characters_are_escaped(evil: str) -> None:
     assert clean(f"a{evil}b").isprintable()
     assert clean(f"a{evil}b") != f"a{evil}b"
 
 
-def test_letters_of_all_scripts_stay() -> None:
+def test_letters_of_all_scripts_are_kept() -> None:
     assert clean("Mühle für 二人, “três” ✓") == "Mühle für 二人, “três” ✓"
 
 
 @pytest.mark.parametrize(
-    ("passed", "said"),
+    ("passed", "text"),
     [
         (-5, "just now"),
         (999, "just now"),
@@ -48,16 +48,16 @@ def test_letters_of_all_scripts_stay() -> None:
         (2 * DAY, "2 d ago"),
     ],
 )
-def test_ages(passed: int, said: str) -> None:
-    assert format_age(1_000_000_000_000 - passed, 1_000_000_000_000) == said
+def test_ages(passed: int, text: str) -> None:
+    assert format_age(1_000_000_000_000 - passed, 1_000_000_000_000) == text
 
 
-def test_no_time_has_no_age() -> None:
+def test_missing_time_has_no_age() -> None:
     assert format_age(None, 5) == "-"
 
 
 @pytest.mark.parametrize(
-    ("ms", "said"),
+    ("ms", "text"),
     [
         (None, "-"),
         (0, "0 ms"),
@@ -70,27 +70,27 @@ def test_no_time_has_no_age() -> None:
         (4 * DAY + 7_200_000, "4 d 2 h"),
     ],
 )
-def test_spans(ms: float | None, said: str) -> None:
-    assert format_duration(ms) == said
+def test_durations(ms: float | None, text: str) -> None:
+    assert format_duration(ms) == text
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
+    ("count", "text"),
     [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_048_575, "1.0 MiB"), (5 << 30, "5.0 GiB")],
 )
-def test_sizes(count: int, said: str) -> None:
-    assert format_bytes(count) == said
+def test_sizes(count: int, text: str) -> None:
+    assert format_bytes(count) == text
 
 
 @pytest.mark.parametrize(
     ("text", "ms"), [("30s", 30_000), ("15m", 900_000), ("2h", 7_200_000), (" 7d ", 7 * DAY), ("0s", 0)]
 )
-def test_ages_to_filter_by(text: str, ms: int) -> None:
+def test_parsed_ages(text: str, ms: int) -> None:
     assert parse_age_ms(text) == ms
 
 
 @pytest.mark.parametrize("text", ["", "7", "d", "-7d", "1.5h", "7w", "٣d", "999999999999d", "7 d"])
-def test_what_is_no_age(text: str) -> None:
+def test_invalid_ages(text: str) -> None:
     assert parse_age_ms(text) is None
 
 
@@ -99,7 +99,7 @@ def test_a_table_is_aligned_by_columns_not_characters() -> None:
     assert lines == ["NAME   N", "二人   1", "abc   20"]
 
 
-def test_only_the_flexible_column_is_cut() -> None:
+def test_only_the_flexible_column_is_truncated() -> None:
     long_id = "j" * 50
     lines = format_table(("JOB", "REASON"), [(long_id, "r" * 100)], flexible="REASON", columns=80)
     assert lines[1] == f"{long_id}  {'r' * 27}…"
@@ -107,16 +107,16 @@ def test_only_the_flexible_column_is_cut() -> None:
     assert lines[1].startswith(f"{long_id}  rrrrrrrrrrr…")
 
 
-def test_cells_stay_on_their_line() -> None:
+def test_cells_stay_on_one_line() -> None:
     assert len(format_table(("A", "B"), [("x\ny", "z\r\n")])) == 2
 
 
-def test_a_cut_never_splits_a_wide_letter() -> None:
+def test_truncate_never_splits_a_wide_character() -> None:
     assert truncate("二人三脚", 5) == "二人…"
     assert display_width(truncate("二人三脚", 4)) <= 4
 
 
-def test_fields_leave_out_what_is_not_known_and_wrap_the_rest() -> None:
+def test_fields_omit_missing_values_and_wrap_long_ones() -> None:
     lines = format_fields([("job", "j"), ("worker", None), ("reason", "word " * 30)], columns=40)
     assert lines[0] == "job     j"
     assert all(len(line) <= 40 for line in lines)

@@ -1,4 +1,4 @@
-"""Verdicts that are of the very snapshot beside them."""
+"""Health checks refreshed from a snapshot."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ CALM = replace(IDLE, dead=0, supervisors=(SUPERVISORS[0],))
 MARKS = {Status.OK: ("●", "✓"), Status.WARNING: ("▲", "▲"), Status.CRITICAL: ("✖", "✖")}
 
 
-def test_what_a_snapshot_tells_is_of_it_and_the_rest_stays() -> None:
-    found = refresh_health(OLD, replace(CALM, dead=2), (), heartbeat_ms=HEARTBEAT_MS, thresholds=Thresholds())
-    assert [check.message for check in found.checks] == ["2 dead letters", "1.0 GB free"]
-    assert [figure.value for figure in found.figures] == [2, 1e9]
+def test_refresh_replaces_snapshot_checks_and_keeps_others() -> None:
+    health = refresh_health(
+        OLD, replace(CALM, dead=2), (), heartbeat_ms=HEARTBEAT_MS, thresholds=Thresholds()
+    )
+    assert [check.message for check in health.checks] == ["2 dead letters", "1.0 GB free"]
+    assert [figure.value for figure in health.figures] == [2, 1e9]
 
 
-def test_before_anything_was_asked_for_the_snapshot_is_judged_alone() -> None:
-    found = refresh_health(None, CALM, (), heartbeat_ms=HEARTBEAT_MS, thresholds=Thresholds())
-    assert {check.name for check in found.checks} == SNAPSHOT_CHECKS
-    assert found.status is Status.OK
+def test_refresh_without_health_has_only_snapshot_checks() -> None:
+    health = refresh_health(None, CALM, (), heartbeat_ms=HEARTBEAT_MS, thresholds=Thresholds())
+    assert {check.name for check in health.checks} == SNAPSHOT_CHECKS
+    assert health.status is Status.OK
 
 
-def test_the_thresholds_are_those_of_the_environment() -> None:
+def test_refresh_uses_given_thresholds() -> None:
     easy = QueueView(thresholds=Thresholds(dead_warning=3)).with_snapshot(replace(CALM, dead=2), 1)
     assert queue_status(easy).words == "healthy"
 

@@ -1,4 +1,4 @@
-"""The rules of health, on plain values."""
+"""Health rules as pure functions."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_b
 
 
 def supervisor(*phases: str, silent: bool = False, notice: str = "") -> SupervisorStatus:
-    """A supervisor with a worker in each of ``phases``."""
+    """Builds a supervisor with one worker in each of ``phases``."""
     workers = tuple(SupervisedWorker(f"w{n}", n, phase, 7, 0, "") for n, phase in enumerate(phases, 1))
     state = SupervisorState(
         host="h", pid=7, version="1", backend="process", state="running", count=1,
@@ -91,7 +91,7 @@ TROUBLED = replace(
 )
 
 
-def test_all_is_well() -> None:
+def test_healthy_queue() -> None:
     health = evaluate(WELL, Thresholds())
     assert health.status is Status.OK
     assert {check.status for check in health.checks} == {Status.OK}
@@ -162,7 +162,7 @@ def test_each_rule(change: dict[str, Any], status: Status, name: str) -> None:
     assert sum(check.status is not Status.OK for check in health.checks) == (status is not Status.OK)
 
 
-def test_what_could_not_be_learnt_is_not_judged() -> None:
+def test_checks_without_inputs_are_skipped() -> None:
     health = evaluate(replace(WELL, eviction_policy=None, persistent=None, **UNKNOWN), Thresholds())
     assert health.status is Status.OK
     unlearnt = {
@@ -176,7 +176,7 @@ def test_all_checks_are_listed_in_their_order() -> None:
     assert tuple(check.name for check in evaluate(WELL, Thresholds()).checks) == CHECKS
 
 
-def test_fewer_workers_than_are_wanted() -> None:
+def test_fewer_workers_than_required() -> None:
     def status(**moved: int) -> Status:
         return evaluate(WELL, Thresholds(**moved)).checks[0].status
 
@@ -187,16 +187,16 @@ def test_fewer_workers_than_are_wanted() -> None:
 
 def test_less_confinement_can_be_accepted() -> None:
     half = {"a": ("seccomp", "resource limits"), "b": ("resource limits",), "c": WELL.confined_by["w1"]}
-    facts = replace(WELL, confined_by=half)
+    inputs = replace(WELL, confined_by=half)
 
-    def told(least: Confinement) -> Check:
-        checks = evaluate(facts, Thresholds(confinement=least)).checks
+    def confinement_check(least: Confinement) -> Check:
+        checks = evaluate(inputs, Thresholds(confinement=least)).checks
         return next(check for check in checks if check.name == "confinement")
 
-    assert told(Confinement.FULL).message == "a and 1 more render without Landlock"
-    assert told(Confinement.FULL).figure == "2 of 3 lack it"
-    assert told(Confinement.SECCOMP).message == "b render without seccomp"
-    assert told(Confinement.LIMITS).message == "render processes are confined by resource limits"
+    assert confinement_check(Confinement.FULL).message == "a and 1 more render without Landlock"
+    assert confinement_check(Confinement.FULL).figure == "2 of 3 lack it"
+    assert confinement_check(Confinement.SECCOMP).message == "b render without seccomp"
+    assert confinement_check(Confinement.LIMITS).message == "render processes are confined by resource limits"
 
 
 def test_thresholds_come_from_the_environment() -> None:
@@ -206,7 +206,7 @@ def test_thresholds_come_from_the_environment() -> None:
             assert bound.parse(kind, bound.default(kind)) == pytest.approx(
                 getattr(Thresholds(), bound.field(kind))
             )
-    found = parse_thresholds(
+    thresholds = parse_thresholds(
         {
             "PREVIEW_HEALTH_OLDEST_WARNING": "1.5",
             "PREVIEW_HEALTH_DEPTH_CRITICAL": "90",
@@ -214,60 +214,63 @@ def test_thresholds_come_from_the_environment() -> None:
             "PREVIEW_HEALTH_CONFINEMENT": "limits",
         }
     )
-    assert found == Thresholds(oldest_warning_ms=1_500, depth_critical=0.9, confinement=Confinement.LIMITS)
+    assert thresholds == Thresholds(
+        oldest_warning_ms=1_500, depth_critical=0.9, confinement=Confinement.LIMITS
+    )
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
-        ("DEAD_WARNING", "0", "allowed is a whole number of 1 or more"),
-        ("DEAD_WARNING", "1.5", "allowed is a whole number of 1 or more"),
-        ("DEAD_WARNING", "inf", "allowed is a whole number of 1 or more"),
-        ("OLDEST_CRITICAL", "nan", "allowed is a number of 0.001 or more"),
-        ("DISK_WARNING", "101", "allowed is a number of 0 or more, 100 at most"),
-        ("CONFINEMENT", "some", "allowed is one of full, seccomp, limits"),
+        ("DEAD_WARNING", "0", "allowed a whole number of 1 or more"),
+        ("DEAD_WARNING", "1.5", "allowed a whole number of 1 or more"),
+        ("DEAD_WARNING", "inf", "allowed a whole number of 1 or more"),
+        ("OLDEST_CRITICAL", "nan", "allowed a number of 0.001 or more"),
+        ("DISK_WARNING", "101", "allowed a number of 0 or more, at most 100"),
+        ("CONFINEMENT", "some", "allowed one of full, seccomp, limits"),
         ("DEAD_CRITICAL", "1", None),
         ("OLDEST_CRITICAL", "59", "--oldest-critical is below --oldest-warning"),
         ("DISK_CRITICAL", "11", "--disk-critical is above --disk-warning"),
     ],
 )
-def test_thresholds_that_make_no_sense_are_refused(name: str, value: str, said: str | None) -> None:
-    if said is None:
+def test_invalid_thresholds_are_rejected(name: str, value: str, message: str | None) -> None:
+    if message is None:
         parse_thresholds({f"PREVIEW_HEALTH_{name}": value})
         return
-    with pytest.raises(UsageError, match=re.escape(said)):
+    with pytest.raises(UsageError, match=re.escape(message)):
         parse_thresholds({f"PREVIEW_HEALTH_{name}": value})
 
 
-def test_thresholds_can_be_moved() -> None:
-    facts = replace(WELL, dead=5)
-    assert evaluate(facts, Thresholds(dead_warning=6)).status is Status.OK
-    assert evaluate(facts, Thresholds(dead_warning=2, dead_critical=5)).status is Status.CRITICAL
+def test_thresholds_are_configurable() -> None:
+    inputs = replace(WELL, dead=5)
+    assert evaluate(inputs, Thresholds(dead_warning=6)).status is Status.OK
+    assert evaluate(inputs, Thresholds(dead_warning=2, dead_critical=5)).status is Status.CRITICAL
 
 
-def test_each_check_has_a_figure_and_what_is_wrong_has_advice() -> None:
-    for facts in (WELL, TROUBLED):
-        for check in evaluate(facts, Thresholds()).checks:
+def test_each_check_has_a_figure_and_failed_checks_have_advice() -> None:
+    for inputs in (WELL, TROUBLED):
+        for check in evaluate(inputs, Thresholds()).checks:
             assert check.figure, check.name
             assert "\n" not in check.figure + check.advice
             assert bool(check.advice) is (check.status is not Status.OK), check.name
     assert all(check.status is not Status.OK for check in evaluate(TROUBLED, Thresholds()).checks)
-    told = {check.name: check.as_json() for check in evaluate(TROUBLED, Thresholds()).checks}
-    assert (told["eviction"]["figure"], told["oldest-waiting"]["figure"]) == ("allkeys-lru", "400 s")
+    checks = {check.name: check.as_json() for check in evaluate(TROUBLED, Thresholds()).checks}
+    assert (checks["eviction"]["figure"], checks["oldest-waiting"]["figure"]) == ("allkeys-lru", "400 s")
     assert (
-        told["supervisors"]["advice"] == "`previewops workers` says why; mend that, then `previewops reset`"
+        checks["supervisors"]["advice"]
+        == "`previewops workers` shows why; fix the cause, then `previewops reset`"
     )
-    assert told["stuck-jobs"]["message"] == "1 job past the deadline, a for 151 s"
-    assert told["failure-rate"]["figure"] == "91%"
+    assert checks["stuck-jobs"]["message"] == "1 job past the deadline, a for 151 s"
+    assert checks["failure-rate"]["figure"] == "91%"
 
 
-def test_what_is_wrong_with_a_supervisor_is_said() -> None:
-    facts = replace(WELL, supervisors=(supervisor("fatal", notice="no room"), supervisor(silent=True)))
-    said = evaluate(facts, Thresholds()).first_line()
-    assert "silent: s1; given up: w1; s1: no room" in said
+def test_supervisor_problems_are_in_the_message() -> None:
+    inputs = replace(WELL, supervisors=(supervisor("fatal", notice="no room"), supervisor(silent=True)))
+    message = evaluate(inputs, Thresholds()).first_line()
+    assert "silent: s1; given up: w1; s1: no room" in message
 
 
-def test_the_worst_comes_first_in_the_line() -> None:
+def test_first_line_starts_with_the_worst_check() -> None:
     line = evaluate(replace(WELL, paused=True, dead=200), Thresholds()).first_line()
     assert line.startswith("PREVIEWOPS CRITICAL - 200 dead letters; the queue is paused | ")
 
@@ -281,7 +284,7 @@ def test_critical_beats_unknown_beats_warning() -> None:
     )
 
 
-def test_performance_data_are_as_the_guidelines_want_them() -> None:
+def test_performance_data_follow_the_guidelines() -> None:
     line = evaluate(replace(WELL, oldest_waiting_ms=75_250, dead=7), Thresholds()).first_line()
     data = line.partition(" | ")[2].split(" ")
     number = r"-?[0-9.]+"
@@ -291,21 +294,21 @@ def test_performance_data_are_as_the_guidelines_want_them() -> None:
     assert "dead=7;0;99;0;" in data
 
 
-def test_large_figures_are_written_out() -> None:
+def test_large_values_have_no_exponent() -> None:
     assert " waiting=1234567;" in evaluate(replace(WELL, waiting=1_234_567), Thresholds()).first_line()
 
 
-def test_a_pause_says_by_whom_and_why() -> None:
+def test_pause_check_names_operator_and_reason() -> None:
     paused = replace(WELL, paused=True, paused_by="root@host7", paused_why="deploying")
     assert "paused by root@host7: deploying" in evaluate(paused, Thresholds()).first_line()
 
 
-def test_a_bar_in_a_message_does_not_end_the_text() -> None:
+def test_bars_in_messages_are_replaced() -> None:
     line = evaluate(replace(WELL, paused=True, paused_by="a|b"), Thresholds()).first_line()
     assert line.count("|") == 1
 
 
-def test_without_redis_or_sense() -> None:
+def test_unreachable_and_unknown_health() -> None:
     assert unreachable_health("gone").first_line() == "PREVIEWOPS CRITICAL - gone"
     assert unknown_health("what?").first_line() == "PREVIEWOPS UNKNOWN - what?"
     assert unknown_health("what?").as_json()["exitCode"] == 3

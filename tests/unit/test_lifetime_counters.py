@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from previewops.metrics.families import histogram
+from previewops.metrics.families import FamilyBuilder
 from previewops.metrics.lifetime_counters import (
     DEAD_LETTER_CAUSES,
     FAILURE_CAUSES,
@@ -55,14 +55,8 @@ def test_invalid_count_is_skipped() -> None:
     )
     assert totals.wait_histogram(Priority.HIGH) == {3: 1}
     assert totals.run_histogram(Priority.HIGH) == {256: 2}
-    family = histogram(
-        "x",
-        "x",
-        "q",
-        [(("high",), totals.run_histogram(Priority.HIGH))],
-        labels=("priority",),
-        octaves=range(3),
-    )
+    bins = {Priority.HIGH: totals.run_histogram(Priority.HIGH)}
+    family = FamilyBuilder("q").histogram("x", "x", bins, range(3))
     assert family.samples[-1].value < float("inf")
 
 
@@ -79,7 +73,7 @@ def test_causes_are_fixed_lists() -> None:
 def test_metric_bounds_are_bin_bounds() -> None:
     # Bins 1 to 4 are the octave from 1 to 2 ms.
     bins = {0: 1, 1: 2, 4: 4, 5: 8, 9: 16}
-    family = histogram("x", "x", "q", [(("high",), bins)], labels=("priority",), octaves=range(3))
+    family = FamilyBuilder("q").histogram("x", "x", {Priority.HIGH: bins}, range(3))
     by_bound = {
         sample.labels.get("le"): sample.value for sample in family.samples if sample.name == "x_bucket"
     }

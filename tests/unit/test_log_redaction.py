@@ -1,4 +1,4 @@
-"""What may stand in a log line."""
+"""Redaction and truncation of log fields."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from previewops.logs.redaction import MAX_ITEMS, MAX_LINE, MAX_TEXT, MAX_TRACEBA
         ("fencing token 7 is older than 9", "fencing token 7 is older than 9"),
     ],
 )
-def test_no_secret_stays(text: str, kept: str) -> None:
+def test_secrets_are_redacted(text: str, kept: str) -> None:
     assert redact(text) == kept
     assert sanitize({"event": "e", "message": text, "list": [{"a": text}]}) == {
         "event": "e",
@@ -56,24 +56,24 @@ def test_no_secret_stays(text: str, kept: str) -> None:
     }
 
 
-def test_a_number_that_json_has_not_is_written_as_text() -> None:
+def test_non_finite_numbers_become_text() -> None:
     kept = sanitize({"error": float("nan"), "x": [float("inf"), 1.5], "y": {"z": -float("inf")}})
     assert kept == {"error": "nan", "x": ["inf", 1.5], "y": {"z": "-inf"}}
 
 
-def test_bodies_are_withheld_wherever_they_stand() -> None:
+def test_payload_fields_are_redacted_everywhere() -> None:
     assert sanitize({"payload": {"title": "t"}, "x": {"body": "b", "n": 1}}) == {
         "payload": "***",
         "x": {"body": "***", "n": 1},
     }
 
 
-def test_control_characters_are_spelled_out_and_a_traceback_keeps_its_lines() -> None:
+def test_control_characters_are_escaped_and_tracebacks_keep_lines() -> None:
     kept = sanitize({"message": "a\x1b[2J\nb\u202e", "exception": "one\n  two\x07"})
     assert kept == {"message": "a\\u001b[2J\\u000ab\\u202e", "exception": "one\n  two\\u0007"}
 
 
-def test_what_is_too_long_is_cut_where_it_matters_least() -> None:
+def test_texts_lose_their_end_and_tracebacks_their_start() -> None:
     kept = sanitize({"message": "m" * 9_999, "exception": "e" * 99_999 + "!", "list": list(range(999))})
     assert kept["message"].startswith("mmm")
     assert kept["message"].endswith("m…")
@@ -89,7 +89,7 @@ class Odd:
         return "odd \x00"
 
 
-def test_values_that_are_not_json_are_written_as_text() -> None:
+def test_other_values_become_text() -> None:
     assert sanitize({"a": Odd(), "b": b"\xff", "c": None, "d": (1, True, 2.5)}) == {
         "a": "odd \\u0000",
         "b": "b'\\xff'",
@@ -109,7 +109,7 @@ anything = st.recursive(
 @given(
     fields=st.dictionaries(st.text(min_size=1, max_size=20), anything, max_size=12), times=st.integers(1, 400)
 )
-def test_any_line_is_bounded_json_on_one_line(fields: dict[str, Any], times: int) -> None:
+def test_any_event_is_one_bounded_json_line(fields: dict[str, Any], times: int) -> None:
     line = json.dumps(sanitize({**fields, "long": "\U0001f600\x1b" * times * 50}), allow_nan=False)
     assert len(line) <= 2 * MAX_LINE
     assert json.loads(line)["long"]

@@ -1,4 +1,4 @@
-"""Settings: every variable's default and bounds, and all problems told at once."""
+"""Settings: defaults, limits, and reporting of all problems at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from previewops.errors import UsageError
 from previewops.settings import Settings
 
-WHOLE = {
+INTEGERS = {
     "PREVIEW_WORKER_CONCURRENCY": ("worker_concurrency", 1, 256),
     "PREVIEW_QUEUE_MAX": ("queue_max", 1, 100_000_000),
     "PREVIEW_ASSET_MAX_MB": ("asset_max_mb", 1, 1_048_576),
@@ -45,8 +45,8 @@ WHOLE = {
     "PREVIEW_API_MAX_BODY_MB": ("api_max_body_mb", 1, 256),
     "PREVIEW_API_CLIENT_TIMEOUT_S": ("api_client_timeout_s", 1, 3_600),
 }
-# What has to be set along for a bound to be no conflict with another setting.
-ALONG = {
+# Further settings that a limit needs to avoid a conflict.
+COMPANIONS = {
     ("PREVIEW_BACKOFF_BASE_MS", 3_600_000): {"PREVIEW_BACKOFF_MAX_MS": "3600000"},
     ("PREVIEW_BACKOFF_MAX_MS", 1): {"PREVIEW_BACKOFF_BASE_MS": "1"},
     ("PREVIEW_LEASE_MS", 1_000): {"PREVIEW_HEARTBEAT_MS": "333"},
@@ -65,7 +65,7 @@ OTHERS = {
 }
 
 
-def test_an_empty_environment_gives_the_promised_defaults() -> None:
+def test_empty_environment_gives_the_defaults() -> None:
     settings = Settings.from_env({})
     assert settings == Settings()
     assert (settings.redis_url, settings.queue_name, settings.worker_concurrency, settings.queue_max) == (
@@ -78,49 +78,49 @@ def test_an_empty_environment_gives_the_promised_defaults() -> None:
     assert settings.max_crashes == 3
 
 
-def test_every_whole_number_is_tested_here() -> None:
+def test_every_integer_setting_is_tested_here() -> None:
     named = {variable for variable, _, _ in Settings.table()}
-    assert set(WHOLE) <= named
+    assert set(INTEGERS) <= named
     assert named >= OTHERS
     numbers = {
         spec.metadata["env"]
         for name, spec in Settings.__dataclass_fields__.items()
         if isinstance(getattr(Settings(), name), int)
     }
-    assert numbers == set(WHOLE)
+    assert numbers == set(INTEGERS)
 
 
-@pytest.mark.parametrize("variable", WHOLE)
-def test_a_whole_number_has_both_bounds(variable: str) -> None:
-    name, low, high = WHOLE[variable]
+@pytest.mark.parametrize("variable", INTEGERS)
+def test_integer_settings_check_both_bounds(variable: str) -> None:
+    name, low, high = INTEGERS[variable]
     for bound in (low, high):
-        environ = {variable: str(bound), **ALONG.get((variable, bound), {})}
+        environ = {variable: str(bound), **COMPANIONS.get((variable, bound), {})}
         assert getattr(Settings.from_env(environ), name) == bound
     for wrong in (str(low - 1), str(high + 1), "x", "1.5", "-1", "9" * 5_000, "nan"):
         with pytest.raises(UsageError) as caught:
             Settings.from_env({variable: wrong})
-        assert f"{variable} is {wrong!r}" in caught.value.message
+        assert f"{variable}: found {wrong!r}" in caught.value.message
         assert f"from {low} to {high}" in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["q", "A-z_0.9:x", "x" * 100])
-def test_a_queue_name_that_is_allowed(name: str) -> None:
+def test_valid_queue_names(name: str) -> None:
     assert Settings.from_env({"PREVIEW_QUEUE_NAME": name}).queue_name == name
 
 
 @pytest.mark.parametrize("name", ["x" * 101, "a b", "a'b", "a/b", "größe", "a\n", "{a}"])
-def test_a_queue_name_that_is_not(name: str) -> None:
+def test_invalid_queue_names(name: str) -> None:
     with pytest.raises(UsageError, match="PREVIEW_QUEUE_NAME"):
         Settings.from_env({"PREVIEW_QUEUE_NAME": name})
 
 
 @pytest.mark.parametrize("url", ["redis://h:1/2", "rediss://u:p@h", "unix:///run/redis.sock"])
-def test_addresses_that_are_allowed(url: str) -> None:
+def test_valid_redis_urls(url: str) -> None:
     assert Settings.from_env({"REDIS_URL": url}).redis_url == url
 
 
 @pytest.mark.parametrize("url", ["http://h", "h:6379", "/run/redis.sock"])
-def test_addresses_that_are_not(url: str) -> None:
+def test_invalid_redis_urls(url: str) -> None:
     with pytest.raises(UsageError, match="REDIS_URL"):
         Settings.from_env({"REDIS_URL": url})
 
@@ -137,16 +137,16 @@ def test_folders() -> None:
         Settings.from_env({"DATA_DIR": "a\0b"})
 
 
-@pytest.mark.parametrize("variable", [*WHOLE, *sorted(OTHERS)])
+@pytest.mark.parametrize("variable", [*INTEGERS, *sorted(OTHERS)])
 def test_an_empty_variable_counts_as_unset(variable: str) -> None:
     assert Settings.from_env({variable: ""}) == Settings()
 
 
-def test_all_problems_are_told_at_once() -> None:
-    wrong = {**dict.fromkeys(WHOLE, "x"), "REDIS_URL": "x", "PREVIEW_QUEUE_NAME": " ", "DATA_DIR": "\0"}
+def test_all_problems_are_reported_at_once() -> None:
+    wrong = {**dict.fromkeys(INTEGERS, "x"), "REDIS_URL": "x", "PREVIEW_QUEUE_NAME": " ", "DATA_DIR": "\0"}
     with pytest.raises(UsageError) as caught:
         Settings.from_env(wrong)
-    assert all(f"{variable} is" in caught.value.message for variable in wrong)
+    assert all(f"{variable}: found" in caught.value.message for variable in wrong)
     assert caught.value.exit_code == 2
     assert caught.value.hint is not None
 
@@ -178,12 +178,12 @@ def test_the_table_documents_every_setting_once() -> None:
         assert default != "None", variable
 
 
-def test_unknown_variables_are_other_programs_business() -> None:
+def test_unknown_variables_are_ignored() -> None:
     environ: dict[str, Any] = {"PATH": "/bin", "PREVIEW_UNKNOWN": "1"}
     assert Settings.from_env(environ) == Settings()
 
 
-def test_hosts_are_read_as_patterns_and_refused_as_a_whole() -> None:
+def test_asset_hosts_are_patterns_and_one_invalid_host_is_an_error() -> None:
     settings = Settings.from_env({"PREVIEW_ASSET_HOSTS": "example.org, *.example.net:8080,"})
     assert [str(host) for host in settings.asset_hosts] == ["example.org", "*.example.net:8080"]
     with pytest.raises(UsageError) as caught:

@@ -1,4 +1,4 @@
-"""`previewops systemd`: what it writes, keeps, replaces and refuses."""
+"""`previewops systemd`: files written, kept, replaced and rejected."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def files_in(folder: Path) -> dict[str, str]:
     }
 
 
-def acts(said: str) -> set[str]:
-    return {line[:16].strip() for line in said.split("\n\n", maxsplit=1)[0].splitlines()}
+def actions(output: str) -> set[str]:
+    return {line[:16].strip() for line in output.split("\n\n", maxsplit=1)[0].splitlines()}
 
 
-def test_a_prefix_takes_the_place_of_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prefix_replaces_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["systemd", "install", "--prefix", str(tmp_path / "root")]) == 0
     written = files_in(tmp_path / "root")
     assert len(written) == len(UNITS) + 3
     assert str(tmp_path / "root") not in "".join(written.values())
     assert (tmp_path / "root" / ENVIRONMENT).stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "root" / UNIT).stat().st_mode & 0o777 == 0o644
-    said = capsys.readouterr().out
-    assert acts(said) == {"written"}
-    assert "What next" not in said
+    output = capsys.readouterr().out
+    assert actions(output) == {"written"}
+    assert "What next" not in output
 
 
 def test_installing_again_replaces_units_and_keeps_settings(
@@ -54,22 +54,22 @@ def test_installing_again_replaces_units_and_keeps_settings(
     first = files_in(tmp_path)
     capsys.readouterr()
     assert run(words) == 0
-    assert acts(capsys.readouterr().out) == {"unchanged"}
+    assert actions(capsys.readouterr().out) == {"unchanged"}
 
     (tmp_path / UNIT).write_text("[Unit]\n")
     (tmp_path / ENVIRONMENT).write_text("PREVIEW_QUEUE_MAX=7\n")
     assert run(words) == 0
-    assert acts(capsys.readouterr().out) == {"unchanged", "replaced", "kept"}
+    assert actions(capsys.readouterr().out) == {"unchanged", "replaced", "kept"}
     assert files_in(tmp_path) == {**first, ENVIRONMENT: "PREVIEW_QUEUE_MAX=7\n"}
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["systemd", "install", "--dry-run", "--prefix", str(tmp_path / "root")]) == 0
-    assert acts(capsys.readouterr().out) == {"would write"}
+    assert actions(capsys.readouterr().out) == {"would write"}
     assert not (tmp_path / "root").exists()
 
 
-def test_a_users_own_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_user_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["systemd", "install", "--user"]) == 0
     written = files_in(tmp_path / "config")
     assert f"systemd/user/{SUPERVISOR}" in written
@@ -97,8 +97,8 @@ def test_another_data_dir(
 
 def test_print_names_each_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["systemd", "print"]) == 0
-    said = capsys.readouterr().out
-    assert [line for line in said.splitlines() if line.startswith("# /etc/")] == [
+    output = capsys.readouterr().out
+    assert [line for line in output.splitlines() if line.startswith("# /etc/")] == [
         *(f"# /etc/systemd/system/{name}" for name in UNITS),
         "# /etc/previewops/previewops.env",
         "# /etc/sysusers.d/previewops.conf",
@@ -111,12 +111,12 @@ def test_print_one_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("# /etc/systemd/system/previewops.slice\n")
 
 
-def test_a_file_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_file_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["systemd", "print", "previewops.socket"]) == 2
     assert "allowed is previewops-supervisor.service, " in capsys.readouterr().err
 
 
-def test_the_program_is_that_of_this_installation(
+def test_units_run_this_installation(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
@@ -127,25 +127,25 @@ def test_the_program_is_that_of_this_installation(
     assert f"ExecStart={tmp_path}/previewops supervise" in capsys.readouterr().out
 
 
-def test_what_the_services_cannot_read_is_not_installed(
+def test_hidden_program_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command, "_program_folders", lambda: (Path("/home/ann/venv"),))
     assert run(["systemd", "install", "--dry-run"]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "the program is read from /home/ann/venv" in told.err
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "program folder: found /home/ann/venv" in captured.err
     assert run(["systemd", "print", SUPERVISOR]) == 0
-    assert "note: the program is read from /home/ann/venv" in capsys.readouterr().err
+    assert "note: program folder: found /home/ann/venv" in capsys.readouterr().err
 
 
-def test_a_place_that_cannot_be_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "etc").write_text("a file in the way")
     assert run(["systemd", "install", "--prefix", str(tmp_path)]) == 1
     assert f"{tmp_path}/{UNIT} cannot be written: Not a directory" in capsys.readouterr().err
 
 
-def test_a_machine_without_systemd_is_given_every_directive(
+def test_without_systemd_every_directive_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -154,16 +154,16 @@ def test_a_machine_without_systemd_is_given_every_directive(
 
 
 @pytest.mark.parametrize(
-    ("said", "steps"), [("systemd 252 (252.38-1)", False), ("systemd 257 (257~rc1)", True)]
+    ("output", "steps"), [("systemd 252 (252.38-1)", False), ("systemd 257 (257~rc1)", True)]
 )
-def test_this_machines_systemd_is_asked_what_it_knows(
-    said: str,
+def test_directives_follow_the_systemd_version(
+    output: str,
     steps: bool,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho '{said}'\n")
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho '{output}'\n")
     (tmp_path / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run(["systemd", "print", SUPERVISOR]) == 0

@@ -1,4 +1,4 @@
-"""The units as text: every name filled in, what systemd itself thinks of them, and what they promise."""
+"""Rendered units: placeholders, directives, and systemd's own verification."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def files_of(layout: UnitLayout, version: int | None = None) -> dict[str, HostFi
 
 
 def text_of(name: str, layout: UnitLayout = SYSTEM, version: int | None = None) -> str:
-    (found,) = (file.text for path, file in files_of(layout, version).items() if path.endswith(f"/{name}"))
-    return found
+    (text,) = (file.text for path, file in files_of(layout, version).items() if path.endswith(f"/{name}"))
+    return text
 
 
 def values(text: str, directive: str) -> list[str]:
@@ -60,14 +60,14 @@ def seconds(text: str, directive: str) -> int:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
-    """A folder with the units of the system as this machine's systemd is to be given them."""
+    """Writes the system units for this machine's systemd to a folder."""
     version = int(subprocess.check_output(["systemctl", "--version"], text=True).split()[1])
     for name in UNITS:
         (tmp_path / name).write_text(text_of(name, version=version))
     return tmp_path
 
 
-def test_where_the_files_of_the_system_go() -> None:
+def test_system_layout() -> None:
     units = [f"/etc/systemd/system/{name}" for name in UNITS]
     others = [
         "/etc/previewops/previewops.env",
@@ -77,19 +77,19 @@ def test_where_the_files_of_the_system_go() -> None:
     assert list(files_of(SYSTEM)) == units + others
 
 
-def test_where_the_files_of_a_user_go() -> None:
+def test_user_layout() -> None:
     units = [f"{HOME}/.config/systemd/user/{name}" for name in UNITS]
     assert list(files_of(USER)) == [*units, f"{HOME}/.config/previewops/previewops.env"]
 
 
-def test_the_environment_file_alone_is_kept_and_closed_to_others() -> None:
+def test_only_the_environment_file_is_kept_and_private() -> None:
     kept = {path: file.mode for path, file in files_of(SYSTEM).items() if file.keep}
     assert kept == {"/etc/previewops/previewops.env": 0o600}
     assert {file.mode for file in files_of(SYSTEM).values() if not file.keep} == {0o644}
 
 
 @pytest.mark.parametrize("layout", [SYSTEM, USER], ids=["system", "user"])
-def test_no_name_is_left_open(layout: UnitLayout) -> None:
+def test_no_placeholder_is_left(layout: UnitLayout) -> None:
     for path, file in files_of(layout).items():
         assert not re.search(r"@[A-Z_]+@", file.text), path
         assert file.text.endswith("\n"), path
@@ -111,7 +111,7 @@ def test_paths_are_those_of_the_layout() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
-def test_a_users_manager_is_not_asked_for_what_only_the_systems_can(name: str) -> None:
+def test_user_units_have_no_system_only_directives(name: str) -> None:
     text = text_of(name, USER)
     for directive in ("User", "Group", "WorkingDirectory", "ProtectSystem", "CapabilityBoundingSet"):
         assert values(text_of(name), directive) != [], directive
@@ -121,12 +121,12 @@ def test_a_users_manager_is_not_asked_for_what_only_the_systems_can(name: str) -
 
 
 @pytest.mark.parametrize(("layout", "target"), [(SYSTEM, "multi-user.target"), (USER, "default.target")])
-def test_what_they_are_wanted_by(layout: UnitLayout, target: str) -> None:
+def test_wanted_by(layout: UnitLayout, target: str) -> None:
     assert values(text_of(SUPERVISOR, layout), "WantedBy") == [target]
 
 
 @pytest.mark.parametrize(("version", "known"), [(None, True), (254, True), (253, False), (252, False)])
-def test_older_versions_are_not_given_what_they_do_not_know(version: int | None, known: bool) -> None:
+def test_older_versions_get_no_newer_directives(version: int | None, known: bool) -> None:
     text = text_of(SUPERVISOR, version=version)
     assert bool(values(text, "RestartSteps")) is known
     assert bool(values(text, "RestartMaxDelaySec")) is known
@@ -134,7 +134,7 @@ def test_older_versions_are_not_given_what_they_do_not_know(version: int | None,
 
 
 @pytest.mark.parametrize("name", [SUPERVISOR, "previewops-worker@.service"])
-def test_the_promises_of_what_runs_for_long(name: str) -> None:
+def test_directives_of_long_running_units(name: str) -> None:
     text = text_of(name)
     assert values(text, "Type") == ["notify"]
     assert values(text, "Restart") == ["on-failure"]
@@ -147,7 +147,7 @@ def test_the_promises_of_what_runs_for_long(name: str) -> None:
     assert int(drain) == Settings().drain_timeout_s
 
 
-def test_the_promises_of_the_rest_door() -> None:
+def test_directives_of_the_api_unit() -> None:
     text = text_of(API)
     assert values(text, "Type") == ["notify"]
     assert values(text, "Restart") == ["on-failure"]
@@ -155,12 +155,12 @@ def test_the_promises_of_the_rest_door() -> None:
     assert seconds(text, "TimeoutStopSec") >= SHUTDOWN_S + 10
     assert f"Longer than the {SHUTDOWN_S} s" in text
     assert int(*values(text, "LimitNOFILE")) > Settings().api_connections
-    # Others are let in by a decision, not by an installation.
+    # An installation must not open the API to other hosts.
     assert not any(API in step for layout in (SYSTEM, USER) for step in next_steps(layout))
     assert values(text, "ExecStart") == ["/bin/true api $PREVIEW_API_OPTIONS"]
 
 
-def test_a_warning_is_no_failure_of_the_check() -> None:
+def test_health_unit_accepts_a_warning() -> None:
     assert values(text_of("previewops-health.service"), "SuccessExitStatus") == ["1"]
 
 
@@ -180,44 +180,44 @@ def test_the_environment_file_has_nothing_else() -> None:
     assert sorted(named) == sorted([variable for variable, _, _ in Settings.table()] + list(OPTIONS))
 
 
-def test_the_environment_file_changes_nothing_as_it_is_nor_with_every_line_in_force(tmp_path: Path) -> None:
+def test_environment_file_has_the_defaults_with_and_without_comments(tmp_path: Path) -> None:
     file = tmp_path / ENVIRONMENT_FILE
     text = text_of(ENVIRONMENT_FILE)
     file.write_text(text)
     assert read_environment_file(file) == {}
     file.write_text(re.sub(r"^#([A-Z_]+=)", r"\1", text, flags=re.MULTILINE))
-    found = read_environment_file(file)
-    assert found.pop("REDIS_URL") == "redis://127.0.0.1:6379"
-    assert Settings.from_env(found) == Settings()
+    environ = read_environment_file(file)
+    assert environ.pop("REDIS_URL") == "redis://127.0.0.1:6379"
+    assert Settings.from_env(environ) == Settings()
 
 
 @pytest.mark.parametrize(
     "path", ["/srv/a b", "/srv/a%h", "/srv/a$b", '/srv/a"b', "/srv/a:b", "srv", "/srv/a\nb"]
 )
-def test_paths_that_systemd_would_read_otherwise_are_refused(path: str) -> None:
+def test_paths_with_special_characters_are_rejected(path: str) -> None:
     for layout in (system_layout(PROGRAM, Path(path)), system_layout((path,), None)):
-        with pytest.raises(UsageError, match="allowed in a unit is an absolute path") as caught:
+        with pytest.raises(UsageError, match="allowed an absolute path") as caught:
             render_host_files(layout, systemd_version=None)
         assert repr(path) in caught.value.message
 
 
-def test_letters_of_any_script_are_fine_in_paths() -> None:
+def test_paths_may_have_letters_of_any_script() -> None:
     assert "/srv/Vorschau-größe" in text_of(SUPERVISOR, system_layout(PROGRAM, Path("/srv/Vorschau-größe")))
 
 
 @pytest.mark.parametrize(
     "folder", ["/home/ann/venv", "/root/.pyenv", "/run/user/1000/x", "/tmp/venv", "/home"]
 )
-def test_what_the_services_cannot_see_is_told(folder: str) -> None:
-    (told,) = preflight_errors(SYSTEM, (Path("/usr"), Path(folder), Path(folder)))
-    assert told.startswith(f"the program is read from {folder},")
-    assert "/opt/previewops" in told
-    (told,) = preflight_errors(system_layout(PROGRAM, Path(folder)), (Path("/usr"),))
-    assert told.startswith(f"DATA_DIR is {folder},")
+def test_preflight_reports_hidden_folders(folder: str) -> None:
+    (error,) = preflight_errors(SYSTEM, (Path("/usr"), Path(folder), Path(folder)))
+    assert error.startswith(f"program folder: found {folder},")
+    assert "/opt/previewops" in error
+    (error,) = preflight_errors(system_layout(PROGRAM, Path(folder)), (Path("/usr"),))
+    assert error.startswith(f"DATA_DIR: found {folder},")
     assert preflight_errors(USER, (Path(folder),)) == []
 
 
-def test_nothing_is_told_of_a_plain_installation() -> None:
+def test_preflight_accepts_a_plain_installation() -> None:
     assert preflight_errors(SYSTEM, (Path("/opt/previewops/venv"), Path("/usr"), Path("/homes/x"))) == []
 
 
@@ -228,7 +228,7 @@ def test_the_next_steps_name_units_that_exist() -> None:
 
 
 @needs_analyze
-def test_systemd_finds_no_fault_in_the_units(here: Path) -> None:
+def test_systemd_analyze_accepts_the_units(here: Path) -> None:
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *(str(here / name) for name in UNITS)],
         capture_output=True,
@@ -240,12 +240,12 @@ def test_systemd_finds_no_fault_in_the_units(here: Path) -> None:
 
 @needs_analyze
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
-def test_systemd_finds_them_little_exposed(here: Path, name: str) -> None:
-    said = subprocess.run(
+def test_systemd_analyze_security_score(here: Path, name: str) -> None:
+    output = subprocess.run(
         ["systemd-analyze", "security", "--no-pager", "--offline=true", str(here / name)],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    (found,) = re.findall(r"Overall exposure level for .*: ([0-9.]+) ", said)
-    assert float(found) <= MOST_EXPOSED, said
+    (score,) = re.findall(r"Overall exposure level for .*: ([0-9.]+) ", output)
+    assert float(score) <= MOST_EXPOSED, output
