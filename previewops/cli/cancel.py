@@ -22,10 +22,10 @@ Examples:
 """
 )
 @click.argument("job_id", metavar="JOB")
-@click.option("--reason", metavar="TEXT", default="", help="Why; kept with the event.")
+@click.option("--reason", metavar="TEXT", default="", help="Reason; recorded with the event.")
 @pass_context
 def cancel(context: Context, job_id: str, reason: str) -> None:
-    """Cancel a job that waits, backs off or runs. A running render is killed within a second or two."""
+    """Cancel a waiting, delayed or active job. A running render is killed within two seconds."""
     before = asyncio.run(_cancel(context, job_id, reason))
     print_out(f"cancelled {job_id}; it was {before.value}")
 

@@ -1,4 +1,4 @@
-"""What every command is given: the settings as the options leave them, and a client of Redis."""
+"""Context of every command: settings with options applied, Redis client, shared options."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @dataclass
 class Context:
-    """The options of the whole program. ``overlay`` holds environment variables that options replace."""
+    """Global options. ``env_overrides`` holds environment variables that options replace."""
 
     redis_option: str | None = None
     env_overrides: dict[str, str] = field(default_factory=dict)
@@ -30,20 +30,20 @@ class Context:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings of the environment with the options laid over them.
+        """Settings from the environment, with options applied.
 
         Raises:
-            UsageError: a variable is off.
+            UsageError: invalid environment variable.
         """
         from previewops.settings import Settings
 
         return Settings.from_env({**os.environ, **self.env_overrides})
 
     def redis_url(self) -> str:
-        """The address of Redis: option, variable, embedded server, default.
+        """Address of Redis, from the first that is set: option, variable, embedded server, default.
 
         Raises:
-            UsageError: it is no address, or a variable is off.
+            UsageError: invalid address or environment variable.
         """
         from previewops.redis_server.connection import resolve_redis_url
 
@@ -51,7 +51,7 @@ class Context:
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
-        """A client that is closed in the end; failures of Redis come out as ``RedisUnavailable``."""
+        """Opens a Redis client and closes it at the end. Redis failures are raised as ``RedisUnavailable``."""
         from previewops.redis_server.connection import connect, redis_errors
 
         url = self.redis_url()
@@ -64,7 +64,7 @@ class Context:
 
 
 async def server_now_ms(redis: Redis) -> int:
-    """The Redis server's time in ms since the epoch: the clock that all times on record are of."""
+    """Returns the Redis server's time in ms since the epoch, the clock of all recorded times."""
     seconds, microseconds = await redis.time()
     return int(seconds) * 1000 + int(microseconds) // 1000
 
@@ -82,14 +82,14 @@ def _note_json(ctx: click.Context, _param: click.Parameter, value: bool) -> bool
 
 
 def json_option(command: _F) -> _F:
-    """``--json``: given to the command as ``as_json``, and heeded when an error is told."""
+    """Adds ``--json``, passed as ``as_json``. Errors are then printed as JSON too."""
     return click.option(
-        "--json", "as_json", is_flag=True, is_eager=True, callback=_note_json, help="Print JSON for programs."
+        "--json", "as_json", is_flag=True, is_eager=True, callback=_note_json, help="Print JSON."
     )(command)
 
 
 def limit_option(command: _F) -> _F:
-    """``--limit``: how much a list shows."""
+    """Adds ``--limit``, the maximum number of rows."""
     return click.option(
         "--limit",
         metavar="N",

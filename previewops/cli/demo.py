@@ -1,4 +1,4 @@
-"""What ``previewops up --demo`` does: submits a real lesson, watches it, and says what came of it."""
+"""Demo of ``previewops up --demo``: submits sample jobs, waits for them and prints a summary."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ POLL_INTERVAL_S = 0.2
 
 
 async def run_demo(queue: Queue, settings: Settings) -> None:
-    """Draws the assets, submits the jobs, waits for all of them, and prints a summary.
+    """Draws the assets, submits the jobs, waits for all of them and prints a summary.
 
     Raises:
-        PreviewopsError: a job did not end as the lesson says, or the queue would not take it.
+        PreviewopsError: a job was rejected or ended in an unexpected state.
     """
     started = time.monotonic()
-    print_status("drawing the lesson's pictures …")
+    print_status("drawing the demo's pictures …")
     with show_progress() as shown:
         lesson, records = await _teach(queue, settings, shown)
     for line in _summary(settings, lesson, records, time.monotonic() - started):
@@ -41,13 +41,13 @@ async def run_demo(queue: Queue, settings: Settings) -> None:
     surprises = [job.payload["jobId"] for job in lesson if not _as_told(job, records)]
     if surprises:
         raise PreviewopsError(
-            f"{', '.join(surprises)} did not end as the lesson says",
+            f"unexpected state of {', '.join(surprises)}",
             hint="see `previewops status JOB` and DATA_DIR/logs",
         )
 
 
 async def run_demo_in_background(queue: Queue, settings: Settings, voice: DeferredOutput) -> None:
-    """The same while a screen shows what becomes of the jobs: the summary waits until it is left."""
+    """Runs the demo beside the TUI, which shows the jobs. The summary is printed when the TUI ends."""
     started = time.monotonic()
     lesson, records = await _teach(queue, settings, NoProgress())
     for line in _summary(settings, lesson, records, time.monotonic() - started):
@@ -57,7 +57,7 @@ async def run_demo_in_background(queue: Queue, settings: Settings, voice: Deferr
 async def _teach(
     queue: Queue, settings: Settings, shown: ProgressDisplay
 ) -> tuple[Sequence[DemoJob], dict[str, JobRecord]]:
-    """Draws the assets, submits the jobs and watches them to their end."""
+    """Draws the assets, submits the jobs and waits until all have ended."""
     from previewops.contract import validate
     from previewops.worker.demo import FOLDER, Expectation, finish_upload, jobs, write_assets
 
@@ -80,7 +80,7 @@ async def _watch(
     late: set[str],
     finish_upload: Callable[[], object],
 ) -> dict[str, JobRecord]:
-    """Looks until all have ended. When a late job's first attempt has failed, its upload is finished."""
+    """Polls until all jobs have ended. Writes the late asset after the first attempt of its job failed."""
     ids = [job.payload["jobId"] for job in lesson]
     while True:
         records = {record.job_id: record for record in await queue.records(ids)}
@@ -88,7 +88,7 @@ async def _watch(
         if any(records[job_id].attempts > 0 for job_id in late if job_id in records):
             late.clear()
             finish_upload()
-            shown.note("the late picture has arrived: the retry will find it")
+            shown.note("the late picture is written; the retry will read it")
         if not any(record.state.pending for record in records.values()):
             return records
         await asyncio.sleep(POLL_INTERVAL_S)
@@ -113,7 +113,7 @@ def _summary(
         tries = record.attempts + record.crashes + 1
         again = f" (attempt {tries})" if tries > 1 else ""
         lines.append(f"  {clean(record.job_id):<{width}}  {record.priority.value:<6}  {job.note}{again}")
-    lines += ["", f"{len(dead)} dead letters, as this lesson wants:", ""]
+    lines += ["", f"{len(dead)} dead letters, as expected:", ""]
     for _, record in dead:
         lines.append(f"  {clean(record.job_id):<{width}}  {clean(record.reason or '')}")
     first = next((job.payload["jobId"] for job, _ in done if not job.payload["dryRun"]), "")
@@ -121,13 +121,13 @@ def _summary(
     lines += [
         "",
         f"Bundles    {project}",
-        f"Look at    {sheet}",
+        f"Open       {sheet}",
         "",
-        "What next",
-        "  previewops up                                 goes on where this ended; then, in another terminal:",
-        "  previewops dlq list                           what failed, and why",
+        "Next steps",
+        "  previewops up                                 continue with this data; then, in another terminal:",
+        "  previewops dlq list                           failed jobs and their errors",
         f"  previewops status {first}",
-        "  previewops submit job.json --import --wait    your own",
+        "  previewops submit job.json --import --wait    your own job",
     ]
     return lines
 

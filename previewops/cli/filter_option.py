@@ -1,4 +1,4 @@
-"""What ``--filter`` means."""
+"""Value of ``--filter``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from previewops.queue.filter_query import FilterQuery, UnknownFilterFields, pars
 
 
 def parse_filter_option(text: str) -> FilterQuery:
-    """The filter in an option.
+    """Parses the filter of an option.
 
     Raises:
-        UsageError: a word names a field that there is not.
+        UsageError: unknown field.
     """
     try:
         return parse_filter(text)
     except UnknownFilterFields as error:
         raise UsageError(
             error.message,
-            hint=f"text with a colon in it goes in double quotes: --filter '\"{error.names[0]}:…\"'",
+            hint=f"put text that contains a colon in double quotes: --filter '\"{error.names[0]}:…\"'",
         ) from None

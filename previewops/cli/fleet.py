@@ -1,4 +1,4 @@
-"""``previewops scale``, ``drain``, ``restart`` and ``reset``: orders to supervisors, wherever they run."""
+"""``previewops scale``, ``drain``, ``restart`` and ``reset``: commands to supervisors on any host."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _order_options(command: _F) -> _F:
-    """What every order takes: whom it is for, why, and how its answer is told."""
+    """Adds the options of every supervisor command: --host and --reason."""
     for option in (
-        click.option("--reason", metavar="TEXT", default="", help="Why; goes on record."),
-        click.option(
-            "--host", metavar="H", help="Host, or supervisor id, as `previewops workers` lists them."
-        ),
+        click.option("--reason", metavar="TEXT", default="", help="Reason; recorded with the event."),
+        click.option("--host", metavar="H", help="Host or supervisor id, as listed by `previewops workers`."),
     ):
         command = option(command)
     return command
@@ -35,7 +33,7 @@ def _order_options(command: _F) -> _F:
     epilog="""\b
 Examples:
   previewops scale 4
-  previewops scale 1-8 --host render-2      as many as the load asks for
+  previewops scale 1-8 --host render-2      by load
 """
 )
 @click.argument("count", metavar="N|MIN-MAX")
@@ -43,13 +41,13 @@ Examples:
 @json_option
 @pass_context
 def scale(context: Context, count: str, host: str | None, reason: str, as_json: bool) -> None:
-    """Have a host run N workers, or between MIN and MAX by load."""
+    """Run N workers on a host, or between MIN and MAX by load."""
     bounds = _bounds(count)
     _order(context, as_json, lambda control: control.scale(bounds, host=host, why=reason))
 
 
 def _act_command(act: str, summary: str, examples: str) -> click.Command:
-    """A command that orders ``act`` for one worker, or for all of a host."""
+    """Returns a command that sends ``act`` for one worker or for all workers of a host."""
 
     @click.command(act, help=summary, epilog=f"\b\nExamples:\n{examples}")
     @click.argument("worker", metavar="[W]", required=False)
@@ -61,7 +59,7 @@ def _act_command(act: str, summary: str, examples: str) -> click.Command:
 
         if (worker is None) == (host is None):
             raise UsageError(
-                f"name either a worker or a --host to {act}", hint="`previewops workers` lists both"
+                f"{act} needs either a worker or --host", hint="list both with `previewops workers`"
             )
         _order(
             context,
@@ -74,7 +72,7 @@ def _act_command(act: str, summary: str, examples: str) -> click.Command:
 
 drain = _act_command(
     "drain",
-    "Have a worker, or all of a host, end their jobs and stay away until they are reset.",
+    "Drain one worker, or all workers of a host. They finish their jobs and stay stopped until reset.",
     """\
   previewops drain render-1-2-a1b2c3
   previewops drain --host render-1 --reason "new disks"
@@ -82,15 +80,15 @@ drain = _act_command(
 )
 restart = _act_command(
     "restart",
-    "Replace a worker, or all of a host one by one. Each works on until its successor is there.",
+    "Restart one worker, or all workers of a host one by one. A worker stops after its replacement is ready.",
     """\
   previewops restart render-1-2-a1b2c3
-  previewops restart --host render-1        one after the other
+  previewops restart --host render-1        one by one
 """,
 )
 reset = _act_command(
     "reset",
-    "Start workers again that are fatal, backing off, or drained.",
+    "Restart workers that are fatal, backing off or drained.",
     """\
   previewops reset render-1-2-a1b2c3
   previewops reset --host render-1
@@ -105,7 +103,7 @@ def _bounds(text: str) -> WorkerCountRange:
     if bounds is not None:
         return bounds
     raise UsageError(
-        f"the number of workers is {text!r}; allowed is N or MIN-MAX, from 0 to {MAX_WORKERS}",
+        f"number of workers: found {text!r}, allowed N or MIN-MAX, from 0 to {MAX_WORKERS}",
         hint="previewops scale 4, or previewops scale 1-8",
     )
 
@@ -113,7 +111,7 @@ def _bounds(text: str) -> WorkerCountRange:
 def _order(
     context: Context, as_json: bool, give: Callable[[FleetControl], Awaitable[FleetCommandResult]]
 ) -> None:
-    """Gives an order and tells its answer."""
+    """Sends a command and prints its result."""
     answer = asyncio.run(_answer(context, give))
     if as_json:
         print_json({"supervisor": answer.supervisor_id, "done": answer.message})

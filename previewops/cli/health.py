@@ -1,4 +1,4 @@
-"""``previewops health``, with the manners of a monitoring plugin."""
+"""``previewops health``: a check with the output and exit codes of a monitoring plugin."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from previewops.health import (
 
 
 class MonitoringCommand(click.Command):
-    """A command whose every failure is UNKNOWN: 2 would mean CRITICAL to whoever runs it."""
+    """Command that reports its own failures as UNKNOWN, since exit code 2 means CRITICAL to a monitoring system."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -44,11 +44,11 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _thresholds(command: _F) -> _F:
-    """An option for each threshold; what is written there takes the place of the variable."""
+    """Adds one option per threshold. An option replaces its environment variable."""
     for bound in reversed(THRESHOLD_OPTIONS):
         for kind, words in (
-            ("critical", "The same, critical."),
-            ("warning", f"{bound.help_text}, to warn at."),
+            ("critical", "Critical threshold of the same."),
+            ("warning", f"{bound.help_text}: warning threshold."),
         ):
             variable = bound.variable(kind)
             command = click.option(
@@ -67,25 +67,27 @@ Examples:
   previewops health
   previewops health --json
   previewops health --dead-warning 10 --dead-critical 1000
-  previewops health --acknowledge-loss   after Redis lost its data: ends the alarm
+  previewops health --acknowledge-loss   after Redis lost data: ends the alarm
 
 \b
-Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (wrong options included).
-The first line ends with the performance data. Each option has a variable of
-the environment too: PREVIEW_HEALTH_DEAD_WARNING, and so on.""",
+Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for invalid options).
+The first line ends with performance data. Each option has an environment
+variable: PREVIEW_HEALTH_DEAD_WARNING, and so on.""",
 )
 @_thresholds
 @click.option(
     option_name(CONFINEMENT_VARIABLE),
     CONFINEMENT_VARIABLE,
     metavar="LEAST",
-    help="What render processes are confined by at least: full, seccomp or limits.  [full]",
+    help="Minimum confinement of render processes: full, seccomp or limits.  [full]",
 )
-@click.option("--acknowledge-loss", is_flag=True, help="End the alarm over data that Redis lost, then check.")
+@click.option(
+    "--acknowledge-loss", is_flag=True, help="End the alarm about data that Redis lost, then check."
+)
 @json_option
 @pass_context
 def health(context: Context, /, *, acknowledge_loss: bool, as_json: bool, **bounds: str | None) -> int:
-    """Check the queue, its workers, its Redis and the room on its disk, for a monitoring system or a person."""
+    """Check the queue, its workers, Redis and free disk space."""
     given = {variable: value for variable, value in bounds.items() if value is not None}
     found = _examine(context, given, acknowledge_loss=acknowledge_loss)
     if as_json:
@@ -97,7 +99,7 @@ def health(context: Context, /, *, acknowledge_loss: bool, as_json: bool, **boun
 
 
 def _lines(found: Health) -> Iterator[str]:
-    """A line a check, and below it what to do where something is to be done."""
+    """Yields one line per check, followed by its advice unless the check is OK."""
     names = max(len(check.name) for check in found.checks)
     figures = max(len(check.figure) for check in found.checks)
     for check in found.checks:
@@ -109,7 +111,7 @@ def _lines(found: Health) -> Iterator[str]:
 def _examine(context: Context, given: Mapping[str, str], *, acknowledge_loss: bool) -> Health:
     try:
         if "" in given.values():
-            raise UsageError("an option is empty; leave it out for the default")
+            raise UsageError("an option is empty; omit it to use the default")
         thresholds = parse_thresholds({**os.environ, **given})
         return evaluate(asyncio.run(_learn(context, acknowledge_loss)), thresholds)
     except RedisUnavailable as error:
@@ -121,7 +123,7 @@ def _examine(context: Context, given: Mapping[str, str], *, acknowledge_loss: bo
     except Exception as error:
         if context.verbose:
             raise
-        return unknown_health(f"unforeseen {type(error).__name__}: {error}")
+        return unknown_health(f"unexpected {type(error).__name__}: {error}")
 
 
 async def _learn(context: Context, acknowledge_loss: bool) -> HealthInputs:

@@ -25,25 +25,23 @@ Examples:
   previewops jobs --limit 1000 --json
 
 \b
---filter: every word has to be found in the job's id, project, priority, state,
-worker or error. "Double quotes" keep spaces together; project:lessons looks in
-one field; !word must not be found; a lone ! in front inverts the whole.
+--filter: a job matches if each word occurs in its id, project, priority,
+state, worker or error. "Double quotes" group words; project:lessons searches
+one field; !word excludes; a leading ! negates the whole filter.
 """
 )
 @click.option(
     "--state", type=click.Choice([state.value for state in JobState]), help="Only jobs in this state."
 )
-@click.option("--project", metavar="P", help="Only jobs of this projectId.")
-@click.option(
-    "--filter", "text", metavar="TEXT", default="", help="Only jobs that these words match; see below."
-)
+@click.option("--project", metavar="P", help="Only jobs with this projectId.")
+@click.option("--filter", "text", metavar="TEXT", default="", help="Only jobs that match; syntax below.")
 @limit_option
 @json_option
 @pass_context
 def jobs(
     context: Context, /, *, state: str | None, project: str | None, text: str, limit: int, as_json: bool
 ) -> None:
-    """List jobs, newest first; those that run stand above all others."""
+    """List jobs: active ones first, then newest first."""
     chosen = JobState(state) if state else None
     found, now_ms = asyncio.run(_read(context, chosen, project, text, limit + 1))
     shown, more = found[:limit], len(found) > limit
@@ -68,7 +66,7 @@ def jobs(
         format_table(("JOB", "STATE", "PRIORITY", "PROJECT", "ACCEPTED", "REASON"), rows, flexible="REASON")
     )
     if more:
-        print_err(f"there are more than these {limit}; see --limit")
+        print_err(f"more jobs than --limit {limit}")
 
 
 async def _read(

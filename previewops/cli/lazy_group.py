@@ -1,4 +1,4 @@
-"""A click group whose commands are imported when they are used, so that help and version come at once."""
+"""Click group that imports a command only when it is used, so that --help and --version start fast."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from click.shell_completion import CompletionItem
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """Where a command is (``module:attribute``) and the line that lists it."""
+    """Import target of a command (``module:attribute``) and its summary in the list."""
 
     target: str
     summary: str
 
 
 class LazyGroup(click.Group):
-    """Lists its commands from ``entries``, in their order, without importing any of them."""
+    """Group that lists its commands from ``entries``, in that order, without importing them."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""``previewops metrics``: the queue in figures for Prometheus, once."""
+"""``previewops metrics``: prints Prometheus metrics once."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Examples:
     "--textfile",
     metavar="PATH",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write them into PATH, which is replaced at once, and print nothing.",
+    help="Write to PATH atomically instead of printing.",
 )
 @pass_context
 def metrics(context: Context, textfile: Path | None) -> None:
-    """Print the queue's figures in the text format of Prometheus.
+    """Print the queue's metrics in the Prometheus text format.
 
-    With --textfile they go into a file for the textfile collector of node_exporter, which takes names that end in
-    .prom. If Redis is away the figures say so (preview_redis_up 0), and the exit code is 69.
+    --textfile writes a file for the textfile collector of node_exporter, which reads names ending in .prom. If
+    Redis is unavailable, preview_redis_up is 0 and the exit code is 69.
     """
     from previewops.metrics import render_exposition
     from previewops.redis_server.connection import redact_url

@@ -22,18 +22,18 @@ Examples:
   previewops pause --reason "storage is being moved"
 """
 )
-@click.option("--reason", metavar="TEXT", default="", help="Why; shown to whoever looks.")
+@click.option("--reason", metavar="TEXT", default="", help="Reason; shown to operators.")
 @pass_context
 def pause(context: Context, reason: str) -> None:
-    """Stop workers from taking jobs. What runs goes on, and submits are accepted."""
+    """Stop workers from claiming jobs. Active jobs continue, and submits are accepted."""
     state, now_ms = asyncio.run(_pause(context, reason))
     queue = context.settings.queue_name
     if state.changed:
-        print_out(f"paused {queue}; `previewops resume` lets it go on")
+        print_out(f"paused {queue}; resume with `previewops resume`")
         return
     why = f": {state.why}" if state.why else ""
     print_out(
-        f"{queue} was paused already, by {state.who or 'nobody known'} {format_age(state.since_ms, now_ms)}{why}"
+        f"{queue} is already paused, by {state.who or 'unknown'} {format_age(state.since_ms, now_ms)}{why}"
     )
 
 
@@ -44,12 +44,12 @@ Examples:
   previewops --queue lessons resume --reason "storage is back"
 """
 )
-@click.option("--reason", metavar="TEXT", default="", help="Why; kept with the event.")
+@click.option("--reason", metavar="TEXT", default="", help="Reason; recorded with the event.")
 @pass_context
 def resume(context: Context, reason: str) -> None:
-    """Let workers take jobs again."""
+    """Let workers claim jobs again."""
     state = asyncio.run(_resume(context, reason))
-    print_out(f"{context.settings.queue_name} {'goes on' if state.changed else 'was not paused'}")
+    print_out(f"{context.settings.queue_name} {'resumed' if state.changed else 'was not paused'}")
 
 
 async def _pause(context: Context, reason: str) -> tuple[PauseState, int]:

@@ -1,4 +1,4 @@
-"""Payloads from FILE arguments: bounded, one by one, each either a document or the reason why there is none."""
+"""Reader of FILE arguments: yields payloads one by one, of bounded size, each parsed or with its error."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _LINE_SUFFIXES = (".jsonl", ".ndjson")
 _WORST_FIRST = (EXIT_USAGE, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_TRY_AGAIN, EXIT_FAILED)
 
 EXIT_HELP = """\b
-The exit code is the worst of all: 2 a file that cannot be read, 65 an invalid
-payload, 69 Redis unreachable, 75 queue full (try again), 1 another refusal."""
+The exit code is the most severe of all payloads: 2 unreadable file, 65
+invalid payload, 69 Redis unreachable, 75 queue full (try again), 1 other."""
 
 
 class UnreadableFile(PreviewopsError):
-    """A FILE that is not there, or that cannot be read."""
+    """FILE is missing or cannot be read."""
 
     exit_code = EXIT_USAGE
     code = "unreadable"
 
     def __init__(self, source: str, error: OSError) -> None:
-        super().__init__(f"{source}: cannot be read: {error.strerror or error}")
+        super().__init__(f"{source}: cannot read: {error.strerror or error}")
 
 
 class ParsedPayload(NamedTuple):
-    """One payload as read: its ``source``, the folder that relative uris are meant from, and what was found."""
+    """One payload or its error, with its ``source`` and the base folder of relative URIs."""
 
     source: str
     base: Path
@@ -52,12 +52,12 @@ class ParsedPayload(NamedTuple):
 
 
 def worst_exit_code(codes: Sequence[int]) -> int:
-    """The exit code that speaks for all of ``codes``."""
+    """Returns the most severe of ``codes``."""
     return next((code for code in _WORST_FIRST if code in codes), 0)
 
 
 def read_payloads(files: Sequence[str], *, lines: bool) -> Iterator[ParsedPayload]:
-    """Every payload of ``files`` in order; "-" is standard input. ``lines``: each holds a job a line."""
+    """Yields every payload of ``files`` in order. "-" is standard input; ``lines``: each file is JSON Lines."""
     for name in files:
         yield from _read(name, lines or name.endswith(_LINE_SUFFIXES))
 
@@ -98,7 +98,7 @@ def _whole(stream: BinaryIO, source: str) -> dict[str, Any]:
 
 
 def _total(stream: BinaryIO) -> str:
-    """How much there is, without reading it."""
+    """Size of the input, without reading it."""
     found = os.fstat(stream.fileno())
     if stat.S_ISREG(found.st_mode):
         return f"{found.st_size} bytes"

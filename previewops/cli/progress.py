@@ -1,4 +1,4 @@
-"""Shows how a handful of jobs are getting on: bars in a terminal, a line a change elsewhere."""
+"""Progress display of a few jobs: bars in a terminal, one line per change elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from previewops.states import JobState
 
 _WORDS = {
     JobState.WAITING: "waiting",
-    JobState.DELAYED: "runs again soon",
+    JobState.DELAYED: "retry scheduled",
     JobState.ACTIVE: "rendering",
     JobState.COMPLETED: "done",
     JobState.DEAD: "dead letter",
@@ -23,20 +23,20 @@ _WORDS = {
 
 
 class ProgressDisplay(Protocol):
-    """What is told of jobs that are being watched."""
+    """Display of watched jobs."""
 
     def update(self, records: Iterable[JobRecord]) -> None:
-        """Shows what has changed."""
+        """Shows changed jobs."""
         ...
 
     def note(self, line: str) -> None:
-        """Says something beside the jobs."""
+        """Prints a line beside the jobs."""
         ...
 
 
 @contextmanager
 def show_progress() -> Iterator[ProgressDisplay]:
-    """Bars if standard output is a terminal, lines otherwise."""
+    """Shows bars if standard output is a terminal, lines otherwise."""
     if not sys.stdout.isatty():
         yield _LineProgress()
         return
@@ -45,13 +45,13 @@ def show_progress() -> Iterator[ProgressDisplay]:
 
 
 class NoProgress:
-    """Shows nothing: whoever watches looks elsewhere."""
+    """Display that shows nothing."""
 
     def update(self, records: Iterable[JobRecord]) -> None:
-        """Nothing is shown."""
+        """Does nothing."""
 
     def note(self, line: str) -> None:
-        """Nothing is said."""
+        """Does nothing."""
 
 
 class _LineProgress:

@@ -1,4 +1,4 @@
-"""``previewops record``: the queue in a file, for the morning after."""
+"""``previewops record``: records snapshots of the queue in a file."""
 
 from __future__ import annotations
 
@@ -42,32 +42,32 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 Examples:
   previewops record night.rec
   previewops record night.rec --every 5 --for 12h
-  previewops tui --replay night.rec      look at it afterwards
+  previewops tui --replay night.rec      replay the recording
 """
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--every", metavar="S", type=click.FloatRange(0.25, 600), default=1.0, show_default=True,
-    help="Seconds between two looks at the queue.",
+    help="Interval in seconds.",
 )  # fmt: skip
 @click.option(
     "--max-mb", metavar="N", type=click.IntRange(1, 4096), default=64, show_default=True,
-    help="MiB at which FILE becomes FILE.1, FILE.1 becomes FILE.2, and so on.",
+    help="Rotate FILE at this size in MiB: FILE to FILE.1, FILE.1 to FILE.2, and so on.",
 )  # fmt: skip
 @click.option(
     "--keep", metavar="N", type=click.IntRange(0, 1000), default=3, show_default=True,
-    help="Old files that are kept beside FILE.",
+    help="Number of rotated files to keep.",
 )  # fmt: skip
 @click.option(
     "--for", "for_s", metavar="DURATION", callback=_duration,
-    help="End by itself after 30s, 15m, 2h, 7d; else at Ctrl-C or SIGTERM.",
+    help="Stop after 30s, 15m, 2h, 7d. Default: at Ctrl-C or SIGTERM.",
 )  # fmt: skip
 @pass_context
 def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int, for_s: float | None) -> int:
-    """Record what the screen shows into FILE, for `previewops tui --replay FILE`.
+    """Record the queue into FILE, for `previewops tui --replay FILE`.
 
-    While Redis is away this goes on trying, and records that. A recording of the same queue is continued; a FILE
-    that holds anything else is refused. Jobs' payloads and results are not recorded.
+    While Redis is unavailable, the command retries and records a gap. An existing recording of the same queue is
+    continued; any other FILE is rejected. Payloads and results of jobs are not recorded.
     """
     from previewops.recording.format import Header
     from previewops.recording.writer import RecordingWriter

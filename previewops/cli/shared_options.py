@@ -1,9 +1,9 @@
-"""``--theme``: the colours of the screen."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 import click
 
 theme_option = click.option(
-    "--theme", type=click.Choice(["dark", "light", "16"]), help="Colours of the screen; else by the terminal."
+    "--theme", type=click.Choice(["dark", "light", "16"]), help="Colours of the TUI. Default: by terminal."
 )

@@ -28,7 +28,7 @@ Examples:
 @json_option
 @pass_context
 def stats(context: Context, as_json: bool) -> None:
-    """Show the queue in figures: what waits, runs and has ended, how long it took, and who works."""
+    """Show the queue: depth, counters, wait and run times, workers."""
     snapshot = asyncio.run(_take(context))
     if as_json:
         print_json(snapshot.as_json())
@@ -66,7 +66,7 @@ def _lines(snapshot: Snapshot) -> list[str]:
         "Last hour",
         *(f"  {line}" for line in _hour(snapshot)),
         "",
-        "In all",
+        "Since the queue was created",
         *(f"  {line}" for line in total),
         "",
         pluralize(len(snapshot.workers), "worker"),

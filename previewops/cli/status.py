@@ -33,7 +33,7 @@ Examples:
 @json_option
 @pass_context
 def status(context: Context, job_id: str, as_json: bool) -> None:
-    """Show one job: its state, what it made, and every attempt that failed."""
+    """Show one job: state, result and failed attempts."""
     record, now_ms = asyncio.run(_read(context, job_id))
     if as_json:
         print_json(record.as_json())
@@ -49,7 +49,7 @@ async def _read(context: Context, job_id: str) -> tuple[JobRecord, int]:
 
 
 def format_job(record: JobRecord, now_ms: int) -> list[str]:
-    """All of a job but its payload, for a person."""
+    """Formats a job record without its payload."""
     result = record.result or {}
     lines = format_fields(
         [

@@ -29,16 +29,16 @@ Examples:
 """
     + EXIT_HELP
     + """
-With --wait also: 1 a job ended dead or cancelled, 75 one has not ended
+Also with --wait: 1 a job ended dead or cancelled, 75 a job did not end
 within --timeout."""
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option(
-    "--import", "import_files", is_flag=True, help="Copy the local files it names into DATA_DIR/assets."
+    "--import", "import_files", is_flag=True, help="Copy the local files of a payload to DATA_DIR/assets."
 )
-@click.option("--wait", is_flag=True, help="Wait until the jobs have ended, and show how they get on.")
+@click.option("--wait", is_flag=True, help="Wait until the jobs have ended; show their progress.")
 @click.option("--timeout", metavar="S", type=click.FloatRange(min=0), help="Wait at most S seconds.")
-@click.option("--jsonl", "lines", is_flag=True, help="Every FILE holds a job a line, as .jsonl files do.")
+@click.option("--jsonl", "lines", is_flag=True, help="Read every FILE as JSON Lines, one job per line.")
 @json_option
 @pass_context
 def submit(
@@ -52,17 +52,16 @@ def submit(
     lines: bool,
     as_json: bool,
 ) -> int:
-    """Submit jobs. FILE "-" is standard input; a .jsonl file is a job a line.
+    """Submit jobs. FILE "-" is standard input; a .jsonl file has one job per line.
 
-    Every payload is validated first, and a bad one keeps none of the others out. Submitting the same payload
-    again is safe: it is the same job. With --import, pictures and sounds that a payload names by a path
-    (relative to its own folder) are copied to where the workers find them. With --json, one object a line and
-    job.
+    Every payload is validated first; an invalid payload does not stop the others. Submitting the same payload
+    again is safe: it is the same job. --import copies the pictures and sounds that a payload names by path
+    (relative to its folder) to where workers find them. --json prints one object per job, on one line.
     """
     from previewops.cli.submitter import SubmitReport, Submitter
 
     if timeout is not None and not wait:
-        raise UsageError("--timeout goes with --wait", hint="add --wait, or leave --timeout out")
+        raise UsageError("--timeout requires --wait", hint="add --wait or omit --timeout")
     settings = context.settings
     if import_files:
         _demand_open_store(settings)
@@ -73,11 +72,11 @@ def submit(
 
 
 def _demand_open_store(settings: Settings) -> None:
-    """Workers have to look where imported files go."""
+    """Checks that imported files are under an asset root of the workers."""
     store = (settings.data_dir / "assets").resolve()
     if settings.asset_roots is not None and store not in [root.resolve() for root in settings.asset_roots]:
         raise UsageError(
-            f"--import copies to {store}, which PREVIEW_ASSET_ROOTS does not name",
+            f"--import copies to {store}, which is not in PREVIEW_ASSET_ROOTS",
             hint=f"add {store} to PREVIEW_ASSET_ROOTS here and for the workers",
         )
 

@@ -1,4 +1,4 @@
-"""The screen of ``up``: a process of its own on the same terminal, so that neither can hold up the other."""
+"""TUI of ``previewops up``: a separate process on the same terminal, so that neither blocks the other."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from previewops.cli.output import flush
 from previewops.process.parent_death import die_with_parent_argv
 
 STOP_S = 5.0
-"""How long a screen that was asked to end may take, in seconds."""
+"""Time in seconds that the TUI has to exit after SIGTERM."""
 
 TERMINAL_RESET = (
     "\x1b[?1049l"
     + "".join(f"\x1b[?{mode}l" for mode in (1000, 1002, 1003, 1004, 1006, 1015, 2004))
     + ("\x1b[<u\x1b[?25h\x1b[0m")
 )
-"""Takes back what a screen asks of a terminal: the second page, mouse, focus, paste, keys, no cursor, colours.
+"""Undoes the terminal modes of the TUI: alternate screen, mouse, focus, paste, keyboard, cursor, colours.
 
 Control sequences of xterm (XTerm Control Sequences, "DEC Private Mode Reset") and of Kitty's keyboard protocol.
 """
 
 
 async def run_tui_process(context: Context, url: str, *, theme: str | None, voice: DeferredOutput) -> bool:
-    """Has the screen on the terminal until it is left; True when it was, False when it broke down.
+    """Runs the TUI until the user quits. Returns False if it failed.
 
-    Cancelling takes it off the terminal. What ``voice`` is told meanwhile is said afterwards.
+    Cancelling ends the TUI. ``voice`` holds lines back while the TUI runs, and prints them afterwards.
     """
     words = [sys.executable, "-m", "previewops", "tui", "--leaving-stops"]
     if theme is not None:
@@ -52,12 +52,14 @@ async def run_tui_process(context: Context, url: str, *, theme: str | None, voic
             if screen.returncode != 0:
                 _restore(before)
     if screen.returncode != 0:
-        voice.print(f"the screen ended with status {screen.returncode}; the workers go on, Ctrl-C stops them")
+        voice.print(
+            f"the TUI exited with status {screen.returncode}; the workers keep running (press Ctrl-C to stop them)"
+        )
     return screen.returncode == 0
 
 
 def _terminal_modes() -> list[Any] | None:
-    """How the terminal takes input, None if it is gone."""
+    """Returns the terminal's input modes, or None if the terminal is closed."""
     try:
         return termios.tcgetattr(sys.stdin.fileno())
     except (termios.error, OSError):
@@ -65,7 +67,7 @@ def _terminal_modes() -> list[Any] | None:
 
 
 def _restore(modes: list[Any] | None) -> None:
-    """Makes the terminal what it was: a screen that was killed took nothing back, not even raw input."""
+    """Restores the terminal after a TUI that was killed and left it in raw mode."""
     if modes is None:
         return
     with suppress(termios.error, OSError):
@@ -75,7 +77,7 @@ def _restore(modes: list[Any] | None) -> None:
 
 
 async def _end(screen: asyncio.subprocess.Process) -> None:
-    """SIGTERM has it restore the terminal; one that does not heed it is killed."""
+    """Ends the TUI: SIGTERM, which lets it restore the terminal, then SIGKILL."""
     with suppress(ProcessLookupError):
         screen.terminate()
     with suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""``previewops up``: everything on this machine, Redis included."""
+"""``previewops up``: workers, Redis and the TUI on this machine."""
 
 from __future__ import annotations
 
@@ -38,22 +38,24 @@ StopRequests = asyncio.Queue[signal.Signals]
 @click.command(
     epilog="""\b
 Examples:
-  previewops up --demo        render a lesson in Nine Men's Morris, and end
-  previewops up               run until it is left; submit from elsewhere
+  previewops up --demo        render the Nine Men's Morris samples, then exit
+  previewops up               run until you quit; submit from elsewhere
   previewops up --workers 4
 """
 )
-@click.option("--demo", is_flag=True, help="Submit the demo's jobs; without the screen, end with them.")
-@click.option("--workers", type=click.IntRange(1, 64), help="Worker processes [enough for every processor].")
-@click.option("--no-tui", is_flag=True, help="Print what happens instead of showing the screen.")
+@click.option("--demo", is_flag=True, help="Submit sample jobs; without the TUI, exit when they have ended.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="Number of worker processes [enough for every processor]."
+)
+@click.option("--no-tui", is_flag=True, help="Print status lines instead of showing the TUI.")
 @theme_option
 @pass_context
 def up(context: Context, demo: bool, workers: int | None, no_tui: bool, theme: str | None) -> None:
-    """Run workers on this machine, Redis if none is configured, and the screen if there is a terminal.
+    """Run workers on this machine, a private Redis if none is configured, and the TUI if there is a terminal.
 
-    Redis is the server of --redis-url or REDIS_URL; else a private one is started that keeps its data under
-    DATA_DIR, and listens on a socket there and nowhere else. Ctrl-C drains the workers, and stops all that was
-    started; a second Ctrl-C gives running jobs back at once. Leaving the screen stops all as well.
+    Redis is the server of --redis-url or REDIS_URL. Without either, a private server starts; it keeps its data
+    under DATA_DIR and listens only on a socket there. Ctrl-C drains the workers and stops everything that was
+    started; a second Ctrl-C releases running jobs at once. Quitting the TUI stops everything too.
     """
     terminal = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     manner = UpOptions(demo=demo, tui=terminal and not no_tui, theme=theme)
@@ -62,7 +64,7 @@ def up(context: Context, demo: bool, workers: int | None, no_tui: bool, theme: s
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What ``up`` does beside supervising."""
+    """Options of ``up`` beside the number of workers."""
 
     demo: bool
     tui: bool
@@ -106,7 +108,7 @@ async def _up(context: Context, manner: UpOptions, *, count: int) -> None:
 
 
 def _stop_requests() -> StopRequests:
-    """SIGINT, SIGTERM and SIGHUP as they come. The handlers do nothing but queue them."""
+    """Returns a queue of received SIGINT, SIGTERM and SIGHUP."""
     requests: StopRequests = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -116,7 +118,7 @@ def _stop_requests() -> StopRequests:
 
 @asynccontextmanager
 async def _redis(context: Context, voice: DeferredOutput) -> AsyncIterator[str]:
-    """The address of the configured server, or of a private one that is kept running meanwhile."""
+    """Yields the address of the configured server, or of a private server that runs until the end of the block."""
     if context.redis_option is not None or context.settings.redis_url is not None:
         yield context.redis_url()
         return
@@ -133,14 +135,14 @@ async def _redis(context: Context, voice: DeferredOutput) -> AsyncIterator[str]:
 async def _keep_running(server: EmbeddedRedis, settings: Settings, voice: DeferredOutput) -> None:
     while server.owned:
         status = await server.wait()
-        voice.print(f"Redis ended with status {status}; it starts again")
+        voice.print(f"Redis exited with status {status}; restarting it")
         await server.start()
         with suppress(PreviewopsError, OSError):
             await _record_restart(server.url, settings, status)
 
 
 async def _record_restart(url: str, settings: Settings, status: int) -> None:
-    """Puts it on the queue's record too: whoever looks the next morning was not there to read the line."""
+    """Records the restart as a queue event, for operators who did not see the printed line."""
     from previewops.queue.queue import Queue
     from previewops.redis_server.connection import connect, redis_errors
 
@@ -148,14 +150,14 @@ async def _record_restart(url: str, settings: Settings, status: int) -> None:
     try:
         async with redis_errors(url):
             await Queue(redis, settings).record_event(
-                "redis-restarted", message=f"Redis ended with status {status} and was started again"
+                "redis-restarted", message=f"Redis exited with status {status} and was restarted"
             )
     finally:
         await redis.aclose()
 
 
 async def _beside(context: Context, manner: UpOptions, url: str, queue: Queue, voice: DeferredOutput) -> None:
-    """What is done and shown meanwhile; all stops when it ends."""
+    """Runs the foreground part: TUI, demo or status lines. `up` stops when it ends."""
     from previewops.cli.demo import run_demo, run_demo_in_background
 
     if not manner.tui:
@@ -170,7 +172,9 @@ async def _beside(context: Context, manner: UpOptions, url: str, queue: Queue, v
         left = await run_tui_process(context, url, theme=manner.theme, voice=voice)
     finally:
         if lesson is not None:
-            await asyncio.wait({lesson}, timeout=LAST_LOOK_S)  # one that has just ended gets to say so
+            await asyncio.wait(
+                {lesson}, timeout=LAST_LOOK_S
+            )  # lets a demo that has just ended print its summary
             await cancel_and_wait([lesson])
     if not left:
         await _report(queue, url)
@@ -183,7 +187,7 @@ async def _work(
     stop: StopRequests,
     voice: DeferredOutput,
 ) -> None:
-    """Supervises until it is asked to stop, nothing is left of the workers, or what is done beside it is over."""
+    """Supervises until a signal arrives, all workers are fatal, or ``beside`` has ended."""
     from previewops.supervisor.events import ControlRequest
 
     supervising = asyncio.create_task(supervisor.run())
@@ -202,19 +206,19 @@ async def _work(
         busy.result()
     if abandoned:
         raise PreviewopsError(
-            "; ".join(f"worker {place} stays down: {reason}" for place, reason in abandoned.items()),
-            hint=f"its log is in {settings.data_dir / 'logs'}",
+            "; ".join(f"worker {place} is not restarted: {reason}" for place, reason in abandoned.items()),
+            hint=f"see its log in {settings.data_dir / 'logs'}",
         )
 
 
 async def _drained(
     supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests, voice: DeferredOutput
 ) -> None:
-    """Waits for the workers' end; each further request to stop is passed on."""
+    """Waits until the workers have ended; forwards further stop signals."""
     from previewops.supervisor.events import ControlRequest
 
-    if sys.stdout.isatty() and not supervising.done():  # a person wonders what is waited for
-        voice.print("draining the workers; Ctrl-C gives running jobs back at once")
+    if sys.stdout.isatty() and not supervising.done():  # explain the wait to a person
+        voice.print("draining the workers; Ctrl-C releases running jobs at once")
     while not supervising.done():
         again = asyncio.create_task(stop.get())
         await asyncio.wait({supervising, again}, return_when=asyncio.FIRST_COMPLETED)
@@ -226,7 +230,7 @@ async def _drained(
 
 
 async def _report(queue: Queue, url: str) -> None:
-    """Says how the queue is whenever that has changed: in one place in a terminal, line by line elsewhere."""
+    """Shows the queue's state whenever it changes: in place in a terminal, as lines elsewhere."""
     from previewops.redis_server.connection import redis_errors
     from previewops.snapshot.reader import SnapshotReader
 
@@ -238,7 +242,7 @@ async def _report(queue: Queue, url: str) -> None:
                 async with redis_errors(url):
                     line = _in_words(await snapshots.read())
             except RedisUnavailable as error:
-                line = error.message  # the workers wait for it too
+                line = error.message  # the workers wait for Redis too
             if line != told:
                 show(line)
                 told = line

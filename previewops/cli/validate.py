@@ -27,14 +27,14 @@ Examples:
     + EXIT_HELP
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.option("--jsonl", "lines", is_flag=True, help="Every FILE holds a job a line, as .jsonl files do.")
+@click.option("--jsonl", "lines", is_flag=True, help="Read every FILE as JSON Lines, one job per line.")
 @json_option
 @pass_context
 def validate(context: Context, files: tuple[str, ...], lines: bool, as_json: bool) -> int:
-    """Say everything that is wrong with payloads, each by its place, what was found and what is allowed.
+    """Report every violation in payloads: its pointer, the value found and the values allowed.
 
-    FILE "-" is standard input. Nothing is submitted, and Redis is not asked. With --json, one object a line
-    and payload.
+    FILE "-" is standard input. Nothing is submitted, and Redis is not used. --json prints one object per payload,
+    on one line.
     """
     from previewops.contract import AssetPolicy, explain
     from previewops.contract import validate as check
@@ -62,7 +62,7 @@ def validate(context: Context, files: tuple[str, ...], lines: bool, as_json: boo
         else:
             print_out(f"{document.source}: valid (job {found.job_id})")
     if len(codes) > 1 and not as_json:
-        print_out(f"{codes.count(0)} valid, {len(codes) - codes.count(0)} not")
+        print_out(f"{codes.count(0)} valid, {len(codes) - codes.count(0)} invalid")
     return worst_exit_code(codes)
 
 

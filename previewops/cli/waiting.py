@@ -1,4 +1,4 @@
-"""Waiting for jobs to end, by looking at the queue: an answer holds across a lost connection or a lost message."""
+"""Wait for jobs by polling the queue, which survives lost connections and messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from previewops.cli.output import print_err
 from previewops.cli.progress import (
-    show_progress,  # here, so that nothing is left to import once a wait has begun
+    show_progress,  # imported early: nothing is left to import once a wait has begun
 )
 from previewops.errors import JobNotFound
 
@@ -25,17 +25,17 @@ T = TypeVar("T")
 
 POLL_INTERVAL_S = 0.2
 MAX_REDIS_OUTAGE_S = 60.0
-"""How long a wait rides out Redis being away, in seconds."""
+"""Time in seconds that a wait continues while Redis is unavailable."""
 MAX_JOBS_PER_POLL = 500
 MAX_PROGRESS_BARS = 24
-"""More bars than this do not fit a terminal; beyond it each end is a line of its own."""
+"""More bars do not fit in a terminal; a larger number of jobs is printed as lines."""
 
 Show = Callable[[Iterable["JobRecord"]], None]
 
 
 @contextmanager
 def job_progress() -> Iterator[Show]:
-    """Shows how jobs get on: bars in a terminal, lines elsewhere."""
+    """Shows progress: bars in a terminal, lines elsewhere."""
     with show_progress() as shown:
         yield shown.update
 
@@ -54,9 +54,9 @@ async def wait_for_jobs(
     show: Show,
     on_finished: Callable[[str, JobRecord | None], None],
 ) -> list[str]:
-    """Looks until every job has ended or ``timeout_s`` has passed; returns the ids that have not.
+    """Polls until every job has ended or ``timeout_s`` has passed; returns the ids of pending jobs.
 
-    ``ended`` is called once for each end, with None for a job that is no longer on record (it was discarded).
+    ``on_finished`` is called once per ended job, with None if its record is gone (discarded).
     """
     pending = dict.fromkeys(job_ids)
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -69,7 +69,7 @@ async def wait_for_jobs(
             del pending[job_id]
             record = records.get(job_id)
             if record is not None and record.state.pending:
-                pending[job_id] = None  # behind the others, so that a long list is gone through in turn
+                pending[job_id] = None  # at the back, so that a long list is polled round-robin
             else:
                 on_finished(job_id, await _whole(queue, job_id))
         if deadline is not None and time.monotonic() >= deadline:
@@ -87,7 +87,7 @@ async def _whole(queue: Queue, job_id: str) -> JobRecord | None:
 
 
 async def _patiently(look: Callable[[], Awaitable[T]]) -> T:
-    """Looks again while Redis is away, for a restart's length: the jobs were accepted and are worth waiting for."""
+    """Retries while Redis is unavailable, for up to ``MAX_REDIS_OUTAGE_S``: long enough for a restart."""
     from redis.exceptions import RedisError
 
     from previewops.redis_server.connection import unavailable_reason
@@ -103,17 +103,15 @@ async def _patiently(look: Callable[[], Awaitable[T]]) -> T:
                 raise
             if not told:
                 told = True
-                print_err(
-                    f"note: Redis does not answer ({reason}); the jobs were accepted, and this waits for it"
-                )
+                print_err(f"note: Redis is unavailable ({reason}); the jobs were accepted, waiting for Redis")
         await asyncio.sleep(POLL_INTERVAL_S)
 
 
 def print_wait_warnings(snapshot: Snapshot) -> None:
-    """Says beforehand what would make the wait a long one."""
+    """Warns about conditions that make the wait long."""
     if snapshot.paused:
         by = f" by {snapshot.paused_by}" if snapshot.paused_by else ""
         why = f" ({snapshot.paused_why})" if snapshot.paused_why else ""
-        print_err(f"note: the queue is paused{by}{why}; `previewops resume` lets it go on")
+        print_err(f"note: the queue is paused{by}{why}; resume it with `previewops resume`")
     if not snapshot.workers:
         print_err("note: no worker is running; start one with `previewops worker` or `previewops up`")

@@ -31,7 +31,7 @@ Examples:
 @json_option
 @pass_context
 def workers(context: Context, as_json: bool) -> None:
-    """List the workers and their supervisors as of their last heartbeat, and what each is at."""
+    """List workers and supervisors as of their last heartbeat."""
     snapshot = asyncio.run(_take(context))
     if as_json:
         print_json(
@@ -57,7 +57,7 @@ async def _take(context: Context) -> Snapshot:
 
 
 def format_supervisors(supervisors: Sequence[SupervisorStatus], now_ms: int) -> list[str]:
-    """A line for each supervisor, and one for each worker that it has and that does not run."""
+    """Formats one line per supervisor and one per worker that is not running."""
     lines = []
     for view in supervisors:
         state = view.state
@@ -77,7 +77,7 @@ def format_supervisors(supervisors: Sequence[SupervisorStatus], now_ms: int) -> 
 
 
 def format_workers(snapshot: Snapshot) -> list[str]:
-    """A table of the workers; none if there are none."""
+    """Formats the workers as a table; empty without workers."""
     if not snapshot.workers:
         return []
     rows = [

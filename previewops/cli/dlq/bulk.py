@@ -1,4 +1,4 @@
-"""``previewops dlq requeue`` and ``previewops dlq discard``: count first, say what, ask, act, account."""
+"""``previewops dlq requeue`` and ``discard``: preview the selection, confirm, execute, report."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
     from previewops.queue.pages import BulkResult, DeadLetterFilter
 
 LOOKED_AT = 10_000
-"""Of more dead letters than this, the newest are shown by group, and all are counted."""
+"""Number of newest dead letters that the preview groups; the count covers all."""
 
 TYPE_THE_WORD = 100
-"""From so many on a y is too easily typed."""
+"""From this count on, the operator types the command's name instead of y."""
 
 _SHOWN_GROUPS = 10
 
 BulkAction = Callable[["DeadLetters", int], Awaitable["BulkResult"]]
-"""Is told the cut-off (server ms) that what was shown went by."""
+"""Called with the cut-off in server ms; letters that died later were not in the preview."""
 
 
 class NotConfirmed(PreviewopsError):
-    """The person said no."""
+    """The operator did not confirm."""
 
     code = "not-confirmed"
 
 
 @dataclass(frozen=True, slots=True)
 class BulkCommand:
-    """A bulk act in words: what is typed, and what is reported."""
+    """Words of a bulk command."""
 
     verb: str
     past_tense: str
     consequence: str
 
 
-_REQUEUE = BulkCommand("requeue", "requeued", "they run again, attempts counted from nought")
-_DISCARD = BulkCommand("discard", "discarded", "they are deleted for good, payloads included")
+_REQUEUE = BulkCommand("requeue", "requeued", "they run again with attempts reset to 0")
+_DISCARD = BulkCommand("discard", "discarded", "they are deleted permanently, with their payloads")
 
-_yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-_reason = click.option("--reason", metavar="TEXT", default="", help="Why; kept with the event.")
+_yes = click.option("-y", "--yes", is_flag=True, help="Skip the confirmation.")
+_reason = click.option("--reason", metavar="TEXT", default="", help="Reason; recorded with the event.")
 
 
 @click.command(
@@ -61,21 +61,19 @@ Examples:
   previewops dlq requeue --error asset-missing --priority low
   previewops dlq requeue --fingerprint 3f2a --yes
   previewops dlq requeue --filter 'project:lessons !timeout'
-  previewops dlq requeue --payload mended.json lesson-1
+  previewops dlq requeue --payload fixed.json lesson-1
 
-A single JOB is requeued without a question.
+A single JOB is requeued without confirmation.
 """
 )
 @selection_options
-@click.option(
-    "--priority", type=click.Choice([each.value for each in Priority]), help="Instead of their own."
-)
+@click.option("--priority", type=click.Choice([each.value for each in Priority]), help="New priority.")
 @click.option(
     "--payload",
     "file",
     metavar="FILE",
     type=click.Path(allow_dash=True),
-    help="Run the one JOB with this payload instead of its own.",
+    help="Replace the payload of the one JOB.",
 )
 @_reason
 @_yes
@@ -83,9 +81,9 @@ A single JOB is requeued without a question.
 def requeue(
     context: Context, /, priority: str | None, file: str | None, reason: str, yes: bool, **choice: Any
 ) -> int:
-    """Give dead letters a new life. Says how many and what, and asks.
+    """Requeue dead letters. Shows the selection and asks for confirmation.
 
-    Their attempts count from nought again, and their history stays.
+    Attempts are reset to 0; the history is kept.
     """
     from previewops.cli.acting_operator import acting_operator
 
@@ -119,9 +117,9 @@ Examples:
 @_yes
 @pass_context
 def discard(context: Context, /, reason: str, yes: bool, **choice: Any) -> int:
-    """Delete dead letters for good. Says how many and what, and asks.
+    """Delete dead letters permanently. Shows the selection and asks for confirmation.
 
-    `previewops dlq export` keeps them in a file before.
+    Save them to a file with `previewops dlq export` first.
     """
     from previewops.cli.acting_operator import acting_operator
 
@@ -143,7 +141,7 @@ async def _run(
         cut_off_ms = await letters.now_ms()
         count, missing = await _preview(letters, which, cut_off_ms)
         if missing:
-            print_err(f"not in the dead-letter queue: {', '.join(missing)}")
+            print_err(f"not dead letters: {', '.join(missing)}")
         if count and not confirmed:
             _confirm(deed, count)
         outcome = await act(letters, cut_off_ms) if count else None
@@ -155,7 +153,7 @@ async def _run(
 async def _preview(
     letters: DeadLetters, which: DeadLetterFilter, cut_off_ms: int
 ) -> tuple[int, tuple[str, ...]]:
-    """Tells how many dead letters are meant and of what kinds; returns their number and the JOBs that are none."""
+    """Prints the selection's size and groups; returns its size and the JOBs that are not dead letters."""
     from previewops.cli.dlq.groups import group_by_cause
 
     records = await letters.newest(which, limit=LOOKED_AT, cut_off_ms=cut_off_ms)
@@ -163,7 +161,7 @@ async def _preview(
     count = len(records) if few else await letters.count(which, cut_off_ms=cut_off_ms)
     if count:
         groups = group_by_cause(records)
-        of = "" if count == len(records) else f", here the newest {LOOKED_AT:,}"
+        of = "" if count == len(records) else f", of the newest {LOOKED_AT:,}"
         print_err(f"{pluralize(count, 'dead letter')} in {pluralize(len(groups), 'group')}{of}:")
         rows = [
             (group.count, group.fingerprint, group.example.code or "", group.example.reason or "")
@@ -177,22 +175,22 @@ async def _preview(
 
 
 def _confirm(deed: BulkCommand, count: int) -> None:
-    """Asks before the deed.
+    """Asks for confirmation.
 
     Raises:
-        UsageError: nobody is there to answer.
-        NotConfirmed: the answer was no.
+        UsageError: standard input is not a terminal.
+        NotConfirmed: any reply but yes.
     """
     what = pluralize(count, "dead letter")
     if not can_prompt():
         raise UsageError(
-            f"{what} would be {deed.past_tense}; there is no terminal to ask on",
-            hint="add --yes to do it unasked",
+            f"cannot confirm without a terminal: {what} would be {deed.past_tense}",
+            hint="add --yes to skip the confirmation",
         )
     print_err(f"{deed.verb} {what}: {deed.consequence}")
     if count >= TYPE_THE_WORD:
-        agreed = prompt(f"Type {deed.verb} to go on:").lower() == deed.verb
+        agreed = prompt(f"Type {deed.verb} to continue:").lower() == deed.verb
     else:
-        agreed = prompt("Go on? [y/N]").lower() in ("y", "yes")
+        agreed = prompt("Continue? [y/N]").lower() in ("y", "yes")
     if not agreed:
-        raise NotConfirmed(f"nothing was {deed.past_tense}")
+        raise NotConfirmed(f"Not executed: nothing was {deed.past_tense}")

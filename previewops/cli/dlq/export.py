@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Examples:
   previewops dlq export > dead.jsonl
   previewops dlq export --project lessons -o dead.jsonl
-  previewops dlq export --payloads --error disk-full -o again.jsonl
+  previewops dlq export --payloads --error disk-full -o retry.jsonl
   previewops dlq export | jq -r .failedReason
 """
 )
@@ -36,15 +36,15 @@ Examples:
     "--output",
     metavar="FILE",
     type=click.Path(allow_dash=True),
-    help="Write FILE, whole or not at all, instead of standard output.",
+    help="Write to FILE atomically instead of standard output.",
 )
-@click.option("--payloads", is_flag=True, help="Of each the payload alone, for `previewops submit --jsonl`.")
+@click.option("--payloads", is_flag=True, help="Only payloads, for `previewops submit --jsonl`.")
 @pass_context
 def export(context: Context, /, output: str | None, payloads: bool, **choice: Any) -> int:
-    """Write dead letters as JSON lines, newest first: all of each, payload and attempts included.
+    """Write dead letters as JSON Lines, newest first, with payloads and attempts.
 
-    Without a filter, all of them. With --payloads, what can be submitted again: in this Redis once they are
-    discarded, in another one as it is.
+    Without a filter, all dead letters are exported. Payloads of --payloads can be submitted to another Redis, or
+    to this one after the dead letters are discarded.
     """
     which = build_filter(**choice, required=False)
     target = None if output in (None, "-") else Path(str(output))
@@ -52,16 +52,16 @@ def export(context: Context, /, output: str | None, payloads: bool, **choice: An
     what = pluralize(len(found) - len(without), "payload" if payloads else "dead letter")
     print_err(f"exported {what}" + (f" to {target}" if target else ""))
     if without:
-        print_err(f"left out, as the payload is gone: {', '.join(without)}")
+        print_err(f"skipped, payload missing: {', '.join(without)}")
     if missing := which.missing_ids(found):
-        print_err(f"not in the dead-letter queue: {', '.join(missing)}")
+        print_err(f"not dead letters: {', '.join(missing)}")
     return EXIT_FAILED if without or missing else 0
 
 
 async def _export(
     context: Context, which: DeadLetterFilter, target: Path | None, *, payloads: bool
 ) -> tuple[set[str], list[str]]:
-    """Returns the ids of all that were found, and of those among them that have no payload to be written."""
+    """Returns the ids of all exported letters, and the ids that were skipped as their payload is missing."""
     from previewops.atomic_files import open_jsonl_atomically
     from previewops.queue.dead_letters import DeadLetters
 

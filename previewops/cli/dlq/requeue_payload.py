@@ -1,4 +1,4 @@
-"""``previewops dlq requeue --payload``: one dead letter runs again with another body."""
+"""``previewops dlq requeue --payload``: requeues one dead letter with another payload."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 async def requeue_with_payload(
     context: Context, file: str, which: DeadLetterFilter, *, why: str, priority: Priority | None
 ) -> None:
-    """Reads and checks FILE and requeues the one job that is named with it.
+    """Validates FILE and requeues the selected job with it.
 
     Raises:
-        UsageError: it is not one job that is named, or FILE cannot be read.
-        InvalidPayload: it breaks the contract.
-        OtherJob, JobNotFound, WrongState: it is not that job's, or the job is no dead letter.
+        UsageError: the selection is not one JOB, or FILE cannot be read.
+        InvalidPayload: FILE violates the contract.
+        JobIdMismatch, JobNotFound, WrongState: FILE has another jobId, or the job is not a dead letter.
     """
     from previewops.cli.acting_operator import acting_operator
     from previewops.queue.dead_letters import DeadLetters
     from previewops.queue.pages import DeadLetterFilter
 
     if len(which.job_ids) != 1 or which != DeadLetterFilter(job_ids=which.job_ids):
-        raise UsageError("--payload is for one JOB", hint="name that job, and give no filter beside it")
+        raise UsageError("--payload requires exactly one JOB", hint="name one job, without a filter")
     (job_id,) = which.job_ids
     payload = _payload(context, file)
     async with context.redis() as redis:

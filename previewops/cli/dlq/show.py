@@ -32,12 +32,12 @@ Examples:
 """,
 )
 @selection_options
-@click.option("--groups", is_flag=True, help="One line a group of the same cause.")
+@click.option("--groups", is_flag=True, help="One line per group with the same cause.")
 @limit_option
 @json_option
 @pass_context
 def list_(context: Context, /, groups: bool, limit: int, as_json: bool, **choice: Any) -> None:
-    """List dead letters, newest first; every filter that is given has to hold."""
+    """List dead letters, newest first. A dead letter has to match all filters."""
     which = build_filter(**choice, required=False)
     if groups:
         found, now_ms = asyncio.run(_groups(context, which, limit))
@@ -58,7 +58,7 @@ Examples:
 @json_option
 @pass_context
 def show(context: Context, job_id: str, as_json: bool) -> None:
-    """Show a dead letter whole: why it died, every attempt with its traceback, and the payload."""
+    """Show a dead letter: error, attempts with tracebacks, payload."""
     from previewops.cli.status import format_job
 
     record, now_ms = asyncio.run(_one(context, job_id))
@@ -166,4 +166,4 @@ def _print_records(records: tuple[JobRecord, ...], limit: int, now_ms: int, as_j
     ]
     print_out(format_table(("JOB", "PROJECT", "ERROR", "DIED", "REASON"), rows, flexible="REASON"))
     if more:
-        print_err(f"there are more than these {limit}; see --limit and --groups")
+        print_err(f"more dead letters than --limit {limit}; see also --groups")
