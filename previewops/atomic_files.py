@@ -40,13 +40,14 @@ def open_jsonl_atomically(path: Path) -> Iterator[WriteRecord]:
         yield write
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Writes a file that everybody can read.
+def write_text_atomically(path: Path, text: str, *, mode: int = _PUBLIC) -> None:
+    """Writes a file with ``mode``, whatever the umask is.
 
     Raises:
         ExportFailed: the file cannot be made, written or named so; nothing of it is left, what was there stays.
     """
-    with _drafted(path, _PUBLIC) as file:
+    with _drafted(path, mode) as file:
+        os.fchmod(file.fileno(), mode)
         _write(file, path, text)
 
 

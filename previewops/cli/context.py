@@ -1,22 +1,26 @@
-"""Context of every command: settings with options applied, Redis client, shared options."""
+"""Context of every command: settings with options applied, access to Redis."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from previewops.contract import AssetPolicy
+    from previewops.queue import Queue
     from previewops.settings import Settings
+    from previewops.snapshot.model import Snapshot
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 @dataclass
@@ -38,6 +42,19 @@ class Context:
         from previewops.settings import Settings
 
         return Settings.from_env({**os.environ, **self.env_overrides})
+
+    @cached_property
+    def operator(self) -> str:
+        """Name under which commands of this process are recorded."""
+        from previewops.cli.acting_operator import acting_operator
+
+        return acting_operator()
+
+    def asset_policy(self) -> AssetPolicy:
+        """Asset roots and hosts that payloads may name; the current folder is a root where none is set."""
+        from previewops.contract import AssetPolicy
+
+        return AssetPolicy(self.settings.effective_asset_roots(Path.cwd()), self.settings.asset_hosts)
 
     def redis_url(self) -> str:
         """Address of Redis, from the first that is set: option, variable, embedded server, default.
@@ -62,6 +79,24 @@ class Context:
         finally:
             await client.aclose()
 
+    def call(self, function: Callable[[Queue], Awaitable[T]]) -> T:
+        """Runs ``function`` on the queue in an event loop of its own."""
+        import asyncio
+
+        from previewops.queue import Queue
+
+        async def run() -> T:
+            async with self.redis() as redis:
+                return await function(Queue(redis, self.settings))
+
+        return asyncio.run(run())
+
+    def snapshot(self, *, history_s: int = 0) -> Snapshot:
+        """Reads a snapshot of the queue."""
+        from previewops.snapshot.reader import SnapshotReader
+
+        return self.call(lambda queue: SnapshotReader(queue.redis, self.settings).read(history_s=history_s))
+
 
 async def server_now_ms(redis: Redis) -> int:
     """Returns the Redis server's time in ms since the epoch, the clock of all recorded times."""
@@ -69,32 +104,4 @@ async def server_now_ms(redis: Redis) -> int:
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-MAX_LISTED = 10_000
-
 pass_context = click.make_pass_decorator(Context)
-
-
-def _note_json(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
-    context = ctx.find_object(Context)
-    if context is not None:
-        context.as_json = value
-    return value
-
-
-def json_option(command: _F) -> _F:
-    """Adds ``--json``, passed as ``as_json``. Errors are then printed as JSON too."""
-    return click.option(
-        "--json", "as_json", is_flag=True, is_eager=True, callback=_note_json, help="Print JSON."
-    )(command)
-
-
-def limit_option(command: _F) -> _F:
-    """Adds ``--limit``, the maximum number of rows."""
-    return click.option(
-        "--limit",
-        metavar="N",
-        type=click.IntRange(1, MAX_LISTED),
-        default=50,
-        show_default=True,
-        help="List at most N.",
-    )(command)

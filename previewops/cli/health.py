@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context
+from previewops.cli.context import Context, pass_context
 from previewops.cli.output import OutputClosed, print_json, print_out
+from previewops.cli.shared_options import json_option
 from previewops.errors import PreviewopsError, RedisUnavailable, UsageError
 from previewops.health import (
     CONFINEMENT_VARIABLE,
@@ -45,17 +46,17 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 def _thresholds(command: _F) -> _F:
     """Adds one option per threshold. An option replaces its environment variable."""
-    for bound in reversed(THRESHOLD_OPTIONS):
-        for kind, words in (
+    for option in reversed(THRESHOLD_OPTIONS):
+        for level, text in (
             ("critical", "Critical threshold of the same."),
-            ("warning", f"{bound.help_text}: warning threshold."),
+            ("warning", f"{option.help_text}: warning threshold."),
         ):
-            variable = bound.variable(kind)
+            variable = option.variable(level)
             command = click.option(
                 option_name(variable),
                 variable,
-                metavar=bound.unit,
-                help=f"{words}  [{bound.default(kind)}]",
+                metavar=option.unit,
+                help=f"{text}  [{option.default(level)}]",
             )(command)
     return command
 
@@ -78,7 +79,7 @@ variable: PREVIEW_HEALTH_DEAD_WARNING, and so on.""",
 @click.option(
     option_name(CONFINEMENT_VARIABLE),
     CONFINEMENT_VARIABLE,
-    metavar="LEAST",
+    metavar="LEVEL",
     help="Minimum confinement of render processes: full, seccomp or limits.  [full]",
 )
 @click.option(
@@ -86,34 +87,34 @@ variable: PREVIEW_HEALTH_DEAD_WARNING, and so on.""",
 )
 @json_option
 @pass_context
-def health(context: Context, /, *, acknowledge_loss: bool, as_json: bool, **bounds: str | None) -> int:
+def health(context: Context, /, *, acknowledge_loss: bool, as_json: bool, **thresholds: str | None) -> int:
     """Check the queue, its workers, Redis and free disk space."""
-    given = {variable: value for variable, value in bounds.items() if value is not None}
-    found = _examine(context, given, acknowledge_loss=acknowledge_loss)
+    overrides = {variable: value for variable, value in thresholds.items() if value is not None}
+    result = _check(context, overrides, acknowledge_loss=acknowledge_loss)
     if as_json:
-        print_json(found.as_json())
+        print_json(result.as_json())
     else:
-        print_out(found.first_line())
-        print_out(_lines(found))
-    return int(found.status)
+        print_out(result.first_line())
+        print_out(_check_lines(result))
+    return int(result.status)
 
 
-def _lines(found: Health) -> Iterator[str]:
+def _check_lines(result: Health) -> Iterator[str]:
     """Yields one line per check, followed by its advice unless the check is OK."""
-    names = max(len(check.name) for check in found.checks)
-    figures = max(len(check.figure) for check in found.checks)
-    for check in found.checks:
+    names = max(len(check.name) for check in result.checks)
+    figures = max(len(check.figure) for check in result.checks)
+    for check in result.checks:
         yield f"{check.status.name:<8}  {check.name:<{names}}  {check.figure:<{figures}}  {check.message}"
         if check.status is not Status.OK:
             yield f"{'':<8}  {'':<{names}}  {'':<{figures}}  {check.advice}"
 
 
-def _examine(context: Context, given: Mapping[str, str], *, acknowledge_loss: bool) -> Health:
+def _check(context: Context, overrides: Mapping[str, str], *, acknowledge_loss: bool) -> Health:
     try:
-        if "" in given.values():
+        if "" in overrides.values():
             raise UsageError("an option is empty; omit it to use the default")
-        thresholds = parse_thresholds({**os.environ, **given})
-        return evaluate(asyncio.run(_learn(context, acknowledge_loss)), thresholds)
+        thresholds = parse_thresholds({**os.environ, **overrides})
+        return evaluate(asyncio.run(_collect(context, acknowledge_loss)), thresholds)
     except RedisUnavailable as error:
         return unreachable_health(error.message)
     except PreviewopsError as error:
@@ -126,16 +127,15 @@ def _examine(context: Context, given: Mapping[str, str], *, acknowledge_loss: bo
         return unknown_health(f"unexpected {type(error).__name__}: {error}")
 
 
-async def _learn(context: Context, acknowledge_loss: bool) -> HealthInputs:
+async def _collect(context: Context, acknowledge_loss: bool) -> HealthInputs:
     from previewops.health.collect import collect_inputs
     from previewops.snapshot.reader import SnapshotReader
 
     async with context.redis() as redis:
         if acknowledge_loss:
-            from previewops.cli.acting_operator import acting_operator
             from previewops.queue.queue import Queue
 
-            await Queue(redis, context.settings).acknowledge_data_loss(who=acting_operator())
+            await Queue(redis, context.settings).acknowledge_data_loss(who=context.operator)
         snapshot = await SnapshotReader(redis, context.settings).read(
             history_s=RECENT_WINDOW_S, running_jobs=True
         )

@@ -54,9 +54,9 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
-        found = [
+        matches = [
             CompletionItem(name, help=entry.summary)
             for name, entry in self.entries.items()
             if name.startswith(incomplete)
         ]
-        return found + click.Command.shell_complete(self, ctx, incomplete)
+        return matches + click.Command.shell_complete(self, ctx, incomplete)

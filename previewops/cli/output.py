@@ -55,8 +55,8 @@ def can_prompt() -> bool:
 
 
 def _cleaned(lines: str | Iterable[str]) -> str:
-    whole = [lines] if isinstance(lines, str) else lines
-    return "".join(clean(line) + "\n" for text in whole for line in text.split("\n"))
+    texts = [lines] if isinstance(lines, str) else lines
+    return "".join(clean(line) + "\n" for text in texts for line in text.split("\n"))
 
 
 def _write(stream: TextIO | None, text: str) -> None:
@@ -65,7 +65,7 @@ def _write(stream: TextIO | None, text: str) -> None:
     try:
         stream.write(text)
     except OSError as error:
-        raise _told(error) from error
+        raise _output_error(error) from error
 
 
 def flush(stream: TextIO | None) -> None:
@@ -80,10 +80,10 @@ def flush(stream: TextIO | None) -> None:
     try:
         stream.flush()
     except OSError as error:
-        raise _told(error) from error
+        raise _output_error(error) from error
 
 
-def _told(error: OSError) -> Exception:
+def _output_error(error: OSError) -> Exception:
     if isinstance(error, BrokenPipeError):
         return OutputClosed()
     return PreviewopsError(f"cannot write the output: {error.strerror or error}")
@@ -93,8 +93,8 @@ def discard_output() -> None:
     """Redirects standard output to /dev/null, so that the interpreter's final flush cannot fail."""
     if sys.stdout is None:
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(null, sys.stdout.fileno())
     finally:
-        os.close(nowhere)
+        os.close(null)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from previewops.contract import parse_lines, parse_payload
+from previewops.contract import AssetPolicy, Payload, parse_lines, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import (
     EXIT_FAILED,
@@ -50,6 +50,17 @@ class ParsedPayload(NamedTuple):
     payload: dict[str, Any] | None
     error: PreviewopsError | None
 
+    def validate(self, policy: AssetPolicy) -> Payload:
+        """Returns the valid payload.
+
+        Raises:
+            InvalidPayload: it violates the contract.
+            PreviewopsError: it could not be read or parsed.
+        """
+        if self.error is not None:
+            raise self.error
+        return validate(self.payload, policy=policy, source=self.source)
+
 
 def worst_exit_code(codes: Sequence[int]) -> int:
     """Returns the most severe of ``codes``."""
@@ -62,6 +73,11 @@ def read_payloads(files: Sequence[str], *, lines: bool) -> Iterator[ParsedPayloa
         yield from _read(name, lines or name.endswith(_LINE_SUFFIXES))
 
 
+def read_payload(file: str) -> ParsedPayload:
+    """Reads the only payload of ``file``; "-" is standard input."""
+    return next(_read(file, lines=False))
+
+
 def _read(name: str, lines: bool) -> Iterator[ParsedPayload]:
     source = "stdin" if name == STDIN else name
     base = Path.cwd() if name == STDIN else Path(name).parent
@@ -69,7 +85,7 @@ def _read(name: str, lines: bool) -> Iterator[ParsedPayload]:
         try:
             stream = _open(name, stack)
             if not lines:
-                yield ParsedPayload(source, base, _whole(stream, source), None)
+                yield ParsedPayload(source, base, _read_single(stream, source), None)
                 return
             for line in parse_lines(stream, source=source):
                 yield ParsedPayload(f"{source}:{line.number}", base, line.payload, line.error)
@@ -87,19 +103,19 @@ def _open(name: str, stack: ExitStack) -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _whole(stream: BinaryIO, source: str) -> dict[str, Any]:
+def _read_single(stream: BinaryIO, source: str) -> dict[str, Any]:
     raw = stream.read(MAX_PAYLOAD_BYTES + 1)
     if len(raw) > MAX_PAYLOAD_BYTES:
         allowed = f"{MAX_PAYLOAD_BYTES} bytes"
         raise InvalidPayload(
-            [Violation("", "too-large", "is too large", _total(stream), allowed)], source=source
+            [Violation("", "too-large", "is too large", _size_text(stream), allowed)], source=source
         )
     return parse_payload(raw, source=source)
 
 
-def _total(stream: BinaryIO) -> str:
+def _size_text(stream: BinaryIO) -> str:
     """Size of the input, without reading it."""
-    found = os.fstat(stream.fileno())
-    if stat.S_ISREG(found.st_mode):
-        return f"{found.st_size} bytes"
+    status = os.fstat(stream.fileno())
+    if stat.S_ISREG(status.st_mode):
+        return f"{status.st_size} bytes"
     return f"more than {MAX_PAYLOAD_BYTES} bytes"

@@ -67,7 +67,7 @@ Exit codes: 0 success, 1 failure, 2 usage, 65 invalid payload,
 """
 
 
-def _checked(env: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+def _validate_as(env: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
     """Returns a callback that validates an option by the rules of environment variable ``env``."""
 
     def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -93,14 +93,14 @@ def _checked(env: str) -> Callable[[click.Context, click.Parameter, str | None],
 @click.option(
     "--queue",
     metavar="NAME",
-    callback=_checked("PREVIEW_QUEUE_NAME"),
+    callback=_validate_as("PREVIEW_QUEUE_NAME"),
     help="Name of the queue. Default: PREVIEW_QUEUE_NAME.",
 )
 @click.option(
     "--data-dir",
     metavar="DIR",
     type=click.Path(),
-    callback=_checked("DATA_DIR"),
+    callback=_validate_as("DATA_DIR"),
     help="Folder of bundles and assets. Default: DATA_DIR.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more; print tracebacks of unexpected errors.")
@@ -147,16 +147,16 @@ def run(args: list[str]) -> int:
         return EXIT_BROKEN_PIPE
     except PreviewopsError as error:  # standard output cannot be written
         discard_output()
-        print_err(_in_words(error))
+        print_err(_error_lines(error))
         return error.exit_code
 
 
 def _invoke(context: Context, args: list[str]) -> int:
     """Replaces click's ``main``, which treats a closed output and Ctrl-C differently."""
     try:
-        return _installed(context, args)
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
+        return _run_checked(context, args)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -164,32 +164,32 @@ def _invoke(context: Context, args: list[str]) -> int:
         print_err(["", "interrupted"])  # the terminal has echoed ^C
         return EXIT_INTERRUPTED
     except PreviewopsError as error:
-        print_err(_in_words(error))
+        print_err(_error_lines(error))
         if context.as_json:
             print_json(error.as_json(), indent=None)
         return error.exit_code
     except (BrokenPipeError, OutputClosed):  # BrokenPipeError: from output of click itself
         raise OutputClosed from None
     except Exception as error:
-        _tell_bug(context, error)
+        _print_unexpected(context, error)
         return EXIT_FAILED
 
 
-def _installed(context: Context, args: list[str]) -> int:
+def _run_checked(context: Context, args: list[str]) -> int:
     """Reports missing dependencies (commands import lazily) and arguments that are not UTF-8."""
     try:
-        return _perform(context, args)
+        return _dispatch(context, args)
     except ImportError as error:
         raise StartupFailed.from_import_error(error) from error
     except UnicodeEncodeError as error:
         # File names may be other bytes than UTF-8; everything else goes to Redis as text.
-        strange = [ascii(each) for each in args if any("\ud800" <= letter <= "\udfff" for letter in each)]
-        if not strange:
+        invalid = [ascii(arg) for arg in args if any("\ud800" <= letter <= "\udfff" for letter in arg)]
+        if not invalid:
             raise
-        raise UsageError(f"an argument is not UTF-8 text: {', '.join(strange)}") from error
+        raise UsageError(f"an argument is not UTF-8 text: {', '.join(invalid)}") from error
 
 
-def _perform(context: Context, args: list[str]) -> int:
+def _dispatch(context: Context, args: list[str]) -> int:
     instruction = os.environ.get(COMPLETION_VARIABLE)
     if instruction:
         from click.shell_completion import shell_complete
@@ -200,19 +200,19 @@ def _perform(context: Context, args: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _in_words(error: PreviewopsError) -> list[str]:
+def _error_lines(error: PreviewopsError) -> list[str]:
     if isinstance(error, InvalidPayload):
         from previewops.contract import explain
 
         return explain(error)
-    words = [f"previewops: {error.message}"]
-    return words if error.hint is None else [*words, f"hint: {error.hint}"]
+    lines = [f"previewops: {error.message}"]
+    return lines if error.hint is None else [*lines, f"hint: {error.hint}"]
 
 
-def _tell_bug(context: Context, error: Exception) -> None:
+def _print_unexpected(context: Context, error: Exception) -> None:
     if context.verbose:
         print_err("".join(traceback.format_exception(error)).rstrip())
-    words = str(error).strip().partition("\n")[0] or "no message"
-    print_err(f"previewops: unexpected {type(error).__name__}: {words}")
+    message = str(error).strip().partition("\n")[0] or "no message"
+    print_err(f"previewops: unexpected {type(error).__name__}: {message}")
     if not context.verbose:
         print_err("hint: print the traceback with: previewops --verbose …")

@@ -9,24 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context
+from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_json, print_out
+from previewops.cli.shared_options import Age, json_option
 from previewops.errors import EXIT_FAILED, JobError
-from previewops.formatting import parse_age_ms, pluralize
+from previewops.formatting import pluralize
 
 if TYPE_CHECKING:
     from previewops.worker.cache.store import SizedFolder
 
 _SHOWN = 20
-
-
-def _age_s(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    if value is None:
-        return None
-    found = parse_age_ms(value)
-    if found is None:
-        raise click.BadParameter("allowed are ages such as 30m, 12h or 90d", ctx, param)
-    return found / 1000
 
 
 @click.command(
@@ -37,7 +29,7 @@ Examples:
   previewops prune --bundles 90d --project trial --apply
 """
 )
-@click.option("--bundles", metavar="AGE", callback=_age_s, help="Also bundles older than AGE: 30m, 12h, 90d.")
+@click.option("--bundles", type=Age(), help="Also bundles older than AGE: 30m, 12h, 90d.")
 @click.option("--project", metavar="P", help="Only bundles with this projectId.")
 @click.option("--all-cache", is_flag=True, help="All cache entries, not only those over the limits.")
 @click.option("--apply", "apply", is_flag=True, help="Remove. Without it, only report.")
@@ -46,7 +38,7 @@ Examples:
 def prune(
     context: Context,
     *,
-    bundles: float | None,
+    bundles: int | None,
     project: str | None,
     all_cache: bool,
     apply: bool,
@@ -62,12 +54,12 @@ def prune(
     from previewops.worker.prune import cache_to_evict, expired_bundles
 
     settings, now_s = context.settings, time.time()
-    bounds = replace(settings, cache_max_mb=0) if all_cache else settings
-    cache = cache_to_evict(bounds, now_s)
+    limits = replace(settings, cache_max_mb=0) if all_cache else settings
+    cache = cache_to_evict(limits, now_s)
     old = (
         []
         if bundles is None
-        else expired_bundles(settings.data_dir, project=project, now_s=now_s, older_than_s=bundles)
+        else expired_bundles(settings.data_dir, project=project, now_s=now_s, older_than_s=bundles / 1000)
     )
     failed = _remove(settings.data_dir, cache, old) if apply else []
     if as_json:
@@ -75,7 +67,7 @@ def prune(
             {
                 "applied": apply,
                 "cache": _totals(cache),
-                "bundles": {**_totals(old), "paths": [str(each.folder) for each in old]},
+                "bundles": {**_totals(old), "paths": [str(bundle.folder) for bundle in old]},
                 "failed": failed,
             }
         )

@@ -12,8 +12,9 @@ import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_out, print_status
+from previewops.cli.shared_options import Age
 from previewops.errors import EXIT_UNREACHABLE
-from previewops.formatting import format_bytes, format_duration, parse_age_ms, pluralize
+from previewops.formatting import format_bytes, format_duration, pluralize
 
 if TYPE_CHECKING:
     from previewops.health import Health
@@ -24,17 +25,6 @@ if TYPE_CHECKING:
     from previewops.snapshot.model import Snapshot
 
 MIB = 1 << 20
-
-
-def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    if value is None:
-        return None
-    ms = parse_age_ms(value)
-    if not ms:
-        raise click.BadParameter(
-            f"{value!r} is no length of time; allowed are 30s, 15m, 2h, 7d and the like", ctx, param
-        )
-    return ms / 1000
 
 
 @click.command(
@@ -59,11 +49,11 @@ Examples:
     help="Number of rotated files to keep.",
 )  # fmt: skip
 @click.option(
-    "--for", "for_s", metavar="DURATION", callback=_duration,
+    "--for", "for_ms", metavar="DURATION", type=Age(min_ms=1),
     help="Stop after 30s, 15m, 2h, 7d. Default: at Ctrl-C or SIGTERM.",
 )  # fmt: skip
 @pass_context
-def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int, for_s: float | None) -> int:
+def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int, for_ms: int | None) -> int:
     """Record the queue into FILE, for `previewops tui --replay FILE`.
 
     While Redis is unavailable, the command retries and records a gap. An existing recording of the same queue is
@@ -74,10 +64,10 @@ def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int
 
     url, settings = context.redis_url(), context.settings
     writer = RecordingWriter(file, Header(settings.queue_name, every), max_bytes=max_mb * MIB, keep=keep)
-    lasts = f"for {format_duration(for_s * 1000)}" if for_s is not None else "until Ctrl-C"
+    lasts = f"for {format_duration(for_ms)}" if for_ms is not None else "until Ctrl-C"
     print_status(f"recording {settings.queue_name} into {file} every {every:g} s {lasts}")
     try:
-        asyncio.run(_record(url, settings, writer, every, for_s))
+        asyncio.run(_record(url, settings, writer, every, None if for_ms is None else for_ms / 1000))
     finally:
         written = writer.close()
         print_out(_in_words(written, file))

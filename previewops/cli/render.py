@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context
+from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_json, print_out
-from previewops.cli.payload_files import read_payloads
+from previewops.cli.payload_files import read_payload
+from previewops.cli.shared_options import json_option
 from previewops.errors import JobError, PreviewopsError, UsageError
 
 if TYPE_CHECKING:
@@ -67,17 +68,13 @@ def render(context: Context, file: str, output: Path, replace: bool, as_json: bo
     PAYLOAD "-" is standard input. The payload's own folder is an asset root too. DIR is created atomically. With
     "dryRun": true the plan is printed as JSON and nothing is written.
     """
-    from previewops.contract import AssetPolicy, validate
+    from previewops.contract import AssetPolicy
 
-    (document,) = read_payloads([file], lines=False)
-    if document.error is not None:
-        raise document.error
-    settings = context.settings
-    roots = (document.base.resolve(), *settings.effective_asset_roots(Path.cwd()))
-    policy = AssetPolicy(roots, settings.asset_hosts)
-    payload = validate(document.payload, policy=policy, source=document.source)
-    _demand_place(output, replace=replace)
-    with _told_errors(), _progress() as progress, _opener(settings, roots) as opener:
+    parsed, settings, shared = read_payload(file), context.settings, context.asset_policy()
+    roots = (parsed.base.resolve(), *shared.roots)
+    payload = parsed.validate(AssetPolicy(roots, shared.hosts))
+    _check_output(output, replace=replace)
+    with _translate_errors(), _progress() as progress, _opener(settings, roots) as opener:
         summary = _render(payload, settings, opener, output, progress)
     if as_json or payload.dry_run:
         print_json(summary if payload.dry_run else {**summary, "bundle": str(output)})
@@ -86,7 +83,7 @@ def render(context: Context, file: str, output: Path, replace: bool, as_json: bo
     return 0
 
 
-def _demand_place(output: Path, *, replace: bool) -> None:
+def _check_output(output: Path, *, replace: bool) -> None:
     if not output.exists() or not any(output.iterdir()):
         return
     if not replace:
@@ -154,7 +151,7 @@ def _beside(output: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _told_errors() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except JobError as error:

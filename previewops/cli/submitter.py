@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from previewops.cli.output import print_err, print_json, print_out
@@ -122,68 +121,68 @@ class Submitter:
     settings: Settings
     report: SubmitReport
     import_files: bool
-    working_dir: Path = field(default_factory=Path.cwd)
-    _down: RedisUnavailable | None = None
+    policy: AssetPolicy
+    _outage: RedisUnavailable | None = None
     _invalid: int = 0
 
     @property
     def redis_failed(self) -> bool:
         """Whether Redis failed before all payloads were submitted."""
-        return self._down is not None
+        return self._outage is not None
 
-    async def submit(self, queue: Queue, redis_url: str, documents: Iterator[ParsedPayload]) -> None:
+    async def submit(self, queue: Queue, redis_url: str, payloads: Iterator[ParsedPayload]) -> None:
         """Submits valid payloads, one batch per round trip. After a Redis failure, reports each remaining job."""
         from previewops.redis_server.connection import redis_errors
 
-        while batch := list(islice(documents, BATCH_SIZE)):
-            ready = [(each.source, payload) for each in batch if (payload := self._checked(each)) is not None]
+        while batch := list(islice(payloads, BATCH_SIZE)):
+            valid = [
+                (parsed.source, payload)
+                for parsed in batch
+                if (payload := self._validate(parsed)) is not None
+            ]
             invalid, self._invalid = self._invalid, 0
-            if (ready or invalid) and self._down is None:
+            if (valid or invalid) and self._outage is None:
                 try:
                     async with redis_errors(redis_url):
-                        answers = await queue.submit_many([payload for _, payload in ready], invalid=invalid)
+                        results = await queue.submit_many([payload for _, payload in valid], invalid=invalid)
                 except RedisUnavailable as error:
-                    self._down = error
-            for place, (source, payload) in enumerate(ready):
-                answer = SubmitUnconfirmed(payload.job_id, self._down) if self._down else answers[place]
-                if isinstance(answer, PreviewopsError):
-                    if isinstance(answer, JobConflict) and not self.import_files:
-                        answer.hint = (
-                            f"{answer.hint}; --import changes URIs: submit such a job with --import again"
+                    self._outage = error
+            for index, (source, payload) in enumerate(valid):
+                result = SubmitUnconfirmed(payload.job_id, self._outage) if self._outage else results[index]
+                if isinstance(result, PreviewopsError):
+                    if isinstance(result, JobConflict) and not self.import_files:
+                        result.hint = (
+                            f"{result.hint}; --import changes URIs: submit such a job with --import again"
                         )
-                    self.report.add_rejected(source, answer)
+                    self.report.add_rejected(source, result)
                 else:
-                    self.report.add_accepted(source, answer)
+                    self.report.add_accepted(source, result)
 
-    def _checked(self, document: ParsedPayload) -> Payload | None:
+    def _validate(self, parsed: ParsedPayload) -> Payload | None:
         try:
-            if document.error is not None:
-                raise document.error
-            return self._valid(document)
+            if self.import_files and parsed.error is None:
+                return self._import(parsed)
+            return parsed.validate(self.policy)
         except PreviewopsError as error:
             self._invalid += isinstance(error, InvalidPayload)
-            self.report.add_rejected(document.source, error)
+            self.report.add_rejected(parsed.source, error)
             return None
 
-    def _valid(self, document: ParsedPayload) -> Payload:
-        policy = AssetPolicy(self.settings.effective_asset_roots(self.working_dir), self.settings.asset_hosts)
-        if not self.import_files:
-            return validate(document.payload, policy=policy, source=document.source)
+    def _import(self, parsed: ParsedPayload) -> Payload:
         from previewops.cli.asset_import import plan_import
 
-        store = self.settings.data_dir / "assets"
         plan = plan_import(
-            document.payload or {},
-            base=document.base,
-            store=store,
+            parsed.payload or {},
+            base=parsed.base,
+            store=self.settings.data_dir / "assets",
             max_bytes=self.settings.asset_max_mb * 1024 * 1024,
         )
-        payload = _validated(plan, policy, document.source)
+        payload = _validate_plan(plan, self.policy, parsed.source)
         plan.execute()
         return payload
 
 
-def _validated(plan: ImportPlan, policy: AssetPolicy, source: str) -> Payload:
+def _validate_plan(plan: ImportPlan, policy: AssetPolicy, source: str) -> Payload:
     """Validates the payload of a plan.
 
     Raises:
@@ -191,10 +190,10 @@ def _validated(plan: ImportPlan, policy: AssetPolicy, source: str) -> Payload:
     """
     if not plan.violations:
         return validate(plan.payload, policy=policy, source=source)
-    told = {violation.pointer for violation in plan.violations}
-    found = list(plan.violations)
+    pointers = {violation.pointer for violation in plan.violations}
+    violations = list(plan.violations)
     try:
         validate(plan.payload, policy=policy)
     except InvalidPayload as error:
-        found += [violation for violation in error.violations if violation.pointer not in told]
-    raise InvalidPayload(normalize(found), source=source)
+        violations += [violation for violation in error.violations if violation.pointer not in pointers]
+    raise InvalidPayload(normalize(violations), source=source)

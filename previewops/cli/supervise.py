@@ -134,8 +134,8 @@ class LaunchSource:
         """
         from previewops.supervisor.environment import read_environment_file
 
-        found = {} if self._env_file is None else read_environment_file(self._env_file)
-        return {**os.environ, **found, **self._context.env_overrides}
+        file_values = {} if self._env_file is None else read_environment_file(self._env_file)
+        return {**os.environ, **file_values, **self._context.env_overrides}
 
     def settings(self) -> Settings:
         """Current settings.
@@ -211,11 +211,11 @@ def install_signal_handlers(supervisor: Supervisor) -> None:
     from previewops.supervisor.events import ControlRequest
 
     loop = asyncio.get_running_loop()
-    for signum, wish in (
+    for signum, request_kind in (
         (signal.SIGTERM, ControlRequest.STOP),
         (signal.SIGINT, ControlRequest.STOP),
         (signal.SIGHUP, ControlRequest.RELOAD),
         (signal.SIGTTIN, ControlRequest.ADD_WORKER),
         (signal.SIGTTOU, ControlRequest.REMOVE_WORKER),
     ):
-        loop.add_signal_handler(signum, supervisor.request, wish)
+        loop.add_signal_handler(signum, supervisor.request, request_kind)

@@ -62,7 +62,7 @@ def tui(
             "the TUI needs a terminal",
             hint="use `previewops stats --json` or `previewops health` in scripts",
         )
-    # Milliseconds that Textual waits after an escape for the rest of a key sequence; 100, the default, are noticeable.
+    # Milliseconds that Textual waits after an escape for the rest of a key sequence. The default, 100, is noticeable.
     os.environ.setdefault("ESCDELAY", "25")
     if replay is not None:
         return _run(_recorded(replay, refresh, theme))

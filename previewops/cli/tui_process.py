@@ -29,33 +29,31 @@ Control sequences of xterm (XTerm Control Sequences, "DEC Private Mode Reset") a
 """
 
 
-async def run_tui_process(context: Context, url: str, *, theme: str | None, voice: DeferredOutput) -> bool:
+async def run_tui_process(context: Context, url: str, *, theme: str | None, output: DeferredOutput) -> bool:
     """Runs the TUI until the user quits. Returns False if it failed.
 
-    Cancelling ends the TUI. ``voice`` holds lines back while the TUI runs, and prints them afterwards.
+    Cancelling ends the TUI. ``output`` holds lines back while the TUI runs, and prints them afterwards.
     """
-    words = [sys.executable, "-m", "previewops", "tui", "--leaving-stops"]
+    argv = [sys.executable, "-m", "previewops", "tui", "--leaving-stops"]
     if theme is not None:
-        words += ["--theme", theme]
+        argv += ["--theme", theme]
     environ = {**os.environ, **context.env_overrides, "REDIS_URL": url}
-    with voice.deferred():
+    with output.deferred():
         before = _terminal_modes()
-        screen = await asyncio.create_subprocess_exec(
-            *die_with_parent_argv(words, signal.SIGTERM), env=environ
-        )
+        tui = await asyncio.create_subprocess_exec(*die_with_parent_argv(argv, signal.SIGTERM), env=environ)
         try:
-            await screen.wait()
+            await tui.wait()
         except asyncio.CancelledError:
-            await _end(screen)
+            await _end(tui)
             raise
         finally:
-            if screen.returncode != 0:
+            if tui.returncode != 0:
                 _restore(before)
-    if screen.returncode != 0:
-        voice.print(
-            f"the TUI exited with status {screen.returncode}; the workers keep running (press Ctrl-C to stop them)"
+    if tui.returncode != 0:
+        output.print(
+            f"the TUI exited with status {tui.returncode}; the workers keep running (press Ctrl-C to stop them)"
         )
-    return screen.returncode == 0
+    return tui.returncode == 0
 
 
 def _terminal_modes() -> list[Any] | None:
@@ -76,14 +74,14 @@ def _restore(modes: list[Any] | None) -> None:
         flush(sys.stdout)
 
 
-async def _end(screen: asyncio.subprocess.Process) -> None:
+async def _end(tui: asyncio.subprocess.Process) -> None:
     """Ends the TUI: SIGTERM, which lets it restore the terminal, then SIGKILL."""
     with suppress(ProcessLookupError):
-        screen.terminate()
+        tui.terminate()
     with suppress(TimeoutError):
         async with asyncio.timeout(STOP_S):
-            await screen.wait()
+            await tui.wait()
             return
     with suppress(ProcessLookupError):
-        screen.kill()
-    await screen.wait()
+        tui.kill()
+    await tui.wait()

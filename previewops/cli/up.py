@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from previewops.supervisor.environment import Launch
     from previewops.supervisor.loop import Supervisor
 
-REPORT_EVERY_S = 1.0
-LAST_LOOK_S = 0.5
+REPORT_INTERVAL_S = 1.0
+DEMO_SUMMARY_TIMEOUT_S = 0.5
 
 StopRequests = asyncio.Queue[signal.Signals]
 
@@ -58,8 +58,8 @@ def up(context: Context, demo: bool, workers: int | None, no_tui: bool, theme: s
     started; a second Ctrl-C releases running jobs at once. Quitting the TUI stops everything too.
     """
     terminal = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
-    manner = UpOptions(demo=demo, tui=terminal and not no_tui, theme=theme)
-    asyncio.run(_up(context, manner, count=workers or default_worker_count(context.settings)))
+    options = UpOptions(demo=demo, tui=terminal and not no_tui, theme=theme)
+    asyncio.run(_up(context, options, count=workers or default_worker_count(context.settings)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class UpOptions:
     theme: str | None
 
 
-async def _up(context: Context, manner: UpOptions, *, count: int) -> None:
+async def _up(context: Context, options: UpOptions, *, count: int) -> None:
     from previewops.queue.queue import Queue
     from previewops.redis_server.connection import connect, redact_url, redis_errors
     from previewops.snapshot.fleet import WorkerCountRange
@@ -80,8 +80,8 @@ async def _up(context: Context, manner: UpOptions, *, count: int) -> None:
 
     settings = context.settings
     stop = _stop_requests()
-    voice = DeferredOutput()
-    async with _redis(context, voice) as url, redis_errors(url):
+    output = DeferredOutput()
+    async with _redis(context, output) as url, redis_errors(url):
         launch = Launch(settings, worker_environment(os.environ, settings, url))
 
         def unchanged() -> Launch:
@@ -91,7 +91,7 @@ async def _up(context: Context, manner: UpOptions, *, count: int) -> None:
         try:
             await redis.ping()
             async with build_supervisor(
-                launch, url, bounds=WorkerCountRange(count, count), log_action=voice.print, reload=unchanged
+                launch, url, bounds=WorkerCountRange(count, count), log_action=output.print, reload=unchanged
             ) as supervisor:
                 print_status(
                     f"previewops: {count} worker{'s' if count > 1 else ''} of "
@@ -101,8 +101,8 @@ async def _up(context: Context, manner: UpOptions, *, count: int) -> None:
                     f"  logs      {settings.data_dir / 'logs'}"
                 )
                 queue = Queue(redis, settings)
-                beside = _beside(context, manner, url, queue, voice)
-                await _work(supervisor, beside, settings, stop, voice)
+                foreground = _foreground(context, options, url, queue, output)
+                await _supervise(supervisor, foreground, settings, stop, output)
         finally:
             await redis.aclose()
 
@@ -117,7 +117,7 @@ def _stop_requests() -> StopRequests:
 
 
 @asynccontextmanager
-async def _redis(context: Context, voice: DeferredOutput) -> AsyncIterator[str]:
+async def _redis(context: Context, output: DeferredOutput) -> AsyncIterator[str]:
     """Yields the address of the configured server, or of a private server that runs until the end of the block."""
     if context.redis_option is not None or context.settings.redis_url is not None:
         yield context.redis_url()
@@ -125,17 +125,17 @@ async def _redis(context: Context, voice: DeferredOutput) -> AsyncIterator[str]:
     from previewops.redis_server.embedded import EmbeddedRedis
 
     async with EmbeddedRedis(context.settings.data_dir) as server:
-        keeper = asyncio.create_task(_keep_running(server, context.settings, voice))
+        keeper = asyncio.create_task(_keep_running(server, context.settings, output))
         try:
             yield server.url
         finally:
             await cancel_and_wait([keeper])
 
 
-async def _keep_running(server: EmbeddedRedis, settings: Settings, voice: DeferredOutput) -> None:
+async def _keep_running(server: EmbeddedRedis, settings: Settings, output: DeferredOutput) -> None:
     while server.owned:
         status = await server.wait()
-        voice.print(f"Redis exited with status {status}; restarting it")
+        output.print(f"Redis exited with status {status}; restarting it")
         await server.start()
         with suppress(PreviewopsError, OSError):
             await _record_restart(server.url, settings, status)
@@ -156,76 +156,79 @@ async def _record_restart(url: str, settings: Settings, status: int) -> None:
         await redis.aclose()
 
 
-async def _beside(context: Context, manner: UpOptions, url: str, queue: Queue, voice: DeferredOutput) -> None:
+async def _foreground(
+    context: Context, options: UpOptions, url: str, queue: Queue, output: DeferredOutput
+) -> None:
     """Runs the foreground part: TUI, demo or status lines. `up` stops when it ends."""
     from previewops.cli.demo import run_demo, run_demo_in_background
 
-    if not manner.tui:
-        await (run_demo(queue, context.settings) if manner.demo else _report(queue, url))
+    if not options.tui:
+        await (run_demo(queue, context.settings) if options.demo else _report(queue, url))
         return
     from previewops.cli.tui_process import run_tui_process
 
-    lesson = (
-        asyncio.create_task(run_demo_in_background(queue, context.settings, voice)) if manner.demo else None
+    demo = (
+        asyncio.create_task(run_demo_in_background(queue, context.settings, output)) if options.demo else None
     )
     try:
-        left = await run_tui_process(context, url, theme=manner.theme, voice=voice)
+        quit_by_user = await run_tui_process(context, url, theme=options.theme, output=output)
     finally:
-        if lesson is not None:
-            await asyncio.wait(
-                {lesson}, timeout=LAST_LOOK_S
-            )  # lets a demo that has just ended print its summary
-            await cancel_and_wait([lesson])
-    if not left:
+        if demo is not None:
+            # Let a demo that has just ended print its summary.
+            await asyncio.wait({demo}, timeout=DEMO_SUMMARY_TIMEOUT_S)
+            await cancel_and_wait([demo])
+    if not quit_by_user:
         await _report(queue, url)
 
 
-async def _work(
+async def _supervise(
     supervisor: Supervisor,
-    beside: Coroutine[Any, Any, None],
+    foreground_work: Coroutine[Any, Any, None],
     settings: Settings,
     stop: StopRequests,
-    voice: DeferredOutput,
+    output: DeferredOutput,
 ) -> None:
-    """Supervises until a signal arrives, all workers are fatal, or ``beside`` has ended."""
+    """Supervises until a signal arrives, all workers are fatal, or ``foreground_work`` has ended."""
     from previewops.supervisor.events import ControlRequest
 
     supervising = asyncio.create_task(supervisor.run())
-    asked = asyncio.create_task(stop.get())
-    fallen = asyncio.create_task(supervisor.all_fatal.wait())
-    busy = asyncio.create_task(beside)
-    abandoned: dict[int, str] = {}
+    stop_requested = asyncio.create_task(stop.get())
+    all_fatal = asyncio.create_task(supervisor.all_fatal.wait())
+    foreground = asyncio.create_task(foreground_work)
+    fatal: dict[int, str] = {}
     try:
-        await asyncio.wait({supervising, asked, fallen, busy}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {supervising, stop_requested, all_fatal, foreground}, return_when=asyncio.FIRST_COMPLETED
+        )
     finally:
-        abandoned = supervisor.fatal
+        fatal = supervisor.fatal
         supervisor.request(ControlRequest.STOP)
-        await cancel_and_wait([asked, fallen, busy])
-        await _drained(supervisor, supervising, stop, voice)
-    if busy.done() and not busy.cancelled():
-        busy.result()
-    if abandoned:
+        await cancel_and_wait([stop_requested, all_fatal, foreground])
+        await _drained(supervisor, supervising, stop, output)
+    if foreground.done() and not foreground.cancelled():
+        foreground.result()
+    if fatal:
         raise PreviewopsError(
-            "; ".join(f"worker {place} is not restarted: {reason}" for place, reason in abandoned.items()),
+            "; ".join(f"worker {slot} is not restarted: {reason}" for slot, reason in fatal.items()),
             hint=f"see its log in {settings.data_dir / 'logs'}",
         )
 
 
 async def _drained(
-    supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests, voice: DeferredOutput
+    supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests, output: DeferredOutput
 ) -> None:
     """Waits until the workers have ended; forwards further stop signals."""
     from previewops.supervisor.events import ControlRequest
 
     if sys.stdout.isatty() and not supervising.done():  # explain the wait to a person
-        voice.print("draining the workers; Ctrl-C releases running jobs at once")
+        output.print("draining the workers; Ctrl-C releases running jobs at once")
     while not supervising.done():
-        again = asyncio.create_task(stop.get())
-        await asyncio.wait({supervising, again}, return_when=asyncio.FIRST_COMPLETED)
-        if again.done():
+        stop_again = asyncio.create_task(stop.get())
+        await asyncio.wait({supervising, stop_again}, return_when=asyncio.FIRST_COMPLETED)
+        if stop_again.done():
             supervisor.request(ControlRequest.STOP)
         else:
-            again.cancel()
+            stop_again.cancel()
     await supervising
 
 
@@ -235,18 +238,18 @@ async def _report(queue: Queue, url: str) -> None:
     from previewops.snapshot.reader import SnapshotReader
 
     snapshots = SnapshotReader(queue.redis, queue.settings)
-    told = ""
+    shown = ""
     with _state_line() as show:
         while True:
             try:
                 async with redis_errors(url):
-                    line = _in_words(await snapshots.read())
+                    line = _state_text(await snapshots.read())
             except RedisUnavailable as error:
                 line = error.message  # the workers wait for Redis too
-            if line != told:
+            if line != shown:
                 show(line)
-                told = line
-            await asyncio.sleep(REPORT_EVERY_S)
+                shown = line
+            await asyncio.sleep(REPORT_INTERVAL_S)
 
 
 @contextmanager
@@ -261,7 +264,7 @@ def _state_line() -> Iterator[Callable[[str], None]]:
         yield lambda line: status.update(Text(line))
 
 
-def _in_words(snapshot: Snapshot) -> str:
+def _state_text(snapshot: Snapshot) -> str:
     return (
         f"{'paused  ' if snapshot.paused else ''}waiting {sum(snapshot.waiting.values())}"
         f"  delayed {snapshot.delayed}  active {snapshot.active}"

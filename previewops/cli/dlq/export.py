@@ -40,44 +40,44 @@ Examples:
 )
 @click.option("--payloads", is_flag=True, help="Only payloads, for `previewops submit --jsonl`.")
 @pass_context
-def export(context: Context, /, output: str | None, payloads: bool, **choice: Any) -> int:
+def export(context: Context, /, output: str | None, payloads: bool, **options: Any) -> int:
     """Write dead letters as JSON Lines, newest first, with payloads and attempts.
 
     Without a filter, all dead letters are exported. Payloads of --payloads can be submitted to another Redis, or
     to this one after the dead letters are discarded.
     """
-    which = build_filter(**choice, required=False)
+    selection = build_filter(**options, required=False)
     target = None if output in (None, "-") else Path(str(output))
-    found, without = asyncio.run(_export(context, which, target, payloads=payloads))
-    what = pluralize(len(found) - len(without), "payload" if payloads else "dead letter")
-    print_err(f"exported {what}" + (f" to {target}" if target else ""))
-    if without:
-        print_err(f"skipped, payload missing: {', '.join(without)}")
-    if missing := which.missing_ids(found):
+    exported, skipped = asyncio.run(_export(context, selection, target, payloads=payloads))
+    records = pluralize(len(exported) - len(skipped), "payload" if payloads else "dead letter")
+    print_err(f"exported {records}" + (f" to {target}" if target else ""))
+    if skipped:
+        print_err(f"skipped, payload missing: {', '.join(skipped)}")
+    if missing := selection.missing_ids(exported):
         print_err(f"not dead letters: {', '.join(missing)}")
-    return EXIT_FAILED if without or missing else 0
+    return EXIT_FAILED if skipped or missing else 0
 
 
 async def _export(
-    context: Context, which: DeadLetterFilter, target: Path | None, *, payloads: bool
+    context: Context, selection: DeadLetterFilter, target: Path | None, *, payloads: bool
 ) -> tuple[set[str], list[str]]:
     """Returns the ids of all exported letters, and the ids that were skipped as their payload is missing."""
     from previewops.atomic_files import open_jsonl_atomically
     from previewops.queue.dead_letters import DeadLetters
 
-    found: set[str] = set()
-    without: list[str] = []
+    exported: set[str] = set()
+    skipped: list[str] = []
     async with context.redis() as redis:
         with open_jsonl_atomically(target) if target else _stdout() as write:
-            async for record in DeadLetters(redis, context.settings).export(which):
-                found.add(record.job_id)
+            async for record in DeadLetters(redis, context.settings).export(selection):
+                exported.add(record.job_id)
                 if not payloads:
                     write({**record.as_json(), "payload": record.payload})
                 elif record.payload is not None:
                     write(record.payload)
                 else:
-                    without.append(record.job_id)
-    return found, without
+                    skipped.append(record.job_id)
+    return exported, skipped
 
 
 @contextmanager

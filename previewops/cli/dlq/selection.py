@@ -7,25 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from previewops.cli.shared_options import Age, parse_filter_option
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
     from previewops.queue.pages import DeadLetterFilter
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def _age_ms(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    if value is None:
-        return None
-    from previewops.formatting import parse_age_ms
-
-    ms = parse_age_ms(value)
-    if ms is None:
-        raise click.BadParameter(
-            f"{value!r} is no age; allowed are 30s, 15m, 2h, 7d and the like", ctx, param
-        )
-    return ms
 
 
 _OPTIONS = (
@@ -36,8 +24,7 @@ _OPTIONS = (
     click.option(
         "--older-than",
         "older_than_ms",
-        metavar="AGE",
-        callback=_age_ms,
+        type=Age(),
         help="Dead for longer than AGE: 30s, 15m, 2h, 7d.",
     ),
     click.option(
@@ -70,32 +57,31 @@ def build_filter(
     Raises:
         UsageError: --all together with a job or filter, or an empty selection where one is ``required``.
     """
-    from previewops.cli.filter_option import parse_filter_option
     from previewops.queue.pages import DeadLetterFilter
 
-    terms = parse_filter_option(text or "")
+    query = parse_filter_option(text or "")
     for name, value in (
         ("--error", error),
         ("--project", project),
         ("--fingerprint", fingerprint),
-        ("--filter", text if terms or text is None else ""),
+        ("--filter", text if query or text is None else ""),
     ):
         if value == "":
             raise UsageError(f"{name} is empty", hint="omit it or give a value")
-    found = DeadLetterFilter(
+    selection = DeadLetterFilter(
         tuple(dict.fromkeys(job_ids)),
         error,
         project,
         fingerprint and fingerprint.lower(),
         older_than_ms,
-        terms,
+        query,
     )
-    narrowed = found != DeadLetterFilter()
-    if everything and narrowed:
+    is_narrowed = selection != DeadLetterFilter()
+    if everything and is_narrowed:
         raise UsageError("--all cannot be combined with a job or a filter", hint="omit one of them")
-    if required and not everything and not narrowed:
+    if required and not everything and not is_narrowed:
         raise UsageError(
             "no dead letters selected",
             hint="name jobs, or use --error, --project, --fingerprint, --older-than, --filter or --all",
         )
-    return found
+    return selection
