@@ -1,4 +1,4 @@
-"""The routes, and the layers that every request passes on its way to them."""
+"""Routes of the API and its middleware."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def build_routes(
     default_operator: str,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> list[Route]:
-    """Every path of the API. ``acts_as`` is the name of an act whose caller gives none."""
+    """Returns every route. ``default_operator`` is recorded for requests without X-Preview-User."""
     bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, backend.settings.api_max_body_mb * MIB))
     jobs = JobRoutes(backend, bodies, default_operator)
     artifacts = ArtifactRoutes(backend)
@@ -68,16 +68,16 @@ def build_routes(
 def build_app(
     served: list[Route], access: AccessPolicy, *, rate: int, clock: Clock, new_id: Callable[[], str]
 ) -> ASGIApp:
-    """The application. ``rate`` is requests a second for each client, 0 for no bound."""
+    """Returns the application. ``rate`` is requests per second and client, 0 for no limit."""
     app: ASGIApp = AuthMiddleware(_Routed(Router(served, redirect_slashes=False)), access)
     if rate:
-        # Outside the guard: guessing tokens is bounded too.
+        # Outside of authentication, so that guessing tokens is limited too.
         app = RateLimitMiddleware(app, TokenBuckets(rate), clock=clock)
     return RequestMiddleware(app, clock=clock, new_id=new_id)
 
 
 def build_error_app(refusal: ApiError, *, clock: Clock, new_id: Callable[[], str]) -> ASGIApp:
-    """An application that answers every request with ``refusal``, in the layer that all answers pass."""
+    """Returns an application that answers every request with ``refusal``, in the usual middleware."""
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         raise refusal
@@ -86,7 +86,7 @@ def build_error_app(refusal: ApiError, *, clock: Clock, new_id: Callable[[], str
 
 
 class _Routed:
-    """A router that raises what it cannot route, instead of answering in plain text."""
+    """Router that raises routing errors instead of sending plain text."""
 
     def __init__(self, router: Router) -> None:
         self._router = router

@@ -1,4 +1,4 @@
-"""The routes of artifacts: the manifest of a bundle and each of its files, whole or in part."""
+"""Routes of artifacts: manifest and files of a bundle, complete or by range."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ SENT_AS = frozenset(
         "text/vtt",
     }
 )
-"""The media types that files are sent as; others are octets. No browser runs any of these, whatever is listed."""
+"""Media types of responses; other files are sent as octets. Browsers do not execute any of them."""
 
 
 class ArtifactRoutes:
-    """The files of completed jobs."""
+    """Routes of the files of completed jobs."""
 
     def __init__(self, backend: ApiBackend) -> None:
         self._backend = backend
 
     async def manifest(self, request: Request) -> Response:
-        """``GET /api/preview/jobs/{jobId}/artifacts``: container.json, byte by byte as it was published."""
+        """``GET /api/preview/jobs/{jobId}/artifacts``: container.json as published, byte by byte."""
         return await self._file(request, MANIFEST_FILE)
 
     async def file(self, request: Request) -> Response:
@@ -61,45 +61,45 @@ class ArtifactRoutes:
             record = await self._backend.queue.status(job_id)
         if record.state is not JobState.COMPLETED:
             raise ArtifactNotServed(
-                f"job {job_id} is {record.state.value}; a job has artifacts when it is completed",
-                hint="GET …/events tells when it ends",
+                f"job {job_id} is {record.state.value}; only completed jobs have artifacts",
+                hint="GET …/events reports when the job ends",
             )
         if (record.result or {}).get("bundle") is None:
-            raise ArtifactNotServed(f"job {job_id} was a dry run, which makes no artifacts")
+            raise ArtifactNotServed(f"job {job_id} was a dry run, which has no artifacts")
         file = await asyncio.to_thread(_opened, self._backend.settings.data_dir, record, name)
         selection = select_range(request.method, request.headers, _etag(file), file.size)
         if selection.kind is SelectionKind.NOT_SATISFIABLE:
             file.close()
             raise RangeNotSatisfiable(
-                f"the file has {file.size} bytes, and none in that range",
+                f"range outside the file of {file.size} bytes",
                 headers=(("Content-Range", f"bytes */{file.size}"),),
             )
         return _FileResponse(file, selection, with_body=request.method != "HEAD")
 
 
 def _opened(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
-    """The file of the bundle. Where a bundle would be on this machine is nobody's business outside."""
+    """Opens a file of the bundle. Errors do not disclose paths of this machine."""
     try:
         return open_artifact(data_dir, record, name)
     except ArtifactNotFound as error:
         raise ArtifactNotServed(
-            f"job {record.job_id} has no artifact of that name",
-            hint="GET …/artifacts lists the names there are",
+            f"job {record.job_id} has no artifact with this name",
+            hint="GET …/artifacts lists the names",
         ) from error
     except BundleNotFound as error:
         raise ArtifactNotServed(
-            f"the bundle of job {record.job_id} is not there, or is not what was published",
-            hint="it may have been pruned, or DATA_DIR is another folder than the workers'",
+            f"the bundle of job {record.job_id} is missing or was changed",
+            hint="it may have been pruned, or DATA_DIR differs from the workers'",
         ) from error
 
 
 def _etag(file: OpenArtifact) -> str:
-    """The strong validator of the content."""
+    """Strong validator of the content."""
     return f'"{file.sha256}"'
 
 
 class _FileResponse(StreamingResponse):
-    """The selected bytes of a file, which is closed however the sending ends."""
+    """Response with the selected bytes of a file; closes the file at the end."""
 
     def __init__(self, file: OpenArtifact, selection: RangeSelection, *, with_body: bool) -> None:
         status = {SelectionKind.FULL: 200, SelectionKind.PARTIAL: 206, SelectionKind.NOT_MODIFIED: 304}[
@@ -108,7 +108,7 @@ class _FileResponse(StreamingResponse):
         headers = {
             "ETag": _etag(file),
             "Accept-Ranges": "bytes",
-            # A job that is requeued may publish other bytes under the same name.
+            # A requeued job may publish other bytes under the same name.
             "Cache-Control": "private, no-cache",
         }
         if selection.kind is not SelectionKind.NOT_MODIFIED:
@@ -132,6 +132,6 @@ async def _pieces(file: OpenArtifact, selection: RangeSelection) -> AsyncIterato
     while at < selection.end:
         piece = await asyncio.to_thread(os.pread, file.descriptor, min(CHUNK_BYTES, selection.end - at), at)
         if not piece:
-            raise OSError("a published file was cut short")
+            raise OSError("a published file was truncated")
         yield piece
         at += len(piece)

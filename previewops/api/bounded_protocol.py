@@ -1,4 +1,4 @@
-"""HTTP/1.1 of uvicorn and httptools, with patience that ends: slow clients, endless heads, too many connections."""
+"""HTTP/1.1 protocol of uvicorn (httptools) with limits: slow clients, size of the head, number of connections."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from previewops.api.errors import ApiError, Overloaded
 
 MAX_HEAD_BYTES = 65_536
-"""Bytes of a request beside its body: address, headers and trailers."""
+"""Bytes of a request except its body: request line, headers and trailers."""
 
 _FIELD_BYTES = 4
-"""What stands around the name and the value of a header."""
+"""Bytes of the separators of one header."""
 
 UNREAD = "-"
-"""Method and path, as the log has them, of a request whose head did not come or makes no sense."""
+"""Logged method and path of a request whose head is missing or malformed."""
 
 EXTRA_CONNECTIONS = 1_000
-"""So many more than may be served are told so; those beyond are closed without a word."""
+"""Connections over the limit that get a 503 response; further ones are closed at once."""
 
 
 class _BadRequest(ApiError):
-    """What came is no HTTP."""
+    """The data is not an HTTP request."""
 
 
 class _TooLateForRequest(ApiError):
@@ -38,7 +38,7 @@ class _TooLateForRequest(ApiError):
 
 
 class _HeadTooLarge(ApiError):
-    """The head of the request, or what follows its body, is larger than is taken."""
+    """Head or trailers exceed ``MAX_HEAD_BYTES``."""
 
     status = 431
     code = "head-too-large"
@@ -48,9 +48,9 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
     Args:
-        most_connections: more than so many at a time are told to come again.
-        patience_s: how long a request may take to arrive whole, and the client to take what was sent, in seconds.
-        refusing: makes the application that answers with a refusal, as the whole answers with all others.
+        max_connections: further connections get a 503 response.
+        client_timeout_s: time in seconds to receive a complete request, and for the client to read what was sent.
+        build_error_app: returns the application that answers with an error, in the usual middleware.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refusing = build_error_app
         self._refusal: ApiError | None = None
         self._refused: Scope | None = None
-        """The request that is refused, where it is under way already."""
+        """Scope of the rejected request if the application has started."""
         self._unanswered: deque[RequestResponseCycle] = deque()
         self._most_connections = max_connections
         self._patience_s = client_timeout_s
@@ -83,7 +83,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def factory(
         cls, *, max_connections: int, client_timeout_s: float, build_error_app: Callable[[ApiError], ASGIApp]
     ) -> Any:
-        """A protocol class as uvicorn wants it."""
+        """Returns a protocol class for uvicorn."""
         return partial(
             cls, most_connections=max_connections, patience_s=client_timeout_s, refusing=build_error_app
         )
@@ -99,7 +99,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         self.resume_writing()
-        # uvicorn tells the newest request alone; a stream with another behind it would go on for nobody.
+        # uvicorn disconnects only the newest request; an event stream with another request behind it would continue.
         for cycle in self._unanswered:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -107,10 +107,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
-            return  # whatever follows what is refused
+            return  # data after a rejected request
         if self._arrival is None and not self._answering():
             self._await_request()
-        # A field is told when it has come whole; until then the parser keeps it, however long it gets.
+        # The parser reports a field when it is complete, and buffers it until then without a limit.
         self._unfinished_bytes += len(data)
         super().data_received(data)
         if self._unfinished_bytes > MAX_HEAD_BYTES:
@@ -126,7 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + _FIELD_BYTES)
-        # After the head these are trailers. Nobody here waits for any, and as headers they would come unchecked.
+        # Fields after the head are trailers. They are unused, and must not be added to the headers unchecked.
         if self._in_head:
             super().on_header(name, value)
 
@@ -163,12 +163,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unfinished_bytes = 0
         self._head_bytes += length
         if self._head_bytes > MAX_HEAD_BYTES:
-            # The parser stops at an error, and uvicorn answers it by send_400_response.
+            # The parser stops at an exception, and uvicorn then calls send_400_response.
             self._overlong = _head_too_large()
             raise self._overlong
 
     def _answering(self) -> bool:
-        """Whether a request's head is there, and not yet the whole of its answer."""
+        """Whether a request has been received whose response is incomplete."""
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
         return cycle is not None and not cycle.response_complete
 
@@ -185,7 +185,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(_TooLateForRequest(f"the request did not arrive within {self._patience_s:g} s"))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application, which learns by ``receive`` that the rest of its request will not come."""
+        """Application whose ``receive`` raises the error if the rest of the request is rejected."""
 
         async def arriving() -> Message:
             message = await receive()
@@ -196,7 +196,7 @@ class BoundedProtocol(HttpToolsProtocol):
         await self._served(scope, arriving, send)
 
     def _refuse(self, refusal: ApiError) -> None:
-        """Refuses the request that is arriving, in its turn, and closes. What comes after it is not read."""
+        """Rejects the incoming request, in pipeline order, and closes. Later data is not read."""
         if self._refusal is not None or self.transport.is_closing():
             return
         self._refusal = refusal
@@ -207,7 +207,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._answer_in_turn(refusal)
 
     def _refuse_the_rest(self) -> None:
-        """The application has the head already. Unless it has said something, it says what became of the body."""
+        """Rejects a request that the application has begun; the application answers if it has not yet."""
         if self.cycle.response_complete:
             self.transport.close()
         elif self.cycle.response_started:
@@ -218,7 +218,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.message_event.set()
 
     def _answer_in_turn(self, refusal: ApiError) -> None:
-        """Answers what has no head, after the answers to the requests before it."""
+        """Answers a request without a head, after the responses to earlier requests."""
         cycle = RequestResponseCycle(
             scope=cast("Any", self._unread_scope()),
             transport=self.transport,
@@ -234,7 +234,7 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         app = cast("Any", self._refusing(refusal))
         if self._answering():
-            # self.cycle stays: it is the one that is told when the connection is lost.
+            # self.cycle stays the one that is notified of a lost connection.
             self.pipeline.appendleft((cycle, app))
             return
         self.cycle = cycle
@@ -243,7 +243,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.tasks.add(task)
 
     def _unread_scope(self) -> Scope:
-        """A request of which nothing is known."""
+        """Scope of a request without a head."""
         return {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -262,10 +262,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _head_too_large() -> _HeadTooLarge:
-    return _HeadTooLarge(f"allowed are {MAX_HEAD_BYTES} bytes beside the body")
+    return _HeadTooLarge(f"request head: allowed {MAX_HEAD_BYTES} bytes")
 
 
 def _full() -> Overloaded:
     return Overloaded(
-        "as many connections are open as may be", retry_after_s=2, headers=(("Connection", "close"),)
+        "the maximum number of connections is open", retry_after_s=2, headers=(("Connection", "close"),)
     )

@@ -1,4 +1,4 @@
-"""The routes of dead letters: list them a page at a time, requeue and discard them in bounded acts."""
+"""Routes of dead letters: list pages, requeue and discard in bounded bulk commands."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from previewops.states import Priority
 MAX_PAGE_SIZE = 500
 MAX_JOB_IDS = 500
 MAX_PER_REQUEST = 1_000
-"""Dead letters that one request changes at most: another request goes on where it left off."""
+"""Maximum number of dead letters that one request changes; further requests change the rest."""
 ID_CHARACTERS = 256
 BULK_TIMEOUT_S = 30.0
-"""How long an act may take, which looks through all dead letters. One that is cut short is on record."""
+"""Time in seconds for a bulk command, which scans all dead letters. A timeout is recorded as an event."""
 
 CURSOR_CHARACTERS = 1_000
 
 _CURSOR = re.compile(r"([0-9]{1,16})~(.+)", re.DOTALL | re.ASCII)
 _ONLY_SOURCE = "1"
-"""Dead letters are listed from one index at a time."""
+"""Dead letters are listed from a single index."""
 
 _Act = Callable[[DeadLetterFilter, str, str, int], Awaitable[BulkResult]]
 
 
 class DeadLetterRoutes:
-    """What can be done with dead letters. ``acts_as`` names whoever gives no name."""
+    """Routes of dead letters. ``default_operator`` is recorded for requests without X-Preview-User."""
 
     def __init__(self, backend: ApiBackend, bodies: BodyReader, default_operator: str) -> None:
         self._backend = backend
@@ -50,7 +50,7 @@ class DeadLetterRoutes:
         self._acts_as = default_operator
 
     async def list(self, request: Request) -> Response:
-        """``GET /api/preview/dlq``: a page, newest first, and ``next``, by which the page after it is asked for."""
+        """``GET /api/preview/dlq``: a page, newest first, with ``next``, the cursor of the following page."""
         query = RequestParams.from_query(request.query_params)
         chosen = _filter(query, ())
         limit = query.integer("limit", minimum=1, maximum=MAX_PAGE_SIZE, default=50)
@@ -62,7 +62,7 @@ class DeadLetterRoutes:
         return json_response({"deadLetters": rows, "next": _written(page.cursor)})
 
     async def requeue(self, request: Request) -> Response:
-        """``POST /api/preview/dlq/requeue``: gives dead letters a new life."""
+        """``POST /api/preview/dlq/requeue``: requeues dead letters."""
         form = await self._form(request)
         named = form.choice("priority", [each.value for each in Priority])
 
@@ -75,7 +75,7 @@ class DeadLetterRoutes:
         return await self._act(request, form, act)
 
     async def discard(self, request: Request) -> Response:
-        """``POST /api/preview/dlq/discard``: deletes dead letters for good."""
+        """``POST /api/preview/dlq/discard``: deletes dead letters permanently."""
         form = await self._form(request)
 
         async def act(chosen: DeadLetterFilter, who: str, why: str, most: int) -> BulkResult:
@@ -98,8 +98,10 @@ class DeadLetterRoutes:
         narrowed = chosen != DeadLetterFilter()
         if everything is narrowed:
             raise InvalidRequestBody(
-                "all does not go with jobIds or a filter" if everything else "no dead letter is named",
-                hint='give jobIds, error, project, fingerprint, olderThan or filter, or "all": true alone',
+                "all cannot be combined with jobIds or a filter"
+                if everything
+                else "no dead letters selected",
+                hint='give jobIds, error, project, fingerprint, olderThan or filter, or only "all": true',
             )
         async with self._backend.long_redis_slot(BULK_TIMEOUT_S):
             if dry_run:
@@ -118,9 +120,9 @@ class DeadLetterRoutes:
 
 
 def _told(outcome: BulkResult, dry_run: bool) -> dict[str, Any]:
-    """``matched`` were meant; each of them was done, skipped (it was gone meanwhile) or left for another request.
+    """``matched`` is the sum of done, skipped (no longer a dead letter) and left (for another request).
 
-    ``notFound`` are the ids of the request that meant nothing.
+    ``notFound`` are ids of the request without a dead letter.
     """
     return {
         "matched": outcome.done + outcome.skipped + outcome.left,
@@ -139,7 +141,7 @@ def _filter(form: RequestParams, job_ids: tuple[str, ...]) -> DeadLetterFilter:
         terms = parse_filter(form.text("filter") or "")
     except UnknownFilterFields as error:
         form.add_violation(
-            "filter", "unknown-field", f"names no field: {', '.join(error.names)}", ", ".join(FILTER_FIELDS)
+            "filter", "unknown-field", f"unknown field: {', '.join(error.names)}", ", ".join(FILTER_FIELDS)
         )
     return DeadLetterFilter(
         job_ids,
@@ -152,17 +154,17 @@ def _filter(form: RequestParams, job_ids: tuple[str, ...]) -> DeadLetterFilter:
 
 
 def _written(cursor: Cursor | None) -> str | None:
-    """A place as ``next`` tells it: when that letter died, in server ms, and its id."""
+    """Encodes a cursor as ``next``: time of death in server ms, and job id."""
     return None if cursor is None else f"{cursor.score.decode()}~{quote(cursor.member, safe='')}"
 
 
 def _cursor(query: RequestParams) -> Cursor | None:
-    """Reads what ``_written`` wrote. Anybody can make one up; it is then a place like another."""
+    """Decodes a cursor. Clients may construct one; any position is valid."""
     text = query.text("cursor", max_length=CURSOR_CHARACTERS)
     if text is None:
         return None
     match = _CURSOR.fullmatch(text)
     if match is None:
-        query.add_violation("cursor", "cursor", "is no place in this list", "the `next` of an earlier page")
+        query.add_violation("cursor", "cursor", "is not a cursor", "`next` of an earlier page")
         return None
     return Cursor(_ONLY_SOURCE, match[1].encode(), unquote_to_bytes(match[2]))

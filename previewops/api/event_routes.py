@@ -1,4 +1,4 @@
-"""The route of events: how a job gets on, as server-sent events, until it has ended."""
+"""Route of server-sent events: the progress of a job until it has ended."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from previewops.errors import JobNotFound
 from previewops.queue.records import JobRecord
 
 HEARTBEAT_S = 15.0
-"""After so long without news a comment is sent, so that nothing on the way takes the connection for dead."""
+"""Interval in seconds of keep-alive comments, so that proxies keep an idle connection open."""
 
 RECONNECT_MS = 2_000
 LAST_EVENT_ID = "end"
-"""The id of the last event. A client that comes back with it has heard all there is, and is told to stay away."""
+"""Id of the last event. A client that reconnects with it gets 204, which ends reconnecting."""
 
 
 class EventRoutes:
-    """Streams of events."""
+    """Routes of event streams."""
 
     def __init__(self, backend: ApiBackend, watch: JobWatcher, *, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._backend = backend
@@ -56,7 +56,7 @@ class EventRoutes:
                 if not await self._news(listener):
                     return
                 while not listener.changed.is_set():
-                    yield b": still here\n\n"
+                    yield b": keep-alive\n\n"
                     if not await self._news(listener):
                         return
                 listener.changed.clear()
@@ -67,11 +67,11 @@ class EventRoutes:
             if not whole.state.pending:
                 yield _event("end", whole.as_json(), LAST_EVENT_ID)
                 return
-            # It was given a new life between the two looks.
+            # The job was requeued between the two reads.
             listener.record = whole
 
     async def _news(self, listener: JobListener) -> bool:
-        """Waits for news, or for the time of a heartbeat. False: the process is about to end."""
+        """Waits for a change or for the heartbeat interval. Returns False if the process is shutting down."""
         waits = [asyncio.ensure_future(event.wait()) for event in (listener.changed, self._watch.closing)]
         try:
             await asyncio.wait(waits, timeout=self._heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
@@ -81,7 +81,7 @@ class EventRoutes:
         return not self._watch.closing.is_set()
 
     async def _whole(self, job_id: str) -> JobRecord | None:
-        """The job with all there is of it, or None once it is gone."""
+        """Returns the complete record, or None if it is gone."""
         try:
             async with self._backend.redis_slot():
                 return await self._backend.queue.status(job_id)
@@ -90,7 +90,7 @@ class EventRoutes:
 
 
 class _Stream(StreamingResponse):
-    """The events of one job. ``held``, the listening, is let go however the sending ends."""
+    """Stream of one job's events; ends the subscription ``held`` at the end."""
 
     def __init__(self, events: AsyncIterator[bytes], held: ExitStack) -> None:
         super().__init__(events, headers={"X-Accel-Buffering": "no"}, media_type="text/event-stream")
@@ -108,7 +108,7 @@ def _event(name: str, data: dict[str, Any], event_id: str | None = None) -> byte
 
 
 def _progress(record: JobRecord) -> dict[str, Any]:
-    """What of a job changes while it is under way."""
+    """Returns the fields that change while a job is pending."""
     whole = record.as_json()
     names = ("jobId", "status", "progress", "phase", "worker", "attemptsMade", "startedAt")
     return {name: whole[name] for name in names}

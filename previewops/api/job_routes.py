@@ -1,4 +1,4 @@
-"""The routes of jobs: submit one or a batch, look, cancel."""
+"""Routes of jobs: submit one or a batch, read the status, cancel."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from previewops.queue.queue import Receipt
 
 MIB = 1024 * 1024
 _BESIDE_THE_LOOP_BYTES = 16_384
-"""From this size on a payload is validated in a thread: others are served meanwhile."""
+"""Payloads from this size on are validated in a thread, so that the event loop stays responsive."""
 
 
 class JobRoutes:
-    """What can be done with jobs. ``acts_as`` names whoever gives no name."""
+    """Routes of jobs. ``default_operator`` is recorded for requests without X-Preview-User."""
 
     def __init__(self, backend: ApiBackend, bodies: BodyReader, default_operator: str) -> None:
         self._backend = backend
@@ -38,7 +38,7 @@ class JobRoutes:
         self._acts_as = default_operator
 
     async def submit(self, request: Request) -> Response:
-        """``POST /api/preview/jobs``: one job as JSON, or a batch as a job a line."""
+        """``POST /api/preview/jobs``: one job as JSON, or a batch as JSON Lines."""
         require_no_query(request)
         try:
             return await self._submit(request)
@@ -52,7 +52,7 @@ class JobRoutes:
             most = self._backend.settings.api_max_body_mb * MIB
             return await submit_lines(self._backend, self._bodies, request, most)
         if found != JSON:
-            raise unsupported_media_type(found, f"{JSON}, or for a batch {JSON_LINES[0]}")
+            raise unsupported_media_type(found, f"{JSON} or, for a batch, {JSON_LINES[0]}")
         async with self._bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
             payload = await self._validated(raw)
             structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
@@ -88,5 +88,5 @@ class JobRoutes:
 
 
 def _located(receipt: Receipt) -> dict[str, str]:
-    # A jobId is letters, digits, '.', '_' and '-': nothing to escape.
+    # A jobId consists of letters, digits, '.', '_' and '-', which need no escaping.
     return {"Location": f"/api/preview/jobs/{receipt.job_id}/status"}

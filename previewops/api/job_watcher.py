@@ -1,7 +1,7 @@
-"""Tells any number of listeners how their jobs get on, with one look at the queue for all of them.
+"""Polls the watched jobs of all event streams together.
 
-There is one look at a time, a pipeline of as many commands as there are jobs listened to; while nobody listens
-there is none. A listener that is slow is told the latest and not what was between.
+One poll runs at a time, as one pipeline with a command per watched job. Without listeners there are no polls. A slow
+listener gets the latest record and misses those between.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ log = structlog.get_logger()
 
 @dataclass(eq=False, slots=True)
 class JobListener:
-    """One who listens to a job. ``record`` is the latest that is known of it, or None once it is gone."""
+    """Listener of one job. ``record`` is the latest record, None if it is gone."""
 
     job_id: str
     record: JobRecord | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def notify(self, record: JobRecord | None) -> None:
-        """Takes the latest; news only if something of it shows."""
+        """Stores the record and sets ``changed`` if a visible field changed."""
         if _seen(record) != _seen(self.record):
             self.record = record
             self.changed.set()
 
 
 class JobWatcher:
-    """The one who looks. ``look_every_s`` is the time between two looks."""
+    """Polls jobs and notifies their listeners."""
 
     def __init__(
         self, backend: ApiBackend, *, max_listeners: int, poll_interval_s: float = POLL_INTERVAL_S
@@ -53,19 +53,19 @@ class JobWatcher:
         self._looking: asyncio.Task[None] | None = None
         self._unreadable: frozenset[str] = frozenset()
         self.closing = asyncio.Event()
-        """Set when the process is about to end: whoever listens stops."""
+        """Set when the process is shutting down; listeners then stop."""
 
     @contextmanager
     def subscribe(self, record: JobRecord) -> Iterator[JobListener]:
-        """Listens to a job from the state on that ``record`` has.
+        """Subscribes to a job, starting from ``record``.
 
         Raises:
-            Overloaded: as many listen as may.
+            Overloaded: the maximum number of listeners is subscribed.
         """
         if self._count >= self._most:
             raise Overloaded(
                 f"{self._count} streams of events are open, {self._most} are allowed",
-                hint="ask for the status now and then, or raise PREVIEW_API_STREAMS",
+                hint="poll the job's status instead, or raise PREVIEW_API_STREAMS",
                 retry_after_s=5,
             )
         listener = JobListener(record.job_id, record)
@@ -83,7 +83,7 @@ class JobWatcher:
                 del self._listeners[record.job_id]
 
     async def aclose(self) -> None:
-        """Ends the looking."""
+        """Stops polling."""
         self.closing.set()
         if self._looking is not None:
             self._looking.cancel()
@@ -94,7 +94,7 @@ class JobWatcher:
         try:
             while self._listeners:
                 await asyncio.sleep(self._look_every_s)
-                # Those who listen are not told of failures: what they know stays true until the next look.
+                # Listeners are not notified of failures: their record stays valid until the next poll.
                 try:
                     await self._look()
                 except PreviewopsError as error:
@@ -119,12 +119,12 @@ class JobWatcher:
                     listener.notify(found.get(job_id))
         for job_id in unreadable.keys() - self._unreadable:
             error = unreadable[job_id]
-            log.error("api.blind", jobId=job_id, error=f"its record cannot be read: {error}", exc_info=error)
+            log.error("api.blind", jobId=job_id, error=f"cannot read its record: {error}", exc_info=error)
         self._unreadable = frozenset(unreadable)
 
 
 def _seen(record: JobRecord | None) -> object:
-    """What of a job is worth telling when it changes."""
+    """Returns the fields whose change is reported."""
     if record is None:
         return None
     return (record.state, record.progress, record.phase, record.attempts, record.crashes, record.requeues)

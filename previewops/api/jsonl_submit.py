@@ -1,4 +1,4 @@
-"""A batch of jobs: a payload a line in, an answer a line out, in order, while the rest is still being worked off."""
+"""Batch submit: JSON Lines in, one result line per payload out, in order, streamed while the rest is processed."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from previewops.queue.queue import Receipt
 
 MAX_LINES = 10_000
 AT_ONCE = 100
-"""Lines that are validated and submitted together."""
+"""Lines per round trip."""
 AT_ONCE_BYTES = 1_000_000
 
 _Answer = tuple[int, Receipt | PreviewopsError]
 
 
 async def submit_lines(backend: ApiBackend, bodies: BodyReader, request: Request, max_bytes: int) -> Response:
-    """Answers with 200 and a line for each line: its number, the status it would have had alone, job or problem.
+    """Responds with 200 and one line per payload: line number, status of a single submit, job or problem.
 
     Raises:
-        TooLarge: it has more lines or bytes than are taken.
+        BodyTooLarge: the batch exceeds the limit of lines or bytes.
         RedisUnavailable: Redis failed before the first line was submitted.
     """
     held = AsyncExitStack()
@@ -42,7 +42,7 @@ async def submit_lines(backend: ApiBackend, bodies: BodyReader, request: Request
         raw = await held.enter_async_context(bodies.read(request, max_bytes))
         found = raw.count(b"\n") + (not raw.endswith(b"\n"))
         if found > MAX_LINES:
-            raise BodyTooLarge(f"the batch has {found} lines; allowed are {MAX_LINES}", hint="split it")
+            raise BodyTooLarge(f"batch: found {found} lines, allowed {MAX_LINES}", hint="split the batch")
         batch = _Batch(backend, raw)
         first = await batch.next()
         _see_that_redis_answered(first)
@@ -53,7 +53,7 @@ async def submit_lines(backend: ApiBackend, bodies: BodyReader, request: Request
 
 
 class _LinesResponse(StreamingResponse):
-    """The answers, as they come. ``held`` is let go however the sending ends."""
+    """Streamed response; closes ``held`` at the end."""
 
     def __init__(self, lines: AsyncIterator[bytes], held: AsyncExitStack) -> None:
         super().__init__(lines, media_type=JSON_LINES[0])
@@ -74,14 +74,14 @@ async def _answers(batch: _Batch, first: list[_Answer]) -> AsyncIterator[bytes]:
 
 
 def _see_that_redis_answered(answers: list[_Answer]) -> None:
-    """While nothing is sent yet, the status of the whole can still say that Redis is away."""
+    """Raises the first Redis failure, while the response status can still be chosen."""
     failures = [found for _, found in answers if isinstance(found, RedisUnavailable | Overloaded)]
     if failures:
         raise failures[0]
 
 
 class _Batch:
-    """The lines of one batch, worked off some at a time."""
+    """Lines of one batch, processed in chunks."""
 
     def __init__(self, backend: ApiBackend, raw: bytes) -> None:
         self._backend = backend
@@ -89,7 +89,7 @@ class _Batch:
         self._lines = parse_lines(self._stream)
 
     async def next(self) -> list[_Answer]:
-        """The answers to the next lines, submitted in one round trip; none at the end."""
+        """Submits the next lines in one round trip and returns their results; empty at the end."""
         checked = await asyncio.to_thread(self._checked)
         payloads = [found for _, found in checked if isinstance(found, Payload)]
         invalid = len(checked) - len(payloads)
@@ -106,7 +106,7 @@ class _Batch:
         ]
 
     def _checked(self) -> list[tuple[int, Payload | PreviewopsError]]:
-        """Validates up to so many lines, or bytes: parsed, a payload is many times as large."""
+        """Validates a chunk, limited in lines and bytes: a parsed payload is many times as large as its text."""
         began = self._stream.tell()
         found: list[tuple[int, Payload | PreviewopsError]] = []
         for line in islice(self._lines, AT_ONCE):

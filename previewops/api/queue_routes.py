@@ -1,4 +1,4 @@
-"""The routes of the queue as a whole: figures, pause, health, and whether this process lives and is of use."""
+"""Routes of the whole queue: statistics, metrics, pause, health, liveness and readiness."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ HISTORY_S = 3600
 
 
 class QueueRoutes:
-    """What can be asked and done of the whole queue.
+    """Routes of the whole queue.
 
-    ``thresholds`` are what health is judged by; ``acts_as`` names whoever gives no name.
+    ``thresholds`` are those of the health checks. ``default_operator`` is recorded for requests without
+    X-Preview-User.
     """
 
     def __init__(
@@ -49,12 +50,12 @@ class QueueRoutes:
         return json_response(snapshot.as_json())
 
     async def metrics(self, request: Request) -> Response:
-        """``GET /metrics``: the same figures for Prometheus, as ``previewops metrics`` prints them."""
+        """``GET /metrics``: the output of ``previewops metrics``."""
         require_no_query(request)
         try:
             async with self._backend.redis_slot():
                 reading = await collect(self._backend.redis, self._backend.settings)
-        except RedisUnavailable as error:  # it did not answer in the time that a request has
+        except RedisUnavailable as error:  # no reply within the time of a request
             reading = ScrapeResult(None, build_problem(error).detail)
         text = render_exposition(reading, self._backend.settings)
         return Response(text, media_type=CONTENT_TYPE)
@@ -64,11 +65,11 @@ class QueueRoutes:
         return await self._switch(request, self._backend.queue.pause)
 
     async def resume(self, request: Request) -> Response:
-        """``POST /api/preview/queue/resume``: lets claims go on."""
+        """``POST /api/preview/queue/resume``: allows claims again."""
         return await self._switch(request, self._backend.queue.resume)
 
     async def health(self, request: Request) -> Response:
-        """``GET /api/preview/worker/health``: the verdict of ``health --json``, as 200 or 503."""
+        """``GET /api/preview/worker/health``: the result of ``health --json``, with status 200 or 503."""
         require_no_query(request)
         try:
             async with self._backend.redis_slot():
@@ -82,12 +83,12 @@ class QueueRoutes:
         return json_response(found.as_json(), 200 if fine else 503)
 
     async def alive(self, request: Request) -> Response:
-        """``GET /livez``: this process answers."""
+        """``GET /livez``: this process responds."""
         require_no_query(request)
         return json_response({"status": "alive"})
 
     async def ready(self, request: Request) -> Response:
-        """``GET /readyz``: Redis answers, so that jobs can be taken."""
+        """``GET /readyz``: Redis responds, so jobs can be accepted."""
         require_no_query(request)
         async with self._backend.redis_slot():
             await self._backend.redis.ping()

@@ -1,4 +1,4 @@
-"""Around every request: its id, its line in the log, the headers of every answer, and failures as problems."""
+"""Outermost middleware: request id, access log, response headers, errors as problems."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from previewops.message_formatting import escape_unprintable, shorten
 log = structlog.get_logger()
 
 CLIENT_GONE = 499
-"""The status that the log has for a request whose client did not wait; none was sent."""
+"""Logged status of a request whose client disconnected before a response was sent."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _SERVER_ERRORS = 500
@@ -35,7 +35,7 @@ _NOT_STORED = (b"cache-control", b"no-store")
 
 
 class RequestMiddleware:
-    """The outermost layer. ``new_id`` makes the id of a request that brings none, or one that cannot be used."""
+    """Outermost middleware. ``new_id`` returns an id for requests without a valid X-Request-Id."""
 
     def __init__(self, app: ASGIApp, *, clock: Clock, new_id: Callable[[], str]) -> None:
         self._app = app
@@ -80,7 +80,7 @@ class RequestMiddleware:
 
 
 async def send_problem(problem: Problem, send: Send) -> None:
-    """Sends ``problem`` as the whole answer."""
+    """Sends ``problem`` as the complete response."""
     body = problem.body()
     headers = [("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body))), *problem.headers]
     await send({"type": "http.response.start", "status": problem.status, "headers": encode_headers(headers)})

@@ -1,4 +1,4 @@
-"""One process of the REST door: its sockets, its signals, its beginning and its end."""
+"""API server process: sockets, signals, start and shutdown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-import previewops.contract.schema_validation  # noqa: F401 - else imported by the first request, which would wait for it
+import previewops.contract.schema_validation  # noqa: F401 - imported early, so that the first request does not wait for it
 from previewops.api.accept_loop import AcceptLoop
 from previewops.api.app import build_app, build_error_app, build_routes
 from previewops.api.auth import AccessPolicy
@@ -35,7 +35,7 @@ from previewops.redis_server.connection import connect, redact_url
 from previewops.settings import Settings
 
 SHUTDOWN_S = 20
-"""How long requests that are under way may take after SIGTERM, in seconds."""
+"""Time in seconds that open requests have after SIGTERM."""
 
 KEEP_ALIVE_S = 10
 _TICKS_A_SECOND = 10
@@ -45,13 +45,13 @@ log = structlog.get_logger()
 
 
 def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host: str, port: int) -> None:
-    """Serves until SIGTERM or SIGINT; then streams end, and what is under way is answered.
+    """Serves until SIGTERM or SIGINT, then closes event streams and finishes open requests.
 
-    ``thresholds`` are what health is judged by.
+    ``thresholds`` are those of the health checks.
 
     Raises:
-        Unprotected: others can reach ``host``, and there is no token.
-        CannotListen: the address cannot be had.
+        TokenRequired: other machines can reach ``host``, and no token is set.
+        ListenError: the address cannot be bound.
     """
     found = resolve_addresses(host, port)
     loopback = is_loopback(found)
@@ -69,12 +69,12 @@ def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host:
 
 
 def _allow_files(connections: int) -> None:
-    """A connection is an open file, and the soft limit is 1024 on most machines."""
+    """Raises the limit of open files; its default of 1024 on most machines limits connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + EXTRA_CONNECTIONS + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with suppress(ValueError, OSError):  # beyond it, connections wait to be accepted
+        with suppress(ValueError, OSError):  # above the limit, connections wait to be accepted
             resource.setrlimit(resource.RLIMIT_NOFILE, (bound, hard))
 
 
@@ -132,9 +132,9 @@ def _config(app: ASGIApp, protocol: Any) -> uvicorn.Config:
         lifespan="off",
         loop="none",
         log_config=None,
-        log_level="critical",  # the layers log, in one form, with the request's id
+        log_level="critical",  # the middleware logs, with request ids
         access_log=False,
-        proxy_headers=False,  # anybody can write X-Forwarded-For
+        proxy_headers=False,  # clients can forge X-Forwarded-For
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
@@ -142,9 +142,9 @@ def _config(app: ASGIApp, protocol: Any) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with our own way of taking connections, and our signals: it ends with 0 and not by the signal.
+    """uvicorn server with our accept loop and signal handlers; it exits with 0 after a signal.
 
-    It tells systemd how it is. ``stopping`` is called when the end begins.
+    It notifies systemd. ``stopping`` is called when shutdown begins.
     """
 
     def __init__(
