@@ -20,7 +20,7 @@ MAX_ACCEPTS_PER_WAKEUP = 256
 PAUSE_S = 0.5
 """Pause in seconds after the system ran out of file descriptors or memory."""
 
-_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ class AcceptLoop:
         self._loop = loop
         self._sockets = sockets
         self._factory = factory
-        self._handing: set[asyncio.Task[None]] = set()
+        self._handovers: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -57,21 +57,21 @@ class AcceptLoop:
     def _accept(self, bound: socket.socket) -> None:
         for _ in range(MAX_ACCEPTS_PER_WAKEUP):
             try:
-                taken, _ = bound.accept()
+                connection, _ = bound.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in _NO_ROOM:
+                if error.errno not in _OUT_OF_RESOURCES:
                     raise
-                log.warning("api.no-room", error=error.strerror)
+                log.warning("api.accept-failed", error=error.strerror)
                 self.stop()
                 self._pause = self._loop.call_later(PAUSE_S, self.start)
                 return
-            taken.setblocking(False)
-            task = self._loop.create_task(self._hand_over(taken))
-            self._handing.add(task)
-            task.add_done_callback(self._handing.discard)
+            connection.setblocking(False)
+            task = self._loop.create_task(self._hand_over(connection))
+            self._handovers.add(task)
+            task.add_done_callback(self._handovers.discard)
 
-    async def _hand_over(self, taken: socket.socket) -> None:
+    async def _hand_over(self, connection: socket.socket) -> None:
         with suppress(OSError):  # the client has already closed it
-            await self._loop.connect_accepted_socket(self._factory, taken)
+            await self._loop.connect_accepted_socket(self._factory, connection)

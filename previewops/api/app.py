@@ -30,7 +30,7 @@ DEAD = "/api/preview/dlq"
 
 def build_routes(
     backend: ApiBackend,
-    watch: JobWatcher,
+    watcher: JobWatcher,
     thresholds: Thresholds,
     *,
     default_operator: str,
@@ -40,9 +40,9 @@ def build_routes(
     bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, backend.settings.api_max_body_mb * MIB))
     jobs = JobRoutes(backend, bodies, default_operator)
     artifacts = ArtifactRoutes(backend)
-    events = EventRoutes(backend, watch, heartbeat_s=heartbeat_s)
-    operations = QueueRoutes(backend, bodies, thresholds, default_operator)
-    letters = DeadLetterRoutes(backend, bodies, default_operator)
+    events = EventRoutes(backend, watcher, heartbeat_s=heartbeat_s)
+    queue = QueueRoutes(backend, bodies, thresholds, default_operator)
+    dead_letters = DeadLetterRoutes(backend, bodies, default_operator)
     return [
         Route(JOBS, jobs.submit, methods=["POST"]),
         Route(JOBS + "/{jobId}/status", jobs.status),
@@ -50,42 +50,42 @@ def build_routes(
         Route(JOBS + "/{jobId}/artifacts", artifacts.manifest),
         Route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file),
         Route(JOBS + "/{jobId}", jobs.cancel, methods=["DELETE"]),
-        Route(QUEUE + "/metrics", operations.stats),
-        Route(QUEUE + "/pause", operations.pause, methods=["POST"]),
-        Route(QUEUE + "/resume", operations.resume, methods=["POST"]),
-        Route(DEAD, letters.list),
-        Route(DEAD + "/requeue", letters.requeue, methods=["POST"]),
-        Route(DEAD + "/discard", letters.discard, methods=["POST"]),
-        Route("/api/preview/worker/health", operations.health),
-        Route("/metrics", operations.metrics),
-        Route("/livez", operations.alive),
-        Route("/readyz", operations.ready),
+        Route(QUEUE + "/metrics", queue.stats),
+        Route(QUEUE + "/pause", queue.pause, methods=["POST"]),
+        Route(QUEUE + "/resume", queue.resume, methods=["POST"]),
+        Route(DEAD, dead_letters.list),
+        Route(DEAD + "/requeue", dead_letters.requeue, methods=["POST"]),
+        Route(DEAD + "/discard", dead_letters.discard, methods=["POST"]),
+        Route("/api/preview/worker/health", queue.health),
+        Route("/metrics", queue.metrics),
+        Route("/livez", queue.alive),
+        Route("/readyz", queue.ready),
         Route("/openapi.json", schema_routes.openapi),
         Route("/preview-job.schema.json", schema_routes.payload_schema),
     ]
 
 
 def build_app(
-    served: list[Route], access: AccessPolicy, *, rate: int, clock: Clock, new_id: Callable[[], str]
+    routes: list[Route], access: AccessPolicy, *, rate: int, clock: Clock, new_id: Callable[[], str]
 ) -> ASGIApp:
     """Returns the application. ``rate`` is requests per second and client, 0 for no limit."""
-    app: ASGIApp = AuthMiddleware(_Routed(Router(served, redirect_slashes=False)), access)
+    app: ASGIApp = AuthMiddleware(_RaisingRouter(Router(routes, redirect_slashes=False)), access)
     if rate:
         # Outside of authentication, so that guessing tokens is limited too.
         app = RateLimitMiddleware(app, TokenBuckets(rate), clock=clock)
     return RequestMiddleware(app, clock=clock, new_id=new_id)
 
 
-def build_error_app(refusal: ApiError, *, clock: Clock, new_id: Callable[[], str]) -> ASGIApp:
-    """Returns an application that answers every request with ``refusal``, in the usual middleware."""
+def build_error_app(error: ApiError, *, clock: Clock, new_id: Callable[[], str]) -> ASGIApp:
+    """Returns an application that answers every request with ``error``, in the usual middleware."""
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-        raise refusal
+        raise error
 
     return RequestMiddleware(refuse, clock=clock, new_id=new_id)
 
 
-class _Routed:
+class _RaisingRouter:
     """Router that raises routing errors instead of sending plain text."""
 
     def __init__(self, router: Router) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.errors import ArtifactNotServed, RangeNotSatisfiable
 from previewops.api.ranges import RangeSelection, SelectionKind, select_range
 from previewops.api.request_params import require_no_query
+from previewops.api.responses import ClosingResponse
 from previewops.bundles import MANIFEST_FILE, OpenArtifact, open_artifact
 from previewops.errors import ArtifactNotFound, BundleNotFound
 from previewops.queue.records import JobRecord
@@ -66,7 +67,7 @@ class ArtifactRoutes:
             )
         if (record.result or {}).get("bundle") is None:
             raise ArtifactNotServed(f"job {job_id} was a dry run, which has no artifacts")
-        file = await asyncio.to_thread(_opened, self._backend.settings.data_dir, record, name)
+        file = await asyncio.to_thread(_open, self._backend.settings.data_dir, record, name)
         selection = select_range(request.method, request.headers, _etag(file), file.size)
         if selection.kind is SelectionKind.NOT_SATISFIABLE:
             file.close()
@@ -74,10 +75,10 @@ class ArtifactRoutes:
                 f"range outside the file of {file.size} bytes",
                 headers=(("Content-Range", f"bytes */{file.size}"),),
             )
-        return _FileResponse(file, selection, with_body=request.method != "HEAD")
+        return _respond(file, selection, with_body=request.method != "HEAD")
 
 
-def _opened(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
+def _open(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
     """Opens a file of the bundle. Errors do not disclose paths of this machine."""
     try:
         return open_artifact(data_dir, record, name)
@@ -98,40 +99,37 @@ def _etag(file: OpenArtifact) -> str:
     return f'"{file.sha256}"'
 
 
-class _FileResponse(StreamingResponse):
-    """Response with the selected bytes of a file; closes the file at the end."""
-
-    def __init__(self, file: OpenArtifact, selection: RangeSelection, *, with_body: bool) -> None:
-        status = {SelectionKind.FULL: 200, SelectionKind.PARTIAL: 206, SelectionKind.NOT_MODIFIED: 304}[
-            selection.kind
-        ]
-        headers = {
-            "ETag": _etag(file),
-            "Accept-Ranges": "bytes",
-            # A requeued job may publish other bytes under the same name.
-            "Cache-Control": "private, no-cache",
-        }
-        if selection.kind is not SelectionKind.NOT_MODIFIED:
-            headers["Content-Length"] = str(selection.length)
-        if selection.kind is SelectionKind.PARTIAL:
-            headers["Content-Range"] = f"bytes {selection.start}-{selection.end - 1}/{file.size}"
-        sent = selection if with_body else RangeSelection(selection.kind, 0, 0)
-        media_type = file.media_type if file.media_type in SENT_AS else _OCTETS
-        super().__init__(_pieces(file, sent), status, headers, media_type=media_type)
-        self._file = file
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._file.close()
+def _respond(file: OpenArtifact, selection: RangeSelection, *, with_body: bool) -> Response:
+    status = {SelectionKind.FULL: 200, SelectionKind.PARTIAL: 206, SelectionKind.NOT_MODIFIED: 304}
+    headers = {
+        "ETag": _etag(file),
+        "Accept-Ranges": "bytes",
+        # A requeued job may publish other bytes under the same name.
+        "Cache-Control": "private, no-cache",
+    }
+    if selection.kind is not SelectionKind.NOT_MODIFIED:
+        headers["Content-Length"] = str(selection.length)
+    if selection.kind is SelectionKind.PARTIAL:
+        headers["Content-Range"] = f"bytes {selection.start}-{selection.end - 1}/{file.size}"
+    sent = selection if with_body else RangeSelection(selection.kind, 0, 0)
+    resources = AsyncExitStack()
+    resources.callback(file.close)
+    return ClosingResponse(
+        _chunks(file, sent),
+        resources,
+        status_code=status[selection.kind],
+        headers=headers,
+        media_type=file.media_type if file.media_type in SENT_AS else _OCTETS,
+    )
 
 
-async def _pieces(file: OpenArtifact, selection: RangeSelection) -> AsyncIterator[bytes]:
-    at = selection.start
-    while at < selection.end:
-        piece = await asyncio.to_thread(os.pread, file.descriptor, min(CHUNK_BYTES, selection.end - at), at)
-        if not piece:
+async def _chunks(file: OpenArtifact, selection: RangeSelection) -> AsyncIterator[bytes]:
+    offset = selection.start
+    while offset < selection.end:
+        chunk = await asyncio.to_thread(
+            os.pread, file.descriptor, min(CHUNK_BYTES, selection.end - offset), offset
+        )
+        if not chunk:
             raise OSError("a published file was truncated")
-        yield piece
-        at += len(piece)
+        yield chunk
+        offset += len(chunk)

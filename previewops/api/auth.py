@@ -16,9 +16,9 @@ from previewops.settings import Settings
 PUBLIC_PATHS = frozenset({"/livez", "/readyz"})
 """Paths without a token; their responses contain no data of the queue."""
 
-_LOOKING = frozenset({"GET", "HEAD"})
+_READ_METHODS = frozenset({"GET", "HEAD"})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_ASK_FOR_TOKEN = (("WWW-Authenticate", 'Bearer realm="previewops"'),)
+_CHALLENGE = (("WWW-Authenticate", 'Bearer realm="previewops"'),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,10 @@ class AccessPolicy:
         On a loopback address only names of this machine are accepted. Otherwise a page in a local browser could
         resolve its own name to 127.0.0.1 and send requests like a local program (DNS rebinding).
         """
-        named = frozenset(settings.api_hosts)
-        return cls(settings.api_token, settings.api_read_token, named if named or loopback else None)
+        allowed_hosts = frozenset(settings.api_hosts)
+        return cls(
+            settings.api_token, settings.api_read_token, allowed_hosts if allowed_hosts or loopback else None
+        )
 
     def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
         """Checks one request.
@@ -66,7 +68,7 @@ class AccessPolicy:
         origin = None if "sec-fetch-site" in headers else headers.get("origin")
         if (
             origin is not None
-            and method not in _LOOKING
+            and method not in _READ_METHODS
             and not is_same_origin(origin, headers.get("host", ""))
         ):
             raise Forbidden("cross-site requests are not allowed")
@@ -77,16 +79,19 @@ class AccessPolicy:
             raise Unauthorized(
                 "a bearer token is required",
                 hint="send Authorization: Bearer with the token of PREVIEW_API_TOKEN",
-                headers=_ASK_FOR_TOKEN,
+                headers=_CHALLENGE,
             )
-        acts, looks = _same(given.strip(), self.token), _same(given.strip(), self.read_token)
-        if not acts and not looks:
-            raise Unauthorized("the token is invalid", headers=_ASK_FOR_TOKEN)
-        if not acts and method not in _LOOKING:
+        is_write_token, is_read_token = (
+            _equal(given.strip(), self.token),
+            _equal(given.strip(), self.read_token),
+        )
+        if not is_write_token and not is_read_token:
+            raise Unauthorized("the token is invalid", headers=_CHALLENGE)
+        if not is_write_token and method not in _READ_METHODS:
             raise Forbidden("this token is read-only", hint="use the token of PREVIEW_API_TOKEN")
 
 
-def _same(given: str, token: str | None) -> bool:
+def _equal(given: str, token: str | None) -> bool:
     """Compares in constant time."""
     return (
         hmac.compare_digest(given.encode("latin-1", "replace"), (token or "").encode()) and token is not None

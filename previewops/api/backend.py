@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from starlette.responses import Response
+from typing import TYPE_CHECKING
 
 from previewops.api.errors import Overloaded
 from previewops.api.submit_batcher import SubmitBatcher
@@ -63,9 +60,9 @@ class ApiBackend:
         self.dead_letters = DeadLetters(redis, settings)
         self.snapshots = SnapshotReader(redis, settings)
         self.asset_policy = AssetPolicy(settings.effective_asset_roots(working_dir), settings.asset_hosts)
-        self._turns = asyncio.Semaphore(REDIS_SLOTS)
-        self._long_turns = asyncio.Semaphore(LONG_REDIS_SLOTS)
-        self._turn_timeout_s = slot_timeout_s
+        self._slots = asyncio.Semaphore(REDIS_SLOTS)
+        self._long_slots = asyncio.Semaphore(LONG_REDIS_SLOTS)
+        self._slot_timeout_s = slot_timeout_s
 
     @asynccontextmanager
     async def redis_slot(self, *, timeout_s: float = REPLY_TIMEOUT_S) -> AsyncIterator[None]:
@@ -75,7 +72,7 @@ class ApiBackend:
             Overloaded: all slots stayed in use.
             RedisUnavailable: Redis cannot be used.
         """
-        async with self._turn(self._turns), redis_errors(self.url), asyncio.timeout(timeout_s):
+        async with self._acquire(self._slots), redis_errors(self.url), asyncio.timeout(timeout_s):
             yield
 
     @asynccontextmanager
@@ -86,26 +83,17 @@ class ApiBackend:
             Overloaded: all slots stayed in use.
             RedisUnavailable: Redis cannot be used.
         """
-        async with self._turn(self._long_turns), self.redis_slot(timeout_s=timeout_s):
+        async with self._acquire(self._long_slots), self.redis_slot(timeout_s=timeout_s):
             yield
 
     @asynccontextmanager
-    async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
+    async def _acquire(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._turn_timeout_s):
-                await turns.acquire()
+            async with asyncio.timeout(self._slot_timeout_s):
+                await slots.acquire()
         except TimeoutError:
             raise Overloaded("too many requests are waiting for Redis", retry_after_s=2) from None
         try:
             yield
         finally:
-            turns.release()
-
-
-def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Returns a response with ``body`` as JSON."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    # json.dumps keeps lone surrogates, which jobs of a stock arq client may contain.
-    return Response(
-        text.encode("utf-8", "replace"), status, media_type="application/json", headers=dict(headers or {})
-    )
+            slots.release()

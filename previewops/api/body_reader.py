@@ -28,9 +28,9 @@ def require_json(request: Request) -> None:
     Raises:
         UnsupportedMediaType: another type, or none.
     """
-    found = request_media_type(request)
-    if found != JSON:
-        raise unsupported_media_type(found, JSON)
+    media_type = request_media_type(request)
+    if media_type != JSON:
+        raise unsupported_media_type(media_type, JSON)
 
 
 def unsupported_media_type(found: str, allowed: str) -> UnsupportedMediaType:
@@ -45,7 +45,7 @@ class BodyReader:
     """Reads bodies and counts the bytes of those in memory."""
 
     def __init__(self, max_total_bytes: int) -> None:
-        self._most_bytes = max_total_bytes
+        self._max_total_bytes = max_total_bytes
         self._held_bytes = 0
 
     @asynccontextmanager
@@ -60,26 +60,26 @@ class BodyReader:
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > max_bytes:
             raise _too_large(f"{int(declared)} bytes", max_bytes)
-        held = 0
+        size = 0
         # Joining a list of chunks would hold the body twice. BytesIO.getvalue does not copy.
-        gathered = BytesIO()
+        buffer = BytesIO()
         try:
             async for chunk in request.stream():
-                if held + len(chunk) > max_bytes:
+                if size + len(chunk) > max_bytes:
                     raise _too_large("more", max_bytes)
-                if self._held_bytes + len(chunk) > self._most_bytes and self._held_bytes > held:
+                if self._held_bytes + len(chunk) > self._max_total_bytes and self._held_bytes > size:
                     raise Overloaded("too many large request bodies", retry_after_s=2)
-                held += len(chunk)
+                size += len(chunk)
                 self._held_bytes += len(chunk)
-                gathered.write(chunk)
-            whole = gathered.getvalue()
-            del gathered
-            yield whole
+                buffer.write(chunk)
+            body = buffer.getvalue()
+            del buffer
+            yield body
         finally:
-            self._held_bytes -= held
+            self._held_bytes -= size
 
 
-def _too_large(found: str, most_bytes: int) -> BodyTooLarge:
+def _too_large(found: str, max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"body: found {found}, allowed {max_bytes} bytes",
         hint="split a batch; in a job, name files instead of data: URIs",

@@ -10,16 +10,11 @@ from urllib.parse import quote, unquote_to_bytes
 from starlette.requests import Request
 from starlette.responses import Response
 
-from previewops.api.backend import ApiBackend, json_response
-from previewops.api.body_reader import BodyReader, require_json
+from previewops.api.backend import ApiBackend
+from previewops.api.body_reader import BodyReader
 from previewops.api.errors import InvalidRequestBody
-from previewops.api.request_params import (
-    MAX_BODY_BYTES,
-    MAX_REASON_LENGTH,
-    RequestParams,
-    acting_operator,
-    require_no_query,
-)
+from previewops.api.request_params import MAX_REASON_LENGTH, RequestParams, acting_operator, read_command
+from previewops.api.responses import json_response
 from previewops.queue.filter_query import FILTER_FIELDS, FilterQuery, UnknownFilterFields, parse_filter
 from previewops.queue.pages import BulkResult, Cursor, DeadLetterFilter
 from previewops.states import Priority
@@ -38,7 +33,7 @@ _CURSOR = re.compile(r"([0-9]{1,16})~(.+)", re.DOTALL | re.ASCII)
 _ONLY_SOURCE = "1"
 """Dead letters are listed from a single index."""
 
-_Act = Callable[[DeadLetterFilter, str, str, int], Awaitable[BulkResult]]
+_Bulk = Callable[[DeadLetterFilter, str, str, int], Awaitable[BulkResult]]
 
 
 class DeadLetterRoutes:
@@ -47,56 +42,52 @@ class DeadLetterRoutes:
     def __init__(self, backend: ApiBackend, bodies: BodyReader, default_operator: str) -> None:
         self._backend = backend
         self._bodies = bodies
-        self._acts_as = default_operator
+        self._default_operator = default_operator
 
     async def list(self, request: Request) -> Response:
         """``GET /api/preview/dlq``: a page, newest first, with ``next``, the cursor of the following page."""
         query = RequestParams.from_query(request.query_params)
-        chosen = _filter(query, ())
+        selection = _filter(query, ())
         limit = query.integer("limit", minimum=1, maximum=MAX_PAGE_SIZE, default=50)
-        cursor = _cursor(query)
+        cursor = _decode_cursor(query)
         query.raise_violations()
         async with self._backend.redis_slot():
-            page = await self._backend.dead_letters.page(chosen, cursor=cursor, limit=limit)
+            page = await self._backend.dead_letters.page(selection, cursor=cursor, limit=limit)
         rows = [record.as_json() for record in page.rows]
-        return json_response({"deadLetters": rows, "next": _written(page.cursor)})
+        return json_response({"deadLetters": rows, "next": _encode_cursor(page.cursor)})
 
     async def requeue(self, request: Request) -> Response:
         """``POST /api/preview/dlq/requeue``: requeues dead letters."""
-        form = await self._form(request)
-        named = form.choice("priority", [each.value for each in Priority])
+        params = await read_command(request, self._bodies)
+        named = params.choice("priority", [priority.value for priority in Priority])
 
-        async def act(chosen: DeadLetterFilter, who: str, why: str, most: int) -> BulkResult:
-            rank = None if named is None else Priority(named)
+        async def execute(selection: DeadLetterFilter, who: str, why: str, max_jobs: int) -> BulkResult:
+            priority = None if named is None else Priority(named)
             return await self._backend.dead_letters.requeue(
-                chosen, who=who, why=why, priority=rank, max_jobs=most
+                selection, who=who, why=why, priority=priority, max_jobs=max_jobs
             )
 
-        return await self._act(request, form, act)
+        return await self._run(request, params, execute)
 
     async def discard(self, request: Request) -> Response:
         """``POST /api/preview/dlq/discard``: deletes dead letters permanently."""
-        form = await self._form(request)
+        params = await read_command(request, self._bodies)
 
-        async def act(chosen: DeadLetterFilter, who: str, why: str, most: int) -> BulkResult:
-            return await self._backend.dead_letters.discard(chosen, who=who, why=why, max_jobs=most)
+        async def execute(selection: DeadLetterFilter, who: str, why: str, max_jobs: int) -> BulkResult:
+            return await self._backend.dead_letters.discard(selection, who=who, why=why, max_jobs=max_jobs)
 
-        return await self._act(request, form, act)
+        return await self._run(request, params, execute)
 
-    async def _form(self, request: Request) -> RequestParams:
-        require_no_query(request)
-        require_json(request)
-        async with self._bodies.read(request, MAX_BODY_BYTES) as raw:
-            return RequestParams.from_body(raw)
-
-    async def _act(self, request: Request, form: RequestParams, act: _Act) -> Response:
-        chosen = _filter(form, form.text_list("jobIds", max_items=MAX_JOB_IDS, max_length=ID_CHARACTERS))
-        everything, dry_run = form.boolean("all"), form.boolean("dryRun")
-        why = form.text("reason", max_length=MAX_REASON_LENGTH) or ""
-        most = form.integer("limit", minimum=1, maximum=MAX_PER_REQUEST, default=MAX_PER_REQUEST)
-        form.raise_violations()
-        narrowed = chosen != DeadLetterFilter()
-        if everything is narrowed:
+    async def _run(self, request: Request, params: RequestParams, execute: _Bulk) -> Response:
+        selection = _filter(
+            params, params.text_list("jobIds", max_items=MAX_JOB_IDS, max_length=ID_CHARACTERS)
+        )
+        everything, dry_run = params.boolean("all"), params.boolean("dryRun")
+        why = params.text("reason", max_length=MAX_REASON_LENGTH) or ""
+        max_jobs = params.integer("limit", minimum=1, maximum=MAX_PER_REQUEST, default=MAX_PER_REQUEST)
+        params.raise_violations()
+        is_narrowed = selection != DeadLetterFilter()
+        if everything is is_narrowed:
             raise InvalidRequestBody(
                 "all cannot be combined with jobIds or a filter"
                 if everything
@@ -105,60 +96,62 @@ class DeadLetterRoutes:
             )
         async with self._backend.long_redis_slot(BULK_TIMEOUT_S):
             if dry_run:
-                outcome = await self._counted(chosen)
+                result = await self._count(selection)
             else:
-                outcome = await act(chosen, acting_operator(request.headers) or self._acts_as, why, most)
-        return json_response(_told(outcome, dry_run))
+                result = await execute(
+                    selection, acting_operator(request.headers) or self._default_operator, why, max_jobs
+                )
+        return json_response(_result_json(result, dry_run))
 
-    async def _counted(self, chosen: DeadLetterFilter) -> BulkResult:
-        if not chosen.job_ids:
-            return BulkResult(0, 0, await self._backend.dead_letters.count(chosen))
-        found = {
-            record.job_id for record in await self._backend.dead_letters.newest(chosen, limit=MAX_JOB_IDS)
+    async def _count(self, selection: DeadLetterFilter) -> BulkResult:
+        if not selection.job_ids:
+            return BulkResult(0, 0, await self._backend.dead_letters.count(selection))
+        found_ids = {
+            record.job_id for record in await self._backend.dead_letters.newest(selection, limit=MAX_JOB_IDS)
         }
-        return BulkResult(0, 0, len(found), chosen.missing_ids(found))
+        return BulkResult(0, 0, len(found_ids), selection.missing_ids(found_ids))
 
 
-def _told(outcome: BulkResult, dry_run: bool) -> dict[str, Any]:
+def _result_json(result: BulkResult, dry_run: bool) -> dict[str, Any]:
     """``matched`` is the sum of done, skipped (no longer a dead letter) and left (for another request).
 
     ``notFound`` are ids of the request without a dead letter.
     """
     return {
-        "matched": outcome.done + outcome.skipped + outcome.left,
-        "done": outcome.done,
-        "skipped": outcome.skipped,
-        "left": outcome.left,
-        "notFound": list(outcome.missing),
+        "matched": result.done + result.skipped + result.left,
+        "done": result.done,
+        "skipped": result.skipped,
+        "left": result.left,
+        "notFound": list(result.missing),
         "dryRun": dry_run,
     }
 
 
-def _filter(form: RequestParams, job_ids: tuple[str, ...]) -> DeadLetterFilter:
-    fingerprint = form.text("fingerprint", max_length=64)
-    terms = FilterQuery()
+def _filter(params: RequestParams, job_ids: tuple[str, ...]) -> DeadLetterFilter:
+    fingerprint = params.text("fingerprint", max_length=64)
+    query_terms = FilterQuery()
     try:
-        terms = parse_filter(form.text("filter") or "")
+        query_terms = parse_filter(params.text("filter") or "")
     except UnknownFilterFields as error:
-        form.add_violation(
+        params.add_violation(
             "filter", "unknown-field", f"unknown field: {', '.join(error.names)}", ", ".join(FILTER_FIELDS)
         )
     return DeadLetterFilter(
         job_ids,
-        form.text("error"),
-        form.text("project"),
+        params.text("error"),
+        params.text("project"),
         fingerprint and fingerprint.lower(),
-        form.age_ms("olderThan"),
-        terms or FilterQuery(),
+        params.age_ms("olderThan"),
+        query_terms or FilterQuery(),
     )
 
 
-def _written(cursor: Cursor | None) -> str | None:
+def _encode_cursor(cursor: Cursor | None) -> str | None:
     """Encodes a cursor as ``next``: time of death in server ms, and job id."""
     return None if cursor is None else f"{cursor.score.decode()}~{quote(cursor.member, safe='')}"
 
 
-def _cursor(query: RequestParams) -> Cursor | None:
+def _decode_cursor(query: RequestParams) -> Cursor | None:
     """Decodes a cursor. Clients may construct one; any position is valid."""
     text = query.text("cursor", max_length=CURSOR_CHARACTERS)
     if text is None:

@@ -111,7 +111,7 @@ def build_problem(error: Exception) -> Problem:
             error.message,
             error.hint,
             error.violations,
-            (*error.headers, *_retry(error.retry_after_s)),
+            (*error.headers, *_retry_headers(error.retry_after_s)),
         )
     if isinstance(error, errors.RedisUnavailable):
         # The address of Redis is logged and not disclosed to clients.
@@ -120,24 +120,24 @@ def build_problem(error: Exception) -> Problem:
             error.code,
             "Redis does not respond or rejects writes",
             "try again; submitting a job twice is safe",
-            headers=_retry(REDIS_RETRY_S),
+            headers=_retry_headers(REDIS_RETRY_S),
         )
     if isinstance(error, PreviewopsError):
-        return _of_the_package(error)
+        return _from_package_error(error)
     if isinstance(error, HTTPException):
-        return _of_the_router(error)
+        return _from_http_exception(error)
     return Problem(500, "internal", "unexpected error; see the log for this request id")
 
 
-def _of_the_package(error: PreviewopsError) -> Problem:
+def _from_package_error(error: PreviewopsError) -> Problem:
     status = next(STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR)
     if isinstance(error, errors.InvalidPayload):
         return Problem(status, error.code, error.message, error.hint, error.violations)
     after_s = next((_RETRIES[kind] for kind in type(error).__mro__ if kind in _RETRIES), None)
-    return Problem(status, error.code, error.message, error.hint, headers=_retry(after_s))
+    return Problem(status, error.code, error.message, error.hint, headers=_retry_headers(after_s))
 
 
-def _of_the_router(error: HTTPException) -> Problem:
+def _from_http_exception(error: HTTPException) -> Problem:
     headers = tuple((error.headers or {}).items())
     if error.status_code == MethodNotAllowed.status:
         allowed = ", ".join(sorted(dict(headers).get("Allow", "").split(", ")))
@@ -148,7 +148,7 @@ def _of_the_router(error: HTTPException) -> Problem:
     return Problem(error.status_code, ApiError.code, error.detail, headers=headers)
 
 
-def _retry(after_s: int | None) -> tuple[tuple[str, str], ...]:
+def _retry_headers(after_s: int | None) -> tuple[tuple[str, str], ...]:
     return () if after_s is None else (("Retry-After", str(after_s)),)
 
 

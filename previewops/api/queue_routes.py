@@ -7,16 +7,11 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from previewops.api.backend import ApiBackend, json_response
-from previewops.api.body_reader import BodyReader, require_json
+from previewops.api.backend import ApiBackend
+from previewops.api.body_reader import BodyReader
 from previewops.api.problems import build_problem
-from previewops.api.request_params import (
-    MAX_BODY_BYTES,
-    MAX_REASON_LENGTH,
-    RequestParams,
-    acting_operator,
-    require_no_query,
-)
+from previewops.api.request_params import MAX_REASON_LENGTH, acting_operator, read_command, require_no_query
+from previewops.api.responses import json_response
 from previewops.clock import iso_from_ms
 from previewops.errors import RedisUnavailable
 from previewops.health import RECENT_WINDOW_S, Status, Thresholds, evaluate, unreachable_health
@@ -40,7 +35,7 @@ class QueueRoutes:
         self._backend = backend
         self._bodies = bodies
         self._thresholds = thresholds
-        self._acts_as = default_operator
+        self._default_operator = default_operator
 
     async def stats(self, request: Request) -> Response:
         """``GET /api/preview/queue/metrics``: the same as ``stats --json``."""
@@ -54,10 +49,10 @@ class QueueRoutes:
         require_no_query(request)
         try:
             async with self._backend.redis_slot():
-                reading = await collect(self._backend.redis, self._backend.settings)
+                scrape = await collect(self._backend.redis, self._backend.settings)
         except RedisUnavailable as error:  # no reply within the time of a request
-            reading = ScrapeResult(None, build_problem(error).detail)
-        text = render_exposition(reading, self._backend.settings)
+            scrape = ScrapeResult(None, build_problem(error).detail)
+        text = render_exposition(scrape, self._backend.settings)
         return Response(text, media_type=CONTENT_TYPE)
 
     async def pause(self, request: Request) -> Response:
@@ -74,13 +69,13 @@ class QueueRoutes:
         try:
             async with self._backend.redis_slot():
                 snapshot = await self._backend.snapshots.read(history_s=RECENT_WINDOW_S, running_jobs=True)
-                facts = await collect_inputs(self._backend.redis, self._backend.settings, snapshot)
+                inputs = await collect_inputs(self._backend.redis, self._backend.settings, snapshot)
         except RedisUnavailable as error:
-            found = unreachable_health(build_problem(error).detail)
+            health = unreachable_health(build_problem(error).detail)
         else:
-            found = evaluate(facts, self._thresholds)
-        fine = found.status in (Status.OK, Status.WARNING)
-        return json_response(found.as_json(), 200 if fine else 503)
+            health = evaluate(inputs, self._thresholds)
+        healthy = health.status in (Status.OK, Status.WARNING)
+        return json_response(health.as_json(), 200 if healthy else 503)
 
     async def alive(self, request: Request) -> Response:
         """``GET /livez``: this process responds."""
@@ -94,15 +89,12 @@ class QueueRoutes:
             await self._backend.redis.ping()
         return json_response({"status": "ready"})
 
-    async def _switch(self, request: Request, act: Callable[..., Awaitable[PauseState]]) -> Response:
-        require_no_query(request)
-        require_json(request)
-        async with self._bodies.read(request, MAX_BODY_BYTES) as raw:
-            form = RequestParams.from_body(raw)
-        why = form.text("reason", max_length=MAX_REASON_LENGTH) or ""
-        form.raise_violations()
+    async def _switch(self, request: Request, command: Callable[..., Awaitable[PauseState]]) -> Response:
+        params = await read_command(request, self._bodies)
+        why = params.text("reason", max_length=MAX_REASON_LENGTH) or ""
+        params.raise_violations()
         async with self._backend.redis_slot():
-            state = await act(who=acting_operator(request.headers) or self._acts_as, why=why)
+            state = await command(who=acting_operator(request.headers) or self._default_operator, why=why)
         return json_response(
             {
                 "paused": state.paused,

@@ -40,30 +40,30 @@ def select_range(method: str, headers: Mapping[str, str], etag: str, size: int) 
     ``headers`` have lower-case names; ``etag`` is a strong one, with quotes. A malformed range, another unit or
     several ranges select the whole file, as RFC 9110 permits.
     """
-    whole = RangeSelection(SelectionKind.FULL, 0, size)
-    if _has(headers.get("if-none-match", ""), etag):
+    full = RangeSelection(SelectionKind.FULL, 0, size)
+    if _matches(headers.get("if-none-match", ""), etag):
         return RangeSelection(SelectionKind.NOT_MODIFIED, 0, 0)
     if_range = headers.get("if-range")
     if method != "GET" or (if_range is not None and if_range.strip() != etag):
-        return whole
+        return full
     match = _RANGE.fullmatch(headers.get("range", ""))
     if match is None or not any(match.groups()):
-        return whole
-    return _bounded(match[1], match[2], size) or whole
+        return full
+    return _clip(match[1], match[2], size) or full
 
 
-def _bounded(first: str, last: str, size: int) -> RangeSelection | None:
-    none = RangeSelection(SelectionKind.NOT_SATISFIABLE, 0, 0)
+def _clip(first: str, last: str, size: int) -> RangeSelection | None:
+    unsatisfiable = RangeSelection(SelectionKind.NOT_SATISFIABLE, 0, 0)
     if not first:
         length = min(int(last), size)
-        return RangeSelection(SelectionKind.PARTIAL, size - length, size) if length else none
+        return RangeSelection(SelectionKind.PARTIAL, size - length, size) if length else unsatisfiable
     if last and int(last) < int(first):
         return None  # malformed
     if int(first) >= size:
-        return none
+        return unsatisfiable
     end = min(int(last) + 1, size) if last else size
     return RangeSelection(SelectionKind.PARTIAL, int(first), end)
 
 
-def _has(if_none_match: str, etag: str) -> bool:
+def _matches(if_none_match: str, etag: str) -> bool:
     return if_none_match.strip() == "*" or etag in _TAG.findall(if_none_match)

@@ -23,7 +23,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _SERVER_ERRORS = 500
 _PATH_CHARACTERS = 300
 
-_EVERYWHERE = encode_headers(
+_SECURITY_HEADERS = encode_headers(
     [
         ("X-Content-Type-Options", "nosniff"),
         ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
@@ -43,13 +43,13 @@ class RequestMiddleware:
         self._new_id = new_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = _given_id(scope) or self._new_id()
+        request_id = _client_request_id(scope) or self._new_id()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(httpId=request_id)
         began = self._clock.monotonic()
         status = 0
 
-        async def tell(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -58,16 +58,16 @@ class RequestMiddleware:
 
         try:
             try:
-                await self._app(scope, receive, tell)
+                await self._app(scope, receive, send_with_headers)
             except ClientDisconnect:
                 status = status or CLIENT_GONE
             except Exception as error:
                 if status:
-                    log.error("api.cut-short", error=str(error) or type(error).__name__)
+                    log.error("api.response-aborted", error=str(error) or type(error).__name__)
                     raise
                 problem = build_problem(error)
-                _note(error, problem)
-                await send_problem(problem, tell)
+                _log_error(error, problem)
+                await send_problem(problem, send_with_headers)
         finally:
             log.info(
                 "api.answered",
@@ -87,20 +87,20 @@ async def send_problem(problem: Problem, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _note(error: Exception, problem: Problem) -> None:
+def _log_error(error: Exception, problem: Problem) -> None:
     if problem.code == "internal":
-        log.error("api.broke", exc_info=error)
+        log.error("api.unhandled-error", exc_info=error)
     elif problem.status >= _SERVER_ERRORS:
-        log.warning("api.unable", code=problem.code, error=str(error))
+        log.warning("api.unavailable", code=problem.code, error=str(error))
 
 
-def _given_id(scope: Scope) -> str | None:
+def _client_request_id(scope: Scope) -> str | None:
     values = [value for name, value in scope["headers"] if name == b"x-request-id"]
     return values[0].decode() if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]) else None
 
 
 def _headers(own: Any, request_id: str) -> list[tuple[bytes, bytes]]:
-    headers = [*own, *_EVERYWHERE, (b"x-request-id", request_id.encode())]
+    headers = [*own, *_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
     if not any(name == b"cache-control" for name, _ in headers):
         headers.append(_NOT_STORED)
     return headers

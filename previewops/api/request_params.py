@@ -9,6 +9,7 @@ from typing import Any
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
+from previewops.api.body_reader import BodyReader, require_json
 from previewops.api.errors import ApiError, BadParameter, InvalidRequestBody
 from previewops.contract import parse_payload
 from previewops.errors import InvalidPayload, Violation
@@ -30,10 +31,10 @@ class RequestParams:
     ``error_class`` is ``InvalidRequestBody`` for a body and ``BadParameter`` for a query.
     """
 
-    def __init__(self, values: Mapping[str, Any], refusal: type[ApiError]) -> None:
+    def __init__(self, values: Mapping[str, Any], error_class: type[ApiError]) -> None:
         self._values = values
-        self._refusal = refusal
-        self._asked: set[str] = set()
+        self._error_class = error_class
+        self._read: set[str] = set()
         self._violations: list[Violation] = []
 
     @classmethod
@@ -87,7 +88,12 @@ class RequestParams:
         value = self._value(name)
         if value is None:
             return default
-        if isinstance(value, str) and self._refusal is BadParameter and value.isascii() and value.isdigit():
+        if (
+            isinstance(value, str)
+            and self._error_class is BadParameter
+            and value.isascii()
+            and value.isdigit()
+        ):
             value = int(value[:18])
         if isinstance(value, float) and value.is_integer():
             value = int(value)  # JSON has one number type
@@ -143,9 +149,9 @@ class RequestParams:
         Raises:
             ApiError: a value is invalid, or was given and not read.
         """
-        known = ", ".join(sorted(self._asked)) or "nothing"
+        known = ", ".join(sorted(self._read)) or "nothing"
         for name, value in self._values.items():
-            if name not in self._asked:
+            if name not in self._read:
                 self._violations.append(
                     Violation(
                         json_pointer((name,)),
@@ -158,16 +164,28 @@ class RequestParams:
         if self._violations:
             first = self._violations[0]
             where = escape_unprintable(shorten(first.pointer))
-            raise self._refusal(
+            raise self._error_class(
                 f"{where}: {first.message}; allowed: {first.allowed}",
                 violations=self._violations[:MAX_VIOLATIONS],
             )
 
     def _value(self, name: str) -> Any:
-        self._asked.add(name)
+        self._read.add(name)
         if name in self._values and self._values[name] is None:
             self.add_violation(name, "type", "must not be null; omit it", "a value")
         return self._values.get(name)
+
+
+async def read_command(request: Request, bodies: BodyReader) -> RequestParams:
+    """Reads the JSON body of a command, which takes no query parameters.
+
+    Raises:
+        ApiError: query parameters, another media type, or an invalid or too large body.
+    """
+    require_no_query(request)
+    require_json(request)
+    async with bodies.read(request, MAX_BODY_BYTES) as raw:
+        return RequestParams.from_body(raw)
 
 
 def require_no_query(request: Request) -> None:
@@ -182,5 +200,5 @@ def require_no_query(request: Request) -> None:
 
 def acting_operator(headers: Mapping[str, str]) -> str:
     """Returns the operator's name from X-Preview-User, as recorded with a command; empty if it is missing."""
-    said = headers.get("x-preview-user", "").encode("latin-1", "replace").decode("utf-8", "replace").strip()
-    return shorten(escape_unprintable(said), MAX_OPERATOR_LENGTH)
+    name = headers.get("x-preview-user", "").encode("latin-1", "replace").decode("utf-8", "replace").strip()
+    return shorten(escape_unprintable(name), MAX_OPERATOR_LENGTH)

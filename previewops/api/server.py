@@ -39,7 +39,7 @@ SHUTDOWN_S = 20
 
 KEEP_ALIVE_S = 10
 _TICKS_A_SECOND = 10
-_OTHER_FILES = 256
+_OTHER_OPEN_FILES = 256
 
 log = structlog.get_logger()
 
@@ -53,13 +53,13 @@ def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host:
         TokenRequired: other machines can reach ``host``, and no token is set.
         ListenError: the address cannot be bound.
     """
-    found = resolve_addresses(host, port)
-    loopback = is_loopback(found)
+    resolved = resolve_addresses(host, port)
+    loopback = is_loopback(resolved)
     if not loopback and settings.api_token is None:
         raise TokenRequired(host)
-    sockets = bind_sockets(host, port, found)
+    sockets = bind_sockets(host, port, resolved)
     try:
-        _allow_files(settings.api_connections)
+        _raise_file_limit(settings.api_connections)
         access = AccessPolicy.from_settings(settings, loopback=loopback)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, redis_url, access, thresholds, sockets))
@@ -68,10 +68,10 @@ def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host:
             bound.close()
 
 
-def _allow_files(connections: int) -> None:
+def _raise_file_limit(connections: int) -> None:
     """Raises the limit of open files; its default of 1024 on most machines limits connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + EXTRA_CONNECTIONS + _OTHER_FILES
+    wanted = connections + EXTRA_CONNECTIONS + _OTHER_OPEN_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with suppress(ValueError, OSError):  # above the limit, connections wait to be accepted
@@ -93,10 +93,10 @@ async def _serve(
         max_connections=REDIS_SLOTS * 2,
     )
     backend = ApiBackend(redis, redis_url, settings, working_dir=Path.cwd())
-    watch = JobWatcher(backend, max_listeners=settings.api_streams)
+    watcher = JobWatcher(backend, max_listeners=settings.api_streams)
     clock = SystemClock()
     app = build_app(
-        build_routes(backend, watch, thresholds, default_operator=f"api@{socket.gethostname()}"),
+        build_routes(backend, watcher, thresholds, default_operator=f"api@{socket.gethostname()}"),
         access,
         rate=settings.api_rate,
         clock=clock,
@@ -109,13 +109,13 @@ async def _serve(
     )
     notifier = SystemdNotifier(os.environ)
     try:
-        told = [f"http://{_shown(bound)}" for bound in sockets]
-        log.info("api.started", addresses=told, queue=settings.queue_name, redis=redact_url(redis_url))
-        await _Server(_config(app, protocol), sockets, notifier, watch.closing.set).serve()
+        addresses = [f"http://{_address_text(bound)}" for bound in sockets]
+        log.info("api.started", addresses=addresses, queue=settings.queue_name, redis=redact_url(redis_url))
+        await _Server(_config(app, protocol), sockets, notifier, watcher.closing.set).serve()
         log.info("api.stopped")
     finally:
         notifier.close()
-        await watch.aclose()
+        await watcher.aclose()
         await backend.submit_batcher.wait_until_idle()
         await redis.aclose()
 
@@ -170,10 +170,10 @@ class _Server(uvicorn.Server):
 
     def _protocol(self) -> asyncio.Protocol:
         make: Any = self.config.http_protocol_class
-        made: asyncio.Protocol = make(
+        protocol: asyncio.Protocol = make(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        return made
+        return protocol
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_A_SECOND == 0:
@@ -194,6 +194,6 @@ class _Server(uvicorn.Server):
         self._stopping()
 
 
-def _shown(bound: socket.socket) -> str:
+def _address_text(bound: socket.socket) -> str:
     host, port = bound.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

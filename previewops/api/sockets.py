@@ -28,20 +28,22 @@ def resolve_addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, 
         ListenError: the name cannot be resolved.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         raise ListenError(
             host, port, "the name cannot be resolved", hint="choose an address of this machine as --host"
         ) from None
-    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in resolved))
 
 
-def is_loopback(found: list[tuple[socket.AddressFamily, str]]) -> bool:
+def is_loopback(resolved: list[tuple[socket.AddressFamily, str]]) -> bool:
     """Whether only this machine can reach all of the addresses."""
-    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in found)
+    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in resolved)
 
 
-def bind_sockets(host: str, port: int, found: list[tuple[socket.AddressFamily, str]]) -> list[socket.socket]:
+def bind_sockets(
+    host: str, port: int, resolved: list[tuple[socket.AddressFamily, str]]
+) -> list[socket.socket]:
     """Binds a socket to each address, all on one port; 0 picks a free port.
 
     Raises:
@@ -49,7 +51,7 @@ def bind_sockets(host: str, port: int, found: list[tuple[socket.AddressFamily, s
     """
     sockets: list[socket.socket] = []
     try:
-        for family, address in found:
+        for family, address in resolved:
             bound = socket.socket(family, socket.SOCK_STREAM)
             sockets.append(bound)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -32,7 +32,7 @@ class SubmitBatcher:
     def count_invalid(self, count: int = 1) -> None:
         """Counts invalid submits in the background; their responses do not wait for Redis."""
         self._invalid += count
-        self._begin()
+        self._start()
 
     async def submit(self, payload: Payload) -> Receipt:
         """Submits one job.
@@ -44,7 +44,7 @@ class SubmitBatcher:
         """
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((payload, future))
-        self._begin()
+        self._start()
         return await future
 
     async def wait_until_idle(self) -> None:
@@ -52,7 +52,7 @@ class SubmitBatcher:
         while self._call is not None:
             await self._call
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         if self._call is None:
             self._call = asyncio.create_task(self._submit_all())
 
@@ -69,22 +69,22 @@ class SubmitBatcher:
         invalid, self._invalid = self._invalid, 0
         try:
             async with redis_errors(self._url), asyncio.timeout(REPLY_TIMEOUT_S):
-                answers = await self._queue.submit_many([payload for payload, _ in batch], invalid=invalid)
+                results = await self._queue.submit_many([payload for payload, _ in batch], invalid=invalid)
         except Exception as error:
             # Submits collected during this call fail too, rather than wait for another call.
             batch += self._waiting
             self._waiting, self._invalid = [], 0
             for _, future in batch:
-                _settle(future, error)
+                _resolve(future, error)
             return
-        for (_, future), found in zip(batch, answers, strict=True):
-            _settle(future, found)
+        for (_, future), result in zip(batch, results, strict=True):
+            _resolve(future, result)
 
 
-def _settle(future: asyncio.Future[Receipt], found: Receipt | Exception) -> None:
+def _resolve(future: asyncio.Future[Receipt], result: Receipt | Exception) -> None:
     if future.done():  # the waiting request was cancelled
         return
-    if isinstance(found, Exception):
-        future.set_exception(found)
+    if isinstance(result, Exception):
+        future.set_exception(result)
     else:
-        future.set_result(found)
+        future.set_result(result)

@@ -34,7 +34,7 @@ limit_option = click.option(
 reason_option = click.option("--reason", metavar="TEXT", default="", help="Reason; recorded with the event.")
 
 
-class Age(click.ParamType):
+class Age(click.ParamType[int]):
     """Duration such as 30s, 15m, 2h or 7d, converted to ms."""
 
     name = "age"

@@ -241,7 +241,7 @@ async def test_a_disk_that_fails_is_not_told_as_a_pruned_bundle(
     assert os.strerror(number) in told["detail"]
     assert "secret" not in response.text
     assert int(response.headers["retry-after"]) > 0
-    (unable,) = (line for line in log if line["event"] == "api.unable")
+    (unable,) = (line for line in log if line["event"] == "api.unavailable")
     assert os.strerror(number) in unable["error"]
 
 

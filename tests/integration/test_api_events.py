@@ -167,7 +167,7 @@ async def test_a_record_that_makes_no_sense_blinds_nobody_else(door: ApiUnderTes
         while told[0] == "progress":
             told = await streams["bad"].next()
         assert told[0] == "end"
-    blind = [line for line in log if line["event"] == "api.blind"]
+    blind = [line for line in log if line["event"] == "api.watch-failed"]
     assert [(line["jobId"], line["log_level"]) for line in blind] == [("bad", "error")]
 
 
@@ -184,7 +184,7 @@ async def test_a_bug_does_not_end_the_looking(door: ApiUnderTest, monkeypatch: p
         monkeypatch.setattr(door.backend.queue, "records", broken)
         await door.queue_driver.claim()
         assert (await stream.next())[1]["status"] == "active"
-    (blind,) = (line for line in log if line["event"] == "api.blind")
+    (blind,) = (line for line in log if line["event"] == "api.watch-failed")
     assert (blind["log_level"], blind["error"], blind["exc_info"]) == ("error", "a bug", True)
     await stream.leave()
 
