@@ -48,7 +48,7 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_every_kind_of_file_that_is_rendered_is_told_as_what_it_is() -> None:
+def test_media_type_of_every_rendered_file() -> None:
     assert set(MEDIA_TYPES.values()) == SENT_AS
 
 
@@ -91,7 +91,7 @@ async def door(redis_url: str, tmp_path: Path, bundle: Path) -> AsyncIterator[Ap
         yield found
 
 
-async def test_the_manifest_comes_as_it_was_published(door: ApiUnderTest, bundle: Path) -> None:
+async def test_manifest_is_sent_unchanged(door: ApiUnderTest, bundle: Path) -> None:
     response = await door.client.get(ARTIFACTS)
     assert response.content == (bundle / "container.json").read_bytes()
     assert response.headers["content-type"] == "application/json"
@@ -101,7 +101,7 @@ async def test_the_manifest_comes_as_it_was_published(door: ApiUnderTest, bundle
 
 
 @pytest.mark.parametrize("path", FILES)
-async def test_every_file_comes_whole_with_its_checksum_and_type(door: ApiUnderTest, path: str) -> None:
+async def test_every_file_has_its_checksum_and_media_type(door: ApiUnderTest, path: str) -> None:
     content, kind = FILES[path]
     response = await door.client.get(f"{ARTIFACTS}/{path}")
     assert response.content == content
@@ -113,7 +113,7 @@ async def test_every_file_comes_whole_with_its_checksum_and_type(door: ApiUnderT
     assert response.headers["cache-control"] == "private, no-cache"
 
 
-async def test_head_tells_of_a_file_without_sending_it(door: ApiUnderTest) -> None:
+async def test_head_of_a_file_has_no_body(door: ApiUnderTest) -> None:
     response = await door.client.head(f"{ARTIFACTS}/poster.webp", headers={"range": "bytes=0-1"})
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["content-length"] == str(len(POSTER))
@@ -128,14 +128,14 @@ async def test_head_tells_of_a_file_without_sending_it(door: ApiUnderTest) -> No
         (f"bytes={CHUNK_BYTES - 1}-{CHUNK_BYTES}", CHUNK_BYTES - 1, CHUNK_BYTES + 1),
     ],
 )
-async def test_a_part_comes_as_a_part(door: ApiUnderTest, value: str, start: int, end: int) -> None:
+async def test_range_is_206(door: ApiUnderTest, value: str, start: int, end: int) -> None:
     response = await door.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": value})
     assert response.status_code == 206
     assert response.content == POSTER[start:end]
     assert response.headers["content-range"] == f"bytes {start}-{end - 1}/{len(POSTER)}"
 
 
-async def test_a_part_beyond_the_end_is_refused_and_one_of_other_content_is_the_whole(
+async def test_range_beyond_the_end_is_416_and_if_range_mismatch_is_200(
     door: ApiUnderTest,
 ) -> None:
     beyond = await door.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": f"bytes={len(POSTER)}-"})
@@ -145,7 +145,7 @@ async def test_a_part_beyond_the_end_is_refused_and_one_of_other_content_is_the_
     assert (await door.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)).status_code == 200
 
 
-async def test_what_the_client_has_is_not_sent_again(door: ApiUnderTest) -> None:
+async def test_matching_etag_is_304(door: ApiUnderTest) -> None:
     first = await door.client.get(f"{ARTIFACTS}/poster.webp")
     again = await door.client.get(
         f"{ARTIFACTS}/poster.webp", headers={"if-none-match": first.headers["etag"]}
@@ -171,14 +171,14 @@ async def test_what_the_client_has_is_not_sent_again(door: ApiUnderTest) -> None
         "nothing.webp",
     ],
 )
-async def test_no_name_leads_anywhere_else(door: ApiUnderTest, name: str) -> None:
+async def test_path_traversal_is_404(door: ApiUnderTest, name: str) -> None:
     response = await door.client.get(f"{ARTIFACTS}/{name}")
     assert response.status_code == 404
     assert b"secret" not in response.content
 
 
 @pytest.mark.parametrize("escape", ["../../../secret.txt", "/etc/passwd", "frames/../../../../secret.txt"])
-async def test_not_even_a_manifest_that_was_tampered_with_leads_out(
+async def test_tampered_manifest_cannot_leave_the_bundle(
     door: ApiUnderTest, bundle: Path, escape: str
 ) -> None:
     entry = {"path": escape, "bytes": 6, "sha256": "0" * 64, "mediaType": "image/webp"}
@@ -188,7 +188,7 @@ async def test_not_even_a_manifest_that_was_tampered_with_leads_out(
     assert b"secret" not in response.content
 
 
-async def test_no_link_is_followed(door: ApiUnderTest, bundle: Path, tmp_path: Path) -> None:
+async def test_symlinks_are_not_followed(door: ApiUnderTest, bundle: Path, tmp_path: Path) -> None:
     put_links_in_place(bundle, tmp_path / "elsewhere", tmp_path / "secret.txt")
     for name in ("poster.webp", "frames/001.avif"):
         require_problem(await door.client.get(f"{ARTIFACTS}/{name}"), 404, "no-such-artifact")
@@ -196,7 +196,7 @@ async def test_no_link_is_followed(door: ApiUnderTest, bundle: Path, tmp_path: P
     require_problem(await door.client.get(ARTIFACTS), 404, "no-such-artifact")
 
 
-async def test_what_is_no_file_or_of_another_length_is_not_sent(door: ApiUnderTest, bundle: Path) -> None:
+async def test_special_files_and_changed_sizes_are_not_sent(door: ApiUnderTest, bundle: Path) -> None:
     (bundle / "poster.webp").write_bytes(b"shorter")
     (bundle / "captions.vtt").unlink()
     os.mkfifo(bundle / "captions.vtt")
@@ -206,12 +206,12 @@ async def test_what_is_no_file_or_of_another_length_is_not_sent(door: ApiUnderTe
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"files": 1}', '{"files": [1]}', "{}"])
-async def test_a_broken_manifest_is_no_bug(door: ApiUnderTest, bundle: Path, content: str) -> None:
+async def test_invalid_manifest_is_404(door: ApiUnderTest, bundle: Path, content: str) -> None:
     (bundle / "container.json").write_text(content)
     require_problem(await door.client.get(f"{ARTIFACTS}/poster.webp"), 404, "no-such-artifact")
 
 
-async def test_a_job_that_made_nothing_says_why(door: ApiUnderTest) -> None:
+async def test_job_without_artifacts_is_404_with_the_reason(door: ApiUnderTest) -> None:
     await door.queue_driver.complete("dry", result={"plan": {}})
     await door.queue_driver.submit(payload("waits"))
     told = require_problem(await door.client.get(f"{JOBS}/dry/artifacts"), 404, "no-such-artifact")
@@ -222,13 +222,13 @@ async def test_a_job_that_made_nothing_says_why(door: ApiUnderTest) -> None:
     assert "waits is waiting" in told["detail"]
 
 
-async def test_a_pruned_bundle_is_gone(door: ApiUnderTest, bundle: Path) -> None:
+async def test_pruned_bundle_is_404(door: ApiUnderTest, bundle: Path) -> None:
     move_away(bundle, bundle.parents[2] / "pruned")
     assert "pruned" in require_problem(await door.client.get(ARTIFACTS), 404, "no-such-artifact")["hint"]
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.EACCES])
-async def test_a_disk_that_fails_is_not_told_as_a_pruned_bundle(
+async def test_disk_error_is_503(
     door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fails(*_: object, **__: object) -> int:
@@ -245,7 +245,7 @@ async def test_a_disk_that_fails_is_not_told_as_a_pruned_bundle(
     assert os.strerror(number) in unable["error"]
 
 
-async def test_what_is_no_file_is_absent_and_no_failure_of_the_disk(door: ApiUnderTest, bundle: Path) -> None:
+async def test_special_files_are_404_not_503(door: ApiUnderTest, bundle: Path) -> None:
     with socket.socket(socket.AF_UNIX) as bound:
         (bundle / "odd.bin").unlink()
         with chdir(bundle):  # the name of a socket is short
@@ -256,7 +256,7 @@ async def test_what_is_no_file_is_absent_and_no_failure_of_the_disk(door: ApiUnd
     require_problem(await door.client.get(f"{ARTIFACTS}/{'x' * 300}"), 404, "no-such-artifact")
 
 
-async def test_no_descriptor_is_left_open(door: ApiUnderTest) -> None:
+async def test_descriptors_are_closed(door: ApiUnderTest) -> None:
     async def all_kinds() -> None:
         for headers in ({}, {"range": "bytes=0-1"}, {"range": "bytes=999999999-"}, {"if-none-match": "*"}):
             await door.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)

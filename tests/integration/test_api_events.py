@@ -90,7 +90,7 @@ async def test_a_job_is_followed_from_waiting_to_its_end(door: ApiUnderTest) -> 
     await stream.task
 
 
-async def test_of_a_job_that_has_ended_the_end_is_told_and_told_once(door: ApiUnderTest) -> None:
+async def test_ended_job_has_one_end_event(door: ApiUnderTest) -> None:
     await door.queue_driver.complete("a")
     response = await door.client.get(f"{JOBS}/a/events")
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -103,7 +103,7 @@ async def test_of_a_job_that_has_ended_the_end_is_told_and_told_once(door: ApiUn
     assert (again.status_code, again.content) == (204, b"")
 
 
-async def test_a_requeued_job_is_followed_though_its_end_was_heard(door: ApiUnderTest) -> None:
+async def test_requeued_job_is_followed_after_its_end_event(door: ApiUnderTest) -> None:
     await door.queue_driver.submit(payload("a"))
     stream = Stream(door, f"{JOBS}/a/events", {"last-event-id": "end"})
     assert (await stream.next())[1]["status"] == "waiting"
@@ -119,7 +119,7 @@ async def test_a_discarded_job_is_gone(door: ApiUnderTest) -> None:
     await stream.task
 
 
-async def test_a_job_that_is_revived_between_two_looks_is_followed_on(
+async def test_job_requeued_between_two_polls_is_followed(
     door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await door.queue_driver.submit(payload("a"))
@@ -147,7 +147,7 @@ async def test_a_job_that_is_revived_between_two_looks_is_followed_on(
     await stream.task
 
 
-async def test_a_record_that_makes_no_sense_blinds_nobody_else(door: ApiUnderTest) -> None:
+async def test_unreadable_record_does_not_affect_other_listeners(door: ApiUnderTest) -> None:
     await door.queue_driver.submit(payload("bad"), payload("good"))
     streams = {job_id: Stream(door, f"{JOBS}/{job_id}/events") for job_id in ("bad", "good")}
     for stream in streams.values():
@@ -171,7 +171,7 @@ async def test_a_record_that_makes_no_sense_blinds_nobody_else(door: ApiUnderTes
     assert [(line["jobId"], line["log_level"]) for line in blind] == [("bad", "error")]
 
 
-async def test_a_bug_does_not_end_the_looking(door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unexpected_error_does_not_end_polling(door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     await door.queue_driver.submit(payload("a"))
     stream = Stream(door, f"{JOBS}/a/events")
     await stream.next()
@@ -189,7 +189,7 @@ async def test_a_bug_does_not_end_the_looking(door: ApiUnderTest, monkeypatch: p
     await stream.leave()
 
 
-async def test_silence_is_filled_with_heartbeats(redis_url: str, tmp_path: Path) -> None:
+async def test_idle_stream_sends_keep_alive_comments(redis_url: str, tmp_path: Path) -> None:
     async with serve_api(redis_url, tmp_path, heartbeat_s=0.01) as door:
         await door.queue_driver.submit(payload("a"))
         stream = Stream(door, f"{JOBS}/a/events")
@@ -198,7 +198,7 @@ async def test_silence_is_filled_with_heartbeats(redis_url: str, tmp_path: Path)
         await stream.leave()
 
 
-async def test_many_listeners_share_one_look(redis_url: str, tmp_path: Path) -> None:
+async def test_listeners_share_polls(redis_url: str, tmp_path: Path) -> None:
     async with serve_api(redis_url, tmp_path) as door:
         await door.queue_driver.submit(payload("a"), payload("b"))
         streams = [Stream(door, f"{JOBS}/{job_id}/events") for job_id in ("a", "b") * 20]
@@ -218,7 +218,7 @@ async def test_many_listeners_share_one_look(redis_url: str, tmp_path: Path) -> 
         assert later["total_connections_received"] - connections <= 33
 
 
-async def test_the_number_of_streams_is_bounded_and_comes_back(redis_url: str, tmp_path: Path) -> None:
+async def test_number_of_streams_is_limited(redis_url: str, tmp_path: Path) -> None:
     async with serve_api(redis_url, tmp_path, api_streams=2) as door:
         await door.queue_driver.submit(payload("a"))
         streams = [Stream(door, f"{JOBS}/a/events") for _ in range(2)]
@@ -232,7 +232,7 @@ async def test_the_number_of_streams_is_bounded_and_comes_back(redis_url: str, t
             await stream.leave()
 
 
-async def test_streams_end_when_the_process_does(door: ApiUnderTest) -> None:
+async def test_streams_end_at_shutdown(door: ApiUnderTest) -> None:
     await door.queue_driver.submit(payload("a"))
     stream = Stream(door, f"{JOBS}/a/events")
     await stream.next()
@@ -241,7 +241,7 @@ async def test_streams_end_when_the_process_does(door: ApiUnderTest) -> None:
     await stream.task
 
 
-async def test_nobody_looks_when_nobody_listens(door: ApiUnderTest) -> None:
+async def test_no_polls_without_listeners(door: ApiUnderTest) -> None:
     await door.queue_driver.submit(payload("a"))
     stream = Stream(door, f"{JOBS}/a/events")
     await stream.next()
@@ -251,7 +251,7 @@ async def test_nobody_looks_when_nobody_listens(door: ApiUnderTest) -> None:
     await looking[0]
 
 
-async def test_head_tells_of_a_stream_without_opening_it(door: ApiUnderTest) -> None:
+async def test_head_of_a_stream_does_not_subscribe(door: ApiUnderTest) -> None:
     await door.queue_driver.submit(payload("a"))
     response = await door.client.head(f"{JOBS}/a/events")
     assert response.headers["content-type"].startswith("text/event-stream")

@@ -37,7 +37,7 @@ def lines(*documents: Any) -> bytes:
     )
 
 
-async def test_a_job_is_accepted_once_and_known_after_that(door: ApiUnderTest) -> None:
+async def test_job_is_202_then_200(door: ApiUnderTest) -> None:
     first = await door.client.post(JOBS, json=payload("a"))
     again = await door.client.post(JOBS, json=payload("a"))
     assert (first.status_code, again.status_code) == (202, 200)
@@ -48,7 +48,7 @@ async def test_a_job_is_accepted_once_and_known_after_that(door: ApiUnderTest) -
     assert status.json() == (await door.backend.queue.status("a")).as_json()
 
 
-async def test_a_cancelled_jobs_id_says_until_when_it_is_taken(door: ApiUnderTest) -> None:
+async def test_resubmitting_a_cancelled_job_reports_when_its_id_is_reusable(door: ApiUnderTest) -> None:
     await door.client.post(JOBS, json=payload("a"))
     await door.client.delete(f"{JOBS}/a")
     again = (await door.client.post(JOBS, json=payload("a"))).json()
@@ -58,13 +58,13 @@ async def test_a_cancelled_jobs_id_says_until_when_it_is_taken(door: ApiUnderTes
     assert again["freeFrom"] in told["hint"]
 
 
-async def test_another_body_under_the_same_id_is_a_conflict(door: ApiUnderTest) -> None:
+async def test_another_payload_with_the_same_id_is_a_conflict(door: ApiUnderTest) -> None:
     await door.client.post(JOBS, json=payload("a"))
     told = require_problem(await door.client.post(JOBS, json=payload("a", dryRun=True)), 409, "conflict")
     assert "job a exists already (waiting)" in told["detail"]
 
 
-async def test_everything_that_is_wrong_is_told_at_once(door: ApiUnderTest) -> None:
+async def test_all_violations_are_reported(door: ApiUnderTest) -> None:
     bad = example("invalid/03-wrong-types")
     told = require_problem(await door.client.post(JOBS, json=bad), 422, "invalid-payload")
     beside = Path(__file__).parents[2] / "schemas/examples/invalid/03-wrong-types.errors.json"
@@ -73,12 +73,12 @@ async def test_everything_that_is_wrong_is_told_at_once(door: ApiUnderTest) -> N
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"jobId": NaN}', b"[" * 100_000])
-async def test_what_is_no_payload_at_all_is_refused(door: ApiUnderTest, body: bytes) -> None:
+async def test_body_that_is_not_a_payload_is_422(door: ApiUnderTest, body: bytes) -> None:
     response = await door.client.post(JOBS, content=body, headers={"content-type": "application/json"})
     assert require_problem(response, 422, "invalid-payload")["errors"]
 
 
-async def test_uris_are_held_against_the_roots_as_by_submit(door: ApiUnderTest) -> None:
+async def test_uris_are_checked_against_the_asset_roots(door: ApiUnderTest) -> None:
     request = {"steps": [], "assets": [{"id": "x", "uri": "/etc/passwd"}], "audio": {}}
     told = require_problem(
         await door.client.post(JOBS, json=payload("a", previewRequest=request)), 422, "invalid-payload"
@@ -87,7 +87,7 @@ async def test_uris_are_held_against_the_roots_as_by_submit(door: ApiUnderTest) 
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "text/json"])
-async def test_a_page_cannot_submit_without_saying_that_it_is_json(
+async def test_submit_requires_a_json_content_type(
     door: ApiUnderTest, kind: str | None
 ) -> None:
     headers = {} if kind is None else {"content-type": kind}
@@ -95,7 +95,7 @@ async def test_a_page_cannot_submit_without_saying_that_it_is_json(
     assert "application/json" in require_problem(response, 415, "unsupported-media-type")["detail"]
 
 
-async def test_a_body_beyond_the_bound_is_refused_whether_its_length_is_told_or_not(
+async def test_too_large_body_is_413_with_and_without_content_length(
     door: ApiUnderTest,
 ) -> None:
     async def pieces() -> AsyncIterator[bytes]:
@@ -109,7 +109,7 @@ async def test_a_body_beyond_the_bound_is_refused_whether_its_length_is_told_or_
         assert str(MAX_PAYLOAD_BYTES) in require_problem(response, 413, "too-large")["detail"]
 
 
-async def test_a_full_queue_says_when_to_come_again(redis_url: str, tmp_path: Path) -> None:
+async def test_full_queue_is_429_with_retry_after(redis_url: str, tmp_path: Path) -> None:
     async with serve_api(redis_url, tmp_path, queue_max=2) as door:
         answers = await asyncio.gather(
             *(door.client.post(JOBS, json=payload(f"job-{number}")) for number in range(5))
@@ -120,7 +120,7 @@ async def test_a_full_queue_says_when_to_come_again(redis_url: str, tmp_path: Pa
     assert int(refused.headers["retry-after"]) > 0
 
 
-async def test_submits_that_arrive_together_go_in_few_round_trips(door: ApiUnderTest) -> None:
+async def test_concurrent_submits_share_round_trips(door: ApiUnderTest) -> None:
     before = (await door.backend.redis.info("commandstats")).get("cmdstat_evalsha", {}).get("calls", 0)
     answers = await asyncio.gather(
         *(door.client.post(JOBS, json=payload(f"job-{number}")) for number in range(60))
@@ -131,7 +131,7 @@ async def test_submits_that_arrive_together_go_in_few_round_trips(door: ApiUnder
     assert after - before < 30
 
 
-async def test_each_of_those_is_told_its_own_outcome(door: ApiUnderTest) -> None:
+async def test_concurrent_submits_get_their_own_result(door: ApiUnderTest) -> None:
     await door.client.post(JOBS, json=payload("taken"))
     new, same, other = await asyncio.gather(
         door.client.post(JOBS, json=payload("new")),
@@ -141,7 +141,7 @@ async def test_each_of_those_is_told_its_own_outcome(door: ApiUnderTest) -> None
     assert (new.status_code, same.status_code, other.status_code) == (202, 200, 409)
 
 
-async def test_a_batch_is_answered_line_by_line(door: ApiUnderTest) -> None:
+async def test_batch_has_one_result_per_line(door: ApiUnderTest) -> None:
     await door.client.post(JOBS, json=payload("known"))
     body = lines(payload("a"), b"{", payload("known"), payload("known", dryRun=True), b"", {"jobId": 1})
     response = await door.client.post(JOBS, content=body, headers=LINES)
@@ -155,7 +155,7 @@ async def test_a_batch_is_answered_line_by_line(door: ApiUnderTest) -> None:
     assert {each["pointer"] for each in told[4]["problem"]["errors"]} >= {"/jobId", "/projectId"}
 
 
-async def test_a_batch_of_hundreds_is_taken_whole_and_in_order(door: ApiUnderTest) -> None:
+async def test_batch_of_hundreds_keeps_its_order(door: ApiUnderTest) -> None:
     body = lines(*(payload(f"job-{number:03}") for number in range(350)))
     response = await door.client.post(JOBS, content=body, headers=LINES)
     told = [json.loads(line) for line in response.text.splitlines()]
@@ -163,7 +163,7 @@ async def test_a_batch_of_hundreds_is_taken_whole_and_in_order(door: ApiUnderTes
     assert (await door.backend.snapshots.read()).backlog == 350
 
 
-async def test_a_batch_of_too_many_lines_or_bytes_is_refused_whole(redis_url: str, tmp_path: Path) -> None:
+async def test_batch_with_too_many_lines_or_bytes_is_413(redis_url: str, tmp_path: Path) -> None:
     async with serve_api(redis_url, tmp_path, api_max_body_mb=1) as door:
         fits = await door.client.post(JOBS, content=b"{}\n" * MAX_LINES, headers=LINES)
         assert fits.status_code == 200
@@ -181,7 +181,7 @@ async def refusals(door: ApiUnderTest) -> dict[str, int]:
     return {reason: count for reason in REJECTION_REASONS if (count := totals.rejections(reason))}
 
 
-async def test_submits_that_are_turned_away_are_counted(redis_url: str, tmp_path: Path) -> None:
+async def test_rejected_submits_are_counted(redis_url: str, tmp_path: Path) -> None:
     async with serve_api(redis_url, tmp_path, queue_max=1) as door:
         await door.client.post(JOBS, json=payload("a"))
         assert await refusals(door) == {}
@@ -197,7 +197,7 @@ async def test_submits_that_are_turned_away_are_counted(redis_url: str, tmp_path
         assert await refusals(door) == {"conflict": 1, "full": 2, "invalid": 4}
 
 
-async def test_what_is_invalid_is_told_while_redis_is_away(tmp_path: Path) -> None:
+async def test_invalid_payload_is_422_without_redis(tmp_path: Path) -> None:
     async with serve_api("unix:///nonexistent/redis.sock", tmp_path) as door:
         require_problem(await door.client.post(JOBS, json={}), 422, "invalid-payload")
         await door.backend.submit_batcher.wait_until_idle()
@@ -220,7 +220,7 @@ async def test_an_unknown_job_is_not_found(door: ApiUnderTest, method: str, path
     require_problem(await door.client.request(method, f"{JOBS}/nobody{path}"), 404, "not-found")
 
 
-async def test_a_frozen_redis_is_told_in_time_and_nobody_hangs(
+async def test_frozen_redis_is_503_within_the_timeout(
     redis_process: Callable[..., RedisProcess], tmp_path: Path
 ) -> None:
     server = redis_process(persistent=False)

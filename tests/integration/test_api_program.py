@@ -141,7 +141,7 @@ async def test_a_signal_ends_streams_and_the_process_in_order(api: Running, sign
     assert api.logged(lambda line: line.get("path") == f"{JOBS}/a/events")["status"] == 200
 
 
-async def test_what_is_under_way_is_answered_after_the_signal(api: Running) -> None:
+async def test_open_requests_are_answered_after_the_signal(api: Running) -> None:
     reader, writer = await asyncio.open_connection(*api.address)
     body = json.dumps(payload("a")).encode()
     head = f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -154,7 +154,7 @@ async def test_what_is_under_way_is_answered_after_the_signal(api: Running) -> N
     writer.close()
 
 
-async def test_large_bodies_go_through_whole(api: Running) -> None:
+async def test_large_bodies_are_accepted(api: Running) -> None:
     text = "x" * 9_000
     steps = [{"text": text} for _ in range(100)]
     request = {"steps": steps, "assets": [], "audio": {}}
@@ -197,7 +197,7 @@ async def answer_to(api: Running, request: bytes) -> tuple[int, dict[str, Any]]:
         return checked(api, head, body)
 
 
-async def test_what_is_no_http_is_told_so(api: Running) -> None:
+async def test_malformed_http_is_400(api: Running) -> None:
     for request in (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"):
         assert (await answer_to(api, request))[0] == 400
 
@@ -215,7 +215,7 @@ def head_of(size: int) -> bytes:
 NO_HTTP = b"GET / HTTP/9.9\r\n\r\n"
 
 
-async def test_a_refusal_waits_for_the_answer_before_it(api: Running) -> None:
+async def test_rejection_is_sent_in_pipeline_order(api: Running) -> None:
     async with api.client() as client, raw(api) as (reader, writer):
         await client.post(JOBS, json=payload("a"))
         writer.write(f"GET {JOBS}/a/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -231,7 +231,7 @@ async def test_a_refusal_waits_for_the_answer_before_it(api: Running) -> None:
         assert checked(api, head, body)[0] == 400
 
 
-async def test_a_stream_ends_with_its_client_whatever_waits_behind_it(program: Program) -> None:
+async def test_stream_ends_with_its_connection_despite_pipelined_requests(program: Program) -> None:
     assert program.url is not None
     with running(program) as api:
         async with queue_driver(program.url) as hand:
@@ -251,20 +251,20 @@ async def test_a_stream_ends_with_its_client_whatever_waits_behind_it(program: P
         assert api.end() == 0
 
 
-async def test_requests_before_a_refused_one_are_answered(api: Running) -> None:
+async def test_requests_before_a_rejected_one_are_answered(api: Running) -> None:
     async with raw(api) as (reader, writer):
         writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2 + NO_HTTP)
         told = await reader.read()
     assert [part.split()[0] for part in told.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"400"]
 
 
-async def test_a_body_that_makes_no_sense_is_told_so(api: Running) -> None:
+async def test_malformed_body_is_400(api: Running) -> None:
     request = CHUNKED + b"Content-Type: application/json\r\n\r\nno number\r\n"
     assert (await answer_to(api, request))[0] == 400
     assert api.logged(lambda line: line.get("path") == JOBS)["status"] == 400
 
 
-async def test_a_head_is_bounded_to_the_byte(api: Running) -> None:
+async def test_head_size_limit_is_exact(api: Running) -> None:
     async with raw(api) as (reader, writer):
         writer.write(head_of(MAX_HEAD_BYTES))
         assert b" 200 " in await reader.readuntil(HEAD_END)
@@ -291,7 +291,7 @@ CHUNKED = f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunke
     ],
     ids=["headers", "one header", "trailers", "one trailer", "an extension of a chunk"],
 )
-async def test_what_does_not_end_is_cut_off(api: Running, begin: bytes, piece: bytes) -> None:
+async def test_endless_request_is_aborted(api: Running, begin: bytes, piece: bytes) -> None:
     enough = 100 * MAX_HEAD_BYTES
     async with raw(api) as (reader, writer):
         writer.write(begin)
@@ -304,7 +304,7 @@ async def test_what_does_not_end_is_cut_off(api: Running, begin: bytes, piece: b
         assert sent < enough
 
 
-async def test_trailers_are_not_believed(program: Program) -> None:
+async def test_trailers_are_ignored(program: Program) -> None:
     program.env["PREVIEW_API_TOKEN"] = TOKEN
     with running(program) as api:
         path = "/api/preview/queue/pause"
@@ -326,7 +326,7 @@ async def test_trailers_are_not_believed(program: Program) -> None:
                     assert json.loads(await reader.readexactly(length))["pausedBy"].startswith("api@")
 
 
-async def test_slow_clients_are_not_waited_for(program: Program) -> None:
+async def test_slow_request_is_408(program: Program) -> None:
     program.env["PREVIEW_API_CLIENT_TIMEOUT_S"] = "1"
     with running(program) as api:
         half = f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n"
@@ -341,7 +341,7 @@ async def test_slow_clients_are_not_waited_for(program: Program) -> None:
         assert api.end() == 0
 
 
-async def test_a_client_that_does_not_take_its_answer_is_dropped(program: Program) -> None:
+async def test_client_that_does_not_read_is_disconnected(program: Program) -> None:
     program.env["PREVIEW_API_CLIENT_TIMEOUT_S"] = "1"
     big = program.folder / "data" / "previews" / "lessons" / "a"
     big.mkdir(parents=True)
@@ -362,7 +362,7 @@ async def test_a_client_that_does_not_take_its_answer_is_dropped(program: Progra
         assert api.end() == 0
 
 
-async def test_more_connections_than_are_served_are_told_to_come_again(program: Program) -> None:
+async def test_connections_over_the_limit_get_503(program: Program) -> None:
     program.env["PREVIEW_API_CONNECTIONS"] = "2"
     with running(program) as api:
         async with raw(api) as (first, one), raw(api) as (second, other):
@@ -374,7 +374,7 @@ async def test_more_connections_than_are_served_are_told_to_come_again(program: 
         assert api.end() == 0
 
 
-def test_another_address_than_loopback_needs_a_token(program: Program) -> None:
+def test_non_loopback_address_requires_a_token(program: Program) -> None:
     done = program.run("api", "--host", "0.0.0.0", "--port", "0")
     assert (done.code, done.out) == (EXIT_USAGE, "")
     assert "PREVIEW_API_TOKEN is not set" in done.err
@@ -393,7 +393,7 @@ async def test_with_a_token_another_address_is_served(program: Program) -> None:
     assert TOKEN not in json.dumps(api.log)
 
 
-def test_a_port_that_is_taken_is_told(program: Program) -> None:
+def test_port_in_use_exits_2(program: Program) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = program.run("api", "--port", str(taken.getsockname()[1]))
     assert (done.code, done.out) == (EXIT_USAGE, "")
@@ -401,7 +401,7 @@ def test_a_port_that_is_taken_is_told(program: Program) -> None:
     assert "--port" in done.err
 
 
-def test_wrong_words_are_told(program: Program) -> None:
+def test_invalid_options_exit_2(program: Program) -> None:
     assert program.run("api", "--port", "70000").code == EXIT_USAGE
     assert program.run("api", "--host", "no.such.host.invalid").code == EXIT_USAGE
     assert "PREVIEW_API_RATE" in program.run("api", PREVIEW_API_RATE="fast").err

@@ -34,7 +34,7 @@ async def events(door: ApiUnderTest) -> list[tuple[str, dict[str, str]]]:
     return [(event.kind, dict(event.fields)) for event in found]
 
 
-async def test_figures_are_those_of_stats(door: ApiUnderTest) -> None:
+async def test_queue_metrics_equal_stats_json(door: ApiUnderTest) -> None:
     await door.queue_driver.complete("a")
     await door.queue_driver.heartbeat()
     told = (await door.client.get(f"{QUEUE}/metrics")).json()
@@ -42,7 +42,7 @@ async def test_figures_are_those_of_stats(door: ApiUnderTest) -> None:
     assert {**told, "at": ""} == {**expected, "at": ""}
 
 
-async def test_metrics_are_those_of_the_command(door: ApiUnderTest) -> None:
+async def test_metrics_equal_the_command_output(door: ApiUnderTest) -> None:
     await door.queue_driver.complete("a")
     told = await door.client.get("/metrics")
     assert told.headers["content-type"] == CONTENT_TYPE
@@ -52,7 +52,7 @@ async def test_metrics_are_those_of_the_command(door: ApiUnderTest) -> None:
     assert "preview_redis_up" in told.text
 
 
-async def test_metrics_of_a_redis_that_hangs_say_so(
+async def test_metrics_report_a_hanging_redis(
     door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hangs(*_: object) -> None:
@@ -64,7 +64,7 @@ async def test_metrics_of_a_redis_that_hangs_say_so(
     assert 'preview_redis_up{queue="preview-jobs"} 0.0' in told.text
 
 
-async def test_the_queue_is_paused_and_goes_on(door: ApiUnderTest) -> None:
+async def test_pause_and_resume(door: ApiUnderTest) -> None:
     headers = {"x-preview-user": "ann"}
     first = await door.client.post(f"{QUEUE}/pause", json={"reason": "new disks"}, headers=headers)
     assert (first.json()["paused"], first.json()["changed"]) == (True, True)
@@ -78,7 +78,7 @@ async def test_the_queue_is_paused_and_goes_on(door: ApiUnderTest) -> None:
     ]  # fmt: skip
 
 
-async def test_a_name_is_cleaned_and_cut(door: ApiUnderTest) -> None:
+async def test_operator_name_is_escaped_and_truncated(door: ApiUnderTest) -> None:
     # httpx refuses such a header; a raw client does not.
     said = ESCAPES + "ü" * 200
     headers = {"x-preview-user": said.encode()}
@@ -100,14 +100,14 @@ async def test_a_name_is_cleaned_and_cut(door: ApiUnderTest) -> None:
         ([], ""),
     ],
 )
-async def test_forms_are_read_strictly(door: ApiUnderTest, body: Any, pointer: str) -> None:
+async def test_bodies_are_read_strictly(door: ApiUnderTest, body: Any, pointer: str) -> None:
     told = require_problem(await door.client.post(f"{QUEUE}/pause", json=body), 422, "bad-form")
     assert [each["pointer"] for each in told["errors"]] == [pointer]
     assert not (await door.backend.snapshots.read()).paused
 
 
 @pytest.mark.parametrize("path", [f"{QUEUE}/pause", f"{QUEUE}/resume", f"{DEAD}/requeue", f"{DEAD}/discard"])
-async def test_no_page_can_act_by_a_plain_form(door: ApiUnderTest, path: str) -> None:
+async def test_html_forms_are_rejected(door: ApiUnderTest, path: str) -> None:
     for headers in (
         {},
         {"content-type": "text/plain"},
@@ -120,7 +120,7 @@ async def test_no_page_can_act_by_a_plain_form(door: ApiUnderTest, path: str) ->
         )
 
 
-async def test_health_is_the_commands_verdict(door: ApiUnderTest) -> None:
+async def test_health_equals_the_command_output(door: ApiUnderTest) -> None:
     ill = await door.client.get("/api/preview/worker/health")
     assert (ill.status_code, ill.json()["status"]) == (503, "CRITICAL")
     await door.queue_driver.heartbeat()
@@ -192,13 +192,13 @@ async def test_a_query_is_read_strictly(door: ApiUnderTest, query: str, pointer:
     assert [each["pointer"] for each in told["errors"]] == [pointer]
 
 
-async def test_a_query_of_thousands_of_names_is_answered_shortly(door: ApiUnderTest) -> None:
+async def test_query_of_thousands_of_names_has_a_short_response(door: ApiUnderTest) -> None:
     query = "&".join(f"n{number % 9_000}" for number in range(10_000))
     told = require_problem(await door.client.get(f"/livez?{query}"), 400, "bad-parameter")
     assert len(told["errors"]) == 100
 
 
-async def test_an_act_on_dead_letters_counts_first_is_bounded_and_tells_what_is_left(
+async def test_bulk_command_has_dry_run_limit_and_left_count(
     door: ApiUnderTest,
 ) -> None:
     for number in range(5):
@@ -236,7 +236,7 @@ async def test_an_act_on_dead_letters_counts_first_is_bounded_and_tells_what_is_
     assert (everything.json()["done"], everything.json()["left"]) == (2, 0)
 
 
-async def test_acts_on_dead_letters_leave_turns_to_others(
+async def test_bulk_commands_leave_redis_slots_to_others(
     door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under_way, go_on = asyncio.Semaphore(0), asyncio.Event()
@@ -263,7 +263,7 @@ async def test_acts_on_dead_letters_leave_turns_to_others(
     assert sorted(answer.status_code for answer in answers) == [200] * LONG_REDIS_SLOTS + [503]
 
 
-async def test_a_requeue_may_give_another_priority(door: ApiUnderTest) -> None:
+async def test_requeue_with_another_priority(door: ApiUnderTest) -> None:
     await door.queue_driver.add_dead_letters("a")
     await door.client.post(f"{DEAD}/requeue", json={"jobIds": ["a"], "priority": "high"})
     assert (await door.backend.queue.status("a")).priority.value == "high"
@@ -288,13 +288,13 @@ async def test_a_requeue_may_give_another_priority(door: ApiUnderTest) -> None:
         {"all": True, "everything": True},
     ],
 )
-async def test_an_act_without_a_clear_choice_is_refused(door: ApiUnderTest, body: dict[str, Any]) -> None:
+async def test_bulk_command_without_a_selection_is_422(door: ApiUnderTest, body: dict[str, Any]) -> None:
     await door.queue_driver.add_dead_letters("a")
     require_problem(await door.client.post(f"{DEAD}/requeue", json=body), 422, "bad-form")
     assert (await door.backend.queue.status("a")).state.value == "dead"
 
 
-async def test_what_is_not_there_is_told_as_a_problem(door: ApiUnderTest) -> None:
+async def test_unknown_paths_and_methods_are_problems(door: ApiUnderTest) -> None:
     require_problem(await door.client.get("/"), 404, "no-such-path")
     require_problem(await door.client.get(f"{JOBS}/a/status/"), 404, "no-such-path")
     told = await door.client.get(JOBS)
@@ -302,7 +302,7 @@ async def test_what_is_not_there_is_told_as_a_problem(door: ApiUnderTest) -> Non
     assert told.headers["allow"] == "POST"
 
 
-async def test_the_request_id_goes_in_and_out_and_into_the_log(door: ApiUnderTest) -> None:
+async def test_request_id_is_returned_and_logged(door: ApiUnderTest) -> None:
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as log:
         given = await door.client.post(JOBS, json=payload("a"), headers={"x-request-id": "from-ann.1"})
         made = await door.client.get("/livez?secret=1", headers={"x-request-id": "not allowed"})
@@ -333,7 +333,7 @@ async def test_tokens_and_bodies_are_not_logged(redis_url: str, tmp_path: Path) 
     assert not any(secret in json.dumps(log) for secret in (TOKEN, READ, "secret-job"))
 
 
-async def test_who_asks_too_fast_is_told_when_to_come_again(redis_url: str, tmp_path: Path) -> None:
+async def test_rate_limit_is_429_with_retry_after(redis_url: str, tmp_path: Path) -> None:
     async with serve_api(redis_url, tmp_path, api_rate=1) as door:
         answers = [await door.client.get(f"{QUEUE}/metrics") for _ in range(4)]
         probe = await door.client.get("/livez")
@@ -343,11 +343,11 @@ async def test_who_asks_too_fast_is_told_when_to_come_again(redis_url: str, tmp_
     assert int(refused[0].headers["retry-after"]) >= 1
 
 
-async def test_another_name_is_not_served(door: ApiUnderTest) -> None:
+async def test_other_host_name_is_421(door: ApiUnderTest) -> None:
     require_problem(await door.client.get("/livez", headers={"host": "evil.example"}), 421, "misdirected")
 
 
-async def test_a_bug_is_told_without_its_words(door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unexpected_error_is_500_without_details(door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("inner secret")
 
@@ -359,7 +359,7 @@ async def test_a_bug_is_told_without_its_words(door: ApiUnderTest, monkeypatch: 
     require_problem(response, 500, "internal")
 
 
-async def test_every_answer_has_the_headers_that_protect_it(door: ApiUnderTest) -> None:
+async def test_every_response_has_security_headers(door: ApiUnderTest) -> None:
     for path in ("/livez", "/nowhere", "/openapi.json"):
         headers = (await door.client.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"

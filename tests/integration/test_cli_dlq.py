@@ -86,7 +86,7 @@ async def test_filters(graves: Program, words: tuple[str, ...], expected: set[st
     assert {each["jobId"] for each in exported.json_lines} == expected
 
 
-async def test_the_first_digits_of_a_fingerprint_will_do(graves: Program) -> None:
+async def test_fingerprint_prefix_selects_a_group(graves: Program) -> None:
     group = graves.run("dlq", "list", "c-1", "--json").json["deadLetters"][0]["fingerprint"]
     for digits in (group, group[:6], group[:6].upper()):
         found = graves.run("dlq", "list", "--fingerprint", digits, "--json").json["deadLetters"]
@@ -123,7 +123,7 @@ async def test_show(graves: Program) -> None:
     assert whole["history"][0]["traceback"].startswith("Traceback")
 
 
-async def test_show_of_what_is_no_dead_letter(program: Program, redis_url: str) -> None:
+async def test_show_rejects_a_completed_job(program: Program, redis_url: str) -> None:
     async with queue_driver(redis_url) as hand:
         await hand.complete("fine")
     done = program.run("dlq", "show", "fine", "--json")
@@ -144,7 +144,7 @@ async def test_requeue_by_filter(graves: Program) -> None:
     assert (found["status"], found["priority"], found["requeues"]) == ("waiting", "low", 1)
 
 
-async def test_the_act_is_recorded_with_who_and_why(graves: Program, redis_url: str) -> None:
+async def test_bulk_command_is_recorded_with_operator_and_reason(graves: Program, redis_url: str) -> None:
     graves.run("dlq", "requeue", "--all", "--yes", "--reason", "storage is back", SUDO_USER="alice")
     with redis.Redis.from_url(redis_url) as client:
         ((_, event),) = client.xrevrange("preview-jobs:events", count=1)
@@ -152,7 +152,7 @@ async def test_the_act_is_recorded_with_who_and_why(graves: Program, redis_url: 
     assert (event[b"why"], event[b"done"]) == (b"storage is back", b"4")
 
 
-async def test_requeue_of_one_job_needs_no_answer(graves: Program) -> None:
+async def test_requeue_of_one_job_needs_no_confirmation(graves: Program) -> None:
     done = graves.run("dlq", "requeue", "m-1")
     assert (done.code, done.out) == (0, "requeued 1, skipped 0\n")
 
@@ -172,13 +172,13 @@ async def test_requeue_with_another_payload(graves: Program, redis_url: str, tmp
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("m-1", "m-2"), 2, "--payload is for one JOB"),
-        (("m-1", "--project", "p"), 2, "--payload is for one JOB"),
+        (("m-1", "m-2"), 2, "--payload requires exactly one JOB"),
+        (("m-1", "--project", "p"), 2, "--payload requires exactly one JOB"),
         (("m-2",), 65, "the payload for job m-2 has the jobId m-1"),
     ],
     ids=["two", "filter", "other"],
 )
-async def test_a_payload_is_for_one_job_and_its_own(
+async def test_payload_option_requires_one_job_and_its_job_id(
     graves: Program, tmp_path: Path, words: tuple[str, ...], code: int, said: str
 ) -> None:
     mended = tmp_path / "mended.json"
@@ -192,16 +192,16 @@ async def test_a_payload_is_for_one_job_and_its_own(
 
 
 @pytest.mark.parametrize("text", ["", " ", "! ", "error:", '""'])
-async def test_words_that_say_nothing_do_not_mean_all(graves: Program, text: str) -> None:
+async def test_empty_filter_does_not_select_all(graves: Program, text: str) -> None:
     done = graves.run("dlq", "discard", "--yes", "--filter", text)
     assert (done.code, "--filter is empty" in done.err) == (2, True)
     assert len(dead(graves)) == 4
 
 
-async def test_a_job_that_is_no_dead_letter_is_skipped_and_said(graves: Program) -> None:
+async def test_job_that_is_not_a_dead_letter_is_skipped_and_reported(graves: Program) -> None:
     done = graves.run("dlq", "requeue", "m-1", "never", "--yes")
     assert (done.code, done.out) == (1, "requeued 1, skipped 1\n")
-    assert "not in the dead-letter queue: never" in done.err
+    assert "not dead letters: never" in done.err
 
 
 async def test_discard(graves: Program) -> None:
@@ -212,7 +212,7 @@ async def test_discard(graves: Program) -> None:
 
 
 @pytest.mark.parametrize("act", ["requeue", "discard"])
-async def test_nobody_to_ask_and_no_yes(graves: Program, act: str) -> None:
+async def test_without_terminal_and_yes_nothing_is_executed(graves: Program, act: str) -> None:
     done = graves.run("dlq", act, "--all")
     assert done.code == 2
     assert "4 dead letters would be" in done.err
@@ -220,7 +220,7 @@ async def test_nobody_to_ask_and_no_yes(graves: Program, act: str) -> None:
     assert len(dead(graves)) == 4
 
 
-async def test_discarding_one_job_is_asked_for_too(graves: Program) -> None:
+async def test_discard_of_one_job_needs_confirmation(graves: Program) -> None:
     assert graves.run("dlq", "discard", "m-1").code == 2
     assert "m-1" in dead(graves)
 
@@ -229,22 +229,22 @@ async def test_discarding_one_job_is_asked_for_too(graves: Program) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "no dead letter is named"),
-        (("--yes",), "no dead letter is named"),
-        (("--all", "--error", "x"), "--all does not go with"),
-        (("--all", "m-1"), "--all does not go with"),
+        ((), "no dead letters selected"),
+        (("--yes",), "no dead letters selected"),
+        (("--all", "--error", "x"), "--all cannot be combined with"),
+        (("--all", "m-1"), "--all cannot be combined with"),
         (("--error", ""), "--error is empty"),
-        (("--older-than", "5y"), "'5y' is no age"),
-        (("--older-than", "-5s"), "'-5s' is no age"),
+        (("--older-than", "5y"), "found '5y', allowed 30s"),
+        (("--older-than", "-5s"), "found '-5s', allowed 30s"),
     ],
 )
-def test_wrong_words(program: Program, act: str, words: tuple[str, ...], said: str) -> None:
+def test_invalid_options(program: Program, act: str, words: tuple[str, ...], said: str) -> None:
     done = program.run("dlq", act, *words)
     assert done.code == 2
     assert said in done.err
 
 
-def test_nothing_to_do(program: Program) -> None:
+def test_empty_queue(program: Program) -> None:
     done = program.run("dlq", "requeue", "--all")
     assert (done.code, done.out) == (0, "requeued 0, skipped 0\n")
     assert "no dead letters" in program.run("dlq", "list").err
@@ -265,21 +265,21 @@ def answered(program: Program, answer: bytes, *words: str) -> ProgramResult:
 
 
 @pytest.mark.parametrize("answer", [b"\n", b"n\n", b"nonsense\n", b"\x04"])
-async def test_anything_but_yes_is_no(graves: Program, answer: bytes) -> None:
+async def test_any_reply_but_yes_cancels(graves: Program, answer: bytes) -> None:
     done = answered(graves, answer, "dlq", "discard", "--all")
     assert done.code == 1
-    assert "discard 4 dead letters: they are deleted for good" in done.err
-    assert "Go on? [y/N]" in done.err
+    assert "discard 4 dead letters: they are deleted permanently" in done.err
+    assert "Continue? [y/N]" in done.err
     assert "nothing was discarded" in done.err
     assert len(dead(graves)) == 4
 
 
-async def test_yes_is_yes(graves: Program) -> None:
+async def test_yes_confirms(graves: Program) -> None:
     done = answered(graves, b"y\n", "dlq", "requeue", "--all")
     assert (done.code, done.out) == (0, "requeued 4, skipped 0\n")
 
 
-async def test_what_dies_while_the_question_stands_is_left(graves: Program, redis_url: str) -> None:
+async def test_letters_that_die_during_confirmation_are_kept(graves: Program, redis_url: str) -> None:
     ours, theirs = pty.openpty()
     try:
         words = ("dlq", "discard", "--all")
@@ -287,7 +287,7 @@ async def test_what_dies_while_the_question_stands_is_left(graves: Program, redi
             os.close(theirs)
             assert started.stderr is not None
             asked = b""
-            while b"Go on?" not in asked:
+            while b"Continue?" not in asked:
                 said = os.read(started.stderr.fileno(), 4096)
                 assert said, asked
                 asked += said
@@ -302,12 +302,12 @@ async def test_what_dies_while_the_question_stands_is_left(graves: Program, redi
     assert dead(graves) == {"late"}
 
 
-async def test_of_a_hundred_the_word_is_typed(program: Program, redis_url: str) -> None:
+async def test_a_hundred_letters_require_the_typed_command(program: Program, redis_url: str) -> None:
     async with queue_driver(redis_url) as hand:
         await hand.add_dead_letters(*(f"j-{number}" for number in range(100)))
     done = answered(program, b"y\n", "dlq", "discard", "--all")
     assert done.code == 1
-    assert "Type discard to go on:" in done.err
+    assert "Type discard to continue:" in done.err
     done = answered(program, b"discard\n", "dlq", "discard", "--all")
     assert (done.code, done.out) == (0, "discarded 100, skipped 0\n")
 
@@ -323,7 +323,7 @@ async def test_export_to_a_file(graves: Program) -> None:
     assert [path.name for path in graves.folder.iterdir() if ".part" in path.name] == []
 
 
-async def test_an_export_that_cannot_be_written(graves: Program) -> None:
+async def test_export_to_unwritable_file(graves: Program) -> None:
     done = graves.run("dlq", "export", "-o", "nowhere/dead.jsonl")
     assert done.code == 1
     assert "nowhere/dead.jsonl cannot be written: No such file or directory" in done.err
@@ -357,7 +357,7 @@ async def test_exported_payloads_can_be_submitted_again(
     assert states == [JobState.COMPLETED] * 2
 
 
-async def test_a_dead_letter_without_a_payload_is_left_out_of_them_and_told(
+async def test_export_skips_and_reports_missing_payloads(
     graves: Program, redis_url: str
 ) -> None:
     with redis.Redis.from_url(redis_url) as client:
@@ -365,16 +365,16 @@ async def test_a_dead_letter_without_a_payload_is_left_out_of_them_and_told(
     done = graves.run("dlq", "export", "--payloads", "m-1", "m-3")
     assert done.code == 1
     assert [each["jobId"] for each in done.json_lines] == ["m-3"]
-    assert "left out, as the payload is gone: m-1" in done.err
+    assert "skipped, payload missing: m-1" in done.err
 
 
 @pytest.mark.parametrize("form", [(), ("--payloads",)], ids=["whole", "payloads"])
-def test_jobs_that_are_no_dead_letters_are_not_left_out_of_an_export_unsaid(
+def test_export_reports_jobs_that_are_not_dead_letters(
     graves: Program, form: tuple[str, ...]
 ) -> None:
     done = graves.run("dlq", "export", *form, "m-1", "nowhere", "m-3", "elsewhere")
     assert (done.code, [each["jobId"] for each in done.json_lines]) == (1, ["m-1", "m-3"])
-    assert "not in the dead-letter queue: nowhere, elsewhere" in done.err
+    assert "not dead letters: nowhere, elsewhere" in done.err
 
 
 async def test_escape_sequences_stay_in_redis(program: Program, redis_url: str) -> None:
@@ -389,11 +389,11 @@ async def test_escape_sequences_stay_in_redis(program: Program, redis_url: str) 
         assert not any(line.startswith("second line") for line in done.out.splitlines())
 
 
-async def test_more_than_are_looked_at_are_all_counted_and_touched(
+async def test_preview_counts_more_letters_than_it_groups(
     graves: Program, redis_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "LOOKED_AT", 2)
+    monkeypatch.setattr(bulk, "MAX_PREVIEWED", 2)
     async with queue_driver(redis_url) as hand:
         letters = DeadLetters(hand.redis, hand.settings)
         assert await bulk._preview(letters, DeadLetterFilter(), await letters.now_ms()) == (4, ())
-    assert "4 dead letters in 2 groups, here the newest 2:" in capsys.readouterr().err
+    assert "4 dead letters in 2 groups, of the newest 2:" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def statuses(program: Program, *words: str) -> dict[str, str]:
     return {check["name"]: check["status"] for check in found["checks"]}
 
 
-async def test_an_answer_that_takes_long_is_told(program: Program, server: RedisProcess) -> None:
+async def test_redis_latency_is_measured(program: Program, server: RedisProcess) -> None:
     async with queue_driver(server.url) as hand:
         await hand.heartbeat()
     assert statuses(program)["redis"] == "OK"
@@ -45,7 +45,7 @@ async def test_an_answer_that_takes_long_is_told(program: Program, server: Redis
     assert any(name == "redis_answer" and value > 0 for name, value in done.json["figures"].items())
 
 
-async def test_all_is_well(program: Program, server: RedisProcess) -> None:
+async def test_healthy_queue(program: Program, server: RedisProcess) -> None:
     async with queue_driver(server.url) as hand:
         await hand.heartbeat()
         await hand.submit(payload())
@@ -59,7 +59,7 @@ async def test_all_is_well(program: Program, server: RedisProcess) -> None:
     assert found.json["figures"]["waiting"] == 1
 
 
-def test_what_to_do_stands_below_what_is_wrong(program: Program) -> None:
+def test_advice_follows_a_failed_check(program: Program) -> None:
     lines = program.run("health", *PATIENT).out.splitlines()
     place = next(n for n, line in enumerate(lines) if line.startswith("CRITICAL  workers"))
     assert lines[place].split()[2] == "0"
@@ -72,7 +72,7 @@ def test_what_to_do_stands_below_what_is_wrong(program: Program) -> None:
     assert check["advice"] == lines[place + 1].strip()
 
 
-async def test_failures_stuck_jobs_versions_and_the_disk_are_looked_at(
+async def test_failure_rate_stuck_jobs_versions_and_disk_are_checked(
     program: Program, server: RedisProcess
 ) -> None:
     (program.folder / "data").mkdir(exist_ok=True)
@@ -96,7 +96,7 @@ async def test_failures_stuck_jobs_versions_and_the_disk_are_looked_at(
     assert milder["failure-rate"] == "WARNING"
 
 
-async def test_workers_tell_what_confines_them_and_what_time_they_have(
+async def test_confinement_and_clock_of_workers_are_checked(
     program: Program, server: RedisProcess
 ) -> None:
     async with queue_driver(server.url) as hand:
@@ -113,7 +113,7 @@ async def test_workers_tell_what_confines_them_and_what_time_they_have(
     assert (accepted["confinement"], accepted["clocks"]) == ("OK", "OK")
 
 
-async def test_thresholds_of_the_environment_give_way_to_options(
+async def test_options_override_environment_thresholds(
     program: Program, server: RedisProcess
 ) -> None:
     async with queue_driver(server.url) as hand:
@@ -179,7 +179,7 @@ async def test_lost_jobs_are_critical(program: Program, server: RedisProcess) ->
     assert statuses(program)["accounting"] == "CRITICAL"
 
 
-async def test_a_server_that_forbids_to_ask_is_not_judged_for_it(
+async def test_checks_without_redis_permission_are_omitted(
     program: Program, server: RedisProcess
 ) -> None:
     async with queue_driver(server.url) as hand:
@@ -190,7 +190,7 @@ async def test_a_server_that_forbids_to_ask_is_not_judged_for_it(
     assert {"eviction", "persistence"}.isdisjoint(check["name"] for check in found.json["checks"])
 
 
-def test_no_redis_is_critical_and_keeps_the_password(program: Program) -> None:
+def test_redis_unreachable_is_critical_and_hides_the_password(program: Program) -> None:
     done = program.run("--redis-url", "redis://u:s3cret@127.0.0.1:1", "health")
     assert done.code == 2
     assert done.out.startswith("PREVIEWOPS CRITICAL - Redis at redis://u:***@127.0.0.1:1 cannot be used: ")
@@ -211,16 +211,16 @@ def test_no_redis_is_critical_and_keeps_the_password(program: Program) -> None:
         ("extra",),
     ],
 )
-def test_wrong_words_are_unknown(program: Program, words: tuple[str, ...]) -> None:
+def test_invalid_options_are_unknown(program: Program, words: tuple[str, ...]) -> None:
     done = program.run("health", *words)
     assert done.code == 3
     assert done.out.startswith("PREVIEWOPS UNKNOWN - ")
 
 
-def test_wrong_settings_and_bugs_are_unknown(program: Program, server: RedisProcess) -> None:
+def test_invalid_settings_and_unexpected_errors_are_unknown(program: Program, server: RedisProcess) -> None:
     assert program.run("health", PREVIEW_QUEUE_MAX="many").code == 3
     with redis.Redis.from_url(server.url) as client:
         client.set("preview-jobs:meta", "not a hash")
     done = program.run("health", *PATIENT)
     assert done.code == 3
-    assert done.out.startswith("PREVIEWOPS UNKNOWN - unforeseen ")
+    assert done.out.startswith("PREVIEWOPS UNKNOWN - unexpected ")

@@ -55,7 +55,7 @@ async def test_status_of_an_active_and_of_a_dead_job(program: Program, redis_url
     assert aligned(done.out.splitlines())
 
 
-def test_a_job_that_is_not_there(program: Program) -> None:
+def test_unknown_job(program: Program) -> None:
     for command in ("status", "cancel"):
         done = program.run(command, "never")
         assert done.code == 1
@@ -93,7 +93,7 @@ async def test_jobs(program: Program, redis_url: str) -> None:
     assert program.run("jobs", "--project", "trial", "--json").json["jobs"] == []
     page = program.run("jobs", "--limit", "1", "--json").json
     assert (len(page["jobs"]), page["more"]) == (1, True)
-    assert "there are more than these 1" in program.run("jobs", "--limit", "1").err
+    assert "more jobs than --limit 1" in program.run("jobs", "--limit", "1").err
     assert "no jobs" in program.run("jobs", "--state", "cancelled").err
 
 
@@ -111,16 +111,16 @@ async def test_cancel(program: Program, redis_url: str) -> None:
 
 async def test_pause_and_resume(program: Program, redis_url: str) -> None:
     done = program.run("pause", "--reason", f"moving {ESCAPES}", SUDO_USER="alice")
-    assert (done.code, done.out) == (0, "paused preview-jobs; `previewops resume` lets it go on\n")
+    assert (done.code, done.out) == (0, "paused preview-jobs; resume with `previewops resume`\n")
     async with queue_driver(redis_url) as hand:
         await hand.submit(payload("job-1"))
         assert await hand.claim() == ()
         again = program.run("pause")
         assert again.code == 0
-        assert "was paused already, by alice@" in again.out
+        assert "is already paused, by alice@" in again.out
         assert "moving \\u001b[2Jgone\\u0007" in again.out
         assert "by alice@" in program.run("stats").out
-        assert program.run("resume").out == "preview-jobs goes on\n"
+        assert program.run("resume").out == "preview-jobs resumed\n"
         assert program.run("resume").out == "preview-jobs was not paused\n"
         assert len(await hand.claim()) == 1
 

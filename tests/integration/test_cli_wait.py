@@ -50,7 +50,7 @@ async def test_a_completed_job(program: Program, redis_url: str) -> None:
     assert b"no worker is running" in err
 
 
-async def test_a_dead_job_says_why_and_exits_1(program: Program, redis_url: str) -> None:
+async def test_dead_job_exits_1_with_its_reason(program: Program, redis_url: str) -> None:
     program.write("job.json", payload())
     with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
         async with queue_driver(redis_url) as hand:
@@ -91,13 +91,13 @@ async def test_a_cancelled_job_exits_1(program: Program, redis_url: str) -> None
     assert b"job-1: cancelled" in err
 
 
-def test_a_wait_that_is_too_long_exits_75(program: Program) -> None:
+def test_timeout_exits_75(program: Program) -> None:
     done = program.run("submit", program.write("job.json", payload()), "--wait", "--timeout", "0")
     assert done.code == 75
-    assert "job-1: has not ended within 0 s; it goes on: previewops status job-1" in done.err
+    assert "job-1: not finished within 0 s; it continues: previewops status job-1" in done.err
 
 
-async def test_what_has_ended_already_is_not_waited_for(program: Program, redis_url: str) -> None:
+async def test_ended_jobs_are_not_awaited(program: Program, redis_url: str) -> None:
     async with queue_driver(redis_url) as hand:
         await hand.complete("job-1")
     done = program.run("submit", program.write("job.json", payload()), "--wait")
@@ -105,7 +105,7 @@ async def test_what_has_ended_already_is_not_waited_for(program: Program, redis_
     assert "no worker" not in done.err
 
 
-def test_a_paused_queue_is_told_of(program: Program) -> None:
+def test_paused_queue_is_reported(program: Program) -> None:
     program.run("pause", "--reason", "moving house")
     done = program.run("submit", program.write("job.json", payload()), "--wait", "--timeout", "0")
     assert "note: the queue is paused by " in done.err
@@ -140,7 +140,7 @@ async def test_ctrl_c_ends_the_wait_and_leaves_the_job(program: Program, redis_u
     assert program.run("status", "job-1", "--json").json["status"] == "active"
 
 
-async def test_a_terminal_gets_a_bar(program: Program, redis_url: str) -> None:
+async def test_terminal_shows_a_progress_bar(program: Program, redis_url: str) -> None:
     program.write("job.json", payload())
     program.env["TERM"] = "xterm-256color"
     ours, theirs = pty.openpty()
@@ -167,7 +167,7 @@ def read(terminal: int) -> bytes:
         return b""
 
 
-async def test_a_record_that_is_gone_by_the_end(program: Program, redis_url: str) -> None:
+async def test_record_gone_at_the_end_exits_1(program: Program, redis_url: str) -> None:
     program.write("job.json", payload())
     with program.start("submit", "job.json", "--wait", stdout=-1, stderr=-1) as started:
         async with queue_driver(redis_url) as hand:
@@ -176,10 +176,10 @@ async def test_a_record_that_is_gone_by_the_end(program: Program, redis_url: str
             await hand.finish(claim)
         _, err = started.communicate(timeout=30)
     assert started.returncode == 1
-    assert b"job-1: its record is gone" in err
+    assert b"job-1: record not found" in err
 
 
-async def test_a_wait_rides_out_a_restart_of_redis(
+async def test_wait_survives_a_redis_restart(
     redis_process: Callable[..., RedisProcess], tmp_path: Path
 ) -> None:
     server = redis_process(persistent=True, options=("--appendfsync", "always"))
@@ -191,7 +191,7 @@ async def test_a_wait_rides_out_a_restart_of_redis(
         assert started.stderr is not None
         assert b"no worker is running" in started.stderr.readline()  # it waits by now
         server.kill()
-        assert b"Redis does not answer" in started.stderr.readline()
+        assert b"Redis is unavailable" in started.stderr.readline()
         server.start()
         async with queue_driver(server.url) as hand:
             await hand.finish(claim)

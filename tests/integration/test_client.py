@@ -100,7 +100,7 @@ async def test_from_a_submit_to_the_files(redis_url: str, settings: Settings) ->
         assert (card.file, card.sha256) == (folder / "frames" / "000.webp", "ab" * 32)
 
 
-async def test_every_refusal_has_its_error(redis_url: str, settings: Settings, tmp_path: Path) -> None:
+async def test_every_rejection_has_its_error(redis_url: str, settings: Settings, tmp_path: Path) -> None:
     async with AsyncClient(redis_url, settings=settings) as client:
         with pytest.raises(InvalidPayload) as invalid:
             await client.submit(payload(dryRun="no"))
@@ -122,7 +122,7 @@ async def test_every_refusal_has_its_error(redis_url: str, settings: Settings, t
             await client.artifacts("a")
 
 
-async def test_refusals_are_counted_with_what_is_submitted_beside_them(
+async def test_rejections_are_counted_in_the_same_call(
     redis_url: str, settings: Settings
 ) -> None:
     async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
@@ -135,7 +135,7 @@ async def test_refusals_are_counted_with_what_is_submitted_beside_them(
         }  # fmt: skip
 
 
-async def test_an_invalid_payload_is_told_as_such_while_redis_is_away(settings: Settings) -> None:
+async def test_invalid_payload_is_reported_without_redis(settings: Settings) -> None:
     async with AsyncClient("unix:///nonexistent/redis.sock", settings=settings) as client:
         with pytest.raises(InvalidPayload):
             await client.submit({})
@@ -165,7 +165,7 @@ async def test_an_invalid_payload_is_told_as_such_while_redis_is_away(settings: 
         (lambda c: anext(c.events("a", timeout_s=-0.5)), "timeout_s is -0.5"),
     ],
 )
-async def test_a_slip_is_told_by_the_arguments_name(
+async def test_invalid_argument_is_named(
     settings: Settings, call: Callable[[Any], Any], told: str
 ) -> None:
     """None of them gets as far as Redis, which is not there."""
@@ -176,7 +176,7 @@ async def test_a_slip_is_told_by_the_arguments_name(
     assert isinstance(caught.value, TypeError)
 
 
-def test_a_slip_is_told_without_an_event_loop_too(settings: Settings) -> None:
+def test_invalid_argument_is_named_without_an_event_loop(settings: Settings) -> None:
     with pytest.raises(BadArgument, match="redis_url is of type int"):
         Client(6379, settings=settings)  # type: ignore[arg-type]
     with Client("unix:///nonexistent/redis.sock", settings=settings) as client:
@@ -200,7 +200,7 @@ async def test_a_payload_in_a_file(redis_url: str, settings: Settings, tmp_path:
             await client.submit(tmp_path)
 
 
-async def test_roots_that_are_named_are_heeded_at_the_door(redis_url: str, tmp_path: Path) -> None:
+async def test_configured_asset_roots_are_checked(redis_url: str, tmp_path: Path) -> None:
     outside = payload()
     outside["previewRequest"]["assets"] = [{"id": "a", "uri": "/elsewhere/a.png"}]
     async with AsyncClient(redis_url, settings=SETTINGS) as client:
@@ -210,7 +210,7 @@ async def test_roots_that_are_named_are_heeded_at_the_door(redis_url: str, tmp_p
             await client.submit(outside)
 
 
-async def test_how_a_wait_ends_otherwise(redis_url: str, settings: Settings) -> None:
+async def test_wait_errors(redis_url: str, settings: Settings) -> None:
     async with (
         AsyncClient(redis_url, settings=settings, name="shop") as client,
         queue_driver(redis_url) as hand,
@@ -233,7 +233,7 @@ async def test_how_a_wait_ends_otherwise(redis_url: str, settings: Settings) -> 
             await client.cancel("slow")
 
 
-async def test_a_job_that_is_given_a_new_life_is_waited_for_again(
+async def test_wait_continues_for_a_requeued_job(
     redis_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_whole = Queue.status
@@ -260,7 +260,7 @@ async def test_a_job_that_is_given_a_new_life_is_waited_for_again(
         assert found == [JobState.WAITING, JobState.COMPLETED]
 
 
-async def test_the_last_read_of_a_wait_rides_out_a_lost_connection(
+async def test_last_read_of_a_wait_survives_a_lost_connection(
     redis_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_whole = Queue.status
@@ -280,7 +280,7 @@ async def test_the_last_read_of_a_wait_rides_out_a_lost_connection(
         assert tries == 2
 
 
-async def test_events_tell_each_change_once_and_then_end(redis_url: str, settings: Settings) -> None:
+async def test_events_yield_each_change_once(redis_url: str, settings: Settings) -> None:
     async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
         await client.submit(payload())
         told: list[Progress] = []
@@ -296,7 +296,7 @@ async def test_events_tell_each_change_once_and_then_end(redis_url: str, setting
             await anext(client.events("unknown"))
 
 
-async def test_a_bundle_that_is_not_here(redis_url: str, settings: Settings, tmp_path: Path) -> None:
+async def test_bundle_not_found(redis_url: str, settings: Settings, tmp_path: Path) -> None:
     async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
         await hand.complete("job-1", "plan", result={"bundle": "/d/b"})
         with pytest.raises(BundleNotFound, match="not on this machine"):
@@ -311,7 +311,7 @@ async def test_a_bundle_that_is_not_here(redis_url: str, settings: Settings, tmp
             await client.artifacts("dry")
 
 
-async def test_a_wait_rides_out_a_restart_of_redis(
+async def test_wait_survives_a_redis_restart(
     redis_process: Callable[..., RedisProcess], settings: Settings
 ) -> None:
     server = redis_process()
@@ -342,7 +342,7 @@ def test_one_async_client_in_one_loop_after_the_other(redis_url: str, settings: 
     assert [asyncio.run(once(name)) for name in ("a", "b", "a")] == [True, True, False]
 
 
-def test_no_server_is_said_in_one_error(tmp_path: Path) -> None:
+def test_redis_unreachable_is_one_error(tmp_path: Path) -> None:
     with Client(f"unix://{tmp_path}/none.sock", settings=SETTINGS) as client:
         for ask in (client.status, client.cancel, client.artifacts):
             with pytest.raises(RedisUnavailable, match="no such socket"):
@@ -374,7 +374,7 @@ def test_threads_share_a_client(redis_url: str, settings: Settings) -> None:
     assert "previewops-client" not in [each.name for each in threading.enumerate()]
 
 
-def test_who_leaves_before_the_end_listens_no_longer(redis_url: str, settings: Settings) -> None:
+def test_closed_generator_stops_polling(redis_url: str, settings: Settings) -> None:
     with Client(redis_url, settings=settings) as client, redis.Redis.from_url(redis_url) as looker:
         client.submit(payload())
         for step in client.events("job-1"):
@@ -388,7 +388,7 @@ def test_who_leaves_before_the_end_listens_no_longer(redis_url: str, settings: S
     abandoned.close()
 
 
-def test_who_waits_while_the_client_is_closed_is_told_so(redis_url: str, settings: Settings) -> None:
+def test_close_ends_waits_with_client_closed(redis_url: str, settings: Settings) -> None:
     client = Client(redis_url, settings=settings)
     client.submit(payload())
     steps = client.events("job-1")
@@ -435,7 +435,7 @@ print("done")
 """
 
 
-def test_a_fork_has_connections_of_its_own(redis_url: str, tmp_path: Path) -> None:
+def test_forked_child_has_its_own_connections(redis_url: str, tmp_path: Path) -> None:
     run = subprocess.run(
         # From 3.12 on Python warns of every fork of a process with threads.
         [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", FORKING, redis_url],
@@ -449,12 +449,12 @@ def test_a_fork_has_connections_of_its_own(redis_url: str, tmp_path: Path) -> No
     assert (run.stdout, run.stderr) == ("done\n", "")
 
 
-def test_a_client_that_is_forgotten_ends_its_thread(redis_url: str, settings: Settings) -> None:
+def test_garbage_collected_client_ends_its_thread(redis_url: str, settings: Settings) -> None:
     Client(redis_url, settings=settings).submit(payload())
     assert "previewops-client" not in [each.name for each in threading.enumerate()]
 
 
-def test_the_package_brings_no_redis_until_a_client_is_asked_for() -> None:
+def test_package_imports_redis_only_for_a_client() -> None:
     script = (
         "import sys, previewops\n"
         "assert 'redis' not in sys.modules and 'asyncio' not in sys.modules\n"

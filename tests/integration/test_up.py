@@ -19,7 +19,7 @@ from tests.redis_server import RedisProcess
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-async def test_up_leaves_no_process_however_it_ends(tmp_path: Path, signum: signal.Signals) -> None:
+async def test_up_leaves_no_process_after_any_signal(tmp_path: Path, signum: signal.Signals) -> None:
     program = Program(tmp_path)
     with up(program, "--workers", "1") as process:
         family = psutil.Process(process.pid).children(recursive=True)
@@ -31,7 +31,7 @@ async def test_up_leaves_no_process_however_it_ends(tmp_path: Path, signum: sign
         assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
 
 
-async def test_orders_reach_the_supervisor_of_up(tmp_path: Path) -> None:
+async def test_fleet_commands_reach_the_supervisor_of_up(tmp_path: Path) -> None:
     program = Program(tmp_path)
     with up(program, "--workers", "1") as process:
         (worker,) = running(program)
@@ -58,14 +58,14 @@ async def test_up_ends_when_no_worker_can_start(tmp_path: Path) -> None:
         (tmp_path / "data" / "assets").write_text("a file")
         done = program.run("up", REDIS_URL=server.url)
     assert done.code == 1
-    assert "stays down: it cannot start (status 2)" in done.err
-    assert "hint: its log is in" in done.err
+    assert "is not restarted: " in done.err
+    assert "hint: see its log in" in done.err
     log = (tmp_path / "data" / "logs" / "worker-1.log").read_text()
     assert "DATA_DIR" in log
 
 
 @pytest.mark.redis
-def test_orders_without_a_supervisor_say_what_to_do(redis_url: str, tmp_path: Path) -> None:
+def test_fleet_commands_without_a_supervisor_give_a_hint(redis_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path, redis_url)
     for words in (("scale", "2"), ("restart", "--host", "h"), ("reset", "w")):
         done = program.run(*words)
@@ -82,7 +82,7 @@ def test_orders_without_a_supervisor_say_what_to_do(redis_url: str, tmp_path: Pa
     assert json.loads(program.run("workers", "--json").out)["supervisors"] == []
 
 
-async def test_up_rides_out_a_redis_that_is_silent_for_longer_than_a_reply_may_take(
+async def test_up_survives_a_frozen_redis(
     tmp_path: Path, redis_process: Callable[..., RedisProcess]
 ) -> None:
     server = redis_process()

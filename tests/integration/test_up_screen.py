@@ -43,7 +43,7 @@ def one_with(family: list[psutil.Process], word: str) -> psutil.Process:
 
 
 @pytest.mark.parametrize("ending", ["left", "killed", "dropped"])
-async def test_up_shows_the_screen_and_leaves_no_process(tmp_path: Path, ending: str) -> None:
+async def test_up_shows_the_tui_and_leaves_no_process(tmp_path: Path, ending: str) -> None:
     with up(tmp_path) as terminal:
         await terminal.shows("1 worker", "healthy", within_s=PATIENCE_S)
         main = psutil.Process(terminal.pid)
@@ -51,7 +51,7 @@ async def test_up_shows_the_screen_and_leaves_no_process(tmp_path: Path, ending:
         assert one_with(family, "tui"), "the screen is a process of its own"
         if ending == "left":
             terminal.press("q")
-            await terminal.shows("Workers and Redis of this machine stop with it.")
+            await terminal.shows("Workers and Redis on this machine will stop.")
             terminal.press("Tab", "Enter")
             assert await terminal.end(PATIENCE_S) == 0
         elif ending == "killed":
@@ -62,37 +62,37 @@ async def test_up_shows_the_screen_and_leaves_no_process(tmp_path: Path, ending:
         assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
 
 
-async def test_a_killed_screen_gives_the_terminal_back_and_ctrl_c_still_stops_up(tmp_path: Path) -> None:
+async def test_terminal_is_restored_after_a_killed_tui(tmp_path: Path) -> None:
     with up(tmp_path) as terminal:
         await terminal.shows("1 worker", "healthy", within_s=PATIENCE_S)
         one_with(psutil.Process(terminal.pid).children(), "tui").kill()
-        screen = await terminal.shows("the screen ended with status -9; the workers go on, Ctrl-C stops them")
+        screen = await terminal.shows("the TUI exited with status -9; the workers keep running")
         assert "Overview" not in screen, "the second page is left"
         terminal.press("C-c")
         await terminal.shows("draining the workers")
         assert await terminal.end(PATIENCE_S) == 0
 
 
-async def test_redis_that_dies_is_on_record_and_spoils_no_screen(tmp_path: Path) -> None:
+async def test_redis_restart_is_an_event_and_is_printed_after_the_tui(tmp_path: Path) -> None:
     with up(tmp_path) as terminal:
         await terminal.shows("1 worker", "healthy", within_s=PATIENCE_S)
         one_with(psutil.Process(terminal.pid).children(recursive=True), "redis").kill()
         terminal.press("6")
-        screen = await terminal.shows("redis-restarted", "Redis ended with status -9 and was started again")
-        assert "it starts again" not in screen, "what `up` says waits until the screen is gone"
+        screen = await terminal.shows("redis-restarted", "Redis exited with status -9 and was restarted")
+        assert "restarting it" not in screen, "what `up` says waits until the screen is gone"
         terminal.press("q")
-        await terminal.shows("Workers and Redis of this machine stop with it.")
+        await terminal.shows("Workers and Redis on this machine will stop.")
         terminal.press("Tab", "Enter")
-        await terminal.shows("Redis ended with status -9; it starts again")
+        await terminal.shows("Redis exited with status -9; restarting it")
         assert await terminal.end(PATIENCE_S) == 0
 
 
-async def test_the_demo_s_summary_waits_for_the_screen_to_be_left(tmp_path: Path) -> None:
+async def test_demo_summary_is_printed_after_the_tui(tmp_path: Path) -> None:
     with up(tmp_path, "--demo") as terminal:
         await terminal.shows("completed 9", "dead 2", within_s=PATIENCE_S)
         terminal.press("q")
-        await terminal.shows("Workers and Redis of this machine stop with it.")
+        await terminal.shows("Workers and Redis on this machine will stop.")
         terminal.press("Tab", "Enter")
-        screen = await terminal.shows("Look at", "What next", "draining the workers")
+        screen = await terminal.shows("Open", "Next steps", "draining the workers")
         assert "sheet.webp" in screen
         assert await terminal.end(PATIENCE_S) == 0

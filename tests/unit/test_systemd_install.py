@@ -43,7 +43,7 @@ def test_a_prefix_takes_the_place_of_the_root(tmp_path: Path, capsys: pytest.Cap
     assert (tmp_path / "root" / UNIT).stat().st_mode & 0o777 == 0o644
     said = capsys.readouterr().out
     assert acts(said) == {"written"}
-    assert "What next" not in said
+    assert "Next steps" not in said
 
 
 def test_installing_again_replaces_units_and_keeps_settings(
@@ -113,7 +113,7 @@ def test_print_one_file(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_file_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["systemd", "print", "previewops.socket"]) == 2
-    assert "allowed is previewops-supervisor.service, " in capsys.readouterr().err
+    assert "allowed: previewops-supervisor.service, " in capsys.readouterr().err
 
 
 def test_the_program_is_that_of_this_installation(
@@ -142,7 +142,7 @@ def test_what_the_services_cannot_read_is_not_installed(
 def test_a_place_that_cannot_be_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "etc").write_text("a file in the way")
     assert run(["systemd", "install", "--prefix", str(tmp_path)]) == 1
-    assert f"{tmp_path}/{UNIT} cannot be written: Not a directory" in capsys.readouterr().err
+    assert f"cannot write {tmp_path}/{UNIT}: Not a directory" in capsys.readouterr().err
 
 
 def test_a_machine_without_systemd_is_given_every_directive(
