@@ -1,4 +1,4 @@
-"""The REST door in this process, over a real queue; every answer is held against the OpenAPI document."""
+"""The API in this process, on a real queue. Every response is checked against the OpenAPI document."""
 
 from __future__ import annotations
 

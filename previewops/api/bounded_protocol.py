@@ -1,4 +1,9 @@
-"""HTTP/1.1 protocol of uvicorn (httptools) with limits: slow clients, size of the head, number of connections."""
+"""HTTP/1.1 protocol of uvicorn (httptools) with limits: slow clients, size of the head, number of connections.
+
+A front proxy can limit these too. The API limits them itself because it also runs without one: uvicorn waits for a
+slow request for ever, and httptools buffers an endless header field. The class overrides internals of uvicorn, so
+pyproject.toml has an upper bound for its version, and the tests run with the newest allowed version.
+"""
 
 from __future__ import annotations
 

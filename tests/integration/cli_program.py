@@ -1,4 +1,4 @@
-"""The real program in a process of its own, and queues in the states that its commands tell of."""
+"""The command line as a process, and a driver that puts queues into given states."""
 
 from __future__ import annotations
 
@@ -108,18 +108,18 @@ def payload(job_id: str = "job-1", *, project: str = "lessons", **changes: Any) 
 
 @dataclass(slots=True)
 class QueueDriver:
-    """A worker's hand on the queue, without a worker."""
+    """A worker's driver on the queue, without a worker."""
 
     redis: Redis
     settings: Settings = field(default_factory=lambda: Settings(queue_max=10_000))
 
     @property
     def leases(self) -> Leases:
-        return Leases(self.redis, self.settings, "hand")
+        return Leases(self.redis, self.settings, "driver")
 
     async def submit(self, *payloads: dict[str, Any]) -> None:
         for answer in await Queue(self.redis, self.settings).submit_many(
-            [validate(each) for each in payloads]
+            [validate(item) for item in payloads]
         ):
             assert not isinstance(answer, Exception), answer
 
@@ -153,7 +153,7 @@ class QueueDriver:
         attempt = Attempt(
             claim.claimed_ms,
             1234,
-            "hand",
+            "driver",
             "permanent",
             error_class,
             code,
@@ -176,7 +176,7 @@ class QueueDriver:
             pass
 
     async def heartbeat(self, worker: str = "w-1", **info: Any) -> None:
-        said = {
+        text = {
             "host": "h",
             "pid": 7,
             "state": "working",
@@ -185,7 +185,7 @@ class QueueDriver:
             "rssBytes": 45_000_000,
             **info,
         }
-        await Leases(self.redis, self.settings, worker).heartbeat(json.dumps(said), [])
+        await Leases(self.redis, self.settings, worker).heartbeat(json.dumps(text), [])
 
 
 @asynccontextmanager

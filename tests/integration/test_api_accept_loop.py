@@ -1,4 +1,4 @@
-"""Connections are taken when they come, however busy the loop is."""
+"""Connections are accepted at once while the loop is busy."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def test_all_pending_connections_are_accepted_in_one_wakeup(clients: ExitStack) 
     assert max(rounds) - min(rounds) < CLIENTS // 4
 
 
-async def test_accepting_pauses_when_descriptors_run_out(clients: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_accepting_pauses_when_descriptors_run_out(
+    clients: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(accept_loop, "PAUSE_S", 0.001)
     bound = clients.enter_context(Full(socket.AF_INET))
     bound.bind(("127.0.0.1", 0))

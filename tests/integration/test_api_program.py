@@ -1,4 +1,4 @@
-"""The real program on a real socket: a bundle by HTTP alone, signals, and clients that misbehave."""
+"""The API process on a socket: a complete bundle, signals, misbehaving clients."""
 
 from __future__ import annotations
 
@@ -108,16 +108,16 @@ async def test_a_bundle_by_http_alone(program: Program) -> None:
                 accepted = await client.post(JOBS, json=payload("a", previewRequest=request))
                 assert accepted.status_code == 202
                 async with client.stream("GET", f"{JOBS}/a/events") as stream:
-                    told = [event async for event in events(stream)]
-                assert [name for name, _ in told][-1] == "end"
-                assert told[-1][1]["status"] == "completed"
+                    received = [event async for event in events(stream)]
+                assert [name for name, _ in received][-1] == "end"
+                assert received[-1][1]["status"] == "completed"
                 manifest = (await client.get(f"{JOBS}/a/artifacts")).json()
-                assert {each["path"] for each in manifest["files"]} >= {"poster.webp", "animation.webp"}
-                for each in manifest["files"]:
-                    response = await client.get(f"{JOBS}/a/artifacts/{each['path']}")
-                    assert response.headers["content-type"].partition(";")[0] == each["mediaType"]
-                    assert len(response.content) == each["bytes"]
-                    assert hashlib.sha256(response.content).hexdigest() == each["sha256"]
+                assert {item["path"] for item in manifest["files"]} >= {"poster.webp", "animation.webp"}
+                for item in manifest["files"]:
+                    response = await client.get(f"{JOBS}/a/artifacts/{item['path']}")
+                    assert response.headers["content-type"].partition(";")[0] == item["mediaType"]
+                    assert len(response.content) == item["bytes"]
+                    assert hashlib.sha256(response.content).hexdigest() == item["sha256"]
                 preview = (await client.get(f"{JOBS}/a/artifacts/preview.json")).json()
                 raw = (await client.get(f"{JOBS}/a/artifacts/container.json")).content
                 assert hashlib.sha256(raw).hexdigest() == preview["container"]["sha256"]
@@ -224,9 +224,9 @@ async def test_rejection_is_sent_in_pipeline_order(api: Running) -> None:
         # Both are read in order, so the refusal is known when this is answered.
         assert (await client.get("/livez")).status_code == 200
         assert (await client.delete(f"{JOBS}/a")).status_code == 200
-        told = began + await reader.readuntil(b"0\r\n\r\n")
-        assert b"event: end" in told
-        assert told.count(b"HTTP/1.1") == 1
+        response = began + await reader.readuntil(b"0\r\n\r\n")
+        assert b"event: end" in response
+        assert response.count(b"HTTP/1.1") == 1
         head, _, body = (await reader.read()).partition(HEAD_END)
         assert checked(api, head, body)[0] == 400
 
@@ -234,8 +234,8 @@ async def test_rejection_is_sent_in_pipeline_order(api: Running) -> None:
 async def test_stream_ends_with_its_connection_despite_pipelined_requests(program: Program) -> None:
     assert program.url is not None
     with running(program) as api:
-        async with queue_driver(program.url) as hand:
-            await hand.submit(payload("a"))
+        async with queue_driver(program.url) as driver:
+            await driver.submit(payload("a"))
             async with raw(api) as (reader, writer):
                 writer.write(f"GET {JOBS}/a/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
                 await reader.readuntil(b'"waiting"')
@@ -246,7 +246,7 @@ async def test_stream_ends_with_its_connection_despite_pipelined_requests(progra
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, with_reset)
             await writer.wait_closed()
             # Only what is written to it tells that the client has gone.
-            await hand.claim()
+            await driver.claim()
             await asyncio.to_thread(api.logged, lambda line: line.get("path") == f"{JOBS}/a/events")
         assert api.end() == 0
 
@@ -254,8 +254,8 @@ async def test_stream_ends_with_its_connection_despite_pipelined_requests(progra
 async def test_requests_before_a_rejected_one_are_answered(api: Running) -> None:
     async with raw(api) as (reader, writer):
         writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2 + NO_HTTP)
-        told = await reader.read()
-    assert [part.split()[0] for part in told.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"400"]
+        response = await reader.read()
+    assert [part.split()[0] for part in response.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"400"]
 
 
 async def test_malformed_body_is_400(api: Running) -> None:
@@ -351,8 +351,8 @@ async def test_client_that_does_not_read_is_disconnected(program: Program) -> No
     entry = {"path": "big.webm", "bytes": size, "sha256": "0" * 64, "mediaType": "video/webm"}
     (big / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
     assert program.url is not None
-    async with queue_driver(program.url) as hand:
-        await hand.complete("a", result={"bundle": str(big)})
+    async with queue_driver(program.url) as driver:
+        await driver.complete("a", result={"bundle": str(big)})
     with running(program) as api:
         async with raw(api) as (reader, writer):
             writer.write(f"GET {JOBS}/a/artifacts/big.webm HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())

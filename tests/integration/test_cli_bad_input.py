@@ -1,4 +1,4 @@
-"""Bad input at the door: refused with the field, what was found and what is allowed; nothing is written."""
+"""Invalid input: rejected with field, found and allowed value; nothing is written."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ BAD = {
 
 @pytest.mark.parametrize("how", ["file", "stdin"])
 @pytest.mark.parametrize(("raw", "found", "allowed"), BAD.values(), ids=BAD)
-def test_invalid_payload_is_rejected(program: Program, how: str, raw: bytes, found: str, allowed: str) -> None:
+def test_invalid_payload_is_rejected(
+    program: Program, how: str, raw: bytes, found: str, allowed: str
+) -> None:
     if how == "file":
         done = program.run("submit", program.write("bad.json", raw))
     else:
@@ -80,11 +82,11 @@ def test_100_mb_pipe_is_not_read(program: Program) -> None:
             while written < HUGE:
                 written += started.stdin.write(b" " * 65_536)
         assert written < HUGE
-        said = started.stderr.read().decode()
+        text = started.stderr.read().decode()
         with suppress(BrokenPipeError):
             started.stdin.close()
     assert started.returncode == 65
-    assert "found    more than 1048576 bytes" in said
+    assert "found    more than 1048576 bytes" in text
 
 
 def test_overlong_jsonl_line_does_not_stop_the_file(program: Program) -> None:
@@ -115,18 +117,18 @@ def test_violations_are_json_on_stdout_and_text_on_stderr(program: Program) -> N
     assert done.code == 65
     (answer,) = done.json_lines
     assert answer["source"] == "bad.json"
-    assert [each["pointer"] for each in answer["violations"]] == ["/extra", "/priority"]
-    assert all(each["found"] and each["allowed"] for each in answer["violations"])
+    assert [item["pointer"] for item in answer["violations"]] == ["/extra", "/priority"]
+    assert all(item["found"] and item["allowed"] for item in answer["violations"])
     assert "bad.json: 2 violations" in done.err
 
 
 @pytest.mark.parametrize(("name", "said"), [("nowhere.json", "No such file"), ("folder", "Is a directory")])
-def test_unreadable_file_is_a_usage_error(program: Program, name: str, said: str) -> None:
+def test_unreadable_file_is_a_usage_error(program: Program, name: str, text: str) -> None:
     (program.folder / "folder").mkdir()
     for command in ("submit", "validate"):
         done = program.run(command, name)
         assert done.code == 2
-        assert said in done.out + done.err
+        assert text in done.out + done.err
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What goes wrong around the commands: told in plain words, with the right exit code, without a traceback."""
+"""Failures of commands: message, exit code, no traceback."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def test_unexpected_error_is_one_line_and_a_hint(program: Program, redis_url: st
 @pytest.mark.redis
 @pytest.mark.parametrize("words", [("jobs",), ("jobs", "--json"), ("dlq", "export"), ("stats",)])
 async def test_closed_output_exits_141(program: Program, redis_url: str, words: tuple[str, ...]) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.add_dead_letters(*(f"job-{number}" for number in range(50)))
+    async with queue_driver(redis_url) as driver:
+        await driver.add_dead_letters(*(f"job-{number}" for number in range(50)))
     reading, writing = os.pipe()
     os.close(reading)
     with program.start(*words, stdout=writing, stderr=-1) as started:

@@ -1,4 +1,4 @@
-"""The program's help, versions and completion: for every command, and without waiting."""
+"""Help, version and completion of every command; import time."""
 
 from __future__ import annotations
 
@@ -96,11 +96,11 @@ def test_health_imports_neither_jsonschema_nor_pillow(program: Program) -> None:
         (("completion", "tcsh"), "'tcsh' is not one of"),
     ],
 )
-def test_invalid_usage_exits_2(program: Program, words: tuple[str, ...], said: str) -> None:
+def test_invalid_usage_exits_2(program: Program, words: tuple[str, ...], text: str) -> None:
     done = program.run(*words)
     assert done.code == 2
     assert done.out == ""
-    assert said in done.err
+    assert text in done.err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

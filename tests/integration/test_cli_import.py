@@ -1,4 +1,4 @@
-"""``submit --import``: a person's own pictures, from their folder to where workers find them."""
+"""``submit --import``: local files are copied to the asset folder."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_import_and_contract_violations_are_reported_together(program: Program) 
     bad = job("pics/never.png", colour="red")
     done = program.run("submit", program.write("mine/job.json", bad), "--import", "--json")
     assert done.code == 65
-    assert [(each["pointer"], each["code"]) for each in done.json_lines[0]["violations"]] == [
+    assert [(item["pointer"], item["code"]) for item in done.json_lines[0]["violations"]] == [
         ("/previewRequest/assets/0/colour", "unknown-property"),
         ("/previewRequest/assets/0/uri", "import-missing"),
     ]

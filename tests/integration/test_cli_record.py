@@ -1,4 +1,4 @@
-"""record with the real program and a real server: what it writes, what it refuses, and a server that goes away."""
+"""``previewops record`` as a process: content, rejected files, Redis outages."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def wait_for_line(process: subprocess.Popen[bytes], words: str) -> str:
 
 
 async def test_recording_contains_the_tui_data(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.add_dead_letters("dead-1")
-        await hand.submit(payload("a-1"), payload("b-1", priority="high"))
-        await hand.claim()
-        await hand.heartbeat()
+    async with queue_driver(redis_url) as driver:
+        await driver.add_dead_letters("dead-1")
+        await driver.submit(payload("a-1"), payload("b-1", priority="high"))
+        await driver.claim()
+        await driver.heartbeat()
     done = program.run("record", "night.rec", "--every", "0.25", "--for", "1s")
     assert done.code == 0, done.err
     assert done.out.startswith("recording preview-jobs into night.rec every 0.25 s for 1.0 s\n")

@@ -1,4 +1,4 @@
-"""Submitting and validating with the real program."""
+"""submit and validate as processes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_every_payload_is_reported_and_valid_ones_are_submitted(program: Program
     program.write("mixed.jsonl", b'{"jobId":\n' + json.dumps(payload("also-good")).encode())
     done = program.run("submit", "bad.json", "nowhere.json", "mixed.jsonl", "good.json", "--json")
     assert done.code == 2
-    assert [(each["source"], each.get("error")) for each in done.json_lines] == [
+    assert [(item["source"], item.get("error")) for item in done.json_lines] == [
         ("bad.json", "invalid-payload"),
         ("nowhere.json", "unreadable"),
         ("mixed.jsonl:1", "invalid-payload"),
@@ -124,7 +124,7 @@ def test_redis_failure_is_reported_for_each_job(program: Program) -> None:
     url = "redis://user:s3cret@127.0.0.1:1"
     done = program.run("--redis-url", url, "submit", "a.json", "b.json", "--wait", "--json")
     assert done.code == 69
-    assert [each["error"] for each in done.json_lines] == ["redis-unavailable"] * 2
+    assert [item["error"] for item in done.json_lines] == ["redis-unavailable"] * 2
     assert "a.json: job a may not have been accepted: Redis at redis://user:***@127.0.0.1:1" in done.err
     assert "s3cret" not in done.err + done.out
 
@@ -171,8 +171,8 @@ def test_timeout_requires_wait(program: Program) -> None:
 
 
 async def test_resubmitting_a_dead_job_gives_its_state_and_hint(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.add_dead_letters("job-1")
+    async with queue_driver(redis_url) as driver:
+        await driver.add_dead_letters("job-1")
     done = program.run("submit", program.write("job.json", payload()), "--json")
     assert done.json_lines[0]["status"] == "dead"
     assert done.json_lines[0]["hint"] == "it is a dead letter: `previewops dlq requeue job-1` runs it again"

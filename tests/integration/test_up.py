@@ -1,4 +1,4 @@
-"""`previewops up` with the real program: what it supervises, and that nothing is left of it however it ends."""
+"""`previewops up` as a process: supervision, and no process left after it ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def test_up_leaves_no_process_after_any_signal(tmp_path: Path, signum: sig
         code = await asyncio.to_thread(process.wait, PATIENCE_S)
         assert code == (-signal.SIGKILL if signum is signal.SIGKILL else 0), program.folder / "up.log"
         _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=PATIENCE_S)
-        assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
+        assert not [item for item in alive if item.status() != psutil.STATUS_ZOMBIE]
 
 
 async def test_fleet_commands_reach_the_supervisor_of_up(tmp_path: Path) -> None:
@@ -40,9 +40,9 @@ async def test_fleet_commands_reach_the_supervisor_of_up(tmp_path: Path) -> None
         assert scaled.out.endswith(": 2 workers\n")
         drained = program.run("drain", worker, "--json")
         assert drained.json["done"] == "drain of 1 worker begun"
-        refused = program.run("drain", "nobody", "--json")
-        assert refused.code == 1
-        assert refused.json["error"] == "order-refused"
+        rejected = program.run("drain", "nobody", "--json")
+        assert rejected.code == 1
+        assert rejected.json["error"] == "order-refused"
         listed = program.run("workers")
         assert f"pid {process.pid}" in listed.out
         assert "2 wanted" in listed.out
@@ -82,9 +82,7 @@ def test_fleet_commands_without_a_supervisor_give_a_hint(redis_url: str, tmp_pat
     assert json.loads(program.run("workers", "--json").out)["supervisors"] == []
 
 
-async def test_up_survives_a_frozen_redis(
-    tmp_path: Path, redis_process: Callable[..., RedisProcess]
-) -> None:
+async def test_up_survives_a_frozen_redis(tmp_path: Path, redis_process: Callable[..., RedisProcess]) -> None:
     server = redis_process()
     program = Program(tmp_path, server.url)
     with up(program, "--workers", "1", "--no-tui") as process:

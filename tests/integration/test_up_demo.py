@@ -1,4 +1,4 @@
-"""`previewops up --demo` as a newcomer runs it: no Redis configured, no terminal."""
+"""`previewops up --demo` without configured Redis or terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`previewops up` in a terminal: it shows the screen, and nothing is left of either however they end."""
+"""`previewops up` in a terminal: the TUI, and no process left after it ends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def up(folder: Path, *words: str) -> Iterator[Terminal]:
 
 def one_with(family: list[psutil.Process], word: str) -> psutil.Process:
     """The only process of some whose command line has a word in it."""
-    (found,) = [each for each in family if any(word in part for part in each.cmdline())]
+    (found,) = [item for item in family if any(word in part for part in item.cmdline())]
     return found
 
 
@@ -59,7 +59,7 @@ async def test_up_shows_the_tui_and_leaves_no_process(tmp_path: Path, ending: st
         else:
             terminal.drop()
         _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=PATIENCE_S)
-        assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
+        assert not [item for item in alive if item.status() != psutil.STATUS_ZOMBIE]
 
 
 async def test_terminal_is_restored_after_a_killed_tui(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``previewops up`` as a process of its own."""
+"""``previewops up`` as a process."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def up(program: Program, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.wait()
-        for each in family:
-            if each.is_running():
-                each.kill()
+        for item in family:
+            if item.is_running():
+                item.kill()
 
 
 def running(program: Program) -> list[str]:
     """The ids of the workers that its supervisor says run."""
-    told = program.run("workers", "--json")
-    supervisors = told.json["supervisors"] if told.code == 0 else []
+    response = program.run("workers", "--json")
+    supervisors = response.json["supervisors"] if response.code == 0 else []
     return [
         worker["id"] for view in supervisors for worker in view["workers"] if worker["phase"] == "running"
     ]

@@ -1,4 +1,4 @@
-"""Bodies are counted, and take no more memory than is counted."""
+"""Memory limits of request bodies."""
 
 from __future__ import annotations
 

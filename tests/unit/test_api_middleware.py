@@ -1,4 +1,4 @@
-"""Who is let in, how fast they may ask, and as what failures are told."""
+"""Access policy, rate limit and problems, as plain functions."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_same_origin_writes_without_fetch_metadata_are_accepted(origin: str, hos
 def test_other_origin_writes_without_fetch_metadata_are_rejected(origin: str) -> None:
     access = AccessPolicy.from_settings(Settings(), loopback=True)
     for method in ("POST", "DELETE"):
-        with pytest.raises(Forbidden, match="other sites"):
+        with pytest.raises(Forbidden, match="cross-site"):
             access.check(method, "/", {**HOST, "origin": origin})
         # A browser that says from where it comes knows better.
         access.check(method, "/", {**HOST, "origin": origin, "sec-fetch-site": "same-origin"})
@@ -159,7 +159,7 @@ def test_malformed_authorization_is_rejected() -> None:
 
 
 def test_host_name() -> None:
-    assert [host_name(each) for each in ("a:1", "A", "[::1]:2", "", ":")] == ["a", "a", "[::1]", "", ""]
+    assert [host_name(item) for item in ("a:1", "A", "[::1]:2", "", ":")] == ["a", "a", "[::1]", "", ""]
     assert is_loopback_host("127.0.0.1")
     assert not is_loopback_host("")
 
@@ -188,7 +188,7 @@ def test_ipv6_network_is_one_client() -> None:
     assert client_key("2001:db8::1") == client_key("2001:db8::2:3")
     assert client_key("2001:db8::1") != client_key("2001:db8:0:1::1")
     assert client_key("fe80::1%eth0") == "fe80::/64"
-    assert [client_key(each) for each in ("10.0.0.1", "", "not:an:address")] == [
+    assert [client_key(item) for item in ("10.0.0.1", "", "not:an:address")] == [
         "10.0.0.1",
         "",
         "not:an:address",
@@ -219,15 +219,15 @@ def test_every_package_error_has_a_status(kind: type[PreviewopsError]) -> None:
 
 
 def test_unexpected_error_has_no_details() -> None:
-    told = build_problem(RuntimeError("secret"))
-    assert told.status == 500
-    assert "secret" not in str(told.as_json())
+    response = build_problem(RuntimeError("secret"))
+    assert response.status == 500
+    assert "secret" not in str(response.as_json())
 
 
 def test_redis_address_is_not_disclosed() -> None:
-    told = build_problem(errors.RedisUnavailable("redis://inner:6379", "it is gone"))
-    assert "inner" not in str(told.as_json())
-    assert told.headers == (("Retry-After", "2"),)
+    response = build_problem(errors.RedisUnavailable("redis://inner:6379", "it is gone"))
+    assert "inner" not in str(response.as_json())
+    assert response.headers == (("Retry-After", "2"),)
 
 
 def test_api_errors_have_distinct_codes() -> None:

@@ -1,4 +1,4 @@
-"""Which bytes a conditional or partial request means."""
+"""Conditional and range requests."""
 
 from __future__ import annotations
 
