@@ -120,9 +120,9 @@ async def serve_api(
     """The door over the queue at ``url``, with bundles under ``folder``. ``changes`` are settings."""
     settings = replace(Settings(queue_max=10_000, data_dir=folder, api_rate=0), **changes)
     redis = connect(url, role="test", socket_timeout_s=2.0)
-    backend = ApiBackend(redis, url, settings, working_dir=folder)
+    backend = ApiBackend(redis, url, settings, working_dir=folder, default_operator="api@test")
     watch = JobWatcher(backend, max_listeners=settings.api_streams, poll_interval_s=poll_interval_s)
-    made = build_routes(backend, watch, Thresholds(), default_operator="api@test", heartbeat_s=heartbeat_s)
+    made = build_routes(backend, watch, Thresholds(), heartbeat_s=heartbeat_s)
     number = ids()
     app = build_app(
         made,

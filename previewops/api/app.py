@@ -11,11 +11,10 @@ from previewops.api import schema_routes
 from previewops.api.artifact_routes import ArtifactRoutes
 from previewops.api.auth import AccessPolicy, AuthMiddleware
 from previewops.api.backend import ApiBackend
-from previewops.api.body_reader import MAX_TOTAL_BODY_BYTES, BodyReader
 from previewops.api.dead_letter_routes import DeadLetterRoutes
 from previewops.api.errors import ApiError
 from previewops.api.event_routes import HEARTBEAT_S, EventRoutes
-from previewops.api.job_routes import MIB, JobRoutes
+from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.queue_routes import QueueRoutes
 from previewops.api.rate_limit import RateLimitMiddleware, TokenBuckets
@@ -33,16 +32,14 @@ def build_routes(
     watcher: JobWatcher,
     thresholds: Thresholds,
     *,
-    default_operator: str,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> list[Route]:
-    """Returns every route. ``default_operator`` is recorded for requests without X-Preview-User."""
-    bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, backend.settings.api_max_body_mb * MIB))
-    jobs = JobRoutes(backend, bodies, default_operator)
+    """Returns every route."""
+    jobs = JobRoutes(backend)
     artifacts = ArtifactRoutes(backend)
     events = EventRoutes(backend, watcher, heartbeat_s=heartbeat_s)
-    queue = QueueRoutes(backend, bodies, thresholds, default_operator)
-    dead_letters = DeadLetterRoutes(backend, bodies, default_operator)
+    queue = QueueRoutes(backend, thresholds)
+    dead_letters = DeadLetterRoutes(backend)
     return [
         Route(JOBS, jobs.submit, methods=["POST"]),
         Route(JOBS + "/{jobId}/status", jobs.status),

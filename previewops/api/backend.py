@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from previewops.api.body_reader import MAX_TOTAL_BODY_BYTES, BodyReader
 from previewops.api.errors import Overloaded
+from previewops.api.request_params import acting_operator
 from previewops.api.submit_batcher import SubmitBatcher
 from previewops.contract import AssetPolicy
 from previewops.queue.dead_letters import DeadLetters
@@ -19,6 +21,9 @@ from previewops.snapshot.reader import SnapshotReader
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+    from starlette.requests import Request
+
+MIB = 1024 * 1024
 
 REDIS_SLOTS = 32
 """Concurrent requests that use Redis, and so connections to it; other requests wait for a slot."""
@@ -40,6 +45,7 @@ class ApiBackend:
 
     Args:
         working_dir: asset root if PREVIEW_ASSET_ROOTS is not set.
+        default_operator: name recorded for requests without X-Preview-User.
         slot_timeout_s: time that a request waits for a Redis slot.
     """
 
@@ -50,6 +56,7 @@ class ApiBackend:
         settings: Settings,
         *,
         working_dir: Path,
+        default_operator: str,
         slot_timeout_s: float = SLOT_TIMEOUT_S,
     ) -> None:
         self.redis = redis
@@ -60,9 +67,15 @@ class ApiBackend:
         self.dead_letters = DeadLetters(redis, settings)
         self.snapshots = SnapshotReader(redis, settings)
         self.asset_policy = AssetPolicy(settings.effective_asset_roots(working_dir), settings.asset_hosts)
+        self.bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, settings.api_max_body_mb * MIB))
+        self._default_operator = default_operator
         self._slots = asyncio.Semaphore(REDIS_SLOTS)
         self._long_slots = asyncio.Semaphore(LONG_REDIS_SLOTS)
         self._slot_timeout_s = slot_timeout_s
+
+    def operator(self, request: Request) -> str:
+        """Returns the name that is recorded with a command: X-Preview-User, or the default."""
+        return acting_operator(request.headers) or self._default_operator
 
     @asynccontextmanager
     async def redis_slot(self, *, timeout_s: float = REPLY_TIMEOUT_S) -> AsyncIterator[None]:

@@ -11,9 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
-from previewops.api.body_reader import BodyReader
 from previewops.api.errors import InvalidRequestBody
-from previewops.api.request_params import MAX_REASON_LENGTH, RequestParams, acting_operator, read_command
+from previewops.api.request_params import MAX_REASON_LENGTH, RequestParams, read_command
 from previewops.api.responses import json_response
 from previewops.queue.filter_query import FILTER_FIELDS, FilterQuery, UnknownFilterFields, parse_filter
 from previewops.queue.pages import BulkResult, Cursor, DeadLetterFilter
@@ -37,12 +36,10 @@ _Bulk = Callable[[DeadLetterFilter, str, str, int], Awaitable[BulkResult]]
 
 
 class DeadLetterRoutes:
-    """Routes of dead letters. ``default_operator`` is recorded for requests without X-Preview-User."""
+    """Routes of dead letters."""
 
-    def __init__(self, backend: ApiBackend, bodies: BodyReader, default_operator: str) -> None:
+    def __init__(self, backend: ApiBackend) -> None:
         self._backend = backend
-        self._bodies = bodies
-        self._default_operator = default_operator
 
     async def list(self, request: Request) -> Response:
         """``GET /api/preview/dlq``: a page, newest first, with ``next``, the cursor of the following page."""
@@ -58,7 +55,7 @@ class DeadLetterRoutes:
 
     async def requeue(self, request: Request) -> Response:
         """``POST /api/preview/dlq/requeue``: requeues dead letters."""
-        params = await read_command(request, self._bodies)
+        params = await read_command(request, self._backend.bodies)
         named = params.choice("priority", [priority.value for priority in Priority])
 
         async def execute(selection: DeadLetterFilter, who: str, why: str, max_jobs: int) -> BulkResult:
@@ -71,7 +68,7 @@ class DeadLetterRoutes:
 
     async def discard(self, request: Request) -> Response:
         """``POST /api/preview/dlq/discard``: deletes dead letters permanently."""
-        params = await read_command(request, self._bodies)
+        params = await read_command(request, self._backend.bodies)
 
         async def execute(selection: DeadLetterFilter, who: str, why: str, max_jobs: int) -> BulkResult:
             return await self._backend.dead_letters.discard(selection, who=who, why=why, max_jobs=max_jobs)
@@ -98,9 +95,7 @@ class DeadLetterRoutes:
             if dry_run:
                 result = await self._count(selection)
             else:
-                result = await execute(
-                    selection, acting_operator(request.headers) or self._default_operator, why, max_jobs
-                )
+                result = await execute(selection, self._backend.operator(request), why, max_jobs)
         return json_response(_result_json(result, dry_run))
 
     async def _count(self, selection: DeadLetterFilter) -> BulkResult:

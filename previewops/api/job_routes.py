@@ -8,35 +8,31 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from previewops.api.backend import ApiBackend
+from previewops.api.backend import MIB, ApiBackend
 from previewops.api.body_reader import (
     JSON,
     JSON_LINES,
-    BodyReader,
     request_media_type,
     unsupported_media_type,
 )
 from previewops.api.errors import BodyTooLarge
 from previewops.api.jsonl_submit import submit_lines
-from previewops.api.request_params import MAX_REASON_LENGTH, RequestParams, acting_operator, require_no_query
+from previewops.api.request_params import MAX_REASON_LENGTH, RequestParams, require_no_query
 from previewops.api.responses import json_response
 from previewops.contract import Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import InvalidPayload
 from previewops.queue.queue import Receipt
 
-MIB = 1024 * 1024
 _THREAD_FROM_BYTES = 16_384
 """Payloads from this size on are validated in a thread, so that the event loop stays responsive."""
 
 
 class JobRoutes:
-    """Routes of jobs. ``default_operator`` is recorded for requests without X-Preview-User."""
+    """Routes of jobs."""
 
-    def __init__(self, backend: ApiBackend, bodies: BodyReader, default_operator: str) -> None:
+    def __init__(self, backend: ApiBackend) -> None:
         self._backend = backend
-        self._bodies = bodies
-        self._default_operator = default_operator
 
     async def submit(self, request: Request) -> Response:
         """``POST /api/preview/jobs``: one job as JSON, or a batch as JSON Lines."""
@@ -51,10 +47,10 @@ class JobRoutes:
         media_type = request_media_type(request)
         if media_type in JSON_LINES:
             max_bytes = self._backend.settings.api_max_body_mb * MIB
-            return await submit_lines(self._backend, self._bodies, request, max_bytes)
+            return await submit_lines(self._backend, self._backend.bodies, request, max_bytes)
         if media_type != JSON:
             raise unsupported_media_type(media_type, f"{JSON} or, for a batch, {JSON_LINES[0]}")
-        async with self._bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
+        async with self._backend.bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
             payload = await self._validate(raw)
             structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
             receipt = await self._backend.submit_batcher.submit(payload)
@@ -74,9 +70,7 @@ class JobRoutes:
         query.raise_violations()
         job_id = request.path_params["jobId"]
         async with self._backend.redis_slot():
-            before = await self._backend.queue.cancel(
-                job_id, who=acting_operator(request.headers) or self._default_operator, why=why
-            )
+            before = await self._backend.queue.cancel(job_id, who=self._backend.operator(request), why=why)
         return json_response({"jobId": job_id, "status": "cancelled", "was": before.value})
 
     async def _validate(self, raw: bytes) -> Payload:

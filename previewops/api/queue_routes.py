@@ -8,9 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
-from previewops.api.body_reader import BodyReader
 from previewops.api.problems import build_problem
-from previewops.api.request_params import MAX_REASON_LENGTH, acting_operator, read_command, require_no_query
+from previewops.api.request_params import MAX_REASON_LENGTH, read_command, require_no_query
 from previewops.api.responses import json_response
 from previewops.clock import iso_from_ms
 from previewops.errors import RedisUnavailable
@@ -23,19 +22,11 @@ HISTORY_S = 3600
 
 
 class QueueRoutes:
-    """Routes of the whole queue.
+    """Routes of the whole queue. ``thresholds`` are those of the health checks."""
 
-    ``thresholds`` are those of the health checks. ``default_operator`` is recorded for requests without
-    X-Preview-User.
-    """
-
-    def __init__(
-        self, backend: ApiBackend, bodies: BodyReader, thresholds: Thresholds, default_operator: str
-    ) -> None:
+    def __init__(self, backend: ApiBackend, thresholds: Thresholds) -> None:
         self._backend = backend
-        self._bodies = bodies
         self._thresholds = thresholds
-        self._default_operator = default_operator
 
     async def stats(self, request: Request) -> Response:
         """``GET /api/preview/queue/metrics``: the same as ``stats --json``."""
@@ -90,11 +81,11 @@ class QueueRoutes:
         return json_response({"status": "ready"})
 
     async def _switch(self, request: Request, command: Callable[..., Awaitable[PauseState]]) -> Response:
-        params = await read_command(request, self._bodies)
+        params = await read_command(request, self._backend.bodies)
         why = params.text("reason", max_length=MAX_REASON_LENGTH) or ""
         params.raise_violations()
         async with self._backend.redis_slot():
-            state = await command(who=acting_operator(request.headers) or self._default_operator, why=why)
+            state = await command(who=self._backend.operator(request), why=why)
         return json_response(
             {
                 "paused": state.paused,

@@ -92,11 +92,13 @@ async def _serve(
         socket_timeout_s=SOCKET_TIMEOUT_S,
         max_connections=REDIS_SLOTS * 2,
     )
-    backend = ApiBackend(redis, redis_url, settings, working_dir=Path.cwd())
+    backend = ApiBackend(
+        redis, redis_url, settings, working_dir=Path.cwd(), default_operator=f"api@{socket.gethostname()}"
+    )
     watcher = JobWatcher(backend, max_listeners=settings.api_streams)
     clock = SystemClock()
     app = build_app(
-        build_routes(backend, watcher, thresholds, default_operator=f"api@{socket.gethostname()}"),
+        build_routes(backend, watcher, thresholds),
         access,
         rate=settings.api_rate,
         clock=clock,

@@ -235,12 +235,12 @@ async def test_disk_error_is_503(api: ApiUnderTest, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "open", fails)
     with structlog.testing.capture_logs() as log:
         response = await api.client.get(ARTIFACTS)
-    response = require_problem(response, 503, "storage-fails")
-    assert os.strerror(number) in response["detail"]
+    problem = require_problem(response, 503, "storage-fails")
+    assert os.strerror(number) in problem["detail"]
     assert "secret" not in response.text
     assert int(response.headers["retry-after"]) > 0
-    (unable,) = (line for line in log if line["event"] == "api.unavailable")
-    assert os.strerror(number) in unable["error"]
+    (logged,) = (line for line in log if line["event"] == "api.unavailable")
+    assert os.strerror(number) in logged["error"]
 
 
 async def test_special_files_are_404_not_503(api: ApiUnderTest, bundle: Path) -> None:

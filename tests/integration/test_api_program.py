@@ -377,7 +377,7 @@ async def test_connections_over_the_limit_get_503(program: Program) -> None:
 def test_non_loopback_address_requires_a_token(program: Program) -> None:
     done = program.run("api", "--host", "0.0.0.0", "--port", "0")
     assert (done.code, done.out) == (EXIT_USAGE, "")
-    assert "PREVIEW_API_TOKEN is not set" in done.err
+    assert "without PREVIEW_API_TOKEN is a loopback address" in done.err
     assert done.err.count("\n") == 2
 
 
@@ -397,7 +397,7 @@ def test_port_in_use_exits_2(program: Program) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = program.run("api", "--port", str(taken.getsockname()[1]))
     assert (done.code, done.out) == (EXIT_USAGE, "")
-    assert "another process listens there" in done.err
+    assert "another process is listening there" in done.err
     assert "--port" in done.err
 
 

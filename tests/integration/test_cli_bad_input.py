@@ -122,7 +122,7 @@ def test_violations_are_json_on_stdout_and_text_on_stderr(program: Program) -> N
     assert "bad.json: 2 violations" in done.err
 
 
-@pytest.mark.parametrize(("name", "said"), [("nowhere.json", "No such file"), ("folder", "Is a directory")])
+@pytest.mark.parametrize(("name", "text"), [("nowhere.json", "No such file"), ("folder", "Is a directory")])
 def test_unreadable_file_is_a_usage_error(program: Program, name: str, text: str) -> None:
     (program.folder / "folder").mkdir()
     for command in ("submit", "validate"):

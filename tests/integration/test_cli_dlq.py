@@ -178,7 +178,7 @@ async def test_requeue_with_another_payload(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "text"),
     [
         (("m-1", "m-2"), 2, "--payload requires exactly one JOB"),
         (("m-1", "--project", "p"), 2, "--payload requires exactly one JOB"),
@@ -237,7 +237,7 @@ async def test_discard_of_one_job_needs_confirmation(program_with_dead: Program)
 
 @pytest.mark.parametrize("act", ["requeue", "discard"])
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "text"),
     [
         ((), "no dead letters selected"),
         (("--yes",), "no dead letters selected"),

@@ -82,7 +82,7 @@ def test_health_imports_neither_jsonschema_nor_pillow(program: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "text"),
     [
         (("nonsense",), "No such command 'nonsense'"),
         (("dlq", "nonsense"), "No such command 'nonsense'"),

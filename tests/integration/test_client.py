@@ -197,7 +197,7 @@ async def test_a_payload_in_a_file(redis_url: str, settings: Settings, tmp_path:
         file.write_text("{")
         with pytest.raises(InvalidPayload, match=str(file)):
             await client.submit(file)
-        with pytest.raises(UsageError, match="cannot be read"):
+        with pytest.raises(UsageError, match="cannot read"):
             await client.submit(tmp_path)
 
 

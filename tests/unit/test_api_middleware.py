@@ -219,15 +219,15 @@ def test_every_package_error_has_a_status(kind: type[PreviewopsError]) -> None:
 
 
 def test_unexpected_error_has_no_details() -> None:
-    response = build_problem(RuntimeError("secret"))
-    assert response.status == 500
-    assert "secret" not in str(response.as_json())
+    problem = build_problem(RuntimeError("secret"))
+    assert problem.status == 500
+    assert "secret" not in str(problem.as_json())
 
 
 def test_redis_address_is_not_disclosed() -> None:
-    response = build_problem(errors.RedisUnavailable("redis://inner:6379", "it is gone"))
-    assert "inner" not in str(response.as_json())
-    assert response.headers == (("Retry-After", "2"),)
+    problem = build_problem(errors.RedisUnavailable("redis://inner:6379", "it is gone"))
+    assert "inner" not in str(problem.as_json())
+    assert problem.headers == (("Retry-After", "2"),)
 
 
 def test_api_errors_have_distinct_codes() -> None:
@@ -247,7 +247,7 @@ def test_unavailable_address_is_a_listen_error() -> None:
     (first,) = bind_sockets("127.0.0.1", 0, found)
     with first:
         port = first.getsockname()[1]
-        with pytest.raises(ListenError, match=f"port {port}: another process listens there"):
+        with pytest.raises(ListenError, match=f"port {port}: another process is listening there"):
             bind_sockets("127.0.0.1", port, found)
     with pytest.raises(ListenError, match="the name is not known"):
         resolve_addresses("no.such.host.invalid", 80)
