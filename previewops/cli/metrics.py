@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_out
 from previewops.errors import RedisUnavailable
-
-if TYPE_CHECKING:
-    from previewops.metrics import ScrapeResult
 
 
 @click.command(
@@ -36,23 +31,16 @@ def metrics(context: Context, textfile: Path | None) -> None:
     --textfile writes a file for the textfile collector of node_exporter, which reads names ending in .prom. If
     Redis is unavailable, preview_redis_up is 0 and the exit code is 69.
     """
-    from previewops.metrics import render_exposition
+    from previewops.metrics import collect, render_exposition
     from previewops.redis_server.connection import redact_url
 
-    reading = asyncio.run(_read(context))
-    text = render_exposition(reading, context.settings).decode()
+    result = context.call(lambda queue: collect(queue.redis, context.settings))
+    text = render_exposition(result, context.settings).decode()
     if textfile is None:
         print_out(text.removesuffix("\n"))
     else:
         from previewops.atomic_files import write_text_atomically
 
         write_text_atomically(textfile, text)
-    if reading.metrics is None:
-        raise RedisUnavailable(redact_url(context.redis_url()), reading.reason)
-
-
-async def _read(context: Context) -> ScrapeResult:
-    from previewops.metrics import collect
-
-    async with context.redis() as redis:
-        return await collect(redis, context.settings)
+    if result.metrics is None:
+        raise RedisUnavailable(redact_url(context.redis_url()), result.reason)
