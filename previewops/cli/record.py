@@ -70,7 +70,7 @@ def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int
         asyncio.run(_record(url, settings, writer, every, None if for_ms is None else for_ms / 1000))
     finally:
         written = writer.close()
-        print_out(_in_words(written, file))
+        print_out(_summary(written, file))
     return 0 if written.frames or not written.gaps else EXIT_UNREACHABLE
 
 
@@ -113,16 +113,16 @@ async def _record(
         await redis.aclose()
 
 
-def _in_words(written: WriteStats, file: Path) -> str:
+def _summary(written: WriteStats, file: Path) -> str:
     over = (
         ""
         if written.first_ms is None
         else f" over {format_duration((written.last_ms or 0) - written.first_ms)}"
     )
-    turned = f" and {pluralize(written.files - 1, 'file')} before it" if written.files > 1 else ""
+    rotated = f" and {pluralize(written.files - 1, 'file')} before it" if written.files > 1 else ""
     gaps = (
         f"; {pluralize(written.gaps, 'gap')} of {format_duration(written.gap_ms)} in all"
         if written.gaps
         else ""
     )
-    return f"{pluralize(written.frames, 'look')}{over}, {format_bytes(written.size_bytes)}, in {file}{turned}{gaps}"
+    return f"{pluralize(written.frames, 'snapshot')}{over}, {format_bytes(written.size_bytes)}, in {file}{rotated}{gaps}"

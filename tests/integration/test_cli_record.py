@@ -39,7 +39,7 @@ async def test_recording_contains_the_tui_data(program: Program, redis_url: str)
     done = program.run("record", "night.rec", "--every", "0.25", "--for", "1s")
     assert done.code == 0, done.err
     assert done.out.startswith("recording preview-jobs into night.rec every 0.25 s for 1.0 s\n")
-    assert " looks over " in done.out
+    assert " snapshots over " in done.out
     with closing(Recording.open(program.folder / "night.rec")) as recording:
         (stretch,) = recording.intervals
         look = recording.frame_at(stretch.end_ms).frame
@@ -109,7 +109,7 @@ def test_redis_never_reachable_exits_69(tmp_path: Path) -> None:
     done = program.run("record", "night.rec", "--every", "0.25", "--for", "1s")
     assert done.code == 69
     assert "no look at the queue" in done.err
-    assert "0 looks" in done.out
+    assert "0 snapshots" in done.out
 
 
 def test_other_files_are_not_overwritten(program: Program) -> None:
