@@ -90,7 +90,10 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> Any:
         """Returns a protocol class for uvicorn."""
         return partial(
-            cls, most_connections=max_connections, patience_s=client_timeout_s, refusing=build_error_app
+            cls,
+            max_connections=max_connections,
+            client_timeout_s=client_timeout_s,
+            build_error_app=build_error_app,
         )
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

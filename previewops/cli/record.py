@@ -114,15 +114,12 @@ async def _record(
 
 
 def _summary(written: WriteStats, file: Path) -> str:
-    over = (
-        ""
-        if written.first_ms is None
-        else f" over {format_duration((written.last_ms or 0) - written.first_ms)}"
-    )
-    rotated = f" and {pluralize(written.files - 1, 'file')} before it" if written.files > 1 else ""
-    gaps = (
-        f"; {pluralize(written.gaps, 'gap')} of {format_duration(written.gap_ms)} in all"
-        if written.gaps
-        else ""
-    )
-    return f"{pluralize(written.frames, 'snapshot')}{over}, {format_bytes(written.size_bytes)}, in {file}{rotated}{gaps}"
+    text = pluralize(written.frames, "snapshot")
+    if written.first_ms is not None:
+        text += f" over {format_duration((written.last_ms or 0) - written.first_ms)}"
+    text += f", {format_bytes(written.size_bytes)}, in {file}"
+    if written.files > 1:
+        text += f" and {pluralize(written.files - 1, 'file')} before it"
+    if written.gaps:
+        text += f"; {pluralize(written.gaps, 'gap')} of {format_duration(written.gap_ms)} in all"
+    return text

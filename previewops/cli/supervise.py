@@ -192,7 +192,7 @@ async def _supervise(
         bounds=bounds,
         limits=limits,
         backend=BackendName(backend),
-        log_action=lambda message: log.info("supervisor.action", message=message),
+        log_action=lambda words: log.info("supervisor.action", message=words),
         reload=reload,
     ) as supervisor:
         log.info(

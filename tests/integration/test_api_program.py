@@ -27,7 +27,7 @@ from tests.integration.cli_program import Program, payload, queue_driver
 pytestmark = pytest.mark.redis
 
 TOKEN = "acting-token-0123456789"
-PATIENCE_S = 60
+TIMEOUT_S = 60
 
 
 class Running:
@@ -51,7 +51,7 @@ class Running:
     def logged(self, meant: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first line of the log that is meant, now or when it comes."""
         with self._said:
-            assert self._said.wait_for(lambda: any(map(meant, self.log)), PATIENCE_S), self.log
+            assert self._said.wait_for(lambda: any(map(meant, self.log)), TIMEOUT_S), self.log
             return next(filter(meant, self.log))
 
     @property
@@ -60,11 +60,11 @@ class Running:
         return str(parts.hostname), int(parts.port or 0)
 
     def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S)
+        return httpx.AsyncClient(base_url=self.url, timeout=TIMEOUT_S)
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(TIMEOUT_S)
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def running(program: Program, *words: str) -> Iterator[Running]:
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(PATIENCE_S)
+        process.wait(TIMEOUT_S)
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ async def test_a_bundle_by_http_alone(program: Program) -> None:
             assert api.end() == 0
     finally:
         worker.send_signal(signal.SIGTERM)
-        worker.wait(PATIENCE_S)
+        worker.wait(TIMEOUT_S)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -136,7 +136,7 @@ async def test_a_signal_ends_streams_and_the_process_in_order(api: Running, sign
             assert (await anext(found))[1]["status"] == "waiting"
             api.process.send_signal(signum)
             assert [event async for event in found] == []
-    assert api.process.wait(PATIENCE_S) == 0
+    assert api.process.wait(TIMEOUT_S) == 0
     api.logged(lambda line: line["event"] == "api.stopped")
     assert api.logged(lambda line: line.get("path") == f"{JOBS}/a/events")["status"] == 200
 
@@ -150,7 +150,7 @@ async def test_open_requests_are_answered_after_the_signal(api: Running) -> None
     api.process.send_signal(signal.SIGTERM)
     writer.write(body)
     assert b"HTTP/1.1 202" in await reader.readuntil(b"\r\n\r\n")
-    assert api.process.wait(PATIENCE_S) == 0
+    assert api.process.wait(TIMEOUT_S) == 0
     writer.close()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from previewops.redis_server.embedded import EmbeddedRedis
 from tests.integration.cli_program import Program
-from tests.integration.up_program import PATIENCE_S, running, up
+from tests.integration.up_program import TIMEOUT_S, running, up
 from tests.redis_server import RedisProcess
 
 
@@ -25,9 +25,9 @@ async def test_up_leaves_no_process_after_any_signal(tmp_path: Path, signum: sig
         family = psutil.Process(process.pid).children(recursive=True)
         assert len(family) >= 4, "Redis, a worker, its fork server and renders"
         process.send_signal(signum)
-        code = await asyncio.to_thread(process.wait, PATIENCE_S)
+        code = await asyncio.to_thread(process.wait, TIMEOUT_S)
         assert code == (-signal.SIGKILL if signum is signal.SIGKILL else 0), program.folder / "up.log"
-        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=PATIENCE_S)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=TIMEOUT_S)
         assert not [item for item in alive if item.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -96,12 +96,12 @@ async def test_up_survives_a_frozen_redis(tmp_path: Path, redis_process: Callabl
         assert process.poll() is None
         assert len(running(program)) == 1
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0, log.read_text()
+        assert await asyncio.to_thread(process.wait, TIMEOUT_S) == 0, log.read_text()
 
 
 def said(log: Path, words: str, *, after: str = "") -> None:
     """Waits until a log says something, behind ``after`` if that is given."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while words not in (text := log.read_text())[max(0, text.rfind(after)) if after else 0 :]:
         assert time.monotonic() < deadline, text
         time.sleep(0.05)

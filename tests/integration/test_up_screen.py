@@ -16,7 +16,7 @@ from tests.terminal import Terminal, needs_tmux
 
 pytestmark = needs_tmux
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def one_with(family: list[psutil.Process], word: str) -> psutil.Process:
 @pytest.mark.parametrize("ending", ["left", "killed", "dropped"])
 async def test_up_shows_the_tui_and_leaves_no_process(tmp_path: Path, ending: str) -> None:
     with up(tmp_path) as terminal:
-        await terminal.shows("1 worker", "healthy", within_s=PATIENCE_S)
+        await terminal.shows("1 worker", "healthy", within_s=TIMEOUT_S)
         main = psutil.Process(terminal.pid)
         family = [main, *main.children(recursive=True)]
         assert one_with(family, "tui"), "the screen is a process of its own"
@@ -53,29 +53,29 @@ async def test_up_shows_the_tui_and_leaves_no_process(tmp_path: Path, ending: st
             terminal.press("q")
             await terminal.shows("Workers and Redis on this machine will stop.")
             terminal.press("Tab", "Enter")
-            assert await terminal.end(PATIENCE_S) == 0
+            assert await terminal.end(TIMEOUT_S) == 0
         elif ending == "killed":
             os.kill(main.pid, 9)
         else:
             terminal.drop()
-        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=PATIENCE_S)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=TIMEOUT_S)
         assert not [item for item in alive if item.status() != psutil.STATUS_ZOMBIE]
 
 
 async def test_terminal_is_restored_after_a_killed_tui(tmp_path: Path) -> None:
     with up(tmp_path) as terminal:
-        await terminal.shows("1 worker", "healthy", within_s=PATIENCE_S)
+        await terminal.shows("1 worker", "healthy", within_s=TIMEOUT_S)
         one_with(psutil.Process(terminal.pid).children(), "tui").kill()
         screen = await terminal.shows("the TUI exited with status -9; the workers keep running")
         assert "Overview" not in screen, "the second page is left"
         terminal.press("C-c")
         await terminal.shows("draining the workers")
-        assert await terminal.end(PATIENCE_S) == 0
+        assert await terminal.end(TIMEOUT_S) == 0
 
 
 async def test_redis_restart_is_an_event_and_is_printed_after_the_tui(tmp_path: Path) -> None:
     with up(tmp_path) as terminal:
-        await terminal.shows("1 worker", "healthy", within_s=PATIENCE_S)
+        await terminal.shows("1 worker", "healthy", within_s=TIMEOUT_S)
         one_with(psutil.Process(terminal.pid).children(recursive=True), "redis").kill()
         terminal.press("6")
         screen = await terminal.shows("redis-restarted", "Redis exited with status -9 and was restarted")
@@ -84,15 +84,15 @@ async def test_redis_restart_is_an_event_and_is_printed_after_the_tui(tmp_path: 
         await terminal.shows("Workers and Redis on this machine will stop.")
         terminal.press("Tab", "Enter")
         await terminal.shows("Redis exited with status -9; restarting it")
-        assert await terminal.end(PATIENCE_S) == 0
+        assert await terminal.end(TIMEOUT_S) == 0
 
 
 async def test_demo_summary_is_printed_after_the_tui(tmp_path: Path) -> None:
     with up(tmp_path, "--demo") as terminal:
-        await terminal.shows("completed 9", "dead 2", within_s=PATIENCE_S)
+        await terminal.shows("completed 9", "dead 2", within_s=TIMEOUT_S)
         terminal.press("q")
         await terminal.shows("Workers and Redis on this machine will stop.")
         terminal.press("Tab", "Enter")
         screen = await terminal.shows("Open", "Next steps", "draining the workers")
         assert "sheet.webp" in screen
-        assert await terminal.end(PATIENCE_S) == 0
+        assert await terminal.end(TIMEOUT_S) == 0

@@ -11,7 +11,7 @@ import psutil
 
 from tests.integration.cli_program import Program
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def up(program: Program, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         process = program.start("up", *words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     family: list[psutil.Process] = []
     try:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         while not running(program):
             assert process.poll() is None, out.read_text()
             assert time.monotonic() < deadline, out.read_text()

@@ -249,7 +249,7 @@ def test_unavailable_address_is_a_listen_error() -> None:
         port = first.getsockname()[1]
         with pytest.raises(ListenError, match=f"port {port}: another process is listening there"):
             bind_sockets("127.0.0.1", port, found)
-    with pytest.raises(ListenError, match="the name is not known"):
+    with pytest.raises(ListenError, match="the name cannot be resolved"):
         resolve_addresses("no.such.host.invalid", 80)
     with pytest.raises(ListenError, match="no such address"):
         bind_sockets("192.0.2.1", 0, resolve_addresses("192.0.2.1", 0))
