@@ -41,7 +41,7 @@ def document() -> dict[str, Any]:
 
 
 def resolve_reference(node: dict[str, Any]) -> dict[str, Any]:
-    """What a reference within the document leads to."""
+    """Resolves a reference within the document."""
     while "$ref" in node and node["$ref"].startswith("#/"):
         found: Any = document()
         for step in node["$ref"][2:].split("/"):
@@ -51,7 +51,7 @@ def resolve_reference(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def operations() -> dict[tuple[str, str], dict[str, Any]]:
-    """(method, path) of every operation of the document."""
+    """Returns every operation of the document by (method, path)."""
     return {
         (method.upper(), path): operation
         for path, item in document()["paths"].items()
@@ -69,7 +69,7 @@ def operation_of(method: str, path: str) -> dict[str, Any] | None:
 
 
 def check_response(method: str, path: str, response: httpx.Response, body: bytes) -> None:
-    """Fails where the document does not have this answer as it is."""
+    """Checks the response against the document."""
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["x-request-id"]
     operation = operation_of(method, path)
@@ -99,7 +99,7 @@ async def _checked(response: httpx.Response) -> None:
 
 @dataclass
 class ApiUnderTest:
-    """The door and what is behind it."""
+    """The API and its services."""
 
     client: httpx.AsyncClient
     app: ASGIApp
@@ -117,7 +117,7 @@ def ids() -> itertools.count[int]:
 async def serve_api(
     url: str, folder: Path, *, heartbeat_s: float = 15.0, poll_interval_s: float = 0.01, **changes: Any
 ) -> AsyncIterator[ApiUnderTest]:
-    """The door over the queue at ``url``, with bundles under ``folder``. ``changes`` are settings."""
+    """Serves the queue at ``url``, with bundles under ``folder``. ``changes`` are settings."""
     settings = replace(Settings(queue_max=10_000, data_dir=folder, api_rate=0), **changes)
     redis = connect(url, role="test", socket_timeout_s=2.0)
     backend = ApiBackend(redis, url, settings, working_dir=folder, default_operator="api@test")
@@ -141,7 +141,7 @@ async def serve_api(
 
 
 def require_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem that an answer has to be."""
+    """Checks a problem response and returns its body."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     found: dict[str, Any] = response.json()

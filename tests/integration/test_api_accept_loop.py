@@ -18,7 +18,7 @@ CLIENTS = 40
 
 
 class Full(socket.socket):
-    """A socket whose process has no room for a connection, as often as ``refusals`` says."""
+    """Socket whose accept() fails ``refusals`` times with EMFILE."""
 
     refusals = 1
 

@@ -246,7 +246,7 @@ async def test_disk_error_is_503(api: ApiUnderTest, monkeypatch: pytest.MonkeyPa
 async def test_special_files_are_404_not_503(api: ApiUnderTest, bundle: Path) -> None:
     with socket.socket(socket.AF_UNIX) as bound:
         (bundle / "odd.bin").unlink()
-        with chdir(bundle):  # the name of a socket is short
+        with chdir(bundle):  # socket paths have a short maximum length
             bound.bind("odd.bin")
         require_problem(await api.client.get(f"{ARTIFACTS}/odd.bin"), 404, "no-such-artifact")
     entry = {"path": "x" * 300, "bytes": 1, "sha256": "0" * 64}

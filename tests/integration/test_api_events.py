@@ -26,7 +26,7 @@ async def api(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
 
 
 class Stream:
-    """One stream, read event by event as a browser would, without HTTP between."""
+    """One event stream, read event by event without HTTP."""
 
     def __init__(self, api: ApiUnderTest, path: str, headers: dict[str, str] | None = None) -> None:
         self._gone = asyncio.Event()
@@ -60,7 +60,7 @@ class Stream:
         return self.status
 
     async def next(self) -> tuple[str, Any]:
-        """The next event's name and data; ("", None) at the end."""
+        """Returns name and data of the next event; ("", None) at the end."""
         while (piece := await self._sent.get()) is not None:
             fields = dict(line.split(": ", 1) for line in piece.decode().strip().splitlines() if line)
             if "event" in fields:
@@ -98,7 +98,7 @@ async def test_ended_job_has_one_end_event(api: ApiUnderTest) -> None:
         "event: end",
         "id: end",
     ]
-    # A browser comes back by itself; 204 has it stay away.
+    # A browser reconnects until it gets 204.
     again = await api.client.get(f"{JOBS}/a/events", headers={"last-event-id": "end"})
     assert (again.status_code, again.content) == (204, b"")
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 POSTER = b"poster"
 DIGEST = hashlib.sha256(POSTER).hexdigest()
 
-# What the schema of a payload cannot say (references, sums, roots) is refused with 422 though the schema allows it.
+# The contract has rules beyond the schema (references, sums, roots): such payloads get 422.
 CONFIG = """
 seed = 1
 max-stream-events = 1
@@ -49,7 +49,7 @@ async def test_schemathesis_finds_nothing(redis_url: str, tmp_path: Path) -> Non
     entry = {"path": "poster.webp", "bytes": len(POSTER), "sha256": DIGEST, "mediaType": "image/webp"}
     (bundle / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
-    # One heartbeat is to last: an unhealthy queue is a 503.
+    # A single heartbeat must last: an unhealthy queue is a 503.
     env = {"PREVIEW_HEARTBEAT_MS": "60000", "PREVIEW_LEASE_MS": "600000"}
     env |= {"PREVIEW_API_TOKEN": TOKEN, "PREVIEW_API_RATE": "0", "PREVIEW_QUEUE_MAX": "1000000"}
     async with queue_driver(redis_url) as driver:

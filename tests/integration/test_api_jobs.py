@@ -21,7 +21,7 @@ from tests.redis_server import RedisProcess
 pytestmark = pytest.mark.redis
 
 HANGS_S = 30
-"""One after the other, so many requests would wait for minutes."""
+"""Sequential requests would take minutes."""
 LINES = {"content-type": "application/jsonl"}
 
 
@@ -173,7 +173,7 @@ async def test_batch_with_too_many_lines_or_bytes_is_413(redis_url: str, tmp_pat
 
 
 async def refusals(api: ApiUnderTest) -> dict[str, int]:
-    """What the metrics tell of submits that were turned away, once nothing is on its way any more."""
+    """Returns the metrics of rejected submits once no call is in flight."""
     await api.backend.submit_batcher.wait_until_idle()
     totals = LifetimeCounters.parse(await api.backend.redis.hgetall(api.backend.queue.keys.totals))
     return {reason: count for reason in REJECTION_REASONS if (count := totals.rejections(reason))}

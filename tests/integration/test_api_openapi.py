@@ -47,7 +47,7 @@ def test_every_reference_resolves_and_every_component_is_used() -> None:
         for name in found
         if kind != "securitySchemes"
     }
-    # A BatchAnswer is a line of a stream, which OpenAPI 3.1 cannot say.
+    # A BatchAnswer is a line of a stream, which OpenAPI 3.1 cannot describe.
     assert named == there - {"schemas/BatchAnswer"}
 
 

@@ -31,7 +31,7 @@ TIMEOUT_S = 60
 
 
 class Running:
-    """The API as a process of its own, and what it has logged."""
+    """API process and its log."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -49,7 +49,7 @@ class Running:
                     self._said.notify_all()
 
     def logged(self, meant: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first line of the log that is meant, now or when it comes."""
+        """Waits for the first log line that matches."""
         with self._said:
             assert self._said.wait_for(lambda: any(map(meant, self.log)), TIMEOUT_S), self.log
             return next(filter(meant, self.log))
@@ -174,7 +174,7 @@ async def raw(api: Running) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio
 
 
 def checked(api: Running, head: bytes, body: bytes) -> tuple[int, dict[str, Any]]:
-    """A problem with all that every answer has, and its line in the log."""
+    """Checks a problem response, its headers and its log line."""
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in lines)
     status = int(first.split()[1])
@@ -190,7 +190,7 @@ def checked(api: Running, head: bytes, body: bytes) -> tuple[int, dict[str, Any]
 
 
 async def answer_to(api: Running, request: bytes) -> tuple[int, dict[str, Any]]:
-    """The status and the problem that a request is answered with before the connection is closed."""
+    """Returns status and problem of the response, after which the connection is closed."""
     async with raw(api) as (reader, writer):
         writer.write(request)
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
@@ -206,7 +206,7 @@ HEAD_END = b"\r\n\r\n"
 
 
 def head_of(size: int) -> bytes:
-    """A request without a body whose address and headers have ``size`` bytes as they are counted."""
+    """Returns a request without a body whose head has ``size`` counted bytes."""
     path, host = b"/livez", b"Host: localhost"
     filler = b"x" * (size - len(path + host) - 2 - len(b"Filler: ") - 2)
     return b"GET " + path + b" HTTP/1.1\r\n" + host + b"\r\nFiller: " + filler + HEAD_END
@@ -221,7 +221,7 @@ async def test_rejection_is_sent_in_pipeline_order(api: Running) -> None:
         writer.write(f"GET {JOBS}/a/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         began = await reader.readuntil(b'"waiting"')
         writer.write(NO_HTTP)
-        # Both are read in order, so the refusal is known when this is answered.
+        # Requests are read in order: the malformed one is rejected by the time of this response.
         assert (await client.get("/livez")).status_code == 200
         assert (await client.delete(f"{JOBS}/a")).status_code == 200
         response = began + await reader.readuntil(b"0\r\n\r\n")
@@ -245,7 +245,7 @@ async def test_stream_ends_with_its_connection_despite_pipelined_requests(progra
                 with_reset = struct.pack("ii", 1, 0)
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, with_reset)
             await writer.wait_closed()
-            # Only what is written to it tells that the client has gone.
+            # A lost connection is noticed only by a write.
             await driver.claim()
             await asyncio.to_thread(api.logged, lambda line: line.get("path") == f"{JOBS}/a/events")
         assert api.end() == 0
@@ -317,7 +317,7 @@ async def test_trailers_are_ignored(program: Program) -> None:
             (head + kind + token + b"\r\n" + body + b"X-Preview-User: trailer\r\n\r\n", 200),
         ):
             async with raw(api) as (reader, writer):
-                # All in one piece: the fields are parsed before the application looks at its request.
+                # Sent at once: the fields are parsed before the application reads the request.
                 writer.write(request)
                 answered = await reader.readuntil(HEAD_END)
                 assert answered.split()[1] == str(expected).encode()
@@ -357,7 +357,7 @@ async def test_client_that_does_not_read_is_disconnected(program: Program) -> No
         async with raw(api) as (reader, writer):
             writer.write(f"GET {JOBS}/a/artifacts/big.webm HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             await reader.readuntil(b"\r\n\r\n")
-            # It reads nothing more. The log tells when it was given up.
+            # The client stops reading; the log shows when the request was aborted.
             await asyncio.to_thread(api.logged, lambda line: line.get("path", "").endswith("big.webm"))
         assert api.end() == 0
 

@@ -54,7 +54,7 @@ async def test_metrics_equal_the_command_output(api: ApiUnderTest) -> None:
 
 async def test_metrics_report_a_hanging_redis(api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hangs(*_: object) -> None:
-        raise TimeoutError  # as asyncio.timeout does when a request's time is over
+        raise TimeoutError  # as asyncio.timeout raises it
 
     monkeypatch.setattr(queue_routes, "collect", hangs)
     response = await api.client.get("/metrics")
@@ -77,7 +77,7 @@ async def test_pause_and_resume(api: ApiUnderTest) -> None:
 
 
 async def test_operator_name_is_escaped_and_truncated(api: ApiUnderTest) -> None:
-    # httpx refuses such a header; a raw client does not.
+    # httpx rejects such a header; a raw client sends it.
     text = ESCAPES + "ü" * 200
     headers = {"x-preview-user": text.encode()}
     await api.client.post(f"{QUEUE}/pause", json={}, headers=headers)
@@ -222,7 +222,7 @@ async def test_bulk_command_has_dry_run_limit_and_left_count(
     }  # fmt: skip
     rest = await api.client.get(DEAD)
     assert [item["jobId"] for item in rest.json()["deadLetters"]] == ["job-2", "job-1", "job-0"]
-    # Those that mean nothing are told of, whether they were never there, are alive, or are left out by a condition.
+    # notFound lists unknown ids, ids of pending jobs, and ids excluded by a filter.
     named = {"jobIds": ["job-2", "nobody", "job-4", "nobody"]}
     asked = await api.client.post(f"{DEAD}/discard", json={**named, "dryRun": True})
     assert (asked.json()["matched"], asked.json()["notFound"]) == (1, ["nobody", "job-4"])

@@ -26,7 +26,7 @@ def program(redis_url: str, tmp_path: Path) -> Iterator[Program]:
     yield Program(tmp_path, redis_url)
     with redis.Redis.from_url(redis_url) as client:
         left = [key for key in client.scan_iter() if key != b"preview-jobs:totals"]
-        assert not left, "a refused payload left more behind than that it is counted"
+        assert not left, "a rejected payload left more than its count"
     assert not (tmp_path / "data").exists()
 
 
@@ -98,7 +98,7 @@ def test_overlong_jsonl_line_does_not_stop_the_file(program: Program) -> None:
     assert (second["source"], second["error"]) == ("jobs.jsonl:2", "invalid-payload")
 
 
-# What is nested too deeply is refused before it is read, with another place than a Python value's.
+# Too deep nesting is rejected before parsing, with another pointer than a parsed value's.
 INVALID = sorted(set((EXAMPLES / "invalid").glob("*[!s].json")) - {EXAMPLES / "invalid" / "27-too-deep.json"})
 
 

@@ -19,7 +19,7 @@ from tests.integration.cli_program import ESCAPES, Program, ProgramResult, align
 
 pytestmark = pytest.mark.redis
 
-LONG = "asset board (pictures/board.png): there is no such file, and it was looked for in many a folder"
+LONG = "asset board (pictures/board.png): there is no such file, although several folders were searched"
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ async def test_list_as_json(program_with_dead: Program) -> None:
     [
         (("--error", "image-corrupt"), {"c-1"}),
         (("--error", "PermanentJobError"), {"c-1", "m-1", "m-2", "m-3"}),
-        (("--error", "MANY A FOLDER"), {"m-1", "m-2", "m-3"}),
+        (("--error", "SEVERAL FOLDERS"), {"m-1", "m-2", "m-3"}),
         (("--project", "trials"), {"m-3"}),
         (("--project", "trials", "--error", "image-corrupt"), set()),
         (("--older-than", "1h"), set()),
@@ -262,7 +262,7 @@ def test_empty_queue(program: Program) -> None:
 
 
 def answered(program: Program, answer: bytes, *words: str) -> ProgramResult:
-    """Runs a command whose standard input is a terminal on which ``answer`` is typed."""
+    """Runs a command on a terminal and types ``answer``."""
     ours, theirs = pty.openpty()
     try:
         with program.start(*words, stdin=theirs, stdout=-1, stderr=-1) as started:
@@ -354,7 +354,7 @@ async def test_exported_payloads_can_be_submitted_again(
         payload("m-1"),
         payload("m-3", project="trials"),
     ]
-    # While they are dead letters they are the same jobs, and are told to be.
+    # As dead letters they are known jobs.
     known = program_with_dead.run("submit", "--jsonl", "-", "--json", stdin=raw).json_lines
     assert [(item["new"], item["status"]) for item in known] == [(False, "dead")] * 2
     taken = program_with_dead.run(

@@ -19,7 +19,7 @@ MakeServer = Callable[..., RedisProcess]
 
 @pytest.fixture
 def server(redis_process: MakeServer) -> RedisProcess:
-    """One with persistence, as production has it."""
+    """A server with persistence, as in production."""
     return redis_process()
 
 
@@ -28,7 +28,7 @@ def program(server: RedisProcess, tmp_path: Path) -> Program:
     return Program(tmp_path, server.url, {"PREVIEW_HEARTBEAT_MS": "60000", "PREVIEW_LEASE_MS": "600000"})
 
 
-# What this very machine takes to answer is not what these tests are about.
+# The latency of this machine is not tested.
 PATIENT = ("--latency-warning", "600000", "--latency-critical", "600000")
 
 

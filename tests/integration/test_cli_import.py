@@ -28,7 +28,7 @@ def job(uri: str, **changes: Any) -> dict[str, Any]:
 
 
 def stored(url: str) -> dict[str, Any]:
-    """The payload of job-1 as workers get it."""
+    """Returns the stored payload of job-1."""
     with redis.Redis.from_url(url) as client:
         body = client.get("arq:job:job-1")
     assert isinstance(body, bytes)

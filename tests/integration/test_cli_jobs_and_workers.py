@@ -10,7 +10,7 @@ from tests.integration.cli_program import ESCAPES, Program, aligned, payload, qu
 
 pytestmark = pytest.mark.redis
 
-LONG = "asset board (pictures/board.png): there is no such file, and it was looked for in many a folder"
+LONG = "asset board (pictures/board.png): there is no such file, although several folders were searched"
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def wait_for_line(process: subprocess.Popen[bytes], words: str) -> str:
     for line in process.stderr:
         if words in line.decode():
             return line.decode()
-    raise AssertionError(f"it ended without saying {words!r}")
+    raise AssertionError(f"process ended without printing {words!r}")
 
 
 async def test_recording_contains_the_tui_data(program: Program, redis_url: str) -> None:

@@ -26,7 +26,7 @@ def program(redis_url: str, tmp_path: Path) -> Program:
 
 
 async def claimed(driver: QueueDriver, want: int = 1) -> list[Claim]:
-    """Claims as soon as the program has submitted."""
+    """Claims jobs once the process has submitted them."""
     claims = list(await driver.claim(want))
     while len(claims) < want:
         assert await driver.leases.wait_for_work(30) or claims, "nothing was submitted"
@@ -131,7 +131,7 @@ async def test_ctrl_c_ends_the_wait_and_leaves_the_job(program: Program, redis_u
         async with queue_driver(redis_url) as driver:
             await claimed(driver)
         assert started.stderr is not None
-        note = started.stderr.readline()  # it waits by now
+        note = started.stderr.readline()  # the wait has begun
         assert b"no worker is running" in note
         started.send_signal(signal.SIGINT)
         _, err = started.communicate(timeout=30)
@@ -189,7 +189,7 @@ async def test_wait_survives_a_redis_restart(
         async with queue_driver(server.url) as driver:
             (claim,) = await claimed(driver)
         assert started.stderr is not None
-        assert b"no worker is running" in started.stderr.readline()  # it waits by now
+        assert b"no worker is running" in started.stderr.readline()  # the wait has begun
         server.kill()
         assert b"Redis is unavailable" in started.stderr.readline()
         server.start()

@@ -169,7 +169,7 @@ async def test_invalid_payload_is_reported_without_redis(settings: Settings) -> 
 async def test_invalid_argument_is_named(
     settings: Settings, call: Callable[[Any], Any], message: str
 ) -> None:
-    """None of them gets as far as Redis, which is not there."""
+    """The check precedes Redis, which is not running."""
     async with AsyncClient("unix:///nonexistent/redis.sock", settings=settings) as client:
         with pytest.raises(BadArgument) as caught:
             await call(client)
@@ -244,7 +244,7 @@ async def test_wait_continues_for_a_requeued_job(
     async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as driver:
 
         async def status(queue: Queue, job_id: str) -> JobRecord:
-            """Somebody requeues the dead letter between the look that saw it and the reading of the whole of it."""
+            """The dead letter is requeued between the poll and the complete read."""
             if not found:
                 await DeadLetters(driver.redis, driver.settings).requeue(DeadLetterFilter(), who="ann")
             record = await read_whole(queue, job_id)
@@ -398,11 +398,11 @@ def test_close_ends_waits_with_client_closed(redis_url: str, settings: Settings)
     with ThreadPoolExecutor(1) as pool, redis.Redis.from_url(redis_url) as looker:
         waiting = pool.submit(client.wait, "job-1")
         while looker.pubsub_numsub(channel)[0][1] < 2:
-            pass  # Redis tells nobody that a client has subscribed
+            pass  # Redis does not announce subscriptions
         client.close()
         with pytest.raises(ClientClosed):
             waiting.result(60)
-    assert client.status("job-1").state is JobState.WAITING, "the next call starts anew"
+    assert client.status("job-1").state is JobState.WAITING, "the next call opens new connections"
     client.close()
 
 
@@ -438,7 +438,7 @@ print("done")
 
 def test_forked_child_has_its_own_connections(redis_url: str, tmp_path: Path) -> None:
     run = subprocess.run(
-        # From 3.12 on Python warns of every fork of a process with threads.
+        # Python 3.12 and later warn about forking a process with threads.
         [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", FORKING, redis_url],
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), **guarded_environ()},

@@ -54,7 +54,7 @@ async def test_fleet_commands_reach_the_supervisor_of_up(tmp_path: Path) -> None
 async def test_up_ends_when_no_worker_can_start(tmp_path: Path) -> None:
     program = Program(tmp_path)
     async with EmbeddedRedis(tmp_path / "data") as server:
-        # Valid for `up`, and refused by the workers, whose folder it cannot be.
+        # Valid for `up`, but the workers need a folder of this name.
         (tmp_path / "data" / "assets").write_text("a file")
         done = program.run("up", REDIS_URL=server.url)
     assert done.code == 1
@@ -100,7 +100,7 @@ async def test_up_survives_a_frozen_redis(tmp_path: Path, redis_process: Callabl
 
 
 def said(log: Path, words: str, *, after: str = "") -> None:
-    """Waits until a log says something, behind ``after`` if that is given."""
+    """Waits until a log contains ``words``, after ``after`` if given."""
     deadline = time.monotonic() + TIMEOUT_S
     while words not in (text := log.read_text())[max(0, text.rfind(after)) if after else 0 :]:
         assert time.monotonic() < deadline, text

@@ -33,7 +33,7 @@ def clean_environment(data_dir: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The demo, run once. Its working folder, and how it ended."""
+    """Runs the demo once; returns its folder and completed process."""
     folder = tmp_path_factory.mktemp("demo")
     run = subprocess.run(
         [*PROGRAM, "up", "--demo"],

@@ -21,12 +21,12 @@ TIMEOUT_S = 60.0
 
 @contextmanager
 def up(folder: Path, *words: str) -> Iterator[Terminal]:
-    """``previewops up`` in a terminal of its own."""
+    """Runs ``previewops up`` in a terminal."""
     environ = {
         "DATA_DIR": str(folder / "data"),
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "TERM": "xterm-256color",
-        "PREVIEW_HEALTH_CONFINEMENT": "limits",  # whatever this machine's kernel has
+        "PREVIEW_HEALTH_CONFINEMENT": "limits",  # independent of this machine's kernel
     }
     command = ["env", "-u", "REDIS_URL", sys.executable, "-m", "previewops", "up", "--workers", "1", *words]
     terminal = Terminal(folder, command, environ, columns=120, rows=40)
@@ -37,7 +37,7 @@ def up(folder: Path, *words: str) -> Iterator[Terminal]:
 
 
 def one_with(family: list[psutil.Process], word: str) -> psutil.Process:
-    """The only process of some whose command line has a word in it."""
+    """Returns the only process whose command line contains ``word``."""
     (found,) = [item for item in family if any(word in part for part in item.cmdline())]
     return found
 
@@ -48,7 +48,7 @@ async def test_up_shows_the_tui_and_leaves_no_process(tmp_path: Path, ending: st
         await terminal.shows("1 worker", "healthy", within_s=TIMEOUT_S)
         main = psutil.Process(terminal.pid)
         family = [main, *main.children(recursive=True)]
-        assert one_with(family, "tui"), "the screen is a process of its own"
+        assert one_with(family, "tui"), "the TUI is a separate process"
         if ending == "left":
             terminal.press("q")
             await terminal.shows("Workers and Redis on this machine will stop.")
@@ -67,7 +67,7 @@ async def test_terminal_is_restored_after_a_killed_tui(tmp_path: Path) -> None:
         await terminal.shows("1 worker", "healthy", within_s=TIMEOUT_S)
         one_with(psutil.Process(terminal.pid).children(), "tui").kill()
         screen = await terminal.shows("the TUI exited with status -9; the workers keep running")
-        assert "Overview" not in screen, "the second page is left"
+        assert "Overview" not in screen, "the alternate screen is closed"
         terminal.press("C-c")
         await terminal.shows("draining the workers")
         assert await terminal.end(TIMEOUT_S) == 0
@@ -79,7 +79,7 @@ async def test_redis_restart_is_an_event_and_is_printed_after_the_tui(tmp_path: 
         one_with(psutil.Process(terminal.pid).children(recursive=True), "redis").kill()
         terminal.press("6")
         screen = await terminal.shows("redis-restarted", "Redis exited with status -9 and was restarted")
-        assert "restarting it" not in screen, "what `up` says waits until the screen is gone"
+        assert "restarting it" not in screen, "output of `up` is held until the TUI ends"
         terminal.press("q")
         await terminal.shows("Workers and Redis on this machine will stop.")
         terminal.press("Tab", "Enter")

@@ -16,7 +16,7 @@ TIMEOUT_S = 60.0
 
 @contextmanager
 def up(program: Program, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """``previewops up`` while its workers report; killed in the end if it is there still."""
+    """Runs ``previewops up`` until its workers report; kills it at the end."""
     out = program.folder / "up.log"
     with out.open("ab") as log:
         process = program.start("up", *words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -37,7 +37,7 @@ def up(program: Program, *words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def running(program: Program) -> list[str]:
-    """The ids of the workers that its supervisor says run."""
+    """Returns the ids of running workers from the supervisor's status."""
     response = program.run("workers", "--json")
     supervisors = response.json["supervisors"] if response.code == 0 else []
     return [

@@ -16,7 +16,7 @@ PIECE = 65_536
 
 
 def request_of(size: int) -> Request:
-    """A request whose body comes in pieces that nobody but the reader keeps."""
+    """Returns a request whose body chunks only the reader references."""
     left = size
 
     async def receive() -> dict[str, Any]:

@@ -97,9 +97,9 @@ def test_other_origin_writes_without_fetch_metadata_are_rejected(origin: str) ->
     for method in ("POST", "DELETE"):
         with pytest.raises(Forbidden, match="cross-site"):
             access.check(method, "/", {**HOST, "origin": origin})
-        # A browser that says from where it comes knows better.
+        # Sec-Fetch-Site takes precedence over Origin.
         access.check(method, "/", {**HOST, "origin": origin, "sec-fetch-site": "same-origin"})
-    # A look cannot be read without our leave, and changes nothing.
+    # A cross-origin page cannot read the response of a read request, which changes nothing.
     access.check("GET", "/", {**HOST, "origin": origin})
 
 
