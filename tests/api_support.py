@@ -36,17 +36,17 @@ BASE = "http://localhost"
 
 @cache
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(openapi_text())
-    return found
+    result: dict[str, Any] = json.loads(openapi_text())
+    return result
 
 
 def resolve_reference(node: dict[str, Any]) -> dict[str, Any]:
     """Resolves a reference within the document."""
     while "$ref" in node and node["$ref"].startswith("#/"):
-        found: Any = document()
+        result: Any = document()
         for step in node["$ref"][2:].split("/"):
-            found = found[step]
-        node = found
+            result = result[step]
+        node = result
     return node
 
 
@@ -88,8 +88,8 @@ def check_response(method: str, path: str, response: httpx.Response, body: bytes
 
 
 def validate(body: bytes, schema: dict[str, Any]) -> None:
-    whole = {**schema, "components": document()["components"]}
-    Draft202012Validator(whole, format_checker=FormatChecker()).validate(json.loads(body))
+    complete = {**schema, "components": document()["components"]}
+    Draft202012Validator(complete, format_checker=FormatChecker()).validate(json.loads(body))
 
 
 async def _checked(response: httpx.Response) -> None:
@@ -144,6 +144,6 @@ def require_problem(response: httpx.Response, status: int, code: str) -> dict[st
     """Checks a problem response and returns its body."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    found: dict[str, Any] = response.json()
-    assert (found["type"], found["status"]) == (f"urn:previewops:problem:{code}", status)
-    return found
+    data: dict[str, Any] = response.json()
+    assert (data["type"], data["status"]) == (f"urn:previewops:problem:{code}", status)
+    return data

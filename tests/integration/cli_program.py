@@ -59,9 +59,9 @@ class Program:
             for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START")
             if name in os.environ
         }
-        found = {**kept, "DATA_DIR": str(self.folder / "data"), "COLUMNS": "80", **self.env}
-        found |= guarded_environ()
-        return found if self.url is None else {"REDIS_URL": self.url, **found}
+        environ = {**kept, "DATA_DIR": str(self.folder / "data"), "COLUMNS": "80", **self.env}
+        environ |= guarded_environ()
+        return environ if self.url is None else {"REDIS_URL": self.url, **environ}
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-W", "error", "-m", "previewops", *words]
@@ -118,10 +118,10 @@ class QueueDriver:
         return Leases(self.redis, self.settings, "driver")
 
     async def submit(self, *payloads: dict[str, Any]) -> None:
-        for answer in await Queue(self.redis, self.settings).submit_many(
+        for reply in await Queue(self.redis, self.settings).submit_many(
             [validate(item) for item in payloads]
         ):
-            assert not isinstance(answer, Exception), answer
+            assert not isinstance(reply, Exception), reply
 
     async def claim(self, want: int = 1) -> tuple[Claim, ...]:
         return (await self.leases.claim(want)).claims

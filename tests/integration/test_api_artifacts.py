@@ -86,9 +86,9 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def api(redis_url: str, tmp_path: Path, bundle: Path) -> AsyncIterator[ApiUnderTest]:
-    async with serve_api(redis_url, tmp_path) as found:
-        await found.queue_driver.complete("a", result={"bundle": str(bundle), "artifacts": []})
-        yield found
+    async with serve_api(redis_url, tmp_path) as served:
+        await served.queue_driver.complete("a", result={"bundle": str(bundle), "artifacts": []})
+        yield served
 
 
 async def test_manifest_is_sent_unchanged(api: ApiUnderTest, bundle: Path) -> None:

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.redis
 
 @pytest.fixture
 async def api(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
-    async with serve_api(redis_url, tmp_path) as found:
-        yield found
+    async with serve_api(redis_url, tmp_path) as served:
+        yield served
 
 
 class Stream:

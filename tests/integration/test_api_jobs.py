@@ -27,8 +27,8 @@ LINES = {"content-type": "application/jsonl"}
 
 @pytest.fixture
 async def api(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
-    async with serve_api(redis_url, tmp_path) as found:
-        yield found
+    async with serve_api(redis_url, tmp_path) as served:
+        yield served
 
 
 def lines(*documents: Any) -> bytes:
@@ -109,23 +109,23 @@ async def test_too_large_body_is_413_with_and_without_content_length(
 
 async def test_full_queue_is_429_with_retry_after(redis_url: str, tmp_path: Path) -> None:
     async with serve_api(redis_url, tmp_path, queue_max=2) as api:
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *(api.client.post(JOBS, json=payload(f"job-{number}")) for number in range(5))
         )
-    assert sorted(answer.status_code for answer in answers) == [202, 202, 429, 429, 429]
-    rejected = next(answer for answer in answers if answer.status_code == 429)
+    assert sorted(response.status_code for response in responses) == [202, 202, 429, 429, 429]
+    rejected = next(response for response in responses if response.status_code == 429)
     assert "2 are allowed" in require_problem(rejected, 429, "queue-full")["detail"]
     assert int(rejected.headers["retry-after"]) > 0
 
 
 async def test_concurrent_submits_share_round_trips(api: ApiUnderTest) -> None:
     before = (await api.backend.redis.info("commandstats")).get("cmdstat_evalsha", {}).get("calls", 0)
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(api.client.post(JOBS, json=payload(f"job-{number}")) for number in range(60))
     )
     after = (await api.backend.redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
-    assert {answer.status_code for answer in answers} == {202}
-    assert {answer.json()["jobId"] for answer in answers} == {f"job-{number}" for number in range(60)}
+    assert {response.status_code for response in responses} == {202}
+    assert {response.json()["jobId"] for response in responses} == {f"job-{number}" for number in range(60)}
     assert after - before < 30
 
 
@@ -227,7 +227,7 @@ async def test_frozen_redis_is_503_within_the_timeout(
         server.freeze()
         try:
             async with asyncio.timeout(HANGS_S):
-                answers = await asyncio.gather(
+                responses = await asyncio.gather(
                     *(api.client.post(JOBS, json=payload(f"job-{number}")) for number in range(50)),
                     *(api.client.get(f"{JOBS}/a/status") for _ in range(100)),
                     api.client.post(JOBS, content=lines(payload("b")), headers=LINES),
@@ -236,9 +236,9 @@ async def test_frozen_redis_is_503_within_the_timeout(
                 metrics = await api.client.get("/metrics")
         finally:
             server.thaw()
-        assert {answer.status_code for answer in answers} == {503}
-        assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
-        assert str(server.socket) not in answers[0].text
+        assert {response.status_code for response in responses} == {503}
+        assert all(int(response.headers["retry-after"]) > 0 for response in responses)
+        assert str(server.socket) not in responses[0].text
         assert metrics.status_code == 200
         assert 'preview_redis_up{queue="preview-jobs"} 0.0' in metrics.text
         again = await api.client.post(JOBS, json=payload("job-1"))

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.redis
 
 @pytest.fixture
 async def api(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
-    async with serve_api(redis_url, tmp_path) as found:
-        yield found
+    async with serve_api(redis_url, tmp_path) as served:
+        yield served
 
 
 async def test_routes_and_document_agree_both_ways(api: ApiUnderTest) -> None:
@@ -43,8 +43,8 @@ def test_every_reference_resolves_and_every_component_is_used() -> None:
     named = set(re.findall(r'"#/components/(\w+/\w+)"', text))
     there = {
         f"{kind}/{name}"
-        for kind, found in document()["components"].items()
-        for name in found
+        for kind, result in document()["components"].items()
+        for name in result
         if kind != "securitySchemes"
     }
     # A BatchAnswer is a line of a stream, which OpenAPI 3.1 cannot describe.
@@ -53,8 +53,8 @@ def test_every_reference_resolves_and_every_component_is_used() -> None:
 
 def test_errors_are_problems_and_responses_have_a_request_id() -> None:
     for operation in operations().values():
-        for status, found in operation["responses"].items():
-            described = resolve_reference(found)
+        for status, result in operation["responses"].items():
+            described = resolve_reference(result)
             assert "X-Request-Id" in described["headers"]
             if status >= "4":
                 assert "application/problem+json" in described["content"]

@@ -85,8 +85,8 @@ def program(redis_url: str, tmp_path: Path) -> Program:
 
 @pytest.fixture
 def api(program: Program) -> Iterator[Running]:
-    with running(program) as found:
-        yield found
+    with running(program) as served:
+        yield served
 
 
 async def events(response: httpx.Response) -> AsyncIterator[tuple[str, Any]]:
@@ -132,10 +132,10 @@ async def test_a_signal_ends_streams_and_the_process_in_order(api: Running, sign
     async with api.client() as client:
         await client.post(JOBS, json=payload("a"))
         async with client.stream("GET", f"{JOBS}/a/events") as stream:
-            found = events(stream)
-            assert (await anext(found))[1]["status"] == "waiting"
+            result = events(stream)
+            assert (await anext(result))[1]["status"] == "waiting"
             api.process.send_signal(signum)
-            assert [event async for event in found] == []
+            assert [event async for event in result] == []
     assert api.process.wait(TIMEOUT_S) == 0
     api.logged(lambda line: line["event"] == "api.stopped")
     assert api.logged(lambda line: line.get("path") == f"{JOBS}/a/events")["status"] == 200
@@ -160,8 +160,8 @@ async def test_large_bodies_are_accepted(api: Running) -> None:
     request = {"steps": steps, "assets": [], "audio": {}}
     async with api.client() as client:
         for number in range(2):
-            answer = await client.post(JOBS, json=payload(f"job-{number}", previewRequest=request))
-            assert answer.status_code == 202
+            response = await client.post(JOBS, json=payload(f"job-{number}", previewRequest=request))
+            assert response.status_code == 202
 
 
 @asynccontextmanager

@@ -25,13 +25,13 @@ TOKEN, READ = "acting-token-0123456789", "looking-token-0123456789"
 
 @pytest.fixture
 async def api(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
-    async with serve_api(redis_url, tmp_path) as found:
-        yield found
+    async with serve_api(redis_url, tmp_path) as served:
+        yield served
 
 
 async def events(api: ApiUnderTest) -> list[tuple[str, dict[str, str]]]:
-    found = (await api.backend.snapshots.read(events=10)).events
-    return [(event.kind, dict(event.fields)) for event in found]
+    result = (await api.backend.snapshots.read(events=10)).events
+    return [(event.kind, dict(event.fields)) for event in result]
 
 
 async def test_queue_metrics_equal_stats_json(api: ApiUnderTest) -> None:
@@ -138,14 +138,14 @@ async def test_dead_letters_are_listed_in_pages(api: ApiUnderTest) -> None:
             f"job-{number}", project="lessons" if number % 2 else "trials"
         )
         await api.queue_driver.wait_for_next_ms()
-    found: list[str] = []
+    data: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
         query = f"?limit=2&cursor={cursor}" if cursor else "?limit=2"
         page = (await api.client.get(DEAD + query)).json()
-        found += [item["jobId"] for item in page["deadLetters"]]
+        data += [item["jobId"] for item in page["deadLetters"]]
         cursor = page["next"]
-    assert found == [f"job-{number}" for number in (4, 3, 2, 1, 0)]
+    assert data == [f"job-{number}" for number in (4, 3, 2, 1, 0)]
 
 
 @pytest.mark.parametrize(
@@ -257,8 +257,8 @@ async def test_bulk_commands_leave_redis_slots_to_others(
     (rejected,) = done
     require_problem(rejected.result(), 503, "overloaded")
     go_on.set()
-    answers = await asyncio.gather(*acts)
-    assert sorted(answer.status_code for answer in answers) == [200] * LONG_REDIS_SLOTS + [503]
+    responses = await asyncio.gather(*acts)
+    assert sorted(response.status_code for response in responses) == [200] * LONG_REDIS_SLOTS + [503]
 
 
 async def test_requeue_with_another_priority(api: ApiUnderTest) -> None:
@@ -333,10 +333,10 @@ async def test_tokens_and_bodies_are_not_logged(redis_url: str, tmp_path: Path) 
 
 async def test_rate_limit_is_429_with_retry_after(redis_url: str, tmp_path: Path) -> None:
     async with serve_api(redis_url, tmp_path, api_rate=1) as api:
-        answers = [await api.client.get(f"{QUEUE}/metrics") for _ in range(4)]
+        responses = [await api.client.get(f"{QUEUE}/metrics") for _ in range(4)]
         probe = await api.client.get("/livez")
     assert probe.status_code == 200, "a busy client's probes have a bucket of their own"
-    rejected = [answer for answer in answers if answer.status_code == 429]
+    rejected = [response for response in responses if response.status_code == 429]
     assert require_problem(rejected[0], 429, "too-many-requests")
     assert int(rejected[0].headers["retry-after"]) >= 1
 

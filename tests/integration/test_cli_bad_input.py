@@ -106,19 +106,19 @@ INVALID = sorted(set((EXAMPLES / "invalid").glob("*[!s].json")) - {EXAMPLES / "i
 def test_invalid_examples_give_their_violations(program: Program, example: Path) -> None:
     done = program.run("validate", str(example), "--json", PREVIEW_ASSET_ROOTS="/srv/previews/assets")
     assert done.code == 65
-    (answer,) = done.json_lines
-    assert answer["valid"] is False
-    assert answer["violations"] == json.loads(example.with_suffix(".errors.json").read_text())
+    (reply,) = done.json_lines
+    assert reply["valid"] is False
+    assert reply["violations"] == json.loads(example.with_suffix(".errors.json").read_text())
 
 
 def test_violations_are_json_on_stdout_and_text_on_stderr(program: Program) -> None:
     bad = payload(priority="urgent", extra=1)
     done = program.run("submit", program.write("bad.json", bad), "--json")
     assert done.code == 65
-    (answer,) = done.json_lines
-    assert answer["source"] == "bad.json"
-    assert [item["pointer"] for item in answer["violations"]] == ["/extra", "/priority"]
-    assert all(item["found"] and item["allowed"] for item in answer["violations"])
+    (reply,) = done.json_lines
+    assert reply["source"] == "bad.json"
+    assert [item["pointer"] for item in reply["violations"]] == ["/extra", "/priority"]
+    assert all(item["found"] and item["allowed"] for item in reply["violations"])
     assert "bad.json: 2 violations" in done.err
 
 

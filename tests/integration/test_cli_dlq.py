@@ -54,9 +54,9 @@ async def test_list(program_with_dead: Program) -> None:
 
 
 async def test_list_as_json(program_with_dead: Program) -> None:
-    found = program_with_dead.run("dlq", "list", "--json", "--limit", "2").json
-    assert found["more"] is True
-    newest = found["deadLetters"][0]
+    data = program_with_dead.run("dlq", "list", "--json", "--limit", "2").json
+    assert data["more"] is True
+    newest = data["deadLetters"][0]
     assert (newest["jobId"], newest["status"], newest["errorCode"]) == ("c-1", "dead", "image-corrupt")
     assert newest["failedReason"] == "asset b: cannot be decoded"
     assert len(newest["fingerprint"]) == 12
@@ -80,8 +80,8 @@ async def test_list_as_json(program_with_dead: Program) -> None:
     ids=lambda value: " ".join(sorted(value)),
 )
 async def test_filters(program_with_dead: Program, words: tuple[str, ...], expected: set[str]) -> None:
-    found = program_with_dead.run("dlq", "list", "--json", *words)
-    assert {item["jobId"] for item in found.json["deadLetters"]} == expected
+    data = program_with_dead.run("dlq", "list", "--json", *words)
+    assert {item["jobId"] for item in data.json["deadLetters"]} == expected
     exported = program_with_dead.run("dlq", "export", *words)
     assert {item["jobId"] for item in exported.json_lines} == expected
 
@@ -89,8 +89,8 @@ async def test_filters(program_with_dead: Program, words: tuple[str, ...], expec
 async def test_fingerprint_prefix_selects_a_group(program_with_dead: Program) -> None:
     group = program_with_dead.run("dlq", "list", "c-1", "--json").json["deadLetters"][0]["fingerprint"]
     for digits in (group, group[:6], group[:6].upper()):
-        found = program_with_dead.run("dlq", "list", "--fingerprint", digits, "--json").json["deadLetters"]
-        assert [item["jobId"] for item in found] == ["c-1"]
+        data = program_with_dead.run("dlq", "list", "--fingerprint", digits, "--json").json["deadLetters"]
+        assert [item["jobId"] for item in data] == ["c-1"]
 
 
 async def test_groups(program_with_dead: Program) -> None:
@@ -99,9 +99,9 @@ async def test_groups(program_with_dead: Program) -> None:
     assert lines[0].split() == ["GROUP", "COUNT", "ERROR", "LAST", "EXAMPLE", "REASON"]
     assert [line.split()[1:3] for line in lines[1:]] == [["3", "asset-missing"], ["1", "image-corrupt"]]
     assert aligned(lines)
-    found = program_with_dead.run("dlq", "list", "--groups", "--json").json["groups"]
-    assert [item["count"] for item in found] == [3, 1]
-    assert found[0]["example"]["jobId"] == "m-3"
+    data = program_with_dead.run("dlq", "list", "--groups", "--json").json["groups"]
+    assert [item["count"] for item in data] == [3, 1]
+    assert data[0]["example"]["jobId"] == "m-3"
     narrowed = program_with_dead.run("dlq", "list", "--groups", "--project", "lessons", "--json").json[
         "groups"
     ]
@@ -120,9 +120,9 @@ async def test_show(program_with_dead: Program) -> None:
     ):
         assert text in done.out
     assert json.loads(done.out.partition("Payload\n")[2]) == payload("m-1")
-    whole = program_with_dead.run("dlq", "show", "m-1", "--json").json
-    assert whole["payload"] == payload("m-1")
-    assert whole["history"][0]["traceback"].startswith("Traceback")
+    complete = program_with_dead.run("dlq", "show", "m-1", "--json").json
+    assert complete["payload"] == payload("m-1")
+    assert complete["history"][0]["traceback"].startswith("Traceback")
 
 
 async def test_show_rejects_a_completed_job(program: Program, redis_url: str) -> None:
@@ -142,8 +142,8 @@ async def test_requeue_by_filter(program_with_dead: Program) -> None:
     assert (done.code, done.out) == (0, "requeued 3, skipped 0\n")
     assert "3 dead letters in 1 group:" in done.err
     assert dead(program_with_dead) == {"c-1"}
-    found = program_with_dead.run("status", "m-1", "--json").json
-    assert (found["status"], found["priority"], found["requeues"]) == ("waiting", "low", 1)
+    data = program_with_dead.run("status", "m-1", "--json").json
+    assert (data["status"], data["priority"], data["requeues"]) == ("waiting", "low", 1)
 
 
 async def test_bulk_command_is_recorded_with_operator_and_reason(
@@ -170,8 +170,8 @@ async def test_requeue_with_another_payload(
     mended.write_text(json.dumps(payload("m-1", project="mended")))
     done = program_with_dead.run("dlq", "requeue", "--payload", str(mended), "--reason", "a typo", "m-1")
     assert (done.code, done.out) == (0, f"requeued m-1 with the payload of {mended}\n")
-    found = program_with_dead.run("status", "m-1", "--json").json
-    assert (found["status"], found["projectId"]) == ("waiting", "mended")
+    data = program_with_dead.run("status", "m-1", "--json").json
+    assert (data["status"], data["projectId"]) == ("waiting", "mended")
     with redis.Redis.from_url(redis_url) as client:
         _, fields = client.xrevrange("preview-jobs:events", count=1)[0]
     assert (fields[b"edited"], fields[b"why"]) == (b"1", b"a typo")
@@ -329,9 +329,9 @@ async def test_export_to_a_file(program_with_dead: Program) -> None:
     assert (done.code, done.out) == (0, "")
     assert "exported 1 dead letter to dead.jsonl" in done.err
     (line,) = (program_with_dead.folder / "dead.jsonl").read_text().splitlines()
-    whole = json.loads(line)
-    assert whole["payload"] == payload("m-3", project="trials")
-    assert [item["code"] for item in whole["history"]] == ["asset-missing"]
+    complete = json.loads(line)
+    assert complete["payload"] == payload("m-3", project="trials")
+    assert [item["code"] for item in complete["history"]] == ["asset-missing"]
     assert [path.name for path in program_with_dead.folder.iterdir() if ".part" in path.name] == []
 
 

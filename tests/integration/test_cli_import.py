@@ -32,8 +32,8 @@ def stored(url: str) -> dict[str, Any]:
     with redis.Redis.from_url(url) as client:
         body = client.get("arq:job:job-1")
     assert isinstance(body, bytes)
-    found: dict[str, Any] = json.loads(body)["a"][0]
-    return found
+    result: dict[str, Any] = json.loads(body)["a"][0]
+    return result
 
 
 def imported(program: Program) -> list[str]:

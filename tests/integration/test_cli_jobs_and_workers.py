@@ -25,7 +25,7 @@ async def test_status_of_a_completed_job(program: Program, redis_url: str) -> No
     }
     async with queue_driver(redis_url) as driver:
         await driver.complete("job-1", result=result)
-    found = program.run("status", "job-1", "--json").json
+    data = program.run("status", "job-1", "--json").json
     assert {
         "jobId": "job-1",
         "status": "completed",
@@ -34,8 +34,8 @@ async def test_status_of_a_completed_job(program: Program, redis_url: str) -> No
         "progress": 1.0,
         "failedReason": None,
         "artifacts": result["artifacts"],
-    }.items() <= found.items()
-    assert found["createdAt"] <= found["startedAt"] <= found["finishedAt"]
+    }.items() <= data.items()
+    assert data["createdAt"] <= data["startedAt"] <= data["finishedAt"]
     done = program.run("status", "job-1")
     assert done.code == 0
     assert "poster.webp  image/webp  20.0 KiB" in done.out
@@ -85,8 +85,8 @@ async def test_jobs(program: Program, redis_url: str) -> None:
         "b-1"
     ]
     for words, expected in (("project:tri", ["b-1"]), ("! state:waiting", ["dead-1", "done-1"]), ("!1", [])):
-        found = program.run("jobs", "--filter", words, "--json").json["jobs"]
-        assert sorted(item["jobId"] for item in found) == expected
+        data = program.run("jobs", "--filter", words, "--json").json["jobs"]
+        assert sorted(item["jobId"] for item in data) == expected
     rejected = program.run("jobs", "--filter", "proj:tri")
     assert (rejected.code, "no field proj to filter by; there are id, project" in rejected.err) == (2, True)
     assert program.run("dlq", "list", "--filter", "!stat:dead").code == 2
@@ -102,8 +102,8 @@ async def test_cancel(program: Program, redis_url: str) -> None:
         await driver.submit(payload("job-1"))
     done = program.run("cancel", "job-1", "--reason", "wrong pictures", SUDO_USER="alice")
     assert (done.code, done.out) == (0, "cancelled job-1; it was waiting\n")
-    found = program.run("status", "job-1", "--json").json
-    assert found["status"] == "cancelled"
+    data = program.run("status", "job-1", "--json").json
+    assert data["status"] == "cancelled"
     again = program.run("cancel", "job-1")
     assert again.code == 1
     assert "cannot cancel job job-1: it is cancelled" in again.err
@@ -131,8 +131,8 @@ async def test_stats(program: Program, redis_url: str) -> None:
         await driver.add_dead_letters("dead-1")
         await driver.submit(payload("a-1"), payload("a-2", priority="high"))
         await driver.heartbeat()
-    found = program.run("stats", "--json").json
-    queue = found["queue"]
+    data = program.run("stats", "--json").json
+    queue = data["queue"]
     assert queue["oldestWaitingMs"] >= 0
     assert {
         "name": "preview-jobs",
@@ -143,7 +143,7 @@ async def test_stats(program: Program, redis_url: str) -> None:
         "completed": 2,
         "dead": 1,
     }.items() <= queue.items()
-    (worker,) = found["workers"]
+    (worker,) = data["workers"]
     assert (worker["id"], worker["busy"], worker["rssBytes"], worker["jobs"]) == ("w-1", 1, 45_000_000, [])
     done = program.run("stats")
     assert done.code == 0

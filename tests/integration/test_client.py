@@ -104,17 +104,17 @@ async def test_every_rejection_has_its_error(redis_url: str, settings: Settings,
     async with AsyncClient(redis_url, settings=settings) as client:
         with pytest.raises(InvalidPayload) as invalid:
             await client.submit(payload(dryRun="no"))
-        assert [found.pointer for found in invalid.value.violations] == ["/dryRun"]
+        assert [data.pointer for data in invalid.value.violations] == ["/dryRun"]
         await client.submit(payload())
         with pytest.raises(JobConflict):
             await client.submit(payload(requestId="another"))
-        answers = await client.submit_many(
+        responses = await client.submit_many(
             [payload("a"), {}, *(payload(f"n{n}") for n in range(5)), tmp_path / "absent.json"]
         )
-        assert [type(answer) for answer in answers] == [
+        assert [type(response) for response in responses] == [
             Receipt, InvalidPayload, Receipt, Receipt, Receipt, QueueFull, QueueFull, UsageError,
         ]  # fmt: skip
-        assert answers[0] == Receipt("a", JobState.WAITING, new=True)
+        assert responses[0] == Receipt("a", JobState.WAITING, new=True)
         for ask in (client.status, client.wait, client.artifacts, client.cancel):
             with pytest.raises(JobNotFound):
                 await ask("unknown")
@@ -238,17 +238,17 @@ async def test_wait_continues_for_a_requeued_job(
     redis_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_whole = Queue.status
-    found: list[JobState] = []
+    result: list[JobState] = []
     was_read = asyncio.Event()
 
     async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as driver:
 
         async def status(queue: Queue, job_id: str) -> JobRecord:
             """The dead letter is requeued between the poll and the complete read."""
-            if not found:
+            if not result:
                 await DeadLetters(driver.redis, driver.settings).requeue(DeadLetterFilter(), who="ann")
             record = await read_whole(queue, job_id)
-            found.append(record.state)
+            result.append(record.state)
             was_read.set()
             return record
 
@@ -258,7 +258,7 @@ async def test_wait_continues_for_a_requeued_job(
         await was_read.wait()
         await driver.finish(await claimed(driver), {"bundle": "/d/b"})
         assert (await waiting).bundle == Path("/d/b")
-        assert found == [JobState.WAITING, JobState.COMPLETED]
+        assert result == [JobState.WAITING, JobState.COMPLETED]
 
 
 async def test_last_read_of_a_wait_survives_a_lost_connection(

@@ -49,14 +49,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Com
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
-    found = []
+    result = []
     for process in psutil.process_iter():
         try:
             if str(folder) in process.environ().get("DATA_DIR", ""):
-                found.append(process)
+                result.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return found
+    return result
 
 
 def test_demo_succeeds_with_a_summary(

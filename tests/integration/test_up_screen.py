@@ -38,8 +38,8 @@ def up(folder: Path, *words: str) -> Iterator[Terminal]:
 
 def one_with(family: list[psutil.Process], word: str) -> psutil.Process:
     """Returns the only process whose command line contains ``word``."""
-    (found,) = [item for item in family if any(word in part for part in item.cmdline())]
-    return found
+    (result,) = [item for item in family if any(word in part for part in item.cmdline())]
+    return result
 
 
 @pytest.mark.parametrize("ending", ["left", "killed", "dropped"])

@@ -243,12 +243,12 @@ def test_is_loopback() -> None:
 
 
 def test_unavailable_address_is_a_listen_error() -> None:
-    found = resolve_addresses("127.0.0.1", 0)
-    (first,) = bind_sockets("127.0.0.1", 0, found)
+    result = resolve_addresses("127.0.0.1", 0)
+    (first,) = bind_sockets("127.0.0.1", 0, result)
     with first:
         port = first.getsockname()[1]
         with pytest.raises(ListenError, match=f"port {port}: another process is listening there"):
-            bind_sockets("127.0.0.1", port, found)
+            bind_sockets("127.0.0.1", port, result)
     with pytest.raises(ListenError, match="the name cannot be resolved"):
         resolve_addresses("no.such.host.invalid", 80)
     with pytest.raises(ListenError, match="no such address"):

@@ -34,8 +34,8 @@ SIZE = 100
     ],
 )
 def test_ranges(value: str, part: SelectionKind, start: int, end: int) -> None:
-    found = select_range("GET", {"range": value}, ETAG, SIZE)
-    assert (found.kind, found.start, found.end) == (part, start, end)
+    result = select_range("GET", {"range": value}, ETAG, SIZE)
+    assert (result.kind, result.start, result.end) == (part, start, end)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_if_range_mismatch_selects_the_full_file(if_range: str, part: SelectionK
     ],
 )
 def test_matching_etag_is_304(value: str, known: bool) -> None:
-    found = select_range("GET", {"if-none-match": value, "range": "bytes=0-1"}, ETAG, SIZE)
-    assert (found.kind is SelectionKind.NOT_MODIFIED) is known
+    result = select_range("GET", {"if-none-match": value, "range": "bytes=0-1"}, ETAG, SIZE)
+    assert (result.kind is SelectionKind.NOT_MODIFIED) is known
 
 
 def test_head_has_no_ranges() -> None:

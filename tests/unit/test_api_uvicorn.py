@@ -1,4 +1,4 @@
-"""The API overrides internals of uvicorn: its version has an upper bound, and the tests run with the newest allowed."""
+"""The API overrides internals of uvicorn: the version is bounded, and tests run with the newest allowed."""
 
 from __future__ import annotations
 
