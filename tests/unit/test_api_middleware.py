@@ -251,5 +251,5 @@ def test_unavailable_address_is_a_listen_error() -> None:
             bind_sockets("127.0.0.1", port, result)
     with pytest.raises(ListenError, match="the name cannot be resolved"):
         resolve_addresses("no.such.host.invalid", 80)
-    with pytest.raises(ListenError, match="no such address"):
+    with pytest.raises(ListenError, match="does not have the address"):
         bind_sockets("192.0.2.1", 0, resolve_addresses("192.0.2.1", 0))
