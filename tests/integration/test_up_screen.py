@@ -43,7 +43,7 @@ def one_with(family: list[psutil.Process], word: str) -> psutil.Process:
 
 
 @pytest.mark.parametrize("ending", ["left", "killed", "dropped"])
-async def test_up_shows_the_tui_and_leaves_no_process(tmp_path: Path, ending: str) -> None:
+async def test_up_in_a_terminal_leaves_no_process(tmp_path: Path, ending: str) -> None:
     with up(tmp_path) as terminal:
         await terminal.shows("1 worker", "healthy", within_s=TIMEOUT_S)
         main = psutil.Process(terminal.pid)
@@ -62,7 +62,7 @@ async def test_up_shows_the_tui_and_leaves_no_process(tmp_path: Path, ending: st
         assert not [item for item in alive if item.status() != psutil.STATUS_ZOMBIE]
 
 
-async def test_terminal_is_restored_after_a_killed_tui(tmp_path: Path) -> None:
+async def test_terminal_is_restored_after_a_kill(tmp_path: Path) -> None:
     with up(tmp_path) as terminal:
         await terminal.shows("1 worker", "healthy", within_s=TIMEOUT_S)
         one_with(psutil.Process(terminal.pid).children(), "tui").kill()
