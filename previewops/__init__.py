@@ -11,7 +11,7 @@ __all__ = ["AsyncClient", "Client", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """The clients, loaded when they are first asked for: they bring the Redis client along."""
+    """Imports the clients on first use, since they import the Redis client."""
     if name in ("AsyncClient", "Client"):
         from previewops import client  # noqa: PLC0415 - see above
 

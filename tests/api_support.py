@@ -1,4 +1,4 @@
-"""The REST door in this process, over a real queue; every answer is held against the OpenAPI document."""
+"""The API in this process, on a real queue. Every response is checked against the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ BASE = "http://localhost"
 
 @cache
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(openapi_text())
-    return found
+    result: dict[str, Any] = json.loads(openapi_text())
+    return result
 
 
 def resolve_reference(node: dict[str, Any]) -> dict[str, Any]:
-    """What a reference within the document leads to."""
+    """Resolves a reference within the document."""
     while "$ref" in node and node["$ref"].startswith("#/"):
-        found: Any = document()
+        result: Any = document()
         for step in node["$ref"][2:].split("/"):
-            found = found[step]
-        node = found
+            result = result[step]
+        node = result
     return node
 
 
 def operations() -> dict[tuple[str, str], dict[str, Any]]:
-    """(method, path) of every operation of the document."""
+    """Returns every operation of the document by (method, path)."""
     return {
         (method.upper(), path): operation
         for path, item in document()["paths"].items()
@@ -69,7 +69,7 @@ def operation_of(method: str, path: str) -> dict[str, Any] | None:
 
 
 def check_response(method: str, path: str, response: httpx.Response, body: bytes) -> None:
-    """Fails where the document does not have this answer as it is."""
+    """Checks the response against the document."""
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["x-request-id"]
     operation = operation_of(method, path)
@@ -88,8 +88,8 @@ def check_response(method: str, path: str, response: httpx.Response, body: bytes
 
 
 def validate(body: bytes, schema: dict[str, Any]) -> None:
-    whole = {**schema, "components": document()["components"]}
-    Draft202012Validator(whole, format_checker=FormatChecker()).validate(json.loads(body))
+    complete = {**schema, "components": document()["components"]}
+    Draft202012Validator(complete, format_checker=FormatChecker()).validate(json.loads(body))
 
 
 async def _checked(response: httpx.Response) -> None:
@@ -99,7 +99,7 @@ async def _checked(response: httpx.Response) -> None:
 
 @dataclass
 class ApiUnderTest:
-    """The door and what is behind it."""
+    """The API and its services."""
 
     client: httpx.AsyncClient
     app: ASGIApp
@@ -117,12 +117,12 @@ def ids() -> itertools.count[int]:
 async def serve_api(
     url: str, folder: Path, *, heartbeat_s: float = 15.0, poll_interval_s: float = 0.01, **changes: Any
 ) -> AsyncIterator[ApiUnderTest]:
-    """The door over the queue at ``url``, with bundles under ``folder``. ``changes`` are settings."""
+    """Serves the queue at ``url``, with bundles under ``folder``. ``changes`` are settings."""
     settings = replace(Settings(queue_max=10_000, data_dir=folder, api_rate=0), **changes)
     redis = connect(url, role="test", socket_timeout_s=2.0)
-    backend = ApiBackend(redis, url, settings, working_dir=folder)
+    backend = ApiBackend(redis, url, settings, working_dir=folder, default_operator="api@test")
     watch = JobWatcher(backend, max_listeners=settings.api_streams, poll_interval_s=poll_interval_s)
-    made = build_routes(backend, watch, Thresholds(), default_operator="api@test", heartbeat_s=heartbeat_s)
+    made = build_routes(backend, watch, Thresholds(), heartbeat_s=heartbeat_s)
     number = ids()
     app = build_app(
         made,
@@ -141,9 +141,9 @@ async def serve_api(
 
 
 def require_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem that an answer has to be."""
+    """Checks a problem response and returns its body."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    found: dict[str, Any] = response.json()
-    assert (found["type"], found["status"]) == (f"urn:previewops:problem:{code}", status)
-    return found
+    data: dict[str, Any] = response.json()
+    assert (data["type"], data["status"]) == (f"urn:previewops:problem:{code}", status)
+    return data

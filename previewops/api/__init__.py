@@ -1,5 +1,5 @@
-"""The REST door: the queue over HTTP, for producers, operators and monitoring.
+"""REST API: the queue over HTTP, for producers, operators and monitoring.
 
-``previewops.api.app`` has the routes, ``previewops.api.server`` runs them. Whatever they do goes by way of the same
-queue, contract, dead letters and health as the command line.
+``previewops.api.app`` has the routes, ``previewops.api.server`` runs them. They use the same queue, contract, dead
+letters and health checks as the command line.
 """

@@ -1,7 +1,7 @@
-"""Takes connections as fast as they come.
+"""Accept loop that takes many connections per wakeup.
 
-uvloop's own servers take one connection each time round the loop (libuv since 1.45). While a round answers hundreds
-of requests, that has new clients wait for seconds behind those that were first.
+uvloop's own servers accept one connection per loop iteration (libuv since 1.45). While an iteration serves hundreds
+of requests, new clients would wait for seconds behind earlier ones.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from contextlib import suppress
 import structlog
 
 MAX_ACCEPTS_PER_WAKEUP = 256
-"""Connections that are taken before those that are there get their turn."""
+"""Connections accepted per wakeup before open connections are served."""
 
 PAUSE_S = 0.5
-"""How long none are taken after the system had no room for one."""
+"""Pause in seconds after the system ran out of file descriptors or memory."""
 
-_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 log = structlog.get_logger()
 
 
 class AcceptLoop:
-    """Gives each connection that arrives at ``sockets`` a protocol that ``factory`` makes."""
+    """Accepts connections at ``sockets`` and gives each a protocol from ``factory``."""
 
     def __init__(
         self,
@@ -37,18 +37,18 @@ class AcceptLoop:
         self._loop = loop
         self._sockets = sockets
         self._factory = factory
-        self._handing: set[asyncio.Task[None]] = set()
+        self._handovers: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begins to take connections."""
+        """Starts to accept connections."""
         self._pause = None
         for bound in self._sockets:
             bound.setblocking(False)
             self._loop.add_reader(bound, self._accept, bound)
 
     def stop(self) -> None:
-        """Takes no more; those that were taken go on."""
+        """Stops accepting; open connections continue."""
         if self._pause is not None:
             self._pause.cancel()
         for bound in self._sockets:
@@ -57,21 +57,21 @@ class AcceptLoop:
     def _accept(self, bound: socket.socket) -> None:
         for _ in range(MAX_ACCEPTS_PER_WAKEUP):
             try:
-                taken, _ = bound.accept()
+                connection, _ = bound.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in _NO_ROOM:
+                if error.errno not in _OUT_OF_RESOURCES:
                     raise
-                log.warning("api.no-room", error=error.strerror)
+                log.warning("api.accept-failed", error=error.strerror)
                 self.stop()
                 self._pause = self._loop.call_later(PAUSE_S, self.start)
                 return
-            taken.setblocking(False)
-            task = self._loop.create_task(self._hand_over(taken))
-            self._handing.add(task)
-            task.add_done_callback(self._handing.discard)
+            connection.setblocking(False)
+            task = self._loop.create_task(self._hand_over(connection))
+            self._handovers.add(task)
+            task.add_done_callback(self._handovers.discard)
 
-    async def _hand_over(self, taken: socket.socket) -> None:
-        with suppress(OSError):  # it is gone already
-            await self._loop.connect_accepted_socket(self._factory, taken)
+    async def _hand_over(self, connection: socket.socket) -> None:
+        with suppress(OSError):  # the client has already closed it
+            await self._loop.connect_accepted_socket(self._factory, connection)

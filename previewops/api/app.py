@@ -1,4 +1,4 @@
-"""The routes, and the layers that every request passes on its way to them."""
+"""Routes of the API and its middleware."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from previewops.api import schema_routes
 from previewops.api.artifact_routes import ArtifactRoutes
 from previewops.api.auth import AccessPolicy, AuthMiddleware
 from previewops.api.backend import ApiBackend
-from previewops.api.body_reader import MAX_TOTAL_BODY_BYTES, BodyReader
 from previewops.api.dead_letter_routes import DeadLetterRoutes
 from previewops.api.errors import ApiError
 from previewops.api.event_routes import HEARTBEAT_S, EventRoutes
-from previewops.api.job_routes import MIB, JobRoutes
+from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.queue_routes import QueueRoutes
 from previewops.api.rate_limit import RateLimitMiddleware, TokenBuckets
@@ -30,19 +29,17 @@ DEAD = "/api/preview/dlq"
 
 def build_routes(
     backend: ApiBackend,
-    watch: JobWatcher,
+    watcher: JobWatcher,
     thresholds: Thresholds,
     *,
-    default_operator: str,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> list[Route]:
-    """Every path of the API. ``acts_as`` is the name of an act whose caller gives none."""
-    bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, backend.settings.api_max_body_mb * MIB))
-    jobs = JobRoutes(backend, bodies, default_operator)
+    """Returns every route."""
+    jobs = JobRoutes(backend)
     artifacts = ArtifactRoutes(backend)
-    events = EventRoutes(backend, watch, heartbeat_s=heartbeat_s)
-    operations = QueueRoutes(backend, bodies, thresholds, default_operator)
-    letters = DeadLetterRoutes(backend, bodies, default_operator)
+    events = EventRoutes(backend, watcher, heartbeat_s=heartbeat_s)
+    queue = QueueRoutes(backend, thresholds)
+    dead_letters = DeadLetterRoutes(backend)
     return [
         Route(JOBS, jobs.submit, methods=["POST"]),
         Route(JOBS + "/{jobId}/status", jobs.status),
@@ -50,43 +47,43 @@ def build_routes(
         Route(JOBS + "/{jobId}/artifacts", artifacts.manifest),
         Route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file),
         Route(JOBS + "/{jobId}", jobs.cancel, methods=["DELETE"]),
-        Route(QUEUE + "/metrics", operations.stats),
-        Route(QUEUE + "/pause", operations.pause, methods=["POST"]),
-        Route(QUEUE + "/resume", operations.resume, methods=["POST"]),
-        Route(DEAD, letters.list),
-        Route(DEAD + "/requeue", letters.requeue, methods=["POST"]),
-        Route(DEAD + "/discard", letters.discard, methods=["POST"]),
-        Route("/api/preview/worker/health", operations.health),
-        Route("/metrics", operations.metrics),
-        Route("/livez", operations.alive),
-        Route("/readyz", operations.ready),
+        Route(QUEUE + "/metrics", queue.stats),
+        Route(QUEUE + "/pause", queue.pause, methods=["POST"]),
+        Route(QUEUE + "/resume", queue.resume, methods=["POST"]),
+        Route(DEAD, dead_letters.list),
+        Route(DEAD + "/requeue", dead_letters.requeue, methods=["POST"]),
+        Route(DEAD + "/discard", dead_letters.discard, methods=["POST"]),
+        Route("/api/preview/worker/health", queue.health),
+        Route("/metrics", queue.metrics),
+        Route("/livez", queue.alive),
+        Route("/readyz", queue.ready),
         Route("/openapi.json", schema_routes.openapi),
         Route("/preview-job.schema.json", schema_routes.payload_schema),
     ]
 
 
 def build_app(
-    served: list[Route], access: AccessPolicy, *, rate: int, clock: Clock, new_id: Callable[[], str]
+    routes: list[Route], access: AccessPolicy, *, rate: int, clock: Clock, new_id: Callable[[], str]
 ) -> ASGIApp:
-    """The application. ``rate`` is requests a second for each client, 0 for no bound."""
-    app: ASGIApp = AuthMiddleware(_Routed(Router(served, redirect_slashes=False)), access)
+    """Returns the application. ``rate`` is requests per second and client, 0 for no limit."""
+    app: ASGIApp = AuthMiddleware(_RaisingRouter(Router(routes, redirect_slashes=False)), access)
     if rate:
-        # Outside the guard: guessing tokens is bounded too.
+        # Outside of authentication, so that guessing tokens is limited too.
         app = RateLimitMiddleware(app, TokenBuckets(rate), clock=clock)
     return RequestMiddleware(app, clock=clock, new_id=new_id)
 
 
-def build_error_app(refusal: ApiError, *, clock: Clock, new_id: Callable[[], str]) -> ASGIApp:
-    """An application that answers every request with ``refusal``, in the layer that all answers pass."""
+def build_error_app(error: ApiError, *, clock: Clock, new_id: Callable[[], str]) -> ASGIApp:
+    """Returns an application that answers every request with ``error``, in the usual middleware."""
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-        raise refusal
+        raise error
 
     return RequestMiddleware(refuse, clock=clock, new_id=new_id)
 
 
-class _Routed:
-    """A router that raises what it cannot route, instead of answering in plain text."""
+class _RaisingRouter:
+    """Router that raises routing errors instead of sending plain text."""
 
     def __init__(self, router: Router) -> None:
         self._router = router

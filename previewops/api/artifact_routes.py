@@ -1,20 +1,21 @@
-"""The routes of artifacts: the manifest of a bundle and each of its files, whole or in part."""
+"""Routes of artifacts: manifest and files of a bundle, complete or by range."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.errors import ArtifactNotServed, RangeNotSatisfiable
 from previewops.api.ranges import RangeSelection, SelectionKind, select_range
 from previewops.api.request_params import require_no_query
+from previewops.api.responses import ClosingResponse
 from previewops.bundles import MANIFEST_FILE, OpenArtifact, open_artifact
 from previewops.errors import ArtifactNotFound, BundleNotFound
 from previewops.queue.records import JobRecord
@@ -37,17 +38,17 @@ SENT_AS = frozenset(
         "text/vtt",
     }
 )
-"""The media types that files are sent as; others are octets. No browser runs any of these, whatever is listed."""
+"""Media types of responses; other files are sent as octets. Browsers do not execute any of them."""
 
 
 class ArtifactRoutes:
-    """The files of completed jobs."""
+    """Routes of the files of completed jobs."""
 
     def __init__(self, backend: ApiBackend) -> None:
         self._backend = backend
 
     async def manifest(self, request: Request) -> Response:
-        """``GET /api/preview/jobs/{jobId}/artifacts``: container.json, byte by byte as it was published."""
+        """``GET /api/preview/jobs/{jobId}/artifacts``: container.json as published, byte by byte."""
         return await self._file(request, MANIFEST_FILE)
 
     async def file(self, request: Request) -> Response:
@@ -61,77 +62,74 @@ class ArtifactRoutes:
             record = await self._backend.queue.status(job_id)
         if record.state is not JobState.COMPLETED:
             raise ArtifactNotServed(
-                f"job {job_id} is {record.state.value}; a job has artifacts when it is completed",
-                hint="GET …/events tells when it ends",
+                f"job {job_id} is {record.state.value}; only completed jobs have artifacts",
+                hint="GET …/events reports when the job ends",
             )
         if (record.result or {}).get("bundle") is None:
-            raise ArtifactNotServed(f"job {job_id} was a dry run, which makes no artifacts")
-        file = await asyncio.to_thread(_opened, self._backend.settings.data_dir, record, name)
+            raise ArtifactNotServed(f"job {job_id} was a dry run, which has no artifacts")
+        file = await asyncio.to_thread(_open, self._backend.settings.data_dir, record, name)
         selection = select_range(request.method, request.headers, _etag(file), file.size)
         if selection.kind is SelectionKind.NOT_SATISFIABLE:
             file.close()
             raise RangeNotSatisfiable(
-                f"the file has {file.size} bytes, and none in that range",
+                f"range outside the file of {file.size} bytes",
                 headers=(("Content-Range", f"bytes */{file.size}"),),
             )
-        return _FileResponse(file, selection, with_body=request.method != "HEAD")
+        return _respond(file, selection, with_body=request.method != "HEAD")
 
 
-def _opened(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
-    """The file of the bundle. Where a bundle would be on this machine is nobody's business outside."""
+def _open(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
+    """Opens a file of the bundle. Errors do not disclose paths of this machine."""
     try:
         return open_artifact(data_dir, record, name)
     except ArtifactNotFound as error:
         raise ArtifactNotServed(
-            f"job {record.job_id} has no artifact of that name",
-            hint="GET …/artifacts lists the names there are",
+            f"job {record.job_id} has no artifact with this name",
+            hint="GET …/artifacts lists the names",
         ) from error
     except BundleNotFound as error:
         raise ArtifactNotServed(
-            f"the bundle of job {record.job_id} is not there, or is not what was published",
-            hint="it may have been pruned, or DATA_DIR is another folder than the workers'",
+            f"the bundle of job {record.job_id} is missing or was changed",
+            hint="it may have been pruned, or DATA_DIR differs from the workers'",
         ) from error
 
 
 def _etag(file: OpenArtifact) -> str:
-    """The strong validator of the content."""
+    """Strong validator of the content."""
     return f'"{file.sha256}"'
 
 
-class _FileResponse(StreamingResponse):
-    """The selected bytes of a file, which is closed however the sending ends."""
-
-    def __init__(self, file: OpenArtifact, selection: RangeSelection, *, with_body: bool) -> None:
-        status = {SelectionKind.FULL: 200, SelectionKind.PARTIAL: 206, SelectionKind.NOT_MODIFIED: 304}[
-            selection.kind
-        ]
-        headers = {
-            "ETag": _etag(file),
-            "Accept-Ranges": "bytes",
-            # A job that is requeued may publish other bytes under the same name.
-            "Cache-Control": "private, no-cache",
-        }
-        if selection.kind is not SelectionKind.NOT_MODIFIED:
-            headers["Content-Length"] = str(selection.length)
-        if selection.kind is SelectionKind.PARTIAL:
-            headers["Content-Range"] = f"bytes {selection.start}-{selection.end - 1}/{file.size}"
-        sent = selection if with_body else RangeSelection(selection.kind, 0, 0)
-        media_type = file.media_type if file.media_type in SENT_AS else _OCTETS
-        super().__init__(_pieces(file, sent), status, headers, media_type=media_type)
-        self._file = file
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._file.close()
+def _respond(file: OpenArtifact, selection: RangeSelection, *, with_body: bool) -> Response:
+    status = {SelectionKind.FULL: 200, SelectionKind.PARTIAL: 206, SelectionKind.NOT_MODIFIED: 304}
+    headers = {
+        "ETag": _etag(file),
+        "Accept-Ranges": "bytes",
+        # A requeued job may publish other bytes under the same name.
+        "Cache-Control": "private, no-cache",
+    }
+    if selection.kind is not SelectionKind.NOT_MODIFIED:
+        headers["Content-Length"] = str(selection.length)
+    if selection.kind is SelectionKind.PARTIAL:
+        headers["Content-Range"] = f"bytes {selection.start}-{selection.end - 1}/{file.size}"
+    sent = selection if with_body else RangeSelection(selection.kind, 0, 0)
+    resources = AsyncExitStack()
+    resources.callback(file.close)
+    return ClosingResponse(
+        _chunks(file, sent),
+        resources,
+        status_code=status[selection.kind],
+        headers=headers,
+        media_type=file.media_type if file.media_type in SENT_AS else _OCTETS,
+    )
 
 
-async def _pieces(file: OpenArtifact, selection: RangeSelection) -> AsyncIterator[bytes]:
-    at = selection.start
-    while at < selection.end:
-        piece = await asyncio.to_thread(os.pread, file.descriptor, min(CHUNK_BYTES, selection.end - at), at)
-        if not piece:
-            raise OSError("a published file was cut short")
-        yield piece
-        at += len(piece)
+async def _chunks(file: OpenArtifact, selection: RangeSelection) -> AsyncIterator[bytes]:
+    offset = selection.start
+    while offset < selection.end:
+        chunk = await asyncio.to_thread(
+            os.pread, file.descriptor, min(CHUNK_BYTES, selection.end - offset), offset
+        )
+        if not chunk:
+            raise OSError("a published file was truncated")
+        yield chunk
+        offset += len(chunk)

@@ -1,4 +1,4 @@
-"""Who may ask: the name that is called, pages of other sites, and tokens. Pure, but for the layer at the end."""
+"""Access checks: Host header, cross-site requests, tokens. Pure except for the middleware."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from previewops.api.errors import Forbidden, HostNotAllowed, Unauthorized
 from previewops.settings import Settings
 
 PUBLIC_PATHS = frozenset({"/livez", "/readyz"})
-"""What needs no token: it tells nothing of the queue but that it is there."""
+"""Paths without a token; their responses contain no data of the queue."""
 
-_LOOKING = frozenset({"GET", "HEAD"})
+_READ_METHODS = frozenset({"GET", "HEAD"})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_ASK_FOR_TOKEN = (("WWW-Authenticate", 'Bearer realm="previewops"'),)
+_CHALLENGE = (("WWW-Authenticate", 'Bearer realm="previewops"'),)
 
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """Who is let in. ``hosts`` are the names that may be called, None for any; tokens are not shown."""
+    """Who may send requests. ``hosts`` are the accepted Host names, None for all. Tokens are excluded from repr."""
 
     token: str | None = field(default=None, repr=False)
     read_token: str | None = field(default=None, repr=False)
@@ -31,27 +31,29 @@ class AccessPolicy:
 
     @classmethod
     def from_settings(cls, settings: Settings, *, loopback: bool) -> AccessPolicy:
-        """The access that the settings grant.
+        """Returns the policy of the settings.
 
-        On a loopback address only names of this machine are served: a page in a browser on it may have made its
-        own name resolve to 127.0.0.1, and would be let in like a program (DNS rebinding).
+        On a loopback address only names of this machine are accepted. Otherwise a page in a local browser could
+        resolve its own name to 127.0.0.1 and send requests like a local program (DNS rebinding).
         """
-        named = frozenset(settings.api_hosts)
-        return cls(settings.api_token, settings.api_read_token, named if named or loopback else None)
+        allowed_hosts = frozenset(settings.api_hosts)
+        return cls(
+            settings.api_token, settings.api_read_token, allowed_hosts if allowed_hosts or loopback else None
+        )
 
     def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
-        """Lets a request in or not.
+        """Checks one request.
 
         Raises:
-            Misdirected: it calls a name that is not served.
-            Forbidden: a page of another site sends it, or its token may only look.
-            Unauthorized: it has no token, or a wrong one.
+            HostNotAllowed: the Host header is not accepted.
+            Forbidden: the request is from another site's page, or its token is read-only.
+            Unauthorized: the token is missing or invalid.
         """
         host = host_name(headers.get("host", ""))
         if self.hosts is not None and not (host in self.hosts or is_loopback_host(host)):
             raise HostNotAllowed(
-                "the Host header names a host that is not served here",
-                hint="name it in PREVIEW_API_HOSTS if it is this one",
+                "the Host header is not an accepted host name",
+                hint="add the host name to PREVIEW_API_HOSTS",
             )
         self._check_site(method, headers)
         if self.token is not None and path not in PUBLIC_PATHS:
@@ -61,40 +63,43 @@ class AccessPolicy:
     def _check_site(method: str, headers: Mapping[str, str]) -> None:
         navigates = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site") == "cross-site" and not navigates:
-            raise Forbidden("pages of other sites are not served")
-        # Old browsers do not say it, nor do new ones where there is no TLS; with an act they name the page's origin.
+            raise Forbidden("cross-site requests are not allowed")
+        # Old browsers send no Sec-Fetch-Site, nor do new ones without TLS; with a write they send the page's Origin.
         origin = None if "sec-fetch-site" in headers else headers.get("origin")
         if (
             origin is not None
-            and method not in _LOOKING
+            and method not in _READ_METHODS
             and not is_same_origin(origin, headers.get("host", ""))
         ):
-            raise Forbidden("pages of other sites are not served")
+            raise Forbidden("cross-site requests are not allowed")
 
     def _check_token(self, method: str, authorization: str) -> None:
         scheme, _, given = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthorized(
-                "a bearer token is needed",
-                hint="send Authorization: Bearer and the token of PREVIEW_API_TOKEN",
-                headers=_ASK_FOR_TOKEN,
+                "a bearer token is required",
+                hint="send Authorization: Bearer with the token of PREVIEW_API_TOKEN",
+                headers=_CHALLENGE,
             )
-        acts, looks = _same(given.strip(), self.token), _same(given.strip(), self.read_token)
-        if not acts and not looks:
-            raise Unauthorized("the token is not valid", headers=_ASK_FOR_TOKEN)
-        if not acts and method not in _LOOKING:
-            raise Forbidden("this token may look and not act", hint="use the token of PREVIEW_API_TOKEN")
+        is_write_token, is_read_token = (
+            _equal(given.strip(), self.token),
+            _equal(given.strip(), self.read_token),
+        )
+        if not is_write_token and not is_read_token:
+            raise Unauthorized("the token is invalid", headers=_CHALLENGE)
+        if not is_write_token and method not in _READ_METHODS:
+            raise Forbidden("this token is read-only", hint="use the token of PREVIEW_API_TOKEN")
 
 
-def _same(given: str, token: str | None) -> bool:
-    """Takes as long whatever the two have in common."""
+def _equal(given: str, token: str | None) -> bool:
+    """Compares in constant time."""
     return (
         hmac.compare_digest(given.encode("latin-1", "replace"), (token or "").encode()) and token is not None
     )
 
 
 def host_name(header: str) -> str:
-    """The name or address of a Host header, without the port, in lower case."""
+    """Returns the host of a Host header in lower case, without the port."""
     text = header.strip().lower()
     if text.startswith("["):
         return text.partition("]")[0] + "]"
@@ -102,16 +107,16 @@ def host_name(header: str) -> str:
 
 
 def is_same_origin(origin: str, host: str) -> bool:
-    """Whether an Origin header names the host and port of a Host header. The scheme's own port may be left out."""
+    """Whether an Origin header has the host and port of a Host header. The scheme's default port is optional."""
     scheme, separator, named = origin.strip().lower().partition("://")
     default = _DEFAULT_PORTS.get(scheme)
     if not separator or default is None:
-        return False  # "null" among them: of a file, or a page that was walled off
+        return False  # among them "null": a local file or a sandboxed page
     return named.removesuffix(default) == host.strip().lower().removesuffix(default) != ""
 
 
 def is_loopback_host(host: str) -> bool:
-    """Whether a host name is localhost, or a loopback address."""
+    """Whether a host is localhost or a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -121,7 +126,7 @@ def is_loopback_host(host: str) -> bool:
 
 
 class AuthMiddleware:
-    """The layer that lets requests in."""
+    """Middleware that checks the access of each request."""
 
     def __init__(self, app: ASGIApp, access: AccessPolicy) -> None:
         self._app = app

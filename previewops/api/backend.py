@@ -1,17 +1,16 @@
-"""What all routes stand on: the queue, its dead letters and figures, and a bounded way to them."""
+"""Services of all routes: queue, dead letters, snapshots, and bounded access to Redis."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from starlette.responses import Response
-
+from previewops.api.body_reader import MAX_TOTAL_BODY_BYTES, BodyReader
 from previewops.api.errors import Overloaded
+from previewops.api.request_params import acting_operator
 from previewops.api.submit_batcher import SubmitBatcher
 from previewops.contract import AssetPolicy
 from previewops.queue.dead_letters import DeadLetters
@@ -22,28 +21,32 @@ from previewops.snapshot.reader import SnapshotReader
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+    from starlette.requests import Request
+
+MIB = 1024 * 1024
 
 REDIS_SLOTS = 32
-"""Requests that use Redis at a time, and so connections to it; others wait their turn."""
+"""Concurrent requests that use Redis, and so connections to it; other requests wait for a slot."""
 
 LONG_REDIS_SLOTS = 4
-"""Those among them that may take long."""
+"""Concurrent requests that scan the whole queue; they hold a Redis slot too."""
 
 CONNECT_TIMEOUT_S = 1.0
 SOCKET_TIMEOUT_S = 2.0
 SLOT_TIMEOUT_S = 2.0
-"""How long a request waits for its turn before it is told to come again."""
+"""Time in seconds that a request waits for a slot before it is rejected with Retry-After."""
 REPLY_TIMEOUT_S = 3.0
-"""How long all that one request asks may take. The client's own timeouts are for each step, and it connects for one
-caller after the other."""
+"""Time in seconds for all Redis calls of one request. The client's own timeouts are per call, and it opens
+connections one after the other."""
 
 
 class ApiBackend:
-    """The queue of one API process.
+    """Services of one API process.
 
     Args:
-        started_in: the folder that counts as an asset root where PREVIEW_ASSET_ROOTS names none.
-        turn_timeout_s: how long a request waits for its turn at Redis.
+        working_dir: asset root if PREVIEW_ASSET_ROOTS is not set.
+        default_operator: name recorded for requests without X-Preview-User.
+        slot_timeout_s: time that a request waits for a Redis slot.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class ApiBackend:
         settings: Settings,
         *,
         working_dir: Path,
+        default_operator: str,
         slot_timeout_s: float = SLOT_TIMEOUT_S,
     ) -> None:
         self.redis = redis
@@ -63,49 +67,46 @@ class ApiBackend:
         self.dead_letters = DeadLetters(redis, settings)
         self.snapshots = SnapshotReader(redis, settings)
         self.asset_policy = AssetPolicy(settings.effective_asset_roots(working_dir), settings.asset_hosts)
-        self._turns = asyncio.Semaphore(REDIS_SLOTS)
-        self._long_turns = asyncio.Semaphore(LONG_REDIS_SLOTS)
-        self._turn_timeout_s = slot_timeout_s
+        self.bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, settings.api_max_body_mb * MIB))
+        self._default_operator = default_operator
+        self._slots = asyncio.Semaphore(REDIS_SLOTS)
+        self._long_slots = asyncio.Semaphore(LONG_REDIS_SLOTS)
+        self._slot_timeout_s = slot_timeout_s
+
+    def operator(self, request: Request) -> str:
+        """Returns the name that is recorded with a command: X-Preview-User, or the default."""
+        return acting_operator(request.headers) or self._default_operator
 
     @asynccontextmanager
     async def redis_slot(self, *, timeout_s: float = REPLY_TIMEOUT_S) -> AsyncIterator[None]:
-        """A turn at Redis, of ``timeout_s`` seconds at most.
+        """Holds a Redis slot, for at most ``timeout_s`` seconds.
 
         Raises:
-            Overloaded: none came up in time.
+            Overloaded: all slots stayed in use.
             RedisUnavailable: Redis cannot be used.
         """
-        async with self._turn(self._turns), redis_errors(self.url), asyncio.timeout(timeout_s):
+        async with self._acquire(self._slots), redis_errors(self.url), asyncio.timeout(timeout_s):
             yield
 
     @asynccontextmanager
     async def long_redis_slot(self, timeout_s: float) -> AsyncIterator[None]:
-        """A turn for what looks through the whole queue. There are few of them, so that the others get theirs.
+        """Holds a slot for a scan of the whole queue; they are few, so that scans leave slots to other requests.
 
         Raises:
-            Overloaded: none came up in time.
+            Overloaded: all slots stayed in use.
             RedisUnavailable: Redis cannot be used.
         """
-        async with self._turn(self._long_turns), self.redis_slot(timeout_s=timeout_s):
+        async with self._acquire(self._long_slots), self.redis_slot(timeout_s=timeout_s):
             yield
 
     @asynccontextmanager
-    async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
+    async def _acquire(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._turn_timeout_s):
-                await turns.acquire()
+            async with asyncio.timeout(self._slot_timeout_s):
+                await slots.acquire()
         except TimeoutError:
-            raise Overloaded("too many requests wait for Redis", retry_after_s=2) from None
+            raise Overloaded("too many requests are waiting for Redis", retry_after_s=2) from None
         try:
             yield
         finally:
-            turns.release()
-
-
-def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """``body`` as JSON."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    # json.dumps lets halves of surrogate pairs through, which a stock client's job may hold.
-    return Response(
-        text.encode("utf-8", "replace"), status, media_type="application/json", headers=dict(headers or {})
-    )
+            slots.release()

@@ -1,4 +1,4 @@
-"""Reads the bodies of requests: of the right media type, bounded each and all together."""
+"""Reads request bodies: checks the media type, limits each body and all bodies together."""
 
 from __future__ import annotations
 
@@ -14,74 +14,74 @@ JSON = "application/json"
 JSON_LINES = ("application/jsonl", "application/x-ndjson")
 
 MAX_TOTAL_BODY_BYTES = 64 * 1024 * 1024
-"""Bytes of bodies that may be in memory at a time, over all requests. One batch of any allowed size always may."""
+"""Bytes of all request bodies in memory. One batch of the maximum size always fits."""
 
 
 def request_media_type(request: Request) -> str:
-    """What the body is said to be, without parameters, in lower case."""
+    """Returns the Content-Type in lower case, without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def require_json(request: Request) -> None:
-    """Turns away what is not declared as JSON. A page of another site cannot declare that unasked.
+    """Requires Content-Type application/json, which a cross-site page cannot send without a preflight.
 
     Raises:
-        UnsupportedMediaType: it is something else, or nothing.
+        UnsupportedMediaType: another type, or none.
     """
-    found = request_media_type(request)
-    if found != JSON:
-        raise unsupported_media_type(found, JSON)
+    media_type = request_media_type(request)
+    if media_type != JSON:
+        raise unsupported_media_type(media_type, JSON)
 
 
 def unsupported_media_type(found: str, allowed: str) -> UnsupportedMediaType:
-    """The refusal of a media type."""
+    """Returns the error for a media type."""
     return UnsupportedMediaType(
-        f"Content-Type is {found or 'missing'}; allowed is {allowed}",
+        f"Content-Type: found {found or 'nothing'}, allowed {allowed}",
         headers=(("Accept", JSON),),
     )
 
 
 class BodyReader:
-    """The bodies that are in memory, counted."""
+    """Reads bodies and counts the bytes of those in memory."""
 
     def __init__(self, max_total_bytes: int) -> None:
-        self._most_bytes = max_total_bytes
+        self._max_total_bytes = max_total_bytes
         self._held_bytes = 0
 
     @asynccontextmanager
     async def read(self, request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-        """The whole body, which counts until the block is left.
+        """Yields the body, which is counted until the end of the block.
 
         Raises:
-            TooLarge: it has more than ``most_bytes``.
-            Overloaded: other requests hold all the memory there is for bodies.
-            ClientDisconnect: the client went away in the middle.
+            BodyTooLarge: the body exceeds ``max_bytes``.
+            Overloaded: the bodies of other requests use all the memory for bodies.
+            ClientDisconnect: the client disconnected.
         """
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > max_bytes:
             raise _too_large(f"{int(declared)} bytes", max_bytes)
-        held = 0
-        # Not a list of pieces to be joined: they and the whole would be there together. Its value is no copy.
-        gathered = BytesIO()
+        size = 0
+        # Joining a list of chunks would hold the body twice. BytesIO.getvalue does not copy.
+        buffer = BytesIO()
         try:
             async for chunk in request.stream():
-                if held + len(chunk) > max_bytes:
+                if size + len(chunk) > max_bytes:
                     raise _too_large("more", max_bytes)
-                if self._held_bytes + len(chunk) > self._most_bytes and self._held_bytes > held:
-                    raise Overloaded("too many large bodies are being read", retry_after_s=2)
-                held += len(chunk)
+                if self._held_bytes + len(chunk) > self._max_total_bytes and self._held_bytes > size:
+                    raise Overloaded("too many large request bodies", retry_after_s=2)
+                size += len(chunk)
                 self._held_bytes += len(chunk)
-                gathered.write(chunk)
-            whole = gathered.getvalue()
-            del gathered
-            yield whole
+                buffer.write(chunk)
+            body = buffer.getvalue()
+            del buffer
+            yield body
         finally:
-            self._held_bytes -= held
+            self._held_bytes -= size
 
 
-def _too_large(found: str, most_bytes: int) -> BodyTooLarge:
+def _too_large(found: str, max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(
-        f"the body has {found}; allowed are {most_bytes} bytes",
-        hint="split a batch; a job with large pictures names files instead of data: uris",
+        f"body: found {found}, allowed {max_bytes} bytes",
+        hint="split a batch; in a job, name files instead of data: URIs",
         headers=(("Connection", "close"),),
     )

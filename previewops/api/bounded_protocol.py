@@ -1,4 +1,9 @@
-"""HTTP/1.1 of uvicorn and httptools, with patience that ends: slow clients, endless heads, too many connections."""
+"""HTTP/1.1 protocol of uvicorn (httptools) with limits: slow clients, size of the head, number of connections.
+
+A front proxy can limit these too. The API limits them itself because it also runs without one: uvicorn waits for a
+slow request for ever, and httptools buffers an endless header field. The class overrides internals of uvicorn, so
+pyproject.toml has an upper bound for its version, and the tests run with the newest allowed version.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +19,23 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from previewops.api.errors import ApiError, Overloaded
 
 MAX_HEAD_BYTES = 65_536
-"""Bytes of a request beside its body: address, headers and trailers."""
+"""Bytes of a request except its body: request line, headers and trailers."""
 
 _FIELD_BYTES = 4
-"""What stands around the name and the value of a header."""
+"""Bytes of the separators of one header."""
 
 UNREAD = "-"
-"""Method and path, as the log has them, of a request whose head did not come or makes no sense."""
+"""Logged method and path of a request whose head is missing or malformed."""
 
 EXTRA_CONNECTIONS = 1_000
-"""So many more than may be served are told so; those beyond are closed without a word."""
+"""Connections over the limit that get a 503 response; further ones are closed at once."""
 
 
 class _BadRequest(ApiError):
-    """What came is no HTTP."""
+    """The data is not an HTTP request."""
 
 
-class _TooLateForRequest(ApiError):
+class _RequestTimeout(ApiError):
     """The request did not arrive in time."""
 
     status = 408
@@ -38,7 +43,7 @@ class _TooLateForRequest(ApiError):
 
 
 class _HeadTooLarge(ApiError):
-    """The head of the request, or what follows its body, is larger than is taken."""
+    """Head or trailers exceed ``MAX_HEAD_BYTES``."""
 
     status = 431
     code = "head-too-large"
@@ -48,9 +53,9 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
     Args:
-        most_connections: more than so many at a time are told to come again.
-        patience_s: how long a request may take to arrive whole, and the client to take what was sent, in seconds.
-        refusing: makes the application that answers with a refusal, as the whole answers with all others.
+        max_connections: further connections get a 503 response.
+        client_timeout_s: time in seconds to receive a complete request, and for the client to read what was sent.
+        build_error_app: returns the application that answers with an error, in the usual middleware.
     """
 
     def __init__(
@@ -62,62 +67,65 @@ class BoundedProtocol(HttpToolsProtocol):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._served = cast("ASGIApp", self.app)
+        self._active_app = cast("ASGIApp", self.app)
         self.app = cast("Any", self._serve)
-        self._refusing = build_error_app
-        self._refusal: ApiError | None = None
-        self._refused: Scope | None = None
-        """The request that is refused, where it is under way already."""
-        self._unanswered: deque[RequestResponseCycle] = deque()
-        self._most_connections = max_connections
-        self._patience_s = client_timeout_s
-        self._arrival: asyncio.TimerHandle | None = None
-        self._taking: asyncio.TimerHandle | None = None
+        self._build_error_app = build_error_app
+        self._error: ApiError | None = None
+        self._rejected_scope: Scope | None = None
+        """Scope of the rejected request if the application has started."""
+        self._open_cycles: deque[RequestResponseCycle] = deque()
+        self._max_connections = max_connections
+        self._client_timeout_s = client_timeout_s
+        self._request_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
         self._in_head = False
         self._in_body = False
         self._head_bytes = 0
-        self._unfinished_bytes = 0
-        self._overlong: _HeadTooLarge | None = None
+        self._unparsed_bytes = 0
+        self._head_error: _HeadTooLarge | None = None
 
     @classmethod
     def factory(
         cls, *, max_connections: int, client_timeout_s: float, build_error_app: Callable[[ApiError], ASGIApp]
     ) -> Any:
-        """A protocol class as uvicorn wants it."""
+        """Returns a protocol class for uvicorn."""
         return partial(
-            cls, most_connections=max_connections, patience_s=client_timeout_s, refusing=build_error_app
+            cls,
+            max_connections=max_connections,
+            client_timeout_s=client_timeout_s,
+            build_error_app=build_error_app,
         )
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self._most_connections + EXTRA_CONNECTIONS:
+        if len(self.connections) > self._max_connections + EXTRA_CONNECTIONS:
             transport.abort()
-        elif len(self.connections) > self._most_connections:
-            self._served = self._refusing(_full())
-        self._await_request()
+        elif len(self.connections) > self._max_connections:
+            self._active_app = self._build_error_app(_connections_exhausted())
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
+        self._stop_timer()
         self.resume_writing()
-        # uvicorn tells the newest request alone; a stream with another behind it would go on for nobody.
-        for cycle in self._unanswered:
+        # uvicorn disconnects only the newest request; an event stream with another request behind it would continue.
+        for cycle in self._open_cycles:
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refusal is not None:
-            return  # whatever follows what is refused
-        if self._arrival is None and not self._answering():
-            self._await_request()
-        # A field is told when it has come whole; until then the parser keeps it, however long it gets.
-        self._unfinished_bytes += len(data)
+        if self._error is not None:
+            return  # data after a rejected request
+        if self._request_timer is None and not self._response_pending():
+            self._start_timer()
+        # The parser reports a field when it is complete, and buffers it until then without a limit.
+        self._unparsed_bytes += len(data)
         super().data_received(data)
-        if self._unfinished_bytes > MAX_HEAD_BYTES:
-            self._refuse(_head_too_large())
+        if self._unparsed_bytes > MAX_HEAD_BYTES:
+            self._reject(_head_too_large())
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes, self._unfinished_bytes = True, 0, 0
+        self._in_head, self._head_bytes, self._unparsed_bytes = True, 0, 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -126,101 +134,101 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + _FIELD_BYTES)
-        # After the head these are trailers. Nobody here waits for any, and as headers they would come unchecked.
+        # Fields after the head are trailers. They are unused, and must not be added to the headers unchecked.
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        while self._unanswered and self._unanswered[0].response_complete:
-            self._unanswered.popleft()
-        self._unanswered.append(self.cycle)
-        self._in_head, self._in_body, self._unfinished_bytes = False, True, 0
+        while self._open_cycles and self._open_cycles[0].response_complete:
+            self._open_cycles.popleft()
+        self._open_cycles.append(self.cycle)
+        self._in_head, self._in_body, self._unparsed_bytes = False, True, 0
 
     def on_body(self, body: bytes) -> None:
-        self._unfinished_bytes = 0
+        self._unparsed_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._in_body, self._unfinished_bytes = False, 0
-        self._stop_waiting()
+        self._in_body, self._unparsed_bytes = False, 0
+        self._stop_timer()
         super().on_message_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._taking = self.loop.call_later(self._patience_s, self.transport.abort)
+        self._write_timer = self.loop.call_later(self._client_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
-        if self._taking is not None:
-            self._taking.cancel()
-            self._taking = None
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(self._overlong or _BadRequest(msg))
+        self._reject(self._head_error or _BadRequest(msg))
 
     def _count(self, length: int) -> None:
-        self._unfinished_bytes = 0
+        self._unparsed_bytes = 0
         self._head_bytes += length
         if self._head_bytes > MAX_HEAD_BYTES:
-            # The parser stops at an error, and uvicorn answers it by send_400_response.
-            self._overlong = _head_too_large()
-            raise self._overlong
+            # The parser stops at an exception, and uvicorn then calls send_400_response.
+            self._head_error = _head_too_large()
+            raise self._head_error
 
-    def _answering(self) -> bool:
-        """Whether a request's head is there, and not yet the whole of its answer."""
+    def _response_pending(self) -> bool:
+        """Whether a request has been received whose response is incomplete."""
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
         return cycle is not None and not cycle.response_complete
 
-    def _await_request(self) -> None:
-        self._arrival = self.loop.call_later(self._patience_s, self._too_late)
+    def _start_timer(self) -> None:
+        self._request_timer = self.loop.call_later(self._client_timeout_s, self._on_timeout)
 
-    def _stop_waiting(self) -> None:
-        if self._arrival is not None:
-            self._arrival.cancel()
-            self._arrival = None
+    def _stop_timer(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None
 
-    def _too_late(self) -> None:
-        self._arrival = None
-        self._refuse(_TooLateForRequest(f"the request did not arrive within {self._patience_s:g} s"))
+    def _on_timeout(self) -> None:
+        self._request_timer = None
+        self._reject(_RequestTimeout(f"the request did not arrive within {self._client_timeout_s:g} s"))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application, which learns by ``receive`` that the rest of its request will not come."""
+        """Application whose ``receive`` raises the error if the rest of the request is rejected."""
 
-        async def arriving() -> Message:
+        async def receive_or_raise() -> Message:
             message = await receive()
-            if self._refusal is not None and scope is self._refused:
-                raise self._refusal
+            if self._error is not None and scope is self._rejected_scope:
+                raise self._error
             return message
 
-        await self._served(scope, arriving, send)
+        await self._active_app(scope, receive_or_raise, send)
 
-    def _refuse(self, refusal: ApiError) -> None:
-        """Refuses the request that is arriving, in its turn, and closes. What comes after it is not read."""
-        if self._refusal is not None or self.transport.is_closing():
+    def _reject(self, error: ApiError) -> None:
+        """Rejects the incoming request, in pipeline order, and closes. Later data is not read."""
+        if self._error is not None or self.transport.is_closing():
             return
-        self._refusal = refusal
-        self._stop_waiting()
+        self._error = error
+        self._stop_timer()
         if self._in_body:
-            self._refuse_the_rest()
+            self._reject_rest()
         else:
-            self._answer_in_turn(refusal)
+            self._answer_in_order(error)
 
-    def _refuse_the_rest(self) -> None:
-        """The application has the head already. Unless it has said something, it says what became of the body."""
+    def _reject_rest(self) -> None:
+        """Rejects a request that the application has begun; the application answers if it has not yet."""
         if self.cycle.response_complete:
             self.transport.close()
         elif self.cycle.response_started:
             self.transport.abort()
         else:
-            self._refused = cast("Scope", self.cycle.scope)
+            self._rejected_scope = cast("Scope", self.cycle.scope)
             self.cycle.keep_alive = False
             self.cycle.message_event.set()
 
-    def _answer_in_turn(self, refusal: ApiError) -> None:
-        """Answers what has no head, after the answers to the requests before it."""
+    def _answer_in_order(self, error: ApiError) -> None:
+        """Answers a request without a head, after the responses to earlier requests."""
         cycle = RequestResponseCycle(
-            scope=cast("Any", self._unread_scope()),
+            scope=cast("Any", self._headless_scope()),
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -232,9 +240,9 @@ class BoundedProtocol(HttpToolsProtocol):
             keep_alive=False,
             on_response=self.on_response_complete,
         )
-        app = cast("Any", self._refusing(refusal))
-        if self._answering():
-            # self.cycle stays: it is the one that is told when the connection is lost.
+        app = cast("Any", self._build_error_app(error))
+        if self._response_pending():
+            # self.cycle stays the one that is notified of a lost connection.
             self.pipeline.appendleft((cycle, app))
             return
         self.cycle = cycle
@@ -242,8 +250,8 @@ class BoundedProtocol(HttpToolsProtocol):
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
-    def _unread_scope(self) -> Scope:
-        """A request of which nothing is known."""
+    def _headless_scope(self) -> Scope:
+        """Scope of a request without a head."""
         return {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -262,10 +270,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _head_too_large() -> _HeadTooLarge:
-    return _HeadTooLarge(f"allowed are {MAX_HEAD_BYTES} bytes beside the body")
+    return _HeadTooLarge(f"request head: allowed {MAX_HEAD_BYTES} bytes")
 
 
-def _full() -> Overloaded:
+def _connections_exhausted() -> Overloaded:
     return Overloaded(
-        "as many connections are open as may be", retry_after_s=2, headers=(("Connection", "close"),)
+        "the maximum number of connections is open", retry_after_s=2, headers=(("Connection", "close"),)
     )

@@ -1,4 +1,4 @@
-"""The routes of dead letters: list them a page at a time, requeue and discard them in bounded acts."""
+"""Routes of dead letters: list pages, requeue and discard in bounded bulk commands."""
 
 from __future__ import annotations
 
@@ -10,16 +10,10 @@ from urllib.parse import quote, unquote_to_bytes
 from starlette.requests import Request
 from starlette.responses import Response
 
-from previewops.api.backend import ApiBackend, json_response
-from previewops.api.body_reader import BodyReader, require_json
+from previewops.api.backend import ApiBackend
 from previewops.api.errors import InvalidRequestBody
-from previewops.api.request_params import (
-    MAX_BODY_BYTES,
-    MAX_REASON_LENGTH,
-    RequestParams,
-    acting_operator,
-    require_no_query,
-)
+from previewops.api.request_params import MAX_REASON_LENGTH, RequestParams, read_command
+from previewops.api.responses import json_response
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
 from previewops.queue.filter_query import FILTER_FIELDS, FilterQuery, UnknownFilterFields, parse_filter
 from previewops.queue.pages import Cursor
@@ -28,142 +22,138 @@ from previewops.states import Priority
 MAX_PAGE_SIZE = 500
 MAX_JOB_IDS = 500
 MAX_PER_REQUEST = 1_000
-"""Dead letters that one request changes at most: another request goes on where it left off."""
+"""Maximum number of dead letters that one request changes; further requests change the rest."""
 ID_CHARACTERS = 256
 BULK_TIMEOUT_S = 30.0
-"""How long an act may take, which looks through all dead letters. One that is cut short is on record."""
+"""Time in seconds for a bulk command, which scans all dead letters. A timeout is recorded as an event."""
 
 CURSOR_CHARACTERS = 1_000
 
 _CURSOR = re.compile(r"([0-9]{1,16})~(.+)", re.DOTALL | re.ASCII)
 _ONLY_SOURCE = "1"
-"""Dead letters are listed from one index at a time."""
+"""Dead letters are listed from a single index."""
 
-_Act = Callable[[DeadLetterFilter, str, str, int], Awaitable[BulkResult]]
+_Bulk = Callable[[DeadLetterFilter, str, str, int], Awaitable[BulkResult]]
 
 
 class DeadLetterRoutes:
-    """What can be done with dead letters. ``acts_as`` names whoever gives no name."""
+    """Routes of dead letters."""
 
-    def __init__(self, backend: ApiBackend, bodies: BodyReader, default_operator: str) -> None:
+    def __init__(self, backend: ApiBackend) -> None:
         self._backend = backend
-        self._bodies = bodies
-        self._acts_as = default_operator
 
     async def list(self, request: Request) -> Response:
-        """``GET /api/preview/dlq``: a page, newest first, and ``next``, by which the page after it is asked for."""
+        """``GET /api/preview/dlq``: a page, newest first, with ``next``, the cursor of the following page."""
         query = RequestParams.from_query(request.query_params)
-        chosen = _filter(query, ())
+        selection = _filter(query, ())
         limit = query.integer("limit", minimum=1, maximum=MAX_PAGE_SIZE, default=50)
-        cursor = _cursor(query)
+        cursor = _decode_cursor(query)
         query.raise_violations()
         async with self._backend.redis_slot():
-            page = await self._backend.dead_letters.page(chosen, cursor=cursor, limit=limit)
+            page = await self._backend.dead_letters.page(selection, cursor=cursor, limit=limit)
         rows = [record.as_json() for record in page.rows]
-        return json_response({"deadLetters": rows, "next": _written(page.cursor)})
+        return json_response({"deadLetters": rows, "next": _encode_cursor(page.cursor)})
 
     async def requeue(self, request: Request) -> Response:
-        """``POST /api/preview/dlq/requeue``: gives dead letters a new life."""
-        form = await self._form(request)
-        named = form.choice("priority", [each.value for each in Priority])
+        """``POST /api/preview/dlq/requeue``: requeues dead letters."""
+        params = await read_command(request, self._backend.bodies)
+        named = params.choice("priority", [priority.value for priority in Priority])
 
-        async def act(chosen: DeadLetterFilter, who: str, why: str, most: int) -> BulkResult:
-            rank = None if named is None else Priority(named)
+        async def execute(selection: DeadLetterFilter, who: str, why: str, max_jobs: int) -> BulkResult:
+            priority = None if named is None else Priority(named)
             return await self._backend.dead_letters.requeue(
-                chosen, who=who, why=why, priority=rank, max_jobs=most
+                selection, who=who, why=why, priority=priority, max_jobs=max_jobs
             )
 
-        return await self._act(request, form, act)
+        return await self._run(request, params, execute)
 
     async def discard(self, request: Request) -> Response:
-        """``POST /api/preview/dlq/discard``: deletes dead letters for good."""
-        form = await self._form(request)
+        """``POST /api/preview/dlq/discard``: deletes dead letters permanently."""
+        params = await read_command(request, self._backend.bodies)
 
-        async def act(chosen: DeadLetterFilter, who: str, why: str, most: int) -> BulkResult:
-            return await self._backend.dead_letters.discard(chosen, who=who, why=why, max_jobs=most)
+        async def execute(selection: DeadLetterFilter, who: str, why: str, max_jobs: int) -> BulkResult:
+            return await self._backend.dead_letters.discard(selection, who=who, why=why, max_jobs=max_jobs)
 
-        return await self._act(request, form, act)
+        return await self._run(request, params, execute)
 
-    async def _form(self, request: Request) -> RequestParams:
-        require_no_query(request)
-        require_json(request)
-        async with self._bodies.read(request, MAX_BODY_BYTES) as raw:
-            return RequestParams.from_body(raw)
-
-    async def _act(self, request: Request, form: RequestParams, act: _Act) -> Response:
-        chosen = _filter(form, form.text_list("jobIds", max_items=MAX_JOB_IDS, max_length=ID_CHARACTERS))
-        everything, dry_run = form.boolean("all"), form.boolean("dryRun")
-        why = form.text("reason", max_length=MAX_REASON_LENGTH) or ""
-        most = form.integer("limit", minimum=1, maximum=MAX_PER_REQUEST, default=MAX_PER_REQUEST)
-        form.raise_violations()
-        narrowed = chosen != DeadLetterFilter()
-        if everything is narrowed:
+    async def _run(self, request: Request, params: RequestParams, execute: _Bulk) -> Response:
+        selection = _filter(
+            params, params.text_list("jobIds", max_items=MAX_JOB_IDS, max_length=ID_CHARACTERS)
+        )
+        everything, dry_run = params.boolean("all"), params.boolean("dryRun")
+        why = params.text("reason", max_length=MAX_REASON_LENGTH) or ""
+        max_jobs = params.integer("limit", minimum=1, maximum=MAX_PER_REQUEST, default=MAX_PER_REQUEST)
+        params.raise_violations()
+        is_narrowed = selection != DeadLetterFilter()
+        if everything is is_narrowed:
             raise InvalidRequestBody(
-                "all does not go with jobIds or a filter" if everything else "no dead letter is named",
-                hint='give jobIds, error, project, fingerprint, olderThan or filter, or "all": true alone',
+                "all cannot be combined with jobIds or a filter"
+                if everything
+                else "no dead letters selected",
+                hint='give jobIds, error, project, fingerprint, olderThan or filter, or only "all": true',
             )
         async with self._backend.long_redis_slot(BULK_TIMEOUT_S):
             if dry_run:
-                outcome = await self._counted(chosen)
+                result = await self._count(selection)
             else:
-                outcome = await act(chosen, acting_operator(request.headers) or self._acts_as, why, most)
-        return json_response(_told(outcome, dry_run))
+                result = await execute(selection, self._backend.operator(request), why, max_jobs)
+        return json_response(_result_json(result, dry_run))
 
-    async def _counted(self, chosen: DeadLetterFilter) -> BulkResult:
-        if not chosen.job_ids:
-            return BulkResult(0, 0, await self._backend.dead_letters.count(chosen))
-        found = {
-            record.job_id for record in await self._backend.dead_letters.newest(chosen, limit=MAX_JOB_IDS)
+    async def _count(self, selection: DeadLetterFilter) -> BulkResult:
+        if not selection.job_ids:
+            return BulkResult(0, 0, await self._backend.dead_letters.count(selection))
+        found_ids = {
+            record.job_id for record in await self._backend.dead_letters.newest(selection, limit=MAX_JOB_IDS)
         }
-        return BulkResult(0, 0, len(found), chosen.missing_ids(found))
+        return BulkResult(0, 0, len(found_ids), selection.missing_ids(found_ids))
 
 
-def _told(outcome: BulkResult, dry_run: bool) -> dict[str, Any]:
-    """``matched`` were meant; each of them was done, skipped (it was gone meanwhile) or left for another request.
+def _result_json(result: BulkResult, dry_run: bool) -> dict[str, Any]:
+    """``matched`` is the sum of done, skipped (no longer a dead letter) and left (for another request).
 
-    ``notFound`` are the ids of the request that meant nothing.
+    ``notFound`` are ids of the request without a dead letter.
     """
     return {
-        "matched": outcome.done + outcome.skipped + outcome.left,
-        "done": outcome.done,
-        "skipped": outcome.skipped,
-        "left": outcome.left,
-        "notFound": list(outcome.missing),
+        "matched": result.done + result.skipped + result.left,
+        "done": result.done,
+        "skipped": result.skipped,
+        "left": result.left,
+        "notFound": list(result.missing),
         "dryRun": dry_run,
     }
 
 
-def _filter(form: RequestParams, job_ids: tuple[str, ...]) -> DeadLetterFilter:
-    fingerprint = form.text("fingerprint", max_length=64)
-    terms = FilterQuery()
+def _filter(params: RequestParams, job_ids: tuple[str, ...]) -> DeadLetterFilter:
+    fingerprint = params.text("fingerprint", max_length=64)
+    query_terms = FilterQuery()
     try:
-        terms = parse_filter(form.text("filter") or "")
+        query_terms = parse_filter(params.text("filter") or "")
     except UnknownFilterFields as error:
-        form.add_violation(
-            "filter", "unknown-field", f"names no field: {', '.join(error.names)}", ", ".join(FILTER_FIELDS)
+        params.add_violation(
+            "filter", "unknown-field", f"unknown field: {', '.join(error.names)}", ", ".join(FILTER_FIELDS)
         )
     return DeadLetterFilter(
         job_ids,
-        form.text("error"),
-        form.text("project"),
+        params.text("error"),
+        params.text("project"),
         fingerprint and fingerprint.lower(),
-        form.age_ms("olderThan"),
-        terms or FilterQuery(),
+        params.age_ms("olderThan"),
+        query_terms or FilterQuery(),
     )
 
 
-def _written(cursor: Cursor | None) -> str | None:
-    """A place as ``next`` tells it: when that letter died, in server ms, and its id."""
+def _encode_cursor(cursor: Cursor | None) -> str | None:
+    """Encodes a cursor as ``next``: time of death in server ms, and job id."""
     return None if cursor is None else f"{cursor.score.decode()}~{quote(cursor.member, safe='')}"
 
 
-def _cursor(query: RequestParams) -> Cursor | None:
-    """Reads what ``_written`` wrote. Anybody can make one up; it is then a place like another."""
+def _decode_cursor(query: RequestParams) -> Cursor | None:
+    """Decodes a cursor. Clients may construct one; any position is valid."""
     text = query.text("cursor", max_length=CURSOR_CHARACTERS)
     if text is None:
         return None
     match = _CURSOR.fullmatch(text)
     if match is None:
-        query.add_violation("cursor", "cursor", "is no place in this list", "the `next` of an earlier page")
+        query.add_violation("cursor", "cursor", "is not a cursor", "`next` of an earlier page")
         return None
     return Cursor(_ONLY_SOURCE, match[1].encode(), unquote_to_bytes(match[2]))

@@ -1,4 +1,4 @@
-"""What the REST door refuses by itself, before the queue is asked. Each knows its status."""
+"""Errors that the API raises itself, with their HTTP status."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from previewops.errors import EXIT_USAGE, PreviewopsError, Violation
 
 
 class ApiError(PreviewopsError):
-    """A request that is turned away. ``status`` is the HTTP status, ``headers`` go with the answer.
+    """A rejected request. ``status`` is the HTTP status; ``headers`` are added to the response.
 
-    ``retry_after_s`` says when trying again may help, in seconds; None where it will not.
+    ``retry_after_s`` is the time in seconds after which a retry may succeed, None if it will not.
     """
 
     status: ClassVar[int] = 400
@@ -33,97 +33,97 @@ class ApiError(PreviewopsError):
 
 
 class BadParameter(ApiError):
-    """A parameter of the query is off. The pointers of the violations name it: ``/limit``."""
+    """Invalid query parameter. The pointers of the violations contain its name: ``/limit``."""
 
     code = "bad-parameter"
 
 
 class InvalidRequestBody(ApiError):
-    """The body of an act is off."""
+    """Invalid request body of a command."""
 
     status = 422
     code = "bad-form"
 
 
 class Unauthorized(ApiError):
-    """No token, or a wrong one."""
+    """Missing or invalid token."""
 
     status = 401
     code = "unauthorized"
 
 
 class Forbidden(ApiError):
-    """The token may look and not act, or another site's page asks."""
+    """Read-only token, or cross-site request."""
 
     status = 403
     code = "forbidden"
 
 
 class PathNotFound(ApiError):
-    """There is nothing at this address."""
+    """Unknown path."""
 
     status = 404
     code = "no-such-path"
 
 
 class ArtifactNotServed(ApiError):
-    """The job has no bundle, or its bundle has no such file."""
+    """The job has no bundle, or its bundle does not have the file."""
 
     status = 404
     code = "no-such-artifact"
 
 
 class MethodNotAllowed(ApiError):
-    """The address has no such method."""
+    """The path does not support the method."""
 
     status = 405
     code = "method-not-allowed"
 
 
 class BodyTooLarge(ApiError):
-    """The body is larger than is taken."""
+    """The body exceeds its limit."""
 
     status = 413
     code = "too-large"
 
 
 class UnsupportedMediaType(ApiError):
-    """The body is said to be something else than what is read here."""
+    """The Content-Type is not supported."""
 
     status = 415
     code = "unsupported-media-type"
 
 
 class RangeNotSatisfiable(ApiError):
-    """The file ends before the range that is asked for."""
+    """The requested range is outside the file."""
 
     status = 416
     code = "no-such-range"
 
 
 class HostNotAllowed(ApiError):
-    """The Host header names somebody else: a page whose name was made to resolve to this address, say."""
+    """The Host header is not accepted: DNS rebinding, for example."""
 
     status = 421
     code = "misdirected"
 
 
 class TooManyRequests(ApiError):
-    """This client asks faster than it may."""
+    """The client exceeds its rate limit."""
 
     status = 429
     code = "too-many-requests"
 
 
 class Overloaded(ApiError):
-    """A bound of this process is reached: connections, streams, bytes of bodies, or patience with Redis."""
+    """A limit of this process is reached: connections, streams, bytes of bodies, or waiting time for Redis."""
 
     status = 503
     code = "overloaded"
 
 
 class ListenError(PreviewopsError):
-    """The address cannot be listened on."""
+    """The address cannot be bound."""
 
     exit_code = EXIT_USAGE
     code = "cannot-listen"
@@ -135,15 +135,14 @@ class ListenError(PreviewopsError):
 
 
 class TokenRequired(PreviewopsError):
-    """Others could reach this address, and nothing keeps them from acting."""
+    """Other machines can reach the address, and no token is set."""
 
     exit_code = EXIT_USAGE
     code = "unprotected"
 
     def __init__(self, host: str) -> None:
         super().__init__(
-            f"--host {host} can be reached from other machines and PREVIEW_API_TOKEN is not set; "
-            "allowed without a token is a loopback address",
-            hint="set PREVIEW_API_TOKEN to a secret of 16 characters or more, or leave --host out",
+            f"--host: found {host}, allowed without PREVIEW_API_TOKEN is a loopback address",
+            hint="set PREVIEW_API_TOKEN to a secret of 16 characters or more, or omit --host",
         )
         self.host = host

@@ -1,4 +1,4 @@
-"""The routes of jobs: submit one or a batch, look, cancel."""
+"""Routes of jobs: submit one or a batch, read the status, cancel."""
 
 from __future__ import annotations
 
@@ -8,37 +8,34 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from previewops.api.backend import ApiBackend, json_response
+from previewops.api.backend import MIB, ApiBackend
 from previewops.api.body_reader import (
     JSON,
     JSON_LINES,
-    BodyReader,
     request_media_type,
     unsupported_media_type,
 )
 from previewops.api.errors import BodyTooLarge
 from previewops.api.jsonl_submit import submit_lines
-from previewops.api.request_params import MAX_REASON_LENGTH, RequestParams, acting_operator, require_no_query
+from previewops.api.request_params import MAX_REASON_LENGTH, RequestParams, require_no_query
+from previewops.api.responses import json_response
 from previewops.contract import Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import InvalidPayload
 from previewops.queue.queue import Receipt
 
-MIB = 1024 * 1024
-_BESIDE_THE_LOOP_BYTES = 16_384
-"""From this size on a payload is validated in a thread: others are served meanwhile."""
+_THREAD_FROM_BYTES = 16_384
+"""Payloads from this size on are validated in a thread, so that the event loop stays responsive."""
 
 
 class JobRoutes:
-    """What can be done with jobs. ``acts_as`` names whoever gives no name."""
+    """Routes of jobs."""
 
-    def __init__(self, backend: ApiBackend, bodies: BodyReader, default_operator: str) -> None:
+    def __init__(self, backend: ApiBackend) -> None:
         self._backend = backend
-        self._bodies = bodies
-        self._acts_as = default_operator
 
     async def submit(self, request: Request) -> Response:
-        """``POST /api/preview/jobs``: one job as JSON, or a batch as a job a line."""
+        """``POST /api/preview/jobs``: one job as JSON, or a batch as JSON Lines."""
         require_no_query(request)
         try:
             return await self._submit(request)
@@ -47,17 +44,17 @@ class JobRoutes:
             raise
 
     async def _submit(self, request: Request) -> Response:
-        found = request_media_type(request)
-        if found in JSON_LINES:
-            most = self._backend.settings.api_max_body_mb * MIB
-            return await submit_lines(self._backend, self._bodies, request, most)
-        if found != JSON:
-            raise unsupported_media_type(found, f"{JSON}, or for a batch {JSON_LINES[0]}")
-        async with self._bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
-            payload = await self._validated(raw)
+        media_type = request_media_type(request)
+        if media_type in JSON_LINES:
+            max_bytes = self._backend.settings.api_max_body_mb * MIB
+            return await submit_lines(self._backend, self._backend.bodies, request, max_bytes)
+        if media_type != JSON:
+            raise unsupported_media_type(media_type, f"{JSON} or, for a batch, {JSON_LINES[0]}")
+        async with self._backend.bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
+            payload = await self._validate(raw)
             structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
             receipt = await self._backend.submit_batcher.submit(payload)
-        return json_response(receipt.as_json(), 202 if receipt.new else 200, _located(receipt))
+        return json_response(receipt.as_json(), 202 if receipt.new else 200, _location(receipt))
 
     async def status(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/status``: the same as ``status --json``."""
@@ -73,20 +70,18 @@ class JobRoutes:
         query.raise_violations()
         job_id = request.path_params["jobId"]
         async with self._backend.redis_slot():
-            before = await self._backend.queue.cancel(
-                job_id, who=acting_operator(request.headers) or self._acts_as, why=why
-            )
+            before = await self._backend.queue.cancel(job_id, who=self._backend.operator(request), why=why)
         return json_response({"jobId": job_id, "status": "cancelled", "was": before.value})
 
-    async def _validated(self, raw: bytes) -> Payload:
+    async def _validate(self, raw: bytes) -> Payload:
         def check() -> Payload:
             return validate(parse_payload(raw), policy=self._backend.asset_policy)
 
-        if len(raw) < _BESIDE_THE_LOOP_BYTES:
+        if len(raw) < _THREAD_FROM_BYTES:
             return check()
         return await asyncio.to_thread(check)
 
 
-def _located(receipt: Receipt) -> dict[str, str]:
-    # A jobId is letters, digits, '.', '_' and '-': nothing to escape.
+def _location(receipt: Receipt) -> dict[str, str]:
+    # A jobId consists of letters, digits, '.', '_' and '-', which need no escaping.
     return {"Location": f"/api/preview/jobs/{receipt.job_id}/status"}

@@ -1,7 +1,7 @@
-"""Tells any number of listeners how their jobs get on, with one look at the queue for all of them.
+"""Polls the watched jobs of all event streams together.
 
-There is one look at a time, a pipeline of as many commands as there are jobs listened to; while nobody listens
-there is none. A listener that is slow is told the latest and not what was between.
+One poll runs at a time, as one pipeline with a command per watched job. Without listeners there are no polls. A slow
+listener gets the latest record and misses those between.
 """
 
 from __future__ import annotations
@@ -26,53 +26,53 @@ log = structlog.get_logger()
 
 @dataclass(eq=False, slots=True)
 class JobListener:
-    """One who listens to a job. ``record`` is the latest that is known of it, or None once it is gone."""
+    """Listener of one job. ``record`` is the latest record, None if it is gone."""
 
     job_id: str
     record: JobRecord | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def notify(self, record: JobRecord | None) -> None:
-        """Takes the latest; news only if something of it shows."""
-        if _seen(record) != _seen(self.record):
+        """Stores the record and sets ``changed`` if a visible field changed."""
+        if _visible_fields(record) != _visible_fields(self.record):
             self.record = record
             self.changed.set()
 
 
 class JobWatcher:
-    """The one who looks. ``look_every_s`` is the time between two looks."""
+    """Polls jobs and notifies their listeners."""
 
     def __init__(
         self, backend: ApiBackend, *, max_listeners: int, poll_interval_s: float = POLL_INTERVAL_S
     ) -> None:
         self._backend = backend
-        self._most = max_listeners
-        self._look_every_s = poll_interval_s
+        self._max_listeners = max_listeners
+        self._poll_interval_s = poll_interval_s
         self._listeners: dict[str, set[JobListener]] = {}
         self._count = 0
-        self._looking: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
         self._unreadable: frozenset[str] = frozenset()
         self.closing = asyncio.Event()
-        """Set when the process is about to end: whoever listens stops."""
+        """Set when the process is shutting down; listeners then stop."""
 
     @contextmanager
     def subscribe(self, record: JobRecord) -> Iterator[JobListener]:
-        """Listens to a job from the state on that ``record`` has.
+        """Subscribes to a job, starting from ``record``.
 
         Raises:
-            Overloaded: as many listen as may.
+            Overloaded: the maximum number of listeners is subscribed.
         """
-        if self._count >= self._most:
+        if self._count >= self._max_listeners:
             raise Overloaded(
-                f"{self._count} streams of events are open, {self._most} are allowed",
-                hint="ask for the status now and then, or raise PREVIEW_API_STREAMS",
+                f"{self._count} streams of events are open, {self._max_listeners} are allowed",
+                hint="poll the job's status instead, or raise PREVIEW_API_STREAMS",
                 retry_after_s=5,
             )
         listener = JobListener(record.job_id, record)
         self._count += 1
         self._listeners.setdefault(record.job_id, set()).add(listener)
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look_on())
+        if self._polling is None:
+            self._polling = asyncio.create_task(self._poll_loop())
         try:
             yield listener
         finally:
@@ -83,48 +83,50 @@ class JobWatcher:
                 del self._listeners[record.job_id]
 
     async def aclose(self) -> None:
-        """Ends the looking."""
+        """Stops polling."""
         self.closing.set()
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._polling is not None:
+            self._polling.cancel()
             with suppress(asyncio.CancelledError):
-                await self._looking
+                await self._polling
 
-    async def _look_on(self) -> None:
+    async def _poll_loop(self) -> None:
         try:
             while self._listeners:
-                await asyncio.sleep(self._look_every_s)
-                # Those who listen are not told of failures: what they know stays true until the next look.
+                await asyncio.sleep(self._poll_interval_s)
+                # Listeners are not notified of failures: their record stays valid until the next poll.
                 try:
-                    await self._look()
+                    await self._poll()
                 except PreviewopsError as error:
-                    log.warning("api.blind", error=error.message)
+                    log.warning("api.watch-failed", error=error.message)
                 except Exception as error:
-                    log.error("api.blind", error=str(error) or type(error).__name__, exc_info=True)
+                    log.error("api.watch-failed", error=str(error) or type(error).__name__, exc_info=True)
         finally:
-            self._looking = None
+            self._polling = None
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         ids = list(self._listeners)
         unreadable: dict[str, Exception] = {}
         for start in range(0, len(ids), MAX_JOBS_PER_POLL):
-            some = ids[start : start + MAX_JOBS_PER_POLL]
+            chunk = ids[start : start + MAX_JOBS_PER_POLL]
             async with self._backend.redis_slot():
-                records = await self._backend.queue.records(some, on_unreadable=unreadable.__setitem__)
-            found = {record.job_id: record for record in records}
-            for job_id in some:
+                records = await self._backend.queue.records(chunk, on_unreadable=unreadable.__setitem__)
+            records_by_id = {record.job_id: record for record in records}
+            for job_id in chunk:
                 if job_id in unreadable:
                     continue
                 for listener in self._listeners.get(job_id, ()):
-                    listener.notify(found.get(job_id))
+                    listener.notify(records_by_id.get(job_id))
         for job_id in unreadable.keys() - self._unreadable:
             error = unreadable[job_id]
-            log.error("api.blind", jobId=job_id, error=f"its record cannot be read: {error}", exc_info=error)
+            log.error(
+                "api.watch-failed", jobId=job_id, error=f"cannot read its record: {error}", exc_info=error
+            )
         self._unreadable = frozenset(unreadable)
 
 
-def _seen(record: JobRecord | None) -> object:
-    """What of a job is worth telling when it changes."""
+def _visible_fields(record: JobRecord | None) -> object:
+    """Returns the fields whose change is reported."""
     if record is None:
         return None
     return (record.state, record.progress, record.phase, record.attempts, record.crashes, record.requeues)

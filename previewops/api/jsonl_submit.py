@@ -1,9 +1,8 @@
-"""A batch of jobs: a payload a line in, an answer a line out, in order, while the rest is still being worked off."""
+"""Batch submit: JSON Lines in, one result line per payload out, in order, streamed while the rest is processed."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from io import BytesIO
@@ -11,125 +10,109 @@ from itertools import islice
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.body_reader import JSON_LINES, BodyReader
 from previewops.api.errors import BodyTooLarge, Overloaded
 from previewops.api.problems import build_problem
+from previewops.api.responses import ClosingResponse, encode_json
 from previewops.contract import ParsedLine, Payload, parse_lines, validate
 from previewops.errors import InvalidPayload, PreviewopsError, RedisUnavailable
 from previewops.queue.queue import Receipt
 
 MAX_LINES = 10_000
-AT_ONCE = 100
-"""Lines that are validated and submitted together."""
-AT_ONCE_BYTES = 1_000_000
+CHUNK_LINES = 100
+"""Lines per round trip."""
+CHUNK_BYTES = 1_000_000
 
-_Answer = tuple[int, Receipt | PreviewopsError]
+_LineResult = tuple[int, Receipt | PreviewopsError]
 
 
 async def submit_lines(backend: ApiBackend, bodies: BodyReader, request: Request, max_bytes: int) -> Response:
-    """Answers with 200 and a line for each line: its number, the status it would have had alone, job or problem.
+    """Responds with 200 and one line per payload: line number, status of a single submit, job or problem.
 
     Raises:
-        TooLarge: it has more lines or bytes than are taken.
+        BodyTooLarge: the batch exceeds the limit of lines or bytes.
         RedisUnavailable: Redis failed before the first line was submitted.
     """
-    held = AsyncExitStack()
+    resources = AsyncExitStack()
     try:
-        raw = await held.enter_async_context(bodies.read(request, max_bytes))
-        found = raw.count(b"\n") + (not raw.endswith(b"\n"))
-        if found > MAX_LINES:
-            raise BodyTooLarge(f"the batch has {found} lines; allowed are {MAX_LINES}", hint="split it")
+        raw = await resources.enter_async_context(bodies.read(request, max_bytes))
+        count = raw.count(b"\n") + (not raw.endswith(b"\n"))
+        if count > MAX_LINES:
+            raise BodyTooLarge(f"batch: found {count} lines, allowed {MAX_LINES}", hint="split the batch")
         batch = _Batch(backend, raw)
         first = await batch.next()
-        _see_that_redis_answered(first)
+        _raise_redis_failure(first)
     except BaseException:
-        await held.aclose()
+        await resources.aclose()
         raise
-    return _LinesResponse(_answers(batch, first), held)
+    return ClosingResponse(_result_lines(batch, first), resources, media_type=JSON_LINES[0])
 
 
-class _LinesResponse(StreamingResponse):
-    """The answers, as they come. ``held`` is let go however the sending ends."""
-
-    def __init__(self, lines: AsyncIterator[bytes], held: AsyncExitStack) -> None:
-        super().__init__(lines, media_type=JSON_LINES[0])
-        self._held = held
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._held.aclose()
+async def _result_lines(batch: _Batch, first: list[_LineResult]) -> AsyncIterator[bytes]:
+    results = first
+    while results:
+        yield b"".join(_encode_line(number, result) for number, result in results)
+        results = await batch.next()
 
 
-async def _answers(batch: _Batch, first: list[_Answer]) -> AsyncIterator[bytes]:
-    some = first
-    while some:
-        yield b"".join(_line(number, found) for number, found in some)
-        some = await batch.next()
-
-
-def _see_that_redis_answered(answers: list[_Answer]) -> None:
-    """While nothing is sent yet, the status of the whole can still say that Redis is away."""
-    failures = [found for _, found in answers if isinstance(found, RedisUnavailable | Overloaded)]
-    if failures:
-        raise failures[0]
+def _raise_redis_failure(results: list[_LineResult]) -> None:
+    """Raises the first Redis failure, while the response status can still be chosen."""
+    for _, result in results:
+        if isinstance(result, RedisUnavailable | Overloaded):
+            raise result
 
 
 class _Batch:
-    """The lines of one batch, worked off some at a time."""
+    """Lines of one batch, processed in chunks."""
 
     def __init__(self, backend: ApiBackend, raw: bytes) -> None:
         self._backend = backend
         self._stream = BytesIO(raw)
         self._lines = parse_lines(self._stream)
 
-    async def next(self) -> list[_Answer]:
-        """The answers to the next lines, submitted in one round trip; none at the end."""
-        checked = await asyncio.to_thread(self._checked)
-        payloads = [found for _, found in checked if isinstance(found, Payload)]
-        invalid = len(checked) - len(payloads)
+    async def next(self) -> list[_LineResult]:
+        """Submits the next lines in one round trip and returns their results; empty at the end."""
+        validated = await asyncio.to_thread(self._validate_chunk)
+        payloads = [payload for _, payload in validated if isinstance(payload, Payload)]
+        invalid = len(validated) - len(payloads)
         try:
             async with self._backend.redis_slot():
-                outcomes: list[Receipt | PreviewopsError] = list(
+                results: list[Receipt | PreviewopsError] = list(
                     await self._backend.queue.submit_many(payloads, invalid=invalid)
                 )
         except (RedisUnavailable, Overloaded) as error:
-            outcomes = [error] * len(payloads)
-        submitted = iter(outcomes)
+            results = [error] * len(payloads)
+        submitted = iter(results)
         return [
-            (number, next(submitted) if isinstance(found, Payload) else found) for number, found in checked
+            (number, next(submitted) if isinstance(payload, Payload) else payload)
+            for number, payload in validated
         ]
 
-    def _checked(self) -> list[tuple[int, Payload | PreviewopsError]]:
-        """Validates up to so many lines, or bytes: parsed, a payload is many times as large."""
-        began = self._stream.tell()
-        found: list[tuple[int, Payload | PreviewopsError]] = []
-        for line in islice(self._lines, AT_ONCE):
-            found.append(_checked(self._backend, line))
-            if self._stream.tell() - began > AT_ONCE_BYTES:
+    def _validate_chunk(self) -> list[tuple[int, Payload | PreviewopsError]]:
+        """Validates a chunk, limited in lines and bytes: a parsed payload is many times as large as its text."""
+        start = self._stream.tell()
+        validated: list[tuple[int, Payload | PreviewopsError]] = []
+        for line in islice(self._lines, CHUNK_LINES):
+            validated.append((line.number, self._validate(line)))
+            if self._stream.tell() - start > CHUNK_BYTES:
                 break
-        return found
+        return validated
+
+    def _validate(self, line: ParsedLine) -> Payload | PreviewopsError:
+        try:
+            return line.error or validate(line.payload, policy=self._backend.asset_policy)
+        except InvalidPayload as error:
+            return error
 
 
-def _checked(backend: ApiBackend, line: ParsedLine) -> tuple[int, Payload | PreviewopsError]:
-    if line.error is not None:
-        return line.number, line.error
-    try:
-        return line.number, validate(line.payload, policy=backend.asset_policy)
-    except InvalidPayload as error:
-        return line.number, error
-
-
-def _line(number: int, found: Receipt | PreviewopsError) -> bytes:
+def _encode_line(number: int, result: Receipt | PreviewopsError) -> bytes:
     body: dict[str, Any]
-    if isinstance(found, Receipt):
-        body = {"line": number, "status": 202 if found.new else 200, "job": found.as_json()}
+    if isinstance(result, Receipt):
+        body = {"line": number, "status": 202 if result.new else 200, "job": result.as_json()}
     else:
-        problem = build_problem(found)
+        problem = build_problem(result)
         body = {"line": number, "status": problem.status, "problem": problem.as_json()}
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+    return encode_json(body) + b"\n"

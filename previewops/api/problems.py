@@ -1,4 +1,4 @@
-"""Every failure as ``application/problem+json`` (RFC 9457), with a type that stays the same for good."""
+"""Errors as ``application/problem+json`` (RFC 9457), with stable types."""
 
 from __future__ import annotations
 
@@ -40,41 +40,41 @@ STATUS_BY_ERROR: dict[type[PreviewopsError], int] = {
     errors.StartupFailed: 500,
     PreviewopsError: 500,
 }
-"""The status of each error of the package; that of a class counts for those derived from it."""
+"""HTTP status by error class; subclasses inherit it."""
 
 _RETRIES: dict[type[Any], int] = {
     errors.QueueFull: QUEUE_FULL_RETRY_S,
     errors.BundleUnreadable: STORAGE_RETRY_S,
 }
-"""After how many seconds trying again may help, where it does."""
+"""Retry-After in seconds by error class."""
 
 _TITLES = {
-    "invalid-payload": "The payload breaks the contract",
-    "conflict": "The jobId is taken by another payload",
-    "not-found": "There is no such job",
+    "invalid-payload": "The payload violates the contract",
+    "conflict": "A job with this jobId and another payload exists",
+    "not-found": "The job does not exist",
     "wrong-state": "The job is in another state",
     "queue-full": "The queue is full",
-    "redis-unavailable": "The queue cannot be reached",
-    "bad-parameter": "A parameter of the query is off",
-    "bad-form": "The body of the request is off",
-    "no-such-path": "There is nothing at this address",
-    "no-such-artifact": "There is no such file",
+    "redis-unavailable": "The queue is unavailable",
+    "bad-parameter": "Invalid query parameter",
+    "bad-form": "Invalid request body",
+    "no-such-path": "Unknown path",
+    "no-such-artifact": "The file does not exist",
     "storage-fails": "The files cannot be read now",
-    "method-not-allowed": "The address has no such method",
+    "method-not-allowed": "Method not allowed",
     "too-large": "The body is too large",
-    "unsupported-media-type": "The body is of another media type",
-    "no-such-range": "The file has no such range",
-    "unauthorized": "A valid token is needed",
-    "forbidden": "This is not allowed",
-    "misdirected": "This name is not served here",
+    "unsupported-media-type": "Unsupported media type",
+    "no-such-range": "Range outside the file",
+    "unauthorized": "A valid token is required",
+    "forbidden": "Not allowed",
+    "misdirected": "Host name not accepted",
     "too-many-requests": "Too many requests",
-    "overloaded": "Too much is going on",
+    "overloaded": "Overloaded",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An answer that says what went wrong, as a person and a program read it."""
+    """An error response."""
 
     status: int
     code: str
@@ -84,7 +84,7 @@ class Problem:
     headers: tuple[tuple[str, str], ...] = field(default=())
 
     def as_json(self) -> dict[str, Any]:
-        """The problem's members. ``errors`` has every violation; ``hint`` says what to do."""
+        """Returns the members of the problem. ``errors`` lists every violation."""
         body: dict[str, Any] = {
             "type": TYPE_PREFIX + self.code,
             "title": _TITLES.get(self.code) or HTTPStatus(self.status).phrase,
@@ -98,12 +98,12 @@ class Problem:
         return body
 
     def body(self) -> bytes:
-        """The problem as it is sent."""
+        """Returns the encoded response body."""
         return json.dumps(self.as_json(), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def build_problem(error: Exception) -> Problem:
-    """What a client is told of ``error``. Of one that nobody foresaw, only that there was one."""
+    """Maps ``error`` to a problem. The details of unexpected errors are only logged."""
     if isinstance(error, ApiError):
         return Problem(
             error.status,
@@ -111,47 +111,47 @@ def build_problem(error: Exception) -> Problem:
             error.message,
             error.hint,
             error.violations,
-            (*error.headers, *_retry(error.retry_after_s)),
+            (*error.headers, *_retry_headers(error.retry_after_s)),
         )
     if isinstance(error, errors.RedisUnavailable):
-        # Where Redis is is nobody's business outside; the log has it.
+        # The address of Redis is logged and not disclosed to clients.
         return Problem(
             503,
             error.code,
-            "Redis, which keeps the queue, does not answer or refuses to store",
-            "try again; a job that is submitted twice is one job",
-            headers=_retry(REDIS_RETRY_S),
+            "Redis does not respond or rejects writes",
+            "try again; submitting a job twice is safe",
+            headers=_retry_headers(REDIS_RETRY_S),
         )
     if isinstance(error, PreviewopsError):
-        return _of_the_package(error)
+        return _from_package_error(error)
     if isinstance(error, HTTPException):
-        return _of_the_router(error)
-    return Problem(500, "internal", "an unforeseen error; the log has it under this request's id")
+        return _from_http_exception(error)
+    return Problem(500, "internal", "unexpected error; see the log for this request id")
 
 
-def _of_the_package(error: PreviewopsError) -> Problem:
+def _from_package_error(error: PreviewopsError) -> Problem:
     status = next(STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR)
     if isinstance(error, errors.InvalidPayload):
         return Problem(status, error.code, error.message, error.hint, error.violations)
     after_s = next((_RETRIES[kind] for kind in type(error).__mro__ if kind in _RETRIES), None)
-    return Problem(status, error.code, error.message, error.hint, headers=_retry(after_s))
+    return Problem(status, error.code, error.message, error.hint, headers=_retry_headers(after_s))
 
 
-def _of_the_router(error: HTTPException) -> Problem:
+def _from_http_exception(error: HTTPException) -> Problem:
     headers = tuple((error.headers or {}).items())
     if error.status_code == MethodNotAllowed.status:
         allowed = ", ".join(sorted(dict(headers).get("Allow", "").split(", ")))
-        detail = f"allowed is {allowed}"
+        detail = f"allowed: {allowed}"
         return Problem(405, MethodNotAllowed.code, detail, headers=(("Allow", allowed),))
     if error.status_code == PathNotFound.status:
-        return Problem(404, PathNotFound.code, "no path of the API; GET /openapi.json lists them")
+        return Problem(404, PathNotFound.code, "unknown path; GET /openapi.json lists all paths")
     return Problem(error.status_code, ApiError.code, error.detail, headers=headers)
 
 
-def _retry(after_s: int | None) -> tuple[tuple[str, str], ...]:
+def _retry_headers(after_s: int | None) -> tuple[tuple[str, str], ...]:
     return () if after_s is None else (("Retry-After", str(after_s)),)
 
 
 def encode_headers(pairs: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Header names and values as ASGI wants them."""
+    """Encodes header names and values for ASGI."""
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]

@@ -1,4 +1,4 @@
-"""The routes of the queue as a whole: figures, pause, health, and whether this process lives and is of use."""
+"""Routes of the whole queue: statistics, metrics, pause, health, liveness and readiness."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from previewops.api.backend import ApiBackend, json_response
-from previewops.api.body_reader import BodyReader, require_json
+from previewops.api.backend import ApiBackend
 from previewops.api.problems import build_problem
-from previewops.api.request_params import (
-    MAX_BODY_BYTES,
-    MAX_REASON_LENGTH,
-    RequestParams,
-    acting_operator,
-    require_no_query,
-)
+from previewops.api.request_params import MAX_REASON_LENGTH, read_command, require_no_query
+from previewops.api.responses import json_response
 from previewops.clock import iso_from_ms
 from previewops.errors import RedisUnavailable
 from previewops.health import RECENT_WINDOW_S, Status, Thresholds, evaluate, unreachable_health
@@ -28,18 +22,11 @@ HISTORY_S = 3600
 
 
 class QueueRoutes:
-    """What can be asked and done of the whole queue.
+    """Routes of the whole queue. ``thresholds`` are those of the health checks."""
 
-    ``thresholds`` are what health is judged by; ``acts_as`` names whoever gives no name.
-    """
-
-    def __init__(
-        self, backend: ApiBackend, bodies: BodyReader, thresholds: Thresholds, default_operator: str
-    ) -> None:
+    def __init__(self, backend: ApiBackend, thresholds: Thresholds) -> None:
         self._backend = backend
-        self._bodies = bodies
         self._thresholds = thresholds
-        self._acts_as = default_operator
 
     async def stats(self, request: Request) -> Response:
         """``GET /api/preview/queue/metrics``: the same as ``stats --json``."""
@@ -49,14 +36,14 @@ class QueueRoutes:
         return json_response(snapshot.as_json())
 
     async def metrics(self, request: Request) -> Response:
-        """``GET /metrics``: the same figures for Prometheus, as ``previewops metrics`` prints them."""
+        """``GET /metrics``: the output of ``previewops metrics``."""
         require_no_query(request)
         try:
             async with self._backend.redis_slot():
-                reading = await collect(self._backend.redis, self._backend.settings)
-        except RedisUnavailable as error:  # it did not answer in the time that a request has
-            reading = ScrapeResult(None, build_problem(error).detail)
-        text = render_exposition(reading, self._backend.settings)
+                scrape = await collect(self._backend.redis, self._backend.settings)
+        except RedisUnavailable as error:  # no reply within the time of a request
+            scrape = ScrapeResult(None, build_problem(error).detail)
+        text = render_exposition(scrape, self._backend.settings)
         return Response(text, media_type=CONTENT_TYPE)
 
     async def pause(self, request: Request) -> Response:
@@ -64,44 +51,41 @@ class QueueRoutes:
         return await self._switch(request, self._backend.queue.pause)
 
     async def resume(self, request: Request) -> Response:
-        """``POST /api/preview/queue/resume``: lets claims go on."""
+        """``POST /api/preview/queue/resume``: allows claims again."""
         return await self._switch(request, self._backend.queue.resume)
 
     async def health(self, request: Request) -> Response:
-        """``GET /api/preview/worker/health``: the verdict of ``health --json``, as 200 or 503."""
+        """``GET /api/preview/worker/health``: the result of ``health --json``, with status 200 or 503."""
         require_no_query(request)
         try:
             async with self._backend.redis_slot():
                 snapshot = await self._backend.snapshots.read(history_s=RECENT_WINDOW_S, running_jobs=True)
-                facts = await collect_inputs(self._backend.redis, self._backend.settings, snapshot)
+                inputs = await collect_inputs(self._backend.redis, self._backend.settings, snapshot)
         except RedisUnavailable as error:
-            found = unreachable_health(build_problem(error).detail)
+            health = unreachable_health(build_problem(error).detail)
         else:
-            found = evaluate(facts, self._thresholds)
-        fine = found.status in (Status.OK, Status.WARNING)
-        return json_response(found.as_json(), 200 if fine else 503)
+            health = evaluate(inputs, self._thresholds)
+        healthy = health.status in (Status.OK, Status.WARNING)
+        return json_response(health.as_json(), 200 if healthy else 503)
 
     async def alive(self, request: Request) -> Response:
-        """``GET /livez``: this process answers."""
+        """``GET /livez``: this process responds."""
         require_no_query(request)
         return json_response({"status": "alive"})
 
     async def ready(self, request: Request) -> Response:
-        """``GET /readyz``: Redis answers, so that jobs can be taken."""
+        """``GET /readyz``: Redis responds, so jobs can be accepted."""
         require_no_query(request)
         async with self._backend.redis_slot():
             await self._backend.redis.ping()
         return json_response({"status": "ready"})
 
-    async def _switch(self, request: Request, act: Callable[..., Awaitable[PauseState]]) -> Response:
-        require_no_query(request)
-        require_json(request)
-        async with self._bodies.read(request, MAX_BODY_BYTES) as raw:
-            form = RequestParams.from_body(raw)
-        why = form.text("reason", max_length=MAX_REASON_LENGTH) or ""
-        form.raise_violations()
+    async def _switch(self, request: Request, command: Callable[..., Awaitable[PauseState]]) -> Response:
+        params = await read_command(request, self._backend.bodies)
+        why = params.text("reason", max_length=MAX_REASON_LENGTH) or ""
+        params.raise_violations()
         async with self._backend.redis_slot():
-            state = await act(who=acting_operator(request.headers) or self._acts_as, why=why)
+            state = await command(who=self._backend.operator(request), why=why)
         return json_response(
             {
                 "paused": state.paused,

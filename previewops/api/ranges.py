@@ -12,17 +12,17 @@ _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
 class SelectionKind(StrEnum):
-    """What of a file is to be sent."""
+    """Kind of response to a conditional or range request."""
 
     FULL = "whole"  # 200
     PARTIAL = "range"  # 206
-    NOT_MODIFIED = "nothing new"  # 304: the client has it
-    NOT_SATISFIABLE = "none"  # 416: there is no such range
+    NOT_MODIFIED = "not modified"  # 304
+    NOT_SATISFIABLE = "none"  # 416
 
 
 @dataclass(frozen=True, slots=True)
 class RangeSelection:
-    """The bytes from ``start`` up to and without ``end``; nought of them where nothing is to be sent."""
+    """Bytes ``start`` to ``end`` (exclusive) of a file; empty if no content is sent."""
 
     kind: SelectionKind
     start: int
@@ -30,40 +30,40 @@ class RangeSelection:
 
     @property
     def length(self) -> int:
-        """How many bytes that are."""
+        """Number of bytes."""
         return self.end - self.start
 
 
 def select_range(method: str, headers: Mapping[str, str], etag: str, size: int) -> RangeSelection:
-    """What a request for a file of ``size`` bytes means.
+    """Selects the bytes of a file of ``size`` bytes that a request asks for.
 
-    ``headers`` have their names in lower case; ``etag`` is a strong one, quotes included. A range that is
-    malformed or of another unit, and several ranges at once, mean the whole, as RFC 9110 permits.
+    ``headers`` have lower-case names; ``etag`` is a strong one, with quotes. A malformed range, another unit or
+    several ranges select the whole file, as RFC 9110 permits.
     """
-    whole = RangeSelection(SelectionKind.FULL, 0, size)
-    if _has(headers.get("if-none-match", ""), etag):
+    full = RangeSelection(SelectionKind.FULL, 0, size)
+    if _matches(headers.get("if-none-match", ""), etag):
         return RangeSelection(SelectionKind.NOT_MODIFIED, 0, 0)
     if_range = headers.get("if-range")
     if method != "GET" or (if_range is not None and if_range.strip() != etag):
-        return whole
+        return full
     match = _RANGE.fullmatch(headers.get("range", ""))
     if match is None or not any(match.groups()):
-        return whole
-    return _bounded(match[1], match[2], size) or whole
+        return full
+    return _clip(match[1], match[2], size) or full
 
 
-def _bounded(first: str, last: str, size: int) -> RangeSelection | None:
-    none = RangeSelection(SelectionKind.NOT_SATISFIABLE, 0, 0)
+def _clip(first: str, last: str, size: int) -> RangeSelection | None:
+    unsatisfiable = RangeSelection(SelectionKind.NOT_SATISFIABLE, 0, 0)
     if not first:
         length = min(int(last), size)
-        return RangeSelection(SelectionKind.PARTIAL, size - length, size) if length else none
+        return RangeSelection(SelectionKind.PARTIAL, size - length, size) if length else unsatisfiable
     if last and int(last) < int(first):
         return None  # malformed
     if int(first) >= size:
-        return none
+        return unsatisfiable
     end = min(int(last) + 1, size) if last else size
     return RangeSelection(SelectionKind.PARTIAL, int(first), end)
 
 
-def _has(if_none_match: str, etag: str) -> bool:
+def _matches(if_none_match: str, etag: str) -> bool:
     return if_none_match.strip() == "*" or etag in _TAG.findall(if_none_match)

@@ -1,4 +1,4 @@
-"""How fast one client may ask: a token bucket each, in a table that does not grow without bound."""
+"""Rate limit: one token bucket per client, in a table of bounded size."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from previewops.api.errors import TooManyRequests
 from previewops.clock import Clock
 
 BURST_S = 2
-"""So many seconds' worth of requests may come at once."""
+"""Size of a bucket, in seconds of the rate."""
 MAX_CLIENTS = 10_000
 _IPV6_NETWORK_BITS = 64
 
 
 class TokenBuckets:
-    """The buckets. ``rate`` is requests a second for each client; times are seconds of one monotonic clock.
+    """Token buckets. ``rate`` is requests per second and client; times are seconds of one monotonic clock.
 
-    Of more than ``most_clients`` the one that was silent longest is forgotten, and starts over when it comes back.
+    Beyond ``max_clients`` the least recently active client is dropped; its next request gets a full bucket.
     """
 
     def __init__(self, rate: int, *, max_clients: int = MAX_CLIENTS) -> None:
@@ -31,7 +31,7 @@ class TokenBuckets:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, client: str, now: float) -> float:
-        """Takes a request's token; 0 if there was one, else in how many seconds there will be one."""
+        """Takes one token. Returns 0, or the seconds until the next token if the bucket is empty."""
         tokens, then = self._buckets.pop(client, (float(self._burst), now))
         tokens = min(float(self._burst), tokens + (now - then) * self._rate)
         wait = 0.0 if tokens >= 1 else (1 - tokens) / self._rate
@@ -41,12 +41,12 @@ class TokenBuckets:
         return wait
 
     def __len__(self) -> int:
-        """How many clients are remembered."""
+        """Number of clients in the table."""
         return len(self._buckets)
 
 
 def client_key(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the network of an IPv6 one, as a host has all of it."""
+    """Returns the bucket key: an IPv4 address, or the /64 network of an IPv6 address, which one host owns."""
     if ":" not in address:
         return address
     try:
@@ -57,7 +57,7 @@ def client_key(address: str) -> str:
 
 
 class RateLimitMiddleware:
-    """The layer that turns away those who ask too fast."""
+    """Middleware that rejects requests over the rate limit."""
 
     def __init__(self, app: ASGIApp, rates: TokenBuckets, *, clock: Clock) -> None:
         self._app = app
@@ -68,10 +68,10 @@ class RateLimitMiddleware:
         peer = scope.get("client")
         client = client_key(peer[0] if peer else "")
         if scope["path"] in PUBLIC_PATHS:
-            client += " probing"  # a busy client is not to make the process look dead
+            client += " probing"  # separate bucket: a busy client must not make health probes fail
         wait = self._rates.take(client, self._clock.monotonic())
         if wait:
             raise TooManyRequests(
-                "this client asks faster than PREVIEW_API_RATE allows", retry_after_s=max(1, math.ceil(wait))
+                "the client exceeds PREVIEW_API_RATE", retry_after_s=max(1, math.ceil(wait))
             )
         await self._app(scope, receive, send)

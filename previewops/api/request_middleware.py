@@ -1,4 +1,4 @@
-"""Around every request: its id, its line in the log, the headers of every answer, and failures as problems."""
+"""Outermost middleware: request id, access log, response headers, errors as problems."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from previewops.message_formatting import escape_unprintable, shorten
 log = structlog.get_logger()
 
 CLIENT_GONE = 499
-"""The status that the log has for a request whose client did not wait; none was sent."""
+"""Logged status of a request whose client disconnected before a response was sent."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _SERVER_ERRORS = 500
 _PATH_CHARACTERS = 300
 
-_EVERYWHERE = encode_headers(
+_SECURITY_HEADERS = encode_headers(
     [
         ("X-Content-Type-Options", "nosniff"),
         ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
@@ -35,7 +35,7 @@ _NOT_STORED = (b"cache-control", b"no-store")
 
 
 class RequestMiddleware:
-    """The outermost layer. ``new_id`` makes the id of a request that brings none, or one that cannot be used."""
+    """Outermost middleware. ``new_id`` returns an id for requests without a valid X-Request-Id."""
 
     def __init__(self, app: ASGIApp, *, clock: Clock, new_id: Callable[[], str]) -> None:
         self._app = app
@@ -43,13 +43,13 @@ class RequestMiddleware:
         self._new_id = new_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = _given_id(scope) or self._new_id()
+        request_id = _client_request_id(scope) or self._new_id()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(httpId=request_id)
         began = self._clock.monotonic()
         status = 0
 
-        async def tell(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -58,16 +58,16 @@ class RequestMiddleware:
 
         try:
             try:
-                await self._app(scope, receive, tell)
+                await self._app(scope, receive, send_with_headers)
             except ClientDisconnect:
                 status = status or CLIENT_GONE
             except Exception as error:
                 if status:
-                    log.error("api.cut-short", error=str(error) or type(error).__name__)
+                    log.error("api.response-aborted", error=str(error) or type(error).__name__)
                     raise
                 problem = build_problem(error)
-                _note(error, problem)
-                await send_problem(problem, tell)
+                _log_error(error, problem)
+                await send_problem(problem, send_with_headers)
         finally:
             log.info(
                 "api.answered",
@@ -80,27 +80,27 @@ class RequestMiddleware:
 
 
 async def send_problem(problem: Problem, send: Send) -> None:
-    """Sends ``problem`` as the whole answer."""
+    """Sends ``problem`` as the complete response."""
     body = problem.body()
     headers = [("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body))), *problem.headers]
     await send({"type": "http.response.start", "status": problem.status, "headers": encode_headers(headers)})
     await send({"type": "http.response.body", "body": body})
 
 
-def _note(error: Exception, problem: Problem) -> None:
+def _log_error(error: Exception, problem: Problem) -> None:
     if problem.code == "internal":
-        log.error("api.broke", exc_info=error)
+        log.error("api.unhandled-error", exc_info=error)
     elif problem.status >= _SERVER_ERRORS:
-        log.warning("api.unable", code=problem.code, error=str(error))
+        log.warning("api.unavailable", code=problem.code, error=str(error))
 
 
-def _given_id(scope: Scope) -> str | None:
+def _client_request_id(scope: Scope) -> str | None:
     values = [value for name, value in scope["headers"] if name == b"x-request-id"]
     return values[0].decode() if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]) else None
 
 
 def _headers(own: Any, request_id: str) -> list[tuple[bytes, bytes]]:
-    headers = [*own, *_EVERYWHERE, (b"x-request-id", request_id.encode())]
+    headers = [*own, *_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
     if not any(name == b"cache-control" for name, _ in headers):
         headers.append(_NOT_STORED)
     return headers

@@ -1,4 +1,4 @@
-"""The members of a form and the parameters of a query, read strictly: everything that is off is told at once."""
+"""Strict reader of JSON bodies and query parameters; reports all violations at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
+from previewops.api.body_reader import BodyReader, require_json
 from previewops.api.errors import ApiError, BadParameter, InvalidRequestBody
 from previewops.contract import parse_payload
 from previewops.errors import InvalidPayload, Violation
@@ -21,39 +22,39 @@ MAX_REASON_LENGTH = 500
 MAX_TEXT_LENGTH = 500
 MAX_AGE_LENGTH = 6
 MAX_VIOLATIONS = 100
-"""So many are told of one form."""
+"""Maximum number of violations in one response."""
 
 
 class RequestParams:
-    """Named values that are asked for one by one; :meth:`done` then refuses what was off or not asked for.
+    """Named values, read one by one. :meth:`raise_violations` then rejects invalid and unknown values.
 
-    ``refusal`` is what the values belong to: ``BadForm`` for a body, ``BadParameter`` for a query.
+    ``error_class`` is ``InvalidRequestBody`` for a body and ``BadParameter`` for a query.
     """
 
-    def __init__(self, values: Mapping[str, Any], refusal: type[ApiError]) -> None:
+    def __init__(self, values: Mapping[str, Any], error_class: type[ApiError]) -> None:
         self._values = values
-        self._refusal = refusal
-        self._asked: set[str] = set()
+        self._error_class = error_class
+        self._read: set[str] = set()
         self._violations: list[Violation] = []
 
     @classmethod
     def from_body(cls, raw: bytes) -> RequestParams:
-        """The JSON object that a body holds.
+        """Parses a body with a JSON object.
 
         Raises:
-            BadForm: it holds none.
+            InvalidRequestBody: the body is not a JSON object.
         """
         try:
             return cls(parse_payload(raw, max_bytes=MAX_BODY_BYTES), InvalidRequestBody)
         except InvalidPayload as error:
             first = error.violations[0]
             raise InvalidRequestBody(
-                f"the body {first.message}: {first.found}", violations=error.violations
+                f"body {first.message}: found {first.found}", violations=error.violations
             ) from None
 
     @classmethod
     def from_query(cls, query: QueryParams) -> RequestParams:
-        """The parameters of a query; one that is given twice is off."""
+        """Reads query parameters; repeated parameters are violations."""
         form = cls(dict(query), BadParameter)
         for name, times in Counter(name for name, _ in query.multi_items()).items():
             if times > 1:
@@ -61,7 +62,7 @@ class RequestParams:
         return form
 
     def text(self, name: str, *, max_length: int = MAX_TEXT_LENGTH) -> str | None:
-        """A text of 1 to ``most`` characters, or None if it is not given."""
+        """Returns a string of 1 to ``max_length`` characters, or None if it is missing."""
         value = self._value(name)
         if value is None:
             return None
@@ -70,82 +71,92 @@ class RequestParams:
             return None
         if not 0 < len(value) <= max_length or "\0" in value:
             self.add_violation(
-                name, "max-length", "is empty, too long or has a NUL in it", f"1 to {max_length} characters"
+                name, "max-length", "is empty, too long or contains NUL", f"1 to {max_length} characters"
             )
             return None
         return value
 
     def boolean(self, name: str) -> bool:
-        """True or false; false if it is not given."""
+        """Returns a boolean; False if it is missing."""
         value = self._value(name)
         if value is not None and not isinstance(value, bool):
             self.add_violation(name, "type", "must be true or false", "true or false")
         return value is True
 
     def integer(self, name: str, *, minimum: int, maximum: int, default: int) -> int:
-        """A whole number; in a query it is written in digits."""
+        """Returns an integer; in a query it is a string of digits."""
         value = self._value(name)
         if value is None:
             return default
-        if isinstance(value, str) and self._refusal is BadParameter and value.isascii() and value.isdigit():
+        if (
+            isinstance(value, str)
+            and self._error_class is BadParameter
+            and value.isascii()
+            and value.isdigit()
+        ):
             value = int(value[:18])
         if isinstance(value, float) and value.is_integer():
-            value = int(value)  # JSON knows one kind of number
+            value = int(value)  # JSON has one number type
         if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
-            self.add_violation(name, "range", "is no whole number in bounds", f"{minimum} to {maximum}")
+            self.add_violation(
+                name, "range", "is not an integer in the allowed range", f"{minimum} to {maximum}"
+            )
             return default
         return value
 
     def choice(self, name: str, allowed: Sequence[str]) -> str | None:
-        """One of the words allowed, or None if it is not given."""
+        """Returns one of ``allowed``, or None if it is missing."""
         value = self._value(name)
         if value is not None and value not in allowed:
-            self.add_violation(name, "enum", "is not one of the values allowed", ", ".join(allowed))
+            self.add_violation(name, "enum", "is not an allowed value", ", ".join(allowed))
             return None
         return None if value is None else str(value)
 
     def text_list(self, name: str, *, max_items: int, max_length: int) -> tuple[str, ...]:
-        """A list of up to ``most`` texts; none if it is not given."""
+        """Returns up to ``max_items`` distinct strings; empty if the list is missing."""
         value = self._value(name)
         if value is None:
             return ()
         fine = isinstance(value, list) and 0 < len(value) <= max_items
         if not fine or not all(isinstance(item, str) and 0 < len(item) <= max_length for item in value):
             self.add_violation(
-                name, "type", "is no list of such texts", f"1 to {max_items} of 1 to {max_length} characters"
+                name,
+                "type",
+                "is not a list of strings of the allowed length",
+                f"1 to {max_items} strings of 1 to {max_length} characters",
             )
             return ()
         return tuple(dict.fromkeys(value))
 
     def age_ms(self, name: str) -> int | None:
-        """An age such as 30s, 15m, 2h or 7d in ms, or None if it is not given."""
+        """Returns an age such as 30s, 15m, 2h or 7d in ms, or None if it is missing."""
         text = self.text(name, max_length=MAX_AGE_LENGTH)
         if text is None:
             return None
         ms = parse_age_ms(text)
         if ms is None:
-            self.add_violation(name, "age", "is no age", "30s, 15m, 2h, 7d and the like")
+            self.add_violation(name, "age", "is not an age", "30s, 15m, 2h, 7d and the like")
         return ms
 
     def add_violation(self, name: str, code: str, message: str, allowed: str) -> None:
-        """Notes that ``name`` is off."""
+        """Records a violation of ``name``."""
         found = describe_value(self._values.get(name))
         self._violations.append(Violation(json_pointer((name,)), code, message, found, allowed))
 
     def raise_violations(self) -> None:
-        """Ends the reading.
+        """Raises the recorded violations.
 
         Raises:
-            Refusal: something was off, or was given and never asked for.
+            ApiError: a value is invalid, or was given and not read.
         """
-        known = ", ".join(sorted(self._asked)) or "nothing"
+        known = ", ".join(sorted(self._read)) or "nothing"
         for name, value in self._values.items():
-            if name not in self._asked:
+            if name not in self._read:
                 self._violations.append(
                     Violation(
                         json_pointer((name,)),
                         "unknown-property",
-                        "is not known here",
+                        "is unknown",
                         describe_value(value),
                         known,
                     )
@@ -153,29 +164,41 @@ class RequestParams:
         if self._violations:
             first = self._violations[0]
             where = escape_unprintable(shorten(first.pointer))
-            raise self._refusal(
-                f"{where}: {first.message}; allowed is {first.allowed}",
+            raise self._error_class(
+                f"{where}: {first.message}; allowed: {first.allowed}",
                 violations=self._violations[:MAX_VIOLATIONS],
             )
 
     def _value(self, name: str) -> Any:
-        self._asked.add(name)
+        self._read.add(name)
         if name in self._values and self._values[name] is None:
-            self.add_violation(name, "type", "must not be null; leave it out", "a value")
+            self.add_violation(name, "type", "must not be null; omit it", "a value")
         return self._values.get(name)
 
 
-def require_no_query(request: Request) -> None:
-    """For paths that take no parameters.
+async def read_command(request: Request, bodies: BodyReader) -> RequestParams:
+    """Reads the JSON body of a command, which takes no query parameters.
 
     Raises:
-        BadParameter: there are some.
+        ApiError: query parameters, another media type, or an invalid or too large body.
+    """
+    require_no_query(request)
+    require_json(request)
+    async with bodies.read(request, MAX_BODY_BYTES) as raw:
+        return RequestParams.from_body(raw)
+
+
+def require_no_query(request: Request) -> None:
+    """Rejects query parameters on paths without any.
+
+    Raises:
+        BadParameter: the query is not empty.
     """
     if request.query_params:
         RequestParams.from_query(request.query_params).raise_violations()
 
 
 def acting_operator(headers: Mapping[str, str]) -> str:
-    """The name that an act goes on record under: X-Preview-User, as the caller says; empty if it is silent."""
-    said = headers.get("x-preview-user", "").encode("latin-1", "replace").decode("utf-8", "replace").strip()
-    return shorten(escape_unprintable(said), MAX_OPERATOR_LENGTH)
+    """Returns the operator's name from X-Preview-User, as recorded with a command; empty if it is missing."""
+    name = headers.get("x-preview-user", "").encode("latin-1", "replace").decode("utf-8", "replace").strip()
+    return shorten(escape_unprintable(name), MAX_OPERATOR_LENGTH)

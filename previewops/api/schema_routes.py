@@ -1,4 +1,4 @@
-"""The routes of documents: the description of the API, and the schema of a payload that it refers to."""
+"""Routes of the OpenAPI document and the payload schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process of the REST door: its sockets, its signals, its beginning and its end."""
+"""API server process: sockets, signals, start and shutdown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-import previewops.contract.schema_validation  # noqa: F401 - else imported by the first request, which would wait for it
+import previewops.contract.schema_validation  # noqa: F401 - imported early, so that the first request does not wait for it
 from previewops.api.accept_loop import AcceptLoop
 from previewops.api.app import build_app, build_error_app, build_routes
 from previewops.api.auth import AccessPolicy
@@ -35,31 +35,31 @@ from previewops.redis_server.connection import connect, redact_url
 from previewops.settings import Settings
 
 SHUTDOWN_S = 20
-"""How long requests that are under way may take after SIGTERM, in seconds."""
+"""Time in seconds that open requests have after SIGTERM."""
 
 KEEP_ALIVE_S = 10
 _TICKS_A_SECOND = 10
-_OTHER_FILES = 256
+_OTHER_OPEN_FILES = 256
 
 log = structlog.get_logger()
 
 
 def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host: str, port: int) -> None:
-    """Serves until SIGTERM or SIGINT; then streams end, and what is under way is answered.
+    """Serves until SIGTERM or SIGINT, then closes event streams and finishes open requests.
 
-    ``thresholds`` are what health is judged by.
+    ``thresholds`` are those of the health checks.
 
     Raises:
-        Unprotected: others can reach ``host``, and there is no token.
-        CannotListen: the address cannot be had.
+        TokenRequired: other machines can reach ``host``, and no token is set.
+        ListenError: the address cannot be bound.
     """
-    found = resolve_addresses(host, port)
-    loopback = is_loopback(found)
+    resolved = resolve_addresses(host, port)
+    loopback = is_loopback(resolved)
     if not loopback and settings.api_token is None:
         raise TokenRequired(host)
-    sockets = bind_sockets(host, port, found)
+    sockets = bind_sockets(host, port, resolved)
     try:
-        _allow_files(settings.api_connections)
+        _raise_file_limit(settings.api_connections)
         access = AccessPolicy.from_settings(settings, loopback=loopback)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, redis_url, access, thresholds, sockets))
@@ -68,13 +68,13 @@ def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host:
             bound.close()
 
 
-def _allow_files(connections: int) -> None:
-    """A connection is an open file, and the soft limit is 1024 on most machines."""
+def _raise_file_limit(connections: int) -> None:
+    """Raises the limit of open files; its default of 1024 on most machines limits connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + EXTRA_CONNECTIONS + _OTHER_FILES
+    wanted = connections + EXTRA_CONNECTIONS + _OTHER_OPEN_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with suppress(ValueError, OSError):  # beyond it, connections wait to be accepted
+        with suppress(ValueError, OSError):  # above the limit, connections wait to be accepted
             resource.setrlimit(resource.RLIMIT_NOFILE, (bound, hard))
 
 
@@ -92,11 +92,13 @@ async def _serve(
         socket_timeout_s=SOCKET_TIMEOUT_S,
         max_connections=REDIS_SLOTS * 2,
     )
-    backend = ApiBackend(redis, redis_url, settings, working_dir=Path.cwd())
-    watch = JobWatcher(backend, max_listeners=settings.api_streams)
+    backend = ApiBackend(
+        redis, redis_url, settings, working_dir=Path.cwd(), default_operator=f"api@{socket.gethostname()}"
+    )
+    watcher = JobWatcher(backend, max_listeners=settings.api_streams)
     clock = SystemClock()
     app = build_app(
-        build_routes(backend, watch, thresholds, default_operator=f"api@{socket.gethostname()}"),
+        build_routes(backend, watcher, thresholds),
         access,
         rate=settings.api_rate,
         clock=clock,
@@ -109,13 +111,13 @@ async def _serve(
     )
     notifier = SystemdNotifier(os.environ)
     try:
-        told = [f"http://{_shown(bound)}" for bound in sockets]
-        log.info("api.started", addresses=told, queue=settings.queue_name, redis=redact_url(redis_url))
-        await _Server(_config(app, protocol), sockets, notifier, watch.closing.set).serve()
+        addresses = [f"http://{_address_text(bound)}" for bound in sockets]
+        log.info("api.started", addresses=addresses, queue=settings.queue_name, redis=redact_url(redis_url))
+        await _Server(_config(app, protocol), sockets, notifier, watcher.closing.set).serve()
         log.info("api.stopped")
     finally:
         notifier.close()
-        await watch.aclose()
+        await watcher.aclose()
         await backend.submit_batcher.wait_until_idle()
         await redis.aclose()
 
@@ -132,9 +134,9 @@ def _config(app: ASGIApp, protocol: Any) -> uvicorn.Config:
         lifespan="off",
         loop="none",
         log_config=None,
-        log_level="critical",  # the layers log, in one form, with the request's id
+        log_level="critical",  # the middleware logs, with request ids
         access_log=False,
-        proxy_headers=False,  # anybody can write X-Forwarded-For
+        proxy_headers=False,  # clients can forge X-Forwarded-For
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
@@ -142,9 +144,9 @@ def _config(app: ASGIApp, protocol: Any) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with our own way of taking connections, and our signals: it ends with 0 and not by the signal.
+    """uvicorn server with our accept loop and signal handlers; it exits with 0 after a signal.
 
-    It tells systemd how it is. ``stopping`` is called when the end begins.
+    It notifies systemd. ``stopping`` is called when shutdown begins.
     """
 
     def __init__(
@@ -170,10 +172,10 @@ class _Server(uvicorn.Server):
 
     def _protocol(self) -> asyncio.Protocol:
         make: Any = self.config.http_protocol_class
-        made: asyncio.Protocol = make(
+        protocol: asyncio.Protocol = make(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        return made
+        return protocol
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_A_SECOND == 0:
@@ -194,6 +196,6 @@ class _Server(uvicorn.Server):
         self._stopping()
 
 
-def _shown(bound: socket.socket) -> str:
+def _address_text(bound: socket.socket) -> str:
     host, port = bound.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,4 +1,4 @@
-"""The addresses that are listened on, and whether others can reach them."""
+"""Listening sockets and their addresses."""
 
 from __future__ import annotations
 
@@ -9,44 +9,49 @@ import socket
 from previewops.api.errors import ListenError
 
 BACKLOG = 2048
-"""Connections that may wait to be accepted: one that finds no room waits for seconds before it asks again."""
+"""Connections that may wait to be accepted; a client that finds the backlog full retries after seconds."""
 
 _REASONS = {
-    errno.EADDRINUSE: ("another process listens there", "stop it, or choose another --port"),
-    errno.EACCES: ("this user may not", "choose a --port from 1024 on"),
-    errno.EADDRNOTAVAIL: ("this machine has no such address", "choose an address of this machine as --host"),
+    errno.EADDRINUSE: ("another process is listening there", "stop it, or choose another --port"),
+    errno.EACCES: ("permission denied", "choose a --port of 1024 or more"),
+    errno.EADDRNOTAVAIL: (
+        "this machine does not have the address",
+        "choose an address of this machine as --host",
+    ),
 }
 
 
 def resolve_addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
-    """The addresses that ``host`` stands for, each once.
+    """Resolves ``host`` to distinct addresses.
 
     Raises:
-        CannotListen: it stands for none.
+        ListenError: the name cannot be resolved.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         raise ListenError(
-            host, port, "the name is not known", hint="choose an address of this machine as --host"
+            host, port, "the name cannot be resolved", hint="choose an address of this machine as --host"
         ) from None
-    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in resolved))
 
 
-def is_loopback(found: list[tuple[socket.AddressFamily, str]]) -> bool:
-    """Whether only this machine can reach all of these addresses."""
-    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in found)
+def is_loopback(resolved: list[tuple[socket.AddressFamily, str]]) -> bool:
+    """Whether only this machine can reach all of the addresses."""
+    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in resolved)
 
 
-def bind_sockets(host: str, port: int, found: list[tuple[socket.AddressFamily, str]]) -> list[socket.socket]:
-    """Sockets bound to the addresses, all on one port; 0 stands for one that is free.
+def bind_sockets(
+    host: str, port: int, resolved: list[tuple[socket.AddressFamily, str]]
+) -> list[socket.socket]:
+    """Binds a socket to each address, all on one port; 0 picks a free port.
 
     Raises:
-        CannotListen: one of them cannot be had.
+        ListenError: an address cannot be bound.
     """
     sockets: list[socket.socket] = []
     try:
-        for family, address in found:
+        for family, address in resolved:
             bound = socket.socket(family, socket.SOCK_STREAM)
             sockets.append(bound)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,7 +1,7 @@
-"""Puts submits that arrive together into one round trip.
+"""Batches concurrent submits into one round trip.
 
-While one call is under way others gather, and go with the next one. Alone, a submit waits for nobody; under load
-Redis is asked once for dozens.
+While a call is in flight, further submits are collected for the next call. A single submit is sent at once; under
+load, one call carries dozens.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from previewops.redis_server.connection import redis_errors
 
 MAX_BATCH = 100
 REPLY_TIMEOUT_S = 5.0
-"""How long the call for all of them may take."""
+"""Time in seconds for one call."""
 
 _Waiting = tuple[Payload, "asyncio.Future[Receipt]"]
 
 
 class SubmitBatcher:
-    """The way of single jobs into the queue."""
+    """Submits single jobs in batches."""
 
     def __init__(self, queue: Queue, url: str) -> None:
         self._queue = queue
@@ -30,29 +30,29 @@ class SubmitBatcher:
         self._call: asyncio.Task[None] | None = None
 
     def count_invalid(self, count: int = 1) -> None:
-        """Has submits counted that break the contract; the answer to them waits neither for this nor for Redis."""
+        """Counts invalid submits in the background; their responses do not wait for Redis."""
         self._invalid += count
-        self._begin()
+        self._start()
 
     async def submit(self, payload: Payload) -> Receipt:
         """Submits one job.
 
         Raises:
-            JobConflict: the id is taken by a job with another body.
-            QueueFull: the backlog has reached its bound.
-            RedisUnavailable: Redis failed before it said that it has the job.
+            JobConflict: a job with this id and another payload exists.
+            QueueFull: the queue has reached its maximum length.
+            RedisUnavailable: Redis failed before it confirmed the job.
         """
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((payload, future))
-        self._begin()
+        self._start()
         return await future
 
     async def wait_until_idle(self) -> None:
-        """Waits until nothing is under way."""
+        """Waits until no call is in flight."""
         while self._call is not None:
             await self._call
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         if self._call is None:
             self._call = asyncio.create_task(self._submit_all())
 
@@ -65,26 +65,26 @@ class SubmitBatcher:
             self._call = None
 
     async def _submit(self, batch: list[_Waiting]) -> None:
-        # What could not be counted is not tried again: whether it was is not known.
+        # The count is not retried: whether it was applied is unknown.
         invalid, self._invalid = self._invalid, 0
         try:
             async with redis_errors(self._url), asyncio.timeout(REPLY_TIMEOUT_S):
-                answers = await self._queue.submit_many([payload for payload, _ in batch], invalid=invalid)
+                results = await self._queue.submit_many([payload for payload, _ in batch], invalid=invalid)
         except Exception as error:
-            # Those who came meanwhile have waited for this call; they are not made to wait for one more.
+            # Submits collected during this call fail too, rather than wait for another call.
             batch += self._waiting
             self._waiting, self._invalid = [], 0
             for _, future in batch:
-                _settle(future, error)
+                _resolve(future, error)
             return
-        for (_, future), found in zip(batch, answers, strict=True):
-            _settle(future, found)
+        for (_, future), result in zip(batch, results, strict=True):
+            _resolve(future, result)
 
 
-def _settle(future: asyncio.Future[Receipt], found: Receipt | Exception) -> None:
-    if future.done():  # whoever waited was cancelled
+def _resolve(future: asyncio.Future[Receipt], result: Receipt | Exception) -> None:
+    if future.done():  # the waiting request was cancelled
         return
-    if isinstance(found, Exception):
-        future.set_exception(found)
+    if isinstance(result, Exception):
+        future.set_exception(result)
     else:
-        future.set_result(found)
+        future.set_result(result)

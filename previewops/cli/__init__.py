@@ -1,4 +1,4 @@
-"""The command line. Importing it imports nothing; running it imports click, and each command when it is used."""
+"""Command line. Importing this package imports no click; a command is imported when it runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Runs the command that the process was started with, and ends the process with its exit code."""
+    """Runs the command line of this process and exits with its exit code."""
     try:
         from previewops.cli import program
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Who acts: the name that an operator's acts are recorded under."""
+"""Name under which an operator's commands are recorded."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _MAX_CHARACTERS = 100
 
 
 def acting_operator() -> str:
-    """``user@host`` of the person behind this process."""
+    """Returns ``user@host`` of the person who runs this process."""
     return format_operator_name(os.environ, _account(os.getuid()), socket.gethostname())
 
 
 def format_operator_name(environ: Mapping[str, str], account: str, host: str) -> str:
-    """The person, not the account that sudo lends: SUDO_USER where it is set, else ``account``."""
+    """Returns ``user@host``; under sudo the user is SUDO_USER, not ``account``."""
     user = environ.get("SUDO_USER", "").strip() or account
     return shorten(escape_unprintable(f"{user}@{host}"), _MAX_CHARACTERS)
 
@@ -26,5 +26,5 @@ def format_operator_name(environ: Mapping[str, str], account: str, host: str) ->
 def _account(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
-    except KeyError:  # a container's user without an entry
+    except KeyError:  # a container's user without a passwd entry
         return f"uid-{uid}"

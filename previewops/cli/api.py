@@ -1,4 +1,4 @@
-"""``previewops api``: the REST door in the foreground."""
+"""``previewops api``: runs the REST API in the foreground."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Examples:
   PREVIEW_API_TOKEN=... previewops api --host 0.0.0.0
 
 \b
-Signals: SIGTERM and SIGINT end it in order: streams end, and what is under
-way is answered. A second one does not wait.
+Signals: SIGTERM and SIGINT close event streams, finish open requests and
+exit. A second signal exits at once.
 """
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -29,14 +29,14 @@ way is answered. A second one does not wait.
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
     show_default=True,
-    help="Port to listen on; 0 is a free one, which the log tells.",
+    help="Port to listen on. 0 picks a free port and logs it.",
 )
 @pass_context
 def api(context: Context, host: str, port: int) -> None:
-    """Serve the queue over HTTP: submit, look, download, act.
+    """Serve the queue over HTTP: submit jobs, read status, download bundles, manage the queue.
 
-    GET /openapi.json describes it. Another address than loopback needs PREVIEW_API_TOKEN, which clients then
-    send as a bearer token.
+    GET /openapi.json describes the API. A non-loopback address requires PREVIEW_API_TOKEN; clients send it as a
+    bearer token.
     """
     from previewops.api.server import run_api
     from previewops.health import parse_thresholds

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
-
 import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_out
-
-if TYPE_CHECKING:
-    from previewops.states import JobState
+from previewops.cli.shared_options import reason_option
 
 
 @click.command(
@@ -22,17 +17,9 @@ Examples:
 """
 )
 @click.argument("job_id", metavar="JOB")
-@click.option("--reason", metavar="TEXT", default="", help="Why; kept with the event.")
+@reason_option
 @pass_context
 def cancel(context: Context, job_id: str, reason: str) -> None:
-    """Cancel a job that waits, backs off or runs. A running render is killed within a second or two."""
-    before = asyncio.run(_cancel(context, job_id, reason))
+    """Cancel a waiting, delayed or active job. A running render is killed within two seconds."""
+    before = context.call(lambda queue: queue.cancel(job_id, who=context.operator, why=reason))
     print_out(f"cancelled {job_id}; it was {before.value}")
-
-
-async def _cancel(context: Context, job_id: str, reason: str) -> JobState:
-    from previewops.cli.acting_operator import acting_operator
-    from previewops.queue.queue import Queue
-
-    async with context.redis() as redis:
-        return await Queue(redis, context.settings).cancel(job_id, who=acting_operator(), why=reason)

@@ -19,11 +19,11 @@ Examples:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that completes previewops' commands and options in a shell."""
+    """Print the shell completion script for previewops."""
     from previewops.cli.program import COMPLETION_VARIABLE, PROGRAM
 
     kind = get_completion_class(shell)
     assert kind is not None
     script = kind(ctx.find_root().command, {}, PROGRAM, COMPLETION_VARIABLE)
-    # Not source(): it runs the shell to look at its version, which need not be the one that is asked for.
+    # Not source(): it runs the shell to check its version, and that shell may not be installed here.
     print_out(script.source_template % script.source_vars())

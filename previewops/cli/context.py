@@ -1,27 +1,31 @@
-"""What every command is given: the settings as the options leave them, and a client of Redis."""
+"""Context of every command: settings with options applied, access to Redis."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from previewops.contract import AssetPolicy
+    from previewops.queue import Queue
     from previewops.settings import Settings
+    from previewops.snapshot.model import Snapshot
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 @dataclass
 class Context:
-    """The options of the whole program. ``overlay`` holds environment variables that options replace."""
+    """Global options. ``env_overrides`` holds environment variables that options replace."""
 
     redis_option: str | None = None
     env_overrides: dict[str, str] = field(default_factory=dict)
@@ -30,20 +34,33 @@ class Context:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings of the environment with the options laid over them.
+        """Settings from the environment, with options applied.
 
         Raises:
-            UsageError: a variable is off.
+            UsageError: invalid environment variable.
         """
         from previewops.settings import Settings
 
         return Settings.from_env({**os.environ, **self.env_overrides})
 
+    @cached_property
+    def operator(self) -> str:
+        """Name under which commands of this process are recorded."""
+        from previewops.cli.acting_operator import acting_operator
+
+        return acting_operator()
+
+    def asset_policy(self) -> AssetPolicy:
+        """Asset roots and hosts that payloads may name; the current folder is a root where none is set."""
+        from previewops.contract import AssetPolicy
+
+        return AssetPolicy(self.settings.effective_asset_roots(Path.cwd()), self.settings.asset_hosts)
+
     def redis_url(self) -> str:
-        """The address of Redis: option, variable, embedded server, default.
+        """Address of Redis, from the first that is set: option, variable, embedded server, default.
 
         Raises:
-            UsageError: it is no address, or a variable is off.
+            UsageError: invalid address or environment variable.
         """
         from previewops.redis_server.connection import resolve_redis_url
 
@@ -51,7 +68,7 @@ class Context:
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
-        """A client that is closed in the end; failures of Redis come out as ``RedisUnavailable``."""
+        """Opens a Redis client and closes it at the end. Redis failures are raised as ``RedisUnavailable``."""
         from previewops.redis_server.connection import connect, redis_errors
 
         url = self.redis_url()
@@ -62,39 +79,29 @@ class Context:
         finally:
             await client.aclose()
 
+    def call(self, function: Callable[[Queue], Awaitable[T]]) -> T:
+        """Runs ``function`` on the queue in an event loop of its own."""
+        import asyncio
+
+        from previewops.queue import Queue
+
+        async def run() -> T:
+            async with self.redis() as redis:
+                return await function(Queue(redis, self.settings))
+
+        return asyncio.run(run())
+
+    def snapshot(self, *, history_s: int = 0) -> Snapshot:
+        """Reads a snapshot of the queue."""
+        from previewops.snapshot.reader import SnapshotReader
+
+        return self.call(lambda queue: SnapshotReader(queue.redis, self.settings).read(history_s=history_s))
+
 
 async def server_now_ms(redis: Redis) -> int:
-    """The Redis server's time in ms since the epoch: the clock that all times on record are of."""
+    """Returns the Redis server's time in ms since the epoch, the clock of all recorded times."""
     seconds, microseconds = await redis.time()
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-MAX_LISTED = 10_000
-
 pass_context = click.make_pass_decorator(Context)
-
-
-def _note_json(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
-    context = ctx.find_object(Context)
-    if context is not None:
-        context.as_json = value
-    return value
-
-
-def json_option(command: _F) -> _F:
-    """``--json``: given to the command as ``as_json``, and heeded when an error is told."""
-    return click.option(
-        "--json", "as_json", is_flag=True, is_eager=True, callback=_note_json, help="Print JSON for programs."
-    )(command)
-
-
-def limit_option(command: _F) -> _F:
-    """``--limit``: how much a list shows."""
-    return click.option(
-        "--limit",
-        metavar="N",
-        type=click.IntRange(1, MAX_LISTED),
-        default=50,
-        show_default=True,
-        help="List at most N.",
-    )(command)

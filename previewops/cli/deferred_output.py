@@ -1,4 +1,4 @@
-"""What ``up`` says beside its screen: while the screen has the terminal, lines are held back."""
+"""Output of ``up`` beside the TUI: lines are held back while the TUI uses the terminal."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from previewops.cli.output import print_status
 
 MAX_HELD_LINES = 50
-"""Lines that are kept; older ones are counted only."""
+"""Number of lines that are held; older ones are counted and dropped."""
 
 
 class DeferredOutput:
-    """Says lines at once, or after the screen that has the terminal has left it."""
+    """Printer that prints at once, or after the TUI has ended."""
 
     def __init__(self) -> None:
         self._held: deque[str] = deque(maxlen=MAX_HELD_LINES)
@@ -21,7 +21,7 @@ class DeferredOutput:
         self._silent = False
 
     def print(self, line: str) -> None:
-        """Prints a line, now or when the terminal is free."""
+        """Prints a line now, or later if the TUI is running."""
         if not self._silent:
             print_status(line)
             return
@@ -30,14 +30,14 @@ class DeferredOutput:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Holds lines back meanwhile, and says them at the end."""
+        """Holds lines back inside the block and prints them at its end."""
         self._silent = True
         try:
             yield
         finally:
             self._silent = False
             if self._dropped:
-                print_status(f"… {self._dropped} earlier lines are not shown")
+                print_status(f"… {self._dropped} earlier lines were dropped")
             for line in self._held:
                 print_status(line)
             self._held.clear()

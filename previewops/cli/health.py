@@ -1,4 +1,4 @@
-"""``previewops health``, with the manners of a monitoring plugin."""
+"""``previewops health``: a check with the output and exit codes of a monitoring plugin."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context
+from previewops.cli.context import Context, pass_context
 from previewops.cli.output import OutputClosed, print_json, print_out
+from previewops.cli.shared_options import json_option
 from previewops.errors import PreviewopsError, RedisUnavailable, UsageError
 from previewops.health import (
     CONFINEMENT_VARIABLE,
@@ -28,7 +29,7 @@ from previewops.health import (
 
 
 class MonitoringCommand(click.Command):
-    """A command whose every failure is UNKNOWN: 2 would mean CRITICAL to whoever runs it."""
+    """Command that reports its own failures as UNKNOWN, since exit code 2 means CRITICAL to a monitoring system."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -44,18 +45,18 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _thresholds(command: _F) -> _F:
-    """An option for each threshold; what is written there takes the place of the variable."""
-    for bound in reversed(THRESHOLD_OPTIONS):
-        for kind, words in (
-            ("critical", "The same, critical."),
-            ("warning", f"{bound.help_text}, to warn at."),
+    """Adds one option per threshold. An option replaces its environment variable."""
+    for option in reversed(THRESHOLD_OPTIONS):
+        for level, text in (
+            ("critical", "Critical threshold of the same."),
+            ("warning", f"{option.help_text}: warning threshold."),
         ):
-            variable = bound.variable(kind)
+            variable = option.variable(level)
             command = click.option(
                 option_name(variable),
                 variable,
-                metavar=bound.unit,
-                help=f"{words}  [{bound.default(kind)}]",
+                metavar=option.unit,
+                help=f"{text}  [{option.default(level)}]",
             )(command)
     return command
 
@@ -67,51 +68,53 @@ Examples:
   previewops health
   previewops health --json
   previewops health --dead-warning 10 --dead-critical 1000
-  previewops health --acknowledge-loss   after Redis lost its data: ends the alarm
+  previewops health --acknowledge-loss   after Redis lost data: ends the alarm
 
 \b
-Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (wrong options included).
-The first line ends with the performance data. Each option has a variable of
-the environment too: PREVIEW_HEALTH_DEAD_WARNING, and so on.""",
+Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for invalid options).
+The first line ends with performance data. Each option has an environment
+variable: PREVIEW_HEALTH_DEAD_WARNING, and so on.""",
 )
 @_thresholds
 @click.option(
     option_name(CONFINEMENT_VARIABLE),
     CONFINEMENT_VARIABLE,
-    metavar="LEAST",
-    help="What render processes are confined by at least: full, seccomp or limits.  [full]",
+    metavar="LEVEL",
+    help="Minimum confinement of render processes: full, seccomp or limits.  [full]",
 )
-@click.option("--acknowledge-loss", is_flag=True, help="End the alarm over data that Redis lost, then check.")
+@click.option(
+    "--acknowledge-loss", is_flag=True, help="End the alarm about data that Redis lost, then check."
+)
 @json_option
 @pass_context
-def health(context: Context, /, *, acknowledge_loss: bool, as_json: bool, **bounds: str | None) -> int:
-    """Check the queue, its workers, its Redis and the room on its disk, for a monitoring system or a person."""
-    given = {variable: value for variable, value in bounds.items() if value is not None}
-    found = _examine(context, given, acknowledge_loss=acknowledge_loss)
+def health(context: Context, /, *, acknowledge_loss: bool, as_json: bool, **thresholds: str | None) -> int:
+    """Check the queue, its workers, Redis and free disk space."""
+    overrides = {variable: value for variable, value in thresholds.items() if value is not None}
+    result = _check(context, overrides, acknowledge_loss=acknowledge_loss)
     if as_json:
-        print_json(found.as_json())
+        print_json(result.as_json())
     else:
-        print_out(found.first_line())
-        print_out(_lines(found))
-    return int(found.status)
+        print_out(result.first_line())
+        print_out(_check_lines(result))
+    return int(result.status)
 
 
-def _lines(found: Health) -> Iterator[str]:
-    """A line a check, and below it what to do where something is to be done."""
-    names = max(len(check.name) for check in found.checks)
-    figures = max(len(check.figure) for check in found.checks)
-    for check in found.checks:
+def _check_lines(result: Health) -> Iterator[str]:
+    """Yields one line per check, followed by its advice unless the check is OK."""
+    names = max(len(check.name) for check in result.checks)
+    figures = max(len(check.figure) for check in result.checks)
+    for check in result.checks:
         yield f"{check.status.name:<8}  {check.name:<{names}}  {check.figure:<{figures}}  {check.message}"
         if check.status is not Status.OK:
             yield f"{'':<8}  {'':<{names}}  {'':<{figures}}  {check.advice}"
 
 
-def _examine(context: Context, given: Mapping[str, str], *, acknowledge_loss: bool) -> Health:
+def _check(context: Context, overrides: Mapping[str, str], *, acknowledge_loss: bool) -> Health:
     try:
-        if "" in given.values():
-            raise UsageError("an option is empty; leave it out for the default")
-        thresholds = parse_thresholds({**os.environ, **given})
-        return evaluate(asyncio.run(_learn(context, acknowledge_loss)), thresholds)
+        if "" in overrides.values():
+            raise UsageError("an option is empty; omit it to use the default")
+        thresholds = parse_thresholds({**os.environ, **overrides})
+        return evaluate(asyncio.run(_collect(context, acknowledge_loss)), thresholds)
     except RedisUnavailable as error:
         return unreachable_health(error.message)
     except PreviewopsError as error:
@@ -121,19 +124,18 @@ def _examine(context: Context, given: Mapping[str, str], *, acknowledge_loss: bo
     except Exception as error:
         if context.verbose:
             raise
-        return unknown_health(f"unforeseen {type(error).__name__}: {error}")
+        return unknown_health(f"unexpected {type(error).__name__}: {error}")
 
 
-async def _learn(context: Context, acknowledge_loss: bool) -> HealthInputs:
+async def _collect(context: Context, acknowledge_loss: bool) -> HealthInputs:
     from previewops.health.collect import collect_inputs
     from previewops.snapshot.reader import SnapshotReader
 
     async with context.redis() as redis:
         if acknowledge_loss:
-            from previewops.cli.acting_operator import acting_operator
             from previewops.queue.queue import Queue
 
-            await Queue(redis, context.settings).acknowledge_data_loss(who=acting_operator())
+            await Queue(redis, context.settings).acknowledge_data_loss(who=context.operator)
         snapshot = await SnapshotReader(redis, context.settings).read(
             history_s=RECENT_WINDOW_S, running_jobs=True
         )

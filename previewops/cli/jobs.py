@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from previewops.cli.context import Context, json_option, limit_option, pass_context, server_now_ms
+from previewops.cli.context import Context, pass_context, server_now_ms
 from previewops.cli.output import print_err, print_json, print_out
+from previewops.cli.shared_options import json_option, limit_option, parse_filter_option
 from previewops.formatting import format_age, format_table
 from previewops.states import JobState
 
 if TYPE_CHECKING:
+    from previewops.queue.filter_query import FilterQuery
     from previewops.queue.records import JobRecord
 
 
@@ -25,28 +27,28 @@ Examples:
   previewops jobs --limit 1000 --json
 
 \b
---filter: every word has to be found in the job's id, project, priority, state,
-worker or error. "Double quotes" keep spaces together; project:lessons looks in
-one field; !word must not be found; a lone ! in front inverts the whole.
+--filter: a job matches if each word occurs in its id, project, priority,
+state, worker or error. "Double quotes" group words; project:lessons searches
+one field; !word excludes; a leading ! negates the whole filter.
 """
 )
 @click.option(
     "--state", type=click.Choice([state.value for state in JobState]), help="Only jobs in this state."
 )
-@click.option("--project", metavar="P", help="Only jobs of this projectId.")
-@click.option(
-    "--filter", "text", metavar="TEXT", default="", help="Only jobs that these words match; see below."
-)
+@click.option("--project", metavar="P", help="Only jobs with this projectId.")
+@click.option("--filter", "text", metavar="TEXT", default="", help="Only jobs that match; syntax below.")
 @limit_option
 @json_option
 @pass_context
 def jobs(
     context: Context, /, *, state: str | None, project: str | None, text: str, limit: int, as_json: bool
 ) -> None:
-    """List jobs, newest first; those that run stand above all others."""
-    chosen = JobState(state) if state else None
-    found, now_ms = asyncio.run(_read(context, chosen, project, text, limit + 1))
-    shown, more = found[:limit], len(found) > limit
+    """List jobs: active ones first, then newest first."""
+    query = parse_filter_option(text)
+    records, now_ms = asyncio.run(
+        _read(context, JobState(state) if state else None, project, query, limit + 1)
+    )
+    shown, more = records[:limit], len(records) > limit
     if as_json:
         print_json({"jobs": [record.as_json() for record in shown], "more": more})
         return
@@ -68,22 +70,20 @@ def jobs(
         format_table(("JOB", "STATE", "PRIORITY", "PROJECT", "ACCEPTED", "REASON"), rows, flexible="REASON")
     )
     if more:
-        print_err(f"there are more than these {limit}; see --limit")
+        print_err(f"more jobs than --limit {limit}")
 
 
 async def _read(
-    context: Context, state: JobState | None, project: str | None, text: str, limit: int
+    context: Context, state: JobState | None, project: str | None, query: FilterQuery, limit: int
 ) -> tuple[list[JobRecord], int]:
-    from previewops.cli.filter_option import parse_filter_option
     from previewops.queue.listing import JobList
 
-    terms = parse_filter_option(text)
-    found: list[JobRecord] = []
+    records: list[JobRecord] = []
     async with context.redis() as redis:
         listing, cursor = JobList(redis, context.settings), None
         while True:
-            page = await listing.page(state=state, query=terms, cursor=cursor, limit=limit)
-            found += (record for record in page.rows if project in (None, record.project_id))
+            page = await listing.page(state=state, query=query, cursor=cursor, limit=limit)
+            records += (record for record in page.rows if project in (None, record.project_id))
             cursor = page.cursor
-            if cursor is None or len(found) >= limit:
-                return found[:limit], await server_now_ms(redis)
+            if cursor is None or len(records) >= limit:
+                return records[:limit], await server_now_ms(redis)

@@ -1,4 +1,4 @@
-"""A click group whose commands are imported when they are used, so that help and version come at once."""
+"""Click group that imports a command only when it is used, so that --help and --version start fast."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from click.shell_completion import CompletionItem
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """Where a command is (``module:attribute``) and the line that lists it."""
+    """Import target of a command (``module:attribute``) and its summary in the list."""
 
     target: str
     summary: str
 
 
 class LazyGroup(click.Group):
-    """Lists its commands from ``entries``, in their order, without importing any of them."""
+    """Group that lists its commands from ``entries``, in that order, without importing them."""
 
     def __init__(
         self,
@@ -54,9 +54,9 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
-        found = [
+        matches = [
             CompletionItem(name, help=entry.summary)
             for name, entry in self.entries.items()
             if name.startswith(incomplete)
         ]
-        return found + click.Command.shell_complete(self, ctx, incomplete)
+        return matches + click.Command.shell_complete(self, ctx, incomplete)

@@ -1,19 +1,14 @@
-"""``previewops metrics``: the queue in figures for Prometheus, once."""
+"""``previewops metrics``: prints Prometheus metrics once."""
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_out
 from previewops.errors import RedisUnavailable
-
-if TYPE_CHECKING:
-    from previewops.metrics import ScrapeResult
 
 
 @click.command(
@@ -27,32 +22,25 @@ Examples:
     "--textfile",
     metavar="PATH",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write them into PATH, which is replaced at once, and print nothing.",
+    help="Write to PATH atomically instead of printing.",
 )
 @pass_context
 def metrics(context: Context, textfile: Path | None) -> None:
-    """Print the queue's figures in the text format of Prometheus.
+    """Print the queue's metrics in the Prometheus text format.
 
-    With --textfile they go into a file for the textfile collector of node_exporter, which takes names that end in
-    .prom. If Redis is away the figures say so (preview_redis_up 0), and the exit code is 69.
+    --textfile writes a file for the textfile collector of node_exporter, which reads names ending in .prom. If
+    Redis is unavailable, preview_redis_up is 0 and the exit code is 69.
     """
-    from previewops.metrics import render_exposition
+    from previewops.metrics import collect, render_exposition
     from previewops.redis_server.connection import redact_url
 
-    reading = asyncio.run(_read(context))
-    text = render_exposition(reading, context.settings).decode()
+    result = context.call(lambda queue: collect(queue.redis, context.settings))
+    text = render_exposition(result, context.settings).decode()
     if textfile is None:
         print_out(text.removesuffix("\n"))
     else:
         from previewops.atomic_files import write_text_atomically
 
         write_text_atomically(textfile, text)
-    if reading.metrics is None:
-        raise RedisUnavailable(redact_url(context.redis_url()), reading.reason)
-
-
-async def _read(context: Context) -> ScrapeResult:
-    from previewops.metrics import collect
-
-    async with context.redis() as redis:
-        return await collect(redis, context.settings)
+    if result.metrics is None:
+        raise RedisUnavailable(redact_url(context.redis_url()), result.reason)

@@ -1,4 +1,4 @@
-"""The one way to the terminal. Whatever is printed is cleaned here."""
+"""Terminal output. All text is escaped here before it is printed."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from previewops.formatting import clean
 
 
 class OutputClosed(Exception):
-    """Whoever read our output has gone. Not an OSError, lest it be taken for a failure of Redis."""
+    """The reader of our output has closed it. Not an OSError, which would be reported as a Redis failure."""
 
 
 def print_out(lines: str | Iterable[str] = "") -> None:
-    """Prints lines for a person on standard output."""
+    """Prints lines to standard output."""
     _write(sys.stdout, _cleaned(lines))
 
 
 def print_status(lines: str | Iterable[str]) -> None:
-    """Like ``say``, for whoever watches: the reader of a pipe gets it at once too."""
+    """Prints lines to standard output and flushes it, for status lines that a pipe's reader gets at once."""
     print_out(lines)
     flush(sys.stdout)
 
 
 def print_err(lines: str | Iterable[str]) -> None:
-    """Prints lines beside the output proper, on standard error: notes, questions, errors."""
+    """Prints notes and errors to standard error."""
     _write(sys.stderr, _cleaned(lines))
 
 
 def prompt(question: str) -> str:
-    """Asks on standard error and returns the answer without its line end; "" at the end of input."""
+    """Asks on standard error and returns the stripped reply; "" at the end of input."""
     _write(sys.stderr, clean(question) + " ")
     flush(sys.stderr)
     return sys.stdin.readline().strip() if sys.stdin is not None else ""
 
 
 def print_json(value: Mapping[str, Any], *, indent: int | None = 2) -> None:
-    """Prints a JSON object. ``indent`` None puts it on one line."""
+    """Prints a JSON object; ``indent=None`` prints one line."""
     _write(sys.stdout, json_text(value, indent=indent) + "\n")
 
 
 def json_text(value: Mapping[str, Any], *, indent: int | None = None) -> str:
-    """``value`` as JSON in ASCII, so that no locale and no terminal can misread it."""
+    """Returns ``value`` as ASCII JSON, which is independent of locale and terminal."""
     return json.dumps(value, ensure_ascii=True, indent=indent)
 
 
 def can_prompt() -> bool:
-    """Whether a person is there to answer."""
+    """Whether standard input is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _cleaned(lines: str | Iterable[str]) -> str:
-    whole = [lines] if isinstance(lines, str) else lines
-    return "".join(clean(line) + "\n" for text in whole for line in text.split("\n"))
+    texts = [lines] if isinstance(lines, str) else lines
+    return "".join(clean(line) + "\n" for text in texts for line in text.split("\n"))
 
 
 def _write(stream: TextIO | None, text: str) -> None:
@@ -65,36 +65,36 @@ def _write(stream: TextIO | None, text: str) -> None:
     try:
         stream.write(text)
     except OSError as error:
-        raise _told(error) from error
+        raise _output_error(error) from error
 
 
 def flush(stream: TextIO | None) -> None:
-    """Has what was printed leave this process.
+    """Flushes ``stream``.
 
     Raises:
-        OutputClosed: nobody reads it any more.
-        PreviewopsError: it cannot be stored.
+        OutputClosed: the reader has closed it.
+        PreviewopsError: write error.
     """
     if stream is None:
         return
     try:
         stream.flush()
     except OSError as error:
-        raise _told(error) from error
+        raise _output_error(error) from error
 
 
-def _told(error: OSError) -> Exception:
+def _output_error(error: OSError) -> Exception:
     if isinstance(error, BrokenPipeError):
         return OutputClosed()
-    return PreviewopsError(f"the output cannot be written: {error.strerror or error}")
+    return PreviewopsError(f"cannot write the output: {error.strerror or error}")
 
 
 def discard_output() -> None:
-    """Sends what standard output still holds nowhere, so that the interpreter's flush at the end cannot fail."""
+    """Redirects standard output to /dev/null, so that the interpreter's final flush cannot fail."""
     if sys.stdout is None:
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(null, sys.stdout.fileno())
     finally:
-        os.close(nowhere)
+        os.close(null)

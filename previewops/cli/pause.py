@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import click
 
 from previewops.cli.context import Context, pass_context, server_now_ms
 from previewops.cli.output import print_out
+from previewops.cli.shared_options import reason_option
 from previewops.formatting import format_age
 
 if TYPE_CHECKING:
+    from previewops.queue import Queue
     from previewops.queue.queue import PauseState
 
 
@@ -22,19 +23,22 @@ Examples:
   previewops pause --reason "storage is being moved"
 """
 )
-@click.option("--reason", metavar="TEXT", default="", help="Why; shown to whoever looks.")
+@reason_option
 @pass_context
 def pause(context: Context, reason: str) -> None:
-    """Stop workers from taking jobs. What runs goes on, and submits are accepted."""
-    state, now_ms = asyncio.run(_pause(context, reason))
-    queue = context.settings.queue_name
+    """Stop workers from claiming jobs. Active jobs continue, and submits are accepted."""
+
+    async def run(queue: Queue) -> tuple[PauseState, int]:
+        return await queue.pause(who=context.operator, why=reason), await server_now_ms(queue.redis)
+
+    state, now_ms = context.call(run)
+    queue_name = context.settings.queue_name
     if state.changed:
-        print_out(f"paused {queue}; `previewops resume` lets it go on")
+        print_out(f"paused {queue_name}; resume with `previewops resume`")
         return
     why = f": {state.why}" if state.why else ""
-    print_out(
-        f"{queue} was paused already, by {state.who or 'nobody known'} {format_age(state.since_ms, now_ms)}{why}"
-    )
+    since = format_age(state.since_ms, now_ms)
+    print_out(f"{queue_name} is already paused, by {state.who or 'unknown'} {since}{why}")
 
 
 @click.command(
@@ -44,26 +48,9 @@ Examples:
   previewops --queue lessons resume --reason "storage is back"
 """
 )
-@click.option("--reason", metavar="TEXT", default="", help="Why; kept with the event.")
+@reason_option
 @pass_context
 def resume(context: Context, reason: str) -> None:
-    """Let workers take jobs again."""
-    state = asyncio.run(_resume(context, reason))
-    print_out(f"{context.settings.queue_name} {'goes on' if state.changed else 'was not paused'}")
-
-
-async def _pause(context: Context, reason: str) -> tuple[PauseState, int]:
-    from previewops.cli.acting_operator import acting_operator
-    from previewops.queue.queue import Queue
-
-    async with context.redis() as redis:
-        state = await Queue(redis, context.settings).pause(who=acting_operator(), why=reason)
-        return state, await server_now_ms(redis)
-
-
-async def _resume(context: Context, reason: str) -> PauseState:
-    from previewops.cli.acting_operator import acting_operator
-    from previewops.queue.queue import Queue
-
-    async with context.redis() as redis:
-        return await Queue(redis, context.settings).resume(who=acting_operator(), why=reason)
+    """Let workers claim jobs again."""
+    state = context.call(lambda queue: queue.resume(who=context.operator, why=reason))
+    print_out(f"{context.settings.queue_name} {'resumed' if state.changed else 'was not paused'}")

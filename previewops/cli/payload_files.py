@@ -1,4 +1,4 @@
-"""Payloads from FILE arguments: bounded, one by one, each either a document or the reason why there is none."""
+"""Reader of FILE arguments: yields payloads one by one, of bounded size, each parsed or with its error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from previewops.contract import parse_lines, parse_payload
+from previewops.contract import AssetPolicy, Payload, parse_lines, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import (
     EXIT_FAILED,
@@ -28,38 +28,54 @@ _LINE_SUFFIXES = (".jsonl", ".ndjson")
 _WORST_FIRST = (EXIT_USAGE, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_TRY_AGAIN, EXIT_FAILED)
 
 EXIT_HELP = """\b
-The exit code is the worst of all: 2 a file that cannot be read, 65 an invalid
-payload, 69 Redis unreachable, 75 queue full (try again), 1 another refusal."""
+The exit code is the most severe of all payloads: 2 unreadable file, 65
+invalid payload, 69 Redis unreachable, 75 queue full (try again), 1 other."""
 
 
 class UnreadableFile(PreviewopsError):
-    """A FILE that is not there, or that cannot be read."""
+    """FILE is missing or cannot be read."""
 
     exit_code = EXIT_USAGE
     code = "unreadable"
 
     def __init__(self, source: str, error: OSError) -> None:
-        super().__init__(f"{source}: cannot be read: {error.strerror or error}")
+        super().__init__(f"{source}: cannot read: {error.strerror or error}")
 
 
 class ParsedPayload(NamedTuple):
-    """One payload as read: its ``source``, the folder that relative uris are meant from, and what was found."""
+    """One payload or its error, with its ``source`` and the base folder of relative URIs."""
 
     source: str
     base: Path
     payload: dict[str, Any] | None
     error: PreviewopsError | None
 
+    def validate(self, policy: AssetPolicy) -> Payload:
+        """Returns the valid payload.
+
+        Raises:
+            InvalidPayload: it violates the contract.
+            PreviewopsError: it could not be read or parsed.
+        """
+        if self.error is not None:
+            raise self.error
+        return validate(self.payload, policy=policy, source=self.source)
+
 
 def worst_exit_code(codes: Sequence[int]) -> int:
-    """The exit code that speaks for all of ``codes``."""
+    """Returns the most severe of ``codes``."""
     return next((code for code in _WORST_FIRST if code in codes), 0)
 
 
 def read_payloads(files: Sequence[str], *, lines: bool) -> Iterator[ParsedPayload]:
-    """Every payload of ``files`` in order; "-" is standard input. ``lines``: each holds a job a line."""
+    """Yields every payload of ``files`` in order. "-" is standard input; ``lines``: each file is JSON Lines."""
     for name in files:
         yield from _read(name, lines or name.endswith(_LINE_SUFFIXES))
+
+
+def read_payload(file: str) -> ParsedPayload:
+    """Reads the only payload of ``file``; "-" is standard input."""
+    return next(_read(file, lines=False))
 
 
 def _read(name: str, lines: bool) -> Iterator[ParsedPayload]:
@@ -69,7 +85,7 @@ def _read(name: str, lines: bool) -> Iterator[ParsedPayload]:
         try:
             stream = _open(name, stack)
             if not lines:
-                yield ParsedPayload(source, base, _whole(stream, source), None)
+                yield ParsedPayload(source, base, _read_single(stream, source), None)
                 return
             for line in parse_lines(stream, source=source):
                 yield ParsedPayload(f"{source}:{line.number}", base, line.payload, line.error)
@@ -87,19 +103,19 @@ def _open(name: str, stack: ExitStack) -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _whole(stream: BinaryIO, source: str) -> dict[str, Any]:
+def _read_single(stream: BinaryIO, source: str) -> dict[str, Any]:
     raw = stream.read(MAX_PAYLOAD_BYTES + 1)
     if len(raw) > MAX_PAYLOAD_BYTES:
         allowed = f"{MAX_PAYLOAD_BYTES} bytes"
         raise InvalidPayload(
-            [Violation("", "too-large", "is too large", _total(stream), allowed)], source=source
+            [Violation("", "too-large", "is too large", _size_text(stream), allowed)], source=source
         )
     return parse_payload(raw, source=source)
 
 
-def _total(stream: BinaryIO) -> str:
-    """How much there is, without reading it."""
-    found = os.fstat(stream.fileno())
-    if stat.S_ISREG(found.st_mode):
-        return f"{found.st_size} bytes"
+def _size_text(stream: BinaryIO) -> str:
+    """Size of the input, without reading it."""
+    status = os.fstat(stream.fileno())
+    if stat.S_ISREG(status.st_mode):
+        return f"{status.st_size} bytes"
     return f"more than {MAX_PAYLOAD_BYTES} bytes"

@@ -1,4 +1,4 @@
-"""Shows how a handful of jobs are getting on: bars in a terminal, a line a change elsewhere."""
+"""Progress display of a few jobs: bars in a terminal, one line per change elsewhere."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from previewops.formatting import clean
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
 
-_WORDS = {
+_STATE_TEXT = {
     JobState.WAITING: "waiting",
-    JobState.DELAYED: "runs again soon",
+    JobState.DELAYED: "retry scheduled",
     JobState.ACTIVE: "rendering",
     JobState.COMPLETED: "done",
     JobState.DEAD: "dead letter",
@@ -23,20 +23,20 @@ _WORDS = {
 
 
 class ProgressDisplay(Protocol):
-    """What is told of jobs that are being watched."""
+    """Display of watched jobs."""
 
     def update(self, records: Iterable[JobRecord]) -> None:
-        """Shows what has changed."""
+        """Shows changed jobs."""
         ...
 
     def note(self, line: str) -> None:
-        """Says something beside the jobs."""
+        """Prints a line beside the jobs."""
         ...
 
 
 @contextmanager
 def show_progress() -> Iterator[ProgressDisplay]:
-    """Bars if standard output is a terminal, lines otherwise."""
+    """Shows bars if standard output is a terminal, lines otherwise."""
     if not sys.stdout.isatty():
         yield _LineProgress()
         return
@@ -45,35 +45,35 @@ def show_progress() -> Iterator[ProgressDisplay]:
 
 
 class NoProgress:
-    """Shows nothing: whoever watches looks elsewhere."""
+    """Display that shows nothing."""
 
     def update(self, records: Iterable[JobRecord]) -> None:
-        """Nothing is shown."""
+        """Does nothing."""
 
     def note(self, line: str) -> None:
-        """Nothing is said."""
+        """Does nothing."""
 
 
 class _LineProgress:
     def __init__(self) -> None:
-        self._told: dict[str, tuple[JobState, int]] = {}
+        self._shown: dict[str, tuple[JobState, int]] = {}
 
     def update(self, records: Iterable[JobRecord]) -> None:
         for record in records:
-            now = (record.state, record.attempts + record.crashes)
-            if self._told.get(record.job_id) != now:
-                self._told[record.job_id] = now
-                print_status(f"{clean(record.job_id)}: {_said(record)}")
+            state = (record.state, record.attempts + record.crashes)
+            if self._shown.get(record.job_id) != state:
+                self._shown[record.job_id] = state
+                print_status(f"{clean(record.job_id)}: {_describe(record)}")
 
     def note(self, line: str) -> None:
         print_status(line)
 
 
-def _said(record: JobRecord) -> str:
-    words = _WORDS[record.state]
+def _describe(record: JobRecord) -> str:
+    text = _STATE_TEXT[record.state]
     if record.state in (JobState.DELAYED, JobState.DEAD, JobState.CANCELLED) and record.reason:
-        return f"{words}: {clean(record.reason)}"
-    return words
+        return f"{text}: {clean(record.reason)}"
+    return text
 
 
 @contextmanager
@@ -90,13 +90,13 @@ def _bars() -> Iterator[ProgressDisplay]:
             for record in records:
                 task = self._tasks.get(record.job_id)
                 if task is None:
-                    task = self._progress.add_task(clean(record.job_id), total=1.0, start=False, said="")
+                    task = self._progress.add_task(clean(record.job_id), total=1.0, start=False, text="")
                     self._tasks[record.job_id] = task
                 if record.state is JobState.ACTIVE:
                     self._progress.start_task(task)
                 elif not record.state.pending:
                     self._progress.stop_task(task)
-                self._progress.update(task, completed=_share(record), said=_short(record))
+                self._progress.update(task, completed=_fraction(record), text=_describe_briefly(record))
 
         def note(self, line: str) -> None:
             self._progress.console.print(line, markup=False, highlight=False)
@@ -104,22 +104,22 @@ def _bars() -> Iterator[ProgressDisplay]:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[said]}", markup=False),
+        TextColumn("{task.fields[text]}", markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(), refresh_per_second=8) as progress:
         yield Bars(progress)
 
 
-def _share(record: JobRecord) -> float:
+def _fraction(record: JobRecord) -> float:
     if record.state is JobState.ACTIVE:
         return record.progress or 0.0
     return 0.0 if record.state.pending else 1.0
 
 
-def _short(record: JobRecord) -> str:
+def _describe_briefly(record: JobRecord) -> str:
     if record.state is JobState.ACTIVE and record.phase:
         return clean(record.phase)
     if record.state is JobState.DEAD and record.code:
         return f"dead letter ({clean(record.code)})"
-    return _WORDS[record.state]
+    return _STATE_TEXT[record.state]

@@ -1,4 +1,4 @@
-"""``previewops record``: the queue in a file, for the morning after."""
+"""``previewops record``: records snapshots of the queue in a file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_out, print_status
+from previewops.cli.shared_options import Age
 from previewops.errors import EXIT_UNREACHABLE
-from previewops.formatting import format_bytes, format_duration, parse_age_ms, pluralize
+from previewops.formatting import format_bytes, format_duration, pluralize
 
 if TYPE_CHECKING:
     from previewops.health import Health
@@ -26,61 +27,50 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 
 
-def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    if value is None:
-        return None
-    ms = parse_age_ms(value)
-    if not ms:
-        raise click.BadParameter(
-            f"{value!r} is no length of time; allowed are 30s, 15m, 2h, 7d and the like", ctx, param
-        )
-    return ms / 1000
-
-
 @click.command(
     epilog="""\b
 Examples:
   previewops record night.rec
   previewops record night.rec --every 5 --for 12h
-  previewops tui --replay night.rec      look at it afterwards
+  previewops tui --replay night.rec      replay the recording
 """
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--every", metavar="S", type=click.FloatRange(0.25, 600), default=1.0, show_default=True,
-    help="Seconds between two looks at the queue.",
+    help="Interval in seconds.",
 )  # fmt: skip
 @click.option(
     "--max-mb", metavar="N", type=click.IntRange(1, 4096), default=64, show_default=True,
-    help="MiB at which FILE becomes FILE.1, FILE.1 becomes FILE.2, and so on.",
+    help="Rotate FILE at this size in MiB: FILE to FILE.1, FILE.1 to FILE.2, and so on.",
 )  # fmt: skip
 @click.option(
     "--keep", metavar="N", type=click.IntRange(0, 1000), default=3, show_default=True,
-    help="Old files that are kept beside FILE.",
+    help="Number of rotated files to keep.",
 )  # fmt: skip
 @click.option(
-    "--for", "for_s", metavar="DURATION", callback=_duration,
-    help="End by itself after 30s, 15m, 2h, 7d; else at Ctrl-C or SIGTERM.",
+    "--for", "for_ms", metavar="DURATION", type=Age(min_ms=1),
+    help="Stop after 30s, 15m, 2h, 7d. Default: at Ctrl-C or SIGTERM.",
 )  # fmt: skip
 @pass_context
-def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int, for_s: float | None) -> int:
-    """Record what the screen shows into FILE, for `previewops tui --replay FILE`.
+def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int, for_ms: int | None) -> int:
+    """Record the queue into FILE, for `previewops tui --replay FILE`.
 
-    While Redis is away this goes on trying, and records that. A recording of the same queue is continued; a FILE
-    that holds anything else is refused. Jobs' payloads and results are not recorded.
+    While Redis is unavailable, the command retries and records a gap. An existing recording of the same queue is
+    continued; any other FILE is rejected. Payloads and results of jobs are not recorded.
     """
     from previewops.recording.format import Header
     from previewops.recording.writer import RecordingWriter
 
     url, settings = context.redis_url(), context.settings
     writer = RecordingWriter(file, Header(settings.queue_name, every), max_bytes=max_mb * MIB, keep=keep)
-    lasts = f"for {format_duration(for_s * 1000)}" if for_s is not None else "until Ctrl-C"
+    lasts = f"for {format_duration(for_ms)}" if for_ms is not None else "until Ctrl-C"
     print_status(f"recording {settings.queue_name} into {file} every {every:g} s {lasts}")
     try:
-        asyncio.run(_record(url, settings, writer, every, for_s))
+        asyncio.run(_record(url, settings, writer, every, None if for_ms is None else for_ms / 1000))
     finally:
         written = writer.close()
-        print_out(_in_words(written, file))
+        print_out(_summary(written, file))
     return 0 if written.frames or not written.gaps else EXIT_UNREACHABLE
 
 
@@ -123,16 +113,13 @@ async def _record(
         await redis.aclose()
 
 
-def _in_words(written: WriteStats, file: Path) -> str:
-    over = (
-        ""
-        if written.first_ms is None
-        else f" over {format_duration((written.last_ms or 0) - written.first_ms)}"
-    )
-    turned = f" and {pluralize(written.files - 1, 'file')} before it" if written.files > 1 else ""
-    gaps = (
-        f"; {pluralize(written.gaps, 'gap')} of {format_duration(written.gap_ms)} in all"
-        if written.gaps
-        else ""
-    )
-    return f"{pluralize(written.frames, 'look')}{over}, {format_bytes(written.size_bytes)}, in {file}{turned}{gaps}"
+def _summary(written: WriteStats, file: Path) -> str:
+    text = pluralize(written.frames, "snapshot")
+    if written.first_ms is not None:
+        text += f" over {format_duration((written.last_ms or 0) - written.first_ms)}"
+    text += f", {format_bytes(written.size_bytes)}, in {file}"
+    if written.files > 1:
+        text += f" and {pluralize(written.files - 1, 'file')} before it"
+    if written.gaps:
+        text += f"; {pluralize(written.gaps, 'gap')} of {format_duration(written.gap_ms)} in all"
+    return text

@@ -1,4 +1,4 @@
-"""``previewops render``: one payload to a bundle, here and now, without Redis."""
+"""``previewops render``: renders one payload in this process, without Redis."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context
+from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_json, print_out
-from previewops.cli.payload_files import read_payloads
+from previewops.cli.payload_files import read_payload
+from previewops.cli.shared_options import json_option
 from previewops.errors import JobError, PreviewopsError, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ MIB = 1024 * 1024
 
 
 class RenderFailed(PreviewopsError):
-    """The bundle could not be made; ``error`` is why, as a worker would have recorded it."""
+    """Rendering failed. ``error`` is the error that a worker would have recorded."""
 
     def __init__(self, error: JobError) -> None:
         super().__init__(error.message, hint=error.hint)
@@ -46,7 +47,7 @@ Examples:
   generate-job | previewops render - -o preview --json
 
 \b
-Exit codes: 0 done, 1 an asset or a limit stood against it, 2 usage,
+Exit codes: 0 success, 1 failed because of an asset or a limit, 2 usage,
 65 invalid payload."""
 )
 @click.argument("file", metavar="PAYLOAD", type=click.Path(allow_dash=True))
@@ -56,28 +57,24 @@ Exit codes: 0 done, 1 an asset or a limit stood against it, 2 usage,
     metavar="DIR",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the bundle; it must not be there yet, or be empty.",
+    help="Folder of the bundle. It must be missing or empty.",
 )
-@click.option("--replace", is_flag=True, help="Replace the bundle that is in DIR.")
+@click.option("--replace", is_flag=True, help="Replace an existing bundle in DIR.")
 @json_option
 @pass_context
 def render(context: Context, file: str, output: Path, replace: bool, as_json: bool) -> int:
-    """Render one payload into DIR, in this process: no Redis, no worker.
+    """Render one payload into DIR, in this process, without Redis or workers.
 
-    PAYLOAD "-" is standard input. Assets may come from the payload's own folder too. The folder appears whole or
-    not at all. With "dryRun": true the plan is printed, as JSON, and nothing is written.
+    PAYLOAD "-" is standard input. The payload's own folder is an asset root too. DIR is created atomically. With
+    "dryRun": true the plan is printed as JSON and nothing is written.
     """
-    from previewops.contract import AssetPolicy, validate
+    from previewops.contract import AssetPolicy
 
-    (document,) = read_payloads([file], lines=False)
-    if document.error is not None:
-        raise document.error
-    settings = context.settings
-    roots = (document.base.resolve(), *settings.effective_asset_roots(Path.cwd()))
-    policy = AssetPolicy(roots, settings.asset_hosts)
-    payload = validate(document.payload, policy=policy, source=document.source)
-    _demand_place(output, replace=replace)
-    with _told_errors(), _progress() as progress, _opener(settings, roots) as opener:
+    parsed, settings, shared = read_payload(file), context.settings, context.asset_policy()
+    roots = (parsed.base.resolve(), *shared.roots)
+    payload = parsed.validate(AssetPolicy(roots, shared.hosts))
+    _check_output(output, replace=replace)
+    with _translate_errors(), _progress() as progress, _opener(settings, roots) as opener:
         summary = _render(payload, settings, opener, output, progress)
     if as_json or payload.dry_run:
         print_json(summary if payload.dry_run else {**summary, "bundle": str(output)})
@@ -86,13 +83,15 @@ def render(context: Context, file: str, output: Path, replace: bool, as_json: bo
     return 0
 
 
-def _demand_place(output: Path, *, replace: bool) -> None:
+def _check_output(output: Path, *, replace: bool) -> None:
     if not output.exists() or not any(output.iterdir()):
         return
     if not replace:
-        raise UsageError(f"{output} is not empty", hint="name another folder, or give --replace")
+        raise UsageError(f"{output} is not empty", hint="choose another folder, or use --replace")
     if not (output / _MANIFEST).is_file():
-        raise UsageError(f"{output} holds no bundle, and is not replaced", hint="name another folder")
+        raise UsageError(
+            f"{output} does not contain a bundle; it is not replaced", hint="choose another folder"
+        )
 
 
 @contextmanager
@@ -116,7 +115,7 @@ def _opener(settings: Settings, roots: tuple[Path, ...]) -> Iterator[AssetOpener
 def _render(
     payload: Payload, settings: Settings, opener: AssetOpener, output: Path, progress: Progress
 ) -> dict[str, Any]:
-    """Renders beside ``output``, and puts the whole in its place."""
+    """Renders into a temporary folder beside ``output``, then renames it to ``output``."""
     from previewops.worker.bundle_builder import build_bundle
     from previewops.worker.publish.output import FolderOutput
     from previewops.worker.render.limits import RenderLimits
@@ -140,32 +139,32 @@ def _render(
 
 @contextmanager
 def _beside(output: Path) -> Iterator[Path]:
-    """A folder on the file system of ``output``, gone with what is left in it when the block ends."""
+    """Yields a temporary folder on the file system of ``output`` and removes it at the end."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
             yield Path(folder) / "bundle"
     except OSError as error:
         raise PreviewopsError(
-            f"{output} cannot be written: {error.strerror or error}", hint="name another folder with -o"
+            f"cannot write {output}: {error.strerror or error}", hint="choose another folder with -o"
         ) from error
 
 
 @contextmanager
-def _told_errors() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except JobError as error:
         raise RenderFailed(error) from error
     except MemoryError as error:
         raise PreviewopsError(
-            "there is not enough memory", hint="use smaller or fewer assets, or a smaller resolution"
+            "not enough memory", hint="use smaller or fewer assets, or a smaller resolution"
         ) from error
 
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A bar on standard error where that is a terminal; else nothing."""
+    """Shows a bar on standard error if it is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda share, word: None
         return

@@ -1,9 +1,82 @@
-"""``--theme``: the colours of the screen."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import click
 
+from previewops.cli.context import Context
+from previewops.errors import UsageError
+
+if TYPE_CHECKING:
+    from previewops.queue.filter_query import FilterQuery
+
+MAX_LISTED = 10_000
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
 theme_option = click.option(
-    "--theme", type=click.Choice(["dark", "light", "16"]), help="Colours of the screen; else by the terminal."
+    "--theme", type=click.Choice(["dark", "light", "16"]), help="Colours of the TUI. Default: by terminal."
 )
+jsonl_option = click.option(
+    "--jsonl", "lines", is_flag=True, help="Read every FILE as JSON Lines, one job per line."
+)
+limit_option = click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1, MAX_LISTED),
+    default=50,
+    show_default=True,
+    help="List at most N.",
+)
+reason_option = click.option("--reason", metavar="TEXT", default="", help="Reason; recorded with the event.")
+
+
+class Age(click.ParamType[int]):
+    """Duration such as 30s, 15m, 2h or 7d, converted to ms."""
+
+    name = "age"
+
+    def __init__(self, *, min_ms: int = 0) -> None:
+        self._min_ms = min_ms
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from previewops.formatting import parse_age_ms
+
+        ms = parse_age_ms(value)
+        if ms is None or ms < self._min_ms:
+            self.fail(f"found {value!r}, allowed 30s, 15m, 2h, 7d and the like", param, ctx)
+        return ms
+
+
+def _set_json(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
+    context = ctx.find_object(Context)
+    if context is not None:
+        context.as_json = value
+    return value
+
+
+def json_option(command: _F) -> _F:
+    """Adds ``--json``, passed as ``as_json``. Errors are then printed as JSON too."""
+    return click.option(
+        "--json", "as_json", is_flag=True, is_eager=True, callback=_set_json, help="Print JSON."
+    )(command)
+
+
+def parse_filter_option(text: str) -> FilterQuery:
+    """Parses the value of ``--filter``.
+
+    Raises:
+        UsageError: unknown field.
+    """
+    from previewops.queue.filter_query import UnknownFilterFields, parse_filter
+
+    try:
+        return parse_filter(text)
+    except UnknownFilterFields as error:
+        raise UsageError(
+            error.message,
+            hint=f"put text that contains a colon in double quotes: --filter '\"{error.names[0]}:…\"'",
+        ) from None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context
+from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_json, print_out
+from previewops.cli.shared_options import json_option
 from previewops.cli.workers import format_workers
 from previewops.formatting import format_age, format_duration, format_fields, pluralize
 
@@ -28,19 +28,12 @@ Examples:
 @json_option
 @pass_context
 def stats(context: Context, as_json: bool) -> None:
-    """Show the queue in figures: what waits, runs and has ended, how long it took, and who works."""
-    snapshot = asyncio.run(_take(context))
+    """Show the queue: depth, counters, wait and run times, workers."""
+    snapshot = context.snapshot(history_s=HISTORY_S)
     if as_json:
         print_json(snapshot.as_json())
     else:
         print_out(_lines(snapshot))
-
-
-async def _take(context: Context) -> Snapshot:
-    from previewops.snapshot.reader import SnapshotReader
-
-    async with context.redis() as redis:
-        return await SnapshotReader(redis, context.settings).read(history_s=HISTORY_S)
 
 
 def _lines(snapshot: Snapshot) -> list[str]:
@@ -66,7 +59,7 @@ def _lines(snapshot: Snapshot) -> list[str]:
         "Last hour",
         *(f"  {line}" for line in _hour(snapshot)),
         "",
-        "In all",
+        "Since the queue was created",
         *(f"  {line}" for line in total),
         "",
         pluralize(len(snapshot.workers), "worker"),
@@ -78,7 +71,9 @@ def _paused(snapshot: Snapshot) -> str | None:
     if not snapshot.paused:
         return None
     why = f": {snapshot.paused_why}" if snapshot.paused_why else ""
-    return f"by {snapshot.paused_by or 'nobody known'} {format_age(snapshot.paused_since_ms, snapshot.now_ms)}{why}"
+    return (
+        f"by {snapshot.paused_by or 'unknown'} {format_age(snapshot.paused_since_ms, snapshot.now_ms)}{why}"
+    )
 
 
 def _hour(snapshot: Snapshot) -> list[str]:
@@ -92,7 +87,7 @@ def _hour(snapshot: Snapshot) -> list[str]:
 
 
 def _percentiles(snapshot: Snapshot, series: str) -> str | None:
-    found = snapshot.percentiles_ms(series)
-    if all(value is None for value in found.values()):
+    percentiles = snapshot.percentiles_ms(series)
+    if all(value is None for value in percentiles.values()):
         return None
-    return ", ".join(f"{name} {format_duration(value)}" for name, value in found.items())
+    return ", ".join(f"{name} {format_duration(value)}" for name, value in percentiles.items())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context, server_now_ms
+from previewops.cli.context import Context, pass_context, server_now_ms
 from previewops.cli.output import print_json, print_out
+from previewops.cli.shared_options import json_option
 from previewops.formatting import (
     format_age,
     format_bytes,
@@ -19,6 +19,7 @@ from previewops.formatting import (
 )
 
 if TYPE_CHECKING:
+    from previewops.queue import Queue
     from previewops.queue.records import Attempt, JobRecord
 
 
@@ -33,23 +34,25 @@ Examples:
 @json_option
 @pass_context
 def status(context: Context, job_id: str, as_json: bool) -> None:
-    """Show one job: its state, what it made, and every attempt that failed."""
-    record, now_ms = asyncio.run(_read(context, job_id))
+    """Show one job: state, result and failed attempts."""
+    record, now_ms = read_job(context, job_id)
     if as_json:
         print_json(record.as_json())
     else:
         print_out(format_job(record, now_ms))
 
 
-async def _read(context: Context, job_id: str) -> tuple[JobRecord, int]:
-    from previewops.queue.queue import Queue
+def read_job(context: Context, job_id: str) -> tuple[JobRecord, int]:
+    """Returns the job's record and the server's time in ms."""
 
-    async with context.redis() as redis:
-        return await Queue(redis, context.settings).status(job_id), await server_now_ms(redis)
+    async def read(queue: Queue) -> tuple[JobRecord, int]:
+        return await queue.status(job_id), await server_now_ms(queue.redis)
+
+    return context.call(read)
 
 
 def format_job(record: JobRecord, now_ms: int) -> list[str]:
-    """All of a job but its payload, for a person."""
+    """Formats a job record without its payload."""
     result = record.result or {}
     lines = format_fields(
         [
@@ -102,9 +105,9 @@ def _counts(record: JobRecord) -> str | None:
 
 def _artifact_lines(artifacts: list[object]) -> list[str]:
     rows = [
-        (each.get("path", ""), each.get("mediaType", ""), format_bytes(int(each.get("bytes", 0))))
-        for each in artifacts
-        if isinstance(each, dict)
+        (artifact.get("path", ""), artifact.get("mediaType", ""), format_bytes(int(artifact.get("bytes", 0))))
+        for artifact in artifacts
+        if isinstance(artifact, dict)
     ]
     return format_table(("FILE", "TYPE", "SIZE"), rows, right=("SIZE",))
 
@@ -112,5 +115,5 @@ def _artifact_lines(artifacts: list[object]) -> list[str]:
 def _attempt_lines(number: int, attempt: Attempt, now_ms: int) -> list[str]:
     age, duration = format_age(attempt.at_ms, now_ms), format_duration(attempt.duration_ms)
     head = f"  {number}. {age}, after {duration}, on {attempt.worker}"
-    said = f"{attempt.error_class} / {attempt.code}: {attempt.message}"
-    return [head, *wrap_text(said, first="     ", rest="     ")]
+    text = f"{attempt.error_class} / {attempt.code}: {attempt.message}"
+    return [head, *wrap_text(text, first="     ", rest="     ")]

@@ -1,11 +1,10 @@
-"""The way of documents into the queue: import, validation, submission, and an account of every one of them."""
+"""Submission of payload files: import of assets, validation, submit, report per payload."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from previewops.cli.output import print_err, print_json, print_out
@@ -32,21 +31,21 @@ BATCH_SIZE = 100
 
 
 class SubmitUnconfirmed(PreviewopsError):
-    """Redis failed before it said that it has the job."""
+    """Redis failed before it confirmed the job."""
 
     exit_code = RedisUnavailable.exit_code
     code = RedisUnavailable.code
 
     def __init__(self, job_id: str, reason: RedisUnavailable) -> None:
         super().__init__(
-            f"job {job_id} is not known to be accepted: {reason.message}",
-            hint="submit it again: the same job is never made twice",
+            f"job {job_id} may not have been accepted: {reason.message}",
+            hint="submit it again; the same job is never created twice",
         )
 
 
 @dataclass(slots=True)
 class SubmitReport:
-    """What became of each document: told as it happens, remembered as exit codes and accepted jobs."""
+    """Result of each payload: printed at once, kept as exit codes and accepted jobs."""
 
     as_json: bool
     wait: bool
@@ -56,11 +55,11 @@ class SubmitReport:
 
     @property
     def exit_code(self) -> int:
-        """The worst of all."""
+        """The most severe exit code."""
         return worst_exit_code(self.exit_codes)
 
     def add_rejected(self, source: str, error: PreviewopsError) -> None:
-        """A document did not get in."""
+        """Reports a rejected payload."""
         self.exit_codes.append(error.exit_code)
         if self.as_json:
             print_json({"source": source, **error.as_json()}, indent=None)
@@ -73,12 +72,12 @@ class SubmitReport:
             print_err(f"hint: {error.hint}")
 
     def add_accepted(self, source: str, receipt: Receipt) -> None:
-        """The queue has the job, or had it already."""
+        """Reports a job that the queue accepted or already had."""
         self.accepted[receipt.job_id] = (source, receipt)
         if self.as_json and not self.wait:
             print_json(self._receipt(receipt.job_id), indent=None)
         elif not self.as_json:
-            known = "" if receipt.new else "  (the same job was there already)"
+            known = "" if receipt.new else "  (the same job exists already)"
             print_out(
                 f"{'accepted' if receipt.new else 'known   '}  {receipt.job_id}  {receipt.state.value}{known}"
             )
@@ -86,30 +85,28 @@ class SubmitReport:
                 print_err(f"{source}: {receipt.hint}")
 
     def add_finished(self, job_id: str, record: JobRecord | None) -> None:
-        """A job that was waited for has ended; None: its record is gone."""
+        """Reports the end of an awaited job; ``record`` is None if its record is gone."""
         self.exit_codes.append(0 if record and record.state is JobState.COMPLETED else EXIT_FAILED)
         if self.as_json:
             print_json({**self._receipt(job_id), "job": record and record.as_json()}, indent=None)
         if record is None:
-            print_err(f"{job_id}: its record is gone: it was discarded, or is past its retention")
+            print_err(f"{job_id}: record not found: the job was discarded or its retention has ended")
         elif record.state is JobState.COMPLETED:
             if not self.as_json:
-                print_out(
-                    f"completed {job_id}  {(record.result or {}).get('bundle', '(a dry run: nothing was rendered)')}"
-                )
+                print_out(f"completed {job_id}  {(record.result or {}).get('bundle', '(dry run)')}")
         else:
-            print_err(f"{job_id}: {record.state.value}: {record.reason or 'no reason was given'}")
+            print_err(f"{job_id}: {record.state.value}: {record.reason or 'no reason given'}")
             if record.state is JobState.DEAD:
                 print_err(f"hint: previewops dlq show {job_id}")
 
     def add_timed_out(self, job_ids: Iterable[str], timeout_s: float) -> None:
-        """The wait was over before these jobs were."""
+        """Reports jobs that did not end within ``timeout_s`` seconds."""
         for job_id in job_ids:
             self.exit_codes.append(EXIT_TRY_AGAIN)
             if self.as_json:
                 print_json({**self._receipt(job_id), "job": None, "timedOut": True}, indent=None)
             print_err(
-                f"{job_id}: has not ended within {timeout_s:g} s; it goes on: previewops status {job_id}"
+                f"{job_id}: not finished within {timeout_s:g} s; it continues: previewops status {job_id}"
             )
 
     def _receipt(self, job_id: str) -> dict[str, Any]:
@@ -119,84 +116,84 @@ class SubmitReport:
 
 @dataclass(slots=True)
 class Submitter:
-    """Lets documents in: everything that is wrong with each is told, and none keeps another out."""
+    """Validates and submits payloads, and reports each. An invalid payload does not stop the others."""
 
     settings: Settings
     report: SubmitReport
     import_files: bool
-    working_dir: Path = field(default_factory=Path.cwd)
-    _down: RedisUnavailable | None = None
+    policy: AssetPolicy
+    _outage: RedisUnavailable | None = None
     _invalid: int = 0
 
     @property
     def redis_failed(self) -> bool:
-        """Whether Redis went away before all was submitted."""
-        return self._down is not None
+        """Whether Redis failed before all payloads were submitted."""
+        return self._outage is not None
 
-    async def submit(self, queue: Queue, redis_url: str, documents: Iterator[ParsedPayload]) -> None:
-        """Submits what is valid, a batch a round trip. Redis failing is told of each job it concerns."""
+    async def submit(self, queue: Queue, redis_url: str, payloads: Iterator[ParsedPayload]) -> None:
+        """Submits valid payloads, one batch per round trip. After a Redis failure, reports each remaining job."""
         from previewops.redis_server.connection import redis_errors
 
-        while batch := list(islice(documents, BATCH_SIZE)):
-            ready = [(each.source, payload) for each in batch if (payload := self._checked(each)) is not None]
+        while batch := list(islice(payloads, BATCH_SIZE)):
+            valid = [
+                (parsed.source, payload)
+                for parsed in batch
+                if (payload := self._validate(parsed)) is not None
+            ]
             invalid, self._invalid = self._invalid, 0
-            if (ready or invalid) and self._down is None:
+            if (valid or invalid) and self._outage is None:
                 try:
                     async with redis_errors(redis_url):
-                        answers = await queue.submit_many([payload for _, payload in ready], invalid=invalid)
+                        results = await queue.submit_many([payload for _, payload in valid], invalid=invalid)
                 except RedisUnavailable as error:
-                    self._down = error
-            for place, (source, payload) in enumerate(ready):
-                answer = SubmitUnconfirmed(payload.job_id, self._down) if self._down else answers[place]
-                if isinstance(answer, PreviewopsError):
-                    if isinstance(answer, JobConflict) and not self.import_files:
-                        answer.hint = (
-                            f"{answer.hint}; a job sent with --import has other uris: send it so again"
+                    self._outage = error
+            for index, (source, payload) in enumerate(valid):
+                result = SubmitUnconfirmed(payload.job_id, self._outage) if self._outage else results[index]
+                if isinstance(result, PreviewopsError):
+                    if isinstance(result, JobConflict) and not self.import_files:
+                        result.hint = (
+                            f"{result.hint}; --import changes URIs: submit such a job with --import again"
                         )
-                    self.report.add_rejected(source, answer)
+                    self.report.add_rejected(source, result)
                 else:
-                    self.report.add_accepted(source, answer)
+                    self.report.add_accepted(source, result)
 
-    def _checked(self, document: ParsedPayload) -> Payload | None:
+    def _validate(self, parsed: ParsedPayload) -> Payload | None:
         try:
-            if document.error is not None:
-                raise document.error
-            return self._valid(document)
+            if self.import_files and parsed.error is None:
+                return self._import(parsed)
+            return parsed.validate(self.policy)
         except PreviewopsError as error:
             self._invalid += isinstance(error, InvalidPayload)
-            self.report.add_rejected(document.source, error)
+            self.report.add_rejected(parsed.source, error)
             return None
 
-    def _valid(self, document: ParsedPayload) -> Payload:
-        policy = AssetPolicy(self.settings.effective_asset_roots(self.working_dir), self.settings.asset_hosts)
-        if not self.import_files:
-            return validate(document.payload, policy=policy, source=document.source)
+    def _import(self, parsed: ParsedPayload) -> Payload:
         from previewops.cli.asset_import import plan_import
 
-        store = self.settings.data_dir / "assets"
         plan = plan_import(
-            document.payload or {},
-            base=document.base,
-            store=store,
+            parsed.payload or {},
+            base=parsed.base,
+            store=self.settings.data_dir / "assets",
             max_bytes=self.settings.asset_max_mb * 1024 * 1024,
         )
-        payload = _validated(plan, policy, document.source)
+        payload = _validate_plan(plan, self.policy, parsed.source)
         plan.execute()
         return payload
 
 
-def _validated(plan: ImportPlan, policy: AssetPolicy, source: str) -> Payload:
-    """The payload of a plan, if neither the import nor the contract has anything against it.
+def _validate_plan(plan: ImportPlan, policy: AssetPolicy, source: str) -> Payload:
+    """Validates the payload of a plan.
 
     Raises:
-        InvalidPayload: with what both found; where both speak of one place, the import knows more.
+        InvalidPayload: violations of import and contract. At the same pointer, the import's violation is kept.
     """
     if not plan.violations:
         return validate(plan.payload, policy=policy, source=source)
-    told = {violation.pointer for violation in plan.violations}
-    found = list(plan.violations)
+    pointers = {violation.pointer for violation in plan.violations}
+    violations = list(plan.violations)
     try:
         validate(plan.payload, policy=policy)
     except InvalidPayload as error:
-        found += [violation for violation in error.violations if violation.pointer not in told]
-    raise InvalidPayload(normalize(found), source=source)
+        violations += [violation for violation in error.violations if violation.pointer not in pointers]
+    raise InvalidPayload(normalize(violations), source=source)

@@ -1,4 +1,4 @@
-"""``previewops supervise``: the workers of this host, started, watched, replaced and scaled."""
+"""``previewops supervise``: starts, monitors, replaces and scales the workers of this host."""
 
 from __future__ import annotations
 
@@ -30,40 +30,45 @@ _COUNT = click.IntRange(0, 256)
 Examples:
   previewops supervise
   previewops supervise --workers 4
-  previewops supervise --min 1 --max 8     as many as the load asks for
+  previewops supervise --min 1 --max 8     by load
 
 \b
-Signals: SIGTERM and SIGINT drain the workers, a second one has them give their jobs back at once; SIGHUP
-replaces the workers one by one; SIGTTIN and SIGTTOU have one worker more or fewer.
+Signals: SIGTERM and SIGINT drain the workers; a second one releases their
+jobs at once. SIGHUP restarts the workers one by one. SIGTTIN adds a worker,
+SIGTTOU removes one.
 """
 )
-@click.option("--workers", metavar="N", type=_COUNT, help="So many workers [enough for every processor].")
-@click.option("--min", "fewest", metavar="N", type=_COUNT, help="At least so many, by load; with --max.")
-@click.option("--max", "most", metavar="N", type=_COUNT, help="At most so many, by load; with --min.")
+@click.option("--workers", metavar="N", type=_COUNT, help="Number of workers [enough for every processor].")
+@click.option(
+    "--min", "fewest", metavar="N", type=_COUNT, help="Minimum number of workers, by load; with --max."
+)
+@click.option(
+    "--max", "most", metavar="N", type=_COUNT, help="Maximum number of workers, by load; with --min."
+)
 @click.option(
     "--backend",
     type=click.Choice(["process", "systemd-run"]),
     default="process",
     show_default=True,
-    help="Workers as child processes, or as transient units with limits of their own.",
+    help="Run workers as child processes, or as transient units with their own limits.",
 )
 @click.option(
     "--env-file",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="NAME=value lines that win over the environment; SIGHUP reads it again.",
+    help="File of NAME=value lines that override the environment; reread at SIGHUP.",
 )
 @click.option(
     "--max-rss-mb", metavar="MIB", type=click.IntRange(min=64), default=512, show_default=True,
-    help="Replace a worker that holds so much memory, its render processes aside.",
+    help="Replace a worker at this memory use, render processes excluded.",
 )  # fmt: skip
 @click.option(
     "--max-jobs", metavar="N", type=click.IntRange(min=1), default=50_000, show_default=True,
-    help="Replace a worker that has done so many jobs.",
+    help="Replace a worker after this many jobs.",
 )  # fmt: skip
 @click.option(
     "--max-age-s", metavar="S", type=click.IntRange(min=60), default=86_400, show_default=True,
-    help="Replace a worker that is so old.",
+    help="Replace a worker at this age in seconds.",
 )  # fmt: skip
 @pass_context
 def supervise(
@@ -78,11 +83,11 @@ def supervise(
     max_jobs: int,
     max_age_s: int,
 ) -> None:
-    """Keep the workers of this host running, until SIGTERM or Ctrl-C. One a host."""
+    """Run this host's workers until SIGTERM or Ctrl-C. One supervisor per host."""
     from previewops.logs.setup import configure_logging
     from previewops.supervisor.recycle_policy import RecycleLimits
 
-    # systemd sends SIGABRT to a supervisor whose watchdog has starved: its stack goes to the log.
+    # On a watchdog timeout systemd sends SIGABRT: log the stack.
     faulthandler.enable()
     limits = RecycleLimits(max_rss_mb * MIB, max_jobs, max_age_s)
     source = LaunchSource(context, env_file)
@@ -102,19 +107,19 @@ def _bounds(
         return WorkerCountRange(count, count)
     if workers is not None or fewest is None or most is None or fewest > most:
         raise UsageError(
-            "allowed is either --workers, or both --min and --max with --min no more than --max",
+            "give either --workers, or both --min and --max with --min <= --max",
             hint="previewops supervise --workers 4, or previewops supervise --min 1 --max 8",
         )
     return WorkerCountRange(fewest, most)
 
 
 def default_worker_count(settings: Settings) -> int:
-    """So many workers that every processor has a job."""
+    """Returns the number of workers that gives every processor a job."""
     return max(1, -(-(os.cpu_count() or 1) // settings.worker_concurrency))
 
 
 class LaunchSource:
-    """Where the settings come from: the environment, the file over it, the options over both."""
+    """Source of the settings, in rising priority: environment, environment file, options."""
 
     def __init__(self, context: Context, env_file: Path | None) -> None:
         self._context = context
@@ -122,28 +127,28 @@ class LaunchSource:
         self._url: str | None = None
 
     def environ(self) -> dict[str, str]:
-        """The environment as it is now.
+        """Current environment.
 
         Raises:
             UsageError: the file cannot be read.
         """
         from previewops.supervisor.environment import read_environment_file
 
-        found = {} if self._env_file is None else read_environment_file(self._env_file)
-        return {**os.environ, **found, **self._context.env_overrides}
+        file_values = {} if self._env_file is None else read_environment_file(self._env_file)
+        return {**os.environ, **file_values, **self._context.env_overrides}
 
     def settings(self) -> Settings:
-        """The settings as they are now.
+        """Current settings.
 
         Raises:
-            UsageError: the file cannot be read, or a variable is off.
+            UsageError: the file cannot be read, or a variable is invalid.
         """
         from previewops.settings import Settings
 
         return Settings.from_env(self.environ())
 
     def url(self, settings: Settings) -> str:
-        """The address of Redis, looked for once."""
+        """Address of Redis, resolved once."""
         from previewops.redis_server.connection import resolve_redis_url
 
         if self._url is None:
@@ -151,10 +156,10 @@ class LaunchSource:
         return self._url
 
     def launch(self) -> Launch:
-        """What workers are started with, as it is now.
+        """Current settings and environment of new workers.
 
         Raises:
-            UsageError: the file cannot be read, or a variable is off.
+            UsageError: the file cannot be read, or a variable is invalid.
         """
         from previewops.settings import Settings
         from previewops.supervisor.environment import Launch, worker_environment
@@ -202,15 +207,15 @@ async def _supervise(
 
 
 def install_signal_handlers(supervisor: Supervisor) -> None:
-    """Has signals become wishes; the handlers do nothing else."""
+    """Maps signals to control requests."""
     from previewops.supervisor.events import ControlRequest
 
     loop = asyncio.get_running_loop()
-    for signum, wish in (
+    for signum, request_kind in (
         (signal.SIGTERM, ControlRequest.STOP),
         (signal.SIGINT, ControlRequest.STOP),
         (signal.SIGHUP, ControlRequest.RELOAD),
         (signal.SIGTTIN, ControlRequest.ADD_WORKER),
         (signal.SIGTTOU, ControlRequest.REMOVE_WORKER),
     ):
-        loop.add_signal_handler(signum, supervisor.request, wish)
+        loop.add_signal_handler(signum, supervisor.request, request_kind)

@@ -1,4 +1,4 @@
-"""``previewops systemd``: the units of this host, printed or installed."""
+"""``previewops systemd``: prints or installs the systemd units of this host."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from previewops.atomic_files import FileWriteFailed, write_text_atomically
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_out
 from previewops.cli.systemd_units import (
@@ -28,10 +29,11 @@ from previewops.errors import PreviewopsError, UsageError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-ASK_VERSION_TIMEOUT_S = 10
+VERSION_TIMEOUT_S = 10
+_ROOT_HINT = "use sudo for system units, or --user for your own service manager"
 
 _user_option = click.option(
-    "--user", is_flag=True, help="Units of your own service manager, not the system's."
+    "--user", is_flag=True, help="Units of your own service manager instead of the system's."
 )
 
 
@@ -44,10 +46,10 @@ Examples:
 """
 )
 def systemd() -> None:
-    """Write the units that run previewops under systemd, with the paths of this installation.
+    """Print or install systemd units for previewops, with the paths of this installation.
 
-    They keep their data in /var/lib/previewops, with --user in $XDG_DATA_HOME/previewops, unless --data-dir or
-    DATA_DIR says otherwise.
+    Data is kept in /var/lib/previewops, or with --user in $XDG_DATA_HOME/previewops, unless --data-dir or
+    DATA_DIR is set.
     """
 
 
@@ -64,12 +66,12 @@ Examples:
 @_user_option
 @pass_context
 def print_files(context: Context, names: tuple[str, ...], user: bool) -> None:
-    """Print the files, or those named, each below its path."""
+    """Print all files or the named ones, each below its path."""
     layout = _layout(context, user=user)
     files = render_host_files(layout, systemd_version=_systemd_version())
     for line in preflight_errors(layout, _program_folders()):
         print_err(f"note: {line}")
-    for file in _chosen(files, names):
+    for file in _select(files, names):
         print_out([f"# {file.path}", file.text])
 
 
@@ -78,7 +80,7 @@ def print_files(context: Context, names: tuple[str, ...], user: bool) -> None:
 Examples:
   sudo previewops systemd install
   previewops systemd install --user
-  previewops systemd install --prefix build/root     into a package or an image
+  previewops systemd install --prefix build/root     for a package or an image
 """
 )
 @_user_option
@@ -86,33 +88,33 @@ Examples:
     "--prefix",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Folder to take for / when writing; the files speak of / all the same.",
+    help="Folder to write to instead of /. Paths inside the files still start at /.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Report what would be written; write nothing.")
 @pass_context
 def install(context: Context, user: bool, prefix: Path | None, dry_run: bool) -> None:
-    """Write the files. Nothing is started: what to type for that is told in the end.
+    """Write the files and print the next steps. Nothing is started.
 
-    Units are replaced by those of this version; changes of your own belong in `systemctl edit UNIT`. The
-    environment file is yours: one that is there already is kept.
+    Units are replaced by those of this version; put your own changes in `systemctl edit UNIT`. An existing
+    environment file is kept.
     """
     layout = _layout(context, user=user)
     files = render_host_files(layout, systemd_version=None if prefix is not None else _systemd_version())
-    found = preflight_errors(layout, _program_folders())
-    if found and prefix is None:
-        raise UsageError("; ".join(found), hint="or install for your own service manager, with --user")
+    problems = preflight_errors(layout, _program_folders())
+    if problems and prefix is None:
+        raise UsageError("; ".join(problems), hint="or use --user for your own service manager")
     for file in files:
-        act = _plan(file, prefix)
-        if act.writes and not dry_run:
-            _write(act.target, file)
-        print_out(f"{act.would if dry_run else act.did:<16}{act.target}")
+        step = _plan(file, prefix)
+        if step.writes and not dry_run:
+            _write(step.target, file)
+        print_out(f"{step.would if dry_run else step.did:<16}{step.target}")
     if prefix is None and not dry_run:
-        print_out(["", "What next", *(f"  {line}" for line in next_steps(layout))])
+        print_out(["", "Next steps", *(f"  {line}" for line in next_steps(layout))])
 
 
 def _layout(context: Context, *, user: bool) -> UnitLayout:
-    chosen = context.env_overrides.get("DATA_DIR") or os.environ.get("DATA_DIR")
-    data_dir = Path(os.path.abspath(chosen)) if chosen else None  # noqa: PTH100 - links stay as they are named
+    configured = context.env_overrides.get("DATA_DIR") or os.environ.get("DATA_DIR")
+    data_dir = Path(os.path.abspath(configured)) if configured else None  # noqa: PTH100 - keeps symlinks
     if not user:
         return system_layout(_command(), data_dir)
     return user_layout(
@@ -124,13 +126,13 @@ def _layout(context: Context, *, user: bool) -> UnitLayout:
 
 
 def _base_directory(variable: str, default: str) -> Path:
-    """A base directory; the XDG specification has relative ones ignored."""
-    found = Path(os.environ.get(variable, ""))
-    return found if found.is_absolute() else Path.home() / default
+    """Returns a base directory. The XDG specification requires ignoring relative values."""
+    folder = Path(os.environ.get(variable, ""))
+    return folder if folder.is_absolute() else Path.home() / default
 
 
 def _command() -> tuple[str, ...]:
-    """What runs this very installation, whatever the PATH of a service is."""
+    """Returns the command line of this installation, independent of a service's PATH."""
     program = Path(sys.executable).with_name("previewops")
     return (str(program),) if program.is_file() else (sys.executable, "-m", "previewops")
 
@@ -141,28 +143,28 @@ def _program_folders() -> tuple[Path, ...]:
 
 
 def _systemd_version() -> int | None:
-    """The version of systemd on this machine, or None without one."""
+    """Returns this machine's systemd version, or None without systemd."""
     try:
-        said = subprocess.run(
-            ["systemctl", "--version"],  # noqa: S607 - where it is differs from system to system
+        output = subprocess.run(
+            ["systemctl", "--version"],  # noqa: S607 - the path of systemctl differs between systems
             capture_output=True,
             text=True,
-            timeout=ASK_VERSION_TIMEOUT_S,
+            timeout=VERSION_TIMEOUT_S,
             check=True,
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.match(r"systemd (\d+)", said)
-    return int(found[1]) if found else None
+    version = re.match(r"systemd (\d+)", output)
+    return int(version[1]) if version else None
 
 
-def _chosen(files: list[HostFile], names: tuple[str, ...]) -> list[HostFile]:
+def _select(files: list[HostFile], names: tuple[str, ...]) -> list[HostFile]:
     if not names:
         return files
     known = [file.path.name for file in files]
     for name in names:
         if name not in known:
-            raise UsageError(f"there is no file {name!r}; allowed is {', '.join(dict.fromkeys(known))}")
+            raise UsageError(f"unknown file {name!r}; allowed: {', '.join(dict.fromkeys(known))}")
     return [file for file in files if file.path.name in names]
 
 
@@ -177,12 +179,12 @@ class _InstallStep:
 def _plan(file: HostFile, prefix: Path | None) -> _InstallStep:
     target = file.path if prefix is None else prefix / file.path.relative_to("/")
     try:
-        found = target.read_text(encoding="utf-8")
+        installed = target.read_text(encoding="utf-8")
     except FileNotFoundError:
         return _InstallStep(target, True, "written", "would write")
     except (OSError, UnicodeDecodeError) as error:
-        raise _refused(target, error) from error
-    if found == file.text:
+        raise _write_error(target, error) from error
+    if installed == file.text:
         return _InstallStep(target, False, "unchanged", "unchanged")
     if file.keep:
         return _InstallStep(target, False, "kept", "would keep")
@@ -190,22 +192,20 @@ def _plan(file: HostFile, prefix: Path | None) -> _InstallStep:
 
 
 def _write(target: Path, file: HostFile) -> None:
-    """Puts the file in place at once: no reader sees half of it."""
-    draft = target.with_name(f".{target.name}.new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "w") as stream:
-            os.fchmod(stream.fileno(), file.mode)  # whatever the umask
-            stream.write(file.text)
-        draft.replace(target)
     except OSError as error:
-        raise _refused(target, error) from error
+        raise _write_error(target, error) from error
+    try:
+        write_text_atomically(target, file.text, mode=file.mode)
+    except FileWriteFailed as error:
+        error.hint = _ROOT_HINT
+        raise
 
 
-def _refused(target: Path, error: OSError | UnicodeDecodeError) -> PreviewopsError:
-    reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+def _write_error(target: Path, error: OSError | UnicodeDecodeError) -> PreviewopsError:
+    reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
     return PreviewopsError(
-        f"{target} cannot be written: {reason}",
-        hint="units of the system need root: use sudo; with --user, your own service manager needs none",
+        f"cannot write {target}: {reason}",
+        hint=_ROOT_HINT,
     )

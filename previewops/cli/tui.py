@@ -1,4 +1,4 @@
-"""``previewops tui``: the operator's screen."""
+"""``previewops tui``: the terminal UI for operators."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 Examples:
   previewops tui
   previewops tui --read-only --refresh 5
-  previewops tui --replay night.rec      what `previewops record night.rec` has seen
+  previewops tui --replay night.rec      replay a recording of `previewops record`
 """
 )
-@click.option("--read-only", is_flag=True, help="Look only: whatever changes the queue is gone.")
+@click.option("--read-only", is_flag=True, help="Disable all commands that change the queue.")
 @click.option(
     "--refresh",
     metavar="S",
     type=click.FloatRange(0.25, 60),
-    help="Seconds between two looks at the queue [1; of a recording 0.5]; + and - change it.",
+    help="Polling interval in seconds [1; replay 0.5]; + and - change it.",
 )
 @click.option(
     "--replay",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Look at a recording instead; nothing can be changed in it.",
+    help="Replay a recording, read-only.",
 )
 @theme_option
-@click.option("--leaving-stops", is_flag=True, hidden=True, help="Ask before leaving: `up` stops then.")
+@click.option("--leaving-stops", is_flag=True, hidden=True, help="Confirm before quitting, which stops `up`.")
 @pass_context
 def tui(
     context: Context,
@@ -52,17 +52,17 @@ def tui(
     theme: str | None,
     leaving_stops: bool,
 ) -> int:
-    """Watch the queue and act on it, over SSH too.
+    """Monitor and manage the queue, also over SSH.
 
-    PREVIEW_ENV names the environment in the title, in red if it is production. NO_COLOR turns colours off.
-    PREVIEW_IMAGES says how previews are drawn: auto (the default), blocks, kitty, sixel or off.
+    PREVIEW_ENV is shown in the title, in red for production. NO_COLOR disables colours. PREVIEW_IMAGES selects
+    how previews are drawn: auto (the default), blocks, kitty, sixel or off.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            "the screen needs a terminal",
-            hint="for scripts there are `previewops stats --json` and `previewops health`",
+            "the TUI needs a terminal",
+            hint="use `previewops stats --json` or `previewops health` in scripts",
         )
-    # Milliseconds for which Textual waits whether an escape begins another key's sequence: 100 are felt.
+    # Milliseconds that Textual waits after an escape for the rest of a key sequence. The default, 100, is noticeable.
     os.environ.setdefault("ESCDELAY", "25")
     if replay is not None:
         return _run(_recorded(replay, refresh, theme))
@@ -95,7 +95,7 @@ def _live(
         images=prepare_graphics(detect_image_mode(os.environ), forced=is_image_mode_forced(os.environ)),
         thresholds=parse_thresholds(os.environ),
         heartbeat_ms=settings.heartbeat_ms,
-        leaving="Workers and Redis of this machine stop with it." if leaving_stops else "",
+        leaving="Workers and Redis on this machine will stop." if leaving_stops else "",
     )
     return OperatorApp(
         source, ReadOnlyExecutor(desk) if read_only else desk, options, health_source=source
@@ -118,7 +118,7 @@ def _recorded(path: Path, refresh: float | None, theme: str | None) -> OperatorA
 
 
 def _run(app: OperatorApp, link: QueueConnection | None = None) -> int:
-    """Shows the screen to its end, and closes ``link`` then: its connections belong to the same event loop."""
+    """Runs the app, then closes ``link`` in the event loop of its connections."""
     status = asyncio.run(_shown(app, link))
     if app.failure is not None:
         raise app.failure

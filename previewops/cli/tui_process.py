@@ -1,4 +1,4 @@
-"""The screen of ``up``: a process of its own on the same terminal, so that neither can hold up the other."""
+"""TUI of ``previewops up``: a separate process on the same terminal, so that neither blocks the other."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ from previewops.cli.output import flush
 from previewops.process.parent_death import die_with_parent_argv
 
 STOP_S = 5.0
-"""How long a screen that was asked to end may take, in seconds."""
+"""Time in seconds that the TUI has to exit after SIGTERM."""
 
 TERMINAL_RESET = (
     "\x1b[?1049l"
     + "".join(f"\x1b[?{mode}l" for mode in (1000, 1002, 1003, 1004, 1006, 1015, 2004))
     + ("\x1b[<u\x1b[?25h\x1b[0m")
 )
-"""Takes back what a screen asks of a terminal: the second page, mouse, focus, paste, keys, no cursor, colours.
+"""Undoes the terminal modes of the TUI: alternate screen, mouse, focus, paste, keyboard, cursor, colours.
 
 Control sequences of xterm (XTerm Control Sequences, "DEC Private Mode Reset") and of Kitty's keyboard protocol.
 """
 
 
-async def run_tui_process(context: Context, url: str, *, theme: str | None, voice: DeferredOutput) -> bool:
-    """Has the screen on the terminal until it is left; True when it was, False when it broke down.
+async def run_tui_process(context: Context, url: str, *, theme: str | None, output: DeferredOutput) -> bool:
+    """Runs the TUI until the user quits. Returns False if it failed.
 
-    Cancelling takes it off the terminal. What ``voice`` is told meanwhile is said afterwards.
+    Cancelling ends the TUI. ``output`` holds lines back while the TUI runs, and prints them afterwards.
     """
-    words = [sys.executable, "-m", "previewops", "tui", "--leaving-stops"]
+    argv = [sys.executable, "-m", "previewops", "tui", "--leaving-stops"]
     if theme is not None:
-        words += ["--theme", theme]
+        argv += ["--theme", theme]
     environ = {**os.environ, **context.env_overrides, "REDIS_URL": url}
-    with voice.deferred():
+    with output.deferred():
         before = _terminal_modes()
-        screen = await asyncio.create_subprocess_exec(
-            *die_with_parent_argv(words, signal.SIGTERM), env=environ
-        )
+        tui = await asyncio.create_subprocess_exec(*die_with_parent_argv(argv, signal.SIGTERM), env=environ)
         try:
-            await screen.wait()
+            await tui.wait()
         except asyncio.CancelledError:
-            await _end(screen)
+            await _end(tui)
             raise
         finally:
-            if screen.returncode != 0:
+            if tui.returncode != 0:
                 _restore(before)
-    if screen.returncode != 0:
-        voice.print(f"the screen ended with status {screen.returncode}; the workers go on, Ctrl-C stops them")
-    return screen.returncode == 0
+    if tui.returncode != 0:
+        output.print(
+            f"the TUI exited with status {tui.returncode}; the workers keep running (press Ctrl-C to stop them)"
+        )
+    return tui.returncode == 0
 
 
 def _terminal_modes() -> list[Any] | None:
-    """How the terminal takes input, None if it is gone."""
+    """Returns the terminal's input modes, or None if the terminal is closed."""
     try:
         return termios.tcgetattr(sys.stdin.fileno())
     except (termios.error, OSError):
@@ -65,7 +65,7 @@ def _terminal_modes() -> list[Any] | None:
 
 
 def _restore(modes: list[Any] | None) -> None:
-    """Makes the terminal what it was: a screen that was killed took nothing back, not even raw input."""
+    """Restores the terminal after a TUI that was killed and left it in raw mode."""
     if modes is None:
         return
     with suppress(termios.error, OSError):
@@ -74,14 +74,14 @@ def _restore(modes: list[Any] | None) -> None:
         flush(sys.stdout)
 
 
-async def _end(screen: asyncio.subprocess.Process) -> None:
-    """SIGTERM has it restore the terminal; one that does not heed it is killed."""
+async def _end(tui: asyncio.subprocess.Process) -> None:
+    """Ends the TUI: SIGTERM, which lets it restore the terminal, then SIGKILL."""
     with suppress(ProcessLookupError):
-        screen.terminate()
+        tui.terminate()
     with suppress(TimeoutError):
         async with asyncio.timeout(STOP_S):
-            await screen.wait()
+            await tui.wait()
             return
     with suppress(ProcessLookupError):
-        screen.kill()
-    await screen.wait()
+        tui.kill()
+    await tui.wait()

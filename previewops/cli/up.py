@@ -1,4 +1,4 @@
-"""``previewops up``: everything on this machine, Redis included."""
+"""``previewops up``: workers, Redis and the TUI on this machine."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from previewops.supervisor.environment import Launch
     from previewops.supervisor.loop import Supervisor
 
-REPORT_EVERY_S = 1.0
-LAST_LOOK_S = 0.5
+REPORT_INTERVAL_S = 1.0
+DEMO_SUMMARY_TIMEOUT_S = 0.5
 
 StopRequests = asyncio.Queue[signal.Signals]
 
@@ -38,38 +38,40 @@ StopRequests = asyncio.Queue[signal.Signals]
 @click.command(
     epilog="""\b
 Examples:
-  previewops up --demo        render a lesson in Nine Men's Morris, and end
-  previewops up               run until it is left; submit from elsewhere
+  previewops up --demo        render the Nine Men's Morris samples, then exit
+  previewops up               run until you quit; submit from elsewhere
   previewops up --workers 4
 """
 )
-@click.option("--demo", is_flag=True, help="Submit the demo's jobs; without the screen, end with them.")
-@click.option("--workers", type=click.IntRange(1, 64), help="Worker processes [enough for every processor].")
-@click.option("--no-tui", is_flag=True, help="Print what happens instead of showing the screen.")
+@click.option("--demo", is_flag=True, help="Submit sample jobs; without the TUI, exit when they have ended.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="Number of worker processes [enough for every processor]."
+)
+@click.option("--no-tui", is_flag=True, help="Print status lines instead of showing the TUI.")
 @theme_option
 @pass_context
 def up(context: Context, demo: bool, workers: int | None, no_tui: bool, theme: str | None) -> None:
-    """Run workers on this machine, Redis if none is configured, and the screen if there is a terminal.
+    """Run workers on this machine, a private Redis if none is configured, and the TUI if there is a terminal.
 
-    Redis is the server of --redis-url or REDIS_URL; else a private one is started that keeps its data under
-    DATA_DIR, and listens on a socket there and nowhere else. Ctrl-C drains the workers, and stops all that was
-    started; a second Ctrl-C gives running jobs back at once. Leaving the screen stops all as well.
+    Redis is the server of --redis-url or REDIS_URL. Without either, a private server starts; it keeps its data
+    under DATA_DIR and listens only on a socket there. Ctrl-C drains the workers and stops everything that was
+    started; a second Ctrl-C releases running jobs at once. Quitting the TUI stops everything too.
     """
     terminal = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
-    manner = UpOptions(demo=demo, tui=terminal and not no_tui, theme=theme)
-    asyncio.run(_up(context, manner, count=workers or default_worker_count(context.settings)))
+    options = UpOptions(demo=demo, tui=terminal and not no_tui, theme=theme)
+    asyncio.run(_up(context, options, count=workers or default_worker_count(context.settings)))
 
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What ``up`` does beside supervising."""
+    """Options of ``up`` beside the number of workers."""
 
     demo: bool
     tui: bool
     theme: str | None
 
 
-async def _up(context: Context, manner: UpOptions, *, count: int) -> None:
+async def _up(context: Context, options: UpOptions, *, count: int) -> None:
     from previewops.queue.queue import Queue
     from previewops.redis_server.connection import connect, redact_url, redis_errors
     from previewops.snapshot.fleet import WorkerCountRange
@@ -78,8 +80,8 @@ async def _up(context: Context, manner: UpOptions, *, count: int) -> None:
 
     settings = context.settings
     stop = _stop_requests()
-    voice = DeferredOutput()
-    async with _redis(context, voice) as url, redis_errors(url):
+    output = DeferredOutput()
+    async with _redis(context, output) as url, redis_errors(url):
         launch = Launch(settings, worker_environment(os.environ, settings, url))
 
         def unchanged() -> Launch:
@@ -89,7 +91,7 @@ async def _up(context: Context, manner: UpOptions, *, count: int) -> None:
         try:
             await redis.ping()
             async with build_supervisor(
-                launch, url, bounds=WorkerCountRange(count, count), log_action=voice.print, reload=unchanged
+                launch, url, bounds=WorkerCountRange(count, count), log_action=output.print, reload=unchanged
             ) as supervisor:
                 print_status(
                     f"previewops: {count} worker{'s' if count > 1 else ''} of "
@@ -99,14 +101,14 @@ async def _up(context: Context, manner: UpOptions, *, count: int) -> None:
                     f"  logs      {settings.data_dir / 'logs'}"
                 )
                 queue = Queue(redis, settings)
-                beside = _beside(context, manner, url, queue, voice)
-                await _work(supervisor, beside, settings, stop, voice)
+                foreground = _foreground(context, options, url, queue, output)
+                await _supervise(supervisor, foreground, settings, stop, output)
         finally:
             await redis.aclose()
 
 
 def _stop_requests() -> StopRequests:
-    """SIGINT, SIGTERM and SIGHUP as they come. The handlers do nothing but queue them."""
+    """Returns a queue of received SIGINT, SIGTERM and SIGHUP."""
     requests: StopRequests = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -115,32 +117,32 @@ def _stop_requests() -> StopRequests:
 
 
 @asynccontextmanager
-async def _redis(context: Context, voice: DeferredOutput) -> AsyncIterator[str]:
-    """The address of the configured server, or of a private one that is kept running meanwhile."""
+async def _redis(context: Context, output: DeferredOutput) -> AsyncIterator[str]:
+    """Yields the address of the configured server, or of a private server that runs until the end of the block."""
     if context.redis_option is not None or context.settings.redis_url is not None:
         yield context.redis_url()
         return
     from previewops.redis_server.embedded import EmbeddedRedis
 
     async with EmbeddedRedis(context.settings.data_dir) as server:
-        keeper = asyncio.create_task(_keep_running(server, context.settings, voice))
+        keeper = asyncio.create_task(_keep_running(server, context.settings, output))
         try:
             yield server.url
         finally:
             await cancel_and_wait([keeper])
 
 
-async def _keep_running(server: EmbeddedRedis, settings: Settings, voice: DeferredOutput) -> None:
+async def _keep_running(server: EmbeddedRedis, settings: Settings, output: DeferredOutput) -> None:
     while server.owned:
         status = await server.wait()
-        voice.print(f"Redis ended with status {status}; it starts again")
+        output.print(f"Redis exited with status {status}; restarting it")
         await server.start()
         with suppress(PreviewopsError, OSError):
             await _record_restart(server.url, settings, status)
 
 
 async def _record_restart(url: str, settings: Settings, status: int) -> None:
-    """Puts it on the queue's record too: whoever looks the next morning was not there to read the line."""
+    """Records the restart as a queue event, for operators who did not see the printed line."""
     from previewops.queue.queue import Queue
     from previewops.redis_server.connection import connect, redis_errors
 
@@ -148,101 +150,106 @@ async def _record_restart(url: str, settings: Settings, status: int) -> None:
     try:
         async with redis_errors(url):
             await Queue(redis, settings).record_event(
-                "redis-restarted", message=f"Redis ended with status {status} and was started again"
+                "redis-restarted", message=f"Redis exited with status {status} and was restarted"
             )
     finally:
         await redis.aclose()
 
 
-async def _beside(context: Context, manner: UpOptions, url: str, queue: Queue, voice: DeferredOutput) -> None:
-    """What is done and shown meanwhile; all stops when it ends."""
+async def _foreground(
+    context: Context, options: UpOptions, url: str, queue: Queue, output: DeferredOutput
+) -> None:
+    """Runs the foreground part: TUI, demo or status lines. `up` stops when it ends."""
     from previewops.cli.demo import run_demo, run_demo_in_background
 
-    if not manner.tui:
-        await (run_demo(queue, context.settings) if manner.demo else _report(queue, url))
+    if not options.tui:
+        await (run_demo(queue, context.settings) if options.demo else _report(queue, url))
         return
     from previewops.cli.tui_process import run_tui_process
 
-    lesson = (
-        asyncio.create_task(run_demo_in_background(queue, context.settings, voice)) if manner.demo else None
+    demo = (
+        asyncio.create_task(run_demo_in_background(queue, context.settings, output)) if options.demo else None
     )
     try:
-        left = await run_tui_process(context, url, theme=manner.theme, voice=voice)
+        quit_by_user = await run_tui_process(context, url, theme=options.theme, output=output)
     finally:
-        if lesson is not None:
-            await asyncio.wait({lesson}, timeout=LAST_LOOK_S)  # one that has just ended gets to say so
-            await cancel_and_wait([lesson])
-    if not left:
+        if demo is not None:
+            # Let a demo that has just ended print its summary.
+            await asyncio.wait({demo}, timeout=DEMO_SUMMARY_TIMEOUT_S)
+            await cancel_and_wait([demo])
+    if not quit_by_user:
         await _report(queue, url)
 
 
-async def _work(
+async def _supervise(
     supervisor: Supervisor,
-    beside: Coroutine[Any, Any, None],
+    foreground_work: Coroutine[Any, Any, None],
     settings: Settings,
     stop: StopRequests,
-    voice: DeferredOutput,
+    output: DeferredOutput,
 ) -> None:
-    """Supervises until it is asked to stop, nothing is left of the workers, or what is done beside it is over."""
+    """Supervises until a signal arrives, all workers are fatal, or ``foreground_work`` has ended."""
     from previewops.supervisor.events import ControlRequest
 
     supervising = asyncio.create_task(supervisor.run())
-    asked = asyncio.create_task(stop.get())
-    fallen = asyncio.create_task(supervisor.all_fatal.wait())
-    busy = asyncio.create_task(beside)
-    abandoned: dict[int, str] = {}
+    stop_requested = asyncio.create_task(stop.get())
+    all_fatal = asyncio.create_task(supervisor.all_fatal.wait())
+    foreground = asyncio.create_task(foreground_work)
+    fatal: dict[int, str] = {}
     try:
-        await asyncio.wait({supervising, asked, fallen, busy}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {supervising, stop_requested, all_fatal, foreground}, return_when=asyncio.FIRST_COMPLETED
+        )
     finally:
-        abandoned = supervisor.fatal
+        fatal = supervisor.fatal
         supervisor.request(ControlRequest.STOP)
-        await cancel_and_wait([asked, fallen, busy])
-        await _drained(supervisor, supervising, stop, voice)
-    if busy.done() and not busy.cancelled():
-        busy.result()
-    if abandoned:
+        await cancel_and_wait([stop_requested, all_fatal, foreground])
+        await _drained(supervisor, supervising, stop, output)
+    if foreground.done() and not foreground.cancelled():
+        foreground.result()
+    if fatal:
         raise PreviewopsError(
-            "; ".join(f"worker {place} stays down: {reason}" for place, reason in abandoned.items()),
-            hint=f"its log is in {settings.data_dir / 'logs'}",
+            "; ".join(f"worker {slot} is not restarted: {reason}" for slot, reason in fatal.items()),
+            hint=f"see its log in {settings.data_dir / 'logs'}",
         )
 
 
 async def _drained(
-    supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests, voice: DeferredOutput
+    supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests, output: DeferredOutput
 ) -> None:
-    """Waits for the workers' end; each further request to stop is passed on."""
+    """Waits until the workers have ended; forwards further stop signals."""
     from previewops.supervisor.events import ControlRequest
 
-    if sys.stdout.isatty() and not supervising.done():  # a person wonders what is waited for
-        voice.print("draining the workers; Ctrl-C gives running jobs back at once")
+    if sys.stdout.isatty() and not supervising.done():  # explain the wait to a person
+        output.print("draining the workers; Ctrl-C releases running jobs at once")
     while not supervising.done():
-        again = asyncio.create_task(stop.get())
-        await asyncio.wait({supervising, again}, return_when=asyncio.FIRST_COMPLETED)
-        if again.done():
+        stop_again = asyncio.create_task(stop.get())
+        await asyncio.wait({supervising, stop_again}, return_when=asyncio.FIRST_COMPLETED)
+        if stop_again.done():
             supervisor.request(ControlRequest.STOP)
         else:
-            again.cancel()
+            stop_again.cancel()
     await supervising
 
 
 async def _report(queue: Queue, url: str) -> None:
-    """Says how the queue is whenever that has changed: in one place in a terminal, line by line elsewhere."""
+    """Shows the queue's state whenever it changes: in place in a terminal, as lines elsewhere."""
     from previewops.redis_server.connection import redis_errors
     from previewops.snapshot.reader import SnapshotReader
 
     snapshots = SnapshotReader(queue.redis, queue.settings)
-    told = ""
+    shown = ""
     with _state_line() as show:
         while True:
             try:
                 async with redis_errors(url):
-                    line = _in_words(await snapshots.read())
+                    line = _state_text(await snapshots.read())
             except RedisUnavailable as error:
-                line = error.message  # the workers wait for it too
-            if line != told:
+                line = error.message  # the workers wait for Redis too
+            if line != shown:
                 show(line)
-                told = line
-            await asyncio.sleep(REPORT_EVERY_S)
+                shown = line
+            await asyncio.sleep(REPORT_INTERVAL_S)
 
 
 @contextmanager
@@ -257,7 +264,7 @@ def _state_line() -> Iterator[Callable[[str], None]]:
         yield lambda line: status.update(Text(line))
 
 
-def _in_words(snapshot: Snapshot) -> str:
+def _state_text(snapshot: Snapshot) -> str:
     return (
         f"{'paused  ' if snapshot.paused else ''}waiting {sum(snapshot.waiting.values())}"
         f"  delayed {snapshot.delayed}  active {snapshot.active}"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context
+from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_json, print_out
-from previewops.cli.payload_files import EXIT_HELP, ParsedPayload, read_payloads, worst_exit_code
+from previewops.cli.payload_files import EXIT_HELP, read_payloads, worst_exit_code
+from previewops.cli.shared_options import json_option, jsonl_option
 from previewops.errors import InvalidPayload, PreviewopsError
-
-if TYPE_CHECKING:
-    from previewops.contract import Payload
 
 
 @click.command(
@@ -27,46 +24,33 @@ Examples:
     + EXIT_HELP
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.option("--jsonl", "lines", is_flag=True, help="Every FILE holds a job a line, as .jsonl files do.")
+@jsonl_option
 @json_option
 @pass_context
 def validate(context: Context, files: tuple[str, ...], lines: bool, as_json: bool) -> int:
-    """Say everything that is wrong with payloads, each by its place, what was found and what is allowed.
+    """Report every violation in payloads: its pointer, the value found and the values allowed.
 
-    FILE "-" is standard input. Nothing is submitted, and Redis is not asked. With --json, one object a line
-    and payload.
+    FILE "-" is standard input. Nothing is submitted, and Redis is not used. --json prints one object per payload,
+    on one line.
     """
-    from previewops.contract import AssetPolicy, explain
-    from previewops.contract import validate as check
+    from previewops.contract import explain
 
-    policy = AssetPolicy(context.settings.effective_asset_roots(Path.cwd()), context.settings.asset_hosts)
-
-    def verdict(document: ParsedPayload) -> Payload | PreviewopsError:
-        if document.error is not None:
-            return document.error
-        try:
-            return check(document.payload, policy=policy, source=document.source)
-        except InvalidPayload as error:
-            return error
-
+    policy = context.asset_policy()
     codes = []
-    for document in read_payloads(files, lines=lines):
-        found = verdict(document)
-        codes.append(found.exit_code if isinstance(found, PreviewopsError) else 0)
+    for parsed in read_payloads(files, lines=lines):
+        result: dict[str, Any] = {"source": parsed.source, "valid": True}
+        try:
+            result["jobId"] = parsed.validate(policy).job_id
+            text = [f"{parsed.source}: valid (job {result['jobId']})"]
+            codes.append(0)
+        except PreviewopsError as error:
+            result |= {"valid": False, **error.as_json()}
+            text = explain(error) if isinstance(error, InvalidPayload) else [error.message]
+            codes.append(error.exit_code)
         if as_json:
-            print_json(_as_json(document.source, found), indent=None)
-        elif isinstance(found, InvalidPayload):
-            print_out(explain(found))
-        elif isinstance(found, PreviewopsError):
-            print_out(found.message)
+            print_json(result, indent=None)
         else:
-            print_out(f"{document.source}: valid (job {found.job_id})")
+            print_out(text)
     if len(codes) > 1 and not as_json:
-        print_out(f"{codes.count(0)} valid, {len(codes) - codes.count(0)} not")
+        print_out(f"{codes.count(0)} valid, {len(codes) - codes.count(0)} invalid")
     return worst_exit_code(codes)
-
-
-def _as_json(source: str, found: Payload | PreviewopsError) -> dict[str, Any]:
-    if isinstance(found, PreviewopsError):
-        return {"source": source, "valid": False, **found.as_json()}
-    return {"source": source, "valid": True, "jobId": found.job_id}

@@ -1,4 +1,4 @@
-"""``previewops worker``: one worker process in the foreground."""
+"""``previewops worker``: runs one worker process in the foreground."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from previewops.cli.context import Context, pass_context
 Examples:
   previewops worker
   previewops worker --concurrency 4
-  previewops worker --burst          until the queue is empty, then exit
+  previewops worker --burst          exit when the queue is empty
 """
 )
 @click.option(
-    "--concurrency", type=click.IntRange(1, 256), help="Jobs at a time [PREVIEW_WORKER_CONCURRENCY]."
+    "--concurrency", type=click.IntRange(1, 256), help="Concurrent jobs [PREVIEW_WORKER_CONCURRENCY]."
 )
-@click.option("--burst", is_flag=True, help="Exit when nothing is pending.")
-@click.option("--name", help="Worker id; it has to be unique in the fleet. For supervisors.", hidden=True)
+@click.option("--burst", is_flag=True, help="Exit when no job is pending.")
+@click.option("--name", help="Worker id, unique in the fleet. For supervisors.", hidden=True)
 @pass_context
 def worker(context: Context, concurrency: int | None, burst: bool, name: str | None) -> None:
-    """Take jobs from the queue and render them, until SIGTERM or Ctrl-C.
+    """Claim and render jobs until SIGTERM or Ctrl-C.
 
-    A first SIGTERM drains: no new jobs, running ones end within PREVIEW_DRAIN_TIMEOUT_S, the rest goes back
-    to the queue without an attempt spent. A second one gives everything back at once.
+    The first SIGTERM drains: no new claims, and running jobs have PREVIEW_DRAIN_TIMEOUT_S to end. The rest is
+    released without counting an attempt. A second SIGTERM releases all jobs at once.
     """
     from previewops.logs.setup import configure_logging
     from previewops.worker.main import run_worker

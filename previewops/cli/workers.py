@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from previewops.cli.context import Context, json_option, pass_context
+from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_json, print_out
+from previewops.cli.shared_options import json_option
 from previewops.clock import iso_from_ms
 from previewops.formatting import format_age, format_bytes, format_table, wrap_text
 
@@ -31,13 +31,13 @@ Examples:
 @json_option
 @pass_context
 def workers(context: Context, as_json: bool) -> None:
-    """List the workers and their supervisors as of their last heartbeat, and what each is at."""
-    snapshot = asyncio.run(_take(context))
+    """List workers and supervisors as of their last heartbeat."""
+    snapshot = context.snapshot()
     if as_json:
         print_json(
             {
                 "workers": [worker.as_json() for worker in snapshot.workers],
-                "supervisors": [view.as_json() for view in snapshot.supervisors],
+                "supervisors": [status.as_json() for status in snapshot.supervisors],
                 "at": iso_from_ms(snapshot.now_ms),
             }
         )
@@ -49,35 +49,28 @@ def workers(context: Context, as_json: bool) -> None:
     print_out(format_supervisors(snapshot.supervisors, snapshot.now_ms))
 
 
-async def _take(context: Context) -> Snapshot:
-    from previewops.snapshot.reader import SnapshotReader
-
-    async with context.redis() as redis:
-        return await SnapshotReader(redis, context.settings).read()
-
-
 def format_supervisors(supervisors: Sequence[SupervisorStatus], now_ms: int) -> list[str]:
-    """A line for each supervisor, and one for each worker that it has and that does not run."""
+    """Formats one line per supervisor and one per worker that is not running."""
     lines = []
-    for view in supervisors:
-        state = view.state
+    for supervisor in supervisors:
+        state = supervisor.state
         few, most = state.worker_range.minimum, state.worker_range.maximum
         wanted = f"{state.count}" if few == most else f"{state.count} ({few} to {most})"
         lines.append(
-            f"supervisor {view.supervisor_id}  {'silent' if view.silent else state.state}  {wanted} wanted"
-            f"  {state.backend}  pid {state.pid}  {format_age(view.heartbeat_ms, now_ms)}"
+            f"supervisor {supervisor.supervisor_id}  {'silent' if supervisor.silent else state.state}"
+            f"  {wanted} wanted  {state.backend}  pid {state.pid}  {format_age(supervisor.heartbeat_ms, now_ms)}"
         )
         if state.notice:
             lines += wrap_text(state.notice, first="  ", rest="  ")
         for worker in state.workers:
             if worker.phase in _TROUBLED:
-                words = f"{worker.phase}  {worker.worker_id or f'worker {worker.slot}'}: {worker.reason}"
-                lines += wrap_text(words, first="  ", rest="    ")
+                text = f"{worker.phase}  {worker.worker_id or f'worker {worker.slot}'}: {worker.reason}"
+                lines += wrap_text(text, first="  ", rest="    ")
     return lines
 
 
 def format_workers(snapshot: Snapshot) -> list[str]:
-    """A table of the workers; none if there are none."""
+    """Formats the workers as a table; empty without workers."""
     if not snapshot.workers:
         return []
     rows = [

@@ -1,6 +1,6 @@
-"""The queue for applications: submit, wait, look, cancel, straight to Redis.
+"""Python client: submit jobs, wait for them, read their status, cancel them. It talks directly to Redis.
 
-``AsyncClient`` is for code that runs in an event loop, ``Client`` for all other; they have the same methods.
+``AsyncClient`` is for code in an event loop, ``Client`` for all other code. Both have the same methods.
 """
 
 from previewops.bundles import Artifact

@@ -1,4 +1,4 @@
-"""What callers hand over, looked at before it goes further: a slip is told by the argument's name."""
+"""Checks of arguments of client calls; errors name the argument."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from previewops.errors import UsageError
 
 
 class BadArgument(UsageError, TypeError, ValueError):
-    """An argument of a call is of a wrong type or value: ``argument`` names it, beside ``found`` and ``allowed``."""
+    """An argument has a wrong type or value: ``argument`` is its name, ``found`` and ``allowed`` describe values."""
 
     code = "bad-argument"
 
     def __init__(self, argument: str, found: str, allowed: str, *, hint: str | None = None) -> None:
-        super().__init__(f"{argument} is {found}; allowed is {allowed}", hint=hint)
+        super().__init__(f"{argument}: found {found}, allowed {allowed}", hint=hint)
         self.argument = argument
         self.found = found
         self.allowed = allowed
 
 
 def require_text(argument: str, value: object) -> None:
-    """Demands a string that UTF-8 can hold, as it goes to Redis.
+    """Requires a string that can be encoded as UTF-8.
 
     Raises:
-        BadArgument: it is something else.
+        BadArgument: any other value.
     """
     if not isinstance(value, str):
         raise BadArgument(argument, _kind(value), "a string")
@@ -36,12 +36,12 @@ def require_text(argument: str, value: object) -> None:
 
 
 def require_seconds(argument: str, value: object) -> None:
-    """Demands seconds, or None for no end.
+    """Requires a number of seconds, or None for no limit.
 
     Raises:
-        BadArgument: it is something else, or less than nought.
+        BadArgument: any other value, or a negative number.
     """
-    allowed = "None, or a number of seconds from 0 on"
+    allowed = "None or a number of seconds, 0 or more"
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -55,28 +55,26 @@ def require_seconds(argument: str, value: object) -> None:
 
 
 def require_list(argument: str, value: object) -> None:
-    """Demands something to go through that is no payload itself.
+    """Requires an iterable that is not itself a payload.
 
     Raises:
-        BadArgument: it is something else.
+        BadArgument: any other value.
     """
     single = isinstance(value, Mapping | os.PathLike | str | bytes)
     if single or not isinstance(value, Iterable):
         raise BadArgument(
-            argument, _kind(value), "a list of payloads, or whatever else can be gone through",
-            hint="put a single payload into a list, or hand it to submit" if single else None,
+            argument, _kind(value), "a list or another iterable of payloads",
+            hint="put a single payload into a list, or pass it to submit" if single else None,
         )  # fmt: skip
 
 
 def payload_error(value: object) -> BadArgument:
-    """The refusal of what is neither a payload nor the path of one."""
+    """Returns the error for a value that is neither a payload nor a path."""
     hint = None
     if isinstance(value, str | bytes):
-        hint = "json.loads makes a payload of JSON text; wrap the name of a file in pathlib.Path"
-    return BadArgument(
-        "payload", _kind(value), "a mapping, or the Path of a file with one in JSON", hint=hint
-    )
+        hint = "parse JSON text with json.loads; wrap a file name in pathlib.Path"
+    return BadArgument("payload", _kind(value), "a mapping, or the Path of a JSON file", hint=hint)
 
 
 def _kind(value: object) -> str:
-    return "None" if value is None else f"of type {type(value).__name__}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""The client for code that runs in an event loop."""
+"""Client for code in an event loop."""
 
 from __future__ import annotations
 
@@ -39,36 +39,36 @@ from previewops.settings import Settings
 from previewops.states import JobState
 
 SubmitError: TypeAlias = InvalidPayload | JobConflict | QueueFull | UsageError
-"""Why one payload of several was not taken. ``UsageError``: its file cannot be read, or it is no payload at all."""
+"""Why one of several payloads was rejected. ``UsageError``: its file cannot be read, or it is not a payload."""
 
 POLL_INTERVAL_S = 0.5
-"""How often a job that is waited for is looked at, beside being told of its end."""
+"""Polling interval of a wait, in seconds. The end of a job is announced by pub/sub too."""
 
 MAX_REDIS_OUTAGE_S = 60.0
-"""How long a wait rides out Redis being away, in seconds."""
-_AGAIN_AFTER_S = 0.2
+"""Time in seconds that a wait continues while Redis is unavailable."""
+_RETRY_INTERVAL_S = 0.2
 
 COUNT_TIMEOUT_S = 1.0
-"""How long a submit that is invalid waits for Redis to count it, in seconds."""
+"""Time in seconds that an invalid submit waits for Redis to count it."""
 
 
 class AsyncClient:
     """Submits jobs and follows them.
 
-    It may be made anywhere, also before there is an event loop, and used from several: each has its own
-    connections, opened by its first call. Close it in the loop that used it, or use it as a context manager.
+    A client may be created before an event loop exists, and used in several loops: each loop has its own
+    connections, opened by its first call. Close the client in the loop that used it, or use it as a context manager.
 
-    Every method raises ``BadArgument`` for an argument of a wrong type, and may raise ``RedisUnavailable``. A submit
-    that did so may have got through or not: submitting the same payload again is safe, as it is the same job.
+    Every method raises ``BadArgument`` for an argument of a wrong type, and may raise ``RedisUnavailable``. After
+    ``RedisUnavailable``, a submit may have succeeded. Submit the same payload again: it is the same job.
 
     Args:
-        redis_url: where Redis is; None: REDIS_URL, or else as ``previewops`` finds it under DATA_DIR.
-        settings: None: those of the environment.
-        name: under which acts of this client are recorded.
+        redis_url: address of Redis. None: REDIS_URL, else the embedded server under DATA_DIR.
+        settings: None: from the environment.
+        name: name under which cancellations by this client are recorded.
 
     Raises:
-        UsageError: a variable of the environment is off.
-        BadArgument: an argument is of a wrong type.
+        UsageError: an environment variable is invalid.
+        BadArgument: an argument has a wrong type.
     """
 
     def __init__(
@@ -92,113 +92,113 @@ class AsyncClient:
 
     async def aclose(self) -> None:
         """Closes the connections of the running loop. The next call opens new ones."""
-        known = self._queues.pop(asyncio.get_running_loop(), None)
-        if known is not None:
-            await known[1].redis.aclose()
+        connection = self._queues.pop(asyncio.get_running_loop(), None)
+        if connection is not None:
+            await connection[1].redis.aclose()
 
     async def submit(self, payload: PayloadSource) -> Receipt:
-        """Submits one job; the receipt's ``new`` is False when the very same job was there already.
+        """Submits one job. ``new`` of the receipt is False if the same job already existed.
 
         Raises:
-            InvalidPayload: it breaks the contract; ``violations`` has each place as a JSON pointer.
-            JobConflict: the jobId is taken by a job with another payload.
-            QueueFull: PREVIEW_QUEUE_MAX jobs wait already; try again later.
+            InvalidPayload: the payload violates the contract; ``violations`` has a JSON pointer for each.
+            JobConflict: a job with this jobId and another payload exists.
+            QueueFull: PREVIEW_QUEUE_MAX jobs are waiting; try again later.
             UsageError: the file cannot be read.
         """
-        (answer,) = await self.submit_many([payload])
-        if isinstance(answer, PreviewopsError):
-            raise answer
-        return answer
+        (result,) = await self.submit_many([payload])
+        if isinstance(result, PreviewopsError):
+            raise result
+        return result
 
     async def submit_many(self, payloads: Iterable[PayloadSource]) -> list[Receipt | SubmitError]:
-        """Submits jobs, hundreds a round trip; one answer each, in order. A refusal is returned, not raised."""
+        """Submits jobs in batches of hundreds. Returns one receipt or error per payload, in order."""
         arguments.require_list("payloads", payloads)
-        answers: list[Receipt | SubmitError | None] = []
+        results: list[Receipt | SubmitError | None] = []
         valid = []
         for source in payloads:
             try:
                 valid.append(await load_payload(source, self.settings))
-                answers.append(None)
-            except (InvalidPayload, UsageError) as refusal:
-                answers.append(refusal)
-        invalid = sum(isinstance(answer, InvalidPayload) for answer in answers)
+                results.append(None)
+            except (InvalidPayload, UsageError) as error:
+                results.append(error)
+        invalid = sum(isinstance(result, InvalidPayload) for result in results)
         if valid:
             async with self._queue() as queue:
-                told = iter(await queue.submit_many(valid, invalid=invalid))
+                submitted = iter(await queue.submit_many(valid, invalid=invalid))
         else:
-            told = iter(())
+            submitted = iter(())
             await self._count(invalid)
-        return [next(told) if answer is None else answer for answer in answers]
+        return [next(submitted) if result is None else result for result in results]
 
     async def _count(self, invalid: int) -> None:
-        """Has refusals totalled. The answer to them is known: it waits for Redis only so long."""
+        """Counts invalid payloads in Redis; gives up after ``COUNT_TIMEOUT_S``, as their errors are already known."""
         if invalid:
             with suppress(RedisUnavailable):
                 async with self._queue() as queue, asyncio.timeout(COUNT_TIMEOUT_S):
                     await queue.submit_many([], invalid=invalid)
 
     async def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobResult:
-        """Waits until a job has ended, through a restart of Redis if need be, and returns what came of it.
+        """Waits until a job has ended and returns its result. A Redis restart does not end the wait.
 
         Raises:
-            JobFailed: it is a dead letter.
-            JobCancelled: it was cancelled.
-            WaitTimeout: ``timeout_s`` seconds passed. The job goes on.
-            JobNotFound: there is no record of it, or it was discarded, or is not kept.
+            JobFailed: the job is a dead letter.
+            JobCancelled: the job was cancelled.
+            WaitTimeout: ``timeout_s`` seconds have passed. The job continues.
+            JobNotFound: the job has no record: unconnection, discarded or expired.
         """
-        async with aclosing(self._looks(job_id, timeout_s, whole_end=True)) as looks:
-            async for record in looks:
+        async with aclosing(self._poll(job_id, timeout_s, full_result=True)) as records:
+            async for record in records:
                 last = record
         if last.state.pending:
             raise WaitTimeout(last, timeout_s or 0)
-        return _outcome(last)
+        return _to_result(last)
 
     async def events(self, job_id: str, *, timeout_s: float | None = None) -> AsyncGenerator[Progress, None]:
-        """How a job gets on: what it is at now, then each change, until it has ended or ``timeout_s`` has passed.
+        """Yields the job's progress now and after each change, until it has ended or ``timeout_s`` has passed.
 
-        How far a render is becomes known with its worker's heartbeat, every PREVIEW_HEARTBEAT_MS.
+        Render progress is updated with the worker's heartbeat, every PREVIEW_HEARTBEAT_MS.
 
         Raises:
-            JobNotFound: there is no record of it.
+            JobNotFound: the job has no record.
         """
-        told: Progress | None = None
-        async with aclosing(self._looks(job_id, timeout_s)) as looks:
-            async for record in looks:
-                found = Progress.from_record(record)
-                if found != told:
-                    told = found
-                    yield found
+        latest: Progress | None = None
+        async with aclosing(self._poll(job_id, timeout_s)) as records:
+            async for record in records:
+                progress = Progress.from_record(record)
+                if progress != latest:
+                    latest = progress
+                    yield progress
 
     async def status(self, job_id: str) -> JobRecord:
-        """Everything known of a job, its payload, result and failed attempts included.
+        """Returns a job's record with its payload, result and failed attempts.
 
         Raises:
-            JobNotFound: there is no record of it.
+            JobNotFound: the job has no record.
         """
         arguments.require_text("job_id", job_id)
         async with self._queue() as queue:
             return await queue.status(job_id)
 
     async def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
-        """The files of a completed job's bundle, as they are under DATA_DIR of this process.
+        """Returns the files of a completed job's bundle, under DATA_DIR of this process.
 
         Raises:
-            JobNotFound: there is no record of it.
-            WrongState: it is not completed, or was a dry run.
-            BundleElsewhere: the bundle is not under DATA_DIR here.
+            JobNotFound: the job has no record.
+            WrongState: the job is not completed, or was a dry run.
+            BundleNotFound: the bundle is not under this DATA_DIR.
         """
         record = await self.status(job_id)
         if record.state is not JobState.COMPLETED or (record.result or {}).get("dryRun"):
             state = "a dry run" if record.state is JobState.COMPLETED else record.state.value
-            raise WrongState(job_id, state, "list the artifacts of", "completed, and no dry runs")
+            raise WrongState(job_id, state, "list the artifacts of", "completed and not a dry run")
         return await asyncio.to_thread(list_artifacts, self.settings.data_dir, record)
 
     async def cancel(self, job_id: str, *, who: str | None = None, why: str = "") -> JobState:
-        """Cancels a job that has not ended; returns the state it was in. ``who`` goes on record; None: ``name``.
+        """Cancels a job that has not ended; returns its previous state. ``who`` is recorded, by default ``name``.
 
         Raises:
-            JobNotFound: there is no record of it.
-            WrongState: it has ended already.
+            JobNotFound: the job has no record.
+            WrongState: the job has already ended.
         """
         arguments.require_text("job_id", job_id)
         arguments.require_text("why", why)
@@ -209,44 +209,46 @@ class AsyncClient:
 
     @asynccontextmanager
     async def _queue(self) -> AsyncIterator[Queue]:
-        """The queue on connections of the running loop; failures of Redis come out as ``RedisUnavailable``."""
-        url, queue = self._line()
+        """Yields the queue on connections of the running loop. Redis failures are raised as ``RedisUnavailable``."""
+        url, queue = self._connection()
         async with redis_errors(url):
             yield queue
 
-    def _line(self) -> tuple[str, Queue]:
+    def _connection(self) -> tuple[str, Queue]:
         loop = asyncio.get_running_loop()
-        known = self._queues.get(loop)
-        if known is None:
-            # Connections of a loop that is closed are of no use to anybody.
-            self._queues = {each: line for each, line in self._queues.items() if not each.is_closed()}
+        connection = self._queues.get(loop)
+        if connection is None:
+            # Connections of closed loops cannot be used.
+            self._queues = {
+                loop: connection for loop, connection in self._queues.items() if not loop.is_closed()
+            }
             url = resolve_redis_url(self.settings, option=self._option)
-            known = self._queues[loop] = url, Queue(connect(url, role="client"), self.settings)
-        return known
+            connection = self._queues[loop] = url, Queue(connect(url, role="client"), self.settings)
+        return connection
 
-    async def _looks(
-        self, job_id: str, timeout_s: float | None, *, whole_end: bool = False
+    async def _poll(
+        self, job_id: str, timeout_s: float | None, *, full_result: bool = False
     ) -> AsyncGenerator[JobRecord, None]:
-        """What is seen of a job until it has ended or the time is over, while Redis comes and goes.
+        """Yields a job's record per poll until it has ended or the time is over. Tolerates Redis outages.
 
-        Looks are without payload and result. With ``whole_end`` the record of a job that has ended is read whole,
-        and comes last; a job that was given a new life in between has not ended, and is looked at further.
+        Polled records lack payload and result. With ``full_result`` the last record of an ended job is complete; a
+        job that was requeued before that read is polled further.
         """
         arguments.require_text("job_id", job_id)
         arguments.require_seconds("timeout_s", timeout_s)
-        url, queue = self._line()
+        url, queue = self._connection()
         now = asyncio.get_running_loop().time
         began = now()
-        away_since: float | None = None
+        outage_began: float | None = None
         while True:
             left_s = None if timeout_s is None else max(0.0, began + timeout_s - now())
             try:
-                looks = queue.watch(job_id, poll_interval_s=POLL_INTERVAL_S, timeout_s=left_s)
-                async with aclosing(looks):
-                    async for record in looks:
-                        away_since = None
+                records = queue.watch(job_id, poll_interval_s=POLL_INTERVAL_S, timeout_s=left_s)
+                async with aclosing(records):
+                    async for record in records:
+                        outage_began = None
                         yield record
-                if not whole_end or record.state.pending:
+                if not full_result or record.state.pending:
                     return
                 record = await queue.status(job_id)
                 if not record.state.pending:
@@ -256,13 +258,13 @@ class AsyncClient:
                 reason = unavailable_reason(error)
                 if reason is None:
                     raise
-                away_since = now() if away_since is None else away_since
-                if left_s == 0 or now() - away_since > MAX_REDIS_OUTAGE_S:
+                outage_began = now() if outage_began is None else outage_began
+                if left_s == 0 or now() - outage_began > MAX_REDIS_OUTAGE_S:
                     raise RedisUnavailable(redact_url(url), reason) from error
-            await asyncio.sleep(_AGAIN_AFTER_S)
+            await asyncio.sleep(_RETRY_INTERVAL_S)
 
 
-def _outcome(record: JobRecord) -> JobResult:
+def _to_result(record: JobRecord) -> JobResult:
     if record.state is JobState.DEAD:
         raise JobFailed(record)
     if record.state is JobState.CANCELLED:

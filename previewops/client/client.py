@@ -1,7 +1,6 @@
-"""The client for code without an event loop: any thread may call it, and a fork does it no harm.
+"""Client for code without an event loop; thread-safe and fork-safe.
 
-It is ``AsyncClient`` in a loop of its own thread, started by the first call. So there is one way to speak to the
-queue, and threads that wait share it.
+It wraps ``AsyncClient`` in a background loop that the first call starts. All threads share that loop.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ T = TypeVar("T")
 
 
 class Client:
-    """Submits jobs and follows them; arguments, methods and errors are those of ``AsyncClient``.
+    """Submits jobs and follows them. Arguments, methods and errors are those of ``AsyncClient``.
 
-    One for a whole process is enough: its methods may be called from any thread at once. A process that was
-    forked off (by a server that loads the application first, say) gets a thread and connections of its own with
-    its first call. It closes itself when it is no longer used or the process ends.
+    One client per process is enough: any thread may call its methods. In a forked child (of a server that preloads
+    the application, for example) the first call starts a thread and connections of its own. The client closes
+    itself when it is garbage-collected or the process ends.
     """
 
     def __init__(
         self, redis_url: str | None = None, *, settings: Settings | None = None, name: str | None = None
     ) -> None:
-        self._make = _maker(redis_url, settings, name)
-        # Made at once, so that a variable that is off is told here.
+        self._make = _client_factory(redis_url, settings, name)
+        # Created here so that an invalid environment variable is reported by the constructor.
         self._client = self._make()
         self._thread: BackgroundLoop | None = None
         self._lock = threading.Lock()
@@ -55,7 +54,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes connections and thread; waits under way are cancelled. The next call starts anew."""
+        """Closes connections and thread, and cancels waits. The next call starts new ones."""
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
@@ -66,31 +65,31 @@ class Client:
         return self._call(self._client.submit(payload))
 
     def submit_many(self, payloads: Iterable[PayloadSource]) -> list[Receipt | SubmitError]:
-        """Submits jobs; one answer each, in order; see ``AsyncClient.submit_many``."""
+        """Submits jobs; one receipt or error per payload, in order; see ``AsyncClient.submit_many``."""
         return self._call(self._client.submit_many(payloads))
 
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobResult:
-        """Waits until a job has ended, and returns what came of it; see ``AsyncClient.wait``."""
+        """Waits until a job has ended and returns its result; see ``AsyncClient.wait``."""
         return self._call(self._client.wait(job_id, timeout_s=timeout_s))
 
     def events(self, job_id: str, *, timeout_s: float | None = None) -> Generator[Progress, None, None]:
-        """How a job gets on, until it has ended; see ``AsyncClient.events``."""
-        steps = self._client.events(job_id, timeout_s=timeout_s)
-        while (step := self._call(_next(steps))) is not None:
+        """Yields a job's progress until it has ended; see ``AsyncClient.events``."""
+        generator = self._client.events(job_id, timeout_s=timeout_s)
+        while (progress := self._call(_next(generator))) is not None:
             thread = self._thread
             try:
-                yield step
+                yield progress
             except GeneratorExit:
                 if thread is not None:
-                    thread.close_generator(steps)
+                    thread.close_generator(generator)
                 raise
 
     def status(self, job_id: str) -> JobRecord:
-        """Everything known of a job; see ``AsyncClient.status``."""
+        """Returns a job's record; see ``AsyncClient.status``."""
         return self._call(self._client.status(job_id))
 
     def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
-        """The files of a completed job's bundle; see ``AsyncClient.artifacts``."""
+        """Returns the files of a completed job's bundle; see ``AsyncClient.artifacts``."""
         return self._call(self._client.artifacts(job_id))
 
     def cancel(self, job_id: str, *, who: str | None = None, why: str = "") -> JobState:
@@ -102,7 +101,7 @@ class Client:
             if self._thread is None:
                 self._thread = BackgroundLoop("previewops-client", self._client.aclose)
                 weakref.finalize(self, self._thread.close)
-            # Under the lock: a loop that is being closed would never begin with it.
+            # Under the lock: a loop that is being closed would never run it.
             future = self._thread.submit(work)
         try:
             return future.result()
@@ -112,32 +111,34 @@ class Client:
             future.cancel()
             raise
 
-    def _start_over(self) -> None:
-        """In a process that was just forked off: what is here belongs to threads of the parent."""
-        _PARENTS.append((self._client, self._thread))
+    def _reset_after_fork(self) -> None:
+        """Resets the client in a forked child: client and thread belong to the parent."""
+        _INHERITED.append((self._client, self._thread))
         self._client, self._thread, self._lock = self._make(), None, threading.Lock()
 
 
-def _maker(redis_url: str | None, settings: Settings | None, name: str | None) -> Callable[[], AsyncClient]:
+def _client_factory(
+    redis_url: str | None, settings: Settings | None, name: str | None
+) -> Callable[[], AsyncClient]:
     return lambda: AsyncClient(redis_url, settings=settings, name=name)
 
 
-async def _next(steps: AsyncGenerator[Progress, None]) -> Progress | None:
-    return await anext(steps, None)
+async def _next(generator: AsyncGenerator[Progress, None]) -> Progress | None:
+    return await anext(generator, None)
 
 
 _CLIENTS: weakref.WeakSet[Client] = weakref.WeakSet()
 
-_PARENTS: list[object] = []
-"""What forked processes inherit and must neither use nor close.
+_INHERITED: list[object] = []
+"""Inherited clients and threads that a forked child must neither use nor close.
 
-Closing the parent's loop in the child would take the parent's sockets out of the epoll set that both share.
+Closing the parent's loop in the child would remove the parent's sockets from the epoll set that both share.
 """
 
 
 def _after_fork() -> None:
     for client in list(_CLIENTS):
-        client._start_over()
+        client._reset_after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -1,4 +1,4 @@
-"""How a wait ends that does not end in a result."""
+"""Errors of waiting for a job."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from previewops.queue.records import JobRecord
 
 
 class JobFailed(PreviewopsError):
-    """The job is a dead letter. ``record`` has its payload, the reason, and every attempt with its traceback."""
+    """The job is a dead letter. ``record`` has its payload, reason and attempts with tracebacks."""
 
     code = "job-failed"
 
     def __init__(self, record: JobRecord) -> None:
         self.job_id = record.job_id
-        self.reason = record.reason or "no reason is on record"
+        self.reason = record.reason or "no reason recorded"
         self.error_code = record.code
         self.fingerprint = record.fingerprint
         self.record = record
         super().__init__(
             f"job {record.job_id} is a dead letter: {self.reason}",
-            hint=f"`previewops dlq show {record.job_id}` tells of every attempt; "
-            f"`previewops dlq requeue {record.job_id}` runs it again",
+            hint=f"see `previewops dlq show {record.job_id}`; "
+            f"run it again with `previewops dlq requeue {record.job_id}`",
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -30,22 +30,22 @@ class JobFailed(PreviewopsError):
 
 
 class JobCancelled(PreviewopsError):
-    """Somebody cancelled the job. ``record`` is what is known of it."""
+    """The job was cancelled. ``record`` is its record."""
 
     code = "job-cancelled"
 
     def __init__(self, record: JobRecord) -> None:
         self.job_id = record.job_id
-        self.reason = record.reason or "no reason was given"
+        self.reason = record.reason or "no reason given"
         self.record = record
         super().__init__(
             f"job {record.job_id} was cancelled: {self.reason}",
-            hint="give the payload another jobId to have it rendered all the same",
+            hint="submit the payload with another jobId to render it",
         )
 
 
 class WaitTimeout(PreviewopsError, TimeoutError):
-    """The job has not ended in time. It goes on: waiting again is right. ``state`` is what it was in at last."""
+    """The job has not ended in time and continues. ``state`` is its last state."""
 
     exit_code = EXIT_TRY_AGAIN
     code = "wait-timeout"
@@ -56,16 +56,16 @@ class WaitTimeout(PreviewopsError, TimeoutError):
         self.timeout_s = timeout_s
         super().__init__(
             f"job {record.job_id} has not ended within {timeout_s:g} s: it is {record.state.value}",
-            hint="it goes on; wait again, or ask for its status later",
+            hint="the job continues; wait again or read its status later",
         )
 
 
 class ClientClosed(PreviewopsError):
-    """The client was closed by another thread during the call. A submit may have got through all the same."""
+    """Another thread closed the client during the call. A submit may have succeeded."""
 
     code = "client-closed"
 
     def __init__(self) -> None:
         super().__init__(
-            "the client was closed during the call", hint="close a client when no thread uses it any more"
+            "the client was closed during the call", hint="close a client when no thread uses it"
         )

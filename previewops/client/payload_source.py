@@ -1,4 +1,4 @@
-"""From what an application hands over to a valid payload."""
+"""Loads and validates payloads of client calls."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from previewops.errors import UsageError
 from previewops.settings import Settings
 
 PayloadSource: TypeAlias = Mapping[str, object] | os.PathLike[str]
-"""A payload, or the path of a file with one in JSON. Text is neither, so that no path is taken for a payload."""
+"""A payload, or the path of a JSON file with one. Text is rejected, as it could be either."""
 
 
 async def load_payload(source: PayloadSource, settings: Settings) -> Payload:
-    """The payload in ``source``, if it keeps the contract.
+    """Returns the valid payload of ``source``.
 
-    Files and hosts that it names are held against PREVIEW_ASSET_ROOTS and PREVIEW_ASSET_HOSTS where the
-    environment names roots; where it does not, the workers' own decide.
+    If PREVIEW_ASSET_ROOTS is set, asset files and hosts are checked against it and PREVIEW_ASSET_HOSTS. Otherwise
+    the workers check them.
 
     Raises:
-        InvalidPayload: with everything that is wrong with it.
+        InvalidPayload: with every violation.
         UsageError: the file cannot be read.
-        BadArgument: it is neither.
+        BadArgument: ``source`` is neither a mapping nor a path.
     """
     policy = None
     if settings.asset_roots is not None:
@@ -47,5 +47,5 @@ def _read(path: Path) -> bytes:
             return stream.read(MAX_PAYLOAD_BYTES + 1)
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be read: {error.strerror or error}", hint="name a file with one payload in JSON"
+            f"{path}: cannot read: {error.strerror or error}", hint="name a JSON file with one payload"
         ) from error

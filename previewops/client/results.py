@@ -1,4 +1,4 @@
-"""What a client is told of a job, as typed values."""
+"""Typed results of client calls."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from previewops.states import JobState
 class JobResult:
     """A completed job.
 
-    ``bundle`` is the folder as the worker that made it names it, None for a dry run; ``artifacts`` of a client
-    finds the files under this process's DATA_DIR. ``plan`` is what a dry run found. Lengths are in ms and pixels.
+    ``bundle`` is the folder's path on the worker's host, None for a dry run. ``artifacts`` of a client returns the
+    files under this process's DATA_DIR. ``plan`` is the plan of a dry run. Lengths are in ms and pixels.
     """
 
     job_id: str
@@ -30,27 +30,27 @@ class JobResult:
 
     @classmethod
     def from_record(cls, record: JobRecord) -> JobResult:
-        """The result in the record of a completed job."""
-        said = record.result or {}
+        """Returns the result of a completed job's record."""
+        result = record.result or {}
         return cls(
             job_id=record.job_id,
             project_id=record.project_id,
-            bundle=Path(said["bundle"]) if "bundle" in said else None,
-            duration_ms=said.get("durationMs"),
-            width=said.get("width"),
-            height=said.get("height"),
-            warnings=tuple(said.get("warnings", ())),
-            plan=said.get("plan"),
+            bundle=Path(result["bundle"]) if "bundle" in result else None,
+            duration_ms=result.get("durationMs"),
+            width=result.get("width"),
+            height=result.get("height"),
+            warnings=tuple(result.get("warnings", ())),
+            plan=result.get("plan"),
             record=record,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How a job gets on.
+    """Progress of a job.
 
-    ``fraction`` (0..1) and ``phase`` (a word) are of the present attempt; ``attempts`` counts those that failed
-    before it, crashes included.
+    ``fraction`` (0 to 1) and ``phase`` describe the current attempt. ``attempts`` counts failed attempts before it,
+    crashes included.
     """
 
     job_id: str
@@ -61,7 +61,7 @@ class Progress:
 
     @classmethod
     def from_record(cls, record: JobRecord) -> Progress:
-        """How the job of a record gets on."""
+        """Returns the progress of a job's record."""
         active = record.state is JobState.ACTIVE
         return cls(
             job_id=record.job_id,

@@ -22,7 +22,7 @@ ELSEWHERE: dict[Words, tuple[str, ...]] = {
         "tests/integration/test_api_program.py::test_a_bundle_by_http_alone",
         "tests/integration/test_api_program.py::running",
     ),
-    ("record",): ("tests/integration/test_cli_record.py::test_what_a_screen_draws_is_in_it",),
+    ("record",): ("tests/integration/test_cli_record.py::test_recording_contains_the_tui_data",),
     ("supervise",): (
         "tests/fault/test_supervisor.py::test_signals_scale_and_sigterm_drains",
         "tests/fault/supervisor_process.py::SupervisorProcess",
@@ -40,7 +40,7 @@ ELSEWHERE: dict[Words, tuple[str, ...]] = {
         "tests/tui/test_replay_end_to_end.py::open_replay",
     ),
     ("up",): (
-        "tests/integration/test_up_screen.py::test_up_shows_the_screen_and_leaves_no_process",
+        "tests/integration/test_up_screen.py::test_up_in_a_terminal_leaves_no_process",
         "tests/integration/test_up_screen.py::up",
     ),
 }

@@ -1,4 +1,4 @@
-"""The real program in a process of its own, and queues in the states that its commands tell of."""
+"""The command line as a process, and a driver that puts queues into given states."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ProgramResult:
 
 @dataclass(slots=True)
 class Program:
-    """``python -m previewops`` with an environment of its own, every warning an error."""
+    """``python -m previewops`` with its own environment and warnings as errors."""
 
     folder: Path
     url: str | None = None
@@ -59,9 +59,9 @@ class Program:
             for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START")
             if name in os.environ
         }
-        found = {**kept, "DATA_DIR": str(self.folder / "data"), "COLUMNS": "80", **self.env}
-        found |= guarded_environ()
-        return found if self.url is None else {"REDIS_URL": self.url, **found}
+        environ = {**kept, "DATA_DIR": str(self.folder / "data"), "COLUMNS": "80", **self.env}
+        environ |= guarded_environ()
+        return environ if self.url is None else {"REDIS_URL": self.url, **environ}
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-W", "error", "-m", "previewops", *words]
@@ -70,7 +70,7 @@ class Program:
         return self.run_under((), *words, stdin=stdin, **env)
 
     def run_under(self, prefix: Sequence[str], *words: str, stdin: bytes = b"", **env: str) -> ProgramResult:
-        """Runs the program by the command ``prefix``: on another host, say."""
+        """Runs the program through the command ``prefix``, on another host for example."""
         done = subprocess.run(
             [*prefix, *self.command(*words)],
             cwd=self.folder,
@@ -88,7 +88,7 @@ class Program:
         return subprocess.Popen(self.command(*words), cwd=self.folder, env=self.environ, **streams)
 
     def write(self, name: str, content: Any) -> str:
-        """A file in the program's folder; bytes as they are, anything else as JSON. Returns its name."""
+        """Writes a file in the program's folder, bytes unchanged, other content as JSON. Returns its name."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
@@ -108,20 +108,20 @@ def payload(job_id: str = "job-1", *, project: str = "lessons", **changes: Any) 
 
 @dataclass(slots=True)
 class QueueDriver:
-    """A worker's hand on the queue, without a worker."""
+    """Puts a queue into given states, in place of a worker."""
 
     redis: Redis
     settings: Settings = field(default_factory=lambda: Settings(queue_max=10_000))
 
     @property
     def leases(self) -> Leases:
-        return Leases(self.redis, self.settings, "hand")
+        return Leases(self.redis, self.settings, "driver")
 
     async def submit(self, *payloads: dict[str, Any]) -> None:
-        for answer in await Queue(self.redis, self.settings).submit_many(
-            [validate(each) for each in payloads]
+        for reply in await Queue(self.redis, self.settings).submit_many(
+            [validate(item) for item in payloads]
         ):
-            assert not isinstance(answer, Exception), answer
+            assert not isinstance(reply, Exception), reply
 
     async def claim(self, want: int = 1) -> tuple[Claim, ...]:
         return (await self.leases.claim(want)).claims
@@ -142,7 +142,7 @@ class QueueDriver:
         message: str = "asset a (pics/a.png): there is no such file",
         error_class: str = "PermanentJobError",
     ) -> None:
-        """Makes dead letters of new jobs."""
+        """Submits jobs and moves them to the dead letters."""
         await self.submit(*(payload(job_id, project=project) for job_id in job_ids))
         for claim in await self.claim(len(job_ids)):
             await self.dead_letter_claim(claim, code=code, message=message, error_class=error_class)
@@ -153,7 +153,7 @@ class QueueDriver:
         attempt = Attempt(
             claim.claimed_ms,
             1234,
-            "hand",
+            "driver",
             "permanent",
             error_class,
             code,
@@ -170,13 +170,13 @@ class QueueDriver:
         )
 
     async def wait_for_next_ms(self) -> None:
-        """Returns in a later millisecond of the server's: what comes now is newer than what came before."""
+        """Waits for the server's next millisecond, so that later jobs have a later time."""
         began = await server_now_ms(self.redis)
         while await server_now_ms(self.redis) == began:
             pass
 
     async def heartbeat(self, worker: str = "w-1", **info: Any) -> None:
-        said = {
+        report = {
             "host": "h",
             "pid": 7,
             "state": "working",
@@ -185,7 +185,7 @@ class QueueDriver:
             "rssBytes": 45_000_000,
             **info,
         }
-        await Leases(self.redis, self.settings, worker).heartbeat(json.dumps(said), [])
+        await Leases(self.redis, self.settings, worker).heartbeat(json.dumps(report), [])
 
 
 @asynccontextmanager
@@ -198,5 +198,5 @@ async def queue_driver(url: str) -> AsyncIterator[QueueDriver]:
 
 
 def aligned(lines: Iterable[str]) -> bool:
-    """Whether no line is wider than 80 columns."""
+    """Whether no line exceeds 80 columns."""
     return all(len(line) <= 80 for line in lines)

@@ -1,4 +1,4 @@
-"""Connections are taken when they come, however busy the loop is."""
+"""Connections are accepted at once while the loop is busy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLIENTS = 40
 
 
 class Full(socket.socket):
-    """A socket whose process has no room for a connection, as often as ``refusals`` says."""
+    """Socket whose accept() fails ``refusals`` times with EMFILE."""
 
     refusals = 1
 
@@ -35,7 +35,7 @@ def clients() -> Iterator[ExitStack]:
         yield stack
 
 
-def test_all_that_wait_are_taken_in_one_round_of_the_loop(clients: ExitStack) -> None:
+def test_all_pending_connections_are_accepted_in_one_wakeup(clients: ExitStack) -> None:
     rounds: list[int] = []
 
     async def serve() -> None:
@@ -70,7 +70,9 @@ def test_all_that_wait_are_taken_in_one_round_of_the_loop(clients: ExitStack) ->
     assert max(rounds) - min(rounds) < CLIENTS // 4
 
 
-async def test_without_room_it_waits_and_goes_on(clients: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_accepting_pauses_when_descriptors_run_out(
+    clients: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(accept_loop, "PAUSE_S", 0.001)
     bound = clients.enter_context(Full(socket.AF_INET))
     bound.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Bundles over HTTP: what the manifest lists, byte by byte, whole and in part, and nothing beside it."""
+"""Bundles over HTTP: manifest, files, ranges; no other file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_every_kind_of_file_that_is_rendered_is_told_as_what_it_is() -> None:
+def test_media_type_of_every_rendered_file() -> None:
     assert set(MEDIA_TYPES.values()) == SENT_AS
 
 
@@ -85,36 +85,38 @@ def bundle(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def door(redis_url: str, tmp_path: Path, bundle: Path) -> AsyncIterator[ApiUnderTest]:
-    async with serve_api(redis_url, tmp_path) as found:
-        await found.queue_driver.complete("a", result={"bundle": str(bundle), "artifacts": []})
-        yield found
+async def api(redis_url: str, tmp_path: Path, bundle: Path) -> AsyncIterator[ApiUnderTest]:
+    async with serve_api(redis_url, tmp_path) as served:
+        await served.queue_driver.complete("a", result={"bundle": str(bundle), "artifacts": []})
+        yield served
 
 
-async def test_the_manifest_comes_as_it_was_published(door: ApiUnderTest, bundle: Path) -> None:
-    response = await door.client.get(ARTIFACTS)
+async def test_manifest_is_sent_unchanged(api: ApiUnderTest, bundle: Path) -> None:
+    response = await api.client.get(ARTIFACTS)
     assert response.content == (bundle / "container.json").read_bytes()
     assert response.headers["content-type"] == "application/json"
     assert response.headers["etag"] == f'"{hashlib.sha256(response.content).hexdigest()}"'
-    assert (await door.client.get(f"{ARTIFACTS}/container.json")).content == response.content
-    assert (await door.client.get(f"{ARTIFACTS}/preview.json")).json() == {"version": 1}
+    assert (await api.client.get(f"{ARTIFACTS}/container.json")).content == response.content
+    assert (await api.client.get(f"{ARTIFACTS}/preview.json")).json() == {"version": 1}
 
 
 @pytest.mark.parametrize("path", FILES)
-async def test_every_file_comes_whole_with_its_checksum_and_type(door: ApiUnderTest, path: str) -> None:
+async def test_every_file_has_its_checksum_and_media_type(api: ApiUnderTest, path: str) -> None:
     content, kind = FILES[path]
-    response = await door.client.get(f"{ARTIFACTS}/{path}")
+    response = await api.client.get(f"{ARTIFACTS}/{path}")
     assert response.content == content
     assert response.headers["etag"] == f'"{hashlib.sha256(content).hexdigest()}"'
     assert response.headers["content-length"] == str(len(content))
-    # What could be run by a browser is not told as such.
-    told = {"text/vtt": "text/vtt; charset=utf-8", "text/html": "application/octet-stream"}.get(kind, kind)
-    assert response.headers["content-type"] == told
+    # A media type that a browser could execute is replaced.
+    media_type = {"text/vtt": "text/vtt; charset=utf-8", "text/html": "application/octet-stream"}.get(
+        kind, kind
+    )
+    assert response.headers["content-type"] == media_type
     assert response.headers["cache-control"] == "private, no-cache"
 
 
-async def test_head_tells_of_a_file_without_sending_it(door: ApiUnderTest) -> None:
-    response = await door.client.head(f"{ARTIFACTS}/poster.webp", headers={"range": "bytes=0-1"})
+async def test_head_of_a_file_has_no_body(api: ApiUnderTest) -> None:
+    response = await api.client.head(f"{ARTIFACTS}/poster.webp", headers={"range": "bytes=0-1"})
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["content-length"] == str(len(POSTER))
 
@@ -128,28 +130,26 @@ async def test_head_tells_of_a_file_without_sending_it(door: ApiUnderTest) -> No
         (f"bytes={CHUNK_BYTES - 1}-{CHUNK_BYTES}", CHUNK_BYTES - 1, CHUNK_BYTES + 1),
     ],
 )
-async def test_a_part_comes_as_a_part(door: ApiUnderTest, value: str, start: int, end: int) -> None:
-    response = await door.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": value})
+async def test_range_is_206(api: ApiUnderTest, value: str, start: int, end: int) -> None:
+    response = await api.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": value})
     assert response.status_code == 206
     assert response.content == POSTER[start:end]
     assert response.headers["content-range"] == f"bytes {start}-{end - 1}/{len(POSTER)}"
 
 
-async def test_a_part_beyond_the_end_is_refused_and_one_of_other_content_is_the_whole(
-    door: ApiUnderTest,
+async def test_range_beyond_the_end_is_416_and_if_range_mismatch_is_200(
+    api: ApiUnderTest,
 ) -> None:
-    beyond = await door.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": f"bytes={len(POSTER)}-"})
+    beyond = await api.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": f"bytes={len(POSTER)}-"})
     assert require_problem(beyond, 416, "no-such-range")
     assert beyond.headers["content-range"] == f"bytes */{len(POSTER)}"
     headers = {"range": "bytes=0-0", "if-range": '"other"'}
-    assert (await door.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)).status_code == 200
+    assert (await api.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)).status_code == 200
 
 
-async def test_what_the_client_has_is_not_sent_again(door: ApiUnderTest) -> None:
-    first = await door.client.get(f"{ARTIFACTS}/poster.webp")
-    again = await door.client.get(
-        f"{ARTIFACTS}/poster.webp", headers={"if-none-match": first.headers["etag"]}
-    )
+async def test_matching_etag_is_304(api: ApiUnderTest) -> None:
+    first = await api.client.get(f"{ARTIFACTS}/poster.webp")
+    again = await api.client.get(f"{ARTIFACTS}/poster.webp", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
 
@@ -171,98 +171,96 @@ async def test_what_the_client_has_is_not_sent_again(door: ApiUnderTest) -> None
         "nothing.webp",
     ],
 )
-async def test_no_name_leads_anywhere_else(door: ApiUnderTest, name: str) -> None:
-    response = await door.client.get(f"{ARTIFACTS}/{name}")
+async def test_path_traversal_is_404(api: ApiUnderTest, name: str) -> None:
+    response = await api.client.get(f"{ARTIFACTS}/{name}")
     assert response.status_code == 404
     assert b"secret" not in response.content
 
 
 @pytest.mark.parametrize("escape", ["../../../secret.txt", "/etc/passwd", "frames/../../../../secret.txt"])
-async def test_not_even_a_manifest_that_was_tampered_with_leads_out(
-    door: ApiUnderTest, bundle: Path, escape: str
+async def test_tampered_manifest_cannot_leave_the_bundle(
+    api: ApiUnderTest, bundle: Path, escape: str
 ) -> None:
     entry = {"path": escape, "bytes": 6, "sha256": "0" * 64, "mediaType": "image/webp"}
     (bundle / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
-    response = await door.client.get(f"{ARTIFACTS}/{escape.replace('/', '%2F')}")
+    response = await api.client.get(f"{ARTIFACTS}/{escape.replace('/', '%2F')}")
     assert response.status_code == 404
     assert b"secret" not in response.content
 
 
-async def test_no_link_is_followed(door: ApiUnderTest, bundle: Path, tmp_path: Path) -> None:
+async def test_symlinks_are_not_followed(api: ApiUnderTest, bundle: Path, tmp_path: Path) -> None:
     put_links_in_place(bundle, tmp_path / "elsewhere", tmp_path / "secret.txt")
     for name in ("poster.webp", "frames/001.avif"):
-        require_problem(await door.client.get(f"{ARTIFACTS}/{name}"), 404, "no-such-artifact")
+        require_problem(await api.client.get(f"{ARTIFACTS}/{name}"), 404, "no-such-artifact")
     put_a_link_to_the_bundle_in_place(bundle)
-    require_problem(await door.client.get(ARTIFACTS), 404, "no-such-artifact")
+    require_problem(await api.client.get(ARTIFACTS), 404, "no-such-artifact")
 
 
-async def test_what_is_no_file_or_of_another_length_is_not_sent(door: ApiUnderTest, bundle: Path) -> None:
+async def test_special_files_and_changed_sizes_are_not_sent(api: ApiUnderTest, bundle: Path) -> None:
     (bundle / "poster.webp").write_bytes(b"shorter")
     (bundle / "captions.vtt").unlink()
     os.mkfifo(bundle / "captions.vtt")
     (bundle / "odd.bin").unlink()
     for name in ("poster.webp", "captions.vtt", "odd.bin"):
-        require_problem(await door.client.get(f"{ARTIFACTS}/{name}"), 404, "no-such-artifact")
+        require_problem(await api.client.get(f"{ARTIFACTS}/{name}"), 404, "no-such-artifact")
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"files": 1}', '{"files": [1]}', "{}"])
-async def test_a_broken_manifest_is_no_bug(door: ApiUnderTest, bundle: Path, content: str) -> None:
+async def test_invalid_manifest_is_404(api: ApiUnderTest, bundle: Path, content: str) -> None:
     (bundle / "container.json").write_text(content)
-    require_problem(await door.client.get(f"{ARTIFACTS}/poster.webp"), 404, "no-such-artifact")
+    require_problem(await api.client.get(f"{ARTIFACTS}/poster.webp"), 404, "no-such-artifact")
 
 
-async def test_a_job_that_made_nothing_says_why(door: ApiUnderTest) -> None:
-    await door.queue_driver.complete("dry", result={"plan": {}})
-    await door.queue_driver.submit(payload("waits"))
-    told = require_problem(await door.client.get(f"{JOBS}/dry/artifacts"), 404, "no-such-artifact")
-    assert "dry run" in told["detail"]
-    told = require_problem(
-        await door.client.get(f"{JOBS}/waits/artifacts/poster.webp"), 404, "no-such-artifact"
+async def test_job_without_artifacts_is_404_with_the_reason(api: ApiUnderTest) -> None:
+    await api.queue_driver.complete("dry", result={"plan": {}})
+    await api.queue_driver.submit(payload("waits"))
+    response = require_problem(await api.client.get(f"{JOBS}/dry/artifacts"), 404, "no-such-artifact")
+    assert "dry run" in response["detail"]
+    response = require_problem(
+        await api.client.get(f"{JOBS}/waits/artifacts/poster.webp"), 404, "no-such-artifact"
     )
-    assert "waits is waiting" in told["detail"]
+    assert "waits is waiting" in response["detail"]
 
 
-async def test_a_pruned_bundle_is_gone(door: ApiUnderTest, bundle: Path) -> None:
+async def test_pruned_bundle_is_404(api: ApiUnderTest, bundle: Path) -> None:
     move_away(bundle, bundle.parents[2] / "pruned")
-    assert "pruned" in require_problem(await door.client.get(ARTIFACTS), 404, "no-such-artifact")["hint"]
+    assert "pruned" in require_problem(await api.client.get(ARTIFACTS), 404, "no-such-artifact")["hint"]
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.EACCES])
-async def test_a_disk_that_fails_is_not_told_as_a_pruned_bundle(
-    door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+async def test_disk_error_is_503(api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fails(*_: object, **__: object) -> int:
         raise OSError(number, os.strerror(number), "/secret/place")
 
     monkeypatch.setattr(os, "open", fails)
     with structlog.testing.capture_logs() as log:
-        response = await door.client.get(ARTIFACTS)
-    told = require_problem(response, 503, "storage-fails")
-    assert os.strerror(number) in told["detail"]
+        response = await api.client.get(ARTIFACTS)
+    problem = require_problem(response, 503, "storage-fails")
+    assert os.strerror(number) in problem["detail"]
     assert "secret" not in response.text
     assert int(response.headers["retry-after"]) > 0
-    (unable,) = (line for line in log if line["event"] == "api.unable")
-    assert os.strerror(number) in unable["error"]
+    (logged,) = (line for line in log if line["event"] == "api.unavailable")
+    assert os.strerror(number) in logged["error"]
 
 
-async def test_what_is_no_file_is_absent_and_no_failure_of_the_disk(door: ApiUnderTest, bundle: Path) -> None:
+async def test_special_files_are_404_not_503(api: ApiUnderTest, bundle: Path) -> None:
     with socket.socket(socket.AF_UNIX) as bound:
         (bundle / "odd.bin").unlink()
-        with chdir(bundle):  # the name of a socket is short
+        with chdir(bundle):  # socket paths have a short maximum length
             bound.bind("odd.bin")
-        require_problem(await door.client.get(f"{ARTIFACTS}/odd.bin"), 404, "no-such-artifact")
+        require_problem(await api.client.get(f"{ARTIFACTS}/odd.bin"), 404, "no-such-artifact")
     entry = {"path": "x" * 300, "bytes": 1, "sha256": "0" * 64}
     (bundle / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
-    require_problem(await door.client.get(f"{ARTIFACTS}/{'x' * 300}"), 404, "no-such-artifact")
+    require_problem(await api.client.get(f"{ARTIFACTS}/{'x' * 300}"), 404, "no-such-artifact")
 
 
-async def test_no_descriptor_is_left_open(door: ApiUnderTest) -> None:
+async def test_descriptors_are_closed(api: ApiUnderTest) -> None:
     async def all_kinds() -> None:
         for headers in ({}, {"range": "bytes=0-1"}, {"range": "bytes=999999999-"}, {"if-none-match": "*"}):
-            await door.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)
-        await door.client.get(f"{ARTIFACTS}/nothing")
-        await door.client.get(f"{ARTIFACTS}/..%2Fb")
-        await door.client.head(f"{ARTIFACTS}/poster.webp")
+            await api.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)
+        await api.client.get(f"{ARTIFACTS}/nothing")
+        await api.client.get(f"{ARTIFACTS}/..%2Fb")
+        await api.client.head(f"{ARTIFACTS}/poster.webp")
 
     await all_kinds()
     before = descriptors()

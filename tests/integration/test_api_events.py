@@ -1,4 +1,4 @@
-"""The story of a job as server-sent events."""
+"""Server-sent events of a job."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ pytestmark = pytest.mark.redis
 
 
 @pytest.fixture
-async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
-    async with serve_api(redis_url, tmp_path) as found:
-        yield found
+async def api(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
+    async with serve_api(redis_url, tmp_path) as served:
+        yield served
 
 
 class Stream:
-    """One stream, read event by event as a browser would, without HTTP between."""
+    """One event stream, read event by event without HTTP."""
 
-    def __init__(self, door: ApiUnderTest, path: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, api: ApiUnderTest, path: str, headers: dict[str, str] | None = None) -> None:
         self._gone = asyncio.Event()
         self._sent: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.status = 0
@@ -40,7 +40,7 @@ class Stream:
             "client": ("127.0.0.1", 1), "server": ("localhost", 80), "scheme": "http", "root_path": "",
             "http_version": "1.1", "asgi": {"version": "3.0", "spec_version": "2.3"},
         }  # fmt: skip
-        self.task = asyncio.create_task(door.app(scope, self._receive, self._send))
+        self.task = asyncio.create_task(api.app(scope, self._receive, self._send))
 
     async def _receive(self) -> dict[str, Any]:
         await self._gone.wait()
@@ -60,7 +60,7 @@ class Stream:
         return self.status
 
     async def next(self) -> tuple[str, Any]:
-        """The next event's name and data; ("", None) at the end."""
+        """Returns name and data of the next event; ("", None) at the end."""
         while (piece := await self._sent.get()) is not None:
             fields = dict(line.split(": ", 1) for line in piece.decode().strip().splitlines() if line)
             if "event" in fields:
@@ -74,106 +74,108 @@ class Stream:
         await self.task
 
 
-async def test_a_job_is_followed_from_waiting_to_its_end(door: ApiUnderTest) -> None:
-    await door.queue_driver.submit(payload("a"))
-    stream = Stream(door, f"{JOBS}/a/events")
-    name, told = await stream.next()
-    assert (name, told["status"], told["progress"]) == ("progress", "waiting", 0.0)
-    (claim,) = await door.queue_driver.claim()
-    name, told = await stream.next()
-    assert (name, told["status"], told["worker"]) == ("progress", "active", "hand")
-    await door.queue_driver.finish(claim, {"bundle": "x", "artifacts": []})
-    name, told = await stream.next()
-    assert (name, told["status"], told["progress"]) == ("end", "completed", 1.0)
-    assert told == (await door.backend.queue.status("a")).as_json()
+async def test_a_job_is_followed_from_waiting_to_its_end(api: ApiUnderTest) -> None:
+    await api.queue_driver.submit(payload("a"))
+    stream = Stream(api, f"{JOBS}/a/events")
+    name, event = await stream.next()
+    assert (name, event["status"], event["progress"]) == ("progress", "waiting", 0.0)
+    (claim,) = await api.queue_driver.claim()
+    name, event = await stream.next()
+    assert (name, event["status"], event["worker"]) == ("progress", "active", "driver")
+    await api.queue_driver.finish(claim, {"bundle": "x", "artifacts": []})
+    name, event = await stream.next()
+    assert (name, event["status"], event["progress"]) == ("end", "completed", 1.0)
+    assert event == (await api.backend.queue.status("a")).as_json()
     assert await stream.next() == ("", None)
     await stream.task
 
 
-async def test_of_a_job_that_has_ended_the_end_is_told_and_told_once(door: ApiUnderTest) -> None:
-    await door.queue_driver.complete("a")
-    response = await door.client.get(f"{JOBS}/a/events")
+async def test_ended_job_has_one_end_event(api: ApiUnderTest) -> None:
+    await api.queue_driver.complete("a")
+    response = await api.client.get(f"{JOBS}/a/events")
     assert response.headers["content-type"].startswith("text/event-stream")
     assert [line for line in response.text.splitlines() if line.startswith(("event", "id"))] == [
         "event: end",
         "id: end",
     ]
-    # A browser comes back by itself; 204 has it stay away.
-    again = await door.client.get(f"{JOBS}/a/events", headers={"last-event-id": "end"})
+    # A browser reconnects until it gets 204.
+    again = await api.client.get(f"{JOBS}/a/events", headers={"last-event-id": "end"})
     assert (again.status_code, again.content) == (204, b"")
 
 
-async def test_a_requeued_job_is_followed_though_its_end_was_heard(door: ApiUnderTest) -> None:
-    await door.queue_driver.submit(payload("a"))
-    stream = Stream(door, f"{JOBS}/a/events", {"last-event-id": "end"})
+async def test_requeued_job_is_followed_after_its_end_event(api: ApiUnderTest) -> None:
+    await api.queue_driver.submit(payload("a"))
+    stream = Stream(api, f"{JOBS}/a/events", {"last-event-id": "end"})
     assert (await stream.next())[1]["status"] == "waiting"
     await stream.leave()
 
 
-async def test_a_discarded_job_is_gone(door: ApiUnderTest) -> None:
-    await door.queue_driver.submit(payload("a"))
-    stream = Stream(door, f"{JOBS}/a/events")
+async def test_a_discarded_job_is_gone(api: ApiUnderTest) -> None:
+    await api.queue_driver.submit(payload("a"))
+    stream = Stream(api, f"{JOBS}/a/events")
     await stream.next()
-    await door.queue_driver.redis.flushall()
+    await api.queue_driver.redis.flushall()
     assert await stream.next() == ("gone", {"jobId": "a"})
     await stream.task
 
 
-async def test_a_job_that_is_revived_between_two_looks_is_followed_on(
-    door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
+async def test_job_requeued_between_two_polls_is_followed(
+    api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await door.queue_driver.submit(payload("a"))
-    stream = Stream(door, f"{JOBS}/a/events")
+    await api.queue_driver.submit(payload("a"))
+    stream = Stream(api, f"{JOBS}/a/events")
     await stream.next()
-    status = door.backend.queue.status
+    status = api.backend.queue.status
 
     async def requeued_first(job_id: str) -> JobRecord:
         monkeypatch.undo()
-        await door.backend.dead_letters.requeue(DeadLetterFilter((job_id,)), who="ann", why="")
+        await api.backend.dead_letters.requeue(DeadLetterFilter((job_id,)), who="ann", why="")
         return await status(job_id)
 
-    monkeypatch.setattr(door.backend.queue, "status", requeued_first)
-    (claim,) = await door.queue_driver.claim()
-    await door.queue_driver.dead_letter_claim(claim, code="asset-missing", message="gone")
-    told = await stream.next()
-    while told[1]["status"] == "active":
-        told = await stream.next()
-    assert (told[0], told[1]["status"]) == ("progress", "waiting")
-    (claim,) = await door.queue_driver.claim()
-    await door.queue_driver.finish(claim)
-    while told[0] == "progress":
-        told = await stream.next()
-    assert (told[0], told[1]["status"]) == ("end", "completed")
+    monkeypatch.setattr(api.backend.queue, "status", requeued_first)
+    (claim,) = await api.queue_driver.claim()
+    await api.queue_driver.dead_letter_claim(claim, code="asset-missing", message="gone")
+    event = await stream.next()
+    while event[1]["status"] == "active":
+        event = await stream.next()
+    assert (event[0], event[1]["status"]) == ("progress", "waiting")
+    (claim,) = await api.queue_driver.claim()
+    await api.queue_driver.finish(claim)
+    while event[0] == "progress":
+        event = await stream.next()
+    assert (event[0], event[1]["status"]) == ("end", "completed")
     await stream.task
 
 
-async def test_a_record_that_makes_no_sense_blinds_nobody_else(door: ApiUnderTest) -> None:
-    await door.queue_driver.submit(payload("bad"), payload("good"))
-    streams = {job_id: Stream(door, f"{JOBS}/{job_id}/events") for job_id in ("bad", "good")}
+async def test_unreadable_record_does_not_affect_other_listeners(api: ApiUnderTest) -> None:
+    await api.queue_driver.submit(payload("bad"), payload("good"))
+    streams = {job_id: Stream(api, f"{JOBS}/{job_id}/events") for job_id in ("bad", "good")}
     for stream in streams.values():
         await stream.next()
-    bad = door.backend.queue.keys.job_prefix + "bad"
+    bad = api.backend.queue.keys.job_prefix + "bad"
     with structlog.testing.capture_logs() as log:
-        claims = {claim.job_id: claim for claim in await door.queue_driver.claim(2)}
-        await door.queue_driver.redis.execute_command("HSET", bad, "attempts", "xx")
-        await door.queue_driver.finish(claims["good"])
-        told = await streams["good"].next()
-        while told[0] == "progress":
-            told = await streams["good"].next()
-        assert told[0] == "end"
-        await door.queue_driver.redis.execute_command("HSET", bad, "attempts", "1")
-        await door.queue_driver.finish(claims["bad"])
-        told = await streams["bad"].next()
-        while told[0] == "progress":
-            told = await streams["bad"].next()
-        assert told[0] == "end"
-    blind = [line for line in log if line["event"] == "api.blind"]
+        claims = {claim.job_id: claim for claim in await api.queue_driver.claim(2)}
+        await api.queue_driver.redis.execute_command("HSET", bad, "attempts", "xx")
+        await api.queue_driver.finish(claims["good"])
+        event = await streams["good"].next()
+        while event[0] == "progress":
+            event = await streams["good"].next()
+        assert event[0] == "end"
+        await api.queue_driver.redis.execute_command("HSET", bad, "attempts", "1")
+        await api.queue_driver.finish(claims["bad"])
+        event = await streams["bad"].next()
+        while event[0] == "progress":
+            event = await streams["bad"].next()
+        assert event[0] == "end"
+    blind = [line for line in log if line["event"] == "api.watch-failed"]
     assert [(line["jobId"], line["log_level"]) for line in blind] == [("bad", "error")]
 
 
-async def test_a_bug_does_not_end_the_looking(door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    await door.queue_driver.submit(payload("a"))
-    stream = Stream(door, f"{JOBS}/a/events")
+async def test_unexpected_error_does_not_end_polling(
+    api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.queue_driver.submit(payload("a"))
+    stream = Stream(api, f"{JOBS}/a/events")
     await stream.next()
 
     async def broken(*_: object, **__: object) -> None:
@@ -181,77 +183,77 @@ async def test_a_bug_does_not_end_the_looking(door: ApiUnderTest, monkeypatch: p
         raise RuntimeError("a bug")
 
     with structlog.testing.capture_logs() as log:
-        monkeypatch.setattr(door.backend.queue, "records", broken)
-        await door.queue_driver.claim()
+        monkeypatch.setattr(api.backend.queue, "records", broken)
+        await api.queue_driver.claim()
         assert (await stream.next())[1]["status"] == "active"
-    (blind,) = (line for line in log if line["event"] == "api.blind")
+    (blind,) = (line for line in log if line["event"] == "api.watch-failed")
     assert (blind["log_level"], blind["error"], blind["exc_info"]) == ("error", "a bug", True)
     await stream.leave()
 
 
-async def test_silence_is_filled_with_heartbeats(redis_url: str, tmp_path: Path) -> None:
-    async with serve_api(redis_url, tmp_path, heartbeat_s=0.01) as door:
-        await door.queue_driver.submit(payload("a"))
-        stream = Stream(door, f"{JOBS}/a/events")
+async def test_idle_stream_sends_keep_alive_comments(redis_url: str, tmp_path: Path) -> None:
+    async with serve_api(redis_url, tmp_path, heartbeat_s=0.01) as api:
+        await api.queue_driver.submit(payload("a"))
+        stream = Stream(api, f"{JOBS}/a/events")
         assert (await stream.next())[0] == "progress"
         assert (await stream.next())[0] == (await stream.next())[0] == "comment"
         await stream.leave()
 
 
-async def test_many_listeners_share_one_look(redis_url: str, tmp_path: Path) -> None:
-    async with serve_api(redis_url, tmp_path) as door:
-        await door.queue_driver.submit(payload("a"), payload("b"))
-        streams = [Stream(door, f"{JOBS}/{job_id}/events") for job_id in ("a", "b") * 20]
+async def test_listeners_share_polls(redis_url: str, tmp_path: Path) -> None:
+    async with serve_api(redis_url, tmp_path) as api:
+        await api.queue_driver.submit(payload("a"), payload("b"))
+        streams = [Stream(api, f"{JOBS}/{job_id}/events") for job_id in ("a", "b") * 20]
         for stream in streams:
             await stream.next()
-        pings = await door.backend.redis.info("stats")
+        pings = await api.backend.redis.info("stats")
         connections = pings["total_connections_received"]
-        for claim in await door.queue_driver.claim(2):
-            await door.queue_driver.finish(claim)
+        for claim in await api.queue_driver.claim(2):
+            await api.queue_driver.finish(claim)
         for stream in streams:
-            told = await stream.next()
-            while told[0] == "progress":
-                told = await stream.next()
-            assert told[0] == "end"
+            event = await stream.next()
+            while event[0] == "progress":
+                event = await stream.next()
+            assert event[0] == "end"
             await stream.task
-        later = await door.backend.redis.info("stats")
+        later = await api.backend.redis.info("stats")
         assert later["total_connections_received"] - connections <= 33
 
 
-async def test_the_number_of_streams_is_bounded_and_comes_back(redis_url: str, tmp_path: Path) -> None:
-    async with serve_api(redis_url, tmp_path, api_streams=2) as door:
-        await door.queue_driver.submit(payload("a"))
-        streams = [Stream(door, f"{JOBS}/a/events") for _ in range(2)]
+async def test_number_of_streams_is_limited(redis_url: str, tmp_path: Path) -> None:
+    async with serve_api(redis_url, tmp_path, api_streams=2) as api:
+        await api.queue_driver.submit(payload("a"))
+        streams = [Stream(api, f"{JOBS}/a/events") for _ in range(2)]
         assert [await stream.began() for stream in streams] == [200, 200]
-        refused = await door.client.get(f"{JOBS}/a/events")
-        assert "2 are allowed" in require_problem(refused, 503, "overloaded")["detail"]
+        rejected = await api.client.get(f"{JOBS}/a/events")
+        assert "2 are allowed" in require_problem(rejected, 503, "overloaded")["detail"]
         await streams[0].leave()
-        another = Stream(door, f"{JOBS}/a/events")
+        another = Stream(api, f"{JOBS}/a/events")
         assert await another.began() == 200
         for stream in (streams[1], another):
             await stream.leave()
 
 
-async def test_streams_end_when_the_process_does(door: ApiUnderTest) -> None:
-    await door.queue_driver.submit(payload("a"))
-    stream = Stream(door, f"{JOBS}/a/events")
+async def test_streams_end_at_shutdown(api: ApiUnderTest) -> None:
+    await api.queue_driver.submit(payload("a"))
+    stream = Stream(api, f"{JOBS}/a/events")
     await stream.next()
-    door.job_watcher.closing.set()
+    api.job_watcher.closing.set()
     assert await stream.next() == ("", None)
     await stream.task
 
 
-async def test_nobody_looks_when_nobody_listens(door: ApiUnderTest) -> None:
-    await door.queue_driver.submit(payload("a"))
-    stream = Stream(door, f"{JOBS}/a/events")
+async def test_no_polls_without_listeners(api: ApiUnderTest) -> None:
+    await api.queue_driver.submit(payload("a"))
+    stream = Stream(api, f"{JOBS}/a/events")
     await stream.next()
-    looking = [task for task in asyncio.all_tasks() if "_look_on" in repr(task.get_coro())]
+    looking = [task for task in asyncio.all_tasks() if "_poll_loop" in repr(task.get_coro())]
     assert len(looking) == 1
     await stream.leave()
     await looking[0]
 
 
-async def test_head_tells_of_a_stream_without_opening_it(door: ApiUnderTest) -> None:
-    await door.queue_driver.submit(payload("a"))
-    response = await door.client.head(f"{JOBS}/a/events")
+async def test_head_of_a_stream_does_not_subscribe(api: ApiUnderTest) -> None:
+    await api.queue_driver.submit(payload("a"))
+    response = await api.client.head(f"{JOBS}/a/events")
     assert response.headers["content-type"].startswith("text/event-stream")

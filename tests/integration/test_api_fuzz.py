@@ -1,4 +1,4 @@
-"""Schemathesis against the real program: all of its checks, thousands of requests, always the same ones."""
+"""Schemathesis against the API process: all checks, thousands of requests, fixed seed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 POSTER = b"poster"
 DIGEST = hashlib.sha256(POSTER).hexdigest()
 
-# What the schema of a payload cannot say (references, sums, roots) is refused with 422 though the schema allows it.
+# The contract has rules beyond the schema (references, sums, roots): such payloads get 422.
 CONFIG = """
 seed = 1
 max-stream-events = 1
@@ -49,13 +49,13 @@ async def test_schemathesis_finds_nothing(redis_url: str, tmp_path: Path) -> Non
     entry = {"path": "poster.webp", "bytes": len(POSTER), "sha256": DIGEST, "mediaType": "image/webp"}
     (bundle / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
-    # One heartbeat is to last: an unhealthy queue is a 503.
+    # A single heartbeat must last: an unhealthy queue is a 503.
     env = {"PREVIEW_HEARTBEAT_MS": "60000", "PREVIEW_LEASE_MS": "600000"}
     env |= {"PREVIEW_API_TOKEN": TOKEN, "PREVIEW_API_RATE": "0", "PREVIEW_QUEUE_MAX": "1000000"}
-    async with queue_driver(redis_url) as hand:
-        await hand.complete("done", result={"bundle": str(bundle)})
-        await hand.add_dead_letters("dead")
-        await hand.heartbeat()
+    async with queue_driver(redis_url) as driver:
+        await driver.complete("done", result={"bundle": str(bundle)})
+        await driver.add_dead_letters("dead")
+        await driver.heartbeat()
         with running(Program(tmp_path, redis_url, env)) as api:
             command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml"]
             command += ["run", str(ROOT / "schemas" / "openapi.json"), "--url", api.url, "--checks", "all"]
@@ -64,7 +64,7 @@ async def test_schemathesis_finds_nothing(redis_url: str, tmp_path: Path) -> Non
                 subprocess.run, command, cwd=tmp_path, capture_output=True, text=True, timeout=500
             )
             assert done.returncode == 0, done.stdout[-10_000:]
-            tested = f"Tested: {len([each for item in document()['paths'].values() for each in item])}\n"
+            tested = f"Tested: {len([item for item in document()['paths'].values() for item in item])}\n"
             assert tested in done.stdout
             assert api.end() == 0
         assert not [line for line in api.log if line["level"] == "error"]

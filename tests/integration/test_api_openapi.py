@@ -1,4 +1,4 @@
-"""The OpenAPI document and the program say the same; schemathesis looks for what they do not."""
+"""The OpenAPI document matches the routes and responses."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ pytestmark = pytest.mark.redis
 
 
 @pytest.fixture
-async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
-    async with serve_api(redis_url, tmp_path) as found:
-        yield found
+async def api(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
+    async with serve_api(redis_url, tmp_path) as served:
+        yield served
 
 
-async def test_routes_and_document_agree_both_ways(door: ApiUnderTest) -> None:
+async def test_routes_and_document_agree_both_ways(api: ApiUnderTest) -> None:
     served_here = {
         (method, re.sub(r":\w+}", "}", route.path))
-        for route in door.routes
+        for route in api.routes
         for method in (route.methods or set()) - {"HEAD"}
     }
     assert served_here == set(operations())
 
 
-async def test_both_documents_are_served_and_refer_to_each_other(door: ApiUnderTest) -> None:
-    told = await door.client.get("/openapi.json")
-    assert told.json() == json.loads(openapi_text())
+async def test_openapi_and_schema_are_served(api: ApiUnderTest) -> None:
+    response = await api.client.get("/openapi.json")
+    assert response.json() == json.loads(openapi_text())
     submit = operations()["POST", "/api/preview/jobs"]["requestBody"]["content"]["application/json"]["schema"]
-    schema = await door.client.get("/" + submit["$ref"])
+    schema = await api.client.get("/" + submit["$ref"])
     assert schema.json() == json.loads(schema_text())
 
 
-def test_every_reference_leads_somewhere_and_nothing_lies_about() -> None:
+def test_every_reference_resolves_and_every_component_is_used() -> None:
     text = openapi_text()
     named = set(re.findall(r'"#/components/(\w+/\w+)"', text))
     there = {
         f"{kind}/{name}"
-        for kind, found in document()["components"].items()
-        for name in found
+        for kind, result in document()["components"].items()
+        for name in result
         if kind != "securitySchemes"
     }
-    # A BatchAnswer is a line of a stream, which OpenAPI 3.1 cannot say.
+    # A BatchAnswer is a line of a stream, which OpenAPI 3.1 cannot describe.
     assert named == there - {"schemas/BatchAnswer"}
 
 
-def test_every_failure_is_a_problem_and_every_answer_has_its_request_id() -> None:
+def test_errors_are_problems_and_responses_have_a_request_id() -> None:
     for operation in operations().values():
-        for status, found in operation["responses"].items():
-            described = resolve_reference(found)
+        for status, result in operation["responses"].items():
+            described = resolve_reference(result)
             assert "X-Request-Id" in described["headers"]
             if status >= "4":
                 assert "application/problem+json" in described["content"]

@@ -1,4 +1,4 @@
-"""The real program on a real socket: a bundle by HTTP alone, signals, and clients that misbehave."""
+"""The API process on a socket: a complete bundle, signals, misbehaving clients."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tests.integration.cli_program import Program, payload, queue_driver
 pytestmark = pytest.mark.redis
 
 TOKEN = "acting-token-0123456789"
-PATIENCE_S = 60
+TIMEOUT_S = 60
 
 
 class Running:
-    """The API as a process of its own, and what it has logged."""
+    """API process and its log."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -49,9 +49,9 @@ class Running:
                     self._said.notify_all()
 
     def logged(self, meant: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first line of the log that is meant, now or when it comes."""
+        """Waits for the first log line that matches."""
         with self._said:
-            assert self._said.wait_for(lambda: any(map(meant, self.log)), PATIENCE_S), self.log
+            assert self._said.wait_for(lambda: any(map(meant, self.log)), TIMEOUT_S), self.log
             return next(filter(meant, self.log))
 
     @property
@@ -60,11 +60,11 @@ class Running:
         return str(parts.hostname), int(parts.port or 0)
 
     def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S)
+        return httpx.AsyncClient(base_url=self.url, timeout=TIMEOUT_S)
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(TIMEOUT_S)
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def running(program: Program, *words: str) -> Iterator[Running]:
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(PATIENCE_S)
+        process.wait(TIMEOUT_S)
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def program(redis_url: str, tmp_path: Path) -> Program:
 
 @pytest.fixture
 def api(program: Program) -> Iterator[Running]:
-    with running(program) as found:
-        yield found
+    with running(program) as served:
+        yield served
 
 
 async def events(response: httpx.Response) -> AsyncIterator[tuple[str, Any]]:
@@ -108,23 +108,23 @@ async def test_a_bundle_by_http_alone(program: Program) -> None:
                 accepted = await client.post(JOBS, json=payload("a", previewRequest=request))
                 assert accepted.status_code == 202
                 async with client.stream("GET", f"{JOBS}/a/events") as stream:
-                    told = [event async for event in events(stream)]
-                assert [name for name, _ in told][-1] == "end"
-                assert told[-1][1]["status"] == "completed"
+                    received = [event async for event in events(stream)]
+                assert [name for name, _ in received][-1] == "end"
+                assert received[-1][1]["status"] == "completed"
                 manifest = (await client.get(f"{JOBS}/a/artifacts")).json()
-                assert {each["path"] for each in manifest["files"]} >= {"poster.webp", "animation.webp"}
-                for each in manifest["files"]:
-                    response = await client.get(f"{JOBS}/a/artifacts/{each['path']}")
-                    assert response.headers["content-type"].partition(";")[0] == each["mediaType"]
-                    assert len(response.content) == each["bytes"]
-                    assert hashlib.sha256(response.content).hexdigest() == each["sha256"]
+                assert {item["path"] for item in manifest["files"]} >= {"poster.webp", "animation.webp"}
+                for item in manifest["files"]:
+                    response = await client.get(f"{JOBS}/a/artifacts/{item['path']}")
+                    assert response.headers["content-type"].partition(";")[0] == item["mediaType"]
+                    assert len(response.content) == item["bytes"]
+                    assert hashlib.sha256(response.content).hexdigest() == item["sha256"]
                 preview = (await client.get(f"{JOBS}/a/artifacts/preview.json")).json()
                 raw = (await client.get(f"{JOBS}/a/artifacts/container.json")).content
                 assert hashlib.sha256(raw).hexdigest() == preview["container"]["sha256"]
             assert api.end() == 0
     finally:
         worker.send_signal(signal.SIGTERM)
-        worker.wait(PATIENCE_S)
+        worker.wait(TIMEOUT_S)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -132,16 +132,16 @@ async def test_a_signal_ends_streams_and_the_process_in_order(api: Running, sign
     async with api.client() as client:
         await client.post(JOBS, json=payload("a"))
         async with client.stream("GET", f"{JOBS}/a/events") as stream:
-            found = events(stream)
-            assert (await anext(found))[1]["status"] == "waiting"
+            result = events(stream)
+            assert (await anext(result))[1]["status"] == "waiting"
             api.process.send_signal(signum)
-            assert [event async for event in found] == []
-    assert api.process.wait(PATIENCE_S) == 0
+            assert [event async for event in result] == []
+    assert api.process.wait(TIMEOUT_S) == 0
     api.logged(lambda line: line["event"] == "api.stopped")
     assert api.logged(lambda line: line.get("path") == f"{JOBS}/a/events")["status"] == 200
 
 
-async def test_what_is_under_way_is_answered_after_the_signal(api: Running) -> None:
+async def test_open_requests_are_answered_after_the_signal(api: Running) -> None:
     reader, writer = await asyncio.open_connection(*api.address)
     body = json.dumps(payload("a")).encode()
     head = f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -150,18 +150,18 @@ async def test_what_is_under_way_is_answered_after_the_signal(api: Running) -> N
     api.process.send_signal(signal.SIGTERM)
     writer.write(body)
     assert b"HTTP/1.1 202" in await reader.readuntil(b"\r\n\r\n")
-    assert api.process.wait(PATIENCE_S) == 0
+    assert api.process.wait(TIMEOUT_S) == 0
     writer.close()
 
 
-async def test_large_bodies_go_through_whole(api: Running) -> None:
+async def test_large_bodies_are_accepted(api: Running) -> None:
     text = "x" * 9_000
     steps = [{"text": text} for _ in range(100)]
     request = {"steps": steps, "assets": [], "audio": {}}
     async with api.client() as client:
         for number in range(2):
-            answer = await client.post(JOBS, json=payload(f"job-{number}", previewRequest=request))
-            assert answer.status_code == 202
+            response = await client.post(JOBS, json=payload(f"job-{number}", previewRequest=request))
+            assert response.status_code == 202
 
 
 @asynccontextmanager
@@ -174,7 +174,7 @@ async def raw(api: Running) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio
 
 
 def checked(api: Running, head: bytes, body: bytes) -> tuple[int, dict[str, Any]]:
-    """A problem with all that every answer has, and its line in the log."""
+    """Checks a problem response, its headers and its log line."""
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in lines)
     status = int(first.split()[1])
@@ -190,14 +190,14 @@ def checked(api: Running, head: bytes, body: bytes) -> tuple[int, dict[str, Any]
 
 
 async def answer_to(api: Running, request: bytes) -> tuple[int, dict[str, Any]]:
-    """The status and the problem that a request is answered with before the connection is closed."""
+    """Returns status and problem of the response, after which the connection is closed."""
     async with raw(api) as (reader, writer):
         writer.write(request)
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         return checked(api, head, body)
 
 
-async def test_what_is_no_http_is_told_so(api: Running) -> None:
+async def test_malformed_http_is_400(api: Running) -> None:
     for request in (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"):
         assert (await answer_to(api, request))[0] == 400
 
@@ -206,7 +206,7 @@ HEAD_END = b"\r\n\r\n"
 
 
 def head_of(size: int) -> bytes:
-    """A request without a body whose address and headers have ``size`` bytes as they are counted."""
+    """Returns a request without a body whose head has ``size`` counted bytes."""
     path, host = b"/livez", b"Host: localhost"
     filler = b"x" * (size - len(path + host) - 2 - len(b"Filler: ") - 2)
     return b"GET " + path + b" HTTP/1.1\r\n" + host + b"\r\nFiller: " + filler + HEAD_END
@@ -215,27 +215,27 @@ def head_of(size: int) -> bytes:
 NO_HTTP = b"GET / HTTP/9.9\r\n\r\n"
 
 
-async def test_a_refusal_waits_for_the_answer_before_it(api: Running) -> None:
+async def test_rejection_is_sent_in_pipeline_order(api: Running) -> None:
     async with api.client() as client, raw(api) as (reader, writer):
         await client.post(JOBS, json=payload("a"))
         writer.write(f"GET {JOBS}/a/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         began = await reader.readuntil(b'"waiting"')
         writer.write(NO_HTTP)
-        # Both are read in order, so the refusal is known when this is answered.
+        # Requests are read in order: the malformed one is rejected by the time of this response.
         assert (await client.get("/livez")).status_code == 200
         assert (await client.delete(f"{JOBS}/a")).status_code == 200
-        told = began + await reader.readuntil(b"0\r\n\r\n")
-        assert b"event: end" in told
-        assert told.count(b"HTTP/1.1") == 1
+        response = began + await reader.readuntil(b"0\r\n\r\n")
+        assert b"event: end" in response
+        assert response.count(b"HTTP/1.1") == 1
         head, _, body = (await reader.read()).partition(HEAD_END)
         assert checked(api, head, body)[0] == 400
 
 
-async def test_a_stream_ends_with_its_client_whatever_waits_behind_it(program: Program) -> None:
+async def test_stream_ends_with_its_connection_despite_pipelined_requests(program: Program) -> None:
     assert program.url is not None
     with running(program) as api:
-        async with queue_driver(program.url) as hand:
-            await hand.submit(payload("a"))
+        async with queue_driver(program.url) as driver:
+            await driver.submit(payload("a"))
             async with raw(api) as (reader, writer):
                 writer.write(f"GET {JOBS}/a/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
                 await reader.readuntil(b'"waiting"')
@@ -245,26 +245,26 @@ async def test_a_stream_ends_with_its_client_whatever_waits_behind_it(program: P
                 with_reset = struct.pack("ii", 1, 0)
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, with_reset)
             await writer.wait_closed()
-            # Only what is written to it tells that the client has gone.
-            await hand.claim()
+            # A lost connection is noticed only by a write.
+            await driver.claim()
             await asyncio.to_thread(api.logged, lambda line: line.get("path") == f"{JOBS}/a/events")
         assert api.end() == 0
 
 
-async def test_requests_before_a_refused_one_are_answered(api: Running) -> None:
+async def test_requests_before_a_rejected_one_are_answered(api: Running) -> None:
     async with raw(api) as (reader, writer):
         writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2 + NO_HTTP)
-        told = await reader.read()
-    assert [part.split()[0] for part in told.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"400"]
+        response = await reader.read()
+    assert [part.split()[0] for part in response.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"400"]
 
 
-async def test_a_body_that_makes_no_sense_is_told_so(api: Running) -> None:
+async def test_malformed_body_is_400(api: Running) -> None:
     request = CHUNKED + b"Content-Type: application/json\r\n\r\nno number\r\n"
     assert (await answer_to(api, request))[0] == 400
     assert api.logged(lambda line: line.get("path") == JOBS)["status"] == 400
 
 
-async def test_a_head_is_bounded_to_the_byte(api: Running) -> None:
+async def test_head_size_limit_is_exact(api: Running) -> None:
     async with raw(api) as (reader, writer):
         writer.write(head_of(MAX_HEAD_BYTES))
         assert b" 200 " in await reader.readuntil(HEAD_END)
@@ -291,7 +291,7 @@ CHUNKED = f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunke
     ],
     ids=["headers", "one header", "trailers", "one trailer", "an extension of a chunk"],
 )
-async def test_what_does_not_end_is_cut_off(api: Running, begin: bytes, piece: bytes) -> None:
+async def test_endless_request_is_aborted(api: Running, begin: bytes, piece: bytes) -> None:
     enough = 100 * MAX_HEAD_BYTES
     async with raw(api) as (reader, writer):
         writer.write(begin)
@@ -304,7 +304,7 @@ async def test_what_does_not_end_is_cut_off(api: Running, begin: bytes, piece: b
         assert sent < enough
 
 
-async def test_trailers_are_not_believed(program: Program) -> None:
+async def test_trailers_are_ignored(program: Program) -> None:
     program.env["PREVIEW_API_TOKEN"] = TOKEN
     with running(program) as api:
         path = "/api/preview/queue/pause"
@@ -317,7 +317,7 @@ async def test_trailers_are_not_believed(program: Program) -> None:
             (head + kind + token + b"\r\n" + body + b"X-Preview-User: trailer\r\n\r\n", 200),
         ):
             async with raw(api) as (reader, writer):
-                # All in one piece: the fields are parsed before the application looks at its request.
+                # Sent at once: the fields are parsed before the application reads the request.
                 writer.write(request)
                 answered = await reader.readuntil(HEAD_END)
                 assert answered.split()[1] == str(expected).encode()
@@ -326,7 +326,7 @@ async def test_trailers_are_not_believed(program: Program) -> None:
                     assert json.loads(await reader.readexactly(length))["pausedBy"].startswith("api@")
 
 
-async def test_slow_clients_are_not_waited_for(program: Program) -> None:
+async def test_slow_request_is_408(program: Program) -> None:
     program.env["PREVIEW_API_CLIENT_TIMEOUT_S"] = "1"
     with running(program) as api:
         half = f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n"
@@ -341,7 +341,7 @@ async def test_slow_clients_are_not_waited_for(program: Program) -> None:
         assert api.end() == 0
 
 
-async def test_a_client_that_does_not_take_its_answer_is_dropped(program: Program) -> None:
+async def test_client_that_does_not_read_is_disconnected(program: Program) -> None:
     program.env["PREVIEW_API_CLIENT_TIMEOUT_S"] = "1"
     big = program.folder / "data" / "previews" / "lessons" / "a"
     big.mkdir(parents=True)
@@ -351,18 +351,18 @@ async def test_a_client_that_does_not_take_its_answer_is_dropped(program: Progra
     entry = {"path": "big.webm", "bytes": size, "sha256": "0" * 64, "mediaType": "video/webm"}
     (big / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
     assert program.url is not None
-    async with queue_driver(program.url) as hand:
-        await hand.complete("a", result={"bundle": str(big)})
+    async with queue_driver(program.url) as driver:
+        await driver.complete("a", result={"bundle": str(big)})
     with running(program) as api:
         async with raw(api) as (reader, writer):
             writer.write(f"GET {JOBS}/a/artifacts/big.webm HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             await reader.readuntil(b"\r\n\r\n")
-            # It reads nothing more. The log tells when it was given up.
+            # The client stops reading; the log shows when the request was aborted.
             await asyncio.to_thread(api.logged, lambda line: line.get("path", "").endswith("big.webm"))
         assert api.end() == 0
 
 
-async def test_more_connections_than_are_served_are_told_to_come_again(program: Program) -> None:
+async def test_connections_over_the_limit_get_503(program: Program) -> None:
     program.env["PREVIEW_API_CONNECTIONS"] = "2"
     with running(program) as api:
         async with raw(api) as (first, one), raw(api) as (second, other):
@@ -374,10 +374,10 @@ async def test_more_connections_than_are_served_are_told_to_come_again(program: 
         assert api.end() == 0
 
 
-def test_another_address_than_loopback_needs_a_token(program: Program) -> None:
+def test_non_loopback_address_requires_a_token(program: Program) -> None:
     done = program.run("api", "--host", "0.0.0.0", "--port", "0")
     assert (done.code, done.out) == (EXIT_USAGE, "")
-    assert "PREVIEW_API_TOKEN is not set" in done.err
+    assert "without PREVIEW_API_TOKEN is a loopback address" in done.err
     assert done.err.count("\n") == 2
 
 
@@ -393,15 +393,15 @@ async def test_with_a_token_another_address_is_served(program: Program) -> None:
     assert TOKEN not in json.dumps(api.log)
 
 
-def test_a_port_that_is_taken_is_told(program: Program) -> None:
+def test_port_in_use_exits_2(program: Program) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = program.run("api", "--port", str(taken.getsockname()[1]))
     assert (done.code, done.out) == (EXIT_USAGE, "")
-    assert "another process listens there" in done.err
+    assert "another process is listening there" in done.err
     assert "--port" in done.err
 
 
-def test_wrong_words_are_told(program: Program) -> None:
+def test_invalid_options_exit_2(program: Program) -> None:
     assert program.run("api", "--port", "70000").code == EXIT_USAGE
     assert program.run("api", "--host", "no.such.host.invalid").code == EXIT_USAGE
     assert "PREVIEW_API_RATE" in program.run("api", PREVIEW_API_RATE="fast").err

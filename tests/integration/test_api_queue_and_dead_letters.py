@@ -1,4 +1,4 @@
-"""The queue as a whole and its dead letters over HTTP, and what stands around every request."""
+"""Queue and dead letters over HTTP; middleware of every request."""
 
 from __future__ import annotations
 
@@ -24,66 +24,64 @@ TOKEN, READ = "acting-token-0123456789", "looking-token-0123456789"
 
 
 @pytest.fixture
-async def door(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
-    async with serve_api(redis_url, tmp_path) as found:
-        yield found
+async def api(redis_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
+    async with serve_api(redis_url, tmp_path) as served:
+        yield served
 
 
-async def events(door: ApiUnderTest) -> list[tuple[str, dict[str, str]]]:
-    found = (await door.backend.snapshots.read(events=10)).events
-    return [(event.kind, dict(event.fields)) for event in found]
+async def events(api: ApiUnderTest) -> list[tuple[str, dict[str, str]]]:
+    result = (await api.backend.snapshots.read(events=10)).events
+    return [(event.kind, dict(event.fields)) for event in result]
 
 
-async def test_figures_are_those_of_stats(door: ApiUnderTest) -> None:
-    await door.queue_driver.complete("a")
-    await door.queue_driver.heartbeat()
-    told = (await door.client.get(f"{QUEUE}/metrics")).json()
-    expected = (await door.backend.snapshots.read(history_s=3600)).as_json()
-    assert {**told, "at": ""} == {**expected, "at": ""}
+async def test_queue_metrics_equal_stats_json(api: ApiUnderTest) -> None:
+    await api.queue_driver.complete("a")
+    await api.queue_driver.heartbeat()
+    response = (await api.client.get(f"{QUEUE}/metrics")).json()
+    expected = (await api.backend.snapshots.read(history_s=3600)).as_json()
+    assert {**response, "at": ""} == {**expected, "at": ""}
 
 
-async def test_metrics_are_those_of_the_command(door: ApiUnderTest) -> None:
-    await door.queue_driver.complete("a")
-    told = await door.client.get("/metrics")
-    assert told.headers["content-type"] == CONTENT_TYPE
-    expected = await scrape(door.backend.redis, door.backend.settings)
+async def test_metrics_equal_the_command_output(api: ApiUnderTest) -> None:
+    await api.queue_driver.complete("a")
+    response = await api.client.get("/metrics")
+    assert response.headers["content-type"] == CONTENT_TYPE
+    expected = await scrape(api.backend.redis, api.backend.settings)
     names = [line.partition("{")[0] for line in expected.decode().splitlines()]
-    assert [line.partition("{")[0] for line in told.text.splitlines()] == names
-    assert "preview_redis_up" in told.text
+    assert [line.partition("{")[0] for line in response.text.splitlines()] == names
+    assert "preview_redis_up" in response.text
 
 
-async def test_metrics_of_a_redis_that_hangs_say_so(
-    door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_metrics_report_a_hanging_redis(api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hangs(*_: object) -> None:
-        raise TimeoutError  # as asyncio.timeout does when a request's time is over
+        raise TimeoutError  # as asyncio.timeout raises it
 
     monkeypatch.setattr(queue_routes, "collect", hangs)
-    told = await door.client.get("/metrics")
-    assert told.status_code == 200
-    assert 'preview_redis_up{queue="preview-jobs"} 0.0' in told.text
+    response = await api.client.get("/metrics")
+    assert response.status_code == 200
+    assert 'preview_redis_up{queue="preview-jobs"} 0.0' in response.text
 
 
-async def test_the_queue_is_paused_and_goes_on(door: ApiUnderTest) -> None:
+async def test_pause_and_resume(api: ApiUnderTest) -> None:
     headers = {"x-preview-user": "ann"}
-    first = await door.client.post(f"{QUEUE}/pause", json={"reason": "new disks"}, headers=headers)
+    first = await api.client.post(f"{QUEUE}/pause", json={"reason": "new disks"}, headers=headers)
     assert (first.json()["paused"], first.json()["changed"]) == (True, True)
-    again = await door.client.post(f"{QUEUE}/pause", json={})
+    again = await api.client.post(f"{QUEUE}/pause", json={})
     assert again.json() == {**first.json(), "changed": False}
     assert (again.json()["pausedBy"], again.json()["pausedWhy"]) == ("ann", "new disks")
-    resumed = await door.client.post(f"{QUEUE}/resume", json={})
+    resumed = await api.client.post(f"{QUEUE}/resume", json={})
     assert (resumed.json()["paused"], resumed.json()["changed"]) == (False, True)
-    assert [(kind, fields["who"]) for kind, fields in await events(door)] == [
+    assert [(kind, fields["who"]) for kind, fields in await events(api)] == [
         ("paused", "ann"), ("resumed", "api@test")
     ]  # fmt: skip
 
 
-async def test_a_name_is_cleaned_and_cut(door: ApiUnderTest) -> None:
-    # httpx refuses such a header; a raw client does not.
-    said = ESCAPES + "ü" * 200
-    headers = {"x-preview-user": said.encode()}
-    await door.client.post(f"{QUEUE}/pause", json={}, headers=headers)
-    ((_, fields),) = await events(door)
+async def test_operator_name_is_escaped_and_truncated(api: ApiUnderTest) -> None:
+    # httpx rejects such a header; a raw client sends it.
+    text = ESCAPES + "ü" * 200
+    headers = {"x-preview-user": text.encode()}
+    await api.client.post(f"{QUEUE}/pause", json={}, headers=headers)
+    ((_, fields),) = await events(api)
     assert fields["who"].isprintable()
     assert len(fields["who"]) == 100
     assert "ü" in fields["who"]
@@ -100,54 +98,54 @@ async def test_a_name_is_cleaned_and_cut(door: ApiUnderTest) -> None:
         ([], ""),
     ],
 )
-async def test_forms_are_read_strictly(door: ApiUnderTest, body: Any, pointer: str) -> None:
-    told = require_problem(await door.client.post(f"{QUEUE}/pause", json=body), 422, "bad-form")
-    assert [each["pointer"] for each in told["errors"]] == [pointer]
-    assert not (await door.backend.snapshots.read()).paused
+async def test_bodies_are_read_strictly(api: ApiUnderTest, body: Any, pointer: str) -> None:
+    response = require_problem(await api.client.post(f"{QUEUE}/pause", json=body), 422, "bad-form")
+    assert [item["pointer"] for item in response["errors"]] == [pointer]
+    assert not (await api.backend.snapshots.read()).paused
 
 
 @pytest.mark.parametrize("path", [f"{QUEUE}/pause", f"{QUEUE}/resume", f"{DEAD}/requeue", f"{DEAD}/discard"])
-async def test_no_page_can_act_by_a_plain_form(door: ApiUnderTest, path: str) -> None:
+async def test_html_forms_are_rejected(api: ApiUnderTest, path: str) -> None:
     for headers in (
         {},
         {"content-type": "text/plain"},
         {"content-type": "application/x-www-form-urlencoded"},
     ):
         require_problem(
-            await door.client.post(path, content=b'{"all": true}', headers=headers),
+            await api.client.post(path, content=b'{"all": true}', headers=headers),
             415,
             "unsupported-media-type",
         )
 
 
-async def test_health_is_the_commands_verdict(door: ApiUnderTest) -> None:
-    ill = await door.client.get("/api/preview/worker/health")
+async def test_health_equals_the_command_output(api: ApiUnderTest) -> None:
+    ill = await api.client.get("/api/preview/worker/health")
     assert (ill.status_code, ill.json()["status"]) == (503, "CRITICAL")
-    await door.queue_driver.heartbeat()
-    well = await door.client.get("/api/preview/worker/health")
+    await api.queue_driver.heartbeat()
+    well = await api.client.get("/api/preview/worker/health")
     assert (well.status_code, well.json()["status"]) == (200, "WARNING")
     assert {check["name"] for check in well.json()["checks"]} >= {"workers", "redis", "persistence"}
 
 
-async def test_alive_and_ready(door: ApiUnderTest) -> None:
-    assert (await door.client.get("/livez")).json() == {"status": "alive"}
-    assert (await door.client.get("/readyz")).json() == {"status": "ready"}
+async def test_alive_and_ready(api: ApiUnderTest) -> None:
+    assert (await api.client.get("/livez")).json() == {"status": "alive"}
+    assert (await api.client.get("/readyz")).json() == {"status": "ready"}
 
 
-async def test_dead_letters_are_listed_in_pages(door: ApiUnderTest) -> None:
+async def test_dead_letters_are_listed_in_pages(api: ApiUnderTest) -> None:
     for number in range(5):
-        await door.queue_driver.add_dead_letters(
+        await api.queue_driver.add_dead_letters(
             f"job-{number}", project="lessons" if number % 2 else "trials"
         )
-        await door.queue_driver.wait_for_next_ms()
-    found: list[str] = []
+        await api.queue_driver.wait_for_next_ms()
+    data: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
         query = f"?limit=2&cursor={cursor}" if cursor else "?limit=2"
-        page = (await door.client.get(DEAD + query)).json()
-        found += [each["jobId"] for each in page["deadLetters"]]
+        page = (await api.client.get(DEAD + query)).json()
+        data += [item["jobId"] for item in page["deadLetters"]]
         cursor = page["next"]
-    assert found == [f"job-{number}" for number in (4, 3, 2, 1, 0)]
+    assert data == [f"job-{number}" for number in (4, 3, 2, 1, 0)]
 
 
 @pytest.mark.parametrize(
@@ -161,14 +159,14 @@ async def test_dead_letters_are_listed_in_pages(door: ApiUnderTest) -> None:
         ("error=timeout&project=lessons", []),
     ],
 )
-async def test_dead_letters_are_filtered(door: ApiUnderTest, query: str, expected: list[str]) -> None:
-    await door.queue_driver.add_dead_letters("a")
-    await door.queue_driver.wait_for_next_ms()
-    await door.queue_driver.add_dead_letters("b")
-    await door.queue_driver.wait_for_next_ms()
-    await door.queue_driver.add_dead_letters("c", project="trials", code="timeout")
-    page = (await door.client.get(f"{DEAD}?{query}")).json()
-    assert [each["jobId"] for each in page["deadLetters"]] == expected
+async def test_dead_letters_are_filtered(api: ApiUnderTest, query: str, expected: list[str]) -> None:
+    await api.queue_driver.add_dead_letters("a")
+    await api.queue_driver.wait_for_next_ms()
+    await api.queue_driver.add_dead_letters("b")
+    await api.queue_driver.wait_for_next_ms()
+    await api.queue_driver.add_dead_letters("c", project="trials", code="timeout")
+    page = (await api.client.get(f"{DEAD}?{query}")).json()
+    assert [item["jobId"] for item in page["deadLetters"]] == expected
 
 
 @pytest.mark.parametrize(
@@ -187,24 +185,24 @@ async def test_dead_letters_are_filtered(door: ApiUnderTest, query: str, expecte
         ("jobIds=a", "/jobIds"),
     ],
 )
-async def test_a_query_is_read_strictly(door: ApiUnderTest, query: str, pointer: str) -> None:
-    told = require_problem(await door.client.get(f"{DEAD}?{query}"), 400, "bad-parameter")
-    assert [each["pointer"] for each in told["errors"]] == [pointer]
+async def test_a_query_is_read_strictly(api: ApiUnderTest, query: str, pointer: str) -> None:
+    response = require_problem(await api.client.get(f"{DEAD}?{query}"), 400, "bad-parameter")
+    assert [item["pointer"] for item in response["errors"]] == [pointer]
 
 
-async def test_a_query_of_thousands_of_names_is_answered_shortly(door: ApiUnderTest) -> None:
+async def test_query_of_thousands_of_names_has_a_short_response(api: ApiUnderTest) -> None:
     query = "&".join(f"n{number % 9_000}" for number in range(10_000))
-    told = require_problem(await door.client.get(f"/livez?{query}"), 400, "bad-parameter")
-    assert len(told["errors"]) == 100
+    response = require_problem(await api.client.get(f"/livez?{query}"), 400, "bad-parameter")
+    assert len(response["errors"]) == 100
 
 
-async def test_an_act_on_dead_letters_counts_first_is_bounded_and_tells_what_is_left(
-    door: ApiUnderTest,
+async def test_bulk_command_has_dry_run_limit_and_left_count(
+    api: ApiUnderTest,
 ) -> None:
     for number in range(5):
-        await door.queue_driver.add_dead_letters(f"job-{number}")
-        await door.queue_driver.wait_for_next_ms()
-    counted = await door.client.post(f"{DEAD}/requeue", json={"error": "asset-missing", "dryRun": True})
+        await api.queue_driver.add_dead_letters(f"job-{number}")
+        await api.queue_driver.wait_for_next_ms()
+    counted = await api.client.post(f"{DEAD}/requeue", json={"error": "asset-missing", "dryRun": True})
     assert counted.json() == {
         "matched": 5,
         "done": 0,
@@ -213,31 +211,31 @@ async def test_an_act_on_dead_letters_counts_first_is_bounded_and_tells_what_is_
         "notFound": [],
         "dryRun": True,
     }
-    some = await door.client.post(
+    some = await api.client.post(
         f"{DEAD}/requeue", json={"error": "asset-missing", "limit": 2, "reason": "they are back"}
     )
     assert some.json() == {"matched": 5, "done": 2, "skipped": 0, "left": 3, "notFound": [], "dryRun": False}
-    kind, fields = (await events(door))[-1]
+    kind, fields = (await events(api))[-1]
     assert kind == "requeued"
     assert {name: fields[name] for name in ("who", "why", "error", "done", "left")} == {
         "who": "api@test", "why": "they are back", "error": "asset-missing", "done": "2", "left": "3"
     }  # fmt: skip
-    rest = await door.client.get(DEAD)
-    assert [each["jobId"] for each in rest.json()["deadLetters"]] == ["job-2", "job-1", "job-0"]
-    # Those that mean nothing are told of, whether they were never there, are alive, or are left out by a condition.
+    rest = await api.client.get(DEAD)
+    assert [item["jobId"] for item in rest.json()["deadLetters"]] == ["job-2", "job-1", "job-0"]
+    # notFound lists unknown ids, ids of pending jobs, and ids excluded by a filter.
     named = {"jobIds": ["job-2", "nobody", "job-4", "nobody"]}
-    asked = await door.client.post(f"{DEAD}/discard", json={**named, "dryRun": True})
+    asked = await api.client.post(f"{DEAD}/discard", json={**named, "dryRun": True})
     assert (asked.json()["matched"], asked.json()["notFound"]) == (1, ["nobody", "job-4"])
-    other = await door.client.post(f"{DEAD}/discard", json={**named, "error": "another"})
+    other = await api.client.post(f"{DEAD}/discard", json={**named, "error": "another"})
     assert (other.json()["done"], other.json()["notFound"]) == (0, ["job-2", "nobody", "job-4"])
-    gone = await door.client.post(f"{DEAD}/discard", json=named)
+    gone = await api.client.post(f"{DEAD}/discard", json=named)
     assert (gone.json()["done"], gone.json()["notFound"]) == (1, ["nobody", "job-4"])
-    everything = await door.client.post(f"{DEAD}/discard", json={"all": True})
+    everything = await api.client.post(f"{DEAD}/discard", json={"all": True})
     assert (everything.json()["done"], everything.json()["left"]) == (2, 0)
 
 
-async def test_acts_on_dead_letters_leave_turns_to_others(
-    door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
+async def test_bulk_commands_leave_redis_slots_to_others(
+    api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under_way, go_on = asyncio.Semaphore(0), asyncio.Event()
 
@@ -246,27 +244,27 @@ async def test_acts_on_dead_letters_leave_turns_to_others(
         await go_on.wait()
         return 0
 
-    monkeypatch.setattr(door.backend.dead_letters, "count", counts)
+    monkeypatch.setattr(api.backend.dead_letters, "count", counts)
     body = {"all": True, "dryRun": True}
     acts = [
-        asyncio.create_task(door.client.post(f"{DEAD}/discard", json=body))
+        asyncio.create_task(api.client.post(f"{DEAD}/discard", json=body))
         for _ in range(LONG_REDIS_SLOTS + 1)
     ]
     for _ in range(LONG_REDIS_SLOTS):
         await under_way.acquire()
-    assert (await door.client.get("/readyz")).status_code == 200
+    assert (await api.client.get("/readyz")).status_code == 200
     done, _ = await asyncio.wait(acts, return_when=asyncio.FIRST_COMPLETED)
-    (refused,) = done
-    require_problem(refused.result(), 503, "overloaded")
+    (rejected,) = done
+    require_problem(rejected.result(), 503, "overloaded")
     go_on.set()
-    answers = await asyncio.gather(*acts)
-    assert sorted(answer.status_code for answer in answers) == [200] * LONG_REDIS_SLOTS + [503]
+    responses = await asyncio.gather(*acts)
+    assert sorted(response.status_code for response in responses) == [200] * LONG_REDIS_SLOTS + [503]
 
 
-async def test_a_requeue_may_give_another_priority(door: ApiUnderTest) -> None:
-    await door.queue_driver.add_dead_letters("a")
-    await door.client.post(f"{DEAD}/requeue", json={"jobIds": ["a"], "priority": "high"})
-    assert (await door.backend.queue.status("a")).priority.value == "high"
+async def test_requeue_with_another_priority(api: ApiUnderTest) -> None:
+    await api.queue_driver.add_dead_letters("a")
+    await api.client.post(f"{DEAD}/requeue", json={"jobIds": ["a"], "priority": "high"})
+    assert (await api.backend.queue.status("a")).priority.value == "high"
 
 
 @pytest.mark.parametrize(
@@ -288,24 +286,24 @@ async def test_a_requeue_may_give_another_priority(door: ApiUnderTest) -> None:
         {"all": True, "everything": True},
     ],
 )
-async def test_an_act_without_a_clear_choice_is_refused(door: ApiUnderTest, body: dict[str, Any]) -> None:
-    await door.queue_driver.add_dead_letters("a")
-    require_problem(await door.client.post(f"{DEAD}/requeue", json=body), 422, "bad-form")
-    assert (await door.backend.queue.status("a")).state.value == "dead"
+async def test_bulk_command_without_a_selection_is_422(api: ApiUnderTest, body: dict[str, Any]) -> None:
+    await api.queue_driver.add_dead_letters("a")
+    require_problem(await api.client.post(f"{DEAD}/requeue", json=body), 422, "bad-form")
+    assert (await api.backend.queue.status("a")).state.value == "dead"
 
 
-async def test_what_is_not_there_is_told_as_a_problem(door: ApiUnderTest) -> None:
-    require_problem(await door.client.get("/"), 404, "no-such-path")
-    require_problem(await door.client.get(f"{JOBS}/a/status/"), 404, "no-such-path")
-    told = await door.client.get(JOBS)
-    assert require_problem(told, 405, "method-not-allowed")["detail"] == "allowed is POST"
-    assert told.headers["allow"] == "POST"
+async def test_unknown_paths_and_methods_are_problems(api: ApiUnderTest) -> None:
+    require_problem(await api.client.get("/"), 404, "no-such-path")
+    require_problem(await api.client.get(f"{JOBS}/a/status/"), 404, "no-such-path")
+    response = await api.client.get(JOBS)
+    assert require_problem(response, 405, "method-not-allowed")["detail"] == "allowed: POST"
+    assert response.headers["allow"] == "POST"
 
 
-async def test_the_request_id_goes_in_and_out_and_into_the_log(door: ApiUnderTest) -> None:
+async def test_request_id_is_returned_and_logged(api: ApiUnderTest) -> None:
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as log:
-        given = await door.client.post(JOBS, json=payload("a"), headers={"x-request-id": "from-ann.1"})
-        made = await door.client.get("/livez?secret=1", headers={"x-request-id": "not allowed"})
+        given = await api.client.post(JOBS, json=payload("a"), headers={"x-request-id": "from-ann.1"})
+        made = await api.client.get("/livez?secret=1", headers={"x-request-id": "not allowed"})
     assert given.headers["x-request-id"] == "from-ann.1"
     assert made.headers["x-request-id"] == "made-1"
     first, second = log
@@ -319,49 +317,51 @@ async def test_the_request_id_goes_in_and_out_and_into_the_log(door: ApiUnderTes
 
 
 async def test_tokens_and_bodies_are_not_logged(redis_url: str, tmp_path: Path) -> None:
-    async with serve_api(redis_url, tmp_path, api_token=TOKEN, api_read_token=READ) as door:
+    async with serve_api(redis_url, tmp_path, api_token=TOKEN, api_read_token=READ) as api:
         with structlog.testing.capture_logs() as log:
-            refused = await door.client.post(JOBS, json=payload("secret-job"))
-            assert require_problem(refused, 401, "unauthorized")
-            assert refused.headers["www-authenticate"].startswith("Bearer")
+            rejected = await api.client.post(JOBS, json=payload("secret-job"))
+            assert require_problem(rejected, 401, "unauthorized")
+            assert rejected.headers["www-authenticate"].startswith("Bearer")
             read = {"authorization": f"Bearer {READ}"}
-            assert (await door.client.get(f"{QUEUE}/metrics", headers=read)).status_code == 200
-            require_problem(await door.client.post(f"{QUEUE}/pause", json={}, headers=read), 403, "forbidden")
+            assert (await api.client.get(f"{QUEUE}/metrics", headers=read)).status_code == 200
+            require_problem(await api.client.post(f"{QUEUE}/pause", json={}, headers=read), 403, "forbidden")
             full = {"authorization": f"Bearer {TOKEN}"}
-            assert (await door.client.post(JOBS, json=payload("a"), headers=full)).status_code == 202
-            assert (await door.client.get("/livez")).status_code == 200
+            assert (await api.client.post(JOBS, json=payload("a"), headers=full)).status_code == 202
+            assert (await api.client.get("/livez")).status_code == 200
     assert not any(secret in json.dumps(log) for secret in (TOKEN, READ, "secret-job"))
 
 
-async def test_who_asks_too_fast_is_told_when_to_come_again(redis_url: str, tmp_path: Path) -> None:
-    async with serve_api(redis_url, tmp_path, api_rate=1) as door:
-        answers = [await door.client.get(f"{QUEUE}/metrics") for _ in range(4)]
-        probe = await door.client.get("/livez")
+async def test_rate_limit_is_429_with_retry_after(redis_url: str, tmp_path: Path) -> None:
+    async with serve_api(redis_url, tmp_path, api_rate=1) as api:
+        responses = [await api.client.get(f"{QUEUE}/metrics") for _ in range(4)]
+        probe = await api.client.get("/livez")
     assert probe.status_code == 200, "a busy client's probes have a bucket of their own"
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert require_problem(refused[0], 429, "too-many-requests")
-    assert int(refused[0].headers["retry-after"]) >= 1
+    rejected = [response for response in responses if response.status_code == 429]
+    assert require_problem(rejected[0], 429, "too-many-requests")
+    assert int(rejected[0].headers["retry-after"]) >= 1
 
 
-async def test_another_name_is_not_served(door: ApiUnderTest) -> None:
-    require_problem(await door.client.get("/livez", headers={"host": "evil.example"}), 421, "misdirected")
+async def test_other_host_name_is_421(api: ApiUnderTest) -> None:
+    require_problem(await api.client.get("/livez", headers={"host": "evil.example"}), 421, "misdirected")
 
 
-async def test_a_bug_is_told_without_its_words(door: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unexpected_error_is_500_without_details(
+    api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("inner secret")
 
-    monkeypatch.setattr(door.backend.snapshots, "read", broken)
-    transport = httpx.ASGITransport(app=door.app)
+    monkeypatch.setattr(api.backend.snapshots, "read", broken)
+    transport = httpx.ASGITransport(app=api.app)
     async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
         response = await client.get(f"{QUEUE}/metrics")
     assert "inner secret" not in response.text
     require_problem(response, 500, "internal")
 
 
-async def test_every_answer_has_the_headers_that_protect_it(door: ApiUnderTest) -> None:
+async def test_every_response_has_security_headers(api: ApiUnderTest) -> None:
     for path in ("/livez", "/nowhere", "/openapi.json"):
-        headers = (await door.client.get(path)).headers
+        headers = (await api.client.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in headers["content-security-policy"]
         assert headers["cache-control"] == ("max-age=300" if path == "/openapi.json" else "no-store")

@@ -1,4 +1,4 @@
-"""Bad input at the door: refused with the field, what was found and what is allowed; nothing is written."""
+"""Invalid input: rejected with field, found and allowed value; nothing is written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def program(redis_url: str, tmp_path: Path) -> Iterator[Program]:
     yield Program(tmp_path, redis_url)
     with redis.Redis.from_url(redis_url) as client:
         left = [key for key in client.scan_iter() if key != b"preview-jobs:totals"]
-        assert not left, "a refused payload left more behind than that it is counted"
+        assert not left, "a rejected payload left more than its count"
     assert not (tmp_path / "data").exists()
 
 
@@ -50,7 +50,9 @@ BAD = {
 
 @pytest.mark.parametrize("how", ["file", "stdin"])
 @pytest.mark.parametrize(("raw", "found", "allowed"), BAD.values(), ids=BAD)
-def test_it_is_refused(program: Program, how: str, raw: bytes, found: str, allowed: str) -> None:
+def test_invalid_payload_is_rejected(
+    program: Program, how: str, raw: bytes, found: str, allowed: str
+) -> None:
     if how == "file":
         done = program.run("submit", program.write("bad.json", raw))
     else:
@@ -62,7 +64,7 @@ def test_it_is_refused(program: Program, how: str, raw: bytes, found: str, allow
     assert allowed in done.err
 
 
-def test_100_mb_of_a_file_are_not_read(program: Program) -> None:
+def test_100_mb_file_is_not_read(program: Program) -> None:
     with (program.folder / "huge.json").open("wb") as file:
         file.truncate(HUGE)
     done = program.run("submit", "huge.json")
@@ -71,7 +73,7 @@ def test_100_mb_of_a_file_are_not_read(program: Program) -> None:
     assert "allowed  1048576 bytes" in done.err
 
 
-def test_100_mb_of_a_pipe_are_not_read(program: Program) -> None:
+def test_100_mb_pipe_is_not_read(program: Program) -> None:
     with program.start("submit", "-", stdin=-1, stdout=-1, stderr=-1) as started:
         assert started.stdin is not None
         assert started.stderr is not None
@@ -80,14 +82,14 @@ def test_100_mb_of_a_pipe_are_not_read(program: Program) -> None:
             while written < HUGE:
                 written += started.stdin.write(b" " * 65_536)
         assert written < HUGE
-        said = started.stderr.read().decode()
+        text = started.stderr.read().decode()
         with suppress(BrokenPipeError):
             started.stdin.close()
     assert started.returncode == 65
-    assert "found    more than 1048576 bytes" in said
+    assert "found    more than 1048576 bytes" in text
 
 
-def test_a_line_of_a_jsonl_file_that_is_too_long_does_not_end_it(program: Program) -> None:
+def test_overlong_jsonl_line_does_not_stop_the_file(program: Program) -> None:
     name = program.write("jobs.jsonl", b"x" * 3_000_000 + b"\n" + b"{}\n")
     done = program.run("validate", name, "--json")
     assert done.code == 65
@@ -96,47 +98,47 @@ def test_a_line_of_a_jsonl_file_that_is_too_long_does_not_end_it(program: Progra
     assert (second["source"], second["error"]) == ("jobs.jsonl:2", "invalid-payload")
 
 
-# What is nested too deeply is refused before it is read, with another place than a Python value's.
+# Too deep nesting is rejected before parsing, with another pointer than a parsed value's.
 INVALID = sorted(set((EXAMPLES / "invalid").glob("*[!s].json")) - {EXAMPLES / "invalid" / "27-too-deep.json"})
 
 
 @pytest.mark.parametrize("example", INVALID, ids=lambda path: path.stem)
-def test_the_examples_are_refused_as_they_say(program: Program, example: Path) -> None:
+def test_invalid_examples_give_their_violations(program: Program, example: Path) -> None:
     done = program.run("validate", str(example), "--json", PREVIEW_ASSET_ROOTS="/srv/previews/assets")
     assert done.code == 65
-    (answer,) = done.json_lines
-    assert answer["valid"] is False
-    assert answer["violations"] == json.loads(example.with_suffix(".errors.json").read_text())
+    (reply,) = done.json_lines
+    assert reply["valid"] is False
+    assert reply["violations"] == json.loads(example.with_suffix(".errors.json").read_text())
 
 
-def test_the_refusal_as_json_is_on_stdout_and_in_words_on_stderr(program: Program) -> None:
+def test_violations_are_json_on_stdout_and_text_on_stderr(program: Program) -> None:
     bad = payload(priority="urgent", extra=1)
     done = program.run("submit", program.write("bad.json", bad), "--json")
     assert done.code == 65
-    (answer,) = done.json_lines
-    assert answer["source"] == "bad.json"
-    assert [each["pointer"] for each in answer["violations"]] == ["/extra", "/priority"]
-    assert all(each["found"] and each["allowed"] for each in answer["violations"])
+    (reply,) = done.json_lines
+    assert reply["source"] == "bad.json"
+    assert [item["pointer"] for item in reply["violations"]] == ["/extra", "/priority"]
+    assert all(item["found"] and item["allowed"] for item in reply["violations"])
     assert "bad.json: 2 violations" in done.err
 
 
-@pytest.mark.parametrize(("name", "said"), [("nowhere.json", "No such file"), ("folder", "Is a directory")])
-def test_a_file_that_cannot_be_read_is_a_usage_error(program: Program, name: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "text"), [("nowhere.json", "No such file"), ("folder", "Is a directory")])
+def test_unreadable_file_is_a_usage_error(program: Program, name: str, text: str) -> None:
     (program.folder / "folder").mkdir()
     for command in ("submit", "validate"):
         done = program.run(command, name)
         assert done.code == 2
-        assert said in done.out + done.err
+        assert text in done.out + done.err
 
 
 @pytest.mark.parametrize(
     "words",
     [("status",), ("cancel",), ("jobs", "--filter"), ("dlq", "requeue"), ("dlq", "list", "--project")],
 )
-def test_an_argument_that_is_no_utf_8_is_a_usage_error(program: Program, words: tuple[str, ...]) -> None:
+def test_argument_that_is_not_utf_8_is_a_usage_error(program: Program, words: tuple[str, ...]) -> None:
     done = program.run(*words, os.fsdecode(b"a\xff"))
     assert done.code == 2
-    assert r"an argument is 'a\udcff'; allowed is text in UTF-8" in done.err
+    assert r"an argument is not UTF-8 text: 'a\udcff'" in done.err
 
 
 def test_escape_sequences_do_not_reach_the_terminal(program: Program) -> None:
@@ -149,7 +151,7 @@ def test_escape_sequences_do_not_reach_the_terminal(program: Program) -> None:
     assert "\\u001b[2J" in done.err
 
 
-def test_bad_settings_are_told_all_at_once(program: Program) -> None:
+def test_all_invalid_settings_are_reported(program: Program) -> None:
     done = program.run("stats", PREVIEW_QUEUE_MAX="many", PREVIEW_LEASE_MS="1")
     assert done.code == 2
     assert "PREVIEW_QUEUE_MAX is 'many'" in done.err

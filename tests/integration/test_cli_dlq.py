@@ -1,4 +1,4 @@
-"""``previewops dlq`` with the real program on real dead letters."""
+"""``previewops dlq`` as a process, on dead letters in Redis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.integration.cli_program import ESCAPES, Program, ProgramResult, align
 
 pytestmark = pytest.mark.redis
 
-LONG = "asset board (pictures/board.png): there is no such file, and it was looked for in many a folder"
+LONG = "asset board (pictures/board.png): there is no such file, although several folders were searched"
 
 
 @pytest.fixture
@@ -28,23 +28,23 @@ def program(redis_url: str, tmp_path: Path) -> Program:
 
 
 @pytest.fixture
-async def graves(program: Program, redis_url: str) -> Program:
+async def program_with_dead(program: Program, redis_url: str) -> Program:
     """Three dead letters of one cause and one of another, in two projects."""
-    async with queue_driver(redis_url) as hand:
-        await hand.add_dead_letters("m-1", "m-2", message=LONG)
-        await hand.wait_for_next_ms()
-        await hand.add_dead_letters("m-3", project="trials", message=LONG)
-        await hand.wait_for_next_ms()
-        await hand.add_dead_letters("c-1", code="image-corrupt", message="asset b: cannot be decoded")
+    async with queue_driver(redis_url) as driver:
+        await driver.add_dead_letters("m-1", "m-2", message=LONG)
+        await driver.wait_for_next_ms()
+        await driver.add_dead_letters("m-3", project="trials", message=LONG)
+        await driver.wait_for_next_ms()
+        await driver.add_dead_letters("c-1", code="image-corrupt", message="asset b: cannot be decoded")
     return program
 
 
 def dead(program: Program) -> set[str]:
-    return {each["jobId"] for each in program.run("dlq", "list", "--json").json["deadLetters"]}
+    return {item["jobId"] for item in program.run("dlq", "list", "--json").json["deadLetters"]}
 
 
-async def test_list(graves: Program) -> None:
-    done = graves.run("dlq", "list")
+async def test_list(program_with_dead: Program) -> None:
+    done = program_with_dead.run("dlq", "list")
     assert done.code == 0
     lines = done.out.splitlines()
     assert lines[0].split() == ["JOB", "PROJECT", "ERROR", "DIED", "REASON"]
@@ -53,10 +53,10 @@ async def test_list(graves: Program) -> None:
     assert aligned(lines)
 
 
-async def test_list_as_json(graves: Program) -> None:
-    found = graves.run("dlq", "list", "--json", "--limit", "2").json
-    assert found["more"] is True
-    newest = found["deadLetters"][0]
+async def test_list_as_json(program_with_dead: Program) -> None:
+    data = program_with_dead.run("dlq", "list", "--json", "--limit", "2").json
+    assert data["more"] is True
+    newest = data["deadLetters"][0]
     assert (newest["jobId"], newest["status"], newest["errorCode"]) == ("c-1", "dead", "image-corrupt")
     assert newest["failedReason"] == "asset b: cannot be decoded"
     assert len(newest["fingerprint"]) == 12
@@ -67,7 +67,7 @@ async def test_list_as_json(graves: Program) -> None:
     [
         (("--error", "image-corrupt"), {"c-1"}),
         (("--error", "PermanentJobError"), {"c-1", "m-1", "m-2", "m-3"}),
-        (("--error", "MANY A FOLDER"), {"m-1", "m-2", "m-3"}),
+        (("--error", "SEVERAL FOLDERS"), {"m-1", "m-2", "m-3"}),
         (("--project", "trials"), {"m-3"}),
         (("--project", "trials", "--error", "image-corrupt"), set()),
         (("--older-than", "1h"), set()),
@@ -79,53 +79,55 @@ async def test_list_as_json(graves: Program) -> None:
     ],
     ids=lambda value: " ".join(sorted(value)),
 )
-async def test_filters(graves: Program, words: tuple[str, ...], expected: set[str]) -> None:
-    found = graves.run("dlq", "list", "--json", *words)
-    assert {each["jobId"] for each in found.json["deadLetters"]} == expected
-    exported = graves.run("dlq", "export", *words)
-    assert {each["jobId"] for each in exported.json_lines} == expected
+async def test_filters(program_with_dead: Program, words: tuple[str, ...], expected: set[str]) -> None:
+    data = program_with_dead.run("dlq", "list", "--json", *words)
+    assert {item["jobId"] for item in data.json["deadLetters"]} == expected
+    exported = program_with_dead.run("dlq", "export", *words)
+    assert {item["jobId"] for item in exported.json_lines} == expected
 
 
-async def test_the_first_digits_of_a_fingerprint_will_do(graves: Program) -> None:
-    group = graves.run("dlq", "list", "c-1", "--json").json["deadLetters"][0]["fingerprint"]
+async def test_fingerprint_prefix_selects_a_group(program_with_dead: Program) -> None:
+    group = program_with_dead.run("dlq", "list", "c-1", "--json").json["deadLetters"][0]["fingerprint"]
     for digits in (group, group[:6], group[:6].upper()):
-        found = graves.run("dlq", "list", "--fingerprint", digits, "--json").json["deadLetters"]
-        assert [each["jobId"] for each in found] == ["c-1"]
+        data = program_with_dead.run("dlq", "list", "--fingerprint", digits, "--json").json["deadLetters"]
+        assert [item["jobId"] for item in data] == ["c-1"]
 
 
-async def test_groups(graves: Program) -> None:
-    done = graves.run("dlq", "list", "--groups")
+async def test_groups(program_with_dead: Program) -> None:
+    done = program_with_dead.run("dlq", "list", "--groups")
     lines = done.out.splitlines()
     assert lines[0].split() == ["GROUP", "COUNT", "ERROR", "LAST", "EXAMPLE", "REASON"]
     assert [line.split()[1:3] for line in lines[1:]] == [["3", "asset-missing"], ["1", "image-corrupt"]]
     assert aligned(lines)
-    found = graves.run("dlq", "list", "--groups", "--json").json["groups"]
-    assert [each["count"] for each in found] == [3, 1]
-    assert found[0]["example"]["jobId"] == "m-3"
-    narrowed = graves.run("dlq", "list", "--groups", "--project", "lessons", "--json").json["groups"]
-    assert [each["count"] for each in narrowed] == [2, 1]
+    data = program_with_dead.run("dlq", "list", "--groups", "--json").json["groups"]
+    assert [item["count"] for item in data] == [3, 1]
+    assert data[0]["example"]["jobId"] == "m-3"
+    narrowed = program_with_dead.run("dlq", "list", "--groups", "--project", "lessons", "--json").json[
+        "groups"
+    ]
+    assert [item["count"] for item in narrowed] == [2, 1]
 
 
-async def test_show(graves: Program) -> None:
-    done = graves.run("dlq", "show", "m-1")
+async def test_show(program_with_dead: Program) -> None:
+    done = program_with_dead.run("dlq", "show", "m-1")
     assert done.code == 0
-    for said in (
+    for text in (
         "asset-missing",
         "Failed attempts",
-        "after 1.2 s, on hand",
+        "after 1.2 s, on driver",
         "Traceback of attempt 1",
         "line 2",
     ):
-        assert said in done.out
+        assert text in done.out
     assert json.loads(done.out.partition("Payload\n")[2]) == payload("m-1")
-    whole = graves.run("dlq", "show", "m-1", "--json").json
-    assert whole["payload"] == payload("m-1")
-    assert whole["history"][0]["traceback"].startswith("Traceback")
+    complete = program_with_dead.run("dlq", "show", "m-1", "--json").json
+    assert complete["payload"] == payload("m-1")
+    assert complete["history"][0]["traceback"].startswith("Traceback")
 
 
-async def test_show_of_what_is_no_dead_letter(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.complete("fine")
+async def test_show_rejects_a_completed_job(program: Program, redis_url: str) -> None:
+    async with queue_driver(redis_url) as driver:
+        await driver.complete("fine")
     done = program.run("dlq", "show", "fine", "--json")
     assert done.code == 1
     assert "job fine is completed, not a dead letter" in done.err
@@ -133,118 +135,126 @@ async def test_show_of_what_is_no_dead_letter(program: Program, redis_url: str) 
     assert program.run("dlq", "show", "never").code == 1
 
 
-async def test_requeue_by_filter(graves: Program) -> None:
-    done = graves.run(
+async def test_requeue_by_filter(program_with_dead: Program) -> None:
+    done = program_with_dead.run(
         "dlq", "requeue", "--error", "asset-missing", "--yes", "--priority", "low", "--reason", "found"
     )
     assert (done.code, done.out) == (0, "requeued 3, skipped 0\n")
     assert "3 dead letters in 1 group:" in done.err
-    assert dead(graves) == {"c-1"}
-    found = graves.run("status", "m-1", "--json").json
-    assert (found["status"], found["priority"], found["requeues"]) == ("waiting", "low", 1)
+    assert dead(program_with_dead) == {"c-1"}
+    data = program_with_dead.run("status", "m-1", "--json").json
+    assert (data["status"], data["priority"], data["requeues"]) == ("waiting", "low", 1)
 
 
-async def test_the_act_is_recorded_with_who_and_why(graves: Program, redis_url: str) -> None:
-    graves.run("dlq", "requeue", "--all", "--yes", "--reason", "storage is back", SUDO_USER="alice")
+async def test_bulk_command_is_recorded_with_operator_and_reason(
+    program_with_dead: Program, redis_url: str
+) -> None:
+    program_with_dead.run(
+        "dlq", "requeue", "--all", "--yes", "--reason", "storage is back", SUDO_USER="alice"
+    )
     with redis.Redis.from_url(redis_url) as client:
         ((_, event),) = client.xrevrange("preview-jobs:events", count=1)
     assert event[b"who"].startswith(b"alice@")
     assert (event[b"why"], event[b"done"]) == (b"storage is back", b"4")
 
 
-async def test_requeue_of_one_job_needs_no_answer(graves: Program) -> None:
-    done = graves.run("dlq", "requeue", "m-1")
+async def test_requeue_of_one_job_needs_no_confirmation(program_with_dead: Program) -> None:
+    done = program_with_dead.run("dlq", "requeue", "m-1")
     assert (done.code, done.out) == (0, "requeued 1, skipped 0\n")
 
 
-async def test_requeue_with_another_payload(graves: Program, redis_url: str, tmp_path: Path) -> None:
+async def test_requeue_with_another_payload(
+    program_with_dead: Program, redis_url: str, tmp_path: Path
+) -> None:
     mended = tmp_path / "mended.json"
     mended.write_text(json.dumps(payload("m-1", project="mended")))
-    done = graves.run("dlq", "requeue", "--payload", str(mended), "--reason", "a typo", "m-1")
+    done = program_with_dead.run("dlq", "requeue", "--payload", str(mended), "--reason", "a typo", "m-1")
     assert (done.code, done.out) == (0, f"requeued m-1 with the payload of {mended}\n")
-    found = graves.run("status", "m-1", "--json").json
-    assert (found["status"], found["projectId"]) == ("waiting", "mended")
+    data = program_with_dead.run("status", "m-1", "--json").json
+    assert (data["status"], data["projectId"]) == ("waiting", "mended")
     with redis.Redis.from_url(redis_url) as client:
         _, fields = client.xrevrange("preview-jobs:events", count=1)[0]
     assert (fields[b"edited"], fields[b"why"]) == (b"1", b"a typo")
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "text"),
     [
-        (("m-1", "m-2"), 2, "--payload is for one JOB"),
-        (("m-1", "--project", "p"), 2, "--payload is for one JOB"),
+        (("m-1", "m-2"), 2, "--payload requires exactly one JOB"),
+        (("m-1", "--project", "p"), 2, "--payload requires exactly one JOB"),
         (("m-2",), 65, "payload for job m-2: found jobId m-1, allowed m-2"),
     ],
     ids=["two", "filter", "other"],
 )
-async def test_a_payload_is_for_one_job_and_its_own(
-    graves: Program, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+async def test_payload_option_requires_one_job_and_its_job_id(
+    program_with_dead: Program, tmp_path: Path, words: tuple[str, ...], code: int, text: str
 ) -> None:
     mended = tmp_path / "mended.json"
     mended.write_text(json.dumps(payload("m-1")))
-    done = graves.run("dlq", "requeue", "--payload", str(mended), *words)
-    assert (done.code, said in done.err) == (code, True), done.err
+    done = program_with_dead.run("dlq", "requeue", "--payload", str(mended), *words)
+    assert (done.code, text in done.err) == (code, True), done.err
     (tmp_path / "broken.json").write_text("{}")
-    assert graves.run("dlq", "requeue", "--payload", str(tmp_path / "broken.json"), "m-1").code == 65
-    assert graves.run("dlq", "requeue", "--payload", str(tmp_path / "none.json"), "m-1").code == 2
-    assert dead(graves) == {"c-1", "m-1", "m-2", "m-3"}
+    assert (
+        program_with_dead.run("dlq", "requeue", "--payload", str(tmp_path / "broken.json"), "m-1").code == 65
+    )
+    assert program_with_dead.run("dlq", "requeue", "--payload", str(tmp_path / "none.json"), "m-1").code == 2
+    assert dead(program_with_dead) == {"c-1", "m-1", "m-2", "m-3"}
 
 
 @pytest.mark.parametrize("text", ["", " ", "! ", "error:", '""'])
-async def test_words_that_say_nothing_do_not_mean_all(graves: Program, text: str) -> None:
-    done = graves.run("dlq", "discard", "--yes", "--filter", text)
+async def test_empty_filter_does_not_select_all(program_with_dead: Program, text: str) -> None:
+    done = program_with_dead.run("dlq", "discard", "--yes", "--filter", text)
     assert (done.code, "--filter is empty" in done.err) == (2, True)
-    assert len(dead(graves)) == 4
+    assert len(dead(program_with_dead)) == 4
 
 
-async def test_a_job_that_is_no_dead_letter_is_skipped_and_said(graves: Program) -> None:
-    done = graves.run("dlq", "requeue", "m-1", "never", "--yes")
+async def test_job_that_is_not_a_dead_letter_is_skipped_and_reported(program_with_dead: Program) -> None:
+    done = program_with_dead.run("dlq", "requeue", "m-1", "never", "--yes")
     assert (done.code, done.out) == (1, "requeued 1, skipped 1\n")
-    assert "not in the dead-letter queue: never" in done.err
+    assert "not dead letters: never" in done.err
 
 
-async def test_discard(graves: Program) -> None:
-    done = graves.run("dlq", "discard", "--project", "trials", "-y")
+async def test_discard(program_with_dead: Program) -> None:
+    done = program_with_dead.run("dlq", "discard", "--project", "trials", "-y")
     assert (done.code, done.out) == (0, "discarded 1, skipped 0\n")
-    assert dead(graves) == {"c-1", "m-1", "m-2"}
-    assert graves.run("status", "m-3").code == 1
+    assert dead(program_with_dead) == {"c-1", "m-1", "m-2"}
+    assert program_with_dead.run("status", "m-3").code == 1
 
 
 @pytest.mark.parametrize("act", ["requeue", "discard"])
-async def test_nobody_to_ask_and_no_yes(graves: Program, act: str) -> None:
-    done = graves.run("dlq", act, "--all")
+async def test_without_terminal_and_yes_nothing_is_executed(program_with_dead: Program, act: str) -> None:
+    done = program_with_dead.run("dlq", act, "--all")
     assert done.code == 2
     assert "4 dead letters would be" in done.err
     assert "hint: add --yes" in done.err
-    assert len(dead(graves)) == 4
+    assert len(dead(program_with_dead)) == 4
 
 
-async def test_discarding_one_job_is_asked_for_too(graves: Program) -> None:
-    assert graves.run("dlq", "discard", "m-1").code == 2
-    assert "m-1" in dead(graves)
+async def test_discard_of_one_job_needs_confirmation(program_with_dead: Program) -> None:
+    assert program_with_dead.run("dlq", "discard", "m-1").code == 2
+    assert "m-1" in dead(program_with_dead)
 
 
 @pytest.mark.parametrize("act", ["requeue", "discard"])
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "text"),
     [
-        ((), "no dead letter is named"),
-        (("--yes",), "no dead letter is named"),
-        (("--all", "--error", "x"), "--all does not go with"),
-        (("--all", "m-1"), "--all does not go with"),
+        ((), "no dead letters selected"),
+        (("--yes",), "no dead letters selected"),
+        (("--all", "--error", "x"), "--all cannot be combined with"),
+        (("--all", "m-1"), "--all cannot be combined with"),
         (("--error", ""), "--error is empty"),
-        (("--older-than", "5y"), "'5y' is no age"),
-        (("--older-than", "-5s"), "'-5s' is no age"),
+        (("--older-than", "5y"), "found '5y', allowed 30s"),
+        (("--older-than", "-5s"), "found '-5s', allowed 30s"),
     ],
 )
-def test_wrong_words(program: Program, act: str, words: tuple[str, ...], said: str) -> None:
+def test_invalid_options(program: Program, act: str, words: tuple[str, ...], text: str) -> None:
     done = program.run("dlq", act, *words)
     assert done.code == 2
-    assert said in done.err
+    assert text in done.err
 
 
-def test_nothing_to_do(program: Program) -> None:
+def test_empty_queue(program: Program) -> None:
     done = program.run("dlq", "requeue", "--all")
     assert (done.code, done.out) == (0, "requeued 0, skipped 0\n")
     assert "no dead letters" in program.run("dlq", "list").err
@@ -252,7 +262,7 @@ def test_nothing_to_do(program: Program) -> None:
 
 
 def answered(program: Program, answer: bytes, *words: str) -> ProgramResult:
-    """Runs a command whose standard input is a terminal on which ``answer`` is typed."""
+    """Runs a command on a terminal and types ``answer``."""
     ours, theirs = pty.openpty()
     try:
         with program.start(*words, stdin=theirs, stdout=-1, stderr=-1) as started:
@@ -265,121 +275,123 @@ def answered(program: Program, answer: bytes, *words: str) -> ProgramResult:
 
 
 @pytest.mark.parametrize("answer", [b"\n", b"n\n", b"nonsense\n", b"\x04"])
-async def test_anything_but_yes_is_no(graves: Program, answer: bytes) -> None:
-    done = answered(graves, answer, "dlq", "discard", "--all")
+async def test_any_reply_but_yes_cancels(program_with_dead: Program, answer: bytes) -> None:
+    done = answered(program_with_dead, answer, "dlq", "discard", "--all")
     assert done.code == 1
-    assert "discard 4 dead letters: they are deleted for good" in done.err
-    assert "Go on? [y/N]" in done.err
+    assert "discard 4 dead letters: they are deleted permanently" in done.err
+    assert "Continue? [y/N]" in done.err
     assert "nothing was discarded" in done.err
-    assert len(dead(graves)) == 4
+    assert len(dead(program_with_dead)) == 4
 
 
-async def test_yes_is_yes(graves: Program) -> None:
-    done = answered(graves, b"y\n", "dlq", "requeue", "--all")
+async def test_yes_confirms(program_with_dead: Program) -> None:
+    done = answered(program_with_dead, b"y\n", "dlq", "requeue", "--all")
     assert (done.code, done.out) == (0, "requeued 4, skipped 0\n")
 
 
-async def test_what_dies_while_the_question_stands_is_left(graves: Program, redis_url: str) -> None:
+async def test_letters_that_die_during_confirmation_are_kept(
+    program_with_dead: Program, redis_url: str
+) -> None:
     ours, theirs = pty.openpty()
     try:
         words = ("dlq", "discard", "--all")
-        with graves.start(*words, stdin=theirs, stdout=-1, stderr=-1) as started:
+        with program_with_dead.start(*words, stdin=theirs, stdout=-1, stderr=-1) as started:
             os.close(theirs)
             assert started.stderr is not None
             asked = b""
-            while b"Go on?" not in asked:
-                said = os.read(started.stderr.fileno(), 4096)
-                assert said, asked
-                asked += said
-            async with queue_driver(redis_url) as hand:
-                await hand.add_dead_letters("late")
+            while b"Continue?" not in asked:
+                text = os.read(started.stderr.fileno(), 4096)
+                assert text, asked
+                asked += text
+            async with queue_driver(redis_url) as driver:
+                await driver.add_dead_letters("late")
             os.write(ours, b"y\n")
             out, _ = started.communicate(timeout=30)
     finally:
         os.close(ours)
     assert b"discard 4 dead letters" in asked
     assert out == b"discarded 4, skipped 0\n"
-    assert dead(graves) == {"late"}
+    assert dead(program_with_dead) == {"late"}
 
 
-async def test_of_a_hundred_the_word_is_typed(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.add_dead_letters(*(f"j-{number}" for number in range(100)))
+async def test_a_hundred_letters_require_the_typed_command(program: Program, redis_url: str) -> None:
+    async with queue_driver(redis_url) as driver:
+        await driver.add_dead_letters(*(f"j-{number}" for number in range(100)))
     done = answered(program, b"y\n", "dlq", "discard", "--all")
     assert done.code == 1
-    assert "Type discard to go on:" in done.err
+    assert "Type discard to continue:" in done.err
     done = answered(program, b"discard\n", "dlq", "discard", "--all")
     assert (done.code, done.out) == (0, "discarded 100, skipped 0\n")
 
 
-async def test_export_to_a_file(graves: Program) -> None:
-    done = graves.run("dlq", "export", "--project", "trials", "-o", "dead.jsonl")
+async def test_export_to_a_file(program_with_dead: Program) -> None:
+    done = program_with_dead.run("dlq", "export", "--project", "trials", "-o", "dead.jsonl")
     assert (done.code, done.out) == (0, "")
     assert "exported 1 dead letter to dead.jsonl" in done.err
-    (line,) = (graves.folder / "dead.jsonl").read_text().splitlines()
-    whole = json.loads(line)
-    assert whole["payload"] == payload("m-3", project="trials")
-    assert [each["code"] for each in whole["history"]] == ["asset-missing"]
-    assert [path.name for path in graves.folder.iterdir() if ".part" in path.name] == []
+    (line,) = (program_with_dead.folder / "dead.jsonl").read_text().splitlines()
+    complete = json.loads(line)
+    assert complete["payload"] == payload("m-3", project="trials")
+    assert [item["code"] for item in complete["history"]] == ["asset-missing"]
+    assert [path.name for path in program_with_dead.folder.iterdir() if ".part" in path.name] == []
 
 
-async def test_an_export_that_cannot_be_written(graves: Program) -> None:
-    done = graves.run("dlq", "export", "-o", "nowhere/dead.jsonl")
+async def test_export_to_unwritable_file(program_with_dead: Program) -> None:
+    done = program_with_dead.run("dlq", "export", "-o", "nowhere/dead.jsonl")
     assert done.code == 1
     assert "nowhere/dead.jsonl cannot be written: No such file or directory" in done.err
 
 
 @pytest.mark.parametrize("to", [("-o", "again.jsonl"), ()], ids=["file", "stdout"])
 async def test_exported_payloads_can_be_submitted_again(
-    graves: Program, redis_url: str, to: tuple[str, ...]
+    program_with_dead: Program, redis_url: str, to: tuple[str, ...]
 ) -> None:
     ids = ("m-1", "m-3")
-    done = graves.run("dlq", "export", "--payloads", *to, *ids)
+    done = program_with_dead.run("dlq", "export", "--payloads", *to, *ids)
     assert done.code == 0
     assert "exported 2 payloads" in done.err
-    raw = done.out.encode() if not to else (graves.folder / "again.jsonl").read_bytes()
+    raw = done.out.encode() if not to else (program_with_dead.folder / "again.jsonl").read_bytes()
     assert [json.loads(line) for line in raw.splitlines()] == [
         payload("m-1"),
         payload("m-3", project="trials"),
     ]
-    # While they are dead letters they are the same jobs, and are told to be.
-    known = graves.run("submit", "--jsonl", "-", "--json", stdin=raw).json_lines
-    assert [(each["new"], each["status"]) for each in known] == [(False, "dead")] * 2
-    taken = graves.run("--queue", "other", "submit", "--jsonl", "-", "--json", stdin=raw).json_lines
-    assert [each["error"] for each in taken] == ["conflict"] * 2, "ids are the same in all queues of a Redis"
-    graves.run("dlq", "discard", *ids, "--yes")
-    again = graves.run("submit", "--jsonl", "-", "--json", stdin=raw)
-    assert (again.code, [each["new"] for each in again.json_lines]) == (0, [True, True])
-    async with queue_driver(redis_url) as hand:
-        for claim in await hand.claim(2):
-            await hand.finish(claim)
-        states = [(await Queue(hand.redis, hand.settings).status(job_id)).state for job_id in ids]
+    # As dead letters they are known jobs.
+    known = program_with_dead.run("submit", "--jsonl", "-", "--json", stdin=raw).json_lines
+    assert [(item["new"], item["status"]) for item in known] == [(False, "dead")] * 2
+    taken = program_with_dead.run(
+        "--queue", "other", "submit", "--jsonl", "-", "--json", stdin=raw
+    ).json_lines
+    assert [item["error"] for item in taken] == ["conflict"] * 2, "ids are the same in all queues of a Redis"
+    program_with_dead.run("dlq", "discard", *ids, "--yes")
+    again = program_with_dead.run("submit", "--jsonl", "-", "--json", stdin=raw)
+    assert (again.code, [item["new"] for item in again.json_lines]) == (0, [True, True])
+    async with queue_driver(redis_url) as driver:
+        for claim in await driver.claim(2):
+            await driver.finish(claim)
+        states = [(await Queue(driver.redis, driver.settings).status(job_id)).state for job_id in ids]
     assert states == [JobState.COMPLETED] * 2
 
 
-async def test_a_dead_letter_without_a_payload_is_left_out_of_them_and_told(
-    graves: Program, redis_url: str
-) -> None:
+async def test_export_skips_and_reports_missing_payloads(program_with_dead: Program, redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         client.delete("arq:job:m-1", "arq:result:m-1")
-    done = graves.run("dlq", "export", "--payloads", "m-1", "m-3")
+    done = program_with_dead.run("dlq", "export", "--payloads", "m-1", "m-3")
     assert done.code == 1
-    assert [each["jobId"] for each in done.json_lines] == ["m-3"]
-    assert "left out, as the payload is gone: m-1" in done.err
+    assert [item["jobId"] for item in done.json_lines] == ["m-3"]
+    assert "skipped, payload missing: m-1" in done.err
 
 
 @pytest.mark.parametrize("form", [(), ("--payloads",)], ids=["whole", "payloads"])
-def test_jobs_that_are_no_dead_letters_are_not_left_out_of_an_export_unsaid(
-    graves: Program, form: tuple[str, ...]
+def test_export_reports_jobs_that_are_not_dead_letters(
+    program_with_dead: Program, form: tuple[str, ...]
 ) -> None:
-    done = graves.run("dlq", "export", *form, "m-1", "nowhere", "m-3", "elsewhere")
-    assert (done.code, [each["jobId"] for each in done.json_lines]) == (1, ["m-1", "m-3"])
-    assert "not in the dead-letter queue: nowhere, elsewhere" in done.err
+    done = program_with_dead.run("dlq", "export", *form, "m-1", "nowhere", "m-3", "elsewhere")
+    assert (done.code, [item["jobId"] for item in done.json_lines]) == (1, ["m-1", "m-3"])
+    assert "not dead letters: nowhere, elsewhere" in done.err
 
 
 async def test_escape_sequences_stay_in_redis(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.add_dead_letters("m-1", message=f"evil {ESCAPES}\nsecond line", code=f"c{ESCAPES}")
+    async with queue_driver(redis_url) as driver:
+        await driver.add_dead_letters("m-1", message=f"evil {ESCAPES}\nsecond line", code=f"c{ESCAPES}")
     for words in (("list",), ("list", "--groups"), ("show", "m-1"), ("requeue", "m-1")):
         done = program.run("dlq", *words)
         assert done.code == 0
@@ -389,11 +401,14 @@ async def test_escape_sequences_stay_in_redis(program: Program, redis_url: str) 
         assert not any(line.startswith("second line") for line in done.out.splitlines())
 
 
-async def test_more_than_are_looked_at_are_all_counted_and_touched(
-    graves: Program, redis_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+async def test_preview_counts_more_letters_than_it_groups(
+    program_with_dead: Program,
+    redis_url: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bulk, "LOOKED_AT", 2)
-    async with queue_driver(redis_url) as hand:
-        letters = DeadLetters(hand.redis, hand.settings)
+    monkeypatch.setattr(bulk, "MAX_PREVIEWED", 2)
+    async with queue_driver(redis_url) as driver:
+        letters = DeadLetters(driver.redis, driver.settings)
         assert await bulk._preview(letters, DeadLetterFilter(), await letters.now_ms()) == (4, ())
-    assert "4 dead letters in 2 groups, here the newest 2:" in capsys.readouterr().err
+    assert "4 dead letters in 2 groups, of the newest 2:" in capsys.readouterr().err

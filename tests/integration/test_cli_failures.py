@@ -1,4 +1,4 @@
-"""What goes wrong around the commands: told in plain words, with the right exit code, without a traceback."""
+"""Failures of commands: message, exit code, no traceback."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def program(redis_url: str, tmp_path: Path) -> Program:
 
 
 @pytest.mark.parametrize("words", NEEDS_REDIS, ids=" ".join)
-def test_redis_is_down(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_redis_unreachable_exits_69(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = Program(tmp_path, "redis://user:s3cret@127.0.0.1:1/0").run(*words)
     assert done.code == 69
     assert done.out == ""
@@ -48,7 +48,7 @@ def test_redis_is_down(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert "s3cret" not in done.err
 
 
-def test_redis_is_down_as_json(tmp_path: Path) -> None:
+def test_redis_unreachable_as_json(tmp_path: Path) -> None:
     done = Program(tmp_path, "unix:///nonexistent/redis.sock").run("stats", "--json")
     assert done.code == 69
     assert done.json["error"] == "redis-unavailable"
@@ -66,20 +66,20 @@ def test_redis_is_full(redis_process: MakeServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "nonsense", "redis://h:notaport"])
-def test_an_address_that_is_none(tmp_path: Path, url: str) -> None:
+def test_invalid_redis_url(tmp_path: Path, url: str) -> None:
     done = Program(tmp_path).run("--redis-url", url, "stats")
     assert done.code == 2
     assert "allowed is" in done.err
 
 
 @pytest.mark.redis
-def test_a_bug_is_one_line_and_a_hint(program: Program, redis_url: str) -> None:
+def test_unexpected_error_is_one_line_and_a_hint(program: Program, redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         client.set("preview-jobs:meta", "not a hash")
     done = program.run("stats")
     assert done.code == 1
-    assert "previewops: unforeseen ResponseError: " in done.err
-    assert "run again with --verbose for the traceback" in done.err
+    assert "previewops: unexpected ResponseError: " in done.err
+    assert "print the traceback with: previewops --verbose" in done.err
     verbose = program.run("--verbose", "stats")
     assert verbose.code == 1
     assert "Traceback (most recent call last)" in verbose.err
@@ -87,9 +87,9 @@ def test_a_bug_is_one_line_and_a_hint(program: Program, redis_url: str) -> None:
 
 @pytest.mark.redis
 @pytest.mark.parametrize("words", [("jobs",), ("jobs", "--json"), ("dlq", "export"), ("stats",)])
-async def test_a_reader_that_has_gone(program: Program, redis_url: str, words: tuple[str, ...]) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.add_dead_letters(*(f"job-{number}" for number in range(50)))
+async def test_closed_output_exits_141(program: Program, redis_url: str, words: tuple[str, ...]) -> None:
+    async with queue_driver(redis_url) as driver:
+        await driver.add_dead_letters(*(f"job-{number}" for number in range(50)))
     reading, writing = os.pipe()
     os.close(reading)
     with program.start(*words, stdout=writing, stderr=-1) as started:
@@ -100,7 +100,7 @@ async def test_a_reader_that_has_gone(program: Program, redis_url: str, words: t
     assert b"Exception" not in err
 
 
-def test_help_for_a_reader_that_has_gone(tmp_path: Path) -> None:
+def test_help_to_closed_output_exits_141(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with Program(tmp_path).start("--help", stdout=writing, stderr=-1) as started:
@@ -111,16 +111,16 @@ def test_help_for_a_reader_that_has_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.redis
-def test_a_full_disk_under_the_output(program: Program) -> None:
+def test_output_to_full_disk(program: Program) -> None:
     with Path("/dev/full").open("wb") as full, program.start("stats", stdout=full, stderr=-1) as started:
         _, err = started.communicate(timeout=30)
     assert started.returncode == 1
-    assert b"the output cannot be written: No space left on device" in err
+    assert b"cannot write the output: No space left on device" in err
     assert b"Traceback" not in err
 
 
 @pytest.mark.redis
-def test_a_locale_without_the_letters(program: Program) -> None:
+def test_locale_without_the_characters(program: Program) -> None:
     program.write("jøb.json", payload())
     done = program.run("validate", "jøb.json", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert done.code == 0
@@ -139,7 +139,7 @@ async def work():
     except TimeoutError:
         print("lost")
 
-program._perform = lambda context, args: asyncio.run(work())
+program._dispatch = lambda context, args: asyncio.run(work())
 program.main()
 """
 

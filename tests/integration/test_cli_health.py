@@ -1,4 +1,4 @@
-"""``previewops health`` on real servers, well and unwell."""
+"""``previewops health`` on healthy and unhealthy servers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MakeServer = Callable[..., RedisProcess]
 
 @pytest.fixture
 def server(redis_process: MakeServer) -> RedisProcess:
-    """One with persistence, as production has it."""
+    """A server with persistence, as in production."""
     return redis_process()
 
 
@@ -28,7 +28,7 @@ def program(server: RedisProcess, tmp_path: Path) -> Program:
     return Program(tmp_path, server.url, {"PREVIEW_HEARTBEAT_MS": "60000", "PREVIEW_LEASE_MS": "600000"})
 
 
-# What this very machine takes to answer is not what these tests are about.
+# The latency of this machine is not tested.
 PATIENT = ("--latency-warning", "600000", "--latency-critical", "600000")
 
 
@@ -38,17 +38,17 @@ def statuses(program: Program, *words: str) -> dict[str, str]:
 
 
 async def test_slow_redis_is_reported(program: Program, server: RedisProcess) -> None:
-    async with queue_driver(server.url) as hand:
-        await hand.heartbeat()
+    async with queue_driver(server.url) as driver:
+        await driver.heartbeat()
     assert statuses(program)["redis"] == "OK"
     done = program.run("health", "--json", *PATIENT)
     assert any(name == "redis_answer" and value > 0 for name, value in done.json["figures"].items())
 
 
 async def test_healthy_queue(program: Program, server: RedisProcess) -> None:
-    async with queue_driver(server.url) as hand:
-        await hand.heartbeat()
-        await hand.submit(payload())
+    async with queue_driver(server.url) as driver:
+        await driver.heartbeat()
+        await driver.submit(payload())
     done = program.run("health", *PATIENT)
     assert done.code == 0
     first = done.out.splitlines()[0]
@@ -66,7 +66,7 @@ def test_advice_is_below_the_failed_check(program: Program) -> None:
     assert lines[place + 1].strip() == "start workers: `previewops supervise`, or `previewops up`"
     assert lines[place].index("no worker") == lines[place + 1].index("start workers")
     (check,) = (
-        each for each in program.run("health", "--json", *PATIENT).json["checks"] if each["name"] == "workers"
+        item for item in program.run("health", "--json", *PATIENT).json["checks"] if item["name"] == "workers"
     )
     assert check["figure"] == "0"
     assert check["advice"] == lines[place + 1].strip()
@@ -76,14 +76,14 @@ async def test_failures_stuck_jobs_versions_and_disk_are_checked(
     program: Program, server: RedisProcess
 ) -> None:
     (program.folder / "data").mkdir(exist_ok=True)
-    async with queue_driver(server.url) as hand:
-        await hand.heartbeat("w-1", version="0.0.2")
-        await hand.heartbeat("w-2", version="0.0.1")
-        await hand.complete("done")
-        await hand.add_dead_letters("a", "b", "c", "d")
-        await hand.submit(payload("slow"))
-        await hand.leases.claim(1)
-        await hand.redis.hincrby("preview-jobs:job:slow", "claimed", -200_000)
+    async with queue_driver(server.url) as driver:
+        await driver.heartbeat("w-1", version="0.0.2")
+        await driver.heartbeat("w-2", version="0.0.1")
+        await driver.complete("done")
+        await driver.add_dead_letters("a", "b", "c", "d")
+        await driver.submit(payload("slow"))
+        await driver.leases.claim(1)
+        await driver.redis.hincrby("preview-jobs:job:slow", "claimed", -200_000)
     found = statuses(program, "--dead-warning", "50")
     assert found.pop("disk") in ("OK", "WARNING", "CRITICAL"), "whatever this machine has"
     assert {name for name, status in found.items() if status != "OK"} == {
@@ -96,12 +96,10 @@ async def test_failures_stuck_jobs_versions_and_disk_are_checked(
     assert milder["failure-rate"] == "WARNING"
 
 
-async def test_confinement_and_clocks_of_workers_are_checked(
-    program: Program, server: RedisProcess
-) -> None:
-    async with queue_driver(server.url) as hand:
+async def test_confinement_and_clocks_of_workers_are_checked(program: Program, server: RedisProcess) -> None:
+    async with queue_driver(server.url) as driver:
         now_ms = time.time_ns() // 1_000_000
-        await hand.heartbeat("w-1", confinedBy=["seccomp", "resource limits"], clockMs=now_ms - 3_600_000)
+        await driver.heartbeat("w-1", confinedBy=["seccomp", "resource limits"], clockMs=now_ms - 3_600_000)
     found = statuses(program)
     assert (found["confinement"], found["clocks"]) == ("WARNING", "CRITICAL")
     line = program.run("health", *PATIENT).out.splitlines()[0]
@@ -113,12 +111,10 @@ async def test_confinement_and_clocks_of_workers_are_checked(
     assert (accepted["confinement"], accepted["clocks"]) == ("OK", "OK")
 
 
-async def test_options_precede_environment(
-    program: Program, server: RedisProcess
-) -> None:
-    async with queue_driver(server.url) as hand:
-        await hand.heartbeat()
-        await hand.add_dead_letters("a", "b")
+async def test_options_precede_environment(program: Program, server: RedisProcess) -> None:
+    async with queue_driver(server.url) as driver:
+        await driver.heartbeat()
+        await driver.add_dead_letters("a", "b")
     assert program.run("health", *PATIENT, PREVIEW_HEALTH_DEAD_WARNING="3").code == 0
     moved = program.run("health", *PATIENT, "--dead-warning", "2", PREVIEW_HEALTH_DEAD_WARNING="3")
     assert moved.code == 1
@@ -134,26 +130,26 @@ def test_no_worker_is_critical(program: Program) -> None:
 
 
 async def test_silent_workers_are_critical(program: Program, server: RedisProcess) -> None:
-    async with queue_driver(server.url) as hand:
-        await hand.heartbeat()
-        await hand.redis.zadd("preview-jobs:workers", {"w-1": 1_000})
+    async with queue_driver(server.url) as driver:
+        await driver.heartbeat()
+        await driver.redis.zadd("preview-jobs:workers", {"w-1": 1_000})
     done = program.run("health", *PATIENT)
     assert done.code == 2
     assert "all of 1 worker silent" in done.out
 
 
 async def test_dead_letters_warn_by_thresholds(program: Program, server: RedisProcess) -> None:
-    async with queue_driver(server.url) as hand:
-        await hand.heartbeat()
-        await hand.add_dead_letters("a", "b")
+    async with queue_driver(server.url) as driver:
+        await driver.heartbeat()
+        await driver.add_dead_letters("a", "b")
     assert program.run("health", *PATIENT).code == 1
     assert program.run("health", *PATIENT, "--dead-warning", "3").code == 0
     assert program.run("health", *PATIENT, "--dead-critical", "2").code == 2
 
 
 async def test_pause_eviction_and_persistence_warn(program: Program, server: RedisProcess) -> None:
-    async with queue_driver(server.url) as hand:
-        await hand.heartbeat()
+    async with queue_driver(server.url) as driver:
+        await driver.heartbeat()
     assert set(statuses(program).values()) == {"OK"}
     program.run("pause")
     with redis.Redis.from_url(server.url) as client:
@@ -172,19 +168,17 @@ async def test_pause_eviction_and_persistence_warn(program: Program, server: Red
 
 
 async def test_lost_jobs_are_critical(program: Program, server: RedisProcess) -> None:
-    async with queue_driver(server.url) as hand:
-        await hand.heartbeat()
-        await hand.submit(payload())
-        await hand.redis.delete("preview-jobs", "preview-jobs:waiting:normal")
+    async with queue_driver(server.url) as driver:
+        await driver.heartbeat()
+        await driver.submit(payload())
+        await driver.redis.delete("preview-jobs", "preview-jobs:waiting:normal")
     assert statuses(program)["accounting"] == "CRITICAL"
 
 
-async def test_forbidden_commands_skip_their_checks(
-    program: Program, server: RedisProcess
-) -> None:
-    async with queue_driver(server.url) as hand:
-        await hand.heartbeat()
-        await hand.redis.execute_command("ACL", "SETUSER", "default", "-config", "-info")
+async def test_forbidden_commands_skip_their_checks(program: Program, server: RedisProcess) -> None:
+    async with queue_driver(server.url) as driver:
+        await driver.heartbeat()
+        await driver.redis.execute_command("ACL", "SETUSER", "default", "-config", "-info")
     found = program.run("health", "--json", *PATIENT)
     assert found.code == 0
     assert {"eviction", "persistence"}.isdisjoint(check["name"] for check in found.json["checks"])
@@ -223,4 +217,4 @@ def test_invalid_settings_and_bugs_are_unknown(program: Program, server: RedisPr
         client.set("preview-jobs:meta", "not a hash")
     done = program.run("health", *PATIENT)
     assert done.code == 3
-    assert done.out.startswith("PREVIEWOPS UNKNOWN - unforeseen ")
+    assert done.out.startswith("PREVIEWOPS UNKNOWN - unexpected ")

@@ -1,4 +1,4 @@
-"""The program's help, versions and completion: for every command, and without waiting."""
+"""Help, version and completion of every command; import time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from previewops import __version__
-from previewops.cli.dlq import COMMANDS as DLQ
+from previewops.cli.dlq import COMMANDS as DLQ_COMMANDS
 from previewops.cli.program import COMMANDS
 from tests.integration.cli_program import Program, aligned
 
 HEAVY = ("redis", "arq", "jsonschema", "PIL", "rich", "asyncio", "structlog", "textual", "uvloop")
 HEAVY += ("starlette", "uvicorn", "prometheus_client")
-COMMANDS = [(name,) for name in COMMANDS] + [("dlq", name) for name in DLQ]
+NAMES = [(name,) for name in COMMANDS] + [("dlq", name) for name in DLQ_COMMANDS]
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def program(tmp_path: Path) -> Program:
     return Program(tmp_path)
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("words", NAMES, ids=" ".join)
 def test_every_command_has_help_with_an_example(program: Program, words: tuple[str, ...]) -> None:
     done = program.run(*words, "--help")
     assert done.code == 0
@@ -42,7 +42,7 @@ def test_the_list_of_commands(program: Program) -> None:
     assert aligned(done.out.splitlines())
 
 
-def test_each_listed_command_is_the_one_that_is_loaded() -> None:
+def test_listed_commands_load() -> None:
     script = (
         "import click; from previewops.cli.program import cli\n"
         "for group in (cli, cli.get_command(None, 'dlq')):\n"
@@ -58,7 +58,7 @@ def test_version(program: Program) -> None:
 
 
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ("dlq", "--help"), ("completion", "bash")])
-def test_what_needs_no_redis_imports_none_of_it(words: tuple[str, ...]) -> None:
+def test_help_and_version_import_no_heavy_modules(words: tuple[str, ...]) -> None:
     script = (
         "import sys; sys.argv = ['previewops', *sys.argv[1:]]\n"
         "from previewops.cli import main\n"
@@ -69,7 +69,7 @@ def test_what_needs_no_redis_imports_none_of_it(words: tuple[str, ...]) -> None:
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
-def test_health_imports_neither_the_schema_nor_pixels(program: Program) -> None:
+def test_health_imports_neither_jsonschema_nor_pillow(program: Program) -> None:
     script = (
         "import sys; sys.argv = ['previewops', '--redis-url', 'unix:///nonexistent/s', 'health']\n"
         "from previewops.cli import main\n"
@@ -82,7 +82,7 @@ def test_health_imports_neither_the_schema_nor_pixels(program: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "text"),
     [
         (("nonsense",), "No such command 'nonsense'"),
         (("dlq", "nonsense"), "No such command 'nonsense'"),
@@ -91,16 +91,16 @@ def test_health_imports_neither_the_schema_nor_pixels(program: Program) -> None:
         (("jobs", "--limit", "0"), "--limit"),
         (("submit",), "Missing argument 'FILE...'"),
         (("--queue", "a b", "stats"), "allowed is 1 to 100 of the characters"),
-        (("--queue", "", "stats"), "it is empty"),
-        (("--data-dir", "", "stats"), "it is empty"),
+        (("--queue", "", "stats"), "is empty"),
+        (("--data-dir", "", "stats"), "is empty"),
         (("completion", "tcsh"), "'tcsh' is not one of"),
     ],
 )
-def test_wrong_words_exit_2(program: Program, words: tuple[str, ...], said: str) -> None:
+def test_invalid_usage_exits_2(program: Program, words: tuple[str, ...], text: str) -> None:
     done = program.run(*words)
     assert done.code == 2
     assert done.out == ""
-    assert said in done.err
+    assert text in done.err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,4 +1,4 @@
-"""``submit --import``: a person's own pictures, from their folder to where workers find them."""
+"""``submit --import``: local files are copied to the asset folder."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def job(uri: str, **changes: Any) -> dict[str, Any]:
 
 
 def stored(url: str) -> dict[str, Any]:
-    """The payload of job-1 as workers get it."""
+    """Returns the stored payload of job-1."""
     with redis.Redis.from_url(url) as client:
         body = client.get("arq:job:job-1")
     assert isinstance(body, bytes)
-    found: dict[str, Any] = json.loads(body)["a"][0]
-    return found
+    result: dict[str, Any] = json.loads(body)["a"][0]
+    return result
 
 
 def imported(program: Program) -> list[str]:
@@ -55,7 +55,7 @@ def test_relative_to_the_current_folder_for_standard_input(program: Program) -> 
     assert len(imported(program)) == 1
 
 
-def test_an_absolute_path_outside_the_roots(program: Program) -> None:
+def test_absolute_path_outside_the_roots_is_imported(program: Program) -> None:
     elsewhere = job(str(program.folder / "mine/pics/a.png"))
     program.write("job.json", elsewhere)
     root = str(program.folder / "data" / "assets")
@@ -70,38 +70,38 @@ def test_submitting_again_is_the_same_job(program: Program) -> None:
     assert (done.code, done.json_lines[0]["new"]) == (0, False)
 
 
-def test_a_job_that_is_refused_leaves_no_files(program: Program) -> None:
+def test_rejected_job_imports_no_files(program: Program) -> None:
     bad = job("pics/a.png", colour="red")
     done = program.run("submit", program.write("mine/job.json", bad), "--import")
     assert done.code == 65
     assert not (program.folder / "data").exists()
 
 
-def test_what_the_import_and_the_contract_find_is_one_report(program: Program) -> None:
+def test_import_and_contract_violations_are_reported_together(program: Program) -> None:
     bad = job("pics/never.png", colour="red")
     done = program.run("submit", program.write("mine/job.json", bad), "--import", "--json")
     assert done.code == 65
-    assert [(each["pointer"], each["code"]) for each in done.json_lines[0]["violations"]] == [
+    assert [(item["pointer"], item["code"]) for item in done.json_lines[0]["violations"]] == [
         ("/previewRequest/assets/0/colour", "unknown-property"),
         ("/previewRequest/assets/0/uri", "import-missing"),
     ]
 
 
-def test_a_stranger_cannot_have_any_file_copied(program: Program) -> None:
+def test_only_pictures_and_sounds_are_imported(program: Program) -> None:
     done = program.run("submit", program.write("job.json", job("/etc/passwd")), "--import")
     assert done.code == 65
     assert "is not a supported picture or sound" in done.err
     assert "/etc" not in "".join(imported(program))
 
 
-def test_roots_that_leave_the_store_out(program: Program) -> None:
+def test_import_requires_its_folder_in_the_asset_roots(program: Program) -> None:
     program.write("mine/job.json", job("pics/a.png"))
     done = program.run("submit", "mine/job.json", "--import", PREVIEW_ASSET_ROOTS="/srv")
     assert done.code == 2
-    assert "PREVIEW_ASSET_ROOTS does not name" in done.err
+    assert "is not in PREVIEW_ASSET_ROOTS" in done.err
 
 
-def test_a_store_that_cannot_be_written(program: Program, redis_url: str) -> None:
+def test_import_to_unwritable_folder(program: Program, redis_url: str) -> None:
     program.write("data", b"a file where the folder should be")
     done = program.run("submit", program.write("mine/job.json", job("pics/a.png")), "--import")
     assert done.code == 1

@@ -1,4 +1,4 @@
-"""status, jobs, cancel, pause, resume, stats and workers with the real program."""
+"""status, jobs, cancel, pause, resume, stats and workers as processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.integration.cli_program import ESCAPES, Program, aligned, payload, qu
 
 pytestmark = pytest.mark.redis
 
-LONG = "asset board (pictures/board.png): there is no such file, and it was looked for in many a folder"
+LONG = "asset board (pictures/board.png): there is no such file, although several folders were searched"
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ async def test_status_of_a_completed_job(program: Program, redis_url: str) -> No
         "bundle": "/data/previews/lessons/job-1",
         "artifacts": [{"path": "poster.webp", "bytes": 20480, "mediaType": "image/webp", "sha256": "0" * 64}],
     }
-    async with queue_driver(redis_url) as hand:
-        await hand.complete("job-1", result=result)
-    found = program.run("status", "job-1", "--json").json
+    async with queue_driver(redis_url) as driver:
+        await driver.complete("job-1", result=result)
+    data = program.run("status", "job-1", "--json").json
     assert {
         "jobId": "job-1",
         "status": "completed",
@@ -34,8 +34,8 @@ async def test_status_of_a_completed_job(program: Program, redis_url: str) -> No
         "progress": 1.0,
         "failedReason": None,
         "artifacts": result["artifacts"],
-    }.items() <= found.items()
-    assert found["createdAt"] <= found["startedAt"] <= found["finishedAt"]
+    }.items() <= data.items()
+    assert data["createdAt"] <= data["startedAt"] <= data["finishedAt"]
     done = program.run("status", "job-1")
     assert done.code == 0
     assert "poster.webp  image/webp  20.0 KiB" in done.out
@@ -44,10 +44,10 @@ async def test_status_of_a_completed_job(program: Program, redis_url: str) -> No
 
 
 async def test_status_of_an_active_and_of_a_dead_job(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.add_dead_letters("dead-1", message=LONG)
-        await hand.submit(payload("active-1"))
-        await hand.claim()
+    async with queue_driver(redis_url) as driver:
+        await driver.add_dead_letters("dead-1", message=LONG)
+        await driver.submit(payload("active-1"))
+        await driver.claim()
     assert "state     active" in program.run("status", "active-1").out
     done = program.run("status", "dead-1")
     assert "attempts  1 failed" in done.out
@@ -55,7 +55,7 @@ async def test_status_of_an_active_and_of_a_dead_job(program: Program, redis_url
     assert aligned(done.out.splitlines())
 
 
-def test_a_job_that_is_not_there(program: Program) -> None:
+def test_unknown_job(program: Program) -> None:
     for command in ("status", "cancel"):
         done = program.run(command, "never")
         assert done.code == 1
@@ -64,10 +64,10 @@ def test_a_job_that_is_not_there(program: Program) -> None:
 
 
 async def test_jobs(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.add_dead_letters("dead-1", message=LONG)
-        await hand.complete("done-1")
-        await hand.submit(payload("a-1"), payload("b-1", project="trials"))
+    async with queue_driver(redis_url) as driver:
+        await driver.add_dead_letters("dead-1", message=LONG)
+        await driver.complete("done-1")
+        await driver.submit(payload("a-1"), payload("b-1", project="trials"))
     done = program.run("jobs")
     lines = done.out.splitlines()
     assert lines[0].split() == ["JOB", "STATE", "PRIORITY", "PROJECT", "ACCEPTED", "REASON"]
@@ -78,32 +78,32 @@ async def test_jobs(program: Program, redis_url: str) -> None:
         ("b-1", "waiting"),
     }
     assert aligned(lines)
-    assert [each["jobId"] for each in program.run("jobs", "--state", "dead", "--json").json["jobs"]] == [
+    assert [item["jobId"] for item in program.run("jobs", "--state", "dead", "--json").json["jobs"]] == [
         "dead-1"
     ]
-    assert [each["jobId"] for each in program.run("jobs", "--project", "trials", "--json").json["jobs"]] == [
+    assert [item["jobId"] for item in program.run("jobs", "--project", "trials", "--json").json["jobs"]] == [
         "b-1"
     ]
     for words, expected in (("project:tri", ["b-1"]), ("! state:waiting", ["dead-1", "done-1"]), ("!1", [])):
-        found = program.run("jobs", "--filter", words, "--json").json["jobs"]
-        assert sorted(each["jobId"] for each in found) == expected
-    refused = program.run("jobs", "--filter", "proj:tri")
-    assert (refused.code, "found proj, allowed id, project" in refused.err) == (2, True)
+        data = program.run("jobs", "--filter", words, "--json").json["jobs"]
+        assert sorted(item["jobId"] for item in data) == expected
+    rejected = program.run("jobs", "--filter", "proj:tri")
+    assert (rejected.code, "found proj, allowed id, project" in rejected.err) == (2, True)
     assert program.run("dlq", "list", "--filter", "!stat:dead").code == 2
     assert program.run("jobs", "--project", "trial", "--json").json["jobs"] == []
     page = program.run("jobs", "--limit", "1", "--json").json
     assert (len(page["jobs"]), page["more"]) == (1, True)
-    assert "there are more than these 1" in program.run("jobs", "--limit", "1").err
+    assert "more jobs than --limit 1" in program.run("jobs", "--limit", "1").err
     assert "no jobs" in program.run("jobs", "--state", "cancelled").err
 
 
 async def test_cancel(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.submit(payload("job-1"))
+    async with queue_driver(redis_url) as driver:
+        await driver.submit(payload("job-1"))
     done = program.run("cancel", "job-1", "--reason", "wrong pictures", SUDO_USER="alice")
     assert (done.code, done.out) == (0, "cancelled job-1; it was waiting\n")
-    found = program.run("status", "job-1", "--json").json
-    assert found["status"] == "cancelled"
+    data = program.run("status", "job-1", "--json").json
+    assert data["status"] == "cancelled"
     again = program.run("cancel", "job-1")
     assert again.code == 1
     assert "cannot cancel job job-1: it is cancelled" in again.err
@@ -111,28 +111,28 @@ async def test_cancel(program: Program, redis_url: str) -> None:
 
 async def test_pause_and_resume(program: Program, redis_url: str) -> None:
     done = program.run("pause", "--reason", f"moving {ESCAPES}", SUDO_USER="alice")
-    assert (done.code, done.out) == (0, "paused preview-jobs; `previewops resume` lets it go on\n")
-    async with queue_driver(redis_url) as hand:
-        await hand.submit(payload("job-1"))
-        assert await hand.claim() == ()
+    assert (done.code, done.out) == (0, "paused preview-jobs; resume with `previewops resume`\n")
+    async with queue_driver(redis_url) as driver:
+        await driver.submit(payload("job-1"))
+        assert await driver.claim() == ()
         again = program.run("pause")
         assert again.code == 0
-        assert "was paused already, by alice@" in again.out
+        assert "is already paused, by alice@" in again.out
         assert "moving \\u001b[2Jgone\\u0007" in again.out
         assert "by alice@" in program.run("stats").out
-        assert program.run("resume").out == "preview-jobs goes on\n"
+        assert program.run("resume").out == "preview-jobs resumed\n"
         assert program.run("resume").out == "preview-jobs was not paused\n"
-        assert len(await hand.claim()) == 1
+        assert len(await driver.claim()) == 1
 
 
 async def test_stats(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.complete("done-1", "done-2")
-        await hand.add_dead_letters("dead-1")
-        await hand.submit(payload("a-1"), payload("a-2", priority="high"))
-        await hand.heartbeat()
-    found = program.run("stats", "--json").json
-    queue = found["queue"]
+    async with queue_driver(redis_url) as driver:
+        await driver.complete("done-1", "done-2")
+        await driver.add_dead_letters("dead-1")
+        await driver.submit(payload("a-1"), payload("a-2", priority="high"))
+        await driver.heartbeat()
+    data = program.run("stats", "--json").json
+    queue = data["queue"]
     assert queue["oldestWaitingMs"] >= 0
     assert {
         "name": "preview-jobs",
@@ -143,7 +143,7 @@ async def test_stats(program: Program, redis_url: str) -> None:
         "completed": 2,
         "dead": 1,
     }.items() <= queue.items()
-    (worker,) = found["workers"]
+    (worker,) = data["workers"]
     assert (worker["id"], worker["busy"], worker["rssBytes"], worker["jobs"]) == ("w-1", 1, 45_000_000, [])
     done = program.run("stats")
     assert done.code == 0
@@ -156,8 +156,8 @@ async def test_stats(program: Program, redis_url: str) -> None:
 async def test_workers(program: Program, redis_url: str) -> None:
     assert "no worker is running" in program.run("workers").err
     assert program.run("workers", "--json").json["workers"] == []
-    async with queue_driver(redis_url) as hand:
-        await hand.heartbeat("w-1", jobs=["job-1", f"job{ESCAPES}"])
+    async with queue_driver(redis_url) as driver:
+        await driver.heartbeat("w-1", jobs=["job-1", f"job{ESCAPES}"])
     done = program.run("workers")
     assert done.out.splitlines()[1].split()[:8] == ["w-1", "working", "1/2", "0", "0", "42.9", "MiB", "just"]
     assert "\x1b" not in done.out

@@ -1,4 +1,4 @@
-"""record with the real program and a real server: what it writes, what it refuses, and a server that goes away."""
+"""``previewops record`` as a process: content, rejected files, Redis outages."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def wait_for_line(process: subprocess.Popen[bytes], words: str) -> str:
     for line in process.stderr:
         if words in line.decode():
             return line.decode()
-    raise AssertionError(f"it ended without saying {words!r}")
+    raise AssertionError(f"process ended without printing {words!r}")
 
 
-async def test_what_a_screen_draws_is_in_it(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.add_dead_letters("dead-1")
-        await hand.submit(payload("a-1"), payload("b-1", priority="high"))
-        await hand.claim()
-        await hand.heartbeat()
+async def test_recording_contains_the_tui_data(program: Program, redis_url: str) -> None:
+    async with queue_driver(redis_url) as driver:
+        await driver.add_dead_letters("dead-1")
+        await driver.submit(payload("a-1"), payload("b-1", priority="high"))
+        await driver.claim()
+        await driver.heartbeat()
     done = program.run("record", "night.rec", "--every", "0.25", "--for", "1s")
     assert done.code == 0, done.err
     assert done.out.startswith("recording preview-jobs into night.rec every 0.25 s for 1.0 s\n")
-    assert " looks over " in done.out
+    assert " snapshots over " in done.out
     with closing(Recording.open(program.folder / "night.rec")) as recording:
         (stretch,) = recording.intervals
         look = recording.frame_at(stretch.end_ms).frame
@@ -54,7 +54,7 @@ async def test_what_a_screen_draws_is_in_it(program: Program, redis_url: str) ->
     assert {"workers", "redis", "dead-letters"} <= {check.name for check in look.health.checks}
 
 
-def test_a_signal_ends_it_in_order(program: Program) -> None:
+def test_signal_ends_the_recording_cleanly(program: Program) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         process = program.start(
             "record", "night.rec", "--every", "0.25", stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -75,7 +75,7 @@ def test_a_signal_ends_it_in_order(program: Program) -> None:
         assert len(recording.intervals) == 1, "the second one went on where the first had ended"
 
 
-def test_it_rides_out_a_server_that_is_away(
+def test_redis_outage_is_recorded_as_a_gap(
     redis_process: Callable[..., RedisProcess], tmp_path: Path
 ) -> None:
     server = redis_process(start=False)
@@ -104,15 +104,15 @@ def test_it_rides_out_a_server_that_is_away(
         assert recording.frame_at(recording.intervals[-1].end_ms).frame is not None
 
 
-def test_a_server_that_never_came_is_a_failure(tmp_path: Path) -> None:
+def test_redis_never_reachable_exits_69(tmp_path: Path) -> None:
     program = Program(tmp_path, f"unix://{tmp_path}/nobody.sock")
     done = program.run("record", "night.rec", "--every", "0.25", "--for", "1s")
     assert done.code == 69
     assert "no snapshot of the queue" in done.err
-    assert "0 looks" in done.out
+    assert "0 snapshots" in done.out
 
 
-def test_what_is_no_recording_is_left_as_it_is(program: Program) -> None:
+def test_other_files_are_not_overwritten(program: Program) -> None:
     for name, content in (("notes.txt", b"dear diary\n"), ("picture.png", b"\x89PNG\r\n\x1a\n")):
         program.write(name, content)
         done = program.run("record", name, "--for", "1s")
@@ -125,7 +125,7 @@ def test_what_is_no_recording_is_left_as_it_is(program: Program) -> None:
 
 
 @pytest.mark.parametrize("words", [("--for", "soon"), ("--for", "0s"), ("--every", "0"), ("--max-mb", "0")])
-def test_wrong_words_are_usage_errors(program: Program, words: tuple[str, ...]) -> None:
+def test_invalid_options_are_usage_errors(program: Program, words: tuple[str, ...]) -> None:
     done = program.run("record", "night.rec", *words)
     assert done.code == 2
     assert not (program.folder / "night.rec").exists()

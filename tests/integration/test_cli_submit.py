@@ -1,4 +1,4 @@
-"""Submitting and validating with the real program."""
+"""submit and validate as processes."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def test_the_same_job_again_is_the_same_job(program: Program, redis_url: str) ->
     assert waiting(redis_url) == {"job-1"}
 
 
-def test_another_body_under_the_same_id_is_a_conflict(program: Program) -> None:
+def test_another_payload_with_the_same_id_is_a_conflict(program: Program) -> None:
     program.run("submit", program.write("job.json", payload()))
     done = program.run("submit", program.write("other.json", payload(priority="high")), "--json")
     assert done.code == 1
     assert done.json_lines[0]["error"] == "conflict"
     assert "other.json: job job-1 already exists (waiting) with a different payload" in done.err
     assert "hint: " in done.err
-    assert "a job sent with --import has other uris: send it so again" in done.err
+    assert "submit such a job with --import again" in done.err
 
 
 @pytest.mark.parametrize("words", [("jobs.jsonl",), ("--jsonl", "jobs.txt")])
-def test_a_job_a_line(program: Program, redis_url: str, words: tuple[str, ...]) -> None:
+def test_json_lines(program: Program, redis_url: str, words: tuple[str, ...]) -> None:
     lines = b"\n".join(json.dumps(payload(f"job-{number}")).encode() for number in range(250))
     program.write(words[-1], lines + b"\n\n")
     done = program.run("submit", *words, PREVIEW_QUEUE_MAX="1000")
@@ -69,13 +69,13 @@ def test_a_job_a_line(program: Program, redis_url: str, words: tuple[str, ...]) 
     assert waiting(redis_url) == {f"job-{number}" for number in range(250)}
 
 
-def test_every_document_is_reported_and_none_keeps_another_out(program: Program, redis_url: str) -> None:
+def test_every_payload_is_reported_and_valid_ones_are_submitted(program: Program, redis_url: str) -> None:
     program.write("good.json", payload("good"))
     program.write("bad.json", payload("bad", priority="urgent"))
     program.write("mixed.jsonl", b'{"jobId":\n' + json.dumps(payload("also-good")).encode())
     done = program.run("submit", "bad.json", "nowhere.json", "mixed.jsonl", "good.json", "--json")
     assert done.code == 2
-    assert [(each["source"], each.get("error")) for each in done.json_lines] == [
+    assert [(item["source"], item.get("error")) for item in done.json_lines] == [
         ("bad.json", "invalid-payload"),
         ("nowhere.json", "unreadable"),
         ("mixed.jsonl:1", "invalid-payload"),
@@ -85,7 +85,7 @@ def test_every_document_is_reported_and_none_keeps_another_out(program: Program,
     assert waiting(redis_url) == {"good", "also-good"}
 
 
-def test_a_full_queue_says_try_again(program: Program, redis_url: str) -> None:
+def test_full_queue_exits_75(program: Program, redis_url: str) -> None:
     for name in ("a", "b", "c"):
         program.write(f"{name}.json", payload(name))
     done = program.run("submit", "a.json", "b.json", "c.json", PREVIEW_QUEUE_MAX="1")
@@ -96,14 +96,14 @@ def test_a_full_queue_says_try_again(program: Program, redis_url: str) -> None:
     assert waiting(redis_url) == {"a"}
 
 
-def test_the_worst_exit_code_wins(program: Program) -> None:
+def test_most_severe_exit_code_is_returned(program: Program) -> None:
     program.write("a.json", payload("a"))
     program.write("b.json", payload("b"))
     program.write("bad.json", payload("bad", priority="urgent"))
     assert program.run("submit", "a.json", "b.json", "bad.json", PREVIEW_QUEUE_MAX="1").code == 65
 
 
-def test_refusals_are_counted(program: Program, redis_url: str) -> None:
+def test_rejections_are_counted(program: Program, redis_url: str) -> None:
     program.write("a.json", payload("a"))
     program.write("other.json", payload("a", priority="high"))
     program.write("bad.json", {})
@@ -118,14 +118,14 @@ def test_refusals_are_counted(program: Program, redis_url: str) -> None:
     }
 
 
-def test_without_redis_each_job_is_told_of(program: Program) -> None:
+def test_redis_failure_is_reported_for_each_job(program: Program) -> None:
     program.write("a.json", payload("a"))
     program.write("b.json", payload("b"))
     url = "redis://user:s3cret@127.0.0.1:1"
     done = program.run("--redis-url", url, "submit", "a.json", "b.json", "--wait", "--json")
     assert done.code == 69
-    assert [each["error"] for each in done.json_lines] == ["redis-unavailable"] * 2
-    assert "a.json: job a is not known to be accepted: Redis at redis://user:***@127.0.0.1:1" in done.err
+    assert [item["error"] for item in done.json_lines] == ["redis-unavailable"] * 2
+    assert "a.json: job a may not have been accepted: Redis at redis://user:***@127.0.0.1:1" in done.err
     assert "s3cret" not in done.err + done.out
 
 
@@ -136,7 +136,7 @@ def test_another_queue(program: Program, redis_url: str) -> None:
     assert "job-1" in program.run("jobs", PREVIEW_QUEUE_NAME="other").out
 
 
-def test_an_absolute_uri_has_to_lie_under_a_root(program: Program) -> None:
+def test_absolute_uri_must_be_under_an_asset_root(program: Program) -> None:
     job = payload(previewRequest={"steps": [], "assets": [{"id": "a", "uri": "/etc/hostname"}], "audio": {}})
     done = program.run("submit", program.write("job.json", job))
     assert done.code == 65
@@ -145,7 +145,7 @@ def test_an_absolute_uri_has_to_lie_under_a_root(program: Program) -> None:
     assert program.run("submit", "job.json", PREVIEW_ASSET_ROOTS="/etc").code == 0
 
 
-def test_validate_tells_valid_from_invalid(program: Program, redis_url: str) -> None:
+def test_validate_reports_valid_and_invalid(program: Program, redis_url: str) -> None:
     program.write("good.json", payload())
     program.write("bad.json", payload(priority="urgent"))
     done = program.run("validate", "good.json", "bad.json")
@@ -153,7 +153,7 @@ def test_validate_tells_valid_from_invalid(program: Program, redis_url: str) -> 
     lines = done.out.splitlines()
     assert lines[:2] == ["good.json: valid (job job-1)", "bad.json: 1 violation"]
     assert lines[2].startswith("  /priority  ")
-    assert lines[3:] == ['      found    "urgent"', "      allowed  low, normal, high", "1 valid, 1 not"]
+    assert lines[3:] == ['      found    "urgent"', "      allowed  low, normal, high", "1 valid, 1 invalid"]
     assert waiting(redis_url) == set()
 
 
@@ -164,21 +164,21 @@ def test_the_valid_examples_are_valid_without_redis(program: Program, name: str)
     assert done.json_lines[0]["valid"] is True
 
 
-def test_timeout_needs_wait(program: Program) -> None:
+def test_timeout_requires_wait(program: Program) -> None:
     done = program.run("submit", program.write("job.json", payload()), "--timeout", "3")
     assert done.code == 2
-    assert "--timeout goes with --wait" in done.err
+    assert "--timeout requires --wait" in done.err
 
 
-async def test_a_known_job_that_is_dead_is_told_by_its_state(program: Program, redis_url: str) -> None:
-    async with queue_driver(redis_url) as hand:
-        await hand.add_dead_letters("job-1")
+async def test_resubmitting_a_dead_job_gives_its_state_and_hint(program: Program, redis_url: str) -> None:
+    async with queue_driver(redis_url) as driver:
+        await driver.add_dead_letters("job-1")
     done = program.run("submit", program.write("job.json", payload()), "--json")
     assert done.json_lines[0]["status"] == "dead"
     assert done.json_lines[0]["hint"] == "the job is a dead letter: `previewops dlq requeue job-1` runs it again"
 
 
-def test_a_known_job_that_was_cancelled_says_what_to_do(program: Program) -> None:
+def test_resubmitting_a_cancelled_job_gives_a_hint(program: Program) -> None:
     program.run("submit", program.write("job.json", payload()))
     program.run("cancel", "job-1")
     done = program.run("submit", "job.json")

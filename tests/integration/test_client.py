@@ -1,4 +1,4 @@
-"""The clients for applications, over a real server, with a hand in place of a worker."""
+"""Python clients on a Redis server, with a queue driver in place of a worker."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def settings(tmp_path: Path) -> Settings:
     return replace(SETTINGS, data_dir=tmp_path / "data")
 
 
-async def claimed(hand: QueueDriver) -> Claim:
-    claims = await hand.claim()
+async def claimed(driver: QueueDriver) -> Claim:
+    claims = await driver.claim()
     while not claims:
-        assert await hand.leases.wait_for_work(30), "nothing was submitted"
-        claims = await hand.claim()
+        assert await driver.leases.wait_for_work(30), "nothing was submitted"
+        claims = await driver.claim()
     return claims[0]
 
 
@@ -84,12 +84,12 @@ def bundle(settings: Settings, job_id: str, files: dict[str, bytes], **entry: An
 
 
 async def test_from_a_submit_to_the_files(redis_url: str, settings: Settings) -> None:
-    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as driver:
         assert await client.submit(payload()) == Receipt("job-1", JobState.WAITING, new=True)
         assert await client.submit(payload()) == Receipt("job-1", JobState.WAITING, new=False)
         waiting = asyncio.create_task(client.wait("job-1", timeout_s=60))
-        said = {"bundle": "/d/previews/lessons/job-1", "durationMs": 4000, "width": 64, "dryRun": False}
-        await hand.finish(await claimed(hand), said)
+        text = {"bundle": "/d/previews/lessons/job-1", "durationMs": 4000, "width": 64, "dryRun": False}
+        await driver.finish(await claimed(driver), text)
         result = await waiting
         assert (result.job_id, result.project_id, result.duration_ms) == ("job-1", "lessons", 4000)
         assert result.bundle == Path("/d/previews/lessons/job-1")
@@ -100,21 +100,21 @@ async def test_from_a_submit_to_the_files(redis_url: str, settings: Settings) ->
         assert (card.file, card.sha256) == (folder / "frames" / "000.webp", "ab" * 32)
 
 
-async def test_every_refusal_has_its_error(redis_url: str, settings: Settings, tmp_path: Path) -> None:
+async def test_every_rejection_has_its_error(redis_url: str, settings: Settings, tmp_path: Path) -> None:
     async with AsyncClient(redis_url, settings=settings) as client:
         with pytest.raises(InvalidPayload) as invalid:
             await client.submit(payload(dryRun="no"))
-        assert [found.pointer for found in invalid.value.violations] == ["/dryRun"]
+        assert [data.pointer for data in invalid.value.violations] == ["/dryRun"]
         await client.submit(payload())
         with pytest.raises(JobConflict):
             await client.submit(payload(requestId="another"))
-        answers = await client.submit_many(
+        responses = await client.submit_many(
             [payload("a"), {}, *(payload(f"n{n}") for n in range(5)), tmp_path / "absent.json"]
         )
-        assert [type(answer) for answer in answers] == [
+        assert [type(response) for response in responses] == [
             Receipt, InvalidPayload, Receipt, Receipt, Receipt, QueueFull, QueueFull, UsageError,
         ]  # fmt: skip
-        assert answers[0] == Receipt("a", JobState.WAITING, new=True)
+        assert responses[0] == Receipt("a", JobState.WAITING, new=True)
         for ask in (client.status, client.wait, client.artifacts, client.cancel):
             with pytest.raises(JobNotFound):
                 await ask("unknown")
@@ -122,70 +122,71 @@ async def test_every_refusal_has_its_error(redis_url: str, settings: Settings, t
             await client.artifacts("a")
 
 
-async def test_refusals_are_counted_with_what_is_submitted_beside_them(
-    redis_url: str, settings: Settings
-) -> None:
-    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
+async def test_rejections_are_counted_in_the_same_call(redis_url: str, settings: Settings) -> None:
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as driver:
         await client.submit_many([payload("a"), {}, payload("a", requestId="another")])
         with pytest.raises(InvalidPayload):
             await client.submit({})
-        totals = LifetimeCounters.parse(await hand.redis.hgetall(Keys("preview-jobs").totals))
+        totals = LifetimeCounters.parse(await driver.redis.hgetall(Keys("preview-jobs").totals))
         assert {reason: totals.rejections(reason) for reason in REJECTION_REASONS} == {
             "invalid": 2, "conflict": 1, "full": 0,
         }  # fmt: skip
 
 
-async def test_an_invalid_payload_is_told_as_such_while_redis_is_away(settings: Settings) -> None:
+async def test_invalid_payload_is_reported_without_redis(settings: Settings) -> None:
     async with AsyncClient("unix:///nonexistent/redis.sock", settings=settings) as client:
         with pytest.raises(InvalidPayload):
             await client.submit({})
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "message"),
     [
-        (lambda c: c.submit("job.json"), "payload is of type str; allowed is a mapping, or the Path"),
-        (lambda c: c.submit([payload()]), "payload is of type list"),
-        (lambda c: c.submit(None), "payload is None"),
-        (lambda c: c.submit_many(payload()), "payloads is of type dict; allowed is a list"),
-        (lambda c: c.submit_many(7), "payloads is of type int"),
-        (lambda c: c.status(7), "job_id is of type int; allowed is a string"),
-        (lambda c: c.wait(b"a"), "job_id is of type bytes"),
-        (lambda c: c.artifacts(None), "job_id is None"),
-        (lambda c: c.cancel(7), "job_id is of type int"),
-        (lambda c: c.cancel("a", why=None), "why is None"),
-        (lambda c: c.cancel("a", who=7), "who is of type int"),
-        (lambda c: c.wait("a", timeout_s=-1), "timeout_s is -1; allowed is None, or a number of seconds"),
-        (lambda c: c.wait("a", timeout_s="5"), "timeout_s is of type str"),
-        (lambda c: c.wait("a", timeout_s=float("nan")), "timeout_s is nan"),
-        (lambda c: c.wait("a", timeout_s=10**5000), "timeout_s is a number of more than 308 digits"),
-        (lambda c: c.status("\ud800"), r"job_id is '\ud800'; allowed is a string without lone surrogates"),
-        (lambda c: c.wait("a", timeout_s=True), "timeout_s is of type bool"),
-        (lambda c: anext(c.events(7)), "job_id is of type int"),
-        (lambda c: anext(c.events("a", timeout_s=-0.5)), "timeout_s is -0.5"),
+        (
+            lambda c: c.submit("job.json"),
+            "payload: found a value of type str, allowed a mapping, or the Path",
+        ),
+        (lambda c: c.submit([payload()]), "payload: found a value of type list"),
+        (lambda c: c.submit(None), "payload: found None"),
+        (lambda c: c.submit_many(payload()), "payloads: found a value of type dict, allowed a list"),
+        (lambda c: c.submit_many(7), "payloads: found a value of type int"),
+        (lambda c: c.status(7), "job_id: found a value of type int, allowed a string"),
+        (lambda c: c.wait(b"a"), "job_id: found a value of type bytes"),
+        (lambda c: c.artifacts(None), "job_id: found None"),
+        (lambda c: c.cancel(7), "job_id: found a value of type int"),
+        (lambda c: c.cancel("a", why=None), "why: found None"),
+        (lambda c: c.cancel("a", who=7), "who: found a value of type int"),
+        (lambda c: c.wait("a", timeout_s=-1), "timeout_s: found -1, allowed None or a number of seconds"),
+        (lambda c: c.wait("a", timeout_s="5"), "timeout_s: found a value of type str"),
+        (lambda c: c.wait("a", timeout_s=float("nan")), "timeout_s: found nan"),
+        (lambda c: c.wait("a", timeout_s=10**5000), "timeout_s: found a number of more than 308 digits"),
+        (lambda c: c.status("\ud800"), r"job_id: found '\ud800', allowed a string without lone surrogates"),
+        (lambda c: c.wait("a", timeout_s=True), "timeout_s: found a value of type bool"),
+        (lambda c: anext(c.events(7)), "job_id: found a value of type int"),
+        (lambda c: anext(c.events("a", timeout_s=-0.5)), "timeout_s: found -0.5"),
     ],
 )
-async def test_a_slip_is_told_by_the_arguments_name(
-    settings: Settings, call: Callable[[Any], Any], told: str
+async def test_invalid_argument_is_named(
+    settings: Settings, call: Callable[[Any], Any], message: str
 ) -> None:
-    """None of them gets as far as Redis, which is not there."""
+    """The check precedes Redis, which is not running."""
     async with AsyncClient("unix:///nonexistent/redis.sock", settings=settings) as client:
         with pytest.raises(BadArgument) as caught:
             await call(client)
-    assert told in caught.value.message
+    assert message in caught.value.message
     assert isinstance(caught.value, TypeError)
 
 
-def test_a_slip_is_told_without_an_event_loop_too(settings: Settings) -> None:
-    with pytest.raises(BadArgument, match="redis_url is of type int"):
+def test_invalid_argument_is_named_without_an_event_loop(settings: Settings) -> None:
+    with pytest.raises(BadArgument, match="redis_url: found a value of type int"):
         Client(6379, settings=settings)  # type: ignore[arg-type]
     with Client("unix:///nonexistent/redis.sock", settings=settings) as client:
-        with pytest.raises(BadArgument, match="payload is of type str"):
+        with pytest.raises(BadArgument, match="payload: found a value of type str"):
             client.submit("{}")  # type: ignore[arg-type]
-        with pytest.raises(BadArgument, match="timeout_s is -1"):
+        with pytest.raises(BadArgument, match="timeout_s: found -1"):
             next(client.events("a", timeout_s=-1))
-        (told,) = client.submit_many([3])  # type: ignore[list-item]
-        assert isinstance(told, BadArgument)
+        (response,) = client.submit_many([3])  # type: ignore[list-item]
+        assert isinstance(response, BadArgument)
 
 
 async def test_a_payload_in_a_file(redis_url: str, settings: Settings, tmp_path: Path) -> None:
@@ -196,11 +197,11 @@ async def test_a_payload_in_a_file(redis_url: str, settings: Settings, tmp_path:
         file.write_text("{")
         with pytest.raises(InvalidPayload, match=str(file)):
             await client.submit(file)
-        with pytest.raises(UsageError, match="cannot be read"):
+        with pytest.raises(UsageError, match="cannot read"):
             await client.submit(tmp_path)
 
 
-async def test_roots_that_are_named_are_heeded_at_the_door(redis_url: str, tmp_path: Path) -> None:
+async def test_configured_asset_roots_are_checked(redis_url: str, tmp_path: Path) -> None:
     outside = payload()
     outside["previewRequest"]["assets"] = [{"id": "a", "uri": "/elsewhere/a.png"}]
     async with AsyncClient(redis_url, settings=SETTINGS) as client:
@@ -210,12 +211,12 @@ async def test_roots_that_are_named_are_heeded_at_the_door(redis_url: str, tmp_p
             await client.submit(outside)
 
 
-async def test_how_a_wait_ends_otherwise(redis_url: str, settings: Settings) -> None:
+async def test_wait_errors(redis_url: str, settings: Settings) -> None:
     async with (
         AsyncClient(redis_url, settings=settings, name="shop") as client,
-        queue_driver(redis_url) as hand,
+        queue_driver(redis_url) as driver,
     ):
-        await hand.add_dead_letters("dead", code="asset-missing", message="no such file")
+        await driver.add_dead_letters("dead", code="asset-missing", message="no such file")
         with pytest.raises(JobFailed, match="no such file") as failed:
             await client.wait("dead")
         assert (failed.value.error_code, failed.value.reason) == ("asset-missing", "no such file")
@@ -233,34 +234,34 @@ async def test_how_a_wait_ends_otherwise(redis_url: str, settings: Settings) -> 
             await client.cancel("slow")
 
 
-async def test_a_job_that_is_given_a_new_life_is_waited_for_again(
+async def test_wait_continues_for_a_requeued_job(
     redis_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_whole = Queue.status
-    found: list[JobState] = []
+    result: list[JobState] = []
     was_read = asyncio.Event()
 
-    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as driver:
 
         async def status(queue: Queue, job_id: str) -> JobRecord:
-            """Somebody requeues the dead letter between the look that saw it and the reading of the whole of it."""
-            if not found:
-                await DeadLetters(hand.redis, hand.settings).requeue(DeadLetterFilter(), who="ann")
+            """The dead letter is requeued between the poll and the complete read."""
+            if not result:
+                await DeadLetters(driver.redis, driver.settings).requeue(DeadLetterFilter(), who="ann")
             record = await read_whole(queue, job_id)
-            found.append(record.state)
+            result.append(record.state)
             was_read.set()
             return record
 
         monkeypatch.setattr(Queue, "status", status)
-        await hand.add_dead_letters("job-1")
+        await driver.add_dead_letters("job-1")
         waiting = asyncio.ensure_future(client.wait("job-1"))
         await was_read.wait()
-        await hand.finish(await claimed(hand), {"bundle": "/d/b"})
+        await driver.finish(await claimed(driver), {"bundle": "/d/b"})
         assert (await waiting).bundle == Path("/d/b")
-        assert found == [JobState.WAITING, JobState.COMPLETED]
+        assert result == [JobState.WAITING, JobState.COMPLETED]
 
 
-async def test_the_last_read_of_a_wait_rides_out_a_lost_connection(
+async def test_last_read_of_a_wait_survives_a_lost_connection(
     redis_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_whole = Queue.status
@@ -274,44 +275,44 @@ async def test_the_last_read_of_a_wait_rides_out_a_lost_connection(
         return await read_whole(queue, job_id)
 
     monkeypatch.setattr(Queue, "status", status)
-    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
-        await hand.complete("job-1", result={"bundle": "/d/b"})
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as driver:
+        await driver.complete("job-1", result={"bundle": "/d/b"})
         assert (await client.wait("job-1")).bundle == Path("/d/b")
         assert tries == 2
 
 
-async def test_events_tell_each_change_once_and_then_end(redis_url: str, settings: Settings) -> None:
-    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
+async def test_events_yield_each_change_once(redis_url: str, settings: Settings) -> None:
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as driver:
         await client.submit(payload())
-        told: list[Progress] = []
+        events: list[Progress] = []
         async for step in client.events("job-1", timeout_s=60):
-            told.append(step)
+            events.append(step)
             if step.state is JobState.WAITING:
-                claim = await claimed(hand)
+                claim = await claimed(driver)
             elif step.state is JobState.ACTIVE:
-                await hand.finish(claim)
-        assert [step.state for step in told] == [JobState.WAITING, JobState.ACTIVE, JobState.COMPLETED]
-        assert [step.fraction for step in told] == [0.0, 0.0, 1.0]
+                await driver.finish(claim)
+        assert [step.state for step in events] == [JobState.WAITING, JobState.ACTIVE, JobState.COMPLETED]
+        assert [step.fraction for step in events] == [0.0, 0.0, 1.0]
         with pytest.raises(JobNotFound):
             await anext(client.events("unknown"))
 
 
-async def test_a_bundle_that_is_not_here(redis_url: str, settings: Settings, tmp_path: Path) -> None:
-    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as hand:
-        await hand.complete("job-1", "plan", result={"bundle": "/d/b"})
+async def test_bundle_not_found(redis_url: str, settings: Settings, tmp_path: Path) -> None:
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as driver:
+        await driver.complete("job-1", "plan", result={"bundle": "/d/b"})
         with pytest.raises(BundleNotFound, match="not on this machine"):
             await client.artifacts("job-1")
         bundle(settings, "job-1", {"a.webp": b"a"}, path="../../secret")
         with pytest.raises(BundleNotFound, match="is outside the bundle"):
             await client.artifacts("job-1")
-        await hand.submit(payload("dry"))
-        await hand.finish(await claimed(hand), {"dryRun": True, "plan": {"frames": 1}})
+        await driver.submit(payload("dry"))
+        await driver.finish(await claimed(driver), {"dryRun": True, "plan": {"frames": 1}})
         assert (await client.wait("dry")).plan == {"frames": 1}
         with pytest.raises(WrongState, match="a dry run"):
             await client.artifacts("dry")
 
 
-async def test_a_wait_rides_out_a_restart_of_redis(
+async def test_wait_survives_a_redis_restart(
     redis_process: Callable[..., RedisProcess], settings: Settings
 ) -> None:
     server = redis_process()
@@ -324,8 +325,8 @@ async def test_a_wait_rides_out_a_restart_of_redis(
             await client.submit(payload("other"))
         following = asyncio.ensure_future(anext(steps))
         server.start()
-        async with queue_driver(server.url) as hand:
-            await hand.finish(await claimed(hand))
+        async with queue_driver(server.url) as driver:
+            await driver.finish(await claimed(driver))
         while (step := await following).state is not JobState.COMPLETED:
             following = asyncio.ensure_future(anext(steps))
         assert step.fraction == 1.0
@@ -342,7 +343,7 @@ def test_one_async_client_in_one_loop_after_the_other(redis_url: str, settings: 
     assert [asyncio.run(once(name)) for name in ("a", "b", "a")] == [True, True, False]
 
 
-def test_no_server_is_said_in_one_error(tmp_path: Path) -> None:
+def test_redis_unreachable_is_one_error(tmp_path: Path) -> None:
     with Client(f"unix://{tmp_path}/none.sock", settings=SETTINGS) as client:
         for ask in (client.status, client.cancel, client.artifacts):
             with pytest.raises(RedisUnavailable, match="the socket does not exist"):
@@ -360,21 +361,21 @@ def test_threads_share_a_client(redis_url: str, settings: Settings) -> None:
         assert sum(receipt.new for receipt in receipts) == 20
 
         async def finish_all() -> None:
-            async with queue_driver(redis_url) as hand:
-                for claim in await hand.claim(20):
-                    await hand.finish(claim)
+            async with queue_driver(redis_url) as driver:
+                for claim in await driver.claim(20):
+                    await driver.finish(claim)
 
         waits = [pool.submit(client.wait, f"job-{n}", timeout_s=60) for n in range(8)]
         asyncio.run(finish_all())
         assert [wait.result().job_id for wait in waits] == [f"job-{n}" for n in range(8)]
         steps = list(client.events("job-1"))
         assert [step.state for step in steps] == [JobState.COMPLETED]
-        threads = [each.name for each in threading.enumerate() if each.name == "previewops-client"]
+        threads = [item.name for item in threading.enumerate() if item.name == "previewops-client"]
         assert len(threads) == 1
-    assert "previewops-client" not in [each.name for each in threading.enumerate()]
+    assert "previewops-client" not in [item.name for item in threading.enumerate()]
 
 
-def test_who_leaves_before_the_end_listens_no_longer(redis_url: str, settings: Settings) -> None:
+def test_closed_generator_stops_polling(redis_url: str, settings: Settings) -> None:
     with Client(redis_url, settings=settings) as client, redis.Redis.from_url(redis_url) as looker:
         client.submit(payload())
         for step in client.events("job-1"):
@@ -388,7 +389,7 @@ def test_who_leaves_before_the_end_listens_no_longer(redis_url: str, settings: S
     abandoned.close()
 
 
-def test_who_waits_while_the_client_is_closed_is_told_so(redis_url: str, settings: Settings) -> None:
+def test_close_ends_waits_with_client_closed(redis_url: str, settings: Settings) -> None:
     client = Client(redis_url, settings=settings)
     client.submit(payload())
     steps = client.events("job-1")
@@ -397,11 +398,11 @@ def test_who_waits_while_the_client_is_closed_is_told_so(redis_url: str, setting
     with ThreadPoolExecutor(1) as pool, redis.Redis.from_url(redis_url) as looker:
         waiting = pool.submit(client.wait, "job-1")
         while looker.pubsub_numsub(channel)[0][1] < 2:
-            pass  # Redis tells nobody that a client has subscribed
+            pass  # Redis does not announce subscriptions
         client.close()
         with pytest.raises(ClientClosed):
             waiting.result(60)
-    assert client.status("job-1").state is JobState.WAITING, "the next call starts anew"
+    assert client.status("job-1").state is JobState.WAITING, "the next call opens new connections"
     client.close()
 
 
@@ -435,9 +436,9 @@ print("done")
 """
 
 
-def test_a_fork_has_connections_of_its_own(redis_url: str, tmp_path: Path) -> None:
+def test_forked_child_has_its_own_connections(redis_url: str, tmp_path: Path) -> None:
     run = subprocess.run(
-        # From 3.12 on Python warns of every fork of a process with threads.
+        # Python 3.12 and later warn about forking a process with threads.
         [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", FORKING, redis_url],
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), **guarded_environ()},
@@ -449,12 +450,12 @@ def test_a_fork_has_connections_of_its_own(redis_url: str, tmp_path: Path) -> No
     assert (run.stdout, run.stderr) == ("done\n", "")
 
 
-def test_a_client_that_is_forgotten_ends_its_thread(redis_url: str, settings: Settings) -> None:
+def test_garbage_collected_client_ends_its_thread(redis_url: str, settings: Settings) -> None:
     Client(redis_url, settings=settings).submit(payload())
-    assert "previewops-client" not in [each.name for each in threading.enumerate()]
+    assert "previewops-client" not in [item.name for item in threading.enumerate()]
 
 
-def test_the_package_brings_no_redis_until_a_client_is_asked_for() -> None:
+def test_package_imports_redis_only_for_a_client() -> None:
     script = (
         "import sys, previewops\n"
         "assert 'redis' not in sys.modules and 'asyncio' not in sys.modules\n"

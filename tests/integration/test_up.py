@@ -1,4 +1,4 @@
-"""`previewops up` with the real program: what it supervises, and that nothing is left of it however it ends."""
+"""`previewops up` as a process: supervision, and no process left after it ends."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ import pytest
 
 from previewops.redis_server.embedded import EmbeddedRedis
 from tests.integration.cli_program import Program
-from tests.integration.up_program import PATIENCE_S, running, up
+from tests.integration.up_program import TIMEOUT_S, running, up
 from tests.redis_server import RedisProcess
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-async def test_up_leaves_no_process_however_it_ends(tmp_path: Path, signum: signal.Signals) -> None:
+async def test_up_leaves_no_process_after_any_signal(tmp_path: Path, signum: signal.Signals) -> None:
     program = Program(tmp_path)
     with up(program, "--workers", "1") as process:
         family = psutil.Process(process.pid).children(recursive=True)
         assert len(family) >= 4, "Redis, a worker, its fork server and renders"
         process.send_signal(signum)
-        code = await asyncio.to_thread(process.wait, PATIENCE_S)
+        code = await asyncio.to_thread(process.wait, TIMEOUT_S)
         assert code == (-signal.SIGKILL if signum is signal.SIGKILL else 0), program.folder / "up.log"
-        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=PATIENCE_S)
-        assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=TIMEOUT_S)
+        assert not [item for item in alive if item.status() != psutil.STATUS_ZOMBIE]
 
 
-async def test_orders_reach_the_supervisor_of_up(tmp_path: Path) -> None:
+async def test_fleet_commands_reach_the_supervisor_of_up(tmp_path: Path) -> None:
     program = Program(tmp_path)
     with up(program, "--workers", "1") as process:
         (worker,) = running(program)
@@ -40,9 +40,9 @@ async def test_orders_reach_the_supervisor_of_up(tmp_path: Path) -> None:
         assert scaled.out.endswith(": 2 workers\n")
         drained = program.run("drain", worker, "--json")
         assert drained.json["done"] == "drain of 1 worker begun"
-        refused = program.run("drain", "nobody", "--json")
-        assert refused.code == 1
-        assert refused.json["error"] == "order-refused"
+        rejected = program.run("drain", "nobody", "--json")
+        assert rejected.code == 1
+        assert rejected.json["error"] == "order-refused"
         listed = program.run("workers")
         assert f"pid {process.pid}" in listed.out
         assert "2 wanted" in listed.out
@@ -54,18 +54,18 @@ async def test_orders_reach_the_supervisor_of_up(tmp_path: Path) -> None:
 async def test_up_ends_when_no_worker_can_start(tmp_path: Path) -> None:
     program = Program(tmp_path)
     async with EmbeddedRedis(tmp_path / "data") as server:
-        # Valid for `up`, and refused by the workers, whose folder it cannot be.
+        # Valid for `up`, but the workers need a folder of this name.
         (tmp_path / "data" / "assets").write_text("a file")
         done = program.run("up", REDIS_URL=server.url)
     assert done.code == 1
-    assert "stays down: it cannot start (status 2)" in done.err
-    assert "hint: its log is in" in done.err
+    assert "is not restarted: " in done.err
+    assert "hint: see its log in" in done.err
     log = (tmp_path / "data" / "logs" / "worker-1.log").read_text()
     assert "DATA_DIR" in log
 
 
 @pytest.mark.redis
-def test_orders_without_a_supervisor_say_what_to_do(redis_url: str, tmp_path: Path) -> None:
+def test_fleet_commands_without_a_supervisor_give_a_hint(redis_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path, redis_url)
     for words in (("scale", "2"), ("restart", "--host", "h"), ("reset", "w")):
         done = program.run(*words)
@@ -82,9 +82,7 @@ def test_orders_without_a_supervisor_say_what_to_do(redis_url: str, tmp_path: Pa
     assert json.loads(program.run("workers", "--json").out)["supervisors"] == []
 
 
-async def test_up_rides_out_a_redis_that_is_silent_for_longer_than_a_reply_may_take(
-    tmp_path: Path, redis_process: Callable[..., RedisProcess]
-) -> None:
+async def test_up_survives_a_frozen_redis(tmp_path: Path, redis_process: Callable[..., RedisProcess]) -> None:
     server = redis_process()
     program = Program(tmp_path, server.url)
     with up(program, "--workers", "1", "--no-tui") as process:
@@ -98,12 +96,12 @@ async def test_up_rides_out_a_redis_that_is_silent_for_longer_than_a_reply_may_t
         assert process.poll() is None
         assert len(running(program)) == 1
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0, log.read_text()
+        assert await asyncio.to_thread(process.wait, TIMEOUT_S) == 0, log.read_text()
 
 
 def said(log: Path, words: str, *, after: str = "") -> None:
-    """Waits until a log says something, behind ``after`` if that is given."""
-    deadline = time.monotonic() + PATIENCE_S
+    """Waits until a log contains ``words``, after ``after`` if given."""
+    deadline = time.monotonic() + TIMEOUT_S
     while words not in (text := log.read_text())[max(0, text.rfind(after)) if after else 0 :]:
         assert time.monotonic() < deadline, text
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""`previewops up --demo` as a newcomer runs it: no Redis configured, no terminal."""
+"""`previewops up --demo` without configured Redis or terminal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def clean_environment(data_dir: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The demo, run once. Its working folder, and how it ended."""
+    """Runs the demo once; returns its folder and completed process."""
     folder = tmp_path_factory.mktemp("demo")
     run = subprocess.run(
         [*PROGRAM, "up", "--demo"],
@@ -49,17 +49,17 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Com
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
-    found = []
+    result = []
     for process in psutil.process_iter():
         try:
             if str(folder) in process.environ().get("DATA_DIR", ""):
-                found.append(process)
+                result.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return found
+    return result
 
 
-def test_it_ends_well_and_says_what_was_made_what_failed_and_what_to_do_next(
+def test_demo_succeeds_with_a_summary(
     demo: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     folder, run = demo
@@ -68,16 +68,16 @@ def test_it_ends_well_and_says_what_was_made_what_failed_and_what_to_do_next(
     assert "9 of 11 jobs completed" in run.stdout
     assert "2 dead letters" in run.stdout
     assert "previewops dlq list" in run.stdout
-    named = next(line.split()[-1] for line in run.stdout.splitlines() if line.startswith("Look at"))
+    named = next(line.split()[-1] for line in run.stdout.splitlines() if line.startswith("Open"))
     assert (folder / named).is_file()
 
 
-def test_it_leaves_no_process_behind(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_demo_leaves_no_process(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = demo
     assert processes_of(folder) == []
 
 
-def test_every_bundle_is_whole_and_every_picture_opens(
+def test_every_bundle_is_complete_and_every_picture_opens(
     demo: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     folder, _ = demo
@@ -96,7 +96,7 @@ def test_every_bundle_is_whole_and_every_picture_opens(
     assert formats == {".webp", ".gif", ".apng", ".webm", ".mp4"}
 
 
-def test_what_it_left_is_there_when_the_server_starts_again(
+def test_demo_data_survives_a_restart(
     demo: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     folder, _ = demo

@@ -1,4 +1,4 @@
-"""``previewops up`` as a process of its own."""
+"""``previewops up`` as a process."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import psutil
 
 from tests.integration.cli_program import Program
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 @contextmanager
 def up(program: Program, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """``previewops up`` while its workers report; killed in the end if it is there still."""
+    """Runs ``previewops up`` until its workers report; kills it at the end."""
     out = program.folder / "up.log"
     with out.open("ab") as log:
         process = program.start("up", *words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     family: list[psutil.Process] = []
     try:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         while not running(program):
             assert process.poll() is None, out.read_text()
             assert time.monotonic() < deadline, out.read_text()
@@ -31,15 +31,15 @@ def up(program: Program, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.wait()
-        for each in family:
-            if each.is_running():
-                each.kill()
+        for item in family:
+            if item.is_running():
+                item.kill()
 
 
 def running(program: Program) -> list[str]:
-    """The ids of the workers that its supervisor says run."""
-    told = program.run("workers", "--json")
-    supervisors = told.json["supervisors"] if told.code == 0 else []
+    """Returns the ids of running workers from the supervisor's status."""
+    response = program.run("workers", "--json")
+    supervisors = response.json["supervisors"] if response.code == 0 else []
     return [
         worker["id"] for view in supervisors for worker in view["workers"] if worker["phase"] == "running"
     ]

@@ -1,4 +1,4 @@
-"""Bodies are counted, and take no more memory than is counted."""
+"""Memory limits of request bodies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PIECE = 65_536
 
 
 def request_of(size: int) -> Request:
-    """A request whose body comes in pieces that nobody but the reader keeps."""
+    """Returns a request whose body chunks only the reader references."""
     left = size
 
     async def receive() -> dict[str, Any]:
@@ -28,7 +28,7 @@ def request_of(size: int) -> Request:
     return Request({"type": "http", "method": "POST", "headers": []}, receive)
 
 
-async def test_a_body_is_there_once() -> None:
+async def test_body_is_not_copied() -> None:
     size = 32 * MIB
     bodies = BodyReader(size)
     tracemalloc.start()
@@ -42,7 +42,7 @@ async def test_a_body_is_there_once() -> None:
     assert peak < 1.5 * size
 
 
-async def test_all_together_are_bounded_and_one_that_has_left_makes_room() -> None:
+async def test_total_size_of_bodies_is_limited() -> None:
     bodies = BodyReader(3 * MIB)
     async with bodies.read(request_of(2 * MIB), 3 * MIB):
         with pytest.raises(Overloaded):

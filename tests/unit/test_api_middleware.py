@@ -1,4 +1,4 @@
-"""Who is let in, how fast they may ask, and as what failures are told."""
+"""Access policy, rate limit and problems, as plain functions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def bearer(token: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "[::1]"]
 )
-def test_this_machine_is_served_by_any_of_its_names(host: str) -> None:
+def test_loopback_host_names_are_accepted(host: str) -> None:
     AccessPolicy.from_settings(Settings(), loopback=True).check("GET", "/", {"host": host})
 
 
@@ -41,12 +41,12 @@ def test_this_machine_is_served_by_any_of_its_names(host: str) -> None:
     "host",
     ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "[::2]", "::1"],
 )
-def test_a_name_that_was_made_to_lead_here_is_not(host: str) -> None:
+def test_rebound_host_name_is_rejected(host: str) -> None:
     with pytest.raises(HostNotAllowed):
         AccessPolicy.from_settings(Settings(), loopback=True).check("GET", "/livez", {"host": host})
 
 
-def test_names_that_are_set_are_served_and_elsewhere_any() -> None:
+def test_configured_host_names_are_accepted() -> None:
     named = Settings(api_hosts=("previews.example",), api_token=TOKEN)
     for loopback in (True, False):
         AccessPolicy.from_settings(named, loopback=loopback).check(
@@ -61,7 +61,7 @@ def test_names_that_are_set_are_served_and_elsewhere_any() -> None:
     )
 
 
-def test_pages_of_other_sites_are_turned_away_but_for_links() -> None:
+def test_cross_site_requests_are_rejected_except_navigation() -> None:
     access = AccessPolicy.from_settings(Settings(), loopback=True)
     access.check("GET", "/", {**HOST, "sec-fetch-site": "same-origin"})
     access.check("GET", "/", {**HOST, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"})
@@ -81,7 +81,7 @@ def test_pages_of_other_sites_are_turned_away_but_for_links() -> None:
         ("http://[::1]:8080", "[::1]:8080"),
     ],
 )
-def test_a_page_of_this_door_may_act_in_an_old_browser(origin: str, host: str) -> None:
+def test_same_origin_writes_without_fetch_metadata_are_accepted(origin: str, host: str) -> None:
     access = AccessPolicy.from_settings(Settings(), loopback=True)
     for method in ("POST", "DELETE"):
         access.check(method, "/", {"host": host, "origin": origin})
@@ -92,19 +92,19 @@ def test_a_page_of_this_door_may_act_in_an_old_browser(origin: str, host: str) -
     ["https://evil.example", "http://localhost:8081", "http://localhost", "http://127.0.0.1:8080", "null", "",
      "localhost:8080", "http://", "http://localhost:8080.evil.example", "chrome-extension://localhost:8080"],
 )  # fmt: skip
-def test_a_page_of_another_origin_may_not_act_in_an_old_browser(origin: str) -> None:
+def test_other_origin_writes_without_fetch_metadata_are_rejected(origin: str) -> None:
     access = AccessPolicy.from_settings(Settings(), loopback=True)
     for method in ("POST", "DELETE"):
-        with pytest.raises(Forbidden, match="other sites"):
+        with pytest.raises(Forbidden, match="cross-site"):
             access.check(method, "/", {**HOST, "origin": origin})
-        # A browser that says from where it comes knows better.
+        # Sec-Fetch-Site takes precedence over Origin.
         access.check(method, "/", {**HOST, "origin": origin, "sec-fetch-site": "same-origin"})
-    # A look cannot be read without our leave, and changes nothing.
+    # A cross-origin page cannot read the response of a read request, which changes nothing.
     access.check("GET", "/", {**HOST, "origin": origin})
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_a_token_that_is_set_is_needed_on_loopback_too(method: str) -> None:
+def test_configured_token_is_required_on_loopback(method: str) -> None:
     access = AccessPolicy.from_settings(Settings(api_token=TOKEN, api_read_token=READ), loopback=True)
     access.check(method, "/x", bearer(TOKEN))
     access.check(method, "/x", {**HOST, "authorization": f"bearer {TOKEN}"})
@@ -124,7 +124,7 @@ def test_a_token_that_is_set_is_needed_on_loopback_too(method: str) -> None:
         access.check(method, path, HOST)
 
 
-def test_the_second_token_may_look_and_not_act() -> None:
+def test_read_token_is_read_only() -> None:
     access = AccessPolicy.from_settings(Settings(api_token=TOKEN, api_read_token=READ), loopback=True)
     access.check("GET", "/x", bearer(READ))
     access.check("HEAD", "/x", bearer(READ))
@@ -133,12 +133,12 @@ def test_the_second_token_may_look_and_not_act() -> None:
             access.check(method, "/x", bearer(READ))
 
 
-def test_without_a_second_token_an_empty_one_is_none() -> None:
+def test_empty_token_is_rejected() -> None:
     with pytest.raises(Unauthorized):
         AccessPolicy.from_settings(Settings(api_token=TOKEN), loopback=True).check("GET", "/x", bearer(""))
 
 
-def test_tokens_stand_in_no_text() -> None:
+def test_tokens_are_not_in_repr() -> None:
     settings = Settings(api_token=TOKEN, api_read_token=READ)
     shown = repr(settings) + repr(AccessPolicy.from_settings(settings, loopback=True))
     assert TOKEN not in shown
@@ -149,7 +149,7 @@ def test_tokens_stand_in_no_text() -> None:
         assert value not in caught.value.message
 
 
-def test_tokens_that_make_no_sense_are_refused() -> None:
+def test_malformed_authorization_is_rejected() -> None:
     with pytest.raises(UsageError, match="only together with PREVIEW_API_TOKEN"):
         Settings.from_env({"PREVIEW_API_READ_TOKEN": READ})
     with pytest.raises(UsageError, match="another token"):
@@ -158,13 +158,13 @@ def test_tokens_that_make_no_sense_are_refused() -> None:
         Settings.from_env({"PREVIEW_API_HOSTS": "a.example:80"})
 
 
-def test_names_of_hosts() -> None:
-    assert [host_name(each) for each in ("a:1", "A", "[::1]:2", "", ":")] == ["a", "a", "[::1]", "", ""]
+def test_host_name() -> None:
+    assert [host_name(item) for item in ("a:1", "A", "[::1]:2", "", ":")] == ["a", "a", "[::1]", "", ""]
     assert is_loopback_host("127.0.0.1")
     assert not is_loopback_host("")
 
 
-def test_a_client_has_a_burst_and_then_its_rate() -> None:
+def test_bucket_allows_a_burst_then_the_rate() -> None:
     rates = TokenBuckets(10)
     assert [rates.take("a", 0.0) for _ in range(20)] == [0.0] * 20
     assert rates.take("a", 0.0) == pytest.approx(0.1)
@@ -174,7 +174,7 @@ def test_a_client_has_a_burst_and_then_its_rate() -> None:
     assert [rates.take("a", 100.0) for _ in range(21)].count(0.0) == 20
 
 
-def test_the_table_of_clients_is_bounded_and_keeps_the_latest() -> None:
+def test_client_table_is_bounded() -> None:
     rates = TokenBuckets(1, max_clients=3)
     for _ in range(2):
         rates.take("busy", 0.0)
@@ -184,11 +184,11 @@ def test_the_table_of_clients_is_bounded_and_keeps_the_latest() -> None:
     assert len(rates) == 3
 
 
-def test_a_network_of_ipv6_is_one_client() -> None:
+def test_ipv6_network_is_one_client() -> None:
     assert client_key("2001:db8::1") == client_key("2001:db8::2:3")
     assert client_key("2001:db8::1") != client_key("2001:db8:0:1::1")
     assert client_key("fe80::1%eth0") == "fe80::/64"
-    assert [client_key(each) for each in ("10.0.0.1", "", "not:an:address")] == [
+    assert [client_key(item) for item in ("10.0.0.1", "", "not:an:address")] == [
         "10.0.0.1",
         "",
         "not:an:address",
@@ -211,45 +211,45 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_each_error_of_the_package_has_its_status(kind: type[PreviewopsError]) -> None:
+def test_every_package_error_has_a_status(kind: type[PreviewopsError]) -> None:
     assert kind in STATUS_BY_ERROR
     problem = build_problem(made(kind))
     assert problem.status == STATUS_BY_ERROR[kind]
     assert problem.as_json()["type"] == f"urn:previewops:problem:{kind.code}"
 
 
-def test_of_what_nobody_foresaw_nothing_is_told() -> None:
-    told = build_problem(RuntimeError("secret"))
-    assert told.status == 500
-    assert "secret" not in str(told.as_json())
+def test_unexpected_error_has_no_details() -> None:
+    problem = build_problem(RuntimeError("secret"))
+    assert problem.status == 500
+    assert "secret" not in str(problem.as_json())
 
 
-def test_where_redis_is_is_not_told() -> None:
-    told = build_problem(errors.RedisUnavailable("redis://inner:6379", "it is gone"))
-    assert "inner" not in str(told.as_json())
-    assert told.headers == (("Retry-After", "2"),)
+def test_redis_address_is_not_disclosed() -> None:
+    problem = build_problem(errors.RedisUnavailable("redis://inner:6379", "it is gone"))
+    assert "inner" not in str(problem.as_json())
+    assert problem.headers == (("Retry-After", "2"),)
 
 
-def test_refusals_have_codes_of_their_own() -> None:
+def test_api_errors_have_distinct_codes() -> None:
     kinds = ApiError.__subclasses__()
     assert len({kind.code for kind in kinds}) == len(kinds)
 
 
-def test_loopback_is_told_from_the_rest() -> None:
+def test_is_loopback() -> None:
     assert is_loopback(resolve_addresses("127.0.0.1", 0))
     assert is_loopback(resolve_addresses("localhost", 0))
     assert not is_loopback(resolve_addresses("0.0.0.0", 0))
     assert "PREVIEW_API_TOKEN" in TokenRequired("0.0.0.0").message
 
 
-def test_an_address_that_cannot_be_had_is_told() -> None:
-    found = resolve_addresses("127.0.0.1", 0)
-    (first,) = bind_sockets("127.0.0.1", 0, found)
+def test_unavailable_address_is_a_listen_error() -> None:
+    result = resolve_addresses("127.0.0.1", 0)
+    (first,) = bind_sockets("127.0.0.1", 0, result)
     with first:
         port = first.getsockname()[1]
-        with pytest.raises(ListenError, match=f"port {port}: another process listens there"):
-            bind_sockets("127.0.0.1", port, found)
-    with pytest.raises(ListenError, match="the name is not known"):
+        with pytest.raises(ListenError, match=f"port {port}: another process is listening there"):
+            bind_sockets("127.0.0.1", port, result)
+    with pytest.raises(ListenError, match="the name cannot be resolved"):
         resolve_addresses("no.such.host.invalid", 80)
-    with pytest.raises(ListenError, match="no such address"):
+    with pytest.raises(ListenError, match="does not have the address"):
         bind_sockets("192.0.2.1", 0, resolve_addresses("192.0.2.1", 0))

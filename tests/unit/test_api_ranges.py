@@ -1,4 +1,4 @@
-"""Which bytes a conditional or partial request means."""
+"""Conditional and range requests."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ SIZE = 100
     ],
 )
 def test_ranges(value: str, part: SelectionKind, start: int, end: int) -> None:
-    found = select_range("GET", {"range": value}, ETAG, SIZE)
-    assert (found.kind, found.start, found.end) == (part, start, end)
+    result = select_range("GET", {"range": value}, ETAG, SIZE)
+    assert (result.kind, result.start, result.end) == (part, start, end)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_ranges(value: str, part: SelectionKind, start: int, end: int) -> None:
         ("Tue, 15 Nov 1994", SelectionKind.FULL),
     ],
 )
-def test_a_range_of_another_content_is_the_whole(if_range: str, part: SelectionKind) -> None:
+def test_if_range_mismatch_selects_the_full_file(if_range: str, part: SelectionKind) -> None:
     assert select_range("GET", {"range": "bytes=0-1", "if-range": if_range}, ETAG, SIZE).kind is part
 
 
@@ -63,9 +63,9 @@ def test_a_range_of_another_content_is_the_whole(if_range: str, part: SelectionK
         ("", False),
     ],
 )
-def test_what_the_client_has_is_not_sent_again(value: str, known: bool) -> None:
-    found = select_range("GET", {"if-none-match": value, "range": "bytes=0-1"}, ETAG, SIZE)
-    assert (found.kind is SelectionKind.NOT_MODIFIED) is known
+def test_matching_etag_is_304(value: str, known: bool) -> None:
+    result = select_range("GET", {"if-none-match": value, "range": "bytes=0-1"}, ETAG, SIZE)
+    assert (result.kind is SelectionKind.NOT_MODIFIED) is known
 
 
 def test_head_has_no_ranges() -> None:

@@ -43,7 +43,7 @@ def test_prefix_replaces_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (tmp_path / "root" / UNIT).stat().st_mode & 0o777 == 0o644
     output = capsys.readouterr().out
     assert actions(output) == {"written"}
-    assert "What next" not in output
+    assert "Next steps" not in output
 
 
 def test_installing_again_replaces_units_and_keeps_settings(
@@ -113,7 +113,7 @@ def test_print_one_file(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unknown_file_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["systemd", "print", "previewops.socket"]) == 2
-    assert "allowed is previewops-supervisor.service, " in capsys.readouterr().err
+    assert "allowed: previewops-supervisor.service, " in capsys.readouterr().err
 
 
 def test_units_run_this_installation(
@@ -142,7 +142,7 @@ def test_hidden_program_is_not_installed(
 def test_unwritable_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "etc").write_text("a file in the way")
     assert run(["systemd", "install", "--prefix", str(tmp_path)]) == 1
-    assert f"{tmp_path}/{UNIT} cannot be written: Not a directory" in capsys.readouterr().err
+    assert f"cannot write {tmp_path}/{UNIT}: Not a directory" in capsys.readouterr().err
 
 
 def test_without_systemd_every_directive_is_written(

@@ -1,21 +1,21 @@
-"""``previewops dlq``: dead letters. Each subcommand is loaded when it is used."""
+"""``previewops dlq``: dead letters. Subcommands are imported when they are used."""
 
 from __future__ import annotations
 
 from previewops.cli.lazy_group import LazyCommand, LazyGroup
 
 COMMANDS = {
-    "list": LazyCommand("previewops.cli.dlq.show:list_", "List dead letters, or their groups."),
-    "show": LazyCommand("previewops.cli.dlq.show:show", "Show one dead letter whole."),
-    "requeue": LazyCommand("previewops.cli.dlq.bulk:requeue", "Give dead letters a new life."),
-    "discard": LazyCommand("previewops.cli.dlq.bulk:discard", "Delete dead letters for good."),
-    "export": LazyCommand("previewops.cli.dlq.export:export", "Write dead letters as JSON lines."),
+    "list": LazyCommand("previewops.cli.dlq.show:list_", "List dead letters or their groups."),
+    "show": LazyCommand("previewops.cli.dlq.show:show", "Show one dead letter in full."),
+    "requeue": LazyCommand("previewops.cli.dlq.bulk:requeue", "Requeue dead letters."),
+    "discard": LazyCommand("previewops.cli.dlq.bulk:discard", "Delete dead letters permanently."),
+    "export": LazyCommand("previewops.cli.dlq.export:export", "Write dead letters as JSON Lines."),
 }
 
 dlq = LazyGroup(
     "dlq",
     entries=COMMANDS,
-    help="""Look at dead letters, the jobs that failed for good, and act on them.
+    help="""List, show, requeue, discard or export dead letters, the jobs that failed permanently.
 
 \b
 Examples:

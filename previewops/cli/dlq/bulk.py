@@ -1,4 +1,4 @@
-"""``previewops dlq requeue`` and ``previewops dlq discard``: count first, say what, ask, act, account."""
+"""``previewops dlq requeue`` and ``discard``: preview the selection, confirm, execute, report."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from previewops.cli.context import Context, pass_context
 from previewops.cli.dlq.selection import build_filter, selection_options
 from previewops.cli.output import can_prompt, print_err, print_out, prompt
+from previewops.cli.shared_options import reason_option
 from previewops.errors import EXIT_FAILED, PreviewopsError, UsageError
 from previewops.formatting import format_table, pluralize
 from previewops.states import Priority
@@ -20,38 +21,37 @@ if TYPE_CHECKING:
     from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
     from previewops.queue.dead_letters import DeadLetters
 
-LOOKED_AT = 10_000
-"""Of more dead letters than this, the newest are shown by group, and all are counted."""
+MAX_PREVIEWED = 10_000
+"""Number of newest dead letters that the preview groups; the count covers all."""
 
-TYPE_THE_WORD = 100
-"""From so many on a y is too easily typed."""
+TYPED_CONFIRMATION_COUNT = 100
+"""From this count on, the operator types the command's name instead of y."""
 
 _SHOWN_GROUPS = 10
 
 BulkAction = Callable[["DeadLetters", int], Awaitable["BulkResult"]]
-"""Is told the cut-off (server ms) that what was shown went by."""
+"""Called with the cut-off in server ms; letters that died later were not in the preview."""
 
 
 class NotConfirmed(PreviewopsError):
-    """The person said no."""
+    """The operator did not confirm."""
 
     code = "not-confirmed"
 
 
 @dataclass(frozen=True, slots=True)
 class BulkCommand:
-    """A bulk act in words: what is typed, and what is reported."""
+    """Words of a bulk command."""
 
     verb: str
     past_tense: str
     consequence: str
 
 
-_REQUEUE = BulkCommand("requeue", "requeued", "they run again, attempts counted from nought")
-_DISCARD = BulkCommand("discard", "discarded", "they are deleted for good, payloads included")
+_REQUEUE = BulkCommand("requeue", "requeued", "they run again with attempts reset to 0")
+_DISCARD = BulkCommand("discard", "discarded", "they are deleted permanently, with their payloads")
 
-_yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-_reason = click.option("--reason", metavar="TEXT", default="", help="Why; kept with the event.")
+_yes = click.option("-y", "--yes", is_flag=True, help="Skip the confirmation.")
 
 
 @click.command(
@@ -61,49 +61,47 @@ Examples:
   previewops dlq requeue --error asset-missing --priority low
   previewops dlq requeue --fingerprint 3f2a --yes
   previewops dlq requeue --filter 'project:lessons !timeout'
-  previewops dlq requeue --payload mended.json lesson-1
+  previewops dlq requeue --payload fixed.json lesson-1
 
-A single JOB is requeued without a question.
+A single JOB is requeued without confirmation.
 """
 )
 @selection_options
 @click.option(
-    "--priority", type=click.Choice([each.value for each in Priority]), help="Instead of their own."
+    "--priority", type=click.Choice([priority.value for priority in Priority]), help="New priority."
 )
 @click.option(
     "--payload",
     "file",
     metavar="FILE",
     type=click.Path(allow_dash=True),
-    help="Run the one JOB with this payload instead of its own.",
+    help="Replace the payload of the one JOB.",
 )
-@_reason
+@reason_option
 @_yes
 @pass_context
 def requeue(
-    context: Context, /, priority: str | None, file: str | None, reason: str, yes: bool, **choice: Any
+    context: Context, /, priority: str | None, file: str | None, reason: str, yes: bool, **options: Any
 ) -> int:
-    """Give dead letters a new life. Says how many and what, and asks.
+    """Requeue dead letters. Shows the selection and asks for confirmation.
 
-    Their attempts count from nought again, and their history stays.
+    Attempts are reset to 0; the history is kept.
     """
-    from previewops.cli.acting_operator import acting_operator
-
-    which = build_filter(**choice, required=True)
-    single = len(which.job_ids) == 1
-    rank = None if priority is None else Priority(priority)
+    selection = build_filter(**options, required=True)
+    single = len(selection.job_ids) == 1
+    new_priority = None if priority is None else Priority(priority)
     if file is not None:
         from previewops.cli.dlq.requeue_payload import requeue_with_payload
 
-        asyncio.run(requeue_with_payload(context, file, which, why=reason, priority=rank))
+        requeue_with_payload(context, file, selection, why=reason, priority=new_priority)
         return 0
 
-    async def act(letters: DeadLetters, cut_off_ms: int) -> BulkResult:
+    async def execute(letters: DeadLetters, cut_off_ms: int) -> BulkResult:
         return await letters.requeue(
-            which, who=acting_operator(), why=reason, priority=rank, cut_off_ms=cut_off_ms
+            selection, who=context.operator, why=reason, priority=new_priority, cut_off_ms=cut_off_ms
         )
 
-    return asyncio.run(_run(context, which, _REQUEUE, act, confirmed=yes or single))
+    return asyncio.run(_run(context, selection, _REQUEUE, execute, confirmed=yes or single))
 
 
 @click.command(
@@ -115,56 +113,59 @@ Examples:
 """
 )
 @selection_options
-@_reason
+@reason_option
 @_yes
 @pass_context
-def discard(context: Context, /, reason: str, yes: bool, **choice: Any) -> int:
-    """Delete dead letters for good. Says how many and what, and asks.
+def discard(context: Context, /, reason: str, yes: bool, **options: Any) -> int:
+    """Delete dead letters permanently. Shows the selection and asks for confirmation.
 
-    `previewops dlq export` keeps them in a file before.
+    Save them to a file with `previewops dlq export` first.
     """
-    from previewops.cli.acting_operator import acting_operator
+    selection = build_filter(**options, required=True)
 
-    which = build_filter(**choice, required=True)
+    async def execute(letters: DeadLetters, cut_off_ms: int) -> BulkResult:
+        return await letters.discard(selection, who=context.operator, why=reason, cut_off_ms=cut_off_ms)
 
-    async def act(letters: DeadLetters, cut_off_ms: int) -> BulkResult:
-        return await letters.discard(which, who=acting_operator(), why=reason, cut_off_ms=cut_off_ms)
-
-    return asyncio.run(_run(context, which, _DISCARD, act, confirmed=yes))
+    return asyncio.run(_run(context, selection, _DISCARD, execute, confirmed=yes))
 
 
 async def _run(
-    context: Context, which: DeadLetterFilter, deed: BulkCommand, act: BulkAction, *, confirmed: bool
+    context: Context,
+    selection: DeadLetterFilter,
+    command: BulkCommand,
+    execute: BulkAction,
+    *,
+    confirmed: bool,
 ) -> int:
     from previewops.queue.dead_letters import DeadLetters
 
     async with context.redis() as redis:
         letters = DeadLetters(redis, context.settings)
         cut_off_ms = await letters.now_ms()
-        count, missing = await _preview(letters, which, cut_off_ms)
+        count, missing = await _preview(letters, selection, cut_off_ms)
         if missing:
-            print_err(f"not in the dead-letter queue: {', '.join(missing)}")
+            print_err(f"not dead letters: {', '.join(missing)}")
         if count and not confirmed:
-            _confirm(deed, count)
-        outcome = await act(letters, cut_off_ms) if count else None
-    done, skipped = (outcome.done, outcome.skipped) if outcome else (0, 0)
-    print_out(f"{deed.past_tense} {done}, skipped {skipped + len(missing)}")
+            _confirm(command, count)
+        result = await execute(letters, cut_off_ms) if count else None
+    done, skipped = (result.done, result.skipped) if result else (0, 0)
+    print_out(f"{command.past_tense} {done}, skipped {skipped + len(missing)}")
     return EXIT_FAILED if missing else 0
 
 
 async def _preview(
-    letters: DeadLetters, which: DeadLetterFilter, cut_off_ms: int
+    letters: DeadLetters, selection: DeadLetterFilter, cut_off_ms: int
 ) -> tuple[int, tuple[str, ...]]:
-    """Tells how many dead letters are meant and of what kinds; returns their number and the JOBs that are none."""
+    """Prints the selection's size and groups; returns its size and the JOBs that are not dead letters."""
     from previewops.cli.dlq.groups import group_by_cause
 
-    records = await letters.newest(which, limit=LOOKED_AT, cut_off_ms=cut_off_ms)
-    few = len(records) < LOOKED_AT
-    count = len(records) if few else await letters.count(which, cut_off_ms=cut_off_ms)
+    records = await letters.newest(selection, limit=MAX_PREVIEWED, cut_off_ms=cut_off_ms)
+    complete = len(records) < MAX_PREVIEWED
+    count = len(records) if complete else await letters.count(selection, cut_off_ms=cut_off_ms)
     if count:
         groups = group_by_cause(records)
-        of = "" if count == len(records) else f", here the newest {LOOKED_AT:,}"
-        print_err(f"{pluralize(count, 'dead letter')} in {pluralize(len(groups), 'group')}{of}:")
+        newest = "" if count == len(records) else f", of the newest {MAX_PREVIEWED:,}"
+        print_err(f"{pluralize(count, 'dead letter')} in {pluralize(len(groups), 'group')}{newest}:")
         rows = [
             (group.count, group.fingerprint, group.example.code or "", group.example.reason or "")
             for group in groups[:_SHOWN_GROUPS]
@@ -173,26 +174,26 @@ async def _preview(
         print_err(f"  {line}" for line in lines)
         if len(groups) > _SHOWN_GROUPS:
             print_err(f"  and {pluralize(len(groups) - _SHOWN_GROUPS, 'group')} more")
-    return count, which.missing_ids({record.job_id for record in records})
+    return count, selection.missing_ids({record.job_id for record in records})
 
 
-def _confirm(deed: BulkCommand, count: int) -> None:
-    """Asks before the deed.
+def _confirm(command: BulkCommand, count: int) -> None:
+    """Asks for confirmation.
 
     Raises:
-        UsageError: nobody is there to answer.
-        NotConfirmed: the answer was no.
+        UsageError: standard input is not a terminal.
+        NotConfirmed: any reply but yes.
     """
-    what = pluralize(count, "dead letter")
+    letters = pluralize(count, "dead letter")
     if not can_prompt():
         raise UsageError(
-            f"{what} would be {deed.past_tense}; there is no terminal to ask on",
-            hint="add --yes to do it unasked",
+            f"cannot confirm without a terminal: {letters} would be {command.past_tense}",
+            hint="add --yes to skip the confirmation",
         )
-    print_err(f"{deed.verb} {what}: {deed.consequence}")
-    if count >= TYPE_THE_WORD:
-        agreed = prompt(f"Type {deed.verb} to go on:").lower() == deed.verb
+    print_err(f"{command.verb} {letters}: {command.consequence}")
+    if count >= TYPED_CONFIRMATION_COUNT:
+        confirmed = prompt(f"Type {command.verb} to continue:").lower() == command.verb
     else:
-        agreed = prompt("Go on? [y/N]").lower() in ("y", "yes")
-    if not agreed:
-        raise NotConfirmed(f"nothing was {deed.past_tense}")
+        confirmed = prompt("Continue? [y/N]").lower() in ("y", "yes")
+    if not confirmed:
+        raise NotConfirmed(f"Not executed: nothing was {command.past_tense}")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Examples:
   previewops dlq export > dead.jsonl
   previewops dlq export --project lessons -o dead.jsonl
-  previewops dlq export --payloads --error disk-full -o again.jsonl
+  previewops dlq export --payloads --error disk-full -o retry.jsonl
   previewops dlq export | jq -r .failedReason
 """
 )
@@ -36,48 +36,48 @@ Examples:
     "--output",
     metavar="FILE",
     type=click.Path(allow_dash=True),
-    help="Write FILE, whole or not at all, instead of standard output.",
+    help="Write to FILE atomically instead of standard output.",
 )
-@click.option("--payloads", is_flag=True, help="Of each the payload alone, for `previewops submit --jsonl`.")
+@click.option("--payloads", is_flag=True, help="Only payloads, for `previewops submit --jsonl`.")
 @pass_context
-def export(context: Context, /, output: str | None, payloads: bool, **choice: Any) -> int:
-    """Write dead letters as JSON lines, newest first: all of each, payload and attempts included.
+def export(context: Context, /, output: str | None, payloads: bool, **options: Any) -> int:
+    """Write dead letters as JSON Lines, newest first, with payloads and attempts.
 
-    Without a filter, all of them. With --payloads, what can be submitted again: in this Redis once they are
-    discarded, in another one as it is.
+    Without a filter, all dead letters are exported. Payloads of --payloads can be submitted to another Redis, or
+    to this one after the dead letters are discarded.
     """
-    which = build_filter(**choice, required=False)
+    selection = build_filter(**options, required=False)
     target = None if output in (None, "-") else Path(str(output))
-    found, without = asyncio.run(_export(context, which, target, payloads=payloads))
-    what = pluralize(len(found) - len(without), "payload" if payloads else "dead letter")
-    print_err(f"exported {what}" + (f" to {target}" if target else ""))
-    if without:
-        print_err(f"left out, as the payload is gone: {', '.join(without)}")
-    if missing := which.missing_ids(found):
-        print_err(f"not in the dead-letter queue: {', '.join(missing)}")
-    return EXIT_FAILED if without or missing else 0
+    exported, skipped = asyncio.run(_export(context, selection, target, payloads=payloads))
+    records = pluralize(len(exported) - len(skipped), "payload" if payloads else "dead letter")
+    print_err(f"exported {records}" + (f" to {target}" if target else ""))
+    if skipped:
+        print_err(f"skipped, payload missing: {', '.join(skipped)}")
+    if missing := selection.missing_ids(exported):
+        print_err(f"not dead letters: {', '.join(missing)}")
+    return EXIT_FAILED if skipped or missing else 0
 
 
 async def _export(
-    context: Context, which: DeadLetterFilter, target: Path | None, *, payloads: bool
+    context: Context, selection: DeadLetterFilter, target: Path | None, *, payloads: bool
 ) -> tuple[set[str], list[str]]:
-    """Returns the ids of all that were found, and of those among them that have no payload to be written."""
+    """Returns the ids of all exported letters, and the ids that were skipped as their payload is missing."""
     from previewops.atomic_files import open_jsonl_atomically
     from previewops.queue.dead_letters import DeadLetters
 
-    found: set[str] = set()
-    without: list[str] = []
+    exported: set[str] = set()
+    skipped: list[str] = []
     async with context.redis() as redis:
         with open_jsonl_atomically(target) if target else _stdout() as write:
-            async for record in DeadLetters(redis, context.settings).export(which):
-                found.add(record.job_id)
+            async for record in DeadLetters(redis, context.settings).export(selection):
+                exported.add(record.job_id)
                 if not payloads:
                     write({**record.as_json(), "payload": record.payload})
                 elif record.payload is not None:
                     write(record.payload)
                 else:
-                    without.append(record.job_id)
-    return found, without
+                    skipped.append(record.job_id)
+    return exported, skipped
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Dead letters by cause."""
+"""Groups of dead letters by error fingerprint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from previewops.queue.records import JobRecord
 
 
 def group_by_cause(newest_first: Iterable[JobRecord]) -> tuple[DeadLetterGroup, ...]:
-    """The groups of these dead letters, largest first; the example of each is its newest."""
+    """Groups dead letters by fingerprint, largest group first. The example of a group is its newest letter."""
     members: dict[str, list[JobRecord]] = {}
     for record in newest_first:
         members.setdefault(record.fingerprint or "", []).append(record)

@@ -1,4 +1,4 @@
-"""Which dead letters are meant: the options that all of ``dlq`` share."""
+"""Selection of dead letters: arguments and options that all ``dlq`` commands share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from previewops.cli.shared_options import Age, parse_filter_option
 from previewops.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,40 +16,26 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def _age_ms(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    if value is None:
-        return None
-    from previewops.formatting import parse_age_ms
-
-    ms = parse_age_ms(value)
-    if ms is None:
-        raise click.BadParameter(
-            f"{value!r} is no age; allowed are 30s, 15m, 2h, 7d and the like", ctx, param
-        )
-    return ms
-
-
 _OPTIONS = (
     click.argument("job_ids", metavar="[JOB]...", nargs=-1),
-    click.option("--error", metavar="E", help="Of this error class or code, or with E in the message."),
-    click.option("--project", metavar="P", help="Of this projectId."),
-    click.option("--fingerprint", metavar="F", help="Of this group; the first digits will do."),
+    click.option("--error", metavar="E", help="Error class or code, or text in the error message."),
+    click.option("--project", metavar="P", help="Only this projectId."),
+    click.option("--fingerprint", metavar="F", help="Only this group; a prefix is enough."),
     click.option(
         "--older-than",
         "older_than_ms",
-        metavar="AGE",
-        callback=_age_ms,
-        help="Dead for longer: 30s, 15m, 2h, 7d.",
+        type=Age(),
+        help="Dead for longer than AGE: 30s, 15m, 2h, 7d.",
     ),
     click.option(
-        "--filter", "text", metavar="TEXT", help="That these words match, as in `previewops jobs --filter`."
+        "--filter", "text", metavar="TEXT", help="Only matches; syntax as in `previewops jobs --filter`."
     ),
-    click.option("--all", "everything", is_flag=True, help="All there are."),
+    click.option("--all", "everything", is_flag=True, help="All dead letters."),
 )
 
 
 def selection_options(command: _F) -> _F:
-    """JOB arguments and filters; the command gets them as keywords for :func:`chosen`."""
+    """Adds JOB arguments and filter options, passed as keywords for :func:`build_filter`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -65,37 +52,36 @@ def build_filter(
     everything: bool,
     required: bool,
 ) -> DeadLetterFilter:
-    """The filter that the options mean. Every one given has to hold.
+    """Builds the filter from the options. A dead letter has to match all of them.
 
     Raises:
-        UsageError: --all beside something that narrows the choice, or nothing at all where it is ``needed``.
+        UsageError: --all together with a job or filter, or an empty selection where one is ``required``.
     """
-    from previewops.cli.filter_option import parse_filter_option
     from previewops.queue.dead_letter_filter import DeadLetterFilter
 
-    terms = parse_filter_option(text or "")
+    query = parse_filter_option(text or "")
     for name, value in (
         ("--error", error),
         ("--project", project),
         ("--fingerprint", fingerprint),
-        ("--filter", text if terms or text is None else ""),
+        ("--filter", text if query or text is None else ""),
     ):
         if value == "":
-            raise UsageError(f"{name} is empty", hint="leave it out, or say what is meant")
-    found = DeadLetterFilter(
+            raise UsageError(f"{name} is empty", hint="omit it or give a value")
+    selection = DeadLetterFilter(
         tuple(dict.fromkeys(job_ids)),
         error,
         project,
         fingerprint and fingerprint.lower(),
         older_than_ms,
-        terms,
+        query,
     )
-    narrowed = found != DeadLetterFilter()
-    if everything and narrowed:
-        raise UsageError("--all does not go with a job or a filter", hint="leave one of them out")
-    if required and not everything and not narrowed:
+    is_narrowed = selection != DeadLetterFilter()
+    if everything and is_narrowed:
+        raise UsageError("--all cannot be combined with a job or a filter", hint="omit one of them")
+    if required and not everything and not is_narrowed:
         raise UsageError(
-            "no dead letter is named",
-            hint="name jobs, or give --error, --project, --fingerprint, --older-than, --filter or --all",
+            "no dead letters selected",
+            hint="name jobs, or use --error, --project, --fingerprint, --older-than, --filter or --all",
         )
-    return found
+    return selection

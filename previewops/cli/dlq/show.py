@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from previewops.cli.context import Context, json_option, limit_option, pass_context, server_now_ms
+from previewops.cli.context import Context, pass_context, server_now_ms
 from previewops.cli.dlq.groups import group_by_cause
 from previewops.cli.dlq.selection import build_filter, selection_options
 from previewops.cli.output import print_err, print_json, print_out
+from previewops.cli.shared_options import json_option, limit_option
 from previewops.clock import iso_from_ms
 from previewops.errors import PreviewopsError
 from previewops.formatting import format_age, format_table
 from previewops.states import JobState
 
 if TYPE_CHECKING:
+    from previewops.queue import Queue
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
     from previewops.queue.records import JobRecord
 
@@ -32,18 +33,18 @@ Examples:
 """,
 )
 @selection_options
-@click.option("--groups", is_flag=True, help="One line a group of the same cause.")
+@click.option("--groups", is_flag=True, help="One line per group with the same cause.")
 @limit_option
 @json_option
 @pass_context
-def list_(context: Context, /, groups: bool, limit: int, as_json: bool, **choice: Any) -> None:
-    """List dead letters, newest first; every filter that is given has to hold."""
-    which = build_filter(**choice, required=False)
+def list_(context: Context, /, groups: bool, limit: int, as_json: bool, **options: Any) -> None:
+    """List dead letters, newest first. A dead letter has to match all filters."""
+    selection = build_filter(**options, required=False)
     if groups:
-        found, now_ms = asyncio.run(_groups(context, which, limit))
-        _print_groups(found, now_ms, as_json)
+        dead_groups, now_ms = _groups(context, selection, limit)
+        _print_groups(dead_groups, now_ms, as_json)
     else:
-        records, now_ms = asyncio.run(_newest(context, which, limit + 1))
+        records, now_ms = _newest(context, selection, limit + 1)
         _print_records(records, limit, now_ms, as_json)
 
 
@@ -58,10 +59,10 @@ Examples:
 @json_option
 @pass_context
 def show(context: Context, job_id: str, as_json: bool) -> None:
-    """Show a dead letter whole: why it died, every attempt with its traceback, and the payload."""
-    from previewops.cli.status import format_job
+    """Show a dead letter: error, attempts with tracebacks, payload."""
+    from previewops.cli.status import format_job, read_job
 
-    record, now_ms = asyncio.run(_one(context, job_id))
+    record, now_ms = read_job(context, job_id)
     if record.state is not JobState.DEAD:
         raise PreviewopsError(
             f"job {job_id} is {record.state.value}, not a dead letter", hint=f"previewops status {job_id}"
@@ -78,34 +79,32 @@ def show(context: Context, job_id: str, as_json: bool) -> None:
     print_out(f"  {line}" for line in json.dumps(record.payload, indent=2, ensure_ascii=False).splitlines())
 
 
-async def _newest(context: Context, which: DeadLetterFilter, limit: int) -> tuple[tuple[JobRecord, ...], int]:
+def _newest(context: Context, selection: DeadLetterFilter, limit: int) -> tuple[tuple[JobRecord, ...], int]:
     from previewops.queue.dead_letters import DeadLetters
 
-    async with context.redis() as redis:
-        records = await DeadLetters(redis, context.settings).newest(which, limit=limit)
-        return records, await server_now_ms(redis)
+    async def read(queue: Queue) -> tuple[tuple[JobRecord, ...], int]:
+        records = await DeadLetters(queue.redis, queue.settings).newest(selection, limit=limit)
+        return records, await server_now_ms(queue.redis)
+
+    return context.call(read)
 
 
-async def _groups(
-    context: Context, which: DeadLetterFilter, limit: int
+def _groups(
+    context: Context, selection: DeadLetterFilter, limit: int
 ) -> tuple[tuple[DeadLetterGroup, ...], int]:
     from previewops.queue.dead_letter_filter import DeadLetterFilter
     from previewops.queue.dead_letters import DeadLetters
 
-    async with context.redis() as redis:
-        letters = DeadLetters(redis, context.settings)
-        if which == DeadLetterFilter():
-            found = await letters.groups(limit=limit)
+    async def read(queue: Queue) -> tuple[tuple[DeadLetterGroup, ...], int]:
+        letters = DeadLetters(queue.redis, queue.settings)
+        if selection == DeadLetterFilter():
+            groups = await letters.groups(limit=limit)
         else:
-            found = group_by_cause(await letters.newest(which, limit=await letters.count(which)))[:limit]
-        return found, await server_now_ms(redis)
+            records = await letters.newest(selection, limit=await letters.count(selection))
+            groups = group_by_cause(records)[:limit]
+        return groups, await server_now_ms(queue.redis)
 
-
-async def _one(context: Context, job_id: str) -> tuple[JobRecord, int]:
-    from previewops.queue.queue import Queue
-
-    async with context.redis() as redis:
-        return await Queue(redis, context.settings).status(job_id), await server_now_ms(redis)
+    return context.call(read)
 
 
 def _print_groups(groups: tuple[DeadLetterGroup, ...], now_ms: int, as_json: bool) -> None:
@@ -166,4 +165,4 @@ def _print_records(records: tuple[JobRecord, ...], limit: int, now_ms: int, as_j
     ]
     print_out(format_table(("JOB", "PROJECT", "ERROR", "DIED", "REASON"), rows, flexible="REASON"))
     if more:
-        print_err(f"there are more than these {limit}; see --limit and --groups")
+        print_err(f"more dead letters than --limit {limit}; see also --groups")
