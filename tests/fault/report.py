@@ -31,8 +31,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "fault-report.md"
 BEGIN, END = "<!-- report: begin -->\n", "<!-- report: end -->\n"
 ELSEWHERE = (
-    "tests/integration/test_queue_submit.py::"
-    "test_thousand_concurrent_submits_of_one_job_accept_one",
+    "tests/integration/test_queue_submit.py::test_thousand_concurrent_submits_of_one_job_accept_one",
     "tests/integration/test_queue_claims.py",
     "tests/integration/test_worker_failures.py",
 )

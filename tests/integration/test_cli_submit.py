@@ -175,7 +175,9 @@ async def test_resubmitting_a_dead_job_gives_its_state_and_hint(program: Program
         await driver.add_dead_letters("job-1")
     done = program.run("submit", program.write("job.json", payload()), "--json")
     assert done.json_lines[0]["status"] == "dead"
-    assert done.json_lines[0]["hint"] == "the job is a dead letter: `previewops dlq requeue job-1` runs it again"
+    assert (
+        done.json_lines[0]["hint"] == "the job is a dead letter: `previewops dlq requeue job-1` runs it again"
+    )
 
 
 def test_resubmitting_a_cancelled_job_gives_a_hint(program: Program) -> None:

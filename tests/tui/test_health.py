@@ -54,9 +54,7 @@ async def test_the_verdict_the_checks_with_advice_and_the_figures(size: tuple[in
         await opened(pilot, app)
         await until(pilot, lambda: "CRITICAL: the queue is in trouble" in verdict(app))
         await until(pilot, lambda: "oldest-waiting" in checks(app))
-        assert checks(app).index("→ `previewops stats`, then add workers") < checks(app).index(
-            "dead-letters"
-        )
+        assert checks(app).index("→ `previewops stats`, then add workers") < checks(app).index("dead-letters")
         assert "waiting" in shown(app.screen.query_one("#figures"))
         left, right = (
             app.screen.query_one("#checks-panel").region,
@@ -89,7 +87,8 @@ async def test_what_is_not_known_yet_is_said() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await until(
-            pilot, lambda: "connection lost" in verdict(app) and "no server listens at this address" in verdict(app)
+            pilot,
+            lambda: "connection lost" in verdict(app) and "no server listens at this address" in verdict(app),
         )
         assert "nothing is known yet" in checks(app)
 

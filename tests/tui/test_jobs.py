@@ -127,7 +127,9 @@ async def test_a_field_that_there_is_not_is_refused_in_the_line_and_the_list_sta
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         await pilot.press("slash", *"project:chess", "space", *"foo:bar", "enter")
-        await until(pilot, lambda: "▲ unknown filter field: found foo, allowed id, project," in screen_text(app))
+        await until(
+            pilot, lambda: "▲ unknown filter field: found foo, allowed id, project," in screen_text(app)
+        )
         assert 'colon in it goes in double quotes: "foo:…"' in " ".join(screen_text(app).split())
         assert "project:chess foo:bar" in screen_text(app), "what was typed stays"
         assert not grid(app).has_focus, "it can be corrected at once"

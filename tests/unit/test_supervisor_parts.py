@@ -90,7 +90,10 @@ def test_one_supervisor_per_queue_and_data_dir(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     with hold_supervisor_lock(settings):
         second = hold_supervisor_lock(settings)
-        with pytest.raises(SupervisorRunning, match=f"process {os.getpid()} already supervises") as caught, second:
+        with (
+            pytest.raises(SupervisorRunning, match=f"process {os.getpid()} already supervises") as caught,
+            second,
+        ):
             pytest.fail("the lock is held")
         assert caught.value.pid == os.getpid()
         with hold_supervisor_lock(replace(settings, queue_name="another")):
