@@ -107,7 +107,7 @@ def web_assets(server: WebServer, *, timeout_s: float = 10, **changes: object) -
     given: dict[str, object] = {
         "hosts": (HostPattern("pictures.test", port=server.port),),
         "resolve": lambda _host, _port: [LOOPBACK],
-        "closed": loopback_is_open,
+        "address_policy": loopback_is_open,
         **changes,
     }
     return WebFetcher(timeout_s=timeout_s, **given)  # type: ignore[arg-type]

@@ -114,7 +114,7 @@ def environment(settings: Settings) -> dict[str, str]:
 def suspend(worker_pid: int, which: str) -> None:
     """Stops a worker, its fork server or one of its render processes by SIGSTOP: it heeds no signal but SIGKILL."""
     worker = psutil.Process(worker_pid)
-    server = next(child for child in worker.children() if "forkserver" in " ".join(child.cmdline()))
+    server = next(child for child in worker.children() if "fork_server" in " ".join(child.cmdline()))
     targets = {
         "nobody": [],
         "worker": [worker],

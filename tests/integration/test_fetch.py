@@ -203,7 +203,7 @@ def test_another_address_of_the_host_is_tried() -> None:
         web = web_assets(
             server,
             resolve=lambda _host, _port: ["127.0.0.9", LOOPBACK],
-            closed=lambda _address: None,
+            address_policy=lambda _address: None,
         )
         assert read(server.url(), web) == CONTENT
 
@@ -221,7 +221,7 @@ def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
             server,
             timeout_s=3,
             resolve=lambda _host, _port: ["127.0.0.9", LOOPBACK],
-            closed=lambda _address: None,
+            address_policy=lambda _address: None,
         )
         assert read(server.url(), web) == CONTENT
 
@@ -282,7 +282,7 @@ def test_a_certificate_is_held_against_the_name_and_not_the_address(
 ) -> None:
     made, ours = certificate(tmp_path, name)
     with serving(whole(CONTENT), ours) as server:
-        web = web_assets(server, tls=lambda: ssl.create_default_context(cafile=made))
+        web = web_assets(server, make_ssl_context=lambda: ssl.create_default_context(cafile=made))
         url = server.url().replace("http:", "https:")
         if trusted:
             assert read(url, web) == CONTENT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import os
 import select
@@ -22,9 +23,9 @@ import uvloop
 from structlog.testing import capture_logs
 
 from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
-from previewops.worker.sandbox import forkserver
 from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildLimits
 from previewops.worker.sandbox.error_codec import MESSAGE_LIMIT, TRACEBACK_LIMIT
+from previewops.worker.sandbox.fork_server import ForkedProcess, ForkServer
 from previewops.worker.sandbox.framing import HEADER, MAX_FRAME_BYTES
 from previewops.worker.sandbox.pool import RenderPool
 
@@ -490,21 +491,46 @@ async def test_a_child_has_no_secret_in_its_environment(
     assert await _finds(pool, "PATH")
     assert not await _finds(pool, "hush")
     assert os.environ["REDIS_URL"] == "redis://:hush@localhost"
-    await _lose_the_server(pool)
+    await _kill_fork_server(pool)
     assert not await _finds(pool, "hush")
 
 
-async def test_nor_has_one_whose_server_dies_while_it_is_asked(
-    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REDIS_URL", "redis://:hush@localhost")
-    pool = make_pool()
-    await do(pool, "echo")
-    await _lose_the_server(pool)
-    answers = iter([True])  # as a look would have found it just before
-    honest = forkserver._server_lives
-    monkeypatch.setattr(forkserver, "_server_lives", lambda: next(answers, None) or honest())
-    assert not await _finds(pool, "hush")
+async def test_a_request_to_a_dead_fork_server_fails_and_the_next_one_starts_another() -> None:
+    server = ForkServer(())
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(each) for _ in range(2) for each in socket.socketpair()]
+        process = server.fork(*sockets[::2])
+        assert await process.started
+        first, pidfds = server.pid, [os.pidfd_open(pid) for pid in (server.pid or 0, process.pid)]
+        os.kill(first or 0, signal.SIGKILL)
+        wait_gone(pidfds)  # the loop has not seen it
+        with pytest.raises(ConnectionError):
+            server.fork(*sockets[::2])
+        assert await process.exited is None
+        other = server.fork(*sockets[::2])
+        assert await other.started
+        assert server.pid != first
+        other.kill()
+        assert await other.exited == -signal.SIGKILL
+        for pidfd in pidfds:
+            os.close(pidfd)
+    await server.close()
+
+
+async def test_a_fork_that_fails_is_reported(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ForkServer, "fork", lambda server, one, _two: _fork_with_one_socket(server, one))
+    with pytest.raises(TransientJobError) as caught:
+        await do(make_pool(), "echo")
+    assert caught.value.code == "render-process-unavailable"
+    assert os.strerror(errno.EMFILE) in caught.value.message
+
+
+_fork = ForkServer.fork
+
+
+def _fork_with_one_socket(server: ForkServer, one: socket.socket) -> ForkedProcess:
+    """A request whose second descriptor got lost, as the kernel does to a process with too many open files."""
+    return _fork(server, one)
 
 
 async def _finds(pool: RenderPool, word: str) -> bool:
@@ -513,10 +539,9 @@ async def _finds(pool: RenderPool, word: str) -> bool:
     return word in environment
 
 
-async def _lose_the_server(pool: RenderPool) -> None:
-    """Kills the fork server, and waits until it and the pool's children are gone."""
-    server = forkserver.server_pid()
-    assert server is not None
+async def _kill_fork_server(pool: RenderPool) -> None:
+    """Kills the fork server, and waits until it and the pool's children have ended."""
+    (server,) = set(pool.all_pids()) - set(pool.child_pids())
     pidfds = [os.pidfd_open(pid) for pid in (server, *pool.child_pids())]
     os.kill(server, signal.SIGKILL)
     wait_gone(pidfds)
@@ -630,7 +655,6 @@ WORKER = """
 import asyncio, signal, sys
 
 sys.path.insert(0, sys.argv[1])
-from previewops.worker import forkserver
 from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.pool import RenderPool
 

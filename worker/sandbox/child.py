@@ -5,6 +5,7 @@ imported here, in the child, and is cheap when the fork server has preloaded wha
 
 Protocol, over one stream socket, frames as in ``framing``::
 
+    worker -> child    {"config": {...}}                      once: see ``ChildConfig``
     child  -> worker   {"ready": true} | {"error": {...}}     once: hardened, and the task imported or not
     worker -> child    {"job": n, "spec": {...}}
     child  -> worker   {"job": n, "progress": [fraction, text]}      any number of times
@@ -33,7 +34,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -68,10 +68,10 @@ class ChildLimits:
 
 @dataclass(frozen=True, slots=True)
 class ChildConfig:
-    """What the fork server's new process is told; pickled by the worker, which the child trusts.
+    """What a render process runs, and how it is restricted.
 
-    ``task`` is "module:function"; ``confined`` has the process give up what ``confinement`` names, but for
-    reading the files of ``readable``.
+    ``task`` is "module:function"; ``confined`` has the process give up what ``confinement`` names, except reading
+    the files of ``readable``.
     """
 
     task: str
@@ -79,21 +79,27 @@ class ChildConfig:
     confined: bool = False
     readable: tuple[str, ...] = ()
 
-    def _bootstrap(self, parent_sentinel: int) -> NoReturn:
-        """The process's life; the name is what the standard library's fork server calls."""
-        inherited = forkserver.get_inherited_fds()
-        assert inherited, "started by something else than the fork server"
-        channel, hatch = inherited
-        try:
-            harden({channel, hatch}, self.limits)
-            _serve(_WorkerSocket(channel, hatch), self)
-        except _ConnectionClosed:
-            os._exit(0)  # recycled, or the worker is gone
-        except SystemExit:
-            os._exit(1)
-        except BaseException:
-            log.error("render.broken", exception=traceback.format_exc()[-_LOGGED_TRACEBACK:])
-            os._exit(1)
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ChildConfig:
+        """The inverse of ``asdict``. The worker is trusted: nothing is checked."""
+        return cls(**{**value, "limits": ChildLimits(**value["limits"])})
+
+
+def main(channel: int, hatch: int, *, parent_pid: int) -> NoReturn:
+    """Runs a render process that was just forked, with its ends of the two sockets, to its end."""
+    try:
+        isolate({channel, hatch}, parent_pid)
+        worker = _WorkerSocket(channel, hatch)
+        config = ChildConfig.from_json(worker.receive()["config"])
+        limit_resources(config.limits)
+        _serve(worker, config)
+    except _ConnectionClosed:
+        os._exit(0)  # recycled, or the worker is gone
+    except SystemExit:
+        os._exit(1)
+    except BaseException:
+        log.error("render.broken", exception=traceback.format_exc()[-_LOGGED_TRACEBACK:])
+        os._exit(1)
 
 
 class _StderrLog:
@@ -209,15 +215,15 @@ class TaskContext:
         return answer, tuple(self._channel.receive_file() for _ in range(answer["files"]))
 
 
-def harden(keep_fds: set[int], limits: ChildLimits) -> None:
-    """Limits this process, and leaves it no file but ``kept`` and the standard three.
+def isolate(keep_fds: set[int], parent_pid: int) -> None:
+    """Has this process die with its parent, and closes all files but ``keep_fds`` and the standard three.
 
-    Closing the rest matters beyond tidiness: the fork server hands every child a copy of the pipe that
-    keeps the server itself alive, and a child that held on to it in a long loop would outlive a killed
-    worker.
+    Of the fork server's files each child would hold a copy.
     """
-    _die_with_parent()
-    # A signal from the terminal reaches the whole group; what it means is the worker's to decide.
+    # A server that has ended leaves nobody who could reap this process.
+    if not set_parent_death_signal(parent_pid, signal.SIGKILL):
+        os._exit(0)
+    # A signal from the terminal reaches the whole process group; the worker decides what it means.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     devnull = os.open(os.devnull, os.O_RDONLY)
@@ -229,6 +235,10 @@ def harden(keep_fds: set[int], limits: ChildLimits) -> None:
         low = fd + 1
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
     os.umask(0o022)  # bundles are for others to read
+
+
+def limit_resources(limits: ChildLimits) -> None:
+    """Limits memory, open files and file size of this process, and makes it the kernel's first choice to kill."""
     with suppress(OSError):  # not everywhere is /proc writable
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ), encoding="ascii")
     _bound(resource.RLIMIT_CORE, 0)
@@ -252,17 +262,6 @@ def _grant_cpu(seconds: int) -> None:
     resource.setrlimit(
         resource.RLIMIT_CPU, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard)
     )
-
-
-def _die_with_parent() -> None:
-    """Asks the kernel for SIGKILL when the fork server ends.
-
-    A server that ended before the first look at the parent leaves this process waiting for a job that never
-    comes: the worker sends none to a child whose server is gone, and the end of the worker is the end of the
-    channel.
-    """
-    if not set_parent_death_signal(os.getppid(), signal.SIGKILL):
-        os._exit(0)
 
 
 def _serve(channel: _WorkerSocket, start: ChildConfig) -> NoReturn:

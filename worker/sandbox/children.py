@@ -6,12 +6,12 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import asdict
 from typing import Any
 
 import structlog
 
 from previewops.errors import JobError, PermanentJobError
-from previewops.worker.sandbox import forkserver
 from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildConfig
 from previewops.worker.sandbox.child_messages import (
     TaskImportError,
@@ -21,6 +21,7 @@ from previewops.worker.sandbox.child_messages import (
     unavailable_error,
 )
 from previewops.worker.sandbox.error_codec import decode_error, encode_error, require_object
+from previewops.worker.sandbox.fork_server import EXIT_TIMEOUT_S, ForkedProcess, ForkServer
 from previewops.worker.sandbox.framing import HEADER, ProtocolError, body_length, decode_body, encode_frame
 
 log = structlog.get_logger()
@@ -34,7 +35,6 @@ START_TIMEOUT_S = 30.0
 EXIT_GRACE_S = 1.0
 """Between the end of the socket and the exit code of one death."""
 _START_TRIES = 3  # each loses to a fork server that dies just then
-_EXIT_TIMEOUT_S = 5.0  # a killed process goes at once, unless it hangs in the kernel
 
 
 class ConnectionClosed(Exception):
@@ -46,7 +46,7 @@ class Child:
 
     def __init__(
         self,
-        process: forkserver.ForkedProcess,
+        process: ForkedProcess,
         hatch: socket.socket,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
@@ -69,6 +69,11 @@ class Child:
     def usable(self) -> bool:
         """False once it died, hung up or ran out of memory."""
         return not (self._process.exited.done() or self._reader.at_eof() or self.out_of_memory)
+
+    async def configure(self, frame: bytes) -> dict[str, Any]:
+        """Sends the configuration, and returns the child's first message. Raises ConnectionClosed, ProtocolError."""
+        await self._send(frame)
+        return await self.receive()
 
     async def receive(self) -> dict[str, Any]:
         """The next message. Raises HungUp, BadFrame."""
@@ -165,7 +170,7 @@ class Child:
             self._process.kill()
         self._writer.transport.abort()
         self._hatch.close()
-        await asyncio.wait([exited], timeout=_EXIT_TIMEOUT_S)
+        await asyncio.wait([exited], timeout=EXIT_TIMEOUT_S)
         return exited.result() if exited.done() else None
 
 
@@ -175,10 +180,11 @@ class ProcessSpawner:
     ``edition`` is that of the files which children may read, and is given to each that is started.
     """
 
-    def __init__(self, start: ChildConfig, generation: Hashable) -> None:
+    def __init__(self, config: ChildConfig, server: ForkServer, generation: Hashable) -> None:
         self.generation = generation
-        self._start = start
-        self._processes: set[forkserver.ForkedProcess] = set()
+        self._config_frame = encode_frame({"config": asdict(config)})
+        self._server = server
+        self._processes: set[ForkedProcess] = set()
 
     async def start_child(self) -> Child:
         """A new child that is ready. Raises TransientJobError "render-process-unavailable"."""
@@ -186,7 +192,6 @@ class ProcessSpawner:
             child = await self._attempt()
             if child is not None:
                 return child
-            await forkserver.server_end(_EXIT_TIMEOUT_S)
         raise unavailable_error(f"the fork server died {_START_TRIES} times in a row")
 
     def pids(self) -> list[int]:
@@ -199,16 +204,15 @@ class ProcessSpawner:
         for process in self._processes:
             process.kill()
         if exits:
-            await asyncio.wait(exits, timeout=_EXIT_TIMEOUT_S)
+            await asyncio.wait(exits, timeout=EXIT_TIMEOUT_S)
 
     async def _attempt(self) -> Child | None:
         """None when the fork server died meanwhile: the next attempt gets a new one."""
-        edition = self.generation
         ours, theirs = socket.socketpair()
         hatch, their_hatch = socket.socketpair()
         hatch.setblocking(False)
         try:
-            process = forkserver.fork(self._start, theirs, their_hatch)
+            process = self._server.fork(theirs, their_hatch)
         except OSError as error:
             ours.close()
             hatch.close()
@@ -223,42 +227,44 @@ class ProcessSpawner:
         process.exited.add_done_callback(lambda _: hatch.close())  # however it ends, started or not
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                return await _introduced(process, ours, hatch, edition)
+                return await self._ready_child(process, ours, hatch)
         except TimeoutError:
             process.kill()
             raise unavailable_error(f"it was not ready after {START_TIMEOUT_S:g} s") from None
+        except OSError as error:  # the fork failed
+            raise unavailable_error(str(error)) from error
         except BaseException:
             process.kill()
             raise
 
-
-async def _introduced(
-    process: forkserver.ForkedProcess, ours: socket.socket, hatch: socket.socket, edition: Hashable
-) -> Child | None:
-    """The child behind ``ours`` once it has said that it is ready; None when the fork server died."""
-    try:
-        if not await process.started:
+    async def _ready_child(
+        self, process: ForkedProcess, ours: socket.socket, hatch: socket.socket
+    ) -> Child | None:
+        """Configures a process and waits until it is ready. None when the fork server died."""
+        generation = self.generation
+        try:
+            if not await process.started:
+                ours.close()
+                hatch.close()
+                return None
+            child = Child(process, hatch, *await asyncio.open_unix_connection(sock=ours), generation)
+        except BaseException:
             ours.close()
             hatch.close()
-            return None
-        child = Child(process, hatch, *await asyncio.open_unix_connection(sock=ours), edition)
-    except BaseException:
-        ours.close()
-        hatch.close()
-        raise
-    try:
-        greeting = await child.receive()
-    except (ConnectionClosed, ProtocolError) as error:
-        code = await child.terminate(grace_s=EXIT_GRACE_S)
-        if code is None and not child.killed:
-            return None
-        raise unavailable_error(
-            crash_error(code).message if isinstance(error, ConnectionClosed) else str(error)
-        ) from None
-    except BaseException:
-        child.close()
-        raise
-    if "error" in greeting:
-        child.close()
-        raise TaskImportError(decode_error(greeting["error"]))
-    return child
+            raise
+        try:
+            greeting = await child.configure(self._config_frame)
+        except (ConnectionClosed, ProtocolError) as error:
+            code = await child.terminate(grace_s=EXIT_GRACE_S)
+            if code is None and not child.killed:
+                return None
+            raise unavailable_error(
+                crash_error(code).message if isinstance(error, ConnectionClosed) else str(error)
+            ) from None
+        except BaseException:
+            child.close()
+            raise
+        if "error" in greeting:
+            child.close()
+            raise TaskImportError(decode_error(greeting["error"]))
+        return child

@@ -21,7 +21,6 @@ from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any
 
 from previewops.errors import JobError, RenderCrashed, TransientJobError
-from previewops.worker.sandbox import forkserver
 from previewops.worker.sandbox.child import ChildConfig, ChildLimits
 from previewops.worker.sandbox.child_messages import cpu_time_error, crash_error, deadline_error
 from previewops.worker.sandbox.children import (
@@ -32,6 +31,7 @@ from previewops.worker.sandbox.children import (
     ProgressCallback,
     RequestHandler,
 )
+from previewops.worker.sandbox.fork_server import ForkServer
 from previewops.worker.sandbox.framing import ProtocolError
 
 
@@ -47,8 +47,7 @@ class RenderPool:
         readable: files that confined children may read all the same: fonts.
         edition: which files lie at ``readable`` now, however told; see ``run``.
         recycle_jobs: jobs after which a child is replaced; its successor is started during its last one.
-        preload: modules that the fork server imports before it forks. There is one fork server in a process:
-            the pool that starts it decides.
+        preload: modules that the pool's fork server imports before it forks.
 
     ``crashes`` counts children that died or broke the protocol during a job, ``deadline_kills`` those
     killed at a deadline or over their processor time, ``recycled`` those replaced in good health.
@@ -70,14 +69,14 @@ class RenderPool:
         self.deadline_kills = 0
         self.recycled = 0
         self.confined = confined
-        self._start = ChildConfig(task, limits, confined, tuple(readable))
+        self._cpu_s = limits.cpu_s
         self._recycle_jobs = recycle_jobs
-        self._preload = tuple(preload)
-        self._children = ProcessSpawner(self._start, generation)
+        self._server = ForkServer(preload)
+        config = ChildConfig(task, limits, confined, tuple(readable))
+        self._children = ProcessSpawner(config, self._server, generation)
         self._slots = [_Slot(self._children) for _ in range(size)]
         self._free = list(self._slots)
         self._vacancies = asyncio.Semaphore(size)
-        self._opened = False
         self._closed = False
 
     async def start(self) -> None:
@@ -87,7 +86,7 @@ class RenderPool:
             TaskNotImportable: a child has started and cannot import the task.
             TransientJobError: code "render-process-unavailable", a child cannot be started.
         """
-        self._open()
+        self._check_open()
         await asyncio.gather(*(slot.child() for slot in self._slots))
 
     async def run(
@@ -114,7 +113,7 @@ class RenderPool:
                 "deadline-exceeded"; "cpu-time-exceeded" (permanent); "render-process-unavailable".
             RenderCrashed: the child died or broke the protocol.
         """
-        self._open()
+        self._check_open()
         async with self._vacancies:
             slot = self._free.pop()
             self._children.generation = generation
@@ -133,11 +132,11 @@ class RenderPool:
 
     def all_pids(self) -> list[int]:
         """Process ids of everything that runs for the pool: the fork server and all children, ready or not."""
-        server = forkserver.server_pid()
+        server = self._server.pid
         return [*self._children.pids(), *([] if server is None else [server])]
 
     async def close(self, *, kill: bool = True) -> None:
-        """Ends every child, and with the last pool the fork server.
+        """Ends every child and the fork server.
 
         ``kill=False`` lets running jobs end first.
         """
@@ -150,15 +149,11 @@ class RenderPool:
         for slot in self._slots:
             slot.abandon()
         await self._children.kill_all()
-        if self._opened:
-            forkserver.release()
+        await self._server.close()
 
-    def _open(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("the render pool is closed")
-        if not self._opened:
-            self._opened = True
-            forkserver.acquire(self._preload)
 
     async def _run_in(
         self,
@@ -198,7 +193,7 @@ class RenderPool:
             )
         if code == -signal.SIGXCPU:
             self.deadline_kills += 1
-            return cpu_time_error(self._start.limits.cpu_s)
+            return cpu_time_error(self._cpu_s)
         self.crashes += 1
         if isinstance(error, ProtocolError):
             return RenderCrashed(f"broke its protocol ({error}) and was killed")
