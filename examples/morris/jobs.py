@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 from dataclasses import dataclass
-from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
-from previewops.clock import iso_from_ms
+from examples.morris.assets import CORRUPT, MEN, file_name
+from examples.morris.lesson import DESCRIPTION, STEPS, TITLE, LessonStep
 from previewops.states import Priority
-from previewops.worker.demo.assets import ARRIVING, CORRUPT, FOLDER, MEN, MISSING, file_name
-from previewops.worker.demo.lesson import DESCRIPTION, STEPS, TITLE, LessonStep
-
-
-class Expectation(StrEnum):
-    """How a job of the demo must end."""
-
-    COMPLETED = "completed"
-    DEAD = "dead"
-    RETRIED = "retried"  # completed, after a first attempt that failed
-
-
-@dataclass(frozen=True, slots=True)
-class DemoJob:
-    """One job: its payload, how it must end, and a line that says what it shows."""
-
-    payload: dict[str, Any]
-    expectation: Expectation
-    note: str
+from previewops.worker.demo import FOLDER, MISSING, UPLOADING, Expectation
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,37 +28,26 @@ class _Plan:
     expectation: Expectation = Expectation.COMPLETED
 
 
-def jobs(*, project_id: str, created_at_ms: int, prefix: str) -> list[DemoJob]:
-    """The demo's jobs, in the order in which they are to be submitted.
-
-    Args:
-        project_id: the project of all of them.
-        created_at_ms: when they were made, milliseconds since the epoch.
-        prefix: what each jobId begins with, so that a second demo's jobs are its own.
-    """
-    created_at = iso_from_ms(created_at_ms)
-    return [
-        DemoJob(_payload(plan, project_id, created_at, prefix), plan.expectation, plan.note)
+def write_jobs(path: Path) -> None:
+    """Writes what ``previewops.worker.demo.jobs`` reads."""
+    entries = [
+        {"name": plan.name, "note": plan.note, "expectation": plan.expectation, "payload": _payload(plan)}
         for plan in _plans()
     ]
+    path.write_text(json.dumps(entries, indent=1) + "\n", "utf-8")
 
 
-def _payload(plan: _Plan, project_id: str, created_at: str, prefix: str) -> dict[str, Any]:
+def _payload(plan: _Plan) -> dict[str, Any]:
     return {
-        "jobId": f"{prefix}{plan.name}",
-        "projectId": project_id,
-        "requestId": f"demo-{prefix}{plan.name}",
         "dryRun": plan.dry_run,
         "priority": plan.priority.value,
         "attempts": 0,
-        "createdAt": created_at,
-        "updatedAt": created_at,
         "previewRequest": {
             "title": plan.title,
             "description": plan.description,
             "steps": [_step(step, files) for step, files in plan.frames],
             "assets": [
-                _asset(file) for file in _each_once(file for _, files in plan.frames for file in files)
+                _asset(file) for file in dict.fromkeys(file for _, files in plan.frames for file in files)
             ],
             "audio": {},
             "options": plan.options,
@@ -100,10 +72,6 @@ def _asset(file: str) -> dict[str, Any]:
 
 def _asset_id(file: str) -> str:
     return file.partition(".")[0]
-
-
-def _each_once(files: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(files))
 
 
 def _frame(name: str, *others: str) -> tuple[LessonStep, tuple[str, ...]]:
@@ -232,7 +200,7 @@ def _faults() -> list[_Plan]:
             "late-upload",
             Priority.NORMAL,
             "All men are placed",
-            ((moving, (ARRIVING,)),),
+            ((moving, (UPLOADING,)),),
             {"resolution": "1280x720", "format": "webp", "theme": "light"},
             "its picture is still being uploaded at the first attempt: a retry heals it",
             expectation=Expectation.RETRIED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from previewops.worker.demo.morris import Move, Position, Side
+from examples.morris.morris import Move, Position, Side
 
 TITLE = "Nine Men's Morris in eight steps"
 DESCRIPTION = "A mill, a capture, a flight: the rules of a game older than chess, shown on one real game."
