@@ -78,7 +78,7 @@ def build_bundle(
         thumbnail_cache=cached_thumbnails,
     )
     write_manifests(result, writer, payload)
-    artifacts = sorted(writer.written, key=lambda each: each.path)
+    artifacts = sorted(writer.written, key=lambda artifact: artifact.path)
     return {
         "dryRun": False,
         "artifacts": [artifact.as_json() for artifact in artifacts],

@@ -83,8 +83,8 @@ def run_worker(
     _prepare_data_dir(settings)
     fonts = find_fonts(settings.fonts).with_stamps()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        renders = _renders(settings, build_task, fonts, confined=confined)
-        runner.run(_run(settings, redis_url, identity, burst, renders, fonts=fonts))
+        render_pool = _make_pool(settings, build_task, fonts, confined=confined)
+        runner.run(_run(settings, redis_url, identity, burst, render_pool, fonts=fonts))
 
 
 def _prepare_data_dir(settings: Settings) -> None:
@@ -102,7 +102,7 @@ def _prepare_data_dir(settings: Settings) -> None:
         ) from error
 
 
-def _renders(settings: Settings, build_task: str, fonts: FontSources, *, confined: bool) -> RenderPool:
+def _make_pool(settings: Settings, build_task: str, fonts: FontSources, *, confined: bool) -> RenderPool:
     return RenderPool(
         build_task,
         size=settings.worker_concurrency,
@@ -119,7 +119,7 @@ def _renders(settings: Settings, build_task: str, fonts: FontSources, *, confine
     )
 
 
-def _web(settings: Settings) -> Fetcher | None:
+def _make_fetcher(settings: Settings) -> Fetcher | None:
     """What fetches assets; nothing where no host is allowed, so that the client is not even loaded."""
     if not settings.asset_hosts:
         return None
@@ -128,7 +128,7 @@ def _web(settings: Settings) -> Fetcher | None:
     return WebFetcher(settings.asset_hosts, settings.fetch_timeout_s)
 
 
-def _reuse(settings: Settings) -> RenderCache | None:
+def _make_cache(settings: Settings) -> RenderCache | None:
     if settings.cache_max_mb == 0:
         return None
     return RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache())
@@ -139,13 +139,13 @@ async def _run(
     redis_url: str,
     worker_id: str,
     burst: bool,
-    renders: RenderPool,
+    render_pool: RenderPool,
     *,
     fonts: FontSources,
 ) -> None:
     pool = connection_pool(redis_url, role="worker")
     roots = tuple(root.resolve() for root in settings.effective_asset_roots(Path.cwd()))
-    jobs = RenderJobs(settings, renders, roots, fonts, _web(settings), _reuse(settings))
+    jobs = RenderJobs(settings, render_pool, roots, fonts, _make_fetcher(settings), _make_cache(settings))
     notifier = SystemdNotifier(os.environ)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],
@@ -153,26 +153,26 @@ async def _run(
         pool=pool,
         worker_id=worker_id,
         burst=burst,
-        on_startup=_at_start(settings, notifier),
-        helper_pids=renders.all_pids,
-        confined_by=detect_support().layers if renders.confined else (RESOURCE_LIMITS,),
+        on_startup=_make_startup_hook(settings, notifier),
+        helper_pids=render_pool.all_pids,
+        confined_by=detect_support().layers if render_pool.confined else (RESOURCE_LIMITS,),
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, worker.drain, signum)
-    beside = [
+    background_tasks = [
         asyncio.create_task(_feed_watchdog(notifier), name="watchdog"),
-        asyncio.create_task(_keep_swept(worker.leases, settings), name="sweep"),
+        asyncio.create_task(_sweep_periodically(worker.leases, settings), name="sweep"),
     ]
     try:
-        await _start(renders)
+        await _start(render_pool)
         log.info(
-            "worker.reads",
+            "worker.configured",
             roots=[str(root) for root in roots],
             hosts=[str(host) for host in settings.asset_hosts],
             redis=redact_url(redis_url),
         )
-        _tell_protection(renders)
+        _log_confinement(render_pool)
         async with redis_errors(redis_url):
             await worker.main()
     finally:
@@ -180,37 +180,37 @@ async def _run(
         try:
             await worker.close()
         finally:
-            await renders.close()
-            await cancel_and_wait(beside)
+            await render_pool.close()
+            await cancel_and_wait(background_tasks)
             notifier.close()
 
 
-async def _start(renders: RenderPool) -> None:
+async def _start(render_pool: RenderPool) -> None:
     """Starts the render processes before anything is said to Redis: who cannot render takes no job."""
     try:
-        await renders.start()
+        await render_pool.start()
     except TaskImportError as error:
         if error.error_class not in (ImportError.__name__, ModuleNotFoundError.__name__):
-            log.error("render.broken", exception=error.remote_traceback)  # of a module, its name says it all
+            log.error("render.process-failed", exception=error.remote_traceback)  # of a module, its name says it all
         raise StartupFailed(error.message, remedy=error.hint or REINSTALL) from error
     except JobError as error:
         raise PreviewopsError(error.message, hint=error.hint) from error
 
 
-def _tell_protection(renders: RenderPool) -> None:
+def _log_confinement(render_pool: RenderPool) -> None:
     """Says in the log what the render processes are denied, and what this kernel cannot deny them."""
-    protection = detect_support()
-    if not renders.confined:
-        log.warning("worker.unconfined", by=RESOURCE_LIMITS)
-    elif protection.complete:
-        log.info("worker.confined", by=protection.describe())
+    support = detect_support()
+    if not render_pool.confined:
+        log.warning("sandbox.unavailable", by=RESOURCE_LIMITS)
+    elif support.complete:
+        log.info("sandbox.confined", by=support.describe())
     else:
-        log.warning("worker.half-confined", by=protection.describe())
+        log.warning("sandbox.partial", by=support.describe())
 
 
-def _at_start(settings: Settings, notifier: SystemdNotifier) -> StartupShutdown:
+def _make_startup_hook(settings: Settings, notifier: SystemdNotifier) -> StartupShutdown:
     async def start(ctx: dict[Any, Any]) -> None:
-        await retry_until_connected(lambda: _warn_of_eviction(ctx["redis"]), system_rng())
+        await retry_until_connected(lambda: _warn_if_redis_evicts(ctx["redis"]), system_rng())
         await _sweep(ctx["leases"], settings)
         notifier.ready(f"working on queue {settings.queue_name}")
 
@@ -224,14 +224,14 @@ async def _feed_watchdog(notifier: SystemdNotifier) -> None:
         await asyncio.sleep(notifier.watchdog_s / 3)
 
 
-async def _keep_swept(leases: Leases, settings: Settings) -> None:
+async def _sweep_periodically(leases: Leases, settings: Settings) -> None:
     """Sweeps as often as a job may take, as a long-lived worker would otherwise leave it to the next start."""
     while True:
         await asyncio.sleep(settings.job_timeout_s)
         await _sweep(leases, settings)
 
 
-async def _warn_of_eviction(redis: Redis) -> None:
+async def _warn_if_redis_evicts(redis: Redis) -> None:
     """Says in the log when Redis is free to drop jobs for want of memory. Not every server tells."""
     try:
         policy = (await redis.info("memory")).get("maxmemory_policy")
@@ -239,7 +239,7 @@ async def _warn_of_eviction(redis: Redis) -> None:
         return
     if policy not in (None, "noeviction"):
         log.warning(
-            "redis.evicts",
+            "redis.eviction-enabled",
             found=policy,
             allowed="noeviction",
             hint="it may drop jobs: CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
@@ -254,13 +254,13 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
     """
     active = await retry_until_connected(leases.active_attempts, system_rng())
     staging = settings.data_dir / ".staging"
-    oldest = time.time() - 2 * settings.job_timeout_s
+    live_after_s = time.time() - 2 * settings.job_timeout_s
 
     def is_live(name: str) -> bool:
         if name in active:
             return True
         try:
-            return (staging / name).lstat().st_mtime > oldest
+            return (staging / name).lstat().st_mtime > live_after_s
         except FileNotFoundError:  # it is published, and left behind only what it had replaced
             return False
 
@@ -268,6 +268,6 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
         removed = sweep_staging(settings.data_dir, is_live)
         if removed:
             log.info("staging.swept", folders=removed)
-    forgotten = await asyncio.to_thread(prune_cache, settings, time.time())
-    if forgotten:
-        log.info("cache.pruned", entries=len(forgotten))
+    evicted = await asyncio.to_thread(prune_cache, settings, time.time())
+    if evicted:
+        log.info("cache.pruned", entries=len(evicted))

@@ -32,27 +32,27 @@ def cache_to_evict(settings: Settings, now_s: float) -> list[SizedFolder]:
 
 
 def prune_cache(settings: Settings, now_s: float) -> list[SizedFolder]:
-    """Removes ``surplus_cache`` and returns what has gone."""
-    gone = []
+    """Removes ``surplus_cache`` and returns what has removed."""
+    removed = []
     for entry in cache_to_evict(settings, now_s):
         with suppress(OSError):
             remove(entry.folder)
-            gone.append(entry)
-    return gone
+            removed.append(entry)
+    return removed
 
 
 def expired_bundles(
     data_dir: Path, *, project: str | None, now_s: float, older_than_s: float
 ) -> list[SizedFolder]:
     """Published bundles of ``project`` (None: of all) that were made longer than ``older_than_s`` ago."""
-    found = []
+    bundles = []
     for folder in (data_dir / "previews").glob("*/*"):
         if project is not None and folder.parent.name != project:
             continue
         with suppress(OSError):  # a folder that has no such file is no bundle
             size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
-            found.append(SizedFolder(folder, size, _made_s(folder)))
-    return select_evictions(found, now_s=now_s, max_age_s=older_than_s)
+            bundles.append(SizedFolder(folder, size, _rendered_at_s(folder)))
+    return select_evictions(bundles, now_s=now_s, max_age_s=older_than_s)
 
 
 def remove_bundle(data_dir: Path, bundle: SizedFolder) -> bool:
@@ -63,20 +63,20 @@ def remove_bundle(data_dir: Path, bundle: SizedFolder) -> bool:
     Raises:
         OSError: it cannot be removed.
     """
-    with _unpublished(fence_path(data_dir, bundle.folder.parent.name, bundle.folder.name)) as free:
-        if not free or _made_s(bundle.folder) != bundle.last_used_s:
+    with _locked_fence(fence_path(data_dir, bundle.folder.parent.name, bundle.folder.name)) as unlocked:
+        if not unlocked or _rendered_at_s(bundle.folder) != bundle.last_used_s:
             return False
         remove(bundle.folder, trash_dir=data_dir / ".staging")
         return True
 
 
-def _made_s(bundle: Path) -> float:
+def _rendered_at_s(bundle: Path) -> float:
     """When the bundle was made: of its files this is the one that is written for every job, reused or not."""
     return (bundle / "preview.json").stat().st_mtime
 
 
 @contextmanager
-def _unpublished(fence: Path) -> Iterator[bool]:
+def _locked_fence(fence: Path) -> Iterator[bool]:
     """Whether nobody publishes behind ``fence``, which is held meanwhile."""
     try:
         handle = os.open(fence, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -61,8 +61,8 @@ class RenderedBundle:
     @property
     def animation(self) -> Path | None:
         """The animation, unless the format is one of stills."""
-        found = self.preview["animation"]
-        return self.folder / str(found["path"]) if found else None
+        animation = self.preview["animation"]
+        return self.folder / str(animation["path"]) if animation else None
 
     def _repr_html_(self) -> str:
         """The contact sheet, for a notebook."""
@@ -94,9 +94,9 @@ def render(
     """
     payload = _as_payload(request)
     if opener is None:
-        here = (Path.cwd(),)
-        validate(payload, policy=AssetPolicy(here))
-        opener = FileAssetOpener(here)
+        roots = (Path.cwd(),)
+        validate(payload, policy=AssetPolicy(roots))
+        opener = FileAssetOpener(roots)
     folder = Path(out)
     with storage_errors():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def render(
         output=FolderOutput(folder),
         limits=limits or RenderLimits(),
         fonts=fonts.with_stamps() if fonts else None,
-        progress=progress or _unheard,
+        progress=progress or _ignore_progress,
     )
     return RenderedBundle(
         folder=folder,
@@ -127,5 +127,5 @@ def _as_payload(request: Mapping[str, Any]) -> dict[str, Any]:
     return {**ids, "dryRun": False, "previewRequest": dict(request)}
 
 
-def _unheard(share: float, word: str) -> None:
+def _ignore_progress(share: float, word: str) -> None:
     """The progress that nobody wants to hear of."""

@@ -77,27 +77,27 @@ class RenderTask:
         Raises:
             PermanentJobError: it asks for more than the settings allow, see ``check_bounds``.
         """
-        limits, board = RenderLimits.from_settings(settings), read_storyboard(request.raw)
-        check_limits(board, limits)
+        limits, storyboard = RenderLimits.from_settings(settings), read_storyboard(request.raw)
+        check_limits(storyboard, limits)
         digests: dict[str, str] = {}
-        desk = FileServer(
-            {name: asset.ref for name, asset in board.assets.items()},
+        file_server = FileServer(
+            {name: asset.ref for name, asset in storyboard.assets.items()},
             opener,
             max_bytes=limits.asset_bytes,
             output=None if request.dry_run else FolderOutput(staging),
             store=cache.store if cache else None,
-            thumbnail_key=partial(_thumbnail_key, board, digests),
+            thumbnail_key=partial(_thumbnail_key, storyboard, digests),
         )
         return cls(
             request,
             staging,
             limits,
             settings.job_timeout_s,
-            desk,
+            file_server,
             digests,
             None if request.dry_run else cache,
             fonts or FontSources(),
-            board.allow_gaps,
+            storyboard.allow_gaps,
             clock or SystemClock(),
         )
 
@@ -109,13 +109,13 @@ class RenderTask:
         """
         started_s = self.clock.monotonic()
         fonts = await asyncio.to_thread(self.fonts.with_stamps)
-        key = None if self.cache is None else await self._key(fonts)
+        key = None if self.cache is None else await self._cache_key(fonts)
         if self.cache is None or key is None:
-            return await self._rendered(renders, progress, started_s, fonts, thumbnails=False)
-        found = await asyncio.to_thread(self.cache.find, key, self.request, self.staging)
-        if found is not None:
-            return found
-        summary = await self._rendered(renders, progress, started_s, fonts, thumbnails=True)
+            return await self._render(renders, progress, started_s, fonts, thumbnails=False)
+        summary = await asyncio.to_thread(self.cache.find, key, self.request, self.staging)
+        if summary is not None:
+            return summary
+        summary = await self._render(renders, progress, started_s, fonts, thumbnails=True)
         if self.file_server.asset_changed or await asyncio.to_thread(self.fonts.with_stamps) != fonts:
             return summary  # made from other assets or fonts than the key was
         await asyncio.to_thread(
@@ -128,7 +128,7 @@ class RenderTask:
         )
         return summary
 
-    async def _rendered(
+    async def _render(
         self,
         renders: RenderRunner,
         progress: ProgressCallback,
@@ -151,7 +151,7 @@ class RenderTask:
             handle_request=self.file_server.handle,
         )
 
-    async def _key(self, fonts: FontSources) -> str | None:
+    async def _cache_key(self, fonts: FontSources) -> str | None:
         """What the bundle is kept under; None where an asset cannot be had, and leaves a gap that is not kept."""
         assert self.cache is not None
         deadline = asyncio.timeout(self.deadline_s)
@@ -182,6 +182,6 @@ class RenderTask:
 
 
 def _thumbnail_key(
-    board: Storyboard, digests: Mapping[str, str], asset_id: str, decoded: tuple[int, int]
+    storyboard: Storyboard, digests: Mapping[str, str], asset_id: str, decoded: tuple[int, int]
 ) -> str:
-    return thumbnail_key(board, digests[asset_id], decoded)
+    return thumbnail_key(storyboard, digests[asset_id], decoded)

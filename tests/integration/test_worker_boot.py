@@ -73,7 +73,7 @@ def test_a_task_that_breaks_as_it_is_imported_leaves_its_traceback_on_one_line(
     )
     assert done.returncode == EXIT_CONFIG
     broken = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
-    assert [line["event"] for line in broken] == ["render.broken"]
+    assert [line["event"] for line in broken] == ["render.process-failed"]
     assert broken[0]["exception"].endswith("ValueError: first\nsecond\n")
     assert "Traceback" not in "".join(x for x in done.stderr.splitlines() if not x.startswith("{"))
 

@@ -172,7 +172,7 @@ async def test_a_fence_ahead_of_a_forgetful_redis_is_overtaken_by_the_next_attem
                 record = await wait_for_end(queue, "job")
     assert record.state is JobState.COMPLETED
     assert [attempt.code for attempt in record.history] == ["stale-token"]
-    (told,) = [line for line in log if line["event"] == "fence.ahead"]
+    (told,) = [line for line in log if line["event"] == "fence.token-ahead"]
     assert (told["log_level"], told["newest"]) == ("error", ahead)
     assert 0 < told["token"] < ahead
     assert published(tmp_path)

@@ -34,7 +34,7 @@ class Fetcher(Protocol):
 
 
 class DownloadCache:
-    """The fetched assets of one job, ``total_bytes`` at most, in a new folder below ``spool`` (None: the system's).
+    """The fetched assets of one job, ``total_bytes`` at limit_bytes, in a new folder below ``spool`` (None: the system's).
 
     The folder goes with ``close``, or else with the process that used it. An asset is told by its id.
     """
@@ -43,7 +43,7 @@ class DownloadCache:
         self, fetcher: Fetcher, *, total_bytes: int = DEFAULT_TOTAL_BYTES, spool: Path | None = None
     ) -> None:
         self._fetcher = fetcher
-        self._left = self._total_bytes = total_bytes
+        self._remaining_bytes = self._total_bytes = total_bytes
         self._spool = spool
         self._folder: Path | None = None
         self._files: dict[str, Path] = {}
@@ -77,10 +77,10 @@ class DownloadCache:
     def _fetch(self, asset: AssetRef, address: HttpUri, max_bytes: int) -> Path:
         try:
             with storage_errors():
-                path = self._place() / str(len(self._files))
+                path = self._make_folder() / str(len(self._files))
                 file = path.open("wb")
             with storage_errors(), file:
-                self._left -= self._fetch_into(file, asset, address, max_bytes)
+                self._remaining_bytes -= self._fetch_into(file, asset, address, max_bytes)
         finally:
             if self._closed:  # the job was cancelled while this thread fetched
                 self._remove()
@@ -88,22 +88,22 @@ class DownloadCache:
         return path
 
     def _fetch_into(self, file: BinaryIO, asset: AssetRef, address: HttpUri, max_bytes: int) -> int:
-        most = min(max_bytes, self._left)
+        limit_bytes = min(max_bytes, self._remaining_bytes)
         try:
-            return self._fetcher.fetch(asset, address, file, max_bytes=most)
-        except PermanentJobError as refused:
-            if refused.code != "asset-too-large" or most == max_bytes:
+            return self._fetcher.fetch(asset, address, file, max_bytes=limit_bytes)
+        except PermanentJobError as error:
+            if error.code != "asset-too-large" or limit_bytes == max_bytes:
                 raise
             raise permanent_asset_error(
                 "fetched-too-large",
                 asset,
                 f"with it the job would have fetched more than {self._total_bytes} bytes",
                 found=f"more than {self._total_bytes} bytes",
-                allowed=f"at most {self._total_bytes} bytes in all",
+                allowed=f"at limit_bytes {self._total_bytes} bytes in all",
                 hint="use fewer or smaller files, or raise PREVIEW_FETCH_MAX_MB",
-            ) from refused
+            ) from error
 
-    def _place(self) -> Path:
+    def _make_folder(self) -> Path:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="fetched.", dir=self._spool))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)

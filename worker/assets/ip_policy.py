@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-_CLOSED = tuple(
-    (ip_network(network), words)
-    for network, words in (
+_BLOCKED = tuple(
+    (ip_network(network), reason)
+    for network, reason in (
         ("0.0.0.0/8", "of this network"),
         ("10.0.0.0/8", "private"),
         ("100.64.0.0/10", "shared by a carrier (CGNAT)"),
@@ -53,12 +53,12 @@ def rejection_reason(address: str) -> str | None:
     Anything that is no address, an interface's name behind it included, is closed.
     """
     try:
-        found: IPv4Address | IPv6Address = ip_address(address)
+        ip: IPv4Address | IPv6Address = ip_address(address)
     except ValueError:
         return "no address"
-    if isinstance(found, IPv6Address) and found.scope_id is not None:
+    if isinstance(ip, IPv6Address) and ip.scope_id is not None:
         return "bound to one interface"
-    for network, words in _CLOSED:
-        if found.version == network.version and found in network:
-            return words
-    return None if found.is_global else "not of the open internet"
+    for network, reason in _BLOCKED:
+        if ip.version == network.version and ip in network:
+            return reason
+    return None if ip.is_global else "not of the open internet"

@@ -20,8 +20,8 @@ from previewops.contract import DataUri, HttpUri, UriNotAllowed, parse_uri
 from previewops.errors import PermanentJobError, TransientJobError
 
 _CHUNK = 1024 * 1024
-_SHOWN = 120  # characters of a uri that an error repeats
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MAX_URI_CHARS = 120  # characters of a uri that an error repeats
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -42,7 +42,7 @@ class AssetRef:
     @property
     def short_uri(self) -> str:
         """The uri, short enough for a message."""
-        return self.uri if len(self.uri) <= _SHOWN else f"{self.uri[:_SHOWN]}… ({len(self.uri)} characters)"
+        return self.uri if len(self.uri) <= _MAX_URI_CHARS else f"{self.uri[:_MAX_URI_CHARS]}… ({len(self.uri)} characters)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +99,23 @@ class FileAssetOpener:
         """
         try:
             address = parse_uri(asset.uri)
-        except UriNotAllowed as refused:
+        except UriNotAllowed as error:
             raise permanent_asset_error(
                 "asset-uri-unsupported",
                 asset,
-                f"its uri {refused.message}",
-                found=refused.found,
-                allowed=refused.allowed,
+                f"its uri {error.message}",
+                found=error.found,
+                allowed=error.allowed,
                 hint="correct the uri, or copy the file under an asset root and submit with --import",
-            ) from refused
+            ) from error
         if isinstance(address, DataUri):
             return _in_memory(asset, address.content, max_bytes)
         if isinstance(address, HttpUri):
-            return self._fetched(asset, address, max_bytes)
+            return self._open_from_web(asset, address, max_bytes)
         with storage_errors():
             return self._open_path(asset, self._resolve(asset, str(address.path)), max_bytes)
 
-    def _fetched(self, asset: AssetRef, address: HttpUri, max_bytes: int) -> OpenedAsset:
+    def _open_from_web(self, asset: AssetRef, address: HttpUri, max_bytes: int) -> OpenedAsset:
         if self.web is None:
             raise permanent_asset_error(
                 "asset-uri-unsupported",
@@ -147,37 +147,37 @@ class FileAssetOpener:
                     allowed=Path(path_inside).name,
                 )
         if len(inside) < len(real):
-            raise self._outside(asset, next(path for path in real if path not in inside))
+            raise self._outside_roots_error(asset, next(path for path in real if path not in inside))
         raise permanent_asset_error(
             "asset-missing",
             asset,
             "there is no such file",
             found="no file",
-            allowed=f"a file under {self._shown_roots()}",
+            allowed=f"a file under {self._roots_text()}",
             hint=f"looked for {', '.join(candidates) or 'it under no root at all'}; "
             "put the file there, or set PREVIEW_ASSET_ROOTS",
         )
 
-    def _outside(self, asset: AssetRef, path: str) -> PermanentJobError:
+    def _outside_roots_error(self, asset: AssetRef, path: str) -> PermanentJobError:
         return permanent_asset_error(
             "asset-outside-roots",
             asset,
             f"it is at {path}, which is under none of the asset roots",
             found=path,
-            allowed=self._shown_roots(),
+            allowed=self._roots_text(),
             hint=f"move the file under an asset root, or add {Path(path).parent} to PREVIEW_ASSET_ROOTS",
         )
 
-    def _shown_roots(self) -> str:
+    def _roots_text(self) -> str:
         return os.pathsep.join(str(root) for root in self.roots) or "(no root is set)"
 
     def _open_path(self, asset: AssetRef, path: str, max_bytes: int) -> OpenedAsset:
         # Looked at before it is opened, since opening a device can have effects; without blocking, since
         # opening a named pipe waits for a writer; and looked at again, since the name may have changed hands.
-        _demand_regular(asset, os.lstat(path))
+        _check_regular(asset, os.lstat(path))
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except PermissionError as refused:
+        except PermissionError as error:
             raise permanent_asset_error(
                 "asset-unreadable",
                 asset,
@@ -185,13 +185,13 @@ class FileAssetOpener:
                 found="no permission to read",
                 allowed="a file that the worker's user may read",
                 hint=f"give that user read permission on {path}",
-            ) from refused
+            ) from error
         try:
             status = os.fstat(handle)
-            _demand_regular(asset, status)
-            opened_at = _path_of(handle, path)
+            _check_regular(asset, status)
+            opened_at = _real_path(handle, path)
             if not _under(opened_at, [os.path.realpath(root) for root in self.roots]):
-                raise self._outside(asset, opened_at)
+                raise self._outside_roots_error(asset, opened_at)
             check_size(asset, status.st_size, max_bytes)
             identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             changed_s = max(status.st_mtime, status.st_ctime)
@@ -213,11 +213,11 @@ def storage_errors() -> Iterator[None]:
     except OSError as failure:
         if failure.errno is None:
             raise
-        full = failure.errno in _FULL
+        disk_full = failure.errno in _DISK_FULL
         raise TransientJobError(
-            "disk-full" if full else "io-error",
+            "disk-full" if disk_full else "io-error",
             f"{failure.strerror or failure}: {failure.filename or 'storage'}",
-            hint="free some space" if full else "check the disk and the permissions of DATA_DIR",
+            hint="free some space" if disk_full else "check the disk and the permissions of DATA_DIR",
             errno=errno.errorcode.get(failure.errno, str(failure.errno)),
         ) from failure
 
@@ -226,9 +226,9 @@ def permanent_asset_error(
     code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
 ) -> PermanentJobError:
     """Why ``asset`` is not opened, now or ever."""
-    told = _told(asset, message)
+    text = _asset_message(asset, message)
     return PermanentJobError(
-        code, told, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
+        code, text, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
     )
 
 
@@ -236,13 +236,13 @@ def transient_asset_error(
     code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
 ) -> TransientJobError:
     """Why ``asset`` cannot be opened just now."""
-    told = _told(asset, message)
+    text = _asset_message(asset, message)
     return TransientJobError(
-        code, told, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
+        code, text, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
     )
 
 
-def _told(asset: AssetRef, message: str) -> str:
+def _asset_message(asset: AssetRef, message: str) -> str:
     return f"asset {asset.id} ({asset.short_uri}): {message}"
 
 
@@ -250,7 +250,7 @@ def _under(path: str, roots: list[str]) -> bool:
     return any(path.startswith(root.rstrip(os.sep) + os.sep) or path == root for root in roots)
 
 
-def _path_of(handle: int, otherwise: str) -> str:
+def _real_path(handle: int, otherwise: str) -> str:
     """Where an open file really is, as the kernel says; elsewhere than on Linux, as it was asked for."""
     try:
         return str(Path(f"/proc/self/fd/{handle}").readlink())
@@ -258,15 +258,15 @@ def _path_of(handle: int, otherwise: str) -> str:
         return otherwise
 
 
-def _demand_regular(asset: AssetRef, status: os.stat_result) -> None:
+def _check_regular(asset: AssetRef, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode):
         return
-    found = next((name for test, name in _KINDS if test(status.st_mode)), "no regular file")
+    file_kind = next((name for test, name in _KINDS if test(status.st_mode)), "no regular file")
     raise permanent_asset_error(
         "asset-not-a-file",
         asset,
-        f"it is {found}",
-        found=found,
+        f"it is {file_kind}",
+        found=file_kind,
         allowed="a regular file",
         hint="name a file that holds a picture or sound",
     )
@@ -300,13 +300,13 @@ def verify_checksum(asset: AssetRef, opened: OpenedAsset) -> None:
     if asset.sha256 is None:
         return
     with storage_errors():
-        found = opened.sha256()
-    if found != asset.sha256.lower():
+        digest = opened.sha256()
+    if digest != asset.sha256.lower():
         raise permanent_asset_error(
             "asset-checksum",
             asset,
-            f"its content has the checksum {found}, the payload says {asset.sha256}",
-            found=found,
+            f"its content has the checksum {digest}, the payload says {asset.sha256}",
+            found=digest,
             allowed=asset.sha256,
             hint="submit the payload again with the checksum of the file as it is now",
         )

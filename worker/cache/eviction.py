@@ -29,13 +29,13 @@ def select_evictions(
     None means no bound. What is to go comes in the order of its last use.
     """
     by_use = sorted(items, key=lambda item: item.last_used_s)
-    left = sum(item.size_bytes for item in by_use)
-    found = []
+    remaining_bytes = sum(item.size_bytes for item in by_use)
+    evicted = []
     for item in by_use:
         too_old = max_age_s is not None and now_s - item.last_used_s > max_age_s
-        too_much = max_bytes is not None and left > max_bytes
+        too_much = max_bytes is not None and remaining_bytes > max_bytes
         if not too_old and not too_much:
             break
-        found.append(item)
-        left -= item.size_bytes
-    return found
+        evicted.append(item)
+        remaining_bytes -= item.size_bytes
+    return evicted

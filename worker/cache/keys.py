@@ -20,9 +20,9 @@ from previewops.contract.payload import canonical_json
 from previewops.worker.render.storyboard import Storyboard
 
 _LIBRARIES = ("pillow", "av")
-_HERE = Path(__file__).resolve().parents[1]
-_RENDERER = ("render", "fonts", "bundle_builder.py")
-_UNDRAWN = "metadata"
+_WORKER = Path(__file__).resolve().parents[1]
+_RENDERER_PATHS = ("render", "fonts", "bundle_builder.py")
+_NOT_DRAWN = "metadata"
 
 
 @cache
@@ -38,10 +38,10 @@ def renderer_fingerprint() -> str:
             digest.update(f"{name} {version(name)}\n".encode())
         except PackageNotFoundError:
             digest.update(f"{name} is not there\n".encode())
-    for part in _RENDERER:
-        for path in sorted([_HERE / part, *(_HERE / part).rglob("*")]):
+    for part in _RENDERER_PATHS:
+        for path in sorted([_WORKER / part, *(_WORKER / part).rglob("*")]):
             if path.is_file() and path.suffix != ".pyc":
-                digest.update(f"{path.relative_to(_HERE)}\n".encode() + path.read_bytes())
+                digest.update(f"{path.relative_to(_WORKER)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -58,8 +58,8 @@ def bundle_key(
     ``digests`` has the hex SHA-256 of each asset's content, by its id; ``project`` is the projectId; ``fonts`` is the
     fingerprint of those beside the package's own, see ``FontSources``.
     """
-    drawn = _without(request, "uri", _UNDRAWN)
-    made_from = {
+    drawn = _without(request, "uri", _NOT_DRAWN)
+    inputs = {
         "renderer": renderer_fingerprint(),
         "project": project,
         "request": drawn,
@@ -67,33 +67,33 @@ def bundle_key(
         "limits": limits,
         "fonts": fonts,
     }
-    return hashlib.sha256(canonical_json(made_from)).hexdigest()
+    return hashlib.sha256(canonical_json(inputs)).hexdigest()
 
 
-def thumbnail_key(board: Storyboard, digest: str, decoded: tuple[int, int]) -> str:
+def thumbnail_key(storyboard: Storyboard, digest: str, decoded: tuple[int, int]) -> str:
     """The key of the thumbnail of an asset with content of the hex SHA-256 ``digest``.
 
     ``decoded`` is the size, in pixels, at which the job wants the picture: the thumbnail is made from that.
     """
-    made_from = {
+    inputs = {
         "renderer": renderer_fingerprint(),
         "asset": digest,
         "decoded": decoded,
-        "box": list(board.thumbnail) if board.thumbnail else None,
-        "format": board.image_format,
-        "quality": board.quality,
-        "ground": list(board.theme.background),
+        "box": list(storyboard.thumbnail) if storyboard.thumbnail else None,
+        "format": storyboard.image_format,
+        "quality": storyboard.quality,
+        "ground": list(storyboard.theme.background),
     }
-    return hashlib.sha256(canonical_json(made_from)).hexdigest()
+    return hashlib.sha256(canonical_json(inputs)).hexdigest()
 
 
 def _without(value: Any, *names: str) -> Any:
     """``value`` without the members of these names, and those that begin with x-, at any depth."""
     if isinstance(value, Mapping):
-        kept = (
+        members = (
             (name, inner) for name, inner in value.items() if name not in names and not name.startswith("x-")
         )
-        return {name: _without(inner, *names) for name, inner in kept}
+        return {name: _without(inner, *names) for name, inner in members}
     if isinstance(value, list):
         return [_without(inner, *names) for inner in value]
     return value

@@ -30,36 +30,36 @@ log = structlog.get_logger()
 BUNDLES, THUMBNAILS = "bundles", "thumbnails"
 PREVIEW = "preview.json"
 
-_REMEMBERED = 10_000  # digests
-_ABOUT_MAX_BYTES = 16 * 1024 * 1024  # of a preview.json: many times what the largest job has
-_RACY_S = 2.0  # a file that changed so lately may change again within one tick of its clock
+_MAX_DIGESTS = 10_000  # digests
+_PREVIEW_MAX_BYTES = 16 * 1024 * 1024  # of a preview.json: many times what the largest job has
+_MTIME_RESOLUTION_S = 2.0  # a file that changed so lately may change again within one tick of its clock
 
 
 class DigestCache:
     """SHA-256 of assets' content, remembered for files that are as they were."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[int | str, ...], str] = OrderedDict()
+        self._digests: OrderedDict[tuple[int | str, ...], str] = OrderedDict()
         self._lock = threading.Lock()
 
     def digest(self, opened: OpenedAsset, now_s: float) -> str:
         """Hex digest of ``opened``, which is left at its beginning."""
         with self._lock:
-            known = self._known.get(opened.identity)
+            known = self._digests.get(opened.identity)
         if known is not None:
             return known
         digest = opened.sha256()
-        if opened.mtime_s is not None and now_s - opened.mtime_s > _RACY_S:
+        if opened.mtime_s is not None and now_s - opened.mtime_s > _MTIME_RESOLUTION_S:
             with self._lock:
-                self._known[opened.identity] = digest
-                while len(self._known) > _REMEMBERED:
-                    self._known.popitem(last=False)
+                self._digests[opened.identity] = digest
+                while len(self._digests) > _MAX_DIGESTS:
+                    self._digests.popitem(last=False)
         return digest
 
 
 @dataclass(frozen=True, slots=True)
 class MissedThumbnail:
-    """A thumbnail that was asked for and is not kept: the asset's id, and the key it will have."""
+    """A thumbnail that was asked for and is not entry: the asset's id, and the key it will have."""
 
     asset_id: str
     key: str
@@ -75,11 +75,11 @@ class RenderCache:
     def find(self, key: str, request: Payload, staging: Path) -> dict[str, Any] | None:
         """Fills ``staging`` with the bundle of ``key`` under the ids of ``request``; None: there is none."""
         started = time.perf_counter()
-        kept = self.store.find(BUNDLES, key)
-        if kept is None:
+        entry = self.store.find(BUNDLES, key)
+        if entry is None:
             return None
         try:
-            return _filled(staging, kept, request, started)
+            return _restore(staging, entry, request, started)
         except (OSError, KeyError, TypeError):  # it was pruned meanwhile, or is of another make
             shutil.rmtree(staging, ignore_errors=True)
             return None
@@ -99,13 +99,13 @@ class RenderCache:
         or ``preview.json``, which are its words, name another, or are not of the form that a renderer gives them.
         """
         try:
-            preview = _read_about(staging / PREVIEW)
+            preview = _read_preview(staging / PREVIEW)
             if any("error" in asset for asset in preview["assets"]):
                 return  # what was lost may be there the next time, and is told of by the address it had
-            names = [_given(entry["path"], created_paths) for entry in summary["artifacts"]]
+            names = [_check_created(artifact["path"], created_paths) for artifact in summary["artifacts"]]
             thumbnails = dict(_thumbnails(preview, missed_thumbnails, created_paths))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as odd:
-            log.warning("render.untrue", found=repr(odd))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            log.warning("render.manifest-mismatch", found=repr(error))
             return
         files = {name: staging / name for name in names if name != PREVIEW}
         self.store.put(BUNDLES, key, files, {"summary": dict(summary), "preview": preview})
@@ -113,16 +113,16 @@ class RenderCache:
             self.store.put(THUMBNAILS, thumbnail_key, {"thumbnail": staging / path}, about)
 
 
-def _read_about(path: Path) -> dict[str, Any]:
+def _read_preview(path: Path) -> dict[str, Any]:
     """What a render process wrote of its bundle. Raises OSError, ValueError, RecursionError."""
     with path.open("rb") as file:
-        content = file.read(_ABOUT_MAX_BYTES + 1)
-    if len(content) > _ABOUT_MAX_BYTES:
-        raise ValueError(f"{path.name} of more than {_ABOUT_MAX_BYTES} bytes")
-    about = json.loads(content)
-    if not isinstance(about, dict):
+        content = file.read(_PREVIEW_MAX_BYTES + 1)
+    if len(content) > _PREVIEW_MAX_BYTES:
+        raise ValueError(f"{path.name} of more than {_PREVIEW_MAX_BYTES} bytes")
+    preview = json.loads(content)
+    if not isinstance(preview, dict):
         raise TypeError(f"{path.name} is no object")
-    return about
+    return preview
 
 
 def _thumbnails(
@@ -134,27 +134,27 @@ def _thumbnails(
         asset = assets.get(thumbnail.asset_id, {})
         if "thumbnail" in asset and "thumbhash" in asset:
             about = {name: str(asset[name]) for name in ("thumbhash", "dominantColour")}
-            yield thumbnail.key, (_given(asset["thumbnail"], created), about)
+            yield thumbnail.key, (_check_created(asset["thumbnail"], created), about)
 
 
-def _given(path: Any, created: Set[str]) -> str:
+def _check_created(path: Any, created: Set[str]) -> str:
     """``path``, if the render process was handed it. Raises ValueError."""
     if not isinstance(path, str) or path not in created:
         raise ValueError(f"a file that it was not given: {path!r:.200}")
     return path
 
 
-def _filled(staging: Path, kept: CacheEntry, request: Payload, started: float) -> dict[str, Any]:
+def _restore(staging: Path, entry: CacheEntry, request: Payload, started: float) -> dict[str, Any]:
     staging.mkdir()
-    for name in kept.file_names:
+    for name in entry.file_names:
         target = staging / name
         target.parent.mkdir(exist_ok=True)
-        link_or_copy(kept.folder / name, target)
+        link_or_copy(entry.folder / name, target)
     ids = {"jobId": request.job_id, "projectId": request.project_id, "requestId": request.request_id}
-    spent_ms = (time.perf_counter() - started) * 1000
-    content = encode_json({**kept.metadata["preview"], **ids, "timingsMs": {"reuse": round(spent_ms, 1)}})
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    content = encode_json({**entry.metadata["preview"], **ids, "timingsMs": {"reuse": round(elapsed_ms, 1)}})
     (staging / PREVIEW).write_bytes(content)
-    ours = {"path": PREVIEW, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    summary: dict[str, Any] = kept.metadata["summary"]
-    artifacts = [{**entry, **ours} if entry["path"] == PREVIEW else entry for entry in summary["artifacts"]]
-    return {**summary, "artifacts": artifacts, "renderMs": round(spent_ms), "reused": True}
+    preview_artifact = {"path": PREVIEW, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    summary: dict[str, Any] = entry.metadata["summary"]
+    artifacts = [{**artifact, **preview_artifact} if artifact["path"] == PREVIEW else artifact for artifact in summary["artifacts"]]
+    return {**summary, "artifacts": artifacts, "renderMs": round(elapsed_ms), "reused": True}

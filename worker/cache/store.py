@@ -21,10 +21,10 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-_ABOUT = "entry.json"
+_ENTRY_FILE = "entry.json"
 _KEY = re.compile(r"[0-9a-f]{64}")
-_DRAFT = ".draft-"
-_DRAFT_MAX_AGE_S = 3_600.0
+_TEMPORARY = ".draft-"
+_TEMPORARY_MAX_AGE_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,42 +55,42 @@ class CacheStore:
         """The entry of ``key``, if there is one whose files are as they were; it then counts as used now."""
         folder = self._folder(kind, key)
         try:
-            found = json.loads((folder / _ABOUT).read_bytes())
-            for name, size, changed_ns in found["files"]:
+            entry = json.loads((folder / _ENTRY_FILE).read_bytes())
+            for name, size, changed_ns in entry["files"]:
                 status = (folder / name).lstat()
                 if (status.st_size, status.st_mtime_ns) != (size, changed_ns):
                     return None
-            os.utime(folder / _ABOUT)
-            return CacheEntry(folder, tuple(name for name, _, _ in found["files"]), found["about"])
+            os.utime(folder / _ENTRY_FILE)
+            return CacheEntry(folder, tuple(name for name, _, _ in entry["files"]), entry["about"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def put(self, kind: str, key: str, files: Mapping[str, Path], about: Mapping[str, Any]) -> None:
+    def put(self, kind: str, key: str, files: Mapping[str, Path], metadata: Mapping[str, Any]) -> None:
         """Keeps ``files``, by the names they are to have. What is there already under this key is replaced."""
         folder = self._folder(kind, key)
-        draft = folder.parent / f"{_DRAFT}{token_hex(8)}"
+        temporary = folder.parent / f"{_TEMPORARY}{token_hex(8)}"
         try:
             for name, source in files.items():
-                target = draft / name
+                target = temporary / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(source, target)
-            listed = [(name, *_mark(draft / name)) for name in files]
-            (draft / _ABOUT).write_text(json.dumps({"files": listed, "about": about}), "utf-8")
+            listed_files = [(name, *_size_and_mtime(temporary / name)) for name in files]
+            (temporary / _ENTRY_FILE).write_text(json.dumps({"files": listed_files, "about": metadata}), "utf-8")
             if folder.exists():
                 remove(folder)
-            draft.rename(folder)
+            temporary.rename(folder)
         except OSError:
-            shutil.rmtree(draft, ignore_errors=True)  # another worker was first, or the disk is full
+            shutil.rmtree(temporary, ignore_errors=True)  # another worker was first, or the disk is full
 
     def list_entries(self) -> Iterator[SizedFolder]:
         """Every entry; drafts that were left behind count as never used."""
         for folder in self.root.glob("*/*/*"):
             with suppress(OSError):
-                if folder.name.startswith(_DRAFT):
-                    if time.time() - folder.stat().st_mtime > _DRAFT_MAX_AGE_S:
+                if folder.name.startswith(_TEMPORARY):
+                    if time.time() - folder.stat().st_mtime > _TEMPORARY_MAX_AGE_S:
                         yield SizedFolder(folder, _size(folder), 0.0)
                 elif _KEY.fullmatch(folder.name):
-                    used_s = (folder / _ABOUT).stat().st_mtime if (folder / _ABOUT).exists() else 0.0
+                    used_s = (folder / _ENTRY_FILE).stat().st_mtime if (folder / _ENTRY_FILE).exists() else 0.0
                     yield SizedFolder(folder, _size(folder), used_s)
 
     def _folder(self, kind: str, key: str) -> Path:
@@ -120,12 +120,12 @@ def remove(folder: Path, *, trash_dir: Path | None = None) -> None:
     Raises:
         OSError: it cannot be moved away.
     """
-    doomed = (trash_dir or folder.parent) / f"{_DRAFT}{token_hex(8)}"
-    folder.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+    trash = (trash_dir or folder.parent) / f"{_TEMPORARY}{token_hex(8)}"
+    folder.rename(trash)
+    shutil.rmtree(trash, ignore_errors=True)
 
 
-def _mark(file: Path) -> tuple[int, int]:
+def _size_and_mtime(file: Path) -> tuple[int, int]:
     status = file.lstat()
     return status.st_size, status.st_mtime_ns
 

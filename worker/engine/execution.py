@@ -49,7 +49,7 @@ class LeaseLost(Exception):
 
 @dataclass(slots=True)
 class JobRun:
-    """One claim being worked on: how far it is, and why it is stopped if it is."""
+    """One claim being worked on: how far it is, and reason it is stopped if it is."""
 
     claim: Claim
     started: float = field(default_factory=time.monotonic)
@@ -64,12 +64,12 @@ class JobRun:
     def report_progress(self, progress: float, phase: str) -> None:
         """Takes note of how far the job is: 0..1 and a word. The next heartbeat tells of it."""
         self.progress = min(1.0, max(0.0, progress))
-        self.phase = _encodable(phase[:40])
+        self.phase = _utf8_text(phase[:40])
 
-    def stop(self, why: StopReason) -> None:
+    def stop(self, reason: StopReason) -> None:
         """Stops the job. The first reason counts; a job whose outcome is being recorded is left to it."""
         if self.stop_reason is None and not self.recording:
-            self.stop_reason = why
+            self.stop_reason = reason
             # A task that has not begun would be cancelled before it could tell what becomes of its job.
             if self.executing and self.task is not None:
                 self.task.cancel()
@@ -132,21 +132,21 @@ async def execute(
 ) -> RunOutcome:
     """Runs the job of ``run`` to its outcome. Never raises but for a cancellation that is not ``run``'s."""
     run.executing = True
-    why = run.current_stop_reason()
-    if why is not None:
-        return Stopped(why)
+    reason = run.current_stop_reason()
+    if reason is not None:
+        return Stopped(reason)
     try:
         function, args, kwargs, job_ctx = _prepare(run, functions, ctx)
     except PermanentJobError as error:
         return failure_from_error(error)
     if hooks.on_job_start is not None:
-        started = await _outcome(run, _hooked(hooks.on_job_start, job_ctx))
+        started = await _run_step(run, _call_hook(hooks.on_job_start, job_ctx))
         if not isinstance(started, Completed):
             return started
-    outcome = await _outcome(run, _within(function.timeout_s, _call(function, job_ctx, args, kwargs)))
+    outcome = await _run_step(run, _with_timeout(function.timeout_s, _call(function, job_ctx, args, kwargs)))
     if hooks.on_job_end is None:
         return outcome
-    ended = await _outcome(run, _hooked(hooks.on_job_end, job_ctx))
+    ended = await _run_step(run, _call_hook(hooks.on_job_end, job_ctx))
     if isinstance(outcome, Completed):
         return outcome if isinstance(ended, Completed) else ended
     if isinstance(ended, Failed):
@@ -155,20 +155,20 @@ async def execute(
     return outcome
 
 
-async def _outcome(run: JobRun, work: Coroutine[Any, Any, Any]) -> RunOutcome:
+async def _run_step(run: JobRun, work: Coroutine[Any, Any, Any]) -> RunOutcome:
     """What comes of one step of a job, by whatever way it ends."""
     try:
         result = await work
-        return Completed(_encode(result), isinstance(result, dict) and result.get("dryRun") is True)
+        return Completed(_encode_result(result), isinstance(result, dict) and result.get("dryRun") is True)
     except LeaseLost:
         return Stopped(StopReason.LEASE_LOST)
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        why = run.current_stop_reason()
-        if why is not None:
+        reason = run.current_stop_reason()
+        if reason is not None:
             if task is not None:
                 task.uncancel()
-            return Stopped(why)
+            return Stopped(reason)
         if task is not None and task.cancelling():
             raise
         # Nobody cancelled the job: something that it awaited was cancelled, and it let that through.
@@ -179,11 +179,11 @@ async def _outcome(run: JobRun, work: Coroutine[Any, Any, Any]) -> RunOutcome:
         return failure_from_error(error)
 
 
-async def _hooked(hook: Hook, job_ctx: dict[Any, Any]) -> None:
+async def _call_hook(hook: Hook, job_ctx: dict[Any, Any]) -> None:
     await hook(job_ctx)
 
 
-async def _within(timeout_s: float | None, call: Coroutine[Any, Any, Any]) -> Any:
+async def _with_timeout(timeout_s: float | None, call: Coroutine[Any, Any, Any]) -> Any:
     deadline = asyncio.timeout(timeout_s)
     try:
         async with deadline:
@@ -270,7 +270,7 @@ async def _call(
         raise
 
 
-def _encode(result: Any) -> str:
+def _encode_result(result: Any) -> str:
     try:
         return json.dumps(result, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -287,18 +287,18 @@ def failure_from_error(error: BaseException) -> Failed:
         return Failed(
             kind=error.kind,
             crash=isinstance(error, RenderCrashed),
-            error_class=_encodable(error.error_class or type(error).__name__),
+            error_class=_utf8_text(error.error_class or type(error).__name__),
             code=error.code,
-            message=_encodable(message[:MESSAGE_CHARS]),
-            traceback=_encodable(text[-TRACEBACK_CHARS:]),
+            message=_utf8_text(message[:MESSAGE_CHARS]),
+            traceback=_utf8_text(text[-TRACEBACK_CHARS:]),
         )
     return Failed(
         kind=FailureKind.TRANSIENT,
         crash=False,
         error_class=type(error).__name__,
         code="retry-asked" if isinstance(error, Retry | RetryJob) else "unexpected",
-        message=_encodable((_text_of(error) or type(error).__name__)[:MESSAGE_CHARS]),
-        traceback=_encodable(text[-TRACEBACK_CHARS:]),
+        message=_utf8_text((_text_of(error) or type(error).__name__)[:MESSAGE_CHARS]),
+        traceback=_utf8_text(text[-TRACEBACK_CHARS:]),
         delay_ms=error.defer_score if isinstance(error, Retry) else None,
     )
 
@@ -306,10 +306,10 @@ def failure_from_error(error: BaseException) -> Failed:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:
-        return f"its text raises {type(broken).__name__}"
+    except Exception as text_error:
+        return f"its text raises {type(text_error).__name__}"
 
 
-def _encodable(text: str) -> str:
+def _utf8_text(text: str) -> str:
     """``text`` as UTF-8 can carry it: half a surrogate pair, out of a file's name, is spelled out."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -53,7 +53,7 @@ class FastScriptRunner:
 
     def _connection(self) -> Connection:
         connection: Connection = self._pool.make_connection()
-        # One deadline around the whole call, in place of one around each write and one around each read.
+        # One deadline around the full_call call, in place of one around each write and one around each read.
         connection.socket_timeout = None
         return connection
 
@@ -62,11 +62,11 @@ class FastScriptRunner:
     ) -> Any:
         call = ("EVALSHA", script.sha, 1, script.key, *args)
         try:
-            await connection.send_packed_command(_packed(call), check_health=False)
+            await connection.send_packed_command(_pack(call), check_health=False)
             return await connection.read_response()
         except NoScriptError:
-            whole = ("EVAL", script.text, *call[2:])
-            await connection.send_packed_command(_packed(whole), check_health=False)
+            full_call = ("EVAL", script.text, *call[2:])
+            await connection.send_packed_command(_pack(full_call), check_health=False)
             return await connection.read_response()
 
     async def close(self) -> None:
@@ -75,7 +75,7 @@ class FastScriptRunner:
             await self._idle.pop().disconnect()
 
 
-def _packed(command: tuple[ScriptArgument, ...]) -> bytes:
+def _pack(command: tuple[ScriptArgument, ...]) -> bytes:
     # hiredis annotates a tuple of one element and means one of any length.
     packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]
     return packed

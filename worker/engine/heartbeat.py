@@ -38,9 +38,9 @@ class Heartbeat:
     ) -> None:
         self._leases = leases
         self._runs = runs
-        self._about = read_status
+        self._read_status = read_status
         self._rng = rng
-        self._pause_s = settings.heartbeat_ms / 1000
+        self._interval_s = settings.heartbeat_ms / 1000
         self._lease_s = settings.lease_ms / 1000
         self.renewed_at = time.monotonic()
 
@@ -53,15 +53,15 @@ class Heartbeat:
         failures = 0
         while True:
             try:
-                await self._watched(asyncio.create_task(self._upkeep()))
+                await self._await_upkeep(asyncio.create_task(self._upkeep()))
                 failures = 0
             except Exception as error:
                 if not is_temporary(error):
                     raise
                 failures += 1
                 self.stop_expired_runs()
-            pause = self._pause_s
-            await asyncio.sleep(min(pause, retry_delay_s(failures, self._rng)) if failures else pause)
+            interval_s = self._interval_s
+            await asyncio.sleep(min(interval_s, retry_delay_s(failures, self._rng)) if failures else interval_s)
 
     async def send(self) -> None:
         """Says that the worker lives and how it is, renews its leases, and lets go of those that are lost.
@@ -76,17 +76,17 @@ class Heartbeat:
         by_id: dict[str, deque[JobRun]] = defaultdict(deque)
         for run in running:
             by_id[run.claim.job_id].append(run)
-        heard = await self._leases.heartbeat(
-            json.dumps(self._about()), [(run.claim, run.progress, run.phase) for run in running]
+        reply = await self._leases.heartbeat(
+            json.dumps(self._read_status()), [(run.claim, run.progress, run.phase) for run in running]
         )
-        if heard.previous_born_us is not None:
+        if reply.previous_born_us is not None:
             log.error(
                 "queue.replaced",
-                knew=iso_from_ms(heard.previous_born_us // 1000),
-                found=iso_from_ms(heard.queue_born_us // 1000),
-                jobs=len(heard.lost_job_ids),
+                knew=iso_from_ms(reply.previous_born_us // 1000),
+                found=iso_from_ms(reply.queue_born_us // 1000),
+                jobs=len(reply.lost_job_ids),
             )
-        for job_id in heard.lost_job_ids:
+        for job_id in reply.lost_job_ids:
             # One that has ended meanwhile is settling, and so is left alone.
             by_id[job_id].popleft().stop(StopReason.LEASE_LOST)
 
@@ -96,14 +96,14 @@ class Heartbeat:
         self.renewed_at = sent
         await self._leases.maintain()
 
-    async def _watched(self, upkeep: asyncio.Task[None]) -> None:
+    async def _await_upkeep(self, upkeep: asyncio.Task[None]) -> None:
         """Waits for the upkeep, and lets go of jobs whose leases end meanwhile for all we know.
 
         The calls are left to their own timeouts: a connection that is given up in its handshake would later
         answer the wrong call.
         """
         try:
-            while not (await asyncio.wait({upkeep}, timeout=self._pause_s))[0]:
+            while not (await asyncio.wait({upkeep}, timeout=self._interval_s))[0]:
                 self.stop_expired_runs()
             await upkeep
         finally:
@@ -111,9 +111,9 @@ class Heartbeat:
 
     def stop_expired_runs(self) -> None:
         """Stops the jobs that were neither claimed nor renewed within a lease's time."""
-        latest = time.monotonic() - self._lease_s
-        if self.renewed_at > latest:
+        expired_before = time.monotonic() - self._lease_s
+        if self.renewed_at > expired_before:
             return
         for run in list(self._runs.values()):
-            if run.started <= latest:
+            if run.started <= expired_before:
                 run.stop(StopReason.LEASE_LOST)

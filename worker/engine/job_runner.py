@@ -74,9 +74,9 @@ class JobRunner:
                 return await self._finish(job_run, outcome, hold)
             except ResponseError as error:
                 # Something about this job breaks the script: one more way to fail.
-                return await self._settle(job_run, failure_from_error(error)), None
+                return await self._record_failure(job_run, failure_from_error(error)), None
         if isinstance(outcome, Failed):
-            return await self._settle(job_run, outcome), None
+            return await self._record_failure(job_run, outcome), None
         await self._release(job_run, outcome.reason)
         return RunEnd.RELEASED, None
 
@@ -93,32 +93,32 @@ class JobRunner:
     async def _finish(
         self, run: JobRun, completed: Completed, hold: HoldClaim
     ) -> tuple[RunEnd, JobRun | None]:
-        following: JobRun | None = None
+        next_run: JobRun | None = None
 
-        def adopt(claim: Claim) -> None:
-            nonlocal following
-            following = hold(claim)
-            following.task = run.task
+        def on_claim(claim: Claim) -> None:
+            nonlocal next_run
+            next_run = hold(claim)
+            next_run.task = run.task
 
-        finished = CompletedJob(run.claim, completed.result_json, run.elapsed_ms, completed.dry_run)
-        code = await self._claims.finish(finished, adopt)
+        completed_job = CompletedJob(run.claim, completed.result_json, run.elapsed_ms, completed.dry_run)
+        code = await self._claims.finish(completed_job, on_claim)
         if code is ScriptResult.STALE:
-            log.warning("job.too-late")
-            return RunEnd.RELEASED, following
-        return RunEnd.COMPLETED, following
+            log.warning("job.result-stale")
+            return RunEnd.RELEASED, next_run
+        return RunEnd.COMPLETED, next_run
 
-    async def _settle(self, run: JobRun, failed: Failed) -> RunEnd:
+    async def _record_failure(self, run: JobRun, failed: Failed) -> RunEnd:
         decision = self._recorder.decide(run, failed)
         code = await retry_until_connected(lambda: self._recorder.record(run, failed, decision), self._rng)
         if code is ScriptResult.STALE:
             return RunEnd.RELEASED
         return RunEnd.RETRIED if isinstance(decision, Retry) else RunEnd.FAILED
 
-    async def _release(self, run: JobRun, why: StopReason) -> None:
+    async def _release(self, run: JobRun, reason: StopReason) -> None:
         """Gives a job back without an attempt. One that was taken away is refused by its token and left alone.
 
         Also when the lease was merely distrusted: while Redis was away nobody else may have taken the job.
         """
         (code,) = await retry_until_connected(lambda: self._leases.release([run.claim]), self._rng)
-        if why is StopReason.LEASE_LOST:
-            log.warning("job.let-go", givenBack=code is not ScriptResult.STALE)
+        if reason is StopReason.LEASE_LOST:
+            log.warning("job.lease-lost", released=code is not ScriptResult.STALE)

@@ -57,19 +57,19 @@ class RenderJobs:
             LeaseLost: the job is another worker's by now; nothing was published.
         """
         run: JobRun = ctx["run"]
-        request = self._checked(run.claim, payload)
+        request = self._validated(run.claim, payload)
         staging = staging_path(self.settings.data_dir, request.job_id, int(run.claim.token))
-        fetched = self._fetched()
-        work = RenderTask.prepare(
+        downloads = self._make_download_cache()
+        task = RenderTask.prepare(
             self.settings,
             request,
             staging,
-            opener=FileAssetOpener(self.roots, fetched),
+            opener=FileAssetOpener(self.roots, downloads),
             cache=self.cache,
             fonts=self.fonts,
         )
         try:
-            summary = await work.run(self.runner, run.report_progress)
+            summary = await task.run(self.runner, run.report_progress)
             if not request.dry_run:
                 publication = await self._publish(ctx["leases"], run.claim, request, staging)
                 summary["bundle"] = str(publication.path)
@@ -78,8 +78,8 @@ class RenderJobs:
             shutil.rmtree(staging, ignore_errors=True)
             raise
         finally:
-            if fetched is not None:
-                fetched.close()
+            if downloads is not None:
+                downloads.close()
         log.info(
             "job.rendered",
             ms=round(run.elapsed_ms),
@@ -88,14 +88,14 @@ class RenderJobs:
         )
         return summary
 
-    def _fetched(self) -> DownloadCache | None:
+    def _make_download_cache(self) -> DownloadCache | None:
         """A place for what one job fetches, beside its staging folder: on a disk, and swept if it stays."""
         if self.fetcher is None:
             return None
         total_bytes = self.settings.fetch_max_mb * MIB
         return DownloadCache(self.fetcher, total_bytes=total_bytes, spool=self.settings.data_dir / ".staging")
 
-    def _checked(self, claim: Claim, payload: Any) -> Payload:
+    def _validated(self, claim: Claim, payload: Any) -> Payload:
         """The payload, if it keeps the contract: a stock arq client may have put anything there."""
         try:
             request = validate(payload, policy=AssetPolicy(self.roots, self.settings.asset_hosts))
@@ -118,7 +118,7 @@ class RenderJobs:
 
     async def _publish(self, leases: Leases, claim: Claim, request: Payload, staging: Path) -> Publication:
         """Asks once more whether the lease holds, then publishes; the fence catches what happens in between."""
-        await self._demand_lease(leases, claim)
+        await self._check_lease(leases, claim)
         data_dir = self.settings.data_dir
         target = bundle_path(data_dir, request.project_id, request.job_id)
         fence = fence_path(data_dir, request.project_id, request.job_id)
@@ -126,23 +126,23 @@ class RenderJobs:
             asyncio.to_thread(publish, staging, target, fence=fence, token=int(claim.token))
         )
         try:
-            return await _carried_through(publishing)
-        except StaleToken as stale:
-            newest = stale.newest
-            await self._demand_lease(leases, claim)
+            return await _await_publication(publishing)
+        except StaleToken as error:
+            newest = error.newest
+            await self._check_lease(leases, claim)
             # We do hold the job, and yet a larger token has published: Redis has forgotten it, in a fail-over to
             # a server that lacked the last writes and whose clock is behind. The next attempt's will be larger.
-            log.error("fence.ahead", token=int(claim.token), newest=newest)
+            log.error("fence.token-ahead", token=int(claim.token), newest=newest)
             await retry_until_connected(lambda: leases.bump_fencing_token(newest), self.rng)
             raise
 
-    async def _demand_lease(self, leases: Leases, claim: Claim) -> None:
+    async def _check_lease(self, leases: Leases, claim: Claim) -> None:
         code = await retry_until_connected(lambda: leases.renew(claim), self.rng)
         if code is not ScriptResult.OK:
             raise LeaseLost
 
 
-async def _carried_through(publishing: asyncio.Future[Publication]) -> Publication:
+async def _await_publication(publishing: asyncio.Future[Publication]) -> Publication:
     """Waits for a publication to end, however often that is cancelled meanwhile; then gives way.
 
     A thread cannot be stopped, and whoever goes on before it has ended pulls the staging folder, or what has

@@ -66,7 +66,7 @@ class OutcomeRecorder:
                     fingerprint(failed.error_class, failed.code, failed.message),
                 ),
             )
-        self._tell(failed, decision, code)
+        self._log(failed, decision, code)
         return code
 
     def _attempt(self, run: JobRun, failed: Failed) -> Attempt:
@@ -81,12 +81,12 @@ class OutcomeRecorder:
             traceback=failed.traceback,
         )
 
-    def _tell(self, failed: Failed, decision: Retry | DeadLetter, code: ScriptResult) -> None:
+    def _log(self, failed: Failed, decision: Retry | DeadLetter, code: ScriptResult) -> None:
         if code is ScriptResult.STALE:
-            log.warning("job.lost", error=failed.code)
+            log.warning("job.failure-stale", error=failed.code)
         elif isinstance(decision, Retry):
             log.warning("job.failed", error=failed.code, message=failed.message, inMs=decision.delay_ms)
         else:
-            log.error("job.died", error=failed.code, message=failed.message, cause=decision.cause.value)
+            log.error("job.dead-lettered", error=failed.code, message=failed.message, cause=decision.cause.value)
         if failed.code == "unexpected" and failed.kind is FailureKind.TRANSIENT:
             log.debug("job.traceback", exception=failed.traceback)

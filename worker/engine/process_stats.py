@@ -36,35 +36,35 @@ class ProcessStatsReader:
     """
 
     def __init__(self, helper_pids: Callable[[], Iterable[int]], monotonic: Callable[[], float]) -> None:
-        self._helpers = helper_pids
+        self._helper_pids = helper_pids
         self._monotonic = monotonic
         self._last: tuple[float, float] | None = None
 
     def read(self) -> ProcessStats:
         """The usage now; ``cpu`` since the last call. A helper that has just ended counts for nothing."""
         own_s, own_rss = _read(os.getpid())
-        busy_s, rss = own_s, own_rss
-        for pid in self._helpers():
+        cpu_s, rss = own_s, own_rss
+        for pid in self._helper_pids():
             try:
                 used_s, resident = _read(pid)
             except (OSError, ValueError, IndexError):
                 continue
-            busy_s += used_s
+            cpu_s += used_s
             rss += resident
-        return ProcessStats(own_rss, rss, self._share(busy_s))
+        return ProcessStats(own_rss, rss, self._cpu_percent(cpu_s))
 
-    def _share(self, busy_s: float) -> float:
+    def _cpu_percent(self, cpu_s: float) -> float:
         now, last = self._monotonic(), self._last
-        self._last = (now, busy_s)
+        self._last = (now, cpu_s)
         if last is None or now <= last[0]:
             return 0.0
         # A helper that ends between two readings takes what its parent has not been credited with yet along.
-        return round(max(0.0, 100 * (busy_s - last[1]) / (now - last[0])), 1)
+        return round(max(0.0, 100 * (cpu_s - last[1]) / (now - last[0])), 1)
 
 
 def _read(pid: int) -> tuple[float, int]:
     """Processor seconds of a process and of the children that it has waited for, and its resident bytes."""
     stat = (_PROC / str(pid) / "stat").read_bytes()
     fields = stat[stat.rindex(b")") + 2 :].split()
-    ticks = sum(int(each) for each in (*fields[_OWN_TIMES], *fields[_REAPED_TIMES]))
+    ticks = sum(int(field) for field in (*fields[_OWN_TIMES], *fields[_REAPED_TIMES]))
     return ticks / _TICKS_PER_S, int(fields[21]) * _PAGE_BYTES

@@ -33,7 +33,7 @@ MAX_DELAY_S = 1.0
 
 # The client takes the first word off a reply that it has a class for, and leaves it on the others. What a script
 # met is quoted in the middle of the reply by servers before 7.0.
-_TEMPORARY_KINDS = (
+_TEMPORARY_ERRORS = (
     RedisConnectionError,  # BusyLoadingError is one
     RedisTimeoutError,
     OutOfMemoryError,
@@ -52,7 +52,7 @@ def is_temporary(error: BaseException) -> bool:
     if isinstance(error, RedisConnectionError) and isinstance(error.__cause__, RedisError):
         # The client hides what the server refused during the handshake, a password say, in a lost connection.
         return is_temporary(error.__cause__)
-    if isinstance(error, _TEMPORARY_KINDS):
+    if isinstance(error, _TEMPORARY_ERRORS):
         return True
     return isinstance(error, ResponseError) and any(mark in str(error) for mark in _TEMPORARY_REPLIES)
 
@@ -62,8 +62,8 @@ def retry_delay_s(failures: int, rng: Rng) -> float:
 
     The cap keeps a worker within its promise to work again at most two seconds after Redis is back.
     """
-    bound = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(failures - 1, 10))
-    return rng.uniform(bound / 2, bound)
+    limit_s = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(failures - 1, 10))
+    return rng.uniform(limit_s / 2, limit_s)
 
 
 async def retry_until_connected(call: Callable[[], Awaitable[T]], rng: Rng) -> T:
@@ -82,5 +82,5 @@ async def retry_until_connected(call: Callable[[], Awaitable[T]], rng: Rng) -> T
             failures += 1
             # The first, then ever rarer: an hour without Redis is not 3,600 lines.
             if failures & (failures - 1) == 0:
-                log.warning("redis.away", error=str(error), failures=failures)
+                log.warning("redis.unavailable", error=str(error), failures=failures)
         await asyncio.sleep(retry_delay_s(failures, rng))

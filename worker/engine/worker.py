@@ -112,13 +112,13 @@ class PreviewWorker(Worker):
         self._clock = clock or SystemClock()
         self._rng = rng or system_rng()
         self._started_ms = self._clock.now_ms()
-        self._usage = ProcessStatsReader(helper_pids, self._clock.monotonic)
+        self._process_stats = ProcessStatsReader(helper_pids, self._clock.monotonic)
         self._host = socket.gethostname()
         self._confined_by = list(confined_by)
         self._set_up_slots()
         self._connect(redis, pool, Hooks(on_job_start, on_job_end, after_job_end))
         self._loops: list[asyncio.Task[None]] = []
-        self._drain_asked = asyncio.Event()
+        self._drain_requested = asyncio.Event()
         self._force_stop = asyncio.Event()
         self._registered = False
         self._closed = False
@@ -126,7 +126,7 @@ class PreviewWorker(Worker):
     def _set_up_slots(self) -> None:
         # By token: one job can be here twice, once under a lease that it does not know to be lost.
         self.runs: dict[str, JobRun] = {}
-        self._free = self.settings.worker_concurrency
+        self._free_slots = self.settings.worker_concurrency
         self._slot_freed = asyncio.Event()
         self._idle = asyncio.Event()
         self._next_due_ms: int | None = None
@@ -168,18 +168,18 @@ class PreviewWorker(Worker):
         Raises:
             Exception: an error that trying again cannot heal; the supervisor decides.
         """
-        living = asyncio.create_task(self._live(), name="life")
-        asked = asyncio.create_task(self._drain_asked.wait(), name="drain")
+        lifetime = asyncio.create_task(self._run(), name="life")
+        drain_requested = asyncio.create_task(self._drain_requested.wait(), name="drain")
         try:
-            await asyncio.wait({living, asked}, return_when=asyncio.FIRST_COMPLETED)
-            if living.done():
-                living.result()
+            await asyncio.wait({lifetime, drain_requested}, return_when=asyncio.FIRST_COMPLETED)
+            if lifetime.done():
+                lifetime.result()
             await self._drain()
         finally:
-            await cancel_and_wait([living, asked, *self._loops])
+            await cancel_and_wait([lifetime, drain_requested, *self._loops])
             await self._release_all()
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         """Boots, then claims and beats until the burst is over or an error ends it."""
         await retry_until_connected(self._register, self._rng)
         self.ctx["redis"] = self.pool
@@ -209,12 +209,12 @@ class PreviewWorker(Worker):
 
         A second call gives them back at once. Only sets flags: safe to call from a signal handler of the loop.
         """
-        if self._drain_asked.is_set():
+        if self._drain_requested.is_set():
             self._force_stop.set()
         else:
             log.info("worker.draining", signal=Signals(signum).name, running=len(self.runs))
         self.allow_pick_jobs = False
-        self._drain_asked.set()
+        self._drain_requested.set()
 
     handle_sig_wait_for_completion = drain
     handle_sig = drain
@@ -224,12 +224,12 @@ class PreviewWorker(Worker):
         if not self.tasks:
             return
         idle = asyncio.create_task(self._idle.wait())
-        hurry = asyncio.create_task(self._force_stop.wait())
+        forced = asyncio.create_task(self._force_stop.wait())
         await asyncio.wait(
-            {idle, hurry}, timeout=self.settings.drain_timeout_s, return_when=asyncio.FIRST_COMPLETED
+            {idle, forced}, timeout=self.settings.drain_timeout_s, return_when=asyncio.FIRST_COMPLETED
         )
         idle.cancel()
-        hurry.cancel()
+        forced.cancel()
 
     async def _release_all(self) -> None:
         self.allow_pick_jobs = False
@@ -247,7 +247,7 @@ class PreviewWorker(Worker):
         self.allow_pick_jobs = False
         # Bounded: a job may ignore its cancellation for ever.
         for task in await cancel_and_wait(self.tasks.values(), max_rounds=MAX_CANCELLATIONS):
-            log.error("job.unending", slot=task.get_name())
+            log.error("job.cancel-ignored", slot=task.get_name())
         await self._claims.close()
         if self._registered:
             await self._deregister()
@@ -264,7 +264,7 @@ class PreviewWorker(Worker):
             await self.leases.deregister_worker(self.worker_id, "the worker stopped", lost=False)
         except (RedisError, OSError) as error:
             # Whatever Redis has against us, it shall not hide why the worker ended, nor keep it from cleaning up.
-            log.warning("worker.left-silently", error=str(error))
+            log.warning("worker.deregister-failed", error=str(error))
         log.info("worker.stopped", completed=self.jobs_complete, failed=self.jobs_failed)
 
     # ---------------------------------------------------------------- claims and slots
@@ -272,14 +272,14 @@ class PreviewWorker(Worker):
     async def _claim_loop(self) -> None:
         """Keeps the slots busy. Returns when a burst is over; after a drain has begun it does nothing more."""
         while True:
-            while self._free == 0:
+            while self._free_slots == 0:
                 self._slot_freed.clear()
                 await self._slot_freed.wait()
             if not self.allow_pick_jobs:
                 await asyncio.get_running_loop().create_future()
-            claims = await self._claims.claim(self._free, self._start)
+            claims = await self._claims.claim(self._free_slots, self._start)
             self._next_due_ms = claims.next_due_ms
-            if self._free == 0:
+            if self._free_slots == 0:
                 continue
             if self.burst and not claims.claims and not self.tasks and await self._nothing_pending():
                 return
@@ -305,11 +305,11 @@ class PreviewWorker(Worker):
 
     def _start(self, claim: Claim) -> None:
         run = self._hold(claim)
-        self._free -= 1
+        self._free_slots -= 1
         self._idle.clear()
         run.task = asyncio.create_task(self._slot(run), name=f"slot {claim.job_id}")
         self.tasks[claim.token] = run.task
-        run.task.add_done_callback(lambda task: self._stop(claim.token, task))
+        run.task.add_done_callback(lambda task: self._free_slot(claim.token, task))
 
     def _hold(self, claim: Claim) -> JobRun:
         """Holds a claim from the moment it arrives: it is renewed, and not given back as one that got lost."""
@@ -320,16 +320,16 @@ class PreviewWorker(Worker):
             run.stop(StopReason.DRAIN)
         return run
 
-    def _stop(self, key: str, task: asyncio.Task[None]) -> None:
+    def _free_slot(self, key: str, task: asyncio.Task[None]) -> None:
         del self.tasks[key]
-        self._free += 1
+        self._free_slots += 1
         self._slot_freed.set()
         if not self.tasks:
             self._idle.set()
         if not task.cancelled() and task.exception() is None:
             return
-        unsettled = [token for token, run in self.runs.items() if run.task is task]
-        for token in unsettled:
+        unrecorded = [token for token, run in self.runs.items() if run.task is task]
+        for token in unrecorded:
             claim = self.runs.pop(token).claim
             if not task.cancelled():
                 self._abandon(claim, task.exception())
@@ -353,35 +353,35 @@ class PreviewWorker(Worker):
             claim = run.claim
             attempt = claim.attempts + claim.crashes + 1
             with job_log_context(JobLogContext(claim.job_id, attempt, self.worker_id)):
-                run = await self._work(run)
+                run = await self._run_job(run)
 
-    async def _work(self, run: JobRun) -> JobRun | None:
-        end, following = await self._job_runner.run(run, self._hold)
-        if end is RunEnd.COMPLETED:
+    async def _run_job(self, run: JobRun) -> JobRun | None:
+        run_end, next_run = await self._job_runner.run(run, self._hold)
+        if run_end is RunEnd.COMPLETED:
             self.jobs_complete += 1
-        elif end is RunEnd.RETRIED:
+        elif run_end is RunEnd.RETRIED:
             self.jobs_retried += 1
-        elif end is RunEnd.FAILED:
+        elif run_end is RunEnd.FAILED:
             self.jobs_failed += 1
         del self.runs[run.claim.token]
         await self._job_runner.call_after_hook(run)
-        return following
+        return next_run
 
     def _held_claims(self) -> Iterable[Claim]:
         return [*(run.claim for run in self.runs.values()), *self._abandoned]
 
     def _status(self) -> dict[str, Any]:
         """What the worker says of itself with each heartbeat."""
-        usage = self._usage.read()
+        stats = self._process_stats.read()
         return {
             "host": self._host,
             "pid": os.getpid(),
-            "state": "draining" if self._drain_asked.is_set() else "working",
+            "state": "draining" if self._drain_requested.is_set() else "working",
             "slots": self.max_jobs,
             "busy": len(self.runs),
-            "rssBytes": usage.rss_bytes,
-            "ownRssBytes": usage.own_rss_bytes,
-            "cpu": usage.cpu_percent,
+            "rssBytes": stats.rss_bytes,
+            "ownRssBytes": stats.own_rss_bytes,
+            "cpu": stats.cpu_percent,
             "startedMs": self._started_ms,
             "completed": self.jobs_complete,
             "failed": self.jobs_failed,

@@ -45,7 +45,7 @@ _LOCK_RETRY_S = 0.01
 _FENCE_DIGITS = 20
 _AT_FDCWD = -100  # linux/fcntl.h
 _RENAME_EXCHANGE = 2  # linux/fs.h
-_NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
+_EXCHANGE_UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -73,17 +73,17 @@ StepObserver = Callable[[str], None]
 
 def bundle_path(data_dir: Path, project_id: str, job_id: str) -> Path:
     """Where the job's bundle is. Raises PermanentJobError "unsafe-path" if not inside ``data_dir``."""
-    return _inside(data_dir, "previews", project_id, job_id)
+    return _path_inside(data_dir, "previews", project_id, job_id)
 
 
 def fence_path(data_dir: Path, project_id: str, job_id: str) -> Path:
     """Where the job's fence is. Raises PermanentJobError "unsafe-path" if not inside ``data_dir``."""
-    return _inside(data_dir, ".fences", project_id, job_id)
+    return _path_inside(data_dir, ".fences", project_id, job_id)
 
 
 def staging_path(data_dir: Path, job_id: str, token: int) -> Path:
     """Where an attempt renders. Raises PermanentJobError "unsafe-path" if not inside ``data_dir``."""
-    return _inside(data_dir, ".staging", f"{job_id}.{token}")
+    return _path_inside(data_dir, ".staging", f"{job_id}.{token}")
 
 
 def publish(
@@ -105,7 +105,7 @@ def publish(
         fence: the job's fence file; made when there is none.
         token: the attempt's fencing token, at least 1.
         exchange: swaps two folders in one step, or returns False where that cannot be done.
-        observe: told of each step right after it was made.
+        observe: on_step of each step right after it was made.
 
     Raises:
         StaleToken: a later attempt has published. TransientJobError: code "disk-full"; "data-dir-unusable";
@@ -113,21 +113,21 @@ def publish(
             middle of publishing and does not get on.
     """
     swap = swap_folders or rename_exchange
-    told = on_step or _nobody
+    notify = on_step or _ignore_step
     try:
-        with _typed_failures(target), _held(fence, staging) as fence_fd:
-            told("locked")
+        with _typed_os_errors(target), _locked_fence(fence, staging) as fence_fd:
+            notify("locked")
             newest = _read_fence(fence_fd, fence)
             if token < newest:
                 raise StaleToken(token, newest)
             if token == newest and not staging.exists() and target.is_dir():
                 return Publication(target, token, PublishResult.ALREADY_PUBLISHED)
             _flush_tree(staging)
-            told("flushed")
+            notify("flushed")
             _write_fence(fence_fd, token)
-            told("fenced")
-            outcome = _place(staging, target, swap, told)
-            return Publication(target, token, outcome)
+            notify("fenced")
+            result = _place(staging, target, swap, notify)
+            return Publication(target, token, result)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -163,7 +163,7 @@ def rename_exchange(one: Path, other: Path) -> bool:
     if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
         return True
     code = ctypes.get_errno()
-    if code in _NO_EXCHANGE:
+    if code in _EXCHANGE_UNSUPPORTED:
         return False
     raise OSError(code, os.strerror(code), str(one), None, str(other))
 
@@ -171,37 +171,37 @@ def rename_exchange(one: Path, other: Path) -> bool:
 _REPLACED_SUFFIX = ".replaced"
 
 
-def _place(staging: Path, target: Path, swap: SwapFolders, told: StepObserver) -> PublishResult:
+def _place(staging: Path, target: Path, swap: SwapFolders, on_step: StepObserver) -> PublishResult:
     _make_folders(target.parent)
     if not target.exists():
         staging.rename(target)
-        told("renamed")
+        on_step("renamed")
         _flush_folders(target.parent, staging.parent)
-        told("durable")
+        on_step("durable")
         return PublishResult.FIRST
     if _same_bundle(staging, target):
         for name in VOLATILE_FILES:
             with suppress(OSError):  # of another user, say: all that it says is how old the bundle is
                 os.utime(target / name)
         shutil.rmtree(staging, ignore_errors=True)  # what stays is swept
-        told("removed")
+        on_step("removed")
         return PublishResult.UNCHANGED
     old = staging
     if not swap(staging, target):
-        old = _two_renames(staging, target, told)
-    told("exchanged")
+        old = _swap_by_two_renames(staging, target, on_step)
+    on_step("exchanged")
     _flush_folders(target.parent, staging.parent)
-    told("durable")
+    on_step("durable")
     shutil.rmtree(old, ignore_errors=True)
-    told("removed")
+    on_step("removed")
     return PublishResult.REPLACED
 
 
-def _two_renames(staging: Path, target: Path, told: StepObserver) -> Path:
+def _swap_by_two_renames(staging: Path, target: Path, on_step: StepObserver) -> Path:
     """Puts ``staging`` in the place of ``target`` and returns where the old bundle is now."""
     aside = staging.with_name(staging.name + _REPLACED_SUFFIX)
     target.rename(aside)
-    told("aside")
+    on_step("aside")
     try:
         staging.rename(target)
     except OSError:
@@ -218,12 +218,12 @@ def _same_bundle(staging: Path, target: Path) -> bool:
     try:
         if (staging / MANIFEST).read_bytes() != (target / MANIFEST).read_bytes():
             return False
-        return _lengths(staging) == _lengths(target)
+        return _file_sizes(staging) == _file_sizes(target)
     except OSError:
         return False
 
 
-def _lengths(folder: Path) -> dict[str, int]:
+def _file_sizes(folder: Path) -> dict[str, int]:
     """Length in bytes by relative path, 0 for what a render may change from time to time."""
     return {
         (name := str(path.relative_to(folder))): 0 if name in VOLATILE_FILES else path.stat().st_size
@@ -238,7 +238,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _held(fence: Path, staging: Path) -> Iterator[int]:
+def _locked_fence(fence: Path, staging: Path) -> Iterator[int]:
     """The fence file, open and locked. The lock goes with the process that holds it, however that ends."""
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     if staging.is_dir():
@@ -256,12 +256,12 @@ def _held(fence: Path, staging: Path) -> Iterator[int]:
 
 def _lock(fd: int) -> None:
     """flock(2) with a deadline, which the call itself has not: its holder may be frozen."""
-    give_up = time.monotonic() + LOCK_TIMEOUT_S
+    deadline_s = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() >= give_up:
+            if time.monotonic() >= deadline_s:
                 raise TransientJobError(
                     "publication-locked",
                     f"another attempt at this job has been publishing for {LOCK_TIMEOUT_S:g} s",
@@ -298,7 +298,7 @@ def _write_fence(fd: int, token: int) -> None:
 
 def _flush_tree(folder: Path) -> None:
     """Brings all of ``folder`` to the disk: a rename that lasts is worth no more than what it names."""
-    for parent, _, names in os.walk(folder, topdown=False, onerror=_raise):
+    for parent, _, names in os.walk(folder, topdown=False, onerror=_raise_error):
         for name in names:
             _flush(Path(parent, name))
         _flush(Path(parent))
@@ -328,7 +328,7 @@ def _make_folders(folder: Path) -> None:
         _flush(path.parent)
 
 
-def _inside(data_dir: Path, *parts: str) -> Path:
+def _path_inside(data_dir: Path, *parts: str) -> Path:
     """``parts`` under ``data_dir``: each one plain name, and no symbolic link on the way that leads out."""
     path = data_dir.joinpath(*parts)
     plain = all(part not in ("", ".", "..") and "/" not in part and "\0" not in part for part in parts)
@@ -344,7 +344,7 @@ def _inside(data_dir: Path, *parts: str) -> Path:
 
 
 @contextmanager
-def _typed_failures(target: Path) -> Iterator[None]:
+def _typed_os_errors(target: Path) -> Iterator[None]:
     """Turns what the file system says into the errors that the retry policy knows."""
     try:
         yield
@@ -366,9 +366,9 @@ def _typed_failures(target: Path) -> Iterator[None]:
         ) from error
 
 
-def _raise(error: OSError) -> None:
+def _raise_error(error: OSError) -> None:
     raise error
 
 
-def _nobody(step: str) -> None:
+def _ignore_step(step: str) -> None:
     """The observer of a publication that nobody observes."""

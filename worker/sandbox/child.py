@@ -45,17 +45,17 @@ from previewops.worker.sandbox.framing import HEADER, ProtocolError, body_length
 Task = Callable[[dict[str, Any], "TaskContext"], dict[str, Any]]
 
 MAX_LOG_LINES = 20
-"""Lines of one job that libraries may log: the rest is dropped, by the child and by a worker that distrusts it."""
+"""Lines of one job that log_forwarder may log: the rest is dropped, by the child and by a worker that distrusts it."""
 
-_LOGGED_TEXT = 2_000
-_LOGGED_TRACEBACK = 8_192
+_MAX_LOG_CHARS = 2_000
+_MAX_TRACEBACK_CHARS = 8_192
 _OPEN_FILES = 256
 _OOM_SCORE_ADJ = 500  # of 1000: the kernel's killer takes a render process before the worker
 
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """What one render process may use; each None leaves the system's own bound.
+    """What one render process may use; each None leaves the system's own limit_value.
 
     ``memory_bytes`` bounds the address space, ``cpu_s`` the processor time of each job, ``file_bytes`` every
     file that is written.
@@ -85,11 +85,11 @@ class ChildConfig:
         return cls(**{**value, "limits": ChildLimits(**value["limits"])})
 
 
-def main(channel: int, hatch: int, *, parent_pid: int) -> NoReturn:
+def main(channel: int, fd_channel: int, *, parent_pid: int) -> NoReturn:
     """Runs a render process that was just forked, with its ends of the two sockets, to its end."""
     try:
-        isolate({channel, hatch}, parent_pid)
-        worker = _WorkerSocket(channel, hatch)
+        isolate({channel, fd_channel}, parent_pid)
+        worker = _WorkerSocket(channel, fd_channel)
         config = ChildConfig.from_json(worker.receive()["config"])
         limit_resources(config.limits)
         _serve(worker, config)
@@ -98,7 +98,7 @@ def main(channel: int, hatch: int, *, parent_pid: int) -> NoReturn:
     except SystemExit:
         os._exit(1)
     except BaseException:
-        log.error("render.broken", exception=traceback.format_exc()[-_LOGGED_TRACEBACK:])
+        log.error("render.process-failed", exception=traceback.format_exc()[-_MAX_TRACEBACK_CHARS:])
         os._exit(1)
 
 
@@ -122,9 +122,9 @@ class _ConnectionClosed(BaseException):
 class _WorkerSocket:
     """The child's ends of the two sockets, blocking."""
 
-    def __init__(self, fd: int, hatch_fd: int) -> None:
+    def __init__(self, fd: int, fd_channel_fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
-        self._hatch = socket.socket(fileno=hatch_fd)
+        self._fd_socket = socket.socket(fileno=fd_channel_fd)
         self._sending = threading.Lock()  # a library may log in a thread of its own
 
     def send(self, message: dict[str, Any]) -> None:
@@ -138,54 +138,54 @@ class _WorkerSocket:
 
     def receive(self) -> dict[str, Any]:
         """The next message, however long it takes."""
-        return decode_body(self._exactly(body_length(self._exactly(HEADER.size))))
+        return decode_body(self._receive_exactly(body_length(self._receive_exactly(HEADER.size))))
 
     def receive_file(self) -> int:
         """The next descriptor that comes with the answer just received; the caller closes it."""
-        _, handles, _, _ = socket.recv_fds(self._hatch, 1, 1)
-        if not handles:
+        _, fds, _, _ = socket.recv_fds(self._fd_socket, 1, 1)
+        if not fds:
             raise _ConnectionClosed
-        os.set_inheritable(handles[0], False)
-        return handles[0]
+        os.set_inheritable(fds[0], False)
+        return fds[0]
 
-    def _exactly(self, count: int) -> bytes:
+    def _receive_exactly(self, count: int) -> bytes:
         received = bytearray()
         while len(received) < count:
             try:
-                piece = self._socket.recv(count - len(received))
+                chunk = self._socket.recv(count - len(received))
             except ConnectionError as error:
                 raise _ConnectionClosed from error
-            if not piece:
+            if not chunk:
                 raise _ConnectionClosed
-            received += piece
+            received += chunk
         return bytes(received)
 
 
 class _LogForwarder(logging.Handler):
-    """Sends what libraries log to the worker, which knows whose job it is about. Without a job nothing is sent."""
+    """Sends what log_forwarder log to the worker, which knows whose job it is about. Without a job nothing is sent."""
 
     def __init__(self, channel: _WorkerSocket) -> None:
         super().__init__(logging.WARNING)
         self._channel = channel
         self._job = 0
-        self._left = 0
+        self._remaining = 0
 
     @contextmanager
-    def about(self, job: int) -> Iterator[None]:
+    def for_job(self, job: int) -> Iterator[None]:
         """Within it, lines are sent as of ``job``; after it, none is, also of a thread that was left behind."""
-        self._job, self._left = job, MAX_LOG_LINES
+        self._job, self._remaining = job, MAX_LOG_LINES
         try:
             yield
         finally:
             with self.lock or nullcontext():
-                self._left = 0
+                self._remaining = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._left == 0:
+        if self._remaining == 0:
             return
-        self._left -= 1
+        self._remaining -= 1
         try:
-            text = self.format(record)[:_LOGGED_TEXT]
+            text = self.format(record)[:_MAX_LOG_CHARS]
             self._channel.send({"job": self._job, "log": [record.levelname, record.name, text]})
         except Exception:
             self.handleError(record)
@@ -241,26 +241,26 @@ def limit_resources(limits: ChildLimits) -> None:
     """Limits memory, open files and file size of this process, and makes it the kernel's first choice to kill."""
     with suppress(OSError):  # not everywhere is /proc writable
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ), encoding="ascii")
-    _bound(resource.RLIMIT_CORE, 0)
-    _bound(resource.RLIMIT_NOFILE, _OPEN_FILES)
-    _bound(resource.RLIMIT_AS, limits.memory_bytes)
+    _lower_limit(resource.RLIMIT_CORE, 0)
+    _lower_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    _lower_limit(resource.RLIMIT_AS, limits.memory_bytes)
     if limits.file_bytes is not None:
-        _bound(resource.RLIMIT_FSIZE, limits.file_bytes)
+        _lower_limit(resource.RLIMIT_FSIZE, limits.file_bytes)
 
 
-def _bound(limit: int, value: int) -> None:
+def _lower_limit(limit: int, value: int) -> None:
     _, hard = resource.getrlimit(limit)
-    bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(limit, (bound, bound))
+    limit_value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (limit_value, limit_value))
 
 
-def _grant_cpu(seconds: int) -> None:
+def _limit_cpu_time(seconds: int) -> None:
     """``seconds`` of processor time from now on; beyond them the kernel ends the process by SIGXCPU."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    bound = math.ceil(usage.ru_utime + usage.ru_stime) + seconds
+    limit_value = math.ceil(usage.ru_utime + usage.ru_stime) + seconds
     resource.setrlimit(
-        resource.RLIMIT_CPU, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard)
+        resource.RLIMIT_CPU, (limit_value if hard == resource.RLIM_INFINITY else min(limit_value, hard), hard)
     )
 
 
@@ -273,13 +273,13 @@ def _serve(channel: _WorkerSocket, start: ChildConfig) -> NoReturn:
         channel.send({"error": encode_error(error)})
         raise SystemExit(1) from None  # said by the worker
     channel.send({"ready": True})
-    libraries = _LogForwarder(channel)
-    logging.getLogger().addHandler(libraries)
+    log_forwarder = _LogForwarder(channel)
+    logging.getLogger().addHandler(log_forwarder)
     while True:
         request = channel.receive()
         if start.limits.cpu_s is not None:
-            _grant_cpu(start.limits.cpu_s)
-        _run(channel, libraries, task, request, start.limits.memory_bytes)
+            _limit_cpu_time(start.limits.cpu_s)
+        _run(channel, log_forwarder, task, request, start.limits.memory_bytes)
 
 
 def _load(name: str) -> Task:
@@ -290,25 +290,25 @@ def _load(name: str) -> Task:
 
 def _run(
     channel: _WorkerSocket,
-    libraries: _LogForwarder,
+    log_forwarder: _LogForwarder,
     task: Task,
     request: dict[str, Any],
     memory_limit_bytes: int,
 ) -> None:
     job = request["job"]
     try:
-        with libraries.about(job):
+        with log_forwarder.for_job(job):
             result = task(request["spec"], TaskContext(channel, job))
         channel.send({"job": job, "result": result})
     except _ConnectionClosed:
         raise
     except BaseException as error:  # SystemExit of a task too: the process is not the task's to end
         memory = {"found": _peak_address_space_bytes(), "allowed": memory_limit_bytes}
-        told = encode_error(error, out_of_memory=memory if isinstance(error, MemoryError) else None)
+        described = encode_error(error, out_of_memory=memory if isinstance(error, MemoryError) else None)
         try:
-            channel.send({"job": job, "error": told})
+            channel.send({"job": job, "error": described})
         except ProtocolError:
-            channel.send({"job": job, "error": {**told, "data": {}}})
+            channel.send({"job": job, "error": {**described, "data": {}}})
 
 
 def _peak_address_space_bytes() -> int:

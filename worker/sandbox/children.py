@@ -47,14 +47,14 @@ class Child:
     def __init__(
         self,
         process: ForkedProcess,
-        hatch: socket.socket,
+        fd_socket: socket.socket,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         generation: Hashable,
     ) -> None:
         self.generation = generation
         self._process = process
-        self._hatch = hatch
+        self._fd_socket = fd_socket
         self._reader = reader
         self._writer = writer
         self.jobs = 0
@@ -116,7 +116,7 @@ class Child:
                 if logged <= MAX_LOG_LINES:
                     log.log(level, "render.logged", logger=logger, message=text)
             elif "ask" in message:
-                await self._reply(require_object(message["ask"], "question"), handle_request)
+                await self._answer(require_object(message["ask"], "question"), handle_request)
             elif "error" in message:
                 outcome = decode_error(message["error"])
                 self.out_of_memory = outcome.code == "out-of-memory"
@@ -124,29 +124,29 @@ class Child:
             else:
                 return require_object(message.get("result"), "result")
 
-    async def _reply(self, question: dict[str, Any], answer: RequestHandler | None) -> None:
-        if answer is None:
+    async def _answer(self, question: dict[str, Any], handler: RequestHandler | None) -> None:
+        if handler is None:
             raise ProtocolError("a question where none was expected")
         try:
-            found, handles = await answer(question)
+            reply, fds = await handler(question)
         except JobError as error:
             await self._send(encode_frame({"job": self.jobs, "error": encode_error(error)}))
             return
         # Ahead of the answer, so that they are there when the answer says so.
-        self._pass(handles)
-        await self._send(encode_frame({"job": self.jobs, "answer": {**found, "files": len(handles)}}))
+        self._send_fds(fds)
+        await self._send(encode_frame({"job": self.jobs, "answer": {**reply, "files": len(fds)}}))
 
-    def _pass(self, handles: tuple[int, ...]) -> None:
+    def _send_fds(self, fds: tuple[int, ...]) -> None:
         try:
-            for handle in handles:
-                socket.send_fds(self._hatch, [b"\0"], [handle])
+            for fd in fds:
+                socket.send_fds(self._fd_socket, [b"\0"], [fd])
         except BlockingIOError:
             raise ProtocolError("open files that it never took") from None
         except ConnectionError as error:
             raise ConnectionClosed from error
         finally:
-            for handle in handles:
-                os.close(handle)
+            for fd in fds:
+                os.close(fd)
 
     async def _send(self, frame: bytes) -> None:
         try:
@@ -158,7 +158,7 @@ class Child:
     def close(self) -> None:
         """Hangs up: the child ends by itself."""
         self._writer.close()
-        self._hatch.close()
+        self._fd_socket.close()
 
     async def terminate(self, *, grace_s: float = 0) -> int | None:
         """Waits ``grace_s`` for its end, then kills it. The exit code once it is gone, None if unknown."""
@@ -169,7 +169,7 @@ class Child:
             self.killed = True
             self._process.kill()
         self._writer.transport.abort()
-        self._hatch.close()
+        self._fd_socket.close()
         await asyncio.wait([exited], timeout=EXIT_TIMEOUT_S)
         return exited.result() if exited.done() else None
 
@@ -209,25 +209,25 @@ class ProcessSpawner:
     async def _attempt(self) -> Child | None:
         """None when the fork server died meanwhile: the next attempt gets a new one."""
         ours, theirs = socket.socketpair()
-        hatch, their_hatch = socket.socketpair()
-        hatch.setblocking(False)
+        fd_socket, their_fd_socket = socket.socketpair()
+        fd_socket.setblocking(False)
         try:
-            process = self._server.fork(theirs, their_hatch)
+            process = self._server.fork(theirs, their_fd_socket)
         except OSError as error:
             ours.close()
-            hatch.close()
+            fd_socket.close()
             if isinstance(error, ConnectionError):
                 return None
             raise unavailable_error(str(error)) from error
         finally:
             theirs.close()
-            their_hatch.close()
+            their_fd_socket.close()
         self._processes.add(process)
         process.exited.add_done_callback(lambda _: self._processes.discard(process))
-        process.exited.add_done_callback(lambda _: hatch.close())  # however it ends, started or not
+        process.exited.add_done_callback(lambda _: fd_socket.close())  # however it ends, started or not
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                return await self._ready_child(process, ours, hatch)
+                return await self._ready_child(process, ours, fd_socket)
         except TimeoutError:
             process.kill()
             raise unavailable_error(f"it was not ready after {START_TIMEOUT_S:g} s") from None
@@ -238,22 +238,22 @@ class ProcessSpawner:
             raise
 
     async def _ready_child(
-        self, process: ForkedProcess, ours: socket.socket, hatch: socket.socket
+        self, process: ForkedProcess, ours: socket.socket, fd_socket: socket.socket
     ) -> Child | None:
         """Configures a process and waits until it is ready. None when the fork server died."""
         generation = self.generation
         try:
             if not await process.started:
                 ours.close()
-                hatch.close()
+                fd_socket.close()
                 return None
-            child = Child(process, hatch, *await asyncio.open_unix_connection(sock=ours), generation)
+            child = Child(process, fd_socket, *await asyncio.open_unix_connection(sock=ours), generation)
         except BaseException:
             ours.close()
-            hatch.close()
+            fd_socket.close()
             raise
         try:
-            greeting = await child.configure(self._config_frame)
+            first_message = await child.configure(self._config_frame)
         except (ConnectionClosed, ProtocolError) as error:
             code = await child.terminate(grace_s=EXIT_GRACE_S)
             if code is None and not child.killed:
@@ -264,7 +264,7 @@ class ProcessSpawner:
         except BaseException:
             child.close()
             raise
-        if "error" in greeting:
+        if "error" in first_message:
             child.close()
-            raise TaskImportError(decode_error(greeting["error"]))
+            raise TaskImportError(decode_error(first_message["error"]))
         return child

@@ -32,7 +32,7 @@ _READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # by ABI version
 _NET_RIGHTS, _NET_SINCE = 0b11, 4
 _SCOPES, _SCOPES_SINCE = 0b11, 6
-_WHOLE_SINCE = 3  # before, a file that may be read may be emptied
+_COMPLETE_SINCE = 3  # before, a file that may be read may be emptied
 
 
 _LIBRARIES = ("PIL", "av")  # what decodes and encodes; av is imported by the jobs that need it
@@ -55,24 +55,24 @@ class KernelSupport:
     @property
     def complete(self) -> bool:
         """Whether nothing is missing."""
-        return self.landlock >= _WHOLE_SINCE and self.seccomp
+        return self.landlock >= _COMPLETE_SINCE and self.seccomp
 
     @property
     def layers(self) -> tuple[str, ...]:
         """What is in force, for a worker to tell of itself."""
-        found = [f"Landlock {self.landlock}"] if self.landlock else []
-        found += ["seccomp"] if self.seccomp else []
-        return (*found, RESOURCE_LIMITS)
+        names = [f"Landlock {self.landlock}"] if self.landlock else []
+        names += ["seccomp"] if self.seccomp else []
+        return (*names, RESOURCE_LIMITS)
 
     def describe(self) -> str:
         """What is in force, and what is missing, for a log line."""
         missing = [
             name for name, there in (("Landlock", self.landlock), ("seccomp", self.seccomp)) if not there
         ]
-        words = ", ".join(self.layers)
+        in_force = ", ".join(self.layers)
         if missing:
-            return f"{words}; without {' and '.join(missing)}, which this kernel lacks"
-        return words if self.complete else f"{words}; this Landlock lets files that may be read be emptied"
+            return f"{in_force}; without {' and '.join(missing)}, which this kernel lacks"
+        return in_force if self.complete else f"{in_force}; this Landlock lets files that may be read be emptied"
 
 
 def detect_support() -> KernelSupport:
@@ -88,11 +88,11 @@ def readable_paths() -> list[Path]:
     packages = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     own = Path(__file__).resolve().parents[1]  # of a checkout too, whose folders are reached through links
     package = Path(sys.modules["previewops"].__file__ or "").resolve().parent
-    found = [*map(Path, packages), own, package, package.parent / "schemas", Path(f"/proc/{os.getpid()}")]
-    found += map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null"))
-    found += map(Path, ("/dev/urandom", "/sys/devices/system/cpu", "/proc/cpuinfo", "/proc/meminfo"))
-    found += (folder for name in _LIBRARIES for folder in _folders_of(name))
-    return [path for path in found if path.exists()]
+    paths = [*map(Path, packages), own, package, package.parent / "schemas", Path(f"/proc/{os.getpid()}")]
+    paths += map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null"))
+    paths += map(Path, ("/dev/urandom", "/sys/devices/system/cpu", "/proc/cpuinfo", "/proc/meminfo"))
+    paths += (folder for name in _LIBRARIES for folder in _folders_of(name))
+    return [path for path in paths if path.exists()]
 
 
 def _folders_of(library: str) -> Iterator[Path]:
@@ -115,7 +115,7 @@ def confine(readable: Iterable[Path]) -> KernelSupport:
     """
     protection = detect_support()
     libc = ctypes.CDLL(None, use_errno=True)
-    _checked(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
+    _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
     if protection.landlock:
         _restrict_files(libc, protection.landlock, readable)
     if protection.seccomp:
@@ -130,11 +130,11 @@ def _restrict_files(libc: ctypes.CDLL, version: int, readable: Iterable[Path]) -
     attributes = struct.pack("<QQQ", files, net, scopes)
     # Kernels take a shorter structure for the version that they know, and refuse a longer one.
     size = 24 if version >= _SCOPES_SINCE else 16 if version >= _NET_SINCE else 8
-    ruleset = _checked(libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), 0), "landlock")
+    ruleset = _check(libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), 0), "landlock")
     try:
         for path in readable:
             _allow_reading(libc, ruleset, path)
-        _checked(libc.syscall(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
+        _check(libc.syscall(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
     finally:
         os.close(ruleset)
 
@@ -147,7 +147,7 @@ def _allow_reading(libc: ctypes.CDLL, ruleset: int, path: Path) -> None:
     try:
         rights = _READ_FILE | (_READ_FOLDER if path.is_dir() else 0)
         rule = struct.pack("<Qi", rights, handle)
-        _checked(libc.syscall(_ADD_RULE, ruleset, _BENEATH_PATH, rule, 0), f"landlock rule for {path}")
+        _check(libc.syscall(_ADD_RULE, ruleset, _BENEATH_PATH, rule, 0), f"landlock rule for {path}")
     finally:
         os.close(handle)
 
@@ -159,11 +159,11 @@ def _restrict_calls(libc: ctypes.CDLL) -> None:
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
-    told = Program(len(program) // 8, ctypes.addressof(code))
-    _checked(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(told), 0, 0), "PR_SET_SECCOMP")
+    program_struct = Program(len(program) // 8, ctypes.addressof(code))
+    _check(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program_struct), 0, 0), "PR_SET_SECCOMP")
 
 
-def _checked(result: int, what: str) -> int:
+def _check(result: int, what: str) -> int:
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), what)

@@ -19,7 +19,7 @@ def encode_error(error: BaseException, *, out_of_memory: dict[str, Any] | None =
 
     ``out_of_memory``: what was found and is allowed, where the error is a want of memory.
     """
-    found: dict[str, Any] = {
+    encoded: dict[str, Any] = {
         "kind": "unexpected",
         "class": type(error).__name__,
         "message": str(error)[:MESSAGE_LIMIT],
@@ -27,12 +27,12 @@ def encode_error(error: BaseException, *, out_of_memory: dict[str, Any] | None =
         "data": {},
     }
     if isinstance(error, JobError):
-        found |= {"kind": error.kind.value, "code": error.code, "hint": error.hint, "data": error.data}
+        encoded |= {"kind": error.kind.value, "code": error.code, "hint": error.hint, "data": error.data}
         if error.remote_traceback is not None:
-            found["traceback"] = error.remote_traceback
+            encoded["traceback"] = error.remote_traceback
     elif out_of_memory is not None:
-        found |= {"kind": "out-of-memory", "data": out_of_memory}
-    return found
+        encoded |= {"kind": "out-of-memory", "data": out_of_memory}
+    return encoded
 
 
 def decode_error(value: Any) -> JobError:
@@ -41,10 +41,10 @@ def decode_error(value: Any) -> JobError:
     Raises:
         BadFrame: ``value`` is no such object.
     """
-    found = require_object(value, "error")
-    kind = _text(found.get("kind"), "error kind")
-    message = _text(found.get("message"), "error message")
-    data = {str(key): item for key, item in require_object(found.get("data"), "error data").items()}
+    encoded = require_object(value, "error")
+    kind = _text(encoded.get("kind"), "error kind")
+    message = _text(encoded.get("message"), "error message")
+    data = {str(key): item for key, item in require_object(encoded.get("data"), "error data").items()}
     error: JobError
     if kind == "out-of-memory":
         error = PermanentJobError(
@@ -54,16 +54,16 @@ def decode_error(value: Any) -> JobError:
             hint="use smaller or fewer assets, or raise PREVIEW_MEMORY_LIMIT_MB",
         )
     elif kind == "unexpected":
-        error = TransientJobError("unexpected", f"{found.get('class')}: {message}")
+        error = TransientJobError("unexpected", f"{encoded.get('class')}: {message}")
     elif kind in (FailureKind.PERMANENT, FailureKind.TRANSIENT):
         family = PermanentJobError if kind == FailureKind.PERMANENT else TransientJobError
-        hint = found.get("hint")
-        error = family(_text(found.get("code"), "error code"), message, hint=hint and _text(hint, "hint"))
+        hint = encoded.get("hint")
+        error = family(_text(encoded.get("code"), "error code"), message, hint=hint and _text(hint, "hint"))
     else:
         raise ProtocolError(f"error kind {kind!r}")
     error.data = data
-    error.error_class = _text(found.get("class"), "error class")
-    error.remote_traceback = _text(found.get("traceback"), "traceback")
+    error.error_class = _text(encoded.get("class"), "error class")
+    error.remote_traceback = _text(encoded.get("traceback"), "traceback")
     return error
 
 

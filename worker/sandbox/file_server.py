@@ -28,7 +28,7 @@ class FileServer:
     ``max_bytes`` bounds each asset; ``output`` None is a dry run's, which writes nothing. ``thumbnail_key`` gives
     the key of an asset's thumbnail, from its id and the size at which it is decoded, where ``store`` keeps some.
 
-    ``missed`` has the thumbnails that were asked for and are not kept; ``created`` the paths that were handed out
+    ``missed`` has the thumbnails that were asked for and are not entry; ``created`` the paths that were handed out
     to be written; ``changed`` tells whether an asset was handed out that is not as it was when it was hashed.
     """
 
@@ -48,7 +48,7 @@ class FileServer:
         self._output = output
         self._store = store
         self._thumbnail_key = thumbnail_key
-        self._hashed: dict[str, tuple[int | str, ...]] = {}  # identities by asset id
+        self._hashed_identities: dict[str, tuple[int | str, ...]] = {}  # identities by asset id
         self.missed_thumbnails: list[MissedThumbnail] = []
         self.created_paths: set[str] = set()
         self.asset_changed = False
@@ -57,14 +57,14 @@ class FileServer:
         """Raises BadFrame for a question that no renderer asks; and what opening and writing raise."""
         match question:
             case {"open": str(name)} if name in self._assets:
-                return await _in_a_thread(lambda: self._open(self._assets[name]))
+                return await _run_in_thread(lambda: self._open(self._assets[name]))
             case {"create": [*paths]} if self._output is not None and _are_paths(paths):
                 output = self._output
-                created = await _in_a_thread(lambda: ({}, _created(output, paths)))
+                created = await _run_in_thread(lambda: ({}, _create_files(output, paths)))
                 self.created_paths.update(paths)
                 return created
             case {"thumbnail": str(name), "size": [int(width), int(height)]} if name in self._assets:
-                return await _in_a_thread(lambda: self._thumbnail(name, (width, height)))
+                return await _run_in_thread(lambda: self._thumbnail(name, (width, height)))
         raise ProtocolError("a question that no renderer asks")
 
     async def hash_assets(self, digests: DigestCache) -> dict[str, str]:
@@ -74,7 +74,7 @@ class FileServer:
     async def _digest(self, ref: AssetRef, digests: DigestCache) -> str:
         def hashed() -> str:
             opened = self._opener.open(ref, max_bytes=self._max_bytes)
-            self._hashed[ref.id] = opened.identity
+            self._hashed_identities[ref.id] = opened.identity
             with storage_errors(), opened.file:
                 return digests.digest(opened, time.time())
 
@@ -84,79 +84,79 @@ class FileServer:
         if self._store is None or self._thumbnail_key is None:
             return {}, ()
         key = self._thumbnail_key(name, size)
-        kept = self._store.find(THUMBNAILS, key)
-        if kept is not None:
+        entry = self._store.find(THUMBNAILS, key)
+        if entry is not None:
             with suppress(
                 OSError, IndexError
             ):  # another worker has pruned it, or its entry is of another make
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-                return kept.metadata, (os.open(kept.folder / kept.file_names[0], flags),)
+                return entry.metadata, (os.open(entry.folder / entry.file_names[0], flags),)
         self.missed_thumbnails.append(MissedThumbnail(name, key))
         return {}, ()
 
     def _open(self, asset: AssetRef) -> ReplyWithFds:
         opened = self._opener.open(asset, max_bytes=self._max_bytes)
-        if self._hashed.get(asset.id, opened.identity) != opened.identity:
+        if self._hashed_identities.get(asset.id, opened.identity) != opened.identity:
             self.asset_changed = True
-        about = {"size": opened.size, "identity": list(opened.identity)}
+        info = {"size": opened.size, "identity": list(opened.identity)}
         with storage_errors():
-            return about, (_readable(opened),)
+            return info, (_read_only_fd(opened),)
 
 
 def _are_paths(paths: list[Any]) -> bool:
     return 0 < len(paths) <= MAX_CREATE_BATCH and all(isinstance(path, str) for path in paths)
 
 
-def _created(output: Output, paths: list[str]) -> tuple[int, ...]:
+def _create_files(output: Output, paths: list[str]) -> tuple[int, ...]:
     """Descriptors of new files, all of them or none."""
-    handles: list[int] = []
+    fds: list[int] = []
     try:
         for path in paths:
-            handles.append(_detached(output.create(path)))
+            fds.append(_detach_fd(output.create(path)))
     except BaseException:
-        for handle in handles:
-            os.close(handle)
+        for fd in fds:
+            os.close(fd)
         raise
-    return tuple(handles)
+    return tuple(fds)
 
 
-def _readable(opened: OpenedAsset) -> int:
+def _read_only_fd(opened: OpenedAsset) -> int:
     """A descriptor for reading from the beginning; ``opened.file`` is closed."""
     try:
         opened.file.fileno()
     except OSError:  # content of the payload itself
-        handle = os.memfd_create("asset", os.MFD_CLOEXEC)
-        with os.fdopen(os.dup(handle), "wb") as copy:
+        fd = os.memfd_create("asset", os.MFD_CLOEXEC)
+        with os.fdopen(os.dup(fd), "wb") as copy:
             copy.write(opened.file.read())
-        return _opened_anew(handle)
-    return _detached(opened.file)
+        return _reopen_read_only(fd)
+    return _detach_fd(opened.file)
 
 
-def _opened_anew(handle: int) -> int:
-    """``handle`` for reading only, with a place of its own in the file."""
+def _reopen_read_only(fd: int) -> int:
+    """``fd`` for reading only, with a place of its own in the file."""
     try:
-        return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        os.close(handle)
+        os.close(fd)
 
 
-def _detached(file: BinaryIO) -> int:
+def _detach_fd(file: BinaryIO) -> int:
     """The descriptor of ``file`` without the file around it."""
     with file:
         return os.dup(file.fileno())
 
 
-async def _in_a_thread(work: Callable[[], ReplyWithFds]) -> ReplyWithFds:
-    """What ``work`` gives; if nobody waits for it any more, its descriptors are closed."""
-    working = asyncio.ensure_future(asyncio.to_thread(work))
+async def _run_in_thread(function: Callable[[], ReplyWithFds]) -> ReplyWithFds:
+    """What ``function`` gives; if nobody waits for it any more, its descriptors are closed."""
+    task = asyncio.ensure_future(asyncio.to_thread(function))
     try:
-        return await asyncio.shield(working)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
-        working.add_done_callback(_close_unclaimed)
+        task.add_done_callback(_close_fds)
         raise
 
 
-def _close_unclaimed(working: asyncio.Future[ReplyWithFds]) -> None:
-    if not working.cancelled() and working.exception() is None:
-        for handle in working.result()[1]:
-            os.close(handle)
+def _close_fds(task: asyncio.Future[ReplyWithFds]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        for fd in task.result()[1]:
+            os.close(fd)

@@ -116,7 +116,7 @@ class ForkServer:
         """
         control = self._control or self._start()
         try:
-            socket.send_fds(control, [FORK], [each.fileno() for each in sockets])
+            socket.send_fds(control, [FORK], [end.fileno() for end in sockets])
         except ConnectionError:
             self._on_lost()
             raise

@@ -52,7 +52,7 @@ def decode_body(body: bytes) -> dict[str, Any]:
         BadFrame: not UTF-8, not JSON (NaN and Infinity are not), nested too deep, or not an object.
     """
     try:
-        message = json.loads(body, parse_constant=_refuse_constant)
+        message = json.loads(body, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"not JSON: {error}") from error
     if not isinstance(message, dict):
@@ -60,5 +60,5 @@ def decode_body(body: bytes) -> dict[str, Any]:
     return message
 
 
-def _refuse_constant(word: str) -> NoReturn:
+def _reject_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")

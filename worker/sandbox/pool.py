@@ -73,10 +73,10 @@ class RenderPool:
         self._recycle_jobs = recycle_jobs
         self._server = ForkServer(preload)
         config = ChildConfig(task, limits, confined, tuple(readable))
-        self._children = ProcessSpawner(config, self._server, generation)
-        self._slots = [_Slot(self._children) for _ in range(size)]
-        self._free = list(self._slots)
-        self._vacancies = asyncio.Semaphore(size)
+        self._spawner = ProcessSpawner(config, self._server, generation)
+        self._slots = [_Slot(self._spawner) for _ in range(size)]
+        self._free_slots = list(self._slots)
+        self._slot_semaphore = asyncio.Semaphore(size)
         self._closed = False
 
     async def start(self) -> None:
@@ -101,7 +101,7 @@ class RenderPool:
     ) -> dict[str, Any]:
         """What the task returns for ``spec``; waits for a free slot first.
 
-        ``deadline_s`` counts from when a child has the job, less ``spent_s``, which the job has used already.
+        ``deadline_s`` counts from when a child has the job, less ``elapsed_s``, which the job has used already.
         ``progress`` is called in the loop for each report of the task, and ``answer`` answers what it asks. When
         the caller is cancelled, or one of the two raises anything but a job's error, the child is killed before
         that goes on. A child that was started for another ``edition`` is replaced first: to it the kernel allows
@@ -114,17 +114,17 @@ class RenderPool:
             RenderCrashed: the child died or broke the protocol.
         """
         self._check_open()
-        async with self._vacancies:
-            slot = self._free.pop()
-            self._children.generation = generation
+        async with self._slot_semaphore:
+            slot = self._free_slots.pop()
+            self._spawner.generation = generation
             try:
                 child = await slot.child()
                 if child.jobs + 1 >= self._recycle_jobs:
                     slot.prepare_successor()
-                talk = child.run_job(child.encode_job(spec), progress, handle_request)
-                return await self._run_in(slot, child, talk, deadline_s, elapsed_s)
+                conversation = child.run_job(child.encode_job(spec), progress, handle_request)
+                return await self._run_in(slot, child, conversation, deadline_s, elapsed_s)
             finally:
-                self._free.append(slot)
+                self._free_slots.append(slot)
 
     def child_pids(self) -> list[int]:
         """Process ids of the children that are in a slot now."""
@@ -133,7 +133,7 @@ class RenderPool:
     def all_pids(self) -> list[int]:
         """Process ids of everything that runs for the pool: the fork server and all children, ready or not."""
         server = self._server.pid
-        return [*self._children.pids(), *([] if server is None else [server])]
+        return [*self._spawner.pids(), *([] if server is None else [server])]
 
     async def close(self, *, kill: bool = True) -> None:
         """Ends every child and the fork server.
@@ -144,11 +144,11 @@ class RenderPool:
             return
         if not kill:
             for _ in self._slots:
-                await self._vacancies.acquire()
+                await self._slot_semaphore.acquire()
         self._closed = True
         for slot in self._slots:
             slot.abandon()
-        await self._children.kill_all()
+        await self._spawner.kill_all()
         await self._server.close()
 
     def _check_open(self) -> None:
@@ -159,14 +159,14 @@ class RenderPool:
         self,
         slot: _Slot,
         child: Child,
-        talk: Coroutine[Any, Any, dict[str, Any] | JobError],
+        conversation: Coroutine[Any, Any, dict[str, Any] | JobError],
         deadline_s: float,
-        spent_s: float,
+        elapsed_s: float,
     ) -> dict[str, Any]:
-        deadline = asyncio.timeout(deadline_s - spent_s)
+        deadline = asyncio.timeout(deadline_s - elapsed_s)
         try:
             async with deadline:
-                outcome = await talk
+                outcome = await conversation
         except BaseException as error:
             slot.vacate()
             code = await child.terminate(grace_s=EXIT_GRACE_S if isinstance(error, ConnectionClosed) else 0)
@@ -205,25 +205,25 @@ class RenderPool:
 class _Slot:
     """A place for one child, and for its successor while that is being started."""
 
-    def __init__(self, nursery: ProcessSpawner) -> None:
+    def __init__(self, spawner: ProcessSpawner) -> None:
         self.current: Child | None = None
-        self._nursery = nursery
+        self._spawner = spawner
         self._successor: asyncio.Task[Child] | None = None
 
     async def child(self) -> Child:
         """The slot's child, a new one if there is none that can be used."""
         if self.current is not None and not self.current.usable:
-            self._part()
-        while self.current is None or self.current.generation != self._nursery.generation:
-            self._part()
-            self.current = await self._grown_successor()
+            self._close_current()
+        while self.current is None or self.current.generation != self._spawner.generation:
+            self._close_current()
+            self.current = await self._take_successor()
         return self.current
 
     def prepare_successor(self) -> None:
         """Starts the next child ahead of its time."""
         if self._successor is None:
-            self._successor = asyncio.create_task(self._nursery.start_child(), name="render-child-start")
-            self._successor.add_done_callback(_retrieve)
+            self._successor = asyncio.create_task(self._spawner.start_child(), name="render-child-start")
+            self._successor.add_done_callback(_ignore_error)
 
     def vacate(self) -> None:
         """Empties the slot; what becomes of the child is the caller's business."""
@@ -233,21 +233,21 @@ class _Slot:
         """Gives up the child and its successor."""
         if self._successor is not None:
             self._successor.cancel()
-            self._successor.add_done_callback(_dismiss)
+            self._successor.add_done_callback(_close_when_started)
             self._successor = None
-        self._part()
+        self._close_current()
 
-    def _part(self) -> None:
+    def _close_current(self) -> None:
         if self.current is not None:
             self.current.close()
             self.current = None
 
-    async def _grown_successor(self) -> Child:
+    async def _take_successor(self) -> Child:
         if self._successor is not None and self._successor.done():
             prepared, self._successor = self._successor, None
             if not prepared.cancelled() and prepared.exception() is None and prepared.result().usable:
                 return prepared.result()
-            _dismiss(prepared)
+            _close_when_started(prepared)
         self.prepare_successor()
         assert self._successor is not None
         successor = self._successor
@@ -259,13 +259,13 @@ class _Slot:
                 self._successor = None
 
 
-def _retrieve(task: asyncio.Task[Child]) -> None:
+def _ignore_error(task: asyncio.Task[Child]) -> None:
     """Looks at a failure to start ahead, or asyncio reports it as forgotten: the next job tries again."""
     if not task.cancelled():
         task.exception()
 
 
-def _dismiss(start: asyncio.Task[Child]) -> None:
+def _close_when_started(start: asyncio.Task[Child]) -> None:
     """Lets go of a child that was started and is not wanted any more."""
     if not start.cancelled() and start.exception() is None:
         start.result().close()
