@@ -1,4 +1,4 @@
-"""Boots one worker process: settings, logs, render processes, signals, and the worker itself."""
+"""Starts one worker process: settings, logs, render processes, signals, and the worker itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from arq.worker import func
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-import previewops.contract.schema_validation  # noqa: F401 - else imported by the first job, which would fail without it
+import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
 from previewops.clock import system_rng
 from previewops.errors import REINSTALL, JobError, PreviewopsError, StartupFailed, UsageError
 from previewops.process.sd_notify import SystemdNotifier
@@ -49,7 +49,7 @@ MIB = 1024 * 1024
 
 
 def make_worker_id(name: str | None = None) -> str:
-    """An id that no other worker has, now or later: host, process id and dice."""
+    """An id that no other worker ever has: host, process id and random digits."""
     if name is not None:
         return name
     return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
@@ -66,17 +66,17 @@ def run_worker(
 ) -> None:
     """Runs a worker until SIGTERM or SIGINT, or until the queue is empty with ``burst``.
 
-    ``build_task`` is "module:function", what a render process runs in place of
-    ``previewops.worker.bundle_builder:build``; one that opens files itself has to run with ``confined`` False.
+    ``build_task`` is "module:function", the task of render processes instead of
+    ``previewops.worker.bundle_builder:build``. A task that opens files itself needs ``confined`` False.
 
     Raises:
         UsageError: DATA_DIR cannot be used.
-        CannotBoot: a render process cannot import what it needs.
+        CannotBoot: a render process cannot import its task.
         PreviewopsError: no render process can be started.
-        RedisUnavailable: Redis answers that it will never take us (a wrong password, say). While it is merely
-            away, the worker waits for it.
+        RedisUnavailable: Redis rejects the worker for good (a wrong password, say). While Redis is away, the worker
+            waits.
     """
-    # A supervisor sends SIGABRT to a worker that hangs: its stack goes to its log.
+    # A supervisor sends SIGABRT to a hanging worker: the log gets its stack.
     faulthandler.enable()
     identity = make_worker_id(worker_id)
     structlog.contextvars.bind_contextvars(worker=identity)
@@ -98,7 +98,7 @@ def _prepare_data_dir(settings: Settings) -> None:
     except OSError as error:
         raise UsageError(
             f"DATA_DIR {settings.data_dir} cannot be used: {error.strerror}",
-            hint="set DATA_DIR to a folder that this user may write to",
+            hint="set DATA_DIR to a folder that this user can write to",
         ) from error
 
 
@@ -120,7 +120,7 @@ def _make_pool(settings: Settings, build_task: str, fonts: FontSources, *, confi
 
 
 def _make_fetcher(settings: Settings) -> Fetcher | None:
-    """What fetches assets; nothing where no host is allowed, so that the client is not even loaded."""
+    """The fetcher of assets; None if no host is allowed, so that the HTTP client is not imported."""
     if not settings.asset_hosts:
         return None
     from previewops.worker.assets.fetch import WebFetcher  # noqa: PLC0415 - takes a tenth of a second to import
@@ -186,19 +186,21 @@ async def _run(
 
 
 async def _start(render_pool: RenderPool) -> None:
-    """Starts the render processes before anything is said to Redis: who cannot render takes no job."""
+    """Starts the render processes before the worker registers: a worker that cannot render takes no jobs."""
     try:
         await render_pool.start()
     except TaskImportError as error:
         if error.error_class not in (ImportError.__name__, ModuleNotFoundError.__name__):
-            log.error("render.process-failed", exception=error.remote_traceback)  # of a module, its name says it all
+            log.error(
+                "render.process-failed", exception=error.remote_traceback
+            )  # for a missing module, its name is enough
         raise StartupFailed(error.message, remedy=error.hint or REINSTALL) from error
     except JobError as error:
         raise PreviewopsError(error.message, hint=error.hint) from error
 
 
 def _log_confinement(render_pool: RenderPool) -> None:
-    """Says in the log what the render processes are denied, and what this kernel cannot deny them."""
+    """Logs how the render processes are confined, and what this kernel does not support."""
     support = detect_support()
     if not render_pool.confined:
         log.warning("sandbox.unavailable", by=RESOURCE_LIMITS)
@@ -218,21 +220,21 @@ def _make_startup_hook(settings: Settings, notifier: SystemdNotifier) -> Startup
 
 
 async def _feed_watchdog(notifier: SystemdNotifier) -> None:
-    """In the worker's own loop, so that a loop that hangs is found out."""
+    """Runs in the worker's own loop, so that systemd notices a hanging loop."""
     while notifier.watchdog_s is not None:
         notifier.feed_watchdog()
         await asyncio.sleep(notifier.watchdog_s / 3)
 
 
 async def _sweep_periodically(leases: Leases, settings: Settings) -> None:
-    """Sweeps as often as a job may take, as a long-lived worker would otherwise leave it to the next start."""
+    """Sweeps once per job timeout: a long-lived worker would otherwise leave it to the next start."""
     while True:
         await asyncio.sleep(settings.job_timeout_s)
         await _sweep(leases, settings)
 
 
 async def _warn_if_redis_evicts(redis: Redis) -> None:
-    """Says in the log when Redis is free to drop jobs for want of memory. Not every server tells."""
+    """Logs a warning if Redis may evict jobs when memory is full. Some servers do not report the policy."""
     try:
         policy = (await redis.info("memory")).get("maxmemory_policy")
     except ResponseError:
@@ -242,15 +244,14 @@ async def _warn_if_redis_evicts(redis: Redis) -> None:
             "redis.eviction-enabled",
             found=policy,
             allowed="noeviction",
-            hint="it may drop jobs: CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
+            hint="Redis can drop jobs: CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
         )
 
 
 async def _sweep(leases: Leases, settings: Settings) -> None:
-    """Removes what dead attempts left in the staging folder.
+    """Removes leftovers of dead attempts from the staging folder.
 
-    What an active job writes stays, and so does what is younger than a job may become: another queue may
-    share DATA_DIR.
+    Keeps the folders of active jobs, and those younger than the longest job: another queue may use this DATA_DIR.
     """
     active = await retry_until_connected(leases.active_attempts, system_rng())
     staging = settings.data_dir / ".staging"
@@ -261,7 +262,7 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
             return True
         try:
             return (staging / name).lstat().st_mtime > live_after_s
-        except FileNotFoundError:  # it is published, and left behind only what it had replaced
+        except FileNotFoundError:  # it was published; only what it replaced is left
             return False
 
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The work of one job, up to the files in its staging folder: done before, or rendered now in a child process."""
+"""Prepares one job, looks it up in the cache, or renders it in a child process, up to its staging folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from previewops.worker.sandbox.file_server import FileServer
 
 
 class RenderRunner(Protocol):
-    """What runs a build in a process that can be killed."""
+    """Runs a build in a process that can be killed."""
 
     async def run(
         self,
@@ -44,9 +44,9 @@ class RenderRunner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RenderTask:
-    """One job's work.
+    """The render of one job.
 
-    ``deadline_s`` bounds the whole of ``done`` but the keeping: what fetching and hashing took, the render has less.
+    ``deadline_s`` limits ``run`` except storing in the cache: the render gets what fetching and hashing leave.
     """
 
     request: Payload
@@ -54,10 +54,10 @@ class RenderTask:
     limits: RenderLimits
     deadline_s: float
     file_server: FileServer
-    digests: dict[str, str]  # by asset id, once they are known
+    digests: dict[str, str]  # by asset id; empty until the assets are hashed
     cache: RenderCache | None
     fonts: FontSources
-    allow_gaps: bool  # whether an asset that cannot be had leaves a gap
+    allow_gaps: bool  # whether a missing asset leaves a gap
     clock: Clock
 
     @classmethod
@@ -72,10 +72,10 @@ class RenderTask:
         fonts: FontSources | None = None,
         clock: Clock | None = None,
     ) -> RenderTask:
-        """The work that a valid ``request`` asks for; nothing is opened yet.
+        """Prepares the task of a valid ``request``; opens nothing yet.
 
         Raises:
-            PermanentJobError: it asks for more than the settings allow, see ``check_bounds``.
+            PermanentJobError: it exceeds the limits of the settings, see ``check_limits``.
         """
         limits, storyboard = RenderLimits.from_settings(settings), read_storyboard(request.raw)
         check_limits(storyboard, limits)
@@ -105,7 +105,7 @@ class RenderTask:
         """Fills the staging folder, and returns the summary.
 
         Raises:
-            PermanentJobError, TransientJobError, RenderCrashed: as the renderer and the sandbox do.
+            PermanentJobError, TransientJobError, RenderCrashed: from the renderer and the sandbox.
         """
         started_s = self.clock.monotonic()
         fonts = await asyncio.to_thread(self.fonts.with_stamps)
@@ -117,7 +117,7 @@ class RenderTask:
             return summary
         summary = await self._render(renders, progress, started_s, fonts, thumbnails=True)
         if self.file_server.asset_changed or await asyncio.to_thread(self.fonts.with_stamps) != fonts:
-            return summary  # made from other assets or fonts than the key was
+            return summary  # the key was made from other assets or fonts
         await asyncio.to_thread(
             self.cache.put,
             key,
@@ -152,7 +152,7 @@ class RenderTask:
         )
 
     async def _cache_key(self, fonts: FontSources) -> str | None:
-        """What the bundle is kept under; None where an asset cannot be had, and leaves a gap that is not kept."""
+        """The bundle's cache key; None if an asset is missing and leaves a gap: such a bundle is not cached."""
         assert self.cache is not None
         deadline = asyncio.timeout(self.deadline_s)
         try:
@@ -167,7 +167,7 @@ class RenderTask:
                 raise
             raise TransientJobError(
                 "deadline-exceeded",
-                f"the assets were not all there after {self.deadline_s:g} s",
+                f"the assets were not complete after {self.deadline_s:g} s",
                 hint="use fewer or smaller assets, or raise PREVIEW_JOB_TIMEOUT_S",
                 found=f"not done after {self.deadline_s:g} s",
                 allowed=self.deadline_s,

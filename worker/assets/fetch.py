@@ -1,8 +1,8 @@
-"""Assets over http and https, from hosts that are listed and at addresses that are open.
+"""Fetches assets over http and https, from allowed hosts and public addresses.
 
-A name is looked up once, every address that comes back has to be open, and the connection goes to one of these
-very addresses: a name that answers differently the next time gains nothing. TLS still holds the certificate
-against the name. A redirect is a new address and is judged like the first.
+A host name is resolved once. Every resolved address must be public, and the connection goes to one of them, so a name
+that resolves differently the next time gains nothing. TLS verifies the certificate against the name. A redirect is
+checked like the first address.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ AddressPolicy = Callable[[str], str | None]
 
 
 def resolve_host(host: str, port: int) -> Sequence[str]:
-    """The addresses of ``host``, as the system finds them. Raises OSError."""
+    """The addresses of ``host``, from the system's resolver. Raises OSError."""
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
@@ -51,9 +51,8 @@ def resolve_host(host: str, port: int) -> Sequence[str]:
 class WebFetcher:
     """Fetches assets.
 
-    ``timeout_s`` bounds the whole of one fetch, redirects included. ``resolve`` finds a host's addresses,
-    ``closed`` says reason one of them is not to be used; both are the system's and the strict ones unless a test
-    has others.
+    ``timeout_s`` limits one fetch, redirects included. ``resolve`` returns the addresses of a host.
+    ``address_policy`` returns why an address must not be used. Tests replace both.
     """
 
     hosts: tuple[HostPattern, ...]
@@ -68,12 +67,14 @@ class WebFetcher:
         Raises:
             PermanentJobError: asset-host-refused, asset-address-refused, asset-redirect-refused,
                 asset-http-status, asset-too-large, asset-uri-unsupported.
-            TransientJobError: asset-http-status (a server in trouble), asset-unreachable, asset-fetch-timeout,
+            TransientJobError: asset-http-status (an error of the server), asset-unreachable, asset-fetch-timeout,
                 asset-incomplete, disk-full, io-error.
         """
         return _run_in_new_loop(self._fetch_with_timeout(asset, address, into, max_bytes))
 
-    async def _fetch_with_timeout(self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int) -> int:
+    async def _fetch_with_timeout(
+        self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int
+    ) -> int:
         try:
             async with asyncio.timeout(self.timeout_s):
                 return await self._follow_redirects(asset, address, file, max_bytes)
@@ -81,13 +82,15 @@ class WebFetcher:
             raise transient_asset_error(
                 "asset-fetch-timeout",
                 asset,
-                f"it was not there whole after {self.timeout_s:g} s",
-                found=f"not whole after {self.timeout_s:g} s",
+                f"the download did not finish within {self.timeout_s:g} s",
+                found=f"not finished after {self.timeout_s:g} s",
                 allowed=f"{self.timeout_s:g} s",
                 hint="try again later, use a smaller file, or raise PREVIEW_FETCH_TIMEOUT_S",
             ) from None
 
-    async def _follow_redirects(self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int) -> int:
+    async def _follow_redirects(
+        self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int
+    ) -> int:
         for _ in range(MAX_REDIRECTS + 1):
             result = await self._request_once(asset, address, file, max_bytes)
             if isinstance(result, int):
@@ -95,13 +98,15 @@ class WebFetcher:
             address = _resolve_redirect(asset, address, result)
         raise _redirect_error(asset, f"more than {MAX_REDIRECTS} redirects", f"{MAX_REDIRECTS} redirects")
 
-    async def _request_once(self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int) -> int | str:
-        """The number of bytes that were written to ``file``, or where the response says to look instead."""
+    async def _request_once(
+        self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int
+    ) -> int | str:
+        """The number of bytes written to ``file``, or the location of a redirect."""
         addresses = await self._addresses(asset, address)
-        # An address that swallows everything must leave time for the others, and for the content.
+        # One unresponsive address must leave time for the others, and for the content.
         connect_s = self.timeout_s / (len(addresses) + 1)
         requests = [_request(asset, address, ip, connect_s) for ip in addresses]
-        # The transport alone, as a client would look into redirects and keep cookies.
+        # The transport alone: a client would follow redirects and keep cookies.
         async with httpx.AsyncHTTPTransport(verify=self._verify(address), trust_env=False) as transport:
             try:
                 response = await _first_response(transport, requests)
@@ -123,7 +128,7 @@ class WebFetcher:
             raise permanent_asset_error(
                 "asset-host-refused",
                 asset,
-                f"{address.host}:{address.port} is no host that assets may come from",
+                f"host: found {address.host}:{address.port}, which is not an allowed asset host",
                 found=f"{address.host}:{address.port}",
                 allowed=format_hosts(self.hosts),
                 hint=f"add {address.host} to PREVIEW_ASSET_HOSTS, or submit with --import",
@@ -131,7 +136,7 @@ class WebFetcher:
         try:
             ips = await _run_in_daemon_thread(lambda: self.resolve(address.host, address.port))
         except (OSError, UnicodeError) as failure:
-            raise _unreachable_error(asset, address, f"its name cannot be looked up: {failure}") from failure
+            raise _unreachable_error(asset, address, f"its name cannot be resolved: {failure}") from failure
         for ip in ips:
             reason = self.address_policy(ip)
             if reason is not None:
@@ -140,22 +145,22 @@ class WebFetcher:
                     asset,
                     f"{address.host} resolves to {ip}, which is {reason}",
                     found=ip,
-                    allowed="addresses of the open internet",
+                    allowed="public addresses",
                     hint="serve the file from a public address, or put it under an asset root",
                 )
         if not ips:
-            raise _unreachable_error(asset, address, "its name has no address")
+            raise _unreachable_error(asset, address, "its name does not resolve to an address")
         return ips
 
 
 def _run_in_new_loop(work: Coroutine[Any, Any, _T]) -> _T:
-    """Runs a coroutine to its end from a thread that may have a running loop already, as in a notebook."""
+    """Runs a coroutine in a new thread, since this one may have a running loop, as in a notebook."""
     with ThreadPoolExecutor(1, thread_name_prefix="asset-fetch") as threads:
         return threads.submit(asyncio.run, work).result()
 
 
 async def _run_in_daemon_thread(work: Callable[[], _T]) -> _T:
-    """What ``work`` gives. Nobody waits for its thread who has stopped waiting for that: a lookup has no deadline."""
+    """The result of ``work``. Runs it in a daemon thread, which a cancelled caller leaves: it has no timeout."""
     done: Future[_T] = Future()
     done.set_running_or_notify_cancel()
 
@@ -172,20 +177,20 @@ async def _run_in_daemon_thread(work: Callable[[], _T]) -> _T:
 async def _first_response(
     transport: httpx.AsyncHTTPTransport, requests: Sequence[httpx.Request]
 ) -> httpx.Response:
-    """Asks the addresses of a server in turn until a connection comes about. Raises httpx.TransportError."""
+    """Tries the addresses of a server in order until one connects. Raises httpx.TransportError."""
     for number, request in enumerate(requests, start=1):
         try:
             return await transport.handle_async_request(request)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             if number == len(requests):
                 raise
-    raise AssertionError("no address was given")
+    raise AssertionError("no address")
 
 
 def _request(asset: AssetRef, address: HttpUri, ip: str, connect_s: float) -> httpx.Request:
-    """What asks the server at ``to`` for ``address``, under the name that it has there.
+    """The request for ``address`` at the server's ``ip``.
 
-    The name goes by what ``parse_web`` found, which is what was judged: httpx reads some names otherwise.
+    Its host is the one that ``parse_uri`` returned and the checks used: httpx parses some names differently.
     """
     ports = "" if address.port == DEFAULT_PORTS[address.scheme] else f":{address.port}"
     try:
@@ -199,9 +204,9 @@ def _request(asset: AssetRef, address: HttpUri, ip: str, connect_s: float) -> ht
         raise permanent_asset_error(
             "asset-uri-unsupported",
             asset,
-            "it holds what no server can be asked for",
+            "its uri cannot be sent in a request",
             found=str(failure),
-            allowed="an address in ASCII, other characters percent-encoded",
+            allowed="ASCII, other characters percent-encoded",
             hint="correct the uri, or copy the file under an asset root and submit with --import",
         ) from failure
 
@@ -226,7 +231,7 @@ async def _store(asset: AssetRef, response: httpx.Response, file: BinaryIO, max_
 
 
 def _body(response: httpx.Response) -> AsyncIterable[bytes]:
-    """The content as it is sent, never unpacked: no bomb is inflated here."""
+    """The content as sent, never decompressed, so that no decompression bomb is inflated."""
     assert isinstance(response.stream, httpx.AsyncByteStream)
     return response.stream
 
@@ -237,9 +242,11 @@ def _resolve_redirect(asset: AssetRef, address: HttpUri, location: str) -> HttpU
     except (UriNotAllowed, ValueError):
         target = None
     if not isinstance(target, HttpUri):
-        raise _redirect_error(asset, "a redirect that leads to no web address", "http and https addresses")
+        raise _redirect_error(
+            asset, "a redirect to another scheme than http and https", "http and https addresses"
+        )
     if address.scheme == "https" and target.scheme == "http":
-        raise _redirect_error(asset, "a redirect from https to http", "redirects that stay encrypted")
+        raise _redirect_error(asset, "redirects that stay on https", "redirects that stay encrypted")
     return target
 
 
@@ -247,10 +254,10 @@ def _redirect_error(asset: AssetRef, found: str, allowed: str) -> PermanentJobEr
     return permanent_asset_error(
         "asset-redirect-refused",
         asset,
-        f"its server answers with {found}",
+        f"its server returned {found}",
         found=found,
         allowed=allowed,
-        hint="give the address that the file really has",
+        hint="use the final address of the file",
     )
 
 
@@ -258,14 +265,16 @@ def _check_status(asset: AssetRef, status: int) -> None:
     if status == httpx.codes.OK:
         return
     status_line = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
-    make_error = transient_asset_error if status in _TRANSIENT_STATUSES or status >= 500 else permanent_asset_error
+    make_error = (
+        transient_asset_error if status in _TRANSIENT_STATUSES or status >= 500 else permanent_asset_error
+    )
     raise make_error(
         "asset-http-status",
         asset,
-        f"its server answers {status_line}",
+        f"its server returned {status_line}",
         found=status_line,
         allowed="200 OK",
-        hint="make sure that the address can be read without logging in",
+        hint="make sure that the address is readable without a login",
     )
 
 
@@ -275,6 +284,6 @@ def _unreachable_error(asset: AssetRef, address: HttpUri, reason: str) -> Transi
         asset,
         f"{address.host}:{address.port} cannot be reached: {reason}",
         found=reason,
-        allowed="a server that answers",
-        hint="the job is tried again; look at the host's name, its certificate and the network",
+        allowed="a reachable server",
+        hint="the job is retried; check the host's name, its certificate and the network",
     )

@@ -1,6 +1,6 @@
-"""Opening the files a payload names: only regular files under the allowed roots, within a size, never hanging.
+"""Opens the files of a payload: regular files under the allowed roots, of a limited size, without blocking.
 
-No Pillow here: what the bytes mean is ``previewops.worker.render.pictures``'s to say.
+Decodes nothing: see ``previewops.worker.render.pictures``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from previewops.contract import DataUri, HttpUri, UriNotAllowed, parse_uri
 from previewops.errors import PermanentJobError, TransientJobError
 
 _CHUNK = 1024 * 1024
-_MAX_URI_CHARS = 120  # characters of a uri that an error repeats
+_MAX_URI_CHARS = 120  # characters of a uri in a message
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -33,7 +33,7 @@ _KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class AssetRef:
-    """What is needed to open one asset. ``sha256`` is lower-case hex; None: not checked."""
+    """An asset to open. ``sha256`` is lower-case hex; None: not checked."""
 
     id: str
     uri: str
@@ -41,15 +41,19 @@ class AssetRef:
 
     @property
     def short_uri(self) -> str:
-        """The uri, short enough for a message."""
-        return self.uri if len(self.uri) <= _MAX_URI_CHARS else f"{self.uri[:_MAX_URI_CHARS]}… ({len(self.uri)} characters)"
+        """The uri, shortened for messages."""
+        return (
+            self.uri
+            if len(self.uri) <= _MAX_URI_CHARS
+            else f"{self.uri[:_MAX_URI_CHARS]}… ({len(self.uri)} characters)"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedAsset:
-    """An open asset. ``identity`` tells whether a later opening is of the same, unchanged file.
+    """An open asset. Equal ``identity``: the same, unchanged file.
 
-    ``changed_s`` is when the file was last changed, in s since the epoch, where that is known.
+    ``mtime_s`` is the modification time in s since the epoch, where known.
     """
 
     file: BinaryIO
@@ -58,7 +62,7 @@ class OpenedAsset:
     mtime_s: float | None = None
 
     def sha256(self) -> str:
-        """Hex digest of the whole content; the file is left at its beginning."""
+        """Hex digest of the content. Rewinds the file."""
         digest = hashlib.sha256()
         self.file.seek(0)
         while chunk := self.file.read(_CHUNK):
@@ -68,34 +72,34 @@ class OpenedAsset:
 
 
 class AssetOpener(Protocol):
-    """Where assets come from. Implementations raise the typed errors of this module and no others."""
+    """Opens assets. Implementations raise only the typed errors of this module."""
 
     def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
         """Opens ``asset`` for reading; the caller closes ``file``."""
 
 
 class WebAssetOpener(Protocol):
-    """Assets from the web, each fetched once. Raises the typed errors of the job family and no others."""
+    """Opens assets from the web, each downloaded once. Raises only the typed errors of jobs."""
 
     def open(self, asset: AssetRef, address: HttpUri, *, max_bytes: int) -> OpenedAsset:
-        """The content of ``address`` in a file that the caller closes."""
+        """Opens the content of ``address``; the caller closes ``file``."""
 
 
 class FileAssetOpener:
-    """Assets from the file system, under ``roots`` only, from ``data:`` uris, and with ``web`` from web addresses."""
+    """Opens files under ``roots``, ``data:`` uris, and with ``web`` http and https uris."""
 
     def __init__(self, roots: tuple[Path, ...], web: WebAssetOpener | None = None) -> None:
         self.roots = roots
         self.web = web
 
     def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
-        """Opens ``asset``; a relative uri is looked up under each root in order.
+        """Opens ``asset``; searches a relative uri under each root in order.
 
         Raises:
             PermanentJobError: asset-missing, asset-outside-roots, asset-not-a-file, asset-unreadable,
-                asset-too-large, asset-uri-unsupported, and what ``web`` raises.
-            TransientJobError: asset-incomplete (its upload is under way), io-error, disk-full, and what
-                ``web`` raises.
+                asset-too-large, asset-uri-unsupported, and those of ``web``.
+            TransientJobError: asset-incomplete (its upload has not finished), io-error, disk-full, and those of
+                ``web``.
         """
         try:
             address = parse_uri(asset.uri)
@@ -120,7 +124,7 @@ class FileAssetOpener:
             raise permanent_asset_error(
                 "asset-uri-unsupported",
                 asset,
-                "nothing is fetched from the web here",
+                "downloads are not enabled",
                 found=f"an address at {address.host}",
                 allowed="a file path, a file:// uri or a data: uri",
                 hint="copy the file under an asset root",
@@ -128,7 +132,7 @@ class FileAssetOpener:
         return self.web.open(asset, address, max_bytes=max_bytes)
 
     def _resolve(self, asset: AssetRef, path: str) -> str:
-        """The real path of the asset, symlinks followed, under a root."""
+        """The real path of the asset under a root, symbolic links resolved."""
         roots = [os.path.realpath(root) for root in self.roots]
         candidates = list(dict.fromkeys(str(Path(root) / path) for root in roots))
         real = [os.path.realpath(candidate) for candidate in candidates]
@@ -141,8 +145,8 @@ class FileAssetOpener:
                 raise transient_asset_error(
                     "asset-incomplete",
                     asset,
-                    "it is still being uploaded",
-                    hint=f"{Path(path_inside).name}.part is there; the job is tried again",
+                    "its upload has not finished",
+                    hint=f"found {Path(path_inside).name}.part; the job is retried",
                     found=f"{Path(path_inside).name}.part",
                     allowed=Path(path_inside).name,
                 )
@@ -151,10 +155,10 @@ class FileAssetOpener:
         raise permanent_asset_error(
             "asset-missing",
             asset,
-            "there is no such file",
+            "the file does not exist",
             found="no file",
             allowed=f"a file under {self._roots_text()}",
-            hint=f"looked for {', '.join(candidates) or 'it under no root at all'}; "
+            hint=f"searched {', '.join(candidates) or 'no root'}; "
             "put the file there, or set PREVIEW_ASSET_ROOTS",
         )
 
@@ -162,7 +166,7 @@ class FileAssetOpener:
         return permanent_asset_error(
             "asset-outside-roots",
             asset,
-            f"it is at {path}, which is under none of the asset roots",
+            f"{path} is outside of the asset roots",
             found=path,
             allowed=self._roots_text(),
             hint=f"move the file under an asset root, or add {Path(path).parent} to PREVIEW_ASSET_ROOTS",
@@ -172,8 +176,8 @@ class FileAssetOpener:
         return os.pathsep.join(str(root) for root in self.roots) or "(no root is set)"
 
     def _open_path(self, asset: AssetRef, path: str, max_bytes: int) -> OpenedAsset:
-        # Looked at before it is opened, since opening a device can have effects; without blocking, since
-        # opening a named pipe waits for a writer; and looked at again, since the name may have changed hands.
+        # Checked before opening, since opening a device can have effects; opened without blocking, since a named pipe
+        # waits for a writer; and checked again, since the path may lead to another file by now.
         _check_regular(asset, os.lstat(path))
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -181,9 +185,9 @@ class FileAssetOpener:
             raise permanent_asset_error(
                 "asset-unreadable",
                 asset,
-                "the worker's user may not read it",
+                "the worker's user cannot read it",
                 found="no permission to read",
-                allowed="a file that the worker's user may read",
+                allowed="a file that the worker's user can read",
                 hint=f"give that user read permission on {path}",
             ) from error
         try:
@@ -203,10 +207,10 @@ class FileAssetOpener:
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turns what the file system says into typed errors: a full disk and a failing one may heal.
+    """Converts OSErrors to typed errors; both kinds may pass.
 
     Raises:
-        TransientJobError: disk-full (ENOSPC, EDQUOT), io-error (anything else that has an errno).
+        TransientJobError: disk-full (ENOSPC, EDQUOT), io-error (any other errno).
     """
     try:
         yield
@@ -225,7 +229,7 @@ def storage_errors() -> Iterator[None]:
 def permanent_asset_error(
     code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
 ) -> PermanentJobError:
-    """Why ``asset`` is not opened, now or ever."""
+    """The error of an ``asset`` that can never be opened."""
     text = _asset_message(asset, message)
     return PermanentJobError(
         code, text, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
@@ -235,7 +239,7 @@ def permanent_asset_error(
 def transient_asset_error(
     code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
 ) -> TransientJobError:
-    """Why ``asset`` cannot be opened just now."""
+    """The error of an ``asset`` that cannot be opened now."""
     text = _asset_message(asset, message)
     return TransientJobError(
         code, text, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
@@ -251,7 +255,7 @@ def _under(path: str, roots: list[str]) -> bool:
 
 
 def _real_path(handle: int, otherwise: str) -> str:
-    """Where an open file really is, as the kernel says; elsewhere than on Linux, as it was asked for."""
+    """The real path of an open file, from the kernel; ``otherwise`` on systems other than Linux."""
     try:
         return str(Path(f"/proc/self/fd/{handle}").readlink())
     except OSError:
@@ -261,25 +265,25 @@ def _real_path(handle: int, otherwise: str) -> str:
 def _check_regular(asset: AssetRef, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode):
         return
-    file_kind = next((name for test, name in _KINDS if test(status.st_mode)), "no regular file")
+    file_kind = next((name for test, name in _KINDS if test(status.st_mode)), "not a regular file")
     raise permanent_asset_error(
         "asset-not-a-file",
         asset,
         f"it is {file_kind}",
         found=file_kind,
         allowed="a regular file",
-        hint="name a file that holds a picture or sound",
+        hint="use a file that holds a picture or sound",
     )
 
 
 def check_size(asset: AssetRef, size: int, max_bytes: int) -> None:
-    """Refuses an asset of more than ``max_bytes`` bytes. Raises PermanentJobError "asset-too-large"."""
+    """Rejects an asset of more than ``max_bytes``. Raises PermanentJobError "asset-too-large"."""
     if size <= max_bytes:
         return
     raise permanent_asset_error(
         "asset-too-large",
         asset,
-        f"it has {size} bytes, {max_bytes} are allowed",
+        f"size: found {size} bytes, allowed {max_bytes}",
         found=f"{size} bytes",
         allowed=f"at most {max_bytes} bytes",
         hint="use a smaller file, or raise PREVIEW_ASSET_MAX_MB",
@@ -292,7 +296,7 @@ def _in_memory(asset: AssetRef, content: bytes, max_bytes: int) -> OpenedAsset:
 
 
 def verify_checksum(asset: AssetRef, opened: OpenedAsset) -> None:
-    """Compares the content with the payload's checksum, where it gives one.
+    """Compares the content with the checksum in the payload, if there is one.
 
     Raises:
         PermanentJobError: asset-checksum.
@@ -305,8 +309,8 @@ def verify_checksum(asset: AssetRef, opened: OpenedAsset) -> None:
         raise permanent_asset_error(
             "asset-checksum",
             asset,
-            f"its content has the checksum {digest}, the payload says {asset.sha256}",
+            f"checksum: found {digest}, expected {asset.sha256}",
             found=digest,
             allowed=asset.sha256,
-            hint="submit the payload again with the checksum of the file as it is now",
+            hint="submit the payload again with the file's current checksum",
         )

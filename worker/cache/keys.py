@@ -1,8 +1,8 @@
-"""What a result is made from, as one key: the request, the content of its assets, the renderer itself.
+"""Cache keys, from all that determines a result: the request, the content of its assets, the renderer.
 
-Equal keys mean equal bytes. So a key knows nothing of addresses, of metadata that is never drawn, or of ids but the
-project's, which is on the title card; and all of whatever changes a pixel: the renderer's own files, the fonts,
-and the libraries that decode and encode.
+Equal keys mean equal bytes. A key ignores addresses, metadata that is not drawn, and ids except the project's, which
+is on the title card. It covers everything that changes a pixel: the renderer's files, the fonts, and the libraries
+that decode and encode.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _NOT_DRAWN = "metadata"
 
 @cache
 def renderer_fingerprint() -> str:
-    """Hex SHA-256 of the renderer: its modules, its fonts, and the versions of Python and its libraries.
+    """Hex SHA-256 of the renderer: modules, fonts, and versions of Python and libraries.
 
-    RENDERER_VERSION is in one of the modules; the contract's defaults fill in what a request leaves out.
+    One of the modules has RENDERER_VERSION. The contract's defaults complete a request.
     """
     digest = hashlib.sha256(f"{sys.version}\n".encode())
     digest.update(Path(contract.__file__).read_bytes())
@@ -37,7 +37,7 @@ def renderer_fingerprint() -> str:
         try:
             digest.update(f"{name} {version(name)}\n".encode())
         except PackageNotFoundError:
-            digest.update(f"{name} is not there\n".encode())
+            digest.update(f"{name} is missing\n".encode())
     for part in _RENDERER_PATHS:
         for path in sorted([_WORKER / part, *(_WORKER / part).rglob("*")]):
             if path.is_file() and path.suffix != ".pyc":
@@ -53,10 +53,10 @@ def bundle_key(
     project: str,
     fonts: str,
 ) -> str:
-    """The key of all that a valid ``request`` (its previewRequest) makes.
+    """The cache key of the bundle of a valid ``request`` (its previewRequest).
 
-    ``digests`` has the hex SHA-256 of each asset's content, by its id; ``project`` is the projectId; ``fonts`` is the
-    fingerprint of those beside the package's own, see ``FontSources``.
+    ``digests`` has the hex SHA-256 of each asset's content by id; ``project`` is the projectId; ``fonts`` is the
+    fingerprint of additional fonts, see ``FontSources``.
     """
     drawn = _without(request, "uri", _NOT_DRAWN)
     inputs = {
@@ -71,9 +71,9 @@ def bundle_key(
 
 
 def thumbnail_key(storyboard: Storyboard, digest: str, decoded: tuple[int, int]) -> str:
-    """The key of the thumbnail of an asset with content of the hex SHA-256 ``digest``.
+    """The cache key of the thumbnail of an asset whose content has the hex SHA-256 ``digest``.
 
-    ``decoded`` is the size, in pixels, at which the job wants the picture: the thumbnail is made from that.
+    ``decoded`` is the size in pixels at which the job decodes the picture; the thumbnail is made from that.
     """
     inputs = {
         "renderer": renderer_fingerprint(),
@@ -88,7 +88,7 @@ def thumbnail_key(storyboard: Storyboard, digest: str, decoded: tuple[int, int])
 
 
 def _without(value: Any, *names: str) -> Any:
-    """``value`` without the members of these names, and those that begin with x-, at any depth."""
+    """``value`` without members of these ``names`` or with the prefix x-, at any depth."""
     if isinstance(value, Mapping):
         members = (
             (name, inner) for name, inner in value.items() if name not in names and not name.startswith("x-")

@@ -1,8 +1,8 @@
-"""Every call that can bring claims: taking work, and finishing work while taking the next.
+"""All calls that can return claims: claim jobs, and finish jobs while claiming the next ones.
 
-Finishes that come while a call is under way are sent together with the next one. A call whose reply is lost may
-have claimed jobs that this worker never hears of; before the next call it gives such claims back, so they are
-neither stuck until their lease ends nor attempt as crashes.
+Finishes that arrive during a call are sent together with the next call. When a reply is lost, this worker may hold
+claims that it does not know. It releases them before its next call, so that they neither wait for the end of
+their lease nor count as crashes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OnClaim: TypeAlias = Callable[[Claim], None]
 
 @dataclass(slots=True)
 class _PendingFinish:
-    """A job that waits to be completed, and who waits for that."""
+    """A finish that waits to be sent, and the future of its result."""
 
     finished: CompletedJob
     on_claim: OnClaim
@@ -43,11 +43,11 @@ class _PendingFinish:
 
 
 class ClaimChannel:
-    """Claims for one worker.
+    """Claims jobs for one worker, and finishes them, in batches.
 
-    ``held`` tells which claims the worker holds at a moment; ``adopt`` is handed new claims the moment they
-    arrive, so that ``held`` never misses one; ``taking`` tells whether new work is wanted at all, and is asked
-    anew each time a call is made again.
+    ``held_claims`` returns the claims that the worker holds. ``on_claim`` receives each new claim as soon as it
+    arrives, so that ``held_claims`` never misses one. ``accepts_jobs`` is called before each attempt: whether the
+    worker wants new jobs.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ClaimChannel:
         rng: Rng,
     ) -> None:
         self._leases = leases
-        # Sending is for several jobs: its log lines are not about the one that happened to have it begin.
+        # A batch holds several jobs: its log lines must not have the context of the first one.
         self._context = copy_context()
         self._held_claims = held_claims
         self._accepts_jobs = accepts_jobs
@@ -78,7 +78,7 @@ class ClaimChannel:
         self._release_lock = asyncio.Lock()
 
     async def claim(self, want: int, on_claim: OnClaim) -> ClaimReply:
-        """Claims up to ``want`` jobs; each is handed to ``adopt`` before anything else happens."""
+        """Claims up to ``want`` jobs; passes each to ``on_claim`` before anything else."""
 
         async def call() -> ClaimReply:
             claims = await self._leases.claim(want if self._accepts_jobs() else 0)
@@ -89,14 +89,14 @@ class ClaimChannel:
         return await self._call(call)
 
     async def finish(self, finished: CompletedJob, on_claim: OnClaim) -> ScriptResult:
-        """Completes a job and returns how that went; ``adopt`` is handed the slot's next job if there is one.
+        """Completes a job and returns the script's result; passes the slot's next job, if any, to ``on_claim``.
 
         Raises:
-            Exception: an error that trying again cannot heal; the job may be completed or not.
+            Exception: an error that a retry cannot fix. The job may be completed or not.
         """
         future: asyncio.Future[ScriptResult] = asyncio.get_running_loop().create_future()
         if self._closed:
-            # The worker has said good-bye, and with it gave the job back.
+            # The worker has deregistered, which released the job.
             future.cancel()
             return await future
         self._queued.append(_PendingFinish(finished, on_claim, future))
@@ -105,7 +105,7 @@ class ClaimChannel:
         return await future
 
     async def close(self) -> None:
-        """Stops what is under way. What it would have brought is for ``Leases.reclaim``."""
+        """Cancels the calls in flight. ``Leases.release_unknown_claims`` recovers what they claimed."""
         self._closed = True
         await cancel_and_wait(self._senders)
         for pending in self._queued:
@@ -113,16 +113,16 @@ class ClaimChannel:
         self._queued.clear()
 
     async def _send(self) -> None:
-        """Sends what has queued up, until nothing has."""
+        """Sends queued finishes until none is left."""
         try:
             while self._queued:
                 batch, self._queued = self._queued[: self._batch_size], self._queued[self._batch_size :]
                 await self._finish_batch(batch)
-                # The slots that were answered run first: what they finish at once goes with the next batch.
+                # The answered slots run first: what they finish immediately joins the next batch.
                 await asyncio.sleep(0)
         finally:
-            # Not in a done callback, which comes later: a finish that came in between would wait for a sender
-            # that is no more.
+            # Not in a done callback, which runs later: a finish queued in between would wait for a sender that
+            # has ended.
             self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _finish_batch(self, batch: Sequence[_PendingFinish]) -> None:
@@ -132,8 +132,8 @@ class ClaimChannel:
             if len(batch) == 1:
                 batch[0].fail(error)
                 return
-            # One of them breaks the script: the others shall not suffer with it. The tokens make what was
-            # done already answer ALREADY.
+            # One of them breaks the script. Sent one by one, the others succeed; those done already return
+            # ALREADY because of their tokens.
             for pending in batch:
                 if not pending.future.done():
                     await self._finish_batch([pending])

@@ -1,8 +1,8 @@
-"""Runs one claimed job and says what came of it, without touching the queue.
+"""Runs one claimed job to its outcome, without touching the queue.
 
-What to do about the outcome is settled elsewhere (``settlement``), in one transition: whatever a job raises, and
-arq's own four terminal paths (unknown function, unreadable body, body gone, tries exceeded) end in one of
-these outcomes, so none of them can slip past the dead-letter queue.
+Whatever a job raises, and arq's four terminal paths (unknown function, unreadable body, missing body, tries
+exceeded), become one of these outcomes. ``outcome`` then records it by one transition, so that no failure bypasses
+the dead-letter queue.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ Hook: TypeAlias = Callable[[dict[Any, Any]], Awaitable[None]]
 class StopReason(Enum):
     """Why a running job is stopped from outside."""
 
-    DRAIN = auto()  # the worker is going away: the job is given back
-    LEASE_LOST = auto()  # the job is no longer this worker's: it is let go without a word
+    DRAIN = auto()  # the worker is stopping: the job is released
+    LEASE_LOST = auto()  # another worker may hold the job: nothing is recorded
 
 
 class LeaseLost(Exception):
-    """Raised within a job that found its fencing token to be void."""
+    """Raised within a job whose fencing token is stale."""
 
 
 @dataclass(slots=True)
 class JobRun:
-    """One claim being worked on: how far it is, and reason it is stopped if it is."""
+    """One claim being executed: its progress, and the reason to stop it, if any."""
 
     claim: Claim
     started: float = field(default_factory=time.monotonic)
@@ -62,31 +62,31 @@ class JobRun:
     max_tries: int | None = None
 
     def report_progress(self, progress: float, phase: str) -> None:
-        """Takes note of how far the job is: 0..1 and a word. The next heartbeat tells of it."""
+        """Stores the progress, 0..1, and the phase's name, for the next heartbeat."""
         self.progress = min(1.0, max(0.0, progress))
         self.phase = _utf8_text(phase[:40])
 
     def stop(self, reason: StopReason) -> None:
-        """Stops the job. The first reason counts; a job whose outcome is being recorded is left to it."""
+        """Stops the job. The first reason counts. A job whose outcome is being recorded is not stopped."""
         if self.stop_reason is None and not self.recording:
             self.stop_reason = reason
-            # A task that has not begun would be cancelled before it could tell what becomes of its job.
+            # A task cancelled before its first step could not record the outcome of its job.
             if self.executing and self.task is not None:
                 self.task.cancel()
 
     def current_stop_reason(self) -> StopReason | None:
-        """Why the job is being stopped, or None. A call, as it changes while the job runs."""
+        """The reason to stop the job, or None. A method, as type checkers assume that attributes keep their value."""
         return self.stop_reason
 
     @property
     def elapsed_ms(self) -> float:
-        """How long the job has been running, in ms."""
+        """Run time so far, in ms."""
         return (time.monotonic() - self.started) * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The job is done; ``result_json`` is its result as JSON text, ``dry_run`` whether that is a plan only."""
+    """The job has completed. ``result_json`` is its result as JSON text; ``dry_run``: it rendered nothing."""
 
     result_json: str
     dry_run: bool = False
@@ -94,7 +94,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job raised. ``crash`` means that the render process died under it, which is counted apart."""
+    """The job raised. ``crash``: its render process died, which has a counter of its own."""
 
     kind: FailureKind
     crash: bool
@@ -130,7 +130,7 @@ async def execute(
     ctx: Mapping[Any, Any],
     hooks: Hooks,
 ) -> RunOutcome:
-    """Runs the job of ``run`` to its outcome. Never raises but for a cancellation that is not ``run``'s."""
+    """Runs the job of ``run`` to its outcome. Raises only a cancellation that was not meant for ``run``."""
     run.executing = True
     reason = run.current_stop_reason()
     if reason is not None:
@@ -150,13 +150,13 @@ async def execute(
     if isinstance(outcome, Completed):
         return outcome if isinstance(ended, Completed) else ended
     if isinstance(ended, Failed):
-        # The job has failed already, and its own failure is what matters.
+        # The job has failed before; its own failure is the one to record.
         log.error("hook.failed", hook="on_job_end", exception=ended.traceback)
     return outcome
 
 
 async def _run_step(run: JobRun, work: Coroutine[Any, Any, Any]) -> RunOutcome:
-    """What comes of one step of a job, by whatever way it ends."""
+    """The outcome of one step of a job."""
     try:
         result = await work
         return Completed(_encode_result(result), isinstance(result, dict) and result.get("dryRun") is True)
@@ -171,9 +171,12 @@ async def _run_step(run: JobRun, work: Coroutine[Any, Any, Any]) -> RunOutcome:
             return Stopped(reason)
         if task is not None and task.cancelling():
             raise
-        # Nobody cancelled the job: something that it awaited was cancelled, and it let that through.
+        # Nobody cancelled the job. Something that it awaited was cancelled, and it did not catch that.
         return failure_from_error(
-            TransientJobError("cancelled-within", "the job ended by a cancellation that nobody asked for")
+            TransientJobError(
+                "the job ended by a cancellation that nobody requested",
+                "the job ended by a cancellation that nobody asked for",
+            )
         )
     except (Exception, SystemExit) as error:
         return failure_from_error(error)
@@ -192,7 +195,8 @@ async def _with_timeout(timeout_s: float | None, call: Coroutine[Any, Any, Any])
         if not deadline.expired():
             raise
         raise TransientJobError(
-            "deadline-exceeded", f"the job did not end within its deadline of {timeout_s:g} s"
+            f"the job exceeded its deadline of {timeout_s:g} s",
+            f"the job did not end within its deadline of {timeout_s:g} s",
         ) from error
 
 
@@ -205,8 +209,8 @@ def _prepare(
     if function is None:
         raise PermanentJobError(
             "unknown-function",
-            f"this worker has no function {name!r}",
-            hint=f"allowed is {', '.join(sorted(functions))}",
+            f"this worker does not have a function {name!r}",
+            hint=f"allowed: {', '.join(sorted(functions))}",
             found=name,
             allowed=sorted(functions),
         )
@@ -223,17 +227,17 @@ def _prepare(
 
 
 def decode_job(claim: Claim) -> tuple[str, list[Any], dict[str, Any], int]:
-    """Function name, arguments and enqueue time (ms) out of arq's job record.
+    """Function name, arguments and enqueue time (ms) from arq's job record.
 
     Raises:
-        PermanentJobError: the body is gone, or is not a JSON record of arq's.
+        PermanentJobError: the body is missing, or is not arq's record in JSON.
     """
     if claim.body is None:
         raise PermanentJobError(
             "payload-lost",
-            "the job's payload is gone from Redis",
-            hint="a stock arq client's job expired before any worker ran, or Redis evicts keys "
-            "(maxmemory-policy has to be noeviction)",
+            "the job's payload is missing in Redis",
+            hint="a stock arq client's job expired before a worker ran it, or Redis evicts keys "
+            "(maxmemory-policy must be noeviction)",
         )
     try:
         record: tuple[Any, ...] = deserialize_job_raw(claim.body, deserializer=json.loads)
@@ -247,7 +251,7 @@ def decode_job(claim: Claim) -> tuple[str, list[Any], dict[str, Any], int]:
         raise PermanentJobError(
             "payload-unreadable",
             "the job's record in Redis is not arq's JSON",
-            hint="enqueue with job_serializer=lambda job: json.dumps(job).encode(); pickle is never read",
+            hint="enqueue with job_serializer=lambda job: json.dumps(job).encode(); pickle is not read",
             found=repr(claim.body[:80]),
         ) from error
 
@@ -263,7 +267,7 @@ async def _call(
         except TypeError:
             raise PermanentJobError(
                 "bad-arguments",
-                f"{function.name} does not take these arguments: {error}",
+                f"{function.name} does not accept these arguments: {error}",
                 hint="render_preview takes one argument, the payload",
                 found=f"{len(args)} positional, {sorted(kwargs)} by name",
             ) from error
@@ -280,7 +284,7 @@ def _encode_result(result: Any) -> str:
 
 
 def failure_from_error(error: BaseException) -> Failed:
-    """An exception as the outcome that the retry policy decides by. Unknown exceptions count as transient."""
+    """Converts an exception to the outcome for the retry policy. Unknown exceptions are transient."""
     text = getattr(error, "remote_traceback", None) or "".join(traceback.format_exception(error))
     if isinstance(error, JobError):
         message = error.message if error.hint is None else f"{error.message} ({error.hint})"
@@ -311,5 +315,5 @@ def _text_of(error: BaseException) -> str:
 
 
 def _utf8_text(text: str) -> str:
-    """``text`` as UTF-8 can carry it: half a surrogate pair, out of a file's name, is spelled out."""
+    """``text`` encodable as UTF-8: lone surrogates, as in file names, are escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,7 +1,7 @@
-"""The worker's heartbeat: renews its leases, does the queue's upkeep, and lets go of what is no longer its own.
+"""The worker's heartbeat: renews its leases, maintains the queue, and stops runs whose lease was lost.
 
-A lease is timed by the Redis server. A worker that cannot reach the server times, by its own monotonic clock and
-from before the last renewal was sent, when its leases have ended for all it knows, and stops those jobs.
+The Redis server times leases. A worker that cannot reach it stops a run, by its own monotonic clock, once a lease's
+duration has passed since it sent the last answered renewal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class Heartbeat:
-    """Beats for one worker. ``runs`` is the worker's own mapping, by token; ``about`` what it says of itself."""
+    """Heartbeat of one worker. ``runs`` is the worker's mapping, by token; ``read_status`` returns its status."""
 
     def __init__(
         self,
@@ -45,10 +45,10 @@ class Heartbeat:
         self.renewed_at = time.monotonic()
 
     async def run(self) -> None:
-        """Renews the leases and does upkeep, every PREVIEW_HEARTBEAT_MS; lets go of jobs whose lease is lost.
+        """Renews leases, maintains the queue and stops lost runs, every PREVIEW_HEARTBEAT_MS.
 
         Raises:
-            Exception: an error that trying again cannot heal.
+            Exception: an error that a retry cannot fix.
         """
         failures = 0
         while True:
@@ -61,14 +61,16 @@ class Heartbeat:
                 failures += 1
                 self.stop_expired_runs()
             interval_s = self._interval_s
-            await asyncio.sleep(min(interval_s, retry_delay_s(failures, self._rng)) if failures else interval_s)
+            await asyncio.sleep(
+                min(interval_s, retry_delay_s(failures, self._rng)) if failures else interval_s
+            )
 
     async def send(self) -> None:
-        """Says that the worker lives and how it is, renews its leases, and lets go of those that are lost.
+        """Sends one heartbeat with the worker's status, renews its leases, and stops runs whose lease was lost.
 
-        It logs when the queue is not the one that it knew.
+        Logs when the queue was replaced by another one of the same name.
         """
-        # By token, so by age: of two claims of one job at most the later one holds.
+        # By token, hence by age: of two claims of one job, only the later one can hold.
         running = sorted(
             (run for run in self._runs.values() if run.stop_reason is None),
             key=lambda run: int(run.claim.token),
@@ -87,7 +89,7 @@ class Heartbeat:
                 jobs=len(reply.lost_job_ids),
             )
         for job_id in reply.lost_job_ids:
-            # One that has ended meanwhile is settling, and so is left alone.
+            # A run that has ended in between is being recorded, and ignores this.
             by_id[job_id].popleft().stop(StopReason.LEASE_LOST)
 
     async def _upkeep(self) -> None:
@@ -97,10 +99,10 @@ class Heartbeat:
         await self._leases.maintain()
 
     async def _await_upkeep(self, upkeep: asyncio.Task[None]) -> None:
-        """Waits for the upkeep, and lets go of jobs whose leases end meanwhile for all we know.
+        """Awaits the upkeep, and stops runs whose leases may expire while it waits.
 
-        The calls are left to their own timeouts: a connection that is given up in its handshake would later
-        answer the wrong call.
+        The calls have their own timeouts. A connection cancelled during its handshake would later return the
+        reply of another call.
         """
         try:
             while not (await asyncio.wait({upkeep}, timeout=self._interval_s))[0]:
@@ -110,7 +112,7 @@ class Heartbeat:
             await cancel_and_wait([upkeep])
 
     def stop_expired_runs(self) -> None:
-        """Stops the jobs that were neither claimed nor renewed within a lease's time."""
+        """Stops runs that were neither claimed nor renewed within the duration of a lease."""
         expired_before = time.monotonic() - self._lease_s
         if self.renewed_at > expired_before:
             return

@@ -1,21 +1,21 @@
-"""What runs inside a render process: hardening first, then one task after another until the worker hangs up.
+"""Main loop of a render process: restricts itself, then runs one task after another until the worker closes.
 
-Imported by the fork server, so it imports nothing heavy and nothing of the queue; the task's own module is
-imported here, in the child, and is cheap when the fork server has preloaded what it needs.
+The fork server imports this module, so it imports neither heavy modules nor the queue. The child imports the task's
+module, which is fast because the fork server has preloaded its dependencies.
 
 Protocol, over one stream socket, frames as in ``framing``::
 
     worker -> child    {"config": {...}}                      once: see ``ChildConfig``
-    child  -> worker   {"ready": true} | {"error": {...}}     once: hardened, and the task imported or not
+    child  -> worker   {"ready": true} | {"error": {...}}     once: restricted, and the task imported or not
     worker -> child    {"job": n, "spec": {...}}
     child  -> worker   {"job": n, "progress": [fraction, text]}      any number of times
-    child  -> worker   {"job": n, "log": [level, logger, text]}      what a library logs, MAX_LOGGED times at most
+    child  -> worker   {"job": n, "log": [level, logger, text]}      library log lines, at most MAX_LOG_LINES
     child  -> worker   {"job": n, "ask": {...}}                      any number of times, each answered by
     worker -> child    {"job": n, "answer": {...}} | {"job": n, "error": {...}}
     child  -> worker   {"job": n, "result": {...}} | {"job": n, "error": {...}}
 
-A second socket, the hatch, carries open files: as many as an answer has in ``"files"``. By it a child that may open
-nothing gets at its assets and its output.
+A second socket carries file descriptors: as many as ``"files"`` of an answer. Through it a confined child reads its
+assets and writes its output.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ from previewops.worker.sandbox.framing import HEADER, ProtocolError, body_length
 Task = Callable[[dict[str, Any], "TaskContext"], dict[str, Any]]
 
 MAX_LOG_LINES = 20
-"""Lines of one job that log_forwarder may log: the rest is dropped, by the child and by a worker that distrusts it."""
+"""Library log lines of one job. The child drops the rest, and so does the worker, which does not trust it."""
 
 _MAX_LOG_CHARS = 2_000
 _MAX_TRACEBACK_CHARS = 8_192
 _OPEN_FILES = 256
-_OOM_SCORE_ADJ = 500  # of 1000: the kernel's killer takes a render process before the worker
+_OOM_SCORE_ADJ = 500  # of 1000: the kernel's out-of-memory killer prefers a render process to the worker
 
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """What one render process may use; each None leaves the system's own limit_value.
+    """Limits of one render process; None keeps the system's limit.
 
-    ``memory_bytes`` bounds the address space, ``cpu_s`` the processor time of each job, ``file_bytes`` every
-    file that is written.
+    ``memory_bytes`` limits the address space, ``cpu_s`` the processor time of each job, ``file_bytes`` the size of
+    each written file.
     """
 
     memory_bytes: int
@@ -70,8 +70,8 @@ class ChildLimits:
 class ChildConfig:
     """What a render process runs, and how it is restricted.
 
-    ``task`` is "module:function"; ``confined`` has the process give up what ``confinement`` names, except reading
-    the files of ``readable``.
+    ``task`` is "module:function". A ``confined`` process is restricted by ``confinement``, and can still read the
+    files of ``readable``.
     """
 
     task: str
@@ -81,12 +81,12 @@ class ChildConfig:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ChildConfig:
-        """The inverse of ``asdict``. The worker is trusted: nothing is checked."""
+        """The inverse of ``asdict``. Checks nothing: the worker is trusted."""
         return cls(**{**value, "limits": ChildLimits(**value["limits"])})
 
 
 def main(channel: int, fd_channel: int, *, parent_pid: int) -> NoReturn:
-    """Runs a render process that was just forked, with its ends of the two sockets, to its end."""
+    """Runs a freshly forked render process until it exits. The descriptors are its ends of the two sockets."""
     try:
         isolate({channel, fd_channel}, parent_pid)
         worker = _WorkerSocket(channel, fd_channel)
@@ -94,7 +94,7 @@ def main(channel: int, fd_channel: int, *, parent_pid: int) -> NoReturn:
         limit_resources(config.limits)
         _serve(worker, config)
     except _ConnectionClosed:
-        os._exit(0)  # recycled, or the worker is gone
+        os._exit(0)  # replaced, or the worker has ended
     except SystemExit:
         os._exit(1)
     except BaseException:
@@ -103,7 +103,7 @@ def main(channel: int, fd_channel: int, *, parent_pid: int) -> NoReturn:
 
 
 class _StderrLog:
-    """What the process logs when it cannot go on, in the form of the worker's lines, whose error output it shares."""
+    """Logs a fatal error to stderr, which the process shares with the worker, as one of the worker's JSON lines."""
 
     def error(self, event: str, **fields: str) -> None:
         at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
@@ -116,7 +116,7 @@ log = _StderrLog()
 
 
 class _ConnectionClosed(BaseException):
-    """The worker closed its end. No Exception, so that no task takes it for one of its own connections."""
+    """The worker closed its end. Not an Exception, so that no task handles it as an error of its own."""
 
 
 class _WorkerSocket:
@@ -125,10 +125,10 @@ class _WorkerSocket:
     def __init__(self, fd: int, fd_channel_fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._fd_socket = socket.socket(fileno=fd_channel_fd)
-        self._sending = threading.Lock()  # a library may log in a thread of its own
+        self._sending = threading.Lock()  # a library may log in its own thread
 
     def send(self, message: dict[str, Any]) -> None:
-        """Raises BadFrame when ``message`` cannot be sent, ``_HungUp`` when nobody is there."""
+        """Raises ProtocolError if ``message`` cannot be encoded, ``_ConnectionClosed`` if the worker has closed."""
         frame = encode_frame(message)
         try:
             with self._sending:
@@ -137,11 +137,11 @@ class _WorkerSocket:
             raise _ConnectionClosed from error
 
     def receive(self) -> dict[str, Any]:
-        """The next message, however long it takes."""
+        """The next message; waits without a timeout."""
         return decode_body(self._receive_exactly(body_length(self._receive_exactly(HEADER.size))))
 
     def receive_file(self) -> int:
-        """The next descriptor that comes with the answer just received; the caller closes it."""
+        """The next descriptor of the answer just received; the caller closes it."""
         _, fds, _, _ = socket.recv_fds(self._fd_socket, 1, 1)
         if not fds:
             raise _ConnectionClosed
@@ -162,7 +162,7 @@ class _WorkerSocket:
 
 
 class _LogForwarder(logging.Handler):
-    """Sends what log_forwarder log to the worker, which knows whose job it is about. Without a job nothing is sent."""
+    """Forwards library log lines to the worker, which adds the job's fields. Drops lines outside a job."""
 
     def __init__(self, channel: _WorkerSocket) -> None:
         super().__init__(logging.WARNING)
@@ -172,7 +172,7 @@ class _LogForwarder(logging.Handler):
 
     @contextmanager
     def for_job(self, job: int) -> Iterator[None]:
-        """Within it, lines are sent as of ``job``; after it, none is, also of a thread that was left behind."""
+        """Forwards lines as lines of ``job`` inside the context, and none after it, not even of leftover threads."""
         self._job, self._remaining = job, MAX_LOG_LINES
         try:
             yield
@@ -192,7 +192,7 @@ class _LogForwarder(logging.Handler):
 
 
 class TaskContext:
-    """What a task has of its worker: called with a fraction, 0..1, and a word, it reports progress."""
+    """A task's connection to its worker. Calling it with a fraction, 0..1, and a phase's name reports progress."""
 
     def __init__(self, channel: _WorkerSocket, job: int) -> None:
         self._channel = channel
@@ -202,10 +202,10 @@ class TaskContext:
         self._channel.send({"job": self._job, "progress": [fraction, text]})
 
     def request(self, **question: Any) -> tuple[dict[str, Any], tuple[int, ...]]:
-        """The worker's answer to ``question``, and the open files that came with it, which the caller closes.
+        """The worker's answer to ``question`` and the descriptors that came with it, which the caller closes.
 
         Raises:
-            PermanentJobError, TransientJobError: what the worker answers instead.
+            PermanentJobError, TransientJobError: the worker's error.
         """
         self._channel.send({"job": self._job, "ask": question})
         reply = self._channel.receive()
@@ -216,30 +216,30 @@ class TaskContext:
 
 
 def isolate(keep_fds: set[int], parent_pid: int) -> None:
-    """Has this process die with its parent, and closes all files but ``keep_fds`` and the standard three.
+    """Makes this process die with its parent, and closes all files except ``keep_fds`` and the standard three.
 
-    Of the fork server's files each child would hold a copy.
+    It would keep the fork server's files open otherwise.
     """
-    # A server that has ended leaves nobody who could reap this process.
+    # Without the server nobody reaps this process.
     if not set_parent_death_signal(parent_pid, signal.SIGKILL):
         os._exit(0)
-    # A signal from the terminal reaches the whole process group; the worker decides what it means.
+    # A terminal's signal reaches the whole process group; the worker decides what it means.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)
-    os.dup2(2, 1)  # stdout belongs to the command's own output
+    os.dup2(2, 1)  # stdout is the command's own output
     low = 3
     for fd in sorted(keep_fds):
         os.closerange(low, fd)
         low = fd + 1
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
-    os.umask(0o022)  # bundles are for others to read
+    os.umask(0o022)  # bundles are readable for other users
 
 
 def limit_resources(limits: ChildLimits) -> None:
-    """Limits memory, open files and file size of this process, and makes it the kernel's first choice to kill."""
-    with suppress(OSError):  # not everywhere is /proc writable
+    """Limits memory, open files and file size. The out-of-memory killer takes this process before the worker."""
+    with suppress(OSError):  # /proc may be read-only
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ), encoding="ascii")
     _lower_limit(resource.RLIMIT_CORE, 0)
     _lower_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
@@ -255,7 +255,7 @@ def _lower_limit(limit: int, value: int) -> None:
 
 
 def _limit_cpu_time(seconds: int) -> None:
-    """``seconds`` of processor time from now on; beyond them the kernel ends the process by SIGXCPU."""
+    """Limits processor time to ``seconds`` from now; beyond them the kernel sends SIGXCPU."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     limit_value = math.ceil(usage.ru_utime + usage.ru_stime) + seconds
@@ -271,7 +271,7 @@ def _serve(channel: _WorkerSocket, start: ChildConfig) -> NoReturn:
             confine([*readable_paths(), *map(Path, start.readable)])
     except Exception as error:
         channel.send({"error": encode_error(error)})
-        raise SystemExit(1) from None  # said by the worker
+        raise SystemExit(1) from None  # the worker logs the error
     channel.send({"ready": True})
     log_forwarder = _LogForwarder(channel)
     logging.getLogger().addHandler(log_forwarder)
@@ -302,7 +302,7 @@ def _run(
         channel.send({"job": job, "result": result})
     except _ConnectionClosed:
         raise
-    except BaseException as error:  # SystemExit of a task too: the process is not the task's to end
+    except BaseException as error:  # including SystemExit: a task must not end the process
         memory = {"found": _peak_address_space_bytes(), "allowed": memory_limit_bytes}
         described = encode_error(error, out_of_memory=memory if isinstance(error, MemoryError) else None)
         try:
@@ -312,7 +312,7 @@ def _run(
 
 
 def _peak_address_space_bytes() -> int:
-    """The most that was ever mapped: what was asked for and refused is known to nobody."""
+    """The peak of mapped memory. The size of a rejected allocation is unknown."""
     for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
         if line.startswith("VmPeak:"):
             return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""Render processes as the worker holds them: started, talked to, dismissed and killed."""
+"""Render processes as the worker holds them: starts, exchanges messages, closes and kills."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ log = structlog.get_logger()
 
 ProgressCallback = Callable[[float, str], None]
 RequestHandler = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], tuple[int, ...]]]]
-"""Answers a child's question with an object and perhaps a descriptor, which is the receiver's to close."""
+"""Returns the answer to a child's request, and descriptors, which the receiver closes."""
 
 START_TIMEOUT_S = 30.0
-"""How long a child may take until it is ready: the fork server's start, the imports of the task's module."""
+"""Time until a child is ready: start of the fork server, import of the task's module."""
 EXIT_GRACE_S = 1.0
-"""Between the end of the socket and the exit code of one death."""
-_START_TRIES = 3  # each loses to a fork server that dies just then
+"""Time between the end of a dying child's socket and its exit code."""
+_START_TRIES = 3  # each may find that the fork server has just died
 
 
 class ConnectionClosed(Exception):
-    """The child closed its end of the socket: it is dying or dead."""
+    """The child closed its end of the socket: it is exiting or has exited."""
 
 
 class Child:
@@ -67,7 +67,7 @@ class Child:
 
     @property
     def usable(self) -> bool:
-        """False once it died, hung up or ran out of memory."""
+        """False once the child has exited, closed its socket or run out of memory."""
         return not (self._process.exited.done() or self._reader.at_eof() or self.out_of_memory)
 
     async def configure(self, frame: bytes) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Child:
         return await self.receive()
 
     async def receive(self) -> dict[str, Any]:
-        """The next message. Raises HungUp, BadFrame."""
+        """The next message. Raises ConnectionClosed, ProtocolError."""
         try:
             length = body_length(await self._reader.readexactly(HEADER.size))
             return decode_body(await self._reader.readexactly(length))
@@ -84,13 +84,13 @@ class Child:
             raise ConnectionClosed from error
 
     def encode_job(self, spec: dict[str, Any]) -> bytes:
-        """The frame that asks for the next job. Raises PermanentJobError when ``spec`` fits in none."""
+        """The frame of the next job. Raises PermanentJobError when ``spec`` is too large or not JSON."""
         try:
             frame = encode_frame({"job": self.jobs + 1, "spec": spec})
         except ProtocolError as error:
             raise PermanentJobError(
                 "spec-unsendable",
-                f"the job cannot be handed to a render process: {error}",
+                f"cannot send the job to a render process: {error}",
                 hint="shorten the payload's texts and metadata",
             ) from error
         self.jobs += 1
@@ -99,13 +99,13 @@ class Child:
     async def run_job(
         self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
     ) -> dict[str, Any] | JobError:
-        """Sends a ``request`` and reads to the end of that job. Raises HungUp, BadFrame."""
+        """Sends the frame of a job and handles messages until its end. Raises ConnectionClosed, ProtocolError."""
         await self._send(frame)
         logged = 0
         while True:
             message = await self.receive()
             if message.get("job") != self.jobs:
-                raise ProtocolError("a message about another job")
+                raise ProtocolError("a message of another job")
             if "progress" in message:
                 fraction, text = parse_progress(message["progress"])
                 if progress is not None:
@@ -126,13 +126,13 @@ class Child:
 
     async def _answer(self, question: dict[str, Any], handler: RequestHandler | None) -> None:
         if handler is None:
-            raise ProtocolError("a question where none was expected")
+            raise ProtocolError("an unexpected request")
         try:
             reply, fds = await handler(question)
         except JobError as error:
             await self._send(encode_frame({"job": self.jobs, "error": encode_error(error)}))
             return
-        # Ahead of the answer, so that they are there when the answer says so.
+        # Before the answer, so that they have arrived when the child reads it.
         self._send_fds(fds)
         await self._send(encode_frame({"job": self.jobs, "answer": {**reply, "files": len(fds)}}))
 
@@ -141,7 +141,7 @@ class Child:
             for fd in fds:
                 socket.send_fds(self._fd_socket, [b"\0"], [fd])
         except BlockingIOError:
-            raise ProtocolError("open files that it never took") from None
+            raise ProtocolError("descriptors that it did not receive") from None
         except ConnectionError as error:
             raise ConnectionClosed from error
         finally:
@@ -156,12 +156,12 @@ class Child:
             raise ConnectionClosed from error
 
     def close(self) -> None:
-        """Hangs up: the child ends by itself."""
+        """Closes the sockets: the child exits by itself."""
         self._writer.close()
         self._fd_socket.close()
 
     async def terminate(self, *, grace_s: float = 0) -> int | None:
-        """Waits ``grace_s`` for its end, then kills it. The exit code once it is gone, None if unknown."""
+        """Waits ``grace_s`` for the exit, then kills. Returns the exit code, None if unknown."""
         exited = self._process.exited
         if grace_s and not exited.done():
             await asyncio.wait([exited], timeout=grace_s)
@@ -175,9 +175,9 @@ class Child:
 
 
 class ProcessSpawner:
-    """Starts children, and knows every process that was started and has not gone.
+    """Starts children, and keeps track of every process until it has exited.
 
-    ``edition`` is that of the files which children may read, and is given to each that is started.
+    ``generation`` identifies the files that children may read; each child keeps that of its start.
     """
 
     def __init__(self, config: ChildConfig, server: ForkServer, generation: Hashable) -> None:
@@ -195,11 +195,11 @@ class ProcessSpawner:
         raise unavailable_error(f"the fork server died {_START_TRIES} times in a row")
 
     def pids(self) -> list[int]:
-        """Of every process that has started and not gone."""
+        """Process ids of all processes that have started and not exited."""
         return [process.pid for process in self._processes if process.pid]
 
     async def kill_all(self) -> None:
-        """Kills what is left and waits until it is gone."""
+        """Kills the remaining processes and waits for their exit."""
         exits = [process.exited for process in self._processes]
         for process in self._processes:
             process.kill()
@@ -207,7 +207,7 @@ class ProcessSpawner:
             await asyncio.wait(exits, timeout=EXIT_TIMEOUT_S)
 
     async def _attempt(self) -> Child | None:
-        """None when the fork server died meanwhile: the next attempt gets a new one."""
+        """None when the fork server died: the next attempt starts another one."""
         ours, theirs = socket.socketpair()
         fd_socket, their_fd_socket = socket.socketpair()
         fd_socket.setblocking(False)
@@ -224,7 +224,7 @@ class ProcessSpawner:
             their_fd_socket.close()
         self._processes.add(process)
         process.exited.add_done_callback(lambda _: self._processes.discard(process))
-        process.exited.add_done_callback(lambda _: fd_socket.close())  # however it ends, started or not
+        process.exited.add_done_callback(lambda _: fd_socket.close())  # also if it never started
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 return await self._ready_child(process, ours, fd_socket)

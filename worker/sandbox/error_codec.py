@@ -1,4 +1,4 @@
-"""Job errors as JSON between the worker and its render processes, in both directions."""
+"""Encodes job errors as JSON between the worker and its render processes, in both directions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from previewops.errors import FailureKind, JobError, PermanentJobError, Transien
 from previewops.worker.sandbox.framing import ProtocolError
 
 TRACEBACK_LIMIT = 8 * 1024
-"""Characters of a traceback that are sent: the last ones, where the cause is."""
+"""Characters of a traceback that are sent: the last ones, which have the cause."""
 MESSAGE_LIMIT = 2_000
 """Characters of an exception's message that are sent."""
 
 
 def encode_error(error: BaseException, *, out_of_memory: dict[str, Any] | None = None) -> dict[str, Any]:
-    """``error`` as the object that ``revived`` makes an exception of again.
+    """Encodes ``error`` for ``decode_error``.
 
-    ``out_of_memory``: what was found and is allowed, where the error is a want of memory.
+    ``out_of_memory`` has found and allowed bytes, if memory ran out.
     """
     encoded: dict[str, Any] = {
         "kind": "unexpected",
@@ -36,10 +36,10 @@ def encode_error(error: BaseException, *, out_of_memory: dict[str, Any] | None =
 
 
 def decode_error(value: Any) -> JobError:
-    """The exception that ``described`` told of.
+    """Decodes an exception from ``encode_error``.
 
     Raises:
-        BadFrame: ``value`` is no such object.
+        ProtocolError: ``value`` does not encode an error.
     """
     encoded = require_object(value, "error")
     kind = _text(encoded.get("kind"), "error kind")
@@ -49,7 +49,7 @@ def decode_error(value: Any) -> JobError:
     if kind == "out-of-memory":
         error = PermanentJobError(
             "out-of-memory",
-            f"the render ran out of memory: it had mapped {data.get('found')} bytes and asked for more; "
+            f"the render ran out of memory: {data.get('found')} bytes were mapped when it requested more, "
             f"{data.get('allowed')} are allowed",
             hint="use smaller or fewer assets, or raise PREVIEW_MEMORY_LIMIT_MB",
         )
@@ -68,13 +68,13 @@ def decode_error(value: Any) -> JobError:
 
 
 def require_object(value: Any, name: str) -> dict[str, Any]:
-    """``value`` if it is a JSON object. Raises BadFrame."""
+    """``value`` if it is a JSON object. Raises ProtocolError."""
     if not isinstance(value, dict):
-        raise ProtocolError(f"{name} is a {type(value).__name__}; allowed is an object")
+        raise ProtocolError(f"{name}: found {type(value).__name__}, allowed object")
     return value
 
 
 def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        raise ProtocolError(f"{name} is a {type(value).__name__}; allowed is a string")
+        raise ProtocolError(f"{name}: found {type(value).__name__}, allowed string")
     return value

@@ -1,4 +1,4 @@
-"""Assets and output of a render process that may open nothing itself: it asks its worker for each."""
+"""Assets and output of a confined render process, which requests each file from its worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from previewops.worker.sandbox.child import TaskContext
 
 
 class RemoteAssets:
-    """Opens the assets of the job by their ids. The worker knows their addresses, and has its own bound."""
+    """Opens assets by their ids. The worker holds their addresses, and checks their size."""
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
@@ -25,7 +25,7 @@ class RemoteAssets:
 
 
 class RemoteOutput:
-    """Writes the files of the job. Those that are expected are asked for together, since each question is a wait."""
+    """Creates the files of the bundle. Requests expected files together, since each request waits."""
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
@@ -49,13 +49,13 @@ class RemoteOutput:
         return os.fdopen(self._ready.pop(path), "w+b")
 
     def close(self) -> None:
-        """Lets go of files that were expected and not written: the job has failed."""
+        """Closes files that were expected and not written, because the job has failed."""
         while self._ready:
             os.close(self._ready.popitem()[1])
 
 
 class CachedThumbnail(NamedTuple):
-    """A thumbnail's file as it was encoded before, and the placeholder that goes with it."""
+    """A thumbnail's encoded file and its placeholder."""
 
     content: bytes
     thumbhash: str
@@ -63,13 +63,13 @@ class CachedThumbnail(NamedTuple):
 
 
 class RemoteThumbnails:
-    """Thumbnails that were made before of the same content."""
+    """Cached thumbnails of the same content."""
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
 
     def find(self, asset_id: str, decoded: tuple[int, int]) -> CachedThumbnail | None:
-        """The thumbnail of an asset that would be decoded at ``decoded`` (pixels), if it is known."""
+        """The cached thumbnail of an asset decoded at ``decoded`` pixels, or None."""
         info, fds = self._context.request(thumbnail=asset_id, size=list(decoded))
         if not fds:
             return None

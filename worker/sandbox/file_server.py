@@ -1,7 +1,6 @@
-"""Answers what one job's render process asks for: an asset to read, a file to write. Nothing else is handed out.
+"""Serves the file requests of one job's render process: assets to read, files to write, nothing else.
 
-The process names an asset by its id, and the address behind the id is the payload's, whatever has become of the
-process meanwhile.
+The process names an asset by its id. Its address always comes from the payload, even if the process is compromised.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ ReplyWithFds = tuple[dict[str, Any], tuple[int, ...]]
 
 
 class FileServer:
-    """The desk of one job.
+    """Serves the files of one job.
 
-    ``max_bytes`` bounds each asset; ``output`` None is a dry run's, which writes nothing. ``thumbnail_key`` gives
-    the key of an asset's thumbnail, from its id and the size at which it is decoded, where ``store`` keeps some.
+    ``max_bytes`` limits each asset; ``output`` is None for a dry run. ``thumbnail_key`` returns the cache key of a
+    thumbnail by asset id and decoded size, if ``store`` caches thumbnails.
 
-    ``missed`` has the thumbnails that were asked for and are not entry; ``created`` the paths that were handed out
-    to be written; ``changed`` tells whether an asset was handed out that is not as it was when it was hashed.
+    ``missed_thumbnails`` were requested and are not in the cache. ``created_paths`` were handed out for writing.
+    ``asset_changed``: an asset was handed out that has changed since it was hashed.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class FileServer:
         self.asset_changed = False
 
     async def handle(self, question: dict[str, Any]) -> ReplyWithFds:
-        """Raises BadFrame for a question that no renderer asks; and what opening and writing raise."""
+        """Raises ProtocolError for an unknown request, and the errors of opening and writing."""
         match question:
             case {"open": str(name)} if name in self._assets:
                 return await _run_in_thread(lambda: self._open(self._assets[name]))
@@ -65,10 +64,10 @@ class FileServer:
                 return created
             case {"thumbnail": str(name), "size": [int(width), int(height)]} if name in self._assets:
                 return await _run_in_thread(lambda: self._thumbnail(name, (width, height)))
-        raise ProtocolError("a question that no renderer asks")
+        raise ProtocolError("an unknown request")
 
     async def hash_assets(self, digests: DigestCache) -> dict[str, str]:
-        """Hex SHA-256 of every asset's content, by id. Raises what opening raises."""
+        """Hex SHA-256 of each asset's content, by id. Raises the errors of opening."""
         return {name: await self._digest(ref, digests) for name, ref in self._assets.items()}
 
     async def _digest(self, ref: AssetRef, digests: DigestCache) -> str:
@@ -86,9 +85,7 @@ class FileServer:
         key = self._thumbnail_key(name, size)
         entry = self._store.find(THUMBNAILS, key)
         if entry is not None:
-            with suppress(
-                OSError, IndexError
-            ):  # another worker has pruned it, or its entry is of another make
+            with suppress(OSError, IndexError):  # another worker evicted it, or another version wrote it
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
                 return entry.metadata, (os.open(entry.folder / entry.file_names[0], flags),)
         self.missed_thumbnails.append(MissedThumbnail(name, key))
@@ -108,7 +105,7 @@ def _are_paths(paths: list[Any]) -> bool:
 
 
 def _create_files(output: Output, paths: list[str]) -> tuple[int, ...]:
-    """Descriptors of new files, all of them or none."""
+    """Descriptors of new files: all or none."""
     fds: list[int] = []
     try:
         for path in paths:
@@ -121,7 +118,7 @@ def _create_files(output: Output, paths: list[str]) -> tuple[int, ...]:
 
 
 def _read_only_fd(opened: OpenedAsset) -> int:
-    """A descriptor for reading from the beginning; ``opened.file`` is closed."""
+    """A descriptor for reading from the beginning. Closes ``opened.file``."""
     try:
         opened.file.fileno()
     except OSError:  # content of the payload itself
@@ -133,7 +130,7 @@ def _read_only_fd(opened: OpenedAsset) -> int:
 
 
 def _reopen_read_only(fd: int) -> int:
-    """``fd`` for reading only, with a place of its own in the file."""
+    """Reopens ``fd`` read-only, with its own file offset. Closes ``fd``."""
     try:
         return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
@@ -141,13 +138,13 @@ def _reopen_read_only(fd: int) -> int:
 
 
 def _detach_fd(file: BinaryIO) -> int:
-    """The descriptor of ``file`` without the file around it."""
+    """The descriptor of ``file``. Closes the file object."""
     with file:
         return os.dup(file.fileno())
 
 
 async def _run_in_thread(function: Callable[[], ReplyWithFds]) -> ReplyWithFds:
-    """What ``function`` gives; if nobody waits for it any more, its descriptors are closed."""
+    """The result of ``function``. Closes its descriptors if the caller is cancelled."""
     task = asyncio.ensure_future(asyncio.to_thread(function))
     try:
         return await asyncio.shield(task)

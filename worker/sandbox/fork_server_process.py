@@ -30,11 +30,11 @@ STARTED, FAILED, EXITED = range(3)
 
 def main(control_fd: int, worker_pid: int, preload: Sequence[str]) -> NoReturn:
     """Serves fork requests until the worker closes its end of the socket or dies."""
-    # Signals from a terminal or to the process group reach this process too, and its death would kill every render
-    # in the middle of a drain. The worker decides when work ends.
+    # Signals to the process group reach this process too. Its death would kill every render during a drain: the
+    # worker decides when work ends.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    # A stopped server cannot see the end of its socket. SIGKILL reaches it all the same.
+    # A stopped server cannot see the end of its socket; SIGKILL ends it anyway.
     if not set_parent_death_signal(worker_pid, signal.SIGKILL):
         os._exit(0)
     for module in preload:

@@ -1,7 +1,7 @@
-"""The program by which seccomp(2) judges the system calls of a render process, as bytes. Pure.
+"""Builds the seccomp(2) filter of a render process, as bytes. Pure.
 
-Classic BPF: calls of another architecture kill, refused ones fail with EPERM, all others pass. Some are rule by
-one argument. A filter sees the numbers that are passed and nothing behind a pointer.
+Classic BPF: calls of another architecture kill the process, denied ones fail with EPERM, all others are allowed.
+Some depend on one argument. A filter sees the numbers passed to a call, but nothing behind a pointer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LOAD, _EQUALS, _ANY_BIT, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 _ALLOW, _DENY, _KILL = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x80000000
 _NOT_IMPLEMENTED = 0x00050000 | errno.ENOSYS
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # in seccomp_data; an argument has 8 bytes
-_X32_CALLS = 0x40000000  # x86-64's second table of calls begins here
+_X32_CALLS = 0x40000000  # the first number of x86-64's second call table
 _CLONE_THREAD = 0x00010000
 _F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
 _FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX = 0x8901, 0x8902, 0x5412, 0x541C
@@ -23,7 +23,7 @@ _FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX = 0x8901, 0x8902, 0x5412, 0x541C
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A processor's name in the audit interface, its column in the tables below, and whether it has x32 beside."""
+    """Audit number of an architecture, its column in the tables below, and whether it has an x32 call table."""
 
     audit: int
     column: int
@@ -38,10 +38,10 @@ ARCHITECTURES = {
 
 
 def build_filter(machine: Architecture, own_pid: int) -> bytes:
-    """The program for a process of the id ``own_pid``, as an array of ``struct sock_filter``.
+    """The filter for process ``own_pid``, as an array of ``struct sock_filter``.
 
-    ``clone`` allows for threads only. ``clone3``, whose flags no filter can see, is said not to exist, and
-    the C library then takes ``clone``.
+    ``clone`` is allowed for threads only. ``clone3``, whose flags a filter cannot see, fails with ENOSYS, and the C
+    library then calls ``clone``.
     """
     instructions = [
         _instruction(_LOAD, _ARCHITECTURE_AT),
@@ -64,22 +64,23 @@ def build_filter(machine: Architecture, own_pid: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _ArgumentRule:
-    """A call that allows or not by one argument: whether ``test`` holds of it and one of ``values``."""
+    """A call allowed or denied by one argument: if ``test`` matches it with one of ``values``."""
 
     numbers: tuple[int, int]
     argument: int
     values: tuple[int, ...]
-    allows: bool  # if it holds
+    allows: bool  # if it matches
     test: int = _EQUALS
 
     def instructions(self, machine: Architecture) -> list[bytes]:
-        """Steps that end with a verdict, and are skipped by every other call.
+        """Instructions that end with a verdict; other calls jump over them.
 
-        The arguments in question are 32 bits wide, so the lower half is all that the kernel looks at.
+        These arguments are 32 bits wide: the kernel uses the lower half only.
         """
         if_match, otherwise = (_ALLOW, _DENY) if self.allows else (_DENY, _ALLOW)
         tests = [
-            _instruction(self.test, value, len(self.values) - index, 0) for index, value in enumerate(self.values)
+            _instruction(self.test, value, len(self.values) - index, 0)
+            for index, value in enumerate(self.values)
         ]
         body = [
             _instruction(_LOAD, _ARGUMENTS_AT + 8 * self.argument),
@@ -91,14 +92,16 @@ class _ArgumentRule:
 
 
 def _argument_rules(own_pid: int) -> tuple[_ArgumentRule, ...]:
-    signals = (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)  # by which a file signals whom it is told to
+    signals = (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)  # choose the process that a file signals
     return (
         _ArgumentRule((56, 220), 0, (_CLONE_THREAD,), allows=True, test=_ANY_BIT),  # clone
-        _ArgumentRule((234, 131), 0, (own_pid,), allows=True),  # tgkill: a thread library signals its own
-        _ArgumentRule((302, 261), 0, (0,), allows=True),  # prlimit64, of whom
-        _ArgumentRule((203, 122), 0, (0,), allows=True),  # sched_setaffinity, of whom
+        _ArgumentRule(
+            (234, 131), 0, (own_pid,), allows=True
+        ),  # tgkill: thread libraries signal their own process
+        _ArgumentRule((302, 261), 0, (0,), allows=True),  # prlimit64: the pid
+        _ArgumentRule((203, 122), 0, (0,), allows=True),  # sched_setaffinity: the pid
         _ArgumentRule((72, 25), 1, signals, allows=False),  # fcntl
-        # The same by ioctl, and typing into the terminal that a worker's log may go to.
+        # The same by ioctl, and input to the terminal that may show the worker's log.
         _ArgumentRule((16, 29), 1, (_FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX), allows=False),
     )
 
@@ -107,7 +110,7 @@ def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> 
     return struct.pack("<HBBI", code, if_true, if_false, value)
 
 
-# Numbers from asm/unistd_64.h and asm-generic/unistd.h: on x86-64, on aarch64, which lacks some.
+# Numbers from asm/unistd_64.h and asm-generic/unistd.h: x86-64, aarch64, which lacks some.
 _CLONE3 = 435
 _DENIED_CALLS: dict[str, tuple[int | None, int | None]] = {
     # sockets
@@ -142,7 +145,7 @@ _DENIED_CALLS: dict[str, tuple[int | None, int | None]] = {
     "sched_setattr": (314, 274),
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
-    # files by their names, which Landlock does not judge, or not in each version; and files passed for reading
+    # files by name, which Landlock does not check, or not in each version; and descriptors opened for reading
     "truncate": (76, 45),
     "chmod": (90, None),
     "fchmod": (91, 52),
