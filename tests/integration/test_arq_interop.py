@@ -72,7 +72,7 @@ async def test_a_stock_clients_job_is_claimed_with_its_priority_and_project(redi
         assert (snapshot.counters["accepted"], snapshot.unaccounted) == (4, 0)
 
 
-async def test_upkeep_takes_a_stock_clients_job_in_and_wakes_a_worker(redis_url: str) -> None:
+async def test_maintenance_registers_a_stock_clients_job_and_wakes_a_worker(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await pool.enqueue_job("render_preview", raw("a"), _job_id="a", _expires=600)
         await b.make_due("a")
@@ -101,7 +101,7 @@ async def test_a_deferred_job_waits_until_it_is_due(redis_url: str) -> None:
         assert (await b.claim_one()).job_id == "a"
 
 
-async def test_the_same_id_is_enqueued_once_by_whichever_client(redis_url: str) -> None:
+async def test_an_id_is_enqueued_once_by_either_client(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         assert await pool.enqueue_job("render_preview", raw("a"), _job_id="a") is not None
         await b.make_due("a")
@@ -145,7 +145,7 @@ async def test_a_job_enqueued_again_after_its_records_age_is_a_new_one(redis_url
         assert await b.list_all(JobState.COMPLETED) == ()
 
 
-async def test_a_stock_clients_job_can_be_cancelled_before_it_is_taken_in(redis_url: str) -> None:
+async def test_a_stock_clients_job_can_be_cancelled_before_maintenance_registers_it(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await pool.enqueue_job("render_preview", raw("now"), _job_id="now")
         await b.make_due("now")
@@ -171,7 +171,7 @@ async def test_a_stock_clients_job_can_be_cancelled_before_it_is_taken_in(redis_
     ],
     ids=["pickle", "bytes", "null", "list", "too little", "no arguments", "deep", "empty"],
 )
-async def test_a_body_that_cannot_be_read_is_claimed_refused_and_kept_as_a_dead_letter(
+async def test_an_unreadable_body_becomes_a_dead_letter(
     redis_url: str, body: bytes
 ) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
@@ -196,7 +196,7 @@ async def test_a_body_that_cannot_be_read_is_claimed_refused_and_kept_as_a_dead_
         assert record.state is JobState.DEAD
 
 
-async def test_a_job_whose_body_expired_is_claimed_without_and_heals_when_enqueued_again(
+async def test_a_job_with_an_expired_body_is_claimed_without_it_and_can_be_enqueued_again(
     redis_url: str,
 ) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
@@ -330,7 +330,7 @@ BODIES = {
 
 @pytest.mark.parametrize("end", ["completed", "dead", "cancelled"])
 @pytest.mark.parametrize("form", BODIES)
-async def test_a_body_in_any_json_form_gives_a_whole_result(redis_url: str, form: str, end: str) -> None:
+async def test_any_json_encoding_of_a_body_gives_a_result(redis_url: str, form: str, end: str) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         title = 'quo"te, br}ace, [brack]et, \\ back: "t":null,"a":1} %1 ü \u2028'
         record = {

@@ -69,7 +69,7 @@ def test_the_board_has_the_points_and_lines_of_the_game() -> None:
         (["a7", "f4", "d7", "f6", "g7xb2"], "no such man"),
     ],
 )
-def test_the_rules_refuse_what_is_illegal(moves: list[str], rule: str) -> None:
+def test_illegal_moves_are_rejected(moves: list[str], rule: str) -> None:
     with pytest.raises(IllegalMove, match=rule):
         played(*moves)
 
@@ -94,7 +94,7 @@ def test_a_man_in_a_mill_is_safe_unless_all_are() -> None:
     assert Position(mill).takeable(Side.BLACK) == mill.keys()
 
 
-def test_who_cannot_move_has_lost() -> None:
+def test_a_side_that_cannot_move_has_lost() -> None:
     men = {"a7": Side.BLACK, "d7": Side.WHITE, "a4": Side.WHITE, "g1": Side.BLACK, "d1": Side.WHITE}
     men |= {"g4": Side.WHITE, "a1": Side.BLACK, "g7": Side.BLACK}
     placed = Position(men, dict.fromkeys(Side, 0), Side.BLACK)
@@ -113,7 +113,7 @@ def test_the_game_is_legal_and_ends_with_its_last_move() -> None:
     assert end.count(Side.BLACK) == 2
 
 
-def test_the_words_say_what_the_positions_are() -> None:
+def test_the_texts_match_the_positions() -> None:
     text = {step.id: step.text for step in STEPS}
     shown = scenes()
     assert len(STEPS) >= 6
@@ -186,7 +186,7 @@ def test_the_corrupt_image_opens_and_does_not_load(folder: Path) -> None:
             image.load()
 
 
-def test_the_upload_is_under_way_until_it_is_finished(tmp_path: Path) -> None:
+def test_the_upload_has_its_suffix_until_it_is_finished(tmp_path: Path) -> None:
     for _ in range(2):
         write_assets(tmp_path)
         assert not (tmp_path / UPLOADING).exists()
@@ -196,7 +196,7 @@ def test_the_upload_is_under_way_until_it_is_finished(tmp_path: Path) -> None:
         assert not (tmp_path / f"{UPLOADING}.part").exists()
 
 
-def test_a_finish_without_an_upload_is_an_error(tmp_path: Path) -> None:
+def test_finishing_a_missing_upload_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         finish_upload(tmp_path)
 
@@ -222,7 +222,7 @@ def test_the_contract_accepts_every_job(demo_jobs: list[DemoJob]) -> None:
         assert find_violations(job.payload) == []
 
 
-def test_the_jobs_are_told_apart_by_the_prefix(demo_jobs: list[DemoJob]) -> None:
+def test_the_prefix_makes_job_ids_unique(demo_jobs: list[DemoJob]) -> None:
     ids = [job.payload["jobId"] for job in demo_jobs]
     assert len(set(ids)) == len(ids)
     assert all(name.startswith("demo-") for name in ids)
@@ -235,7 +235,7 @@ def option(name: str) -> Callable[[DemoJob], Any]:
     return lambda job: job.payload["previewRequest"]["options"].get(name)
 
 
-def test_together_the_jobs_use_every_kind(demo_jobs: list[DemoJob]) -> None:
+def test_the_jobs_cover_every_format_theme_and_priority(demo_jobs: list[DemoJob]) -> None:
     assert {job.payload["priority"] for job in demo_jobs} == {"high", "normal", "low"}
     assert {option("format")(job) for job in demo_jobs} == {*ANIMATED_FORMATS, "png", "jpeg"}
     assert {option("theme")(job) for job in demo_jobs} >= {"light", "dark"}
@@ -248,7 +248,7 @@ def test_together_the_jobs_use_every_kind(demo_jobs: list[DemoJob]) -> None:
     assert len(STEPS) == len(demo_jobs[0].payload["previewRequest"]["steps"])
 
 
-def test_what_a_job_is_to_end_as_follows_from_its_assets(folder: Path, demo_jobs: list[DemoJob]) -> None:
+def test_the_expected_end_of_a_job_follows_from_its_assets(folder: Path, demo_jobs: list[DemoJob]) -> None:
     for job in demo_jobs:
         files = {Path(asset["uri"]).name for asset in job.payload["previewRequest"]["assets"]}
         dead = bool(files & {MISSING, CORRUPT})

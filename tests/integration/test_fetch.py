@@ -44,7 +44,7 @@ def refused(url: str, web: WebFetcher, max_bytes: int = 10_000, spool: Path | No
     return error
 
 
-def test_a_file_is_fetched_from_the_address_that_was_looked_up_under_its_own_name() -> None:
+def test_a_file_is_fetched_from_the_resolved_address_with_its_host_name() -> None:
     with serving(whole(CONTENT)) as server:
         assert read(server.url("/a.png?size=2"), web_assets(server)) == CONTENT
         (request,) = server.asked
@@ -53,7 +53,7 @@ def test_a_file_is_fetched_from_the_address_that_was_looked_up_under_its_own_nam
         assert "accept-encoding: identity" in request.lower()
 
 
-def test_a_server_of_this_machine_is_refused_before_anything_is_sent() -> None:
+def test_a_loopback_server_is_rejected_before_a_request_is_sent() -> None:
     with serving(whole(CONTENT)) as server:
         strict = WebFetcher((HostPattern("localhost", port=server.port),), timeout_s=10)
         error = refused(server.url(host="localhost"), strict)
@@ -63,14 +63,14 @@ def test_a_server_of_this_machine_is_refused_before_anything_is_sent() -> None:
         assert server.asked == []
 
 
-def test_one_closed_address_among_open_ones_is_enough() -> None:
+def test_one_private_address_among_public_ones_is_rejected() -> None:
     with serving(whole(CONTENT)) as server:
         web = web_assets(server, resolve=lambda _host, _port: [LOOPBACK, "10.0.0.1"])
         assert refused(server.url(), web).code == "asset-address-refused"
         assert server.asked == []
 
 
-def test_a_name_that_changes_its_address_is_looked_up_once() -> None:
+def test_a_name_is_resolved_once() -> None:
     answers = iter([[LOOPBACK], ["169.254.169.254"], ["169.254.169.254"]])
     with serving(whole(CONTENT)) as server:
         web = web_assets(server, resolve=lambda _host, _port: next(answers))
@@ -78,7 +78,7 @@ def test_a_name_that_changes_its_address_is_looked_up_once() -> None:
         assert refused(server.url(), web).code == "asset-address-refused"
 
 
-def test_a_host_that_is_not_listed_is_refused() -> None:
+def test_a_host_that_is_not_allowed_is_rejected() -> None:
     with serving(whole(CONTENT)) as server:
         for url in (server.url(host="other.test"), server.url(host=LOOPBACK), "http://pictures.test/a.png"):
             error = refused(url, web_assets(server))
@@ -128,11 +128,11 @@ def redirecting(target: str) -> JobError:
         ("", "asset-redirect-refused"),
     ],
 )
-def test_a_redirect_is_judged_like_the_first_address(target: str, code: str) -> None:
+def test_a_redirect_is_checked_like_the_first_address(target: str, code: str) -> None:
     assert redirecting(target).code == code
 
 
-def test_redirects_come_to_an_end() -> None:
+def test_redirects_are_limited() -> None:
     with serving(moved("/again.png")) as server:
         error = refused(server.url(), web_assets(server))
         assert (error.code, len(server.asked)) == ("asset-redirect-refused", MAX_REDIRECTS + 1)
@@ -149,7 +149,7 @@ def test_redirects_come_to_an_end() -> None:
         ("503 Service Unavailable", TransientJobError),
     ],
 )
-def test_the_status_decides_whether_it_is_tried_again(status: str, family: type[JobError]) -> None:
+def test_the_status_decides_between_permanent_and_transient(status: str, family: type[JobError]) -> None:
     with serving(whole(b"", status)) as server:
         error = refused(server.url(), web_assets(server))
         assert error.code == "asset-http-status"
@@ -157,7 +157,7 @@ def test_the_status_decides_whether_it_is_tried_again(status: str, family: type[
         assert status[:3] in str(error.data["found"])
 
 
-def test_size_is_bounded_whether_it_is_announced_or_not() -> None:
+def test_size_is_limited_with_and_without_content_length() -> None:
     with serving(whole(b"x" * 20_000)) as server:
         assert refused(server.url(), web_assets(server)).data["found"] == "20000 bytes"
     endless = dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1_000, 0)
@@ -169,7 +169,7 @@ def test_size_is_bounded_whether_it_is_announced_or_not() -> None:
 @pytest.mark.parametrize(
     "head", [b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Slow: "]
 )
-def test_a_slow_drip_is_given_up(head: bytes) -> None:
+def test_a_slow_download_times_out(head: bytes) -> None:
     with serving(dripping(head, b"x", 0.01)) as server:
         error = refused(server.url(), web_assets(server, timeout_s=0.3))
         assert isinstance(error, TransientJobError)
@@ -179,14 +179,14 @@ def test_a_slow_drip_is_given_up(head: bytes) -> None:
 @pytest.mark.parametrize(
     "content", [b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nshort", b"SSH-2.0-OpenSSH_9.0\r\n", b""]
 )
-def test_an_answer_that_breaks_off_or_is_none_is_transient(content: bytes) -> None:
+def test_a_truncated_or_invalid_response_is_transient(content: bytes) -> None:
     with serving(lambda connection, _path: connection.sendall(content)) as server:
         error = refused(server.url(), web_assets(server))
         assert isinstance(error, TransientJobError)
         assert error.code == "asset-unreachable"
 
 
-def test_a_server_that_is_not_there_is_transient() -> None:
+def test_an_unreachable_server_is_transient() -> None:
     with serving(whole(CONTENT)) as server:
         pass
     assert refused(server.url(), web_assets(server)).code == "asset-unreachable"
@@ -195,7 +195,7 @@ def test_a_server_that_is_not_there_is_transient() -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     error = refused(server.url(), web_assets(server, resolve=unknown))
-    assert (error.code, "looked up" in error.message) == ("asset-unreachable", True)
+    assert (error.code, "Name or service not known" in error.message) == ("asset-unreachable", True)
 
 
 def test_another_address_of_the_host_is_tried() -> None:
@@ -208,7 +208,7 @@ def test_another_address_of_the_host_is_tried() -> None:
         assert read(server.url(), web) == CONTENT
 
 
-def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
+def test_an_unresponsive_address_leaves_time_for_the_next() -> None:
     with serving(whole(CONTENT)) as server, ExitStack() as opened:
         hole = opened.enter_context(socket.socket())
         hole.bind(("127.0.0.9", server.port))
@@ -226,7 +226,7 @@ def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
         assert read(server.url(), web) == CONTENT
 
 
-def test_a_lookup_that_does_not_end_is_given_up() -> None:
+def test_a_hanging_name_resolution_times_out() -> None:
     release, ended = threading.Event(), threading.Event()
 
     def hanging(_host: str, _port: int) -> list[str]:
@@ -248,7 +248,7 @@ def test_a_lookup_that_does_not_end_is_given_up() -> None:
     ("written", "asked"),
     [("☃", "xn--n3h"), ("straße", "strasse"), ("Bücher", "xn--bcher-kva"), ("xn--a", "xn--a")],
 )
-def test_a_server_is_asked_for_the_name_that_was_judged(written: str, asked: str) -> None:
+def test_a_request_names_the_host_that_was_checked(written: str, asked: str) -> None:
     names: list[str] = []
 
     def resolve(host: str, _port: int) -> list[str]:
@@ -262,14 +262,14 @@ def test_a_server_is_asked_for_the_name_that_was_judged(written: str, asked: str
         assert f"host: {asked}.test:{server.port}\r\n" in server.asked[0].lower()
 
 
-def test_an_address_that_cannot_be_asked_for_is_refused() -> None:
+def test_a_uri_that_no_request_can_carry_is_rejected() -> None:
     with serving(whole(CONTENT)) as server:
         error = refused(server.url("/\ud800.png"), web_assets(server))
         assert (type(error), error.code) == (PermanentJobError, "asset-uri-unsupported")
         assert server.asked == []
 
 
-def test_a_server_without_tls_is_no_https_server() -> None:
+def test_https_to_a_server_without_tls_fails() -> None:
     with serving(whole(CONTENT)) as server:
         url = server.url().replace("http:", "https:")
         assert refused(url, web_assets(server)).code == "asset-unreachable"
@@ -277,7 +277,7 @@ def test_a_server_without_tls_is_no_https_server() -> None:
 
 @needs_openssl
 @pytest.mark.parametrize(("name", "trusted"), [("pictures.test", True), ("other.test", False)])
-def test_a_certificate_is_held_against_the_name_and_not_the_address(
+def test_a_certificate_is_verified_against_the_name(
     tmp_path: Path, name: str, trusted: bool
 ) -> None:
     made, ours = certificate(tmp_path, name)
@@ -292,7 +292,7 @@ def test_a_certificate_is_held_against_the_name_and_not_the_address(
         assert refused(url, web_assets(server)).code == "asset-unreachable"
 
 
-def test_nothing_is_left_in_the_spool(tmp_path: Path) -> None:
+def test_the_spool_folder_is_empty_afterwards(tmp_path: Path) -> None:
     with serving(whole(CONTENT)) as server:
         assert read(server.url(), web_assets(server), spool=tmp_path) == CONTENT
         refused(server.url(), web_assets(server), 5, tmp_path)
@@ -306,7 +306,7 @@ def spooled(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_an_asset_is_fetched_once_and_holds_no_descriptor(tmp_path: Path) -> None:
+def test_an_asset_is_downloaded_once_and_holds_no_descriptor(tmp_path: Path) -> None:
     answers = iter([whole(CONTENT), whole(b"something else")])
 
     def answer(connection: socket.socket, path: str) -> None:
@@ -333,7 +333,7 @@ def test_an_asset_is_fetched_once_and_holds_no_descriptor(tmp_path: Path) -> Non
         assert list(tmp_path.iterdir()) == []
 
 
-def test_what_one_job_fetches_is_bounded_in_all(tmp_path: Path) -> None:
+def test_the_downloads_of_a_job_are_limited_in_total(tmp_path: Path) -> None:
     with serving(whole(CONTENT)) as server:
         fetched = DownloadCache(web_assets(server), total_bytes=2 * len(CONTENT) + 5, spool=tmp_path)
         opener = FileAssetOpener((), fetched)
@@ -342,7 +342,7 @@ def test_what_one_job_fetches_is_bounded_in_all(tmp_path: Path) -> None:
         with pytest.raises(PermanentJobError) as caught:
             opener.open(AssetRef("3", server.url()), max_bytes=10_000)
         assert caught.value.code == "fetched-too-large"
-        assert caught.value.data["allowed"] == f"at most {2 * len(CONTENT) + 5} bytes in all"
+        assert caught.value.data["allowed"] == f"at most {2 * len(CONTENT) + 5} bytes in total"
         opener.open(AssetRef("1", server.url()), max_bytes=10_000).file.close()
         with pytest.raises(PermanentJobError) as caught:
             opener.open(AssetRef("4", server.url()), max_bytes=3)
@@ -350,7 +350,7 @@ def test_what_one_job_fetches_is_bounded_in_all(tmp_path: Path) -> None:
         fetched.close()
 
 
-def test_a_fetch_that_ends_after_its_job_leaves_nothing(tmp_path: Path) -> None:
+def test_a_download_that_ends_after_its_job_leaves_no_file(tmp_path: Path) -> None:
     asked, go_on = threading.Event(), threading.Event()
 
     def answer(connection: socket.socket, path: str) -> None:
@@ -371,7 +371,7 @@ def test_a_fetch_that_ends_after_its_job_leaves_nothing(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_fetcher_nothing_is_fetched() -> None:
+def test_web_uris_without_a_fetcher_are_rejected() -> None:
     server = WebServer(1)
     with pytest.raises(PermanentJobError) as caught:
         FileAssetOpener(()).open(AssetRef("it", server.url()), max_bytes=1)

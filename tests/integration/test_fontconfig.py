@@ -41,12 +41,12 @@ def test_upright_faces_of_fontconfig_come_in_its_order_once(program: Path) -> No
 
 
 @pytest.mark.parametrize("script", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\nprintf '\\377\\376'\n", "no program"])
-def test_a_fontconfig_that_fails_offers_nothing(program: Path, script: str) -> None:
+def test_a_failing_fontconfig_returns_no_fonts(program: Path, script: str) -> None:
     make(program, script)
     assert find_fonts([]).system == ()
 
 
-def test_where_there_is_none_there_are_no_fonts_of_the_machine(
+def test_without_fontconfig_there_are_no_system_fonts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -64,7 +64,7 @@ def test_folders_are_searched_for_fonts_in_the_order_given(tmp_path: Path, progr
 
 
 @pytest.mark.skipif(shutil.which("fc-match") is None, reason="there is no fontconfig")
-def test_the_real_one_answers_with_files() -> None:
+def test_the_installed_fontconfig_returns_files() -> None:
     found = find_fonts([])
     assert all(Path(file.path).is_file() for file in found.system)
     assert len(set(found.system)) == len(found.system)

@@ -87,7 +87,7 @@ async def renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         await pool.close()
 
 
-async def test_a_corpus_of_hostile_files_ends_in_its_codes_and_one_process_sees_it_all(
+async def test_one_process_rejects_a_corpus_of_hostile_files_with_their_codes(
     renderer: Renderer,
 ) -> None:
     pid = renderer.pool.child_pids()
@@ -109,7 +109,7 @@ async def test_odd_files_that_are_pictures_are_rendered(renderer: Renderer) -> N
         assert any(entry["path"] == "poster.png" for entry in summary["artifacts"]), name
 
 
-async def test_what_is_no_file_ends_in_its_code_and_holds_nobody_up(renderer: Renderer) -> None:
+async def test_special_files_are_rejected_with_their_code_without_blocking(renderer: Renderer) -> None:
     outside = renderer.folder / "secret" / "secret.png"
     outside.parent.mkdir()
     outside.write_bytes(pictures()[4])
@@ -119,7 +119,7 @@ async def test_what_is_no_file_ends_in_its_code_and_holds_nobody_up(renderer: Re
         assert isinstance(error, TransientJobError if code == "asset-incomplete" else PermanentJobError)
 
 
-async def test_hostile_servers_end_in_their_codes(renderer: Renderer) -> None:
+async def test_hostile_servers_are_rejected_with_their_codes(renderer: Renderer) -> None:
     good = pictures()[4]
     with serving(moved("http://127.0.0.1/")) as server:
         assert (await renderer.refused(server.url(), web_assets(server))).code == "asset-host-refused"
@@ -167,7 +167,7 @@ async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, soun
     return found
 
 
-async def test_two_thousand_mutated_pictures_lose_no_process(renderer: Renderer) -> None:
+async def test_two_thousand_mutated_pictures_crash_no_process(renderer: Renderer) -> None:
     found = await fuzzed(renderer, pictures(), 2_000, sound=False)
     assert found.total() == 2_000
     sizes = {"asset-too-many-pixels", "asset-too-many-frames", "out-of-memory"}
@@ -176,14 +176,14 @@ async def test_two_thousand_mutated_pictures_lose_no_process(renderer: Renderer)
     assert found[""] > 100
 
 
-async def test_mutated_sounds_lose_no_process(renderer: Renderer) -> None:
+async def test_mutated_sounds_crash_no_process(renderer: Renderer) -> None:
     originals = [encode_sound(tone(0.3), kind) for kind in KINDS]
     found = await fuzzed(renderer, originals, 300, sound=True)
     assert set(found) <= {"", "asset-corrupt", "asset-unsupported"}
     assert found[""] > 20
 
 
-async def test_a_sound_that_claims_hours_is_read_no_further_than_needed(renderer: Renderer) -> None:
+async def test_a_sound_of_claimed_hours_is_read_only_as_far_as_needed(renderer: Renderer) -> None:
     content = bytearray(tone(1))
     content[40:44] = (0x7FFFFFF0).to_bytes(4, "little")
     (renderer.folder / "assets" / "long.wav").write_bytes(bytes(content))

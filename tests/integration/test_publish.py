@@ -42,7 +42,7 @@ def observe(step):
 
 publish(
     staging_path(data, "j", token), bundle_path(data, "p", "j"), fence=fence_path(data, "p", "j"),
-    token=token, observe=observe, exchange=rename_exchange if exchange == "yes" else lambda one, other:
+    token=token, on_step=observe, swap_folders=rename_exchange if exchange == "yes" else lambda one, other:
     False,
 )
 """
@@ -144,7 +144,7 @@ def test_a_bundle_that_replaces_another(tmp_path: Path) -> None:
     assert left_in_staging(tmp_path) == []
 
 
-def test_the_same_bytes_again_leave_the_old_bundle_and_move_the_fence(tmp_path: Path) -> None:
+def test_the_same_bytes_keep_the_old_bundle_and_move_the_fence(tmp_path: Path) -> None:
     put(tmp_path, 1, "one")
     before = bundle_path(tmp_path, "p", "j").stat().st_ino
     assert put(tmp_path, 3, "one").result is PublishResult.UNCHANGED
@@ -166,7 +166,7 @@ def test_a_damaged_bundle_is_repaired_by_the_same_bytes(tmp_path: Path, damage: 
     assert read(tmp_path) == "one"
 
 
-def test_a_late_token_is_refused_and_touches_nothing(tmp_path: Path) -> None:
+def test_a_stale_token_is_rejected_and_changes_nothing(tmp_path: Path) -> None:
     put(tmp_path, 2, "two")
     with pytest.raises(StaleToken) as refused:
         put(tmp_path, 1, "one")
@@ -206,7 +206,7 @@ STEPS_TWO_RENAMES = ["locked", "flushed", "fenced", "aside", "exchanged", "durab
     + [(step, "one", True) for step in STEPS_EXCHANGE]
     + [(step, "one", False) for step in STEPS_TWO_RENAMES],
 )
-def test_a_publisher_killed_at_any_step_leaves_a_whole_bundle_or_none(
+def test_a_publisher_killed_at_any_step_leaves_a_complete_bundle_or_none(
     tmp_path: Path, step: str, old: str | None, exchange: bool
 ) -> None:
     if old is not None:
@@ -230,7 +230,7 @@ def test_a_publisher_killed_at_any_step_leaves_a_whole_bundle_or_none(
 
 
 @pytest.mark.parametrize(("exchange", "last"), [(True, 201), (False, 51)])
-def test_a_reader_that_polls_never_sees_a_half(tmp_path: Path, exchange: bool, last: int) -> None:
+def test_a_polling_reader_never_sees_a_partial_bundle(tmp_path: Path, exchange: bool, last: int) -> None:
     put(tmp_path, 1, "1")
     script = PUBLISHER.replace("publish(\n", "for token in range(2, token + 1): publish(\n")
     for token in range(2, last + 1):
@@ -249,7 +249,7 @@ def test_a_reader_that_polls_never_sees_a_half(tmp_path: Path, exchange: bool, l
 
 
 @pytest.mark.parametrize("first", [1, 2])
-def test_of_two_racing_attempts_the_later_token_stays(tmp_path: Path, first: int) -> None:
+def test_the_later_token_of_two_racing_attempts_wins(tmp_path: Path, first: int) -> None:
     """The one holds the lock while the other comes; then each goes its way."""
     stage(tmp_path, 1, "one")
     stage(tmp_path, 2, "two")
@@ -267,7 +267,7 @@ def test_of_two_racing_attempts_the_later_token_stays(tmp_path: Path, first: int
     assert left_in_staging(tmp_path) == []
 
 
-def test_a_frozen_holder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fence_locked_for_too_long_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "LOCK_TIMEOUT_S", 0.0)
     put(tmp_path, 1, "one")
     with fence_path(tmp_path, "p", "j").open() as fence:
@@ -296,7 +296,7 @@ def test_without_an_exchange_two_renames_replace(tmp_path: Path) -> None:
     assert left_in_staging(tmp_path) == []
 
 
-def test_a_second_rename_that_fails_takes_the_first_back(tmp_path: Path) -> None:
+def test_a_failed_second_rename_undoes_the_first(tmp_path: Path) -> None:
     put(tmp_path, 1, "one")
     staging = stage(tmp_path, 2, "two")
 
@@ -327,7 +327,7 @@ def test_a_second_rename_that_fails_takes_the_first_back(tmp_path: Path) -> None
         (errno.EXDEV, "data-dir-unusable"),
     ],
 )
-def test_what_the_file_system_refuses_is_typed(tmp_path: Path, code: int, expected: str) -> None:
+def test_file_system_errors_are_typed(tmp_path: Path, code: int, expected: str) -> None:
     put(tmp_path, 1, "one")
 
     def refuse(one: Path, other: Path) -> bool:
@@ -348,7 +348,7 @@ def test_what_the_file_system_refuses_is_typed(tmp_path: Path, code: int, expect
     assert left_in_staging(tmp_path) == []
 
 
-def test_a_data_dir_that_has_gone_is_not_made_anew(tmp_path: Path) -> None:
+def test_a_missing_data_dir_is_not_created(tmp_path: Path) -> None:
     data = tmp_path / "data"
     staging = stage(data, 1, "one")
     shutil.rmtree(data)
@@ -358,7 +358,7 @@ def test_a_data_dir_that_has_gone_is_not_made_anew(tmp_path: Path) -> None:
     assert not data.exists()
 
 
-def test_a_link_in_a_bundle_is_refused(tmp_path: Path) -> None:
+def test_a_link_in_a_bundle_is_rejected(tmp_path: Path) -> None:
     put(tmp_path, 1, "one")
     staging = stage(tmp_path, 2, "two")
     (staging / "frames/9.txt").symlink_to("/etc/passwd")
@@ -367,7 +367,7 @@ def test_a_link_in_a_bundle_is_refused(tmp_path: Path) -> None:
     assert read(tmp_path) == "one"
 
 
-def test_a_damaged_fence_is_named_not_guessed(tmp_path: Path) -> None:
+def test_a_damaged_fence_is_an_error(tmp_path: Path) -> None:
     put(tmp_path, 5, "five")
     fence_path(tmp_path, "p", "j").write_text("garbage")
     with pytest.raises(TransientJobError) as refused:
@@ -376,7 +376,7 @@ def test_a_damaged_fence_is_named_not_guessed(tmp_path: Path) -> None:
     assert read(tmp_path) == "five"
 
 
-def test_the_kernel_here_has_the_exchange(tmp_path: Path) -> None:
+def test_this_kernel_supports_rename_exchange(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()

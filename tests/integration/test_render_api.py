@@ -50,7 +50,7 @@ def test_a_request_is_rendered_into_a_folder(here: Path) -> None:
     assert seen[-1] == 1.0
 
 
-def test_a_whole_payload_gives_the_bytes_that_a_worker_would_publish(here: Path) -> None:
+def test_a_payload_gives_the_bytes_that_a_worker_publishes(here: Path) -> None:
     job = {**payload(STEPS, ASSETS, dry_run=True, format="png"), "projectId": "library"}
     bundle = render(job, out=here / "out", opener=FileAssetOpener((here,)))
     assert bundle.preview["jobId"] == "job-1"
@@ -61,7 +61,7 @@ def test_a_whole_payload_gives_the_bytes_that_a_worker_would_publish(here: Path)
     assert hashes[0] == hashes[1]
 
 
-def test_a_picture_from_the_web_is_the_one_whose_checksum_was_compared(here: Path) -> None:
+def test_a_downloaded_picture_is_the_one_whose_checksum_was_verified(here: Path) -> None:
     good = (here / "picture.png").read_bytes()
     answers = iter([whole(good), whole(b"something else")])
 
@@ -88,7 +88,7 @@ def test_errors_are_those_of_the_contract_and_the_renderer(here: Path) -> None:
     assert not Path("out").exists()
 
 
-def test_the_signature_is_there_to_be_looked_at() -> None:
+def test_the_signature_is_visible() -> None:
     parameters = inspect.signature(render).parameters
     assert list(parameters) == ["request", "out", "opener", "limits", "fonts", "progress"]
 
@@ -137,7 +137,7 @@ def test_the_command_renders_without_redis(program: Program, job: Path) -> None:
     assert json.loads(as_json.out)["bundle"] == str(out)
 
 
-def test_what_is_in_the_way_is_not_touched(program: Program, job: Path) -> None:
+def test_other_files_in_the_folder_stay(program: Program, job: Path) -> None:
     out = job.parent / "out"
     out.mkdir()
     (out / "mine").write_bytes(b"mine")
@@ -155,7 +155,7 @@ def test_a_plan_is_printed(program: Program, job: Path) -> None:
     assert not (job.parent / "out").exists()
 
 
-def test_failures_are_told_without_a_traceback_and_leave_nothing(program: Program, job: Path) -> None:
+def test_failures_are_reported_without_a_traceback_and_leave_no_files(program: Program, job: Path) -> None:
     (job.parent / "picture.png").write_bytes(b"%PDF-1.4")
     out = job.parent / "out"
     done = program.run("render", str(job), "-o", str(out))
@@ -171,7 +171,7 @@ def test_failures_are_told_without_a_traceback_and_leave_nothing(program: Progra
     assert sorted(path.name for path in job.parent.iterdir() if path.name.startswith(".out")) == []
 
 
-def test_a_terminal_sees_a_bar(job: Path) -> None:
+def test_a_terminal_shows_a_progress_bar(job: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "previewops", "render", str(job), "-o", str(job.parent / "out")]
     with subprocess.Popen(command, stderr=theirs, stdout=subprocess.DEVNULL) as running:

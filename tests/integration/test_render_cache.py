@@ -103,7 +103,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-async def test_the_same_again_under_another_id_is_linked(bench: Bench) -> None:
+async def test_the_same_request_under_another_id_is_linked(bench: Bench) -> None:
     job = payload(STEPS, ASSETS)
     first = await bench.render(job, "one")
     again = await bench.render(job, "two")
@@ -123,7 +123,7 @@ async def test_the_same_again_under_another_id_is_linked(bench: Bench) -> None:
     assert posters[0].st_ino == posters[1].st_ino
 
 
-async def test_the_project_counts_as_it_is_on_the_title_card(bench: Bench) -> None:
+async def test_the_key_depends_on_the_project(bench: Bench) -> None:
     job = payload(STEPS, ASSETS)
     await bench.render(job, "one")
     assert "reused" not in await bench.render({**job, "projectId": "elsewhere"}, "two")
@@ -131,7 +131,7 @@ async def test_the_project_counts_as_it_is_on_the_title_card(bench: Bench) -> No
     assert posters[0] != posters[1]
 
 
-async def test_fonts_count_and_a_confined_process_reads_them(bench: Bench) -> None:
+async def test_the_key_depends_on_fonts_and_a_confined_process_reads_them(bench: Bench) -> None:
     job = payload(STEPS, ASSETS)
     own = bench.folder / "own.ttf"
     fonts = FontSources(preferred=(FontFile(str(own)),))
@@ -148,7 +148,7 @@ async def test_fonts_count_and_a_confined_process_reads_them(bench: Bench) -> No
     assert "reused" not in await bench.render(job, "touched", fonts)
 
 
-async def test_a_font_that_was_replaced_is_drawn_by_a_process_that_may_read_it(bench: Bench) -> None:
+async def test_a_replaced_font_is_drawn_by_a_process_that_can_read_it(bench: Bench) -> None:
     own = bench.folder / "own.ttf"
     fonts = FontSources(preferred=(FontFile(str(own)),))
     await bench.render(payload(STEPS, ASSETS), "one", fonts)
@@ -163,7 +163,7 @@ async def test_a_font_that_was_replaced_is_drawn_by_a_process_that_may_read_it(b
     assert (await bench.render(payload(STEPS, ASSETS), "three", fonts))["reused"]
 
 
-async def test_a_font_that_is_replaced_meanwhile_leaves_nothing_behind(bench: Bench) -> None:
+async def test_a_font_replaced_during_the_render_is_not_cached(bench: Bench) -> None:
     own, renders = bench.folder / "own.ttf", bench.renders
     fonts = FontSources(preferred=(FontFile(str(own)),))
     bench.renders = Replacing(renders, lambda: shutil.copy(FONT.with_name("Inter-Regular.ttf"), own))
@@ -171,7 +171,7 @@ async def test_a_font_that_is_replaced_meanwhile_leaves_nothing_behind(bench: Be
     assert bench.kept("bundles") == []
 
 
-async def test_a_bundle_with_gaps_is_made_anew_each_time(bench: Bench) -> None:
+async def test_a_bundle_with_gaps_is_rendered_each_time(bench: Bench) -> None:
     job = payload(STEPS, ASSETS, onAssetError="gap")
     lost = bench.folder / "b.png"
     whole = lost.read_bytes()
@@ -190,7 +190,7 @@ async def test_a_bundle_with_gaps_is_made_anew_each_time(bench: Bench) -> None:
     assert (await bench.render(job, "six"))["reused"]
 
 
-async def test_content_counts_and_not_where_it_is(bench: Bench) -> None:
+async def test_the_key_depends_on_content_and_not_on_the_path(bench: Bench) -> None:
     job = payload(STEPS, ASSETS)
     await bench.render(job, "one")
     shutil.copy(bench.folder / "a.png", bench.folder / "copy.png")
@@ -214,7 +214,7 @@ class Replacing:
         return await self._renders.run(spec, **how)
 
 
-async def test_what_was_made_of_an_asset_that_changed_meanwhile_is_not_kept(bench: Bench) -> None:
+async def test_an_asset_changed_during_the_render_is_not_cached(bench: Bench) -> None:
     job, renders = payload(STEPS, ASSETS), bench.renders
     first = bench.folder / "a.png"
     shutil.copy(first, bench.folder / "saved.png")
@@ -238,7 +238,7 @@ async def test_what_was_made_of_an_asset_that_changed_meanwhile_is_not_kept(benc
         {"steps": STEPS[:1]},
     ],
 )
-async def test_whatever_is_drawn_counts(bench: Bench, change: dict[str, Any]) -> None:
+async def test_the_key_depends_on_everything_drawn(bench: Bench, change: dict[str, Any]) -> None:
     job = payload(STEPS, ASSETS)
     await bench.render(job, "one")
     other = deepcopy(job)
@@ -246,7 +246,7 @@ async def test_whatever_is_drawn_counts(bench: Bench, change: dict[str, Any]) ->
     assert "reused" not in await bench.render(other, "two")
 
 
-async def test_a_file_that_was_changed_in_place_is_not_used_again(bench: Bench) -> None:
+async def test_a_file_changed_in_place_is_not_reused(bench: Bench) -> None:
     job = payload(STEPS, ASSETS)
     await bench.render(job, "one")
     poster = bench.bundle("one") / "poster.webp"
@@ -288,12 +288,12 @@ async def test_thumbnails_are_reused_by_content_and_are_the_same(
 class Watched:
     """Renders nothing: says what it was given, and how much of the deadline had gone."""
 
-    spent_s = deadline_s = -1.0
+    elapsed_s = deadline_s = -1.0
 
     async def run(
-        self, _spec: dict[str, Any], *, deadline_s: float, spent_s: float = 0.0, **_: Any
+        self, _spec: dict[str, Any], *, deadline_s: float, elapsed_s: float = 0.0, **_: Any
     ) -> dict[str, Any]:
-        self.deadline_s, self.spent_s = deadline_s, spent_s
+        self.deadline_s, self.elapsed_s = deadline_s, elapsed_s
         return {"artifacts": []}
 
 
@@ -315,7 +315,7 @@ class SlowAssets(FileAssetOpener):
         return round(self.now_s * 1000)
 
 
-async def test_what_reading_the_assets_took_is_the_render_s_no_more(tmp_path: Path) -> None:
+async def test_time_spent_reading_assets_is_taken_from_the_deadline(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"a")
     slow, renders = SlowAssets(tmp_path), Watched()
     settings = Settings(data_dir=tmp_path, job_timeout_s=120)
@@ -323,14 +323,14 @@ async def test_what_reading_the_assets_took_is_the_render_s_no_more(tmp_path: Pa
     request = validate(payload([], [{"id": "a", "uri": "a.png"}]))
     work = RenderTask.prepare(settings, request, tmp_path / "staging", opener=slow, cache=reuse, clock=slow)
     await work.run(renders, lambda _share, _word: None)
-    assert (renders.deadline_s, renders.spent_s) == (120, 50)
+    assert (renders.deadline_s, renders.elapsed_s) == (120, 50)
 
 
 @pytest.mark.parametrize(
     ("bounds", "code"),
     [({"assets_max": 1}, "too-many-assets"), ({"steps_max": 1}, "too-many-steps")],
 )
-def test_what_is_too_much_is_refused_before_an_asset_is_opened(
+def test_limits_are_checked_before_an_asset_is_opened(
     tmp_path: Path, bounds: dict[str, int], code: str
 ) -> None:
     request, slow = validate(payload(STEPS, ASSETS)), SlowAssets(tmp_path)
@@ -366,7 +366,7 @@ def lying(preview: Any = None, **summary: Any) -> tuple[Any, dict[str, Any]]:
         lying(none=1),
     ],
 )
-def test_only_files_that_were_handed_out_are_kept(
+def test_only_files_given_to_the_process_are_cached(
     tmp_path: Path, preview: Any, summary: dict[str, Any]
 ) -> None:
     staging = tmp_path / "staging"
@@ -405,7 +405,7 @@ class Pruning(CacheStore):
         return kept
 
 
-async def test_a_thumbnail_that_is_pruned_meanwhile_is_made_anew(bench: Bench) -> None:
+async def test_a_thumbnail_pruned_during_the_render_is_rendered_again(bench: Bench) -> None:
     await bench.render(payload(STEPS, ASSETS), "one")
     shutil.rmtree(bench.store.root / "bundles")
     bench.reuse = RenderCache(Pruning(bench.store.root), DigestCache())
@@ -416,7 +416,7 @@ async def test_a_thumbnail_that_is_pruned_meanwhile_is_made_anew(bench: Bench) -
     assert len(bench.kept("thumbnails")) == 2
 
 
-async def test_what_is_wrong_with_an_asset_is_told_as_ever(bench: Bench) -> None:
+async def test_asset_errors_are_the_same_with_the_cache(bench: Bench) -> None:
     await bench.render(payload(STEPS, ASSETS), "one")
     (bench.folder / "b.png").unlink()
     with pytest.raises(PermanentJobError) as caught:
@@ -424,7 +424,7 @@ async def test_what_is_wrong_with_an_asset_is_told_as_ever(bench: Bench) -> None
     assert caught.value.code == "asset-missing"
 
 
-async def test_it_is_bounded_by_size_and_age_and_the_longest_unused_goes_first(bench: Bench) -> None:
+async def test_size_and_age_are_limited_and_the_least_recently_used_is_evicted(bench: Bench) -> None:
     jobs = {name: payload(STEPS, ASSETS, title=name) for name in ("one", "two", "three")}
     for number, (name, job) in enumerate(jobs.items()):
         await bench.render(job, name)
@@ -441,7 +441,7 @@ async def test_it_is_bounded_by_size_and_age_and_the_longest_unused_goes_first(b
     assert (bench.bundle("one") / "poster.webp").exists(), "a bundle needs no entry"
 
 
-async def test_a_store_that_cannot_be_written_fails_no_job(bench: Bench) -> None:
+async def test_an_unwritable_store_fails_no_job(bench: Bench) -> None:
     bench.store.root.parent.mkdir(exist_ok=True)
     bench.store.root.write_bytes(b"in the way")
     await bench.render(payload(STEPS, ASSETS), "one")
@@ -449,7 +449,7 @@ async def test_a_store_that_cannot_be_written_fails_no_job(bench: Bench) -> None
     assert (bench.bundle("two") / "poster.webp").exists()
 
 
-async def test_bundles_are_removed_whole_unless_they_are_being_published(bench: Bench) -> None:
+async def test_bundles_are_removed_atomically_unless_they_are_being_published(bench: Bench) -> None:
     await bench.render(payload(STEPS, ASSETS), "one")
     await bench.render(payload(STEPS, ASSETS), "two")
     data_dir, now_s = bench.settings.data_dir, time.time()
@@ -469,7 +469,7 @@ async def test_bundles_are_removed_whole_unless_they_are_being_published(bench: 
     assert list((data_dir / ".staging").iterdir()) == []
 
 
-async def test_a_bundle_that_was_made_again_counts_as_new(bench: Bench) -> None:
+async def test_a_bundle_rendered_again_counts_as_new(bench: Bench) -> None:
     job, data_dir = payload(STEPS, ASSETS), bench.settings.data_dir
     await bench.render(job, "one")
     preview = bench.bundle("one") / "preview.json"
@@ -486,7 +486,7 @@ def test_the_renderer_has_a_fingerprint_of_its_files() -> None:
     assert len(renderer_fingerprint()) == 64
 
 
-def test_the_renderer_s_fingerprint_knows_of_python_and_of_the_contract_s_defaults(
+def test_the_renderer_fingerprint_covers_python_and_the_contract_defaults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh = renderer_fingerprint.__wrapped__
@@ -504,7 +504,7 @@ def program(tmp_path: Path) -> Program:
     return Program(tmp_path)
 
 
-async def test_the_command_says_first_and_does_it_when_told(bench: Bench, program: Program) -> None:
+async def test_the_command_lists_first_and_removes_with_yes(bench: Bench, program: Program) -> None:
     await bench.render(payload(STEPS, ASSETS), "one")
     data_dir = ("--data-dir", str(bench.settings.data_dir))
     said = await asyncio.to_thread(
@@ -568,7 +568,7 @@ class Reader:
 
 
 @pytest.mark.slow
-async def test_a_reader_that_polls_during_500_renders_never_sees_a_half(bench: Bench) -> None:
+async def test_a_reader_that_polls_during_500_renders_never_sees_a_partial_bundle(bench: Bench) -> None:
     jobs = [
         payload(title=title, resolution="64x64", thumbnails=False, format="png") for title in ("even", "odd")
     ]

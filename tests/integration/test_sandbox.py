@@ -107,7 +107,7 @@ def wait_gone(pidfds: list[int], timeout_s: float = 20.0) -> None:
         assert poller.poll(timeout_s * 1000), "a process is still there"
 
 
-async def test_what_a_library_logs_is_logged_by_the_worker_as_of_the_job(make_pool: MakePool) -> None:
+async def test_library_log_lines_are_logged_by_the_worker(make_pool: MakePool) -> None:
     pool = make_pool()
     with capture_logs() as lines:
         for lines_wanted in (2, MAX_LOG_LINES + 5):
@@ -160,7 +160,7 @@ async def test_slots_work_at_the_same_time(make_pool: MakePool, tmp_path: Path) 
     await asyncio.gather(one, two)
 
 
-async def test_progress_arrives_in_order_and_within_bounds(make_pool: MakePool) -> None:
+async def test_progress_arrives_in_order_and_clamped(make_pool: MakePool) -> None:
     seen: list[tuple[float, str]] = []
     reports = [[0.25, "a"], [1, "b"], [7, "c"], [-1, "d"], [0.5, "x" * 10_000]]
     await make_pool().run(
@@ -172,7 +172,7 @@ async def test_progress_arrives_in_order_and_within_bounds(make_pool: MakePool) 
     assert len(seen[4][1]) == 200
 
 
-async def test_typed_errors_come_back_as_they_were(make_pool: MakePool) -> None:
+async def test_typed_errors_are_raised_unchanged(make_pool: MakePool) -> None:
     pool = make_pool()
     with pytest.raises(PermanentJobError) as caught:
         await do(pool, "permanent")
@@ -187,7 +187,7 @@ async def test_typed_errors_come_back_as_they_were(make_pool: MakePool) -> None:
     assert pool.crashes == 0
 
 
-async def test_data_that_cannot_be_sent_costs_the_data_alone(make_pool: MakePool) -> None:
+async def test_error_data_that_is_not_json_is_dropped(make_pool: MakePool) -> None:
     with pytest.raises(PermanentJobError) as caught:
         await do(make_pool(), "unsendable_data")
     assert (caught.value.code, caught.value.data) == ("odd", {})
@@ -246,7 +246,7 @@ async def test_a_loop_in_c_is_killed_at_its_deadline(make_pool: MakePool) -> Non
     await still_works(pool)
 
 
-async def test_what_a_job_has_used_of_its_deadline_is_gone(make_pool: MakePool) -> None:
+async def test_elapsed_time_is_taken_from_the_deadline(make_pool: MakePool) -> None:
     pool = make_pool()
     with pytest.raises(TransientJobError) as caught:
         async with asyncio.timeout(LONG_S):
@@ -255,7 +255,7 @@ async def test_what_a_job_has_used_of_its_deadline_is_gone(make_pool: MakePool) 
     await still_works(pool)
 
 
-async def test_a_child_of_another_edition_of_its_files_is_replaced(make_pool: MakePool) -> None:
+async def test_a_child_of_another_generation_is_replaced(make_pool: MakePool) -> None:
     pool = make_pool()
 
     async def renderer(edition: str) -> int:
@@ -291,7 +291,7 @@ async def test_a_timeout_of_the_caller_is_not_the_deadline(make_pool: MakePool) 
         ("leave", {"status": 7}, None, 7),
     ],
 )
-async def test_a_death_is_a_crash_and_says_how(
+async def test_a_death_is_a_crash_with_signal_or_status(
     make_pool: MakePool, act: str, spec: dict[str, Any], signal_name: str | None, status: int | None
 ) -> None:
     pool = make_pool()
@@ -344,7 +344,7 @@ def framed(text: str) -> str:
     # Pytest puts the whole id into the environment, and with a long variable nothing can be executed.
     ids=lambda raw: raw[:80],
 )
-async def test_a_child_that_breaks_the_protocol_is_killed(make_pool: MakePool, raw: str) -> None:
+async def test_a_child_that_violates_the_protocol_is_killed(make_pool: MakePool, raw: str) -> None:
     pool = make_pool()
     await pool.start()
     (pid,) = pool.child_pids()
@@ -355,7 +355,7 @@ async def test_a_child_that_breaks_the_protocol_is_killed(make_pool: MakePool, r
     await still_works(pool)
 
 
-async def test_a_child_that_hangs_up_and_stays_is_killed(make_pool: MakePool) -> None:
+async def test_a_child_that_closes_its_socket_and_stays_is_killed(make_pool: MakePool) -> None:
     pool = make_pool()
     await pool.start()
     (pid,) = pool.child_pids()
@@ -376,7 +376,7 @@ async def test_cancelling_the_job_kills_the_child_first(make_pool: MakePool) -> 
     await still_works(pool)
 
 
-async def test_cancelling_a_job_that_waits_for_its_child_costs_nothing(make_pool: MakePool) -> None:
+async def test_cancelling_a_job_that_waits_for_its_child_kills_no_child(make_pool: MakePool) -> None:
     pool = make_pool()
     job = asyncio.ensure_future(do(pool, "echo"))
     await asyncio.sleep(0)
@@ -386,7 +386,7 @@ async def test_cancelling_a_job_that_waits_for_its_child_costs_nothing(make_pool
     await still_works(pool)
 
 
-async def test_an_observer_that_fails_ends_its_job(make_pool: MakePool) -> None:
+async def test_a_progress_callback_that_raises_ends_its_job(make_pool: MakePool) -> None:
     def fail(fraction: float, text: str) -> None:
         raise LookupError(text)
 
@@ -432,7 +432,7 @@ async def _sibling(server: psutil.Process, pid: int) -> int:
         await asyncio.sleep(0)
 
 
-async def test_a_child_that_dies_at_rest_is_replaced_without_a_crash(make_pool: MakePool) -> None:
+async def test_a_child_that_dies_while_idle_is_replaced_without_a_crash(make_pool: MakePool) -> None:
     pool = make_pool()
     await pool.start()
     (pid,) = pool.child_pids()
@@ -459,7 +459,7 @@ async def test_a_fork_server_that_dies_is_started_again(make_pool: MakePool) -> 
     assert psutil.Process(pool.child_pids()[0]).ppid() != server
 
 
-async def test_what_a_child_may_and_has(make_pool: MakePool) -> None:
+async def test_restrictions_and_descriptors_of_a_child(make_pool: MakePool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as redis_like:
         redis_like.set_inheritable(True)
         seen = await do(make_pool(), "describe")
@@ -551,7 +551,7 @@ async def _kill_fork_server(pool: RenderPool) -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_task_that_cannot_be_imported_is_named(make_pool: MakePool) -> None:
+async def test_a_task_that_cannot_be_imported_is_reported(make_pool: MakePool) -> None:
     pool = make_pool("no_such_module:run")
     with pytest.raises(TransientJobError) as caught:
         await do(pool, "echo")
@@ -561,7 +561,7 @@ async def test_a_task_that_cannot_be_imported_is_named(make_pool: MakePool) -> N
     assert pool.child_pids() == []
 
 
-async def test_a_job_that_fits_in_no_frame_is_refused(make_pool: MakePool) -> None:
+async def test_a_job_too_large_for_a_frame_is_rejected(make_pool: MakePool) -> None:
     pool = make_pool()
     for value in ("x" * MAX_FRAME_BYTES, math.nan):
         with pytest.raises(PermanentJobError) as caught:
@@ -610,7 +610,7 @@ async def test_close_leaves_no_process_and_no_descriptor(make_pool: MakePool) ->
         await do(pool, "echo")
 
 
-async def test_a_gentle_close_lets_the_job_end(make_pool: MakePool, tmp_path: Path) -> None:
+async def test_close_without_kill_lets_the_job_finish(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(size=2)
     job, pid = await begun(pool, "await_file", path=str(tmp_path / "go"))
     closing = asyncio.ensure_future(pool.close(kill=False))
@@ -627,11 +627,11 @@ async def test_a_gentle_close_lets_the_job_end(make_pool: MakePool, tmp_path: Pa
     [
         test_results_come_back_from_one_long_lived_child,
         test_more_jobs_than_slots_wait_for_one,
-        test_progress_arrives_in_order_and_within_bounds,
+        test_progress_arrives_in_order_and_clamped,
         test_a_loop_in_c_is_killed_at_its_deadline,
-        test_a_child_that_hangs_up_and_stays_is_killed,
+        test_a_child_that_closes_its_socket_and_stays_is_killed,
         test_cancelling_the_job_kills_the_child_first,
-        test_cancelling_a_job_that_waits_for_its_child_costs_nothing,
+        test_cancelling_a_job_that_waits_for_its_child_kills_no_child,
         test_children_are_recycled,
         test_a_fork_server_that_dies_is_started_again,
         test_a_large_job_and_a_large_result_pass,
@@ -711,7 +711,7 @@ def test_a_killed_worker_leaves_no_orphan(act: str, tmp_path: Path) -> None:
         wait_gone(pidfds)
 
 
-def test_a_worker_that_forgets_to_close_still_ends_with_its_family(tmp_path: Path) -> None:
+def test_a_worker_that_does_not_close_its_pool_leaves_no_process(tmp_path: Path) -> None:
     with (
         start_worker("await_file", tmp_path / "go", close=False) as worker,
         ExitStack() as stack,
@@ -723,7 +723,7 @@ def test_a_worker_that_forgets_to_close_still_ends_with_its_family(tmp_path: Pat
         wait_gone(pidfds)
 
 
-def test_signals_to_the_whole_group_are_the_workers_to_decide(tmp_path: Path) -> None:
+def test_signals_to_the_process_group_reach_only_the_worker(tmp_path: Path) -> None:
     with start_worker("await_file", tmp_path / "go") as worker:
         pid = line_of(worker)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

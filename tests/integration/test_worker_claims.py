@@ -46,7 +46,7 @@ class Held:
         self.let_go = asyncio.Event()
 
     async def held(self, ctx: dict[Any, Any], _argument: Any) -> None:
-        ctx["run"].report(0.25, "held")
+        ctx["run"].report_progress(0.25, "held")
         self.started.put_nowait(ctx["job_id"])
         await self.let_go.wait()
 
@@ -85,7 +85,7 @@ async def test_an_idle_worker_is_woken_by_a_submit(redis_url: str) -> None:
 
 
 @pytest.mark.usefixtures("never_idle_over")
-async def test_a_worker_that_leaves_work_behind_wakes_the_next(redis_url: str) -> None:
+async def test_a_worker_that_leaves_jobs_waiting_wakes_the_next(redis_url: str) -> None:
     held = Held()
     async with (
         queue_fixture(redis_url) as queue,
@@ -101,7 +101,7 @@ async def test_a_worker_that_leaves_work_behind_wakes_the_next(redis_url: str) -
 
 
 @pytest.mark.usefixtures("never_idle_over")
-async def test_a_paused_queue_gives_nothing_and_a_resume_wakes(redis_url: str) -> None:
+async def test_a_paused_queue_is_not_claimed_from_and_a_resume_wakes(redis_url: str) -> None:
     held = Held()
     async with queue_fixture(redis_url) as queue:
         await queue.queue.pause(who="test")
@@ -138,7 +138,7 @@ async def test_a_stock_client_s_job_starts_without_a_wake_up(redis_url: str) -> 
 
 
 @pytest.mark.usefixtures("never_idle_over")
-async def test_a_job_that_backs_off_becomes_due_without_a_wake_up(redis_url: str) -> None:
+async def test_a_job_in_backoff_becomes_due_without_a_wake_up(redis_url: str) -> None:
     tries = 0
 
     async def heals(_ctx: dict[Any, Any], _argument: Any) -> None:
@@ -155,7 +155,7 @@ async def test_a_job_that_backs_off_becomes_due_without_a_wake_up(redis_url: str
         assert (await wait_for_end(queue, "job")).state is JobState.COMPLETED
 
 
-async def test_a_finish_brings_the_next_job_in_the_same_round_trip(redis_url: str) -> None:
+async def test_a_finish_claims_the_next_job_in_the_same_round_trip(redis_url: str) -> None:
     jobs = 60
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", *(f"job-{n}" for n in range(jobs)))
@@ -171,7 +171,7 @@ async def test_a_finish_brings_the_next_job_in_the_same_round_trip(redis_url: st
         assert (await queue.snapshots.read()).counters["completed"] == jobs
 
 
-async def test_finishes_that_come_together_go_together(redis_url: str) -> None:
+async def test_concurrent_finishes_are_sent_together(redis_url: str) -> None:
     jobs = 64
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", *(f"job-{n}" for n in range(jobs)))
@@ -184,7 +184,7 @@ async def test_finishes_that_come_together_go_together(redis_url: str) -> None:
         assert (await queue.snapshots.read()).counters["completed"] == jobs
 
 
-async def test_the_sequence_of_ends_never_leaves_a_finish_behind(redis_url: str) -> None:
+async def test_concurrent_ends_leave_no_finish_unsent(redis_url: str) -> None:
     async def some(_ctx: dict[Any, Any], turns: int) -> None:
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -216,7 +216,7 @@ async def test_the_next_job_is_held_while_after_job_end_runs(redis_url: str) -> 
 # ------------------------------------------------------- burst
 
 
-async def test_a_burst_waits_for_what_backs_off(redis_url: str) -> None:
+async def test_a_burst_waits_for_jobs_in_backoff(redis_url: str) -> None:
     tries = 0
 
     async def heals(_ctx: dict[Any, Any], _argument: Any) -> None:
@@ -232,7 +232,7 @@ async def test_a_burst_waits_for_what_backs_off(redis_url: str) -> None:
         assert await queue.state("job") == "completed"
 
 
-async def test_a_burst_waits_for_what_is_paused_or_runs_elsewhere(redis_url: str) -> None:
+async def test_a_burst_waits_for_paused_jobs_and_jobs_running_elsewhere(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", "elsewhere")
         claim = await queue.claim_one("another")
@@ -259,7 +259,7 @@ async def test_a_burst_over_an_empty_queue_ends(redis_url: str) -> None:
 # ------------------------------------------------------- heartbeats
 
 
-async def test_a_heartbeat_tells_of_the_worker_and_of_how_far_its_jobs_are(redis_url: str) -> None:
+async def test_a_heartbeat_reports_the_worker_and_its_jobs_progress(redis_url: str) -> None:
     held = Held()
     async with queue_fixture(redis_url) as queue:
         settings = make_settings(queue, worker_concurrency=3)
@@ -315,7 +315,7 @@ async def test_one_lost_lease_of_several_stops_only_that_job(redis_url: str) -> 
         assert (worker.jobs_complete, worker.jobs_failed) == (3, 0)
 
 
-async def test_a_job_that_comes_back_to_the_worker_that_lost_it(redis_url: str) -> None:
+async def test_a_lost_job_can_be_claimed_again_by_the_same_worker(redis_url: str) -> None:
     held, journal = Held(), JobLog()
     async with queue_fixture(redis_url) as queue:
         # No heartbeat tells the worker in time: it holds the job twice, once in vain.
@@ -341,7 +341,7 @@ async def test_a_job_that_comes_back_to_the_worker_that_lost_it(redis_url: str) 
         assert worker.jobs_complete == 1
 
 
-async def test_the_end_of_a_worker_is_told(redis_url: str) -> None:
+async def test_a_stopped_worker_is_deregistered(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         started = asyncio.Event()
 

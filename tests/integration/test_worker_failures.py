@@ -80,7 +80,7 @@ class Explosive:
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{}", b"[" * 100_000, b"\xff", b'{"f":1,"a":[],"k":{},"t":1,"et":1}']
 )
-async def test_a_body_that_is_no_job_record_is_a_dead_letter(redis_url: str, body: bytes) -> None:
+async def test_a_body_that_is_not_a_job_record_is_a_dead_letter(redis_url: str, body: bytes) -> None:
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "echo", "job")
         await queue.redis.set("arq:job:job", body)
@@ -89,7 +89,7 @@ async def test_a_body_that_is_no_job_record_is_a_dead_letter(redis_url: str, bod
     assert (record.state, record.code) == (JobState.DEAD, "payload-unreadable")
 
 
-async def test_a_body_that_is_gone_is_a_dead_letter(redis_url: str) -> None:
+async def test_a_missing_body_is_a_dead_letter(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "echo", "job")
         await queue.redis.delete("arq:job:job")
@@ -121,7 +121,7 @@ async def test_the_function_s_own_max_tries_counts(redis_url: str) -> None:
 # ------------------------------------------------------- what a job may raise
 
 
-async def test_a_plain_exception_is_retried_and_may_heal(redis_url: str) -> None:
+async def test_an_exception_is_retried_and_can_succeed(redis_url: str) -> None:
     tries: list[int] = []
 
     async def heals(ctx: dict[Any, Any], _argument: Any) -> str:
@@ -161,7 +161,7 @@ async def test_a_retry_backs_off(redis_url: str) -> None:
             assert 1_190_000 < due_ms - await queue.now_ms() <= 1_200_000
 
 
-async def test_arq_s_retry_comes_back_when_it_says(redis_url: str) -> None:
+async def test_arq_s_retry_keeps_its_delay(redis_url: str) -> None:
     journal = JobLog()
 
     async def later(_ctx: dict[Any, Any], _argument: Any) -> None:
@@ -180,7 +180,7 @@ async def test_arq_s_retry_comes_back_when_it_says(redis_url: str) -> None:
         assert record.history[0].code == "retry-asked"
 
 
-async def test_arq_s_retry_is_bounded_by_the_attempts(redis_url: str) -> None:
+async def test_arq_s_retry_is_limited_by_the_attempts(redis_url: str) -> None:
     async def later(_ctx: dict[Any, Any], _argument: Any) -> None:
         raise Retry(defer=0)
 
@@ -229,7 +229,7 @@ async def test_the_function_s_own_timeout_ends_it(redis_url: str) -> None:
     assert stopped == ["cancelled"] * 2
 
 
-async def test_a_timeout_that_the_job_met_itself_is_not_its_deadline(redis_url: str) -> None:
+async def test_a_timeout_inside_the_job_is_not_its_deadline(redis_url: str) -> None:
     async def raises(_ctx: dict[Any, Any], _argument: Any) -> None:
         raise TimeoutError("a server of the job's own is slow")
 
@@ -237,7 +237,7 @@ async def test_a_timeout_that_the_job_met_itself_is_not_its_deadline(redis_url: 
     assert (record.code, record.error_class) == ("unexpected", "TimeoutError")
 
 
-async def test_a_crash_of_the_render_process_is_counted_apart(redis_url: str) -> None:
+async def test_a_crash_of_the_render_process_counts_as_a_crash(redis_url: str) -> None:
     async def crashes(_ctx: dict[Any, Any], _argument: Any) -> None:
         raise RenderCrashed("was killed by SIGSEGV", signal_name="SIGSEGV")
 
@@ -245,7 +245,7 @@ async def test_a_crash_of_the_render_process_is_counted_apart(redis_url: str) ->
     assert (record.state, record.cause, record.attempts, record.crashes) == (JobState.DEAD, "crashes", 0, 2)
 
 
-async def test_a_cancellation_out_of_the_job_itself_is_a_failure(redis_url: str) -> None:
+async def test_a_cancellation_inside_the_job_is_a_failure(redis_url: str) -> None:
     async def lets_through(_ctx: dict[Any, Any], _argument: Any) -> None:
         inner = asyncio.get_running_loop().create_future()
         inner.cancel()
@@ -276,11 +276,11 @@ class Wordless(Exception):
         (Wordless(), "its text raises ValueError"),
     ],
 )
-async def test_a_message_that_has_no_utf_8_is_kept_readable(
+async def test_a_message_that_is_not_utf_8_is_escaped(
     redis_url: str, error: Exception, reason: str
 ) -> None:
     async def raises(ctx: dict[Any, Any], _argument: Any) -> None:
-        ctx["run"].report(0.5, "caf\udce9")
+        ctx["run"].report_progress(0.5, "caf\udce9")
         raise error
 
     record = await outcome(redis_url, raises, max_attempts=1)
@@ -304,7 +304,7 @@ async def test_a_job_that_breaks_the_finish_is_a_failure_of_that_job_alone(redis
             assert worker.runs == {}
 
 
-async def test_an_outcome_that_cannot_be_recorded_costs_a_crash_and_not_the_worker(
+async def test_an_outcome_that_cannot_be_recorded_counts_as_a_crash(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def raises(_ctx: dict[Any, Any], _argument: Any) -> None:

@@ -97,7 +97,7 @@ async def test_a_worker_survives_redis_killed_and_started_again(redis_process: M
         assert (await queue.snapshots.read()).unaccounted == 0
 
 
-async def test_a_worker_under_which_redis_is_emptied_says_so_once_and_works_on(
+async def test_a_worker_logs_a_flushed_redis_once_and_continues(
     redis_process: MakeRedis,
 ) -> None:
     server = redis_process()
@@ -130,7 +130,7 @@ async def test_a_worker_under_which_redis_is_emptied_says_so_once_and_works_on(
     }
 
 
-async def test_a_worker_stops_trusting_its_lease_while_redis_is_frozen(redis_process: MakeRedis) -> None:
+async def test_a_worker_stops_runs_with_expired_leases_while_redis_is_frozen(redis_process: MakeRedis) -> None:
     server = redis_process()
     held = Held()
     async with queue_fixture(server.url) as queue:
@@ -151,7 +151,7 @@ async def test_a_worker_stops_trusting_its_lease_while_redis_is_frozen(redis_pro
         assert (await queue.snapshots.read()).unaccounted == 0
 
 
-async def test_calls_to_a_frozen_redis_time_out_and_the_worker_works_on(redis_process: MakeRedis) -> None:
+async def test_calls_to_a_frozen_redis_time_out_and_the_worker_continues(redis_process: MakeRedis) -> None:
     server = redis_process()
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue), noop, socket_timeout_s=0.2)
@@ -167,7 +167,7 @@ async def test_calls_to_a_frozen_redis_time_out_and_the_worker_works_on(redis_pr
             assert not living.done()
 
 
-async def test_a_job_let_go_for_distrust_is_given_back_and_costs_nothing(redis_url: str) -> None:
+async def test_a_run_stopped_for_an_expired_lease_is_released_without_an_attempt(redis_url: str) -> None:
     held = Held()
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue), held.held)
@@ -185,7 +185,7 @@ async def test_a_job_let_go_for_distrust_is_given_back_and_costs_nothing(redis_u
         assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
 
 
-async def test_a_job_claimed_since_is_trusted(redis_url: str) -> None:
+async def test_a_run_claimed_after_the_last_renewal_is_not_stopped(redis_url: str) -> None:
     held = Held()
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue), held.held)
@@ -203,7 +203,7 @@ async def test_a_job_claimed_since_is_trusted(redis_url: str) -> None:
 # ------------------------------------------------------- replies lost
 
 
-async def test_a_claim_whose_reply_was_lost_is_given_back_and_runs(redis_url: str) -> None:
+async def test_a_claim_with_a_lost_reply_is_released_and_runs(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", "job")
         worker = make_worker(redis_url, make_settings(queue, heartbeat_ms=HOUR_MS), noop, burst=True)
@@ -214,7 +214,7 @@ async def test_a_claim_whose_reply_was_lost_is_given_back_and_runs(redis_url: st
         assert worker.jobs_complete == 1
 
 
-async def test_a_finish_whose_reply_was_lost_counts_once_and_its_claim_is_given_back(redis_url: str) -> None:
+async def test_a_finish_with_a_lost_reply_counts_once_and_its_claim_is_released(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", "a", "b", "c")
         worker = make_worker(redis_url, make_settings(queue, heartbeat_ms=HOUR_MS), noop, burst=True)
@@ -246,7 +246,7 @@ async def test_many_lost_replies_under_load_lose_nothing(redis_url: str) -> None
 # ------------------------------------------------------- locked out
 
 
-async def test_a_worker_that_is_locked_out_ends_with_a_typed_error(redis_process: MakeRedis) -> None:
+async def test_a_worker_with_a_rejected_password_ends_with_a_typed_error(redis_process: MakeRedis) -> None:
     server = redis_process()
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue), noop)
@@ -266,7 +266,7 @@ async def test_a_worker_that_is_locked_out_ends_with_a_typed_error(redis_process
 # ------------------------------------------------------- stopping
 
 
-async def test_sigterm_while_redis_has_never_been_there(redis_process: MakeRedis) -> None:
+async def test_sigterm_before_redis_is_available(redis_process: MakeRedis) -> None:
     server = redis_process(start=False)
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue), noop)
@@ -278,7 +278,7 @@ async def test_sigterm_while_redis_has_never_been_there(redis_process: MakeRedis
 
 # asyncio leaves the socket of a connection attempt that is cancelled to the collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_closing_while_redis_is_away(redis_process: MakeRedis) -> None:
+async def test_closing_while_redis_is_unavailable(redis_process: MakeRedis) -> None:
     server = redis_process()
     held = Held()
     async with queue_fixture(server.url) as queue:
@@ -301,7 +301,7 @@ async def test_a_drain_of_an_idle_worker_ends_at_once(redis_url: str) -> None:
                 await living
 
 
-async def test_a_drain_lets_a_running_job_end_and_takes_no_other(redis_url: str) -> None:
+async def test_a_drain_lets_a_running_job_finish_and_claims_no_other(redis_url: str) -> None:
     held = Held()
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue), held.held)
@@ -317,7 +317,7 @@ async def test_a_drain_lets_a_running_job_end_and_takes_no_other(redis_url: str)
         assert held.starts == 1
 
 
-async def test_a_second_drain_gives_running_jobs_back_at_once(redis_url: str) -> None:
+async def test_a_second_drain_releases_running_jobs_at_once(redis_url: str) -> None:
     held = Held()
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue, drain_timeout_s=86_400), held.held)
@@ -334,7 +334,7 @@ async def test_a_second_drain_gives_running_jobs_back_at_once(redis_url: str) ->
         assert (worker.jobs_complete, worker.jobs_failed) == (0, 0)
 
 
-async def test_a_claim_that_was_under_way_when_the_drain_began_is_given_back(redis_url: str) -> None:
+async def test_a_claim_in_flight_when_the_drain_begins_is_released(redis_url: str) -> None:
     held = Held()
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "held", "job")
@@ -355,7 +355,7 @@ async def test_a_claim_that_was_under_way_when_the_drain_began_is_given_back(red
 
 
 @pytest.mark.parametrize("where", ["finish", "after_job_end"])
-async def test_a_drain_while_a_job_is_settled_leaves_it_settled(redis_url: str, where: str) -> None:
+async def test_a_drain_does_not_stop_the_recording_of_an_outcome(redis_url: str, where: str) -> None:
     journal = JobLog()
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", "job")
@@ -383,7 +383,7 @@ async def test_a_drain_while_a_job_is_settled_leaves_it_settled(redis_url: str, 
         assert worker.jobs_complete == 1
 
 
-async def test_a_job_that_ignores_its_cancellation_does_not_keep_the_worker(redis_url: str) -> None:
+async def test_a_job_that_ignores_its_cancellation_does_not_block_the_worker(redis_url: str) -> None:
     started, over = asyncio.Event(), asyncio.Event()
 
     async def stubborn(_ctx: dict[Any, Any], _argument: Any) -> None:
@@ -405,7 +405,7 @@ async def test_a_job_that_ignores_its_cancellation_does_not_keep_the_worker(redi
         assert await queue.state("job") == "waiting"
 
 
-async def test_an_exchange_that_closes_leaves_nobody_waiting(redis_url: str) -> None:
+async def test_closing_the_claim_channel_cancels_waiting_finishes(redis_url: str) -> None:
     under_way = asyncio.Event()
 
     async def hangs(*_args: Any) -> Any:

@@ -24,7 +24,7 @@ class _Desk:
         self.handles: set[int] = set()
         self.refuses = False
 
-    def ask(self, *, create: list[str]) -> tuple[dict[str, Any], tuple[int, ...]]:
+    def request(self, *, create: list[str]) -> tuple[dict[str, Any], tuple[int, ...]]:
         self.asked.append(create)
         if self.refuses:
             raise TransientJobError("disk-full", "there is no room")
@@ -51,7 +51,7 @@ def _write(output: RemoteOutput, path: str) -> None:
         file.write(path.encode())
 
 
-def test_what_is_expected_is_asked_for_together(desk: _Desk) -> None:
+def test_expected_files_are_requested_together(desk: _Desk) -> None:
     output = _output(desk)
     names = [f"{number:03d}" for number in range(40)]
     output.expect(names)
@@ -64,7 +64,7 @@ def test_what_is_expected_is_asked_for_together(desk: _Desk) -> None:
     assert desk.open == 0
 
 
-def test_in_any_order_no_more_than_one_question_s_worth_is_open(desk: _Desk) -> None:
+def test_open_files_are_limited_to_one_request_in_any_order(desk: _Desk) -> None:
     output = _output(desk)
     names = [f"{number:03d}" for number in range(60)]
     output.expect(names)
@@ -75,7 +75,7 @@ def test_in_any_order_no_more_than_one_question_s_worth_is_open(desk: _Desk) -> 
     assert all((desk.folder / name).read_text() == name for name in names)
 
 
-def test_what_nobody_expects_is_asked_for_by_itself(desk: _Desk) -> None:
+def test_an_unexpected_file_is_requested_alone(desk: _Desk) -> None:
     output = _output(desk)
     _write(output, "one")
     output.expect(["three"])
@@ -84,7 +84,7 @@ def test_what_nobody_expects_is_asked_for_by_itself(desk: _Desk) -> None:
     assert desk.asked == [["one"], ["two", "three"]]
 
 
-def test_a_failed_job_lets_go_of_what_it_did_not_write(desk: _Desk) -> None:
+def test_closing_closes_files_that_were_not_written(desk: _Desk) -> None:
     output = _output(desk)
     output.expect(["one", "two", "three"])
     _write(output, "one")
@@ -93,7 +93,7 @@ def test_a_failed_job_lets_go_of_what_it_did_not_write(desk: _Desk) -> None:
     assert desk.open == 0
 
 
-def test_a_refusal_is_the_renderer_s(desk: _Desk) -> None:
+def test_an_error_of_the_worker_is_raised(desk: _Desk) -> None:
     output = _output(desk)
     output.expect(["one", "two"])
     desk.refuses = True

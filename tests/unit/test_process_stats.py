@@ -46,7 +46,7 @@ def helper() -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_worker_alone_holds_what_the_kernel_says() -> None:
+def test_stats_of_a_worker_alone_are_the_kernels() -> None:
     usage = ProcessStatsReader(list, Ticking()).read()
     assert usage.rss_bytes == usage.own_rss_bytes
     found = psutil.Process(os.getpid()).memory_info().rss
@@ -54,7 +54,7 @@ def test_a_worker_alone_holds_what_the_kernel_says() -> None:
     assert usage.cpu_percent == 0.0, "the first reading has nothing to compare with"
 
 
-def test_helpers_count_with_their_memory_and_their_time(helper: subprocess.Popen[str]) -> None:
+def test_memory_and_time_of_helpers_are_added(helper: subprocess.Popen[str]) -> None:
     helpers: list[int] = []
     meter = ProcessStatsReader(lambda: helpers, Ticking())
     meter.read()
@@ -64,7 +64,7 @@ def test_helpers_count_with_their_memory_and_their_time(helper: subprocess.Popen
     assert usage.cpu_percent >= 29.0, "0.3 s of a second, to the clock tick"
 
 
-def test_a_helper_that_has_gone_takes_nothing_along(helper: subprocess.Popen[str]) -> None:
+def test_a_helper_that_has_exited_is_skipped(helper: subprocess.Popen[str]) -> None:
     meter = ProcessStatsReader(lambda: [helper.pid], Ticking())
     meter.read()
     helper.kill()

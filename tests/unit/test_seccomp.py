@@ -65,14 +65,14 @@ def verdict(machine: str, number: int, *arguments: int, audit: int | None = None
         *((16, 29, (3, command), REFUSED) for command in (0x8901, 0x8902, 0x5412, 0x541C)),
     ],
 )
-def test_calls_are_judged_alike_on_every_processor(
+def test_verdicts_are_the_same_on_every_architecture(
     x86: int, arm: int, arguments: tuple[int, ...], told: int
 ) -> None:
     assert verdict("x86_64", x86, *arguments) == told
     assert verdict("aarch64", arm, *arguments) == told
 
 
-def test_calls_by_another_table_do_not_pass() -> None:
+def test_calls_of_another_table_are_denied() -> None:
     assert verdict("x86_64", 0, audit=0x40000003) == KILLED  # as a program of 32 bits
     assert verdict("aarch64", 63, audit=X86.audit) == KILLED
     assert verdict("x86_64", 0x40000000) == REFUSED  # x32

@@ -34,7 +34,7 @@ class Fetcher(Protocol):
 
 
 class DownloadCache:
-    """Downloads of one job by asset id: at most ``total_bytes``, in a new folder below ``spool`` (None: the system's).
+    """Downloads of one job by asset id: at most ``total_bytes``, in a new folder below ``spool`` (None: system's).
 
     ``close`` removes the folder, otherwise the end of the process does.
     """

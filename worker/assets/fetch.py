@@ -243,10 +243,10 @@ def _resolve_redirect(asset: AssetRef, address: HttpUri, location: str) -> HttpU
         target = None
     if not isinstance(target, HttpUri):
         raise _redirect_error(
-            asset, "a redirect to another scheme than http and https", "http and https addresses"
+            asset, "a redirect to another scheme than http and https", "http and https uris"
         )
     if address.scheme == "https" and target.scheme == "http":
-        raise _redirect_error(asset, "redirects that stay on https", "redirects that stay encrypted")
+        raise _redirect_error(asset, "a redirect from https to http", "redirects that stay on https")
     return target
 
 

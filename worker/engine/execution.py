@@ -173,10 +173,7 @@ async def _run_step(run: JobRun, work: Coroutine[Any, Any, Any]) -> RunOutcome:
             raise
         # Nobody cancelled the job. Something that it awaited was cancelled, and it did not catch that.
         return failure_from_error(
-            TransientJobError(
-                "the job ended by a cancellation that nobody requested",
-                "the job ended by a cancellation that nobody asked for",
-            )
+            TransientJobError("cancelled-within", "the job ended by a cancellation that nobody requested")
         )
     except (Exception, SystemExit) as error:
         return failure_from_error(error)
@@ -195,8 +192,7 @@ async def _with_timeout(timeout_s: float | None, call: Coroutine[Any, Any, Any])
         if not deadline.expired():
             raise
         raise TransientJobError(
-            f"the job exceeded its deadline of {timeout_s:g} s",
-            f"the job did not end within its deadline of {timeout_s:g} s",
+            "deadline-exceeded", f"the job exceeded its deadline of {timeout_s:g} s"
         ) from error
 
 

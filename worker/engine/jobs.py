@@ -35,7 +35,7 @@ PRELOAD_MODULES = ("previewops.worker.bundle_builder",)
 
 @dataclass(frozen=True, slots=True)
 class RenderJobs:
-    """Job functions of one worker. ``fetcher`` downloads assets, if hosts are allowed; ``cache`` has earlier results."""
+    """Job functions of one worker. ``fetcher`` downloads assets if hosts are allowed, ``cache`` has old results."""
 
     settings: Settings
     runner: RenderRunner
