@@ -109,7 +109,7 @@ async def test_an_id_is_enqueued_once_by_either_client(redis_url: str) -> None:
         assert (await b.queue.submit(payload("a"))).new is False
         with pytest.raises(JobConflict):
             await b.queue.submit(payload("a", title="another"))
-        # Only a caller can compare such bodies: what it found is counted by the next round trip.
+        # Only the client can compare such bodies: the next round trip counts its result.
         totals = LifetimeCounters.parse(await b.redis.hgetall(b.queue.keys.totals))
         assert totals.rejections("conflict") == 1
         await b.queue.submit(payload("ours"))
@@ -171,9 +171,7 @@ async def test_a_stock_clients_job_can_be_cancelled_before_maintenance_registers
     ],
     ids=["pickle", "bytes", "null", "list", "too little", "no arguments", "deep", "empty"],
 )
-async def test_an_unreadable_body_becomes_a_dead_letter(
-    redis_url: str, body: bytes
-) -> None:
+async def test_an_unreadable_body_becomes_a_dead_letter(redis_url: str, body: bytes) -> None:
     async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
         await b.redis.set("arq:job:a", body, px=60_000)
         await b.redis.zadd(QUEUE, {"a": await b.now_ms()})

@@ -1,4 +1,4 @@
-"""Assets from real files: what is allowed is opened, everything else is refused with its code, and nothing hangs."""
+"""Assets from real files: allowed ones are opened, others are rejected with their code, and nothing blocks."""
 
 from __future__ import annotations
 

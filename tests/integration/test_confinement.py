@@ -1,4 +1,4 @@
-"""What a confined render process may not do, tried from inside real ones."""
+"""Restrictions of confined render processes, tried from inside real ones."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ async def test_other_requests_are_rejected(folder: Path, question: dict[str, Any
 
 
 async def built_confined(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The summary of a bundle that a confined process has built in ``out``, of assets in ``folder``."""
+    """The summary of a bundle that a confined process has built in ``out`` from assets in ``folder``."""
     board = read_storyboard(job)
     desk = FileServer(
         {name: asset.ref for name, asset in board.assets.items()},
@@ -327,7 +327,7 @@ async def test_descriptors_that_are_never_received_end_the_process(folder: Path)
 
 async def test_processor_time_is_limited_per_job() -> None:
     async with pool_of(confined=False, limits=ChildLimits(512 * MIB, cpu_s=1)) as pool:
-        for _ in range(3):  # of one process, whose whole time passes the bound
+        for _ in range(3):  # in one process, whose total time exceeds the limit
             assert await pool.run({"act": "burn", "seconds": 0.45}, deadline_s=60) == {"burnt": True}
         with pytest.raises(PermanentJobError) as caught:
             await pool.run({"act": "burn", "seconds": 50}, deadline_s=60)

@@ -1,4 +1,4 @@
-"""The demo's lesson is right: a legal game, pictures that show it, jobs that the contract accepts."""
+"""The demo: a legal game, pictures that show it, jobs that are valid and match the generator."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_every_picture_shows_its_position(folder: Path, name: str) -> None:
         grey = image.convert("L")
     for point in POINTS:
         x, y = at(point)
-        # Beside the middle, where a taken man has its cross and a target its dot.
+        # Beside the centre, where a taken man has its cross and a target its dot.
         spot = ImageStat.Stat(grey.crop((round(x) - 4, round(y) + 20, round(x) + 4, round(y) + 26))).mean[0]
         owner = scene.position.men.get(point)
         if point == scene.taken or point in scene.targets:

@@ -1,4 +1,4 @@
-"""Assets from the web: real servers on the loopback, hostile ones among them."""
+"""Assets from the web: real servers on the loopback interface, hostile ones among them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from previewops.worker.assets.opener import AssetRef, FileAssetOpener
 from tests.certificates import certificate, needs_openssl
 from tests.web_server import LOOPBACK, WebServer, dripping, moved, serving, web_assets, whole
 
-CONTENT = b"what the server has" * 100
+CONTENT = b"content from the server" * 100
 
 
 def read(url: str, web: WebFetcher, max_bytes: int = 10_000, spool: Path | None = None) -> bytes:
@@ -213,7 +213,7 @@ def test_an_unresponsive_address_leaves_time_for_the_next() -> None:
         hole = opened.enter_context(socket.socket())
         hole.bind(("127.0.0.9", server.port))
         hole.listen(0)
-        for _ in range(3):  # its queue is full: the kernel answers nobody any more
+        for _ in range(3):  # its backlog is full: the kernel accepts no more connections
             caller = opened.enter_context(socket.socket())
             caller.setblocking(False)
             caller.connect_ex(("127.0.0.9", server.port))
@@ -238,7 +238,7 @@ def test_a_hanging_name_resolution_times_out() -> None:
         with serving(whole(CONTENT)) as server:
             error = refused(server.url(), web_assets(server, timeout_s=0.2, resolve=hanging))
         assert error.code == "asset-fetch-timeout"
-        assert not ended.is_set(), "the lookup was waited for"
+        assert not ended.is_set(), "the resolver was awaited"
     finally:
         release.set()
     assert ended.wait(60), "its thread ends in peace"
@@ -277,9 +277,7 @@ def test_https_to_a_server_without_tls_fails() -> None:
 
 @needs_openssl
 @pytest.mark.parametrize(("name", "trusted"), [("pictures.test", True), ("other.test", False)])
-def test_a_certificate_is_verified_against_the_name(
-    tmp_path: Path, name: str, trusted: bool
-) -> None:
+def test_a_certificate_is_verified_against_the_name(tmp_path: Path, name: str, trusted: bool) -> None:
     made, ours = certificate(tmp_path, name)
     with serving(whole(CONTENT), ours) as server:
         web = web_assets(server, make_ssl_context=lambda: ssl.create_default_context(cafile=made))

@@ -1,4 +1,4 @@
-"""Fonts as a worker finds them: the operator's files and folders, and fontconfig's answer."""
+"""Fonts that a worker finds: the operator's files and folders, and those of fontconfig."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ esac
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stands in for fc-match, alone on the PATH with the shell's tools."""
+    """A fake fc-match, alone on the PATH with the shell's tools."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")

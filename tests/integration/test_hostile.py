@@ -1,4 +1,4 @@
-"""Hostile input through confined render processes: a typed error each, and the process goes on."""
+"""Hostile input to confined render processes: a typed error each, and the process survives."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CORPUS = corpus()
 
 
 class Renderer:
-    """One confined render process and the jobs that it is given, as a worker gives them."""
+    """One confined render process, given jobs as by a worker."""
 
     def __init__(self, pool: RenderPool, folder: Path) -> None:
         self.pool = pool
@@ -136,7 +136,7 @@ async def test_hostile_servers_are_rejected_with_their_codes(renderer: Renderer)
 
 
 async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, sound: bool) -> Counter[str]:
-    """The codes that ``count`` mutants of ``originals`` end in, a hundred a job."""
+    """The codes of ``count`` mutants of ``originals``, a hundred per job."""
     dice = random.Random(SEED)
     limits = ChildLimits(512 * MIB, cpu_s=60)
     pool = RenderPool(

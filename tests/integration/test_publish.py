@@ -1,4 +1,4 @@
-"""Publication on a real file system: whole or not at all, whatever happens and whoever comes late."""
+"""Publication on a real file system: atomic, also when processes are killed, race or come late."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ publish(
 
 
 def stage(data: Path, token: int, text: str) -> Path:
-    """A rendered bundle of which every file says ``text``, and a manifest that can convict a half."""
+    """A rendered bundle whose files all contain ``text``, and a manifest that reveals a partial bundle."""
     staging = staging_path(data, "j", token)
     (staging / "frames").mkdir(parents=True)
     manifest = {}
@@ -69,9 +69,9 @@ def put(data: Path, token: int, text: str) -> Publication:
 
 
 def read(data: Path) -> str | None:
-    """What the bundle says; None when there is none. Fails on a half.
+    """The text of the bundle; None if there is none. Fails on a partial bundle.
 
-    As a careful reader does it: by a descriptor of the folder, again if the path has come to lead elsewhere.
+    Reads by a descriptor of the folder, and starts again if the path leads to another folder afterwards.
     """
     target = bundle_path(data, "p", "j")
     while True:
@@ -219,10 +219,10 @@ def test_a_publisher_killed_at_any_step_leaves_a_complete_bundle_or_none(
     expected = "two" if reached else None if step == "aside" else old
     assert read(tmp_path) == expected
     if reached:
-        with pytest.raises(StaleToken):  # the fence moved before the bundle did
+        with pytest.raises(StaleToken):  # the fence moved before the bundle
             put(tmp_path, 1, "late")
         assert read(tmp_path) == "two"
-    # The next attempt is not hindered, and what the dead one left is swept.
+    # The next attempt succeeds, and the sweep removes leftovers.
     put(tmp_path, 3, "three")
     assert read(tmp_path) == "three"
     publishing.sweep_staging(tmp_path, lambda attempt: False)
@@ -250,7 +250,7 @@ def test_a_polling_reader_never_sees_a_partial_bundle(tmp_path: Path, exchange: 
 
 @pytest.mark.parametrize("first", [1, 2])
 def test_the_later_token_of_two_racing_attempts_wins(tmp_path: Path, first: int) -> None:
-    """The one holds the lock while the other comes; then each goes its way."""
+    """One attempt holds the lock while the other starts."""
     stage(tmp_path, 1, "one")
     stage(tmp_path, 2, "two")
     with start_publisher(tmp_path, first, stop_at="locked") as holder:

@@ -180,7 +180,7 @@ def test_a_terminal_shows_a_progress_bar(job: Path) -> None:
         while True:
             try:
                 piece = os.read(ours, 4096)
-            except OSError:  # EIO: the other side is gone
+            except OSError:  # EIO: the other side has closed
                 break
             if not piece:
                 break

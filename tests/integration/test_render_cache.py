@@ -1,4 +1,4 @@
-"""Work that was done before is linked, and only if it is the same; what is kept is bounded and can be pruned."""
+"""The render cache: equal work is linked, different work is not; entries are limited and pruned."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ASSETS = [{"id": "a", "uri": "a.png"}, {"id": "b", "uri": "b.png"}]
 
 
 class Bench:
-    """Renders jobs as a worker does, but for the queue."""
+    """Renders jobs like a worker, without a queue."""
 
     def __init__(self, folder: Path, renders: RenderPool) -> None:
         self.folder = folder
@@ -139,7 +139,7 @@ async def test_the_key_depends_on_fonts_and_a_confined_process_reads_them(bench:
     drawn = await bench.render(job, "own", fonts)
     assert "reused" not in drawn
     preview = json.loads((bench.bundle("own") / "preview.json").read_bytes())
-    assert drawn["warnings"] == [], "the process may read the font"
+    assert drawn["warnings"] == [], "the process can read the font"
     assert any("DejaVu" in name for name in preview["fonts"])
     posters = [(bench.bundle(name) / "poster.webp").read_bytes() for name in ("plain", "own")]
     assert posters[0] != posters[1]
@@ -180,7 +180,7 @@ async def test_a_bundle_with_gaps_is_rendered_each_time(bench: Bench) -> None:
         summary = await bench.render(job, name)
         assert "reused" not in summary
         assert "shown as a gap (asset-missing)" in summary["warnings"][0]
-    lost.write_bytes(b"%PDF-1.4")  # which is there, and found out by the process alone
+    lost.write_bytes(b"%PDF-1.4")  # the file exists; only the render process notices that it is broken
     for name in ("three", "four"):
         summary = await bench.render(job, name)
         assert "reused" not in summary
@@ -199,11 +199,11 @@ async def test_the_key_depends_on_content_and_not_on_the_path(bench: Bench) -> N
     elsewhere["previewRequest"]["metadata"] = {"free": True}
     assert (await bench.render(elsewhere, "two"))["reused"]
     shutil.copy(bench.folder / "b.png", bench.folder / "a.png")
-    assert "reused" not in await bench.render(job, "three"), "another content at the same place"
+    assert "reused" not in await bench.render(job, "three"), "another content at the same path"
 
 
 class Replacing:
-    """Renders, but has somebody replace an asset after it was hashed and before it is read."""
+    """Renders, but replaces an asset after it was hashed and before it is read."""
 
     def __init__(self, renders: RenderRunner, replace_it: Callable[[], object]) -> None:
         self._renders = renders
@@ -254,7 +254,7 @@ async def test_a_file_changed_in_place_is_not_reused(bench: Bench) -> None:
     poster.write_bytes(whole[:100])
     assert "reused" not in await bench.render(job, "two")
     assert (bench.bundle("two") / "poster.webp").read_bytes() == whole
-    assert (await bench.render(job, "three"))["reused"], "the entry was made anew"
+    assert (await bench.render(job, "three"))["reused"], "the entry was rendered again"
 
 
 async def test_thumbnails_are_reused_by_content_and_are_the_same(
@@ -286,7 +286,7 @@ async def test_thumbnails_are_reused_by_content_and_are_the_same(
 
 
 class Watched:
-    """Renders nothing: says what it was given, and how much of the deadline had gone."""
+    """Renders nothing; records its deadline and the elapsed time."""
 
     elapsed_s = deadline_s = -1.0
 
@@ -298,7 +298,7 @@ class Watched:
 
 
 class SlowAssets(FileAssetOpener):
-    """Each opening takes 50 s, by the clock that it is."""
+    """Advances its own clock by 50 s with each opening."""
 
     def __init__(self, root: Path) -> None:
         super().__init__((root,))
@@ -342,7 +342,7 @@ def test_limits_are_checked_before_an_asset_is_opened(
 
 
 def lying(preview: Any = None, **summary: Any) -> tuple[Any, dict[str, Any]]:
-    """A preview.json and a summary of a render process that was handed ``thumbs/a.webp`` and itself."""
+    """A preview.json and a summary of a render process that was given ``thumbs/a.webp`` and preview.json."""
     asset = {"id": "a", "thumbnail": "thumbs/a.webp", "thumbhash": "h", "dominantColour": "#000000"}
     return preview or {"assets": [asset]}, summary or {"artifacts": [{"path": "thumbs/a.webp"}]}
 
@@ -396,7 +396,7 @@ def test_only_files_given_to_the_process_are_cached(
 
 
 class Pruning(CacheStore):
-    """A store of which another worker removes each entry as soon as it was found."""
+    """A store in which another worker removes each entry as soon as it was found."""
 
     def find(self, kind: str, key: str) -> CacheEntry | None:
         kept = super().find(kind, key)
@@ -434,7 +434,7 @@ async def test_size_and_age_are_limited_and_the_least_recently_used_is_evicted(b
     now_s = time.time()
     assert cache_to_evict(bench.settings, now_s) != []
     kept = prune_cache(replace(bench.settings, cache_max_age_s=60), now_s)
-    assert len(kept) == 2, "those that were last used in 1970"
+    assert len(kept) == 2, "entries last used in 1970"
     assert (await bench.render(jobs["one"], "more"))["reused"]
     assert prune_cache(replace(bench.settings, cache_max_mb=0), now_s) != []
     assert bench.kept("bundles") == bench.kept("thumbnails") == []
@@ -526,7 +526,7 @@ async def test_the_command_lists_first_and_removes_with_yes(bench: Bench, progra
 
 
 class Reader:
-    """Polls a bundle as a web server might, and holds every file of what it finds against the manifest."""
+    """Polls a bundle like a web server, and compares every file with the manifest."""
 
     def __init__(self, bundle: Path) -> None:
         self._bundle = bundle
@@ -540,7 +540,7 @@ class Reader:
             try:
                 self._look(handle)
             except FileNotFoundError:
-                # A bundle that was replaced is removed under its reader, which starts over; a half stays where it is.
+                # A replaced bundle is removed under its reader, which starts again; a partial bundle would stay.
                 if self._is_there_still(handle):
                     self.halves.append("a file is missing")
             finally:

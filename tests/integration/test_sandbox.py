@@ -1,4 +1,4 @@
-"""The render sandbox with real processes: what they return, how they end, and that none is left."""
+"""The pool with real render processes: results, errors, deaths, and that no process is left."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from previewops.worker.sandbox.pool import RenderPool
 
 MIB = 1024 * 1024
 MEMORY_LIMIT = 512 * MIB
-LONG_S = 60.0  # no test waits for it
+LONG_S = 60.0  # no test waits that long
 HERE = str(Path(__file__).parent)
 
 MakePool = Callable[..., RenderPool]
@@ -75,7 +75,7 @@ async def do(pool: RenderPool, act: str, **spec: Any) -> dict[str, Any]:
 async def begun(
     pool: RenderPool, act: str, *, deadline_s: float = LONG_S, **spec: Any
 ) -> tuple[asyncio.Task[dict[str, Any]], int]:
-    """A job that is running, and the pid that the job itself has told."""
+    """A running job, and the pid that it has reported."""
     told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     job = asyncio.ensure_future(
         pool.run(
@@ -92,7 +92,7 @@ async def still_works(pool: RenderPool) -> None:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether no such process runs. An orphan may stay a zombie until the machine's init has looked."""
+    """Whether the process has ended. An orphan stays a zombie until init reaps it."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -100,11 +100,11 @@ def has_ended(pid: int) -> bool:
 
 
 def wait_gone(pidfds: list[int], timeout_s: float = 20.0) -> None:
-    """Waits for the ends of processes, by their pidfds."""
+    """Waits until the processes of these pidfds have ended."""
     for pidfd in pidfds:
         poller = select.poll()
         poller.register(pidfd, select.POLLIN)
-        assert poller.poll(timeout_s * 1000), "a process is still there"
+        assert poller.poll(timeout_s * 1000), "a process still runs"
 
 
 async def test_library_log_lines_are_logged_by_the_worker(make_pool: MakePool) -> None:
@@ -326,7 +326,9 @@ def framed(text: str) -> str:
         HEADER.pack(MAX_FRAME_BYTES + 1).hex(),
         framed("not json"),
         framed("[1]"),
-        pytest.param(framed("[" * 100_000), id="deep"),  # ids go into the environment, which is bounded
+        pytest.param(
+            framed("[" * 100_000), id="deep"
+        ),  # pytest puts ids into the environment, which is limited
         (HEADER.pack(2) + b"\xff\xfe").hex(),
         framed('{"job": 2, "result": {}}'),
         framed('{"result": {}}'),
@@ -341,7 +343,7 @@ def framed(text: str) -> str:
         framed('{"job": 1, "error": {"kind": "permanent", "message": "m", "data": {}}}'),
         framed('{"job": 1, "error": {"kind": "permanent", "code": 1, "message": "m", "data": {}}}'),
     ],
-    # Pytest puts the whole id into the environment, and with a long variable nothing can be executed.
+    # pytest puts the id into the environment; with a longer variable no program can be executed.
     ids=lambda raw: raw[:80],
 )
 async def test_a_child_that_violates_the_protocol_is_killed(make_pool: MakePool, raw: str) -> None:
@@ -409,7 +411,7 @@ async def test_children_are_recycled(make_pool: MakePool) -> None:
         assert pids[0::2] == pids[1::2]
         assert len(set(pids)) == 3
         assert pool.recycled == 3
-        await still_works(pool)  # and the loop has got to hanging up
+        await still_works(pool)  # and the loop has closed the sockets
         wait_gone(pidfds)
 
 
@@ -440,7 +442,7 @@ async def test_a_child_that_dies_while_idle_is_replaced_without_a_crash(make_poo
     os.kill(pid, signal.SIGKILL)
     wait_gone([pidfd])
     os.close(pidfd)
-    for _ in range(3):  # the loop looks at its sockets
+    for _ in range(3):  # the loop reads its sockets
         await asyncio.sleep(0)
     await still_works(pool)
     assert pool.crashes == 0
@@ -503,7 +505,7 @@ async def test_a_request_to_a_dead_fork_server_fails_and_the_next_one_starts_ano
         assert await process.started
         first, pidfds = server.pid, [os.pidfd_open(pid) for pid in (server.pid or 0, process.pid)]
         os.kill(first or 0, signal.SIGKILL)
-        wait_gone(pidfds)  # the loop has not seen it
+        wait_gone(pidfds)  # the loop has not noticed
         with pytest.raises(ConnectionError):
             server.fork(*sockets[::2])
         assert await process.exited is None
@@ -529,12 +531,12 @@ _fork = ForkServer.fork
 
 
 def _fork_with_one_socket(server: ForkServer, one: socket.socket) -> ForkedProcess:
-    """A request whose second descriptor got lost, as the kernel does to a process with too many open files."""
+    """A request without its second descriptor, which the kernel drops when the server has too many open files."""
     return _fork(server, one)
 
 
 async def _finds(pool: RenderPool, word: str) -> bool:
-    """Whether a child's environment has ``word`` in it; the environment itself goes into no report."""
+    """Whether a child's environment contains ``word``; the environment itself is not shown."""
     environment: str = (await do(pool, "describe"))["environment"]
     return word in environment
 
@@ -547,7 +549,7 @@ async def _kill_fork_server(pool: RenderPool) -> None:
     wait_gone(pidfds)
     for pidfd in pidfds:
         os.close(pidfd)
-    for _ in range(3):  # the loop looks at its sockets
+    for _ in range(3):  # the loop reads its sockets
         await asyncio.sleep(0)
 
 
@@ -578,7 +580,7 @@ async def test_a_large_job_and_a_large_result_pass(make_pool: MakePool) -> None:
 def descriptors() -> dict[str, str]:
     found = {}
     for entry in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # the one that lists this folder is gone
+        with suppress(FileNotFoundError):  # the descriptor of this listing
             found[entry.name] = str(entry.readlink())
     return found
 
@@ -586,7 +588,7 @@ def descriptors() -> dict[str, str]:
 async def test_close_leaves_no_process_and_no_descriptor(make_pool: MakePool) -> None:
     first = make_pool()
     await still_works(first)
-    await first.close()  # libuv has its reserve descriptor from now on, one a loop
+    await first.close()  # from now on libuv has its spare descriptor, one per loop
     before = descriptors()
     children = set(psutil.Process().children(recursive=True))
     pool, other = make_pool(size=2, recycle_jobs=2), make_pool()
@@ -604,7 +606,7 @@ async def test_close_leaves_no_process_and_no_descriptor(make_pool: MakePool) ->
     await other.close()
     await other.close()
     assert set(psutil.Process().children(recursive=True)) <= children
-    await asyncio.sleep(0)  # transports close in the loop's next turn
+    await asyncio.sleep(0)  # transports close in the next iteration of the loop
     assert descriptors().items() <= before.items()
     with pytest.raises(RuntimeError):
         await do(pool, "echo")
@@ -706,7 +708,7 @@ def test_a_killed_worker_leaves_no_orphan(act: str, tmp_path: Path) -> None:
     with start_worker(act, tmp_path) as worker, ExitStack() as stack:
         assert line_of(worker).isdecimal()
         pidfds = family(worker, stack)
-        assert len(pidfds) >= 3, "fork server and two children at least"
+        assert len(pidfds) >= 3, "at least the fork server and two children"
         worker.kill()
         wait_gone(pidfds)
 

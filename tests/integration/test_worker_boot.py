@@ -1,4 +1,4 @@
-"""What a worker says, and how it exits, when it cannot work as it is installed."""
+"""Output and exit status of a worker that cannot start."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ def test_a_worker_with_every_module_renders(redis_url: str, tmp_path: Path) -> N
     assert done.code == 0
 
 
-def test_a_task_that_raises_on_import_logs_its_traceback_in_one_line(
-    redis_url: str, tmp_path: Path
-) -> None:
+def test_a_task_that_raises_on_import_logs_its_traceback_in_one_line(redis_url: str, tmp_path: Path) -> None:
     (tmp_path / "breaks.py").write_text("raise ValueError('first\\nsecond')\n")
     script = (
         "import sys; from previewops.cli.program import run; from previewops.worker.main import run_worker\n"

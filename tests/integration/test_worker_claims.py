@@ -1,4 +1,4 @@
-"""How work comes to a worker: woken and not polling, many jobs a round trip, and what it tells of itself."""
+"""How a worker claims: woken instead of polling, many jobs a round trip; and its status in the heartbeat."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def noop(_ctx: dict[Any, Any], _argument: Any) -> None:
 
 
 class Held:
-    """A function whose jobs stay until they are let go."""
+    """A function whose jobs run until released."""
 
     def __init__(self) -> None:
         self.started: asyncio.Queue[str] = asyncio.Queue()
@@ -58,7 +58,7 @@ class Held:
 def patient(
     url: str, queue: QueueFixture, function: Any, name: str = "w1", **settings: Any
 ) -> worker.PreviewWorker:
-    """A worker that would not look by itself within this test."""
+    """A worker that does not poll during this test."""
     return make_worker(
         url,
         make_settings(queue, **{"heartbeat_ms": HOUR_MS, "lease_ms": 3 * HOUR_MS, **settings}),
@@ -109,7 +109,7 @@ async def test_a_paused_queue_is_not_claimed_from_and_a_resume_wakes(redis_url: 
             await wait_for_blocked_clients(queue.redis, 1)
             await enqueue(queue.redis, "held", "job")
 
-            # Woken by the submit, it looks, finds the pause, and sleeps again.
+            # The submit wakes it; it finds the pause and blocks again.
             async def wake_taken() -> bool:
                 return not await queue.redis.llen(queue.keys.wake)
 
@@ -164,8 +164,8 @@ async def test_a_finish_claims_the_next_job_in_the_same_round_trip(redis_url: st
         await run_burst(worker)
         after = await queue.calls()
         scripts = sum(after.get(name, 0) - before.get(name, 0) for name in ("eval", "evalsha"))
-        # One a job, and a few to say hello, look, keep up, and say good-bye. Commands that are told of a script
-        # that the server does not know are counted twice.
+        # One per job, and a few to register, claim, maintain and deregister. Commands of a script that the server
+        # does not have are counted twice.
         assert jobs <= scripts <= jobs + 16
         assert after.get("blpop", 0) - before.get("blpop", 0) <= 2
         assert (await queue.snapshots.read()).counters["completed"] == jobs
@@ -201,7 +201,7 @@ async def test_the_next_job_is_held_while_after_job_end_runs(redis_url: str) -> 
     seen: list[list[str]] = []
 
     async def look(_ctx: dict[Any, Any]) -> None:
-        # Renewed by heartbeats, and not given back as a claim that got lost.
+        # Heartbeats renew it, and it is not released as an unknown claim.
         seen.append([run.claim.job_id for run in worker.runs.values()])
         assert await worker.leases.release_unknown_claims([run.claim for run in worker.runs.values()]) == []
 
@@ -305,7 +305,7 @@ async def test_one_lost_lease_of_several_stops_only_that_job(redis_url: str) -> 
             assert await queue.queue.cancel("b", who="test") is JobState.ACTIVE
             assert await journal.wait_for(1) == ["b"]
             assert {run.claim.job_id for run in worker.runs.values()} == {"a", "c"}
-            # The slot is usable again, and the job did not take another with it.
+            # The slot is free again, and the other job still runs.
             await enqueue(queue.redis, "held", "d")
             assert await held.next_start() == "d"
             held.let_go.set()
@@ -318,7 +318,7 @@ async def test_one_lost_lease_of_several_stops_only_that_job(redis_url: str) -> 
 async def test_a_lost_job_can_be_claimed_again_by_the_same_worker(redis_url: str) -> None:
     held, journal = Held(), JobLog()
     async with queue_fixture(redis_url) as queue:
-        # No heartbeat tells the worker in time: it holds the job twice, once in vain.
+        # No heartbeat informs the worker in time: it holds the job twice, once with a lost lease.
         settings = make_settings(queue, worker_concurrency=2, heartbeat_ms=HOUR_MS, lease_ms=HOUR_MS)
         worker = make_worker(redis_url, settings, held.held, after_job_end=journal.record)
         async with running_worker(worker):

@@ -1,4 +1,4 @@
-"""However a job fails, it is retried or a dead letter, and the worker lives."""
+"""Every failure of a job ends in a retry or a dead letter, and the worker survives."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def echo(_ctx: dict[Any, Any], argument: Any) -> Any:
 async def outcome(
     url: str, function: Any, *, name: str | None = None, argument: Any = None, **settings: Any
 ) -> JobRecord:
-    """What becomes of one job of ``function`` in a burst worker; the worker has to survive it."""
+    """The record of one job of ``function`` in a burst worker, which has to survive it."""
     async with queue_fixture(url) as queue:
         await enqueue(
             queue.redis,
@@ -67,11 +67,11 @@ async def test_a_pickled_body_is_a_dead_letter_and_never_unpickled(redis_url: st
         await run_burst(make_worker(redis_url, make_settings(queue), echo, burst=True))
         record = await queue.queue.status("job")
     assert (record.state, record.code, record.attempts) == (JobState.DEAD, "payload-unreadable", 1)
-    assert "pickle is never read" in (record.reason or "")
+    assert "pickle is not read" in (record.reason or "")
 
 
 class Explosive:
-    """Unpickling it fails the test."""
+    """Fails the test when unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return pytest.fail, ("a body was unpickled",)
@@ -276,9 +276,7 @@ class Wordless(Exception):
         (Wordless(), "its text raises ValueError"),
     ],
 )
-async def test_a_message_that_is_not_utf_8_is_escaped(
-    redis_url: str, error: Exception, reason: str
-) -> None:
+async def test_a_message_that_is_not_utf_8_is_escaped(redis_url: str, error: Exception, reason: str) -> None:
     async def raises(ctx: dict[Any, Any], _argument: Any) -> None:
         ctx["run"].report_progress(0.5, "caf\udce9")
         raise error
@@ -331,7 +329,7 @@ async def test_an_outcome_that_cannot_be_recorded_counts_as_a_crash(
 
 
 class Hooked:
-    """Hooks that keep a record, and raise where they are told to."""
+    """Hooks that record their calls, and raise where requested."""
 
     def __init__(self, raising: str = "") -> None:
         self.calls: list[str] = []

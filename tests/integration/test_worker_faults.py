@@ -1,4 +1,4 @@
-"""Redis goes away, freezes, loses replies or locks the worker out; and the worker is stopped at any moment."""
+"""Redis is killed, frozen, loses replies or rejects the worker; and the worker is stopped at any moment."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def noop(_ctx: dict[Any, Any], _argument: Any) -> None:
 
 
 class Held:
-    """A function whose jobs stay until they are let go, and that tells when they are stopped."""
+    """A function whose jobs run until released, and that records when they are stopped."""
 
     def __init__(self) -> None:
         self.started, self.stopped, self.let_go = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -64,12 +64,12 @@ class Held:
 
 
 async def birth(queue: QueueFixture) -> int:
-    """When the queue that Redis has was born, in server µs."""
+    """Creation time of the queue in Redis, in server µs."""
     return int(await queue.redis.hget(queue.keys.meta, "born") or 0)
 
 
 async def worker_is_at(queue: QueueFixture, jobs: int) -> bool:
-    """Whether a heartbeat has told of so many running jobs: that the queue is known to a worker."""
+    """Whether a heartbeat has reported this number of running jobs: the worker has seen the queue."""
     return [worker.busy for worker in (await queue.snapshots.read()).workers] == [jobs]
 
 
@@ -115,7 +115,7 @@ async def test_a_worker_logs_a_flushed_redis_once_and_continues(
                 held.let_go.set()
                 await enqueue(queue.redis, "held", "three")
                 assert (await wait_for_end(queue, "three")).state is JobState.COMPLETED
-                # Heartbeats after the one that noticed.
+                # Heartbeats after the one that noticed it.
                 await worker.heartbeat.send()
                 await worker.heartbeat.send()
         assert (await queue.snapshots.read()).data_lost_ms is not None
@@ -130,12 +130,14 @@ async def test_a_worker_logs_a_flushed_redis_once_and_continues(
     }
 
 
-async def test_a_worker_stops_runs_with_expired_leases_while_redis_is_frozen(redis_process: MakeRedis) -> None:
+async def test_a_worker_stops_runs_with_expired_leases_while_redis_is_frozen(
+    redis_process: MakeRedis,
+) -> None:
     server = redis_process()
     held = Held()
     async with queue_fixture(server.url) as queue:
         settings = make_settings(queue, lease_ms=600, heartbeat_ms=100)
-        # The call under way when the lease ends would go on for an hour.
+        # The call in flight at the end of the lease would take an hour.
         worker = make_worker(server.url, settings, held.held, socket_timeout_s=3600.0)
         async with running_worker(worker) as living:
             await enqueue(queue.redis, "held", "job")
@@ -258,7 +260,7 @@ async def test_a_worker_with_a_rejected_password_ends_with_a_typed_error(redis_p
             with pytest.raises(RedisUnavailable, match="asks for a user name and password"):
                 async with redis_errors(server.url):
                     await living
-        # The good-bye cannot be said, which shall not hide that error.
+        # The failed deregistration must not hide that error.
         await worker.close()
         await worker.close()
 
@@ -276,7 +278,7 @@ async def test_sigterm_before_redis_is_available(redis_process: MakeRedis) -> No
                 await living
 
 
-# asyncio leaves the socket of a connection attempt that is cancelled to the collector.
+# asyncio leaves the socket of a cancelled connection attempt to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_closing_while_redis_is_unavailable(redis_process: MakeRedis) -> None:
     server = redis_process()
@@ -401,7 +403,7 @@ async def test_a_job_that_ignores_its_cancellation_does_not_block_the_worker(red
             await wait_for_event(started)
         over.set()
         await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
-        # The worker is gone, and with it its lease.
+        # The worker has ended, and its lease with it.
         assert await queue.state("job") == "waiting"
 
 

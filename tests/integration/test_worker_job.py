@@ -1,4 +1,4 @@
-"""The job of rendering a preview, with renders that only pretend."""
+"""The job function render_preview with a fake renderer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.redis]
 
 
 class FakeRenderRunner:
-    """Asks for one file and writes it, then does what the test wants."""
+    """Requests one file and writes it, then calls ``then``."""
 
     def __init__(self, then: Callable[[], Any] | None = None) -> None:
         self.stagings: list[Path] = []
@@ -200,7 +200,7 @@ async def test_a_publication_in_progress_survives_a_drain(
             worker.drain()
             worker.drain()
             (slot,) = worker.tasks.values()
-            # The interruption of the drain, and one more: the staging folder stays under the thread.
+            # The drain cancels, and then the test: the staging folder stays while the thread publishes.
             await asyncio.wait({slot}, timeout=0)
             slot.cancel()
             await asyncio.wait({slot}, timeout=0)

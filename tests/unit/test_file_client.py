@@ -1,4 +1,4 @@
-"""Output of a render process that asks for each file: few questions, few files at a time, none left behind."""
+"""Output of a confined render process: few requests, few open files at a time, none left open."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from previewops.worker.sandbox.file_client import RemoteOutput
 
 
 class _Desk:
-    """Answers as a worker does, and remembers what it was asked."""
+    """Answers like a worker, and records the requests."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -27,7 +27,7 @@ class _Desk:
     def request(self, *, create: list[str]) -> tuple[dict[str, Any], tuple[int, ...]]:
         self.asked.append(create)
         if self.refuses:
-            raise TransientJobError("disk-full", "there is no room")
+            raise TransientJobError("disk-full", "the disk is full")
         handles = tuple(os.open(self.folder / path, os.O_RDWR | os.O_CREAT) for path in create)
         self.handles.update(handles)
         return {}, handles

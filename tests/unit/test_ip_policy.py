@@ -1,4 +1,4 @@
-"""Which addresses are open: none that is private, and none that hides a private one."""
+"""Policy of IP addresses: public ones are allowed, private ones are rejected, also inside of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker's memory and processor time, of itself and of processes that it names."""
+"""Memory and processor time of a worker and its helpers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ sys.stdin.read()
 
 
 class Ticking:
-    """Monotonic time that moves on by a second with each look."""
+    """Monotonic time that advances by a second with each call."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -36,7 +36,7 @@ class Ticking:
 
 @pytest.fixture
 def helper() -> Iterator[subprocess.Popen[str]]:
-    """A process with 32 MiB that has used 0.3 s of a processor."""
+    """A process with 32 MiB that has used 0.3 s of processor time."""
     with subprocess.Popen(
         [sys.executable, "-c", HELPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -51,7 +51,7 @@ def test_stats_of_a_worker_alone_are_the_kernels() -> None:
     assert usage.rss_bytes == usage.own_rss_bytes
     found = psutil.Process(os.getpid()).memory_info().rss
     assert abs(usage.own_rss_bytes - found) < 8 * 1024 * 1024
-    assert usage.cpu_percent == 0.0, "the first reading has nothing to compare with"
+    assert usage.cpu_percent == 0.0, "the first reading has no predecessor"
 
 
 def test_memory_and_time_of_helpers_are_added(helper: subprocess.Popen[str]) -> None:

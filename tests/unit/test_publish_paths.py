@@ -1,4 +1,4 @@
-"""Where bundles, fences and staging folders are, and that no name leads out of DATA_DIR."""
+"""Paths of bundles, fences and staging folders: none leaves DATA_DIR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which errors of Redis are waited out, and for how long."""
+"""Which errors of Redis are retried, and the delays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from previewops.worker.engine.redis_retry import (
 
 
 class Dice:
-    """Always the bound that is asked for."""
+    """Always returns the upper bound."""
 
     def __init__(self, upper: bool = True) -> None:
         self._upper = upper
