@@ -140,11 +140,11 @@ def act_describe(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _open_descriptors() -> dict[str, str]:
-    found = {}
+    descriptors = {}
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the descriptor of this listing
-            found[entry.name] = str(entry.readlink())
-    return found
+            descriptors[entry.name] = str(entry.readlink())
+    return descriptors
 
 
 def act_babble(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _channel() -> socket.socket:
     return socket.socket(fileno=os.dup(fd))
 
 
-def act_try(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
+def act_try(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """The errno of each attempt at something denied to a confined process, 0 where it succeeded."""
     folder = Path(spec["folder"])
     attempts: dict[str, Callable[[], object]] = {
@@ -258,19 +258,19 @@ def _in_a_thread() -> None:
     thread.join()
 
 
-def act_ask(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
+def act_ask(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Sends ``spec["questions"]``, and reads or writes the files of the answers."""
-    said = []
+    answers = []
     for question in spec["questions"]:
-        answer, handles = host.request(**question)
-        for handle in handles:
-            with os.fdopen(handle, "r+b" if "create" in question else "rb") as file:
+        answer, fds = context.request(**question)
+        for fd in fds:
+            with os.fdopen(fd, "r+b" if "create" in question else "rb") as file:
                 answer["content"] = file.write(b"made") if "create" in question else file.read().decode()
-        said.append(answer)
-    return {"said": said}
+        answers.append(answer)
+    return {"said": answers}
 
 
-def act_ask_and_leave(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
+def act_ask_and_leave(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Requests descriptors and receives none of them."""
     job = {"job": spec["job"], "ask": spec["question"]}
     body = json.dumps(job).encode()
@@ -280,7 +280,7 @@ def act_ask_and_leave(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]
     return act_wait(spec, lambda fraction, text: None)
 
 
-def act_burn(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
+def act_burn(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Uses a processor for ``spec["seconds"]`` of its time, unless killed."""
     until = time.process_time() + spec["seconds"]
     while time.process_time() < until:
@@ -288,16 +288,16 @@ def act_burn(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
     return {"burnt": True}
 
 
-def act_write_much(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
+def act_write_much(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     return {"number": _number_of(lambda: Path(spec["path"]).write_bytes(bytes(spec["bytes"])))}
 
 
-def act_decode_all(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
+def act_decode_all(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Decodes every named asset. Returns the error code of each, "" for success."""
-    return {"codes": [_decoded(host, name, sound=spec["sound"]) for name in spec["names"]]}
+    return {"codes": [_decoded(context, name, sound=spec["sound"]) for name in spec["names"]]}
 
 
-def _decoded(host: TaskContext, name: str, *, sound: bool) -> str:
+def _decoded(context: TaskContext, name: str, *, sound: bool) -> str:
     from previewops.worker.assets.opener import AssetRef
     from previewops.worker.render.encode.sound import SoundTrack
     from previewops.worker.render.layout.geometry import Size
@@ -308,7 +308,7 @@ def _decoded(host: TaskContext, name: str, *, sound: bool) -> str:
 
     ref = AssetRef(name, name)
     try:
-        with RemoteAssets(host).open(ref, max_bytes=1).file as file:
+        with RemoteAssets(context).open(ref, max_bytes=1).file as file:
             if sound:
                 for _ in SoundTrack(ref, file, Sound(name, 0, 0.0), 2_000).frames():
                     pass

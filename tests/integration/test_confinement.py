@@ -27,7 +27,7 @@ from previewops.worker.sandbox.file_server import FileServer
 from previewops.worker.sandbox.pool import RenderPool
 from tests.render_support import payload, quarters
 from tests.sample_sounds import encode_sound, tone
-from tests.web_server import serving, web_assets, whole
+from tests.web_server import complete_response, serving, web_assets
 
 MIB = 1024 * 1024
 PNG = "data:image/png;base64,aGVsbG8="
@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def tried(folder: Path, task: str) -> dict[str, Any]:
+async def attempt_all(folder: Path, task: str) -> dict[str, Any]:
     async with pool_of(confined=True, task=task) as pool:
         return await pool.run({"act": "try", "folder": str(folder)}, deadline_s=60)
 
@@ -106,12 +106,12 @@ STILL = ("signal itself", "bound itself", "pin itself", "read python", "start a 
 @pytest.mark.skipif(not detect_support().complete, reason="this kernel lacks Landlock or seccomp")
 @pytest.mark.parametrize("task", ["sandbox_tasks:run", "old_kernel_tasks:run"])
 async def test_a_confined_process_can_open_no_file_and_reach_no_process(folder: Path, task: str) -> None:
-    found = await tried(folder, task)
-    assert {name: found[name] for name in FILES} == dict.fromkeys(FILES, errno.EACCES)
-    assert {name: found[name] for name in CALLS} == dict.fromkeys(CALLS, errno.EPERM)
-    assert found["run a program"] in (errno.EPERM, errno.EACCES)
-    assert {name: found[name] for name in STILL} == dict.fromkeys(STILL, 0)
-    assert set(found) == {*FILES, *CALLS, *STILL, "run a program"}
+    results = await attempt_all(folder, task)
+    assert {name: results[name] for name in FILES} == dict.fromkeys(FILES, errno.EACCES)
+    assert {name: results[name] for name in CALLS} == dict.fromkeys(CALLS, errno.EPERM)
+    assert results["run a program"] in (errno.EPERM, errno.EACCES)
+    assert {name: results[name] for name in STILL} == dict.fromkeys(STILL, 0)
+    assert set(results) == {*FILES, *CALLS, *STILL, "run a program"}
     assert (folder / "secret").read_bytes() == b"secret"
 
 
@@ -150,8 +150,10 @@ def test_libraries_installed_elsewhere_are_readable_and_nothing_beside_them(fold
 
 async def test_an_unconfined_process_can_do_all_that(folder: Path) -> None:
     async with pool_of(confined=False) as pool:
-        found = await pool.run({"act": "write_much", "path": str(folder / "new"), "bytes": 10}, deadline_s=60)
-        assert found == {"number": 0}
+        results = await pool.run(
+            {"act": "write_much", "path": str(folder / "new"), "bytes": 10}, deadline_s=60
+        )
+        assert results == {"number": 0}
     assert (folder / "new").stat().st_size == 10
 
 
@@ -169,35 +171,35 @@ def test_kernel_support_is_described() -> None:
 
 
 async def test_assets_and_output_are_passed_as_descriptors(folder: Path) -> None:
-    with serving(whole(b"from the web")) as server:
+    with serving(complete_response(b"from the web")) as server:
         assets = {
             "file": AssetRef("file", "secret"),
             "inline": AssetRef("inline", PNG),
             "web": AssetRef("web", server.url()),
             "none": AssetRef("none", "missing"),
         }
-        fetched = DownloadCache(web_assets(server), spool=folder)
-        opener = FileAssetOpener((folder,), fetched)
-        desk = FileServer(assets, opener, max_bytes=100, output=FolderOutput(folder / "out"))
+        downloads = DownloadCache(web_assets(server), spool=folder)
+        opener = FileAssetOpener((folder,), downloads)
+        file_server = FileServer(assets, opener, max_bytes=100, output=FolderOutput(folder / "out"))
         try:
             async with pool_of(confined=True) as pool:
                 names = ["file", "inline", "web", "web", "file"]
                 questions = [*({"open": name} for name in names), {"create": ["sub/made.bin"]}]
                 answer = await pool.run(
-                    {"act": "ask", "questions": questions}, deadline_s=60, handle_request=desk.handle
+                    {"act": "ask", "questions": questions}, deadline_s=60, handle_request=file_server.handle
                 )
                 with pytest.raises(PermanentJobError) as caught:
                     await pool.run(
                         {"act": "ask", "questions": [{"open": "none"}]},
                         deadline_s=60,
-                        handle_request=desk.handle,
+                        handle_request=file_server.handle,
                     )
                 assert caught.value.code == "asset-missing"
                 assert caught.value.data["assetId"] == "none"
         finally:
-            fetched.close()
-        assert len(server.asked) == 1, "fetched once, whatever it was asked for"
-    contents = [said["content"] for said in answer["said"]]
+            downloads.close()
+        assert len(server.requests) == 1, "fetched once, whatever it was asked for"
+    contents = [entry["content"] for entry in answer["said"]]
     assert contents == ["secret", "hello", "from the web", "from the web", "secret", 4]
     assert (folder / "out" / "sub" / "made.bin").read_bytes() == b"made"
     assert (folder / "out" / "sub" / "made.bin").stat().st_mode & 0o777 == 0o644
@@ -222,7 +224,7 @@ async def test_assets_and_output_are_passed_as_descriptors(folder: Path) -> None
     ],
 )
 async def test_other_requests_are_rejected(folder: Path, question: dict[str, Any], code: str | None) -> None:
-    desk = FileServer(
+    file_server = FileServer(
         {"file": AssetRef("file", "secret")},
         FileAssetOpener((folder,)),
         max_bytes=100,
@@ -231,7 +233,9 @@ async def test_other_requests_are_rejected(folder: Path, question: dict[str, Any
     async with pool_of(confined=True) as pool:
         error = RenderCrashed if code is None else PermanentJobError
         with pytest.raises(error) as caught:
-            await pool.run({"act": "ask", "questions": [question]}, deadline_s=60, handle_request=desk.handle)
+            await pool.run(
+                {"act": "ask", "questions": [question]}, deadline_s=60, handle_request=file_server.handle
+            )
         if code is not None:
             assert caught.value.code == code
     assert not (folder / "out").exists()
@@ -240,14 +244,14 @@ async def test_other_requests_are_rejected(folder: Path, question: dict[str, Any
 async def built_confined(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The summary of a bundle that a confined process has built in ``out`` from assets in ``folder``."""
     board = read_storyboard(job)
-    desk = FileServer(
+    file_server = FileServer(
         {name: asset.ref for name, asset in board.assets.items()},
         FileAssetOpener((folder,)),
         max_bytes=MIB,
         output=FolderOutput(folder / "out"),
     )
     async with pool_of(confined=True, task="previewops.worker.bundle_builder:build") as pool:
-        return await pool.run({"payload": job}, deadline_s=60, handle_request=desk.handle)
+        return await pool.run({"payload": job}, deadline_s=60, handle_request=file_server.handle)
 
 
 def _files(folder: Path) -> set[str]:
@@ -292,35 +296,35 @@ async def test_a_missing_picture_leaves_no_empty_file(folder: Path) -> None:
         onAssetError="gap",
     )
     summary = await built_confined(job, folder)
-    found = _files(folder / "out")
-    assert found == {entry["path"] for entry in summary["artifacts"]}
-    assert "thumbs/there.webp" in found
-    assert not any("gone" in path or "broken" in path for path in found)
+    results = _files(folder / "out")
+    assert results == {entry["path"] for entry in summary["artifacts"]}
+    assert "thumbs/there.webp" in results
+    assert not any("gone" in path or "broken" in path for path in results)
 
 
 async def test_links_in_the_output_folder_are_not_followed(folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out" / "poster.webp").symlink_to(folder / "secret")
-    desk = FileServer({}, FileAssetOpener(()), max_bytes=1, output=FolderOutput(folder / "out"))
+    file_server = FileServer({}, FileAssetOpener(()), max_bytes=1, output=FolderOutput(folder / "out"))
     async with pool_of(confined=True) as pool:
         with pytest.raises(Exception, match="symbolic"):
             await pool.run(
                 {"act": "ask", "questions": [{"create": ["poster.webp"]}]},
                 deadline_s=60,
-                handle_request=desk.handle,
+                handle_request=file_server.handle,
             )
     assert (folder / "secret").read_bytes() == b"secret"
 
 
 async def test_descriptors_that_are_never_received_end_the_process(folder: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    desk = FileServer(
+    file_server = FileServer(
         {"file": AssetRef("file", "secret")}, FileAssetOpener((folder,)), max_bytes=100, output=None
     )
     async with pool_of(confined=False) as pool:
         spec = {"act": "ask_and_leave", "job": 1, "question": {"open": "file"}, "times": 1_000}
         with pytest.raises(RenderCrashed):
-            await pool.run(spec, deadline_s=60, handle_request=desk.handle)
+            await pool.run(spec, deadline_s=60, handle_request=file_server.handle)
     await asyncio.sleep(0)
     assert len(os.listdir("/proc/self/fd")) <= before + 4  # noqa: PTH208 - the fork server's own
 

@@ -24,7 +24,7 @@ from previewops.worker.sandbox.pool import RenderPool
 from tests.hostile import corpus, damaged, harmless, no_files, pictures
 from tests.render_support import payload
 from tests.sample_sounds import KINDS, encode_sound, tone
-from tests.web_server import dripping, moved, serving, web_assets, whole
+from tests.web_server import complete_response, redirect_to, serving, slow_response, web_assets
 
 MIB = 1024 * 1024
 SEED = 20261124
@@ -57,7 +57,7 @@ class Renderer:
             if fetched is not None:
                 fetched.close()
 
-    async def refused(self, uri: str, web: WebFetcher | None = None, *, sound: bool = False) -> JobError:
+    async def rejection(self, uri: str, web: WebFetcher | None = None, *, sound: bool = False) -> JobError:
         with pytest.raises(JobError) as caught:
             await self.render(uri, web, sound=sound)
         error = caught.value
@@ -91,13 +91,13 @@ async def test_one_process_rejects_a_corpus_of_hostile_files_with_their_codes(
     renderer: Renderer,
 ) -> None:
     pid = renderer.pool.child_pids()
-    found = {}
+    results = {}
     for name, (content, _) in CORPUS.items():
         (renderer.folder / "assets" / name).write_bytes(content)
         error = await renderer.refused(name)
         assert isinstance(error, PermanentJobError)
-        found[name] = error.code
-    assert found == {name: code for name, (_, code) in CORPUS.items()}
+        results[name] = error.code
+    assert results == {name: code for name, (_, code) in CORPUS.items()}
     assert renderer.pool.child_pids() == pid
     assert renderer.pool.crashes == 0
 
@@ -121,17 +121,17 @@ async def test_special_files_are_rejected_with_their_code_without_blocking(rende
 
 async def test_hostile_servers_are_rejected_with_their_codes(renderer: Renderer) -> None:
     good = pictures()[4]
-    with serving(moved("http://127.0.0.1/")) as server:
+    with serving(redirect_to("http://127.0.0.1/")) as server:
         assert (await renderer.refused(server.url(), web_assets(server))).code == "asset-host-refused"
-    with serving(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"\x89", 0.01)) as server:
+    with serving(slow_response(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"\x89", 0.01)) as server:
         error = await renderer.refused(server.url(), web_assets(server, timeout_s=0.3))
         assert (error.code, type(error)) == ("asset-fetch-timeout", TransientJobError)
     answers = iter([["127.0.0.1"], ["10.0.0.1"]])
-    with serving(whole(good)) as server:
+    with serving(complete_response(good)) as server:
         changing = web_assets(server, resolve=lambda _host, _port: next(answers))
         assert (await renderer.render(server.url(), changing))["artifacts"], "looked up once for one job"
         assert (await renderer.refused(server.url(), changing)).code == "asset-address-refused"
-    with serving(whole(b"<html>Log in first</html>" * 10, Content_Type="image/png")) as server:
+    with serving(complete_response(b"<html>Log in first</html>" * 10, Content_Type="image/png")) as server:
         assert (await renderer.refused(server.url(), web_assets(server))).code == "asset-unsupported"
 
 
@@ -142,7 +142,7 @@ async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, soun
     pool = RenderPool(
         "sandbox_tasks:run", size=2, limits=limits, recycle_jobs=1_000, preload=[], confined=True
     )
-    found: Counter[str] = Counter()
+    results: Counter[str] = Counter()
     try:
         await pool.start()
         pids = pool.child_pids()
@@ -159,28 +159,28 @@ async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, soun
             )
             spec = {"act": "decode_all", "names": names, "sound": sound}
             answer = await pool.run(spec, deadline_s=120, handle_request=desk.handle)
-            found.update(answer["codes"])
+            results.update(answer["codes"])
         assert pool.child_pids() == pids, "a process was lost"
         assert (pool.crashes, pool.deadline_kills) == (0, 0)
     finally:
         await pool.close()
-    return found
+    return results
 
 
 async def test_two_thousand_mutated_pictures_crash_no_process(renderer: Renderer) -> None:
-    found = await fuzzed(renderer, pictures(), 2_000, sound=False)
-    assert found.total() == 2_000
+    results = await fuzzed(renderer, pictures(), 2_000, sound=False)
+    assert results.total() == 2_000
     sizes = {"asset-too-many-pixels", "asset-too-many-frames", "out-of-memory"}
-    assert set(found) <= {"", "asset-corrupt", "asset-unsupported"} | sizes
-    assert found["asset-corrupt"] > 300, "the mutations prove little"
-    assert found[""] > 100
+    assert set(results) <= {"", "asset-corrupt", "asset-unsupported"} | sizes
+    assert results["asset-corrupt"] > 300, "the mutations prove little"
+    assert results[""] > 100
 
 
 async def test_mutated_sounds_crash_no_process(renderer: Renderer) -> None:
     originals = [encode_sound(tone(0.3), kind) for kind in KINDS]
-    found = await fuzzed(renderer, originals, 300, sound=True)
-    assert set(found) <= {"", "asset-corrupt", "asset-unsupported"}
-    assert found[""] > 20
+    results = await fuzzed(renderer, originals, 300, sound=True)
+    assert set(results) <= {"", "asset-corrupt", "asset-unsupported"}
+    assert results[""] > 20
 
 
 async def test_a_sound_of_claimed_hours_is_read_only_as_far_as_needed(renderer: Renderer) -> None:

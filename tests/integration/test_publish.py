@@ -168,9 +168,9 @@ def test_a_damaged_bundle_is_repaired_by_the_same_bytes(tmp_path: Path, damage: 
 
 def test_a_stale_token_is_rejected_and_changes_nothing(tmp_path: Path) -> None:
     put(tmp_path, 2, "two")
-    with pytest.raises(StaleToken) as refused:
+    with pytest.raises(StaleToken) as caught:
         put(tmp_path, 1, "one")
-    assert (refused.value.found, refused.value.newest) == (1, 2)
+    assert (caught.value.found, caught.value.newest) == (1, 2)
     assert read(tmp_path) == "two"
     assert left_in_staging(tmp_path) == []
 
@@ -260,10 +260,10 @@ def test_the_later_token_of_two_racing_attempts_wins(tmp_path: Path, first: int)
             stream(holder.stdin).write("\n")
             stream(holder.stdin).close()
             errors = {first: holder.stderr, 3 - first: comer.stderr}
-            told = {token: stream(pipe).read() for token, pipe in errors.items()}
+            stderr = {token: stream(pipe).read() for token, pipe in errors.items()}
     assert read(tmp_path) == "two"
-    assert told[2] == ""
-    assert ("StaleToken" in told[1]) is (first == 2)
+    assert stderr[2] == ""
+    assert ("StaleToken" in stderr[1]) is (first == 2)
     assert left_in_staging(tmp_path) == []
 
 
@@ -272,9 +272,9 @@ def test_a_fence_locked_for_too_long_is_an_error(tmp_path: Path, monkeypatch: py
     put(tmp_path, 1, "one")
     with fence_path(tmp_path, "p", "j").open() as fence:
         fcntl.flock(fence, fcntl.LOCK_EX)
-        with pytest.raises(TransientJobError) as refused:
+        with pytest.raises(TransientJobError) as caught:
             put(tmp_path, 2, "two")
-    assert refused.value.code == "publication-locked"
+    assert caught.value.code == "publication-locked"
     assert read(tmp_path) == "one"
     assert put(tmp_path, 3, "three").result is PublishResult.REPLACED
 
@@ -333,7 +333,7 @@ def test_file_system_errors_are_typed(tmp_path: Path, code: int, expected: str) 
     def refuse(one: Path, other: Path) -> bool:
         raise OSError(code, os.strerror(code), str(one))
 
-    with pytest.raises(TransientJobError) as refused:
+    with pytest.raises(TransientJobError) as caught:
         publish(
             stage(tmp_path, 2, "two"),
             bundle_path(tmp_path, "p", "j"),
@@ -341,9 +341,9 @@ def test_file_system_errors_are_typed(tmp_path: Path, code: int, expected: str) 
             token=2,
             swap_folders=refuse,
         )
-    assert refused.value.code == expected
-    assert refused.value.hint
-    assert set(refused.value.data) == {"found", "allowed"}
+    assert caught.value.code == expected
+    assert caught.value.hint
+    assert set(caught.value.data) == {"found", "allowed"}
     assert read(tmp_path) == "one"
     assert left_in_staging(tmp_path) == []
 
@@ -352,9 +352,9 @@ def test_a_missing_data_dir_is_not_created(tmp_path: Path) -> None:
     data = tmp_path / "data"
     staging = stage(data, 1, "one")
     shutil.rmtree(data)
-    with pytest.raises(TransientJobError) as refused:
+    with pytest.raises(TransientJobError) as caught:
         publish(staging, bundle_path(data, "p", "j"), fence=fence_path(data, "p", "j"), token=1)
-    assert refused.value.code == "data-dir-unusable"
+    assert caught.value.code == "data-dir-unusable"
     assert not data.exists()
 
 
@@ -370,9 +370,9 @@ def test_a_link_in_a_bundle_is_rejected(tmp_path: Path) -> None:
 def test_a_damaged_fence_is_an_error(tmp_path: Path) -> None:
     put(tmp_path, 5, "five")
     fence_path(tmp_path, "p", "j").write_text("garbage")
-    with pytest.raises(TransientJobError) as refused:
+    with pytest.raises(TransientJobError) as caught:
         put(tmp_path, 6, "six")
-    assert refused.value.data["found"] == "garbage"
+    assert caught.value.data["found"] == "garbage"
     assert read(tmp_path) == "five"
 
 

@@ -22,20 +22,20 @@ from previewops.worker.assets.opener import FileAssetOpener
 from previewops.worker.render.limits import RenderLimits
 from tests.integration.cli_program import Program
 from tests.render_support import open_picture, payload, quarters
-from tests.web_server import serving, web_assets, whole
+from tests.web_server import complete_response, serving, web_assets
 
 STEPS: list[dict[str, Any]] = [{"title": "One", "assetIds": ["it"]}, {"title": "Two"}]
 ASSETS = [{"id": "it", "uri": "picture.png"}]
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     quarters((80, 60)).save(tmp_path / "picture.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_a_request_is_rendered_into_a_folder(here: Path) -> None:
+def test_a_request_is_rendered_into_a_folder(folder: Path) -> None:
     seen: list[float] = []
     request = payload(STEPS, ASSETS)["previewRequest"]
     bundle = render(request, out="out", progress=lambda share, _word: seen.append(share))
@@ -50,34 +50,34 @@ def test_a_request_is_rendered_into_a_folder(here: Path) -> None:
     assert seen[-1] == 1.0
 
 
-def test_a_payload_gives_the_bytes_that_a_worker_publishes(here: Path) -> None:
+def test_a_payload_gives_the_bytes_that_a_worker_publishes(folder: Path) -> None:
     job = {**payload(STEPS, ASSETS, dry_run=True, format="png"), "projectId": "library"}
-    bundle = render(job, out=here / "out", opener=FileAssetOpener((here,)))
+    bundle = render(job, out=folder / "out", opener=FileAssetOpener((folder,)))
     assert bundle.preview["jobId"] == "job-1"
     assert bundle.animation is None
-    again = render(job["previewRequest"], out=here / "once" / "again")
+    again = render(job["previewRequest"], out=folder / "once" / "again")
     hashes = [{file["path"]: file["sha256"] for file in each.files} for each in (bundle, again)]
-    assert all(found.pop("preview.json") for found in hashes)
+    assert all(files.pop("preview.json") for files in hashes)
     assert hashes[0] == hashes[1]
 
 
-def test_a_downloaded_picture_is_the_one_whose_checksum_was_verified(here: Path) -> None:
-    good = (here / "picture.png").read_bytes()
-    answers = iter([whole(good), whole(b"something else")])
+def test_a_downloaded_picture_is_the_one_whose_checksum_was_verified(folder: Path) -> None:
+    good = (folder / "picture.png").read_bytes()
+    answers = iter([complete_response(good), complete_response(b"something else")])
 
     def answer(connection: socket.socket, path: str) -> None:
         next(answers)(connection, path)
 
     with serving(answer) as server:
         asset = {"id": "it", "uri": server.url(), "sha256": hashlib.sha256(good).hexdigest()}
-        fetched = DownloadCache(web_assets(server), spool=here)
+        fetched = DownloadCache(web_assets(server), spool=folder)
         bundle = render(payload(STEPS, [asset]), out="out", opener=FileAssetOpener((), fetched))
         fetched.close()
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
     assert bundle.warnings == ()
 
 
-def test_errors_are_those_of_the_contract_and_the_renderer(here: Path) -> None:
+def test_errors_are_those_of_the_contract_and_the_renderer(folder: Path) -> None:
     with pytest.raises(InvalidPayload):
         render({"steps": 1}, out="out")
     with pytest.raises(InvalidPayload):
@@ -96,7 +96,7 @@ def test_the_signature_is_visible() -> None:
 @pytest.mark.parametrize(
     "way", ["from previewops.worker import render", "import previewops.worker as w; w.render"]
 )
-def test_importing_it_is_cheap_and_it_can_be_called_in_any_order(here: Path, way: str) -> None:
+def test_importing_it_is_cheap_and_it_can_be_called_in_any_order(folder: Path, way: str) -> None:
     script = (
         f"import sys; {way}\n"
         "heavy = [name for name in ('PIL', 'arq', 'redis', 'av', 'httpx', 'jsonschema') if name in sys.modules]\n"
@@ -106,7 +106,7 @@ def test_importing_it_is_cheap_and_it_can_be_called_in_any_order(here: Path, way
         "print(render({'steps': [], 'assets': [], 'audio': {}, 'options': {'resolution': '64x64'}}, out='x').width)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=here
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=folder
     )
     assert (done.stdout, done.stderr) == ("64\n", "")
     wrong = "from previewops.worker import renderer"
@@ -119,8 +119,8 @@ def program(tmp_path: Path) -> Program:
 
 
 @pytest.fixture
-def job(here: Path) -> Path:
-    file = here / "job.json"
+def job(folder: Path) -> Path:
+    file = folder / "job.json"
     file.write_text(json.dumps(payload(STEPS, ASSETS)), "utf-8")
     return file
 

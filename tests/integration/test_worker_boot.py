@@ -93,8 +93,10 @@ def test_a_render_process_that_dies_at_its_start_is_reported(redis_url: str, tmp
         check=False,
     )
     assert done.returncode == EXIT_FAILED
-    told, hint = done.stderr.splitlines()
-    assert told == ("previewops: no render process could be started: the render process exited with status 3")
+    message, hint = done.stderr.splitlines()
+    assert message == (
+        "previewops: no render process could be started: the render process exited with status 3"
+    )
     assert hint.startswith("hint: ")
 
 

@@ -38,7 +38,7 @@ async def noop(_ctx: dict[Any, Any], _argument: Any) -> None:
     return None
 
 
-class Held:
+class BlockingFunction:
     """A function whose jobs run until released."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Held:
             return await self.started.get()
 
 
-def patient(
+def make_waiting_worker(
     url: str, queue: QueueFixture, function: Any, name: str = "w1", **settings: Any
 ) -> worker.PreviewWorker:
     """A worker that does not poll during this test."""
@@ -75,8 +75,11 @@ def never_idle_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("never_idle_over")
 async def test_an_idle_worker_is_woken_by_a_submit(redis_url: str) -> None:
-    held = Held()
-    async with queue_fixture(redis_url) as queue, running_worker(patient(redis_url, queue, held.held)):
+    held = BlockingFunction()
+    async with (
+        queue_fixture(redis_url) as queue,
+        running_worker(make_waiting_worker(redis_url, queue, held.held)),
+    ):
         await wait_for_blocked_clients(queue.redis, 1)
         await enqueue(queue.redis, "held", "job")
         assert await held.next_start() == "job"
@@ -86,11 +89,11 @@ async def test_an_idle_worker_is_woken_by_a_submit(redis_url: str) -> None:
 
 @pytest.mark.usefixtures("never_idle_over")
 async def test_a_worker_that_leaves_jobs_waiting_wakes_the_next(redis_url: str) -> None:
-    held = Held()
+    held = BlockingFunction()
     async with (
         queue_fixture(redis_url) as queue,
-        running_worker(patient(redis_url, queue, held.held, "w1")),
-        running_worker(patient(redis_url, queue, held.held, "w2")),
+        running_worker(make_waiting_worker(redis_url, queue, held.held, "w1")),
+        running_worker(make_waiting_worker(redis_url, queue, held.held, "w2")),
     ):
         await wait_for_blocked_clients(queue.redis, 2)
         await enqueue(queue.redis, "held", "a", "b")
@@ -102,10 +105,10 @@ async def test_a_worker_that_leaves_jobs_waiting_wakes_the_next(redis_url: str) 
 
 @pytest.mark.usefixtures("never_idle_over")
 async def test_a_paused_queue_is_not_claimed_from_and_a_resume_wakes(redis_url: str) -> None:
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         await queue.queue.pause(who="test")
-        async with running_worker(patient(redis_url, queue, held.held)):
+        async with running_worker(make_waiting_worker(redis_url, queue, held.held)):
             await wait_for_blocked_clients(queue.redis, 1)
             await enqueue(queue.redis, "held", "job")
 
@@ -149,7 +152,7 @@ async def test_a_job_in_backoff_becomes_due_without_a_wake_up(redis_url: str) ->
 
     async with (
         queue_fixture(redis_url) as queue,
-        running_worker(patient(redis_url, queue, heals, backoff_base_ms=30, backoff_max_ms=30)),
+        running_worker(make_waiting_worker(redis_url, queue, heals, backoff_base_ms=30, backoff_max_ms=30)),
     ):
         await enqueue(queue.redis, "heals", "job")
         assert (await wait_for_end(queue, "job")).state is JobState.COMPLETED
@@ -239,14 +242,14 @@ async def test_a_burst_waits_for_paused_jobs_and_jobs_running_elsewhere(redis_ur
         await queue.queue.pause(who="test")
         await enqueue(queue.redis, "noop", "waiting")
         worker = make_worker(redis_url, make_settings(queue), noop, burst=True)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await wait_for_blocked_clients(queue.redis, 1)
             await queue.queue.resume(who="test")
             assert (await wait_for_end(queue, "waiting")).state is JobState.COMPLETED
-            assert not living.done()
+            assert not main_task.done()
             await queue.worker("another").release([claim])
             async with asyncio.timeout(PATIENCE_S):
-                await living
+                await main_task
         assert await queue.state("elsewhere") == "completed"
 
 
@@ -260,7 +263,7 @@ async def test_a_burst_over_an_empty_queue_ends(redis_url: str) -> None:
 
 
 async def test_a_heartbeat_reports_the_worker_and_its_jobs_progress(redis_url: str) -> None:
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         settings = make_settings(queue, worker_concurrency=3)
         async with running_worker(make_worker(redis_url, settings, held.held)):
@@ -294,7 +297,7 @@ async def test_a_heartbeat_reports_the_worker_and_its_jobs_progress(redis_url: s
 
 
 async def test_one_lost_lease_of_several_stops_only_that_job(redis_url: str) -> None:
-    held, journal = Held(), JobLog()
+    held, journal = BlockingFunction(), JobLog()
     async with queue_fixture(redis_url) as queue:
         settings = make_settings(queue, worker_concurrency=3)
         worker = make_worker(redis_url, settings, held.held, after_job_end=journal.record)
@@ -316,7 +319,7 @@ async def test_one_lost_lease_of_several_stops_only_that_job(redis_url: str) -> 
 
 
 async def test_a_lost_job_can_be_claimed_again_by_the_same_worker(redis_url: str) -> None:
-    held, journal = Held(), JobLog()
+    held, journal = BlockingFunction(), JobLog()
     async with queue_fixture(redis_url) as queue:
         # No heartbeat informs the worker in time: it holds the job twice, once with a lost lease.
         settings = make_settings(queue, worker_concurrency=2, heartbeat_ms=HOUR_MS, lease_ms=HOUR_MS)

@@ -63,14 +63,14 @@ async def test_an_unknown_function_is_a_dead_letter(redis_url: str) -> None:
 async def test_a_pickled_body_is_a_dead_letter_and_never_unpickled(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         async with stock_pool(redis_url, job_serializer=pickle.dumps, job_deserializer=pickle.loads) as stock:
-            await stock.enqueue_job("echo", Explosive(), _job_id="job", _queue_name="preview-jobs")
+            await stock.enqueue_job("echo", UnpickleBomb(), _job_id="job", _queue_name="preview-jobs")
         await run_burst(make_worker(redis_url, make_settings(queue), echo, burst=True))
         record = await queue.queue.status("job")
     assert (record.state, record.code, record.attempts) == (JobState.DEAD, "payload-unreadable", 1)
     assert "pickle is not read" in (record.reason or "")
 
 
-class Explosive:
+class UnpickleBomb:
     """Fails the test when unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -263,7 +263,7 @@ async def test_sys_exit_within_a_job_does_not_end_the_worker(redis_url: str) -> 
     assert (record.state, record.error_class, record.reason) == (JobState.DEAD, "SystemExit", "3")
 
 
-class Wordless(Exception):
+class ErrorWithoutText(Exception):
     def __str__(self) -> str:
         raise ValueError
 
@@ -273,7 +273,7 @@ class Wordless(Exception):
     [
         (FileNotFoundError("caf\udce9.png"), "caf\\udce9.png"),
         (PermanentJobError("bad-name", "\ud800", hint="\udfff"), "\\ud800 (\\udfff)"),
-        (Wordless(), "its text raises ValueError"),
+        (ErrorWithoutText(), "its text raises ValueError"),
     ],
 )
 async def test_a_message_that_is_not_utf_8_is_escaped(redis_url: str, error: Exception, reason: str) -> None:
@@ -292,13 +292,13 @@ async def test_a_job_that_breaks_the_finish_is_a_failure_of_that_job_alone(redis
         worker = make_worker(redis_url, settings, echo)
         worker.leases.fast_runner = FailingRunner(worker.leases.fast_runner, "bad")
         await enqueue(queue.redis, "echo", "a", "bad", "b", "c")
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             for job_id in ("a", "b", "c"):
                 record = await wait_for_end(queue, job_id)
                 assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
             bad = await wait_for_end(queue, "bad")
             assert (bad.state, bad.cause, bad.error_class) == (JobState.DEAD, "attempts", "ResponseError")
-            assert not living.done()
+            assert not main_task.done()
             assert worker.runs == {}
 
 
@@ -316,19 +316,19 @@ async def test_an_outcome_that_cannot_be_recorded_counts_as_a_crash(
         worker = make_worker(redis_url, settings, raises, echo)
         monkeypatch.setattr(worker.leases, "retry", breaks)
         await enqueue(queue.redis, "raises", "bad")
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             bad = await wait_for_end(queue, "bad")
             assert (bad.state, bad.cause, bad.crashes) == (JobState.DEAD, "crashes", 2)
             await enqueue(queue.redis, "echo", "next")
             assert (await wait_for_end(queue, "next")).state is JobState.COMPLETED
-            assert not living.done()
+            assert not main_task.done()
             assert worker.runs == {}
 
 
 # ------------------------------------------------------- hooks
 
 
-class Hooked:
+class RecordingHooks:
     """Hooks that record their calls, and raise where requested."""
 
     def __init__(self, raising: str = "") -> None:
@@ -351,7 +351,7 @@ class Hooked:
 ALL_HOOKS = ("on_startup", "on_job_start", "on_job_end", "after_job_end", "on_shutdown")
 
 
-async def hooked(queue: QueueFixture, url: str, function: Any, hooks: Hooked) -> JobRecord:
+async def hooked(queue: QueueFixture, url: str, function: Any, hooks: RecordingHooks) -> JobRecord:
     await enqueue(queue.redis, function.__name__, "job")
     worker = make_worker(
         url, make_settings(queue, max_attempts=1), function, burst=True, **hooks.options(*ALL_HOOKS)
@@ -361,7 +361,7 @@ async def hooked(queue: QueueFixture, url: str, function: Any, hooks: Hooked) ->
 
 
 async def test_hooks_are_called_in_order(redis_url: str) -> None:
-    hooks = Hooked()
+    hooks = RecordingHooks()
     async with queue_fixture(redis_url) as queue:
         record = await hooked(queue, redis_url, echo, hooks)
     assert record.state is JobState.COMPLETED
@@ -372,7 +372,7 @@ async def test_hooks_are_called_around_a_job_that_fails(redis_url: str) -> None:
     async def raises(_ctx: dict[Any, Any], _argument: Any) -> None:
         raise RuntimeError("the job's own")
 
-    hooks = Hooked()
+    hooks = RecordingHooks()
     async with queue_fixture(redis_url) as queue:
         record = await hooked(queue, redis_url, raises, hooks)
     assert (record.state, record.reason) == (JobState.DEAD, "the job's own")
@@ -381,7 +381,7 @@ async def test_hooks_are_called_around_a_job_that_fails(redis_url: str) -> None:
 
 @pytest.mark.parametrize("raising", ["on_job_start", "on_job_end"])
 async def test_a_hook_that_raises_fails_the_job_and_not_the_worker(redis_url: str, raising: str) -> None:
-    hooks = Hooked(raising)
+    hooks = RecordingHooks(raising)
     async with queue_fixture(redis_url) as queue:
         record = await hooked(queue, redis_url, echo, hooks)
     assert (record.state, record.reason) == (JobState.DEAD, f"{raising} raised")
@@ -393,18 +393,18 @@ async def test_on_job_end_that_raises_does_not_hide_the_job_s_failure(redis_url:
         raise RuntimeError("the job's own")
 
     async with queue_fixture(redis_url) as queue:
-        record = await hooked(queue, redis_url, raises, Hooked("on_job_end"))
+        record = await hooked(queue, redis_url, raises, RecordingHooks("on_job_end"))
     assert record.reason == "the job's own"
 
 
 async def test_after_job_end_that_raises_changes_nothing(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
-        record = await hooked(queue, redis_url, echo, Hooked("after_job_end"))
+        record = await hooked(queue, redis_url, echo, RecordingHooks("after_job_end"))
     assert record.state is JobState.COMPLETED
 
 
 async def test_on_startup_that_raises_ends_the_worker(redis_url: str) -> None:
-    hooks = Hooked("on_startup")
+    hooks = RecordingHooks("on_startup")
     async with queue_fixture(redis_url) as queue:
         with pytest.raises(RuntimeError, match="on_startup raised"):
             await hooked(queue, redis_url, echo, hooks)

@@ -45,7 +45,7 @@ async def noop(_ctx: dict[Any, Any], _argument: Any) -> None:
     return None
 
 
-class Held:
+class BlockingFunction:
     """A function whose jobs run until released, and that records when they are stopped."""
 
     def __init__(self) -> None:
@@ -78,10 +78,10 @@ async def worker_is_at(queue: QueueFixture, jobs: int) -> bool:
 
 async def test_a_worker_survives_redis_killed_and_started_again(redis_process: MakeRedis) -> None:
     server = redis_process(persistent=True, options=("--appendfsync", "always"))
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue), held.held)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await enqueue(queue.redis, "held", "running")
             await wait_for_event(held.started)
             server.kill()
@@ -92,7 +92,7 @@ async def test_a_worker_survives_redis_killed_and_started_again(redis_process: M
             assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
             await enqueue(queue.redis, "held", "later")
             assert (await wait_for_end(queue, "later")).state is JobState.COMPLETED
-            assert not living.done()
+            assert not main_task.done()
             assert worker.jobs_complete == 2
         assert (await queue.snapshots.read()).unaccounted == 0
 
@@ -101,7 +101,7 @@ async def test_a_worker_logs_a_flushed_redis_once_and_continues(
     redis_process: MakeRedis,
 ) -> None:
     server = redis_process()
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(server.url) as queue:
         with capture_logs() as log:
             worker = make_worker(server.url, make_settings(queue, worker_concurrency=2), held.held)
@@ -119,13 +119,13 @@ async def test_a_worker_logs_a_flushed_redis_once_and_continues(
                 await worker.heartbeat.send()
                 await worker.heartbeat.send()
         assert (await queue.snapshots.read()).data_lost_ms is not None
-    (told,) = [line for line in log if line["event"] == "queue.replaced"]
-    knew, found = (iso_from_ms(us // 1000) for us in born)
-    assert told == {
+    (event,) = [line for line in log if line["event"] == "queue.replaced"]
+    knew, replaced_by = (iso_from_ms(us // 1000) for us in born)
+    assert event == {
         "event": "queue.replaced",
         "log_level": "error",
         "knew": knew,
-        "found": found,
+        "found": replaced_by,
         "jobs": 2,
     }
 
@@ -134,12 +134,12 @@ async def test_a_worker_stops_runs_with_expired_leases_while_redis_is_frozen(
     redis_process: MakeRedis,
 ) -> None:
     server = redis_process()
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(server.url) as queue:
         settings = make_settings(queue, lease_ms=600, heartbeat_ms=100)
         # The call in flight at the end of the lease would take an hour.
         worker = make_worker(server.url, settings, held.held, socket_timeout_s=3600.0)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await enqueue(queue.redis, "held", "job")
             await wait_for_event(held.started)
             server.freeze()
@@ -149,7 +149,7 @@ async def test_a_worker_stops_runs_with_expired_leases_while_redis_is_frozen(
             record = await wait_for_end(queue, "job")
             assert (record.state, record.attempts) == (JobState.COMPLETED, 0)
             assert held.starts == 2
-            assert not living.done()
+            assert not main_task.done()
         assert (await queue.snapshots.read()).unaccounted == 0
 
 
@@ -157,7 +157,7 @@ async def test_calls_to_a_frozen_redis_time_out_and_the_worker_continues(redis_p
     server = redis_process()
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue), noop, socket_timeout_s=0.2)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await wait_for_blocked_clients(queue.redis, 1)
             server.freeze()
             async with asyncio.timeout(PATIENCE_S):
@@ -166,11 +166,11 @@ async def test_calls_to_a_frozen_redis_time_out_and_the_worker_continues(redis_p
             server.thaw()
             await enqueue(queue.redis, "noop", "job")
             assert (await wait_for_end(queue, "job")).state is JobState.COMPLETED
-            assert not living.done()
+            assert not main_task.done()
 
 
 async def test_a_run_stopped_for_an_expired_lease_is_released_without_an_attempt(redis_url: str) -> None:
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue), held.held)
         async with running_worker(worker):
@@ -188,7 +188,7 @@ async def test_a_run_stopped_for_an_expired_lease_is_released_without_an_attempt
 
 
 async def test_a_run_claimed_after_the_last_renewal_is_not_stopped(redis_url: str) -> None:
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue), held.held)
         async with running_worker(worker):
@@ -252,14 +252,14 @@ async def test_a_worker_with_a_rejected_password_ends_with_a_typed_error(redis_p
     server = redis_process()
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue), noop)
-        living = asyncio.create_task(worker.main())
+        main_task = asyncio.create_task(worker.main())
         await wait_for_blocked_clients(queue.redis, 1)
         await queue.redis.config_set("requirepass", "secret")
         await queue.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(RedisUnavailable, match="asks for a user name and password"):
                 async with redis_errors(server.url):
-                    await living
+                    await main_task
         # The failed deregistration must not hide that error.
         await worker.close()
         await worker.close()
@@ -272,17 +272,17 @@ async def test_sigterm_before_redis_is_available(redis_process: MakeRedis) -> No
     server = redis_process(start=False)
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue), noop)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             worker.drain()
             async with asyncio.timeout(PATIENCE_S):
-                await living
+                await main_task
 
 
 # asyncio leaves the socket of a cancelled connection attempt to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_closing_while_redis_is_unavailable(redis_process: MakeRedis) -> None:
     server = redis_process()
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue, lease_ms=300, heartbeat_ms=50), held.held)
         async with running_worker(worker):
@@ -296,40 +296,40 @@ async def test_closing_while_redis_is_unavailable(redis_process: MakeRedis) -> N
 async def test_a_drain_of_an_idle_worker_ends_at_once(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue, drain_timeout_s=86_400), noop)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await wait_for_blocked_clients(queue.redis, 1)
             worker.drain()
             async with asyncio.timeout(PATIENCE_S):
-                await living
+                await main_task
 
 
 async def test_a_drain_lets_a_running_job_finish_and_claims_no_other(redis_url: str) -> None:
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue), held.held)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await enqueue(queue.redis, "held", "running", "waiting")
             await wait_for_event(held.started)
             worker.drain()
             held.let_go.set()
             async with asyncio.timeout(PATIENCE_S):
-                await living
+                await main_task
         assert await queue.state("running") == "completed"
         assert await queue.state("waiting") == "waiting"
         assert held.starts == 1
 
 
 async def test_a_second_drain_releases_running_jobs_at_once(redis_url: str) -> None:
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue, drain_timeout_s=86_400), held.held)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await enqueue(queue.redis, "held", "job")
             await wait_for_event(held.started)
             worker.drain()
             worker.drain()
             async with asyncio.timeout(PATIENCE_S):
-                await living
+                await main_task
         record = await queue.queue.status("job")
         assert (record.state, record.attempts, record.crashes) == (JobState.WAITING, 0, 0)
         assert held.stopped.is_set()
@@ -337,7 +337,7 @@ async def test_a_second_drain_releases_running_jobs_at_once(redis_url: str) -> N
 
 
 async def test_a_claim_in_flight_when_the_drain_begins_is_released(redis_url: str) -> None:
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "held", "job")
         worker = make_worker(redis_url, make_settings(queue, drain_timeout_s=86_400), held.held)
@@ -349,8 +349,8 @@ async def test_a_claim_in_flight_when_the_drain_begins_is_released(redis_url: st
             return claims
 
         worker.leases.claim = drained_meanwhile  # type: ignore[method-assign]
-        async with running_worker(worker) as living, asyncio.timeout(PATIENCE_S):
-            await living
+        async with running_worker(worker) as main_task, asyncio.timeout(PATIENCE_S):
+            await main_task
         record = await queue.queue.status("job")
         assert (record.state, record.attempts, record.crashes) == (JobState.WAITING, 0, 0)
         assert held.starts == 0
@@ -362,24 +362,24 @@ async def test_a_drain_does_not_stop_the_recording_of_an_outcome(redis_url: str,
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", "job")
 
-        async def hurry(ctx: dict[Any, Any]) -> None:
+        async def drain_twice(ctx: dict[Any, Any]) -> None:
             if where == "after_job_end":
                 worker.drain()
                 worker.drain()
             await journal.record(ctx)
 
-        worker = make_worker(redis_url, make_settings(queue), noop, after_job_end=hurry)
+        worker = make_worker(redis_url, make_settings(queue), noop, after_job_end=drain_twice)
         finish = worker.leases.finish
 
-        async def hurried(*args: Any) -> Any:
+        async def finish_then_drain(*args: Any) -> Any:
             if where == "finish":
                 worker.drain()
                 worker.drain()
             return await finish(*args)
 
-        worker.leases.finish = hurried  # type: ignore[method-assign]
-        async with running_worker(worker) as living, asyncio.timeout(PATIENCE_S):
-            await living
+        worker.leases.finish = finish_then_drain  # type: ignore[method-assign]
+        async with running_worker(worker) as main_task, asyncio.timeout(PATIENCE_S):
+            await main_task
         assert await queue.state("job") == "completed"
         assert journal.ids == ["job"]
         assert worker.jobs_complete == 1

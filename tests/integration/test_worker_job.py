@@ -172,9 +172,9 @@ async def test_a_fence_ahead_of_redis_is_overtaken_by_the_next_attempt(
                 record = await wait_for_end(queue, "job")
     assert record.state is JobState.COMPLETED
     assert [attempt.code for attempt in record.history] == ["stale-token"]
-    (told,) = [line for line in log if line["event"] == "fence.token-ahead"]
-    assert (told["log_level"], told["newest"]) == ("error", ahead)
-    assert 0 < told["token"] < ahead
+    (event,) = [line for line in log if line["event"] == "fence.token-ahead"]
+    assert (event["log_level"], event["newest"]) == ("error", ahead)
+    assert 0 < event["token"] < ahead
     assert published(tmp_path)
     assert int(fence.read_text()) > ahead
 
@@ -184,10 +184,10 @@ async def test_a_publication_in_progress_survives_a_drain(
 ) -> None:
     publish = job_module.publish
     loop = asyncio.get_running_loop()
-    begun, go_on = asyncio.Event(), threading.Event()
+    started, go_on = asyncio.Event(), threading.Event()
 
     def slow(*args: Any, **kwargs: Any) -> Any:
-        loop.call_soon_threadsafe(begun.set)
+        loop.call_soon_threadsafe(started.set)
         assert go_on.wait(PATIENCE_S)
         return publish(*args, **kwargs)
 
@@ -195,8 +195,8 @@ async def test_a_publication_in_progress_survives_a_drain(
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "render_preview", "job", argument=raw("job"))
         worker = rendering(queue, redis_url, tmp_path, FakeRenderRunner())
-        async with running_worker(worker) as living:
-            await wait_for_event(begun)
+        async with running_worker(worker) as main_task:
+            await wait_for_event(started)
             worker.drain()
             worker.drain()
             (slot,) = worker.tasks.values()
@@ -206,7 +206,7 @@ async def test_a_publication_in_progress_survives_a_drain(
             await asyncio.wait({slot}, timeout=0)
             go_on.set()
             async with asyncio.timeout(PATIENCE_S):
-                await living
+                await main_task
         assert (bundle_path(tmp_path, "p", "job") / "poster.png").read_bytes() == b"pixels"
         record = await queue.queue.status("job")
         assert record.state in (JobState.WAITING, JobState.COMPLETED)

@@ -15,7 +15,7 @@ def test_public_addresses_are_allowed(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "words"),
+    ("address", "reason"),
     [
         ("127.0.0.1", "loopback"),
         ("127.255.255.254", "loopback"),
@@ -55,5 +55,5 @@ def test_public_addresses_are_allowed(address: str) -> None:
         ("", "not an address"),
     ],
 )
-def test_other_addresses_are_rejected(address: str, words: str) -> None:
-    assert words in str(rejection_reason(address))
+def test_other_addresses_are_rejected(address: str, reason: str) -> None:
+    assert reason in str(rejection_reason(address))

@@ -23,7 +23,7 @@ sys.stdin.read()
 """
 
 
-class Ticking:
+class TickingClock:
     """Monotonic time that advances by a second with each call."""
 
     def __init__(self) -> None:
@@ -47,16 +47,16 @@ def helper() -> Iterator[subprocess.Popen[str]]:
 
 
 def test_stats_of_a_worker_alone_are_the_kernels() -> None:
-    usage = ProcessStatsReader(list, Ticking()).read()
+    usage = ProcessStatsReader(list, TickingClock()).read()
     assert usage.rss_bytes == usage.own_rss_bytes
-    found = psutil.Process(os.getpid()).memory_info().rss
-    assert abs(usage.own_rss_bytes - found) < 8 * 1024 * 1024
+    rss_bytes = psutil.Process(os.getpid()).memory_info().rss
+    assert abs(usage.own_rss_bytes - rss_bytes) < 8 * 1024 * 1024
     assert usage.cpu_percent == 0.0, "the first reading has no predecessor"
 
 
 def test_memory_and_time_of_helpers_are_added(helper: subprocess.Popen[str]) -> None:
     helpers: list[int] = []
-    meter = ProcessStatsReader(lambda: helpers, Ticking())
+    meter = ProcessStatsReader(lambda: helpers, TickingClock())
     meter.read()
     helpers.append(helper.pid)
     usage = meter.read()
@@ -65,7 +65,7 @@ def test_memory_and_time_of_helpers_are_added(helper: subprocess.Popen[str]) -> 
 
 
 def test_a_helper_that_has_exited_is_skipped(helper: subprocess.Popen[str]) -> None:
-    meter = ProcessStatsReader(lambda: [helper.pid], Ticking())
+    meter = ProcessStatsReader(lambda: [helper.pid], TickingClock())
     meter.read()
     helper.kill()
     helper.wait()

@@ -15,7 +15,7 @@ from previewops.worker.engine.redis_retry import (
 )
 
 
-class Dice:
+class MaxRng:
     """Always returns the upper bound."""
 
     def __init__(self, upper: bool = True) -> None:
@@ -83,11 +83,11 @@ def test_bugs_are_permanent(error: Exception) -> None:
 
 
 def test_delays_double_up_to_a_limit_with_bounded_jitter() -> None:
-    longest = [retry_delay_s(failures, Dice()) for failures in range(1, 9)]
-    shortest = [retry_delay_s(failures, Dice(upper=False)) for failures in range(1, 9)]
+    longest = [retry_delay_s(failures, MaxRng()) for failures in range(1, 9)]
+    shortest = [retry_delay_s(failures, MaxRng(upper=False)) for failures in range(1, 9)]
     assert longest == [0.05, 0.1, 0.2, 0.4, 0.8, MAX_DELAY_S, MAX_DELAY_S, MAX_DELAY_S]
     assert shortest == [pause / 2 for pause in longest]
-    assert retry_delay_s(10_000, Dice()) == MAX_DELAY_S
+    assert retry_delay_s(10_000, MaxRng()) == MAX_DELAY_S
 
 
 async def test_a_call_is_repeated_until_it_succeeds() -> None:
@@ -115,5 +115,5 @@ async def test_a_permanent_error_is_raised_at_once() -> None:
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        await retry_until_connected(call, Dice())
+        await retry_until_connected(call, MaxRng())
     assert calls == 1

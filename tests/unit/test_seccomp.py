@@ -41,7 +41,7 @@ def verdict(machine: str, number: int, *arguments: int, audit: int | None = None
 
 
 @pytest.mark.parametrize(
-    ("x86", "arm", "arguments", "told"),
+    ("x86", "arm", "arguments", "expected"),
     [
         (0, 63, (), ALLOWED),  # read
         (1, 64, (), ALLOWED),  # write
@@ -66,10 +66,10 @@ def verdict(machine: str, number: int, *arguments: int, audit: int | None = None
     ],
 )
 def test_verdicts_are_the_same_on_every_architecture(
-    x86: int, arm: int, arguments: tuple[int, ...], told: int
+    x86: int, arm: int, arguments: tuple[int, ...], expected: int
 ) -> None:
-    assert verdict("x86_64", x86, *arguments) == told
-    assert verdict("aarch64", arm, *arguments) == told
+    assert verdict("x86_64", x86, *arguments) == expected
+    assert verdict("aarch64", arm, *arguments) == expected
 
 
 def test_calls_of_another_table_are_denied() -> None:
