@@ -516,7 +516,7 @@ async def test_a_request_to_a_dead_fork_server_fails_and_the_next_one_starts_ano
         assert await other.exited == -signal.SIGKILL
         for pidfd in pidfds:
             os.close(pidfd)
-    await server.close()
+    server.close()
 
 
 async def test_a_fork_that_fails_is_reported(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:

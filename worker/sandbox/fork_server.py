@@ -101,7 +101,6 @@ class ForkServer:
         self._control: socket.socket | None = None
         self._requested: deque[ForkedProcess] = deque()
         self._running: dict[int, ForkedProcess] = {}  # by pid
-        self._exits: set[asyncio.Future[None]] = set()  # of this server and those that died before
 
     @property
     def pid(self) -> int | None:
@@ -124,12 +123,8 @@ class ForkServer:
         self._requested.append(process)
         return process
 
-    async def close(self) -> None:
-        """Kills the server and waits until it has ended. Its processes have ended by then."""
-        if self._process is not None:
-            self._process.kill()
-        if self._exits:
-            await asyncio.wait(self._exits, timeout=EXIT_TIMEOUT_S)
+    def close(self) -> None:
+        """Kills the server and reaps it. Its processes have ended by then."""
         if self._control is not None:
             self._on_lost()
 
@@ -159,23 +154,7 @@ class ForkServer:
         ours.setblocking(False)
         self._process, self._control = process, ours
         asyncio.get_running_loop().add_reader(ours, self._on_report)
-        self._reap_on_exit(process)
         return ours
-
-    def _reap_on_exit(self, process: subprocess.Popen[bytes]) -> None:
-        loop = asyncio.get_running_loop()
-        pidfd = os.pidfd_open(process.pid)
-        exited: asyncio.Future[None] = loop.create_future()
-        self._exits.add(exited)
-
-        def reap() -> None:
-            loop.remove_reader(pidfd)
-            os.close(pidfd)
-            process.wait()
-            self._exits.discard(exited)
-            exited.set_result(None)
-
-        loop.add_reader(pidfd, reap)
 
     def _on_report(self) -> None:
         assert self._control is not None
@@ -202,10 +181,14 @@ class ForkServer:
             self._running[pid] = process
 
     def _on_lost(self) -> None:
-        """Drops the server, which has died or is about to."""
+        """Drops a server that has died or must die."""
         assert self._control is not None
+        assert self._process is not None
         asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(EXIT_TIMEOUT_S)  # takes milliseconds
         self._control = self._process = None
         for process in (*self._requested, *self._running.values()):
             process.set_orphaned()

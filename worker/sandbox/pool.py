@@ -145,7 +145,7 @@ class RenderPool:
         for slot in self._slots:
             slot.abandon()
         await self._spawner.kill_all()
-        await self._server.close()
+        self._server.close()
 
     def _check_open(self) -> None:
         if self._closed:
