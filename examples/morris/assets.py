@@ -1,4 +1,4 @@
-"""Writes the demo's pictures, and the two that it needs broken."""
+"""Draws the demo's pictures, including a truncated one and an unfinished upload."""
 
 from __future__ import annotations
 

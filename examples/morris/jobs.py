@@ -1,4 +1,4 @@
-"""The demo's jobs: every priority, format, theme and shape, one that a retry heals, two that must end dead."""
+"""The demo's jobs: every priority, format, theme and shape, one that succeeds on a retry, two dead letters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from previewops.worker.demo import FOLDER, MISSING, UPLOADING, Expectation
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What differs from job to job. ``images`` are the frames: each a step's words and the files beside them."""
+    """The variable part of a job. ``frames``: each a step and the files of its pictures."""
 
     name: str
     priority: Priority
@@ -29,7 +29,7 @@ class _Plan:
 
 
 def write_jobs(path: Path) -> None:
-    """Writes what ``previewops.worker.demo.jobs`` reads."""
+    """Writes the data of ``previewops.worker.demo.jobs``."""
     entries = [
         {"name": plan.name, "note": plan.note, "expectation": plan.expectation, "payload": _payload(plan)}
         for plan in _plans()
@@ -75,7 +75,7 @@ def _asset_id(file: str) -> str:
 
 
 def _frame(name: str, *others: str) -> tuple[LessonStep, tuple[str, ...]]:
-    """The lesson's step of that name with its own scene, and further files beside it."""
+    """The lesson's step ``name`` with its own picture, and further files."""
     step = next(step for step in STEPS if step.id == name)
     return step, (file_name(step.asset), *others)
 
@@ -187,7 +187,7 @@ def _without_pictures() -> list[_Plan]:
             TITLE,
             tuple(_frame(step.id) for step in STEPS),
             {"resolution": "1920x1080", "format": "webp"},
-            "a dry run: measures the assets and says what would be rendered",
+            "a dry run: measures the assets and reports what a render would produce",
             dry_run=True,
         ),
     ]
@@ -202,13 +202,13 @@ def _faults() -> list[_Plan]:
             "All men are placed",
             ((moving, (UPLOADING,)),),
             {"resolution": "1280x720", "format": "webp", "theme": "light"},
-            "its picture is still being uploaded at the first attempt: a retry heals it",
+            "its picture has not been uploaded at the first attempt: the retry succeeds",
             expectation=Expectation.RETRIED,
         ),
         _Plan(
             "missing-asset",
             Priority.HIGH,
-            "A picture that nobody has",
+            "A picture that does not exist",
             (_frame("board", MISSING),),
             {"resolution": "1280x720", "format": "webp"},
             "one of its pictures does not exist: a dead letter at once",

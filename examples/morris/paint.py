@@ -1,4 +1,4 @@
-"""Wood, felt and turned men, drawn by code: deterministic, antialiased, and quick enough to draw on demand."""
+"""Wood, felt and turned men, drawn by code: deterministic and antialiased."""
 
 from __future__ import annotations
 

@@ -53,9 +53,7 @@ class PublishResult(StrEnum):
 
     FIRST = "first"  # there was no bundle before
     REPLACED = "replaced"  # the previous bundle was removed
-    UNCHANGED = (
-        "kept"  # the existing bundle has the same bytes and stays, with new times; staging was removed
-    )
+    UNCHANGED = "kept"  # the existing bundle has the same bytes and stays, with new times
     ALREADY_PUBLISHED = "already"  # this token has published before: the reply was lost
 
 

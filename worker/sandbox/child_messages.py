@@ -86,7 +86,7 @@ def unavailable_error(reason: str) -> TransientJobError:
 def crash_error(code: int | None) -> RenderCrashed:
     """The error of a render process that ended with exit ``code``, see ``ForkedProcess.exited``."""
     if code is None:
-        return RenderCrashed("died together with its fork server", hint="look at the kernel's log")
+        return RenderCrashed("died together with its fork server", hint="read the kernel's log")
     if code >= 0:
         return RenderCrashed(f"exited with status {code}", exit_status=code)
     try:
