@@ -22,26 +22,26 @@ from previewops.worker.sandbox.child import TaskContext
 from previewops.worker.sandbox.file_client import RemoteAssets, RemoteOutput, RemoteThumbnails
 
 
-def build(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
+def build(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Builds a bundle and returns a short summary, as JSON values.
 
     ``spec``: ``payload`` (valid); ``limits`` (optional, fields of ``RenderLimits``); ``thumbnails``, whether the
-    worker caches some; ``fonts`` (optional), see ``FontSources.as_json``. ``host`` opens assets and creates files;
+    worker caches some; ``fonts`` (optional), see ``FontSources.as_json``. ``context`` opens assets and creates files;
     the publisher flushes them.
 
     Raises:
         PermanentJobError, TransientJobError: as ``render``.
         MemoryError: not converted.
     """
-    with closing(RemoteOutput(host)) as output:
+    with closing(RemoteOutput(context)) as output:
         return build_bundle(
             spec["payload"],
-            opener=RemoteAssets(host),
+            opener=RemoteAssets(context),
             output=output,
             limits=RenderLimits.from_mapping(spec.get("limits")),
             fonts=FontSources.from_json(spec.get("fonts")),
-            progress=host,
-            cached_thumbnails=RemoteThumbnails(host) if spec.get("thumbnails") else None,
+            progress=context,
+            cached_thumbnails=RemoteThumbnails(context) if spec.get("thumbnails") else None,
         )
 
 

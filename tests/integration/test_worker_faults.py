@@ -418,15 +418,15 @@ async def test_closing_the_claim_channel_cancels_waiting_finishes(redis_url: str
         await enqueue(queue.redis, "noop", "a", "b")
         leases = queue.worker()
         leases.finish = hangs  # type: ignore[method-assign]
-        exchange = ClaimChannel(
+        channel = ClaimChannel(
             leases, max_calls=1, batch_size=1, held_claims=list, accepts_jobs=lambda: True, rng=MaxRng()
         )
         waiting = [
-            asyncio.create_task(exchange.finish(CompletedJob(claim, "null", 1.0), lambda _: None))
+            asyncio.create_task(channel.finish(CompletedJob(claim, "null", 1.0), lambda _: None))
             for claim in (await leases.claim(2)).claims
         ]
         await wait_for_event(under_way)
-        await exchange.close()
+        await channel.close()
         async with asyncio.timeout(PATIENCE_S):
             ends = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(end) for end in ends] == [asyncio.CancelledError] * 2

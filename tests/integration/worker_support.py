@@ -36,7 +36,7 @@ class MaxRng:
         return b
 
 
-def make_settings(bench: QueueFixture, **changes: Any) -> Settings:
+def make_settings(fixture: QueueFixture, **changes: Any) -> Settings:
     """Settings with short times, so that retries and heartbeats come soon."""
     given = {
         "worker_concurrency": 1,
@@ -47,7 +47,7 @@ def make_settings(bench: QueueFixture, **changes: Any) -> Settings:
         "drain_timeout_s": 20,
         **changes,
     }
-    return replace(bench.settings, **given)
+    return replace(fixture.settings, **given)
 
 
 class JobLog:
@@ -120,11 +120,11 @@ async def enqueue(redis: Redis, function: str, *job_ids: str, argument: Any = No
     await Scripts(redis, Keys(QUEUE)).run(ScriptName.SUBMIT, *args)
 
 
-async def wait_for_end(bench: QueueFixture, job_id: str) -> JobRecord:
+async def wait_for_end(fixture: QueueFixture, job_id: str) -> JobRecord:
     """Waits until a job is completed, dead or cancelled."""
     async with asyncio.timeout(PATIENCE_S):
-        await bench.queue.wait_until_ended(job_id, poll_interval_s=0.2)
-    return await bench.queue.status(job_id)
+        await fixture.queue.wait_until_ended(job_id, poll_interval_s=0.2)
+    return await fixture.queue.status(job_id)
 
 
 async def wait_for_blocked_clients(redis: Redis, count: int) -> None:
