@@ -191,9 +191,8 @@ async def _start(render_pool: RenderPool) -> None:
         await render_pool.start()
     except TaskImportError as error:
         if error.error_class not in (ImportError.__name__, ModuleNotFoundError.__name__):
-            log.error(
-                "render.process-failed", exception=error.remote_traceback
-            )  # for a missing module, its name is enough
+            # Not for a missing module: the message names it.
+            log.error("render.process-failed", exception=error.remote_traceback)
         raise StartupFailed(error.message, remedy=error.hint or REINSTALL) from error
     except JobError as error:
         raise PreviewopsError(error.message, hint=error.hint) from error

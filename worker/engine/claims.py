@@ -81,10 +81,10 @@ class ClaimChannel:
         """Claims up to ``want`` jobs; passes each to ``on_claim`` before anything else."""
 
         async def call() -> ClaimReply:
-            claims = await self._leases.claim(want if self._accepts_jobs() else 0)
-            for claim in claims.claims:
+            reply = await self._leases.claim(want if self._accepts_jobs() else 0)
+            for claim in reply.claims:
                 on_claim(claim)
-            return claims
+            return reply
 
         return await self._call(call)
 

@@ -160,7 +160,7 @@ class PreviewWorker(Worker):
         )
         self.heartbeat = Heartbeat(self.leases, settings, self.runs, self._status, self._rng)
 
-    # ---------------------------------------------------------------- life
+    # ---------------------------------------------------------------- life cycle
 
     async def main(self) -> None:
         """Works until drained or, in burst mode, until no job is pending. Retries while Redis is unavailable.
@@ -277,11 +277,11 @@ class PreviewWorker(Worker):
                 await self._slot_freed.wait()
             if not self.allow_pick_jobs:
                 await asyncio.get_running_loop().create_future()
-            claims = await self._claims.claim(self._free_slots, self._start)
-            self._next_due_ms = claims.next_due_ms
+            reply = await self._claims.claim(self._free_slots, self._start)
+            self._next_due_ms = reply.next_due_ms
             if self._free_slots == 0:
                 continue
-            if self.burst and not claims.claims and not self.tasks and await self._nothing_pending():
+            if self.burst and not reply.claims and not self.tasks and await self._nothing_pending():
                 return
             await self._await_work()
 
