@@ -94,7 +94,7 @@ async def test_one_process_rejects_a_corpus_of_hostile_files_with_their_codes(
     results = {}
     for name, (content, _) in CORPUS.items():
         (renderer.folder / "assets" / name).write_bytes(content)
-        error = await renderer.refused(name)
+        error = await renderer.rejection(name)
         assert isinstance(error, PermanentJobError)
         results[name] = error.code
     assert results == {name: code for name, (_, code) in CORPUS.items()}
@@ -114,7 +114,7 @@ async def test_special_files_are_rejected_with_their_code_without_blocking(rende
     outside.parent.mkdir()
     outside.write_bytes(pictures()[4])
     for name, code in no_files(renderer.folder / "assets", outside).items():
-        error = await renderer.refused(name)
+        error = await renderer.rejection(name)
         assert (name, error.code) == (name, code)
         assert isinstance(error, TransientJobError if code == "asset-incomplete" else PermanentJobError)
 
@@ -122,17 +122,17 @@ async def test_special_files_are_rejected_with_their_code_without_blocking(rende
 async def test_hostile_servers_are_rejected_with_their_codes(renderer: Renderer) -> None:
     good = pictures()[4]
     with serving(redirect_to("http://127.0.0.1/")) as server:
-        assert (await renderer.refused(server.url(), web_assets(server))).code == "asset-host-refused"
+        assert (await renderer.rejection(server.url(), web_assets(server))).code == "asset-host-refused"
     with serving(slow_response(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"\x89", 0.01)) as server:
-        error = await renderer.refused(server.url(), web_assets(server, timeout_s=0.3))
+        error = await renderer.rejection(server.url(), web_assets(server, timeout_s=0.3))
         assert (error.code, type(error)) == ("asset-fetch-timeout", TransientJobError)
     answers = iter([["127.0.0.1"], ["10.0.0.1"]])
     with serving(complete_response(good)) as server:
         changing = web_assets(server, resolve=lambda _host, _port: next(answers))
         assert (await renderer.render(server.url(), changing))["artifacts"], "looked up once for one job"
-        assert (await renderer.refused(server.url(), changing)).code == "asset-address-refused"
+        assert (await renderer.rejection(server.url(), changing)).code == "asset-address-refused"
     with serving(complete_response(b"<html>Log in first</html>" * 10, Content_Type="image/png")) as server:
-        assert (await renderer.refused(server.url(), web_assets(server))).code == "asset-unsupported"
+        assert (await renderer.rejection(server.url(), web_assets(server))).code == "asset-unsupported"
 
 
 async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, sound: bool) -> Counter[str]:

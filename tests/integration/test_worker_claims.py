@@ -11,7 +11,7 @@ import pytest
 from previewops.queue.records import JobRecord
 from previewops.snapshot.model import WorkerState
 from previewops.states import JobState
-from previewops.worker.engine import worker
+from previewops.worker.engine import worker as worker_module
 from tests.integration.worker_support import (
     HOUR_MS,
     PATIENCE_S,
@@ -57,7 +57,7 @@ class BlockingFunction:
 
 def make_waiting_worker(
     url: str, queue: QueueFixture, function: Any, name: str = "w1", **settings: Any
-) -> worker.PreviewWorker:
+) -> worker_module.PreviewWorker:
     """A worker that does not poll during this test."""
     return make_worker(
         url,
@@ -70,7 +70,7 @@ def make_waiting_worker(
 
 @pytest.fixture
 def never_idle_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "IDLE_WAIT_S", NEVER_S)
+    monkeypatch.setattr(worker_module, "IDLE_WAIT_S", NEVER_S)
 
 
 @pytest.mark.usefixtures("never_idle_over")
